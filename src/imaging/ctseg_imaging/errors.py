@@ -1,0 +1,25 @@
+"""What can go wrong with what a person handed us, as one sentence each: which file, what is wrong, what to do."""
+
+
+class CtsegError(Exception):
+    """A fault in the input, worded for the person who gave it; front ends show the sentence and no traceback."""
+
+
+class FormatError(CtsegError):
+    """A file that cannot be read or written as what it claims to be."""
+
+
+class GeometryError(CtsegError):
+    """A grid that cannot be described exactly, or grids that do not fit each other."""
+
+
+class ChoiceNeeded(FormatError):
+    """Several volumes or series of equal rank: the person has to name one."""
+
+
+class BundleError(CtsegError):
+    """A model bundle that is missing, damaged, not trusted or does not fit the volume."""
+
+
+class RecipeError(CtsegError):
+    """A training recipe or data set that cannot be used as it stands."""

@@ -1,0 +1,27 @@
+"""The one way in which long work reports."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of long work: `done` of `total` in `stage` (total 0: not known), with a line for the person who waits."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+def finish(work: Generator[Progress, None, T]) -> T:
+    """Drive `work` to its end without showing anything and return its value."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            value: T = end.value
+            return value

@@ -1,0 +1,136 @@
+"""Volumes and label maps: an array with its geometry and what its source said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.geometry import Geometry
+
+# Okabe & Ito 2008, then Tol's bright scheme: told apart by colour-blind readers, and none is the grey of a CT.
+PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2", "#AA3377", "#66CCEE", "#CCBB44",
+           "#EE6677", "#228833", "#4477AA", "#BBCC33", "#EE8866", "#99DDFF")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A display window: `width` and `level` (centre) in the units of the volume, HU for CT."""
+
+    name: str
+    width: float
+    level: float
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """(low, high): level -+ width / 2."""
+        return self.level - self.width / 2, self.level + self.width / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image with its geometry.
+
+    array : (z, y, x) or (c, z, y, x), as stored (int16 stays int16) but in real units (HU for CT). geometry : of (z, y, x).
+    header : the source's own header, opaque; a same-format write uses it to give the file back to the bit.
+    source : the file or folder. modality : "CT", "MR", "PT" or "" when unknown. windows : the file's own display windows.
+    notes : what the reader had to say, one sentence each, without anything that identifies the patient.
+    """
+
+    array: NDArray[Any]
+    geometry: Geometry
+    header: Any = None
+    source: Path | None = None
+    modality: str = ""
+    windows: tuple[Window, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.array.shape[-3:] != self.geometry.shape or self.array.ndim not in (3, 4):
+            raise GeometryError(f"The array is {self.array.shape} and the grid {self.geometry.shape}; they must agree in (z, y, x).")
+
+    @property
+    def channels(self) -> int:
+        """How many channels the array has."""
+        return 1 if self.array.ndim == 3 else int(self.array.shape[0])
+
+
+@dataclass(frozen=True)
+class Label:
+    """One value of a label map. contoured : False when the case was never annotated for it, so that its absence means nothing."""
+
+    value: int
+    name: str
+    colour: str = ""
+    contoured: bool = True
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The foreground labels of a map, ordered by value; background is 0 and not listed."""
+
+    entries: tuple[Label, ...] = ()
+
+    def __post_init__(self) -> None:
+        ordered = sorted(self.entries, key=lambda label: label.value)
+        coloured = tuple(label if label.colour else replace(label, colour=PALETTE[(label.value - 1) % len(PALETTE)]) for label in ordered)
+        if len({label.value for label in coloured}) != len(coloured):
+            raise ValueError("Two labels share a value; give each its own.")
+        object.__setattr__(self, "entries", coloured)
+
+    @classmethod
+    def from_names(cls, names: Mapping[int, str]) -> Labels:
+        """From {value: name}; 0 is taken as background and left out."""
+        return cls(tuple(Label(int(value), name) for value, name in names.items() if int(value) != 0))
+
+    @classmethod
+    def from_values(cls, array: NDArray[Any]) -> Labels:
+        """Names made up ("label 3") for the values that occur in `array`."""
+        return cls.from_names({int(value): f"label {int(value)}" for value in np.unique(array)})
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The values, ascending."""
+        return tuple(label.value for label in self.entries)
+
+    def name(self, value: int) -> str:
+        """The name of `value`, or "label VALUE" when it is not listed."""
+        return next((label.name for label in self.entries if label.value == value), f"label {value}")
+
+    def colour(self, value: int) -> str:
+        """The colour of `value` as #RRGGBB."""
+        return next((label.colour for label in self.entries if label.value == value), PALETTE[(value - 1) % len(PALETTE)])
+
+    def contoured_only(self, names: Iterator[str] | tuple[str, ...] | list[str]) -> Labels:
+        """The same labels with `contoured` true for exactly `names`."""
+        present = set(names)
+        return Labels(tuple(replace(label, contoured=label.name in present) for label in self.entries))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """A volume of integers and what they mean. array : (z, y, x), uint8 where the values fit, else uint16 or int32."""
+
+    array: NDArray[Any]
+    geometry: Geometry
+    labels: Labels = field(default_factory=Labels)
+    header: Any = None
+    source: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.geometry.shape:
+            raise GeometryError(f"The labels are {self.array.shape} and the grid {self.geometry.shape}; they must agree.")
+        if self.array.dtype.kind not in "iu":
+            raise ValueError(f"Labels are integers, not {self.array.dtype}; round and convert them first.")
