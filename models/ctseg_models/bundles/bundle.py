@@ -1,0 +1,91 @@
+"""A trained model on disk, whatever its format, and what loading one gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ctseg_imaging.volume import Labels, Volume
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ctseg_models.inference.lattice import StagePlan
+    from ctseg_models.inference.stepwise import Arithmetic
+
+Kind = Literal["ctseg", "torchscript", "onnx"]
+Triple = tuple[float, float, float]
+# (1, C, z, y, x) normalised input to (K, z, y, x) float32 class maps in steps (yields the share of work done since the last).
+Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedStage:
+    """One network in memory. plan : how a volume becomes its input. values : the label value of each class map, 0 first;
+    a value may occur twice (merged) or be None (dropped). flops : multiply-adds x 2 for an input of (z, y, x); 0: not known.
+    parameters : how many, 0: not known."""
+
+    plan: StagePlan
+    steps: Steps
+    values: tuple[int | None, ...]
+    flops: Callable[[tuple[int, int, int]], float]
+    parameters: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A bundle in memory: one stage, or a localiser and a segmenter."""
+
+    stages: tuple[LoadedStage, ...]
+    labels: Labels
+    device: str
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle(ABC):
+    """A trained model on disk.
+
+    name : how the person names it. path : its folder or file. channels : what each channel of a volume has to be, in order.
+    spacing_mm : (z, y, x) at which the last stage works, None when it resizes to a fixed shape. card : Markdown.
+    sha256 : of SHA256SUMS (kind "ctseg") or of the file with its side file.
+    """
+
+    name: str
+    path: Path
+    kind: Kind
+    labels: Labels
+    channels: tuple[str, ...]
+    modality: str
+    spacing_mm: Triple | None
+    card: str
+    sha256: str
+    version: str
+
+    @abstractmethod
+    def verify(self) -> None:
+        """Raises BundleError when a file is missing or is not what its hash says."""
+
+    @abstractmethod
+    def load(self, device: str = "cpu") -> Model:
+        """The networks, ready on `device`. Raises BundleError when the weights do not fit or their hash is wrong."""
+
+    def warnings_for(self, volume: Volume) -> tuple[str, ...]:
+        """What in `volume` lies outside of what the bundle was trained for, one sentence each."""
+        said = []
+        if volume.modality and self.modality and volume.modality != self.modality:
+            said.append(f"The image is {volume.modality}, and {self.name} was trained on {self.modality}.")
+        if self.modality == "CT":
+            sample = volume.array[..., ::8, ::4, ::4]
+            if sample.size and sample.min() > -200:
+                said.append("The image has no values below -200, so that it may not be in Hounsfield units.")
+        if self.spacing_mm is not None:
+            coarse = max(volume.geometry.spacing_mm) / max(self.spacing_mm)
+            if coarse > 2.5:
+                said.append(f"The voxels are {max(volume.geometry.spacing_mm):.1f} mm long, and {self.name} was trained at "
+                            f"{max(self.spacing_mm):.1f} mm; expect coarse borders.")
+        if volume.geometry.is_oblique:
+            said.append("The volume is oblique; the network sees its nearest upright frame.")
+        return tuple(said)
