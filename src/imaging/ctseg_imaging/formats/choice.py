@@ -1,0 +1,37 @@
+"""Naming one of several volumes or series that a path holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctseg_imaging.errors import ChoiceNeeded, FormatError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One volume of a 4D file or one DICOM series. index : from 1. uid : of the series, "" for a volume.
+    description : what kind of image, made from technical fields only (no patient data). slices : how many."""
+
+    index: int
+    uid: str
+    description: str
+    slices: int
+
+
+def pick(path: Path, choices: Sequence[Choice], wanted: int | str | None, one: str, many: str) -> int:
+    """The index (from 1) of the wanted choice. wanted : an index, a UID, or None where there is only one.
+
+    Raises ChoiceNeeded, with all of them listed, if several are there and none is wanted; FormatError if the wanted one is not there.
+    """
+    if wanted is None:
+        if len(choices) == 1:
+            return choices[0].index
+        listed = "; ".join(f"{choice.index}: {choice.description}" for choice in choices[:12])
+        more = f"; and {len(choices) - 12} more" if len(choices) > 12 else ""
+        raise ChoiceNeeded(f"{path}: holds {len(choices)} {many} of equal rank ({listed}{more}); choose one {one} by its number.")
+    for choice in choices:
+        if wanted in (choice.index, choice.uid) or str(wanted) == str(choice.index):
+            return choice.index
+    raise FormatError(f"{path}: has no {one} {wanted}; it holds {len(choices)} ({one} 1 to {len(choices)}).")

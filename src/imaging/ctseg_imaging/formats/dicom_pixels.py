@@ -1,0 +1,84 @@
+"""Decoding DICOM pixels and turning them into real values, slice by slice."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.uid import UID
+
+from ctseg_imaging.errors import FormatError
+from ctseg_imaging.formats.dicom_slices import Slice
+from ctseg_imaging.formats.scaling import smallest_integer
+
+
+class Pixels:
+    """Stored numbers of slices; the last file is kept, so that the frames of one file are decoded once. path : named in errors."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Path | None = None
+        self._frames: NDArray[Any] = np.empty(0)
+
+    def __getitem__(self, one: Slice) -> NDArray[Any]:
+        """(rows, columns) stored numbers. Raises FormatError if they are cut off or compressed in an unknown way."""
+        if self._file != one.path:
+            self._frames = self._decode(one)
+            self._file = one.path
+        plane: NDArray[Any] = self._frames if one.frame < 0 else self._frames.reshape(-1, *one.shape)[one.frame]
+        return plane
+
+    def identical(self, a: Slice, b: Slice) -> bool:
+        """Whether two slices mean the same values in every pixel."""
+        return (a.slope, a.intercept) == (b.slope, b.intercept) and np.array_equal(self[a].copy(), self[b])
+
+    def _decode(self, one: Slice) -> NDArray[Any]:
+        name = one.path.name if one.path != self.path else "it"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's warnings may quote values
+            try:
+                dataset = pydicom.dcmread(one.path, force=True)
+                if "PixelData" not in dataset and "FloatPixelData" not in dataset:
+                    raise FormatError(f"{self.path}: {name} holds no pixels; copy or export the series again.")
+                pixels: NDArray[Any] = dataset.pixel_array
+            except (ValueError, AttributeError, RuntimeError, NotImplementedError, EOFError, KeyError, IndexError, TypeError) as error:
+                raise FormatError(self._why(name, one.path, error)) from error
+        return pixels
+
+    def _why(self, name: str, path: Path, error: Exception) -> str:
+        if isinstance(error, (RuntimeError, NotImplementedError)) and "decompress" in str(error) or "plugin" in str(error):
+            syntax = UID(str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", ""))).name
+            return f"{self.path}: {name} is compressed as {syntax} and cannot be unpacked here; export the series uncompressed."
+        return f"{self.path}: the pixels of {name} are cut off or damaged; copy or export the series again."
+
+
+def real_volume(slices: Sequence[Slice], pixels: Pixels) -> NDArray[Any]:
+    """(z, y, x) real values: int16 where all fit (int32 if larger) when every slope and intercept is whole, else float32."""
+    if all(one.slope.is_integer() and one.intercept.is_integer() for one in slices):
+        return _whole_volume(slices, pixels)
+    volume = np.empty((len(slices), *slices[0].shape), np.float32)
+    for out, one in zip(volume, slices, strict=True):
+        out[...] = pixels[one].astype(np.float64) * one.slope + one.intercept
+    return volume
+
+
+def _whole_volume(slices: Sequence[Slice], pixels: Pixels) -> NDArray[Any]:
+    volume: NDArray[Any] = np.empty((len(slices), *slices[0].shape), np.int16)
+    for k, one in enumerate(slices):
+        stored = pixels[one]
+        if stored.dtype.kind == "f":
+            if volume.dtype.kind != "f":
+                volume = volume.astype(np.float32)
+            volume[k] = stored * one.slope + one.intercept
+            continue
+        values = stored.astype(np.int64) * int(one.slope) + int(one.intercept)
+        needed = smallest_integer(int(values.min()), int(values.max()))
+        if volume.dtype.kind == "i" and needed.itemsize > volume.dtype.itemsize:
+            volume = volume.astype(needed)
+        volume[k] = values
+    return volume
