@@ -25,6 +25,13 @@ class UNetConfig:
     norm: Norm = "none"
 
 
+class InstanceNorm(nn.InstanceNorm3d):
+    """torch's, but a map of one voxel (the deepest level of a small ROI) gives its bias instead of an error."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled)
+
+
 class Block(nn.Module):
     """Two times Conv 3x3x3 - (norm) - leaky ReLU - dropout."""
 
@@ -33,8 +40,8 @@ class Block(nn.Module):
         self.conv0 = nn.Conv3d(in_channels, config.filters, 3, padding=1)
         self.conv1 = nn.Conv3d(config.filters, config.filters, 3, padding=1)
         if config.norm == "instance":
-            self.norm0: nn.Module = nn.InstanceNorm3d(config.filters, affine=True)
-            self.norm1: nn.Module = nn.InstanceNorm3d(config.filters, affine=True)
+            self.norm0: nn.Module = InstanceNorm(config.filters, affine=True)
+            self.norm1: nn.Module = InstanceNorm(config.filters, affine=True)
         else:
             self.norm0, self.norm1 = nn.Identity(), nn.Identity()
         self.dropout, self.slope = config.dropout, config.negative_slope
