@@ -185,7 +185,7 @@ def _geometry(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geometry
     else:
         step = _checked_step(path, positions, normal, min(_spacing(first)))
         if first.thickness_mm and abs(first.thickness_mm - step) > 0.01 * step:
-            notes.append(f"The header gives {first.thickness_mm:g} mm for the slices; their positions lie {step:g} mm apart, which was used.")
+            notes.append(f"The header gives the slices {first.thickness_mm:g} mm; their positions lie {step:g} mm apart, which was used.")
     affine = np.eye(4)
     affine[:3, 0] = normal * step
     affine[:3, 1] = _columns(first) * _spacing(first)[0]
