@@ -82,7 +82,7 @@ class Geometry:
     @property
     def direction(self) -> Float:
         """3x3 cosines as ITK has them: column j is the LPS direction of the x, y or z axis."""
-        return (self.affine_lps[:3, :3] / np.array(self.spacing_mm))[:, ::-1]
+        return self.direction_zyx[:, ::-1]
 
     @property
     def voxel_volume_mm3(self) -> float:
@@ -98,7 +98,8 @@ class Geometry:
     @property
     def direction_zyx(self) -> Float:
         """3x3 cosines, column j the LPS direction of array axis j."""
-        return self.affine_lps[:3, :3] / np.array(self.spacing_mm)
+        cosines: Float = self.affine_lps[:3, :3] / np.array(self.spacing_mm)
+        return cosines
 
     @property
     def is_oblique(self) -> bool:

@@ -104,7 +104,7 @@ def _linear(out: NDArray[Any], source: NDArray[Any], coordinates: Sequence[Float
     if not (len(rows) and len(columns)):
         return
     where = np.ix_(rows, columns)
-    window = (slice(int(low[1][rows].min()), int(high[1][rows].max()) + 1), slice(int(low[2][columns].min()), int(high[2][columns].max()) + 1))
+    window = tuple(slice(int(low[axis][used].min()), int(high[axis][used].max()) + 1) for axis, used in ((1, rows), (2, columns)))
     y0, y1, wy = low[1][rows] - window[0].start, high[1][rows] - window[0].start, share[1][rows, None]
     x0, x1, wx = low[2][columns] - window[1].start, high[2][columns] - window[1].start, share[2][columns]
     for k in inside[0]:
@@ -143,7 +143,8 @@ def _as(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind not in "iu":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    whole: NDArray[Any] = np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    return whole
 
 
 def _oblique(out: NDArray[Any], source: NDArray[Any], matrix: Float, order: int, fill: float) -> None:

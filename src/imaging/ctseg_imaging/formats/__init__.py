@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import dicom, itk, nifti
@@ -31,7 +32,8 @@ def read(path: str | Path, *, volume: int | None = None, series: int | str | Non
             return dicom.read(path, series)
         if series is not None:
             raise FormatError(f"{path}: is no DICOM folder; choose a volume, not a series.")
-        return kind.read(path, volume)
+        found: Volume = kind.read(path, volume)
+        return found
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except MemoryError as error:
@@ -69,7 +71,8 @@ def list_choices(path: str | Path) -> list[Choice]:
     """What a path offers: the volumes of a 4D file, the series of a DICOM folder (localisers left out); one where there is no choice."""
     path = Path(path)
     try:
-        return _kind(path).list_choices(path)
+        choices: list[Choice] = _kind(path).list_choices(path)
+        return choices
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
@@ -85,8 +88,8 @@ def is_readable(path: str | Path) -> bool:
         return False
 
 
-def _kind(path: Path):  # type: ignore[no-untyped-def]  # a module of this package
-    """The module that reads `path`."""
+def _kind(path: Path) -> ModuleType:
+    """The module of this package that reads `path`."""
     if not path.exists():
         raise FormatError(f"{path}: does not exist; check the name.")
     if path.is_dir():

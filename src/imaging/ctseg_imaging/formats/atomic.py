@@ -27,7 +27,7 @@ def atomic_path(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         _refuse_existing(target, overwrite)
-        os.replace(temporary, target)
+        temporary.replace(target)
         _flush(target.parent)
     except OSError as error:
         raise FormatError(_sentence(target, error)) from error
@@ -54,7 +54,7 @@ def atomic_folder(header: str | Path, overwrite: bool = False) -> Iterator[Path]
             _refuse_existing(target.with_name(file.name), overwrite)
             _flush(file)
         for file in written:
-            os.replace(file, target.with_name(file.name))
+            file.replace(target.with_name(file.name))
         _flush(target.parent)
     except OSError as error:
         raise FormatError(_sentence(target, error)) from error

@@ -156,20 +156,20 @@ def _check_alike(path: Path, slices: Sequence[Slice]) -> None:
     for one in slices:
         if one.position_lps_mm is None or one.along_row is None:
             missing = "position" if one.position_lps_mm is None else "(valid) orientation"
-            raise GeometryError(f"{path}: {one.path.name} has no {missing} in the patient, so order and spacing of the slices would be guesses; "
-                                "export the series again with its geometry.")
+            raise GeometryError(f"{path}: {one.path.name} has no {missing} in the patient, so order and spacing of the slices would be "
+                                "guesses; export the series again with its geometry.")
         if one.spacing_mm is None or min(one.spacing_mm) <= 0:
             raise GeometryError(f"{path}: {one.path.name} has no pixel spacing; export the series again with its geometry.")
     for one in slices[1:]:
         if one.shape != first.shape:
-            raise GeometryError(f"{path}: the series mixes slices of {first.shape[1]} x {first.shape[0]} and {one.shape[1]} x {one.shape[0]} "
-                                f"pixels ({one.path.name}), perhaps a localiser; take the odd ones out of the folder.")
+            raise GeometryError(f"{path}: the series mixes slices of {first.shape[1]} x {first.shape[0]} and {one.shape[1]} x "
+                                f"{one.shape[0]} pixels ({one.path.name}), perhaps a localiser; take the odd ones out of the folder.")
         if max(np.abs(_rows(one) - _rows(first)).max(), np.abs(_columns(one) - _columns(first)).max()) > 1e-3:
             raise GeometryError(f"{path}: the series mixes slices of different orientation ({first.path.name}, {one.path.name}); "
                                 "take the odd ones out of the folder.")
         if not np.allclose(_spacing(one), _spacing(first), rtol=1e-4, atol=0):
-            raise GeometryError(f"{path}: the pixel spacing changes from {_spacing(first)[0]:g} to {_spacing(one)[0]:g} mm at {one.path.name}; "
-                                "export the series again with one field of view.")
+            raise GeometryError(f"{path}: the pixel spacing changes from {_spacing(first)[0]:g} to {_spacing(one)[0]:g} mm at "
+                                f"{one.path.name}; export the series again with one field of view.")
 
 
 def _geometry(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geometry:
@@ -203,8 +203,8 @@ def _checked_step(path: Path, positions: Float, normal: Float, pixel_mm: float) 
     offset = float(np.linalg.norm(sideways, axis=1).max())
     if offset > SIDEWAYS_TOLERANCE * pixel_mm:
         angle = np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), along[-1] - along[0]))
-        raise GeometryError(f"{path}: the slices do not lie straight above each other (gantry tilt of {angle:.1f} degrees, a sheared grid); "
-                            "have the series corrected for the tilt first.")
+        raise GeometryError(f"{path}: the slices do not lie straight above each other (gantry tilt of {angle:.1f} degrees, a sheared "
+                            "grid); have the series corrected for the tilt first.")
     for k, step in enumerate(steps):
         if abs(step - usual) > STEP_TOLERANCE * usual:
             skipped = round(step / usual) - 1

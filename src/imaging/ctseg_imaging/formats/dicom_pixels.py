@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pydicom
+import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.dicom_slices import Slice
 from ctseg_imaging.formats.scaling import smallest_integer
+
+_UNREADABLE = (ValueError, AttributeError, RuntimeError, NotImplementedError, EOFError, KeyError, IndexError, TypeError)
 
 
 class Pixels:
@@ -43,18 +47,34 @@ class Pixels:
             warnings.simplefilter("ignore")  # pydicom's warnings may quote values
             try:
                 dataset = pydicom.dcmread(one.path, force=True)
-                if "PixelData" not in dataset and "FloatPixelData" not in dataset:
+                if not any(word in dataset for word in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                     raise FormatError(f"{self.path}: {name} holds no pixels; copy or export the series again.")
+                syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+                if syntax.is_encapsulated and not _has_decoder(syntax):
+                    return decode_with_itk(one)
                 pixels: NDArray[Any] = dataset.pixel_array
-            except (ValueError, AttributeError, RuntimeError, NotImplementedError, EOFError, KeyError, IndexError, TypeError) as error:
-                raise FormatError(self._why(name, one.path, error)) from error
+            except _UNREADABLE as error:
+                raise FormatError(f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or compressed in an "
+                                  "unknown way; copy the series again or export it uncompressed.") from error
         return pixels
 
-    def _why(self, name: str, path: Path, error: Exception) -> str:
-        if isinstance(error, (RuntimeError, NotImplementedError)) and "decompress" in str(error) or "plugin" in str(error):
-            syntax = UID(str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", ""))).name
-            return f"{self.path}: {name} is compressed as {syntax} and cannot be unpacked here; export the series uncompressed."
-        return f"{self.path}: the pixels of {name} are cut off or damaged; copy or export the series again."
+
+def decode_with_itk(one: Slice) -> NDArray[Any]:
+    """The stored numbers of one file by SimpleITK (its GDCM knows JPEG, JPEG-LS, JPEG 2000 and RLE), where pydicom lacks the plugin.
+
+    SimpleITK applies the rescale of the file; it is taken back. Raises RuntimeError if it cannot read the file either.
+    """
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path), imageIO="GDCMImageIO"))
+    values = values if one.frame >= 0 else values[0]
+    stored: NDArray[Any] = np.rint((values.astype(np.float64) - one.intercept) / one.slope).astype(np.int32)
+    return stored
+
+
+def _has_decoder(syntax: UID) -> bool:
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
 
 
 def real_volume(slices: Sequence[Slice], pixels: Pixels) -> NDArray[Any]:

@@ -1,4 +1,7 @@
-"""What DICOM files say about their slices, read without pixels. Sources: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups)."""
+"""What DICOM files say about their slices, read without pixels.
+
+Sources: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups).
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from pydicom.errors import InvalidDicomError
 from ctseg_imaging.geometry import Float
 from ctseg_imaging.volume import Window
 
-_TAGS = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel",
-         "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "RescaleSlope",
-         "RescaleIntercept", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "NumberOfFrames", "ConvolutionKernel",
-         "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ModalityLUTSequence"]
+_TAGS = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "Rows", "Columns",
+         "SamplesPerPixel", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
+         "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "NumberOfFrames",
+         "ConvolutionKernel", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ModalityLUTSequence"]
 # Objects with rows and columns that are no images of a patient: segmentations, dose, and whatever is drawn on a screen.
 _NO_IMAGE = ("1.2.840.10008.5.1.4.1.1.66.", "1.2.840.10008.5.1.4.1.1.481.", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.11.",
              "1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.", "1.2.840.10008.1.3.10")
@@ -27,8 +30,11 @@ _NO_IMAGE = ("1.2.840.10008.5.1.4.1.1.66.", "1.2.840.10008.5.1.4.1.1.481.", "1.2
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One plane. position_lps_mm : (3,) centre of its first pixel, or None. rows_lps, columns_lps : (3,) unit directions in which the
-    column index and the row index grow, or None. spacing_mm : (between rows, between columns), or None. frame : -1 in a file of one plane."""
+    """One plane. frame : its number in the file, -1 in a file of one plane. What the file does not say is None.
+
+    position_lps_mm : (3,) centre of its first pixel. along_row, along_column : (3,) unit directions in which the column index and
+    the row index grow. spacing_mm : (between rows, between columns). thickness_mm : of the slice, or the given distance of slices.
+    """
 
     path: Path
     frame: int
@@ -75,7 +81,7 @@ class Folder:
 
 def looks_like_dicom(path: Path) -> bool:
     """Whether the file begins as DICOM does: DICM after 128 bytes, or a first element of group 0008 in old files."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(132)
     return start[128:] == b"DICM" or (start[:2] == b"\x08\x00" and start[4:6].isalpha() and len(start) == 132)
 

@@ -25,7 +25,7 @@ _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, OSError)
 
 def read_text_header(path: Path) -> dict[str, str]:
     """Field names in lower case to values; "data offset" is the byte at which voxels begin in this file, if they are in it."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
     if not start:
         raise FormatError(f"{path}: is empty (0 bytes); copy or export it again.")
@@ -105,7 +105,7 @@ def _check_length(path: Path, file: Path, offset: int, encoding: str, wanted: in
     """Raise FormatError unless `file` holds `wanted` bytes of voxels from `offset`; compressed data are unpacked to their end."""
     if not file.is_file():
         raise FormatError(f"{path}: its data file {file.name} is missing; put it beside the header.")
-    with open(file, "rb") as stream:
+    with file.open("rb") as stream:
         stream.seek(offset)
         if encoding == "raw":
             found = file.stat().st_size - offset

@@ -11,7 +11,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
@@ -22,23 +22,22 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.atomic import atomic_path
 from ctseg_imaging.formats.choice import Choice, pick
-from ctseg_imaging.formats.scaling import real_values, stored_values
-from ctseg_imaging.geometry import Float, Geometry, Match
+from ctseg_imaging.formats.nifti_headers import Header, affine_lps, label_header, same_grid, slope_inter, volume_header
+from ctseg_imaging.formats.scaling import real_values
+from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume
 
-Header = Any  # nibabel's header objects carry no useful types
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
-UNKNOWN_ORIENTATION = "Orientation unknown: the file gives voxel sizes but no qform and no sform; left and right are not certain."
-_MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown is read as mm, as every reader does
-_GEOMETRY_FIELDS = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
-                    "srow_x", "srow_y", "srow_z", "xyzt_units")
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 _GZIP_LEVEL = 4  # of 1..9: 5 % larger than 6 and twice as fast on CT
 _LARGEST_GZIP_RATIO = 1040
 
 
 def read(path: Path, volume: int | None = None) -> Volume:
-    """Read one volume. volume : which one of a 4D file, from 1. Raises ChoiceNeeded for a 4D file without it, FormatError, GeometryError."""
+    """Read one volume. volume : which one of a 4D file, from 1.
+
+    Raises ChoiceNeeded for a 4D file without it, FormatError, GeometryError.
+    """
     with _open(path) as stream:
         header = _read_header(path, stream)
         shape, count = _shape(path, header)
@@ -52,8 +51,8 @@ def read(path: Path, volume: int | None = None) -> Volume:
         affine, notes = affine_lps(header)
         geometry = Geometry(shape, affine)
     except GeometryError as error:
-        raise GeometryError(f"{path}: {_lower_first(str(error))}") from error
-    array = real_values(raw, *_slope_inter(header))
+        raise GeometryError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from error
+    array = real_values(raw, *slope_inter(header))
     if count > 1:
         notes = (*notes, f"Volume {chosen + 1} of {count} of a 4D file.")
     return Volume(array, geometry, header, path, notes=notes)
@@ -74,12 +73,12 @@ def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = 
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise FormatError(f"{path}: a NIfTI file ends in .nii or .nii.gz.")
     source = like if like is not None else item
-    known = source.header if isinstance(source.header, Nifti1Header) and _same_grid(source.header, item.geometry) else None
+    known = source.header if isinstance(source.header, Nifti1Header) and same_grid(source.header, item.geometry) else None
     if isinstance(item, LabelMap):
-        header, data = _label_header(item, known), item.array
+        header, data = label_header(item, known), item.array
     else:
-        header, data = _volume_header(item, known)
-    with atomic_path(path, overwrite) as temporary, open(temporary, "wb") as file:
+        header, data = volume_header(item, known)
+    with atomic_path(path, overwrite) as temporary, temporary.open("wb") as file:
         if path.name.lower().endswith(".gz"):
             with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as stream:
                 _write_stream(stream, header, data)
@@ -87,65 +86,9 @@ def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = 
             _write_stream(file, header, data)
 
 
-def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
-    """The 4x4 affine from (z, y, x) to LPS mm and notes about it; the sform is preferred, then the qform, then voxel sizes alone.
-
-    Raises GeometryError if the voxel sizes are needed and one is 0 or not finite.
-    """
-    sform = header.get_sform() if int(header["sform_code"]) > 0 else None
-    qform = _qform(header) if int(header["qform_code"]) > 0 else None
-    notes: list[str] = []
-    if sform is not None and not _is_box(sform):
-        notes.append("The sform is empty and was left out.")
-        sform = None
-    if sform is not None and qform is not None:
-        apart = float(np.abs(_corners(header, sform) - _corners(header, qform)).max())
-        if apart > 0.01 * float(np.linalg.norm(sform[:3, :3], axis=0).min()):
-            notes.append(f"The qform and the sform disagree by up to {apart:.4g} mm; the sform was used.")
-    ras = sform if sform is not None else qform
-    if ras is None:
-        notes.append(UNKNOWN_ORIENTATION)
-        ras = _voxel_sizes_only(header)
-    unit = int(header["xyzt_units"]) & 7
-    if unit not in _MM_PER_UNIT:
-        raise GeometryError(f"The spatial unit has the unknown code {unit}; export the volume again in mm.")
-    if unit in (1, 3):
-        notes.append(f"Lengths are given in {'metres' if unit == 1 else 'micrometres'} and were converted to mm.")
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
-    lps[:3] *= _MM_PER_UNIT[unit]
-    return lps[:, [2, 1, 0, 3]], tuple(notes)
-
-
-def _qform(header: Header) -> Float | None:
-    """The qform, or None if its numbers are no rotation with voxel sizes."""
-    try:
-        qform: Float = header.get_qform()
-    except (HeaderDataError, ValueError):
-        return None
-    return qform if _is_box(qform) else None
-
-
-def _is_box(affine: Float) -> bool:
-    return bool(np.isfinite(affine).all() and (np.linalg.norm(affine[:3, :3], axis=0) > 0).all())
-
-
-def _corners(header: Header, affine: Float) -> Float:
-    ends = np.array(np.meshgrid(*[(0, max(int(n) - 1, 1)) for n in header["dim"][1:4]])).reshape(3, -1)
-    corners: Float = affine[:3, :3] @ ends + affine[:3, 3:]
-    return corners
-
-
-def _voxel_sizes_only(header: Header) -> Float:
-    """An upright LPS box at the origin; a negative voxel size turns its axis round. In RAS, like every affine of a header."""
-    sizes = np.array(header["pixdim"][1:4], np.float64)
-    if not np.isfinite(sizes).all() or (sizes == 0).any():
-        raise GeometryError(f"The voxel size is {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g}; export the volume again with its voxel size.")
-    return np.diag([-sizes[0], -sizes[1], sizes[2], 1.0])
-
-
 def _open(path: Path) -> IO[bytes]:
     """The uncompressed stream, whether gzipped or not; the suffix must tell the truth."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(2)
     zipped, name = start == b"\x1f\x8b", path.name.lower()
     if not start:
@@ -153,11 +96,11 @@ def _open(path: Path) -> IO[bytes]:
     if zipped and name.endswith(".nii"):
         raise FormatError(f"{path}: is gzip compressed but called .nii; rename it to .nii.gz.")
     if not zipped and name.endswith(".gz"):
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             is_nifti = _is_header(file.read(348))
         hint = "is not gzip compressed but called .nii.gz; rename it to .nii." if is_nifti else "is neither gzip nor NIfTI; is it an image?"
         raise FormatError(f"{path}: {hint}")
-    return gzip.open(path, "rb") if zipped else open(path, "rb")  # noqa: SIM115
+    return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
 def _is_header(start: bytes) -> bool:
@@ -220,7 +163,7 @@ def _read_data(path: Path, header: Header, stream: IO[bytes], shape: tuple[int, 
 def _from_stream(path: Path, stream: IO[bytes], offset: int, size: int, count: int, chosen: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     cut = f"{path}: is cut off (its header promises {size * count} bytes of voxels, fewer are there); copy or export it again."
     raw = np.empty(size // dtype.itemsize, dtype)
-    view = memoryview(raw).cast("B")
+    view = memoryview(raw.view(np.uint8))  # type: ignore[arg-type]
     try:
         stream.seek(offset + chosen * size)
         filled = 0
@@ -238,75 +181,6 @@ def _from_stream(path: Path, stream: IO[bytes], offset: int, size: int, count: i
     return raw.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _slope_inter(header: Header) -> tuple[float, float]:
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    return (slope, inter) if math.isfinite(slope) and math.isfinite(inter) and slope != 0 else (1.0, 0.0)
-
-
-def _same_grid(header: Header, geometry: Geometry) -> bool:
-    """Whether `header` describes `geometry` itself, so that its own numbers may be used for it."""
-    dims = tuple(int(n) for n in header["dim"][3:0:-1])
-    if dims != geometry.shape:
-        return False
-    return Geometry(geometry.shape, affine_lps(header)[0]).matches(geometry, 1e-4) in (Match.SAME, Match.ROUNDING)
-
-
-def _volume_header(item: Volume, known: Header | None) -> tuple[Header, NDArray[Any]]:
-    """The header and the numbers to store: the known header unchanged if it can hold the values exactly."""
-    if known is not None and item.array.ndim == 3:
-        header = _as_single(known)
-        stored = stored_values(item.array, header.get_data_dtype(), *_slope_inter(header))
-        if stored is not None:
-            return header, stored
-        header.set_data_dtype(_storable(item.array).dtype.newbyteorder(header.endianness))
-        header["scl_slope"], header["scl_inter"] = 1, 0
-        return header, _storable(item.array)
-    array = _storable(item.array)
-    return _new_header(item.geometry, array, known), array
-
-
-def _label_header(item: LabelMap, known: Header | None) -> Header:
-    return _new_header(item.geometry, item.array, known)
-
-
-def _storable(array: NDArray[Any]) -> NDArray[Any]:
-    """`array` in a type that NIfTI has."""
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8)
-    return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
-def _as_single(header: Header) -> Header:
-    """A copy for a single file: as it is, or made from the header of a .hdr/.img pair."""
-    if header.is_single:
-        return header.copy()
-    kind = Nifti2Header if isinstance(header, Nifti2Header) else Nifti1Header
-    single = kind(endianness=header.endianness)
-    for name in header.keys():  # noqa: SIM118  (a header is not iterable by itself)
-        if name not in ("magic", "vox_offset"):
-            single[name] = header[name]
-    return single
-
-
-def _new_header(geometry: Geometry, array: NDArray[Any], known: Header | None) -> Header:
-    """A plain header; the geometry is copied field by field from `known`, or set from `geometry` in qform and sform with code 1."""
-    kind = Nifti2Header if isinstance(known, Nifti2Header) else Nifti1Header
-    header = kind()
-    header.set_data_dtype(array.dtype)
-    header.set_data_shape(array.shape[::-1])
-    if known is None:
-        ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine_lps[:, [2, 1, 0, 3]]
-        header.set_qform(ras, 1)
-        header.set_sform(ras, 1)
-        header.set_xyzt_units("mm", "sec")
-    else:
-        for name in _GEOMETRY_FIELDS:
-            header[name] = known[name]
-        header["pixdim"][:4] = known["pixdim"][:4]
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    return header
-
-
 def _write_stream(stream: Any, header: Header, data: NDArray[Any]) -> None:
     """Header, extensions, padding, then the voxels a slice at a time (no copy of the volume in another byte order)."""
     if header["vox_offset"] == 0:
@@ -316,7 +190,3 @@ def _write_stream(stream: Any, header: Header, data: NDArray[Any]) -> None:
     dtype = header.get_data_dtype()
     for plane in data.reshape(-1, *data.shape[-2:]):
         stream.write(np.ascontiguousarray(plane, dtype).tobytes())
-
-
-def _lower_first(text: str) -> str:
-    return text[0].lower() + text[1:]

@@ -1,0 +1,151 @@
+"""What a NIfTI header says, and headers for writing. RAS of the file becomes LPS here. Headers are nibabel's objects.
+
+Source: nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h (methods 1 to 3 of "3D image orientation").
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.formats.scaling import stored_values
+from ctseg_imaging.geometry import Float, Geometry, Match
+from ctseg_imaging.volume import LabelMap, Volume
+
+Header = Any  # nibabel's header objects carry no useful types
+UNKNOWN_ORIENTATION = "Orientation unknown: the file gives voxel sizes but no qform and no sform; left and right are not certain."
+_MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown is read as mm, as every reader does
+_GEOMETRY_FIELDS = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+                    "srow_x", "srow_y", "srow_z", "xyzt_units")
+
+
+def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
+    """The 4x4 affine from (z, y, x) to LPS mm and notes about it; the sform is preferred, then the qform, then voxel sizes alone.
+
+    Raises GeometryError if the voxel sizes are needed and one is 0 or not finite.
+    """
+    sform = header.get_sform() if int(header["sform_code"]) > 0 else None
+    qform = _qform(header) if int(header["qform_code"]) > 0 else None
+    notes: list[str] = []
+    if sform is not None and not _is_box(sform):
+        notes.append("The sform is empty and was left out.")
+        sform = None
+    if sform is not None and qform is not None:
+        apart = float(np.abs(_corners(header, sform) - _corners(header, qform)).max())
+        if apart > 0.01 * float(np.linalg.norm(sform[:3, :3], axis=0).min()):
+            notes.append(f"The qform and the sform disagree by up to {apart:.4g} mm; the sform was used.")
+    ras = sform if sform is not None else qform
+    if ras is None:
+        notes.append(UNKNOWN_ORIENTATION)
+        ras = _voxel_sizes_only(header)
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in _MM_PER_UNIT:
+        raise GeometryError(f"The spatial unit has the unknown code {unit}; export the volume again in mm.")
+    if unit in (1, 3):
+        notes.append(f"Lengths are given in {'metres' if unit == 1 else 'micrometres'} and were converted to mm.")
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
+    lps[:3] *= _MM_PER_UNIT[unit]
+    return lps[:, [2, 1, 0, 3]], tuple(notes)
+
+
+def _qform(header: Header) -> Float | None:
+    """The qform, or None if its numbers are no rotation with voxel sizes."""
+    try:
+        qform: Float = header.get_qform()
+    except (HeaderDataError, ValueError):
+        return None
+    return qform if _is_box(qform) else None
+
+
+def _is_box(affine: Float) -> bool:
+    return bool(np.isfinite(affine).all() and (np.linalg.norm(affine[:3, :3], axis=0) > 0).all())
+
+
+def _corners(header: Header, affine: Float) -> Float:
+    ends = np.array(np.meshgrid(*[(0, max(int(n) - 1, 1)) for n in header["dim"][1:4]])).reshape(3, -1)
+    corners: Float = affine[:3, :3] @ ends + affine[:3, 3:]
+    return corners
+
+
+def _voxel_sizes_only(header: Header) -> Float:
+    """An upright LPS box at the origin; a negative voxel size turns its axis round. In RAS, like every affine of a header."""
+    sizes = np.array(header["pixdim"][1:4], np.float64)
+    if not np.isfinite(sizes).all() or (sizes == 0).any():
+        raise GeometryError(f"The voxel size is {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g}; export the volume again with its voxel size.")
+    return np.diag([-sizes[0], -sizes[1], sizes[2], 1.0])
+
+
+def slope_inter(header: Header) -> tuple[float, float]:
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    return (slope, inter) if math.isfinite(slope) and math.isfinite(inter) and slope != 0 else (1.0, 0.0)
+
+
+def same_grid(header: Header, geometry: Geometry) -> bool:
+    """Whether `header` describes `geometry` itself, so that its own numbers may be used for it."""
+    dims = tuple(int(n) for n in header["dim"][3:0:-1])
+    if dims != geometry.shape:
+        return False
+    return Geometry(geometry.shape, affine_lps(header)[0]).matches(geometry, 1e-4) in (Match.SAME, Match.ROUNDING)
+
+
+def volume_header(item: Volume, known: Header | None) -> tuple[Header, NDArray[Any]]:
+    """The header and the numbers to store: the known header unchanged if it can hold the values exactly."""
+    if known is not None and item.array.ndim == 3:
+        header = _as_single(known)
+        stored = stored_values(item.array, header.get_data_dtype(), *slope_inter(header))
+        if stored is not None:
+            return header, stored
+        header.set_data_dtype(_storable(item.array).dtype.newbyteorder(header.endianness))
+        header["scl_slope"], header["scl_inter"] = 1, 0
+        return header, _storable(item.array)
+    array = _storable(item.array)
+    return _new_header(item.geometry, array, known), array
+
+
+def label_header(item: LabelMap, known: Header | None) -> Header:
+    return _new_header(item.geometry, item.array, known)
+
+
+def _storable(array: NDArray[Any]) -> NDArray[Any]:
+    """`array` in a type that NIfTI has."""
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _as_single(header: Header) -> Header:
+    """A copy for a single file: as it is, or made from the header of a .hdr/.img pair."""
+    if header.is_single:
+        return header.copy()
+    kind = Nifti2Header if isinstance(header, Nifti2Header) else Nifti1Header
+    single = kind(endianness=header.endianness)
+    for name in header.keys():  # noqa: SIM118  (a header is not iterable by itself)
+        if name not in ("magic", "vox_offset"):
+            single[name] = header[name]
+    return single
+
+
+def _new_header(geometry: Geometry, array: NDArray[Any], known: Header | None) -> Header:
+    """A plain header; the geometry is copied field by field from `known`, or set from `geometry` in qform and sform with code 1."""
+    kind = Nifti2Header if isinstance(known, Nifti2Header) else Nifti1Header
+    header = kind()
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.shape[::-1])
+    if known is None:
+        ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine_lps[:, [2, 1, 0, 3]]
+        header.set_qform(ras, 1)
+        header.set_sform(ras, 1)
+        header.set_xyzt_units("mm", "sec")
+    else:
+        for name in _GEOMETRY_FIELDS:
+            header[name] = known[name]
+        header["pixdim"][:4] = known["pixdim"][:4]
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    return header
