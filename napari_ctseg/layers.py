@@ -1,0 +1,227 @@
+"""Volume <-> napari layer: the only place that knows both geometries.
+
+A layer's data is the `AxisView` of the stored array (z to superior, y to posterior, x to left), a view and never a copy: a brush on the layer
+paints into the stored array. Layers lie in world millimetres (z, y, x) of LPS, so that layers on other lattices overlay.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.geometry import AxisView, Geometry
+from ctseg_imaging.volume import PALETTE, LabelMap, Labels, Volume, Window
+from ctseg_imaging.windowing import default_window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari
+    from ctseg_models.prediction import Prediction, RoiBox
+    from napari.layers import Image, Layer, Shapes
+    from napari.layers import Labels as LabelsLayer
+    from numpy.typing import NDArray
+
+KEY = "ctseg"
+AXES = ("z", "y", "x")
+UNITS = ("mm", "mm", "mm")
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSource:
+    """Where a layer's array comes from, under `layer.metadata["ctseg"]`.
+
+    geometry : of the stored array. view : stored -> shown. header, source, modality, windows, notes : as in Volume.
+    labels : of a label map. provenance : of a prediction, plain JSON; empty for what a person made.
+    """
+
+    geometry: Geometry
+    view: AxisView
+    header: Any = None
+    source: Path | None = None
+    modality: str = ""
+    windows: tuple[Window, ...] = ()
+    notes: tuple[str, ...] = ()
+    labels: Labels | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_volume(cls, volume: Volume) -> LayerSource:
+        """What a volume's layer remembers."""
+        return cls(volume.geometry, AxisView.of(volume.geometry), volume.header, volume.source, volume.modality, volume.windows, volume.notes)
+
+    @classmethod
+    def of_labels(cls, label_map: LabelMap, provenance: Mapping[str, Any] | None = None) -> LayerSource:
+        """What a label map's layer remembers."""
+        return cls(label_map.geometry, AxisView.of(label_map.geometry), label_map.header, label_map.source, notes=label_map.notes,
+                   labels=label_map.labels, provenance=provenance or {})
+
+    @property
+    def shown(self) -> Geometry:
+        """The exact geometry of the shown array."""
+        return self.view.geometry(self.geometry)
+
+
+def source_of(layer: Layer) -> LayerSource | None:
+    """The layer's source, or None for a layer that this project did not make or whose array was replaced by one of another shape."""
+    source = layer.metadata.get(KEY)
+    if not isinstance(source, LayerSource) or tuple(np.shape(layer.data)) != source.shown.shape:
+        return None
+    return source
+
+
+def volume_data(volume: Volume, name: str, window: Window | None = None) -> list[LayerData]:
+    """LayerData of a volume, one image a channel. window : default what reads well at once."""
+    source = LayerSource.of_volume(volume)
+    channels = [volume.array] if volume.array.ndim == 3 else list(volume.array)
+    layers: list[LayerData] = []
+    for number, array in enumerate(channels):
+        alone = replace(volume, array=array)
+        limits = (window or default_window(alone)).limits
+        title = name if len(channels) == 1 else f"{name} channel {number + 1}"
+        layers.append((source.view.apply(array), {"name": title, "contrast_limits": limits, "colormap": "gray", **_placement(source)}, "image"))
+    return layers
+
+
+def label_data(label_map: LabelMap, name: str, provenance: Mapping[str, Any] | None = None) -> LayerData:
+    """LayerData of a label map with its names and colours. A read-only array is copied, because labels are there to be painted on."""
+    source = LayerSource.of_labels(label_map, provenance)
+    array = label_map.array if label_map.array.flags.writeable else label_map.array.copy()
+    values = [0, *label_map.labels.values]
+    names = ["background", *(label.name for label in label_map.labels)]
+    settings = {"name": name, "colormap": colours_of(label_map.labels), "opacity": 0.55,
+                "features": {"index": values, "name": names}, **_placement(source)}
+    return source.view.apply(array), settings, "labels"
+
+
+def show_volume(viewer: napari.viewer.Viewer, volume: Volume, name: str, window: Window | None = None) -> Image:
+    """Add a volume as an image (one a channel) and return the first; the viewer turns radiological."""
+    _prepare(viewer)
+    added = [viewer.add_image(data, **settings) for data, settings, _ in volume_data(volume, name, window)]
+    first: Image = added[0]
+    return first
+
+
+def show_labels(viewer: napari.viewer.Viewer, label_map: LabelMap, name: str, provenance: Mapping[str, Any] | None = None) -> LabelsLayer:
+    """Add a label map with its names and colours."""
+    _prepare(viewer)
+    data, settings, _ = label_data(label_map, name, provenance)
+    layer: LabelsLayer = viewer.add_labels(data, **settings)
+    if label_map.labels.values:
+        layer.selected_label = label_map.labels.values[0]
+    return layer
+
+
+def volume_of(layer: Image) -> Volume:
+    """The layer's array in its stored voxel order, with the exact geometry and the source's header; no copy.
+
+    A three-dimensional layer from elsewhere is taken as an upright LPS box by its scale and translation. Raises GeometryError otherwise.
+    """
+    source = source_of(layer)
+    if source is None:
+        return Volume(_three_dimensional(layer), _geometry_from_transform(layer))
+    return Volume(source.view.invert(layer.data), source.geometry, source.header, source.source, source.modality, source.windows, source.notes)
+
+
+def label_map_of(layer: LabelsLayer) -> LabelMap:
+    """As `volume_of`, for labels: painted values included, in stored voxel order."""
+    source = source_of(layer)
+    if source is None:
+        array = _three_dimensional(layer)
+        return LabelMap(array, _geometry_from_transform(layer), Labels.from_values(array))
+    labels = source.labels if source.labels is not None else Labels.from_values(layer.data)
+    return LabelMap(source.view.invert(layer.data), source.geometry, labels, source.header, source.source, source.notes)
+
+
+def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: str) -> LabelsLayer:
+    """Add what a model said: labels named after it, its boxes as shapes, edge map and disagreement as hidden images."""
+    for volume, what, colormap in ((prediction.edge_map, "edges", "magma"), (prediction.disagreement, "disagreement", "inferno")):
+        if volume is not None:
+            image = show_volume(viewer, volume, f"{name} {what}", Window(what, 1.0, 0.5))
+            image.visible, image.colormap, image.blending = False, colormap, "additive"
+    layer = show_labels(viewer, prediction.labels, name, prediction.provenance)
+    if prediction.roi_boxes:
+        show_boxes(viewer, prediction.roi_boxes, prediction.labels.geometry, f"{name} box")
+    viewer.layers.selection.active = layer
+    return layer
+
+
+def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: Geometry, name: str) -> Shapes:
+    """Draw index boxes of a stored grid in every axial slice that they cross, as outlines."""
+    view = AxisView.of(geometry)
+    shown = view.geometry(geometry)
+    rectangles, names = [], []
+    for box in boxes:
+        low, high = shown_box(view, geometry.shape, box.start, box.stop)
+        for z in range(low[0], high[0]):
+            (top, left), (bottom, right) = (low[1] - 0.5, low[2] - 0.5), (high[1] - 0.5, high[2] - 0.5)
+            rectangles.append(np.array([(z, top, left), (z, top, right), (z, bottom, right), (z, bottom, left)]))
+            names.append(box.name)
+    layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442", edge_width=1.5,
+                                      name=name, features={"box": names}, metadata={KEY + "_boxes": tuple(boxes)}, **_transform(shown))
+    return layer
+
+
+def shown_box(view: AxisView, shape: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> tuple[list[int], list[int]]:
+    """[start, stop) of a stored array of `shape` as [low, high) of its view, (z, y, x)."""
+    low, high = [], []
+    for axis, flip in zip(view.order, view.flips, strict=True):
+        low.append(shape[axis] - stop[axis] if flip else start[axis])
+        high.append(shape[axis] - start[axis] if flip else stop[axis])
+    return low, high
+
+
+def slice_of(viewer: napari.viewer.Viewer, layer: Layer, axis: int = 0) -> int:
+    """The layer's slice along `axis` of its data at the viewer's cursor plane, clipped to the layer."""
+    world = viewer.dims.point[viewer.dims.ndim - layer.ndim + axis]
+    index = (world - layer.translate[axis]) / layer.scale[axis]
+    return int(np.clip(round(float(index)), 0, layer.data.shape[axis] - 1))
+
+
+def go_to_slice(viewer: napari.viewer.Viewer, layer: Layer, index: int, axis: int = 0) -> None:
+    """Move the viewer's slider to the layer's slice `index` along `axis` of its data."""
+    viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, float(layer.translate[axis] + index * layer.scale[axis]))
+
+
+def colours_of(labels: Labels) -> Any:
+    """A napari colormap: the labels' own colours, the palette for values that a person may paint beyond them, 0 clear."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    beyond = range(1, max([*labels.values, 2 * len(PALETTE)]) + 1)
+    table: dict[int | None, Any] = defaultdict(lambda: "white")
+    table.update({None: "white", 0: "transparent", **{value: labels.colour(value) for value in beyond}})
+    return DirectLabelColormap(color_dict=table)
+
+
+def _transform(shown: Geometry) -> dict[str, Any]:
+    """scale and translate (z, y, x) in mm of a shown grid; an oblique one stands on its nearest upright frame."""
+    return {"scale": shown.spacing_mm, "translate": shown.origin_lps_mm[::-1], "units": UNITS, "axis_labels": AXES}
+
+
+def _placement(source: LayerSource) -> dict[str, Any]:
+    return {**_transform(source.shown), "metadata": {KEY: source}}
+
+
+def _prepare(viewer: napari.viewer.Viewer) -> None:
+    from napari_ctseg import orientation
+
+    orientation.attach(viewer)
+
+
+def _three_dimensional(layer: Layer) -> NDArray[Any]:
+    array = np.asarray(layer.data)
+    if array.ndim != 3:
+        raise GeometryError(f"{layer.name}: has {array.ndim} dimensions; choose a three-dimensional layer.")
+    return array
+
+
+def _geometry_from_transform(layer: Layer) -> Geometry:
+    if np.abs(layer.affine.linear_matrix - np.eye(3)).max() > 1e-9 or np.abs(np.asarray(layer.rotate) - np.eye(3)).max() > 1e-9:
+        raise GeometryError(f"{layer.name}: is turned or sheared in the viewer; open it from a file that has its geometry.")
+    return Geometry.from_parts(np.shape(layer.data), layer.scale, np.asarray(layer.translate)[::-1])

@@ -1,0 +1,166 @@
+"""One queue for long work: one generator at a time, in a thread, with progress in the dock and in napari's activity area.
+
+The generator yields `Progress`; closing it cancels. Callbacks come in the GUI thread, and none after `cancel`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.progress import Progress
+
+Factory = Callable[[], Generator[Progress, None, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a generator ended: with a value, an error, or (neither) cancelled."""
+
+    value: Any = None
+    error: BaseException | None = None
+    cancelled: bool = False
+
+
+class Task:
+    """One piece of work in the queue. `done` is true once nothing more is called back."""
+
+    def __init__(self, factory: Factory, on_progress: Callable[[Progress], None], on_done: Callable[[Any], None],
+                 on_error: Callable[[Exception], None], title: str) -> None:
+        self.factory, self.title = factory, title
+        self._on_progress, self._on_done, self._on_error = on_progress, on_done, on_error
+        self._cancelled = Event()
+        self._bar: Any = None
+        self.done = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Stop: no callback comes any more, the generator is closed at its next step, what waits in the queue moves up."""
+        self._cancelled.set()
+        self.done = True
+        self._close_bar()
+        if self in _WAITING:
+            _WAITING.remove(self)
+
+    def started(self) -> None:
+        """The queue calls this in the GUI thread when the work begins."""
+        from napari.utils import progress
+
+        self._bar = progress(total=100, desc=self.title)
+
+    def progressed(self, step: Progress) -> None:
+        """The queue calls this in the GUI thread."""
+        if self.done:
+            return
+        if self._bar is not None:
+            self._bar.set_description(f"{self.title}: {step.stage}" if step.stage else self.title)
+            if step.total:
+                self._bar.n = round(100 * min(1.0, step.done / step.total))
+                self._bar.refresh()
+        self._on_progress(step)
+
+    def ended(self, outcome: Outcome) -> None:
+        """The queue calls this in the GUI thread."""
+        if self.done:
+            return
+        self.done = True
+        self._close_bar()
+        if outcome.error is not None:
+            self._on_error(outcome.error)  # type: ignore[arg-type]
+        elif not outcome.cancelled:
+            self._on_done(outcome.value)
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+_WAITING: deque[Task] = deque()
+_RUNNING: list[Task] = []
+
+
+def run(generator_factory: Factory, on_progress: Callable[[Progress], None], on_done: Callable[[Any], None],
+        on_error: Callable[[Exception], None], *, title: str = "CT segmentation") -> Task:
+    """Put work into the queue; it starts as soon as what is before it has ended.
+
+    generator_factory : called in the thread, so imports of torch belong into it. on_done : gets the generator's return value.
+    on_error : gets whatever it raised (`sentence` words it). title : for napari's activity area.
+    """
+    task = Task(generator_factory, on_progress, on_done, on_error, title)
+    _WAITING.append(task)
+    _start_next()
+    return task
+
+
+def is_busy() -> bool:
+    """Whether a generator still runs, cancelled ones that have not reached their next step included."""
+    return bool(_RUNNING)
+
+
+def waiting() -> int:
+    """How many tasks wait for their turn."""
+    return len(_WAITING)
+
+
+def sentence(error: BaseException) -> str:
+    """What to tell the person: our own sentences as they are, what we did not foresee with its kind."""
+    if isinstance(error, CtsegError):
+        return str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "The machine has not enough memory for this; choose a smaller region or another device."
+    return f"Something went wrong that the program did not foresee ({type(error).__name__}); Details has the rest."
+
+
+def details(error: BaseException) -> str:
+    """The traceback, for a "Details" button."""
+    return "".join(traceback.format_exception(error))
+
+
+def _drive(task: Task) -> Generator[Progress, None, Outcome]:
+    """Runs in the thread. The broad catch is the thread's edge: whatever happens has to reach the person who waits."""
+    work = None
+    try:
+        work = task.factory()
+        while not task.cancelled:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                return Outcome(end.value)
+            yield step
+        return Outcome(cancelled=True)
+    except Exception as error:
+        return Outcome(error=error)
+    finally:
+        if work is not None:
+            work.close()
+
+
+def _start_next() -> None:
+    if _RUNNING or not _WAITING:
+        return
+    from napari.qt.threading import create_worker
+
+    task = _WAITING.popleft()
+    _RUNNING.append(task)
+    task.started()
+    worker = create_worker(_drive, task, _start_thread=False)
+    worker.yielded.connect(task.progressed)
+    worker.returned.connect(task.ended)
+    worker.finished.connect(lambda: _finished(task))
+    worker.start()
+
+
+def _finished(task: Task) -> None:
+    if task in _RUNNING:
+        _RUNNING.remove(task)
+    _start_next()
