@@ -1,0 +1,128 @@
+"""The terminal: results on stdout, progress and sentences on stderr, one exit code a kind of end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from ctseg_imaging.errors import CtsegError, FormatError
+from ctseg_imaging.progress import Progress
+from rich.console import Console
+from typer.core import TyperGroup
+
+T = TypeVar("T")
+
+INTERRUPTED = 130
+VERBOSE = ("-v", "--verbose")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+class CtsegGroup(TyperGroup):
+    """The root group: takes `-v` wherever it stands, and ends a fault of the input in one sentence instead of a traceback."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands in the order in which they were added."""
+        return list(self.commands)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take `-v` out of the line, before or after the verb, so that no verb has to know it."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.obj = {"verbose": any(word in VERBOSE for word in args[:end])}
+        return super().parse_args(ctx, [word for word in args[:end] if word not in VERBOSE] + args[end:])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; CtsegError and OSError become a sentence and exit 1, an interrupt exit 130."""
+        try:
+            return super().invoke(ctx)
+        except CtsegError as error:
+            _fail(ctx, str(error))
+        except BrokenPipeError:  # `napari-ctseg info X | head`: the reader has what it wants
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - Python flushes it when it ends
+            raise typer.Exit(0) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(ctx, f"{where}{error.strerror or error}; check that it is there, may be used, and that the disk has room.")
+        except MemoryError:
+            _fail(ctx, "The machine's memory is not enough for this; close other programs or give a smaller volume or region.")
+        except KeyboardInterrupt:
+            err.print("Interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _fail(ctx: Any, sentence: str) -> None:
+    if ctx.obj.get("verbose"):
+        err.print(traceback.format_exc(), markup=False, end="")
+    err.print(sentence, markup=False)
+    raise typer.Exit(1) from None
+
+
+def say(text: str) -> None:
+    """A result, as it is, on stdout."""
+    out.print(text, markup=False)
+
+
+def note(text: str) -> None:
+    """A remark or warning for the person who waits, on stderr."""
+    err.print(text, markup=False)
+
+
+def say_json(value: Any) -> None:
+    """A result for a program, on stdout. Raises TypeError for what JSON does not know."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise FormatError if `path` is there and must not be overwritten: asked before the work, so that none is lost."""
+    if path.exists() and not overwrite:
+        raise FormatError(f"{path}: exists already; choose another name or give --overwrite.")
+
+
+def follow(work: Generator[Progress, None, T]) -> T:
+    """Drive `work` to its end and return its value: a bar on a terminal, else one line a stage, both on stderr.
+
+    An interrupt closes `work`, which is how it is cancelled.
+    """
+    try:
+        return _follow_with_bar(work) if err.is_terminal else _follow_with_lines(work)
+    finally:
+        work.close()
+
+
+def _follow_with_lines(work: Generator[Progress, None, T]) -> T:
+    stage = None
+    while True:
+        try:
+            progress = next(work)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        if progress.stage != stage:
+            stage = progress.stage
+            note(f"{stage}: {progress.message}" if progress.message else f"{stage} ...")
+
+
+def _follow_with_bar(work: Generator[Progress, None, T]) -> T:
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[message]}"))
+    with Bars(*columns, console=err, transient=True) as bars:
+        task, stage = bars.add_task("", total=None, message=""), ""
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            if progress.stage != stage:
+                stage = progress.stage
+                bars.reset(task)
+            bars.update(task, description=stage, completed=progress.done, total=progress.total or None, message=progress.message)

@@ -1,0 +1,34 @@
+"""`napari-ctseg convert`: one volume from a format to another, geometry exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_ctseg.commands.console import note, refuse_existing, say
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="NIfTI, NRRD, MetaImage or a DICOM folder.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Its ending decides the format: .nii .nii.gz .nrrd .nhdr .mha .mhd")],
+    volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in the list, from 1, or its UID.")] = None,
+    like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over this file's header geometry; it must have the same grid.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
+) -> None:
+    """Convert between formats. Several volumes or series of equal rank are listed and refused until one is chosen."""
+    from ctseg_imaging import formats
+    from ctseg_imaging.errors import FormatError
+
+    refuse_existing(target, overwrite)
+    if labels and series is not None:
+        raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
+    item = formats.read_labels(source, volume=volume) if labels else formats.read(source, volume=volume, series=series)
+    pattern = formats.read(like) if like is not None else item
+    formats.write(target, item, like=pattern, overwrite=overwrite)
+    for remark in item.notes:
+        note(f"{source}: {remark}")
+    say(str(target))

@@ -1,0 +1,133 @@
+"""`napari-ctseg info`: what a file is, and what looks wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_ctseg.commands.console import out, say, say_json
+
+if TYPE_CHECKING:
+    from ctseg_imaging.volume import Volume
+
+MOST_LABELS = 64  # more distinct whole numbers than this is an image, not a label map
+
+
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a DICOM folder.")],
+    volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Geometry, orientation, HU range, labels, and what looks wrong."""
+    from ctseg_imaging import formats
+
+    choices = formats.list_choices(path)
+    if len(choices) > 1 and volume is None and series is None:
+        listed = [{"index": choice.index, "uid": choice.uid, "description": choice.description, "slices": choice.slices} for choice in choices]
+        _show({"path": str(path), "choices": listed}, as_json)
+        return
+    _show(describe(formats.read(path, volume=volume, series=series), path), as_json)
+
+
+def describe(volume: Volume, path: Path) -> dict[str, Any]:
+    """The facts about a volume as plain JSON. `labels` is there when its values look like labels; `remarks` are sentences."""
+    import numpy as np
+
+    geometry = volume.geometry
+    values = volume.array[np.isfinite(volume.array)] if volume.array.dtype.kind == "f" else volume.array.ravel()
+    facts: dict[str, Any] = {
+        "path": str(path),
+        "modality": volume.modality or None,
+        "shape_zyx": list(geometry.shape),
+        "channels": volume.channels,
+        "dtype": str(volume.array.dtype),
+        "spacing_zyx_mm": [round(step, 6) for step in geometry.spacing_mm],
+        "size_zyx_mm": [round(n * step, 3) for n, step in zip(geometry.shape, geometry.spacing_mm, strict=True)],
+        "origin_lps_mm": [round(x, 4) for x in geometry.origin_lps_mm],
+        "direction": [[round(float(cosine), 6) for cosine in row] for row in geometry.direction],
+        "axes_zyx": geometry.axis_codes,
+        "oblique": geometry.is_oblique,
+        "minimum": float(values.min()) if values.size else None,
+        "maximum": float(values.max()) if values.size else None,
+        "median": float(np.median(values)) if values.size else None,
+    }
+    if (labels := _label_counts(values)) is not None:
+        facts["labels"] = labels
+    facts["windows"] = [{"name": w.name, "width": w.width, "level": w.level} for w in volume.windows]
+    facts["remarks"] = [*volume.notes, *_suspicions(volume, facts)]
+    return facts
+
+
+def _label_counts(values: Any) -> dict[str, int] | None:
+    """{value: voxels} if the values are few, whole and not negative, as labels are; else None."""
+    import numpy as np
+
+    if values.size == 0 or values.min() < 0 or values.max() > 65535 or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+        return None
+    found, counts = np.unique(values, return_counts=True)
+    if len(found) > MOST_LABELS:
+        return None
+    return {str(int(value)): int(count) for value, count in zip(found, counts, strict=True)}
+
+
+def _suspicions(volume: Volume, facts: dict[str, Any]) -> list[str]:
+    """What a careful reader would ask about."""
+    import numpy as np
+
+    remarks = []
+    spacing = volume.geometry.spacing_mm
+    if not np.isfinite(volume.array).all():
+        remarks.append("Some voxels are not finite numbers.")
+    if min(spacing) < 0.1 or max(spacing) > 20:
+        remarks.append(f"A voxel of {' x '.join(f'{step:g}' for step in spacing)} mm is unusual for CT; check the units.")
+    if max(spacing) > 5 * min(spacing):
+        remarks.append("The voxels are more than five times as long as wide; thin structures may be missed.")
+    if min(volume.geometry.shape) < 8:
+        remarks.append(f"Only {min(volume.geometry.shape)} slices along one axis.")
+    if "labels" not in facts and volume.modality in ("CT", "") and facts["minimum"] is not None and facts["minimum"] >= 0 and facts["maximum"] > 500:
+        remarks.append("No value is below 0: if this is a CT, its values may not be HU (rescale missing, or an offset of 1024).")
+    if facts["minimum"] is not None and facts["minimum"] == facts["maximum"]:
+        remarks.append("Every voxel has the same value.")
+    return remarks
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
+    """Facts as JSON or as lines."""
+    if as_json:
+        say_json(facts)
+        return
+    if "choices" in facts:
+        say(f"{facts['path']}: {len(facts['choices'])} to choose from")
+        for choice in facts["choices"]:
+            say(f"  {choice['index']:>3}  {choice['slices']:>4} slices  {choice['description']}  {choice['uid']}".rstrip())
+        return
+    for line in _lines(facts):
+        say(line)
+    for remark in facts["remarks"]:
+        out.print(f"! {remark}", style="yellow", markup=False)
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    """The facts, one line each, for a person."""
+    def row(name: str, values: list[Any]) -> str:
+        return f"{name:<12}{'  '.join(f'{value:g}' for value in values)}"
+
+    z, y, x = facts["axes_zyx"]
+    lines = [
+        facts["path"],
+        f"{'kind':<12}{facts['modality'] or 'unknown modality'}, {facts['dtype']}" + (f", {facts['channels']} channels" if facts["channels"] > 1 else ""),
+        row("shape", facts["shape_zyx"]) + "  voxels (z, y, x)",
+        row("spacing", facts["spacing_zyx_mm"]) + "  mm (z, y, x)",
+        row("size", facts["size_zyx_mm"]) + "  mm (z, y, x)",
+        row("origin", facts["origin_lps_mm"]) + "  LPS mm (x, y, z)",
+        f"{'axes':<12}z to {z}, y to {y}, x to {x}" + (", oblique" if facts["oblique"] else ""),
+    ]
+    if facts["minimum"] is not None:
+        lines.append(f"{'values':<12}{facts['minimum']:g} to {facts['maximum']:g}, median {facts['median']:g}")
+    if "labels" in facts:
+        lines.append(f"{'labels':<12}" + ", ".join(f"{value}: {count} voxels" for value, count in facts["labels"].items()))
+    lines += [f"{'window':<12}{w['name']} {w['width']:g}/{w['level']:g}" for w in facts["windows"]]
+    return lines
