@@ -59,6 +59,15 @@ def attach(viewer: napari.viewer.Viewer) -> Radiological:
     return _ATTACHED[viewer]
 
 
+def attach_current() -> None:
+    """Attach to the viewer in front, if there is one: a reader or sample is not told for which viewer it works."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        attach(viewer)
+
+
 def show_plane(viewer: napari.viewer.Viewer, plane: str) -> None:
     """Turn to "axial", "coronal" or "sagittal" in 2D."""
     attach(viewer)
@@ -85,7 +94,7 @@ class Radiological:
         viewer.dims.events.order.connect(self._turned)
         viewer.dims.events.ndisplay.connect(self.refresh)
         viewer.dims.events.current_step.connect(self._refresh_corner)
-        viewer.camera.events.orientation.connect(self.refresh)
+        viewer.scene.camera.events.orientation.connect(self.refresh)
         viewer.cursor.events.position.connect(self._refresh_corner)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self.refresh)
@@ -121,7 +130,7 @@ class Radiological:
             viewer.dims.order = (*range(lead), *(lead + axis for axis in better))
             return
         if self._active and viewer.dims.order[: viewer.dims.ndim - 3] == tuple(range(viewer.dims.ndim - 3)):
-            viewer.camera.orientation = upright(now)
+            viewer.scene.camera.orientation = upright(now)
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
@@ -133,11 +142,11 @@ class Radiological:
         if active and not self._active:
             self._active = True
             self._order = self._spatial_order(viewer)
-            viewer.camera.orientation = upright(self._order)
+            viewer.scene.camera.orientation = upright(self._order)
         self._active = active
         displayed = [axis - (viewer.dims.ndim - 3) for axis in viewer.dims.order[-2:]]
         shown = active and viewer.dims.ndisplay == 2 and min(displayed) >= 0
-        said = letters(displayed, viewer.camera.orientation) if shown else {}
+        said = letters(displayed, viewer.scene.camera.orientation) if shown else {}
         for edge in _EDGES:
             overlay = viewer.canvas.overlays[f"ctseg_{edge}"]
             overlay.text = said.get(edge, "")

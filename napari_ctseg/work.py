@@ -55,7 +55,7 @@ class Task:
         """The queue calls this in the GUI thread when the work begins."""
         from napari.utils import progress
 
-        self._bar = progress(total=100, desc=self.title)
+        self._bar = progress(total=100, desc=self.title, gui=True)
 
     def progressed(self, step: Progress) -> None:
         """The queue calls this in the GUI thread."""
@@ -64,8 +64,7 @@ class Task:
         if self._bar is not None:
             self._bar.set_description(f"{self.title}: {step.stage}" if step.stage else self.title)
             if step.total:
-                self._bar.n = round(100 * min(1.0, step.done / step.total))
-                self._bar.refresh()
+                self._bar.update(max(0, round(100 * min(1.0, step.done / step.total)) - self._bar.n))
         self._on_progress(step)
 
     def ended(self, outcome: Outcome) -> None:

@@ -1,0 +1,59 @@
+"""What docks remember for a person, in one small JSON file in their configuration folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.formats.atomic import write_bytes
+from platformdirs import user_config_path
+
+
+class PreferencesError(CtsegError):
+    """The person's settings cannot be kept."""
+
+
+def default_path() -> Path:
+    """Where this person's settings lie."""
+    return user_config_path("napari-ctseg", appauthor=False) / "preferences.json"
+
+
+class Preferences:
+    """Settings by dock and key; every `set` is on the disk at once, whole or not at all.
+
+    A file that is no JSON is put aside as preferences.json.damaged, and the person starts with what the docks bring along.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or default_path()
+
+    def get(self, dock: str, key: str, default: Any) -> Any:
+        """The value kept, or `default` where there is none or one of another type."""
+        value = self._read().get(dock, {}).get(key, default)
+        return value if default is None or isinstance(value, type(default)) else default
+
+    def set(self, dock: str, key: str, value: Any) -> None:
+        """Keep a JSON value. Raises PreferencesError when the folder cannot be written to."""
+        content = self._read()
+        if content.get(dock, {}).get(key) == value:
+            return
+        content.setdefault(dock, {})[key] = value
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(self._path, json.dumps(content, indent=1, sort_keys=True).encode(), overwrite=True)
+        except (OSError, CtsegError) as error:
+            raise PreferencesError(f"{self._path}: your settings cannot be kept ({error}); make its folder writable.") from error
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise PreferencesError(f"{self._path}: your settings cannot be read ({error.strerror}); make the file readable.") from error
+        except ValueError:
+            self._path.replace(self._path.with_name(self._path.name + ".damaged"))
+            return {}
+        return {key: value for key, value in content.items() if isinstance(value, dict)} if isinstance(content, dict) else {}

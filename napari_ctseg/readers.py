@@ -1,0 +1,134 @@
+"""What napari opens or has dropped on it: volumes, DICOM folders and label maps, as layers with their geometry."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ctseg_imaging import formats
+from ctseg_imaging.errors import ChoiceNeeded, CtsegError
+from ctseg_imaging.formats.labels import to_label_map
+from ctseg_imaging.volume import LabelMap, Volume
+
+from napari_ctseg import orientation
+from napari_ctseg.layers import LayerData, label_data, volume_data
+
+NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
+MOST_TOGETHER = 8  # volumes of one file, or series of one folder, that are opened side by side
+MOST_LABELS = 64
+_LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentations?|masks?|truth|gt|annotations?|prediction|pred)([^a-z]|$)")
+_LABEL_FOLDER = re.compile(r"^(labels?|masks?|segmentations?|truth)(tr|ts|val)?$")
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
+    """napari's question whether this plugin reads `path`: a look at names and first bytes only."""
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    return read_for_napari if paths and all(formats.is_readable(one) for one in paths) else None
+
+
+def read_for_napari(path: str | Sequence[str]) -> list[Any]:
+    """LayerData of every path. What cannot be read becomes a notification with its sentence, and the others go on."""
+    orientation.attach_current()
+    layers: list[Any] = []
+    for one in [path] if isinstance(path, str | Path) else path:
+        try:
+            layers.extend(open_path(Path(one)))
+        except CtsegError as error:
+            _say(str(error), is_error=True)
+    return layers or NOTHING
+
+
+def open_path(path: Path) -> list[LayerData]:
+    """LayerData of a file or DICOM folder; the volumes of a 4D file and the series of a folder one layer each, the first one visible.
+
+    Raises CtsegError for what cannot be read, ChoiceNeeded when there are too many to open together.
+    """
+    try:
+        return _layers_of(formats.read(path), path, plain_name(path))
+    except ChoiceNeeded:
+        choices = formats.list_choices(path)
+        if len(choices) > MOST_TOGETHER:
+            raise
+    layers: list[LayerData] = []
+    for choice in choices:
+        part = formats.read(path, series=choice.index) if choice.uid else formats.read(path, volume=choice.index)
+        for data, settings, kind in _layers_of(part, path, f"{plain_name(path)} {choice.index}"):
+            layers.append((data, {**settings, "visible": not layers}, kind))
+    return layers
+
+
+def plain_name(path: Path) -> str:
+    """A file's name without its ending, a folder's name."""
+    for ending in sorted(formats.ENDINGS, key=len, reverse=True):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def as_labels(volume: Volume, path: Path) -> LabelMap | None:
+    """The volume as a label map when it looks like one: whole numbers from 0 with few values, and unless there are very few,
+    a name or folder that says so."""
+    array = volume.array
+    named = bool(_LABEL_NAME.search(plain_name(path).lower()) or _LABEL_FOLDER.match(path.absolute().parent.name.lower()))
+    if array.ndim != 3 or not array.size or volume.modality in ("CT", "PT") or not (array.dtype.kind in "iu" or (named and array.dtype.kind == "f")):
+        return None
+    values = _few_values(array)
+    if values is None or values[0] < 0 or not np.array_equal(values, np.rint(values)):
+        return None
+    if not named and (len(values) > MOST_LABELS // 2 or values[0] != 0 or values[-1] > 255):
+        return None
+    names, contoured = _dataset_says(path)
+    found = to_label_map(volume, path, {value: names.get(value, f"label {value}") for value in map(int, values)} | names if names else None)
+    if contoured is not None:
+        found = LabelMap(found.array, found.geometry, found.labels.contoured_only(contoured), found.header, found.source, found.notes)
+    return found
+
+
+def _layers_of(volume: Volume, path: Path, name: str) -> list[LayerData]:
+    label_map = as_labels(volume, path)
+    for note in volume.notes:
+        _say(f"{name}: {note}")
+    return volume_data(volume, name) if label_map is None else [label_data(label_map, name)]
+
+
+def _few_values(array: Any) -> Any:
+    """The distinct values if there are at most MOST_LABELS, else None; a sample is asked first, for most images end there."""
+    step = max(1, array.size // 50_000)
+    if len(np.unique(array.reshape(-1)[::step] if array.flags.c_contiguous else array[::4, ::4, ::4])) > MOST_LABELS:
+        return None
+    values: Any = None
+    for plane in array:
+        values = np.unique(plane) if values is None else np.union1d(values, plane)
+        if len(values) > MOST_LABELS:
+            return None
+    return values if np.isfinite(values).all() else None
+
+
+def _dataset_says(path: Path) -> tuple[dict[int, str], list[str] | None]:
+    """Names by value, and which labels were contoured in this case, from the dataset.json of the folder above (Decathlon layout)."""
+    file = path.absolute().parent.parent / "dataset.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}, None
+    labels = content.get("labels", {}) if isinstance(content, dict) else {}
+    if not isinstance(labels, dict):
+        return {}, None
+    names = {}
+    for key, value in labels.items():  # Decathlon has {"1": "liver"}, nnU-Net {"liver": 1}
+        if str(key).isdigit():
+            names[int(key)] = str(value)
+        elif isinstance(value, int):
+            names[value] = str(key)
+    present = content.get("labels_present", {})
+    return names, present.get(plain_name(path)) if isinstance(present, dict) else None
+
+
+def _say(sentence: str, *, is_error: bool = False) -> None:
+    from napari.utils.notifications import show_error, show_info
+
+    (show_error if is_error else show_info)(sentence)

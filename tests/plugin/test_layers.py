@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.volume import LabelMap, Volume, Window
+from napari.components import ViewerModel
+from napari_ctseg.layers import (add_prediction, colours_of, go_to_slice, label_map_of, show_labels, show_volume, shown_box, slice_of, source_of,
+                                 volume_of)
+
+
+class Box:
+    def __init__(self, name, start, stop):
+        self.name, self.start, self.stop = name, start, stop
+
+
+class Said:
+    """A prediction as the seam has it."""
+
+    def __init__(self, labels, boxes=(), edge_map=None, disagreement=None):
+        self.labels, self.roi_boxes, self.edge_map, self.disagreement = labels, boxes, edge_map, disagreement
+        self.provenance = {"bundles": [{"name": "toy"}]}
+
+
+def test_a_volume_comes_back_as_the_same_memory_with_its_exact_geometry(volume):
+    layer = show_volume(ViewerModel(), volume, "ct")
+    back = volume_of(layer)
+    assert np.shares_memory(back.array, volume.array) and np.shares_memory(layer.data, volume.array)
+    np.testing.assert_array_equal(back.array, volume.array)
+    np.testing.assert_array_equal(back.geometry.affine_lps, volume.geometry.affine_lps)
+    assert back.modality == "CT"
+
+
+def test_a_layer_has_units_axes_spacing_and_window(volume):
+    layer = show_volume(ViewerModel(), volume, "ct", Window("liver", 150, 30))
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    assert layer.axis_labels == ("z", "y", "x")
+    np.testing.assert_allclose(layer.scale, (3.0, 1.5, 2.0))
+    assert tuple(layer.contrast_limits) == (-45, 105)
+    assert layer.contrast_limits_range[0] <= -250 and layer.contrast_limits_range[1] >= 253
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1), (-1, -1, -1)])
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+def test_a_voxel_lies_in_the_world_where_its_lps_point_is(signs, axes):
+    """The oracle: the one bright voxel's LPS point by the affine, whatever the storage; world coordinates are (z, y, x) of LPS."""
+    direction = np.zeros((3, 3))
+    for column, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
+        direction[axis, column] = sign
+    geometry = Geometry.from_parts((4, 5, 6), (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), direction)
+    array = np.zeros((4, 5, 6), np.int16)
+    array[1, 3, 4] = 1000
+    layer = show_volume(ViewerModel(), Volume(array, geometry), "ct")
+    where = np.argwhere(np.asarray(layer.data) == 1000)[0]
+    np.testing.assert_allclose(layer.data_to_world(where), geometry.index_to_lps((1, 3, 4))[::-1], atol=1e-9)
+
+
+def test_painting_on_the_layer_paints_the_stored_array(label_map):
+    layer = show_labels(ViewerModel(), label_map, "mask")
+    before = label_map.array.copy()
+    layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 3)
+    changed = np.argwhere(label_map.array != before)
+    assert len(changed) == 1
+    world = label_map.geometry.index_to_lps(changed[0])[::-1]
+    lowest = label_map.geometry.corners_lps_mm().min(axis=0)[::-1]
+    assert world[0] - lowest[0] == pytest.approx(1.5)  # half a slice of 3 mm above the lowest face: view index z = 0
+    np.testing.assert_array_equal(label_map_of(layer).array, label_map.array)
+
+
+def test_labels_have_names_and_colours(label_map):
+    layer = show_labels(ViewerModel(), label_map, "mask")
+    assert list(layer.features["name"]) == ["background", "liver", "spleen"]
+    assert layer.selected_label == 1
+    table = colours_of(label_map.labels).color_dict
+    assert table[0][3] == 0 and tuple(np.round(table[1][:3] * 255).astype(int)) == (0xE6, 0x9F, 0x00)
+
+
+def test_a_read_only_map_is_copied_because_labels_are_painted_on(label_map):
+    label_map.array.setflags(write=False)
+    layer = show_labels(ViewerModel(), label_map, "mask")
+    assert layer.data.flags.writeable and not np.shares_memory(layer.data, label_map.array)
+
+
+def test_several_channels_are_several_layers(volume):
+    viewer = ViewerModel()
+    show_volume(viewer, Volume(np.stack([volume.array, volume.array + 1]), volume.geometry), "mr")
+    assert [layer.name for layer in viewer.layers] == ["mr channel 1", "mr channel 2"]
+
+
+def test_a_plain_layer_is_an_upright_box():
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.zeros((3, 4, 5)), scale=(3, 2, 1), translate=(30, 20, 10))
+    found = volume_of(layer)
+    assert found.geometry.spacing_mm == (3, 2, 1) and found.geometry.origin_lps_mm == (10, 20, 30) and source_of(layer) is None
+
+
+def test_a_turned_plain_layer_is_refused():
+    layer = ViewerModel().add_image(np.zeros((3, 4, 5)), rotate=(10, 0, 0))
+    with pytest.raises(GeometryError, match="turned"):
+        volume_of(layer)
+
+
+def test_slices_and_the_slider_agree(volume):
+    viewer = ViewerModel()
+    layer = show_volume(viewer, volume, "ct")
+    for index in (0, 3, 6):
+        go_to_slice(viewer, layer, index)
+        assert slice_of(viewer, layer) == index
+        assert viewer.dims.current_step[0] == index
+
+
+def test_a_stored_box_is_the_same_voxels_in_the_view(volume):
+    layer = show_volume(ViewerModel(), volume, "ct")
+    start, stop = (1, 2, 0), (3, 5, 2)
+    low, high = shown_box(source_of(layer).view, volume.array.shape, start, stop)
+    seen = layer.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    assert sorted(seen.ravel()) == sorted(volume.array[1:3, 2:5, 0:2].ravel())
+
+
+def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
+    viewer = ViewerModel()
+    show_volume(viewer, volume, "ct")
+    edges = Volume(np.zeros(volume.array.shape, np.float32), volume.geometry)
+    layer = add_prediction(viewer, Said(label_map, (Box("region of interest", (1, 2, 0), (3, 5, 2)),), edges, edges), "toy")
+    assert [one.name for one in viewer.layers] == ["ct", "toy edges", "toy disagreement", "toy", "toy box"]
+    assert [one.visible for one in viewer.layers] == [True, False, False, True, True]
+    assert layer.data.dtype == np.uint8 and source_of(layer).provenance["bundles"][0]["name"] == "toy"
+    assert viewer.layers["toy box"].nshapes == 2  # one outline for each of the two slices
+    corners = np.concatenate([viewer.layers["toy box"].data_to_world(p) for s in viewer.layers["toy box"].data for p in s]).reshape(-1, 3)
+    inside = label_map.geometry.index_to_lps(np.argwhere(label_map.array == 1))[:, 2]
+    assert corners[:, 0].min() == pytest.approx(inside.min()) and corners[:, 0].max() == pytest.approx(inside.max())
+
+
+def test_all_layers_share_units(volume, label_map):
+    viewer = ViewerModel()
+    show_volume(viewer, volume, "ct")
+    add_prediction(viewer, Said(label_map, (Box("roi", (1, 2, 0), (3, 5, 2)),)), "toy")
+    assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"millimeter"}
+
+
+def test_a_map_from_elsewhere_gets_made_up_names():
+    layer = ViewerModel().add_labels(np.array([[[0, 2]]], np.uint8))
+    found = label_map_of(layer)
+    assert isinstance(found, LabelMap) and found.labels.values == (2,)
