@@ -216,7 +216,7 @@ def _checked_step(path: Path, positions: Float, normal: Float, pixel_mm: float) 
                                 "export the series again with every slice.")
     mean = float(along[-1] - along[0]) / (len(along) - 1)
     drift = float(np.abs(along - along[0] - mean * np.arange(len(along))).max())
-    if drift > max(STEP_TOLERANCE * mean * 2, 1e-6):
+    if drift > STEP_TOLERANCE * mean:
         raise GeometryError(f"{path}: the slices lie up to {drift:.2f} mm from even steps of {mean:.2f} mm (the spacing is uneven); "
                             "export the series again with even steps.")
     return mean

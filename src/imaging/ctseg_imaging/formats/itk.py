@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.atomic import atomic_folder, atomic_path
 from ctseg_imaging.formats.choice import Choice, pick
-from ctseg_imaging.formats.itk_headers import check_data, read_text_header
+from ctseg_imaging.formats.itk_headers import check_data, data_file, read_text_header
 from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
@@ -68,20 +68,22 @@ def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = 
     with (atomic_folder if several_files else atomic_path)(path, overwrite) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
-        except RuntimeError as error:
+            check_data(temporary, *reversed(_open(temporary)))  # a disk that fills up with the last block goes unnoticed otherwise
+        except (RuntimeError, FormatError) as error:
             raise OSError(None, "the disk refused it") from error
 
 
 def _open(path: Path) -> tuple[sitk.ImageFileReader, dict[str, str]]:
     """A reader with the header read, and the header's own text fields."""
     text = read_text_header(path)
+    data_file(path, text)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("NrrdImageIO" if path.suffix.lower() in (".nrrd", ".nhdr") else "MetaImageIO")
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise FormatError(f"{path}: its header is damaged or its data file is missing; copy or export it again with both.") from error
+        raise FormatError(f"{path}: its header is damaged; copy or export it again.") from error
     return reader, text
 
 

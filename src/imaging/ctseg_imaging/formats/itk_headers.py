@@ -35,11 +35,25 @@ def read_text_header(path: Path) -> dict[str, str]:
     return _nrrd_fields(start) if nrrd else _meta_fields(start)
 
 
+def data_file(path: Path, fields: dict[str, str]) -> Path | None:
+    """The file that holds the voxels, `path` itself if they follow the header; None if they are spread over several files.
+
+    Raises FormatError if it is missing.
+    """
+    name = fields.get("elementdatafile") or fields.get("data file") or fields.get("datafile") or "LOCAL"
+    if name.upper().startswith("LIST") or "%" in name:
+        return None  # one file a slice: SimpleITK misses none of them silently
+    file = path if name.upper() == "LOCAL" else path.parent / name
+    if not file.is_file():
+        raise FormatError(f"{path}: its data file {file.name} is missing; put it beside the header.")
+    return file
+
+
 def check_data(path: Path, fields: dict[str, str], reader: sitk.ImageFileReader) -> list[str]:
     """Notes about the header. Raises FormatError if voxels are missing or cut off, or a spacing is zero or negative."""
     wanted = math.prod(reader.GetSize()) * _BYTES.get(reader.GetPixelID(), 0)
     if not wanted:
-        raise FormatError(f"{path}: its voxels are not plain numbers ({reader.GetPixelIDValue()}); convert it first.")
+        raise FormatError(f"{path}: its voxels are not plain numbers ({reader.GetPixelIDTypeAsString()}); convert it first.")
     if "elementdatafile" in fields:
         return _check_meta(path, fields, wanted)
     return _check_nrrd(path, fields, wanted)
@@ -75,12 +89,9 @@ def _check_meta(path: Path, fields: dict[str, str], wanted: int) -> list[str]:
     if any(not math.isfinite(number) or number <= 0 for number in numbers):
         raise FormatError(f"{path}: has the element spacing {spacing}, and a spacing must be above zero; export it again.")
     notes = [] if numbers else ["The file gives no voxel size; 1 mm was taken."]
-    data = fields["elementdatafile"]
-    if data.upper().startswith("LIST") or "%" in data:
-        return notes  # one file a slice: SimpleITK misses none of them silently
-    local = data.upper() == "LOCAL"
-    file = path if local else path.with_name(data)
-    offset = int(fields["data offset"]) if local else max(0, int(fields.get("headersize", 0) or 0))
+    if (file := data_file(path, fields)) is None:
+        return notes
+    offset = int(fields["data offset"]) if file == path else max(0, int(fields.get("headersize", 0) or 0))
     zipped = fields.get("compresseddata", "false").lower() in ("true", "1")
     _check_length(path, file, offset, "zlib" if zipped else "raw", wanted)
     return notes
@@ -90,11 +101,9 @@ def _check_nrrd(path: Path, fields: dict[str, str], wanted: int) -> list[str]:
     notes = []
     if "space" not in fields and "space dimension" not in fields:
         notes.append("Orientation unknown: the file names no space; left and right are not certain.")
-    data = fields.get("data file", fields.get("datafile"))
-    if data is not None and (data.upper().startswith("LIST") or "%" in data):
+    if (file := data_file(path, fields)) is None:
         return notes
-    file = path if data is None else path.parent / data
-    offset = int(fields["data offset"]) if data is None else 0
+    offset = int(fields["data offset"]) if file == path else 0
     encoding = {"gz": "gzip", "bz2": "bzip2"}.get(fields.get("encoding", "raw").lower(), fields.get("encoding", "raw").lower())
     if encoding in ("raw", "gzip", "bzip2") and not int(fields.get("line skip", 0)) and not int(fields.get("byte skip", 0)):
         _check_length(path, file, offset, encoding, wanted)
@@ -103,8 +112,6 @@ def _check_nrrd(path: Path, fields: dict[str, str], wanted: int) -> list[str]:
 
 def _check_length(path: Path, file: Path, offset: int, encoding: str, wanted: int) -> None:
     """Raise FormatError unless `file` holds `wanted` bytes of voxels from `offset`; compressed data are unpacked to their end."""
-    if not file.is_file():
-        raise FormatError(f"{path}: its data file {file.name} is missing; put it beside the header.")
     with file.open("rb") as stream:
         stream.seek(offset)
         if encoding == "raw":

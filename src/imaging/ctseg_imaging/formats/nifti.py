@@ -134,6 +134,8 @@ def _shape(path: Path, header: Header) -> tuple[tuple[int, int, int], int]:
         raise FormatError(f"{path}: its voxels are not single numbers (RGB or complex); convert it to one grey value a voxel first.")
     if rank < 3:
         raise FormatError(f"{path}: is a {rank}D picture, not a volume; a stack with a slice spacing is needed.")
+    if math.prod(dims[3:]) == math.prod(dims[4:5]) > 1:
+        raise FormatError(f"{path}: has {dims[4]} numbers a voxel (colour or vectors); convert it to one first.")
     if math.prod(dims[4:]) > 1:
         raise FormatError(f"{path}: has {rank} dimensions ({' x '.join(map(str, dims))}); split it into volumes first.")
     return (dims[2], dims[1], dims[0]), dims[3] if rank > 3 else 1

@@ -1,0 +1,48 @@
+"""Volumes and labels hold what they are given, or refuse it."""
+
+import numpy as np
+import pytest
+
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.volume import Label, LabelMap, Labels, Volume, Window
+
+GRID = Geometry.from_parts((3, 4, 5), (2, 1, 1))
+
+
+def test_array_and_grid_must_agree():
+    assert Volume(np.zeros((3, 4, 5)), GRID).channels == 1
+    assert Volume(np.zeros((2, 3, 4, 5)), GRID).channels == 2
+    for shape in ((5, 4, 3), (4, 5), (1, 2, 3, 4, 5)):
+        with pytest.raises(GeometryError):
+            Volume(np.zeros(shape), GRID)
+    with pytest.raises(GeometryError):
+        LabelMap(np.zeros((5, 4, 3), np.uint8), GRID)
+
+
+def test_labels_are_whole_numbers():
+    with pytest.raises(ValueError, match="integers"):
+        LabelMap(np.zeros((3, 4, 5), np.float32), GRID)
+
+
+def test_labels_are_ordered_named_and_coloured():
+    labels = Labels.from_names({0: "background", 7: "spleen", 2: "liver"})
+    assert labels.values == (2, 7)
+    assert (labels.name(7), labels.name(3)) == ("spleen", "label 3")
+    assert labels.colour(2) != labels.colour(7)
+    assert len(labels.colour(1000)) == 7
+    with pytest.raises(ValueError, match="share"):
+        Labels((Label(1, "a"), Label(1, "b")))
+
+
+def test_labels_from_the_values_that_occur():
+    assert [label.name for label in Labels.from_values(np.array([[0, 3], [3, 300]]))] == ["label 3", "label 300"]
+
+
+def test_contoured_only_marks_what_was_not_drawn():
+    labels = Labels.from_names({1: "liver", 2: "spleen"}).contoured_only(["spleen"])
+    assert [label.contoured for label in labels] == [False, True]
+
+
+def test_window_limits():
+    assert Window("abdomen", 400, 50).limits == (-150, 250)
