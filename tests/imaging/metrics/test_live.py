@@ -61,7 +61,9 @@ def test_the_table_is_in_ml_and_by_label():
     truth[0, 0, :4], prediction[0, 0, :2] = 7, 7
     row, = LiveMetrics(truth, prediction, (7,), (10.0, 10.0, 5.0)).table()
     assert (row.value, row.volume_truth_ml, row.volume_pred_ml, row.difference_ml) == (7, 2.0, 1.0, -1.0)
-    assert row.dice == pytest.approx(2 / 3) and row.precision == 1 and row.recall == 0.5
+    assert row.dice == pytest.approx(2 / 3)
+    assert row.precision == 1
+    assert row.recall == 0.5
 
 
 def test_worst_and_missed_slices():
@@ -70,7 +72,8 @@ def test_worst_and_missed_slices():
     prediction[1], prediction[2, 0] = 1, 1
     live = LiveMetrics(truth, prediction, (1, 2), SPACING)
     assert live.worst_slices() == [3, 2, 1]
-    assert live.missed_slices(1) == [3] and live.missed_slices(2) == []
+    assert live.missed_slices(1) == [3]
+    assert live.missed_slices(2) == []
     assert live.mean_dice() == pytest.approx(live.table()[0].dice)
 
 
@@ -78,7 +81,8 @@ def test_a_new_class_is_followed_on_request():
     truth, prediction = random_maps()
     live = LiveMetrics(truth, prediction, (1,), SPACING)
     assert not live.follow((0, 1))
-    assert live.follow((1, 3)) and live.values == (1, 3)
+    assert live.follow((1, 3))
+    assert live.values == (1, 3)
     prediction[0] = 3
     live.update([0])
     assert np.array_equal(live.histogram.counts, joint_histogram(truth, prediction, (1, 3)).counts)
@@ -87,7 +91,9 @@ def test_a_new_class_is_followed_on_request():
 def test_nothing_to_follow_is_no_error():
     truth, prediction = random_maps()
     live = LiveMetrics(truth, prediction, (), SPACING)
-    assert live.table() == [] and live.worst_slices() == [] and np.isnan(live.mean_dice())
+    assert live.table() == []
+    assert live.worst_slices() == []
+    assert np.isnan(live.mean_dice())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])

@@ -74,8 +74,10 @@ def test_empty_sides_have_the_values_that_are_documented():
     assert both.dice(1, empty=1.0) == 1.0
     missed, invented = joint_histogram(some, none, (1,)), joint_histogram(none, some, (1,))
     assert missed.dice(1) == invented.dice(1) == missed.recall(1) == invented.precision(1) == 0
-    assert np.isnan(missed.precision(1)) and np.isnan(invented.recall(1))
-    assert missed.absolute_volume_difference_percent(1) == 100 and invented.absolute_volume_difference_percent(1) == np.inf
+    assert np.isnan(missed.precision(1))
+    assert np.isnan(invented.recall(1))
+    assert missed.absolute_volume_difference_percent(1) == 100
+    assert invented.absolute_volume_difference_percent(1) == np.inf
     assert missed.volumes_ml(1, 500.0) == (12.0, 0.0)
 
 

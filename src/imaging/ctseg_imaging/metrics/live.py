@@ -97,7 +97,8 @@ class LiveMetrics:
 
     def worst_slices(self, values: Iterable[int] | None = None) -> list[int]:
         """Slices that have a label on either side, from the lowest mean Dice to the highest; ties by position."""
-        per_label = np.stack([self.per_slice(value) for value in (self.values if values is None else values)] or [np.full(self.slices, np.nan)])
+        wanted = list(self.values if values is None else values)
+        per_label = np.stack([self.per_slice(value) for value in wanted] or [np.full(self.slices, np.nan)])
         known = ~np.isnan(per_label)
         present = np.flatnonzero(known.any(0))
         means = np.where(known, per_label, 0).sum(0)[present] / known.sum(0)[present]
