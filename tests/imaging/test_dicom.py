@@ -179,6 +179,12 @@ def test_slices_in_sub_folders_are_found(tmp_path):
     np.testing.assert_array_equal(formats.read(tmp_path / "disc").array, HU)
 
 
+def test_a_directory_file_stands_for_its_folder(tmp_path):
+    save(tmp_path / "disc", series())
+    plane(0).save_as(tmp_path / "disc" / "DICOMDIR", enforce_file_format=True)
+    np.testing.assert_array_equal(formats.read(tmp_path / "disc" / "DICOMDIR").array, HU)
+
+
 def test_identical_doubles_are_used_once(tmp_path):
     volume = formats.read(save(tmp_path / "ct", [*series(), plane(3), plane(5)]))
     np.testing.assert_array_equal(volume.array, HU)

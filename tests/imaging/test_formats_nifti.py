@@ -129,6 +129,38 @@ def test_empty_sform_falls_back_to_the_qform_and_says_so(tmp_path):
     assert "sform is empty" in volume.notes[0]
 
 
+@pytest.mark.parametrize("qfac", [0.0, 1.0, -1.0])
+def test_qfac_of_zero_is_one(tmp_path, qfac):
+    """As the standard has it; nibabel refuses such a qform. The quaternion stays, so -1 turns the third axis round."""
+    path = save(tmp_path / "a.nii", voxels(), scode=0)
+    content = bytearray(path.read_bytes())
+    before = formats.read(path).geometry
+    content[76:80] = struct.pack("<f", qfac)
+    path.write_bytes(content)
+    volume = formats.read(path)
+    sign = np.sign(np.linalg.det(RAS[:3, :3])) * (qfac or 1)
+    np.testing.assert_allclose(volume.geometry.direction[:, 2], sign * before.direction[:, 2], atol=1e-6)
+    assert volume.notes == ()
+
+
+def test_a_sheared_sform_gives_way_to_a_good_qform_and_only_to_one(tmp_path):
+    sheared = RAS.copy()
+    sheared[:3, 2] += 0.3 * sheared[:3, 1]
+    image = nib.Nifti1Image(voxels(), RAS)
+    image.set_sform(sheared, 4)
+    image.set_qform(RAS, 1)
+    nib.save(image, tmp_path / "a.nii")
+    volume = formats.read(tmp_path / "a.nii")
+    assert "sheared" in volume.notes[0]
+    np.testing.assert_allclose(volume.geometry.spacing_mm, (3, 1.7, 0.9), atol=1e-6)
+    formats.write(tmp_path / "b.nii", volume)
+    assert raw(tmp_path / "b.nii") == raw(tmp_path / "a.nii")
+    image.set_qform(None, 0)
+    nib.save(image, tmp_path / "c.nii")
+    with pytest.raises(GeometryError, match="sheared"):
+        formats.read(tmp_path / "c.nii")
+
+
 def test_neither_form_is_an_unknown_orientation(tmp_path):
     volume = formats.read(save(tmp_path / "a.nii", voxels(), qcode=0, scode=0))
     assert "Orientation unknown" in volume.notes[0]

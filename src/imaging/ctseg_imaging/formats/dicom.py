@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place
 SIDEWAYS_TOLERANCE = 0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
 SAME_PLACE = 0.01  # of a slice step or mm: closer than this is the same position
 MINOR_SERIES = 0.25  # a series with fewer slices than this share of the largest is not of equal rank
+_QUICK_LOOK = 64  # files
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def read(path: Path, series: int | str | None = None) -> Volume:
 
     Raises ChoiceNeeded if several series of equal rank are there and none is named; FormatError, GeometryError with what is wrong.
     """
+    path = path.parent if path.name.upper() == "DICOMDIR" and path.is_file() else path
     folder = _scan(path)
     if path.is_file() and series is None:
         series = _series_of_file(path, folder)
@@ -61,8 +64,9 @@ def list_choices(path: Path) -> list[Choice]:
 
 
 def looks_like_folder(path: Path) -> bool:
-    """Whether one of the first files of a folder (or of its sub-folders, if it has no files) is DICOM."""
-    return any(looks_like_dicom(file) for file in _files(path)[:20])
+    """Whether one of the first files met in a folder and its sub-folders is DICOM; a quick look, also into a large tree."""
+    found = (file for file in path.rglob("*") if file.is_file())
+    return any(looks_like_dicom(file) for file in islice(found, _QUICK_LOOK))
 
 
 def looks_like_file(path: Path) -> bool:
@@ -72,7 +76,7 @@ def looks_like_file(path: Path) -> bool:
 
 def _files(path: Path) -> list[Path]:
     """The files of a folder; those of its sub-folders where it holds no DICOM itself."""
-    own = sorted(file for file in path.iterdir() if file.is_file() and file.name != "DICOMDIR" and file.stat().st_size)
+    own = sorted(file for file in path.iterdir() if file.is_file() and file.name.upper() != "DICOMDIR" and file.stat().st_size)
     if any(looks_like_dicom(file) for file in own):
         return own
     return own + sorted(file for file in path.rglob("*") if file.is_file() and file.parent != path and file.stat().st_size)

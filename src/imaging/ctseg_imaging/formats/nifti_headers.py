@@ -34,8 +34,11 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
     sform = header.get_sform() if int(header["sform_code"]) > 0 else None
     qform = _qform(header) if int(header["qform_code"]) > 0 else None
     notes: list[str] = []
-    if sform is not None and not _is_box(sform):
+    if sform is not None and not _has_axes(sform):
         notes.append("The sform is empty and was left out.")
+        sform = None
+    if sform is not None and qform is not None and not _is_box(sform):
+        notes.append("The sform is sheared, which no box of voxels can be; the qform was used.")
         sform = None
     if sform is not None and qform is not None:
         apart = float(np.abs(_corners(header, sform) - _corners(header, qform)).max())
@@ -56,16 +59,28 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
 
 
 def _qform(header: Header) -> Float | None:
-    """The qform, or None if its numbers are no rotation with voxel sizes."""
+    """The qform, or None if its numbers are no rotation with voxel sizes. As the standard has it, a qfac of 0 is 1, sizes are positive."""
+    mended = header.copy()
+    mended["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+    if float(header["pixdim"][0]) not in (-1, 1):
+        mended["pixdim"][0] = 1
     try:
-        qform: Float = header.get_qform()
+        qform: Float = mended.get_qform()
     except (HeaderDataError, ValueError):
         return None
-    return qform if _is_box(qform) else None
+    return qform if _has_axes(qform) else None
+
+
+def _has_axes(affine: Float) -> bool:
+    return bool(np.isfinite(affine).all() and (np.linalg.norm(affine[:3, :3], axis=0) > 0).all())
 
 
 def _is_box(affine: Float) -> bool:
-    return bool(np.isfinite(affine).all() and (np.linalg.norm(affine[:3, :3], axis=0) > 0).all())
+    try:
+        Geometry((1, 1, 1), affine)
+    except GeometryError:
+        return False
+    return True
 
 
 def _corners(header: Header, affine: Float) -> Float:
