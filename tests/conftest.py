@@ -38,3 +38,10 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(variable, str(home / variable.lower()))
     monkeypatch.delenv("CTSEG_BUNDLES", raising=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the viewer share one process: a virtual display has one keyboard focus."""
+    for item in items:
+        if (ROOT / "tests" / "plugin") in item.path.parents or "qtbot" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("viewer"))

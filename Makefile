@@ -1,0 +1,77 @@
+# `make demo` shows the project at work, `make test` tests it. Each builds .venv the first time and reuses it afterwards.
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INPUTS := pyproject.toml constraints.txt
+WORKERS ?= 2
+
+# Tests and screenshots need a display; where there is none, a virtual one.
+ifeq ($(shell uname -s),Linux)
+  ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
+    ON_DISPLAY := xvfb-run -a -s "-screen 0 1920x1200x24"
+  endif
+endif
+# One thread a process: two test processes on two cores, and the same numbers everywhere.
+QUIETLY := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NAPARI_ASYNC=0
+
+.PHONY: help demo test test-long lint types bench wheel system clean
+
+help:
+	@echo "make demo       phantom, prediction, overlays, plot, table and a screenshot (demo-output/)"
+	@echo "make test       lint, types, import rules and the tests"
+	@echo "make test-long  the tests that take minutes"
+	@echo "make lint       ruff, mypy, import rules"
+	@echo "make bench      speed against MONAI, and how hard the phantom is"
+	@echo "make wheel      a wheel with the trained bundles in dist/"
+
+demo: $(VENV)/stamp-base system
+	mkdir -p demo-output
+	$(BIN)/napari-ctseg demo --screenshot demo-output/demo.png --overwrite
+
+test: lint system
+	$(QUIETLY) $(ON_DISPLAY) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-long: $(VENV)/stamp-dev system
+	$(QUIETLY) $(ON_DISPLAY) $(BIN)/python -m pytest -m long --timeout 1800
+
+lint: $(VENV)/stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/stamp-dev
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+wheel: $(VENV)/stamp-dev
+	$(BIN)/python -m build --wheel
+
+system:
+	@sh .ci/system-libraries
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; install it and run make again."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/system-libraries python
+	$(PYTHON) -m venv $(VENV)
+
+# The CPU build of torch first: left to itself, pip takes the CUDA build, several GB, on Linux.
+# Where that index is out of reach, the next step takes what pip finds.
+$(VENV)/stamp-torch: constraints.txt | $(BIN)/python
+	$(BIN)/python -c 'import torch' 2>/dev/null || \
+		$(PIP) install --no-deps --retries 1 --timeout 30 --index-url $(TORCH_INDEX) -c constraints.txt torch || \
+		echo "No torch from $(TORCH_INDEX); taking the one that pip finds."
+	@touch $@
+
+$(VENV)/stamp-base: $(INPUTS) $(VENV)/stamp-torch
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/stamp-dev: $(INPUTS) $(VENV)/stamp-torch
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/stamp-base
+
+clean:
+	rm -rf $(VENV) dist build demo-output .mypy_cache .ruff_cache .pytest_cache
