@@ -113,7 +113,8 @@ def _follow_with_bar(work: Generator[Progress, None, T]) -> T:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[message]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+               TextColumn("{task.fields[message]}"))
     with Bars(*columns, console=err, transient=True) as bars:
         task, stage = bars.add_task("", total=None, message=""), ""
         while True:

@@ -14,8 +14,8 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="NIfTI, NRRD, MetaImage or a DICOM folder.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Its ending decides the format: .nii .nii.gz .nrrd .nhdr .mha .mhd")],
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
-    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in the list, from 1, or its UID.")] = None,
-    like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over this file's header geometry; it must have the same grid.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in the list or its UID.")] = None,
+    like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over the header geometry of this file on the same grid.")] = None,
     labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
 ) -> None:

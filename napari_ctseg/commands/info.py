@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,8 +27,7 @@ def info(
 
     choices = formats.list_choices(path)
     if len(choices) > 1 and volume is None and series is None:
-        listed = [{"index": choice.index, "uid": choice.uid, "description": choice.description, "slices": choice.slices} for choice in choices]
-        _show({"path": str(path), "choices": listed}, as_json)
+        _show({"path": str(path), "choices": [asdict(choice) for choice in choices]}, as_json)
         return
     _show(describe(formats.read(path, volume=volume, series=series), path), as_json)
 
@@ -87,9 +87,10 @@ def _suspicions(volume: Volume, facts: dict[str, Any]) -> list[str]:
         remarks.append("The voxels are more than five times as long as wide; thin structures may be missed.")
     if min(volume.geometry.shape) < 8:
         remarks.append(f"Only {min(volume.geometry.shape)} slices along one axis.")
-    if "labels" not in facts and volume.modality in ("CT", "") and facts["minimum"] is not None and facts["minimum"] >= 0 and facts["maximum"] > 500:
+    lowest, highest = facts["minimum"], facts["maximum"]
+    if "labels" not in facts and volume.modality in ("CT", "") and lowest is not None and lowest >= 0 and highest > 500:
         remarks.append("No value is below 0: if this is a CT, its values may not be HU (rescale missing, or an offset of 1024).")
-    if facts["minimum"] is not None and facts["minimum"] == facts["maximum"]:
+    if lowest is not None and lowest == highest:
         remarks.append("Every voxel has the same value.")
     return remarks
 
@@ -116,9 +117,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         return f"{name:<12}{'  '.join(f'{value:g}' for value in values)}"
 
     z, y, x = facts["axes_zyx"]
+    channels = f", {facts['channels']} channels" if facts["channels"] > 1 else ""
     lines = [
         facts["path"],
-        f"{'kind':<12}{facts['modality'] or 'unknown modality'}, {facts['dtype']}" + (f", {facts['channels']} channels" if facts["channels"] > 1 else ""),
+        f"{'kind':<12}{facts['modality'] or 'unknown modality'}, {facts['dtype']}{channels}",
         row("shape", facts["shape_zyx"]) + "  voxels (z, y, x)",
         row("spacing", facts["spacing_zyx_mm"]) + "  mm (z, y, x)",
         row("size", facts["size_zyx_mm"]) + "  mm (z, y, x)",

@@ -26,13 +26,16 @@ READ = [name for name, entry in EXPECTED.items() if entry["expect"] == "read" an
 REFUSED = [name for name, entry in EXPECTED.items() if entry["expect"] == "refuse"]
 NIFTI = [name for name in READ if ".nii" in name]
 CHOICES = {"files/4d-three-volumes.nii.gz": ("--volume", 3), "dicom/mixed-series": ("--series", 2)}
-needs_nasty = pytest.mark.skipif(not EXPECTED, reason="No real data here: put it into ../shared/data or name its folder in CTSEG_SHARED_DATA.")
+needs_nasty = pytest.mark.skipif(not EXPECTED, reason="No real data here: put it into ../shared/data or name it in CTSEG_SHARED_DATA.")
 
 # A word that each refusal must have: the cause, not just that something is wrong.
 CAUSES = {
-    "orientations/sheared.nii.gz": "shear", "files/truncated.nii.gz": "cut off", "files/truncated.nii": "cut off", "files/header-only.nii": "cut off",
-    "files/4d-three-volumes.nii.gz": "volume", "files/2d.nii.gz": "2D", "files/rgb.nii.gz": "RGB|colour|component", "files/zero-byte.nii.gz": "empty",
-    "files/missing-data.nhdr": "missing", "files/pair-lost.mhd": "missing", "files/negative-spacing.mhd": "negative", "files/zero-pixdim.nii": "spacing|size",
+    "orientations/sheared.nii.gz": "shear",
+    "files/truncated.nii.gz": "cut off", "files/truncated.nii": "cut off", "files/header-only.nii": "cut off",
+    "files/4d-three-volumes.nii.gz": "volume", "files/2d.nii.gz": "2D", "files/rgb.nii.gz": "RGB|colour|component",
+    "files/zero-byte.nii.gz": "empty",
+    "files/missing-data.nhdr": "missing", "files/pair-lost.mhd": "missing",
+    "files/negative-spacing.mhd": "negative", "files/zero-pixdim.nii": "spacing|size",
     "files/label-negative.nii.gz": "-1", "files/label-probability.nii.gz": "whole", "dicom/empty-folder": "DICOM",
     "dicom/missing-slice": "mm", "dicom/variable-gap": "mm", "dicom/gantry-tilt": "tilt|shear", "dicom/duplicate-slice": "position",
     "dicom/mixed-spacing": "spacing|size", "dicom/mixed-orientation": "orientation|direction", "dicom/no-position": "osition",
@@ -81,8 +84,8 @@ def test_nifti_to_nifti_keeps_the_header_geometry_and_the_voxels_to_the_bit(name
     target = tmp_path / "out.nii.gz"
     assert convert(NASTY / name, target).exit_code == 0
     before, after = nib.load(NASTY / name), nib.load(target)
-    for field in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y",
-                  "srow_z", "pixdim", "dim", "datatype", "scl_slope", "scl_inter", "xyzt_units"):
+    for field in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x",
+                  "srow_y", "srow_z", "pixdim", "dim", "datatype", "scl_slope", "scl_inter", "xyzt_units"):
         np.testing.assert_array_equal(before.header[field], after.header[field], err_msg=field)
     np.testing.assert_array_equal(np.asarray(before.dataobj.get_unscaled()), np.asarray(after.dataobj.get_unscaled()))
 
@@ -95,7 +98,7 @@ def test_what_cannot_be_trusted_is_refused_in_a_sentence_that_names_the_cause(na
     sentence = result.stderr.strip()
     assert Path(name).name in sentence or str(NASTY / name) in sentence
     assert "Traceback" not in sentence
-    assert sentence.endswith(".") or sentence.endswith("?")
+    assert sentence.endswith((".", "?"))
     if words := CAUSES.get(name):
         assert any(word in sentence for word in words.split("|")), sentence
     assert not list(tmp_path.iterdir()), "something was left behind"
