@@ -1,0 +1,57 @@
+"""A screen where there is none: Xvfb, for pictures and tests on servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ctseg_imaging.errors import CtsegError
+
+SCREEN = "1920x1200x24"
+
+
+class DisplayError(CtsegError):
+    """There is no screen and none can be made."""
+
+
+def is_there() -> bool:
+    """Whether a window can be opened: always on macOS and Windows, elsewhere when a display or Qt's own offscreen platform is named."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+@contextmanager
+def screen() -> Iterator[bool]:
+    """A screen for the block: the person's own (yields True), or a virtual one that ends with the block (yields False).
+
+    Raises DisplayError where there is neither a display nor Xvfb.
+    """
+    if is_there():
+        yield True
+        return
+    program = shutil.which("Xvfb")
+    if program is None:
+        raise DisplayError("There is no display here and no Xvfb to make a virtual one; install xvfb or run this on a desktop.")
+    before = {name: os.environ.get(name) for name in ("DISPLAY", "QT_QPA_PLATFORM")}
+    reads, writes = os.pipe()
+    server = subprocess.Popen([program, "-displayfd", str(writes), "-screen", "0", SCREEN, "-nolisten", "tcp"], pass_fds=[writes],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(writes)
+    try:
+        with os.fdopen(reads) as answer:
+            number = answer.readline().strip()  # Xvfb says which display is free, once it serves it
+        if not number:
+            raise DisplayError("Xvfb did not start; run this on a desktop, or see what `Xvfb :99` says.")
+        os.environ["DISPLAY"], os.environ["QT_QPA_PLATFORM"] = f":{number}", "xcb"
+        yield False
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        server.terminate()
+        server.wait()

@@ -1,0 +1,101 @@
+"""The house rules: imports run one way, nothing heavy is loaded before it is needed, and the wheel has all that it has to have."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "monai", "nibabel", "SimpleITK", "pydicom", "qtpy", "PyQt6", "napari", "matplotlib", "scipy")
+VERBS = ("demo", "open", "info", "convert", "predict", "evaluate", "train", "recipes", "phantom", "bundle")
+PACKAGES = ("napari_ctseg", "ctseg_models", "ctseg_imaging", "ctseg_training")
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+
+
+def loaded_by(code: str, names: tuple[str, ...]) -> set[str]:
+    """Which of `names` a fresh Python has loaded after `code`."""
+    answer = python(f"import sys\n{code}\nprint(*(n for n in {names!r} if n in sys.modules), sep='\\n')")
+    assert answer.returncode == 0, answer.stderr
+    return set(answer.stdout.split()) & set(names)
+
+
+def test_import_rules_hold() -> None:
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.parametrize("verb", [None, *VERBS])
+def test_help_loads_nothing_heavy(verb: str | None) -> None:
+    words = [verb] if verb else []
+    code = (f"import contextlib, io\nfrom napari_ctseg.commands.main import app\n"
+            f"with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    app({[*words, '--help']!r})")
+    assert loaded_by(code, HEAVY) == set()
+
+
+def test_the_manifest_loads_no_torch_and_names_what_is_there() -> None:
+    code = ("import npe2\nmanifest = npe2.PluginManifest.from_distribution('napari-ctseg')\nmanifest.validate_imports()\n"
+            "assert [w.display_name for w in manifest.contributions.widgets] == "
+            "['Window', 'Run model', 'Compare', 'Correct & export', 'Fine-tune'], manifest.contributions.widgets")
+    assert loaded_by(code, ("torch", "monai")) == set()
+
+
+def test_the_manifest_at_the_root_is_the_one_inside_the_package() -> None:
+    assert (ROOT / "napari_ctseg/napari.yaml").read_bytes() == (ROOT / "napari.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("package", ["ctseg_imaging", "ctseg_models", "ctseg_training"])
+def test_rooms_below_the_plugin_load_no_qt(package: str) -> None:
+    code = (f"import importlib, pkgutil, {package}\n"
+            f"for module in pkgutil.walk_packages({package}.__path__, '{package}.'):\n    importlib.import_module(module.name)")
+    assert loaded_by(code, ("qtpy", "PyQt6", "napari")) == set()
+
+
+def test_every_command_of_the_page_is_there() -> None:
+    answer = python("from napari_ctseg.commands.main import app\napp(['--help'])")
+    listed = {line.split()[0] for line in answer.stdout.split("Commands:")[1].splitlines() if line.startswith("  ") and line[2] != " "}
+    assert set(VERBS) <= listed
+
+
+def test_usage_errors_end_with_2_and_an_input_fault_with_1() -> None:
+    run = "from napari_ctseg.commands.main import app\napp({words!r})"
+    assert python(run.format(words=["convert", "--no-such-option"])).returncode == 2
+    fault = python(run.format(words=["info", "no-such-file.nii.gz"]))
+    assert fault.returncode == 1
+    assert fault.stdout == ""
+    assert "no-such-file.nii.gz" in fault.stderr and "Traceback" not in fault.stderr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_files_stay_short_and_say_what_they_are_for(package: str) -> None:
+    folder = next(path for path in (ROOT / package, ROOT / "models" / package, *ROOT.glob(f"src/*/{package}")) if path.is_dir())
+    for path in folder.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 400, f"{path} has grown long; give its second idea a file of its own."
+        assert path.name == "__init__.py" or text.startswith('"""'), f"{path} does not say in its first line what it is for."
+
+
+@pytest.mark.long
+def test_the_wheel_has_packages_manifest_recipes_and_trained_bundles(tmp_path: Path) -> None:
+    build = subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, capture_output=True,
+                           text=True, check=False)
+    assert build.returncode == 0, build.stderr
+    wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
+    names = wheel.namelist()
+    assert len(names) == len(set(names))
+    assert {name.split("/")[0] for name in names if not name.startswith("napari_ctseg-")} == set(PACKAGES)
+    assert wheel.read("napari_ctseg/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
+    for recipe in (ROOT / "src/training/ctseg_training/recipes").glob("*.yaml"):
+        assert f"ctseg_training/recipes/{recipe.name}" in names
+    for bundle in ("phantom-abdomen-scn", "headneck-ct-scn"):
+        inside = [path.relative_to(ROOT / "models/bundles") for path in (ROOT / "models/bundles" / bundle).rglob("*") if path.is_file()]
+        assert any(path.suffix == ".safetensors" for path in inside)
+        for path in inside:
+            assert f"ctseg_models/bundled/{path.as_posix()}" in names
