@@ -1,0 +1,121 @@
+"""A volume's box as a network's input: resampling as one separable linear map, then the intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Literal
+
+import numpy as np
+import torch
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Triple
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ctseg_models.bundles.metadata import Intensity
+from ctseg_models.inference.lattice import Lattice, StagePlan
+
+Interpolation = Literal["area", "linear", "nearest"]
+SLICES_PER_STEP = 16
+
+
+def axis_weights(n_in: int, spacing_in: float, low_mm: float, spacing_out: float, n_out: int, *,
+                 interpolation: Interpolation = "area", sigma_mm: float = 0.0) -> NDArray[np.float32]:
+    """(n_out, n_in) weights that resample one axis; mm are counted from the outer face of the first input voxel.
+
+    "area" is the mean over the output voxel when it is larger than the input voxel, and linear otherwise. A row sums to 1 when its
+    centre lies within the volume (the border is repeated there) and is all 0 when it lies outside. sigma_mm : a Gaussian before that.
+    """
+    edges = (low_mm + spacing_out * np.arange(n_out + 1)) / spacing_in  # in input voxels
+    centres = (edges[:-1] + edges[1:]) / 2
+    if interpolation == "area" and spacing_out > spacing_in:
+        cells = np.arange(n_in)
+        weights = np.clip(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None)
+    elif interpolation == "nearest":
+        weights = np.zeros((n_out, n_in))
+        weights[np.arange(n_out), np.clip(np.floor(centres), 0, n_in - 1).astype(int)] = 1
+    else:
+        weights = _linear(np.clip(centres - 0.5, 0, n_in - 1), n_in)
+    outside = (centres < 0) | (centres > n_in)
+    weights[outside] = 0
+    if sigma_mm > 0:
+        weights = weights @ _gaussian(n_in, sigma_mm / spacing_in)
+    total = weights.sum(axis=1, keepdims=True)
+    return (weights / np.where(total > 0, total, 1)).astype(np.float32)
+
+
+def _linear(position: NDArray[np.float64], n_in: int) -> NDArray[np.float64]:
+    weights = np.zeros((len(position), n_in))
+    first = np.minimum(np.floor(position).astype(int), n_in - 1)
+    share = position - first
+    rows = np.arange(len(position))
+    weights[rows, first] = 1 - share
+    weights[rows, np.minimum(first + 1, n_in - 1)] += share
+    return weights
+
+
+def _gaussian(n: int, sigma: float) -> NDArray[np.float64]:
+    """(n, n) Gaussian of `sigma` voxels, cut at 4 sigma; rows sum to 1, so that a border is neither darkened nor mirrored."""
+    distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    kernel = np.where(distance <= max(1.0, 4 * sigma), np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
+    normal: NDArray[np.float64] = kernel / kernel.sum(axis=1, keepdims=True)
+    return normal
+
+
+def resample_box(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, *, pad: float = -1024.0,
+                 interpolation: Interpolation = "area", sigma_mm: float = 0.0) -> Generator[float, None, Tensor]:
+    """`view` (z, y, x), any number type and strides, on `lattice`; float32, `pad` outside. Yields the share done after a few slices.
+
+    Slice by slice: no float copy of the volume is made.
+    """
+    wz, wy, wx = (axis_weights(view.shape[axis], spacing_mm[axis], lattice.low_mm[axis], lattice.spacing_mm[axis], lattice.shape[axis],
+                               interpolation=interpolation, sigma_mm=sigma_mm) for axis in range(3))
+    used = [_used(weights) for weights in (wz, wy, wx)]
+    if any(span.start == span.stop for span in used):
+        return torch.full(lattice.shape, float(pad))
+    in_plane = torch.empty(used[0].stop - used[0].start, *lattice.shape[1:])
+    rows, columns = torch.from_numpy(wy[:, used[1]]), torch.from_numpy(np.ascontiguousarray(wx[:, used[2]].T))
+    for number, z in enumerate(range(used[0].start, used[0].stop)):
+        pixels = np.ascontiguousarray(view[z, used[1], used[2]], dtype=np.float32)
+        if not np.isfinite(pixels).all():
+            pixels = np.where(np.isfinite(pixels), pixels, np.float32(pad))
+        in_plane[number] = rows @ ((torch.from_numpy(pixels) - pad) @ columns)
+        if number % SLICES_PER_STEP == SLICES_PER_STEP - 1:
+            yield SLICES_PER_STEP / len(in_plane)
+    along_z = torch.from_numpy(wz[:, used[0]])
+    return (along_z @ in_plane.flatten(1)).reshape(lattice.shape) + pad
+
+
+def _used(weights: NDArray[np.float32]) -> slice:
+    columns = np.flatnonzero(weights.any(axis=0))
+    return slice(int(columns[0]), int(columns[-1]) + 1) if len(columns) else slice(0, 0)
+
+
+def normalise(values: Tensor, intensity: Intensity) -> Tensor:
+    """In place what `intensity` says; float32."""
+    if intensity.clip_low is not None or intensity.clip_high is not None:
+        values = values.clamp_(intensity.clip_low, intensity.clip_high)
+    shift, scale = intensity.shift, intensity.scale
+    if intensity.statistics == "minmax":
+        shift, scale = float(values.min()), float(values.max() - values.min())
+    elif intensity.statistics == "zscore":
+        shift, scale = float(values.mean()), float(values.std(correction=0))
+    return values.sub_(shift).div_(scale if scale > 0 else 1.0)
+
+
+def network_input(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, plan: StagePlan) -> Generator[float, None, Tensor]:
+    """(1, C, z, y, x) float32 for the network. view : (z, y, x) or (c, z, y, x) along the LPS-upright axes.
+
+    Raises BundleError when the volume has fewer channels than the network wants.
+    """
+    channels = view if view.ndim == 4 else view[None]
+    needed = 1 + max(channel.source for channel in plan.channels)
+    if len(channels) < needed:
+        raise BundleError(f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per channel "
+                          "(CASE_0000, CASE_0001, ...).")
+    resampled: dict[int, Tensor] = {}
+    for source in sorted({channel.source for channel in plan.channels}):
+        work = resample_box(channels[source], spacing_mm, lattice, pad=plan.pad, interpolation=plan.interpolation,
+                            sigma_mm=plan.smoothing_sigma_mm)
+        resampled[source] = yield from work
+    return torch.stack([normalise(resampled[channel.source].clone(), channel) for channel in plan.channels])[None]
