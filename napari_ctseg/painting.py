@@ -1,0 +1,202 @@
+"""What a brush may change in a Labels layer, and which slices it changed.
+
+napari 0.9 has no public place between a tool and the array, so three methods of the one layer object are wrapped: `_apply_mask_to_data`
+(brush, fill, polygon), `data_setitem` (operations) and `_load_history` (undo, redo). Voxels that may not change are taken out of the mask
+*before* the array and the history see it: nothing flickers, and a stroke stays one undo step that undoes exactly what it did.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+FRAME_MS = 16
+Index = tuple[slice, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BrushRules:
+    """locked : classes whose voxels neither come nor go, by any tool, operation or undo.
+    limits_hu : (low, high), both included: the brush changes only voxels of `image` within. image : (z, y, x), on the layer's own grid."""
+
+    locked: frozenset[int] = frozenset()
+    limits_hu: tuple[float, float] | None = None
+    image: NDArray[Any] | None = None
+
+
+class Painting:
+    """Watches one Labels layer; `of` gives the one object of a layer, whoever asks.
+
+    touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a stroke changed nothing.
+    """
+
+    touched = Signal(tuple)
+    refused = Signal(str)
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer = weakref.ref(layer)
+        self.rules = BrushRules()
+        self.version = 0
+        self._only_locks = False
+        self._pending: set[int] = set()
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(FRAME_MS)
+        self._timer.timeout.connect(self.flush)
+        layer._apply_mask_to_data = self._guarded_mask(layer._apply_mask_to_data)
+        layer.data_setitem = self._guarded_setitem(layer.data_setitem)
+        layer._load_history = self._guarded_history(layer._load_history)
+        layer.events.data.connect(self._everything)
+
+    @classmethod
+    def of(cls, layer: Labels) -> Painting:
+        """The layer's Painting, made at the first call. Raises ValueError unless the layer is a plain 3D array."""
+        if layer.ndim != 3 or layer.multiscale:
+            raise ValueError(f"The layer {layer.name} is not a plain 3D label map; only those can be painted here.")
+        if (known := layer.__dict__.get("_ctseg_painting")) is None:
+            known = layer.__dict__["_ctseg_painting"] = cls(layer)
+        painting: Painting = known
+        return painting
+
+    @contextmanager
+    def only_locks(self) -> Iterator[None]:
+        """Within: the HU window and napari's preserve_labels do not count (an operation, not a brush); locks always do."""
+        layer = self._layer()
+        assert layer is not None, "the layer was removed"
+        before, self._only_locks = layer.preserve_labels, True
+        try:
+            with layer.events.preserve_labels.blocker():
+                layer.preserve_labels = False
+            yield
+        finally:
+            self._only_locks = False
+            with layer.events.preserve_labels.blocker():
+                layer.preserve_labels = before
+
+    def flush(self) -> None:
+        """Report what is pending now instead of at the next frame."""
+        self._timer.stop()
+        slices, self._pending = tuple(sorted(self._pending)), set()
+        if slices:
+            self.touched.emit(slices)
+
+    def _note(self, start: int, stop: int) -> None:
+        self.version += 1
+        self._pending.update(range(start, stop))
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _everything(self) -> None:
+        if (layer := self._layer()) is not None:
+            self._note(0, layer.data.shape[0])
+
+    def _locked(self, array: NDArray[Any]) -> NDArray[np.bool_]:
+        return np.isin(array, list(self.rules.locked))
+
+    def _allowed(self, data: NDArray[Any], mask: NDArray[np.bool_], value: int, where: Index) -> NDArray[np.bool_]:
+        rules = self.rules
+        if value in rules.locked:
+            self.refused.emit("This class is locked: unlock it to change it.")
+            return np.zeros_like(mask)
+        allowed = mask & ~self._locked(data) if rules.locked else mask
+        if mask.any() and not allowed.any():
+            self.refused.emit("All that lies under the brush is locked.")
+            return allowed
+        if rules.limits_hu is not None and rules.image is not None and not self._only_locks:
+            low, high = rules.limits_hu
+            image = rules.image[where]
+            inside = allowed & (image >= low) & (image <= high)
+            if allowed.any() and not inside.any():
+                self.refused.emit(f"Nothing under the brush lies between {low:g} and {high:g} HU.")
+            return inside
+        return allowed
+
+    def _guarded_mask(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def apply(data: NDArray[Any], mask: NDArray[np.bool_], new_label: int, volume_slice: Index) -> NDArray[np.bool_] | None:
+            whole = np.broadcast_to(mask, data.shape)
+            allowed = self._allowed(data, whole, int(new_label), volume_slice)
+            changed: NDArray[np.bool_] | None = plain(data, allowed, new_label, volume_slice) if allowed.any() else None
+            if changed is not None:
+                start, stop, _ = volume_slice[0].indices(self._depth())
+                self._note(start, stop)
+            return changed
+        return apply
+
+    def _guarded_setitem(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def setitem(indices: tuple[NDArray[Any], ...], value: Any, refresh: bool = True) -> None:
+            layer = self._layer()
+            assert layer is not None, "the layer was removed"
+            new = np.broadcast_to(np.asarray(value), indices[0].shape)
+            keep = ~(self._locked(layer.data[indices]) | self._locked(new)) if self.rules.locked else np.ones(new.shape, bool)
+            if not keep.any():
+                return
+            kept = tuple(axis[keep] for axis in indices)
+            plain(kept, value if np.ndim(value) == 0 else new[keep], refresh)
+            for k in np.unique(kept[0]):
+                self._note(int(k), int(k) + 1)
+        return setitem
+
+    def _guarded_history(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def load(before: Any, after: Any, undoing: bool = True) -> None:
+            layer = self._layer()
+            if layer is None or not before:
+                return
+            box = _box_of(before[-1], layer.data.shape)
+            old = np.array(layer.data[box]) if self.rules.locked else None
+            plain(before, after, undoing)
+            if old is not None:
+                new = layer.data[box]
+                frozen = (old != new) & (self._locked(old) | self._locked(new))
+                if frozen.any():
+                    new[frozen] = old[frozen]
+                    layer.data[box] = new
+                    layer.refresh()
+                    self.refused.emit("Locked classes were left as they are.")
+            self._note(box[0].start, box[0].stop)
+        return load
+
+    def _depth(self) -> int:
+        layer = self._layer()
+        assert layer is not None, "the layer was removed"
+        return int(layer.data.shape[0])
+
+
+def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_]) -> int:
+    """Make `mask` the voxels of `value` as one undo step: new ones are taken from the background only, lost ones become background.
+
+    mask : (z, y, x) bool on layer.data. Locked classes stay as they are. Returns the number of voxels that changed.
+    """
+    painting = Painting.of(layer)
+    old = np.asarray(layer.data)
+    added, removed = np.nonzero(mask & (old == 0)), np.nonzero(~mask & (old == value))
+    before = np.array(old[added]).size + np.array(old[removed]).size
+    with painting.only_locks(), layer.block_history():
+        for where, new in ((added, value), (removed, 0)):
+            if len(where[0]):
+                layer.data_setitem(where, new, refresh=False)
+    layer._updated_slice = None
+    layer.refresh()
+    unchanged = int((layer.data[added] == 0).sum()) + int((layer.data[removed] == value).sum())
+    return before - unchanged
+
+
+def _box_of(item: list[Any], shape: tuple[int, ...]) -> Index:
+    """The smallest box that holds every atom of one history item."""
+    low, high = np.array(shape), np.zeros(len(shape), int)
+    for atom in item:
+        if hasattr(atom, "slice_key"):
+            spans = [part.indices(n) for part, n in zip(atom.slice_key, shape, strict=True)]
+            first, last = [s[0] for s in spans], [s[1] for s in spans]
+        else:
+            first, last = [int(axis.min()) for axis in atom[0]], [int(axis.max()) + 1 for axis in atom[0]]
+        low, high = np.minimum(low, first), np.maximum(high, last)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
