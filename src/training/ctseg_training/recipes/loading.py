@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.formats.atomic import write_bytes
 from pydantic import ValidationError
 
-from ctseg_training.files import write_text
 from ctseg_training.recipes.schema import Recipe
 
 SHIPPED = Path(__file__).parent
@@ -54,7 +54,8 @@ def validate(fields: dict[str, Any], where: str) -> Recipe:
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write every field, defaults included, so that a later default changes nothing."""
-    write_text(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_bytes(path, text.encode(), overwrite=True)
 
 
 def _locate(name_or_path: str | Path) -> Path:

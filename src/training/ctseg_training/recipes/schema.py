@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
+from ctseg_models.bundles.metadata import Growth, Intensity, Sizes
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Triple = tuple[NonNegative, NonNegative, NonNegative]
-Sizes = tuple[PositiveInt, PositiveInt, PositiveInt]
+Sizes3 = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 class Settings(BaseModel):
@@ -60,56 +61,33 @@ class SCNSettings(UNetSettings):
 NetworkSettings = Annotated[UNetSettings | SCNSettings, Field(discriminator="kind")]
 
 
-class Intensity(Settings):
-    """Network input = (clip(HU) - shift) / scale."""
-
-    clip_low: float
-    clip_high: float
-    shift: float = 0.0
-    scale: PositiveFloat
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.clip_low >= self.clip_high:
-            raise ValueError("clip_low must lie below clip_high")
-        return self
-
-
-class SpacingGrowth(Settings):
-    """How the spacing grows until what has to fit into the largest size fits: by a factor or by millimetres a time."""
-
-    factor: Annotated[float, Field(gt=1)] | None = None
-    add_mm: PositiveFloat | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.factor is None) == (self.add_mm is None):
-            raise ValueError("give either factor or add_mm")
-        return self
-
-
 class Data(Settings):
-    """What the network sees of a case; all of it goes into the bundle, so that inference does the same."""
+    """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so that inference does the same.
+
+    sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as the `Stage` of
+    `ctseg_models.bundles.metadata` has them. margin_mm : around the box that the localiser finds.
+    label_smoothing_voxels : of the true labels, in training only.
+    """
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    size_min: Sizes
-    size_max: Sizes
-    size_step: Sizes
-    spacing_growth: SpacingGrowth
+    sizes: Sizes
+    spacing_growth: Growth = Growth(factor=1.02, add_mm=0.0)
     intensity: Intensity
-    outside: float = -1024.0  # what lies beyond the volume: air in a CT
+    outside: float = -1024.0
     smoothing_sigma_mm: NonNegative = 0.0
     label_smoothing_voxels: NonNegative = 0.0
-    margin_mm: NonNegative = 10.0  # inference only: added around the localised box
+    margin_mm: NonNegative = 0.0
+    inferer: Literal["whole", "sliding_window"] = "whole"
+    patch: Sizes3 | None = None
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     require: tuple[str, ...] = ()  # a case is used only if these labels were contoured
     require_count: int = 0  # ... and at least so many labels altogether
     cache_mb: PositiveFloat = 2000.0
 
     @model_validator(mode="after")
-    def _sizes(self) -> Self:
-        for low, high, step in zip(self.size_min, self.size_max, self.size_step, strict=True):
-            if high < low or (high - low) % step:
-                raise ValueError("size_max must be size_min plus a whole number of size_step, on every axis")
+    def _window(self) -> Self:
+        if self.inferer == "sliding_window" and self.patch is None:
+            raise ValueError("inferer sliding_window needs a patch")
         return self
 
 
@@ -121,7 +99,7 @@ class Sampling(Settings):
     """
 
     mode: Literal["whole", "roi", "patch"]
-    size: Sizes | None = None  # voxels; for whole and roi: instead of the size that fits
+    size: Sizes3 | None = None  # voxels; for whole and roi: instead of the size that fits
     margin_mm: NonNegative = 32.0
     near_label: Share = 0.7
     near_distance_mm: Triple = (45, 25, 25)
@@ -137,7 +115,7 @@ class Sampling(Settings):
 class Elastic(Settings):
     """A cubic B-spline through `grid` control points per axis, moved by up to amplitude_mm."""
 
-    grid: Sizes = (8, 8, 8)
+    grid: Sizes3 = (8, 8, 8)
     amplitude_mm: Triple = (15, 15, 15)
     share: Share = 1.0  # of samples
 

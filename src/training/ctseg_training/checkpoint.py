@@ -1,0 +1,48 @@
+"""The state of a run on disk: everything that the next step depends on."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.formats.atomic import atomic_path
+from torch import Tensor
+
+
+@dataclass
+class Checkpoint:
+    """step : how many are done. seconds : of training so far. recipe : as plain data, to refuse resuming another one."""
+
+    step: int
+    seconds: float
+    network: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    clip_mean: float | None
+    skipped: int
+    loss: float | None
+    best: float | None
+    recipe: dict[str, Any]
+    before: dict[str, float | None] | None
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Whole or not at all, replacing the last one. Raises FormatError when the disk is full."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fields = {name: getattr(checkpoint, name) for name in checkpoint.__dataclass_fields__}  # no copies
+    with atomic_path(path, overwrite=True) as temporary:
+        torch.save(fields, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Tensors on the CPU; nothing in the file is executed. Raises RecipeError, one sentence."""
+    try:
+        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: does not exist, so there is nothing to resume; start without --resume.") from error
+    except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise RecipeError(f"{path}: is no checkpoint that this version can read; start again in another folder.") from error

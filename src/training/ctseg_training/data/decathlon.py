@@ -1,0 +1,119 @@
+"""A data set in the layout of the Medical Segmentation Decathlon, described without reading a voxel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.volume import Labels
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """One case on disk. classes : {stored label value: class index of the network}. present : per class index, contoured or not."""
+
+    name: str
+    image: Path
+    label: Path
+    classes: tuple[tuple[int, int], ...]
+    present: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Decathlon:
+    """labels : in the order of the class indices 1, 2, ... training, validation : the lists of dataset.json."""
+
+    folder: Path
+    name: str
+    labels: Labels
+    training: tuple[CaseEntry, ...]
+    validation: tuple[CaseEntry, ...]
+
+    def class_of(self, name: str, field: str) -> int:
+        """The class index of a label by name. field : the recipe's field that names it, for the sentence of the RecipeError."""
+        names = [label.name for label in self.labels]
+        if name not in names:
+            raise RecipeError(f"{field}: the data set has no label {name!r}; it has {', '.join(names)}.")
+        return names.index(name) + 1
+
+
+def open_dataset(folder: str | Path, labels: Labels | None = None) -> Decathlon:
+    """Read dataset.json. labels : those of a bundle to be trained further; the data set's are matched to them by name, and what
+    it does not have counts as not contoured. Raises RecipeError, one sentence."""
+    path = Path(folder) / "dataset.json"
+    fields = _json(path)
+    stored = _labels(path, fields)
+    labels = labels or stored
+    if unknown := [label.name for label in stored if label.name not in {known.name for known in labels}]:
+        raise RecipeError(f"{path}: the model has no label {unknown[0]!r}; it has {', '.join(label.name for label in labels)}. "
+                          "Rename or remove it.")
+    named = fields.get("labels_present") or {}
+    if not isinstance(named, dict):
+        raise RecipeError(f"{path}: labels_present must map a case to a list of label names.")
+    lists = {}
+    for split in ("training", "validation"):
+        entries = fields.get(split) or []
+        if not isinstance(entries, list):
+            raise RecipeError(f"{path}: {split} must be a list of image and label pairs.")
+        lists[split] = tuple(_entry(path, entry, stored, labels, named) for entry in entries)
+    if not lists["training"]:
+        raise RecipeError(f"{path}: lists no training case; add pairs of image and label under \"training\".")
+    return Decathlon(Path(folder), str(fields.get("name", Path(folder).name)), labels, lists["training"], lists["validation"])
+
+
+def case_name(path: str | Path) -> str:
+    """The file's name without its ending: what labels_present and reports call the case."""
+    name = Path(path).name
+    for ending in (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd"):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: does not exist; name a folder in the Medical Segmentation Decathlon's layout.") from error
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path}: is not readable as JSON; correct it.") from error
+    if not isinstance(fields, dict) or "training" not in fields or "labels" not in fields:
+        raise RecipeError(f"{path}: needs at least \"labels\" and \"training\".")
+    return fields
+
+
+def _labels(path: Path, fields: Mapping[str, Any]) -> Labels:
+    """Decathlon writes {"1": "liver"}, nnU-Net v2 {"liver": 1}; both are taken."""
+    try:
+        pairs = {}
+        for key, value in fields["labels"].items():
+            number, name = (int(key), str(value)) if str(key).isdigit() else (int(value), str(key))
+            pairs[number] = name
+        labels = Labels.from_names(pairs)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: labels must map each value to a name, such as {{\"1\": \"liver\"}}.") from error
+    names = [label.name for label in labels]
+    if not names or len(set(names)) != len(names) or min(labels.values) < 1:
+        raise RecipeError(f"{path}: labels must give every value above 0 a name of its own.")
+    return labels
+
+
+def _entry(path: Path, entry: Any, stored: Labels, labels: Labels, named: Mapping[str, Any]) -> CaseEntry:
+    if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
+        raise RecipeError(f"{path}: each training case needs an \"image\" and a \"label\".")
+    image, label = (path.parent / str(entry[key]) for key in ("image", "label"))
+    for file in (image, label):
+        if not file.is_file():
+            raise RecipeError(f"{file}: is listed in {path.name} and does not exist; add the file or remove the case.")
+    name = case_name(image)
+    contoured = named.get(name, [one.name for one in stored])
+    if unknown := sorted(set(contoured) - {one.name for one in stored}):
+        raise RecipeError(f"{path}: labels_present of {name} names {unknown[0]!r}, which labels does not have.")
+    index = {one.name: number for number, one in enumerate(labels, 1)}
+    classes = tuple((one.value, index[one.name]) for one in stored)
+    present = (True, *(one.name in contoured for one in labels))
+    return CaseEntry(name, image, label, classes, present)

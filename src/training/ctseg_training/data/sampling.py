@@ -1,0 +1,128 @@
+"""From a case to one training sample: which part, augmented and resampled once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ctseg_models.inference.lattice import Box, Lattice, StagePlan
+from ctseg_models.inference.preprocess import normalise
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ctseg_training.data.cases import Case
+from ctseg_training.data.decathlon import Decathlon
+from ctseg_training.data.resampling import reach, sample_image, sample_labels
+from ctseg_training.data.spatial import SpatialDraw, draw_spatial, sample_points
+from ctseg_training.recipes.schema import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """image : (1, Z, Y, X) network input. target : (Z, Y, X) int64. present : (K,) bool, background first."""
+
+    case: str
+    image: Tensor
+    target: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws samples by a recipe. weights : per class index 1, 2, ..., how often a patch goes near it.
+    pairs : class indices that change places when the picture is mirrored."""
+
+    recipe: Recipe
+    plan: StagePlan
+    weights: tuple[float, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe, plan: StagePlan, dataset: Decathlon) -> Sampler:
+        """Raises RecipeError when the recipe names a label that the data set does not have."""
+        weights = [1.0] * len(dataset.labels)
+        for name, weight in recipe.sampling.label_weights.items():
+            weights[dataset.class_of(name, "sampling.label_weights") - 1] = weight
+        pairs = tuple((dataset.class_of(a, "augmentation.mirror_pairs"), dataset.class_of(b, "augmentation.mirror_pairs"))
+                      for a, b in recipe.augmentation.mirror_pairs)
+        return cls(recipe, plan, tuple(weights), pairs)
+
+    @property
+    def localises(self) -> bool:
+        """Whether all labels count as one."""
+        return self.recipe.stage == "localise"
+
+    def sample(self, case: Case, rng: np.random.Generator) -> Sample:
+        """One augmented sample; the same `rng` state gives the same sample."""
+        lattice = self.lattice(case, rng)
+        return self.take(case, lattice, draw_spatial(self.recipe.augmentation, rng), rng)
+
+    def lattice(self, case: Case, rng: np.random.Generator) -> Lattice:
+        """Where the sample lies before augmentation."""
+        sampling = self.recipe.sampling
+        whole = Box.whole(case.geometry)
+        if sampling.mode == "patch":
+            return self._fixed(self._patch_centre(case, rng))
+        box = whole if sampling.mode == "whole" else case.box.grown(sampling.margin_mm).cut(whole)
+        if sampling.size is not None:
+            return self._fixed(np.add(box.low, box.high) / 2)
+        return self.plan.lattice(box, divide_evenly=sampling.mode == "whole")
+
+    def take(self, case: Case, lattice: Lattice, spatial: SpatialDraw, rng: np.random.Generator) -> Sample:
+        """The sample at `lattice`, moved by `spatial`, with intensities drawn from `rng`."""
+        data = self.recipe.data
+        at = reach(sample_points(lattice, spatial), case.labels.shape, case.spacing_mm, lattice.spacing_mm, 4 * data.smoothing_sigma_mm)
+        values = sample_image(case.image, case.spacing_mm, at, outside=data.outside, smoothing_sigma_mm=data.smoothing_sigma_mm)
+        labels = (case.labels > 0).to(torch.uint8) if self.localises else case.labels
+        target = sample_labels(labels, at, smoothing_voxels=data.label_smoothing_voxels)
+        present = torch.tensor([True, True] if self.localises else case.present)
+        if spatial.mirror and not self.localises:
+            target, present = self._mirrored(target, present)
+        return Sample(case.name, self._intensities(values, rng)[None], target, present)
+
+    def _fixed(self, centre_mm: NDArray[np.float64]) -> Lattice:
+        size, spacing = self.recipe.sampling.size, self.recipe.data.spacing_mm
+        assert size is not None
+        low = [float(c - n * s / 2) for c, n, s in zip(centre_mm, size, spacing, strict=True)]
+        return Lattice((low[0], low[1], low[2]), spacing, size)
+
+    def _patch_centre(self, case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
+        """mm. The patch stays within the box of the labels plus margin where it is smaller than that, else lies centred on it."""
+        sampling = self.recipe.sampling
+        assert sampling.size is not None
+        box = case.box.grown(sampling.margin_mm).cut(Box.whole(case.geometry))
+        low, high = np.array(box.low), np.array(box.high)
+        if case.points and rng.random() < sampling.near_label:
+            labels = sorted(case.points)
+            weights = np.array([self.weights[label - 1] for label in labels])
+            points = case.points[labels[rng.choice(len(labels), p=weights / weights.sum())]]
+            voxel = points[rng.integers(len(points))]
+            centre = (voxel + 0.5) * np.array(case.spacing_mm) + rng.uniform(-1, 1, 3) * np.array(sampling.near_distance_mm)
+        else:
+            centre = rng.uniform(low, high)
+        half = np.array(sampling.size) * np.array(self.recipe.data.spacing_mm) / 2
+        middle = (low + high) / 2
+        inside: NDArray[np.float64] = np.clip(centre, np.minimum(low + half, middle), np.maximum(high - half, middle))
+        return inside
+
+    def _mirrored(self, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        table = torch.arange(len(present))
+        for a, b in self.pairs:
+            table[a], table[b] = b, a
+        return table[target], present[table]
+
+    def _intensities(self, values: Tensor, rng: np.random.Generator) -> Tensor:
+        settings = self.recipe.augmentation
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        values = values + float(rng.normal(0, settings.value_shift))
+        if settings.noise > 0 and rng.random() < 0.5:
+            values = values + torch.randn(values.shape, generator=generator) * float(rng.uniform(0, settings.noise))
+        x = normalise(values, self.recipe.data.intensity)
+        factor = 1 + float(rng.uniform(-1, 1)) * settings.intensity_scale
+        return x * factor + float(rng.uniform(-1, 1)) * settings.intensity_shift
+
+
+def collate(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, 1, Z, Y, X), (B, Z, Y, X) and (B, K)."""
+    return (torch.stack([s.image for s in samples]), torch.stack([s.target for s in samples]), torch.stack([s.present for s in samples]))

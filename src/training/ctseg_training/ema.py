@@ -1,0 +1,25 @@
+"""The exponential moving average of a network's weights: what paper 5 segments with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """Keeps float32 averages of all parameters and buffers.
+
+    decay : the share of the past kept at each step. It starts low, min(decay, (1 + n) / (10 + n)) after n steps, so that the
+    random start is soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights: dict[str, Tensor] = {name: tensor.detach().clone().float() for name, tensor in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, steps: int) -> None:
+        """After step number `steps` (the first is 1)."""
+        decay = min(self.decay, (1 + steps) / (10 + steps))
+        for name, tensor in network.state_dict().items():
+            self.weights[name].lerp_(tensor.detach().float(), 1 - decay)

@@ -1,0 +1,208 @@
+"""Training one stage: a data set and a recipe go in, a folder with checkpoints, events and a bundle comes out.
+
+The folder: recipe.yaml (every field), events.jsonl, checkpoints/last.pt and best.pt, bundle/. A file named `stop` there ends the
+run after the current step, with a bundle. Torch's global random state is set at every step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctseg_imaging.errors import CtsegError, RecipeError
+from ctseg_imaging.progress import Progress
+from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.bundles.own import OwnBundle
+from ctseg_models.inference.lattice import StagePlan
+
+from ctseg_training.data.cases import CaseCache
+from ctseg_training.data.decathlon import Decathlon, open_dataset
+from ctseg_training.data.feeding import batches
+from ctseg_training.data.sampling import Sampler
+from ctseg_training.events import EVENTS, EventLog, holds_run
+from ctseg_training.heldout import Split, split_cases
+from ctseg_training.memory import resident_mb
+from ctseg_training.recipes.loading import save_recipe
+from ctseg_training.recipes.schema import Budget, Recipe
+from ctseg_training.result import better, write_result
+from ctseg_training.run import Run
+from ctseg_training.scoring import Scores, bundle_scores, stage_scores
+from ctseg_training.stages import REGION, check_fits, stage_of
+from ctseg_training.steps import Hardware, StepResult
+
+STEP_EVENT_EVERY_S = 0.5
+LAST, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
+Work = Generator[Progress, None, None]
+
+
+def train(recipe: Recipe, dataset_folder: str | Path, out_folder: str | Path, *, minutes: float | None = None, steps: int | None = None,
+          resume: bool = False, init_from: Bundle | None = None, device: str = "auto", name: str | None = None,
+          should_stop: Callable[[], bool] = lambda: False) -> Generator[Progress, None, Path]:
+    """Train; the return value is the folder of the bundle.
+
+    minutes, steps : replace the recipe's budget. resume : go on from checkpoints/last.pt. init_from : start from its weights (see
+    `stages.recipe_for`). name : of the bundle. should_stop : asked after every step, beside the `stop` file. Closing the generator
+    leaves a checkpoint and no bundle. Raises CtsegError, one sentence, which is also the last event.
+    """
+    out = Path(out_folder)
+    if minutes is not None or steps is not None:
+        recipe = recipe.model_copy(update={"budget": Budget(minutes=minutes, steps=steps)})
+    if recipe.budget == Budget():
+        raise RecipeError(f"{recipe.name}: has no budget; give minutes or steps.")
+    if init_from is not None and not isinstance(init_from, OwnBundle):
+        raise RecipeError(f"{init_from.name}: is a {init_from.kind} file and cannot be trained further; choose a bundle of this project.")
+    if not resume and holds_run(out):
+        raise RecipeError(f"{out}: holds a run already; resume it, or name another folder.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "stop").unlink(missing_ok=True)
+    except OSError as error:
+        raise RecipeError(f"{out}: cannot be written ({error.strerror}); choose another folder.") from error
+    log = EventLog(out / EVENTS)
+    training: _Training | None = None
+    try:
+        training = _Training.open(recipe, Path(dataset_folder), out, log, init_from, device, name or recipe.name, should_stop, resume)
+        return (yield from training.go())
+    except GeneratorExit:
+        if training is not None and training.run.step:
+            training.run.save(out / LAST)
+        log.write("stopped", bundle=None, message="Ended before a bundle was written; resume it from its last checkpoint.")
+        raise
+    except CtsegError as error:
+        log.write("error", message=str(error))
+        raise
+
+
+@dataclass
+class _Training:
+    """A run with its data and its folder."""
+
+    run: Run
+    dataset: Decathlon
+    split: Split
+    sampler: Sampler
+    cache: CaseCache
+    out: Path
+    log: EventLog
+    init_from: OwnBundle | None
+    name: str
+    asked: Callable[[], bool]
+
+    @classmethod
+    def open(cls, recipe: Recipe, folder: Path, out: Path, log: EventLog, init_from: OwnBundle | None, device: str, name: str,
+             asked: Callable[[], bool], resume: bool) -> _Training:
+        dataset = open_dataset(folder, init_from.labels if init_from is not None and recipe.stage == "segment" else None)
+        stage = stage_of(recipe, dataset.labels)
+        if init_from is not None:
+            init_from.verify()
+            check_fits(init_from, stage)
+        run = Run.begin(recipe, stage, Hardware.choose(device, recipe.precision), init_from)
+        if resume:
+            run.resume(out / LAST)
+        save_recipe(recipe, out / "recipe.yaml")
+        split = split_cases(dataset, recipe)
+        sampler = Sampler.of(recipe, StagePlan.of(stage), dataset)
+        return cls(run, dataset, split, sampler, CaseCache(recipe.data.cache_mb), out, log, init_from, name, asked)
+
+    def go(self) -> Generator[Progress, None, Path]:
+        """Score before, train, write the bundle, score after."""
+        run, recipe = self.run, self.run.recipe
+        self.log.write("start", recipe=recipe.name, stage=recipe.stage, labels=self._names(), cases=len(self.split.training),
+                       held_out=len(self.split.held_out), steps=recipe.budget.steps, minutes=recipe.budget.minutes, from_step=run.step,
+                       device=run.hardware.device, precision="bf16" if run.hardware.bf16 else "fp32",
+                       parameters=sum(p.numel() for p in run.network.parameters()),
+                       trained_parameters=sum(p.numel() for p in run.network.parameters() if p.requires_grad))
+        for note in self.split.notes:
+            self.log.write("warning", message=note)
+        if self.init_from is not None and run.before is None and self.split.held_out and not run.step:
+            before = yield from bundle_scores(self.init_from, self.split.held_out, device=run.hardware.device, should_stop=self._stop_asked)
+            run.before = before.as_dict()
+            self.log.write("validation", step=0, scores=run.before, whole_bundle=True)
+        yield from self._train()
+        run.save(self.out / LAST)
+        stopped = run.spent() < 1
+        bundle = self._write(None, stopped)
+        after = yield from self._score_after(bundle)
+        bundle = self._write(after, stopped) if after is not None else bundle
+        self.log.write("stopped" if stopped else "done", step=run.step, seconds=round(run.seconds, 1), skipped=run.skipped, loss=run.loss,
+                       bundle=str(bundle.path), before=run.before, after=after.as_dict() if after is not None else None,
+                       better=better(run.before, after))
+        return bundle.path
+
+    def _train(self) -> Work:
+        run, recipe = self.run, self.run.recipe
+        run.start_clock()
+        saved = validated = (run.elapsed(), run.step)
+        told = 0.0
+        with batches(run.step, entries=self.split.training, cache=self.cache, sampler=self.sampler) as feed:
+            while run.spent() < 1:
+                began = time.monotonic()
+                result, rate = run.advance(next(feed))
+                now = time.monotonic()
+                last = run.spent() >= 1 or self._stop_asked()
+                if result.skipped:
+                    self.log.write("warning", step=run.step, message=f"Step {run.step} was left out: its gradient was not finite.")
+                if last or now - told >= STEP_EVENT_EVERY_S:
+                    told = now
+                    self._tell(result, rate, now - began)
+                yield self._progress(result)
+                if last:
+                    return
+                if _due(saved, run, recipe.checkpoints.every_steps, recipe.checkpoints.every_minutes):
+                    run.save(self.out / LAST)
+                    self.log.write("checkpoint", step=run.step)
+                    saved = (run.elapsed(), run.step)
+                if _due(validated, run, recipe.validation.every_steps, recipe.validation.every_minutes) and self.split.held_out:
+                    yield from self._validate()
+                    validated = (run.elapsed(), run.step)
+
+    def _validate(self) -> Work:
+        """A point of the curve; the best so far is kept beside the last."""
+        run = self.run
+        scores = yield from stage_scores(run.averaged(), self.sampler.plan, self.split.held_out, self.cache, self._names(),
+                                         device=run.hardware.device)
+        self.log.write("validation", step=run.step, scores=scores.as_dict(), whole_bundle=False)
+        if scores.mean is not None and (run.best is None or scores.mean > run.best):
+            run.best = scores.mean
+            run.save(self.out / BEST)
+            self.log.write("checkpoint", step=run.step, best=round(scores.mean, 4))
+
+    def _score_after(self, bundle: OwnBundle) -> Generator[Progress, None, Scores | None]:
+        if not self.split.held_out:
+            return None
+        scores = yield from bundle_scores(bundle, self.split.held_out, device=self.run.hardware.device)
+        self.log.write("validation", step=self.run.step, scores=scores.as_dict(), whole_bundle=True)
+        return scores
+
+    def _write(self, after: Scores | None, stopped: bool) -> OwnBundle:
+        return write_result(self.out / "bundle", self.run, self.dataset.labels, self.split, name=self.name, dataset=self.dataset.name,
+                            init_from=self.init_from, after=after, stopped=stopped)
+
+    def _names(self) -> list[str]:
+        return [label.name for label in (REGION if self.run.recipe.stage == "localise" else self.dataset.labels)]
+
+    def _stop_asked(self) -> bool:
+        return self.asked() or (self.out / "stop").exists()
+
+    def _tell(self, result: StepResult, rate: float, seconds: float) -> None:
+        run = self.run
+        self.log.write("step", step=run.step, loss=result.loss, smoothed_loss=run.loss, terms=result.terms, gradient_norm=result.norm,
+                       learning_rate=rate, seconds_per_step=round(seconds, 3), elapsed=round(run.elapsed(), 1), spent=round(run.spent(), 5),
+                       seconds_left=self._seconds_left(), skipped=run.skipped, memory_mb=resident_mb())
+
+    def _seconds_left(self) -> float | None:
+        spent = self.run.spent()
+        return round(self.run.elapsed() * (1 - spent) / spent, 1) if spent > 0 else None
+
+    def _progress(self, result: StepResult) -> Progress:
+        left = self._seconds_left()
+        told = "" if left is None else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
+        return Progress("train", round(1000 * self.run.spent()), 1000, f"step {self.run.step}, loss {result.loss:.3f}{told}")
+
+
+def _due(last: tuple[float, int], run: Run, every_steps: int | None, every_minutes: float | None) -> bool:
+    """Whether so many steps or minutes have gone by since `last` (seconds, step)."""
+    by_steps = every_steps is not None and run.step - last[1] >= every_steps
+    return by_steps or (every_minutes is not None and run.elapsed() - last[0] >= 60 * every_minutes)

@@ -1,0 +1,224 @@
+"""A training run as a process of its own: it outlives who started it, and whoever wants follows its folder.
+
+    job = Job.start(recipe, Path("data"), Path("jobs/mine"), minutes=30, init_from=Path("bundles/headneck-ct-scn"))
+    for event in job.events(): ...          # later: job.events(last.end)
+    job.stop()                              # after the current step; a bundle is written and scored
+
+The folder holds what `engine.train` writes, and job.json (what to do), process.json (who does it), job.log (what it printed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+from ctseg_imaging.errors import CtsegError, RecipeError
+from ctseg_imaging.formats.atomic import write_bytes
+
+from ctseg_training.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
+from ctseg_training.recipes.loading import load_recipe, save_recipe
+from ctseg_training.recipes.schema import Recipe
+
+POLL_S = 0.1
+
+
+class JobState(StrEnum):
+    """Where a job stands. FAILED : it said so, or its process is gone without a last word (job.log then has it)."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Order:
+    """job.json: the arguments of `engine.train`. init_from : a bundle's path. threads : of the processor; None: as torch has it."""
+
+    data: str
+    minutes: float | None = None
+    steps: int | None = None
+    init_from: str | None = None
+    device: str = "auto"
+    name: str | None = None
+    resume: bool = False
+    threads: int | None = None
+
+
+class Job:
+    """A job by its folder; making one starts nothing."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(cls, recipe: Recipe, data: str | Path, out: str | Path, *, minutes: float | None = None, steps: int | None = None,
+              init_from: str | Path | None = None, device: str = "auto", name: str | None = None, resume: bool = False,
+              threads: int | None = None) -> Job:
+        """Start the process and return at once. Raises RecipeError when the folder holds a run (unless `resume`) or cannot be written."""
+        folder = Path(out)
+        if not resume and holds_run(folder):
+            raise RecipeError(f"{folder}: holds a run already; resume it, or name another folder.")
+        if (job := cls(folder)).state is JobState.RUNNING:
+            raise RecipeError(f"{folder}: its job is still running; stop it first.")
+        order = Order(str(Path(data).absolute()), minutes, steps, None if init_from is None else str(Path(init_from).absolute()), device,
+                      name, resume, threads)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "stop").unlink(missing_ok=True)
+            (folder / "process.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise RecipeError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from error
+        save_recipe(recipe, folder / "recipe.yaml")
+        write_bytes(folder / "job.json", json.dumps(asdict(order), indent=2).encode(), overwrite=True)
+        job._process = _launch(folder)
+        started = {"pid": job._process.pid, "created": psutil.Process(job._process.pid).create_time()}
+        write_bytes(folder / "process.json", json.dumps(started).encode(), overwrite=True)
+        return job
+
+    @property
+    def state(self) -> JobState:
+        """From the process and the last event."""
+        if self._alive():
+            return JobState.RUNNING
+        last = next((event for event in reversed(list(self.events())) if event.kind in (*ENDS, "start")), None)
+        if last is None or last.kind == "start":
+            return JobState.FAILED
+        return {"done": JobState.DONE, "stopped": JobState.STOPPED}.get(last.kind, JobState.FAILED)
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is being trained."""
+        return load_recipe(self.folder / "recipe.yaml")
+
+    @property
+    def bundle(self) -> Path | None:
+        """The folder of the bundle, once one is there."""
+        folder = self.folder / "bundle"
+        return folder if (folder / "configs/metadata.json").is_file() else None
+
+    def events(self, offset: int = 0) -> Iterator[Event]:
+        """What it has said so far, after byte `offset` (an earlier event's `end`); never waits."""
+        return read_events(self.folder / EVENTS, offset)
+
+    @property
+    def message(self) -> str:
+        """Why it failed, in a sentence; empty if it did not."""
+        if self.state is not JobState.FAILED:
+            return ""
+        said = [event.data.get("message", "") for event in self.events() if event.kind == "error"]
+        return said[-1] if said else f"The training process ended without a word; {self.folder / 'job.log'} has what it printed."
+
+    def stop(self, patience_s: float | None = None) -> None:
+        """Ask it to end after the current step, with a bundle. patience_s : wait so long, then SIGTERM, which asks once more and
+        at a second time ends it at once (the last checkpoint stays)."""
+        write_bytes(self.folder / "stop", b"", overwrite=True)
+        if patience_s is not None and not self.wait(patience_s):
+            for _ in range(2):
+                self._signal()
+                if self.wait(patience_s):
+                    return
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ended within `timeout_s`."""
+        end = time.monotonic() + timeout_s
+        while self._alive():
+            if time.monotonic() > end:
+                return False
+            time.sleep(POLL_S)
+        return True
+
+    def _signal(self) -> None:
+        if (process := self._find()) is not None:
+            process.terminate()
+
+    def _alive(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is None
+        return self._find() is not None
+
+    def _find(self) -> psutil.Process | None:
+        """The process, unless its number has gone to another one since."""
+        try:
+            fields = json.loads((self.folder / "process.json").read_text(encoding="utf-8"))
+            process = psutil.Process(fields["pid"])
+            same = abs(process.create_time() - fields["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+            return None
+        return process if same else None
+
+
+def _launch(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that no signal to the parent's terminal or window reaches."""
+    detached: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        detached = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
+    with (folder / "job.log").open("ab") as printed:
+        return subprocess.Popen([sys.executable, "-m", "ctseg_training.job", str(folder)], stdin=subprocess.DEVNULL, stdout=printed,
+                                stderr=printed, cwd=folder, **detached)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The child: do what job.json says. 0 done or stopped, 1 a fault that is also the last event."""
+    folder = Path(arguments[0])
+    log = EventLog(folder / EVENTS)
+    asked = _listen()
+    try:
+        _work(folder, asked)
+    except CtsegError as error:
+        print(error, file=sys.stderr)
+        if not any(event.kind == "error" and event.data.get("message") == str(error) for event in read_events(folder / EVENTS)):
+            log.write("error", message=str(error))
+        return 1
+    except (RuntimeError, ValueError, MemoryError, OSError) as error:
+        log.write("error", message=f"The training program failed ({type(error).__name__}); {folder / 'job.log'} has the details.")
+        raise
+    return 0
+
+
+def _work(folder: Path, asked: list[int]) -> None:
+    import torch
+    from ctseg_models.bundles.own import read_own
+
+    from ctseg_training.engine import train
+
+    try:
+        order = Order(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RecipeError(f"{folder / 'job.json'}: is missing or damaged; start the job again.") from error
+    if order.threads is not None:
+        torch.set_num_threads(order.threads)
+    init_from = None if order.init_from is None else read_own(Path(order.init_from))
+    for _ in train(load_recipe(folder / "recipe.yaml"), order.data, folder, minutes=order.minutes, steps=order.steps, resume=order.resume,
+                   init_from=init_from, device=order.device, name=order.name, should_stop=lambda: bool(asked)):
+        pass
+
+
+def _listen() -> list[int]:
+    """A list that SIGTERM (or Ctrl-C) puts something into; the second one ends the process at once."""
+    asked: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if asked:
+            os._exit(128 + number)
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, hear)
+    signal.signal(signal.SIGINT, hear)
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""Optimiser, learning rate, gradient clipping, and which weights take part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ctseg_training.recipes.schema import Optimiser, Schedule
+
+CLIP_MEMORY = 0.99  # of the moving mean of the gradient's norm
+
+
+def build_optimiser(settings: Optimiser, network: nn.Module) -> torch.optim.Optimizer:
+    """Adam or AdamW over the weights that are trained."""
+    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return kind(weights, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
+
+
+def learning_rate(base: float, schedule: Schedule, step: int, spent: float) -> float:
+    """At `step` (from 0). spent : share of the budget used up, 0..1; "linear" falls to 0 with it."""
+    warmup = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
+    return base * warmup * (max(0.0, 1 - spent) if schedule.kind == "linear" else 1.0)
+
+
+def choose_trainable(network: nn.Module, part: str) -> None:
+    """Freeze all but `part`: "all", "decoder" (expanding blocks and heads) or "head" (the 1x1x1 predictions).
+
+    By the names of the modules; a network with other names for them is added here.
+    """
+    for name, parameter in network.named_parameters():
+        words = name.split(".")
+        head = "prediction" in words
+        decoder = head or any(word.startswith("expanding") for word in words)
+        parameter.requires_grad_({"all": True, "decoder": decoder, "head": head}[part])
+
+
+class GradientClip:
+    """Clips the gradient's norm at `factor` times its moving mean. Source: the training of paper 5, after its authors' program."""
+
+    def __init__(self, factor: float | None) -> None:
+        self.factor = factor
+        self.mean: float | None = None
+
+    def __call__(self, parameters: Iterable[Tensor]) -> float:
+        """Clip in place; the norm before. Not finite: nothing is changed, and the step has to be left out."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm) or self.factor is None:
+            return norm
+        kept = norm
+        if self.mean is not None and norm > self.factor * self.mean:
+            kept = self.factor * self.mean
+            torch._foreach_mul_(gradients, kept / norm)
+        self.mean = kept if self.mean is None else CLIP_MEMORY * self.mean + (1 - CLIP_MEMORY) * kept
+        return norm

@@ -1,0 +1,73 @@
+"""The bundle that a run leaves behind: weights, card, scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ctseg_imaging.volume import Labels
+from ctseg_models.bundles.own import OwnBundle, write_bundle
+from torch import Tensor
+
+from ctseg_training.heldout import Split
+from ctseg_training.run import Run
+from ctseg_training.scoring import Scores
+from ctseg_training.stages import REGION
+
+
+def write_result(folder: Path, run: Run, labels: Labels, split: Split, *, name: str, dataset: str, init_from: OwnBundle | None,
+                 after: Scores | None, stopped: bool) -> OwnBundle:
+    """Write (over an earlier one) the bundle of the averaged weights; the other stage of `init_from`, if it has one, is copied."""
+    stages = [run.stage]
+    weights: dict[str, dict[str, Tensor]] = {run.stage.name: run.ema.weights}
+    if init_from is not None:
+        others = [stage for stage in init_from.stages if stage.name != run.stage.name]
+        stages = sorted([run.stage, *others], key=lambda stage: stage.name != "localise")
+        weights |= {stage.name: init_from.weights(stage.name) for stage in others}
+    last = stages[-1].name
+    kept = REGION if last == "localise" else init_from.labels if init_from is not None else labels
+    training = {"data_set": dataset, "recipe": run.recipe.name, "cases": len(split.training), "held_out_cases": len(split.held_out),
+                "steps": run.step, "minutes": round(run.seconds / 60, 1), "stopped_early": stopped}
+    if init_from is not None:
+        training |= {"started_from": init_from.name, "started_from_sha256": init_from.sha256, "trainable": run.recipe.trainable}
+    scores: dict[str, Any] = {}
+    if after is not None:
+        scores = {"held_out_cases": len(split.held_out), "dice": after.as_dict()}
+        if run.before is not None:
+            scores["dice_before"] = run.before
+    return write_bundle(folder, name=name, stages=stages, weights=_on_cpu(weights), labels=kept, overwrite=True,
+                        card=_card(name, run, kept, training, scores), scores=scores, training_data=training, modality=run.recipe.modality,
+                        channels=init_from.channels if init_from is not None else (run.recipe.modality,))
+
+
+def better(before: dict[str, float | None] | None, after: Scores | None) -> bool | None:
+    """Whether the mean Dice on the held-out cases rose; None when it cannot be said."""
+    if before is None or after is None or before.get("mean") is None or after.mean is None:
+        return None
+    return after.mean > float(before["mean"] or 0.0)
+
+
+def _on_cpu(weights: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    return {stage: {key: tensor.cpu() for key, tensor in tensors.items()} for stage, tensors in weights.items()}
+
+
+def _card(name: str, run: Run, labels: Labels, training: dict[str, Any], scores: dict[str, Any]) -> str:
+    told = ", ".join(label.name for label in labels)
+    lines = [f"# {name}: {run.recipe.modality}, {told}", "", f"Trained with the recipe `{run.recipe.name}` on {training['cases']} cases of "
+             f"\"{training['data_set']}\": {run.step} steps in {run.seconds / 60:.0f} minutes"
+             f"{', stopped before its budget was used up' if training['stopped_early'] else ''}."]
+    if "started_from" in training:
+        lines += ["", f"Started from `{training['started_from']}`; trained further: {training['trainable']} of stage {run.stage.name}."]
+    lines += ["", "Use it on images like those. It has been checked on nothing else, and is no medical device.", ""]
+    if not scores:
+        return "\n".join([*lines, "It has not been scored on held-out cases.", ""])
+    before = scores.get("dice_before")
+    lines += [f"Mean Dice on {scores['held_out_cases']} held-out cases, on their own grid (without labels that were not contoured):", "",
+              "| label | Dice |" + (" before |" if before else ""), "|---|---|" + ("---|" if before else "")]
+    for label, value in scores["dice"].items():
+        lines.append(f"| {label} | {_shown(value)} |" + (f" {_shown(before.get(label))} |" if before else ""))
+    return "\n".join([*lines, ""])
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"

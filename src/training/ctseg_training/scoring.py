@@ -1,0 +1,124 @@
+"""Dice on held-out cases: on the network's own grid for the curve, through the whole bundle for the score before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ctseg_imaging import formats
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.progress import Progress
+from ctseg_models.bundles.own import OwnBundle
+from ctseg_models.inference import Region, Settings, run
+from ctseg_models.inference.lattice import Box, StagePlan
+from ctseg_models.inference.preprocess import network_input
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ctseg_training.data.cases import Case, CaseCache
+from ctseg_training.data.decathlon import CaseEntry
+from ctseg_training.data.resampling import reach, sample_labels
+from ctseg_training.data.spatial import identity, sample_points
+from ctseg_training.networks import named_outputs, prediction
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean Dice per label over the cases in which it was contoured and occurs in truth or prediction; None where in none."""
+
+    dice: dict[str, float | None]
+
+    @property
+    def mean(self) -> float | None:
+        """Over the labels that have a value."""
+        values = [value for value in self.dice.values() if value is not None]
+        return float(np.mean(values)) if values else None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For events and bundles: rounded, with "mean" last."""
+        return {name: None if value is None else round(value, 4) for name, value in [*self.dice.items(), ("mean", self.mean)]}
+
+
+def mean_scores(rows: Sequence[Sequence[float | None]], names: Sequence[str]) -> Scores:
+    """rows : per case one Dice per label, None where it does not count."""
+    columns = zip(*rows, strict=True) if rows else [() for _ in names]
+    counted = [[value for value in column if value is not None] for column in columns]
+    return Scores({name: float(np.mean(values)) if values else None for name, values in zip(names, counted, strict=True)})
+
+
+def dice_per_label(truth: NDArray[np.generic], found: NDArray[np.generic], present: Sequence[bool]) -> list[float | None]:
+    """Class indices 1, 2, ...; None where the label was not contoured or occurs in neither."""
+    n = len(present)
+    joint = np.bincount(truth.ravel().astype(np.int64) * n + found.ravel().astype(np.int64), minlength=n * n).reshape(n, n)
+    sums = joint.sum(0) + joint.sum(1)
+    return [2 * float(joint[k, k]) / float(sums[k]) if present[k] and sums[k] else None for k in range(1, n)]
+
+
+@torch.no_grad()
+def stage_scores(network: nn.Module, plan: StagePlan, entries: Sequence[CaseEntry], cache: CaseCache, names: Sequence[str], *,
+                 device: str = "cpu") -> Generator[Progress, None, Scores]:
+    """One network alone, on its own grid, in float32: a localiser on whole volumes, a segmenter in the true box plus margin_mm."""
+    network.eval()
+    rows = []
+    for number, entry in enumerate(entries):
+        yield Progress("validate", number, len(entries), "Scoring held-out cases")
+        rows.append(_score_case(network, plan, cache.get(entry), device))
+    return mean_scores(rows, names)
+
+
+def _score_case(network: nn.Module, plan: StagePlan, case: Case, device: str) -> list[float | None]:
+    whole, localises = Box.whole(case.geometry), plan.name == "localise"
+    lattice = plan.lattice(whole if localises else case.box.grown(plan.margin_mm).cut(whole), divide_evenly=localises)
+    image = _finish(network_input(case.image.numpy(), case.spacing_mm, lattice, plan)).to(device)
+    found = prediction(named_outputs(network(image))).argmax(1)[0].cpu()
+    at = reach(sample_points(lattice, identity()), case.labels.shape, case.spacing_mm, lattice.spacing_mm)
+    truth = sample_labels((case.labels > 0).to(torch.uint8) if localises else case.labels, at)
+    return dice_per_label(truth.numpy(), found.numpy(), [True, True] if localises else case.present)
+
+
+def bundle_scores(bundle: OwnBundle, entries: Sequence[CaseEntry], *, device: str = "cpu",
+                  should_stop: Callable[[], bool] = lambda: False) -> Generator[Progress, None, Scores]:
+    """The bundle as a person would run it, on the cases' own grid. A bundle that only segments is given the true box plus its margin."""
+    alone = [stage.name for stage in bundle.stages]
+    names = [label.name for label in bundle.labels]
+    rows = []
+    for number, entry in enumerate(entries):
+        if should_stop():
+            break
+        yield Progress("score", number, len(entries), "Scoring held-out cases with the whole bundle")
+        volume, truth = formats.read(entry.image), formats.read_labels(entry.label).array
+        classes = np.zeros(max(int(truth.max()), *(value for value, _ in entry.classes)) + 1, np.uint8)
+        for value, index in entry.classes:
+            classes[value] = index
+        true = classes[truth.astype(np.int64)]
+        region = _true_region(volume.geometry, true, bundle.stages[0].margin_mm) if alone == ["segment"] else None
+        found = yield from run(bundle, volume, region=region, settings=Settings(device=device))
+        if alone == ["localise"]:
+            rows.append(dice_per_label(true > 0, found.labels.array > 0, [True, True]))
+            continue
+        index_of = np.zeros(max(bundle.labels.values) + 1, np.uint8)
+        index_of[list(bundle.labels.values)] = np.arange(1, len(bundle.labels) + 1)
+        rows.append(dice_per_label(true, index_of[found.labels.array], entry.present))
+    return mean_scores(rows, names)
+
+
+def _true_region(geometry: Geometry, labels: NDArray[np.uint8], margin_mm: float) -> Region:
+    """The box of all labels plus margin, as a person would draw it; the whole volume when there are none."""
+    found = np.argwhere(labels > 0)
+    if not len(found):
+        return Region.whole(geometry)
+    margin = np.ceil(margin_mm / np.array(geometry.spacing_mm)).astype(int)
+    start = np.maximum(found.min(axis=0) - margin, 0)
+    stop = np.minimum(found.max(axis=0) + 1 + margin, geometry.shape)
+    return Region.from_index(geometry, (int(start[0]), int(start[1]), int(start[2])), (int(stop[0]), int(stop[1]), int(stop[2])))
+
+
+def _finish(work: Generator[float, None, Tensor]) -> Tensor:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            value: Tensor = end.value
+            return value
