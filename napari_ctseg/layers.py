@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEY = "ctseg"
+BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
 AXES = ("z", "y", "x")
 UNITS = ("mm", "mm", "mm")
 LayerData = tuple[Any, dict[str, Any], str]
@@ -145,6 +146,7 @@ def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: s
         if volume is not None:
             image = show_volume(viewer, volume, f"{name} {what}", Window(what, 1.0, 0.5))
             image.visible, image.colormap, image.blending = False, colormap, "additive"
+            image.metadata[MADE] = True
     layer = show_labels(viewer, prediction.labels, name, prediction.provenance)
     if prediction.roi_boxes:
         show_boxes(viewer, prediction.roi_boxes, prediction.labels.geometry, f"{name} box")
@@ -164,7 +166,7 @@ def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: 
             rectangles.append(np.array([(z, top, left), (z, top, right), (z, bottom, right), (z, bottom, left)]))
             names.append(box.name)
     layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442", edge_width=1.5,
-                                      name=name, features={"box": names}, metadata={KEY + "_boxes": tuple(boxes)}, **_transform(shown))
+                                      name=name, features={"box": names}, metadata={BOXES: tuple(boxes)}, **_transform(shown))
     return layer
 
 

@@ -36,6 +36,7 @@ class Task:
         self._on_progress, self._on_done, self._on_error = on_progress, on_done, on_error
         self._cancelled = Event()
         self._bar: Any = None
+        self._in_bar = False
         self.done = False
 
     @property
@@ -61,11 +62,8 @@ class Task:
         """The queue calls this in the GUI thread."""
         if self.done:
             return
-        if self._bar is not None:
-            self._bar.set_description(f"{self.title}: {step.stage}" if step.stage else self.title)
-            if step.total:
-                self._bar.update(max(0, round(100 * min(1.0, step.done / step.total)) - self._bar.n))
         self._on_progress(step)
+        self._show_in_bar(step)
 
     def ended(self, outcome: Outcome) -> None:
         """The queue calls this in the GUI thread."""
@@ -77,6 +75,18 @@ class Task:
             self._on_error(outcome.error)  # type: ignore[arg-type]
         elif not outcome.cancelled:
             self._on_done(outcome.value)
+
+    def _show_in_bar(self, step: Progress) -> None:
+        """napari's bar handles events inside its own update, so this task may go on, end or be cancelled meanwhile."""
+        if self._bar is None or self._in_bar:
+            return
+        self._in_bar = True
+        try:
+            self._bar.set_description(f"{self.title}: {step.stage}" if step.stage else self.title)
+            if step.total and self._bar is not None:
+                self._bar.update(max(0, round(100 * min(1.0, step.done / step.total)) - self._bar.n))
+        finally:
+            self._in_bar = False
 
     def _close_bar(self) -> None:
         if self._bar is not None:

@@ -1,19 +1,9 @@
-"""What the plugin's tests share: volumes with three unequal sides, unequal spacing and an oblique direction; settings in a scratch folder."""
+"""What the plugin's tests share: volumes with three unequal sides, unequal spacing and an oblique direction."""
 
 import numpy as np
 import pytest
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-
-
-@pytest.fixture(autouse=True)
-def scratch_settings(tmp_path_factory, monkeypatch):
-    """The person's own settings neither change a test nor are changed by one."""
-    folder = tmp_path_factory.mktemp("settings")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
-    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
-    monkeypatch.setenv("APPDATA", str(folder))
-    monkeypatch.setenv("HOME", str(folder))
 
 
 def oblique_geometry() -> Geometry:

@@ -252,6 +252,7 @@ def _empty(layout: QVBoxLayout) -> None:
     """Take everything out of a layout and let Qt delete it."""
     while (item := layout.takeAt(0)) is not None:
         if (widget := item.widget()) is not None:
+            widget.hide()  # deleting waits for the event loop; until then it would lie over what is new
             widget.deleteLater()
         elif (inner := item.layout()) is not None:
             _empty(inner)
