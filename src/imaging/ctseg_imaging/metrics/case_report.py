@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import AxisView, Match
 from ctseg_imaging.metrics.conventions import WMH_LESION, Convention, overlap_scores, surface_scores, wmh_masks
 from ctseg_imaging.metrics.lesions import count_lesions
-from ctseg_imaging.metrics.overlap import JointHistogram, foreground, joint_histogram
+from ctseg_imaging.metrics.overlap import JointHistogram, foreground, joint_histogram, occurring
 from ctseg_imaging.metrics.pictures import Picture, worst_pictures
+from ctseg_imaging.metrics.surfaces import BoolArray
+from ctseg_imaging.resample import resample_labels
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 
 NAN = float("nan")
@@ -92,7 +95,8 @@ class CaseReport:
         return self.match in (Match.SHIFTED, Match.OTHER_GRID)
 
     @classmethod
-    def failure(cls, case: str, reason: str, convention: Convention | str = Convention.DEEPMIND, nsd_tolerance_mm: float = 2.0) -> CaseReport:
+    def failure(cls, case: str, reason: str, convention: Convention | str = Convention.DEEPMIND,
+                nsd_tolerance_mm: float = 2.0) -> CaseReport:
         """A case that could not be evaluated."""
         return cls(case, (Row(case, note=reason),), (), Convention(convention), nsd_tolerance_mm, failed=reason)
 
@@ -106,37 +110,38 @@ def evaluate_pair(prediction: LabelMap, truth: LabelMap, *, case: str, conventio
     Raises GeometryError if the two have no point of the patient in common.
     """
     convention = Convention(convention)
-    match = truth.geometry.matches(prediction.geometry)
+    match, warnings = truth.geometry.matches(prediction.geometry), _naming_warnings(prediction.labels, truth.labels, case)
     if match is Match.NO_OVERLAP:
         raise GeometryError(f"{case}: the prediction and the truth have no point in common in the patient; check that they belong to "
                             "the same scan.")
-    warnings = [*_naming_warnings(prediction.labels, truth.labels, case)]
-    if match in (Match.SHIFTED, Match.OTHER_GRID):
-        from ctseg_imaging.resample import resample_labels
-
+    if resampled := match in (Match.SHIFTED, Match.OTHER_GRID):
         warnings.insert(0, f"{case}: the prediction lies on another grid; it was resampled (nearest voxel) onto the truth's.")
         prediction = resample_labels(prediction, truth.geometry)
     view = AxisView.of(truth.geometry)
     geometry = view.geometry(truth.geometry)
     maps = view.apply(truth.array), view.apply(prediction.array)
+    values: tuple[int, ...] = (WMH_LESION,)
     if convention is Convention.WMH2017:
         maps = wmh_masks(*maps)
-        values: tuple[int, ...] = (WMH_LESION,)
     else:
-        found = [foreground(np.flatnonzero(np.bincount(array.ravel(order="K")))) for array in maps]
+        found = [occurring(array) for array in maps]
         warnings += _unknown_warnings(found, (truth.labels, prediction.labels), case)
         values = foreground([*truth.labels.values, *found[0], *found[1]])
     left_out = {label.value for label in truth.labels if not label.contoured}
-    compared = tuple(value for value in values if value not in left_out)
-    histogram = joint_histogram(*maps, compared)
-    comparison = _Comparison(case, maps[0], maps[1], histogram, geometry.spacing_mm, convention, nsd_tolerance_mm)
-    names = {value: _name(value, truth.labels, prediction.labels) for value in values}
-    rows = [replace(comparison.row(value), name=names[value], resampled=match in (Match.SHIFTED, Match.OTHER_GRID)) if value in compared
-            else Row(case, value, names[value], note=NOT_CONTOURED) for value in values]
-    underlay = view.apply(image.array) if image is not None and image.array.ndim == 3 and image.geometry.matches(truth.geometry) in (
-        Match.SAME, Match.ROUNDING) else None
-    pictures = worst_pictures(*maps, histogram, geometry.spacing_mm, underlay)
+    histogram = joint_histogram(*maps, set(values) - left_out)
+    comparison = _Comparison(case, *maps, histogram, geometry.spacing_mm, convention, nsd_tolerance_mm)
+    rows = [Row(case, value, note=NOT_CONTOURED) if value in left_out else replace(comparison.row(value), resampled=resampled)
+            for value in values]
+    rows = [replace(row, name=_name(value, truth.labels, prediction.labels)) for row, value in zip(rows, values, strict=True)]
+    pictures = worst_pictures(*maps, histogram, geometry.spacing_mm, _underlay(image, truth, view))
     return CaseReport(case, tuple(rows), tuple(comparison.slice_rows()), convention, nsd_tolerance_mm, match, tuple(warnings), "", pictures)
+
+
+def _underlay(image: Volume | None, truth: LabelMap, view: AxisView) -> NDArray[Any] | None:
+    """The image in the viewer's order, if it has one channel and lies on the truth's grid."""
+    if image is None or image.channels > 1 or truth.geometry.matches(image.geometry) not in (Match.SAME, Match.ROUNDING):
+        return None
+    return view.apply(image.array.reshape(truth.geometry.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +159,7 @@ class _Comparison:
     def row(self, value: int) -> Row:
         """The numbers of one label."""
         overlap = overlap_scores(self.histogram, value, self.convention)
-        truth, prediction = self.truth == value, self.prediction == value
+        truth, prediction = self._masks(value)
         surface = surface_scores(truth, prediction, self.spacing_mm, self.convention, self.nsd_tolerance_mm)
         truth_ml, prediction_ml = self.histogram.volumes_ml(value, float(np.prod(self.spacing_mm)))
         row = Row(self.case, value, "", overlap.dice, overlap.iou, overlap.precision, overlap.recall, truth_ml, prediction_ml,
@@ -163,6 +168,13 @@ class _Comparison:
             lesions = count_lesions(truth, prediction)
             row = replace(row, lesion_recall=lesions.recall, lesion_f1=lesions.f1)
         return row
+
+    def _masks(self, value: int) -> tuple[BoolArray, BoolArray]:
+        """Both masks of a label, cut to the slices that have it: no measure looks beyond them."""
+        truth, prediction, _ = self.histogram.voxels(value)
+        present = np.flatnonzero(truth + prediction)
+        along_z = slice(int(present[0]), int(present[-1]) + 1) if len(present) else slice(0)
+        return self.truth[along_z] == value, self.prediction[along_z] == value
 
     def slice_rows(self) -> list[SliceRow]:
         """The slices of every label, where either side has it."""
@@ -190,8 +202,9 @@ def _name(value: int, truth: Labels, prediction: Labels) -> str:
 def _naming_warnings(prediction: Labels, truth: Labels, case: str) -> list[str]:
     """Values that both sides name, but differently."""
     made_up = {f"label {value}" for value in prediction.values}
-    differing = [f"{label.value} is {truth.name(label.value)} in the truth and {label.name} in the prediction" for label in prediction
-                 if label.value in truth.values and truth.name(label.value) != label.name and not {truth.name(label.value), label.name} & made_up]
+    both = [(label.value, truth.name(label.value), label.name) for label in prediction if label.value in truth.values]
+    differing = [f"{value} is {in_truth} in the truth and {in_prediction} in the prediction" for value, in_truth, in_prediction in both
+                 if in_truth != in_prediction and not {in_truth, in_prediction} & made_up]
     return [f"{case}: labels are compared by value, though {'; '.join(differing)}."] if differing else []
 
 
@@ -201,7 +214,9 @@ def _unknown_warnings(found: Sequence[tuple[int, ...]], declared: Sequence[Label
     warnings = []
     for this, other in ((0, 1), (1, 0)):
         unknown = sorted(set(found[this]) - set(found[other]) - set(declared[other].values))
-        if unknown:
-            listed = ", ".join(str(value) for value in unknown)
-            warnings.append(f"{case}: the {sides[this]} has label {listed}, which the {sides[other]} does not know.")
+        if unknown and not found[other]:
+            warnings.append(f"{case}: the {sides[other]} is empty.")
+        elif unknown:
+            listed = f"label{'s' * (len(unknown) > 1)} {', '.join(str(value) for value in unknown)}"
+            warnings.append(f"{case}: the {sides[this]} has {listed}, which the {sides[other]} does not know.")
     return warnings

@@ -110,6 +110,13 @@ def foreground(values: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted({int(value) for value in values} - {0}))
 
 
+def occurring(labels: IntArray) -> tuple[int, ...]:
+    """The foreground values that occur in an integer (z, y, x) array, ascending; looked up slice by slice."""
+    if labels.dtype.itemsize > 2 or labels.dtype.kind == "i":
+        return foreground(int(value) for plane in labels for value in np.unique(plane))
+    return foreground(int(value) for plane in labels for value in np.flatnonzero(np.bincount(plane.ravel(order="K"))))
+
+
 class JointCoder:
     """Counts the pairs of labels of two slices; made once for two dtypes and a list of labels."""
 

@@ -24,9 +24,9 @@ table { border-collapse: collapse; margin: 0.6em 0 1.8em } th, td { padding: 0.2
 th { border-bottom: 2px solid #888 } td:first-child, th:first-child, td.t, th.t { text-align: left } tr.none { color: #888 }
 p.warning { background: #fff3d6; padding: 0.4em 0.8em } figure { display: inline-block; margin: 0 1em 1em 0 } figcaption { font-size: 13px }
 """
-_NUMBERS = (("dice", "Dice", 3), ("iou", "IoU", 3), ("precision", "Precision", 3), ("recall", "Recall", 3), ("volume_truth_ml", "Truth ml", 1),
-            ("volume_pred_ml", "Predicted ml", 1), ("avd_percent", "AVD %", 1), ("hd", "HD mm", 1), ("hd95", "HD95 mm", 1),
-            ("assd", "ASSD mm", 2), ("nsd", "NSD", 3))
+_NUMBERS = (("dice", "Dice", 3), ("iou", "IoU", 3), ("precision", "Precision", 3), ("recall", "Recall", 3),
+            ("volume_truth_ml", "Truth ml", 1), ("volume_pred_ml", "Predicted ml", 1), ("avd_percent", "AVD %", 1),
+            ("hd", "HD mm", 1), ("hd95", "HD95 mm", 1), ("assd", "ASSD mm", 2), ("nsd", "NSD", 3))
 
 
 def write_html(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
@@ -48,9 +48,9 @@ def _intro(reports: Sequence[CaseReport]) -> str:
     if not reports:
         return "<p>No cases.</p>"
     failed = sum(bool(report.failed) for report in reports)
-    return (f"<p>{len(reports)} case{'s' * (len(reports) != 1)}, {failed} failed. Convention {escape(str(reports[0].convention))}; NSD within "
-            f"{reports[0].nsd_tolerance_mm:g} mm. Means leave out rows where one side is empty (counted under Empty); the column “Dice, empty "
-            "as 0” counts a label that only one side has as 0.</p>")
+    return (f"<p>{len(reports)} case{'s' * (len(reports) != 1)}, {failed} failed. Convention {escape(str(reports[0].convention))}; "
+            f"NSD within {reports[0].nsd_tolerance_mm:g} mm. Means leave out rows where one side is empty (counted under Empty); the "
+            "column “Dice, empty as 0” counts a label that only one side has as 0.</p>")
 
 
 def _summary_table(rows: Iterable[SummaryRow]) -> str:

@@ -20,7 +20,7 @@ class Picture:
     """A cut-out of one axial slice as a radiologist sees it (rows to posterior, columns to the patient's left).
 
     slice : its index, as in SliceRow. wrong_mm2 : area labelled otherwise than in the truth. spacing_mm : (y, x).
-    truth, prediction : (y, x) labels. image : (y, x) or None.
+    truth, prediction : (y, x) labels that were compared, the others 0. image : (y, x) or None.
     """
 
     slice: int
@@ -40,9 +40,11 @@ def worst_pictures(truth: NDArray[np.integer], prediction: NDArray[np.integer], 
     wrong_mm2 = (histogram.counts.sum((1, 2)) - np.trace(histogram.counts, axis1=1, axis2=2)) * spacing_mm[1] * spacing_mm[2]
     pictures = []
     for k in _apart(wrong_mm2, max(1, len(wrong_mm2) // 12)):
-        window = _labelled(truth[k], prediction[k], (MARGIN_MM / spacing_mm[1], MARGIN_MM / spacing_mm[2]))
-        cuts = [None if volume is None else np.ascontiguousarray(volume[k][window]) for volume in (truth, prediction, image)]
-        pictures.append(Picture(k, float(wrong_mm2[k]), (spacing_mm[1], spacing_mm[2]), *cuts))  # type: ignore[arg-type]
+        counted = [np.where(np.isin(labels[k], histogram.values), labels[k], 0) for labels in (truth, prediction)]
+        window = _labelled(counted[0], counted[1], (MARGIN_MM / spacing_mm[1], MARGIN_MM / spacing_mm[2]))
+        underlay = None if image is None else image[k][window].copy()
+        pictures.append(Picture(k, float(wrong_mm2[k]), (spacing_mm[1], spacing_mm[2]), counted[0][window].copy(),
+                                counted[1][window].copy(), underlay))
     return tuple(pictures)
 
 
