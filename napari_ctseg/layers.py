@@ -31,6 +31,7 @@ KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
 AXES = ("z", "y", "x")
 UNITS = ("mm", "mm", "mm")
+BOX_LINE_MM = 1.0
 LayerData = tuple[Any, dict[str, Any], str]
 
 
@@ -155,19 +156,28 @@ def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: s
 
 
 def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: Geometry, name: str) -> Shapes:
-    """Draw index boxes of a stored grid in every axial slice that they cross, as outlines."""
+    """Draw index boxes of a stored grid as outlines, one in every slice of the three planes that crosses a box."""
     view = AxisView.of(geometry)
     shown = view.geometry(geometry)
     rectangles, names = [], []
     for box in boxes:
         low, high = shown_box(view, geometry.shape, box.start, box.stop)
-        for z in range(low[0], high[0]):
-            (top, left), (bottom, right) = (low[1] - 0.5, low[2] - 0.5), (high[1] - 0.5, high[2] - 0.5)
-            rectangles.append(np.array([(z, top, left), (z, top, right), (z, bottom, right), (z, bottom, left)]))
-            names.append(box.name)
-    layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442", edge_width=1.5,
+        for axis in range(3):
+            rectangles += [_outline(low, high, axis, index) for index in range(low[axis], high[axis])]
+        names += [box.name] * (len(rectangles) - len(names))
+    width = BOX_LINE_MM / shown.spacing_mm[2]
+    layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442", edge_width=width,
                                       name=name, features={"box": names}, metadata={BOXES: tuple(boxes)}, **_transform(shown))
     return layer
+
+
+def _outline(low: Sequence[int], high: Sequence[int], axis: int, index: int) -> NDArray[Any]:
+    """(4, 3) corners of the outer faces of [low, high) in the plane `index` across `axis`."""
+    first, second = (a for a in range(3) if a != axis)
+    corners = np.full((4, 3), float(index))
+    corners[:, first] = np.array([low[first], low[first], high[first], high[first]]) - 0.5
+    corners[:, second] = np.array([low[second], high[second], high[second], low[second]]) - 0.5
+    return corners
 
 
 def shown_box(view: AxisView, shape: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -124,10 +124,14 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
     assert [one.name for one in viewer.layers] == ["ct", "toy edges", "toy disagreement", "toy", "toy box"]
     assert [one.visible for one in viewer.layers] == [True, False, False, True, True]
     assert layer.data.dtype == np.uint8 and source_of(layer).provenance["bundles"][0]["name"] == "toy"
-    assert viewer.layers["toy box"].nshapes == 2  # one outline for each of the two slices
-    corners = np.concatenate([viewer.layers["toy box"].data_to_world(p) for s in viewer.layers["toy box"].data for p in s]).reshape(-1, 3)
-    inside = label_map.geometry.index_to_lps(np.argwhere(label_map.array == 1))[:, 2]
-    assert corners[:, 0].min() == pytest.approx(inside.min()) and corners[:, 0].max() == pytest.approx(inside.max())
+    assert viewer.layers["toy box"].nshapes == 2 + 3 + 2  # an outline for each slice of the three planes
+    box = viewer.layers["toy box"]
+    corners = np.array([box.data_to_world(point) for shape in box.data for point in shape])
+    inside = viewer.layers["toy"].data_to_world
+    first, last = (inside(place) for place in np.argwhere(np.asarray(layer.data) == 1)[[0, -1]])
+    half = np.array(layer.scale) / 2  # the outlines run along the outer faces of the outermost voxels
+    np.testing.assert_allclose(corners.min(axis=0), first - half)
+    np.testing.assert_allclose(corners.max(axis=0), last + half)
 
 
 def test_all_layers_share_units(volume, label_map):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import (QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QMessageBox, QProgressBar,
                             QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget)
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import napari
 
 AMBER = "color: #E69F00;"
-ROWS = 4
+ROWS, ROW_HEIGHT = 4, 22
 
 
 class RunModelDock(QWidget):  # type: ignore[misc]
@@ -177,10 +177,10 @@ class RunModelDock(QWidget):  # type: ignore[misc]
                 self.models.clear()
                 for info in state.bundles:
                     item = QListWidgetItem(info.name, self.models)
+                    item.setSizeHint(QSize(0, ROW_HEIGHT))
                     item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
                     item.setToolTip(f"{info.name}: {info.modality}; {', '.join(info.labels)}")
-                rows = min(ROWS, max(1, len(listed)))
-                self.models.setFixedHeight(rows * max(20, self.models.sizeHintForRow(0)) + 2 * self.models.frameWidth() + 4)
+                self.models.setFixedHeight(min(ROWS, max(1, len(listed))) * ROW_HEIGHT + 2 * self.models.frameWidth() + 2)
             for row, info in enumerate(state.bundles):
                 self.models.item(row).setCheckState(Qt.CheckState.Checked if info.name in state.chosen else Qt.CheckState.Unchecked)
 
