@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari
-    from ctseg_imaging.volume import LabelMap, Volume
+    from ctseg_imaging.volume import LabelMap, Volume, Window
+    from ctseg_models.prediction import Prediction
+
+SIZE = 1640, 1000  # of the window, logical pixels
+DOCK_WIDTH = 430
+PATIENCE_S = 60.0  # for numbers that a dock still counts
 
 PLUGIN = "napari-ctseg"
 DOCKS = ("Window", "Run model", "Compare", "Correct & export", "Fine-tune")
@@ -15,7 +22,10 @@ DOCKS = ("Window", "Run model", "Compare", "Correct & export", "Fine-tune")
 
 def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str, Any]:
     """Put the five docks on the right, one behind the other, `front` before the others. Returns name -> widget."""
-    docks, widgets = [], {}
+    from qtpy.QtCore import Qt
+
+    docks: list[Any] = []
+    widgets: dict[str, Any] = {}
     for name in DOCKS:
         dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
         if docks:
@@ -25,6 +35,7 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
     raised = docks[DOCKS.index(front)]
     raised.show()
     raised.raise_()
+    viewer.window._qt_window.resizeDocks([raised], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     return widgets
 
 
@@ -39,6 +50,63 @@ def lay_out(viewer: napari.viewer.Viewer, volume: Volume, name: str, truth: Labe
         study.truth = show_labels(viewer, truth, "truth").name
     if labels is not None:
         study.prediction = study.edited = show_labels(viewer, labels, "labels").name
+
+
+def lay_over(viewer: napari.viewer.Viewer, prediction: Prediction, name: str, window: Window) -> dict[str, Any]:
+    """Over an image with its truth: the prediction filled and as contours beside the truth's, its box, the Compare dock in front.
+
+    window : of the image. The slider goes to the slice that shows most labels. Returns name -> dock widget, as `open_docks`.
+    """
+    from napari_ctseg.layers import MADE, add_prediction, go_to_slice, show_labels
+    from napari_ctseg.study import study_of
+
+    study = study_of(viewer)
+    image = viewer.layers[study.image]
+    image.contrast_limits = window.limits
+    filled = show_labels(viewer, prediction.labels, f"{name} filled", prediction.provenance)
+    filled.metadata[MADE], filled.opacity = True, 0.35
+    layer = add_prediction(viewer, prediction, name)
+    study.prediction = layer.name
+    viewer.window.resize(*SIZE)
+    docks = open_docks(viewer, "Compare")
+    docks["Compare"].controller.set_contours(True)
+    go_to_slice(viewer, layer, fullest_slice(layer.data))
+    viewer.layers.selection.active = layer
+    viewer.reset_view()
+    return docks
+
+
+def fullest_slice(array: Any) -> int:
+    """Of a (z, y, x) array of labels the slice with the most different labels and, among those, the most labelled voxels."""
+    import numpy as np
+
+    return int(max(range(len(array)), key=lambda z: (len(np.unique(array[z])), np.count_nonzero(array[z]))))
+
+
+def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) -> None:
+    """Save the whole window with its docks as PNG, once `done` says that nothing is counted any more, or after a minute.
+
+    Raises FormatError where the file cannot be written.
+    """
+    from ctseg_imaging.formats.atomic import atomic_path
+    from imageio.v3 import imwrite
+
+    until(done)
+    pixels = viewer.window.screenshot(canvas_only=False, flash=False)
+    with atomic_path(path, overwrite=True) as temporary:
+        imwrite(temporary, pixels, extension=".png")
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Let Qt work until `done`, and then until what it drew has settled."""
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + PATIENCE_S
+    while not done() and time.monotonic() < end:
+        QApplication.processEvents()
+    settled = time.monotonic() + 1
+    while time.monotonic() < settled:
+        QApplication.processEvents()
 
 
 def stem_of(path: Path) -> str:

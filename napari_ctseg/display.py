@@ -25,8 +25,9 @@ def is_there() -> bool:
 
 @contextmanager
 def screen() -> Iterator[bool]:
-    """A screen for the block: the person's own (yields True), or a virtual one that ends with the block (yields False).
+    """A screen for the block: the person's own (yields True), or a virtual one (yields False).
 
+    A virtual screen ends with its last window's process: Qt holds on to it until then, and would end in an error if it went before.
     Raises DisplayError where there is neither a display nor Xvfb.
     """
     if is_there():
@@ -37,8 +38,8 @@ def screen() -> Iterator[bool]:
         raise DisplayError("There is no display here and no Xvfb to make a virtual one; install xvfb or run this on a desktop.")
     before = {name: os.environ.get(name) for name in ("DISPLAY", "QT_QPA_PLATFORM")}
     reads, writes = os.pipe()
-    server = subprocess.Popen([program, "-displayfd", str(writes), "-screen", "0", SCREEN, "-nolisten", "tcp"], pass_fds=[writes],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([program, "-displayfd", str(writes), "-screen", "0", SCREEN, "-nolisten", "tcp", "-terminate"],
+                              pass_fds=[writes], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(writes)
     try:
         with os.fdopen(reads) as answer:
@@ -53,5 +54,12 @@ def screen() -> Iterator[bool]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        server.terminate()
-        server.wait()
+        if not _qt_is_running():
+            server.terminate()
+            server.wait()
+
+
+def _qt_is_running() -> bool:
+    """Whether this process has a Qt application, without loading Qt to find out."""
+    widgets = sys.modules.get("qtpy.QtWidgets")
+    return widgets is not None and widgets.QApplication.instance() is not None
