@@ -27,8 +27,8 @@ SHAPE, SPACING = (7, 18, 19), (2.5, 0.8, 0.9)
 TURNED = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
 GEOMETRY = Geometry.from_parts(SHAPE, SPACING, (-12.5, 7.25, 30.0), TURNED)
 NAMES = Labels.from_names({1: "liver", 2: "spleen", 4: "pancreas"})
-CLI_COLUMNS = ["case", "label", "name", "dice", "iou", "precision", "recall", "volume_truth_ml", "volume_pred_ml", "avd_percent", "hd", "hd95",
-               "assd", "nsd", "resampled", "note"]
+CLI_COLUMNS = ["case", "label", "name", "dice", "iou", "precision", "recall", "volume_truth_ml", "volume_pred_ml", "avd_percent", "hd",
+               "hd95", "assd", "nsd", "resampled", "note"]
 
 
 def label_map(boxes, geometry=GEOMETRY, labels=NAMES):
