@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIZE = 1640, 1000  # of the window, logical pixels
 DOCK_WIDTH = 430
-PATIENCE_S = 60.0  # for numbers that a dock still counts
+PATIENCE_S, SETTLE_S = 60.0, 1.0  # for numbers that a dock still counts; for what is drawn after them
 
 PLUGIN = "napari-ctseg"
 DOCKS = ("Window", "Run model", "Compare", "Correct & export", "Fine-tune")
@@ -72,7 +72,6 @@ def lay_over(viewer: napari.viewer.Viewer, prediction: Prediction, name: str, wi
     docks["Compare"].controller.set_contours(True)
     go_to_slice(viewer, layer, fullest_slice(layer.data))
     viewer.layers.selection.active = layer
-    viewer.reset_view()
     return docks
 
 
@@ -91,21 +90,20 @@ def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) 
     from ctseg_imaging.formats.atomic import atomic_path
     from imageio.v3 import imwrite
 
-    until(done)
+    until(done, PATIENCE_S)
+    viewer.reset_view()  # the docks have taken their room by now
+    until(lambda: False, SETTLE_S)
     pixels = viewer.window.screenshot(canvas_only=False, flash=False)
     with atomic_path(path, overwrite=True) as temporary:
         imwrite(temporary, pixels, extension=".png")
 
 
-def until(done: Callable[[], bool]) -> None:
-    """Let Qt work until `done`, and then until what it drew has settled."""
+def until(done: Callable[[], bool], seconds: float) -> None:
+    """Let Qt work until `done`, `seconds` at most."""
     from qtpy.QtWidgets import QApplication
 
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
-        QApplication.processEvents()
-    settled = time.monotonic() + 1
-    while time.monotonic() < settled:
         QApplication.processEvents()
 
 

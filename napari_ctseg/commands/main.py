@@ -45,3 +45,7 @@ for _verb in VERBS:
 def run() -> None:
     """The console script."""
     app()
+
+
+if __name__ == "__main__":
+    run()
