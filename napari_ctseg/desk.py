@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari
+
     from ctseg_imaging.volume import LabelMap, Volume, Window
     from ctseg_models.prediction import Prediction
 
@@ -87,8 +88,9 @@ def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) 
 
     Raises FormatError where the file cannot be written.
     """
-    from ctseg_imaging.formats.atomic import atomic_path
     from imageio.v3 import imwrite
+
+    from ctseg_imaging.formats.atomic import atomic_path
 
     until(done, PATIENCE_S)
     viewer.reset_view()  # the docks have taken their room by now

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from ctseg_imaging.errors import CtsegError, FormatError
-from ctseg_imaging.progress import Progress
 from rich.console import Console
 from typer.core import TyperGroup
+
+from ctseg_imaging.errors import CtsegError, FormatError
+from ctseg_imaging.progress import Progress
 
 T = TypeVar("T")
 

@@ -126,7 +126,6 @@ def table(name: str, reports: list[CaseReport]) -> Any:
 def show(case: Shown, prediction: Prediction, model: str, screenshot: Path | None, keep: bool) -> None:
     """The viewer with the case, its truth, the prediction with its box, contours, and the Compare dock."""
     from ctseg_imaging.windowing import preset
-
     from napari_ctseg import desk, display
 
     with display.screen() as is_real:
