@@ -1,0 +1,93 @@
+"""What the Compare dock shows: values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Phase(StrEnum):
+    """Where the comparison stands."""
+
+    EMPTY = "empty"  # nothing to compare yet
+    COUNTING = "counting"  # the first count, or resampling
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Surface(StrEnum):
+    """How far the surface distances of a label are."""
+
+    WAITING = "waiting"  # the label was changed since, or never measured
+    FRESH = "fresh"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One label. Ratios in [0, 1], NaN where undefined; hd95_mm and nsd as measured last, even when they wait to be measured again."""
+
+    value: int
+    name: str
+    colour: str
+    dice: float
+    volume_pred_ml: float
+    volume_truth_ml: float
+    hd95_mm: float | None = None
+    nsd: float | None = None
+    surface: Surface = Surface.WAITING
+
+    @property
+    def difference_ml(self) -> float:
+        """Predicted minus true volume."""
+        return self.volume_pred_ml - self.volume_truth_ml
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Dice of one label in each slice; NaN where neither side has it."""
+
+    value: int
+    name: str
+    colour: str
+    dice: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CompareState:
+    """focus : the label that error map and plot are about, None: all. slice_index, slice_count : along the truth's axis 0, feet to head.
+    note : what a person has to know about the numbers. message : what just happened or why not."""
+
+    layers: tuple[str, ...] = ()
+    prediction: str | None = None
+    truth: str | None = None
+    phase: Phase = Phase.EMPTY
+    rows: tuple[Row, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    mean_dice: float = float("nan")
+    slice_index: int = 0
+    slice_count: int = 0
+    focus: int | None = None
+    contours: bool = False
+    errors: bool = False
+    tolerance_mm: float = 2.0
+    measuring: bool = False
+    saving: bool = False
+    note: str = ""
+    message: str = ""
+    details: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why there is nothing to act on, "" when there is."""
+        if len(self.layers) < 2:
+            return "Two label layers are needed: a prediction and a truth."
+        if self.prediction is None or self.truth is None:
+            return "Choose a prediction and a truth first."
+        if self.prediction == self.truth:
+            return "Prediction and truth are the same layer; choose two."
+        if self.phase is Phase.COUNTING:
+            return "Still counting."
+        return "" if self.phase is Phase.READY else self.message or "Nothing is compared yet."

@@ -1,0 +1,116 @@
+"""Small Qt parts of the docks: labels, choices and greying that say what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QBoxLayout, QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLayout, QMessageBox, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+AMBER = "color: #E69F00;"
+SWATCH = 12
+
+
+def text(style: str = "") -> QLabel:
+    """A wrapping label whose text can be copied."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setStyleSheet(style)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def say(label: QLabel, words: str) -> None:
+    """Show `words`, or hide the label when there are none."""
+    label.setText(words)
+    label.setVisible(bool(words))
+
+
+def combo(tip: str, items: Sequence[str] = ()) -> QComboBox:
+    """A choice that does not widen the dock with its longest entry."""
+    box = QComboBox()
+    box.addItems(list(items))
+    box.setToolTip(tip)
+    box.setMinimumContentsLength(8)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
+
+
+def fill(box: QComboBox, items: Sequence[str], current: str | None) -> None:
+    """Bring the entries and the choice of `box` in line, without a signal."""
+    with QSignalBlocker(box):
+        if [box.itemText(i) for i in range(box.count())] != list(items):
+            box.clear()
+            box.addItems(list(items))
+        box.setCurrentIndex(-1 if current is None else box.findText(current))
+
+
+def button(words: str, tip: str) -> QPushButton:
+    """A push button that may become narrow."""
+    made = QPushButton(words)
+    made.setToolTip(tip)
+    made.setMinimumWidth(24)
+    return made
+
+
+def number(tip: str, low: float, high: float, step: float, suffix: str, decimals: int = 1) -> QDoubleSpinBox:
+    """A number with its unit."""
+    box = QDoubleSpinBox()
+    box.setRange(low, high)
+    box.setSingleStep(step)
+    box.setDecimals(decimals)
+    box.setSuffix(suffix)
+    box.setToolTip(tip)
+    box.setKeyboardTracking(False)
+    return box
+
+
+def able(widget: QWidget, why_not: str, tip: str) -> None:
+    """Enable with its tooltip, or grey with the reason as its tooltip."""
+    widget.setEnabled(not why_not)
+    widget.setToolTip(why_not or tip)
+
+
+def row(*items: QWidget) -> QHBoxLayout:
+    """Widgets side by side."""
+    line = QHBoxLayout()
+    line.setSpacing(4)
+    for item in items:
+        line.addWidget(item)
+    return line
+
+
+def scrolled(owner: QWidget, items: Sequence[QWidget | QLayout]) -> QVBoxLayout:
+    """Fill `owner` with one column that scrolls up and down and never sideways; returns the column."""
+    body = QWidget()
+    column = QVBoxLayout(body)
+    column.setContentsMargins(6, 6, 6, 6)
+    column.setSpacing(5)
+    for item in items:
+        column.addLayout(item) if isinstance(item, QLayout) else column.addWidget(item)
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(body)
+    outer: QBoxLayout = QVBoxLayout(owner)
+    outer.setContentsMargins(0, 0, 0, 0)
+    outer.addWidget(scroll)
+    owner.setMinimumWidth(280)
+    return column
+
+
+def swatch(colour: str) -> QIcon:
+    """A square of one colour."""
+    picture = QPixmap(SWATCH, SWATCH)
+    picture.fill(QColor(colour))
+    return QIcon(picture)
+
+
+def show_details(owner: QWidget, message: str, details: str) -> None:
+    """The sentence, with what is behind it under "Show details"."""
+    box = QMessageBox(owner)
+    box.setWindowTitle("Details")
+    box.setText(message)
+    box.setDetailedText(details)
+    box.open()
