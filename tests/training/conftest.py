@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
@@ -61,6 +64,15 @@ def write_dataset(folder: Path, count: int = 4, absent: dict[str, list[str]] | N
               "labels_present": present}
     (folder / "dataset.json").write_text(json.dumps(fields))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small are slower on several threads, much slower where other work runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
+
 from ctseg_training.losses import cross_entropy, generalised_dice, merge_absent, sigmoid_cross_entropy, soft_dice
 from ctseg_training.losses.objective import objective
 from ctseg_training.networks import Output
 from ctseg_training.recipes.schema import LossTerm
-from torch.nn import functional as F
 
 SHAPE = (7, 8, 9)
 LABELS = 4

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ctseg_imaging.errors import RecipeError
 from ctseg_training.networks import build
 from ctseg_training.recipes import Recipe, list_recipes, load_recipe, recipe_text, save_recipe
 
 
 def test_all_that_ship_are_valid_and_described() -> None:
-    assert {"scn-localise", "scn-segment", "headneck-localise", "headneck-segment", "phantom-localise", "phantom-segment"} <= set(list_recipes())
+    shipped = {"scn-localise", "scn-segment", "headneck-localise", "headneck-segment", "phantom-localise", "phantom-segment", "finetune"}
+    assert shipped <= set(list_recipes())
     assert all(list_recipes().values())
 
 
@@ -59,7 +61,7 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="mapping of fields"):
         load_recipe(tmp_path / "list.yaml")
     (tmp_path / "broken.yaml").write_text("a: [1,\nb: 2")
-    with pytest.raises(RecipeError, match="broken.yaml: not valid YAML"):
+    with pytest.raises(RecipeError, match=r"broken\.yaml: not valid YAML"):
         load_recipe(tmp_path / "broken.yaml")
 
 

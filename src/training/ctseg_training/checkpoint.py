@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.formats.atomic import atomic_path
-from torch import Tensor
 
 
 @dataclass

@@ -16,7 +16,6 @@ from ctseg_imaging.progress import Progress
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.own import OwnBundle
 from ctseg_models.inference.lattice import StagePlan
-
 from ctseg_training.data.cases import CaseCache
 from ctseg_training.data.decathlon import Decathlon, open_dataset
 from ctseg_training.data.feeding import batches

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from ctseg_imaging.errors import RecipeError
 
+from ctseg_imaging.errors import RecipeError
 from ctseg_training.data.decathlon import CaseEntry, Decathlon
 from ctseg_training.recipes.schema import Recipe
 

@@ -23,9 +23,9 @@ from types import FrameType
 from typing import Any
 
 import psutil
+
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.formats.atomic import write_bytes
-
 from ctseg_training.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
 from ctseg_training.recipes.loading import load_recipe, save_recipe
 from ctseg_training.recipes.schema import Recipe
@@ -190,8 +190,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _work(folder: Path, asked: list[int]) -> None:
     import torch
-    from ctseg_models.bundles.own import read_own
 
+    from ctseg_models.bundles.own import read_own
     from ctseg_training.engine import train
 
     try:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from ctseg_models.networks.scn import MERGE_EPSILON, SCN, SCNConfig, SCNOutput
-from ctseg_models.networks.unet import UNet, UNetConfig
 from torch import Tensor, nn
 
+from ctseg_models.networks.scn import MERGE_EPSILON, SCN, SCNConfig, SCNOutput
+from ctseg_models.networks.unet import UNet, UNetConfig
 from ctseg_training.recipes.schema import NetworkSettings
 
 Form = Literal["softmax logits", "sigmoid logits", "probabilities"]

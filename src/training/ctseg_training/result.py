@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ctseg_imaging.volume import Labels
-from ctseg_models.bundles.own import OwnBundle, write_bundle
 from torch import Tensor
 
+from ctseg_imaging.volume import Labels
+from ctseg_models.bundles.own import OwnBundle, write_bundle
 from ctseg_training.heldout import Split
 from ctseg_training.run import Run
 from ctseg_training.scoring import Scores

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
+
 from ctseg_imaging.errors import RecipeError
 from ctseg_models.bundles.metadata import Stage
 from ctseg_models.bundles.own import OwnBundle, build_network
-from torch import Tensor, nn
-
 from ctseg_training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ctseg_training.ema import Ema
 from ctseg_training.optimisation import GradientClip, build_optimiser, choose_trainable, learning_rate

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress
@@ -14,9 +17,6 @@ from ctseg_models.bundles.own import OwnBundle
 from ctseg_models.inference import Region, Settings, run
 from ctseg_models.inference.lattice import Box, StagePlan
 from ctseg_models.inference.preprocess import network_input
-from numpy.typing import NDArray
-from torch import Tensor, nn
-
 from ctseg_training.data.cases import Case, CaseCache
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.data.resampling import reach, sample_labels

@@ -8,7 +8,6 @@ from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.volume import Label, Labels
 from ctseg_models.bundles.metadata import Stage
 from ctseg_models.bundles.own import OwnBundle
-
 from ctseg_training.recipes.loading import validate
 from ctseg_training.recipes.schema import Recipe
 

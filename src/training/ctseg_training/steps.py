@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from ctseg_imaging.errors import RecipeError
-from ctseg_models.inference.arithmetic import bf16_is_faster
 from torch import Tensor, nn
 
+from ctseg_imaging.errors import RecipeError
+from ctseg_models.inference.arithmetic import bf16_is_faster
 from ctseg_training.losses.objective import objective
 from ctseg_training.networks import named_outputs
 from ctseg_training.optimisation import GradientClip

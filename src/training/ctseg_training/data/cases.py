@@ -9,13 +9,13 @@ from threading import Lock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from ctseg_imaging import formats
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.geometry import AxisView, Geometry, Match, Triple
 from ctseg_models.inference.lattice import Box
-from numpy.typing import NDArray
-from torch import Tensor
-
 from ctseg_training.data.decathlon import CaseEntry
 
 POINTS_PER_LABEL = 2000

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from ctseg_imaging.geometry import Triple
 from torch import Tensor
 from torch.nn import functional as F
+
+from ctseg_imaging.geometry import Triple
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,11 +18,13 @@ class Reach:
     """The part of a case that a set of points needs, averaged down where the network's voxels are larger than the case's.
 
     crop : of the case's voxels. pool : voxels per side that are averaged first, which stands for the area weighting of
-    inference. grid : (1, Z, Y, X, 3) for grid_sample with align_corners=True. outside : (Z, Y, X) beyond the volume.
+    inference. before : voxels by which the border is repeated before that, so that the averaged cells lie as an unmoved
+    lattice's. grid : (1, Z, Y, X, 3) for grid_sample with align_corners=True. outside : (Z, Y, X) beyond the volume.
     """
 
     crop: tuple[slice, slice, slice]
     pool: tuple[int, int, int]
+    before: tuple[int, int, int]
     grid: Tensor
     outside: Tensor
 
@@ -33,18 +36,21 @@ def reach(points_mm: Tensor, shape: Sequence[int], spacing_mm: Triple, target_sp
     outside = ((index < -0.5) | (index > size - 0.5)).any(dim=-1)
     pool = [max(1, math.floor(t / s + 0.5)) for t, s in zip(target_spacing_mm, spacing_mm, strict=True)]
     flat = index.reshape(-1, 3)
-    crop, starts, cells = [], [], []
+    crop, starts, cells, before = [], [], [], []
     for axis, n in enumerate(shape):
-        room = pool[axis] + math.ceil(extra_mm / spacing_mm[axis])
-        start = min(max(0, math.floor(float(flat[:, axis].min())) - room), n - 1)
+        room = pool[axis] * (1 + math.ceil(extra_mm / spacing_mm[axis] / pool[axis]))
+        first = round(float(flat[:, axis].min()) - (pool[axis] - 1) / 2) - room  # an unmoved lattice's cells begin here
+        start = min(max(0, first), n - 1)
         stop = max(start + 1, min(n, math.ceil(float(flat[:, axis].max())) + 1 + room))
+        before.append((start - first) % pool[axis])
         crop.append(slice(start, stop))
-        starts.append(float(start))
-        cells.append(math.ceil((stop - start) / pool[axis]))
+        starts.append(float(start - before[axis]))
+        cells.append(math.ceil((stop - start + before[axis]) / pool[axis]))
     factor = torch.tensor([float(p) for p in pool])
     cell = (index - torch.tensor(starts) + 0.5) / factor - 0.5
     last = torch.tensor([float(max(n - 1, 1)) for n in cells])
-    return Reach((crop[0], crop[1], crop[2]), (pool[0], pool[1], pool[2]), (cell * (2 / last) - 1)[None].flip(-1), outside)
+    return Reach((crop[0], crop[1], crop[2]), (pool[0], pool[1], pool[2]), (before[0], before[1], before[2]),
+                 (cell * (2 / last) - 1)[None].flip(-1), outside)
 
 
 def sample_image(image: Tensor, spacing_mm: Triple, at: Reach, *, outside: float, smoothing_sigma_mm: float = 0.0) -> Tensor:
@@ -90,6 +96,8 @@ def smooth(maps: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 def _at(part: Tensor, at: Reach) -> Tensor:
+    if max(at.before) > 0:
+        part = F.pad(part, (at.before[2], 0, at.before[1], 0, at.before[0], 0), mode="replicate")
     if max(at.pool) > 1:
         part = F.avg_pool3d(part, at.pool, ceil_mode=True)
     return F.grid_sample(part, at.grid, mode="bilinear", padding_mode="border", align_corners=True)[0, 0]

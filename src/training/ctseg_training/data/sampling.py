@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ctseg_models.inference.lattice import Box, Lattice, StagePlan
-from ctseg_models.inference.preprocess import normalise
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctseg_models.inference.lattice import Box, Lattice, StagePlan
+from ctseg_models.inference.preprocess import normalise
 from ctseg_training.data.cases import Case
 from ctseg_training.data.decathlon import Decathlon
 from ctseg_training.data.resampling import reach, sample_image, sample_labels

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ctseg_models.inference.lattice import Lattice
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctseg_models.inference.lattice import Lattice
 from ctseg_training.recipes.schema import Augmentation
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ctseg_imaging.errors import RecipeError
-from ctseg_imaging.formats.atomic import write_bytes
 from pydantic import ValidationError
 
+from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_training.recipes.schema import Recipe
 
 SHIPPED = Path(__file__).parent

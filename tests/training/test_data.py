@@ -1,0 +1,309 @@
+"""Reading, augmenting and sampling: analytic fields sampled where the formula says, and inference's own resampling as an oracle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from scipy.interpolate import BSpline
+
+from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.geometry import Geometry
+from ctseg_models.inference.lattice import Box, Lattice, StagePlan
+from ctseg_models.inference.preprocess import network_input
+from ctseg_training.data.cases import Case, CaseCache, load_case, make_case
+from ctseg_training.data.decathlon import open_dataset
+from ctseg_training.data.feeding import batch_at, batches
+from ctseg_training.data.resampling import reach, sample_image, sample_labels, smooth
+from ctseg_training.data.sampling import Sampler
+from ctseg_training.data.spatial import SpatialDraw, draw_spatial, identity, rotation, sample_points, spline
+from ctseg_training.heldout import split_cases
+from ctseg_training.recipes import Recipe, load_recipe
+from ctseg_training.recipes.schema import Augmentation, Elastic
+from ctseg_training.stages import stage_of
+
+from .conftest import NAMES, SHAPE, SPACING, TINY_SCN, TINY_UNET, anatomy, write_dataset
+
+UPRIGHT = Geometry.from_parts(SHAPE, SPACING)
+EVERY = (True, True, True, True)
+
+
+def case_of(image: np.ndarray, labels: np.ndarray | None = None) -> Case:  # type: ignore[type-arg]
+    return make_case("x", image, np.zeros(SHAPE, np.uint8) if labels is None else labels, UPRIGHT, EVERY)
+
+
+def millimetres() -> list[np.ndarray]:  # type: ignore[type-arg]
+    return list(np.meshgrid(*[(np.arange(n) + 0.5) * s for n, s in zip(SHAPE, SPACING, strict=True)], indexing="ij"))
+
+
+def sampler_of(folder: Path, recipe: Recipe) -> Sampler:
+    dataset = open_dataset(folder)
+    return Sampler.of(recipe, StagePlan.of(stage_of(recipe, dataset.labels)), dataset)
+
+
+def test_a_case_is_upright_whatever_way_it_is_stored(dataset_folder: Path) -> None:
+    dataset = open_dataset(dataset_folder)
+    case = load_case(dataset.training[2])
+    image, labels = anatomy(2)
+    assert np.array_equal(case.image.numpy(), image) and np.array_equal(case.labels.numpy(), labels)
+    assert case.image.dtype == torch.int16 and case.spacing_mm == pytest.approx(SPACING)
+    voxels = np.argwhere(labels > 0)
+    assert case.box.low == pytest.approx(tuple(voxels.min(0) * SPACING))
+    assert case.box.high == pytest.approx(tuple((voxels.max(0) + 1) * SPACING))
+    assert all((labels[tuple(points.T)] == value).all() for value, points in case.points.items()) and set(case.points) == {1, 2, 3}
+    assert dataset.training[1].present == (True, True, True, False)
+
+
+def test_points_follow_translation_rotation_and_mirror() -> None:
+    """A voxel of the lattice worked by hand: 90 degrees about z take +y to +x."""
+    lattice = Lattice((10.0, 20.0, 30.0), (2.0, 3.0, 4.0), (5, 7, 9))
+    centre = np.array([15.0, 30.5, 48.0])
+    turned = SpatialDraw(rotation(np.array([np.pi / 2, 0, 0])) * 2, np.array([1.0, 2.0, 3.0]), mirror=True)
+    points = sample_points(lattice, turned)
+    offset = np.array([0.0, 3.0, -4.0])  # voxel (2, 4, 5) lies (0, +3, +4) mm from the centre; mirrored, x is -4
+    expected = centre + [1, 2, 3] + 2 * np.array([offset[0], -offset[2], offset[1]])
+    assert points[2, 4, 5].numpy() == pytest.approx(expected, abs=1e-4)
+    assert sample_points(lattice, identity())[0, 0, 0].numpy() == pytest.approx([11.0, 21.5, 32.0])
+
+
+@pytest.mark.parametrize("angles", [(0.3, 0, 0), (0, -0.2, 0), (0.1, 0.2, -0.3)])
+def test_rotation_keeps_lengths_and_hands(angles: tuple[float, float, float]) -> None:
+    turned = rotation(np.array(angles))
+    assert turned @ turned.T == pytest.approx(np.eye(3), abs=1e-12) and np.linalg.det(turned) == pytest.approx(1)
+
+
+def test_a_linear_field_is_sampled_exactly_in_one_resampling() -> None:
+    """Linear interpolation of a linear field has no error, so that its values tell where each voxel was taken from."""
+    z, y, x = millimetres()
+    field = (5 * z - 3 * y + 2 * x).astype(np.float32)
+    rng = np.random.default_rng(5)
+    settings = Augmentation(translation_mm=(5, 5, 5), rotation_rad=(0.3, 0.3, 0.3), scale=0.1, scale_per_axis=0.1,
+                            elastic=Elastic(grid=(4, 5, 6), amplitude_mm=(3, 3, 3)), mirror=0.5)
+    for _ in range(5):
+        lattice = Lattice((30.0, 25.0, 22.0), (2.0, 2.0, 1.5), (11, 13, 15))
+        points = sample_points(lattice, draw_spatial(settings, rng))
+        at = reach(points, SHAPE, SPACING, lattice.spacing_mm)
+        assert not at.outside.any()
+        values = sample_image(torch.from_numpy(field), SPACING, at, outside=-1000)
+        assert values.numpy() == pytest.approx((points * torch.tensor([5.0, -3.0, 2.0])).sum(-1).numpy(), abs=0.02)
+
+
+@pytest.mark.parametrize("spacing", [(3.0, 2.5, 2.0), (2.0, 2.5, 1.3), (9.0, 5.0, 6.0)])
+def test_without_augmentation_the_network_sees_what_inference_shows_it(spacing: tuple[float, float, float]) -> None:
+    """Finer voxels are interpolated and whole multiples averaged alike; also beyond the volume, and after clipping."""
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, f"data.spacing_mm={list(spacing)}"])
+    plan = StagePlan.of(stage_of(recipe, open_labels()))
+    case = case_of(ndimage.gaussian_filter(anatomy(3)[0].astype(np.float32), 1.5))
+    shape = (16, 24, 16)
+    lattice = Lattice((-2 * spacing[0], 0.0, 2 * spacing[2]), spacing, shape)
+    work = network_input(case.image.numpy(), SPACING, lattice, plan)
+    try:
+        while True:
+            next(work)
+    except StopIteration as end:
+        reference = end.value[0, 0].numpy()
+    still = recipe.model_copy(update={"augmentation": Augmentation()})
+    ours = Sampler(still, plan, (1.0, 1.0, 1.0), ()).take(case, lattice, identity(), np.random.default_rng(0)).image[0].numpy()
+    assert ours.shape == reference.shape and ours[0].mean() == pytest.approx(-1)  # air above the volume
+    assert np.abs(ours - reference).max() < 2e-3
+
+
+def open_labels():  # type: ignore[no-untyped-def]
+    from ctseg_imaging.volume import Labels
+    return Labels.from_names(NAMES)
+
+
+def test_coarse_voxels_average_instead_of_picking() -> None:
+    """A checkerboard of +-1 averages to 0 in voxels three times as large along each axis (two where three do not fit)."""
+    board = np.indices(SHAPE).sum(0) % 2 * 2.0 - 1
+    lattice = Lattice((6.0, 5.0, 4.0), (6.0, 5.0, 4.0), (6, 6, 6))
+    at = reach(sample_points(lattice, identity()), SHAPE, SPACING, lattice.spacing_mm)
+    assert at.pool == (2, 2, 2)
+    assert sample_image(torch.from_numpy(board.astype(np.float32)), SPACING, at, outside=0).abs().max() < 1e-6
+
+
+def test_labels_on_the_same_grid_stay_and_smoothing_is_scipys() -> None:
+    labels = anatomy(4)[1]
+    lattice = Lattice((0.0, 0.0, 0.0), SPACING, SHAPE)
+    at = reach(sample_points(lattice, identity()), SHAPE, SPACING, SPACING)
+    assert np.array_equal(sample_labels(torch.from_numpy(labels), at).numpy(), labels)
+    smoothed = sample_labels(torch.from_numpy(labels), at, smoothing_voxels=1.0).numpy()
+    shares = [ndimage.gaussian_filter((labels == k).astype(float), 1.0, mode="nearest") for k in range(4)]
+    reference = np.argmax(shares, axis=0)
+    assert (smoothed != reference).mean() < 1e-3 and (smoothed != labels).any()
+
+
+def test_smoothing_in_mm_is_scipys() -> None:
+    image = anatomy(5)[0].astype(np.float32)
+    reference = ndimage.gaussian_filter(image, [2.0 / s for s in SPACING], mode="nearest")
+    ours = smooth(torch.from_numpy(image)[None, None], [2.0 / s for s in SPACING])[0, 0].numpy()
+    assert np.abs(ours - reference).max() < 0.02
+
+
+def test_the_spline_is_scipys_cubic_b_spline() -> None:
+    control = np.random.default_rng(1).normal(size=7)
+    n = 20
+    position = (np.arange(n) + 0.5) / n * 6
+    padded = np.concatenate([[control[0]] * 3, control, [control[-1]] * 3])
+    reference = BSpline(np.arange(-5.0, len(padded) - 1), padded, 3)(position)
+    ours = spline(torch.from_numpy(control.astype(np.float32)).reshape(1, 7, 1, 1), (n, 1, 1)).flatten().numpy()
+    assert ours == pytest.approx(reference, abs=1e-5)
+
+
+def test_a_mirrored_sample_swaps_the_pair_and_what_was_contoured(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 1, absent={"case_0": ["left"]})
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "augmentation={mirror: 1, mirror_pairs: [[right, left]]}"])
+    sampler = sampler_of(folder, recipe)
+    case = load_case(open_dataset(folder).training[0])
+    lattice = Lattice((0.0, 0.0, 0.0), SPACING, SHAPE)
+    sample = sampler.take(case, lattice, SpatialDraw(np.eye(3), np.zeros(3), mirror=True), np.random.default_rng(0))
+    flipped = case.labels.numpy()[:, :, ::-1]
+    assert np.array_equal(sample.target.numpy(), np.select([flipped == 1, flipped == 3], [2, 3], 0))
+    assert sample.present.tolist() == [True, False, True, True]
+
+
+def test_patches_go_near_labels_by_weight(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "augmentation={}", "sampling.near_label=1",
+                                               "sampling.label_weights={middle: 1000}", "sampling.near_distance_mm=[0, 0, 0]",
+                                               "sampling.size=[8, 8, 8]"])
+    sampler = sampler_of(dataset_folder, recipe)
+    case = load_case(open_dataset(dataset_folder).training[0])
+    rng = np.random.default_rng(2)
+    middle = [bool((sampler.sample(case, rng).target[3:5, 3:5, 3:5] == 3).any()) for _ in range(30)]
+    assert sum(middle) >= 28
+
+
+def test_a_patch_stays_within_the_labels_box_and_margin(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling.near_label=0.5"])
+    sampler = sampler_of(dataset_folder, recipe)
+    case = load_case(open_dataset(dataset_folder).training[0])
+    bounds = case.box.grown(6).cut(Box.whole(case.geometry))
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        box = sampler.lattice(case, rng).box
+        for axis in range(3):
+            if bounds.extent[axis] >= 48:
+                assert bounds.low[axis] - 1e-6 <= box.low[axis] and box.high[axis] <= bounds.high[axis] + 1e-6
+            else:
+                assert box.low[axis] + box.high[axis] == pytest.approx(bounds.low[axis] + bounds.high[axis])
+
+
+def test_a_roi_has_an_allowed_size_and_holds_all_labels(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling={mode: roi, margin_mm: 8}", "augmentation={}"])
+    sampler = sampler_of(dataset_folder, recipe)
+    case = load_case(open_dataset(dataset_folder).training[2])
+    sample = sampler.sample(case, np.random.default_rng(0))
+    assert all(n % 8 == 0 and 16 <= n <= 48 for n in sample.target.shape)
+    volume_mm3 = np.bincount(sample.target.flatten().numpy(), minlength=4) * 27.0
+    true_mm3 = np.bincount(case.labels.flatten().numpy(), minlength=4) * np.prod(SPACING)
+    assert volume_mm3[1:] == pytest.approx(true_mm3[1:], rel=0.2)
+    assert not sample.target[[0, -1]].any() and not sample.target[:, [0, -1]].any() and not sample.target[:, :, [0, -1]].any()
+
+
+def test_the_localiser_sees_one_foreground_in_the_whole_volume(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-localise-small", [*TINY_UNET, "augmentation={}", "data.spacing_mm=[6, 5, 4]"])
+    case = load_case(open_dataset(dataset_folder).training[1])
+    sample = sampler_of(dataset_folder, recipe).sample(case, np.random.default_rng(0))
+    assert set(sample.target.unique().tolist()) == {0, 1} and sample.present.tolist() == [True, True]
+    assert float(sample.target.sum()) * 120 == pytest.approx(int((case.labels > 0).sum()) * float(np.prod(SPACING)), rel=0.1)
+
+
+def test_batches_are_a_function_of_their_number(tiny: Recipe, dataset_folder: Path) -> None:
+    dataset = open_dataset(dataset_folder)
+    sampler = sampler_of(dataset_folder, tiny)
+    cache = CaseCache(100)
+    with batches(3, entries=dataset.training, cache=cache, sampler=sampler) as feed:
+        third, fourth = next(feed), next(feed)
+    alone = batch_at(4, entries=dataset.training, cache=CaseCache(100), sampler=sampler)
+    assert all(torch.equal(a, b) for a, b in zip(fourth, alone, strict=True))
+    assert not torch.equal(third[0], fourth[0])
+
+
+def test_every_case_is_seen_once_a_turn(tiny: Recipe, dataset_folder: Path) -> None:
+    dataset = open_dataset(dataset_folder)
+    seen: list[str] = []
+    sampler = sampler_of(dataset_folder, tiny)
+
+    class Watched(CaseCache):
+        def get(self, entry):  # type: ignore[no-untyped-def]
+            seen.append(entry.name)
+            return super().get(entry)
+
+    for step in range(8):
+        batch_at(step, entries=dataset.training, cache=Watched(100), sampler=sampler)
+    assert sorted(seen[:4]) == sorted(seen[4:]) == [f"case_{n}" for n in range(4)]
+
+
+def test_an_error_in_the_thread_is_raised_in_the_training_loop(tiny: Recipe, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 1)
+    dataset, sampler = open_dataset(folder), sampler_of(folder, tiny)
+    next((folder / "imagesTr").iterdir()).write_bytes(b"no image")
+    with pytest.raises(Exception, match="case_0"), batches(0, entries=dataset.training, cache=CaseCache(9), sampler=sampler) as feed:
+        next(feed)
+
+
+def test_the_cache_is_bounded_and_keeps_the_latest(dataset_folder: Path) -> None:
+    entries = open_dataset(dataset_folder).training
+    one = load_case(entries[0]).bytes
+    loaded: list[str] = []
+    cache = CaseCache(2.5 * one / 1e6, lambda entry: loaded.append(entry.name) or load_case(entry))  # type: ignore[func-returns-value]
+    for number in (0, 1, 0, 2, 0, 1):
+        cache.get(entries[number])
+        assert cache.bytes <= 2.5 * one
+    assert loaded == ["case_0", "case_1", "case_2", "case_1"]
+    small = CaseCache(1e-6)
+    assert small.get(entries[0]).name == "case_0"
+
+
+def test_held_out_cases_are_seeded_and_named(dataset_folder: Path, tiny: Recipe) -> None:
+    dataset = open_dataset(dataset_folder)
+    split = split_cases(dataset, tiny)
+    assert len(split.held_out) == 1 and len(split.training) == 3 and not set(split.training) & set(split.held_out)
+    assert split_cases(dataset, tiny) == split
+    named = split_cases(dataset, load_recipe("scn-segment-small", [*TINY_SCN, "validation.cases=[case_3, case_1]"]))
+    assert [entry.name for entry in named.held_out] == ["case_3", "case_1"] and len(named.training) == 2
+    required = split_cases(dataset, load_recipe("scn-segment-small", [*TINY_SCN, "data.require=[middle]"]))
+    assert "case_1" not in {entry.name for entry in (*required.training, *required.held_out)} and "1 cases" in required.notes[0]
+    for override, says in (("validation.cases=[case_9]", "no case 'case_9'"), ("data.require=[spleen]", "no label 'spleen'"),
+                           ("validation.split=validation", "no validation cases"),
+                           ("validation.cases=[case_0, case_1, case_2, case_3]", "none is left")):
+        with pytest.raises(RecipeError, match=says):
+            split_cases(dataset, load_recipe("scn-segment-small", [*TINY_SCN, override]))
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"labels": {"1": "a", "2": "a"}}, "a name of its own"),
+    ({"labels": [1]}, "labels must map"),
+    ({"training": []}, "no training case"),
+    ({"training": [{"image": "x.nii.gz"}]}, "needs an \"image\" and a \"label\""),
+    ({"training": [{"image": "./x.nii.gz", "label": "./x.nii.gz"}]}, "does not exist"),
+    ({"labels_present": {"case_0": ["spleen"]}}, "'spleen'"),
+    ({"labels_present": []}, None),
+    ({"labels_present": [1]}, "labels_present must map"),
+])
+def test_a_damaged_dataset_json_is_refused_in_a_sentence(tmp_path: Path, change: dict[str, object], says: str | None) -> None:
+    folder = write_dataset(tmp_path / "data", 1)
+    fields = json.loads((folder / "dataset.json").read_text()) | change
+    (folder / "dataset.json").write_text(json.dumps(fields))
+    if says is None:
+        assert open_dataset(folder).training[0].present == EVERY
+        return
+    with pytest.raises(RecipeError, match=says):
+        open_dataset(folder)
+
+
+def test_a_label_that_was_not_contoured_but_is_there_is_refused(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", 1)
+    fields = json.loads((folder / "dataset.json").read_text())
+    fields["labels_present"] = {"case_0": ["right", "left"]}
+    (folder / "dataset.json").write_text(json.dumps(fields))
+    with pytest.raises(RecipeError, match="not contoured"):
+        load_case(open_dataset(folder).training[0])
+    fields["labels"] = {"1": "right", "2": "left"}
+    (folder / "dataset.json").write_text(json.dumps(fields))
+    with pytest.raises(RecipeError, match="value 3"):
+        load_case(open_dataset(folder).training[0])
