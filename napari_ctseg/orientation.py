@@ -181,8 +181,8 @@ class Radiological:
         here = "–" if value is None or np.ndim(value) else f"{float(value):.4g}"
         source = source_of(image)
         oblique = "  oblique" if source is not None and source.geometry.is_oblique else ""
-        return (f"{PLANES[axis]} {index + 1}/{image.data.shape[axis]}   {'zyx'[axis]} {place:.1f} mm{oblique}\n"
-                f"W {high - low:.0f}  L {(high + low) / 2:.0f}   {unit} {here}")
+        return "\n".join((f"{PLANES[axis]} {index + 1}/{image.data.shape[axis]}", f"{'zyx'[axis]} {place:.1f} mm{oblique}",
+                          f"W {high - low:.4g}  L {(high + low) / 2:.4g}", f"{unit} {here}"))
 
     def _is_hu(self, image: Image) -> bool:
         if image not in self._hu:
