@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ctseg_imaging.geometry import Geometry, Shape, Triple
 from ctseg_imaging.phantom_canvas import Canvas, Part, Warp
 from ctseg_imaging.phantom_gut import colon_parts, mesentery_parts, small_bowel_parts, stomach_parts
-from ctseg_imaging.phantom_organs import Tones, kidney_parts, liver_parts, pancreas_parts, spleen_parts, vessel_parts
+from ctseg_imaging.phantom_organs import Tones, kidney_parts, liver_parts, mesenteric_trunk_parts, pancreas_parts, spleen_parts, vessel_parts
 from ctseg_imaging.phantom_texture import abdominal_textures, ct_noise
 from ctseg_imaging.phantom_torso import Build, chest_parts, rib_parts, spine_part, table_parts, wall_parts
 from ctseg_imaging.volume import LabelMap, Labels, Volume
@@ -72,13 +72,13 @@ class _Patient:
         self.warp = Warp.draw(rng)
         self.centre = rng.normal(0, 1, 3) * [6, 6, 10] + [0, 0, -15]
         self.textures = abdominal_textures(rng)
-        self.noise_hu = rng.uniform(7, 15)
+        self.noise_hu = rng.uniform(9, 20)
         self.kernel_mm = rng.uniform(0.7, 1.1)
         self.table = table_parts(build, rng)
         self.parts: list[Part] = [
-            *wall_parts(build), *rib_parts(build), *spine_part(build), *chest_parts(build, rng), *vessel_parts(build, rng),
-            *kidney_parts(build, tones, rng, -1), *kidney_parts(build, tones, rng, 1), *liver_parts(build, tones, rng),
-            *spleen_parts(build, tones, rng), *pancreas_parts(build, tones, rng), *stomach_parts(build, tones, rng),
+            *wall_parts(build), *chest_parts(build, rng), *rib_parts(build), *spine_part(build), *vessel_parts(build, rng),
+            *kidney_parts(build, tones, rng, -1), *kidney_parts(build, tones, rng, 1), *pancreas_parts(build, tones, rng),
+            *mesenteric_trunk_parts(build, rng), *liver_parts(build, tones, rng), *spleen_parts(build, tones, rng), *stomach_parts(build, tones, rng),
             *colon_parts(build, tones, rng), *small_bowel_parts(build, tones, rng), *mesentery_parts(build, rng)]
 
     def paint(self, geometry: Geometry, start: int, stop: int, image: NDArray[np.int16], labels: NDArray[np.uint8]) -> None:

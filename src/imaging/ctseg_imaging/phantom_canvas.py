@@ -20,7 +20,7 @@ class Part:
     """One thing to paint.
 
     shape : implicit function, negative inside. tissue : HU, a number or a function of the points and of the shape's value.
-    box : where it can be; None: everywhere. label : its value in the label map; 0 clears none, it only paints.
+    box : where it can be; None: everywhere. label : its value in the label map (0 clears); None: it only paints.
     rim_mm : it keeps that far from everything solid before it (None: it paints over). solid : later parts keep away from it.
     """
 
@@ -28,7 +28,7 @@ class Part:
     shape: Shape
     tissue: Tissue | float
     box: Box | None = None
-    label: int = 0
+    label: int | None = None
     rim_mm: float | None = None
     solid: bool = False
 
@@ -113,7 +113,7 @@ class Canvas:
         tissue = part.tissue if isinstance(part.tissue, float | int) else part.tissue(points, field)
         image = self.image[where]
         image += share * (tissue - image)
-        if part.label:
+        if part.label is not None:
             self.labels[where][field < 0] = part.label
 
     def _share(self, field: Field) -> Field:

@@ -40,7 +40,7 @@ def stomach_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[
     """The stomach from fundus to pylorus and the duodenum's bend around the head of the pancreas."""
     top, front, y = build.dome_top - 13, build.cavity_ends[0], build.spine_y - 15
     size = rng.uniform(0.75, 1.15)
-    control = [(40, 14, top - 34), (46, -6, top - 62), (40, 0.45 * front, top - 90), (12, 0.62 * front, top - 112), (-18, 0.5 * front, top - 108)]
+    control = [(42, 16, top - 27), (47, -4, top - 56), (40, 0.45 * front, top - 90), (12, 0.62 * front, top - 112), (-18, 0.5 * front, top - 108)]
     path = curve([jitter(rng, point, 4) for point in control], 10)
     radii = [size * float(r) for r in np.interp(np.linspace(0, 1, 10), [0, 0.3, 0.6, 0.85, 1], [30, 34, 29, 20, 12])]
     level = 0.55 * front + rng.uniform(-14, 12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,10 +43,10 @@ class Tones:
     def draw(cls, rng: np.random.Generator, build: Build) -> Tones:
         """Random tones for one patient: plain to late venous phase, healthy to fatty liver."""
         m, c = build.muscle, build.contrast
-        cortex = m - rng.uniform(14, 22) + 50 * c
-        liver = m + rng.uniform(-10, 12) + 6 * c
-        return cls(liver=liver, vein=build.blood + rng.uniform(-4, 8), spleen=m + rng.uniform(-10, 6) + 14 * c,
-                   pancreas=m + rng.uniform(-18, -4) + 12 * c, cortex=cortex, medulla=cortex - rng.uniform(2, 16), gut_wall=m + rng.uniform(-8, 4) + 22 * c)
+        cortex = m - rng.uniform(14, 22) + 62 * c
+        liver = m + rng.uniform(-11, 7) + 6 * c
+        return cls(liver=liver, vein=liver + rng.choice([-1, 1, 1]) * rng.uniform(9, 26), spleen=m + rng.uniform(-10, 6) + 14 * c,
+                   pancreas=m + rng.uniform(-18, -4) + 12 * c, cortex=cortex, medulla=cortex - rng.uniform(4, 14) - 16 * c, gut_wall=m + rng.uniform(-8, 4) + 22 * c)
 
 
 def in_abdomen(p: Points, field: Field, margin_mm: float = 2.5) -> Field:
@@ -62,27 +62,45 @@ def jitter(rng: np.random.Generator, point: Point, sigma_mm: float) -> Point:
 
 
 def vessel_parts(build: Build, rng: np.random.Generator) -> list[Part]:
-    """Aorta with its fork, inferior vena cava, renal and mesenteric vessels."""
+    """Aorta with its fork, inferior vena cava, the crura and the adrenal glands beside them."""
     front = build.spine_y - 15
     aorta_r, vein_r = rng.uniform(8.5, 12.5), rng.uniform(8, 12)
     ax, vx = rng.uniform(2, 12), rng.uniform(-27, -20)
     aorta = [(ax + 4, front + 4, 260.0), (ax + 2, front, 120.0), (ax, front - 13, 30.0), (ax - 2, front - 14, -72.0)]
     cava = [(vx + 4, front - 36, build.dome_top + 12), (vx, front - 22, 70.0), (vx + 1, front - 10, 10.0), (vx + 4, front - 9, -80.0)]
     paths: list[tuple[str, list[Point], list[float], float]] = []
+    trunk = curve(aorta, 9)
     for side in (-1, 1):
         paths.append(("iliac artery", [(ax - 2, front - 14, -72), (side * 34, front - 4, -125), (side * 62, front + 2, -230)], [7, 5.5, 5], build.blood))
         paths.append(("iliac vein", [(vx + 4, front - 9, -80), (side * 36 - 3, front + 8, -130), (side * 64, front + 14, -230)], [8, 6.5, 6], build.blood))
-    paths.append(("aorta", curve(aorta, 9), [aorta_r] * 9, build.blood))
+    paths.append(("aorta", trunk, [aorta_r] * 9, build.blood))
     paths.append(("cava", curve(cava, 9), [vein_r] * 9, build.blood - 4))
-    paths.append(("mesenteric artery", curve([(ax, front - 22, 12), (ax - 3, front - 40, 0), (ax - 8, front - 46, -70)], 6), [3.8] * 6, build.blood))
-    paths.append(("mesenteric vein", curve([(ax - 16, front - 40, 8), (ax - 17, front - 46, -30), (ax - 18, front - 48, -70)], 6), [5.0] * 6, build.blood))
 
-    def part(name: str, path: list[Point], radii: list[float], tone: float) -> Part:
-        def wall(p: Points, field: Field) -> Field:
-            return blend(tone + 5, tone + 2 * p.fields["mid"], -field - np.float32(1), 2)
-        return Part(name, lambda p: tube(p, path, radii), wall, Box.around(path, max(radii) + 6), rim_mm=0.6, solid=True)
+    return [_vessel(*path) for path in paths] + [part for side in (-1, 1) for part in _beside_aorta(build, ax, front, side, rng)]
 
-    return [part(*path) for path in paths]
+
+def _vessel(name: str, path: list[Point], radii: list[float], tone: float) -> Part:
+    def blood(p: Points, field: Field) -> Field:
+        return blend(tone + 5, tone + 2 * p.fields["mid"], -field - np.float32(1), 2)
+
+    return Part(name, lambda p: tube(p, path, radii), blood, Box.around(path, max(radii) + 6), rim_mm=0.6, solid=True)
+
+
+def _beside_aorta(build: Build, ax: float, front: float, side: int, rng: np.random.Generator) -> list[Part]:
+    """The crus of the diaphragm and the adrenal gland of one side."""
+    crus = [(ax + side * 15.0, front - 2, build.dome_top - 25), (ax + side * 15.0, front - 6, 45.0), (ax + side * 11.0, front - 2, 0.0)]
+    top = jitter(rng, (side * 38.0 - 4, front - 4, 52.0), 3)
+    limbs = [[top, (top[0] + side * dx, top[1] + dy, top[2] - 16)] for dx, dy in ((-6, 14), (9, 13), (0, -7))]
+    gland = [_vessel("adrenal", limb, [3.2, 2.4], build.muscle - 12 + 10 * build.contrast) for limb in limbs[:3]]
+    return [_vessel("crus", crus, [4.5, 4.5, 3], build.muscle), *[replace(part, rim_mm=None, solid=False) for part in gland]]
+
+
+def mesenteric_trunk_parts(build: Build, rng: np.random.Generator) -> list[Part]:
+    """Superior mesenteric artery and vein: behind the neck of the pancreas, then in front of the duodenum."""
+    front, ax = build.spine_y - 15, rng.uniform(3, 9)
+    artery = curve([(ax, front - 22, 12), (ax - 3, front - 36, 0), (ax - 8, front - 46, -70)], 6)
+    vein = curve([(ax - 16, front - 34, 8), (ax - 17, front - 44, -30), (ax - 18, front - 48, -70)], 6)
+    return [_vessel("mesenteric artery", artery, [3.8] * 6, build.blood), _vessel("mesenteric vein", vein, [5.0] * 6, build.blood)]
 
 
 def kidney_parts(build: Build, tones: Tones, rng: np.random.Generator, side: int) -> list[Part]:
@@ -100,7 +118,7 @@ def kidney_parts(build: Build, tones: Tones, rng: np.random.Generator, side: int
         at = np.array(centre) + medial * distance
         return float(at[0]), float(at[1]), float(at[2])
 
-    sinus_at, sinus_radii = inner(0.62 * radii[0]), (0.62 * radii[0], 0.36 * radii[1], 0.47 * radii[2])
+    sinus_at, sinus_radii = inner(0.66 * radii[0]), (0.60 * radii[0], 0.34 * radii[1], 0.42 * radii[2])
     calyces = rng.uniform(0, 2 * np.pi, 2)
 
     def shape(p: Points) -> Field:
@@ -116,7 +134,7 @@ def kidney_parts(build: Build, tones: Tones, rng: np.random.Generator, side: int
     def sinus(p: Points) -> Field:
         x, y, z = p.x - centre[0], p.y - centre[1], p.z - centre[2]
         fingers = np.float32(2.4) * np.sin(z / np.float32(6.5) + calyces[0]) * np.sin(2 * np.arctan2(y, x) + calyces[1])
-        return np.asarray(ellipsoid(p, sinus_at, sinus_radii, axes) + fingers, np.float32)
+        return np.asarray(np.maximum(ellipsoid(p, sinus_at, sinus_radii, axes) + fingers, shape(p) - np.float32(1.5)), np.float32)
 
     urine = build.muscle - 42 + 30 * build.contrast * rng.uniform(0, 1)
     pelvis_path = [inner(0.35 * radii[0]), inner(1.15 * radii[0]), (side * 36.0, build.spine_y - 14, centre[2] - 45), (side * 40.0, build.spine_y - 16, -180.0)]
@@ -159,14 +177,14 @@ class Tree:
 def liver_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Part]:
     """The liver: two lobes under the diaphragm with fissure, portal and hepatic veins, lesions; and the gallbladder."""
     top, half, front = build.dome_top, build.cavity_half[0], build.cavity_ends[0]
-    size = rng.uniform(0.92, 1.08)
+    size = rng.uniform(0.96, 1.12)
     right = (-0.54 * half, -4 + rng.normal(0, 4), top - 70 + rng.normal(0, 5))
     right_r = (0.55 * half * size, 78 * size, rng.uniform(74, 92) * size)
     left = (rng.uniform(-8, 10), 0.55 * front + rng.normal(0, 3), top - 58 + rng.normal(0, 5))
     left_r = (rng.uniform(55, 80) * size, 36 * size, rng.uniform(34, 42) * size)
     caudate = (-16.0, 2.0, top - 58)
-    hollow = (rng.uniform(-8, 6), rng.uniform(30, 44), top - 118)
-    hollow_r = (rng.uniform(58, 68), rng.uniform(62, 74), rng.uniform(56, 70))
+    hollow = (rng.uniform(0, 14), rng.uniform(28, 40), top - 128)
+    hollow_r = (rng.uniform(54, 64), rng.uniform(58, 70), rng.uniform(52, 64))
     right_axes, left_axes, hollow_axes = rotation(rng, 6), rotation(rng, 6), rotation(rng, 8)
     fissure_x, slant = rng.uniform(-18, -4), rng.normal(0.1, 0.08)
 
@@ -174,7 +192,8 @@ def liver_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Pa
         lobes = smooth_min(ellipsoid(p, right, right_r, right_axes), ellipsoid(p, left, left_r, left_axes), 26)
         lobes = smooth_max(lobes, -ellipsoid(p, hollow, hollow_r, hollow_axes), 10)
         lobes = smooth_min(lobes, ellipsoid(p, caudate, (17, 14, 24)), 7)
-        fissure = np.hypot((p.x - fissure_x - slant * (p.z - left[2])) * 2.2, np.maximum(0, p.z - np.float32(left[2] - 2)) * np.float32(0.9))
+        bend = np.float32(3) * p.fields["coarse"] + np.float32(7) * np.sin((p.y - np.float32(left[1])) / np.float32(19))
+        fissure = np.hypot((p.x - fissure_x - slant * (p.z - left[2]) - bend) * 2.2, np.maximum(0, p.z - np.float32(left[2] - 2)) * np.float32(0.9))
         cut = np.float32(5.5) - fissure.astype(np.float32)
         cut = np.where(p.y < left[1] + 8, cut, cut - (p.y - np.float32(left[1] + 8)))
         lobes = smooth_max(lobes, cut, 5)
@@ -225,10 +244,10 @@ def _tumour(at: Point, radius: float, tone: float, liver: object, rng: np.random
 def spleen_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Part]:
     """The spleen: a crescent under the left diaphragm, hollow towards the stomach."""
     half, top = build.cavity_half[0], build.dome_top - 13
-    size = rng.uniform(0.85, 1.15)
-    centre = (0.70 * half + rng.normal(0, 3), 0.26 * build.half_depth + rng.normal(0, 5), top - 62 + rng.normal(0, 7))
+    size = rng.uniform(0.92, 1.2)
+    centre = (0.70 * half + rng.normal(0, 3), 0.26 * build.half_depth + rng.normal(0, 5), top - 52 + rng.normal(0, 7))
     radii, axes = (30 * size, 46 * size, 52 * size), rotation(rng, 10)
-    hollow = (centre[0] - 42 * size, centre[1] - 24, centre[2] - 6)
+    hollow = (centre[0] - 46 * size, centre[1] - 22, centre[2] - 6)
 
     def shape(p: Points) -> Field:
         field = smooth_max(ellipsoid(p, centre, radii, axes), -ellipsoid(p, hollow, (36, 40, 52), axes), 9)
@@ -247,7 +266,7 @@ def pancreas_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list
                (70, y - 12, 34 + lift + rng.normal(0, 8))]
     path = curve([jitter(rng, point, 2.5) for point in control], 15)
     size = rng.uniform(0.92, 1.15)
-    radii = [size * float(r) for r in np.interp(np.linspace(0, 1, 15), [0, 0.12, 0.32, 0.45, 0.7, 1], [13, 17, 13, 13, 13, 10])]
+    radii = [size * float(r) for r in np.interp(np.linspace(0, 1, 15), [0, 0.12, 0.32, 0.45, 0.7, 1], [14, 18, 14, 14, 14, 11])]
 
     def shape(p: Points) -> Field:
         lobules = np.sin(p.x / np.float32(3.3)) * np.sin(p.y / np.float32(3.6)) * np.sin(p.z / np.float32(3.4))

@@ -85,13 +85,14 @@ class Build:
             """Height above the diaphragm, as a distance; negative in the abdomen."""
             right = self._dome(p, -0.52 * self.half_width, self.dome_top)
             left = self._dome(p, 0.50 * self.half_width, self.dome_top - 13)
-            return smooth_min(right, left, 14)
+            middle = self._dome(p, 0.0, self.dome_top - 24, x_reach=0.62, y=-0.12 * self.half_depth)
+            return smooth_min(smooth_min(right, left, 14), middle, 14)
 
         return {"skin": skin, "wall": wall, "cavity": cavity, "dome": dome}
 
-    def _dome(self, p: Points, x: float, top: float) -> Field:
-        rx, ry, drop = 0.48 * self.half_width, 0.80 * self.half_depth, 62.0
-        rho2 = ((p.x - np.float32(x)) / np.float32(rx)) ** 2 + ((p.y - np.float32(5)) / np.float32(ry)) ** 2
+    def _dome(self, p: Points, x: float, top: float, x_reach: float = 0.48, y: float = 5.0) -> Field:
+        rx, ry, drop = x_reach * self.half_width, 0.80 * self.half_depth, 62.0
+        rho2 = ((p.x - np.float32(x)) / np.float32(rx)) ** 2 + ((p.y - np.float32(y)) / np.float32(ry)) ** 2
         rho2 = np.minimum(rho2, np.float32(3))
         slope = np.float32(3 * drop / (0.5 * (rx + ry))) * rho2
         return np.asarray((p.z - np.float32(top) + np.float32(drop) * rho2 * np.sqrt(rho2)) / np.sqrt(1 + slope**2), np.float32)
@@ -111,8 +112,8 @@ def table_parts(build: Build, rng: np.random.Generator) -> list[Part]:
         return np.asarray(np.maximum(np.abs(y - middle) - half, np.abs(p.x) - np.float32(reach)), np.float32)
 
     box = Box((-300, top - 60, -2000), (300, top + 60, 2000))
-    return [Part("mattress", lambda p: between(p, -9, 4), -905.0, box), Part("table top", lambda p: between(p, 4, 6.0), -120.0, box),
-            Part("table core", lambda p: between(p, 6, 32), -940.0, box), Part("table base", lambda p: between(p, 32, 34), -160.0, box)]
+    return [Part("mattress", lambda p: between(p, -9, 4), -905.0, box), Part("table top", lambda p: between(p, 4, 8), 60.0, box),
+            Part("table core", lambda p: between(p, 7, 34), -940.0, box), Part("table base", lambda p: between(p, 33, 37), 30.0, box)]
 
 
 def wall_parts(build: Build) -> list[Part]:
