@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from ctseg_imaging.volume import Volume
 
+from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.stepwise import Arithmetic

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ctseg_imaging.volume import Label, Labels
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ctseg_imaging.volume import Label, Labels
 
 Triple = tuple[float, float, float]
 Sizes3 = tuple[int, int, int]

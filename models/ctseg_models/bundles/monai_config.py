@@ -10,7 +10,7 @@ from ctseg_models.bundles.metadata import CtsegBlock
 def inference_config(block: CtsegBlock) -> dict[str, Any]:
     """The config as a dict. Of a two-stage bundle it runs the segmenter alone, on the whole volume: slower, and without the ROI.
 
-    Axis codes SPL make MONAI's array our (z, y, x): to superior, posterior, left. The intensity of a channel becomes a ScaleIntensityRanged.
+    Axis codes SPL make MONAI's array our (z, y, x): to superior, posterior, left. The intensity becomes a ScaleIntensityRanged.
     """
     stage = block.stages[-1]
     channel = stage.intensity

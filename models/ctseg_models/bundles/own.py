@@ -10,19 +10,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version as package_version
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ctseg_imaging.errors import BundleError
-from ctseg_imaging.volume import Labels
 from pydantic import ValidationError
 
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model
 from ctseg_models.bundles.hashes import SUMS, check_sums, sha256_of, write_sums
 from ctseg_models.bundles.metadata import CtsegBlock, LabelEntry, Metadata, Stage, monai_metadata
@@ -180,14 +180,14 @@ def _fill(folder: Path, name: str, version: str, block: CtsegBlock, weights: Map
 def _swap_in(partial: Path, folder: Path) -> None:
     """Put the finished folder in its place; the old one, if any, goes only after that."""
     if not folder.exists():
-        os.replace(partial, folder)
+        partial.replace(folder)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    os.replace(folder, old / folder.name)
+    folder.replace(old / folder.name)
     try:
-        os.replace(partial, folder)
+        partial.replace(folder)
     except OSError:
-        os.replace(old / folder.name, folder)
+        (old / folder.name).replace(folder)
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

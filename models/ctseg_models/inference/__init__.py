@@ -6,7 +6,6 @@ from collections.abc import Generator
 
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
-
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.inference.cost import Estimate, estimate
 from ctseg_models.inference.lattice import Region

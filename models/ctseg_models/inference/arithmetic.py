@@ -6,9 +6,9 @@ import time
 from functools import cache
 
 import torch
-from ctseg_imaging.errors import BundleError
 from torch.nn import functional as F
 
+from ctseg_imaging.errors import BundleError
 from ctseg_models.inference.stepwise import Arithmetic
 
 WORTHWHILE = 1.3  # how much faster bf16 has to be before it is taken

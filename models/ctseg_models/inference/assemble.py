@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ctseg_imaging.geometry import Shape, Triple
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctseg_imaging.geometry import Shape, Triple
 from ctseg_models.inference.lattice import Lattice
 from ctseg_models.inference.preprocess import axis_weights
 
@@ -78,7 +78,7 @@ class Sampler:
         if len(used):
             low, high = int(used[0]), int(used[-1]) + 1
             coarse = torch.tensordot(wz[a:b, low:high], maps[low:high].float().cpu(), dims=1)
-            fine = wy @ (coarse @ wx.T)
+            fine: Tensor = wy @ (coarse @ wx.T)
         else:
             fine = torch.zeros(b - a, len(wy), len(wx))
         if value == 0 and not self.covers:

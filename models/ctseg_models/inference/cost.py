@@ -7,7 +7,6 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ctseg_imaging.volume import Volume
-
 from ctseg_models.inference.lattice import Box, Region
 from ctseg_models.inference.settings import Settings
 
@@ -32,8 +31,8 @@ class Estimate:
 def estimate(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings()) -> Estimate:
     """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it looks."""
     from ctseg_models.inference.arithmetic import choose, flops_per_second
-    from ctseg_models.inference.two_stage import Upright
     from ctseg_models.inference.sliding_window import window_starts
+    from ctseg_models.inference.two_stage import Upright
 
     arithmetic = choose(settings.precision, settings.device)
     rate = EFFICIENCY * flops_per_second(settings.device, arithmetic.dtype)

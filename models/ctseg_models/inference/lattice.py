@@ -4,14 +4,14 @@ counted from the outer face of its first voxel: voxel i of spacing s covers [i s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
 import numpy as np
+
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry, Shape, Triple
-
 from ctseg_models.bundles.metadata import Growth, Intensity, Sizes, Stage
 
 ROUNDING = 1e-6  # voxels: a box of exactly n voxels must not become n + 1 by rounding
@@ -93,7 +93,7 @@ class StagePlan:
     spacing_mm: Triple | None
     fixed_shape: Shape | None = None
     sizes: Sizes | None = None
-    growth: Growth = Growth()
+    growth: Growth = field(default_factory=Growth)
     smoothing_sigma_mm: float = 0.0
     margin_mm: float = 0.0
     patch: Shape | None = None

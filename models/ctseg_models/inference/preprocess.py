@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from ctseg_imaging.errors import BundleError
-from ctseg_imaging.geometry import Triple
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Triple
 from ctseg_models.bundles.metadata import Intensity
 from ctseg_models.inference.lattice import Lattice, StagePlan
 
@@ -41,7 +41,8 @@ def axis_weights(n_in: int, spacing_in: float, low_mm: float, spacing_out: float
     if sigma_mm > 0:
         weights = weights @ _gaussian(n_in, sigma_mm / spacing_in)
     total = weights.sum(axis=1, keepdims=True)
-    return (weights / np.where(total > 0, total, 1)).astype(np.float32)
+    rows: NDArray[np.float32] = (weights / np.where(total > 0, total, 1)).astype(np.float32)
+    return rows
 
 
 def _linear(position: NDArray[np.float64], n_in: int) -> NDArray[np.float64]:

@@ -65,5 +65,4 @@ def sliding_window(steps: Steps, x: Tensor, window: tuple[int, int, int], overla
 
 def _starts(size: tuple[int, int, int], window: tuple[int, int, int], overlap: float) -> Iterator[tuple[int, int, int]]:
     axes = [window_starts(n, w, overlap) for n, w in zip(size, window, strict=True)]
-    for z, y, x in product(*axes):
-        yield z, y, x
+    yield from product(*axes)

@@ -5,6 +5,7 @@ The result is the network's own `forward` in evaluation mode, to rounding; a tes
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +60,9 @@ def unet_steps(network: UNet, x: Tensor, arithmetic: Arithmetic) -> Generator[fl
     levels = network.config.levels
     skips: list[Tensor] = []
     for level in range(levels):
-        x = _pooled(x, arithmetic) if level else x
+        if level:
+            x = _pooled(x, arithmetic)
+            yield 0.0
         x = yield from _block(network.get_submodule(f"contracting{level}"), [x], arithmetic, share)
         skips.append(x)
     for level in reversed(range(levels)):
@@ -68,6 +71,7 @@ def unet_steps(network: UNet, x: Tensor, arithmetic: Arithmetic) -> Generator[fl
             skip = skips.pop()
             parts = [skip, F.interpolate(x.to(skip.dtype), size=skip.shape[2:], mode="trilinear", align_corners=False)]
             del skip
+            yield 0.0
         else:
             skips.pop()
         x = parts[0]
@@ -140,7 +144,7 @@ def _conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding_z: int) -> T
     """F.conv3d with padding 1 in the plane. On the processor oneDNN is asked by name: left to choose, torch takes a loop that is
     ten times slower for 16 channels and fewer."""
     padding = (padding_z, 1, 1)
-    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return torch.mkldnn_convolution(x, weight, bias, padding, (1, 1, 1), (1, 1, 1), 1)
     return F.conv3d(x, weight, bias, padding=padding)
 
@@ -168,7 +172,7 @@ def _slabs(x: Tensor, flops_per_voxel: float, arithmetic: Arithmetic) -> Iterato
     depth, plane = x.shape[2], x.shape[3] * x.shape[4]
     pieces = max(1, min(depth // 4, round(max(flops_per_voxel, LEAST_FLOPS) * depth * plane / arithmetic.step_flops + 0.5)))
     edges = [depth * piece // pieces for piece in range(pieces + 1)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from itertools.pairwise(edges)
 
 
 def _scn_steps(network: SCN, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:

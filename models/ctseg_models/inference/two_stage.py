@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from scipy import ndimage
+
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
-from scipy import ndimage
-
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import ClassMaps, Target, paint
@@ -80,7 +80,7 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         upright = Upright.of(volume)
         found = yield from segment(model, upright, region, arithmetic)
         computed = time.perf_counter()
-        labels = np.zeros(volume.geometry.shape, _label_dtype(found.maps.values))
+        labels = np.zeros(volume.geometry.shape, label_dtype(found.maps.values))
         edges = np.zeros(volume.geometry.shape, np.float32) if settings.edge_map else None
         start, stop = found.box.voxels(upright.geometry)
         target = Target(upright.geometry.spacing_mm, start, stop)
@@ -107,7 +107,8 @@ def segment(model: Model, upright: Upright, region: Region | None, arithmetic: A
         coarse, log = yield from _stage(first, upright, whole, True, model.device, arithmetic)
         roi = _foreground_box(coarse, whole)
         if roi is None:
-            said = "The localiser found nothing, so the whole volume was segmented, as coarsely as it takes to fit; look at the labels with care."
+            said = ("The localiser found nothing, so the whole volume was segmented, as coarsely as it takes to fit; "
+                    "look at the labels with care.")
             fine, fine_log = yield from _stage(last, upright, whole, False, model.device, arithmetic)
             return Found(fine, whole, False, [said], [log, fine_log])
         roi = roi.grown(first.plan.margin_mm).cut(whole)
@@ -181,7 +182,8 @@ def _coarser(stage: LoadedStage, lattice: Lattice) -> list[str]:
     return [f"The region is large: it was segmented at {got} mm instead of {' x '.join(f'{s:.1f}' for s in wanted)} mm (z, y, x)."]
 
 
-def _label_dtype(values: tuple[int, ...]) -> type[np.unsignedinteger[Any]]:
+def label_dtype(values: tuple[int, ...]) -> type[np.unsignedinteger[Any]]:
+    """The smallest type that holds the values."""
     return np.uint8 if max(values) <= np.iinfo(np.uint8).max else np.uint16
 
 

@@ -1,0 +1,122 @@
+"""`napari-ctseg bundle`: what trained models there are, and what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_ctseg.commands.console import note, say, say_json
+
+if TYPE_CHECKING:
+    from ctseg_models.bundles.bundle import Bundle
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Trained models: list, show, verify, compose, add.")
+
+BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, a folder or a file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Every bundle of the search path: the shipped ones, the person's own, CTSEG_BUNDLES."""
+    from ctseg_models.bundles import store
+
+    found = store.scan()
+    for fault in found.faults:
+        note(fault)
+    if as_json:
+        say_json([_facts(bundle) for bundle in found.bundles])
+        return
+    for bundle in found.bundles:
+        say(f"{bundle.name:<28}{bundle.kind:<13}{bundle.modality:<4}{', '.join(label.name for label in bundle.labels)}")
+    if not found.bundles:
+        note("No bundle was found; add one with `napari-ctseg bundle add PATH`.")
+
+
+@app.command()
+def show(name: BundleArgument, as_json: AsJson = False) -> None:
+    """What a bundle is for, its labels, stages and scores."""
+    from ctseg_models.bundles import store
+
+    bundle = store.find(name)
+    facts = _facts(bundle)
+    if as_json:
+        say_json({**facts, "card": bundle.card})
+        return
+    for key, value in facts.items():
+        if key == "stages":
+            for stage in value:
+                say(f"{'stage':<12}{stage['name']}: {stage['network']} at {' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)")
+        elif key == "labels":
+            say(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
+        elif value not in ("", None, {}):
+            say(f"{key:<12}{', '.join(value) if isinstance(value, list) and value and isinstance(value[0], str) else value}")
+    say(f"\n{bundle.card.strip()}")
+
+
+@app.command()
+def verify(name: BundleArgument) -> None:
+    """Compare every file of a bundle with its hash, and load it. Exit 1 and a sentence when something is wrong."""
+    from ctseg_models.bundles import store
+
+    bundle = store.find(name)
+    bundle.verify()
+    bundle.load()
+    hashed = bundle.kind == "ctseg" or bool(getattr(getattr(bundle, "side", None), "sha256", ""))
+    say(f"{bundle.name}: " + ("every file is as its hash says, and the networks load."
+                              if hashed else "the network loads; its side file names no sha256 to compare with."))
+
+
+@app.command()
+def compose(
+    stage: Annotated[list[str], typer.Option("--stage", metavar="BUNDLE", help="Twice: the bundle with the localiser, then the one that segments.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new bundle.")],
+    name: Annotated[str | None, typer.Option(help="Its name; the folder's by default.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """A two-stage bundle from a localiser and a segmenter."""
+    from ctseg_imaging.errors import BundleError
+    from ctseg_models.bundles import store
+    from ctseg_models.bundles.own import OwnBundle
+    from ctseg_models.bundles.own import compose as compose_bundles
+
+    if len(stage) != 2:
+        raise typer.BadParameter("give it twice: the localiser's bundle, then the segmenter's", param_hint="--stage")
+    first, second = (store.find(part) for part in stage)
+    for bundle in (first, second):
+        if not isinstance(bundle, OwnBundle):
+            raise BundleError(f"{bundle.path}: only bundles of this project have stages to compose.")
+    assert isinstance(first, OwnBundle)
+    assert isinstance(second, OwnBundle)
+    say(str(compose_bundles(first, second, out, name=name, overwrite=overwrite).path))
+
+
+@app.command()
+def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's folder, or a TorchScript or ONNX file.")],
+        overwrite: Overwrite = False) -> None:
+    """Copy a bundle into your own folder of bundles, after checking its hashes."""
+    from ctseg_models.bundles import store
+
+    bundle = store.add(path, overwrite=overwrite)
+    if bundle.kind == "torchscript":
+        note("TorchScript is a program: it runs when the bundle does. Add only what you trust.")
+    say(f"{bundle.name}: {bundle.path}")
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    """What a bundle says about itself, as plain JSON, without its card."""
+    from ctseg_models.bundles.own import OwnBundle
+
+    facts: dict[str, Any] = {"name": bundle.name, "version": bundle.version, "kind": bundle.kind, "path": str(bundle.path),
+                             "modality": bundle.modality, "channels": list(bundle.channels),
+                             "labels": {str(label.value): label.name for label in bundle.labels},
+                             "spacing_mm": bundle.spacing_mm, "sha256": bundle.sha256}
+    if isinstance(bundle, OwnBundle):
+        facts["stages"] = [stage.model_dump(mode="json") for stage in bundle.stages]
+        facts["training"], facts["scores"] = bundle.block.training_data, bundle.block.scores
+    else:
+        facts["side_file"] = getattr(bundle, "side", None) and bundle.side.model_dump(mode="json")  # type: ignore[attr-defined]
+    return facts
