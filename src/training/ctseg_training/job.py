@@ -26,6 +26,7 @@ import psutil
 
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
 from ctseg_training.recipes.loading import load_recipe, save_recipe
 from ctseg_training.recipes.schema import Recipe
@@ -67,7 +68,9 @@ class Job:
     def start(cls, recipe: Recipe, data: str | Path, out: str | Path, *, minutes: float | None = None, steps: int | None = None,
               init_from: str | Path | None = None, device: str = "auto", name: str | None = None, resume: bool = False,
               threads: int | None = None) -> Job:
-        """Start the process and return at once. Raises RecipeError when the folder holds a run (unless `resume`) or cannot be written."""
+        """Start the process and return at once. Raises RecipeError when the data set's dataset.json is wrong, or the folder holds a
+        run (unless `resume`) or cannot be written."""
+        open_dataset(data)
         folder = Path(out)
         if not resume and holds_run(folder):
             raise RecipeError(f"{folder}: holds a run already; resume it, or name another folder.")

@@ -1,0 +1,31 @@
+"""`napari-ctseg recipes`: what can be trained."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_ctseg.commands.console import say, say_json
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this one with its comments, a start for your own.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """List the training recipes, or print one."""
+    from ctseg_training.recipes import list_recipes, load_recipe, recipe_text
+
+    if name is not None:
+        if json:
+            say_json(load_recipe(name).model_dump(mode="json"))
+        else:
+            say(recipe_text(name).rstrip())
+        return
+    listed = list_recipes()
+    if json:
+        say_json(listed)
+        return
+    width = max(len(one) for one in listed)
+    for one, description in listed.items():
+        say(f"{one:<{width}}  {description}")

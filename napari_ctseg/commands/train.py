@@ -1,0 +1,63 @@
+"""`napari-ctseg train`: one stage of a bundle, from a recipe and a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_ctseg.commands.console import follow, note, say
+
+if TYPE_CHECKING:
+    from ctseg_models.bundles.own import OwnBundle
+    from ctseg_training.recipes import Recipe
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`napari-ctseg recipes`) or a YAML file.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon).")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets checkpoints, events.jsonl and the bundle.")],
+    values: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field; repeatable.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR, with the same recipe.")] = False,
+    start: Annotated[str | None, typer.Option("--from", metavar="BUNDLE", help="Start from its weights, network and spacing.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What the bundle is called; default: the recipe's name.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    minutes: Annotated[float | None, typer.Option(min=0.01, metavar="M", help="Train so long instead of the recipe's budget.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train so many steps instead of the recipe's budget.")] = None,
+) -> None:
+    """Train, score on held-out cases, and write a bundle to DIR/bundle. A file DIR/stop ends it early, with a bundle."""
+    from ctseg_training.engine import train as train_stage
+    from ctseg_training.recipes import load_recipe
+
+    chosen = load_recipe(recipe, values or ())
+    bundle = None
+    if start is not None:
+        bundle, chosen = _start_from(start, chosen)
+    note(f"Ctrl-C ends it and keeps the last checkpoint (go on with --resume); a file {out / 'stop'} ends it with a bundle.")
+    say(str(_told(follow(train_stage(chosen, data, out, minutes=minutes, steps=steps, resume=resume, init_from=bundle, device=device,
+                                     name=name)))))
+
+
+def _start_from(name: str, recipe: Recipe) -> tuple[OwnBundle, Recipe]:
+    from ctseg_imaging.errors import BundleError
+    from ctseg_models.bundles.own import OwnBundle
+    from ctseg_models.bundles.store import find
+    from ctseg_training.stages import recipe_for
+
+    bundle = find(name)
+    if not isinstance(bundle, OwnBundle):
+        raise BundleError(f"{name}: is a {bundle.kind} file and cannot be trained further; choose a bundle of this project.")
+    return bundle, recipe_for(bundle, recipe)
+
+
+def _told(folder: Path) -> Path:
+    """Say the scores of a finished bundle on stderr; its folder."""
+    from ctseg_models.bundles.own import read_own
+
+    scores = read_own(folder).block.scores
+    before = scores.get("dice_before", {})
+    for label, value in scores.get("dice", {}).items():
+        earlier = f" (before {before[label]:.3f})" if before.get(label) is not None else ""
+        note(f"Dice {label}: {'none' if value is None else f'{value:.3f}'}{earlier}")
+    return folder
