@@ -23,15 +23,20 @@ def default_path() -> Path:
 class Preferences:
     """Settings by dock and key; every `set` is on the disk at once, whole or not at all.
 
-    A file that is no JSON is put aside as preferences.json.damaged, and the person starts with what the docks bring along.
+    problem : a sentence when the file is there and cannot be read. A file that is no JSON is put aside as preferences.json.damaged, and the person starts with what the docks bring along.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or default_path()
+        self.problem = ""
 
     def get(self, dock: str, key: str, default: Any) -> Any:
-        """The value kept, or `default` where there is none or one of another type."""
-        value = self._read().get(dock, {}).get(key, default)
+        """The value kept, or `default` where there is none or one of another type; `problem` then says if the file could not be read."""
+        try:
+            value = self._read().get(dock, {}).get(key, default)
+        except PreferencesError as error:
+            self.problem = str(error)
+            return default
         return value if default is None or isinstance(value, type(default)) else default
 
     def set(self, dock: str, key: str, value: Any) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari.layers import Shapes
 
 DOCK = "run_model"
+ROUNDING = 1e-6  # voxels
 SHARES = {"load": (0.0, 0.05), "localise": (0.05, 0.25), "segment": (0.25, 0.9), "assemble": (0.9, 1.0)}  # of one model's run, as measured
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]  # [start, stop) of the shown array, (z, y, x)
 Runner = Callable[..., work.Task]
@@ -48,8 +49,8 @@ class Request:
 class Models(Protocol):
     """The seam to ctseg_models; only `estimate` and `run` may load torch, and they are called in the thread."""
 
-    def bundles(self) -> Sequence[Bundle]:
-        """Everything installed."""
+    def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
+        """Everything installed, and a sentence for each thing that looks like a model and cannot be used."""
 
     def estimate(self, request: Request) -> Generator[Progress, None, Estimate]:
         """What the run will take."""
@@ -81,7 +82,8 @@ class RunModelController:
         kept = preferences.get(DOCK, "choices", {})
         self.state = RunModelState(
             chosen=tuple(map(str, kept.get("chosen", []))), device=kept["device"] if kept.get("device") in DEVICES else "cpu",
-            precision=kept["precision"] if kept.get("precision") in PRECISIONS else "auto", edge_map=bool(kept.get("edge_map", False)))
+            precision=kept["precision"] if kept.get("precision") in PRECISIONS else "auto", edge_map=bool(kept.get("edge_map", False)),
+            message=preferences.problem)
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
         self._study.events.image.connect(self._image_changed)
@@ -92,10 +94,12 @@ class RunModelController:
     def reload_bundles(self) -> None:
         """Look again which models are installed; another dock calls this when it has made one."""
         try:
-            self._bundles = {bundle.name: bundle for bundle in self._models.bundles()}
+            bundles, faults = self._models.bundles()
         except CtsegError as error:
-            self._bundles = {}
-            self.state = replace(self.state, message=str(error))
+            bundles, faults = (), (str(error),)
+        self._bundles = {bundle.name: bundle for bundle in bundles}
+        if faults:
+            self.state = replace(self.state, message="\n".join(faults))
         chosen = tuple(name for name in self.state.chosen if name in self._bundles)
         self.state = replace(self.state, chosen=chosen or tuple(self._bundles)[:1])
         self.refresh()
@@ -177,6 +181,7 @@ class RunModelController:
 
     def _done(self, prediction: Prediction, name: str) -> None:
         self._task = None
+        self.state = replace(self.state, phase=Phase.DONE)
         layer = add_prediction(self.viewer, prediction, name)
         self._study.prediction = layer.name
         took = self._clock() - self._started
@@ -263,11 +268,12 @@ class RunModelController:
 class InstalledModels:
     """The models of ctseg_models."""
 
-    def bundles(self) -> Sequence[Bundle]:
+    def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
         """The shipped ones and the person's own; imports no torch."""
-        from ctseg_models.bundles.store import list_bundles
+        from ctseg_models.bundles.store import scan
 
-        return list_bundles()
+        found = scan()
+        return found.bundles, found.faults
 
     def estimate(self, request: Request) -> Generator[Progress, None, Estimate]:
         """Summed seconds and the largest memory of the chosen models."""
@@ -310,7 +316,7 @@ def _region(request: Request) -> Any:
 def drawn_box(layer: Shapes, geometry: Geometry) -> Box:
     """The box that a person's shapes span, [start, stop) on the shown grid of a volume, cut to it.
 
-    A rectangle drawn in one plane says nothing about the axis across it: without another shape that does, that axis is taken whole.
+    A voxel belongs to it when its centre does. A rectangle drawn in one plane says nothing about the axis across it: without another shape that does, that axis is taken whole.
     Raises CtsegError when the box misses the volume.
     """
     shown = AxisView.of(geometry).geometry(geometry)
@@ -320,8 +326,8 @@ def drawn_box(layer: Shapes, geometry: Geometry) -> Box:
     for axis in range(3):
         spans = [(c[:, axis].min(), c[:, axis].max()) for c in corners if np.ptp(c[:, axis]) > 0.5]
         if spans:
-            start[axis] = int(np.clip(np.ceil(min(low for low, _ in spans)), 0, shown.shape[axis]))
-            stop[axis] = int(np.clip(np.floor(max(high for _, high in spans)) + 1, 0, shown.shape[axis]))
+            start[axis] = int(np.clip(np.ceil(min(low for low, _ in spans) - ROUNDING), 0, shown.shape[axis]))
+            stop[axis] = int(np.clip(np.floor(max(high for _, high in spans) + ROUNDING) + 1, 0, shown.shape[axis]))
     if any(a >= b for a, b in zip(start, stop, strict=True)):
         raise CtsegError(f"The box in \"{layer.name}\" lies outside of the image; draw it over the part to look at.")
     return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])

@@ -43,7 +43,7 @@ class WindowController:
         self._followed: weakref.ref[Any] | None = None
         self._own = _own_from(preferences.get(DOCK, "own", []))
         self.state = WindowState(all_images=preferences.get(DOCK, "all_images", False), number_keys=preferences.get(DOCK, "number_keys", True),
-                                 radiology_mouse=preferences.get(DOCK, "radiology_mouse", False))
+                                 radiology_mouse=preferences.get(DOCK, "radiology_mouse", False), message=preferences.problem)
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
         viewer.layers.selection.events.active.connect(self.refresh)

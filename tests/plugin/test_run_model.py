@@ -1,0 +1,261 @@
+import numpy as np
+import pytest
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.progress import Progress
+from ctseg_imaging.volume import LabelMap, Labels
+from napari.components import ViewerModel
+from napari_ctseg.docks.run_model.controller import RunModelController, drawn_box, duration, first_paragraph
+from napari_ctseg.docks.run_model.state import Combine, Phase, RegionChoice
+from napari_ctseg.layers import label_map_of, show_volume, source_of
+from napari_ctseg.preferences import Preferences
+from napari_ctseg.study import study_of
+
+
+class FakeView:
+    def __init__(self):
+        self.states = []
+
+    def show(self, state):
+        self.state = state
+        self.states.append(state)
+
+
+class FakeBundle:
+    def __init__(self, name, warning=""):
+        self.name, self.warning = name, warning
+        self.labels, self.modality = Labels.from_names({1: "liver", 2: "spleen"}), "CT"
+        self.card = f"# {name}\n\nTrained on\nphantoms.\n\nNot for patients."
+
+    def warnings_for(self, volume):
+        return (self.warning,) if self.warning else ()
+
+
+class Answer:
+    """A prediction or an estimate, as the seam has them."""
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+class FakeModels:
+    """Thresholds the volume; keeps the requests."""
+
+    def __init__(self, error=None, listing_error=None):
+        self.requests, self.error, self.listing_error = [], error, listing_error
+
+    def bundles(self):
+        if self.listing_error:
+            raise self.listing_error
+        return [FakeBundle("abdomen"), FakeBundle("headneck", "The image has no values below -200.")], ["broken: is damaged; get it again."]
+
+    def estimate(self, request):
+        yield Progress("estimate")
+        return Answer(seconds=12.0, bytes=1.5e9)
+
+    def run(self, request):
+        self.requests.append(request)
+        for _ in request.bundles:
+            yield Progress("load", 0, 1, "Loading")
+            yield Progress("localise", 50, 100, "Looking")
+            if self.error:
+                raise self.error
+            yield Progress("segment", 100, 100, "Segmenting")
+        labels = LabelMap((request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels)
+        return Answer(labels=labels, roi_boxes=(Answer(name="roi", start=(1, 1, 1), stop=(4, 5, 6)),), edge_map=None, disagreement=None,
+                      provenance={"bundles": [bundle.name for bundle in request.bundles], "warnings": ["Look with care."]})
+
+
+class Later:
+    """A runner whose work goes on when the test says so."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def __call__(self, factory, on_progress, on_done, on_error, *, title=""):
+        task = Answer(work=factory(), on_progress=on_progress, on_done=on_done, on_error=on_error, title=title, cancelled=False)
+        task.cancel = lambda: setattr(task, "cancelled", True)
+        self.tasks.append(task)
+        return task
+
+    def step(self):
+        task = self.tasks[-1]
+        try:
+            task.on_progress(next(task.work))
+        except StopIteration as end:
+            task.on_done(end.value)
+            return False
+        except Exception as error:
+            task.on_error(error)
+            return False
+        return True
+
+    def finish(self):
+        while self.step():
+            pass
+
+
+@pytest.fixture
+def made(tmp_path, volume):
+    def make(models=None, image=True):
+        viewer, now = ViewerModel(), [0.0]
+        controller = RunModelController(FakeView(), viewer, models or FakeModels(), Preferences(tmp_path / "p.json"), Later(), lambda: now[0])
+        if image:
+            show_volume(viewer, volume, "ct")
+        controller.now = now
+        return controller, viewer
+    return make
+
+
+def test_without_an_image_the_dock_says_what_to_do(made):
+    controller, viewer = made(image=False)
+    assert controller.view.state.why_not == "Open an image first."
+    controller.run()
+    assert controller.view.state.message == "Open an image first." and not controller._run.tasks
+
+
+def test_models_are_listed_with_what_they_say_about_the_image(made):
+    controller, _ = made()
+    state = controller.view.state
+    assert [info.name for info in state.bundles] == ["abdomen", "headneck"] and state.chosen == ("abdomen",)
+    assert state.bundles[0].about == "Trained on phantoms." and state.bundles[0].labels == ("liver", "spleen")
+    assert state.warnings == ()
+    controller.choose_bundles(["headneck"])
+    assert controller.view.state.warnings == ("The image has no values below -200.",)
+
+
+def test_a_run_adds_labels_named_after_the_model_on_the_images_grid(made, volume):
+    controller, viewer = made()
+    controller.run()
+    assert controller.view.state.phase is Phase.WAITING
+    controller._run.finish()
+    assert [layer.name for layer in viewer.layers] == ["ct", "abdomen", "abdomen box"]
+    found = label_map_of(viewer.layers["abdomen"])
+    assert found.array.dtype == np.uint8 and found.labels.name(2) == "spleen"
+    np.testing.assert_array_equal(found.array, volume.array > 0)
+    np.testing.assert_array_equal(found.geometry.affine_lps, volume.geometry.affine_lps)
+    assert source_of(viewer.layers["abdomen"]).provenance["bundles"] == ["abdomen"]
+    assert study_of(viewer).prediction == "abdomen"
+    assert controller.view.state.phase is Phase.DONE and "Look with care." in controller.view.state.message
+
+
+def test_progress_rises_and_time_left_follows_the_share(made):
+    controller, _ = made()
+    controller.run()
+    shares = []
+    for seconds in (2.0, 3.0, 9.0):
+        controller.now[0] = seconds
+        controller._run.step()
+        shares.append(controller.view.state.share)
+    assert shares == pytest.approx([0.0, 0.15, 0.9])
+    assert controller.view.state.seconds_left == pytest.approx(1.0)  # 9 s for nine tenths
+
+
+def test_an_ensemble_runs_through_all_models_and_its_bar_never_falls(made):
+    models = FakeModels()
+    controller, viewer = made(models)
+    controller.choose_bundles(["headneck", "abdomen"])
+    controller.choose(combine=Combine.VOTE)
+    controller.run()
+    controller._run.finish()
+    shares = [state.share for state in controller.view.states if state.phase is Phase.RUNNING]
+    assert len(shares) == 6 and shares == sorted(shares) and shares[3] >= 0.5
+    assert [bundle.name for bundle in models.requests[0].bundles] == ["abdomen", "headneck"]
+    assert viewer.layers[1].name == "vote of abdomen, headneck"
+
+
+def test_cancel_is_ready_at_once_and_drops_the_result(made):
+    controller, viewer = made()
+    controller.run()
+    controller._run.step()
+    controller.cancel()
+    assert controller._run.tasks[-1].cancelled and not controller.view.state.busy and len(viewer.layers) == 1
+    controller.run()
+    assert len(controller._run.tasks) == 2
+
+
+@pytest.mark.parametrize(("error", "said"), [(BundleError("abdomen: the hash is wrong; get it again."), "abdomen: the hash is wrong; get it again."),
+                                             (RuntimeError("conv3d"), "RuntimeError")])
+def test_an_error_is_a_sentence_with_details_behind_it(made, error, said):
+    controller, viewer = made(FakeModels(error=error))
+    controller.run()
+    controller._run.finish()
+    state = controller.view.state
+    assert state.phase is Phase.FAILED and said in state.message and "Traceback" not in state.message and "Traceback" in state.details
+    assert len(viewer.layers) == 1
+
+
+def test_the_store_failing_is_told(made):
+    controller, _ = made(FakeModels(listing_error=BundleError("the folder is not readable.")))
+    assert "the folder is not readable." in [state.message for state in controller.view.states]
+
+
+def test_a_damaged_model_among_others_is_told(made):
+    controller, _ = made(image=False)
+    assert controller.view.state.message == "broken: is damaged; get it again." and len(controller.view.state.bundles) == 2
+
+
+def test_what_to_expect_is_told_and_forgotten_when_a_choice_changes(made):
+    controller, _ = made()
+    controller.estimate()
+    controller._run.finish()
+    assert controller.view.state.expected == "Expected: 12 s, 1.5 GB of memory."
+    controller.run()
+    controller.now[0] = 2.0
+    controller._run.step()
+    assert controller.view.state.seconds_left == pytest.approx(10.0)
+    controller.cancel()
+    controller.choose(precision="fp32")
+    assert controller.view.state.expected == ""
+
+
+def test_choices_are_remembered(made):
+    controller, _ = made()
+    controller.choose_bundles(["headneck"])
+    controller.choose(precision="fp32", edge_map=True)
+    controller.run()
+    again, _ = made()
+    assert (again.state.chosen, again.state.precision, again.state.edge_map) == (("headneck",), "fp32", True)
+
+
+def test_a_drawn_box_needs_a_shape(made):
+    controller, viewer = made()
+    controller.choose(region=RegionChoice.BOX)
+    assert "Draw a box" in controller.view.state.why_not
+    layer = viewer.layers["ct"]
+    low, high = layer.data_to_world((3, 2, 1)), layer.data_to_world((3, 5, 6))
+    viewer.add_shapes([np.array([low, (low[0], low[1], high[2]), high, (low[0], high[1], low[2])])], shape_type="rectangle", name="mine")
+    controller.refresh()
+    assert controller.view.state.box == "mine"
+    controller.run()
+    assert next(controller._run.tasks[-1].work).stage == "load"
+    assert controller._models.requests[0].box == ((0, 2, 1), (7, 6, 7))  # no extent along z: all of it; voxel centres 2..5 and 1..6
+
+
+def test_rectangles_in_two_planes_make_a_box(made, volume):
+    _, viewer = made()
+    layer = viewer.layers["ct"]
+    flat = np.array([layer.data_to_world(p) for p in [(3, 2, 1), (3, 2, 6), (3, 5, 6), (3, 5, 1)]])
+    upright = np.array([layer.data_to_world(p) for p in [(1, 4, 2), (1, 4, 5), (5, 4, 5), (5, 4, 2)]])
+    shapes = viewer.add_shapes([flat, upright], shape_type="rectangle")
+    assert drawn_box(shapes, volume.geometry) == ((1, 2, 1), (6, 6, 7))
+
+
+def test_a_models_own_box_is_not_offered(made):
+    controller, _ = made()
+    controller.run()
+    controller._run.finish()
+    assert controller.view.state.boxes == ()
+
+
+def test_a_box_beside_the_image_is_refused(made):
+    controller, viewer = made()
+    far = np.array([(0, 500, 500), (0, 500, 600), (0, 600, 600), (0, 600, 500)], float)
+    viewer.add_shapes([far], shape_type="rectangle", name="far")
+    controller.choose(region=RegionChoice.BOX, box="far")
+    controller.run()
+    assert "outside" in controller.view.state.message and not controller._run.tasks
+
+
+def test_small_words():
+    assert [duration(s) for s in (0.2, 12, 150, 7200)] == ["under a second", "12 s", "2 min", "2.0 h"]
+    assert first_paragraph("---\n# Title\n\n## Two\n\nfirst\nline\n\nsecond") == "first line" and first_paragraph("") == ""
