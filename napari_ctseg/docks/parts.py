@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QBoxLayout, QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLayout, QMessageBox, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (QBoxLayout, QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLayout, QMessageBox, QPushButton, QScrollArea,
+                            QVBoxLayout, QWidget)
 
 AMBER = "color: #E69F00;"
 SWATCH = 12
+
+
+class Dock(QWidget):  # type: ignore[misc]
+    """A dock that hears when the person closes it: napari then takes it out of its frame, and nothing of it may go on."""
+
+    def closed(self) -> None:
+        """Follow nothing any more."""
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Qt tells of a new frame, or of none."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.closed()
 
 
 def text(style: str = "") -> QLabel:
@@ -51,6 +65,7 @@ def button(words: str, tip: str) -> QPushButton:
     made = QPushButton(words)
     made.setToolTip(tip)
     made.setMinimumWidth(24)
+    made.setStyleSheet("padding: 3px 5px;")
     return made
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
+from napari.components import ViewerModel
 from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState, Phase, Surface
 from napari_ctseg.layers import show_labels, show_volume, slice_of
@@ -57,8 +58,8 @@ def at_once(function, on_done, on_error):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
+def viewer(qapp):
+    return ViewerModel()
 
 
 def opened(viewer, prediction, truth):
@@ -221,7 +222,8 @@ def test_dashes_lie_on_the_outline_and_leave_gaps():
     assert len(dashes(plane, 1)) == 0
 
 
-def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(viewer, qtbot):
+def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
     from napari_ctseg.docks.compare.view import CompareDock
     prediction, truth = pair()
     dock = CompareDock(viewer)

@@ -53,13 +53,19 @@ class CompareController:
         self._surfaces: dict[int, tuple[float, float]] = {}
         self._stale: set[int] = set()
         self.state = CompareState(tolerance_mm=preferences.get(DOCK, "tolerance_mm", 2.0))
-        viewer.layers.events.inserted.connect(self.refresh)
-        viewer.layers.events.removed.connect(self.refresh)
-        viewer.dims.events.current_step.connect(self._moved)
-        viewer.dims.events.order.connect(self._moved)
-        for role in ("prediction", "truth", "edited"):
-            getattr(self._study.events, role).connect(self.refresh)
+        self._heard = [(viewer.layers.events.inserted, self.refresh), (viewer.layers.events.removed, self.refresh),
+                       (viewer.dims.events.current_step, self._moved), (viewer.dims.events.order, self._moved),
+                       *((getattr(self._study.events, role), self.refresh) for role in ("prediction", "truth", "edited"))]
+        for event, callback in self._heard:
+            event.connect(callback)
         self.refresh()
+
+    def close(self) -> None:
+        """The dock goes: follow nothing any more, take the overlays out."""
+        for event, callback in self._heard:
+            event.disconnect(callback)
+        self._heard = []
+        self._close()
 
     # ---- which layers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import (QAbstractItemView, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QWidget)
+from qtpy.QtWidgets import (QAbstractItemView, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem)
 
 from napari_ctseg.docks import parts
 from napari_ctseg.docks.compare.controller import CompareController
@@ -26,13 +26,13 @@ HEADERS = (("label", "The label. Click a row to see its errors and its line alon
            ("NSD", "Share of both surfaces within the tolerance of each other, 0 to 1. Grey: being measured."),
            ("pred", "Predicted volume in ml."), ("truth", "True volume in ml."), ("diff", "Predicted minus true volume in ml."))
 IDLE_MS = 500
-TIGHTER = 6  # px that Qt would leave empty in each column
+WIDTHS = (36, 40, 36, 36, 36, 36)  # px of the numbers' columns; the names take the rest
 NEXT_KEY, MISSED_KEY = "N", "Shift+N"
 LEGEND = (("#009E73", "both", AGREED), (ERROR_COLOURS[EXTRA], "only predicted", EXTRA), (ERROR_COLOURS[MISSED], "missed", MISSED),
           (ERROR_COLOURS[SWAPPED], "other label", SWAPPED))
 
 
-class CompareDock(QWidget):  # type: ignore[misc]
+class CompareDock(parts.Dock):
     """Two layers, table, plot, overlays, report."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -95,6 +95,13 @@ class CompareDock(QWidget):  # type: ignore[misc]
         self._viewer.bind_key(MISSED_KEY.replace("+", "-"), lambda viewer: controller.next_missed(), overwrite=True)
         self._viewer.events.theme.connect(self._paint_theme)
 
+    def closed(self) -> None:
+        """Give the keys back and let go of the viewer."""
+        self._timer.stop()
+        for key in (NEXT_KEY, MISSED_KEY.replace("+", "-")):
+            self._viewer.bind_key(key, None, overwrite=True)
+        self.controller.close()
+
     # ---- drawing
 
     def show(self, state: CompareState | None = None) -> None:  # type: ignore[override]
@@ -156,8 +163,8 @@ class CompareDock(QWidget):  # type: ignore[misc]
             for k, row in enumerate(state.rows):
                 self._draw_row(k, row, row.value == state.focus)
         header = self.table.horizontalHeader()
-        for column in range(1, len(HEADERS)):
-            header.resizeSection(column, max(self.table.sizeHintForColumn(column), header.sectionSizeHint(column)) - TIGHTER)
+        for column, width in enumerate(WIDTHS, start=1):
+            header.resizeSection(column, width)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         height = self.table.horizontalHeader().height() + sum(self.table.rowHeight(k) for k in range(len(state.rows))) + 4
         self.table.setFixedHeight(min(height, 260))

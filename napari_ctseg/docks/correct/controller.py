@@ -1,0 +1,389 @@
+"""Decides what the Correct & export dock does: tools, locks, operations, live numbers, recovery and export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.geometry import Match
+from ctseg_imaging.volume import LabelMap, Labels
+
+from napari_ctseg import recovery, work
+from napari_ctseg.aside import Aside, run_aside
+from napari_ctseg.docks.correct.classes import add_class, class_rows, labels_in
+from napari_ctseg.docks.correct.following import Ears, Followed
+from napari_ctseg.docks.correct.operations import apply_operation
+from napari_ctseg.docks.correct.safekeeping import Safekeeping, edits_of
+from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
+from napari_ctseg.exporting import export
+from napari_ctseg.layers import MADE, label_map_of, show_labels, slice_of, source_of, volume_of
+from napari_ctseg.painting import BrushRules, Painting, set_mask
+from napari_ctseg.study import study_of
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels as LabelsLayer
+
+    from napari_ctseg.preferences import Preferences
+
+DOCK = "correct"
+REMEMBERED = ("brush_mm", "window_low_hu", "window_high_hu", "margin_mm", "island_ml")
+
+
+class CorrectView(Protocol):
+    """The seam to Qt."""
+
+    def show(self, state: CorrectState) -> None:
+        """Draw all of `state`."""
+
+    def idle(self, then: Callable[[], None]) -> None:
+        """Call `then` once no more calls come for a moment."""
+
+
+class CorrectController:
+    """Holds the state, the layer that is corrected, and what was done to it."""
+
+    def __init__(self, view: CorrectView, viewer: napari.viewer.Viewer, preferences: Preferences, aside: Aside = run_aside) -> None:
+        self.view, self.viewer, self._preferences, self._aside = view, viewer, preferences, aside
+        self._study = study_of(viewer)
+        self._followed: Followed | None = None
+        self._safe = Safekeeping(viewer, self._study, aside, self._kept_at, self._failed)
+        self.state = CorrectState(**{key: preferences.get(DOCK, key, getattr(CorrectState(), key)) for key in REMEMBERED})
+        self._heard = [(viewer.layers.events.inserted, self.refresh), (viewer.layers.events.removed, self.refresh),
+                       (viewer.dims.events.current_step, self._moved),
+                       *((getattr(self._study.events, role), self.refresh) for role in ("image", "prediction", "truth", "edited"))]
+        for event, callback in self._heard:
+            event.connect(callback)
+        self.refresh()
+
+    def close(self) -> None:
+        """The dock goes: follow nothing any more. Locks stay on their layers."""
+        for event, callback in self._heard:
+            event.disconnect(callback)
+        self._heard = []
+        if self._followed is not None:
+            self._followed.painting.rules = BrushRules(self._followed.painting.rules.locked)
+        self._unfollow()
+
+    # ---- which mask
+
+    def refresh(self, event: Any = None) -> None:
+        """Bring the choices in line with the viewer."""
+        layers = tuple(layer.name for layer in self.viewer.layers if _is_mask(layer))
+        wanted = (self._layer.name if self._layer in self.viewer.layers else None, self._study.edited, self._study.prediction)
+        others = [one for one in layers if one != self._study.truth] or list(layers)
+        name = next((one for one in wanted if one in layers), others[-1] if others else None)
+        truth = self._study.truth if self._study.truth in layers and self._study.truth != name else None
+        changed = name != self.state.layer or truth != self.state.truth or (name is not None and self.viewer.layers[name] is not self._layer)
+        self._show(replace(self.state, layers=layers, layer=name, truth=truth, kept=self._safe.waiting(self._layer), window_why_not=self._window_why_not(name)))
+        if changed:
+            self._follow()
+        self._set_rules()
+
+    def choose(self, name: str) -> None:
+        """Correct this mask; it becomes the study's edited mask."""
+        if name in self.state.layers and name != self.state.layer:
+            self._show(replace(self.state, layer=name))
+            self._follow()
+            self._study.edited = name
+            self.refresh()
+
+    def begin_empty(self, names: tuple[str, ...] = ("label 1",)) -> None:
+        """Add an empty mask on the image's grid."""
+        if self._study.image is None:
+            self._show(replace(self.state, message="Open an image first."))
+            return
+        volume = volume_of(self.viewer.layers[self._study.image])
+        labels = Labels.from_names(dict(enumerate(names, start=1)))
+        empty = LabelMap(np.zeros(volume.geometry.shape, np.uint8), volume.geometry, labels)
+        self._study.edited = show_labels(self.viewer, empty, "mask").name
+        self.choose("mask")
+
+    def add_class(self, name: str) -> None:
+        """A new class with the next free value, ready to be painted."""
+        if self._layer is None or not name.strip():
+            return
+        try:
+            add_class(self._layer, name.strip(), self._followed.live if self._followed is not None else None)
+        except CtsegError as error:
+            self._failed(error)
+            return
+        self._tell()
+
+    # ---- tools
+
+    def set_tool(self, tool: Tool) -> None:
+        """Take up one of napari's tools; the mask becomes the active layer, so that the mouse and the keys reach it."""
+        if self._layer is not None:
+            self.viewer.layers.selection.active = self._layer
+            self._layer.mode = tool.value
+
+    def set_brush(self, diameter_mm: float) -> None:
+        """The brush's diameter; rounded to whole voxels of the finer axis, as napari has it."""
+        if self._layer is not None:
+            self._layer.brush_size = max(1, round(diameter_mm / self.state.brush_step_mm))
+        self._remember("brush_mm", float(diameter_mm))
+
+    def set_brush_3d(self, on: bool) -> None:
+        """A ball over the neighbouring slices instead of a disc in this one."""
+        if self._layer is not None:
+            self._layer.n_edit_dimensions = 3 if on else 2
+
+    def select(self, value: int) -> None:
+        """Paint this class."""
+        if self._layer is not None:
+            self._layer.selected_label = value
+
+    def lock(self, value: int, on: bool) -> None:
+        """A locked class neither gains nor loses a voxel, by any tool, operation or undo."""
+        if self._followed is not None:
+            rules = self._followed.painting.rules
+            self._followed.painting.rules = replace(rules, locked=rules.locked | {value} if on else rules.locked - {value})
+            self._tell()
+
+    def set_window(self, on: bool, low_hu: float, high_hu: float) -> None:
+        """The brush changes only voxels whose HU lie within, ends included."""
+        if low_hu > high_hu:
+            low_hu, high_hu = high_hu, low_hu
+        self._show(replace(self.state, window_on=on, window_low_hu=low_hu, window_high_hu=high_hu))
+        self._remember("window_low_hu", float(low_hu))
+        self._remember("window_high_hu", float(high_hu))
+        self._set_rules()
+
+    def set_only_background(self, on: bool) -> None:
+        """napari's "preserve labels": a brush takes voxels from the background only."""
+        if self._layer is not None:
+            self._layer.preserve_labels = on
+
+    def undo(self) -> None:
+        """Take back the last stroke or operation."""
+        self._history("_undo_history", "undo", "There is nothing to undo.")
+
+    def redo(self) -> None:
+        """Do again what was undone."""
+        self._history("_redo_history", "redo", "There is nothing to redo.")
+
+    # ---- operations
+
+    def set_margin(self, margin_mm: float) -> None:
+        """How far grow, shrink and smooth go."""
+        self._show(replace(self.state, margin_mm=margin_mm))
+        self._remember("margin_mm", margin_mm)
+
+    def set_island(self, least_ml: float) -> None:
+        """Islands below this volume are dropped."""
+        self._show(replace(self.state, island_ml=least_ml))
+        self._remember("island_ml", least_ml)
+
+    def operate(self, operation: Operation) -> None:
+        """Do it to the selected class, in a thread; the result is one undo step. What is painted meanwhile stays."""
+        layer, state = self._layer, self.state
+        if layer is None or state.operation_why_not:
+            self._show(replace(state, message=state.operation_why_not))
+            return
+        value, here = state.selected, slice_of(self.viewer, layer)
+        before = np.asarray(layer.data) == value
+        spacing = tuple(float(step) for step in layer.scale)
+        said = {"operation": operation.value, "label": value}
+        if operation in (Operation.GROW, Operation.SHRINK, Operation.SMOOTH):
+            said["mm"] = state.margin_mm
+        elif operation is Operation.DROP_ISLANDS:
+            said["ml"] = state.island_ml
+        self._show(replace(state, working=operation.value, message="", details=""))
+
+        def done(after: Any) -> None:
+            if layer not in self.viewer.layers:
+                self._show(replace(self.state, working=""))
+                return
+            now = np.asarray(layer.data) == value
+            changed = set_mask(layer, value, (now | (after & ~before)) & ~(before & ~after))
+            if changed:
+                edits_of(layer).append(said)
+            self._show(replace(self.state, working="", message=f"{operation.value.capitalize()}: {changed} voxels changed."))
+
+        self._aside(lambda: apply_operation(operation, before, spacing, here, state.margin_mm, state.island_ml), done, self._failed)
+
+    # ---- recovery and export
+
+    def restore(self) -> None:
+        """Open the newest kept edits as a mask of their own."""
+        if not self.state.kept:
+            return
+        try:
+            label_map = recovery.load(self.state.kept[0].path)
+        except CtsegError as error:
+            self._failed(error)
+            return
+        layer = show_labels(self.viewer, label_map, "recovered mask")
+        edits_of(layer).append({"operation": "restored from recovery", "kept": self.state.kept[0].when.isoformat(timespec="seconds")})
+        try:
+            self._safe.take_over(self.state.kept[0], layer)
+        except OSError as error:
+            self._show(replace(self.state, message=f"The kept edits stay where they are ({error.strerror}); they are offered again next time."))
+        self.choose(layer.name)
+        self.refresh()
+
+    def discard(self) -> None:
+        """Forget the kept edits that are offered."""
+        for kept in self.state.kept:
+            recovery.discard(kept.path)
+        self.refresh()
+
+    def save(self, path: Path) -> None:
+        """Export to `path`; asks no questions: the file dialog has asked about overwriting."""
+        if self._followed is None or self.state.exporting:
+            self._show(replace(self.state, message=self.state.why_not or "Still exporting."))
+            return
+        layer = self._followed.layer
+        source, image = source_of(layer), self._image_volume()
+        label_map = label_map_of(layer)
+        label_map = replace(label_map, array=label_map.array.copy(), labels=self._followed.labels)
+        provenance, edits = ({} if source is None else source.provenance), list(edits_of(layer))
+        version = Painting.of(layer).version
+        self._show(replace(self.state, exporting=True, message="Exporting…", details=""))
+
+        def done(beside: Path) -> None:
+            if version == Painting.of(layer).version:
+                self._safe.exported(layer)
+            self._show(replace(self.state, exporting=False, saved="", message=f"Written: {path.name}, with {beside.name} beside it."))
+
+        self._aside(lambda: export(path, label_map, image, provenance, edits), done, self._failed)
+
+    def keep(self) -> None:
+        """Autosave what was changed since the last time."""
+        self._safe.keep(lambda layer: labels_in(layer, self._followed.live if self._followed and layer is self._layer else None))
+
+    # ---- inside: following the layer
+
+    def _follow(self) -> None:
+        self._unfollow()
+        state = self.state
+        if state.layer is None:
+            self._show(replace(state, classes=(), note=""))
+            return
+        layer = self.viewer.layers[state.layer]
+        ears = Ears(self._layer_changed, self._stroke, self._refused, self._painted, self._tell, self._failed)
+        try:
+            self._followed = Followed(layer, None if state.truth is None else self.viewer.layers[state.truth], ears, self._aside)
+        except (CtsegError, ValueError) as error:
+            self._failed(error)
+            return
+        layer.brush_size = max(1, round(state.brush_mm / _finest(layer)))
+        self._layer_changed()
+        self._tell()
+
+    def _unfollow(self) -> None:
+        if self._followed is not None:
+            self.keep()
+            self._followed.close()
+        self._followed = None
+
+    @property
+    def _layer(self) -> LabelsLayer | None:
+        return None if self._followed is None else self._followed.layer
+
+    def _layer_changed(self) -> None:
+        """napari's own controls and keys changed the layer: show it."""
+        layer = self._layer
+        if layer is None:
+            return
+        tool = Tool(str(layer.mode)) if str(layer.mode) in set(Tool) else None
+        step = _finest(layer)
+        self._show(replace(self.state, tool=tool, brush_step_mm=step, brush_mm=layer.brush_size * step, selected=int(layer.selected_label),
+                           only_background=bool(layer.preserve_labels), brush_3d=layer.n_edit_dimensions == 3))
+
+    def _painted(self) -> None:
+        if self._layer is not None:
+            self._safe.touch(self._layer)
+        self.view.idle(self.keep)
+
+    def _stroke(self) -> None:
+        if self._layer is not None and not self.state.working:
+            stamp = datetime.now(UTC).isoformat(timespec="seconds")
+            edits_of(self._layer).append({"operation": str(self._layer.mode), "label": int(self._layer.selected_label), "at": stamp})
+        if self.state.message:
+            self._show(replace(self.state, message="", details=""))
+
+    def _refused(self, why: str) -> None:
+        if why != self.state.message:
+            self._show(replace(self.state, message=why, details=""))
+
+    def _moved(self, event: Any = None) -> None:
+        if self._followed is not None and self._followed.judged:
+            self._tell()
+
+    def _tell(self) -> None:
+        """The rows as layer, locks, counts and slider stand."""
+        followed = self._followed
+        if followed is None:
+            return
+        here = slice_of(self.viewer, followed.truth) if followed.judged else None
+        rows = class_rows(followed.labels, followed.painting.rules.locked, followed.live, here)
+        self._show(replace(self.state, classes=rows, note=followed.note))
+
+    # ---- inside: the rest
+
+    def _set_rules(self) -> None:
+        if self._followed is None:
+            return
+        state, painting = self.state, self._followed.painting
+        image = self.viewer.layers[self._study.image].data if state.window_on and not state.window_why_not and self._study.image else None
+        limits = (state.window_low_hu, state.window_high_hu) if image is not None else None
+        painting.rules = BrushRules(painting.rules.locked, limits, image)
+
+    def _window_why_not(self, name: str | None) -> str:
+        image = self._study.image
+        if image is None or image not in self.viewer.layers:
+            return "Open an image first."
+        if name is None:
+            return "Choose a mask first."
+        ours, theirs = source_of(self.viewer.layers[name]), source_of(self.viewer.layers[image])
+        if ours is None or theirs is None or theirs.shown.matches(ours.shown) not in (Match.SAME, Match.ROUNDING):
+            return "Image and mask lie on different grids, so that the brush cannot look at the image's values."
+        return ""
+
+    def _image_volume(self) -> Any:
+        name = self._study.image
+        return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
+
+    def _kept_at(self, when: datetime) -> None:
+        self._show(replace(self.state, saved=f"Kept for recovery at {when:%H:%M:%S}"))
+
+    def _history(self, stack: str, step: str, empty: str) -> None:
+        if self._layer is None:
+            return
+        if not getattr(self._layer, stack):
+            self._show(replace(self.state, message=empty))
+            return
+        getattr(self._layer, step)()
+        edits_of(self._layer).append({"operation": step})
+
+    def _failed(self, error: Exception) -> None:
+        said = work.sentence(error) if not isinstance(error, ValueError) else str(error)
+        self._show(replace(self.state, working="", exporting=False, message=said, details=work.details(error)))
+
+    def _remember(self, key: str, value: Any) -> None:
+        try:
+            self._preferences.set(DOCK, key, value)
+        except CtsegError as error:
+            self.state = replace(self.state, message=str(error))
+
+    def _show(self, state: CorrectState) -> None:
+        if state != self.state or not state.layers:
+            self.state = state
+            self.view.show(state)
+
+
+def _is_mask(layer: Any) -> bool:
+    """Three-dimensional labels that are no overlay of this project."""
+    return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale and not layer.metadata.get(MADE)
+
+
+def _finest(layer: LabelsLayer) -> float:
+    """The voxel size in mm that napari's brush counts in, of the planes' axes."""
+    return float(min(abs(layer.scale[axis]) for axis in layer._slice_input.displayed[-2:]))

@@ -1,0 +1,271 @@
+"""The Correct & export dock in Qt: draws the state, hands clicks to the controller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtWidgets import (QAbstractItemView, QButtonGroup, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QInputDialog,
+                            QTableWidget, QTableWidgetItem)
+
+from napari_ctseg.docks import parts
+from napari_ctseg.docks.correct.controller import CorrectController
+from napari_ctseg.docks.correct.state import ClassRow, CorrectState, Operation, Tool
+from napari_ctseg.preferences import Preferences
+
+if TYPE_CHECKING:
+    import napari
+
+SAVE_MS = 2000  # without a stroke, before edits are kept for recovery
+HEADERS = (("class", "Click to paint this class."), ("lock", "Locked: no tool, operation or undo changes this class."),
+           ("ml", "Volume; follows the brush."), ("slice", "Dice in this slice against the truth."), ("Dice", "Dice against the truth."))
+NAME, LOCK, VOLUME, IN_SLICE, DICE = range(len(HEADERS))
+TOOLS = {Tool.PAN: ("Pan", "Move and zoom. Key: 6 or Z"), Tool.PAINT: ("Paint", "Brush the chosen class. Key: 2 or P"),
+         Tool.ERASE: ("Erase", "Brush background. Key: 1 or E"), Tool.FILL: ("Fill", "Fill the area that is clicked. Key: 4 or F"),
+         Tool.PICK: ("Pick", "Choose the class that is clicked. Key: 5 or L")}
+OPERATIONS = {
+    Operation.FILL_HOLES: ("Fill holes", "Fills what the class encloses, slice by slice."),
+    Operation.FILL_BETWEEN: ("Fill between", "Fills the empty slices between drawn ones by interpolating their shapes."),
+    Operation.COPY_UP: ("Copy to next", "Adds this slice's outline of the class to the next slice towards the head."),
+    Operation.DROP_ISLANDS: ("Drop islands", "Removes the parts of the class below the volume; the largest always stays."),
+    Operation.GROW: ("Grow", "Adds all background within the distance."),
+    Operation.SHRINK: ("Shrink", "Removes all within the distance of the border."),
+    Operation.SMOOTH: ("Smooth", "Smooths the surface over the distance; flat parts stay."),
+}
+
+
+class CorrectDock(parts.Dock):
+    """Mask, tools, classes, operations, recovery, export."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._waiting: Callable[[], None] | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(SAVE_MS)
+        self._timer.timeout.connect(self._idle_now)
+        self._build()
+        self.controller = CorrectController(self, viewer, Preferences())
+        self._connect()
+        self.show(self.controller.state)
+
+    # ---- building
+
+    def _build(self) -> None:
+        self.empty, self.offer, self.note, self.message, self.saved = (parts.text(), parts.text(parts.AMBER), parts.text(parts.AMBER),
+                                                                       parts.text(), parts.text())
+        self.begin = parts.button("Begin an empty mask", "Adds a mask without any voxel on the image's grid.")
+        self.restore = parts.button("Restore", "Opens the kept edits as a mask of their own.")
+        self.discard = parts.button("Discard", "Forgets the kept edits for good.")
+        self.layer = parts.combo("The label layer that the tools change.")
+        self.tools = {tool: parts.button(words, tip) for tool, (words, tip) in TOOLS.items()}
+        self._group = QButtonGroup(self)
+        for tool in self.tools.values():
+            tool.setCheckable(True)
+            self._group.addButton(tool)
+        self.brush = parts.number("Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]", 0.1, 200, 1, " mm")
+        self.ball = QCheckBox("3D")
+        self.ball.setToolTip("The brush is a ball that reaches into the neighbouring slices.")
+        self.only_background = QCheckBox("Only on background")
+        self.only_background.setToolTip("The brush takes no voxel from another class. Key: B")
+        self.window = QCheckBox("Only HU")
+        self.low = parts.number("The lowest value that the brush changes.", -5000, 20000, 10, "", 0)
+        self.high = parts.number("The highest value that the brush changes.", -5000, 20000, 10, "", 0)
+        self.table = _table()
+        self.add = parts.button("Add class…", "A new class with the next free value.")
+        self.undo = parts.button("↶ Undo", "Takes back the last stroke or operation. Key: Ctrl+Z")
+        self.redo = parts.button("↷ Redo", "Does again what was undone. Key: Ctrl+Shift+Z")
+        self.operations = {operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()}
+        self.margin = parts.number("Distance for grow, shrink and smooth.", 0.1, 100, 0.5, " mm")
+        self.island = parts.number("Parts below this volume are islands.", 0.001, 1000, 0.1, " ml", 3)
+        self.export = parts.button("Export…", "")
+        self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Mask", self.layer)
+        brush = QFormLayout()
+        brush.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        brush.addRow("Brush", parts.row(self.brush, self.ball))
+        brush.addRow(self.window, parts.row(self.low, self.high))
+        brush.addRow(self.only_background)
+        self.on = parts.text()
+        of = self.operations
+        lines = (parts.row(of[Operation.FILL_HOLES], of[Operation.FILL_BETWEEN], of[Operation.COPY_UP]),
+                 parts.row(of[Operation.GROW], of[Operation.SHRINK], of[Operation.SMOOTH], self.margin),
+                 parts.row(of[Operation.DROP_ISLANDS], self.island))
+        column = parts.scrolled(self, [self.empty, self.begin, self.offer, parts.row(self.restore, self.discard), form,
+                                       parts.row(*self.tools.values()), brush, self.table, parts.row(self.add, self.undo, self.redo), self.note,
+                                       self.on, *lines, self.export, self.saved, self.message, self.details])
+        column.addStretch()
+
+    def _connect(self) -> None:
+        controller = self.controller
+        self.begin.clicked.connect(lambda: controller.begin_empty())
+        self.restore.clicked.connect(controller.restore)
+        self.discard.clicked.connect(controller.discard)
+        self.layer.textActivated.connect(controller.choose)
+        for tool, pressed in self.tools.items():
+            pressed.clicked.connect(lambda _, tool=tool: controller.set_tool(tool))
+        self.brush.valueChanged.connect(controller.set_brush)
+        self.ball.toggled.connect(controller.set_brush_3d)
+        self.only_background.toggled.connect(controller.set_only_background)
+        for signal in (self.window.toggled, self.low.valueChanged, self.high.valueChanged):
+            signal.connect(lambda _: controller.set_window(self.window.isChecked(), self.low.value(), self.high.value()))
+        self.table.cellClicked.connect(lambda k, column: controller.select(self._value(k)) if column != LOCK else None)
+        self.table.itemChanged.connect(self._lock_changed)
+        self.add.clicked.connect(self._ask_name)
+        self.undo.clicked.connect(controller.undo)
+        self.redo.clicked.connect(controller.redo)
+        self.margin.valueChanged.connect(controller.set_margin)
+        self.island.valueChanged.connect(controller.set_island)
+        for operation, pressed in self.operations.items():
+            pressed.clicked.connect(lambda _, operation=operation: controller.operate(operation))
+        self.export.clicked.connect(self._ask_path)
+        self.details.clicked.connect(lambda: parts.show_details(self, controller.state.message, controller.state.details))
+
+    def closed(self) -> None:
+        """Keep what is not kept yet, and let go of the viewer."""
+        self._timer.stop()
+        self.controller.close()
+
+    # ---- drawing
+
+    def show(self, state: CorrectState | None = None) -> None:  # type: ignore[override]
+        """Draw `state`; without one, Qt's own show()."""
+        if state is None:
+            super().show()
+            return
+        why_not = state.why_not
+        parts.say(self.empty, "Run a model or open a label map to correct it here." if not state.layers else "")
+        self.begin.setVisible(not state.layers)
+        parts.fill(self.layer, state.layers, state.layer)
+        kept = f"Edits of {state.kept[0].when:%d %b, %H:%M} on this image were not exported." if state.kept else ""
+        parts.say(self.offer, kept)
+        self.restore.setVisible(bool(state.kept))
+        self.discard.setVisible(bool(state.kept))
+        self._draw_tools(state, why_not)
+        self._draw_classes(state)
+        for operation, pressed in self.operations.items():
+            parts.able(pressed, state.operation_why_not, f"{OPERATIONS[operation][1]} One undo step; locked classes stay.")
+        chosen = next((row.name for row in state.classes if row.value == state.selected), "")
+        parts.say(self.on, f"On {chosen}:" if chosen else "")
+        parts.able(self.add, why_not, "A new class with the next free value.")
+        parts.able(self.undo, why_not, "Takes back the last stroke or operation. Key: Ctrl+Z")
+        parts.able(self.redo, why_not, "Does again what was undone. Key: Ctrl+Shift+Z")
+        parts.able(self.export, why_not or ("The export is under way." if state.exporting else ""),
+                   "Writes the mask as NIfTI, NRRD or MHA with the image's geometry, and a JSON with its history beside it.")
+        parts.say(self.note, state.note)
+        parts.say(self.saved, state.saved)
+        parts.say(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
+        self.details.setVisible(bool(state.details))
+
+    def _draw_tools(self, state: CorrectState, why_not: str) -> None:
+        self._group.setExclusive(state.tool is not None)
+        for tool, pressed in self.tools.items():
+            pressed.setChecked(tool is state.tool)
+            parts.able(pressed, why_not, TOOLS[tool][1])
+        for box, value in ((self.brush, state.brush_mm), (self.low, state.window_low_hu), (self.high, state.window_high_hu),
+                           (self.margin, state.margin_mm), (self.island, state.island_ml)):
+            with QSignalBlocker(box):
+                box.setValue(value)
+        self.brush.setSingleStep(max(0.1, state.brush_step_mm))
+        for check, on in ((self.ball, state.brush_3d), (self.only_background, state.only_background), (self.window, state.window_on)):
+            with QSignalBlocker(check):
+                check.setChecked(on)
+        parts.able(self.brush, why_not, "Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]")
+        parts.able(self.ball, why_not, "The brush is a ball that reaches into the neighbouring slices.")
+        parts.able(self.only_background, why_not, "The brush takes no voxel from another class. Key: B")
+        parts.able(self.window, why_not or state.window_why_not, "The brush changes only voxels whose value in the image lies between the two.")
+        off = "" if state.window_on else "Tick \"Only HU\" first."
+        parts.able(self.low, why_not or state.window_why_not or off, "The lowest value that the brush changes.")
+        parts.able(self.high, why_not or state.window_why_not or off, "The highest value that the brush changes.")
+
+    def _draw_classes(self, state: CorrectState) -> None:
+        self.table.setVisible(bool(state.classes))
+        judged = state.truth is not None
+        with QSignalBlocker(self.table):
+            self.table.setRowCount(len(state.classes))
+            for k, row in enumerate(state.classes):
+                self._draw_class(k, row, row.value == state.selected)
+        for column in (IN_SLICE, DICE):
+            self.table.setColumnHidden(column, not judged)
+        header = self.table.horizontalHeader()
+        for column, width in ((LOCK, 34), (VOLUME, 48), (IN_SLICE, 42), (DICE, 42)):
+            header.resizeSection(column, width)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        height = header.height() + sum(self.table.rowHeight(k) for k in range(len(state.classes))) + 4
+        self.table.setFixedHeight(min(height, 200))
+
+    def _draw_class(self, k: int, row: ClassRow, selected: bool) -> None:
+        words = (row.name, "", f"{row.volume_ml:.1f}", _score(row.slice_dice), _score(row.dice))
+        for column, word in enumerate(words):
+            if (item := self.table.item(k, column)) is None:
+                item = QTableWidgetItem()
+                self.table.setItem(k, column, item)
+            item.setText(word)
+            item.setToolTip(HEADERS[column][1])
+            font = item.font()
+            font.setBold(selected)
+            item.setFont(font)
+            item.setBackground(self.palette().highlight() if selected else self.palette().base())
+            if column == NAME:
+                item.setIcon(parts.swatch(row.colour))
+                item.setData(Qt.ItemDataRole.UserRole, row.value)
+            elif column == LOCK:
+                item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
+                item.setCheckState(Qt.CheckState.Checked if row.locked else Qt.CheckState.Unchecked)
+            else:
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+    def idle(self, then: Callable[[], None]) -> None:
+        """Call `then` once nobody has asked for SAVE_MS."""
+        self._waiting = then
+        self._timer.start()
+
+    def _idle_now(self) -> None:
+        if self._waiting is not None:
+            self._waiting()
+
+    def _value(self, k: int) -> int:
+        return int(self.table.item(k, NAME).data(Qt.ItemDataRole.UserRole))
+
+    def _lock_changed(self, item: QTableWidgetItem) -> None:
+        if item.column() == LOCK:
+            self.controller.lock(self._value(item.row()), item.checkState() == Qt.CheckState.Checked)
+
+    def _ask_name(self) -> None:
+        name, agreed = QInputDialog.getText(self, "Add class", "Name of the class")
+        if agreed:
+            self.controller.add_class(name)
+
+    def _ask_path(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Export mask", "mask.nii.gz", "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)")
+        if name:
+            self.controller.save(Path(name))
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, len(HEADERS))
+    for column, (word, tip) in enumerate(HEADERS):
+        item = QTableWidgetItem(word)
+        item.setToolTip(tip)
+        table.setHorizontalHeaderItem(column, item)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(20)
+    table.horizontalHeader().setMinimumSectionSize(22)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+    table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setStyleSheet("QTableWidget { font-size: 11px; } QHeaderView::section { font-size: 11px; padding: 1px 2px; }")
+    return table
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else "–" if math.isnan(value) else f"{value:.2f}"
