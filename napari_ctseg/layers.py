@@ -1,7 +1,7 @@
 """Volume <-> napari layer: the only place that knows both geometries.
 
-A layer's data is the `AxisView` of the stored array (z to superior, y to posterior, x to left), a view and never a copy: a brush on the layer
-paints into the stored array. Layers lie in world millimetres (z, y, x) of LPS, so that layers on other lattices overlay.
+A layer's data is the `AxisView` of the stored array (z to superior, y to posterior, x to left), a view and never a copy: a brush on the
+layer paints into the stored array. Layers lie in world millimetres (z, y, x) of LPS, so that layers on other lattices overlay.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.volume import PALETTE, LabelMap, Labels, Volume, Window
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari
-    from ctseg_models.prediction import Prediction, RoiBox
     from napari.layers import Image, Layer, Shapes
     from napari.layers import Labels as LabelsLayer
     from numpy.typing import NDArray
+
+    from ctseg_models.prediction import Prediction, RoiBox
 
 KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
@@ -56,7 +58,8 @@ class LayerSource:
     @classmethod
     def of_volume(cls, volume: Volume) -> LayerSource:
         """What a volume's layer remembers."""
-        return cls(volume.geometry, AxisView.of(volume.geometry), volume.header, volume.source, volume.modality, volume.windows, volume.notes)
+        return cls(volume.geometry, AxisView.of(volume.geometry), volume.header, volume.source, volume.modality,
+                   volume.windows, volume.notes)
 
     @classmethod
     def of_labels(cls, label_map: LabelMap, provenance: Mapping[str, Any] | None = None) -> LayerSource:
@@ -87,7 +90,8 @@ def volume_data(volume: Volume, name: str, window: Window | None = None) -> list
         alone = replace(volume, array=array)
         limits = (window or default_window(alone)).limits
         title = name if len(channels) == 1 else f"{name} channel {number + 1}"
-        layers.append((source.view.apply(array), {"name": title, "contrast_limits": limits, "colormap": "gray", **_placement(source)}, "image"))
+        settings = {"name": title, "contrast_limits": limits, "colormap": "gray", **_placement(source)}
+        layers.append((source.view.apply(array), settings, "image"))
     return layers
 
 
@@ -128,7 +132,8 @@ def volume_of(layer: Image) -> Volume:
     source = source_of(layer)
     if source is None:
         return Volume(_three_dimensional(layer), _geometry_from_transform(layer))
-    return Volume(source.view.invert(layer.data), source.geometry, source.header, source.source, source.modality, source.windows, source.notes)
+    return Volume(source.view.invert(layer.data), source.geometry, source.header, source.source, source.modality,
+                  source.windows, source.notes)
 
 
 def label_map_of(layer: LabelsLayer) -> LabelMap:
@@ -159,15 +164,17 @@ def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: 
     """Draw index boxes of a stored grid as outlines, one in every slice of the three planes that crosses a box."""
     view = AxisView.of(geometry)
     shown = view.geometry(geometry)
-    rectangles, names = [], []
+    rectangles: list[NDArray[Any]] = []
+    names: list[str] = []
     for box in boxes:
         low, high = shown_box(view, geometry.shape, box.start, box.stop)
         for axis in range(3):
             rectangles += [_outline(low, high, axis, index) for index in range(low[axis], high[axis])]
         names += [box.name] * (len(rectangles) - len(names))
     width = BOX_LINE_MM / shown.spacing_mm[2]
-    layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442", edge_width=width,
-                                      name=name, features={"box": names}, metadata={BOXES: tuple(boxes)}, **_transform(shown))
+    layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442",
+                                      edge_width=width, name=name, features={"box": names}, metadata={BOXES: tuple(boxes)},
+                                      **_transform(shown))
     return layer
 
 
@@ -207,7 +214,8 @@ def colours_of(labels: Labels) -> Any:
 
     beyond = range(1, max([*labels.values, 2 * len(PALETTE)]) + 1)
     table: dict[int | None, Any] = defaultdict(lambda: "white")
-    table.update({None: "white", 0: "transparent", **{value: labels.colour(value) for value in beyond}})
+    table.update({None: "white", 0: "transparent"})
+    table.update((value, labels.colour(value)) for value in beyond)
     return DirectLabelColormap(color_dict=table)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ctseg_imaging.windowing import is_hu
 
+from ctseg_imaging.windowing import is_hu
 from napari_ctseg.layers import slice_of, source_of, volume_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 ENDS = (("I", "S"), ("A", "P"), ("R", "L"))  # low end, high end of the shown axes z, y, x
 PLANES = ("axial", "coronal", "sagittal")  # by the axis that the slider moves along
 AXIAL, CORONAL, SAGITTAL = (0, 1, 2), (1, 0, 2), (2, 0, 1)
-_ROLLED = {(SAGITTAL, (1, 2, 0)): CORONAL, (CORONAL, (2, 1, 0)): AXIAL}  # napari's "roll" after each of our planes, head up
+_ROLLED: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[int, ...]] = {  # napari's "roll" after each of our planes
+    (SAGITTAL, (1, 2, 0)): CORONAL, (CORONAL, (2, 1, 0)): AXIAL}
 _EDGES = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
 Orientation = tuple[str, str, str]
 
@@ -125,7 +126,7 @@ class Radiological:
             return
         before, now = self._order, self._spatial_order(viewer)
         self._order = now
-        if self._active and viewer.dims.ndisplay == 2 and (better := _ROLLED.get((before, now))) is not None:  # type: ignore[call-overload]
+        if self._active and viewer.dims.ndisplay == 2 and (better := _ROLLED.get((before, now))) is not None:
             lead = viewer.dims.ndim - 3
             viewer.dims.order = (*range(lead), *(lead + axis for axis in better))
             return
@@ -164,7 +165,8 @@ class Radiological:
 
     def _image(self, viewer: napari.viewer.Viewer) -> Image | None:
         """The image that the corner speaks of: the active one, else the topmost visible one."""
-        images = [layer for layer in viewer.layers if hasattr(layer, "contrast_limits") and layer.ndim == 3 and source_of(layer) is not None]
+        candidates = [layer for layer in viewer.layers if hasattr(layer, "contrast_limits") and layer.ndim == 3]
+        images = [layer for layer in candidates if source_of(layer) is not None]
         active = viewer.layers.selection.active
         if active in images:
             return active

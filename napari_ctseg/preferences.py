@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_config_path
+
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.formats.atomic import write_bytes
-from platformdirs import user_config_path
 
 
 class PreferencesError(CtsegError):
@@ -23,7 +24,8 @@ def default_path() -> Path:
 class Preferences:
     """Settings by dock and key; every `set` is on the disk at once, whole or not at all.
 
-    problem : a sentence when the file is there and cannot be read. A file that is no JSON is put aside as preferences.json.damaged, and the person starts with what the docks bring along.
+    problem : a sentence when the file is there and cannot be read. A file that is no JSON is put aside as
+    preferences.json.damaged, and the person starts with what the docks bring along.
     """
 
     def __init__(self, path: Path | None = None) -> None:

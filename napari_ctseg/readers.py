@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ctseg_imaging import formats
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
-
 from napari_ctseg import orientation
 from napari_ctseg.layers import LayerData, label_data, volume_data
 
@@ -74,7 +74,8 @@ def as_labels(volume: Volume, path: Path) -> LabelMap | None:
     a name or folder that says so."""
     array = volume.array
     named = bool(_LABEL_NAME.search(plain_name(path).lower()) or _LABEL_FOLDER.match(path.absolute().parent.name.lower()))
-    if array.ndim != 3 or not array.size or volume.modality in ("CT", "PT") or not (array.dtype.kind in "iu" or (named and array.dtype.kind == "f")):
+    whole = array.dtype.kind in "iu" or (named and array.dtype.kind == "f")
+    if array.ndim != 3 or not array.size or volume.modality in ("CT", "PT") or not whole:
         return None
     values = _few_values(array)
     if values is None or values[0] < 0 or not np.array_equal(values, np.rint(values)):

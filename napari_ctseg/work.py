@@ -147,7 +147,7 @@ def _drive(task: Task) -> Generator[Progress, None, Outcome]:
                 return Outcome(end.value)
             yield step
         return Outcome(cancelled=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return Outcome(error=error)
     finally:
         if work is not None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 

@@ -1,11 +1,22 @@
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume, Window
-from napari.components import ViewerModel
-from napari_ctseg.layers import (add_prediction, colours_of, go_to_slice, label_map_of, show_labels, show_volume, shown_box, slice_of, source_of,
-                                 volume_of)
+from napari_ctseg.layers import (
+    add_prediction,
+    colours_of,
+    go_to_slice,
+    label_map_of,
+    show_labels,
+    show_volume,
+    shown_box,
+    slice_of,
+    source_of,
+    volume_of,
+)
 
 
 class Box:

@@ -3,6 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
+
 from ctseg_imaging.formats import read
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume, Window
@@ -10,7 +11,7 @@ from napari_ctseg import orientation
 from napari_ctseg.layers import go_to_slice, show_volume
 
 LETTERS = "RLAPSI"
-# Where a marker in the patient's right, front and top has to appear, and the letters (left, right, top, bottom), as radiologists hang images.
+# Where a marker in the patient's right, front and top appears, and the letters (left, right, top, bottom), as radiologists hang images.
 HANGING = {"axial": (("left", "top"), "RLAP"), "coronal": (("left", "top"), "RLSI"), "sagittal": (("left", "top"), "APSI")}
 
 
@@ -88,7 +89,7 @@ def check_hanging(viewer, layer, looks):
             go_to_slice(viewer, layer, int(where[axis]), axis)
         settle(viewer)
         shot = picture(viewer)
-        if shot.shape not in looks:  # napari makes room for wider sliders: the canvas changes its size, and text falls elsewhere in its pixel
+        if shot.shape not in looks:  # napari makes room for wider sliders: the canvas changes its size, and text moves by part of a pixel
             looks[shot.shape] = templates(viewer)
         assert marker_seen(shot) == corner, plane
         assert letters_seen(shot, looks[shot.shape]) == expected, plane
@@ -141,7 +142,8 @@ def test_napari_rolls_through_the_three_planes_head_up(viewer, upright):
 
 
 @pytest.mark.parametrize(("flip", "expected", "corner"), [
-    (("down", "left"), "LRAP", ("right", "top")), (("up", "right"), "RLPA", ("left", "bottom")), (("up", "left"), "LRPA", ("right", "bottom"))])
+    (("down", "left"), "LRAP", ("right", "top")), (("up", "right"), "RLPA", ("left", "bottom")),
+    (("up", "left"), "LRPA", ("right", "bottom"))])
 def test_letters_follow_flips(viewer, upright, flip, expected, corner):
     settle(viewer)
     looks = templates(viewer)

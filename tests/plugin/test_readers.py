@@ -4,10 +4,11 @@ import json
 import nibabel
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
+
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume
-from napari.utils.notifications import notification_manager
 from napari_ctseg.layers import KEY
 from napari_ctseg.readers import NOTHING, get_reader, plain_name
 

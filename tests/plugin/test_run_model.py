@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels
-from napari.components import ViewerModel
-from napari_ctseg.docks.run_model.controller import RunModelController, drawn_box, duration, first_paragraph
+from napari_ctseg.docks.run_model.box import drawn_box
+from napari_ctseg.docks.run_model.controller import RunModelController, duration, first_paragraph
 from napari_ctseg.docks.run_model.state import Combine, Phase, RegionChoice
 from napari_ctseg.layers import label_map_of, show_volume, source_of
 from napari_ctseg.preferences import Preferences
@@ -84,7 +86,7 @@ class Later:
         except StopIteration as end:
             task.on_done(end.value)
             return False
-        except Exception as error:
+        except (BundleError, RuntimeError) as error:
             task.on_error(error)
             return False
         return True
@@ -98,7 +100,8 @@ class Later:
 def made(tmp_path, volume):
     def make(models=None, image=True):
         viewer, now = ViewerModel(), [0.0]
-        controller = RunModelController(FakeView(), viewer, models or FakeModels(), Preferences(tmp_path / "p.json"), Later(), lambda: now[0])
+        preferences = Preferences(tmp_path / "p.json")
+        controller = RunModelController(FakeView(), viewer, models or FakeModels(), preferences, Later(), lambda: now[0])
         if image:
             show_volume(viewer, volume, "ct")
         controller.now = now
@@ -107,7 +110,7 @@ def made(tmp_path, volume):
 
 
 def test_without_an_image_the_dock_says_what_to_do(made):
-    controller, viewer = made(image=False)
+    controller, _ = made(image=False)
     assert controller.view.state.why_not == "Open an image first."
     controller.run()
     assert controller.view.state.message == "Open an image first." and not controller._run.tasks
@@ -173,7 +176,7 @@ def test_cancel_is_ready_at_once_and_drops_the_result(made):
     assert len(controller._run.tasks) == 2
 
 
-@pytest.mark.parametrize(("error", "said"), [(BundleError("abdomen: the hash is wrong; get it again."), "abdomen: the hash is wrong; get it again."),
+@pytest.mark.parametrize(("error", "said"), [(BundleError("abdomen: the hash is wrong; get it again."), "abdomen: the hash is wrong"),
                                              (RuntimeError("conv3d"), "RuntimeError")])
 def test_an_error_is_a_sentence_with_details_behind_it(made, error, said):
     controller, viewer = made(FakeModels(error=error))

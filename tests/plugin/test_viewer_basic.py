@@ -7,6 +7,9 @@ import time
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QListWidget
+
 from ctseg_imaging import formats
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
@@ -16,9 +19,6 @@ from napari_ctseg.docks.window.view import WindowDock
 from napari_ctseg.layers import label_map_of, show_labels, show_volume
 from napari_ctseg.readers import get_reader
 from napari_ctseg.study import study_of
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QListWidget
-
 from tests.plugin.test_run_model import Answer, FakeModels
 
 

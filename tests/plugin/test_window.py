@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume, Window
-from napari.components import ViewerModel
 from napari_ctseg.docks.window.controller import WindowController
 from napari_ctseg.docks.window.state import Kind
 from napari_ctseg.layers import show_labels, show_volume
@@ -37,8 +38,9 @@ def test_the_files_window_comes_first_then_nine_presets_with_keys_then_quantiles
     controller, _, _ = controller_for(preferences, wide)
     presets = controller.view.state.presets
     assert presets[0].kind is Kind.FILE and presets[0].name == "ABDOMEN SOFT"
-    assert [(p.key, p.name) for p in presets[1:10]] == [("1", "brain"), ("2", "subdural"), ("3", "stroke"), ("4", "bone"), ("5", "temporal bone"),
-                                                        ("6", "lung"), ("7", "mediastinum"), ("8", "abdomen"), ("9", "liver")]
+    assert [(p.key, p.name) for p in presets[1:10]] == [("1", "brain"), ("2", "subdural"), ("3", "stroke"), ("4", "bone"),
+                                                        ("5", "temporal bone"), ("6", "lung"), ("7", "mediastinum"),
+                                                        ("8", "abdomen"), ("9", "liver")]
     assert [p.kind for p in presets[10:]] == [Kind.QUANTILE] * 2
 
 
@@ -88,7 +90,7 @@ def test_a_labels_layer_being_active_keeps_the_image(preferences, volume, label_
 
 
 def test_own_presets_are_kept_renamed_keyed_and_removed(preferences, wide):
-    controller, _, [layer] = controller_for(preferences, wide)
+    controller, _, _ = controller_for(preferences, wide)
     controller.set_window(333, 44)
     controller.keep_own("contrast", "4")
     again, _, [other] = controller_for(preferences, wide)
@@ -132,7 +134,7 @@ class Drag:
 
 
 def test_the_radiology_mouse_widens_and_moves_the_window(preferences, wide):
-    controller, viewer, [layer] = controller_for(preferences, wide)
+    controller, viewer, _ = controller_for(preferences, wide)
     event = Drag("mouse_press", (100, 100))
     callback = viewer.mouse_drag_callbacks[-1]
     assert list(callback(viewer, event)) == []  # off: napari's own zoom

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from napari_ctseg import work
@@ -36,7 +37,11 @@ def test_a_generator_reports_and_returns_in_the_gui_thread(qtbot):
         threads.append(threading.current_thread())
         return counting(3)
 
-    work.run(factory, lambda step: (heard.steps.append(step), threads.append(threading.current_thread())), heard.values.append, heard.errors.append)
+    def on_progress(step):
+        heard.steps.append(step)
+        threads.append(threading.current_thread())
+
+    work.run(factory, on_progress, heard.values.append, heard.errors.append)
     qtbot.waitUntil(lambda: heard.values == [3], timeout=5000)
     assert [step.done for step in heard.steps] == [1, 2, 3]
     assert threads[0] is not threading.main_thread() and set(threads[1:]) == {threading.main_thread()}

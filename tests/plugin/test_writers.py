@@ -1,10 +1,11 @@
 import nibabel
 import numpy as np
 import pytest
-from ctseg_imaging import formats
-from ctseg_imaging.errors import CtsegError
 from napari.components import ViewerModel
 from napari.layers import Layer
+
+from ctseg_imaging import formats
+from ctseg_imaging.errors import CtsegError
 from napari_ctseg.layers import show_labels, show_volume
 from napari_ctseg.readers import get_reader
 from napari_ctseg.writers import write_image, write_labels

@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.progress import Progress
-from ctseg_imaging.volume import Volume
-
 from napari_ctseg import work
-from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, BundleInfo, Combine, Phase, RegionChoice, RunModelState
+from napari_ctseg.docks.run_model.box import drawn_box
+from napari_ctseg.docks.run_model.models import Models, Request
+from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, BundleInfo, Phase, RegionChoice, RunModelState
 from napari_ctseg.layers import BOXES, MADE, add_prediction, volume_of
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
     import napari
+
     from ctseg_models.bundles.bundle import Bundle
     from ctseg_models.inference import Estimate, Prediction
-    from napari.layers import Shapes
 
 DOCK = "run_model"
-ROUNDING = 1e-6  # voxels
 SHARES = {"load": (0.0, 0.05), "localise": (0.05, 0.25), "segment": (0.25, 0.9), "assemble": (0.9, 1.0)}  # of one model's run, as measured
-Box = tuple[tuple[int, int, int], tuple[int, int, int]]  # [start, stop) of the shown array, (z, y, x)
 Runner = Callable[..., work.Task]
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """One run, all that the thread needs. box : on the shown grid, for RegionChoice.BOX."""
-
-    bundles: tuple[Bundle, ...]
-    volume: Volume
-    region: RegionChoice
-    box: Box | None
-    combine: Combine
-    device: str
-    precision: str
-    edge_map: bool
-
-
-class Models(Protocol):
-    """The seam to ctseg_models; only `estimate` and `run` may load torch, and they are called in the thread."""
-
-    def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
-        """Everything installed, and a sentence for each thing that looks like a model and cannot be used."""
-
-    def estimate(self, request: Request) -> Generator[Progress, None, Estimate]:
-        """What the run will take."""
-
-    def run(self, request: Request) -> Generator[Progress, None, Prediction]:
-        """The run."""
 
 
 class RunModelView(Protocol):
@@ -159,7 +128,8 @@ class RunModelController:
         if self._task is not None and self.state.busy:
             self._task.cancel()
             self._task = None
-            self._show(replace(self.state, phase=Phase.IDLE, share=None, seconds_left=None, stage="", message="Cancelled; no layer was added."))
+            self._show(replace(self.state, phase=Phase.IDLE, share=None, seconds_left=None, stage="",
+                               message="Cancelled; no layer was added."))
 
     # ---- what the thread says
 
@@ -170,7 +140,8 @@ class RunModelController:
             self._models_done += 1
         self._last_share = within
         share = (self._models_done + within) / models
-        self._show(replace(self.state, phase=Phase.RUNNING, stage=step.message or step.stage, share=share, seconds_left=self._seconds_left(share)))
+        self._show(replace(self.state, phase=Phase.RUNNING, stage=step.message or step.stage, share=share,
+                           seconds_left=self._seconds_left(share)))
 
     def _seconds_left(self, share: float) -> float | None:
         """From the share done once a tenth is; before that from the estimate, if there is one."""
@@ -212,8 +183,8 @@ class RunModelController:
         """A choice of the person: what was expected of the last choice does not hold any more."""
         self._forget_estimation()
         phase = self.state.phase if self.state.busy else Phase.IDLE
-        self._show(replace(self.state, phase=phase, expected="", estimating=False, **({} if self.state.busy else {"message": "", "details": ""}),
-                           **choices))
+        message, details = (self.state.message, self.state.details) if self.state.busy else ("", "")
+        self._show(replace(self.state, phase=phase, expected="", estimating=False, message=message, details=details, **choices))
 
     def _forget_estimation(self) -> None:
         self._expected_seconds = None if not self.state.expected.startswith("Expected") else self._expected_seconds
@@ -246,7 +217,8 @@ class RunModelController:
             self._show(replace(self.state, message=str(error)))
             return None
         bundles = tuple(self._bundles[name] for name in self.state.chosen)
-        return Request(bundles, volume, self.state.region, box, self.state.combine, self.state.device, self.state.precision, self.state.edge_map)
+        chosen = self.state
+        return Request(bundles, volume, chosen.region, box, chosen.combine, chosen.device, chosen.precision, chosen.edge_map)
 
     def _result_name(self, request: Request) -> str:
         names = [bundle.name for bundle in request.bundles]
@@ -263,74 +235,6 @@ class RunModelController:
     def _show(self, state: RunModelState) -> None:
         self.state = state
         self.view.show(state)
-
-
-class InstalledModels:
-    """The models of ctseg_models."""
-
-    def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
-        """The shipped ones and the person's own; imports no torch."""
-        from ctseg_models.bundles.store import scan
-
-        found = scan()
-        return found.bundles, found.faults
-
-    def estimate(self, request: Request) -> Generator[Progress, None, Estimate]:
-        """Summed seconds and the largest memory of the chosen models."""
-        from ctseg_models.inference import Estimate, estimate
-
-        seconds, most = 0.0, 0.0
-        for number, bundle in enumerate(request.bundles):
-            yield Progress("estimate", number, len(request.bundles), f"Measuring {bundle.name}")
-            one = estimate(bundle, request.volume, region=_region(request), settings=_settings(request))
-            seconds, most = seconds + one.seconds, max(most, one.bytes)
-        return Estimate(seconds, most)
-
-    def run(self, request: Request) -> Generator[Progress, None, Prediction]:
-        """One model, or an ensemble."""
-        if len(request.bundles) == 1:
-            from ctseg_models.inference import run
-
-            return (yield from run(request.bundles[0], request.volume, region=_region(request), settings=_settings(request)))
-        from ctseg_models.ensemble import run_ensemble
-
-        return (yield from run_ensemble(request.bundles, request.volume, combine=request.combine.value, region=_region(request),
-                                        settings=_settings(request)))
-
-
-def _settings(request: Request) -> Any:
-    from ctseg_models.inference import Settings
-
-    return Settings(device=request.device, precision=request.precision, edge_map=request.edge_map)  # type: ignore[arg-type]
-
-
-def _region(request: Request) -> Any:
-    from ctseg_models.inference import Region
-
-    shown = AxisView.of(request.volume.geometry).geometry(request.volume.geometry)
-    if request.region is RegionChoice.WHOLE:
-        return Region.whole(shown)
-    return None if request.box is None else Region.from_index(shown, *request.box)
-
-
-def drawn_box(layer: Shapes, geometry: Geometry) -> Box:
-    """The box that a person's shapes span, [start, stop) on the shown grid of a volume, cut to it.
-
-    A voxel belongs to it when its centre does. A rectangle drawn in one plane says nothing about the axis across it: without another shape that does, that axis is taken whole.
-    Raises CtsegError when the box misses the volume.
-    """
-    shown = AxisView.of(geometry).geometry(geometry)
-    origin, spacing = np.array(shown.origin_lps_mm[::-1]), np.array(shown.spacing_mm)
-    start, stop = [0, 0, 0], list(shown.shape)
-    corners = [(np.array([layer.data_to_world(point) for point in shape])[:, -3:] - origin) / spacing for shape in layer.data]
-    for axis in range(3):
-        spans = [(c[:, axis].min(), c[:, axis].max()) for c in corners if np.ptp(c[:, axis]) > 0.5]
-        if spans:
-            start[axis] = int(np.clip(np.ceil(min(low for low, _ in spans) - ROUNDING), 0, shown.shape[axis]))
-            stop[axis] = int(np.clip(np.floor(max(high for _, high in spans) + ROUNDING) + 1, 0, shown.shape[axis]))
-    if any(a >= b for a, b in zip(start, stop, strict=True)):
-        raise CtsegError(f"The box in \"{layer.name}\" lies outside of the image; draw it over the part to look at.")
-    return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])
 
 
 def first_paragraph(card: str) -> str:

@@ -5,11 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt
-from qtpy.QtWidgets import (QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QMessageBox, QProgressBar,
-                            QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget)
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QMessageBox,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_ctseg import orientation
-from napari_ctseg.docks.run_model.controller import InstalledModels, Models, RunModelController, duration
+from napari_ctseg.docks.run_model.controller import RunModelController, duration
+from napari_ctseg.docks.run_model.models import InstalledModels, Models
 from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, BundleInfo, Combine, Phase, RegionChoice, RunModelState
 from napari_ctseg.preferences import Preferences
 
@@ -55,9 +70,10 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         self.region = _combo("Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
                              "A box I drew: rectangles in a shapes layer.", [choice.value for choice in RegionChoice])
         self.box = _combo("")
-        self.device = _combo("cpu works everywhere; cuda is an NVIDIA card, mps an Apple one. A device that is not there is refused with a sentence.",
-                             DEVICES)
-        self.precision = _combo("auto: bf16 where a short measurement shows that it is faster. fp32: as trained. bf16: half the memory.", PRECISIONS)
+        self.device = _combo("cpu works everywhere; cuda is an NVIDIA card, mps an Apple one. "
+                             "A device that is not there is refused with a sentence.", DEVICES)
+        self.precision = _combo("auto: bf16 where a short measurement shows that it is faster. fp32: as trained. "
+                                "bf16: half the memory.", PRECISIONS)
         self.edges = QCheckBox("Also an edge map")
         self.edges.setToolTip("Adds a hidden image that is bright where the model is least sure between two classes.")
         self.guess = QPushButton("Expected time and memory")
@@ -90,8 +106,8 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(6, 6, 6, 6)
-        for item in (self.empty, self.sample, self.form, self.models, self.about, links, self.warnings, choices, self.guess, self.expected, buttons,
-                     self.bar, self.stage, self.message, self.details):
+        for item in (self.empty, self.sample, self.form, self.models, self.about, links, self.warnings, choices, self.guess, self.expected,
+                     buttons, self.bar, self.stage, self.message, self.details):
             column.addLayout(item) if isinstance(item, QFormLayout | QHBoxLayout) else column.addWidget(item)
         column.addStretch()
         scroll = QScrollArea()
@@ -123,7 +139,7 @@ class RunModelDock(QWidget):  # type: ignore[misc]
 
     # ---- drawing
 
-    def show(self, state: RunModelState | None = None) -> None:  # type: ignore[override]
+    def show(self, state: RunModelState | None = None) -> None:
         """Draw `state`; without one, Qt's own show()."""
         if state is None:
             super().show()
@@ -137,7 +153,8 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         self._draw_about(state)
         _fill(self.image, state.images, state.image)
         _fill(self.box, state.boxes, state.box)
-        for combo, text in ((self.combine, state.combine), (self.region, state.region), (self.device, state.device), (self.precision, state.precision)):
+        for combo, text in ((self.combine, state.combine), (self.region, state.region), (self.device, state.device),
+                            (self.precision, state.precision)):
             with QSignalBlocker(combo):
                 combo.setCurrentText(str(text))
         with QSignalBlocker(self.edges):
@@ -153,7 +170,8 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         self._draw_run(state, free)
 
     def _draw_run(self, state: RunModelState, free: bool) -> None:
-        _able(self.go, free and not state.why_not, "Runs the model; a labels layer with its name is added.", state.why_not or "A model runs.")
+        _able(self.go, free and not state.why_not, "Runs the model; a labels layer with its name is added.",
+              state.why_not or "A model runs.")
         _able(self.guess, free and not state.why_not and not state.estimating, "Loads the model and works out what a run will take.",
               state.why_not or "This takes a moment.")
         _able(self.stop, state.busy, "Stops; the dock is ready at once, and no layer is added.", "Nothing runs.")
@@ -195,7 +213,7 @@ class RunModelDock(QWidget):  # type: ignore[misc]
 
     def _spoken_of(self, state: RunModelState) -> BundleInfo | None:
         """The model whose row was clicked, else the first one ticked."""
-        row = self.models.currentRow()
+        row = int(self.models.currentRow())
         if 0 <= row < len(state.bundles):
             return state.bundles[row]
         return next((info for info in state.bundles if info.name in state.chosen), None)

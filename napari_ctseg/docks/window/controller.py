@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import Volume, Window
 from ctseg_imaging.windowing import MR_QUANTILES, PAPER3_QUANTILES, PRESETS, is_hu, quantile_window
-
 from napari_ctseg.docks.window.state import Kind, Preset, WindowState
 from napari_ctseg.layers import source_of, volume_of
 from napari_ctseg.preferences import Preferences
@@ -42,7 +42,8 @@ class WindowController:
         self._offers: weakref.WeakKeyDictionary[Any, tuple[bool, tuple[Preset, ...]]] = weakref.WeakKeyDictionary()
         self._followed: weakref.ref[Any] | None = None
         self._own = _own_from(preferences.get(DOCK, "own", []))
-        self.state = WindowState(all_images=preferences.get(DOCK, "all_images", False), number_keys=preferences.get(DOCK, "number_keys", True),
+        self.state = WindowState(all_images=preferences.get(DOCK, "all_images", False),
+                                 number_keys=preferences.get(DOCK, "number_keys", True),
                                  radiology_mouse=preferences.get(DOCK, "radiology_mouse", False), message=preferences.problem)
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
@@ -121,7 +122,8 @@ class WindowController:
         """Call an own preset otherwise."""
         new = new.strip()
         if not new or (new != name and any(preset.name == new for preset in self._own)):
-            self._show(replace(self.state, message=f"\"{new}\" is already there; choose another name." if new else "Give the window a name."))
+            message = f"\"{new}\" is already there; choose another name." if new else "Give the window a name."
+            self._show(replace(self.state, message=message))
             return
         self._set_own(tuple(replace(p, window=replace(p.window, name=new)) if p.name == name else p for p in self._own))
 
@@ -281,5 +283,6 @@ def _own_from(kept: list[Any]) -> tuple[Preset, ...]:
     for entry in kept:
         if isinstance(entry, dict) and {"name", "width", "level"} <= set(entry):
             key = str(entry.get("key", ""))
-            found.append(Preset(Window(str(entry["name"]), float(entry["width"]), float(entry["level"])), Kind.OWN, key if key in KEYS else ""))
+            window = Window(str(entry["name"]), float(entry["width"]), float(entry["level"]))
+            found.append(Preset(window, Kind.OWN, key if key in KEYS else ""))
     return tuple(found)

@@ -6,8 +6,24 @@ import math
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (QCheckBox, QDoubleSpinBox, QFormLayout, QGridLayout, QHBoxLayout, QInputDialog, QLabel, QLineEdit, QMenu, QPushButton,
-                            QScrollArea, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget)
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QInputDialog,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_ctseg import orientation
 from napari_ctseg.docks.window.controller import KEYS, WindowController
@@ -59,8 +75,9 @@ class WindowDock(QWidget):  # type: ignore[misc]
         self.all_images = QCheckBox("Apply to all images")
         self.all_images.setToolTip("Windows go to every open image of the same kind, not only to the one above.")
         self.number_keys = QCheckBox("Number keys 1–9")
-        self.number_keys.setToolTip("While an image is selected and the canvas has the focus, 1 to 9 set the window (1 and 2 then no longer switch "
-                                    "napari's pan and transform modes). On labels and shapes the numbers stay napari's. Alt+1 to Alt+9 always work.")
+        self.number_keys.setToolTip("While an image is selected and the canvas has the focus, 1 to 9 set the window (1 and 2 then no "
+                                    "longer switch napari's pan and transform modes). On labels and shapes the numbers stay napari's. "
+                                    "Alt+1 to Alt+9 always work.")
         self.mouse = QCheckBox("Radiology mouse")
         self.mouse.setToolTip("Drag with the right button: left and right change the width, up and down the level. "
                               "Off, the right button zooms as napari does.")
@@ -111,14 +128,15 @@ class WindowDock(QWidget):  # type: ignore[misc]
 
     # ---- drawing
 
-    def show(self, state: WindowState | None = None) -> None:  # type: ignore[override]
+    def show(self, state: WindowState | None = None) -> None:
         """Draw `state`; without one, Qt's own show()."""
         if state is None:
             super().show()
             return
         self._state = state
         there = state.image is not None
-        self.title.setText(f"<b>{state.image}</b>" if there else "Open a CT or MR (File > Open, or drop it on the canvas) to set its window.")
+        what_first = "Open a CT or MR (File > Open, or drop it on the canvas) to set its window."
+        self.title.setText(f"<b>{state.image}</b>" if there else what_first)
         self.sample.setVisible(not there)
         if self._drawn != state.presets:
             self._draw_presets(state)
