@@ -1,0 +1,145 @@
+"""The seam to training: a job by its folder, and the bundle that it leaves behind. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from platformdirs import user_data_path
+
+from napari_ctseg.docks.finetune.state import HoldOut
+
+if TYPE_CHECKING:
+    from ctseg_models.bundles.bundle import Bundle
+
+ADDED = "added.txt"  # in a job's folder, once its bundle is in the store: the name it has there
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What to train. write_cases : writes the open cases into the folder that it is given; None when `data` is a data set already."""
+
+    base: Bundle
+    data: Path | None
+    write_cases: Callable[[Path], None] | None
+    trainable: str
+    minutes: float
+    hold_out: HoldOut
+    name: str
+
+
+class RunningJob(Protocol):
+    """ctseg_training.job.Job, as far as the dock needs it."""
+
+    folder: Path
+
+    @property
+    def state(self) -> str:
+        """running, done, stopped or failed."""
+
+    @property
+    def message(self) -> str:
+        """Why it failed."""
+
+    def events(self, offset: int = 0) -> Iterator[Any]:
+        """Events after a byte, each with kind, data and end."""
+
+    def stop(self, patience_s: float | None = None) -> None:
+        """Ask it to end with a bundle."""
+
+
+class Jobs(Protocol):
+    """Starts jobs, finds them again, and takes over what they made."""
+
+    def bundles(self) -> Sequence[Bundle]:
+        """Models that can be trained further."""
+
+    def start(self, order: Order) -> RunningJob:
+        """Write the cases and start the process; takes a moment, so it is called in a thread."""
+
+    def find(self, folder: Path) -> RunningJob | None:
+        """The job in a folder, None if there is none."""
+
+    def add(self, folder: Path) -> str:
+        """Put the job's bundle into the person's store, once; returns its name there."""
+
+
+class TrainingJobs:
+    """Jobs of ctseg_training in the person's data folder."""
+
+    def bundles(self) -> Sequence[Bundle]:
+        """This project's own bundles with a segmenting stage; TorchScript and ONNX files cannot be trained."""
+        from ctseg_models.bundles.store import list_bundles
+
+        return [bundle for bundle in list_bundles() if any(stage.name == "segment" for stage in getattr(bundle, "stages", ()))]
+
+    def start(self, order: Order) -> RunningJob:
+        """Raises CtsegError, one sentence."""
+        from ctseg_training.job import Job
+        from ctseg_training.recipes import load_recipe
+        from ctseg_training.stages import recipe_for
+
+        overrides = [f"trainable={order.trainable}", f"budget.minutes={order.minutes}", *_held_out(order.hold_out),
+                     f"validation.every_minutes={max(0.5, order.minutes / 15):.2f}"]
+        recipe = recipe_for(order.base, load_recipe("finetune", overrides))  # type: ignore[arg-type]
+        name = free_name(order.name)
+        folder = jobs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"  # noqa: DTZ005
+        data = order.data
+        if order.write_cases is not None:
+            data = folder / "data"
+            order.write_cases(data)
+        assert data is not None, "an order has a data set or writes one"
+        job: RunningJob = Job.start(recipe, data, folder, minutes=order.minutes, init_from=order.base.path, name=name)
+        return job
+
+    def find(self, folder: Path) -> RunningJob | None:
+        """A folder without job.json holds none."""
+        from ctseg_training.job import Job
+
+        return Job(folder) if (folder / "job.json").is_file() else None
+
+    def add(self, folder: Path) -> str:
+        """Raises BundleError."""
+        from ctseg_models.bundles.store import add, read
+
+        if (folder / ADDED).is_file():
+            return (folder / ADDED).read_text(encoding="utf-8").strip()
+        name = plain(read(folder / "bundle").name)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            shutil.copytree(folder / "bundle", Path(work) / name)
+            added = add(Path(work) / name)
+        (folder / ADDED).write_text(added.name, encoding="utf-8")
+        return added.name
+
+
+def jobs_folder() -> Path:
+    """Where jobs run."""
+    return user_data_path("napari-ctseg", appauthor=False) / "jobs"
+
+
+def plain(name: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^\w.-]+", "-", name.strip()).strip("-.") or "model"
+
+
+def free_name(name: str) -> str:
+    """`name`, made plain, with a number when a bundle has it already."""
+    from ctseg_models.bundles.store import list_bundles, user_folder
+
+    taken = {bundle.name for bundle in list_bundles()}
+    free, number = plain(name), 2
+    while free in taken or (user_folder() / free).exists():
+        free, number = f"{plain(name)}-{number}", number + 1
+    return free
+
+
+def _held_out(hold_out: HoldOut) -> list[str]:
+    if hold_out is HoldOut.VALIDATION:
+        return ["validation.split=validation"]
+    return ["validation.share=0"] if hold_out is HoldOut.NONE else []
