@@ -1,0 +1,161 @@
+"""`napari-ctseg predict` and `bundle` as a person calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from ctseg_imaging import formats
+from napari_ctseg.commands.main import app
+from tests.models.making import body_with_organ, dice, threshold_bundle
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> str:
+    return str(threshold_bundle(tmp_path / "threshold").path)
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_file_gives_labels_on_its_grid_and_provenance(bundle: str, tmp_path: Path) -> None:
+    volume, organ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    result = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "out.nii.gz", "--edge-map", "--probabilities")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "out.nii.gz")
+    labels = formats.read_labels(tmp_path / "out.nii.gz")
+    source = formats.read(tmp_path / "ct.nii.gz")
+    assert np.array_equal(labels.geometry.affine_lps, source.geometry.affine_lps)
+    assert labels.array.dtype == np.uint8
+    assert dice(labels.array == 5, organ) > 0.97
+    provenance = json.loads((tmp_path / "out.provenance.json").read_text())
+    assert provenance["bundles"][0]["name"] == "threshold"
+    assert formats.read(tmp_path / "out_edges.nii.gz").geometry.shape == volume.geometry.shape
+    assert len(formats.list_choices(tmp_path / "out_probabilities.nii.gz")) == 2
+
+
+def test_nothing_is_overwritten_unasked(bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.mha", volume)
+    (tmp_path / "out.nii.gz").write_bytes(b"precious")
+    result = call("predict", "-m", bundle, tmp_path / "ct.mha", tmp_path / "out.nii.gz")
+    assert result.exit_code == 1
+    assert "exists already" in result.stderr
+    assert (tmp_path / "out.nii.gz").read_bytes() == b"precious"
+    assert call("predict", "-m", bundle, tmp_path / "ct.mha", tmp_path / "out.nii.gz", "--overwrite").exit_code == 0
+    assert formats.read_labels(tmp_path / "out.nii.gz").array.any()
+
+
+def test_a_folder_of_cases_goes_on_after_a_bad_one(bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    formats.write(cases / "one_0000.nii.gz", volume)
+    formats.write(cases / "two.nrrd", volume)
+    (cases / "bad.nii.gz").write_bytes(b"no image")
+    (cases / "notes.txt").write_text("no image either")
+    result = call("predict", "-m", bundle, cases, tmp_path / "out", "--json")
+    assert result.exit_code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "one.nii.gz", "one.provenance.json", "two.nrrd", "two.provenance.json"]
+    records = {record["case"]: record for record in json.loads(result.stdout)}
+    assert "error" in records["bad"]
+    assert records["one"]["seconds"]["total"] > 0
+    assert "1 of 3 cases failed" in result.stderr
+
+
+def test_an_ensemble_writes_where_it_disagrees(bundle: str, tmp_path: Path) -> None:
+    other = threshold_bundle(tmp_path / "other", threshold_hu=80).path
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii", volume)
+    result = call("predict", "-m", bundle, "-m", other, "--combine", "vote", tmp_path / "ct.nii", tmp_path / "o.nii.gz")
+    assert result.exit_code == 0, result.output
+    disagreement = formats.read(tmp_path / "o_disagreement.nii.gz")
+    assert disagreement.array.max() == pytest.approx(0.5)
+
+
+def test_a_region_in_lps_mm(bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    low, high = volume.geometry.crop((10, 10, 20), (25, 30, 45)).corners_lps_mm().min(axis=0), volume.geometry.index_to_lps((25, 30, 45))
+    box = ",".join(f"{value}" for pair in zip(low, high, strict=True) for value in pair)
+    assert call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--region", box).exit_code == 0
+    assert formats.read_labels(tmp_path / "o.nii.gz").array.any()
+    assert call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "p.nii.gz", "--region", "1,2,3").exit_code == 2
+    outside = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "p.nii.gz", "--region", "5000,5001,0,1,0,1")
+    assert outside.exit_code == 1
+    assert "holds no voxel" in outside.stderr
+
+
+@pytest.mark.parametrize(("make", "sentence"), [
+    (lambda folder: folder / "missing.nii.gz", "does not exist"),
+    (lambda folder: (folder / "empty").mkdir() or folder / "empty", "holds no image and no DICOM series"),
+    (lambda folder: (folder / "x.nii.gz").write_bytes(b"text") and folder / "x.nii.gz", "x.nii.gz"),
+])
+def test_bad_input_is_one_sentence_and_leaves_nothing(make, sentence: str, bundle: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    source = make(tmp_path)
+    result = call("predict", "-m", bundle, source, tmp_path / "o" / "out.nii.gz")
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "o").exists()
+
+
+def test_bad_bundles_are_sentences(bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    missing = call("predict", "-m", "no-such-bundle", tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")
+    assert missing.exit_code == 1
+    assert "there is no bundle of this name" in missing.stderr
+    weights = Path(bundle) / "models/segment.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    changed = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")
+    assert changed.exit_code == 1
+    assert "the hash is not the one in SHA256SUMS" in changed.stderr
+    assert not (tmp_path / "o.nii.gz").exists()
+
+
+def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
+    from ctseg_imaging.volume import Labels
+    from ctseg_models.bundles.metadata import Intensity
+    from ctseg_models.bundles.own import write_bundle
+    from tests.models.making import threshold_stage, threshold_weights
+
+    stage = threshold_stage("segment", 200, (2.0, 2.5, 2.5), more_channels=(Intensity(source=1),))
+    two = write_bundle(tmp_path / "two", name="two", stages=[stage], weights={"segment": threshold_weights(stage)},
+                       labels=Labels.from_names({1: "a"}), card="# two", channels=("CT", "CT late"))
+    volume, _ = body_with_organ()
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    formats.write(cases / "k_0000.nii.gz", volume)
+    lonely = call("predict", "-m", two.path, cases, tmp_path / "out")
+    assert lonely.exit_code == 1
+    assert "has no channel 0001" in lonely.stderr
+    formats.write(cases / "k_0001.nii.gz", volume)
+    assert call("predict", "-m", two.path, cases, tmp_path / "out").exit_code == 0
+    assert formats.read_labels(tmp_path / "out" / "k.nii.gz").array.any()
+
+
+def test_bundle_verbs(bundle: str, tmp_path: Path) -> None:
+    listed = call("bundle", "add", bundle)
+    assert listed.exit_code == 0, listed.output
+    names = [entry["name"] for entry in json.loads(call("bundle", "list", "--json").stdout)]
+    assert "threshold" in names
+    shown = call("bundle", "show", "threshold")
+    assert "5 organ" in shown.stdout
+    assert "localise: unet at 6 x 6 x 6 mm" in shown.stdout
+    assert json.loads(call("bundle", "show", "threshold", "--json").stdout)["labels"] == {"5": "organ"}
+    assert "networks load" in call("bundle", "verify", "threshold").stdout
+    assert call("bundle", "compose", "--stage", bundle, "--stage", "threshold", "--out", tmp_path / "new").exit_code == 0
+    assert "networks load" in call("bundle", "verify", tmp_path / "new").stdout
+    assert call("bundle", "compose", "--stage", bundle, "--out", tmp_path / "other").exit_code == 2
+    (tmp_path / "new/models/localise.safetensors").write_bytes(b"")
+    wrong = call("bundle", "verify", tmp_path / "new")
+    assert wrong.exit_code == 1
+    assert "damaged or changed" in wrong.stderr
