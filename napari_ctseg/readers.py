@@ -93,7 +93,9 @@ def _layers_of(volume: Volume, path: Path, name: str) -> list[LayerData]:
     label_map = as_labels(volume, path)
     for note in volume.notes:
         _say(f"{name}: {note}")
-    return volume_data(volume, name) if label_map is None else [label_data(label_map, name)]
+    if label_map is None:
+        return volume_data(volume, name)
+    return [label_data(label_map, name if _LABEL_NAME.search(name.lower()) else f"{name} labels")]  # a dataset names both files alike
 
 
 def _few_values(array: Any) -> Any:

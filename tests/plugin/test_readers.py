@@ -52,7 +52,7 @@ def test_many_values_need_a_name_that_says_labels(tmp_path, name, is_labels):
 def test_few_values_are_labels_whatever_the_name(tmp_path, label_map):
     formats.write(tmp_path / "case.nii.gz", label_map)
     [(data, settings, kind)] = opened(tmp_path / "case.nii.gz")
-    assert kind == "labels" and settings["metadata"][KEY].labels.values == (1, 3)
+    assert kind == "labels" and settings["metadata"][KEY].labels.values == (1, 3) and settings["name"] == "case labels"
     assert data.dtype == np.uint8
 
 

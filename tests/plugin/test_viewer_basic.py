@@ -4,12 +4,15 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QListWidget
 
+import napari_ctseg
 from ctseg_imaging import formats
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
@@ -78,6 +81,23 @@ def test_a_click_on_a_preset_and_the_sliders(viewer, qtbot, volume):
     dock.level.setValue(dock.level.value() + 10)
     assert dock.level_box.value() == pytest.approx(np.mean(image.contrast_limits))
     assert dock.level_box.value() > 0
+
+
+def test_napari_opens_and_saves_through_the_manifest(make_napari_viewer, tmp_path, volume, label_map):
+    """File > Open and File > Save in all but the dialog: npe2 finds reader and writer by the file's ending."""
+    manager = PluginManager.instance()
+    if "napari-ctseg" not in manager:
+        manager.register(PluginManifest.from_file(Path(napari_ctseg.__file__).with_name("napari.yaml")))
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    formats.write(tmp_path / "ct_seg.nrrd", label_map)
+    viewer = make_napari_viewer(show=False)
+    viewer.open([tmp_path / "ct.nii.gz", tmp_path / "ct_seg.nrrd"], plugin="napari-ctseg")
+    assert [(layer.name, type(layer).__name__) for layer in viewer.layers] == [("ct", "Image"), ("ct_seg", "Labels")]
+    assert viewer.canvas.overlays["ctseg_left"].text == "R" and study_of(viewer).truth == "ct_seg"
+    assert viewer.layers["ct"].save(str(tmp_path / "again.nii.gz"), plugin="napari-ctseg") == [str(tmp_path / "again.nii.gz")]
+    assert (tmp_path / "again.nii.gz").stat().st_size > 0
+    back = formats.read(tmp_path / "again.nii.gz")
+    np.testing.assert_array_equal(back.array, volume.array)
 
 
 class Slow(FakeModels):
