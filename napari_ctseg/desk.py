@@ -29,6 +29,7 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
     widgets: dict[str, Any] = {}
     for name in DOCKS:
         dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        dock.setWindowTitle(name.replace("&", "&&"))  # short enough for five tabs
         if docks:
             viewer.window._qt_window.tabifyDockWidget(docks[0], dock)
         docks.append(dock)
@@ -77,23 +78,27 @@ def lay_over(viewer: napari.viewer.Viewer, prediction: Prediction, name: str, wi
 
 
 def fullest_slice(array: Any) -> int:
-    """Of a (z, y, x) array of labels the slice with the most different labels and, among those, the most labelled voxels."""
+    """The slice of a (z, y, x) array of labels that shows most: each label counts by its area as a share of its own largest."""
     import numpy as np
 
-    return int(max(range(len(array)), key=lambda z: (len(np.unique(array[z])), np.count_nonzero(array[z]))))
+    areas = np.stack([(array == value).sum(axis=(1, 2)) for value in np.unique(array[array > 0])] or [np.zeros(len(array))])
+    return int((areas / np.maximum(areas.max(axis=1, keepdims=True), 1)).sum(axis=0).argmax())
 
 
 def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) -> None:
     """Save the whole window with its docks as PNG, once `done` says that nothing is counted any more, or after a minute.
 
+    The view is brought close to the boxes that a model looked into, if there are any.
     Raises FormatError where the file cannot be written.
     """
     from imageio.v3 import imwrite
 
     from ctseg_imaging.formats.atomic import atomic_path
+    from napari_ctseg.layers import BOXES
 
     until(done, PATIENCE_S)
-    viewer.reset_view()  # the docks have taken their room by now
+    boxes = [layer for layer in viewer.layers if BOXES in layer.metadata]
+    viewer.reset_view(layers=boxes or None, margin=0.15 if boxes else 0.05)  # the docks have taken their room by now
     until(lambda: False, SETTLE_S)
     pixels = viewer.window.screenshot(canvas_only=False, flash=False)
     with atomic_path(path, overwrite=True) as temporary:

@@ -36,12 +36,15 @@ class Shown:
 
 
 def demo(
-    real: Annotated[Path | None, typer.Option(metavar="DATASET", help="Instead the first case of this data set's `validation`.")] = None,
+    real: Annotated[Path | None, typer.Option(metavar="DATASET", help="Instead a case of this data set's `validation` split.")] = None,
     screenshot: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a picture of the whole window (.png).")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the window open after the picture.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
 ) -> None:
-    """Predict on cases that the model never saw, print the metrics and show the first one in the viewer."""
+    """The whole path on cases never seen in training.
+
+    Predicts, prints the metrics and shows the first case in the viewer.
+    """
     from ctseg_models.bundles import store
 
     if screenshot is not None:
@@ -73,7 +76,10 @@ def phantoms() -> Iterator[Shown]:
 
 
 def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
-    """The first case of a data set's validation split, which no training of the bundle used."""
+    """A case of a data set's validation split, which no training of the bundle used.
+
+    Of those with most labels contoured the one with the finest voxels: something to look at, chosen without a look at any score.
+    """
     from ctseg_imaging import formats
     from ctseg_imaging.errors import RecipeError
     from ctseg_training.data.decathlon import open_dataset
@@ -81,8 +87,9 @@ def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
     entries = open_dataset(dataset, bundle.labels).validation
     if not entries:
         raise RecipeError(f"{dataset}: dataset.json lists no case under \"validation\", and the others were trained on.")
-    entry = entries[0]
-    image = formats.read(entry.image)
+    most = max(sum(entry.present) for entry in entries)
+    complete = [(formats.read(entry.image), entry) for entry in entries if sum(entry.present) == most]
+    image, entry = min(complete, key=lambda pair: pair[0].geometry.voxel_volume_mm3)
     truth = formats.read_labels(entry.label, names={label.value: label.name for label in bundle.labels})
     contoured = [label.name for index, label in enumerate(bundle.labels, start=1) if entry.present[index]]
     yield Shown(entry.name, image, replace(truth, labels=bundle.labels.contoured_only(contoured)))
@@ -110,9 +117,9 @@ def table(name: str, reports: list[CaseReport]) -> Any:
     from rich.table import Table
 
     grid = Table(title=f"{name} against the truth", title_justify="left")
-    grid.add_column("case")
-    grid.add_column("label")
-    for column in ("Dice", "HD95 mm", "surface Dice 2 mm", "truth ml", "predicted ml"):
+    grid.add_column("case", no_wrap=True)
+    grid.add_column("label", no_wrap=True)
+    for column in ("Dice", "HD95 mm", "NSD 2 mm", "truth ml", "model ml"):
         grid.add_column(column, justify="right")
     for report in reports:
         for row in report.rows:

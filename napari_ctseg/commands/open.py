@@ -16,7 +16,10 @@ def open_command(
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="A label map to look at and correct.")] = None,
     model: Annotated[str | None, typer.Option(metavar="BUNDLE", help="The model that Run model has chosen.")] = None,
 ) -> None:
-    """Open the viewer. Everything is read first, so that a fault in a file is said before a window appears."""
+    """Open the viewer with images, labels and docks.
+
+    Everything is read first, so that a fault in a file is said before a window appears.
+    """
     from ctseg_imaging import formats
 
     volumes = [formats.read(path) for path in paths]
@@ -25,7 +28,7 @@ def open_command(
     if model is not None:
         from ctseg_models.bundles import store
 
-        store.find(model)
+        bundle = store.find(model)
     for volume, path in zip(volumes, paths, strict=True):
         for remark in volume.notes:
             note(f"{path}: {remark}")
@@ -42,7 +45,7 @@ def open_command(
             show_volume(viewer, volume, desk.stem_of(path))
         docks = desk.open_docks(viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window")
         if model is not None:
-            docks["Run model"].controller.choose_bundle(model)
+            docks["Run model"].controller.choose_bundles([bundle.name])
         if not is_real:
             note("There is no display: the viewer opened on a virtual one and closed again.")
             viewer.close()

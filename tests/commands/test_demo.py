@@ -47,10 +47,13 @@ def dataset(folder: Path, splits: dict[str, list[str]], present: list[str]) -> P
     return folder
 
 
-def test_the_real_case_is_one_that_was_held_out_with_what_was_contoured_in_it(tmp_path: Path) -> None:
+def test_the_real_case_is_the_finest_that_was_held_out_with_what_was_contoured_in_it(tmp_path: Path) -> None:
     folder = dataset(tmp_path, {"training": ["a"], "validation": ["b", "c"]}, ["liver", "kidneys"])
+    fine = sitk.ReadImage(str(folder / "imagesTr" / "c.nii.gz"))
+    fine.SetSpacing((0.9, 0.9, 1.0))
+    sitk.WriteImage(fine, str(folder / "imagesTr" / "c.nii.gz"))
     (case,) = demo.held_out(folder, SimpleNamespace(labels=LABELS))
-    assert case.name == "b"
+    assert case.name == "c"
     assert (case.image.array == 2).all()
     assert [(label.name, label.contoured) for label in case.truth.labels] == [("liver", True), ("kidneys", True), ("spleen", False),
                                                                               ("pancreas", False)]
