@@ -15,12 +15,19 @@ from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.progress import Progress, finish
 from ctseg_models.bundles.own import OwnBundle, compose, read_own
 from ctseg_models.inference import run
+from ctseg_models.inference.lattice import StagePlan
 from ctseg_training.checkpoint import load_checkpoint
 from ctseg_training.data import feeding
+from ctseg_training.data.cases import CaseCache
+from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.engine import BEST, LAST, train
 from ctseg_training.events import read_events
+from ctseg_training.heldout import split_cases
 from ctseg_training.recipes import Recipe, load_recipe
+from ctseg_training.run import Run
+from ctseg_training.scoring import stage_scores
 from ctseg_training.stages import recipe_for
+from ctseg_training.steps import Hardware
 
 from .conftest import TINY_SCN, anatomy, write_dataset
 
@@ -91,6 +98,22 @@ def test_it_learns(dataset_folder: Path, tmp_path: Path) -> None:
     assert [event.data["step"] for event in curve] == [20, 40, 50]
     best = max(event.data["scores"]["mean"] for event in curve[:2])
     assert load_checkpoint(tmp_path / "job" / BEST).best == pytest.approx(best, abs=1e-3)
+
+
+def test_the_curve_and_the_bundle_agree_also_with_a_sliding_window(dataset_folder: Path, tmp_path: Path) -> None:
+    """Two roads to a held-out score: the network on its own grid, and the written bundle on the case's grid. Here both are one grid."""
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "augmentation={}", "data.spacing_mm=[3, 2.5, 2]", "data.margin_mm=100",
+                                               "data.inferer=sliding_window", "data.patch=[16, 16, 24]", "validation.every_steps=7",
+                                               "optimiser.learning_rate=0.01", "ema=0.5"])
+    finish(train(recipe, dataset_folder, tmp_path / "job", steps=8))
+    curve, after = (event.data["scores"] for event in read_events(tmp_path / "job" / "events.jsonl") if event.kind == "validation")
+    assert curve["mean"] > 0.02
+    network = Run.begin(recipe, read_own(tmp_path / "job" / "bundle").stages[0], Hardware("cpu", False), None)
+    network.resume(tmp_path / "job" / LAST)
+    dataset = open_dataset(dataset_folder)
+    again = finish(stage_scores(network.averaged(), StagePlan.of(network.stage), split_cases(dataset, recipe).held_out, CaseCache(10),
+                                list(curve)[:-1]))
+    assert again.as_dict()["mean"] == pytest.approx(after["mean"], abs=0.01)
 
 
 def test_a_stop_file_ends_it_with_a_bundle(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:

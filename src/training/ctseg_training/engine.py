@@ -117,8 +117,9 @@ class _Training:
             self.log.write("warning", message=note)
         if self.init_from is not None and run.before is None and self.split.held_out and not run.step:
             before = yield from bundle_scores(self.init_from, self.split.held_out, device=run.hardware.device, should_stop=self._stop_asked)
-            run.before = before.as_dict()
-            self.log.write("validation", step=0, scores=run.before, whole_bundle=True)
+            if not self._stop_asked():  # else some cases are missing, and the comparison would not be fair
+                run.before = before.as_dict()
+                self.log.write("validation", step=0, scores=run.before, whole_bundle=True)
         yield from self._train()
         run.save(self.out / LAST)
         stopped = run.spent() < 1

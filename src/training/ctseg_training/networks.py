@@ -46,8 +46,3 @@ def named_outputs(returned: Tensor | SCNOutput) -> dict[str, Output]:
         return {"merged": Output(returned.probabilities, "probabilities"), "local": Output(returned.local, "sigmoid logits"),
                 "spatial": Output(returned.spatial, "sigmoid logits")}
     return {"logits": Output(returned, "softmax logits")}
-
-
-def prediction(outputs: dict[str, Output]) -> Tensor:
-    """(B, K, Z, Y, X) probabilities of the output that a bundle would use."""
-    return outputs["merged" if "merged" in outputs else "logits"].probabilities()

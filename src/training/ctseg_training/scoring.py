@@ -13,15 +13,18 @@ from torch import Tensor, nn
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress
+from ctseg_models.bundles.bundle import Steps
 from ctseg_models.bundles.own import OwnBundle
 from ctseg_models.inference import Region, Settings, run
+from ctseg_models.inference.arithmetic import choose
 from ctseg_models.inference.lattice import Box, StagePlan
 from ctseg_models.inference.preprocess import network_input
+from ctseg_models.inference.sliding_window import sliding_window
+from ctseg_models.inference.stepwise import steps_of
 from ctseg_training.data.cases import Case, CaseCache
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.data.resampling import reach, sample_labels
 from ctseg_training.data.spatial import identity, sample_points
-from ctseg_training.networks import named_outputs, prediction
 
 
 @dataclass(frozen=True)
@@ -56,23 +59,25 @@ def dice_per_label(truth: NDArray[np.generic], found: NDArray[np.generic], prese
     return [2 * float(joint[k, k]) / float(sums[k]) if present[k] and sums[k] else None for k in range(1, n)]
 
 
-@torch.no_grad()
 def stage_scores(network: nn.Module, plan: StagePlan, entries: Sequence[CaseEntry], cache: CaseCache, names: Sequence[str], *,
                  device: str = "cpu") -> Generator[Progress, None, Scores]:
-    """One network alone, on its own grid, in float32: a localiser on whole volumes, a segmenter in the true box plus margin_mm."""
-    network.eval()
+    """One network alone, on its own grid and with its own inferer: a localiser on whole volumes, a segmenter in the true box plus
+    margin_mm. Freezes the network: give a copy."""
+    steps, _ = steps_of(network)
     rows = []
     for number, entry in enumerate(entries):
         yield Progress("validate", number, len(entries), "Scoring held-out cases")
-        rows.append(_score_case(network, plan, cache.get(entry), device))
+        rows.append(_score_case(steps, plan, cache.get(entry), device))
     return mean_scores(rows, names)
 
 
-def _score_case(network: nn.Module, plan: StagePlan, case: Case, device: str) -> list[float | None]:
+def _score_case(steps: Steps, plan: StagePlan, case: Case, device: str) -> list[float | None]:
     whole, localises = Box.whole(case.geometry), plan.name == "localise"
     lattice = plan.lattice(whole if localises else case.box.grown(plan.margin_mm).cut(whole), divide_evenly=localises)
     image = _finish(network_input(case.image.numpy(), case.spacing_mm, lattice, plan)).to(device)
-    found = prediction(named_outputs(network(image))).argmax(1)[0].cpu()
+    arithmetic = choose("auto", device)
+    work = steps(image, arithmetic) if plan.patch is None else sliding_window(steps, image, plan.patch, plan.overlap, arithmetic)
+    found = _finish(work).argmax(0).cpu()
     at = reach(sample_points(lattice, identity()), case.labels.shape, case.spacing_mm, lattice.spacing_mm)
     truth = sample_labels((case.labels > 0).to(torch.uint8) if localises else case.labels, at)
     return dice_per_label(truth.numpy(), found.numpy(), [True, True] if localises else case.present)
