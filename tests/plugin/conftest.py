@@ -1,9 +1,12 @@
 """What the plugin's tests share: volumes with three unequal sides, unequal spacing and an oblique direction."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 
 
@@ -30,3 +33,54 @@ def label_map() -> LabelMap:
     array[1:3, 2:5, 0:2] = 1
     array[5, 6, 7:9] = 3
     return LabelMap(array, geometry, Labels.from_names({1: "liver", 3: "spleen"}))
+
+
+class FakeBundle:
+    def __init__(self, name, warning=""):
+        self.name, self.warning = name, warning
+        self.labels, self.modality = Labels.from_names({1: "liver", 2: "spleen"}), "CT"
+        self.card = f"# {name}\n\nTrained on\nphantoms.\n\nNot for patients."
+
+    def warnings_for(self, volume):
+        return (self.warning,) if self.warning else ()
+
+
+class Answer:
+    """A prediction or an estimate, as the seam has them."""
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+class FakeModels:
+    """Thresholds the volume; keeps the requests."""
+
+    def __init__(self, error=None, listing_error=None):
+        self.requests, self.error, self.listing_error = [], error, listing_error
+
+    def bundles(self):
+        if self.listing_error:
+            raise self.listing_error
+        return [FakeBundle("abdomen"), FakeBundle("headneck", "The image has no values below -200.")], ["broken: is damaged; get it again."]
+
+    def estimate(self, request):
+        yield Progress("estimate")
+        return Answer(seconds=12.0, bytes=1.5e9)
+
+    def run(self, request):
+        self.requests.append(request)
+        for _ in request.bundles:
+            yield Progress("load", 0, 1, "Loading")
+            yield Progress("localise", 50, 100, "Looking")
+            if self.error:
+                raise self.error
+            yield Progress("segment", 100, 100, "Segmenting")
+        labels = LabelMap((request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels)
+        return Answer(labels=labels, roi_boxes=(Answer(name="roi", start=(1, 1, 1), stop=(4, 5, 6)),), edge_map=None, disagreement=None,
+                      provenance={"bundles": [bundle.name for bundle in request.bundles], "warnings": ["Look with care."]})
+
+
+@pytest.fixture
+def fakes() -> SimpleNamespace:
+    """Stand-ins for ctseg_models, without torch: Models, Answer."""
+    return SimpleNamespace(Models=FakeModels, Answer=Answer)

@@ -1,10 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from ctseg_imaging.errors import BundleError
-from ctseg_imaging.progress import Progress
-from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.docks.run_model.box import drawn_box
 from napari_ctseg.docks.run_model.controller import RunModelController, duration, first_paragraph
 from napari_ctseg.docks.run_model.state import Combine, Phase, RegionChoice
@@ -22,51 +22,6 @@ class FakeView:
         self.states.append(state)
 
 
-class FakeBundle:
-    def __init__(self, name, warning=""):
-        self.name, self.warning = name, warning
-        self.labels, self.modality = Labels.from_names({1: "liver", 2: "spleen"}), "CT"
-        self.card = f"# {name}\n\nTrained on\nphantoms.\n\nNot for patients."
-
-    def warnings_for(self, volume):
-        return (self.warning,) if self.warning else ()
-
-
-class Answer:
-    """A prediction or an estimate, as the seam has them."""
-
-    def __init__(self, **values):
-        self.__dict__.update(values)
-
-
-class FakeModels:
-    """Thresholds the volume; keeps the requests."""
-
-    def __init__(self, error=None, listing_error=None):
-        self.requests, self.error, self.listing_error = [], error, listing_error
-
-    def bundles(self):
-        if self.listing_error:
-            raise self.listing_error
-        return [FakeBundle("abdomen"), FakeBundle("headneck", "The image has no values below -200.")], ["broken: is damaged; get it again."]
-
-    def estimate(self, request):
-        yield Progress("estimate")
-        return Answer(seconds=12.0, bytes=1.5e9)
-
-    def run(self, request):
-        self.requests.append(request)
-        for _ in request.bundles:
-            yield Progress("load", 0, 1, "Loading")
-            yield Progress("localise", 50, 100, "Looking")
-            if self.error:
-                raise self.error
-            yield Progress("segment", 100, 100, "Segmenting")
-        labels = LabelMap((request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels)
-        return Answer(labels=labels, roi_boxes=(Answer(name="roi", start=(1, 1, 1), stop=(4, 5, 6)),), edge_map=None, disagreement=None,
-                      provenance={"bundles": [bundle.name for bundle in request.bundles], "warnings": ["Look with care."]})
-
-
 class Later:
     """A runner whose work goes on when the test says so."""
 
@@ -74,7 +29,7 @@ class Later:
         self.tasks = []
 
     def __call__(self, factory, on_progress, on_done, on_error, *, title=""):
-        task = Answer(work=factory(), on_progress=on_progress, on_done=on_done, on_error=on_error, title=title, cancelled=False)
+        task = SimpleNamespace(work=factory(), on_progress=on_progress, on_done=on_done, on_error=on_error, title=title, cancelled=False)
         task.cancel = lambda: setattr(task, "cancelled", True)
         self.tasks.append(task)
         return task
@@ -97,11 +52,11 @@ class Later:
 
 
 @pytest.fixture
-def made(tmp_path, volume):
+def made(tmp_path, volume, fakes):
     def make(models=None, image=True):
         viewer, now = ViewerModel(), [0.0]
         preferences = Preferences(tmp_path / "p.json")
-        controller = RunModelController(FakeView(), viewer, models or FakeModels(), preferences, Later(), lambda: now[0])
+        controller = RunModelController(FakeView(), viewer, models or fakes.Models(), preferences, Later(), lambda: now[0])
         if image:
             show_volume(viewer, volume, "ct")
         controller.now = now
@@ -153,8 +108,8 @@ def test_progress_rises_and_time_left_follows_the_share(made):
     assert controller.view.state.seconds_left == pytest.approx(1.0)  # 9 s for nine tenths
 
 
-def test_an_ensemble_runs_through_all_models_and_its_bar_never_falls(made):
-    models = FakeModels()
+def test_an_ensemble_runs_through_all_models_and_its_bar_never_falls(made, fakes):
+    models = fakes.Models()
     controller, viewer = made(models)
     controller.choose_bundles(["headneck", "abdomen"])
     controller.choose(combine=Combine.VOTE)
@@ -178,8 +133,8 @@ def test_cancel_is_ready_at_once_and_drops_the_result(made):
 
 @pytest.mark.parametrize(("error", "said"), [(BundleError("abdomen: the hash is wrong; get it again."), "abdomen: the hash is wrong"),
                                              (RuntimeError("conv3d"), "RuntimeError")])
-def test_an_error_is_a_sentence_with_details_behind_it(made, error, said):
-    controller, viewer = made(FakeModels(error=error))
+def test_an_error_is_a_sentence_with_details_behind_it(made, error, said, fakes):
+    controller, viewer = made(fakes.Models(error=error))
     controller.run()
     controller._run.finish()
     state = controller.view.state
@@ -187,8 +142,8 @@ def test_an_error_is_a_sentence_with_details_behind_it(made, error, said):
     assert len(viewer.layers) == 1
 
 
-def test_the_store_failing_is_told(made):
-    controller, _ = made(FakeModels(listing_error=BundleError("the folder is not readable.")))
+def test_the_store_failing_is_told(made, fakes):
+    controller, _ = made(fakes.Models(listing_error=BundleError("the folder is not readable.")))
     assert "the folder is not readable." in [state.message for state in controller.view.states]
 
 

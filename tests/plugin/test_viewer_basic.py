@@ -22,7 +22,6 @@ from napari_ctseg.docks.window.view import WindowDock
 from napari_ctseg.layers import label_map_of, show_labels, show_volume
 from napari_ctseg.readers import get_reader
 from napari_ctseg.study import study_of
-from tests.plugin.test_run_model import Answer, FakeModels
 
 
 @pytest.fixture
@@ -100,27 +99,30 @@ def test_napari_opens_and_saves_through_the_manifest(make_napari_viewer, tmp_pat
     np.testing.assert_array_equal(back.array, volume.array)
 
 
-class Slow(FakeModels):
+@pytest.fixture
+def slow_models(fakes):
     """Goes on only when told, as a network's steps would."""
+    class Slow(fakes.Models):
+        def __init__(self):
+            super().__init__()
+            self.go, self.closed = threading.Event(), threading.Event()
 
-    def __init__(self):
-        super().__init__()
-        self.go, self.closed = threading.Event(), threading.Event()
+        def run(self, request):
+            try:
+                for done in range(100):
+                    yield Progress("segment", done, 100, "Segmenting")
+                    self.go.wait(0.05)
+            finally:
+                self.closed.set()
+            labels = LabelMap((request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels)
+            return fakes.Answer(labels=labels, roi_boxes=(), edge_map=None, disagreement=None, provenance={"bundles": ["abdomen"]})
 
-    def run(self, request):
-        try:
-            for done in range(100):
-                yield Progress("segment", done, 100, "Segmenting")
-                self.go.wait(0.05)
-        finally:
-            self.closed.set()
-        labels = LabelMap((request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels)
-        return Answer(labels=labels, roi_boxes=(), edge_map=None, disagreement=None, provenance={"bundles": ["abdomen"]})
+    return Slow()
 
 
-def test_run_by_click_adds_the_result(viewer, qtbot, volume):
+def test_run_by_click_adds_the_result(viewer, qtbot, volume, slow_models):
     show_volume(viewer, volume, "ct")
-    models = Slow()
+    models = slow_models
     models.go.set()
     dock = docked(viewer, RunModelDock(viewer, models), "Run model")
     qtbot.mouseClick(dock.go, Qt.MouseButton.LeftButton)
@@ -129,9 +131,9 @@ def test_run_by_click_adds_the_result(viewer, qtbot, volume):
     assert study_of(viewer).prediction == "abdomen" and dock.go.isEnabled() and not dock.stop.isEnabled()
 
 
-def test_cancel_is_ready_within_a_second_and_computing_ends_within_two(viewer, qtbot, volume):
+def test_cancel_is_ready_within_a_second_and_computing_ends_within_two(viewer, qtbot, volume, slow_models):
     show_volume(viewer, volume, "ct")
-    models = Slow()
+    models = slow_models
     dock = docked(viewer, RunModelDock(viewer, models), "Run model")
     dock.go.click()
     qtbot.waitUntil(lambda: dock.stage.text().startswith("Segmenting"), timeout=5000)
@@ -142,10 +144,10 @@ def test_cancel_is_ready_within_a_second_and_computing_ends_within_two(viewer, q
     assert models.closed.is_set() and len(viewer.layers) == 1
 
 
-@pytest.mark.parametrize("make", [WindowDock, lambda viewer: RunModelDock(viewer, FakeModels())])
-def test_every_control_has_a_tooltip_and_the_dock_fits_320_pixels(viewer, qtbot, volume, make):
+@pytest.mark.parametrize("make", [lambda viewer, _: WindowDock(viewer), RunModelDock])
+def test_every_control_has_a_tooltip_and_the_dock_fits_320_pixels(viewer, qtbot, volume, fakes, make):
     show_volume(viewer, volume, "ct")
-    dock = make(viewer)
+    dock = make(viewer, fakes.Models())
     qtbot.addWidget(dock)
     kinds = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QListWidget)
     controls = [w for w in dock.findChildren(kinds) if not w.objectName().startswith("qt_") and "QScrollBar" not in type(w).__name__]
