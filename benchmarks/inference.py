@@ -113,7 +113,8 @@ def crop_of(bundle: OwnBundle, volume: Volume, roi: list[dict[str, list[int]]]) 
     return finish(network_input(view, upright.geometry.spacing_mm, lattice, plan)), bundle.stage("segment")  # type: ignore[arg-type]
 
 
-def monai_way(network: torch.nn.Module, x: torch.Tensor, window: tuple[int, ...], overlap: float, dtype: torch.dtype | None) -> torch.Tensor:
+def monai_way(network: torch.nn.Module, x: torch.Tensor, window: tuple[int, ...], overlap: float,
+              dtype: torch.dtype | None) -> torch.Tensor:
     """MONAI's inferer over the bare network."""
     with torch.inference_mode(), torch.autocast(x.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
         result = sliding_window_inference(x, window, 1, Probabilities(network), overlap=overlap, mode="gaussian")

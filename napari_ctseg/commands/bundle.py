@@ -12,7 +12,8 @@ from napari_ctseg.commands.console import note, say, say_json
 if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Trained models: list, show, verify, compose, add.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+                  help="Trained models: list, show, verify, compose, add.")
 
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, a folder or a file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -72,7 +73,7 @@ def verify(name: BundleArgument) -> None:
 
 @app.command()
 def compose(
-    stage: Annotated[list[str], typer.Option("--stage", metavar="BUNDLE", help="Twice: the bundle with the localiser, then the one that segments.")],
+    stage: Annotated[list[str], typer.Option("--stage", metavar="BUNDLE", help="Twice: the localiser's bundle, then the segmenter's.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new bundle.")],
     name: Annotated[str | None, typer.Option(help="Its name; the folder's by default.")] = None,
     overwrite: Overwrite = False,

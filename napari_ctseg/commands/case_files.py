@@ -1,4 +1,4 @@
-"""The cases that a path holds: a file, a DICOM folder, or a folder of images, several channels by nnU-Net's names (CASE_0000, CASE_0001)."""
+"""The cases that a path holds: a file, a DICOM folder, or a folder of images, several channels by nnU-Net's names (CASE_0000, ...)."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None 
     from dataclasses import replace
 
     import numpy as np
+
     from ctseg_imaging import formats
     from ctseg_imaging.geometry import Match
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
     from ctseg_models.inference import Region, Settings
     from ctseg_models.prediction import Prediction
-
     from napari_ctseg.commands.case_files import CaseFiles
 
 
@@ -57,7 +56,6 @@ def predict(
     from ctseg_imaging.errors import CtsegError
     from ctseg_models.bundles import store
     from ctseg_models.inference import Settings
-
     from napari_ctseg.commands.case_files import cases_in, read_case
 
     bundles = [store.find(name) for name in model]
@@ -108,7 +106,6 @@ def parse_region(text: str) -> Region:
 def _target(case: CaseFiles, target: Path, several: bool) -> Path:
     """Where the labels of a case go: OUT itself when it is a file's name, else a file in the folder OUT."""
     from ctseg_imaging.errors import FormatError
-
     from napari_ctseg.commands.case_files import split_ending
 
     names_a_file = bool(split_ending(target)[1]) and not target.is_dir()
@@ -134,7 +131,6 @@ def _write(path: Path, image: Volume, prediction: Prediction, overwrite: bool) -
     """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last."""
     from ctseg_imaging import formats
     from ctseg_imaging.formats.atomic import write_bytes
-
     from napari_ctseg.commands.case_files import split_ending
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,14 +19,15 @@ AIR, TISSUE, ORGAN = -1000, 40, 300
 def threshold_stage(name: str, threshold_hu: float, spacing_mm: tuple[float, float, float], **more: object) -> Stage:
     """A one-level U-Net that says 1 where the resampled image is above `threshold_hu` (see threshold_weights)."""
     entries: dict[str, object] = {
-        "name": name, "network": "unet", "config": {"levels": 1, "filters": 2}, "spacing_mm": spacing_mm, "outputs": 2,
+        "name": name, "network": "unet",
+        "config": {"levels": 1, "filters": 2, "negative_slope": 1.0}, "spacing_mm": spacing_mm, "outputs": 2,
         "sizes": Sizes(min=(8, 8, 8), max=(96, 96, 96), step=(8, 8, 8)),
         "intensity": Intensity(clip_low=-2000, clip_high=2000, shift=threshold_hu, scale=500), **more}
     return Stage.model_validate(entries)
 
 
 def threshold_weights(stage: Stage) -> dict[str, Tensor]:
-    """Every convolution passes filter 0 on (leaky ReLU keeps the sign), and class 1 is favoured where it is positive."""
+    """Every convolution passes filter 0 on (a leaky ReLU of slope 1 is the identity), and class 1 is favoured where it is positive."""
     weights = {key: torch.zeros_like(tensor) for key, tensor in build_network(stage).state_dict().items()}
     for key, tensor in weights.items():
         if key.endswith("weight") and "conv" in key:
@@ -35,7 +36,7 @@ def threshold_weights(stage: Stage) -> dict[str, Tensor]:
     return weights
 
 
-def threshold_bundle(folder: Path, *, two_stages: bool = True, threshold_hu: float = 200, localise_hu: float = 200,
+def threshold_bundle(folder: Path, *, two_stages: bool = True, threshold_hu: float = 170, localise_hu: float = 200,
                      margin_mm: float = 6.0, **segment: object) -> OwnBundle:
     """Labels 5 "organ" above `threshold_hu`; its localiser looks for `localise_hu` at 6 mm."""
     stages = [threshold_stage("localise", localise_hu, (6.0, 6.0, 6.0), margin_mm=margin_mm)] if two_stages else []

@@ -138,7 +138,7 @@ def test_what_is_no_network_is_a_sentence(tmp_path: Path) -> None:
     for name, sentence in (("x.ts", "not a readable TorchScript"), ("x.onnx", "not a readable ONNX")):
         network = tmp_path / name
         network.write_bytes(b"this is no network")
-        with pytest.raises(BundleError, match="side file x.json is missing"):
+        with pytest.raises(BundleError, match=r"side file x\.json is missing"):
             store.find(network)
         side_file(network)
         with pytest.raises(BundleError, match=sentence):

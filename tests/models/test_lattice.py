@@ -29,7 +29,7 @@ def test_a_roi_keeps_the_spacing_and_its_centre() -> None:
     assert lattice.spacing_mm == (2, 2, 2)
     assert lattice.shape == (64, 32, 48)  # 50, 32 and 33 voxels are needed
     middle = [(a + b) / 2 for a, b in zip(lattice.box.low, lattice.box.high, strict=True)]
-    assert middle == pytest.approx([60, 51.5, 62.25])
+    assert middle == pytest.approx([60, 51.5, 62.25 + 1])  # 15 voxels of 2 mm to add along x: 7 before, 8 after
 
 
 def test_the_spacing_grows_until_the_largest_size_holds_the_box() -> None:

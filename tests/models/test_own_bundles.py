@@ -69,7 +69,6 @@ def test_monais_parser_builds_the_network_of_inference_json(tmp_path: Path) -> N
     parser.read_config(str(bundle.path / "configs/inference.json"))
     parser["bundle_root"] = str(bundle.path)
     parser["device"] = "$torch.device('cpu')"
-    parser["imports"] = ["$import glob", "$import safetensors.torch"]
     parser.get_parsed_content("imports")
     network = parser.get_parsed_content("network")
     parser.get_parsed_content("initialize")
@@ -167,7 +166,7 @@ def test_bundles_are_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pyte
     found = store.scan()
     assert "alpha" in [bundle.name for bundle in found.bundles]
     assert [str(damaged) in fault for fault in found.faults] == [True]
-    with pytest.raises(BundleError, match="there is no bundle of this name and no such folder or file; known bundles: .*alpha"):
+    with pytest.raises(BundleError, match=r"there is no bundle of this name and no such folder or file; known bundles: .*alpha"):
         store.find("gamma")
     (tmp_path / "notes.txt").write_text("no bundle")
     with pytest.raises(BundleError, match="is no bundle"):

@@ -26,7 +26,7 @@ def inference_config(block: CtsegBlock) -> dict[str, Any]:
         patch = [max(low_n, min(high_n, 96)) // step * step or step
                  for low_n, high_n, step in zip(stage.sizes.min, stage.sizes.max, stage.sizes.step, strict=True)]
     return {
-        "imports": ["$import glob", "$import os", "$import safetensors.torch"],
+        "imports": ["$import glob", "$from safetensors.torch import load_file"],
         "bundle_root": ".",
         "dataset_dir": "/path/to/images",
         "output_dir": "$@bundle_root + '/eval'",
@@ -34,7 +34,7 @@ def inference_config(block: CtsegBlock) -> dict[str, Any]:
         "datalist": "$list(sorted(glob.glob(@dataset_dir + '/*.nii.gz')))",
         "network_config": {"_target_": network[1], **stage.config, "outputs": stage.outputs, "in_channels": len(stage.channels)},
         "bare_network": {"_target_": network[0], "config": "@network_config"},
-        "weights": f"$safetensors.torch.load_file(@bundle_root + '/models/{stage.name}.safetensors')",
+        "weights": f"$load_file(@bundle_root + '/models/{stage.name}.safetensors')",
         "loaded": "$@bare_network.load_state_dict({k: v.float() for k, v in @weights.items()})",
         "network_def": {"_target_": "ctseg_models.networks.probabilities.Probabilities", "network": "@bare_network"},
         "network": "$@network_def.to(@device).eval()",

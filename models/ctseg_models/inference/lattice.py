@@ -108,7 +108,7 @@ class StagePlan:
                    stage.margin_mm, stage.patch if stage.inferer == "sliding_window" else None, stage.overlap, stage.pad_hu)
 
     def lattice(self, box: Box, *, divide_evenly: bool) -> Lattice:
-        """The lattice over `box`, centred on it, of an allowed size; the spacing grows until one fits.
+        """The lattice over `box`, centred on it to half a voxel, of an allowed size; the spacing grows until one fits.
 
         divide_evenly : for a whole volume: its extent is divided into a whole number of voxels (as resizing an array does), and what
         an allowed size needs more is padding outside. Otherwise the spacing is exact and the lattice at least as large as the box.
@@ -132,9 +132,9 @@ class StagePlan:
         for axis in range(3):
             n, extent = count[axis], box.extent[axis]
             step = extent / n if divide_evenly else spacing[axis]
-            before = (shape[axis] - n) // 2 if divide_evenly else (shape[axis] - extent / step) / 2
+            overhang = (n * step - extent) / 2  # less than half a voxel, so that the centre of every voxel needed lies in the box
             final.append(step)
-            low.append(box.low[axis] - before * step)
+            low.append(box.low[axis] - overhang - (shape[axis] - n) // 2 * step)
         return Lattice((low[0], low[1], low[2]), (final[0], final[1], final[2]), shape)
 
     def _allowed(self, count: list[int]) -> Shape | None:

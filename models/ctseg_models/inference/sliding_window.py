@@ -25,12 +25,12 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
 
 
 def gaussian_weights(window: tuple[int, int, int]) -> Tensor:
-    """(z, y, x) weights with the largest 1 in the middle."""
+    """(z, y, x) weights, 1 at the very middle (which lies between voxels of an even side)."""
     weights = torch.ones(())
     for n in window:
         distance = torch.arange(n, dtype=torch.float32) - (n - 1) / 2
         weights = weights[..., None] * torch.exp(-0.5 * (distance / (SIGMA * n)) ** 2)
-    return (weights / weights.max()).clamp_min(SMALLEST_WEIGHT)
+    return weights.clamp_min(SMALLEST_WEIGHT)
 
 
 def sliding_window(steps: Steps, x: Tensor, window: tuple[int, int, int], overlap: float, arithmetic: Arithmetic,

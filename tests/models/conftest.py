@@ -1,0 +1,12 @@
+"""Tests of networks run side by side: one thread each, or they wait for each other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """torch with a single thread in this process."""
+    torch.set_num_threads(1)
