@@ -178,6 +178,15 @@ def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: 
     return layer
 
 
+def add_drawing(viewer: napari.viewer.Viewer, image: Image, name: str) -> Shapes:
+    """An empty shapes layer on an image's grid, ready to draw rectangles."""
+    layer: Shapes = viewer.add_shapes(ndim=3, name=name, face_color="transparent", edge_color="#56B4E9",
+                                      edge_width=BOX_LINE_MM / float(image.scale[2]), scale=image.scale, translate=image.translate,
+                                      units=UNITS, axis_labels=AXES)
+    layer.mode = "add_rectangle"
+    return layer
+
+
 def _outline(low: Sequence[int], high: Sequence[int], axis: int, index: int) -> NDArray[Any]:
     """(4, 3) corners of the outer faces of [low, high) in the plane `index` across `axis`."""
     first, second = (a for a in range(3) if a != axis)

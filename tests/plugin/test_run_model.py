@@ -178,7 +178,7 @@ def test_choices_are_remembered(made):
 def test_a_drawn_box_needs_a_shape(made):
     controller, viewer = made()
     controller.choose(region=RegionChoice.BOX)
-    assert "Draw a box" in controller.view.state.why_not
+    assert "Draw a box first" in controller.view.state.why_not
     layer = viewer.layers["ct"]
     low, high = layer.data_to_world((3, 2, 1)), layer.data_to_world((3, 5, 6))
     viewer.add_shapes([np.array([low, (low[0], low[1], high[2]), high, (low[0], high[1], low[2])])], shape_type="rectangle", name="mine")
@@ -196,6 +196,16 @@ def test_rectangles_in_two_planes_make_a_box(made, volume):
     upright = np.array([layer.data_to_world(p) for p in [(1, 4, 2), (1, 4, 5), (5, 4, 5), (5, 4, 2)]])
     shapes = viewer.add_shapes([flat, upright], shape_type="rectangle")
     assert drawn_box(shapes, volume.geometry) == ((1, 2, 1), (6, 6, 7))
+
+
+def test_drawing_starts_in_millimetres_and_counts_as_soon_as_there_is_a_shape(made):
+    controller, viewer = made()
+    controller.draw_box()
+    layer = viewer.layers["region"]
+    assert layer.mode == "add_rectangle" and {str(unit) for unit in layer.units} == {"millimeter"}
+    assert controller.view.state.region is RegionChoice.BOX and controller.view.state.why_not == "Draw a box first."
+    layer.add_rectangles(np.array([(3, 2, 1), (3, 2, 6), (3, 5, 6), (3, 5, 1)]))
+    assert controller.view.state.box == "region" and controller.view.state.why_not == ""
 
 
 def test_a_models_own_box_is_not_offered(made):

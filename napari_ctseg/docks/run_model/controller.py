@@ -13,7 +13,7 @@ from napari_ctseg import work
 from napari_ctseg.docks.run_model.box import drawn_box
 from napari_ctseg.docks.run_model.models import Models, Request
 from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, BundleInfo, Phase, RegionChoice, RunModelState
-from napari_ctseg.layers import BOXES, MADE, add_prediction, volume_of
+from napari_ctseg.layers import BOXES, MADE, add_drawing, add_prediction, volume_of
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
 
@@ -79,9 +79,17 @@ class RunModelController:
         image = self.state.image if self.state.image in images else None
         if image is None:
             image = self._study.image if self._study.image in images else images[-1] if images else None
+        for layer in self.viewer.layers:
+            if hasattr(layer, "shape_type"):
+                layer.events.data.connect(self._drawn)
+        self.state = replace(self.state, images=images, image=image, bundles=self._infos(image))
+        self._drawn()
+
+    def _drawn(self, event: Any = None) -> None:
+        """Which layers have boxes; also after every stroke of the mouse."""
         boxes = tuple(layer.name for layer in self.viewer.layers if _holds_boxes(layer))
         box = self.state.box if self.state.box in boxes else boxes[-1] if boxes else None
-        self._show(replace(self.state, images=images, image=image, boxes=boxes, box=box, bundles=self._infos(image)))
+        self._show(replace(self.state, boxes=boxes, box=box))
 
     # ---- what the person does
 
@@ -98,6 +106,12 @@ class RunModelController:
     def choose(self, **choices: Any) -> None:
         """Set any of combine, device, precision, region, box, edge_map."""
         self._change(**choices)
+
+    def draw_box(self) -> None:
+        """A new shapes layer on the image, with the mouse ready to draw; the region is that box."""
+        if self.state.image is not None:
+            add_drawing(self.viewer, self.viewer.layers[self.state.image], "region")
+            self._change(region=RegionChoice.BOX)
 
     def estimate(self) -> None:
         """Work out time and memory in the thread; the models are loaded for it."""

@@ -87,7 +87,7 @@ class RunModelState:
         if not self.chosen:
             return "Tick a model first."
         if self.region is RegionChoice.BOX and self.box is None:
-            return "Draw a box in a shapes layer first."
+            return "Draw a box first."
         return ""
 
     @property

@@ -70,6 +70,8 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         self.region = _combo("Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
                              "A box I drew: rectangles in a shapes layer.", [choice.value for choice in RegionChoice])
         self.box = _combo("")
+        self.draw = QToolButton()
+        self.draw.setText("Draw")
         self.device = _combo("cpu works everywhere; cuda is an NVIDIA card, mps an Apple one. "
                              "A device that is not there is refused with a sentence.", DEVICES)
         self.precision = _combo("auto: bf16 where a short measurement shows that it is faster. fp32: as trained. "
@@ -93,7 +95,10 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         self.form.addRow("Image", self.image)
         choices = QFormLayout()
         choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for name, widget in (("Ensemble", self.combine), ("Region", self.region), ("Box", self.box), ("Device", self.device),
+        box = QHBoxLayout()
+        box.addWidget(self.box, 1)
+        box.addWidget(self.draw)
+        for name, widget in (("Ensemble", self.combine), ("Region", self.region), ("Box", box), ("Device", self.device),
                              ("Precision", self.precision), ("", self.edges)):
             choices.addRow(name, widget)
         links = QHBoxLayout()
@@ -127,6 +132,7 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         self.combine.currentTextChanged.connect(lambda text: controller.choose(combine=Combine(text)))
         self.region.currentTextChanged.connect(lambda text: controller.choose(region=RegionChoice(text)))
         self.box.currentTextChanged.connect(lambda text: controller.choose(box=text or None))
+        self.draw.clicked.connect(controller.draw_box)
         self.device.currentTextChanged.connect(lambda text: controller.choose(device=text))
         self.precision.currentTextChanged.connect(lambda text: controller.choose(precision=text))
         self.edges.toggled.connect(lambda on: controller.choose(edge_map=on))
@@ -165,8 +171,11 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         _able(self.combine, free and several, "How the models become one: mean of their probabilities, or a vote for each voxel.",
               "Tick several models to combine them." if not several else "A model runs.")
         boxed = state.region is RegionChoice.BOX
-        no_box = "Choose the region \"A box I drew\" first." if not boxed else "Add a shapes layer and draw a rectangle; it shows up here."
+        no_box = "Press Draw and drag a rectangle; its layer shows up here."
+        no_box = no_box if boxed else "Choose the region \"A box I drew\" first."
         _able(self.box, free and boxed and bool(state.boxes), "The shapes layer whose rectangles are the box.", no_box)
+        _able(self.draw, free and state.image is not None, "Adds a shapes layer: drag a rectangle on the image; one in a second plane limits "
+              "the third axis too.", "Open an image first." if state.image is None else "A model runs.")
         self._draw_run(state, free)
 
     def _draw_run(self, state: RunModelState, free: bool) -> None:
