@@ -174,8 +174,8 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         no_box = "Press Draw and drag a rectangle; its layer shows up here."
         no_box = no_box if boxed else "Choose the region \"A box I drew\" first."
         _able(self.box, free and boxed and bool(state.boxes), "The shapes layer whose rectangles are the box.", no_box)
-        _able(self.draw, free and state.image is not None, "Adds a shapes layer: drag a rectangle on the image; one in a second plane limits "
-              "the third axis too.", "Open an image first." if state.image is None else "A model runs.")
+        _able(self.draw, free and state.image is not None, "Adds a shapes layer: drag a rectangle on the image; one in a second "
+              "plane limits the third axis too.", "Open an image first." if state.image is None else "A model runs.")
         self._draw_run(state, free)
 
     def _draw_run(self, state: RunModelState, free: bool) -> None:
