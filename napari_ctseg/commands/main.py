@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated
 
 import typer
 
+from napari_ctseg.commands.bundle import app as bundle
 from napari_ctseg.commands.console import CtsegGroup
+from napari_ctseg.commands.convert import convert
+from napari_ctseg.commands.demo import demo
+from napari_ctseg.commands.evaluate import evaluate
+from napari_ctseg.commands.info import info
+from napari_ctseg.commands.open import open_command
+from napari_ctseg.commands.phantom import phantom
+from napari_ctseg.commands.predict import predict
+from napari_ctseg.commands.recipes import recipes
+from napari_ctseg.commands.train import train
 
 app = typer.Typer(cls=CtsegGroup, name="napari-ctseg", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
-
-VERBS = ("demo", "open", "info", "convert", "predict", "evaluate", "train", "recipes", "phantom", "bundle")
 
 
 def _version(wanted: bool) -> None:
@@ -31,15 +38,16 @@ def main(
     """CT segmentation from the terminal: look, convert, predict, evaluate, train. The viewer's docks do the same by mouse."""
 
 
-for _verb in VERBS:
-    try:
-        _module = importlib.import_module(f"napari_ctseg.commands.{_verb}")
-    except ModuleNotFoundError:
-        continue
-    if isinstance(getattr(_module, "app", None), typer.Typer):
-        app.add_typer(_module.app, name=_verb)
-    else:
-        app.command(_verb)(getattr(_module, f"{_verb}_command", None) or getattr(_module, _verb))
+app.command("demo")(demo)
+app.command("open")(open_command)
+app.command("info")(info)
+app.command("convert")(convert)
+app.command("predict")(predict)
+app.command("evaluate")(evaluate)
+app.command("train")(train)
+app.command("recipes")(recipes)
+app.command("phantom")(phantom)
+app.add_typer(bundle, name="bundle")
 
 
 def run() -> None:
