@@ -2,7 +2,8 @@
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# An index with the torch build you want (the selector on pytorch.org names it); empty: what pip takes by itself.
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -57,12 +58,10 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/system-libraries python
 	$(PYTHON) -m venv $(VENV)
 
-# The CPU build of torch first: left to itself, pip takes the CUDA build, several GB, on Linux.
-# Where that index is out of reach, the next step takes what pip finds.
+# torch first and pinned: an unpinned one would be replaced by whatever build another package asks for.
 $(VENV)/stamp-torch: constraints.txt | $(BIN)/python
 	$(BIN)/python -c 'import torch' 2>/dev/null || \
-		$(PIP) install --no-deps --retries 1 --timeout 30 --index-url $(TORCH_INDEX) -c constraints.txt torch || \
-		echo "No torch from $(TORCH_INDEX); taking the one that pip finds."
+		$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
 	@touch $@
 
 $(VENV)/stamp-base: $(INPUTS) $(VENV)/stamp-torch
