@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.atomic import write_bytes
@@ -33,7 +34,8 @@ def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
     return replace(label_map, array=turned, geometry=image.geometry, header=None)
 
 
-def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any], edits: Sequence[Mapping[str, Any]]) -> Path:
+def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any],
+           edits: Sequence[Mapping[str, Any]]) -> Path:
     """Write the mask to `path` (its ending decides the format, an older file is replaced) and PATH's stem + ".json" beside it.
 
     The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own. Returns the path of the JSON.

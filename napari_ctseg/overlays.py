@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 AGREED, EXTRA, MISSED, SWAPPED = 1, 2, 3, 4
 # Okabe & Ito: told apart by colour-blind readers. What agrees is faint, so that errors stand out.
-ERROR_COLOURS = {AGREED: "#009E7344", EXTRA: "#E69F00", MISSED: "#56B4E9", SWAPPED: "#CC79A7"}
+ERROR_COLOURS: dict[int | None, str] = {AGREED: "#009E7344", EXTRA: "#E69F00", MISSED: "#56B4E9", SWAPPED: "#CC79A7"}
 ERROR_NAMES = {AGREED: "both", EXTRA: "only predicted (false positive)", MISSED: "missed (false negative)", SWAPPED: "another label"}
 DASH_PX, GAP_PX = 3.0, 2.0
 FINE = 256  # columns from which on outlines are drawn two pixels wide
@@ -92,7 +92,8 @@ class ErrorMap:
         from napari.utils.colormaps import DirectLabelColormap
 
         table: dict[int | None, Any] = defaultdict(lambda: "transparent")
-        table.update({None: "transparent", 0: "transparent", **ERROR_COLOURS})
+        table.update({None: "transparent", 0: "transparent"})
+        table.update(ERROR_COLOURS)
         names = ["", *ERROR_NAMES.values()]
         with _selection_kept(viewer):
             self.layer: Labels = viewer.add_labels(codes, name=ERRORS_NAME, colormap=DirectLabelColormap(color_dict=table), opacity=0.8,
@@ -104,7 +105,7 @@ class ErrorMap:
         """Compute `slices` (axis 0) again."""
         for k in slices:
             self.layer.data[k] = error_codes(prediction[k], truth[k], value)
-        self.layer.refresh()
+        self.layer.refresh(thumbnail=False, highlight=False, extent=False)
 
 
 class DashedOutline:

@@ -176,13 +176,20 @@ def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_]) -> int:
     mask : (z, y, x) bool on layer.data. Locked classes stay as they are. Returns the number of voxels that changed.
     """
     painting = Painting.of(layer)
-    old = np.asarray(layer.data)
-    added, removed = np.nonzero(mask & (old == 0)), np.nonzero(~mask & (old == value))
-    before = np.array(old[added]).size + np.array(old[removed]).size
+    differs = (np.asarray(layer.data) == value) != mask
+    slices = np.flatnonzero(differs.any(axis=(1, 2)))
+    if not len(slices):
+        return 0
+    first, span = int(slices[0]), slice(int(slices[0]), int(slices[-1]) + 1)
+    where, wanted = list(np.nonzero(differs[span])), mask[span][differs[span]]
+    where[0] = where[0] + first
+    free = np.asarray(layer.data)[tuple(where)] == 0
+    added, removed = tuple(axis[wanted & free] for axis in where), tuple(axis[~wanted] for axis in where)
+    before = len(added[0]) + len(removed[0])
     with painting.only_locks(), layer.block_history():
-        for where, new in ((added, value), (removed, 0)):
-            if len(where[0]):
-                layer.data_setitem(where, new, refresh=False)
+        for voxels, new in ((added, value), (removed, 0)):
+            if len(voxels[0]):
+                layer.data_setitem(voxels, new, refresh=False)
     layer._updated_slice = None
     layer.refresh()
     unchanged = int((layer.data[added] == 0).sum()) + int((layer.data[removed] == value).sum())

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ctseg_imaging.errors import GeometryError
-from ctseg_imaging.geometry import AxisView, Match
-from ctseg_imaging.metrics.live import LiveMetrics
-from ctseg_imaging.volume import LabelMap, Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.geometry import AxisView, Match
+from ctseg_imaging.metrics.live import LiveMetrics
+from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.layers import label_map_of
 from napari_ctseg.painting import Painting
@@ -77,7 +77,7 @@ def _names(truth: Labels, prediction: Labels) -> Labels:
 
 
 class LivePair:
-    """ready : the first count (or a new one after resampling) is there. changed : slices that were painted. failed : it cannot be counted."""
+    """ready : the first count (or a new one after resampling) is there. changed : slices that were painted. failed : there is no count."""
 
     ready = Signal()
     changed = Signal(tuple)

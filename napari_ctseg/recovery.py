@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from platformdirs import user_state_path
+
 from ctseg_imaging.errors import CtsegError, FormatError
 from ctseg_imaging.formats.atomic import atomic_path
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Label, LabelMap, Labels
-from platformdirs import user_state_path
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ def key_of(geometry: Geometry, source: Path | None) -> str:
     return said.hexdigest()[:24]
 
 
-def path_for(key: str, layer: str) -> Path:
-    """The file for the edits of the layer called `layer` on the image `key`."""
-    return folder() / f"{key}-{hashlib.sha256(layer.encode()).hexdigest()[:8]}.npz"
+def path_for(key: str, token: str) -> Path:
+    """The file for one layer's edits on the image `key`. token : tells layers apart, also those of an earlier session."""
+    return folder() / f"{key}-{token}.npz"
 
 
 def save(path: Path, label_map: LabelMap) -> None:
@@ -53,15 +54,15 @@ def save(path: Path, label_map: LabelMap) -> None:
         raise FormatError(f"{path.parent}: your edits cannot be kept there ({error.strerror}); make it writable.") from error
     labels = label_map.labels
     with atomic_path(path, overwrite=True) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, array=label_map.array, affine_lps=label_map.geometry.affine_lps, values=np.array(labels.values, np.int64),
-                            names=np.array([label.name for label in labels], np.str_),
+        np.savez_compressed(stream, array=label_map.array, affine_lps=label_map.geometry.affine_lps,
+                            values=np.array(labels.values, np.int64), names=np.array([label.name for label in labels], np.str_),
                             colours=np.array([label.colour for label in labels], np.str_),
                             contoured=np.array([label.contoured for label in labels], bool))
 
 
 def find(key: str) -> tuple[Kept, ...]:
     """What is kept for an image, the newest first."""
-    found = [Kept(path, datetime.fromtimestamp(path.stat().st_mtime)) for path in folder().glob(f"{key}-*.npz")]  # noqa: DTZ006
+    found = [Kept(path, datetime.fromtimestamp(path.stat().st_mtime)) for path in folder().glob(f"{key}-*.npz")]
     return tuple(sorted(found, key=lambda kept: kept.when, reverse=True))
 
 

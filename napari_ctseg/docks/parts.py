@@ -6,8 +6,19 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import (QBoxLayout, QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QLayout, QMessageBox, QPushButton, QScrollArea,
-                            QVBoxLayout, QWidget)
+from qtpy.QtWidgets import (
+    QBoxLayout,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QMessageBox,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 AMBER = "color: #E69F00;"
 SWATCH = 12
@@ -19,7 +30,7 @@ class Dock(QWidget):  # type: ignore[misc]
     def closed(self) -> None:
         """Follow nothing any more."""
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+    def changeEvent(self, event: QEvent) -> None:
         """Qt tells of a new frame, or of none."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:

@@ -4,9 +4,10 @@ import csv
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from napari.components import ViewerModel
 from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState, Phase, Surface
 from napari_ctseg.layers import show_labels, show_volume, slice_of
@@ -25,7 +26,7 @@ def grid(shape=SHAPE, origin=(0.0, 0.0, 0.0)):
 
 
 def pair():
-    """Truth and prediction: liver off by one column in slices 2-5, spleen in slices 6 and 7 of which the second is missed (stored order)."""
+    """Truth and prediction: liver off by one column in slices 2-5, spleen in 6 and 7, the second missed (stored order)."""
     truth, prediction = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     truth[2:6, 4:14, 4:14] = 1
     prediction[2:6, 4:14, 5:15] = 1
@@ -51,7 +52,7 @@ class FakeView:
 def at_once(function, on_done, on_error):
     try:
         value = function()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what a thread's edge does
         on_error(error)
     else:
         on_done(value)

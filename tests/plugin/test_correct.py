@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from napari.components import ViewerModel
 from napari_ctseg import recovery
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
@@ -37,7 +38,7 @@ class FakeView:
 def at_once(function, on_done, on_error):
     try:
         value = function()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what a thread's edge does
         on_error(error)
     else:
         on_done(value)
@@ -231,8 +232,8 @@ def test_the_image_s_own_header_values_come_back_to_the_bit(viewer, tmp_path):
     label_map = LabelMap(np.ones(volume.geometry.shape, np.uint8), volume.geometry, NAMES)
     export(tmp_path / "out.nii", label_map, volume, {}, [])
     ours, theirs = nibabel.load(tmp_path / "out.nii").header, nibabel.load(tmp_path / "ct.nii").header
-    for name in ("srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "pixdim", "qform_code",
-                 "sform_code"):
+    for name in ("srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "pixdim",
+                 "qform_code", "sform_code"):
         assert ours[name].tobytes() == theirs[name].tobytes(), name
 
 
@@ -281,7 +282,7 @@ def test_an_export_makes_the_kept_edits_needless(viewer, tmp_path):
 
 def test_a_damaged_recovery_file_is_a_sentence(viewer):
     controller, view, layer = opened(viewer)
-    path = controller._safe.path_of(layer)
+    path = recovery.path_for(controller._safe.key(layer), "0123")
     recovery.save(path, mask())
     path.write_bytes(path.read_bytes()[:100])
     controller.refresh()
@@ -291,10 +292,25 @@ def test_a_damaged_recovery_file_is_a_sentence(viewer):
     assert not view.state.kept and not path.exists()
 
 
-def test_recovery_files_name_no_one(tmp_path):
-    path = recovery.path_for(recovery.key_of(GRID, tmp_path / "Doe_John.nii"), "Doe_John")
-    recovery.save(path, mask())
-    assert "Doe" not in str(path) and b"Doe" not in path.read_bytes()
+def test_recovery_files_name_no_one(viewer, tmp_path):
+    controller, view, layer = opened(viewer, LabelMap(mask().array, GRID, NAMES, source=tmp_path / "Doe_John.nii"))
+    layer.name = "Doe_John"
+    layer.paint((4, 10, 12), 3)
+    flush(controller)
+    view.later[-1]()
+    (path,) = recovery.folder().iterdir()
+    assert "Doe" not in path.name and b"Doe" not in path.read_bytes()
+
+
+def test_new_edits_do_not_write_over_what_waits_to_be_restored(viewer):
+    controller, view, layer = opened(viewer)
+    older = recovery.path_for(controller._safe.key(layer), "0123")
+    recovery.save(older, mask())
+    before = older.read_bytes()
+    layer.paint((4, 10, 12), 3)
+    flush(controller)
+    view.later[-1]()
+    assert older.read_bytes() == before and len(list(recovery.folder().iterdir())) == 2
 
 
 def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(make_napari_viewer):

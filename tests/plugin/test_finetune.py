@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+
 from ctseg_imaging import formats
 from ctseg_imaging.errors import BundleError, RecipeError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from napari.components import ViewerModel
 from napari_ctseg.docks.finetune.cases import write_dataset
 from napari_ctseg.docks.finetune.controller import FineTuneController
 from napari_ctseg.docks.finetune.jobs import TrainingJobs, free_name, plain
@@ -92,7 +93,7 @@ class FakeView:
 def at_once(function, on_done, on_error):
     try:
         value = function()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what a thread's edge does
         on_error(error)
     else:
         on_done(value)

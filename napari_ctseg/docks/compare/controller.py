@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError, FormatError
-
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.docks.compare.state import CompareState, Curve, Phase, Row, Surface
@@ -19,8 +18,8 @@ from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
     import napari
-    from ctseg_imaging.metrics.case_report import CaseReport
 
+    from ctseg_imaging.metrics.case_report import CaseReport
     from napari_ctseg.preferences import Preferences
 
 DOCK = "compare"
@@ -49,6 +48,7 @@ class CompareController:
         self._pair: LivePair | None = None
         self._errors: ErrorMap | None = None
         self._outline: DashedOutline | None = None
+        self._drawn: tuple[Any, ...] = ()  # what the outline shows: drawing it anew costs more than counting
         self._solid: tuple[Any, int, Any, bool] | None = None  # prediction layer, its contour before; truth layer, its visibility before
         self._surfaces: dict[int, tuple[float, float]] = {}
         self._stale: set[int] = set()
@@ -108,6 +108,7 @@ class CompareController:
         if value != self.state.focus:
             self._show(replace(self.state, focus=value))
             self._draw_errors()
+            self._draw_outline()
 
     def set_tolerance(self, tolerance_mm: float) -> None:
         """The distance that NSD forgives; every label is measured again."""
@@ -172,7 +173,8 @@ class CompareController:
 
     def _open(self) -> None:
         self._close()
-        state = replace(self.state, phase=Phase.EMPTY, rows=(), curves=(), note="", message="", details="", mean_dice=float("nan"), focus=None)
+        state = replace(self.state, phase=Phase.EMPTY, rows=(), curves=(), note="", message="", details="", mean_dice=float("nan"),
+                        focus=None)
         if state.prediction is None or state.truth is None or state.prediction == state.truth:
             self._show(replace(state, message=state.why_not if len(state.layers) > 1 else ""))
             return
@@ -294,9 +296,13 @@ class CompareController:
             return
         axis = self.viewer.dims.order[-3] if self.viewer.dims.ndim >= 3 else 0
         axis -= self.viewer.dims.ndim - 3
+        drawn = (self._outline, pair.version[1], axis, slice_of(self.viewer, pair.truth, axis), self.state.focus)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
         shown = counted.live.values if self.state.focus is None else (self.state.focus,)
         colours = {value: counted.names.colour(value) for value in shown}
-        self._outline.draw(counted.live.truth, axis, slice_of(self.viewer, pair.truth, axis), colours)
+        self._outline.draw(counted.live.truth, axis, drawn[3], colours)
 
     def _restore_fill(self) -> None:
         if self._solid is not None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import (QAbstractItemView, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem)
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_ctseg.docks import parts
 from napari_ctseg.docks.compare.controller import CompareController
@@ -26,7 +26,7 @@ HEADERS = (("label", "The label. Click a row to see its errors and its line alon
            ("NSD", "Share of both surfaces within the tolerance of each other, 0 to 1. Grey: being measured."),
            ("pred", "Predicted volume in ml."), ("truth", "True volume in ml."), ("diff", "Predicted minus true volume in ml."))
 IDLE_MS = 500
-WIDTHS = (36, 40, 36, 36, 36, 36)  # px of the numbers' columns; the names take the rest
+WIDTHS = (34, 38, 34, 34, 36, 40)  # px of the numbers' columns; the names take the rest
 NEXT_KEY, MISSED_KEY = "N", "Shift+N"
 LEGEND = (("#009E73", "both", AGREED), (ERROR_COLOURS[EXTRA], "only predicted", EXTRA), (ERROR_COLOURS[MISSED], "missed", MISSED),
           (ERROR_COLOURS[SWAPPED], "other label", SWAPPED))
@@ -72,9 +72,9 @@ class CompareDock(parts.Dock):
         form.addRow("Truth", self.truth)
         tolerance = QFormLayout()
         tolerance.addRow("NSD tolerance", self.tolerance)
-        column = parts.scrolled(self, [self.empty, form, parts.row(self.contours, self.errors, self.swap), self.legend, self.note, self.table,
-                                       self.plot, self.where, parts.row(self.worse, self.missed), tolerance, self.report, self.message,
-                                       self.details])
+        column = parts.scrolled(self, [self.empty, form, parts.row(self.contours, self.errors, self.swap), self.legend, self.note,
+                                       self.table, self.plot, self.where, parts.row(self.worse, self.missed), tolerance, self.report,
+                                       self.message, self.details])
         column.addStretch()
         self._paint_theme()
 
@@ -104,7 +104,7 @@ class CompareDock(parts.Dock):
 
     # ---- drawing
 
-    def show(self, state: CompareState | None = None) -> None:  # type: ignore[override]
+    def show(self, state: CompareState | None = None) -> None:
         """Draw `state`; without one, Qt's own show()."""
         if state is None:
             super().show()
@@ -115,8 +115,8 @@ class CompareDock(parts.Dock):
         parts.fill(self.prediction, state.layers, state.prediction)
         parts.fill(self.truth, state.layers, state.truth)
         for box, on, tip in ((self.contours, state.contours, "Outlines instead of areas: prediction solid, truth dashed."),
-                             (self.errors, state.errors, "A layer in which both agree (faint green), only the prediction (orange) or only the "
-                                                         "truth (blue) has a label, or they have different ones (pink).")):
+                             (self.errors, state.errors, "A layer in which both agree (faint green), only the prediction (orange) or only "
+                                                         "the truth (blue) has a label, or they have different ones (pink).")):
             with QSignalBlocker(box):
                 box.setChecked(on)
             parts.able(box, "" if on else why_not, tip)
@@ -125,7 +125,8 @@ class CompareDock(parts.Dock):
             self.tolerance.setValue(state.tolerance_mm)
         parts.able(self.swap, "" if state.prediction and state.truth else why_not, "Prediction becomes truth and the other way round.")
         parts.able(self.worse, why_not, f"Goes to the slice that is next better than this one, beginning with the worst. Key: {NEXT_KEY}")
-        parts.able(self.missed, why_not, f"Goes to the next slice where the truth has a label that is not predicted at all. Key: {MISSED_KEY}")
+        parts.able(self.missed, why_not,
+                   f"Goes to the next slice where the truth has a label that is not predicted at all. Key: {MISSED_KEY}")
         parts.able(self.report, why_not or ("The report is being written." if state.saving else ""),
                    "Writes the table as CSV or JSON, or one HTML page with pictures of the worst slices; the ending decides.")
         parts.say(self.note, state.note)
@@ -145,7 +146,8 @@ class CompareDock(parts.Dock):
         state = self.controller.state if hasattr(self, "controller") else None
         if state is None or not state.curves:
             return
-        here = [f"{curve.name} {curve.dice[index]:.2f}" for curve in state.curves if index < len(curve.dice) and not math.isnan(curve.dice[index])]
+        here = [f"{curve.name} {curve.dice[index]:.2f}" for curve in state.curves
+                if index < len(curve.dice) and not math.isnan(curve.dice[index])]
         self.where.setText(f"Slice {index + 1}/{state.slice_count}: {', '.join(here) or 'no label'}")
 
     def idle(self, then: Callable[[], None]) -> None:
@@ -217,7 +219,9 @@ def _table() -> QTableWidget:
     table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
     table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setStyleSheet("QTableWidget { font-size: 11px; } QTableWidget::item { padding: 0 2px; } QHeaderView::section { font-size: 11px; padding: 1px 2px; }")
+    table.setStyleSheet("QTableWidget { font-size: 11px; } QTableWidget::item { padding: 0; } "
+                        "QHeaderView::section { font-size: 11px; padding: 1px; }")
+    table.setIconSize(QSize(8, 12))
     table.horizontalHeader().setMinimumSectionSize(24)
     table.verticalHeader().setDefaultSectionSize(19)
     table.setToolTip("Click a row to see one label alone.")

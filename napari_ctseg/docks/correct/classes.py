@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.metrics.live import LiveMetrics
 from ctseg_imaging.volume import Label, Labels
-
 from napari_ctseg.docks.correct.state import ClassRow
 from napari_ctseg.layers import KEY, colours_of, source_of
 
@@ -48,7 +48,7 @@ def class_rows(labels: Labels, locked: Collection[int], live: LiveMetrics | None
     for label in labels:
         row = table.get(label.value)
         judged = live is not None and row is not None and here is not None
-        in_slice = float(live.per_slice(label.value)[here]) if judged else None  # type: ignore[union-attr,index]
+        in_slice = float(live.per_slice(label.value)[here]) if judged else None  # type: ignore[union-attr]
         rows.append(ClassRow(label.value, label.name, label.colour, label.value in locked, 0.0 if row is None else row.volume_pred_ml,
                              row.dice if judged and row is not None else None, in_slice))
     return tuple(rows)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.volume import LabelMap, Labels
-
 from napari_ctseg import recovery, work
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.docks.correct.classes import add_class, class_rows, labels_in
@@ -75,12 +75,15 @@ class CorrectController:
     def refresh(self, event: Any = None) -> None:
         """Bring the choices in line with the viewer."""
         layers = tuple(layer.name for layer in self.viewer.layers if _is_mask(layer))
-        wanted = (self._layer.name if self._layer in self.viewer.layers else None, self._study.edited, self._study.prediction)
+        followed = self._layer.name if self._layer is not None and self._layer in self.viewer.layers else None
+        wanted = (followed, self._study.edited, self._study.prediction)
         others = [one for one in layers if one != self._study.truth] or list(layers)
         name = next((one for one in wanted if one in layers), others[-1] if others else None)
         truth = self._study.truth if self._study.truth in layers and self._study.truth != name else None
-        changed = name != self.state.layer or truth != self.state.truth or (name is not None and self.viewer.layers[name] is not self._layer)
-        self._show(replace(self.state, layers=layers, layer=name, truth=truth, kept=self._safe.waiting(self._layer), window_why_not=self._window_why_not(name)))
+        replaced = name is not None and self.viewer.layers[name] is not self._layer
+        changed = name != self.state.layer or truth != self.state.truth or replaced
+        self._show(replace(self.state, layers=layers, layer=name, truth=truth, kept=self._safe.waiting(self._layer),
+                           window_why_not=self._window_why_not(name)))
         if changed:
             self._follow()
         self._set_rules()
@@ -188,8 +191,8 @@ class CorrectController:
             return
         value, here = state.selected, slice_of(self.viewer, layer)
         before = np.asarray(layer.data) == value
-        spacing = tuple(float(step) for step in layer.scale)
-        said = {"operation": operation.value, "label": value}
+        spacing = (float(layer.scale[0]), float(layer.scale[1]), float(layer.scale[2]))
+        said: dict[str, Any] = {"operation": operation.value, "label": value}
         if operation in (Operation.GROW, Operation.SHRINK, Operation.SMOOTH):
             said["mm"] = state.margin_mm
         elif operation is Operation.DROP_ISLANDS:
@@ -221,10 +224,7 @@ class CorrectController:
             return
         layer = show_labels(self.viewer, label_map, "recovered mask")
         edits_of(layer).append({"operation": "restored from recovery", "kept": self.state.kept[0].when.isoformat(timespec="seconds")})
-        try:
-            self._safe.take_over(self.state.kept[0], layer)
-        except OSError as error:
-            self._show(replace(self.state, message=f"The kept edits stay where they are ({error.strerror}); they are offered again next time."))
+        self._safe.take_over(self.state.kept[0], layer)
         self.choose(layer.name)
         self.refresh()
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.metrics.live import LiveMetrics
 from ctseg_imaging.volume import Labels
-
 from napari_ctseg.aside import Aside
 from napari_ctseg.docks.correct.classes import labels_in
 from napari_ctseg.painting import Painting

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from ctseg_imaging import editing
 from numpy.typing import NDArray
 
+from ctseg_imaging import editing
 from napari_ctseg.docks.correct.state import Operation
 
 Mask = NDArray[np.bool_]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.volume import Labels
-
 from napari_ctseg import recovery
 from napari_ctseg.aside import Aside
 from napari_ctseg.layers import label_map_of, source_of
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels as LabelsLayer
 
+TOKEN = "ctseg_recovery"  # (id of the layer, token of its file), in the layer's metadata
 EDITS = "ctseg_edits"  # what was done to a layer, in its metadata: it goes where the layer goes
 
 
@@ -58,7 +59,7 @@ class Safekeeping:
 
         def done(_: Any) -> None:
             self._saving = False
-            self._saved(datetime.now())  # noqa: DTZ005 - the person's own clock
+            self._saved(datetime.now())
             self.keep(names)
 
         def failed(error: Exception) -> None:
@@ -76,26 +77,34 @@ class Safekeeping:
 
     def path_of(self, layer: LabelsLayer) -> Path | None:
         """Where this layer's edits are kept; None for a layer whose place in the patient is not known."""
-        key = self._key(layer)
-        return None if key is None else recovery.path_for(key, layer.name)
+        key = self.key(layer)
+        return None if key is None else recovery.path_for(key, _token(layer))
 
     def waiting(self, layer: LabelsLayer | None) -> tuple[recovery.Kept, ...]:
-        """What was kept for this image and belongs to no layer that was edited since it was opened."""
-        key = self._key(layer)
+        """What was kept for this image and belongs to no layer that is open."""
+        key = self.key(layer)
         if key is None:
             return ()
-        own = {self.path_of(one) for one in self._viewer.layers if hasattr(one, "n_edit_dimensions") and one.metadata.get(EDITS)}
+        own = {self.path_of(one) for one in self._viewer.layers if hasattr(one, "n_edit_dimensions")}
         return tuple(kept for kept in recovery.find(key) if kept.path not in own)
 
     def take_over(self, kept: recovery.Kept, layer: LabelsLayer) -> None:
-        """From now on `kept` holds the edits of `layer`. Raises OSError."""
-        if (path := self.path_of(layer)) is not None and path != kept.path:
-            kept.path.replace(path)
+        """From now on `kept` holds the edits of `layer`."""
+        layer.metadata[TOKEN] = (id(layer), kept.path.stem.rpartition("-")[2])
 
-    def _key(self, layer: LabelsLayer | None) -> str | None:
+    def key(self, layer: LabelsLayer | None) -> str | None:
         """By the image's place and grid; by the mask's own where there is no image."""
         name = self._study.image
         source = source_of(self._viewer.layers[name]) if name is not None and name in self._viewer.layers else None
         if source is None and layer is not None:
             source = source_of(layer)
         return None if source is None else recovery.key_of(source.geometry, source.source)
+
+
+def _token(layer: LabelsLayer) -> str:
+    """Made once a layer. It goes with the layer's metadata, which napari copies when a layer is duplicated: hence the id."""
+    owner, token = layer.metadata.get(TOKEN, (None, ""))
+    if owner != id(layer):
+        token = secrets.token_hex(4)
+        layer.metadata[TOKEN] = (id(layer), token)
+    return str(token)

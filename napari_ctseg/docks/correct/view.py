@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import (QAbstractItemView, QButtonGroup, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QInputDialog,
-                            QTableWidget, QTableWidgetItem)
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QButtonGroup,
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHeaderView,
+    QInputDialog,
+    QTableWidget,
+    QTableWidgetItem,
+)
 
 from napari_ctseg.docks import parts
 from napari_ctseg.docks.correct.controller import CorrectController
@@ -80,7 +89,7 @@ class CorrectDock(parts.Dock):
         self.redo = parts.button("↷ Redo", "Does again what was undone. Key: Ctrl+Shift+Z")
         self.operations = {operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()}
         self.margin = parts.number("Distance for grow, shrink and smooth.", 0.1, 100, 0.5, " mm")
-        self.island = parts.number("Parts below this volume are islands.", 0.001, 1000, 0.1, " ml", 3)
+        self.island = parts.number("Parts below this volume are islands.", 0.01, 1000, 0.1, " ml", 2)
         self.export = parts.button("Export…", "")
         self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
         self._lay_out()
@@ -100,8 +109,8 @@ class CorrectDock(parts.Dock):
                  parts.row(of[Operation.GROW], of[Operation.SHRINK], of[Operation.SMOOTH], self.margin),
                  parts.row(of[Operation.DROP_ISLANDS], self.island))
         column = parts.scrolled(self, [self.empty, self.begin, self.offer, parts.row(self.restore, self.discard), form,
-                                       parts.row(*self.tools.values()), brush, self.table, parts.row(self.add, self.undo, self.redo), self.note,
-                                       self.on, *lines, self.export, self.saved, self.message, self.details])
+                                       parts.row(*self.tools.values()), brush, self.table, parts.row(self.add, self.undo, self.redo),
+                                       self.note, self.on, *lines, self.export, self.saved, self.message, self.details])
         column.addStretch()
 
     def _connect(self) -> None:
@@ -136,7 +145,7 @@ class CorrectDock(parts.Dock):
 
     # ---- drawing
 
-    def show(self, state: CorrectState | None = None) -> None:  # type: ignore[override]
+    def show(self, state: CorrectState | None = None) -> None:
         """Draw `state`; without one, Qt's own show()."""
         if state is None:
             super().show()
@@ -181,7 +190,8 @@ class CorrectDock(parts.Dock):
         parts.able(self.brush, why_not, "Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]")
         parts.able(self.ball, why_not, "The brush is a ball that reaches into the neighbouring slices.")
         parts.able(self.only_background, why_not, "The brush takes no voxel from another class. Key: B")
-        parts.able(self.window, why_not or state.window_why_not, "The brush changes only voxels whose value in the image lies between the two.")
+        parts.able(self.window, why_not or state.window_why_not,
+                   "The brush changes only voxels whose value in the image lies between the two.")
         off = "" if state.window_on else "Tick \"Only HU\" first."
         parts.able(self.low, why_not or state.window_why_not or off, "The lowest value that the brush changes.")
         parts.able(self.high, why_not or state.window_why_not or off, "The highest value that the brush changes.")
@@ -245,7 +255,8 @@ class CorrectDock(parts.Dock):
             self.controller.add_class(name)
 
     def _ask_path(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Export mask", "mask.nii.gz", "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)")
+        name, _ = QFileDialog.getSaveFileName(self, "Export mask", "mask.nii.gz",
+                                              "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)")
         if name:
             self.controller.save(Path(name))
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from ctseg_imaging import formats
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-
 from napari_ctseg.docks.finetune.state import CaseRow
 from napari_ctseg.exporting import on_grid_of
 from napari_ctseg.layers import MADE, source_of
@@ -36,7 +36,8 @@ def open_cases(viewer: napari.viewer.Viewer, study: Study, before: Sequence[Case
         source = source_of(image) if image.ndim == 3 and hasattr(image.data, "shape") else None
         if source is None or source.labels is not None or image.metadata.get(MADE):
             continue
-        masks = [layer for layer in viewer.layers if layer.ndim == 3 and (other := source_of(layer)) is not None and other.labels is not None
+        masks = [layer for layer in viewer.layers
+                 if layer.ndim == 3 and (other := source_of(layer)) is not None and other.labels is not None
                  and source.shown.matches(other.shown) in (Match.SAME, Match.ROUNDING)]
         if masks:
             rows.append(CaseRow(image.name, min(masks, key=lambda layer: _rank(layer, study)).name, image.name not in unticked))
@@ -68,7 +69,8 @@ def write_dataset(folder: Path, cases: Iterable[tuple[Volume, LabelMap]], labels
             (folder / kind).mkdir(parents=True, exist_ok=True)
         plain = replace(image, header=None, source=None)
         formats.write(folder / "imagesTr" / f"{case}.nii.gz", plain, overwrite=True)
-        formats.write(folder / "labelsTr" / f"{case}.nii.gz", replace(placed, array=array, labels=labels, header=None), like=plain, overwrite=True)
+        numbered = replace(placed, array=array, labels=labels, header=None)
+        formats.write(folder / "labelsTr" / f"{case}.nii.gz", numbered, like=plain, overwrite=True)
         training.append({"image": f"./imagesTr/{case}.nii.gz", "label": f"./labelsTr/{case}.nii.gz"})
     fields = {"name": name, "labels": {"0": "background", **{str(label.value): label.name for label in labels}}, "training": training,
               "labels_present": present}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
-
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.docks.finetune.cases import open_cases, write_dataset
@@ -18,8 +17,8 @@ from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
     import napari
-    from ctseg_models.bundles.bundle import Bundle
 
+    from ctseg_models.bundles.bundle import Bundle
     from napari_ctseg.preferences import Preferences
 
 DOCK = "finetune"
@@ -42,7 +41,8 @@ class FineTuneView(Protocol):
 class FineTuneController:
     """Holds the state and the job that is followed."""
 
-    def __init__(self, view: FineTuneView, viewer: napari.viewer.Viewer, jobs: Jobs, preferences: Preferences, aside: Aside = run_aside) -> None:
+    def __init__(self, view: FineTuneView, viewer: napari.viewer.Viewer, jobs: Jobs, preferences: Preferences,
+                 aside: Aside = run_aside) -> None:
         self.view, self.viewer, self._jobs, self._preferences, self._aside = view, viewer, jobs, preferences, aside
         self._study = study_of(viewer)
         self._bundles: dict[str, Bundle] = {}
@@ -113,10 +113,9 @@ class FineTuneController:
         except CtsegError as error:
             self._failed(error)
             return
-        fresh = FineTuneState(losses=(), message="")
-        self._show(replace(state, phase=Phase.PREPARING, stage="Writing the cases and starting", job=None, losses=fresh.losses, validations=(),
-                           step=0, spent=None, seconds_left=None, memory_mb=None, scores=(), better=None, added=None, warnings=(), message="",
-                           details=""))
+        self._show(replace(state, phase=Phase.PREPARING, stage="Writing the cases and starting", job=None, losses=(), validations=(),
+                           step=0, spent=None, seconds_left=None, memory_mb=None, scores=(), better=None, added=None, warnings=(),
+                           message="", details=""))
         self._aside(lambda: self._jobs.start(order), self._started, self._failed)
 
     def stop(self) -> None:
@@ -161,8 +160,8 @@ class FineTuneController:
                 mask = label_map_of(self.viewer.layers[case.mask])
                 cases.append((volume_of(self.viewer.layers[case.image]), replace(mask, array=mask.array.copy())))
         name = state.name.strip()
-        return Order(base, None, lambda folder: write_dataset(folder, cases, base.labels, name), state.trainable.value, state.minutes, hold_out,
-                     name)
+        return Order(base, None, lambda folder: write_dataset(folder, cases, base.labels, name), state.trainable.value, state.minutes,
+                     hold_out, name)
 
     def _started(self, job: RunningJob) -> None:
         self._job, self._offset = job, 0
@@ -249,7 +248,8 @@ def heard(state: FineTuneState, event: Any) -> FineTuneState:
     if event.kind == "warning":
         return replace(state, warnings=tuple(dict.fromkeys((*state.warnings, str(data.get("message", ""))))))
     if event.kind in ("done", "stopped"):
-        return replace(state, scores=_scores(data.get("before"), data.get("after")), better=data.get("better"), step=int(data.get("step", state.step)))
+        scores = _scores(data.get("before"), data.get("after"))
+        return replace(state, scores=scores, better=data.get("better"), step=int(data.get("step", state.step)))
     return state
 
 
@@ -265,6 +265,8 @@ def verdict(name: str, state: FineTuneState) -> str:
     if state.better is None or mean is None or mean.before is None or mean.after is None:
         return f"{there} No case was held out, so that nobody can say whether it is better."
     change = f"mean Dice on the held-out cases {mean.before:.3f} before, {mean.after:.3f} after"
-    return f"Better: {change}. {there}" if state.better else f"Not better: {change}. {there} The model that you started from is the one to use."
+    if state.better:
+        return f"Better: {change}. {there}"
+    return f"Not better: {change}. {there} The model that you started from is the one to use."
 
 

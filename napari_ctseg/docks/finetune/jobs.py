@@ -89,7 +89,7 @@ class TrainingJobs:
                      f"validation.every_minutes={max(0.5, order.minutes / 15):.2f}"]
         recipe = recipe_for(order.base, load_recipe("finetune", overrides))  # type: ignore[arg-type]
         name = free_name(order.name)
-        folder = jobs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"  # noqa: DTZ005
+        folder = jobs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
         data = order.data
         if order.write_cases is not None:
             data = folder / "data"

@@ -40,7 +40,7 @@ class FineTuneDock(parts.Dock):
     def _build(self) -> None:
         self.empty, self.warnings, self.message, self.stage = parts.text(), parts.text(parts.AMBER), parts.text(), parts.text()
         self.base = parts.combo("The model to start from. TorchScript and ONNX files cannot be trained and are not listed.")
-        self.source = parts.combo("The open layers: each image with its corrected mask. A dataset folder: Decathlon layout, with dataset.json.",
+        self.source = parts.combo("The open layers: each image with its corrected mask. A dataset folder: with dataset.json.",
                                   [source.value for source in Source])
         self.cases = QListWidget()
         self.cases.setToolTip("Tick what to train on. A class without a voxel counts as not contoured, so that it is not unlearnt.")
@@ -69,8 +69,8 @@ class FineTuneDock(parts.Dock):
         more.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for words, widget in (("Train", self.trainable), ("Time", self.minutes), ("Hold out", self.hold_out), ("Name", self.name)):
             more.addRow(words, widget)
-        column = parts.scrolled(self, [self.empty, form, self.cases, self.folder, self.folder_name, more, parts.row(self.go, self.stop), self.bar,
-                                       self.stage, self.curves, self.scores, self.warnings, self.message, self.details])
+        column = parts.scrolled(self, [self.empty, form, self.cases, self.folder, self.folder_name, more, parts.row(self.go, self.stop),
+                                       self.bar, self.stage, self.curves, self.scores, self.warnings, self.message, self.details])
         column.addStretch()
         self._paint_theme()
 
@@ -96,7 +96,7 @@ class FineTuneDock(parts.Dock):
 
     # ---- drawing
 
-    def show(self, state: FineTuneState | None = None) -> None:  # type: ignore[override]
+    def show(self, state: FineTuneState | None = None) -> None:
         """Draw `state`; without one, Qt's own show()."""
         if state is None:
             super().show()
@@ -105,7 +105,8 @@ class FineTuneDock(parts.Dock):
         parts.say(self.empty, "Correct a mask in Correct & export; what you corrected trains the next model here."
                   if layers and not state.cases and not state.busy else "")
         self._draw_choices(state, layers)
-        parts.able(self.go, state.why_not, "Writes the cases and starts the training in a process of its own; it goes on when napari is closed.")
+        parts.able(self.go, state.why_not,
+                   "Writes the cases and starts the training in a process of its own; it goes on when napari is closed.")
         can_stop = "" if state.phase is Phase.RUNNING else "It is stopping." if state.phase is Phase.STOPPING else "Nothing runs."
         parts.able(self.stop, can_stop, "Ends after the current step; what was learnt so far becomes a model and is scored.")
         self.bar.setVisible(state.busy)
@@ -124,7 +125,8 @@ class FineTuneDock(parts.Dock):
     def _draw_choices(self, state: FineTuneState, layers: bool) -> None:
         busy = "A training is under way." if state.busy else ""
         parts.fill(self.base, state.bundles, state.base)
-        for combo, words in ((self.source, state.source.value), (self.trainable, WORDS[state.trainable]), (self.hold_out, state.hold_out.value)):
+        for combo, words in ((self.source, state.source.value), (self.trainable, WORDS[state.trainable]),
+                             (self.hold_out, state.hold_out.value)):
             with QSignalBlocker(combo):
                 combo.setCurrentText(words)
         self.hold_out.model().item(1).setEnabled(not layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import edt
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ def fill_between(mask: Mask, spacing_mm: tuple[float, float], *, first: int | No
         return filled
     low, high = box[0].start if first is None else first, box[0].stop - 1 if last is None else last
     drawn = [int(k) for k in np.flatnonzero(mask.any(axis=(1, 2))) if low <= k <= high]
-    for below, above in zip(drawn, drawn[1:], strict=False):
+    for below, above in pairwise(drawn):
         if above - below < 2:
             continue
         start, stop = (_signed_distance(mask[k, box[1], box[2]], spacing_mm) for k in (below, above))
