@@ -26,7 +26,7 @@ HEADERS = (("label", "The label. Click a row to see its errors and its line alon
            ("NSD", "Share of both surfaces within the tolerance of each other, 0 to 1. Grey: being measured."),
            ("pred", "Predicted volume in ml."), ("truth", "True volume in ml."), ("diff", "Predicted minus true volume in ml."))
 IDLE_MS = 500
-WIDTHS = (34, 38, 34, 34, 36, 40)  # px of the numbers' columns; the names take the rest
+WIDTHS = (34, 38, 34, 36, 36, 38)  # px of the numbers' columns; the names take the rest
 NEXT_KEY, MISSED_KEY = "N", "Shift+N"
 LEGEND = (("#009E73", "both", AGREED), (ERROR_COLOURS[EXTRA], "only predicted", EXTRA), (ERROR_COLOURS[MISSED], "missed", MISSED),
           (ERROR_COLOURS[SWAPPED], "other label", SWAPPED))
@@ -60,8 +60,8 @@ class CompareDock(parts.Dock):
         self.table = _table()
         self.plot = SlicePlot(lambda index: self.controller.go_to(index))
         self.where = parts.text()
-        self.worse = parts.button(f"Next worse slice  ({NEXT_KEY})", "")
-        self.missed = parts.button(f"Next missed  ({MISSED_KEY})", "")
+        self.worse = parts.button(f"Worse slice ({NEXT_KEY})", "")
+        self.missed = parts.button(f"Missed ({MISSED_KEY})", "")
         self.legend = parts.text()
         self.legend.setText("   ".join(f'<span style="color:{colour}">■</span> {words}' for colour, words, _ in LEGEND))
         self.report = parts.button("Save report…", "")
