@@ -59,15 +59,15 @@ class Warp:
 class Canvas:
     """A slab of the volume while it is painted. Along an edge a voxel takes the share of each side that its width spans."""
 
-    def __init__(self, geometry: Geometry, warp: Warp, textures: Mapping[str, Texture], centre_lps_mm: Sequence[float],
-                 texture_axes_mm: tuple[NDArray[np.float64], ...], blur_mm: float = 1.2) -> None:
+    def __init__(self, geometry: Geometry, warp: Warp, textures: Mapping[str, Texture], centre_lps_mm: NDArray[np.float64],
+                 texture_axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+                 air: float = -1000, blur_mm: float = 1.2) -> None:
         self.geometry, self.warp, self.blur_mm = geometry, warp, np.float32(blur_mm)
         self.centre = np.asarray(centre_lps_mm, np.float64)
-        self.image: Field = np.full(geometry.shape, -1000, np.float32)
+        self.image: Field = np.full(geometry.shape, air, np.float32)
         self.labels = np.zeros(geometry.shape, np.uint8)
         self.free: Field = np.full(geometry.shape, FAR_MM, np.float32)  # distance to the nearest solid part
-        axes = (texture_axes_mm[0], texture_axes_mm[1], texture_axes_mm[2])
-        self.fields = {name: texture.sample(axes) for name, texture in textures.items()}
+        self.fields = {name: texture.sample(texture_axes_mm) for name, texture in textures.items()}
         self.x, self.y, self.z = self._body_frame()
 
     def _body_frame(self) -> tuple[Field, Field, Field]:
@@ -128,8 +128,7 @@ class Canvas:
                 final = [slice(None)] * 3
                 final[axis] = slice(n - 2, n - 1)
                 width[tuple(last)] += change[tuple(final)]
-        share = np.float32(0.5) - field / np.sqrt(width)
-        return np.clip(share, 0, 1, out=share)
+        return np.asarray(np.clip(np.float32(0.5) - field / np.sqrt(width), 0, 1), np.float32)
 
     def _where(self, box: Box | None) -> tuple[slice, slice, slice] | None:
         """The sub-array that holds `box` after the warp, or None where it misses the slab."""

@@ -14,14 +14,14 @@ from ctseg_imaging.phantom_torso import Build
 GAS = -960.0
 
 
-def _filled(name: str, path: Sequence[Point], radii: Sequence[float], tones: Tones, *, content: float, gas_above_y: float | None, wall_mm: float = 2.2,
-            stool: bool = False, rim_mm: float = 1.6, haustra: float = 0.0) -> Part:
+def _filled(name: str, path: Sequence[Point], radii: Sequence[float], tones: Tones, *, content: float,
+            gas_above_y: float | None, wall_mm: float = 2.2, stool: bool = False, rim_mm: float = 1.6, haustra: float = 0.0) -> Part:
     """A stretch of gut: wall, contents, and gas where it lies higher (smaller y) than gas_above_y: people lie on their back."""
 
     def shape(p: Points) -> Field:
         field = tube(p, path, radii)
         if haustra:
-            field = field + np.float32(haustra) * np.sin((p.x + p.z + 0.5 * p.y) / np.float32(6.5))
+            field += np.float32(haustra) * np.sin((p.x + p.z + 0.5 * p.y) / np.float32(6.5))
         return in_abdomen(p, field + np.float32(0.6) * p.fields["coarse"])
 
     def tissue(p: Points, field: Field) -> Field:
@@ -40,13 +40,16 @@ def stomach_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[
     """The stomach from fundus to pylorus and the duodenum's bend around the head of the pancreas."""
     top, front, y = build.dome_top - 13, build.cavity_ends[0], build.spine_y - 15
     size = rng.uniform(0.75, 1.15)
-    control = [(42, 16, top - 27), (47, -4, top - 56), (40, 0.45 * front, top - 90), (12, 0.62 * front, top - 112), (-18, 0.5 * front, top - 108)]
+    control = [(42, 16, top - 27), (47, -4, top - 56), (40, 0.45 * front, top - 90), (12, 0.62 * front, top - 112),
+               (-18, 0.5 * front, top - 108)]
     path = curve([jitter(rng, point, 4) for point in control], 10)
     radii = [size * float(r) for r in np.interp(np.linspace(0, 1, 10), [0, 0.3, 0.6, 0.85, 1], [30, 34, 29, 20, 12])]
     level = 0.55 * front + rng.uniform(-14, 12)
     stomach = _filled("stomach", path, radii, tones, content=build.muscle + rng.uniform(-38, 20), gas_above_y=level, wall_mm=4)
-    bend = curve([(-24, 0.4 * front, top - 112), (-48, y - 34, 6), (-54, y - 24, -18), (-44, y - 16, -44), (-12, y - 20, -50), (16, y - 22, -46)], 11)
-    duodenum = _filled("duodenum", [jitter(rng, point, 1.5) for point in bend], [10.5] * 11, tones, content=build.muscle + rng.uniform(-25, 12), gas_above_y=None, rim_mm=1.8)
+    bend = curve([(-24, 0.4 * front, top - 112), (-48, y - 34, 6), (-54, y - 24, -18), (-44, y - 16, -44), (-12, y - 20, -50),
+                  (16, y - 22, -46)], 11)
+    duodenum = _filled("duodenum", [jitter(rng, point, 1.5) for point in bend], [10.5] * 11, tones,
+                       content=build.muscle + rng.uniform(-25, 12), gas_above_y=None, rim_mm=1.8)
     return [duodenum, stomach]
 
 
@@ -55,16 +58,18 @@ def colon_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Pa
     half, front = build.cavity_half[0], build.cavity_ends[0]
     parts = []
     flank = 0.80 * half
-    tracks = {"ascending colon": [(-flank, 18, -190), (-flank, 12, -110), (-flank, 10, -60), (-flank + 8, -6, -38)],
-              "transverse colon": [(-flank + 10, -14, -40), (-45, 0.68 * front, -50), (0, 0.74 * front, -60), (45, 0.68 * front, -45), (flank - 14, -10, 8)],
-              "descending colon": [(flank - 8, -2, 18), (flank, 16, -30), (flank + 2, 18, -100), (flank - 8, 10, -190)]}
+    tracks: dict[str, list[Point]] = {
+        "ascending colon": [(-flank, 18, -190), (-flank, 12, -110), (-flank, 10, -60), (-flank + 8, -6, -38)],
+        "transverse colon": [(-flank + 10, -14, -40), (-45, 0.68 * front, -50), (0, 0.74 * front, -60), (45, 0.68 * front, -45),
+                             (flank - 14, -10, 8)],
+        "descending colon": [(flank - 8, -2, 18), (flank, 16, -30), (flank + 2, 18, -100), (flank - 8, 10, -190)]}
     for name, control in tracks.items():
-        path = curve([jitter(rng, (float(a), float(b), float(c)), 4) for a, b, c in control], 10)
+        path = curve([jitter(rng, point, 4) for point in control], 10)
         radius = rng.uniform(15, 23) if name != "descending colon" else rng.uniform(10, 17)
         middle = float(np.mean([point[1] for point in path]))
         gas = middle + rng.uniform(-1.0, 0.2) * radius
-        parts.append(_filled(name, path, [radius * rng.uniform(0.88, 1.12) for _ in path], tones, content=build.muscle + rng.uniform(-30, 15), gas_above_y=gas,
-                             stool=bool(rng.uniform() < 0.7), haustra=2.2))
+        parts.append(_filled(name, path, [radius * rng.uniform(0.88, 1.12) for _ in path], tones,
+                             content=build.muscle + rng.uniform(-30, 15), gas_above_y=gas, stool=bool(rng.uniform() < 0.7), haustra=2.2))
     return parts
 
 
@@ -93,20 +98,22 @@ def small_bowel_parts(build: Build, tones: Tones, rng: np.random.Generator, loop
 def mesentery_parts(build: Build, rng: np.random.Generator) -> list[Part]:
     """Fine vessels and nodes in the mesentery's fat, fanning out from the root."""
     root = (-2.0, build.spine_y - 52, -35.0)
-    parts = []
+    parts: list[Part] = []
     for _ in range(46):
         end = (rng.uniform(-85, 85), rng.uniform(0.8 * build.cavity_ends[0], build.spine_y - 45), rng.uniform(-190, 20))
         path = curve([root, jitter(rng, (end[0] * 0.5, (root[1] + end[1]) / 2, (root[2] + end[2]) / 2), 9), end], 5)
         radii = [float(r) for r in np.linspace(rng.uniform(1.8, 2.8), 0.9, 5)]
-        parts.append(Part("mesenteric branch", lambda p, path=path, radii=radii: np.maximum(in_abdomen(p, tube(p, path, radii)), 0.8 - _free(p)),
-                          build.blood - 5, Box.around(path, 4), rim_mm=0.3))
+        parts.append(_branch(path, radii, build))
     for _ in range(12):
         at = jitter(rng, (root[0], root[1] - 8, root[2] - 40), 26)
         r = rng.uniform(2.5, 4.5)
-        parts.append(Part("lymph node", lambda p, at=at, r=r: capsule(p, at, at, r, r), build.muscle - 6, Box.around([at], r + 2), rim_mm=0.6))
+        parts.append(_node(at, r, build))
     return parts
 
 
-def _free(p: Points) -> Field:
-    """Mesenteric vessels need no room of their own: the canvas's rim keeps them off the organs."""
-    return np.full_like(p.x, 9)
+def _branch(path: Sequence[Point], radii: Sequence[float], build: Build) -> Part:
+    return Part("mesenteric branch", lambda p: in_abdomen(p, tube(p, path, radii)), build.blood - 5, Box.around(path, 4), rim_mm=0.3)
+
+
+def _node(at: Point, radius: float, build: Build) -> Part:
+    return Part("lymph node", lambda p: capsule(p, at, at, radius, radius), build.muscle - 6, Box.around([at], radius + 2), rim_mm=0.6)

@@ -12,6 +12,7 @@ from ctseg_imaging.phantom_shapes import (
     Field,
     Point,
     Points,
+    Shape,
     Tissue,
     blend,
     capsule,
@@ -46,7 +47,8 @@ class Tones:
         cortex = m - rng.uniform(14, 22) + 62 * c
         liver = m + rng.uniform(-11, 7) + 6 * c
         return cls(liver=liver, vein=liver + rng.choice([-1, 1, 1]) * rng.uniform(9, 26), spleen=m + rng.uniform(-10, 6) + 14 * c,
-                   pancreas=m + rng.uniform(-18, -4) + 12 * c, cortex=cortex, medulla=cortex - rng.uniform(4, 14) - 16 * c, gut_wall=m + rng.uniform(-8, 4) + 22 * c)
+                   pancreas=m + rng.uniform(-18, -4) + 12 * c, cortex=cortex, medulla=cortex - rng.uniform(4, 14) - 16 * c,
+                   gut_wall=m + rng.uniform(-8, 4) + 22 * c)
 
 
 def in_abdomen(p: Points, field: Field, margin_mm: float = 2.5) -> Field:
@@ -71,8 +73,9 @@ def vessel_parts(build: Build, rng: np.random.Generator) -> list[Part]:
     paths: list[tuple[str, list[Point], list[float], float]] = []
     trunk = curve(aorta, 9)
     for side in (-1, 1):
-        paths.append(("iliac artery", [(ax - 2, front - 14, -72), (side * 34, front - 4, -125), (side * 62, front + 2, -230)], [7, 5.5, 5], build.blood))
-        paths.append(("iliac vein", [(vx + 4, front - 9, -80), (side * 36 - 3, front + 8, -130), (side * 64, front + 14, -230)], [8, 6.5, 6], build.blood))
+        artery: list[Point] = [(ax - 2, front - 14, -72), (side * 34, front - 4, -125), (side * 62, front + 2, -230)]
+        vein: list[Point] = [(vx + 4, front - 9, -80), (side * 36 - 3, front + 8, -130), (side * 64, front + 14, -230)]
+        paths += [("iliac artery", artery, [7, 5.5, 5], build.blood), ("iliac vein", vein, [8, 6.5, 6], build.blood)]
     paths.append(("aorta", trunk, [aorta_r] * 9, build.blood))
     paths.append(("cava", curve(cava, 9), [vein_r] * 9, build.blood - 4))
 
@@ -137,16 +140,19 @@ def kidney_parts(build: Build, tones: Tones, rng: np.random.Generator, side: int
         return np.asarray(np.maximum(ellipsoid(p, sinus_at, sinus_radii, axes) + fingers, shape(p) - np.float32(1.5)), np.float32)
 
     urine = build.muscle - 42 + 30 * build.contrast * rng.uniform(0, 1)
-    pelvis_path = [inner(0.35 * radii[0]), inner(1.15 * radii[0]), (side * 36.0, build.spine_y - 14, centre[2] - 45), (side * 40.0, build.spine_y - 16, -180.0)]
+    pelvis_path = [inner(0.35 * radii[0]), inner(1.15 * radii[0]), (side * 36.0, build.spine_y - 14, centre[2] - 45),
+                   (side * 40.0, build.spine_y - 16, -180.0)]
     vein_path = [inner(0.5 * radii[0]), inner(1.3 * radii[0]), (side * 14.0 - 8, build.spine_y - 30, centre[2] + 18)]
     box = Box.around([centre], max(radii) + 8)
-    parts = [Part("perirenal fascia", lambda p: np.abs(shape(p) - np.float32(9)) - np.float32(0.5), build.fat + 45, Box.around([centre], max(radii) + 18), rim_mm=1),
+    parts = [Part("perirenal fascia", lambda p: np.abs(shape(p) - np.float32(9)) - np.float32(0.5), build.fat + 45,
+                  Box.around([centre], max(radii) + 18), rim_mm=1),
              Part("kidney", lambda p: in_abdomen(p, shape(p), 4), parenchyma, box, KIDNEYS, rim_mm=rng.uniform(2, 4), solid=True)]
     if rng.uniform() < 0.4:
         where = np.array(centre) + axes.T @ (np.array(radii) * [0.6 * side, rng.uniform(-0.6, 0.2), rng.uniform(-0.6, 0.6)])
         cyst, cyst_r = (float(where[0]), float(where[1]), float(where[2])), rng.uniform(4, 9)
         parts.append(Part("cyst", lambda p: np.maximum(capsule(p, cyst, cyst, cyst_r, cyst_r), shape(p) + np.float32(1)), 8.0, box))
-    return [*parts, Part("sinus", sinus, build.fat + 14, box, 0), Part("renal pelvis", lambda p: tube(p, pelvis_path, [4, 4.5, 2.2, 2]), urine, Box.around(pelvis_path, 8)),
+    return [*parts, Part("sinus", sinus, build.fat + 14, box, 0),
+            Part("renal pelvis", lambda p: tube(p, pelvis_path, [4, 4.5, 2.2, 2]), urine, Box.around(pelvis_path, 8)),
             Part("renal vein", lambda p: tube(p, vein_path, [2.5, 4, 5]), build.blood, Box.around(vein_path, 8))]
 
 
@@ -169,7 +175,7 @@ class Tree:
                 segments.append(((start[0], start[1], start[2]), (end[0], end[1], end[2]), r, 0.8 * r))
                 for _ in range(2):
                     turned = way + rng.normal(0, 0.5, 3)
-                    following.append((end, turned / np.linalg.norm(turned), 0.72 * r, step * rng.uniform(0.65, 0.95)))
+                    following.append((end, turned / np.linalg.norm(turned), 0.8 * r, step * rng.uniform(0.65, 0.95)))
             front = following
         return cls(tuple(segments))
 
@@ -193,7 +199,8 @@ def liver_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Pa
         lobes = smooth_max(lobes, -ellipsoid(p, hollow, hollow_r, hollow_axes), 10)
         lobes = smooth_min(lobes, ellipsoid(p, caudate, (17, 14, 24)), 7)
         bend = np.float32(3) * p.fields["coarse"] + np.float32(7) * np.sin((p.y - np.float32(left[1])) / np.float32(19))
-        fissure = np.hypot((p.x - fissure_x - slant * (p.z - left[2]) - bend) * 2.2, np.maximum(0, p.z - np.float32(left[2] - 2)) * np.float32(0.9))
+        fissure = np.hypot((p.x - fissure_x - slant * (p.z - left[2]) - bend) * 2.2,
+                           np.maximum(0, p.z - np.float32(left[2] - 2)) * np.float32(0.9))
         cut = np.float32(5.5) - fissure.astype(np.float32)
         cut = np.where(p.y < left[1] + 8, cut, cut - (p.y - np.float32(left[1] + 8)))
         lobes = smooth_max(lobes, cut, 5)
@@ -206,14 +213,12 @@ def liver_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Pa
     liver = Part("liver", shape, tissue, box, LIVER, rim_mm=rng.uniform(1.5, 3), solid=True)
     hilum = (-24.0, -2.0, top - 82)
     trees = [Tree.grow(rng, hilum, (-70, -6, top - 66), 6.0, 26, 5), Tree.grow(rng, hilum, (10, -45, top - 56), 4.5, 28, 4)]
-    trees += [Tree.grow(rng, (-20, 2, top - 22), target, 4.5, 30, 4) for target in ((-85.0, 10.0, top - 60), (-50.0, -50.0, top - 60), (15.0, -40.0, top - 50))]
+    targets = ((-85.0, 10.0, top - 60), (-50.0, -50.0, top - 60), (15.0, -40.0, top - 50))
+    trees += [Tree.grow(rng, (-20, 2, top - 22), target, 4.5, 30, 4) for target in targets]
 
     def branch(segment: tuple[Point, Point, float, float]) -> Part:
         a, b, ra, rb = segment
-        return Part("liver vein", lambda p: np.maximum(capsule(p, a, b, ra, rb), 3 - _inside(p)), tones.vein, Box.around([a, b], ra + 3))
-
-    def _inside(p: Points) -> Field:
-        return -shape(p)
+        return Part("liver vein", lambda p: np.maximum(capsule(p, a, b, ra, rb), 3 + shape(p)), tones.vein, Box.around([a, b], ra + 3))
 
     parts = [liver, *[branch(segment) for tree in trees for segment in tree.segments]]
     for _ in range(int(rng.integers(0, 5))):
@@ -222,18 +227,19 @@ def liver_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Pa
         parts.append(_tumour(at, radius, float(tone), shape, rng))
     bile = (-52 + rng.normal(0, 6), -0.28 * build.half_depth + rng.normal(0, 5), top - 118 + rng.normal(0, 6))
     bile_axes, bile_r = rotation(rng, 18), (rng.uniform(9, 15), rng.uniform(11, 17), rng.uniform(18, 28))
-    wall: Tissue = lambda p, field: blend(tones.gut_wall, rng_bile + 2 * p.fields["mid"], -field - np.float32(2), 1.5)  # noqa: E731
-    rng_bile = rng.uniform(4, 28)
-    return [*parts, Part("gallbladder", lambda p: in_abdomen(p, ellipsoid(p, bile, bile_r, bile_axes)), wall, Box.around([bile], 34), rim_mm=0.8, solid=True)]
+    fluid = rng.uniform(4, 28)
+    wall: Tissue = lambda p, field: blend(tones.gut_wall, fluid + 2 * p.fields["mid"], -field - np.float32(2), 1.5)  # noqa: E731
+    return [*parts, Part("gallbladder", lambda p: in_abdomen(p, ellipsoid(p, bile, bile_r, bile_axes)), wall, Box.around([bile], 34),
+                         rim_mm=0.8, solid=True)]
 
 
-def _tumour(at: Point, radius: float, tone: float, liver: object, rng: np.random.Generator) -> Part:
+def _tumour(at: Point, radius: float, tone: float, liver: Shape, rng: np.random.Generator) -> Part:
     """A lesion inside the liver, with a softer core; it belongs to the liver's label."""
     axes, radii = rotation(rng, 60), (radius, radius * rng.uniform(0.75, 1.1), radius * rng.uniform(0.75, 1.1))
 
     def shape(p: Points) -> Field:
         ball = ellipsoid(p, at, radii, axes) + np.float32(0.09 * radius) * p.fields["mid"]
-        return np.asarray(np.maximum(ball, liver(p) + np.float32(1.5)), np.float32)  # type: ignore[operator]
+        return np.asarray(np.maximum(ball, liver(p) + np.float32(1.5)), np.float32)
 
     def tissue(p: Points, field: Field) -> Field:
         return blend(tone, tone - 8 + 5 * p.fields["mid"], -field - np.float32(0.45 * radius), 4)
@@ -262,8 +268,8 @@ def spleen_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[P
 def pancreas_parts(build: Build, tones: Tones, rng: np.random.Generator) -> list[Part]:
     """The pancreas: from the duodenum's bend across the great vessels to the spleen, with the splenic vein behind it."""
     y, lift = build.spine_y - 15, rng.uniform(-8, 10)
-    control = [(-36, y - 32, -26 + lift), (-32, y - 40, -4 + lift), (-10, y - 47, 8 + lift), (16, y - 42, 18 + lift), (44, y - 26, 27 + lift),
-               (70, y - 12, 34 + lift + rng.normal(0, 8))]
+    control = [(-36, y - 32, -26 + lift), (-32, y - 40, -4 + lift), (-10, y - 47, 8 + lift), (16, y - 42, 18 + lift),
+               (44, y - 26, 27 + lift), (70, y - 12, 34 + lift + rng.normal(0, 8))]
     path = curve([jitter(rng, point, 2.5) for point in control], 15)
     size = rng.uniform(0.92, 1.15)
     radii = [size * float(r) for r in np.interp(np.linspace(0, 1, 15), [0, 0.12, 0.32, 0.45, 0.7, 1], [14, 18, 14, 14, 14, 11])]

@@ -47,17 +47,17 @@ class Box:
 
 def ellipsoid(p: Points, centre: Point, radii: Point, axes: NDArray[np.float64] | None = None) -> Field:
     """An ellipsoid; axes : 3x3, row j the LPS direction of radius j. The distance is Quilez' first-order bound."""
-    offsets = (p.x - np.float32(centre[0]), p.y - np.float32(centre[1]), p.z - np.float32(centre[2]))
+    offsets = [p.x - np.float32(centre[0]), p.y - np.float32(centre[1]), p.z - np.float32(centre[2])]
     if axes is not None:
         turned = np.asarray(axes, np.float32)
-        offsets = tuple(turned[j, 0] * offsets[0] + turned[j, 1] * offsets[1] + turned[j, 2] * offsets[2] for j in range(3))  # type: ignore[assignment]
+        offsets = [row[0] * offsets[0] + row[1] * offsets[1] + row[2] * offsets[2] for row in turned]
     near = np.float32(1e-6)
     k0 = near + sum((o * np.float32(1 / r)) ** 2 for o, r in zip(offsets, radii, strict=True))
     k1 = near**2 + sum((o * np.float32(1 / r**2)) ** 2 for o, r in zip(offsets, radii, strict=True))
     return np.asarray((k0 - np.sqrt(k0)) / np.sqrt(k1), np.float32)
 
 
-def ellipse(u: Field, v: Field, radius_u: Field | float, radius_v: Field | float) -> Field:
+def ellipse(u: Field, v: Field, radius_u: Field | np.float32 | float, radius_v: Field | np.float32 | float) -> Field:
     """An elliptic cylinder over the plane (u, v); radii may vary from point to point."""
     ru, rv = np.asarray(radius_u, np.float32), np.asarray(radius_v, np.float32)
     u2, v2 = (u / ru) ** 2, (v / rv) ** 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctseg_imaging.phantom_canvas import Part
-from ctseg_imaging.phantom_shapes import Box, Field, Points, Shape, blend, capsule, ellipse, ellipsoid, smooth_max, smooth_min
+from ctseg_imaging.phantom_shapes import Box, Field, Points, Shape, Tissue, blend, capsule, ellipse, ellipsoid, smooth_max, smooth_min
 
 RIB_PITCH_MM = 27.0
 VERTEBRA_PITCH_MM = 33.0
@@ -103,23 +103,21 @@ class Build:
 
 
 def table_parts(build: Build, rng: np.random.Generator) -> list[Part]:
-    """The patient table: two thin curved shells with foam between; painted in the scanner's frame, not the body's."""
+    """The patient table, a curved shell around foam, as one layer after the other; it lies in the scanner's frame, not the body's."""
     top, reach, sag = build.half_depth + rng.uniform(2, 7), rng.uniform(195, 225), rng.uniform(250, 420)
 
-    def between(p: Points, low: float, high: float) -> Field:
-        y = p.y - np.float32(top) + (p.x * p.x) / np.float32(2 * sag) * np.float32(0.4)
-        middle, half = np.float32((low + high) / 2), np.float32((high - low) / 2)
-        return np.asarray(np.maximum(np.abs(y - middle) - half, np.abs(p.x) - np.float32(reach)), np.float32)
+    def below(p: Points, level: float) -> Field:
+        depth = np.float32(level + top) - p.y - p.x * p.x * np.float32(0.2 / sag)
+        return np.asarray(np.maximum(depth, np.abs(p.x) - np.float32(reach)), np.float32)
 
     box = Box((-300, top - 60, -2000), (300, top + 60, 2000))
-    return [Part("mattress", lambda p: between(p, -9, 4), -905.0, box), Part("table top", lambda p: between(p, 4, 8), 60.0, box),
-            Part("table core", lambda p: between(p, 7, 34), -940.0, box), Part("table base", lambda p: between(p, 33, 37), 30.0, box)]
+    layers = {"mattress": (-9.0, -905.0), "table top": (4.0, 60.0), "foam": (9.5, -940.0), "table base": (33.0, 30.0),
+              "air below": (38.5, -1000.0)}
+    return [Part(name, lambda p, level=level: below(p, level), hu, box) for name, (level, hu) in layers.items()]  # type: ignore[misc]
 
 
 def wall_parts(build: Build) -> list[Part]:
     """Skin, subcutaneous fat, the muscles of the trunk and the fat inside."""
-    front, back = build.cavity_ends
-
     def fat(p: Points, field: Field) -> Field:
         septa = np.maximum(0, 1 - np.hypot(p.fields["strand"], 0.6 * p.fields["strand2"]) / np.float32(0.35))
         return np.asarray(build.fat + 4 * p.fields["coarse"] + 4 * p.fields["mid"] + 32 * septa, np.float32)
@@ -142,7 +140,7 @@ def wall_parts(build: Build) -> list[Part]:
             *[_deep_muscle(build, side, muscle) for side in (-1, 1)]]
 
 
-def _deep_muscle(build: Build, side: int, muscle: object) -> Part:
+def _deep_muscle(build: Build, side: int, muscle: Tissue) -> Part:
     """Psoas and quadratus lumborum of one side: they grow from the first lumbar vertebra downwards."""
 
     def shape(p: Points) -> Field:
@@ -153,7 +151,9 @@ def _deep_muscle(build: Build, side: int, muscle: object) -> Part:
         quadratus = ellipse(x - side * np.float32(58), y - np.float32(18), np.float32(18) + 8 * down, np.float32(7) + 3 * down)
         return smooth_max(np.minimum(psoas, quadratus), p.z - np.float32(30), 6)
 
-    return Part("psoas", shape, muscle, solid=True)  # type: ignore[arg-type]
+    x = sorted((side * 4.0, side * 95.0))
+    box = Box((x[0] - 12, build.spine_y - 30, -2000), (x[1] + 12, build.spine_y + 45, 36))
+    return Part("psoas", shape, muscle, box, solid=True)
 
 
 def spine_part(build: Build) -> list[Part]:
@@ -176,7 +176,7 @@ def spine_part(build: Build) -> list[Part]:
         spinous = np.maximum(ellipse(x, y - np.float32(46), 3.6, 15), np.abs(level + np.float32(8)) - np.float32(9))
         transverse = ellipse(y - np.float32(22), level, 4.0, 6.5)
         transverse = np.maximum(transverse, np.abs(np.abs(x) - np.float32(24)) - np.float32(15))
-        return np.minimum(np.minimum(ring, spinous), transverse)
+        return np.asarray(np.maximum(np.minimum(np.minimum(ring, spinous), transverse), p.fields["skin"] + np.float32(9)), np.float32)
 
     def bone(p: Points, field: Field) -> Field:
         _, _, level = local(p)
@@ -219,7 +219,8 @@ def rib_parts(build: Build) -> list[Part]:
         depth = p.fields["cavity"] - np.float32(0.45 * build.wall)
         tube = ellipse(off * np.float32(0.85), depth, 6.4, 3.7)
         end = np.minimum(np.float32(1.15) + np.float32(0.38) * number, np.float32(2.75))
-        return np.asarray(np.maximum(np.maximum(tube, (angle - end) * np.float32(70)), -number * np.float32(20) - np.float32(5)), np.float32)
+        ended = np.maximum(tube, (angle - end) * np.float32(70))
+        return np.asarray(np.maximum(ended, -number * np.float32(20) - np.float32(5)), np.float32)
 
     def bone(p: Points, field: Field) -> Field:
         angle, _, _ = place(p)
@@ -228,7 +229,8 @@ def rib_parts(build: Build) -> list[Part]:
 
     def iliac(p: Points) -> Field:
         depth = np.abs(p.fields["cavity"] - np.float32(2)) - np.float32(4.2)
-        top = p.z + np.float32(118) + np.float32(0.5) * np.abs(np.abs(p.x) - np.float32(80)) + np.float32(0.35) * np.abs(p.y - np.float32(20))
+        crest = np.float32(0.5) * np.abs(np.abs(p.x) - np.float32(80)) + np.float32(0.35) * np.abs(p.y - np.float32(20))
+        top = p.z + np.float32(118) + crest
         return np.asarray(np.maximum(np.maximum(depth, top), np.float32(-35) - p.y), np.float32)
 
     def iliac_bone(p: Points, field: Field) -> Field:
@@ -251,7 +253,7 @@ def chest_parts(build: Build, rng: np.random.Generator) -> list[Part]:
 
     def lungs(p: Points) -> Field:
         field = np.maximum(p.fields["cavity"] + np.float32(1), np.float32(2) - p.fields["dome"])
-        return np.maximum(field, np.float32(1.5) - heart(p))
+        return np.asarray(np.maximum(field, np.float32(1.5) - heart(p)), np.float32)
 
     def lung(p: Points, field: Field) -> Field:
         vessels = np.maximum(0, 1 - np.hypot(p.fields["strand"], p.fields["strand2"]) / np.float32(0.42))
@@ -267,5 +269,9 @@ def chest_parts(build: Build, rng: np.random.Generator) -> list[Part]:
 
     above = Box((-400, -400, build.dome_top - 150), (400, 400, 2000))
     chest = Box((-90, -100, build.dome_top - 60), (110, 100, 2000))
-    in_chest = lambda p: np.maximum(np.maximum(heart(p), p.fields["cavity"]), -p.fields["dome"])  # noqa: E731
-    return [Part("lungs", lungs, lung, above), Part("heart", in_chest, soft, chest, rim_mm=1.0), Part("diaphragm", sheet, build.muscle, above)]
+
+    def in_chest(p: Points) -> Field:
+        return np.asarray(np.maximum(np.maximum(heart(p), p.fields["cavity"]), -p.fields["dome"]), np.float32)
+
+    return [Part("lungs", lungs, lung, above), Part("heart", in_chest, soft, chest, rim_mm=1.0),
+            Part("diaphragm", sheet, build.muscle, above)]
