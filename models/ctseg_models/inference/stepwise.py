@@ -61,20 +61,13 @@ def unet_steps(network: UNet, x: Tensor, arithmetic: Arithmetic) -> Generator[fl
     skips: list[Tensor] = []
     for level in range(levels):
         if level:
-            x = _pooled(x, arithmetic)
-            yield 0.0
-        x = yield from _block(network.get_submodule(f"contracting{level}"), [x], arithmetic, share)
+            x = yield from _pooled(x, arithmetic)
+        x = yield from _block(network.get_submodule(f"contracting{level}"), [_Whole(x)], arithmetic, share)
         skips.append(x)
     for level in reversed(range(levels)):
-        parts = [x]
-        if level < levels - 1:
-            skip = skips.pop()
-            parts = [skip, F.interpolate(x.to(skip.dtype), size=skip.shape[2:], mode="trilinear", align_corners=False)]
-            del skip
-            yield 0.0
-        else:
-            skips.pop()
-        x = parts[0]
+        skip = skips.pop()
+        parts: list[_Map] = [_Whole(x)] if level == levels - 1 else [_Whole(skip), _Upsampled(x, _size(skip))]
+        del skip, x
         x = yield from _block(network.get_submodule(f"expanding{level}"), parts, arithmetic, share)
     return _head(network.prediction, x)
 
@@ -96,19 +89,52 @@ class _Share:
         return flops / self.total
 
 
-def _pooled(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+class _Whole:
+    """A feature map (1, C, z, y, x) of which slices are taken."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x, self.size, self.device = x, _size(x), x.device
+
+    def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
+        """(1, C, high - low, y, x) in `dtype`."""
+        return self.x[:, :, low:high].to(dtype)
+
+
+class _Upsampled:
+    """F.interpolate(x, size, mode="trilinear", align_corners=False), made slice by slice when it is needed."""
+
+    def __init__(self, x: Tensor, size: tuple[int, int, int]) -> None:
+        self.x, self.size, self.device = x, size, x.device
+
+    def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
+        """(1, C, high - low, y, x) in `dtype`."""
+        depth = self.x.shape[2]
+        position = ((torch.arange(low, high, device=self.device) + 0.5) * (depth / self.size[0]) - 0.5).clamp_(0, depth - 1)
+        first = position.floor().long()
+        share = (position - first).to(dtype).reshape(1, 1, -1, 1, 1)
+        x = self.x[:, :, int(first[0]):int(first[-1]) + 2].to(dtype)
+        first = first - first[0]
+        between = torch.lerp(x[:, :, first], x[:, :, (first + 1).clamp_(max=x.shape[2] - 1)], share)
+        return F.interpolate(between, size=(high - low, *self.size[1:]), mode="trilinear", align_corners=False)
+
+
+_Map = _Whole | _Upsampled
+
+
+def _pooled(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
     """F.avg_pool3d(x, 2), which knows no bf16: through float32, a few slices at a time."""
     size = [n // 2 for n in x.shape[2:]]
     out = torch.empty(*x.shape[:2], *size, dtype=arithmetic.of(prod(size)), device=x.device, memory_format=torch.channels_last_3d)
     for z in range(0, size[0], 8):
         out[:, :, z:z + 8] = F.avg_pool3d(x[:, :, 2 * z:2 * min(z + 8, size[0])].float(), 2)
+        yield 0.0
     return out
 
 
-def _block(block: nn.Module, parts: list[Tensor], arithmetic: Arithmetic, share: _Share) -> Generator[float, None, Tensor]:
+def _block(block: nn.Module, parts: list[_Map], arithmetic: Arithmetic, share: _Share) -> Generator[float, None, Tensor]:
     """Both convolutions of a Block on cat(parts, 1). Empties `parts`, so that the maps go as soon as they are used."""
     assert isinstance(block, Block)
-    dtype = arithmetic.of(prod(parts[0].shape[2:]))
+    dtype = arithmetic.of(prod(parts[0].size))
     for conv, norm in ((block.conv0, block.norm0), (block.conv1, block.norm1)):
         out = yield from _convolution(conv, parts, dtype, arithmetic, share)
         parts.clear()
@@ -116,31 +142,32 @@ def _block(block: nn.Module, parts: list[Tensor], arithmetic: Arithmetic, share:
             # One sample: instance norm is batch norm with the statistics of the batch, and that one knows channels-last and bf16.
             out = torch.native_batch_norm(out, norm.weight, norm.bias, None, None, True, 0.0, norm.eps)[0]
             yield 0.0
-        parts.append(F.leaky_relu_(out, block.slope))
-    return parts.pop()
+        out = F.leaky_relu_(out, block.slope)
+        parts.append(_Whole(out))
+    return out
 
 
-def _convolution(conv: nn.Conv3d, parts: list[Tensor], dtype: torch.dtype, arithmetic: Arithmetic, share: _Share,
+def _convolution(conv: nn.Conv3d, parts: list[_Map], dtype: torch.dtype, arithmetic: Arithmetic, share: _Share,
                  ) -> Generator[float, None, Tensor]:
     """A 3x3x3 convolution of cat(parts, 1) in slabs along z."""
     first = parts[0]
     weight = conv.weight.to(dtype, memory_format=torch.channels_last_3d)
     bias = None if conv.bias is None else conv.bias.to(dtype)
     per_voxel = 2.0 * 27 * conv.in_channels * conv.out_channels
-    plane = first.shape[3] * first.shape[4]
-    slabs = list(_slabs(first, per_voxel, arithmetic))
+    depth, plane = first.size[0], first.size[1] * first.size[2]
+    slabs = list(_slabs(first.size, per_voxel, arithmetic))
     if len(slabs) == 1:
-        whole = _conv3d(_join(parts, 0, first.shape[2], dtype), weight, bias, 1)
-        yield share(per_voxel * first.shape[2] * plane)
+        whole = conv3d(_join(parts, 0, depth, dtype), weight, bias, 1)
+        yield share(per_voxel * depth * plane)
         return whole
-    out = torch.empty(1, conv.out_channels, *first.shape[2:], dtype=dtype, device=first.device, memory_format=torch.channels_last_3d)
+    out = torch.empty(1, conv.out_channels, *first.size, dtype=dtype, device=first.device, memory_format=torch.channels_last_3d)
     for a, b in slabs:
-        out[:, :, a:b] = _conv3d(_with_halo(parts, a, b, dtype), weight, bias, 0)
+        out[:, :, a:b] = conv3d(_with_halo(parts, a, b, dtype), weight, bias, 0)
         yield share(per_voxel * (b - a) * plane)
     return out
 
 
-def _conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding_z: int) -> Tensor:
+def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding_z: int) -> Tensor:
     """F.conv3d with padding 1 in the plane. On the processor oneDNN is asked by name: left to choose, torch takes a loop that is
     ten times slower for 16 channels and fewer."""
     padding = (padding_z, 1, 1)
@@ -149,16 +176,16 @@ def _conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding_z: int) -> T
     return F.conv3d(x, weight, bias, padding=padding)
 
 
-def _join(parts: list[Tensor], low: int, high: int, dtype: torch.dtype) -> Tensor:
+def _join(parts: list[_Map], low: int, high: int, dtype: torch.dtype) -> Tensor:
     """cat(parts, 1) of slices [low, high), channels last."""
-    slabs = [part[:, :, low:high].to(dtype) for part in parts]
+    slabs = [part.slices(low, high, dtype) for part in parts]
     joined = slabs[0] if len(slabs) == 1 else torch.cat(slabs, dim=1)
     return joined.contiguous(memory_format=torch.channels_last_3d)
 
 
-def _with_halo(parts: list[Tensor], a: int, b: int, dtype: torch.dtype) -> Tensor:
+def _with_halo(parts: list[_Map], a: int, b: int, dtype: torch.dtype) -> Tensor:
     """cat(parts, 1) of slices a - 1 .. b, zeros beyond the first and the last slice."""
-    depth = parts[0].shape[2]
+    depth = parts[0].size[0]
     low, high = max(0, a - 1), min(depth, b + 1)
     slab = _join(parts, low, high, dtype)
     missing = (low - (a - 1), b + 1 - high)
@@ -167,9 +194,9 @@ def _with_halo(parts: list[Tensor], a: int, b: int, dtype: torch.dtype) -> Tenso
     return slab
 
 
-def _slabs(x: Tensor, flops_per_voxel: float, arithmetic: Arithmetic) -> Iterator[tuple[int, int]]:
+def _slabs(size: tuple[int, int, int], flops_per_voxel: float, arithmetic: Arithmetic) -> Iterator[tuple[int, int]]:
     """Even pieces of axis z, each about `step_flops` of work and at least four slices."""
-    depth, plane = x.shape[2], x.shape[3] * x.shape[4]
+    depth, plane = size[0], size[1] * size[2]
     pieces = max(1, min(depth // 4, round(max(flops_per_voxel, LEAST_FLOPS) * depth * plane / arithmetic.step_flops + 0.5)))
     edges = [depth * piece // pieces for piece in range(pieces + 1)]
     yield from itertools.pairwise(edges)
@@ -204,7 +231,7 @@ def _scn_steps(network: SCN, x: Tensor, arithmetic: Arithmetic) -> Generator[flo
     depth = x.shape[2]
     planes = torch.cat(coarse, dim=1)
     along_z = upsample_cubic(planes, torch.Size((depth, *planes.shape[3:])))
-    for a, b in _slabs(local, 1500.0 * local.shape[1], arithmetic):
+    for a, b in _slabs(_size(local), 1500.0 * local.shape[1], arithmetic):
         spatial = upsample_cubic(along_z[:, :, a:b], torch.Size((b - a, *x.shape[3:])))
         local[:, :, a:b] = merge_by_certainty(local[:, :, a:b], spatial)
         yield 0.0
