@@ -43,7 +43,7 @@ FIELDS_MM: Mapping[Kind, tuple[Triple, Triple]] = {  # least and most of a varie
     "abdomen": ((330, 300, 350), (420, 350, 430)), "lesions": ((170, 205, 180), (195, 225, 195))}
 VARIED_MM: Mapping[Kind, tuple[Triple, Triple]] = {"abdomen": ((2, 1.5, 1.5), (5, 3, 3)), "lesions": ((2, 1, 1), (4, 2, 2))}
 LABELS: Mapping[Kind, Mapping[int, str]] = {"abdomen": {1: "liver", 2: "kidneys", 3: "spleen", 4: "pancreas"}, "lesions": {1: "lesion"}}
-SLAB_VOXELS = 1_800_000  # what is painted at once: a few hundred MB of fields
+SLAB_VOXELS = 3_600_000  # what is painted at once: less than 1 GB of fields
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,9 @@ class Texture:
     def sample(self, axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]) -> Field:
         """The field on the lattice spanned by the (z, y, x) coordinates in mm."""
         z, y, x = (self._weights(axis) for axis in axes_mm)
-        field = self.knots @ x.T  # (64, 64, nx)
-        field = np.matmul(y, field)  # (64, ny, nx)
-        flat: Field = (z @ field.reshape(TILE, -1)).reshape(len(z), len(y), len(x))
+        near = np.flatnonzero(z.any(axis=0))  # a slab of slices touches few of the knots
+        field = np.matmul(y, self.knots[near] @ x.T)  # (near, ny, nx)
+        flat: Field = (z[:, near] @ field.reshape(len(near), -1)).reshape(len(z), len(y), len(x))
         flat *= self.gain
         return flat
 

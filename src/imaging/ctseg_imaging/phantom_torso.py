@@ -208,11 +208,12 @@ def rib_parts(build: Build) -> list[Part]:
     """Twelve pairs at once: ribs run in the chest wall, each a pitch apart, and fall from the spine to the side."""
 
     def place(p: Points) -> tuple[Field, Field, Field]:
+        """The angle from the back, the rib's number (0 the lowest, running on between ribs) and the height above the nearest rib."""
         angle = np.arctan2(np.abs(p.x), p.y - np.float32(0.3 * build.spine_y))
         fall = np.float32(64) * np.sin(np.clip(angle - np.float32(0.25), 0, 1.9) * np.float32(0.83)) - 30 * np.clip(angle - 2.0, 0, 1.2)
         u = (p.z - np.float32(46 + build.rib_phase) + fall) / np.float32(RIB_PITCH_MM)
         nearest = np.round(u)
-        return angle, nearest, (u - nearest) * np.float32(RIB_PITCH_MM)
+        return angle, u, (u - nearest) * np.float32(RIB_PITCH_MM)
 
     def shape(p: Points) -> Field:
         angle, number, off = place(p)
@@ -220,7 +221,7 @@ def rib_parts(build: Build) -> list[Part]:
         tube = ellipse(off * np.float32(0.85), depth, 6.4, 3.7)
         end = np.minimum(np.float32(1.15) + np.float32(0.38) * number, np.float32(2.75))
         ended = np.maximum(tube, (angle - end) * np.float32(70))
-        return np.asarray(np.maximum(ended, -number * np.float32(20) - np.float32(5)), np.float32)
+        return np.asarray(np.maximum(ended, -number * np.float32(20) - np.float32(10)), np.float32)
 
     def bone(p: Points, field: Field) -> Field:
         angle, _, _ = place(p)
