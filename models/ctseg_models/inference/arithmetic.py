@@ -8,7 +8,7 @@ from functools import cache
 import torch
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.inference.stepwise import Arithmetic, conv3d
+from ctseg_models.inference.stepwise import Arithmetic, conv3d, onednn_takes
 
 WORTHWHILE = 1.3  # how much faster bf16 has to be before it is taken
 
@@ -36,9 +36,12 @@ def bf16_is_faster(device: str) -> bool:
     hundreds of times slower, so that a tiny map is tried first: the answer takes some milliseconds either way."""
     if device != "cpu":
         return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
-    if _seconds(torch.bfloat16, 6) > 4 * _seconds(torch.float32, 6):
+    try:
+        if not onednn_takes(torch.bfloat16) or _seconds(torch.bfloat16, 6) > 4 * _seconds(torch.float32, 6):
+            return False
+        return _seconds(torch.bfloat16, 24) * WORTHWHILE < _seconds(torch.float32, 24)
+    except RuntimeError:  # oneDNN has been told to do without the instructions that bf16 needs
         return False
-    return _seconds(torch.bfloat16, 24) * WORTHWHILE < _seconds(torch.float32, 24)
 
 
 @cache

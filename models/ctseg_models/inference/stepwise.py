@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from math import prod
 
 import torch
@@ -171,9 +171,17 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding_z: int) -> Te
     """F.conv3d with padding 1 in the plane. On the processor oneDNN is asked by name: left to choose, torch takes a loop that is
     ten times slower for 16 channels and fewer."""
     padding = (padding_z, 1, 1)
-    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if x.device.type == "cpu" and onednn_takes(x.dtype):
         return torch.mkldnn_convolution(x, weight, bias, padding, (1, 1, 1), (1, 1, 1), 1)
     return F.conv3d(x, weight, bias, padding=padding)
+
+
+@cache
+def onednn_takes(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is in this torch, and the processor has what it needs for `dtype`."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _join(parts: list[_Map], low: int, high: int, dtype: torch.dtype) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
@@ -133,7 +134,11 @@ def _stage(stage: LoadedStage, upright: Upright, box: Box, divide_evenly: bool, 
     x = x.to(device)
     work = stage.steps(x, arithmetic) if plan.patch is None else sliding_window(stage.steps, x, plan.patch, plan.overlap, arithmetic)
     named = {"localise": "Looking for the region of interest", "segment": "Segmenting"}[plan.name]
-    maps = yield from report(plan.name, work, named, 10, 100)
+    try:
+        maps = yield from report(plan.name, work, named, 10, 100)
+    except torch.OutOfMemoryError as error:
+        raise BundleError(f"The memory of {device} is not enough for {' x '.join(str(n) for n in lattice.shape)} voxels; "
+                          "choose cpu or a smaller region.") from error
     ended = time.perf_counter()
     log = {"name": plan.name, "spacing_mm": [round(s, 4) for s in lattice.spacing_mm], "size": list(lattice.shape),
            "seconds": {"resample": round(prepared - begun, 3), "network": round(ended - prepared, 3)}}
