@@ -6,11 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
 from ctseg_imaging.formats import write
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap
-from typer.testing import CliRunner
-
 from napari_ctseg.commands.main import app
 
 GEOMETRY = Geometry.from_parts((7, 18, 19), (2.5, 0.8, 0.9), (-12.5, 7.25, 30.0))
