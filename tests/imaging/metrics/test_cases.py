@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats import write
 from ctseg_imaging.geometry import Geometry

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from ctseg_imaging.metrics.boundaries import in_plane_boundary_distances
 from ctseg_imaging.metrics.conventions import Convention, overlap_scores, surface_scores, wmh_masks
 from ctseg_imaging.metrics.lesions import count_lesions

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.metrics.live import LiveMetrics
 from ctseg_imaging.metrics.overlap import joint_histogram

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from ctseg_imaging.metrics.overlap import joint_histogram
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ctseg_imaging.metrics.overlap import joint_histogram
 
 SHAPE = (7, 8, 9)
 DTYPES = (np.uint8, np.int8, np.uint16, np.int16, np.int32, np.int64, np.uint32)

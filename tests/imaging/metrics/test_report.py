@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import read_labels
 from ctseg_imaging.geometry import Geometry, Match

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+
 from ctseg_imaging.metrics.surfaces import neighbour_codes, snap, surface_distances, surfel_areas_mm2
 
 PAIRS = ("blobs_isotropic", "blobs_anisotropic", "organ_perturbed", "organ_shifted", "organ_eroded_other_spacing", "touching_borders",
