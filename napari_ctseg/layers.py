@@ -169,7 +169,7 @@ def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: 
     for box in boxes:
         low, high = shown_box(view, geometry.shape, box.start, box.stop)
         for axis in range(3):
-            rectangles += [_outline(low, high, axis, index, shown.shape) for index in range(low[axis], high[axis])]
+            rectangles += [_outline(low, high, axis, index) for index in range(low[axis], high[axis])]
         names += [box.name] * (len(rectangles) - len(names))
     width = BOX_LINE_MM / shown.spacing_mm[2]
     layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442",
@@ -187,16 +187,18 @@ def add_drawing(viewer: napari.viewer.Viewer, image: Image, name: str) -> Shapes
     return layer
 
 
-def _outline(low: Sequence[int], high: Sequence[int], axis: int, index: int, shape: Sequence[int]) -> NDArray[Any]:
-    """(4, 3) corners of the outer faces of [low, high) in the plane `index` across `axis` of a grid of `shape`.
+def _outline(low: Sequence[int], high: Sequence[int], axis: int, index: int) -> NDArray[Any]:
+    """(4, 3) corners of the outer faces of [low, high) in the plane `index` across `axis`.
 
-    Kept within the voxel centres of the grid: a corner half a voxel outside would move napari's slider off the slices.
+    At the low border of the grid they stay at the voxel centres: half a voxel outside, napari would start its slider there and
+    stop between slices ever after.
     """
     first, second = (a for a in range(3) if a != axis)
     corners = np.full((4, 3), float(index))
     corners[:, first] = np.array([low[first], low[first], high[first], high[first]]) - 0.5
     corners[:, second] = np.array([low[second], high[second], high[second], low[second]]) - 0.5
-    return np.asarray(np.clip(corners, 0, np.array(shape) - 1))
+    kept: NDArray[Any] = np.maximum(corners, 0)
+    return kept
 
 
 def shown_box(view: AxisView, shape: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -10,6 +10,7 @@ from napari_ctseg.layers import (
     colours_of,
     go_to_slice,
     label_map_of,
+    show_boxes,
     show_labels,
     show_volume,
     shown_box,
@@ -117,6 +118,16 @@ def test_slices_and_the_slider_agree(volume):
         go_to_slice(viewer, layer, index)
         assert slice_of(viewer, layer) == index
         assert viewer.dims.current_step[0] == index
+
+
+def test_a_box_over_the_whole_volume_leaves_the_slider_on_the_slices(volume):
+    viewer = ViewerModel()
+    layer = show_volume(viewer, volume, "ct")
+    show_boxes(viewer, [Box("all", (0, 0, 0), volume.array.shape)], volume.geometry, "box")
+    for index in range(layer.data.shape[0]):
+        go_to_slice(viewer, layer, index)
+        assert viewer.dims.point[0] == pytest.approx(layer.data_to_world((index, 0, 0))[0])
+    assert viewer.dims.nsteps[0] == layer.data.shape[0]
 
 
 def test_a_stored_box_is_the_same_voxels_in_the_view(volume):
