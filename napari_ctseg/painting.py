@@ -62,6 +62,8 @@ class Painting:
         """The layer's Painting, made at the first call. Raises ValueError unless the layer is a plain 3D array."""
         if layer.ndim != 3 or layer.multiscale:
             raise ValueError(f"The layer {layer.name} is not a plain 3D label map; only those can be painted here.")
+        # A plugin is handed napari's proxies of layers; the guards belong on the layer itself.
+        layer = getattr(layer, "__wrapped__", layer)
         if (known := layer.__dict__.get("_ctseg_painting")) is None:
             known = layer.__dict__["_ctseg_painting"] = cls(layer)
         painting: Painting = known

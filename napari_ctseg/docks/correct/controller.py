@@ -386,4 +386,4 @@ def _is_mask(layer: Any) -> bool:
 
 def _finest(layer: LabelsLayer) -> float:
     """The voxel size in mm that napari's brush counts in, of the planes' axes."""
-    return float(min(abs(layer.scale[axis]) for axis in layer._slice_input.displayed[-2:]))
+    return float(min(abs(layer.scale[axis]) for axis in getattr(layer, "__wrapped__", layer)._slice_input.displayed[-2:]))
