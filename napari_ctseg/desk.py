@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,6 @@ PATIENCE_S, SETTLE_S = 60.0, 1.0  # for numbers that a dock still counts; for wh
 
 PLUGIN = "napari-ctseg"
 DOCKS = ("Window", "Run model", "Compare", "Correct & export", "Fine-tune")
-
-
-def quiet_about_0_10() -> None:
-    """Leave out napari's notices of what goes in 0.10: this project pins napari below it, and the notices are for developers.
-
-    For a process that is ours from the start, as a command is; a viewer that a person started keeps its own settings.
-    """
-    warnings.filterwarnings("ignore", message="Private attribute access", category=FutureWarning)
 
 
 def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str, Any]:

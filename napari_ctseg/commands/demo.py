@@ -139,7 +139,6 @@ def show(case: Shown, prediction: Prediction, model: str, screenshot: Path | Non
     with display.screen() as is_real:
         import napari
 
-        desk.quiet_about_0_10()
         viewer = napari.Viewer(title="CT segmentation")
         desk.lay_out(viewer, case.image, case.name, truth=case.truth)
         compare = desk.lay_over(viewer, prediction, model, preset("abdomen"))["Compare"].controller

@@ -39,7 +39,6 @@ def open_command(
     from napari_ctseg.layers import show_volume
 
     with display.screen() as is_real:
-        desk.quiet_about_0_10()
         viewer = napari.Viewer(title="CT segmentation")
         desk.lay_out(viewer, volumes[0], desk.stem_of(paths[0]), truth_map, label_map)
         for volume, path in zip(volumes[1:], paths[1:], strict=True):
