@@ -1,4 +1,4 @@
-"""Cross-entropies that know about labels nobody contoured. All sums run in float32."""
+"""Cross-entropies that know about labels nobody contoured. All sums run in float32 or more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ctseg_training.losses.partial import as_columns, merge_absent, merge_absent_log, one_hot
+from ctseg_training.losses.precision import widened
 
 SMALLEST_PROBABILITY = 1e-7
 
@@ -19,9 +20,9 @@ def cross_entropy(maps: Tensor, target: Tensor, present: Tensor, *, logits: bool
     """
     _refuse_absent_voxels(target, present)
     if logits:
-        log_p = merge_absent_log(torch.log_softmax(maps.float(), dim=1), present)
+        log_p = merge_absent_log(torch.log_softmax(widened(maps), dim=1), present)
     else:
-        log_p = merge_absent(maps.float(), present).clamp_min(SMALLEST_PROBABILITY).log()
+        log_p = merge_absent(widened(maps), present).clamp_min(SMALLEST_PROBABILITY).log()
     return -log_p.gather(1, target.unsqueeze(1)).mean()
 
 
@@ -33,9 +34,9 @@ def sigmoid_cross_entropy(logits: Tensor, target: Tensor, present: Tensor) -> Te
     present it is the plain sigmoid of the background. Source: L_CE of paper 5, eq. 2, in its authors' sigmoid form.
     """
     _refuse_absent_voxels(target, present)
-    logits = logits.float()
+    logits = widened(logits)
     keep = as_columns(present, logits)
-    truth = one_hot(target, logits.shape[1])
+    truth = one_hot(target, logits.shape[1]).to(logits)
     merged = keep.clone()
     merged[:, 1:] = ~keep[:, 1:]  # the background and the absent labels
     log_none = -(F.softplus(logits) * merged).sum(1)  # log of the probability that the voxel is none of them

@@ -39,8 +39,17 @@ def merge_absent_log(log_probabilities: Tensor, present: Tensor) -> Tensor:
     return torch.cat([background, log_probabilities[:, 1:].masked_fill(~keep[:, 1:], -torch.inf)], dim=1)
 
 
-def one_hot(target: Tensor, labels: int) -> Tensor:
-    """(B, ...) int64 label map to (B, labels, ...) float32. Raises ValueError for a value outside 0..labels - 1."""
+def one_hot(target: Tensor, labels: int, *, softness: float = 0.0) -> Tensor:
+    """(B, ...) int64 label map to (B, labels, ...) float32. Raises ValueError for a value outside 0..labels - 1.
+
+    softness : the truth is this where it would be 0, and 1 less this where it would be 1 (paper 4 trains on 0.1 and 0.9).
+    """
     if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < labels:
         raise ValueError(f"The label map has values from {int(target.min())} to {int(target.max())}; the network knows 0 to {labels - 1}.")
-    return torch.zeros(target.shape[0], labels, *target.shape[1:], device=target.device).scatter_(1, target.unsqueeze(1), 1.0)
+    hot = torch.full((target.shape[0], labels, *target.shape[1:]), softness, device=target.device)
+    return hot.scatter_(1, target.unsqueeze(1), 1.0 - softness)
+
+
+def mean_where(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the values (B, K) that count (B, K, bool), over the whole batch; 0, with a gradient of 0, if none does."""
+    return (values * counted).sum() / counted.sum().clamp_min(1)
