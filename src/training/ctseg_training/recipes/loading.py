@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_training.recipes.schema import Recipe
 
 SHIPPED = Path(__file__).parent
+SPELLING = 0.7  # how alike (difflib's ratio) a word must be to be taken for a misspelt one
 
 
 def list_recipes() -> dict[str, str]:
@@ -49,7 +50,9 @@ def validate(fields: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {'; '.join(_words(one) for one in error.errors()[:3])}.") from error
+        faults = error.errors()
+        misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]  # what they leave unset is no fault of its own
+        raise RecipeError(_sentence(f"{where}: {'; '.join(_words(fault) for fault in (misspelt or faults)[:3])}")) from error
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
@@ -86,6 +89,8 @@ def _override(fields: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise RecipeError(f"{override!r}: the value is not valid YAML; quote it.") from error
     *parents, last = key.split(".")
+    if unknown := _unknown(key.split(".")):
+        raise RecipeError(_sentence(f"{override!r}: {unknown}"))
     for parent in parents:
         fields = fields.setdefault(parent, {})
         if not isinstance(fields, dict):
@@ -95,14 +100,82 @@ def _override(fields: dict[str, Any], override: str) -> None:
 
 def _words(error: Any) -> str:
     """One pydantic error in words: where, and what is expected there."""
-    where = ".".join(str(part) for part in error["loc"] if part not in ("unet", "scn"))
+    path = _without_tags(error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{where} is no field of a recipe"
+        return _no_field(path, _models(error["loc"][:-1]))
+    where = ".".join(path)
     message = error["msg"].removeprefix("Value error, ").rstrip(".")
     message = message[0].lower() + message[1:]
     shown = isinstance(error["input"], str | int | float) and error["type"] not in ("missing", "value_error")
     given = f" (it is {error['input']!r})" if shown else ""
     return f"{where}: {message}{given}" if where else message
+
+
+def _unknown(path: Sequence[str]) -> str:
+    """What is wrong with the field that an override names; empty where it exists or lies below what takes any key."""
+    for depth, part in enumerate(path):
+        models = _models(path[:depth])
+        if part.isdigit():  # of a list, which is overridden as a whole
+            return ""
+        if models and not any(part in model.model_fields for model in models):
+            return _no_field(path[: depth + 1], models, path[depth + 1:])
+    return ""
+
+
+def _no_field(path: Sequence[str], models: Sequence[type[BaseModel]], rest: Sequence[str] = ()) -> str:
+    """path : of the unknown field. models : what stands one level up. rest : what was asked of the field, kept in the suggestion."""
+    names = list(dict.fromkeys(name for model in models for name in model.model_fields))
+    *above, last = path
+    said = f"{'.'.join(path)} is no field of a recipe"
+    if near := get_close_matches(last, names, n=1, cutoff=SPELLING):
+        return f"{said}; did you mean {'.'.join([*above, near[0], *rest])}?"
+    elsewhere = dict.fromkeys(place for place in _places(Recipe) if place.rpartition(".")[2] == last and place != ".".join(path))
+    if elsewhere:
+        return f"{said}; did you mean {' or '.join(list(elsewhere)[:3])}?"
+    return f"{said}; {'.'.join(above) or 'it'} has {', '.join(names)}"
+
+
+def _models(path: Sequence[str | int]) -> list[type[BaseModel]]:
+    """The settings that can stand at a path of pydantic (fields, list indices, tags of a union); none where any key may stand."""
+    models: list[type[BaseModel]] = [Recipe]
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if tagged := [model for model in models if part in _tags(model)]:
+            models = tagged
+        else:
+            models = [inner for model in models if part in model.model_fields for inner in _inner(model.model_fields[part].annotation)]
+    return models
+
+
+def _without_tags(path: Sequence[str | int]) -> list[str]:
+    """A path of pydantic as a person writes it: the tag of a union ("scn" in network.scn.filters) is no key of the file."""
+    return [str(part) for depth, part in enumerate(path)
+            if isinstance(part, int) or depth == 0 or not any(part in _tags(model) for model in _models(path[:depth]))]
+
+
+def _inner(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside a type such as `tuple[LossTerm, ...]` or `Elastic | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _inner(part)]
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation) if kind is not None else ()
+
+
+def _places(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """Every field below a model, with dots for nesting."""
+    for name, field in model.model_fields.items():
+        yield above + name
+        for inner in _inner(field.annotation):
+            yield from _places(inner, f"{above}{name}.")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _first_line(error: yaml.YAMLError) -> str:
