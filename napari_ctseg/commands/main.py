@@ -9,6 +9,7 @@ import typer
 from napari_ctseg.commands.bundle import app as bundle
 from napari_ctseg.commands.console import CtsegGroup
 from napari_ctseg.commands.convert import convert
+from napari_ctseg.commands.crossval import crossval
 from napari_ctseg.commands.demo import demo
 from napari_ctseg.commands.evaluate import evaluate
 from napari_ctseg.commands.info import info
@@ -45,6 +46,7 @@ app.command("convert")(convert)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("train")(train)
+app.command("crossval")(crossval)
 app.command("recipes")(recipes)
 app.command("phantom")(phantom)
 app.add_typer(bundle, name="bundle")
