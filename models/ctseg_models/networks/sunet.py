@@ -47,7 +47,7 @@ class SUNet(nn.Module):
 
     Encoder 64, 128, 256, bottom 256, decoder 256, 128, 64; max pooling by 2, bilinear upsampling to the size of the skip (corners
     aligned), cat([upsampled, skip]). 4,836,997 parameters with 5 outputs, 4,836,802 with 2. Any size works: pooling rounds up.
-    Source: paper 1, section 3; widths and the order of layers after the authors' published program.
+    Source: paper 1, section 3.2; widths and the order of layers after the authors' published program.
     """
 
     def __init__(self, config: SUNetConfig) -> None:
