@@ -116,8 +116,19 @@ def test_losses_and_gradients_are_finite_in_bf16_and_without_foreground(scale: f
     p = logits.float().softmax(1)
     total = generalised_dice(p, target, present) + soft_dice(p, target, present) + sigmoid_cross_entropy(logits, target, present)
     total = total + cross_entropy(logits, target, present, logits=True) + cross_entropy(p, target, present, logits=False)
-    total.backward()
+    torch.autograd.backward(total)
     assert torch.isfinite(total) and logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
+def test_cross_entropy_gradients_are_those_of_finite_differences(logits: torch.Tensor, target: torch.Tensor) -> None:
+    """Maps in float64 stay in it, with an absent label in the second sample."""
+    corner, small = target[:, :2, :3, :4].clone(), logits[:, :, :2, :3, :4].double().requires_grad_()
+    corner[1][corner[1] == 2] = 0
+    present = EVERY.clone()
+    present[1, 2] = False
+    assert torch.autograd.gradcheck(lambda x: cross_entropy(x, corner, present, logits=True), small)
+    assert torch.autograd.gradcheck(lambda x: cross_entropy(x.softmax(1), corner, present, logits=False), small)
+    assert torch.autograd.gradcheck(lambda x: sigmoid_cross_entropy(x, corner, present), small)
 
 
 def test_a_voxel_of_an_absent_label_is_refused(logits: torch.Tensor, target: torch.Tensor) -> None:

@@ -108,7 +108,8 @@ def consistency(maps: Tensor, target: Tensor, present: Tensor, *, logits: bool, 
     maps : (B, K, ...) logits or probabilities that sum to 1 over K, background first. target : (B, ...) int64. present : (B, K)
     bool, absent labels are merged into the background. The predicted label is a straight-through Gumbel softmax at temperature
     `tau`: one-hot in the value, soft in the gradient. Its noise comes from torch's global generator (torch.manual_seed repeats it);
-    `noise=False` is the plain argmax, for evaluation. Every foreground label has its own edge voxels; a sample without any costs 0.
+    `noise=False` is the plain argmax, for evaluation: it has no slope where the predicted label is flat, so a missed edge is drawn in
+    by the noise alone. Every foreground label has its own edge voxels; a sample without any costs 0.
     Source: paper 2, eq. 7 and 8; Jang et al. 2017, arXiv:1611.01144.
     """
     if logits:
@@ -117,7 +118,7 @@ def consistency(maps: Tensor, target: Tensor, present: Tensor, *, logits: bool, 
         p = merge_absent(widened(maps), present).clamp_min(SMALLEST_PROBABILITY)
         log_p = p.log().masked_fill(~as_columns(present, maps), -torch.inf)
     predicted = sobel_magnitude(_straight_through(log_p, noise=noise, tau=tau)[:, 1:])
-    true = sobel_magnitude(one_hot(target, maps.shape[1])[:, 1:])
+    true = sobel_magnitude(one_hot(target, maps.shape[1])[:, 1:].to(predicted))
     edges = (true > 0) & as_columns(present, maps)[:, 1:]
     space = tuple(range(1, edges.ndim))
     return (((predicted - true).abs() * edges).sum(space) / edges.sum(space).clamp_min(1)).mean()
