@@ -1,0 +1,140 @@
+"""Douglas-Rachford for the u-update, with the split of paper 1, section 2.2:
+
+    f1(u, v, z) = mu/2 |u - (s + w)|^2 + [u in range] + [u = v] + sum g |z|          f2(u, v, z) = [z = grad u] + [sum v = area]
+
+Of the two points that meet in the limit, f2's and f1's, the solvers return f1's u: it is in [0, 1] (or in the simplex), and may miss
+the area by the `area_gap` of the result. With two classes it is then moved to the nearest u that has the area as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ctseg_training.proximal.differences import gradient
+from ctseg_training.proximal.problem import Problem, pose
+from ctseg_training.proximal.projections import project_area, project_graph
+from ctseg_training.proximal.total_variation import prox_weighted_tv
+
+CHECK_EVERY = 10  # iterations; measuring the residual waits for the device
+
+
+@dataclass(frozen=True)
+class DRSettings:
+    """mu, relaxation (lambda in the paper) and gamma as in the paper; tolerance : of |y_next - y| / |y|, which ends the iteration."""
+
+    mu: float = 0.5
+    relaxation: float = 1.0
+    gamma: float = 1.0
+    tolerance: float = 1e-5
+    max_iterations: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.mu <= 0 or self.gamma <= 0 or not 0 < self.relaxation < 2 or self.max_iterations < 1:
+            raise ValueError("Douglas-Rachford needs mu > 0, gamma > 0, a relaxation between 0 and 2 and an iteration at least.")
+
+
+@dataclass(frozen=True)
+class DRState:
+    """The y of the iteration: u, v (B, K, [Z,] Y, X) and z (D, B, K, [Z,] Y, X); v is None where the area is free."""
+
+    u: Tensor
+    v: Tensor | None
+    z: Tensor
+
+
+@dataclass(frozen=True)
+class DRResult:
+    """u : of the shape of s + w, in range, and with its area where there are two classes.
+
+    residual : (B,) |y_next - y| / |y| at the end. converged : all of them within the tolerance.
+    area_gap : (B,) by how much u missed its area before it was moved there, as a share of the voxels; with K > 2 it still does.
+    """
+
+    u: Tensor
+    state: DRState
+    iterations: int
+    residual: Tensor
+    converged: bool
+    area_gap: Tensor
+
+
+def solve(s_plus_w: Tensor, g: Tensor, area: Tensor | None, settings: DRSettings | None = None, start: DRState | None = None, *,
+          spacing: Sequence[float] | None = None) -> DRResult:
+    """The u-update of two classes: one foreground map in [0, 1].
+
+    s_plus_w, g : (B, [Z,] Y, X). area : (B,) voxels of foreground, or None. start : the state of an earlier solve of the same
+    samples, for a quicker way to the same limit. spacing : distance of two voxels for each axis, 1 by default. No gradients.
+    Raises ValueError as `pose` does.
+    """
+    result = solve_multiclass(s_plus_w.unsqueeze(1), g.unsqueeze(1), None if area is None else area.unsqueeze(1), settings, start,
+                              spacing=spacing)
+    return DRResult(result.u.squeeze(1), result.state, result.iterations, result.residual, result.converged, result.area_gap)
+
+
+@torch.no_grad()
+def solve_multiclass(s_plus_w: Tensor, g: Tensor, areas: Tensor | None, settings: DRSettings | None = None, start: DRState | None = None,
+                     *, spacing: Sequence[float] | None = None) -> DRResult:
+    """The u-update of K classes, the background among them: u in the simplex of each voxel.
+
+    s_plus_w, g : (B, K, [Z,] Y, X). areas : (B, K), which add up to the number of voxels, or None. A single map (K = 1) is taken as
+    the foreground of two classes. The rest as `solve`.
+    """
+    settings = settings or DRSettings()
+    problem = pose(s_plus_w, g, areas, settings.mu, spacing)
+    state = start or _first(problem)
+    if state.u.shape != problem.wanted.shape or (state.v is None) != (areas is None):
+        raise ValueError("The state to start from belongs to another problem: its shape or its area constraint is a different one.")
+    iterations = 0
+    while True:
+        checked = iterations + CHECK_EVERY >= settings.max_iterations
+        for _ in range(min(CHECK_EVERY, settings.max_iterations - iterations)):
+            before = state
+            u, state = _step(problem, before, settings)
+            iterations += 1
+        residual = _relative_change(before, state)
+        converged = bool((residual <= settings.tolerance).all())
+        if converged or checked:
+            return DRResult(problem.feasible(u), state, iterations, residual, converged, problem.area_gap(u))
+
+
+def _step(problem: Problem, y: DRState, settings: DRSettings) -> tuple[Tensor, DRState]:
+    """x = prox f2 (y); p = prox f1 (2x - y); y + lambda (p - x). Returns p's u and the new y. Algorithm 2 of the paper."""
+    gamma = settings.gamma
+    x_u, x_z = project_graph(y.u, y.z, problem.spacing)
+    weighted = problem.mu * gamma * problem.wanted + _reflected(x_u, y.u)
+    if y.v is None or problem.area is None:
+        p_u = problem.into_range(weighted / (problem.mu * gamma + 1))
+        new_v = None
+    else:
+        x_v = project_area(y.v, problem.area, problem.axes)
+        p_u = problem.into_range((weighted + _reflected(x_v, y.v)) / (problem.mu * gamma + 2))
+        new_v = y.v + settings.relaxation * (p_u - x_v)
+    p_z = prox_weighted_tv(_reflected(x_z, y.z), problem.g, gamma)
+    return p_u, DRState(y.u + settings.relaxation * (p_u - x_u), new_v, y.z + settings.relaxation * (p_z - x_z))
+
+
+def _reflected(x: Tensor, y: Tensor) -> Tensor:
+    return 2 * x - y
+
+
+def _first(problem: Problem) -> DRState:
+    """s + w itself, taken into range."""
+    u = problem.into_range(problem.wanted)
+    return DRState(u, None if problem.area is None else u, gradient(u, problem.spacing))
+
+
+def _relative_change(before: DRState, after: DRState) -> Tensor:
+    """(B,) |after - before| / |before|, over u, v and z together; 0 where nothing changed."""
+    change, size = _squares(after.u - before.u, 0), _squares(before.u, 0)
+    change, size = change + _squares(after.z - before.z, 1), size + _squares(before.z, 1)
+    if before.v is not None and after.v is not None:
+        change, size = change + _squares(after.v - before.v, 0), size + _squares(before.v, 0)
+    return (change / size.clamp_min(torch.finfo(size.dtype).tiny)).sqrt()
+
+
+def _squares(x: Tensor, batch_axis: int) -> Tensor:
+    return x.square().movedim(batch_axis, 0).flatten(1).sum(1)
