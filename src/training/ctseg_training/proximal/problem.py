@@ -78,7 +78,7 @@ def pose(s_plus_w: Tensor, g: Tensor, area: Tensor | None, mu: float, spacing: S
 def _refuse_impossible(area: Tensor, maps: Tensor) -> None:
     voxels = maps[0, 0].numel()
     if area.shape != maps.shape[:2]:
-        raise ValueError(f"There are areas for {tuple(area.shape)} and maps for {tuple(maps.shape[:2])} (samples, classes); they must agree.")
+        raise ValueError(f"The areas are {tuple(area.shape)}, the maps {tuple(maps.shape[:2])} (samples, classes); they must agree.")
     if not bool(((area >= 0) & (area <= voxels)).all()):
         raise ValueError(f"An area lies outside 0 to {voxels}, the number of voxels.")
     if maps.shape[1] > 1 and bool(((area.sum(1) - voxels).abs() > AREA_ROUNDING * voxels).any()):
