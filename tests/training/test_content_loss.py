@@ -36,9 +36,9 @@ def test_two_maps_by_hand() -> None:
 def test_the_batch_is_a_mean() -> None:
     torch.manual_seed(0)
     features, image, truth, predicted = VGGFeatures(), drawn(2, 3, 8, 9), drawn(2, 1, 8, 9, seed=3), drawn(2, 1, 8, 9, seed=4)
-    alone = [float(content_loss(features, image[i : i + 1], truth[i : i + 1], predicted[i : i + 1])) for i in range(2)]
+    alone = [content_loss(features, image[i : i + 1], truth[i : i + 1], predicted[i : i + 1]).item() for i in range(2)]
     assert alone[0] != pytest.approx(alone[1], rel=0.01)
-    assert float(content_loss(features, image, truth, predicted)) == pytest.approx(sum(alone) / 2, rel=1e-4)
+    assert content_loss(features, image, truth, predicted).item() == pytest.approx(sum(alone) / 2, rel=1e-4)
 
 
 def test_gradient() -> None:
