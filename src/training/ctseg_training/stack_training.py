@@ -77,10 +77,14 @@ class _SeenCase:
 
 
 def halves(entries: Sequence[CaseEntry]) -> tuple[tuple[CaseEntry, ...], tuple[CaseEntry, ...]]:
-    """(to learn from, to score on): every other case, so that a sorted list gives two halves alike. Raises RecipeError for one case."""
-    if len(entries) < 2:
+    """(to learn from, to score on): every other case, so that a sorted list gives two halves alike.
+
+    Cases in which no label was contoured are left out. Raises RecipeError when fewer than two are left.
+    """
+    telling = [entry for entry in entries if any(entry.present[1:])]
+    if len(telling) < 2:
         raise RecipeError("A stack needs two or more held-out cases, half to learn from and half to be scored on; name more.")
-    return tuple(entries[::2]), tuple(entries[1::2])
+    return tuple(telling[::2]), tuple(telling[1::2])
 
 
 def train_stack(bundles: Sequence[Bundle], dataset: Decathlon, entries: Sequence[CaseEntry], folder: Path, *, name: str,
@@ -97,14 +101,14 @@ def train_stack(bundles: Sequence[Bundle], dataset: Decathlon, entries: Sequence
     rng = np.random.default_rng([settings.seed, 1])
     patches: list[Patch] = []
     for number, entry in enumerate(learning):
-        yield Progress("members", number, len(entries), f"Running the members on {entry.name}")
+        yield Progress("members", number, len(learning) + len(scoring), f"Running the members on {entry.name}")
         case = yield from _seen(bundles, entry, device)
         patches += draw_patches(case.found, members, case.target, case.truth, entry.present, settings, rng)
     config = StackerConfig(sum(len(member.values) for member in members), 1 + len(dataset.labels), settings.filters)
     network = yield from fit(config, patches, settings, device)
     rows: list[tuple[Dice, list[Dice]]] = []
     for number, entry in enumerate(scoring, len(learning)):
-        yield Progress("members", number, len(entries), f"Running the members on {entry.name}")
+        yield Progress("members", number, len(learning) + len(scoring), f"Running the members on {entry.name}")
         case = yield from _seen(bundles, entry, device)
         rows.append((yield from _score(case, network, members, bundles, dataset.labels, entry.present)))
     scores = StackScores(tuple(entry.name for entry in scoring), tuple(stack for stack, _ in rows),

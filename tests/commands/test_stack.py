@@ -1,0 +1,78 @@
+"""`napari-ctseg stack`, as a person calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from ctseg_imaging.progress import finish
+from ctseg_imaging.volume import Labels
+from ctseg_models.bundles.own import write_bundle
+from ctseg_models.stacking import read_stack
+from ctseg_training.data.decathlon import open_dataset
+from ctseg_training.stack_training import StackSettings, train_stack
+from napari_ctseg.commands.main import app
+from tests.models.making import threshold_stage, threshold_weights
+from tests.training.test_stacking import write_members, write_shells
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def named_like_the_label(folder: Path) -> Path:
+    """Above 85 HU, called as the data set calls it: a member that can be scored."""
+    stage = threshold_stage("segment", 85, (2.0, 2.5, 2.5))
+    return write_bundle(folder, name=folder.name, stages=[stage], weights={"segment": threshold_weights(stage)},
+                        labels=Labels.from_names({2: "Middling"}), card="# A threshold").path
+
+
+def test_a_stack_beside_its_members(tmp_path: Path) -> None:
+    data = write_shells(tmp_path / "data", 3)
+    high = write_members(tmp_path)[1].path
+    low = named_like_the_label(tmp_path / "knows")
+    code, told, errors = call("stack", "-m", low, "-m", high, "--data", data, "--out", tmp_path / "out", "--steps", 40, "--name", "pair")
+    assert code == 0, errors
+    assert "Learning from case_0, case_2; scoring on case_1." in errors and "must not have seen" in errors
+    head, row, mean, folder = told.strip().splitlines()
+    assert head.split() == ["label", "stack", "Dice", "knows", "Dice", "high", "Dice"]
+    assert row.startswith("middling") and row.endswith("-") and mean.startswith("mean")
+    stack = read_stack(Path(folder))
+    assert stack.name == "pair" and folder == str(tmp_path / "out/stack")
+    # The member finds all balls, half of what it says is right: 2 / 3 by volume.
+    of_member = stack.scores["dice"]["knows"]["middling"]["mean"]
+    assert of_member == pytest.approx(2 / 3, abs=0.05) and f"{of_member:.3f} (1 case)" in row
+    assert stack.scores["dice"]["stack"]["middling"]["mean"] > of_member
+
+    code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out")
+    assert code == 1 and "already exists" in errors and told == ""
+
+
+def test_named_cases_are_the_ones_used(tmp_path: Path) -> None:
+    data = write_shells(tmp_path / "data", 4)
+    members = write_members(tmp_path)
+    code, _, errors = call("stack", "-m", members[0].path, "-m", members[1].path, "--data", data, "--out", tmp_path / "out", "--cases",
+                           "case_3", "--cases", "case_1", "--steps", 5, "--seed", 9)
+    assert code == 0, errors
+    entries = {entry.name: entry for entry in open_dataset(data).validation}
+    expected, _ = finish(train_stack(members, open_dataset(data), [entries["case_3"], entries["case_1"]], tmp_path / "same", name="x",
+                                     settings=StackSettings(steps=5, seed=9)))
+    assert read_stack(tmp_path / "out/stack").weights_sha256 == expected.weights_sha256
+
+
+def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
+    data = write_shells(tmp_path / "data", 1)
+    low = write_members(tmp_path)[0].path
+    for more, says in (((), "two or more"), (("--cases", "nobody"), "no case 'nobody'"), (("-m", "nothing"), "no bundle of this name")):
+        code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out", *more)
+        assert code == 1 and says in errors and told == "" and "Traceback" not in errors
+    assert call("stack", "--data", data, "--out", tmp_path / "out")[0] == 2
