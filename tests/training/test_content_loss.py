@@ -83,7 +83,7 @@ def test_where_the_picture_is_black_the_mask_does_not_matter() -> None:
 def test_empty_masks() -> None:
     torch.manual_seed(0)
     features, image, empty = VGGFeatures(), drawn(1, 3, 8, 9), torch.zeros(1, 1, 8, 9)
-    assert float(content_loss(features, image, empty, empty)) == 0
+    assert content_loss(features, image, empty, empty).item() == 0
     some = torch.full_like(empty, 0.3).requires_grad_()
     loss = content_loss(features, image, empty, some)
     loss.backward()
@@ -98,7 +98,7 @@ def test_bf16_pictures_and_bool_truth_are_summed_in_float32() -> None:
     assert half.dtype == torch.float32
     full = content_loss(features.double(), image.double(), truth.double(), predicted.double())
     assert full.dtype == torch.float64
-    assert float(half) == pytest.approx(float(full), rel=1e-5)
+    assert half.item() == pytest.approx(full.item(), rel=1e-5)
 
 
 def test_soften() -> None:
