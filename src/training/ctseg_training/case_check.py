@@ -125,10 +125,10 @@ def _grid_fault(entry: CaseEntry, image: Geometry, label: Geometry) -> str | Non
         apart = float(np.linalg.norm(np.subtract(image.origin_lps_mm, label.origin_lps_mm)))
         how = f"lies {apart:.2g} mm away from the grid of its image"
     elif match is Match.SHIFTED:
-        how = f"covers {_sizes(label.shape)} of the {_sizes(image.shape)} voxels (z, y, x) of its image"
+        how = f"has {_sizes(label.shape)} voxels and its image {_sizes(image.shape)} of the same size (z, y, x)"
     else:
         how = f"has {_grid(label)} and its image {_grid(image)} (z, y, x)"
-    return f"{entry.label}: {how}; resample it onto {entry.image.name} first."
+    return f"{entry.label}: {how}; resample it onto {entry.image.name}, unless it is another case's."
 
 
 def _grid(geometry: Geometry) -> str:
