@@ -59,7 +59,7 @@ class MSDNet(nn.Module):
         self.prediction = (nn.Conv2d if config.dimensions == 2 else nn.Conv3d)(sources[-1], config.outputs, 1)
         for kernel in (*self.kernels, self.prediction.weight):
             nn.init.kaiming_normal_(kernel, a=config.negative_slope)
-        nn.init.zeros_(self.prediction.bias)
+        nn.init.constant_(self.prediction.get_parameter("bias"), 0.0)
 
     def forward(self, image: Tensor) -> Tensor:
         with torch.autocast(image.device.type, enabled=False):
@@ -94,7 +94,7 @@ class DenseMaps(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, *parameters = ctx.saved_tensors
-        kernels, scales, offsets = _thirds(parameters)
+        kernels, scales, _ = _thirds(parameters)
         gradient = gradient.clone(memory_format=torch.contiguous_format)  # each layer adds what it pulls at its sources
         of_parameters: list[Tensor] = [torch.empty_like(parameter) for parameter in parameters]
         of_kernels, of_scales, of_offsets = _thirds(of_parameters)
