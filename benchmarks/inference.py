@@ -86,7 +86,7 @@ def compare(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace) -> No
     print(f"the segmenter's input: {tuple(x.shape[2:])} voxels")
     network = bundle.network("segment").to(chosen.device).requires_grad_(False)
     arithmetic = choose(chosen.precision, chosen.device)
-    ours, seconds = timed(lambda: finish(steps_of(network)[0](x, arithmetic)))
+    ours, seconds = timed(lambda: finish(steps_of(network).steps(x, arithmetic)))
     print(f"{f'ours, whole, in steps, {arithmetic.dtype}':<44}{seconds:8.2f} s")
 
     for name, dtype in (("float32", None), ("autocast bf16", torch.bfloat16)):

@@ -68,7 +68,7 @@ class Stacker(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in (self.conv0, self.conv1):
-            x = F.leaky_relu(conv(x), self.config.negative_slope)
+            x = F.leaky_relu(conv(x), self.config.negative_slope, inplace=True)
         return self.head(x)  # type: ignore[no-any-return]
 
 

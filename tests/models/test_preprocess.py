@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.metadata import Intensity
+from ctseg_models.inference.intensities import normalise, settle
 from ctseg_models.inference.lattice import Lattice, StagePlan
-from ctseg_models.inference.preprocess import axis_weights, network_input, normalise, resample_box
+from ctseg_models.inference.preprocess import axis_weights, network_input, resample_box
 
 
 @given(n=st.integers(3, 12), spacing=st.floats(0.5, 2), low=st.floats(-6, 6), factor=st.floats(1.05, 4), n_out=st.integers(1, 6))
@@ -72,9 +73,13 @@ def test_views_with_negative_strides_need_no_copy_of_the_volume() -> None:
     (Intensity(clip_low=-200, clip_high=500, shift=150, scale=350), [-1, -150 / 350, 1]),
     (Intensity(statistics="minmax"), [0, 0.5, 1]),
     (Intensity(clip_low=-1000, clip_high=0, statistics="zscore"), [-np.sqrt(2), 1 / np.sqrt(2), 1 / np.sqrt(2)]),
+    (Intensity(statistics="zscore_nonzero"), [-1, 0, 1]),
+    (Intensity(statistics="max"), [-1, 0, 1]),
+    (Intensity(clip_quantiles=(0.25, 0.75), shift=0, scale=100), [-5, 0, 5]),
 ])
 def test_intensities_by_hand(intensity: Intensity, expected: list[float]) -> None:
-    assert normalise(torch.tensor([-1000.0, 0.0, 1000.0]), intensity).tolist() == pytest.approx(expected, abs=1e-6)
+    volume = np.array([-1000.0, 0.0, 1000.0]).reshape(1, 1, 3)
+    assert normalise(torch.tensor([-1000.0, 0.0, 1000.0]), settle(intensity, volume)).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_missing_channel_is_a_sentence() -> None:

@@ -30,7 +30,7 @@ def test_a_unet_in_steps_is_its_forward(norm: str, shape: tuple[int, int, int]) 
     network = UNet(UNetConfig(outputs=3, levels=4, filters=6, norm=norm)).eval()  # type: ignore[arg-type]
     image = torch.randn(1, 1, *shape)
     expected = network(image)[0].softmax(dim=0).detach()
-    maps, shares = driven(steps_of(network)[0](image, MANY_STEPS))
+    maps, shares = driven(steps_of(network).steps(image, MANY_STEPS))
     assert torch.allclose(maps, expected, atol=1e-5)
     assert len(shares) > 30
     assert sum(shares) == pytest.approx(1, abs=0.02)
@@ -42,7 +42,7 @@ def test_an_scn_in_steps_is_its_forward(norm: str) -> None:
     network = SCN(SCNConfig(outputs=4, levels=3, filters=6, spatial_levels=2, spatial_filters=4, norm=norm)).eval()  # type: ignore[arg-type]
     image = torch.randn(1, 1, 16, 24, 32)
     expected = network(image).probabilities[0].detach()
-    maps, shares = driven(steps_of(network)[0](image, MANY_STEPS))
+    maps, shares = driven(steps_of(network).steps(image, MANY_STEPS))
     assert torch.allclose(maps, expected, atol=1e-5)
     assert sum(shares) == pytest.approx(1, abs=0.02)
 
@@ -52,7 +52,7 @@ def test_bf16_is_near_and_the_spatial_part_stays_float32() -> None:
     network = SCN(SCNConfig(outputs=3, levels=3, filters=8, spatial_levels=2, spatial_filters=4, norm="instance")).eval()
     image = torch.randn(1, 1, 32, 24, 32)
     expected = network(image).probabilities[0].detach()
-    maps, _ = driven(steps_of(network)[0](image, Arithmetic(torch.bfloat16)))
+    maps, _ = driven(steps_of(network).steps(image, Arithmetic(torch.bfloat16)))
     assert maps.dtype == torch.float32
     assert 0 < (maps - expected).abs().max() < 0.1
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}

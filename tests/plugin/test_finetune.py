@@ -256,7 +256,7 @@ def tiny_bundle(folder, tmp_path):
     from ctseg_training.recipes import load_recipe
     recipe = load_recipe("scn-segment", (
         "data.spacing_mm=[3, 3, 3]", "data.sizes={min: [16, 16, 16], max: [32, 32, 32], step: [8, 8, 8]}", "data.margin_mm=6",
-        "budget={steps: 2}", "precision=fp32", "validation={share: 0, at_most: 1}", "schedule.warmup_steps=0", "data.cache_mb=20",
+        "budget={steps: 2}", "precision=fp32", "validation={share: 0, at_most: 1}", "schedule.warmup_steps=0", "workers=0",
         "network={kind: scn, levels: 2, filters: 4, spatial_levels: 1, spatial_filters: 4, norm: instance}",
         "sampling={mode: patch, size: [16, 16, 16], margin_mm: 6, near_distance_mm: [6, 6, 6]}"))
     path = finish(train(recipe, folder, tmp_path / "first", name="tiny", device="cpu"))

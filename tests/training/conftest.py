@@ -21,7 +21,7 @@ SPACING = (3.0, 2.5, 2.0)
 
 TINY = (
     "data.spacing_mm=[3, 3, 3]", "data.sizes={min: [16, 16, 16], max: [48, 48, 48], step: [8, 8, 8]}", "data.margin_mm=6",
-    "budget={steps: 4}", "precision=fp32", "validation={share: 0.25, at_most: 1}", "schedule.warmup_steps=0", "data.cache_mb=20",
+    "budget={steps: 4}", "precision=fp32", "validation={share: 0.25, at_most: 1}", "schedule.warmup_steps=0", "workers=0",
 )
 TINY_SCN = (*TINY, "network={kind: scn, levels: 2, filters: 4, spatial_levels: 1, spatial_filters: 4, norm: instance}",
             "sampling={mode: patch, size: [16, 16, 16], margin_mm: 6, near_distance_mm: [6, 6, 6]}", "augmentation.mirror=0.5",

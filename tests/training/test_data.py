@@ -11,16 +11,20 @@ import torch
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
-from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.geometry import Geometry
+from ctseg_models.bundles.metadata import Intensity
+from ctseg_models.inference.intensities import settle
 from ctseg_models.inference.lattice import Box, Lattice, StagePlan
 from ctseg_models.inference.preprocess import network_input
-from ctseg_training.data.cases import Case, CaseCache, load_case, make_case
+from ctseg_training.data import cases as case_module
+from ctseg_training.data.cases import Case, Cases, load_case, make_case
 from ctseg_training.data.decathlon import open_dataset
-from ctseg_training.data.feeding import batch_at, batches
+from ctseg_training.data.feeding import Batches, fed
 from ctseg_training.data.resampling import reach, sample_image, sample_labels, smooth
 from ctseg_training.data.sampling import Sampler
 from ctseg_training.data.spatial import SpatialDraw, draw_spatial, identity, rotation, sample_points, spline
+from ctseg_training.data.statistics import with_statistics
 from ctseg_training.heldout import split_cases
 from ctseg_training.recipes import Recipe, load_recipe
 from ctseg_training.recipes.schema import Augmentation, Elastic
@@ -30,10 +34,12 @@ from .conftest import NAMES, SHAPE, SPACING, TINY_SCN, TINY_UNET, anatomy, write
 
 UPRIGHT = Geometry.from_parts(SHAPE, SPACING)
 EVERY = (True, True, True, True)
+PLAIN = (Intensity(),)
 
 
-def case_of(image: np.ndarray, labels: np.ndarray | None = None) -> Case:  # type: ignore[type-arg]
-    return make_case("x", image, np.zeros(SHAPE, np.uint8) if labels is None else labels, UPRIGHT, EVERY)
+def case_of(image: np.ndarray, labels: np.ndarray | None = None, channels: tuple[Intensity, ...] = PLAIN) -> Case:  # type: ignore[type-arg]
+    labels = np.zeros(SHAPE, np.uint8) if labels is None else labels
+    return make_case("x", image[None], labels, UPRIGHT, tuple(settle(channel, image) for channel in channels), EVERY)
 
 
 def millimetres() -> list[np.ndarray]:  # type: ignore[type-arg]
@@ -47,9 +53,9 @@ def sampler_of(folder: Path, recipe: Recipe) -> Sampler:
 
 def test_a_case_is_upright_whatever_way_it_is_stored(dataset_folder: Path) -> None:
     dataset = open_dataset(dataset_folder)
-    case = load_case(dataset.training[2])
+    case = load_case(dataset.training[2], PLAIN)
     image, labels = anatomy(2)
-    assert np.array_equal(case.image.numpy(), image) and np.array_equal(case.labels.numpy(), labels)
+    assert np.array_equal(case.image.numpy(), image[None]) and np.array_equal(case.labels.numpy(), labels)
     assert case.image.dtype == torch.int16 and case.spacing_mm == pytest.approx(SPACING)
     voxels = np.argwhere(labels > 0)
     assert case.box.low == pytest.approx(tuple(voxels.min(0) * SPACING))
@@ -97,7 +103,7 @@ def test_without_augmentation_the_network_sees_what_inference_shows_it(spacing: 
     """Finer voxels are interpolated and whole multiples averaged alike; also beyond the volume, and after clipping."""
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, f"data.spacing_mm={list(spacing)}"])
     plan = StagePlan.of(stage_of(recipe, open_labels()))
-    case = case_of(ndimage.gaussian_filter(anatomy(3)[0].astype(np.float32), 1.5))
+    case = case_of(ndimage.gaussian_filter(anatomy(3)[0].astype(np.float32), 1.5), channels=plan.channels)
     shape = (16, 24, 16)
     lattice = Lattice((-2 * spacing[0], 0.0, 2 * spacing[2]), spacing, shape)
     work = network_input(case.image.numpy(), SPACING, lattice, plan)
@@ -158,7 +164,7 @@ def test_a_mirrored_sample_swaps_the_pair_and_what_was_contoured(tmp_path: Path)
     folder = write_dataset(tmp_path / "data", 1, absent={"case_0": ["left"]})
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, "augmentation={mirror: 1, mirror_pairs: [[right, left]]}"])
     sampler = sampler_of(folder, recipe)
-    case = load_case(open_dataset(folder).training[0])
+    case = load_case(open_dataset(folder).training[0], PLAIN)
     lattice = Lattice((0.0, 0.0, 0.0), SPACING, SHAPE)
     sample = sampler.take(case, lattice, SpatialDraw(np.eye(3), np.zeros(3), mirror=True), np.random.default_rng(0))
     flipped = case.labels.numpy()[:, :, ::-1]
@@ -171,7 +177,7 @@ def test_patches_go_near_labels_by_weight(dataset_folder: Path) -> None:
                                                "sampling.label_weights={middle: 1000}", "sampling.near_distance_mm=[0, 0, 0]",
                                                "sampling.size=[8, 8, 8]"])
     sampler = sampler_of(dataset_folder, recipe)
-    case = load_case(open_dataset(dataset_folder).training[0])
+    case = load_case(open_dataset(dataset_folder).training[0], PLAIN)
     rng = np.random.default_rng(2)
     middle = [bool((sampler.sample(case, rng).target[3:5, 3:5, 3:5] == 3).any()) for _ in range(30)]
     assert sum(middle) >= 28
@@ -180,11 +186,11 @@ def test_patches_go_near_labels_by_weight(dataset_folder: Path) -> None:
 def test_a_patch_stays_within_the_labels_box_and_margin(dataset_folder: Path) -> None:
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling.near_label=0.5"])
     sampler = sampler_of(dataset_folder, recipe)
-    case = load_case(open_dataset(dataset_folder).training[0])
+    case = load_case(open_dataset(dataset_folder).training[0], PLAIN)
     bounds = case.box.grown(6).cut(Box.whole(case.geometry))
     rng = np.random.default_rng(3)
     for _ in range(50):
-        box = sampler.lattice(case, rng).box
+        box = sampler.lattice(case, rng)[0].box
         for axis in range(3):
             if bounds.extent[axis] >= 48:
                 assert bounds.low[axis] - 1e-6 <= box.low[axis] and box.high[axis] <= bounds.high[axis] + 1e-6
@@ -195,7 +201,7 @@ def test_a_patch_stays_within_the_labels_box_and_margin(dataset_folder: Path) ->
 def test_a_roi_has_an_allowed_size_and_holds_all_labels(dataset_folder: Path) -> None:
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling={mode: roi, margin_mm: 8}", "augmentation={}"])
     sampler = sampler_of(dataset_folder, recipe)
-    case = load_case(open_dataset(dataset_folder).training[2])
+    case = load_case(open_dataset(dataset_folder).training[2], PLAIN)
     sample = sampler.sample(case, np.random.default_rng(0))
     assert all(n % 8 == 0 and 16 <= n <= 48 for n in sample.target.shape)
     volume_mm3 = np.bincount(sample.target.flatten().numpy(), minlength=4) * 27.0
@@ -206,57 +212,134 @@ def test_a_roi_has_an_allowed_size_and_holds_all_labels(dataset_folder: Path) ->
 
 def test_the_localiser_sees_one_foreground_in_the_whole_volume(dataset_folder: Path) -> None:
     recipe = load_recipe("scn-localise-small", [*TINY_UNET, "augmentation={}", "data.spacing_mm=[6, 5, 4]"])
-    case = load_case(open_dataset(dataset_folder).training[1])
+    case = load_case(open_dataset(dataset_folder).training[1], PLAIN)
     sample = sampler_of(dataset_folder, recipe).sample(case, np.random.default_rng(0))
     assert set(sample.target.unique().tolist()) == {0, 1} and sample.present.tolist() == [True, True]
     assert float(sample.target.sum()) * 120 == pytest.approx(int((case.labels > 0).sum()) * float(np.prod(SPACING)), rel=0.1)
 
 
-def test_batches_are_a_function_of_their_number(tiny: Recipe, dataset_folder: Path) -> None:
-    dataset = open_dataset(dataset_folder)
-    sampler = sampler_of(dataset_folder, tiny)
-    cache = CaseCache(100)
-    with batches(3, entries=dataset.training, cache=cache, sampler=sampler) as feed:
+def batches_of(folder: Path, recipe: Recipe, kept_in: Path) -> Batches:
+    dataset, sampler = open_dataset(folder), sampler_of(folder, recipe)
+    return Batches(dataset.training, Cases(kept_in, sampler.plan.channels), sampler)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_are_a_function_of_their_number(tiny: Recipe, dataset_folder: Path, tmp_path: Path, workers: int) -> None:
+    with fed(batches_of(dataset_folder, tiny, tmp_path / "a"), 3, workers=workers) as feed:
         third, fourth = next(feed), next(feed)
-    alone = batch_at(4, entries=dataset.training, cache=CaseCache(100), sampler=sampler)
+    alone = batches_of(dataset_folder, tiny, tmp_path / "b")[4]
     assert all(torch.equal(a, b) for a, b in zip(fourth, alone, strict=True))
     assert not torch.equal(third[0], fourth[0])
 
 
-def test_every_case_is_seen_once_a_turn(tiny: Recipe, dataset_folder: Path) -> None:
-    dataset = open_dataset(dataset_folder)
+def test_every_case_is_seen_once_a_turn(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+    source = batches_of(dataset_folder, tiny, tmp_path)
     seen: list[str] = []
-    sampler = sampler_of(dataset_folder, tiny)
 
-    class Watched(CaseCache):
+    class Watched(Cases):
         def get(self, entry):  # type: ignore[no-untyped-def]
             seen.append(entry.name)
             return super().get(entry)
 
-    for step in range(8):
-        batch_at(step, entries=dataset.training, cache=Watched(100), sampler=sampler)
+    watched = Batches(source.entries, Watched(tmp_path, source.sampler.plan.channels), source.sampler)
+    for number in range(8):
+        watched[number]
     assert sorted(seen[:4]) == sorted(seen[4:]) == [f"case_{n}" for n in range(4)]
 
 
-def test_an_error_in_the_thread_is_raised_in_the_training_loop(tiny: Recipe, tmp_path: Path) -> None:
+def test_fixed_versions_come_again_as_they_were(dataset_folder: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling.versions=3", "batch=2"])
+    source = batches_of(dataset_folder, recipe, tmp_path)
+    known: dict[int, torch.Tensor] = {}
+    for number in range(12):  # two rounds of 4 cases x 3 versions
+        batch = source[number]
+        for item, image in zip(batch.items.tolist(), batch.image, strict=True):
+            assert torch.equal(known.setdefault(item, image), image)
+    assert sorted(known) == list(range(12))
+    versions = [known[item] for item in (0, 1, 2)]
+    assert not any(torch.equal(a, b) for a, b in zip(versions, versions[1:], strict=False))
+
+
+def test_random_slices_are_in_order_and_hold_a_label(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "data.spacing_mm=[3, 2, 3]", "sampling={mode: slices, size: [5, 24, 16]}",
+                                               "augmentation={}"])
+    sampler, case = sampler_of(dataset_folder, recipe), load_case(open_dataset(dataset_folder).training[0], PLAIN)
+    labelled = np.flatnonzero((case.labels > 0).any(dim=(1, 2)).numpy())
+    drawn = set()
+    for seed in range(20):
+        lattice, chosen = sampler.lattice(case, np.random.default_rng(seed))
+        assert chosen is not None and list(chosen) == sorted(set(chosen.tolist())) and len(chosen) == 5
+        assert lattice.shape == (30, 24, 16) and np.isin(chosen, labelled).all()
+        drawn |= set(chosen.tolist())
+        sample = sampler.sample(case, np.random.default_rng(seed))
+        assert sample.target.shape == (5, 24, 16) and (sample.target > 0).any(dim=(1, 2)).all()
+        plane = case.labels[int(chosen[2])].numpy()
+        assert set(sample.target[2].unique().tolist()) <= {0, *np.unique(plane).tolist()}
+    assert len(drawn) > 12
+
+
+def test_more_slices_than_there_are_come_twice(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling={mode: slices, size: [40, 8, 8], empty_slices: true}"])
+    lattice, chosen = sampler_of(dataset_folder, recipe).lattice(load_case(open_dataset(dataset_folder).training[0], PLAIN),
+                                                                 np.random.default_rng(0))
+    assert chosen is not None and len(chosen) == 40 and (np.diff(chosen) >= 0).all() and lattice.shape[0] == 30
+
+
+def test_two_windows_of_one_image_are_two_channels(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "data.more_channels=[{clip_low: -50, clip_high: 250, shift: 100, scale: 150}]",
+                                               "augmentation={}"])
+    sampler = sampler_of(dataset_folder, recipe)
+    case = load_case(open_dataset(dataset_folder).training[0], sampler.plan.channels)
+    image = sampler.sample(case, np.random.default_rng(0)).image
+    assert image.shape[0] == 2
+    first = recipe.data.intensity
+    hu = image[0] * first.scale + first.shift
+    inside = (hu > first.clip_low + 1) & (hu < first.clip_high - 1)  # type: ignore[operator]
+    assert torch.allclose(image[1][inside], ((hu.clamp(-50, 250) - 100) / 150)[inside], atol=1e-4)
+
+
+def test_statistics_of_a_sample_of_the_cases(dataset_folder: Path) -> None:
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "data.intensity={clip_low: -100, clip_high: 300}",
+                                               "data.zscore_sample={cases: 3, seed: 1}"])
+    entries = open_dataset(dataset_folder).training
+    found = with_statistics(recipe, entries).data.intensity
+    means = [np.clip(anatomy(n)[0].astype(float), -100, 300).mean() for n in range(4)]
+    triples = [np.mean(means[:n] + means[n + 1:]) for n in range(4)]
+    assert min(abs(found.shift - mean) for mean in triples) < 1e-3
+    assert found.scale > 1 and found.clip_low == -100
+    assert with_statistics(load_recipe("scn-segment-small"), entries) == load_recipe("scn-segment-small")
+
+
+def test_an_error_in_the_process_is_raised_in_the_training_loop(tiny: Recipe, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", 1)
-    dataset, sampler = open_dataset(folder), sampler_of(folder, tiny)
+    source = batches_of(folder, tiny, tmp_path / "cases")
     next((folder / "imagesTr").iterdir()).write_bytes(b"no image")
-    with pytest.raises(Exception, match="case_0"), batches(0, entries=dataset.training, cache=CaseCache(9), sampler=sampler) as feed:
+    with pytest.raises(CtsegError, match="case_0"), fed(source, 0, workers=1) as feed:
         next(feed)
 
 
-def test_the_cache_is_bounded_and_keeps_the_latest(dataset_folder: Path) -> None:
+def test_a_case_is_read_once_and_then_mapped(dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = open_dataset(dataset_folder).training
-    one = load_case(entries[0]).bytes
-    loaded: list[str] = []
-    cache = CaseCache(2.5 * one / 1e6, lambda entry: loaded.append(entry.name) or load_case(entry))  # type: ignore[func-returns-value]
-    for number in (0, 1, 0, 2, 0, 1):
-        cache.get(entries[number])
-        assert cache.bytes <= 2.5 * one
-    assert loaded == ["case_0", "case_1", "case_2", "case_1"]
-    small = CaseCache(1e-6)
-    assert small.get(entries[0]).name == "case_0"
+    first = Cases(tmp_path, PLAIN).get(entries[1])
+    monkeypatch.setattr(case_module, "load_case", lambda entry, channels: pytest.fail("was read again"))
+    again = Cases(tmp_path, PLAIN).get(entries[1])
+    assert torch.equal(first.image, again.image) and torch.equal(first.labels, again.labels)
+    assert again.geometry.affine_lps == pytest.approx(first.geometry.affine_lps) and again.box == first.box
+    assert again.present == first.present == (True, True, True, False) and again.intensities == first.intensities
+    assert all(np.array_equal(again.points[value], first.points[value]) for value in first.points)
+
+
+def test_another_window_is_another_case(dataset_folder: Path, tmp_path: Path) -> None:
+    entry = open_dataset(dataset_folder).training[0]
+    Cases(tmp_path, PLAIN).get(entry)
+    Cases(tmp_path, (Intensity(statistics="zscore"),)).get(entry)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(dataset_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RecipeError, match="cannot be written"):
+        Cases(tmp_path / "file" / "cases", PLAIN).get(open_dataset(dataset_folder).training[0])
 
 
 def test_held_out_cases_are_seeded_and_named(dataset_folder: Path, tiny: Recipe) -> None:
@@ -302,8 +385,8 @@ def test_a_label_that_was_not_contoured_but_is_there_is_refused(tmp_path: Path) 
     fields["labels_present"] = {"case_0": ["right", "left"]}
     (folder / "dataset.json").write_text(json.dumps(fields))
     with pytest.raises(RecipeError, match="not contoured"):
-        load_case(open_dataset(folder).training[0])
+        load_case(open_dataset(folder).training[0], PLAIN)
     fields["labels"] = {"1": "right", "2": "left"}
     (folder / "dataset.json").write_text(json.dumps(fields))
     with pytest.raises(RecipeError, match="value 3"):
-        load_case(open_dataset(folder).training[0])
+        load_case(open_dataset(folder).training[0], PLAIN)

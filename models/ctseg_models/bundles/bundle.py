@@ -26,13 +26,14 @@ Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
 class LoadedStage:
     """One network in memory. plan : how a volume becomes its input. values : the label value of each class map, 0 first;
     a value may occur twice (merged) or be None (dropped). flops : multiply-adds x 2 for an input of (z, y, x); 0: not known.
-    parameters : how many, 0: not known."""
+    parameters : how many, 0: not known. edges : how many edge maps (0..1) follow the class maps."""
 
     plan: StagePlan
     steps: Steps
     values: tuple[int | None, ...]
     flops: Callable[[tuple[int, int, int]], float]
     parameters: int = 0
+    edges: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,7 @@ from ctseg_imaging.volume import Label, Labels
 
 Triple = tuple[float, float, float]
 Sizes3 = tuple[int, int, int]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
@@ -22,7 +23,9 @@ class Intensity(_Frozen):
     """What a channel's values go through: x = (clip(v, clip_low, clip_high) - shift) / scale, after `statistics`.
 
     source : which channel of the volume. clip_low, clip_high, shift : in the volume's units (HU for CT); None: not clipped.
-    statistics : what shift and scale are *instead* taken from, over the whole resampled input: "minmax" (to 0..1) or "zscore".
+    clip_quantiles : clip at these quantiles (0..1) of the volume instead. statistics : what shift and scale are *instead* taken from,
+    over the whole volume as stored, after clipping: "minmax" (to 0..1), "max" (v / max), "zscore", "zscore_nonzero" (of voxels that are
+    not 0).
     """
 
     source: int = Field(0, ge=0)
@@ -30,7 +33,17 @@ class Intensity(_Frozen):
     clip_high: float | None = None
     shift: float = 0.0
     scale: float = Field(1.0, gt=0)
-    statistics: Literal["none", "minmax", "zscore"] = "none"
+    clip_quantiles: tuple[Share, Share] | None = None
+    statistics: Literal["none", "minmax", "max", "zscore", "zscore_nonzero"] = "none"
+
+    @model_validator(mode="after")
+    def _one_clip(self) -> Intensity:
+        if self.clip_quantiles is not None:
+            if self.clip_low is not None or self.clip_high is not None:
+                raise ValueError("intensity: clip_quantiles and clip_low/clip_high exclude each other")
+            if self.clip_quantiles[0] >= self.clip_quantiles[1]:
+                raise ValueError("intensity: clip_quantiles must rise")
+        return self
 
 
 class Sizes(_Frozen):
@@ -77,7 +90,7 @@ class Stage(_Frozen):
     """
 
     name: Literal["localise", "segment"]
-    network: Literal["unet", "scn"]
+    network: Literal["unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet", "backbone", "edge_gated"]
     config: dict[str, Any]
     spacing_mm: Triple
     sizes: Sizes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ctseg_models.bundles.metadata import CtsegBlock
+from ctseg_models.networks.catalogue import classes
 
 
 def inference_config(block: CtsegBlock) -> dict[str, Any]:
@@ -14,8 +15,7 @@ def inference_config(block: CtsegBlock) -> dict[str, Any]:
     """
     stage = block.stages[-1]
     channel = stage.intensity
-    network = {"unet": ("ctseg_models.networks.unet.UNet", "ctseg_models.networks.unet.UNetConfig"),
-               "scn": ("ctseg_models.networks.scn.SCN", "ctseg_models.networks.scn.SCNConfig")}[stage.network]
+    configuration, network = classes(stage.network)
     low = channel.clip_low if channel.clip_low is not None else channel.shift - channel.scale
     high = channel.clip_high if channel.clip_high is not None else channel.shift + channel.scale
     scaled = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high,
@@ -32,8 +32,8 @@ def inference_config(block: CtsegBlock) -> dict[str, Any]:
         "output_dir": "$@bundle_root + '/eval'",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
         "datalist": "$list(sorted(glob.glob(@dataset_dir + '/*.nii.gz')))",
-        "network_config": {"_target_": network[1], **stage.config, "outputs": stage.outputs, "in_channels": len(stage.channels)},
-        "bare_network": {"_target_": network[0], "config": "@network_config"},
+        "network_config": {"_target_": f"{configuration.__module__}.{configuration.__name__}", **stage.config, "outputs": stage.outputs, "in_channels": len(stage.channels)},
+        "bare_network": {"_target_": f"{network.__module__}.{network.__name__}", "config": "@network_config"},
         "weights": f"$load_file(@bundle_root + '/models/{stage.name}.safetensors')",
         "loaded": "$@bare_network.load_state_dict({k: v.float() for k, v in @weights.items()})",
         "network_def": {"_target_": "ctseg_models.networks.probabilities.Probabilities", "network": "@bare_network"},

@@ -13,7 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -57,7 +57,7 @@ class OwnBundle(Bundle):
 
         path = self.path / weights_file(self.stage(stage_name))
         try:
-            return {name: tensor.float() for name, tensor in load_file(path).items()}
+            return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()}
         except (SafetensorError, OSError, ValueError) as error:
             raise BundleError(f"{path}: not a readable safetensors file; get the bundle again.") from error
 
@@ -88,8 +88,9 @@ class OwnBundle(Bundle):
         for number, stage in enumerate(self.stages):
             network = self.network(stage.name).to(device)
             values = self.block.values if number == len(self.stages) - 1 else tuple(range(stage.outputs))
-            steps, flops = steps_of(network)
-            loaded.append(LoadedStage(StagePlan.of(stage), steps, values, flops, sum(p.numel() for p in network.parameters())))
+            way = steps_of(network)
+            loaded.append(LoadedStage(StagePlan.of(stage), way.steps, values, way.flops, sum(p.numel() for p in network.parameters()),
+                                      way.edges))
         return Model(tuple(loaded), self.labels, device)
 
 
@@ -100,16 +101,10 @@ def weights_file(stage: Stage) -> str:
 
 def build_network(stage: Stage) -> nn.Module:
     """The stage's network with fresh weights. Raises BundleError when the config has unknown entries."""
-    from ctseg_models.networks.scn import SCN, SCNConfig
-    from ctseg_models.networks.unet import UNet, UNetConfig
+    from ctseg_models.networks.catalogue import build
 
-    kind, config = (UNet, UNetConfig) if stage.network == "unet" else (SCN, SCNConfig)
-    known = {field.name for field in fields(config)}
-    if unknown := sorted(set(stage.config) - known):
-        raise BundleError(f"Stage {stage.name}: the {stage.network} network knows no {', '.join(unknown)}; "
-                          "the bundle was written by a newer version of napari-ctseg.")
-    entries = {**stage.config, "outputs": stage.outputs, "in_channels": len(stage.channels)}
-    return kind(config(**entries))  # type: ignore[arg-type]
+    config = {key: value for key, value in stage.config.items() if key not in ("in_channels", "outputs")}
+    return build(stage.network, config, in_channels=len(stage.channels), outputs=stage.outputs)
 
 
 def write_bundle(folder: Path, *, name: str, stages: Sequence[Stage], weights: Mapping[str, Mapping[str, Tensor]], labels: Labels,
@@ -163,7 +158,8 @@ def _fill(folder: Path, name: str, version: str, block: CtsegBlock, weights: Map
         if expected != {key: tensor.shape for key, tensor in weights[stage.name].items()}:
             raise BundleError(f"The weights of stage {stage.name} do not fit its network and config; check the config of the stage.")
         dtype = torch.float16 if precision == "fp16" else torch.float32
-        tensors = {key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in weights[stage.name].items()}
+        tensors = {key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+                   for key, tensor in weights[stage.name].items()}
         if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
             raise BundleError(f"The weights of stage {stage.name} are not finite in {precision}; write fp32 or train again.")
         save_file(tensors, folder / weights_file(stage))

@@ -115,3 +115,15 @@ def paint(class_maps: ClassMaps, target: Target, labels: NDArray[np.generic], ed
         if edge_out is not None and second is not None:
             edge_out[a:b] = (1 - (best - second)).numpy()
         yield (b - a) / depth
+
+
+def paint_map(values: Tensor, lattice: Lattice, target: Target, out: NDArray[np.float32]) -> Generator[float, None, None]:
+    """Write one map (1, z, y, x) on `lattice` into the target voxels of `out` (a view, (z, y, x)), linearly; 0 outside of the lattice."""
+    sampler = Sampler(ClassMaps(values, lattice, (1,)), target)
+    place = out[tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))]
+    for a in range(0, target.shape[0], SLICES_PER_STEP):
+        b = min(target.shape[0], a + SLICES_PER_STEP)
+        slab = sampler.slab(1, a, b)
+        assert slab is not None
+        place[a:b] = slab.numpy()
+        yield (b - a) / target.shape[0]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Triple
-from ctseg_models.bundles.metadata import Intensity
+from ctseg_models.inference.intensities import normalise, settle
 from ctseg_models.inference.lattice import Lattice, StagePlan
 
 Interpolation = Literal["area", "linear", "nearest"]
@@ -92,18 +92,6 @@ def _used(weights: NDArray[np.float32]) -> slice:
     return slice(int(columns[0]), int(columns[-1]) + 1) if len(columns) else slice(0, 0)
 
 
-def normalise(values: Tensor, intensity: Intensity) -> Tensor:
-    """In place what `intensity` says; float32."""
-    if intensity.clip_low is not None or intensity.clip_high is not None:
-        values = values.clamp_(intensity.clip_low, intensity.clip_high)
-    shift, scale = intensity.shift, intensity.scale
-    if intensity.statistics == "minmax":
-        shift, scale = float(values.min()), float(values.max() - values.min())
-    elif intensity.statistics == "zscore":
-        shift, scale = float(values.mean()), float(values.std(correction=0))
-    return values.sub_(shift).div_(scale if scale > 0 else 1.0)
-
-
 def network_input(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, plan: StagePlan) -> Generator[float, None, Tensor]:
     """(1, C, z, y, x) float32 for the network. view : (z, y, x) or (c, z, y, x) along the LPS-upright axes.
 
@@ -119,4 +107,5 @@ def network_input(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattic
         work = resample_box(channels[source], spacing_mm, lattice, pad=plan.pad, interpolation=plan.interpolation,
                             sigma_mm=plan.smoothing_sigma_mm)
         resampled[source] = yield from work
-    return torch.stack([normalise(resampled[channel.source].clone(), channel) for channel in plan.channels])[None]
+    settled = [settle(channel, channels[channel.source]) for channel in plan.channels]
+    return torch.stack([normalise(resampled[channel.source].clone(), channel) for channel in settled])[None]

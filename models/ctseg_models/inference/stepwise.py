@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ctseg_models.bundles.bundle import Steps
+from ctseg_models.inference.whole_network import Way, whole_network
 from ctseg_models.networks.scn import POOLING, SCN, SCNConfig, merge_by_certainty, upsample_cubic
 from ctseg_models.networks.unet import Block, UNet, UNetConfig
 
@@ -38,14 +39,14 @@ class Arithmetic:
         return self.dtype if voxels >= SMALL_MAP else torch.float32
 
 
-def steps_of(network: nn.Module) -> tuple[Steps, Callable[[tuple[int, int, int]], float]]:
-    """How to run `network` in steps, and its FLOPs for an input of (z, y, x). Freezes its parameters."""
+def steps_of(network: nn.Module) -> Way:
+    """How to run `network`: those of paper 5 in slabs, any other as a whole. Freezes its parameters."""
     network.requires_grad_(False).eval()
     if isinstance(network, SCN):
-        return partial(_scn_steps, network), partial(scn_flops, network.config)
+        return Way(partial(_scn_steps, network), partial(scn_flops, network.config))
     if isinstance(network, UNet):
-        return partial(_unet_probabilities, network), partial(unet_flops, network.config)
-    raise TypeError(f"{type(network).__name__} cannot be run in steps")
+        return Way(partial(_unet_probabilities, network), partial(unet_flops, network.config))
+    return whole_network(network)
 
 
 def _unet_probabilities(network: UNet, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:

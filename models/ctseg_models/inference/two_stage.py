@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from scipy import ndimage
+from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import AxisView, Geometry
@@ -17,7 +18,7 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model
 from ctseg_models.inference.arithmetic import check_device, choose
-from ctseg_models.inference.assemble import ClassMaps, Target, paint
+from ctseg_models.inference.assemble import ClassMaps, Target, paint, paint_map
 from ctseg_models.inference.lattice import Box, Lattice, Region
 from ctseg_models.inference.preprocess import network_input
 from ctseg_models.inference.settings import Settings
@@ -34,11 +35,12 @@ ROI = "region of interest"
 
 @dataclass
 class Found:
-    """What the networks of one bundle gave. box : where the labels may lie, mm in the view. roi : whether it was localised."""
+    """What the networks of one bundle gave. edges : (E, z, y, x) of a network with an edge head, on the lattice of the maps. box : where the labels may lie, mm in the view. roi : whether it was localised."""
 
     maps: ClassMaps
     box: Box
     roi: bool
+    edges: Tensor | None = None
     warnings: list[str] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
 
@@ -85,8 +87,12 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         edges = np.zeros(volume.geometry.shape, np.float32) if settings.edge_map else None
         start, stop = found.box.voxels(upright.geometry)
         target = Target(upright.geometry.spacing_mm, start, stop)
-        painting = paint(found.maps, target, upright.view.apply(labels), None if edges is None else upright.view.apply(edges))
+        edge_view = None if edges is None else upright.view.apply(edges)
+        painting = paint(found.maps, target, upright.view.apply(labels), edge_view if found.edges is None else None)
         yield from report("assemble", painting, "Bringing the labels onto the image's grid")
+        if edge_view is not None and found.edges is not None:
+            largest = found.edges.amax(dim=0, keepdim=True)
+            yield from report("assemble", paint_map(largest, found.maps.lattice, target, edge_view), "Bringing the edge map there too")
     times = {"load": loaded - begun, "networks": computed - loaded, "assemble": time.perf_counter() - computed,
              "total": time.perf_counter() - begun}
     warnings = [*bundle.warnings_for(volume), *found.warnings]
@@ -105,25 +111,25 @@ def segment(model: Model, upright: Upright, region: Region | None, arithmetic: A
     last = model.stages[-1]
     if len(model.stages) == 2 and box is None:
         first = model.stages[0]
-        coarse, log = yield from _stage(first, upright, whole, True, model.device, arithmetic)
+        coarse, _, log = yield from _stage(first, upright, whole, True, model.device, arithmetic)
         roi = _foreground_box(coarse, whole)
         if roi is None:
             said = ("The localiser found nothing, so the whole volume was segmented, as coarsely as it takes to fit; "
                     "look at the labels with care.")
-            fine, fine_log = yield from _stage(last, upright, whole, False, model.device, arithmetic)
-            return Found(fine, whole, False, [said], [log, fine_log])
+            fine, edges, fine_log = yield from _stage(last, upright, whole, False, model.device, arithmetic)
+            return Found(fine, whole, False, edges, [said], [log, fine_log])
         roi = roi.grown(first.plan.margin_mm).cut(whole)
-        fine, fine_log = yield from _stage(last, upright, roi, False, model.device, arithmetic)
-        return Found(fine, fine.lattice.box.cut(whole), True, _coarser(last, fine.lattice), [log, fine_log])
-    maps, log = yield from _stage(last, upright, box or whole, box is None, model.device, arithmetic)
-    found = Found(maps, box or whole, box is not None, _coarser(last, maps.lattice), [log])
+        fine, edges, fine_log = yield from _stage(last, upright, roi, False, model.device, arithmetic)
+        return Found(fine, fine.lattice.box.cut(whole), True, edges, _coarser(last, fine.lattice), [log, fine_log])
+    maps, edges, log = yield from _stage(last, upright, box or whole, box is None, model.device, arithmetic)
+    found = Found(maps, box or whole, box is not None, edges, _coarser(last, maps.lattice), [log])
     if last.plan.name == "localise" and box is None and (roi := _foreground_box(maps, whole)) is not None:
         found.box, found.roi = roi.grown(last.plan.margin_mm).cut(whole), True
     return found
 
 
 def _stage(stage: LoadedStage, upright: Upright, box: Box, divide_evenly: bool, device: str, arithmetic: Arithmetic,
-           ) -> Generator[Progress, None, tuple[ClassMaps, dict[str, Any]]]:
+           ) -> Generator[Progress, None, tuple[ClassMaps, Tensor | None, dict[str, Any]]]:
     begun = time.perf_counter()
     plan = stage.plan
     lattice = plan.lattice(box, divide_evenly=divide_evenly)
@@ -142,7 +148,9 @@ def _stage(stage: LoadedStage, upright: Upright, box: Box, divide_evenly: bool, 
     ended = time.perf_counter()
     log = {"name": plan.name, "spacing_mm": [round(s, 4) for s in lattice.spacing_mm], "size": list(lattice.shape),
            "seconds": {"resample": round(prepared - begun, 3), "network": round(ended - prepared, 3)}}
-    return ClassMaps.of(maps.cpu(), lattice, stage.values), log
+    classes = maps[: len(stage.values)].cpu()
+    edges = maps[len(stage.values):].cpu() if stage.edges else None
+    return ClassMaps.of(classes, lattice, stage.values), edges, log
 
 
 def report(stage: str, work: Generator[float, None, T], message: str, low: int = 0, high: int = 100) -> Generator[Progress, None, T]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ctseg_models.networks.scn import SCNOutput
+from ctseg_models.networks.outputs import final, named_outputs
 
 
 class Probabilities(nn.Module):
-    """Wraps a U-Net (softmax of its logits) or an SCN (its merged probabilities): (B, C, Z, Y, X) to (B, K, Z, Y, X)."""
+    """Wraps any network of this project: (B, C, [Z,] Y, X) to (B, K, [Z,] Y, X). labels : K, with the background."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, labels: int | None = None) -> None:
         super().__init__()
         self.network = network
+        self.labels = labels if labels is not None else int(network.config.outputs)  # type: ignore[union-attr, arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
-        output = self.network(image)
-        if isinstance(output, SCNOutput):
-            return output.probabilities
-        probabilities: Tensor = output.softmax(dim=1)
-        return probabilities
+        return final(named_outputs(self.network(image), self.labels)).probabilities()

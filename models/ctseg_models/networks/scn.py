@@ -70,12 +70,10 @@ class SCN(nn.Module):
         pooled = F.avg_pool3d(image, POOLING)
         if self.training:
             labels, pooled = self._perturb(labels, pooled)
-        # float32 also under autocast: the maps are small, and oneDNN's bf16 weight gradients of maps of 2x1x1 voxels are not finite.
+        coarse = torch.cat([part(torch.cat([_without(labels, label), pooled.to(labels.dtype)], dim=1))
+                            for label, part in enumerate(self.spatial)], dim=1)
         with torch.autocast(image.device.type, enabled=False):
-            labels, pooled = labels.float(), pooled.float()
-            coarse = torch.cat([part(torch.cat([_without(labels, label), pooled], dim=1))
-                                for label, part in enumerate(self.spatial)], dim=1)
-            spatial = upsample_cubic(coarse, image.shape[2:])
+            spatial = upsample_cubic(coarse.float(), image.shape[2:])
         return SCNOutput(merge_by_certainty(local, spatial), local, spatial)
 
     def _perturb(self, labels: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ctseg_models.networks.sound import Conv3d, InstanceNorm3d, dropout
+
 Norm = Literal["none", "instance"]
 
 
@@ -25,23 +27,16 @@ class UNetConfig:
     norm: Norm = "none"
 
 
-class InstanceNorm(nn.InstanceNorm3d):
-    """torch's, but a map of one voxel (the deepest level of a small ROI) gives its bias instead of an error."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.instance_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled)
-
-
 class Block(nn.Module):
     """Two times Conv 3x3x3 - (norm) - leaky ReLU - dropout."""
 
     def __init__(self, in_channels: int, config: UNetConfig) -> None:
         super().__init__()
-        self.conv0 = nn.Conv3d(in_channels, config.filters, 3, padding=1)
-        self.conv1 = nn.Conv3d(config.filters, config.filters, 3, padding=1)
+        self.conv0 = Conv3d(in_channels, config.filters, 3, padding=1)
+        self.conv1 = Conv3d(config.filters, config.filters, 3, padding=1)
         if config.norm == "instance":
-            self.norm0: nn.Module = InstanceNorm(config.filters, affine=True)
-            self.norm1: nn.Module = InstanceNorm(config.filters, affine=True)
+            self.norm0: nn.Module = InstanceNorm3d(config.filters, affine=True)
+            self.norm1: nn.Module = InstanceNorm3d(config.filters, affine=True)
         else:
             self.norm0, self.norm1 = nn.Identity(), nn.Identity()
         self.dropout, self.slope = config.dropout, config.negative_slope
@@ -49,7 +44,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for conv, norm in ((self.conv0, self.norm0), (self.conv1, self.norm1)):
             x = F.leaky_relu(norm(conv(x)), self.slope, inplace=True)
-            x = F.dropout(x, self.dropout, self.training)
+            x = dropout(x, self.dropout, self.training)
         return x
 
 

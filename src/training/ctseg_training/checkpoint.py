@@ -16,7 +16,8 @@ from ctseg_imaging.formats.atomic import atomic_path
 
 @dataclass
 class Checkpoint:
-    """step : how many are done. seconds : of training so far. recipe : as plain data, to refuse resuming another one."""
+    """step : how many are done. seconds : of training so far. curve : the fields of a `Curve`. features : weights and optimiser of
+    content features that are trained. recipe : as plain data, to refuse resuming another one."""
 
     step: int
     seconds: float
@@ -26,7 +27,8 @@ class Checkpoint:
     clip_mean: float | None
     skipped: int
     loss: float | None
-    best: float | None
+    curve: dict[str, Any]
+    features: dict[str, Any] | None
     recipe: dict[str, Any]
     before: dict[str, float | None] | None
 

@@ -15,11 +15,19 @@ class Ema:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights: dict[str, Tensor] = {name: tensor.detach().clone().float() for name, tensor in network.state_dict().items()}
+        self.weights: dict[str, Tensor] = {name: _start(tensor) for name, tensor in network.state_dict().items()}
 
     @torch.no_grad()
     def update(self, network: nn.Module, steps: int) -> None:
         """After step number `steps` (the first is 1)."""
         decay = min(self.decay, (1 + steps) / (10 + steps))
         for name, tensor in network.state_dict().items():
-            self.weights[name].lerp_(tensor.detach().float(), 1 - decay)
+            if tensor.is_floating_point():
+                self.weights[name].lerp_(tensor.detach().float(), 1 - decay)
+            else:  # a counter
+                self.weights[name].copy_(tensor)
+
+
+def _start(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().clone()
+    return tensor.float() if tensor.is_floating_point() else tensor

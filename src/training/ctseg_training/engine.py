@@ -1,11 +1,13 @@
 """Training one stage: a data set and a recipe go in, a folder with checkpoints, events and a bundle comes out.
 
-The folder: recipe.yaml (every field), events.jsonl, checkpoints/last.pt and best.pt, bundle/. A file named `stop` there ends the
-run after the current step, with a bundle. Torch's global random state is set at every step.
+The folder: recipe.yaml (every field), events.jsonl, checkpoints/last.pt and best.pt, samples/ (pictures), bundle/, and cases/ (the data
+set as memory maps) while it runs. A file named `stop` there ends the run after the current step, with a bundle. Torch's global random
+state is set at every step. Several processes: see `ctseg_training.parallel`.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -16,13 +18,18 @@ from ctseg_imaging.progress import Progress
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.own import OwnBundle
 from ctseg_models.inference.lattice import StagePlan
-from ctseg_training.data.cases import CaseCache
+from ctseg_training.checkpoint import load_checkpoint
+from ctseg_training.data.cases import Cases
 from ctseg_training.data.decathlon import Decathlon, open_dataset
-from ctseg_training.data.feeding import batches
+from ctseg_training.data.feeding import Batches, fed
 from ctseg_training.data.sampling import Sampler
-from ctseg_training.events import EVENTS, EventLog, holds_run
+from ctseg_training.data.statistics import with_statistics
+from ctseg_training.events import EVENTS, EventLog, NoLog, holds_run
+from ctseg_training.geometric import Geometry
 from ctseg_training.heldout import Split, split_cases
 from ctseg_training.memory import resident_mb
+from ctseg_training.parallel import World
+from ctseg_training.preflight import check, fingerprint
 from ctseg_training.recipes.loading import save_recipe
 from ctseg_training.recipes.schema import Budget, Recipe
 from ctseg_training.result import better, write_result
@@ -32,7 +39,7 @@ from ctseg_training.stages import REGION, check_fits, stage_of
 from ctseg_training.steps import Hardware, StepResult
 
 STEP_EVENT_EVERY_S = 0.5
-LAST, BEST = "checkpoints/last.pt", "checkpoints/best.pt"
+LAST, BEST, CASES, CHECKED = "checkpoints/last.pt", "checkpoints/best.pt", "cases", "checked"
 Work = Generator[Progress, None, None]
 
 
@@ -59,14 +66,16 @@ def train(recipe: Recipe, dataset_folder: str | Path, out_folder: str | Path, *,
         (out / "stop").unlink(missing_ok=True)
     except OSError as error:
         raise RecipeError(f"{out}: cannot be written ({error.strerror}); choose another folder.") from error
-    log = EventLog(out / EVENTS)
+    world = World.join(Hardware.device_of(device))
+    log = EventLog(out / EVENTS) if world.leads else NoLog()
     training: _Training | None = None
     try:
-        training = _Training.open(recipe, Path(dataset_folder), out, log, init_from, device, name or recipe.name, should_stop, resume)
+        training = yield from _Training.open(recipe, Path(dataset_folder), out, log, init_from, device, name or recipe.name, should_stop,
+                                             resume, world)
         return (yield from training.go())
     except GeneratorExit:
         if training is not None and training.run.step:
-            training.run.save(out / LAST)
+            training.save(LAST)
         log.write("stopped", bundle=None, message="Ended before a bundle was written; resume it from its last checkpoint.")
         raise
     except CtsegError as error:
@@ -82,7 +91,7 @@ class _Training:
     dataset: Decathlon
     split: Split
     sampler: Sampler
-    cache: CaseCache
+    cases: Cases
     out: Path
     log: EventLog
     init_from: OwnBundle | None
@@ -91,94 +100,134 @@ class _Training:
 
     @classmethod
     def open(cls, recipe: Recipe, folder: Path, out: Path, log: EventLog, init_from: OwnBundle | None, device: str, name: str,
-             asked: Callable[[], bool], resume: bool) -> _Training:
+             asked: Callable[[], bool], resume: bool, world: World) -> Generator[Progress, None, _Training]:
+        """Everything that can be wrong is told here, before the first step."""
         dataset = open_dataset(folder, init_from.labels if init_from is not None and recipe.stage == "segment" else None)
+        split = split_cases(dataset, recipe)
+        notes = split.notes
+        if world.leads:
+            notes += yield from _checked(recipe, dataset, split, out, init_from is not None, Hardware.device_of(device))
+        recipe = with_statistics(recipe, split.training)
         stage = stage_of(recipe, dataset.labels)
         if init_from is not None:
             init_from.verify()
             check_fits(init_from, stage)
-        run = Run.begin(recipe, stage, Hardware.choose(device, recipe.precision), init_from)
+        hardware = Hardware.choose(device, recipe.precision)
+        geometric = Geometry.of(recipe, out / "duals", len(split.training), stage.outputs)
+        run = Run.begin(recipe, stage, hardware, init_from, geometric, world)
         if resume:
             run.resume(out / LAST)
-        save_recipe(recipe, out / "recipe.yaml")
-        split = split_cases(dataset, recipe)
-        sampler = Sampler.of(recipe, StagePlan.of(stage), dataset)
-        return cls(run, dataset, split, sampler, CaseCache(recipe.data.cache_mb), out, log, init_from, name, asked)
+        elif geometric is not None:
+            geometric.store.clear()
+        if world.leads:
+            save_recipe(recipe, out / "recipe.yaml")
+            for note in notes:
+                log.write("warning", message=note)
+        plan = StagePlan.of(stage)
+        cases = Cases(out / CASES, plan.channels)
+        return cls(run, dataset, split, Sampler.of(recipe, plan, dataset), cases, out, log, init_from, name, asked)
 
     def go(self) -> Generator[Progress, None, Path]:
         """Score before, train, write the bundle, score after."""
         run, recipe = self.run, self.run.recipe
         self.log.write("start", recipe=recipe.name, stage=recipe.stage, labels=self._names(), cases=len(self.split.training),
                        held_out=len(self.split.held_out), steps=recipe.budget.steps, minutes=recipe.budget.minutes, from_step=run.step,
-                       device=run.hardware.device, precision="bf16" if run.hardware.bf16 else "fp32",
+                       device=run.hardware.device, precision="bf16" if run.hardware.bf16 else "fp32", processes=run.world.size,
                        parameters=sum(p.numel() for p in run.network.parameters()),
                        trained_parameters=sum(p.numel() for p in run.network.parameters() if p.requires_grad))
-        for note in self.split.notes:
-            self.log.write("warning", message=note)
-        if self.init_from is not None and run.before is None and self.split.held_out and not run.step:
-            before = yield from bundle_scores(self.init_from, self.split.held_out, device=run.hardware.device, should_stop=self._stop_asked)
+        if run.world.leads and self.init_from is not None and run.before is None and self.split.held_out and not run.step:
+            before = yield from bundle_scores(self.init_from, self.split.held_out, whole=self._whole, device=run.hardware.device,
+                                              should_stop=self._stop_asked)
             if not self._stop_asked():  # else some cases are missing, and the comparison would not be fair
                 run.before = before.as_dict()
                 self.log.write("validation", step=0, scores=run.before, whole_bundle=True)
-        yield from self._train()
-        run.save(self.out / LAST)
-        stopped = run.spent() < 1
-        bundle = self._write(None, stopped)
-        after = yield from self._score_after(bundle)
-        bundle = self._write(after, stopped) if after is not None else bundle
-        self.log.write("stopped" if stopped else "done", step=run.step, seconds=round(run.seconds, 1), skipped=run.skipped, loss=run.loss,
-                       bundle=str(bundle.path), before=run.before, after=after.as_dict() if after is not None else None,
-                       better=better(run.before, after))
-        return bundle.path
+        asked = yield from self._train()
+        self.save(LAST)
+        if run.world.leads:
+            yield from self._finish(asked)
+        run.world.told(0)
+        return self.out / "bundle"
 
-    def _train(self) -> Work:
+    def _finish(self, asked: bool) -> Work:
+        """The bundle, its scores, and away with what only training needed. asked : to stop before the recipe's own end."""
+        run = self.run
+        bundle = self._write(None, asked)
+        after = yield from self._score_after(bundle)
+        bundle = self._write(after, asked) if after is not None else bundle
+        shutil.rmtree(self.out / CASES, ignore_errors=True)
+        self.log.write("stopped" if asked else "done", step=run.step, seconds=round(run.seconds, 1), skipped=run.skipped, loss=run.loss,
+                       waited=round(run.waited, 1), bundle=str(bundle.path), before=run.before,
+                       after=after.as_dict() if after is not None else None, better=better(run.before, after))
+
+    def _train(self) -> Generator[Progress, None, bool]:
+        """Steps until the budget or the patience is at its end; True when it was asked to stop before that."""
         run, recipe = self.run, self.run.recipe
         run.start_clock()
         saved = validated = (run.elapsed(), run.step)
         told = 0.0
-        with batches(run.step, entries=self.split.training, cache=self.cache, sampler=self.sampler) as feed:
+        source = Batches(self.split.training, self.cases, self.sampler)
+        with fed(source, run.first_batch, run.world.size, workers=recipe.workers) as feed:
             while run.spent() < 1:
                 began = time.monotonic()
-                result, rate = run.advance(next(feed))
+                result, rate = run.advance(feed)
                 now = time.monotonic()
-                last = run.spent() >= 1 or self._stop_asked()
+                asked = self._stop_asked()
                 if result.skipped:
                     self.log.write("warning", step=run.step, message=f"Step {run.step} was left out: its gradient was not finite.")
-                if last or now - told >= STEP_EVENT_EVERY_S:
+                if asked or run.spent() >= 1 or now - told >= STEP_EVENT_EVERY_S:
                     told = now
                     self._tell(result, rate, now - began)
                 yield self._progress(result)
-                if last:
-                    return
                 if _due(saved, run, recipe.checkpoints.every_steps, recipe.checkpoints.every_minutes):
-                    run.save(self.out / LAST)
-                    self.log.write("checkpoint", step=run.step)
+                    self.save(LAST)
                     saved = (run.elapsed(), run.step)
-                if _due(validated, run, recipe.validation.every_steps, recipe.validation.every_minutes) and self.split.held_out:
+                if run.world.leads and _due(validated, run, recipe.validation.every_steps, recipe.validation.every_minutes):
                     yield from self._validate()
                     validated = (run.elapsed(), run.step)
+                exhausted = run.curve.exhausted(recipe.validation)
+                asked_all, ended, run.curve.reductions = run.world.told(asked, exhausted or run.spent() >= 1, run.curve.reductions)
+                if asked_all or ended:
+                    return bool(asked_all) and not ended
+        return False
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint, if this process is the one that writes."""
+        if self.run.world.leads:
+            self.run.save(self.out / name)
+            self.log.write("checkpoint", step=self.run.step, file=name)
 
     def _validate(self) -> Work:
-        """A point of the curve; the best so far is kept beside the last."""
+        """A point of the curve, pictures of the first cases; the best so far is kept beside the last."""
         run = self.run
-        scores = yield from stage_scores(run.averaged(), self.sampler.plan, self.split.held_out, self.cache, self._names(),
-                                         device=run.hardware.device)
-        self.log.write("validation", step=run.step, scores=scores.as_dict(), whole_bundle=False)
-        if scores.mean is not None and (run.best is None or scores.mean > run.best):
-            run.best = scores.mean
-            run.save(self.out / BEST)
-            self.log.write("checkpoint", step=run.step, best=round(scores.mean, 4))
+        if not self.split.held_out:
+            return
+        scores = yield from stage_scores(run.averaged(), self.sampler.plan, self.split.held_out, self.cases, self._names(),
+                                         whole=self._whole, device=run.hardware.device, pictures=self.out / "samples")
+        if scores.mean is None:
+            return
+        best = run.curve.add(scores.mean, run.recipe.validation, run.recipe.schedule)
+        self.log.write("validation", step=run.step, scores=scores.as_dict(), whole_bundle=False, average=round(run.curve.average or 0.0, 4))
+        if best:
+            self.save(BEST)
 
     def _score_after(self, bundle: OwnBundle) -> Generator[Progress, None, Scores | None]:
         if not self.split.held_out:
             return None
-        scores = yield from bundle_scores(bundle, self.split.held_out, device=self.run.hardware.device)
+        scores = yield from bundle_scores(bundle, self.split.held_out, whole=self._whole, device=self.run.hardware.device)
         self.log.write("validation", step=self.run.step, scores=scores.as_dict(), whole_bundle=True)
         return scores
 
     def _write(self, after: Scores | None, stopped: bool) -> OwnBundle:
-        return write_result(self.out / "bundle", self.run, self.dataset.labels, self.split, name=self.name, dataset=self.dataset.name,
+        run, weights = self.run, self.run.ema.weights
+        if run.recipe.validation.keep == "best" and (self.out / BEST).is_file():
+            weights = load_checkpoint(self.out / BEST).ema
+        return write_result(self.out / "bundle", run, weights, self.dataset.labels, self.split, name=self.name, dataset=self.dataset.name,
                             init_from=self.init_from, after=after, stopped=stopped)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the network sees whole images, not only where the labels are."""
+        return self.run.recipe.sampling.mode in ("whole", "slices")
 
     def _names(self) -> list[str]:
         return [label.name for label in (REGION if self.run.recipe.stage == "localise" else self.dataset.labels)]
@@ -189,7 +238,7 @@ class _Training:
     def _tell(self, result: StepResult, rate: float, seconds: float) -> None:
         run = self.run
         self.log.write("step", step=run.step, loss=result.loss, smoothed_loss=run.loss, terms=result.terms, gradient_norm=result.norm,
-                       learning_rate=rate, seconds_per_step=round(seconds, 3), elapsed=round(run.elapsed(), 1), spent=round(run.spent(), 5),
+                       learning_rate=rate, seconds_per_step=round(seconds, 3), waited=round(run.waited, 2), elapsed=round(run.elapsed(), 1), spent=round(run.spent(), 5),
                        seconds_left=self._seconds_left(), skipped=run.skipped, memory_mb=resident_mb())
 
     def _seconds_left(self) -> float | None:
@@ -200,6 +249,17 @@ class _Training:
         left = self._seconds_left()
         told = "" if left is None else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
         return Progress("train", round(1000 * self.run.spent()), 1000, f"step {self.run.step}, loss {result.loss:.3f}{told}")
+
+
+def _checked(recipe: Recipe, dataset: Decathlon, split: Split, out: Path, fine_tuning: bool, device: str,
+             ) -> Generator[Progress, None, tuple[str, ...]]:
+    """What is wrong with the data set, before any training; not looked for again when the files have not changed."""
+    mark, print_of = out / CHECKED, fingerprint((*split.training, *split.held_out))
+    if mark.is_file() and mark.read_text(encoding="utf-8") == print_of:
+        return ()
+    notes = yield from check(recipe, dataset, split.training, held_out=split.held_out, fine_tuning=fine_tuning, device=device)
+    mark.write_text(print_of, encoding="utf-8")
+    return notes
 
 
 def _due(last: tuple[float, int], run: Run, every_steps: int | None, every_minutes: float | None) -> bool:

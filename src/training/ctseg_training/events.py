@@ -49,6 +49,16 @@ class EventLog:
             raise FormatError(f"{self.path}: cannot be written ({error.strerror}); free some space.") from error
 
 
+class NoLog(EventLog):
+    """Says nothing: for the processes that do not lead."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull))
+
+    def write(self, kind: Kind, **data: Any) -> None:
+        """Nothing."""
+
+
 def read_events(path: Path, offset: int = 0) -> Iterator[Event]:
     """The whole lines after byte `offset`; none if there is no file yet. A line that a crash cut short is passed over."""
     try:

@@ -1,48 +1,29 @@
-"""From a recipe to a network, and from what a network returns to outputs with names. A further method adds its case here."""
+"""From a recipe to a network, and slices to a 2D one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-import torch
 from torch import Tensor, nn
 
-from ctseg_models.networks.scn import MERGE_EPSILON, SCN, SCNConfig, SCNOutput
-from ctseg_models.networks.unet import UNet, UNetConfig
+from ctseg_models.networks.catalogue import build as build_kind
+from ctseg_training.losses.objective import Seen
 from ctseg_training.recipes.schema import NetworkSettings
-
-Form = Literal["softmax logits", "sigmoid logits", "probabilities"]
-
-
-@dataclass(frozen=True)
-class Output:
-    """One output of a network. maps : (B, K, Z, Y, X). form : what the numbers are."""
-
-    maps: Tensor
-    form: Form
-
-    def probabilities(self) -> Tensor:
-        """(B, K, Z, Y, X) float32 that sum to 1 over K; sigmoids are normalised as the SCN's merge does it."""
-        maps = self.maps.float()
-        if self.form == "softmax logits":
-            return torch.softmax(maps, dim=1)
-        if self.form == "sigmoid logits":
-            each = torch.sigmoid(maps)
-            return each / (each.sum(dim=1, keepdim=True) + MERGE_EPSILON)
-        return maps
 
 
 def build(settings: NetworkSettings, in_channels: int, outputs: int) -> nn.Module:
     """The network of a recipe, freshly initialised by torch's current seed. outputs : labels, background included."""
-    if settings.kind == "scn":
-        return SCN(SCNConfig(in_channels=in_channels, outputs=outputs, **settings.options()))
-    return UNet(UNetConfig(in_channels=in_channels, outputs=outputs, **settings.options()))
+    return build_kind(settings.kind, settings.options(), in_channels=in_channels, outputs=outputs)
 
 
-def named_outputs(returned: Tensor | SCNOutput) -> dict[str, Output]:
-    """A U-Net has "logits"; an SCN has "merged" (probabilities), "local" and "spatial"."""
-    if isinstance(returned, SCNOutput):
-        return {"merged": Output(returned.probabilities, "probabilities"), "local": Output(returned.local, "sigmoid logits"),
-                "spatial": Output(returned.spatial, "sigmoid logits")}
-    return {"logits": Output(returned, "softmax logits")}
+def as_seen(image: Tensor, target: Tensor, present: Tensor, dimensions: int) -> Seen:
+    """A batch as a network of 2 or 3 dimensions sees it: for 2, every slice is a sample of its own.
+
+    image : (B, C, Z, Y, X). target : (B, Z, Y, X). present : (B, K).
+    """
+    if dimensions == 3:
+        return Seen(image, target, present)
+    return Seen(image.transpose(1, 2).flatten(0, 1), target.flatten(0, 1), present.repeat_interleave(image.shape[2], dim=0))
+
+
+def as_volumes(maps: Tensor, samples: int, dimensions: int) -> Tensor:
+    """(B Z, K, Y, X) back to (B, K, Z, Y, X); maps of a 3D network as they are. samples : B."""
+    return maps if dimensions == 3 else maps.unflatten(0, (samples, -1)).transpose(1, 2)

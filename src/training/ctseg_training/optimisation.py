@@ -14,16 +14,22 @@ CLIP_MEMORY = 0.99  # of the moving mean of the gradient's norm
 
 
 def build_optimiser(settings: Optimiser, network: nn.Module) -> torch.optim.Optimizer:
-    """Adam or AdamW over the weights that are trained."""
-    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
+    """Over the weights that are trained."""
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if settings.kind == "sgd":
+        return torch.optim.SGD(weights, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay,
+                               nesterov=settings.nesterov)
+    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
     return kind(weights, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
-def learning_rate(base: float, schedule: Schedule, step: int, spent: float) -> float:
-    """At `step` (from 0). spent : share of the budget used up, 0..1; "linear" falls to 0 with it."""
+def learning_rate(base: float, schedule: Schedule, step: int, spent: float, reductions: int = 0) -> float:
+    """At `step` (from 0). spent : share of the budget used up, 0..1. reductions : how often a plateau was met."""
     warmup = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
-    return base * warmup * (max(0.0, 1 - spent) if schedule.kind == "linear" else 1.0)
+    left = max(0.0, 1 - spent)
+    shares = {"constant": 1.0, "linear": left, "poly": left**schedule.power, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))),
+              "plateau": schedule.factor**reductions}
+    return base * warmup * shares[schedule.kind]
 
 
 def choose_trainable(network: nn.Module, part: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -153,10 +154,18 @@ def _check_memory(need: Need, what: str, device: str, available_mb: float | None
     """Raises RecipeError when the estimate is more than what is free, with the numbers and what to lower."""
     lower = "lower batch, sampling.size (or data.sizes.max) or the network's filters, or close other programs"
     parts = f"({need.in_words()})"
-    on_gpu = torch.device(device).type != "cpu"
+    on_gpu = device != "cpu"
     here = need.data if on_gpu else need.data + need.computing
     free = psutil.virtual_memory().available / 1e6 if available_mb is None or on_gpu else available_mb
     if here > free:
         raise RecipeError(f"{what} needs about {here:.0f} MB of memory {parts} and {free:.0f} MB are free; {lower}.")
-    if on_gpu and need.computing > (free := torch.cuda.mem_get_info(device)[0] / 1e6 if available_mb is None else available_mb):
+    if on_gpu and need.computing > (free := _free_on(device) if available_mb is None else available_mb):
         raise RecipeError(f"{what} needs about {need.computing:.0f} MB on {device} {parts} and {free:.0f} MB are free there; {lower}.")
+
+
+def _free_on(device: str) -> float:
+    """MB; endless on a device that does not say, or is not there: that is told where the network is moved to it."""
+    try:
+        return float(torch.cuda.mem_get_info(device)[0]) / 1e6
+    except (RuntimeError, AssertionError, ValueError):
+        return inf

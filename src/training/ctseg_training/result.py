@@ -15,11 +15,11 @@ from ctseg_training.scoring import Scores
 from ctseg_training.stages import REGION
 
 
-def write_result(folder: Path, run: Run, labels: Labels, split: Split, *, name: str, dataset: str, init_from: OwnBundle | None,
+def write_result(folder: Path, run: Run, averaged: dict[str, Tensor], labels: Labels, split: Split, *, name: str, dataset: str, init_from: OwnBundle | None,
                  after: Scores | None, stopped: bool) -> OwnBundle:
-    """Write (over an earlier one) the bundle of the averaged weights; the other stage of `init_from`, if it has one, is copied."""
+    """Write (over an earlier one) the bundle of the `averaged` weights; the other stage of `init_from`, if it has one, is copied."""
     stages = [run.stage]
-    weights: dict[str, dict[str, Tensor]] = {run.stage.name: run.ema.weights}
+    weights: dict[str, dict[str, Tensor]] = {run.stage.name: averaged}
     if init_from is not None:
         others = [stage for stage in init_from.stages if stage.name != run.stage.name]
         stages = sorted([run.stage, *others], key=lambda stage: stage.name != "localise")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ctseg_models.inference.lattice import Box, StagePlan
 from ctseg_models.inference.preprocess import network_input
 from ctseg_models.inference.sliding_window import sliding_window
 from ctseg_models.inference.stepwise import steps_of
-from ctseg_training.data.cases import Case, CaseCache
+from ctseg_training.data.cases import Case, Cases
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.data.resampling import reach, sample_labels
 from ctseg_training.data.spatial import identity, sample_points
@@ -59,33 +60,34 @@ def dice_per_label(truth: NDArray[np.generic], found: NDArray[np.generic], prese
     return [2 * float(joint[k, k]) / float(sums[k]) if present[k] and sums[k] else None for k in range(1, n)]
 
 
-def stage_scores(network: nn.Module, plan: StagePlan, entries: Sequence[CaseEntry], cache: CaseCache, names: Sequence[str], *,
-                 device: str = "cpu") -> Generator[Progress, None, Scores]:
-    """One network alone, on its own grid and with its own inferer: a localiser on whole volumes, a segmenter in the true box plus
-    margin_mm. Freezes the network: give a copy."""
-    steps, _ = steps_of(network)
+def stage_scores(network: nn.Module, plan: StagePlan, entries: Sequence[CaseEntry], cases: Cases, names: Sequence[str], *,
+                 whole: bool, device: str = "cpu", pictures: Path | None = None) -> Generator[Progress, None, Scores]:
+    """One network alone, on its own grid and with its own inferer, on whole volumes or in the true box plus margin_mm. pictures : a folder for overlays of the first cases. Freezes the network: give a copy."""
+    steps = steps_of(network).steps
     rows = []
     for number, entry in enumerate(entries):
         yield Progress("validate", number, len(entries), "Scoring held-out cases")
-        rows.append(_score_case(steps, plan, cache.get(entry), device))
+        rows.append(_score_case(steps, plan, cases.get(entry), whole, device))
     return mean_scores(rows, names)
 
 
-def _score_case(steps: Steps, plan: StagePlan, case: Case, device: str) -> list[float | None]:
-    whole, localises = Box.whole(case.geometry), plan.name == "localise"
-    lattice = plan.lattice(whole if localises else case.box.grown(plan.margin_mm).cut(whole), divide_evenly=localises)
+def _score_case(steps: Steps, plan: StagePlan, case: Case, whole: bool, device: str) -> list[float | None]:
+    everything, localises = Box.whole(case.geometry), plan.name == "localise"
+    lattice = plan.lattice(everything if whole else case.box.grown(plan.margin_mm).cut(everything), divide_evenly=whole)
     image = _finish(network_input(case.image.numpy(), case.spacing_mm, lattice, plan)).to(device)
     arithmetic = choose("auto", device)
     work = steps(image, arithmetic) if plan.patch is None else sliding_window(steps, image, plan.patch, plan.overlap, arithmetic)
-    found = _finish(work).argmax(0).cpu()
+    classes = 2 if localises else len(case.present)  # edge maps may follow
+    found = _finish(work)[:classes].argmax(0).cpu()
     at = reach(sample_points(lattice, identity()), case.labels.shape, case.spacing_mm, lattice.spacing_mm)
     truth = sample_labels((case.labels > 0).to(torch.uint8) if localises else case.labels, at)
     return dice_per_label(truth.numpy(), found.numpy(), [True, True] if localises else case.present)
 
 
-def bundle_scores(bundle: OwnBundle, entries: Sequence[CaseEntry], *, device: str = "cpu",
+def bundle_scores(bundle: OwnBundle, entries: Sequence[CaseEntry], *, whole: bool, device: str = "cpu",
                   should_stop: Callable[[], bool] = lambda: False) -> Generator[Progress, None, Scores]:
-    """The bundle as a person would run it, on the cases' own grid. A bundle that only segments is given the true box plus its margin."""
+    """The bundle as a person would run it, on the cases' own grid. whole : of the images; else a bundle that only segments is given the
+    true box plus its margin."""
     alone = [stage.name for stage in bundle.stages]
     names = [label.name for label in bundle.labels]
     rows = []
@@ -98,7 +100,7 @@ def bundle_scores(bundle: OwnBundle, entries: Sequence[CaseEntry], *, device: st
         for value, index in entry.classes:
             classes[value] = index
         true = classes[truth.astype(np.int64)]
-        region = _true_region(volume.geometry, true, bundle.stages[0].margin_mm) if alone == ["segment"] else None
+        region = _true_region(volume.geometry, true, bundle.stages[0].margin_mm) if alone == ["segment"] and not whole else None
         found = yield from run(bundle, volume, region=region, settings=Settings(device=device))
         if alone == ["localise"]:
             rows.append(dice_per_label(true > 0, found.labels.array > 0, [True, True]))

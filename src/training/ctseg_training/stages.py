@@ -19,8 +19,8 @@ def stage_of(recipe: Recipe, labels: Labels) -> Stage:
     """What the bundle will say about the network that `recipe` trains. labels : of the data set."""
     data = recipe.data
     outputs = 2 if recipe.stage == "localise" else len(labels) + 1
-    return Stage(name=recipe.stage, network=recipe.network.kind, config={"in_channels": 1, "outputs": outputs, **recipe.network.options()},
-                 spacing_mm=data.spacing_mm, sizes=data.sizes, spacing_growth=data.spacing_growth, intensity=data.intensity,
+    return Stage(name=recipe.stage, network=recipe.network.kind, config={"in_channels": 1 + len(data.more_channels), "outputs": outputs, **recipe.network.options()},
+                 spacing_mm=data.spacing_mm, sizes=data.sizes, spacing_growth=data.spacing_growth, intensity=data.intensity, more_channels=data.more_channels,
                  smoothing_sigma_mm=data.smoothing_sigma_mm, margin_mm=data.margin_mm, inferer=data.inferer, patch=data.patch,
                  overlap=data.overlap, outputs=outputs, pad_hu=data.outside)
 

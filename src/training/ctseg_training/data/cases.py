@@ -1,11 +1,14 @@
-"""One case in memory, upright and ready to be sampled, and a cache that holds as many as fit a bound."""
+"""One case, upright and ready to be sampled, read once and kept as a memory map."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,19 +16,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctseg_imaging import formats
-from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.errors import BundleError, RecipeError
 from ctseg_imaging.geometry import AxisView, Geometry, Match, Triple
+from ctseg_models.bundles.metadata import Intensity
+from ctseg_models.inference.intensities import settle
 from ctseg_models.inference.lattice import Box
 from ctseg_training.data.decathlon import CaseEntry
 
 POINTS_PER_LABEL = 2000
+DESCRIPTION = "case.json"
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """A case along the LPS-upright axes (z to superior, y to posterior, x to left), in its true spacing.
 
-    image : (z, y, x) in the type it is stored in. labels : (z, y, x) uint8 class indices. geometry : of the upright arrays.
+    image : (c, z, y, x) in the type it is stored in. intensities : of each channel of the network, settled for this volume. labels : (z, y, x) uint8 class indices. geometry : of the upright arrays.
     present : per class index, contoured or not. points : per class index that occurs, up to 2000 (n, 3) voxel indices of it.
     box : of all labels, in mm from the outer face of voxel 0; the whole volume when there are none.
     """
@@ -34,6 +40,7 @@ class Case:
     image: Tensor
     labels: Tensor
     geometry: Geometry
+    intensities: tuple[Intensity, ...]
     present: tuple[bool, ...]
     points: dict[int, NDArray[np.int32]]
     box: Box
@@ -43,27 +50,29 @@ class Case:
         """(z, y, x)."""
         return self.geometry.spacing_mm
 
-    @property
-    def bytes(self) -> int:
-        """Memory of the arrays."""
-        return self.image.nbytes + self.labels.nbytes + sum(points.nbytes for points in self.points.values())
 
 
-def load_case(entry: CaseEntry) -> Case:
-    """Read both files. Raises RecipeError when they lie on different grids or hold a value that dataset.json does not know."""
+def load_case(entry: CaseEntry, channels: Sequence[Intensity]) -> Case:
+    """Read both files. channels : of the network, see `Stage.channels`. Raises RecipeError when they lie on different grids or hold a value that dataset.json does not know."""
     volume, label_map = formats.read(entry.image), formats.read_labels(entry.label)
-    if volume.array.ndim != 3:
-        raise RecipeError(f"{entry.image}: has {volume.channels} channels; training takes images of one channel.")
+    if (needed := 1 + max(channel.source for channel in channels)) > volume.channels:
+        raise RecipeError(f"{entry.image}: has {volume.channels} channels and the recipe takes {needed}; correct data.intensity.source.")
     if volume.geometry.matches(label_map.geometry) not in (Match.SAME, Match.ROUNDING):
         raise RecipeError(f"{entry.label}: lies on another grid than its image; resample it onto the image first.")
     view = AxisView.of(volume.geometry)
     image = _ready(view.apply(volume.array))
+    image = image if image.ndim == 4 else image[None]
     labels = _class_indices(entry, np.ascontiguousarray(view.apply(label_map.array)))
-    return make_case(entry.name, image, labels, view.geometry(volume.geometry), entry.present)
+    try:
+        settled = tuple(settle(channel, image[channel.source]) for channel in channels)
+    except BundleError as error:
+        raise RecipeError(f"{entry.image}: {error}") from error
+    return make_case(entry.name, image, labels, view.geometry(volume.geometry), settled, entry.present)
 
 
-def make_case(name: str, image: NDArray[np.generic], labels: NDArray[np.uint8], geometry: Geometry, present: tuple[bool, ...]) -> Case:
-    """From upright arrays. Raises RecipeError for a voxel of a label that was not contoured."""
+def make_case(name: str, image: NDArray[np.generic], labels: NDArray[np.uint8], geometry: Geometry, intensities: tuple[Intensity, ...],
+              present: tuple[bool, ...]) -> Case:
+    """From upright arrays, the image (c, z, y, x). Raises RecipeError for a voxel of a label that was not contoured."""
     found = [int(value) for value in np.unique(labels) if value]
     if wrong := [value for value in found if not present[value]]:
         raise RecipeError(f"{name}: has voxels of class {wrong[0]}, which labels_present says was not contoured; correct one of them.")
@@ -74,32 +83,65 @@ def make_case(name: str, image: NDArray[np.generic], labels: NDArray[np.uint8], 
         low = [float(v[0] * s) for v, s in zip(voxels, geometry.spacing_mm, strict=True)]
         high = [float((v[-1] + 1) * s) for v, s in zip(voxels, geometry.spacing_mm, strict=True)]
         box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
-    return Case(name, torch.from_numpy(image), torch.from_numpy(labels), geometry, present, points, box)
+    return Case(name, torch.from_numpy(image), torch.from_numpy(labels), geometry, intensities, present, points, box)
 
 
-class CaseCache:
-    """The most recently used cases, up to a number of bytes; always at least the last one. Safe between threads."""
+class Cases:
+    """Cases by their entries. Each is read and turned upright once; after that it is a memory map in `folder`, so that a data set of any
+    size takes no more memory than what is being sampled, and a second process shares it."""
 
-    def __init__(self, megabytes: float, load: Callable[[CaseEntry], Case] = load_case) -> None:
-        self._budget, self._load = megabytes * 1e6, load
-        self._cases: OrderedDict[CaseEntry, Case] = OrderedDict()
-        self._lock = Lock()
+    def __init__(self, folder: Path, channels: Sequence[Intensity]) -> None:
+        self.folder, self.channels = folder, tuple(channels)
+        self._opened: dict[CaseEntry, Case] = {}
 
     def get(self, entry: CaseEntry) -> Case:
-        """The case, from memory or from the disk."""
-        with self._lock:
-            if entry in self._cases:
-                self._cases.move_to_end(entry)
-                return self._cases[entry]
-            case = self._cases[entry] = self._load(entry)
-            while len(self._cases) > 1 and self.bytes > self._budget:
-                self._cases.popitem(last=False)
-            return case
+        """The case. Raises RecipeError as `load_case`, or when the folder cannot be written."""
+        if entry not in self._opened:
+            place = self.folder / f"{entry.name}-{self._key(entry)}"
+            if not (place / DESCRIPTION).is_file():
+                _store(load_case(entry, self.channels), place)
+            self._opened[entry] = _open(place)
+        return self._opened[entry]
 
-    @property
-    def bytes(self) -> int:
-        """What the cases held take."""
-        return sum(case.bytes for case in self._cases.values())
+    def _key(self, entry: CaseEntry) -> str:
+        """Changes with the files, the labels and the channels."""
+        files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in (entry.image, entry.label)]
+        told = [files, entry.classes, entry.present, [channel.model_dump() for channel in self.channels]]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _store(case: Case, place: Path) -> None:
+    """Whole or not at all; another process may have been faster."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".case-", dir=place.parent))
+    except OSError as error:
+        raise RecipeError(f"{place.parent}: cannot be written ({error.strerror}); choose another folder for the run.") from error
+    try:
+        np.save(partial / "image.npy", case.image.numpy())
+        np.save(partial / "labels.npy", case.labels.numpy())
+        np.savez(partial / "points.npz", **{str(value): points for value, points in case.points.items()})
+        described = {"name": case.name, "affine_lps": case.geometry.affine_lps.tolist(), "present": case.present,
+                     "intensities": [one.model_dump() for one in case.intensities], "box": [case.box.low, case.box.high]}
+        (partial / DESCRIPTION).write_text(json.dumps(described), encoding="utf-8")
+        if not (place / DESCRIPTION).is_file():
+            partial.replace(place)
+    except OSError as error:
+        if not (place / DESCRIPTION).is_file():
+            raise RecipeError(f"{place}: cannot be written ({error.strerror}); free some space or choose another folder.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _open(place: Path) -> Case:
+    told = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
+    image, labels = (np.load(place / f"{name}.npy", mmap_mode="c") for name in ("image", "labels"))
+    with np.load(place / "points.npz") as stored:
+        points = {int(value): stored[value] for value in stored.files}
+    low, high = (tuple(corner) for corner in told["box"])
+    return Case(told["name"], torch.from_numpy(image), torch.from_numpy(labels),
+                Geometry(labels.shape, np.array(told["affine_lps"])), tuple(Intensity(**one) for one in told["intensities"]),
+                tuple(told["present"]), points, Box(low, high))
 
 
 def _ready(array: NDArray[np.generic]) -> NDArray[np.generic]:

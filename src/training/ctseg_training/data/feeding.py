@@ -1,54 +1,99 @@
-"""Batches made ahead of the training step, in a thread; batch n is the same however often a run was interrupted."""
+"""Batches made ahead of the training step, in a process of their own; batch n is the same however often a run was interrupted."""
 
 from __future__ import annotations
 
-from collections import deque
+import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from ctseg_training.data.cases import CaseCache
+from ctseg_imaging.errors import CtsegError
+from ctseg_training.data.cases import Cases
 from ctseg_training.data.decathlon import CaseEntry
-from ctseg_training.data.sampling import Sampler, collate
+from ctseg_training.data.sampling import Sampler
 
-Batch = tuple[Tensor, Tensor, Tensor]
 AHEAD = 4
+FOR_EVER = 2**40  # batches
 
 
-def batch_at(step: int, *, entries: Sequence[CaseEntry], cache: CaseCache, sampler: Sampler) -> Batch:
-    """Batch number `step` of a run: a function of the recipe's seed and `step` alone.
+class Batch(NamedTuple):
+    """image : (B, C, Z, Y, X). target : (B, Z, Y, X) int64. present : (B, K) bool. items : (B,) int64, which sample each one is; with
+    `sampling.versions` a sample comes again under the same number."""
+
+    image: Tensor
+    target: Tensor
+    present: Tensor
+    items: Tensor
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[Batch]):
+    """Batch number n of a run: a function of the recipe's seed and n alone.
 
     Cases come in a new random order each time round, so that every one is seen equally often.
     """
-    seed, size = sampler.recipe.seed, sampler.recipe.batch
-    samples = []
-    for item in range(step * size, (step + 1) * size):
-        turn, place = divmod(item, len(entries))
-        order = np.random.default_rng([seed, 1, turn]).permutation(len(entries))
-        samples.append(sampler.sample(cache.get(entries[order[place]]), np.random.default_rng([seed, 2, item])))
-    return collate(samples)
+
+    entries: Sequence[CaseEntry]
+    cases: Cases
+    sampler: Sampler
+
+    def __getitem__(self, number: int) -> Batch:
+        recipe = self.sampler.recipe
+        versions = recipe.sampling.versions or 1
+        distinct = len(self.entries) * versions
+        samples, items = [], []
+        for drawn in range(number * recipe.batch, (number + 1) * recipe.batch):
+            turn, place = divmod(drawn, distinct)
+            item = int(np.random.default_rng([recipe.seed, 1, turn]).permutation(distinct)[place])
+            again = recipe.sampling.versions is not None
+            rng = np.random.default_rng([recipe.seed, 4, item] if again else [recipe.seed, 2, drawn])
+            samples.append(self.sampler.sample(self.cases.get(self.entries[item // versions]), rng))
+            items.append(item if again else drawn)
+        return Batch(torch.stack([s.image for s in samples]), torch.stack([s.target for s in samples]),
+                     torch.stack([s.present for s in samples]), torch.tensor(items))
+
+
+@dataclass(frozen=True)
+class _Told(Dataset[Batch | CtsegError]):
+    """An error is handed over as it is: a data loader would make a traceback of it."""
+
+    batches: Batches
+
+    def __getitem__(self, number: int) -> Batch | CtsegError:
+        try:
+            return self.batches[number]
+        except CtsegError as error:
+            return error
 
 
 @contextmanager
-def batches(first: int, *, entries: Sequence[CaseEntry], cache: CaseCache, sampler: Sampler) -> Iterator[Iterator[Batch]]:
-    """An endless iterator of batches `first`, first + 1, ...; leaving the block ends the thread. An error there is raised here."""
-    executor = ThreadPoolExecutor(1, thread_name_prefix="ctseg-batches", initializer=torch.set_num_threads, initargs=(1,))
+def fed(batches: Batches, first: int, stride: int = 1, *, workers: int = 1) -> Iterator[Iterator[Batch]]:
+    """An endless iterator of batches `first`, first + stride, ...; leaving the block ends the process. An error there is raised here.
 
-    def submit(step: int) -> Future[Batch]:
-        return executor.submit(batch_at, step, entries=entries, cache=cache, sampler=sampler)
+    workers : processes; 0: made when they are asked for.
+    """
+    numbers = range(first, FOR_EVER, stride)
+    context = None
+    if workers:
+        context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+    loader = DataLoader(_Told(batches), batch_size=None, sampler=numbers, num_workers=workers, multiprocessing_context=context,
+                        prefetch_factor=AHEAD if workers else None)
+    source = iter(loader)
 
     def take() -> Iterator[Batch]:
-        waiting = deque(submit(first + ahead) for ahead in range(AHEAD))
-        for step in count(first + AHEAD):
-            yield waiting.popleft().result()
-            waiting.append(submit(step))
+        for made in source:
+            if isinstance(made, CtsegError):
+                raise made
+            yield made
 
     try:
         yield take()
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        if workers:
+            source._shutdown_workers()  # type: ignore[attr-defined]

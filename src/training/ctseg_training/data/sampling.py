@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctseg_models.inference.lattice import Box, Lattice, StagePlan
-from ctseg_models.inference.preprocess import normalise
+from ctseg_models.bundles.metadata import Intensity
+from ctseg_models.inference.intensities import normalise
 from ctseg_training.data.cases import Case
 from ctseg_training.data.decathlon import Decathlon
 from ctseg_training.data.resampling import reach, sample_image, sample_labels
+from ctseg_training.data.slab_augmentation import augment_ct, augment_generic, augment_in_plane
 from ctseg_training.data.spatial import SpatialDraw, draw_spatial, sample_points
 from ctseg_training.recipes.schema import Recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """image : (1, Z, Y, X) network input. target : (Z, Y, X) int64. present : (K,) bool, background first."""
+    """image : (C, Z, Y, X) network input. target : (Z, Y, X) int64. present : (K,) bool, background first."""
 
     case: str
     image: Tensor
@@ -55,31 +57,67 @@ class Sampler:
 
     def sample(self, case: Case, rng: np.random.Generator) -> Sample:
         """One augmented sample; the same `rng` state gives the same sample."""
-        lattice = self.lattice(case, rng)
-        return self.take(case, lattice, draw_spatial(self.recipe.augmentation, rng), rng)
+        lattice, slices = self.lattice(case, rng)
+        return self.take(case, lattice, draw_spatial(self.recipe.augmentation, rng), rng, slices)
 
-    def lattice(self, case: Case, rng: np.random.Generator) -> Lattice:
-        """Where the sample lies before augmentation."""
+    def lattice(self, case: Case, rng: np.random.Generator) -> tuple[Lattice, NDArray[np.int64] | None]:
+        """Where the sample lies before augmentation, and which of its slices are taken; None: all."""
         sampling = self.recipe.sampling
         whole = Box.whole(case.geometry)
         if sampling.mode == "patch":
-            return self._fixed(self._patch_centre(case, rng))
+            return self._fixed(self._patch_centre(case, rng)), None
+        if sampling.mode == "slices":
+            return self._slices(case, rng)
         box = whole if sampling.mode == "whole" else case.box.grown(sampling.margin_mm).cut(whole)
         if sampling.size is not None:
-            return self._fixed(np.add(box.low, box.high) / 2)
-        return self.plan.lattice(box, divide_evenly=sampling.mode == "whole")
+            return self._fixed(np.add(box.low, box.high) / 2), None
+        return self.plan.lattice(box, divide_evenly=sampling.mode == "whole"), None
 
-    def take(self, case: Case, lattice: Lattice, spatial: SpatialDraw, rng: np.random.Generator) -> Sample:
-        """The sample at `lattice`, moved by `spatial`, with intensities drawn from `rng`."""
+    def _slices(self, case: Case, rng: np.random.Generator) -> tuple[Lattice, NDArray[np.int64]]:
+        """Random slices of the whole volume in their order, once each where there are enough; in plane around the box of the labels."""
+        sampling, spacing = self.recipe.sampling, self.recipe.data.spacing_mm
+        assert sampling.size is not None
+        depth = max(1, round(case.geometry.shape[0] * case.spacing_mm[0] / spacing[0]))
+        low_y, low_x = ((a + b) / 2 - n * s / 2 for a, b, n, s in zip(case.box.low[1:], case.box.high[1:], sampling.size[1:], spacing[1:],
+                                                                      strict=True))
+        lattice = Lattice((0.0, low_y, low_x), spacing, (depth, *sampling.size[1:]))
+        usable = np.arange(depth)
+        if not sampling.empty_slices:
+            stored = np.clip(((usable + 0.5) * spacing[0] / case.spacing_mm[0]).astype(int), 0, case.geometry.shape[0] - 1)
+            labelled = np.unique(np.concatenate([points[:, 0] for points in case.points.values()])) if case.points else stored
+            usable = usable[np.isin(stored, labelled)] if np.isin(stored, labelled).any() else usable
+        wanted = sampling.size[0]
+        chosen = rng.choice(usable, wanted, replace=len(usable) < wanted)
+        return lattice, np.sort(chosen)
+
+    def take(self, case: Case, lattice: Lattice, spatial: SpatialDraw, rng: np.random.Generator,
+             slices: NDArray[np.int64] | None = None) -> Sample:
+        """The sample at `lattice` (only its `slices`), moved by `spatial`, with intensities drawn from `rng`."""
         data = self.recipe.data
-        at = reach(sample_points(lattice, spatial), case.labels.shape, case.spacing_mm, lattice.spacing_mm, 4 * data.smoothing_sigma_mm)
-        values = sample_image(case.image, case.spacing_mm, at, outside=data.outside, smoothing_sigma_mm=data.smoothing_sigma_mm)
+        points = sample_points(lattice, spatial)
+        if slices is not None:
+            points = points[torch.from_numpy(slices)]
+        at = reach(points, case.labels.shape, case.spacing_mm, lattice.spacing_mm, 4 * data.smoothing_sigma_mm)
+        values = {source: sample_image(case.image[source], case.spacing_mm, at, outside=data.outside, smoothing_sigma_mm=data.smoothing_sigma_mm)
+                  for source in sorted({channel.source for channel in case.intensities})}
         labels = (case.labels > 0).to(torch.uint8) if self.localises else case.labels
         target = sample_labels(labels, at, smoothing_voxels=data.label_smoothing_voxels)
         present = torch.tensor([True, True] if self.localises else case.present)
         if spatial.mirror and not self.localises:
             target, present = self._mirrored(target, present)
-        return Sample(case.name, self._intensities(values, rng)[None], target, present)
+        image = self._intensities(values, case.intensities, rng)
+        image, target = self._slab(image, target, rng)
+        return Sample(case.name, image, target, present)
+
+    def _slab(self, image: Tensor, target: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        settings = self.recipe.augmentation.slab
+        if settings is None:
+            return image, target
+        if settings.kind == "ct_cues":
+            return augment_ct(image, target, settings, rng)
+        if settings.kind == "generic":
+            return augment_generic(image, target, settings, rng)
+        return augment_in_plane(image, target, settings, rng)
 
     def _fixed(self, centre_mm: NDArray[np.float64]) -> Lattice:
         size, spacing = self.recipe.sampling.size, self.recipe.data.spacing_mm
@@ -112,17 +150,19 @@ class Sampler:
             table[a], table[b] = b, a
         return table[target], present[table]
 
-    def _intensities(self, values: Tensor, rng: np.random.Generator) -> Tensor:
+    def _intensities(self, values: dict[int, Tensor], channels: tuple[Intensity, ...], rng: np.random.Generator) -> Tensor:
+        """(C, Z, Y, X): the same shift of the stored values for all channels, and the same factor of the input."""
         settings = self.recipe.augmentation
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        values = values + float(rng.normal(0, settings.value_shift))
-        if settings.noise > 0 and rng.random() < 0.5:
-            values = values + torch.randn(values.shape, generator=generator) * float(rng.uniform(0, settings.noise))
-        x = normalise(values, self.recipe.data.intensity)
+        shift = float(rng.normal(0, settings.value_shift))
+        noise = float(rng.uniform(0, settings.noise)) if settings.noise > 0 and rng.random() < 0.5 else 0.0
+        for source, stored in values.items():
+            values[source] = stored + shift
+            if noise > 0:
+                values[source] += torch.randn(stored.shape, generator=generator) * noise
+        x = torch.stack([normalise(values[channel.source].clone(), channel) for channel in channels])
         factor = 1 + float(rng.uniform(-1, 1)) * settings.intensity_scale
-        return x * factor + float(rng.uniform(-1, 1)) * settings.intensity_shift
-
-
-def collate(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, 1, Z, Y, X), (B, Z, Y, X) and (B, K)."""
-    return (torch.stack([s.image for s in samples]), torch.stack([s.target for s in samples]), torch.stack([s.present for s in samples]))
+        x = x * factor + float(rng.uniform(-1, 1)) * settings.intensity_shift
+        if settings.input_noise > 0:
+            x += torch.randn(x.shape, generator=generator) * float(rng.uniform(0, settings.input_noise))
+        return x

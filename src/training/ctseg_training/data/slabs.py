@@ -5,7 +5,7 @@ Intensities are those of the network's input, after windowing and normalisation.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,7 @@ class CTCues(_Frozen):
     rotation_deg : largest angle in plane, either sense. The paper gives shares and angle; noise, skip, interpolate and shift are ours.
     """
 
+    kind: Literal["ct_cues"] = "ct_cues"
     share: Share = 0.8
     noise: NonNegative = 0.1
     skip: Share = 0.5
@@ -45,6 +46,7 @@ class Generic(_Frozen):
     B-spline. gamma : the exponent lies between exp(-gamma) and exp(gamma).
     """
 
+    kind: Literal["generic"] = "generic"
     share: Share = 0.8
     rotation_deg: Degrees = 16.0
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.15
@@ -56,5 +58,6 @@ class Generic(_Frozen):
 class InPlane(_Frozen):
     """Rotation and nothing else. Source: paper 4, "+-30 degrees". share : of samples. rotation_deg : largest angle, either sense."""
 
+    kind: Literal["in_plane"] = "in_plane"
     share: Share = 1.0
     rotation_deg: Degrees = 30.0

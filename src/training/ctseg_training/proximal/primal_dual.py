@@ -70,7 +70,7 @@ def solve_multiclass(s_plus_w: Tensor, g: Tensor, areas: Tensor | None, settings
     problem = pose(s_plus_w, g, areas, settings.mu, spacing)
     left = 1 - settings.tau * settings.sigma * squared_norm_bound(problem.spacing)
     if min(settings.tau, settings.sigma, left) <= 0:
-        raise ValueError(f"tau {settings.tau} and sigma {settings.sigma} are too long for this spacing: tau sigma |grad|^2 has to stay under 1.")
+        raise ValueError(f"tau {settings.tau} and sigma {settings.sigma} are too long: tau sigma |grad|^2 has to stay under 1.")
     y = start or _first(problem)
     if y.u.shape != problem.wanted.shape:
         raise ValueError("The state to start from belongs to another problem: its shape is a different one.")

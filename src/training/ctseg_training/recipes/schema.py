@@ -6,11 +6,12 @@ itself differs, its own step function (see `ctseg_training.steps`); data, augmen
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from ctseg_models.bundles.metadata import Growth, Intensity, Sizes
+from ctseg_training.data.slabs import CTCues, Generic, InPlane
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -28,6 +29,7 @@ class UNetSettings(Settings):
     """The U-Net of paper 5 (`ctseg_models.networks.unet`); in_channels and outputs follow from the data."""
 
     kind: Literal["unet"]
+    dimensions: ClassVar[int] = 3
     levels: PositiveInt = 5
     filters: PositiveInt = 32
     dropout: Share = 0.1
@@ -59,7 +61,112 @@ class SCNSettings(UNetSettings):
         return ("merged", "local", "spatial")
 
 
-NetworkSettings = Annotated[UNetSettings | SCNSettings, Field(discriminator="kind")]
+class SUNetSettings(Settings):
+    """The sU-Net of paper 1 (`ctseg_models.networks.sunet`), 2D."""
+
+    kind: Literal["sunet"]
+    filters: PositiveInt = 64
+    dropout: Share = 0.2
+    dimensions: ClassVar[int] = 2
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class DenseUNetSettings(SUNetSettings):
+    """The generator of paper 4 (`ctseg_models.networks.dense_unet`), 2D: one sigmoid per foreground label."""
+
+    kind: Literal["dense_unet"]  # type: ignore[assignment]
+    filters: PositiveInt = 32
+    dropout: ClassVar[float] = 0.0  # type: ignore[misc]
+    convolutions: PositiveInt = 2
+    poolings: PositiveInt = 4
+    negative_slope: NonNegative = 0.1
+
+
+class MSDNetSettings(Settings):
+    """The mixed-scale dense network of paper 3 (`ctseg_models.networks.msd_net`). depth null: 100 layers in 2D, 30 in 3D."""
+
+    kind: Literal["msd_net"]
+    dimensions: Literal[2, 3] = 3
+    depth: PositiveInt | None = None
+    width: PositiveInt = 1
+    dilations: PositiveInt = 10
+    negative_slope: NonNegative = 0.01
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class NNUNetSettings(Settings):
+    """nnU-Net's U-Net (`ctseg_models.networks.nnunet`), one entry of strides, kernels and filters per level, (z,) y, x."""
+
+    kind: Literal["nnunet"]
+    dimensions: Literal[2, 3] = 3
+    strides: tuple[tuple[PositiveInt, ...], ...]
+    kernels: tuple[tuple[PositiveInt, ...], ...]
+    filters: tuple[PositiveInt, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class BackboneSettings(Settings):
+    """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is compared with."""
+
+    kind: Literal["backbone"]
+    backbone: Literal["unet", "vnet", "segnet"]
+    dimensions: Literal[2, 3] = 3
+    levels: PositiveInt = 4
+    filters: PositiveInt = 16
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class EdgeGatedSettings(BackboneSettings):
+    """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one edge map for all labels."""
+
+    kind: Literal["edge_gated"]  # type: ignore[assignment]
+    shared_edge: bool = False
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits", "edges")
+
+
+NetworkSettings = Annotated[UNetSettings | SCNSettings | SUNetSettings | DenseUNetSettings | MSDNetSettings | NNUNetSettings
+                            | BackboneSettings | EdgeGatedSettings, Field(discriminator="kind")]
+
+
+class SampleStatistics(Settings):
+    """Mean and standard deviation of the windowed values of a random sample of the training cases: shift and scale of every channel.
+
+    Source: paper 3, section "Data Preprocessing".
+    """
+
+    cases: PositiveInt = 20
+    seed: int = 0
 
 
 class Data(Settings):
@@ -67,13 +174,14 @@ class Data(Settings):
 
     sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as the `Stage` of
     `ctseg_models.bundles.metadata` has them. margin_mm : around the box that the localiser finds.
-    label_smoothing_voxels : of the true labels, in training only.
+    label_smoothing_voxels : of the true labels, in training only. zscore_sample : takes the place of every channel's shift and scale.
     """
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     sizes: Sizes
     spacing_growth: Growth = Growth(factor=1.02, add_mm=0.0)
     intensity: Intensity
+    more_channels: tuple[Intensity, ...] = ()  # further channels of the network's input: other windows, or other channels of the image
     outside: float = -1024.0
     smoothing_sigma_mm: NonNegative = 0.0
     label_smoothing_voxels: NonNegative = 0.0
@@ -83,7 +191,7 @@ class Data(Settings):
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     require: tuple[str, ...] = ()  # a case is used only if these labels were contoured
     require_count: int = 0  # ... and at least so many labels altogether
-    cache_mb: PositiveFloat = 2000.0
+    zscore_sample: SampleStatistics | None = None
 
     @model_validator(mode="after")
     def _window(self) -> Self:
@@ -96,20 +204,24 @@ class Sampling(Settings):
     """Which part of a case is one training sample.
 
     whole : all of it. roi : the box of the ground truth plus margin. patch : a box of `size` voxels, in `near_label` of the
-    draws centred near a voxel of a label, else anywhere in the box of the ground truth plus margin.
+    draws centred near a voxel of a label, else anywhere in the box of the ground truth plus margin. slices : size[0] random slices of the
+    whole volume, in their order and with a label in each (`empty_slices`: any), of size[1] x size[2] voxels around the labels (paper 3).
+    versions : so many fixed samples per case, drawn once, instead of a new one each time; paper 1's duals belong to them.
     """
 
-    mode: Literal["whole", "roi", "patch"]
+    mode: Literal["whole", "roi", "patch", "slices"]
     size: Sizes3 | None = None  # voxels; for whole and roi: instead of the size that fits
     margin_mm: NonNegative = 32.0
     near_label: Share = 0.7
     near_distance_mm: Triple = (45, 25, 25)
     label_weights: dict[str, PositiveFloat] = {}  # by name; 1 where none is given
+    empty_slices: bool = False
+    versions: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _patch_has_size(self) -> Self:
-        if self.mode == "patch" and self.size is None:
-            raise ValueError("mode patch needs a size")
+        if self.mode in ("patch", "slices") and self.size is None:
+            raise ValueError(f"mode {self.mode} needs a size")
         return self
 
 
@@ -135,29 +247,91 @@ class Augmentation(Settings):
     noise: NonNegative = 0.0  # before clipping, in the units of the volume: largest standard deviation
     intensity_shift: NonNegative = 0.0  # of the network's input
     intensity_scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    input_noise: NonNegative = 0.0  # of the network's input: largest standard deviation
+    slab: CTCues | Generic | InPlane | None = Field(default=None, discriminator="kind")  # of papers 3 and 4, after the above
+
+
+LossKind = Literal[
+    "generalised_dice", "soft_dice", "squared_dice", "tversky", "tanimoto_cross_entropy", "cross_entropy", "dice_cross_entropy",
+    "sigmoid_cross_entropy", "mumford_shah_image", "mumford_shah_label", "edge", "consistency", "content",
+]
 
 
 class LossTerm(Settings):
-    """One term of the objective and the output of the network it looks at."""
+    """One term of the objective and the output of the network it looks at.
 
-    kind: Literal["generalised_dice", "dice_cross_entropy", "sigmoid_cross_entropy"]
-    output: str
+    softness : labels are softness and 1 - softness instead of 0 and 1 (paper 4: 0.1). smooth : where the default of the loss is not meant.
+    combine : of tanimoto_cross_entropy.
+    """
+
+    kind: LossKind
+    output: str = "logits"
     weight: PositiveFloat = 1.0
+    smooth: PositiveFloat | None = None
+    softness: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    combine: Literal["weights", "power"] = "weights"
+
+    @model_validator(mode="after")
+    def _knows_its_options(self) -> Self:
+        for name, kinds in OPTIONS.items():
+            if getattr(self, name) != type(self).model_fields[name].default and self.kind not in kinds:
+                raise ValueError(f"losses: {self.kind} has no {name}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the loss."""
+        given = {name: getattr(self, name) for name, kinds in OPTIONS.items() if self.kind in kinds}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "smooth": ("generalised_dice", "soft_dice", "squared_dice", "tversky", "tanimoto_cross_entropy"),
+    "softness": ("generalised_dice", "squared_dice", "tversky", "content"),
+    "combine": ("tanimoto_cross_entropy",),
+}
+
+
+class Content(Settings):
+    """The Siamese network of paper 4. features : a file with VGG-19's weights, whose SHA-256 may be given; none is ever downloaded.
+    trainable : the paper's min-max game, in which the features learn to see differences, with learning_rate."""
+
+    features: str
+    sha256: str | None = None
+    trainable: bool = False
+    learning_rate: PositiveFloat = 1e-5
+
+
+class Geometric(Settings):
+    """ADMM with a weighted-TV prior and the true area of every label, paper 1; every slice by itself for a 2D network. Needs
+    sampling.versions. mu : of the quadratic term. tolerance, max_iterations : of Douglas-Rachford, which starts at the last u."""
+
+    mu: PositiveFloat = 0.5
+    tolerance: PositiveFloat = 1e-3
+    max_iterations: PositiveInt = 200
 
 
 class Optimiser(Settings):
-    """adam adds weight_decay to the gradient (L2), adamw takes it off the weights."""
+    """adam and sgd add weight_decay to the gradient (L2), adamw takes it off the weights. momentum, nesterov : of sgd."""
 
-    kind: Literal["adam", "adamw"] = "adam"
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: PositiveFloat = 1e-4
     betas: tuple[Share, Share] = (0.9, 0.999)
+    momentum: Share = 0.9
+    nesterov: bool = False
     weight_decay: NonNegative = 0.0
 
 
 class Schedule(Settings):
-    """The learning rate over the budget, after a linear warm-up."""
+    """The learning rate over the budget, after a linear warm-up.
 
-    kind: Literal["constant", "linear"] = "constant"
+    poly : (1 - spent) ** power. linear : poly with power 1. cosine : half a period. plateau : times `factor` whenever the validation has
+    not become better for `patience` validations.
+    """
+
+    kind: Literal["constant", "linear", "poly", "cosine", "plateau"] = "constant"
+    power: PositiveFloat = 0.9
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    patience: PositiveInt = 10
     warmup_steps: int = 0
 
 
@@ -173,6 +347,8 @@ class Validation(Settings):
 
     They are drawn from `training` (`share`, seeded; at least 1) or named; the data set's own `validation` list is left alone unless
     split says so. every_minutes / every_steps : how often the curve gets a point; both empty: only before and after.
+    smoothing : weight of the past in the moving average of the curve's mean Dice. patience : training ends after so many points without
+    a better average; null: never early. keep : the weights that go into the bundle, the last or those of the best point by that average.
     """
 
     split: Literal["training", "validation"] = "training"
@@ -181,6 +357,9 @@ class Validation(Settings):
     cases: tuple[str, ...] = ()
     every_steps: PositiveInt | None = None
     every_minutes: PositiveFloat | None = None
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    patience: PositiveInt | None = None
+    keep: Literal["last", "best"] = "last"
 
 
 class Checkpoints(Settings):
@@ -205,7 +384,11 @@ class Recipe(Settings):
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     budget: Budget = Budget()
+    content: Content | None = None
+    geometric: Geometric | None = None
     batch: PositiveInt = 1
+    accumulate: PositiveInt = 1  # batches per step of the optimiser
+    workers: Annotated[int, Field(ge=0, le=8)] = 1  # processes that make samples; 0: made between the steps
     clip_at: PositiveFloat | None = 5.0  # times the moving mean of the gradient's norm
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -216,13 +399,29 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _losses_fit_network(self) -> Self:
+        known = self.network.outputs
         for term in self.losses:
-            if term.output not in self.network.outputs:
-                raise ValueError(f"losses: this network has the outputs {', '.join(self.network.outputs)}, not {term.output!r}")
+            if term.output not in known:
+                raise ValueError(f"losses: this network has the outputs {', '.join(known)}, not {term.output!r}")
             if term.kind == "sigmoid_cross_entropy" and term.output == "merged":
                 raise ValueError("losses: sigmoid_cross_entropy needs logits, and merged has probabilities")
-        if self.schedule.kind == "linear" and self.budget == Budget():
-            raise ValueError("schedule: linear falls over the budget; give budget.steps or budget.minutes")
+            if (term.kind == "edge") != (term.output == "edges"):
+                raise ValueError("losses: the loss edge is the one that looks at the output edges")
+            if term.kind == "content" and self.content is None:
+                raise ValueError("losses: the content loss needs VGG-19's features; name the file of the weights in content.features")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.schedule.kind in ("linear", "poly", "cosine") and self.budget == Budget():
+            raise ValueError(f"schedule: {self.schedule.kind} runs over the budget; give budget.steps or budget.minutes")
+        curve = self.validation.every_steps is not None or self.validation.every_minutes is not None
+        if not curve and (self.schedule.kind == "plateau" or self.validation.patience is not None or self.validation.keep == "best"):
+            raise ValueError("validation: plateau, patience and keep best look at the curve; give validation.every_steps or every_minutes")
         if self.batch > 1 and self.sampling.size is None:
             raise ValueError("batch: samples of one batch have one size; give sampling.size")
+        if self.geometric is not None and self.sampling.versions is None:
+            raise ValueError("geometric: a dual belongs to one sample; give sampling.versions")
+        if self.content is not None and (self.network.dimensions != 2 or 1 + len(self.data.more_channels) != 3):
+            raise ValueError("content: VGG-19 takes slices of three channels; use a 2D network and repeat the channel in data.more_channels")
         return self

@@ -1,0 +1,36 @@
+"""What validation says while a run goes on: a moving average, which point was the best, and when to slow down or stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctseg_training.recipes.schema import Schedule, Validation
+
+
+@dataclass
+class Curve:
+    """average : of the mean Dice, the past weighted by validation.smoothing. best : the highest average. since_best : points after it.
+    reductions : how often the plateau schedule has cut the learning rate. since_cut : points without a better average, after a cut."""
+
+    average: float | None = None
+    best: float | None = None
+    since_best: int = 0
+    reductions: int = 0
+    since_cut: int = 0
+
+    def add(self, mean: float, validation: Validation, schedule: Schedule) -> bool:
+        """Take a point in; whether its average is the best so far."""
+        kept = validation.smoothing
+        self.average = mean if self.average is None else kept * self.average + (1 - kept) * mean
+        if self.best is None or self.average > self.best:
+            self.best, self.since_best, self.since_cut = self.average, 0, 0
+            return True
+        self.since_best += 1
+        self.since_cut += 1
+        if schedule.kind == "plateau" and self.since_cut >= schedule.patience:
+            self.reductions, self.since_cut = self.reductions + 1, 0
+        return False
+
+    def exhausted(self, validation: Validation) -> bool:
+        """Whether the patience is at its end."""
+        return validation.patience is not None and self.since_best >= validation.patience
