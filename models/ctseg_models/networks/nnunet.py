@@ -57,7 +57,8 @@ class NNUNetConfig:
         Every stage halves the axes that are long enough to leave 4 voxels and within a factor of 2 of the finest such axis. An axis
         is convolved (3, not 1) from the stage on where its voxels are less than twice the finest; the bottom always. Widths double
         from 32 up to 320 (3D) or 512 (2D). ValueError where the patch is too small for three stages.
-        Source: Isensee et al., Nature Methods 2021, supplement ("network topology"), and nnU-Net's program.
+        Source: Isensee et al., Nature Methods 2021, and nnU-Net's program, whose answer this is wherever no axis drops out before it
+        is convolved (there the program reads the spacing of another axis, or fails).
         """
         strides, kernels = _topology(patch_size, spacing_mm)
         dimensions = len(patch_size)
