@@ -248,6 +248,8 @@ def test_the_memory_of_a_gpu_is_another_one(recipe: Recipe, folder: Path, monkey
     assert "MB on cuda:0" in refused(recipe, folder, device="cuda:0")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (60_000_000_000, 80_000_000_000))
     assert passed(recipe, folder, device="cuda:0") == ()
+    monkeypatch.undo()
+    assert passed(recipe, folder, device="cuda:99") == ()  # refused elsewhere, in its own words
 
 
 def test_the_memory_of_a_network_whose_maps_can_be_counted_by_hand() -> None:
