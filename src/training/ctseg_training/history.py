@@ -70,7 +70,8 @@ class History:
 def write_csv(run_folder: Path) -> Path:
     """Write curves.csv beside events.jsonl: one row per step that was told.
 
-    Columns: step, loss, every term, learning_rate, seconds (of training so far), seconds_per_step, waited (of those seconds, for data).
+    Columns: step, loss, every term, learning_rate, seconds (of training so far), seconds_per_step, waited (for data,
+    of those seconds); empty where a number was not finite.
     Raises RecipeError when no run has begun there, FormatError when the disk is full.
     """
     history = History.read(run_folder)
@@ -78,8 +79,8 @@ def write_csv(run_folder: Path) -> Path:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["step", "loss", *history.terms, "learning_rate", "seconds", "seconds_per_step", "waited"])
     for step in history.steps:
-        terms = [step.get("terms", {}).get(name) for name in history.terms]
-        writer.writerow([step["step"], step["loss"], *terms, step["learning_rate"], step["elapsed"], step["seconds_per_step"],
-                         step.get("waited")])
+        numbers = [step["loss"], *(step.get("terms", {}).get(name) for name in history.terms), step["learning_rate"], step["elapsed"],
+                   step["seconds_per_step"], step.get("waited")]
+        writer.writerow([step["step"], *("" if number is None else f"{number:.7g}" for number in numbers)])
     write_bytes(path := run_folder / "curves.csv", text.getvalue().encode(), overwrite=True)
     return path

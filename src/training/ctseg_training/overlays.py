@@ -16,9 +16,11 @@ from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Labels
 
-INCHES, DPI = 4.0, 110  # of the longer side
+INCHES, DPI = 4.4, 110  # of the longer side
 NAMES_A_ROW, ROW_INCHES = 3, 0.22
 WINDOW_PERCENT = (1.0, 99.0)
+DASHES = (0, (2.5, 1.5))
+AIR, BORDER = 0.05, 2  # of the window, what is black; voxels left around the rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,8 @@ def draw_overlay(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any], 
 
     if not image.shape == truth.shape == found.shape:
         raise ValueError(f"The image is {image.shape}, the truth {truth.shape} and what was found {found.shape}; they must agree.")
+    seen = _inside(image, (truth > 0) | (found > 0))
+    image, truth, found = image[seen], truth[seen], found[seen]
     values = [int(value) for value in np.union1d(truth, found) if value]
     height, width = (n * s for n, s in zip(image.shape, spacing_mm, strict=True))
     tall, wide = (INCHES * side / max(height, width) for side in (height, width))
@@ -83,12 +87,12 @@ def draw_overlay(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any], 
         axes.text(x, 0.98, side, transform=axes.transAxes, ha="left" if side == "R" else "right", va="top", color="white", fontsize=10)
     for value in values:
         _contour(axes, truth == value, spacing_mm, labels.colour(value), "solid")
-        _contour(axes, found == value, spacing_mm, labels.colour(value), (0, (2.5, 1.5)))
+        _contour(axes, found == value, spacing_mm, labels.colour(value), DASHES)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     handles = [Line2D([], [], color=labels.colour(value), linewidth=3, label=labels.name(value)) for value in values]
     handles += [Line2D([], [], color="white", linestyle=style, linewidth=1.5, label=name)
-                for style, name in (("solid", "truth"), ((0, (2.5, 1.5)), "found"))]
+                for style, name in (("solid", "truth"), (DASHES, "found"))]
     figure.legend(handles=handles, loc="lower center", ncols=NAMES_A_ROW, fontsize=8, frameon=False, labelcolor="white", borderaxespad=0.1,
                   handlelength=1.8, columnspacing=1.0, labelspacing=0.25)
     buffer = io.BytesIO()
@@ -103,7 +107,17 @@ def _contour(axes: Any, mask: NDArray[np.bool_], spacing_mm: tuple[float, float]
     padded = np.pad(mask, 1).astype(np.float32)
     y, x = ((np.arange(n) - 0.5) * step for n, step in zip(padded.shape, spacing_mm, strict=True))
     axes.contour(x, y, padded, levels=[0.5], colors=["black"], linewidths=2.6, alpha=0.5)
-    axes.contour(x, y, padded, levels=[0.5], colors=[colour], linestyles=[style], linewidths=1.4)
+    axes.contour(x, y, padded, levels=[0.5], colors=[colour], linestyles=[style], linewidths=1.5)
+
+
+def _inside(image: NDArray[Any], labels: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns that show anything: air around the patient would leave him small."""
+    low, high = _window(image)
+    shown = labels | (image > low + AIR * (high - low))
+    rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return slice(None), slice(None)
+    return (slice(max(0, rows[0] - BORDER), rows[-1] + 1 + BORDER), slice(max(0, columns[0] - BORDER), columns[-1] + 1 + BORDER))
 
 
 def _window(image: NDArray[Any]) -> tuple[float, float]:

@@ -40,8 +40,8 @@ def write_report(run_folder: Path) -> Path:
     history = History.read(run_folder)
     recipe = _recipe(run_folder)
     name = escape(history.start.get("recipe", run_folder.name))
-    parts = ["<!doctype html><html lang='en'><head><meta charset='utf-8'>", f"<title>{name}: training</title><style>{_STYLE}</style></head>",
-             f"<body><h1>{name}: training report</h1>", _summary(history), _scores(history), _curves(history),
+    parts = ["<!doctype html><html lang='en'><head><meta charset='utf-8'>", f"<title>{name}: training</title>",
+             f"<style>{_STYLE}</style></head><body><h1>{name}: training report</h1>", _summary(history), _scores(history), _curves(history),
              _samples(run_folder / "samples"), _warnings(history), _facts(run_folder, history),
              f"<h2>Recipe</h2><details><summary>every field</summary><pre>{escape(recipe)}</pre></details></body></html>"]
     write_bytes(path := run_folder / "report.html", "\n".join(parts).encode(), overwrite=True)
