@@ -17,6 +17,7 @@ from napari_ctseg.commands.open import open_command
 from napari_ctseg.commands.phantom import phantom
 from napari_ctseg.commands.predict import predict
 from napari_ctseg.commands.recipes import recipes
+from napari_ctseg.commands.report import report
 from napari_ctseg.commands.stack import stack
 from napari_ctseg.commands.train import train
 
@@ -49,6 +50,7 @@ app.command("evaluate")(evaluate)
 app.command("train")(train)
 app.command("crossval")(crossval)
 app.command("stack")(stack)
+app.command("report")(report)
 app.command("recipes")(recipes)
 app.command("phantom")(phantom)
 app.add_typer(bundle, name="bundle")

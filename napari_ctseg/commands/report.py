@@ -1,0 +1,20 @@
+"""`napari-ctseg report`: what a training run came to, told again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_ctseg.commands.console import say
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder given to train with --out.")],
+) -> None:
+    """Make DIR/report.html and DIR/curves.csv anew from what the run has said so far, also while it is going on."""
+    from ctseg_training.report import write_csv, write_report
+
+    say(str(write_report(run)))
+    say(str(write_csv(run)))
