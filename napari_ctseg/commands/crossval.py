@@ -51,6 +51,8 @@ def crossval(
         chosen = chosen.model_copy(update={"budget": Budget(minutes=minutes, steps=steps)})
     plan = _plan(chosen, data, out, folds, resume)
     note(f"{folds} folds by number of slices: " + "; ".join(_slices_of(fold) for fold in plan) + ".")
+    if _chooses_by_held_out(chosen):
+        note("This recipe chooses by the held-out cases that it is then scored on (schedule, patience or keep), which flatters it.")
     scores = follow(_cross_validate(chosen, data, out, plan, device))
     table = spread_table([dice for fold in scores for dice in fold.values()])
     _write(out, chosen.name, plan, scores, table)
@@ -74,6 +76,11 @@ def _shown(found: Spread | None) -> str:
         return "-"
     deviation = "" if found.deviation is None else f" ± {found.deviation:.3f}"
     return f"{found.mean:.3f}{deviation} ({found.cases} case{'s' * (found.cases != 1)})"
+
+
+def _chooses_by_held_out(recipe: Recipe) -> bool:
+    validation = recipe.validation
+    return validation.keep == "best" or validation.patience is not None or recipe.schedule.kind == "plateau"
 
 
 def _slices_of(fold: Sequence[CaseSlices]) -> str:
@@ -137,10 +144,11 @@ def _one_fold(recipe: Recipe, data: Path, held_out: Sequence[CaseEntry], folder:
             (folder / EVENTS).unlink(missing_ok=True)
         validation = recipe.validation.model_copy(update={"cases": tuple(entry.name for entry in held_out)})
         yield from train(recipe.model_copy(update={"validation": validation}), data, folder, resume=begun, device=device, name=name)
-    bundle, where = read_own(folder / "bundle"), Hardware.choose(device, recipe.precision).device
+    bundle, where = read_own(folder / "bundle"), Hardware.device_of(device)
+    whole = recipe.sampling.mode in ("whole", "slices")  # as the engine scores it
     scores: dict[str, Dice] = {}
     for entry in held_out:
-        scores[entry.name] = (yield from bundle_scores(bundle, (entry,), device=where)).dice
+        scores[entry.name] = (yield from bundle_scores(bundle, (entry,), whole=whole, device=where)).dice
     write_bytes(folder / SCORES, json.dumps(scores, indent=2).encode())
     return scores
 
