@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ctseg_training.losses.partial import as_columns, merge_absent, one_hot
+from ctseg_training.losses.partial import merge_absent, one_hot
 from ctseg_training.losses.precision import widened
 
 SMALLEST_AREA = 1e-7  # voxels; a label predicted nowhere has the mean 0 and costs nothing
@@ -39,5 +39,5 @@ def mumford_shah_label(probabilities: Tensor, target: Tensor, present: Tensor) -
     """
     s = merge_absent(widened(probabilities), present)[:, 1:]
     y = one_hot(target, probabilities.shape[1])[:, 1:]
-    cost = (s * (y - 1).square() + (1 - s) * y.square()) * as_columns(present, probabilities)[:, 1:]
+    cost = s * (y - 1).square() + (1 - s) * y.square()  # of an absent label both are 0
     return cost.flatten(2).sum(1).mean()
