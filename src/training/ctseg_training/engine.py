@@ -136,7 +136,7 @@ class _Training:
                        parameters=sum(p.numel() for p in run.network.parameters()),
                        trained_parameters=sum(p.numel() for p in run.network.parameters() if p.requires_grad))
         if run.world.leads and self.init_from is not None and run.before is None and self.split.held_out and not run.step:
-            before = yield from bundle_scores(self.init_from, self.split.held_out, whole=self._whole, device=run.hardware.device,
+            before = yield from bundle_scores(self.init_from, self.split.held_out, whole=self.run.recipe.sees_whole, device=run.hardware.device,
                                               should_stop=self._stop_asked)
             if not self._stop_asked():  # else some cases are missing, and the comparison would not be fair
                 run.before = before.as_dict()
@@ -202,7 +202,7 @@ class _Training:
         if not self.split.held_out:
             return
         scores = yield from stage_scores(run.averaged(), self.sampler.plan, self.split.held_out, self.cases, self._names(),
-                                         whole=self._whole, device=run.hardware.device, pictures=self.out / "samples")
+                                         whole=self.run.recipe.sees_whole, device=run.hardware.device, pictures=self.out / "samples")
         if scores.mean is None:
             return
         best = run.curve.add(scores.mean, run.recipe.validation, run.recipe.schedule)
@@ -213,7 +213,7 @@ class _Training:
     def _score_after(self, bundle: OwnBundle) -> Generator[Progress, None, Scores | None]:
         if not self.split.held_out:
             return None
-        scores = yield from bundle_scores(bundle, self.split.held_out, whole=self._whole, device=self.run.hardware.device)
+        scores = yield from bundle_scores(bundle, self.split.held_out, whole=self.run.recipe.sees_whole, device=self.run.hardware.device)
         self.log.write("validation", step=self.run.step, scores=scores.as_dict(), whole_bundle=True)
         return scores
 
@@ -223,11 +223,6 @@ class _Training:
             weights = load_checkpoint(self.out / BEST).ema
         return write_result(self.out / "bundle", run, weights, self.dataset.labels, self.split, name=self.name, dataset=self.dataset.name,
                             init_from=self.init_from, after=after, stopped=stopped)
-
-    @property
-    def _whole(self) -> bool:
-        """Whether the network sees whole images, not only where the labels are."""
-        return self.run.recipe.sampling.mode in ("whole", "slices")
 
     def _names(self) -> list[str]:
         return [label.name for label in (REGION if self.run.recipe.stage == "localise" else self.dataset.labels)]

@@ -46,7 +46,8 @@ class Objective:
         """Raises BundleError when the file with the features' weights is missing or another one."""
         if recipe.content is None:
             return cls(recipe.losses)
-        features = load_vgg_features(Path(recipe.content.features), sha256=recipe.content.sha256, trainable=recipe.content.trainable)
+        path = None if recipe.content.features is None else Path(recipe.content.features)
+        features = load_vgg_features(path, sha256=recipe.content.sha256, trainable=recipe.content.trainable)
         return cls(recipe.losses, features.to(device))
 
     def __call__(self, outputs: Mapping[str, Output], seen: Seen) -> tuple[Tensor, dict[str, float]]:

@@ -292,10 +292,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 
 class Content(Settings):
-    """The Siamese network of paper 4. features : a file with VGG-19's weights, whose SHA-256 may be given; none is ever downloaded.
+    """The Siamese network of paper 4. features : a file with VGG-19's weights, whose SHA-256 may be given; none is ever downloaded, and
+    training without one is refused.
     trainable : the paper's min-max game, in which the features learn to see differences, with learning_rate."""
 
-    features: str
+    features: str | None = None
     sha256: str | None = None
     trainable: bool = False
     learning_rate: PositiveFloat = 1e-5
@@ -396,6 +397,11 @@ class Recipe(Settings):
     validation: Validation = Validation()
     checkpoints: Checkpoints = Checkpoints()
     seed: int = 0
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether the network sees whole images, and not only the box where the labels are."""
+        return self.sampling.mode in ("whole", "slices")
 
     @model_validator(mode="after")
     def _losses_fit_network(self) -> Self:
