@@ -71,7 +71,8 @@ def call(*arguments: object) -> tuple[int, str, str]:
 
 def test_every_case_is_scored_by_the_network_that_did_not_see_it(data: Path, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, told, errors = call("crossval", recipe, "--data", data, "--out", out, "--folds", 2, "--set", "seed=4", "--set", "validation.patience=50")
+    code, told, errors = call("crossval", recipe, "--data", data, "--out", out, "--folds", 2, "--set", "seed=4",
+                              "--set", "validation={patience: 50, every_steps: 50}")
     assert code == 0, errors
     assert "2 cases of 12 to 14; 2 cases of 16 to 20" in errors and "which flatters it" in errors
     found = json.loads((out / "crossval.json").read_text())
