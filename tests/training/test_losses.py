@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ctseg_models.networks.outputs import Output
 from ctseg_training.losses import cross_entropy, generalised_dice, merge_absent, sigmoid_cross_entropy, soft_dice
-from ctseg_training.losses.objective import objective
-from ctseg_training.networks import Output
+from ctseg_training.losses.objective import Objective, Seen
 from ctseg_training.recipes.schema import LossTerm
 
 SHAPE = (7, 8, 9)
@@ -148,7 +148,8 @@ def test_objective_sums_its_terms(logits: torch.Tensor, target: torch.Tensor) ->
                "spatial": Output(-logits, "sigmoid logits")}
     terms = [LossTerm(kind="generalised_dice", output="merged"), LossTerm(kind="sigmoid_cross_entropy", output="local"),
              LossTerm(kind="sigmoid_cross_entropy", output="spatial", weight=0.5)]
-    total, values = objective(outputs, target, EVERY, terms)
+    seen = Seen(torch.zeros(2, 1, *SHAPE), target, EVERY)
+    total, values = Objective(tuple(terms))(outputs, seen)
     assert list(values) == ["generalised_dice(merged)", "sigmoid_cross_entropy(local)", "sigmoid_cross_entropy(spatial)"]
     expected = (generalised_dice(logits.softmax(1), target, EVERY) + sigmoid_cross_entropy(logits, target, EVERY)
                 + 0.5 * sigmoid_cross_entropy(-logits, target, EVERY))
