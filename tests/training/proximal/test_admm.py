@@ -8,7 +8,7 @@ import torch
 from ctseg_training.proximal import DRSettings, edge_weight, quadratic_term, u_update, update
 from ctseg_training.proximal import douglas_rachford as dr
 
-CLOSE = DRSettings(tolerance=1e-6, max_iterations=3000)
+CLOSE = DRSettings(tolerance=1e-6, max_iterations=1000)
 
 
 def sample(classes: int, shape: tuple[int, ...] = (9, 13), seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

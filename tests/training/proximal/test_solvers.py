@@ -1,7 +1,7 @@
 """Both solvers against a lower bound that plain numpy finds: any p with |p| <= g and any r bound the objective from below.
 
 For f = s + w: TV_g(u) + mu/2 |u - f|^2 >= <G u, p> + r (sum u - area) + mu/2 |u - f|^2 for every u with the area, and the right side
-has a minimum over all u in range in closed form. The bound that the oracle reaches is within 1e-5 of the best u, as the tests show.
+has a minimum over all u in range in closed form. The bound that the oracle reaches is within 1e-4 of the best u, as the tests show.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ctseg_training.proximal.problem import objective, pose
 
 Array = NDArray[np.float64]
 MU = 0.5
-CLOSE = DRSettings(tolerance=1e-6, max_iterations=3000)
+CLOSE = DRSettings(tolerance=1e-6, max_iterations=2000)
 LONG = PDSettings(tau=0.35, sigma=0.2, tolerance=1e-9, max_iterations=6000)
 PLANE = ((16, 16), (1.0, 1.0))
 OTHERS = [((9, 13), (2.0, 0.7)), ((5, 6, 7), (2.5, 1.0, 1.2))]
@@ -37,7 +37,7 @@ def in_range(x: Array) -> Array:
     if len(x) == 1:
         return x.clip(0, 1)
     low, high = x.min(0) - 1, x.max(0)
-    for _ in range(60):
+    for _ in range(45):
         middle = (low + high) / 2
         over = np.maximum(x - middle, 0).sum(0) > 1
         low, high = np.where(over, middle, low), np.where(over, high, middle)
@@ -49,12 +49,12 @@ def lengths(z: Array, directions: int) -> Array:
     return np.sqrt((z.reshape(len(z), directions, -1) ** 2).sum(1))
 
 
-def lower_bound(f: Array, g: Array, area: Array | None, dense: Array, directions: int, steps: int = 1500) -> float:
+def lower_bound(f: Array, g: Array, area: Array | None, dense: Array, directions: int, steps: int = 800) -> float:
     """Accelerated projected ascent of the dual; f, g (K, N), area (K,)."""
     root = np.sqrt(f.shape[1])
     step = MU / (np.linalg.norm(dense, 2) ** 2 + 1)
     p, r = np.zeros((len(f), len(dense))), np.zeros(len(f))
-    p_ahead, r_ahead, t, best = p, r, 1.0, -np.inf
+    p_ahead, r_ahead, t = p, r, 1.0
     for _ in range(steps):
         u = in_range(f - (p_ahead @ dense + r_ahead[:, None] / root) / MU)
         slope = p_ahead + step * u @ dense.T
@@ -66,8 +66,7 @@ def lower_bound(f: Array, g: Array, area: Array | None, dense: Array, directions
         p, r = new_p, new_r
     u = in_range(f - (p @ dense + r[:, None] / root) / MU)
     bound = (p @ dense * u).sum() + MU / 2 * ((u - f) ** 2).sum()
-    best = bound if area is None else bound + (r * (u.sum(1) - area)).sum() / root
-    return float(best)
+    return float(bound if area is None else bound + (r * (u.sum(1) - area)).sum() / root)
 
 
 def cost(u: Array, f: Array, g: Array, dense: Array, directions: int) -> float:
@@ -75,14 +74,17 @@ def cost(u: Array, f: Array, g: Array, dense: Array, directions: int) -> float:
 
 
 def blob(shape: tuple[int, ...], classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A noisy s + w (classes, ...) beyond [0, 1], weights with some near 0, and areas that differ from what s has."""
+    """A noisy s + w (classes, ...) beyond [0, 1], uneven weights near 0 on the contours, and areas that differ from what s has."""
     rng = np.random.default_rng(seed)
     axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
     radius = np.sqrt(sum(a**2 for a in axes))
     true = np.stack([np.floor(classes * (radius - 0.05)).clip(0, classes - 1) == k for k in range(classes)]) if classes > 1 \
         else (radius < 0.7)[None]
     f = 0.7 * true + 0.1 + 0.3 * rng.normal(size=true.shape)
-    g = np.where(rng.uniform(size=true.shape) < 0.2, 0.01, 1.0)
+    edge = np.zeros(true.shape, bool)
+    for axis in range(1, true.ndim):
+        edge |= true != np.roll(true, -1, axis)
+    g = np.where(edge, 0.01, rng.uniform(0.3, 1, true.shape))
     area = true.reshape(classes, -1).sum(1) * 1.0
     if classes == 1:
         area += 4.5
@@ -168,8 +170,8 @@ def test_authors_80_steps_are_the_default_and_can_be_continued() -> None:
 
 
 @pytest.mark.parametrize("settings", [DRSettings(gamma=0.3, relaxation=1.7, tolerance=1e-8, max_iterations=4000),
-                                      DRSettings(gamma=2.0, relaxation=0.8, tolerance=1e-8, max_iterations=4000)])
-def test_gamma_and_relaxation_change_the_way_and_not_the_limit(settings: DRSettings) -> None:
+                                      DRSettings(slope_scale=1.0, relaxation=0.8, tolerance=1e-8, max_iterations=8000)])
+def test_gamma_relaxation_and_scale_change_the_way_and_not_the_limit(settings: DRSettings) -> None:
     f, g, area = blob((9, 13), 1)
     reference = douglas_rachford.solve(f, g, area, DRSettings(tolerance=1e-8, max_iterations=4000))
     other = douglas_rachford.solve(f, g, area, settings)
@@ -230,6 +232,6 @@ def test_what_has_no_answer_is_refused() -> None:
         douglas_rachford.solve_multiclass(f, g, None, start=douglas_rachford.solve_multiclass(f, g, area).state)
     with pytest.raises(ValueError, match="too long"):
         primal_dual.solve_multiclass(f, g, area, PDSettings(tau=0.5, sigma=0.25))
-    for bad in ({"mu": 0.0}, {"gamma": -1.0}, {"relaxation": 2.0}, {"max_iterations": 0}):
+    for bad in ({"mu": 0.0}, {"gamma": -1.0}, {"slope_scale": 0.0}, {"relaxation": 2.0}, {"max_iterations": 0}):
         with pytest.raises(ValueError, match="needs mu"):
             DRSettings(**bad)  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ def update(s: Tensor, y: Tensor, u: Tensor, w: Tensor, settings: DRSettings | No
 
     s, u, w : (B, K, [Z,] Y, X), background first, s summing to 1 over K. y : (B, [Z,] Y, X) int64. Returns (u, w) in float32.
     """
-    following = u_update(s, y, w, settings, start_at(u, spacing), spacing=spacing).u
+    following = u_update(s, y, w, settings, start_at(u, settings, spacing=spacing), spacing=spacing).u
     return following, w.float() + s.float() - following
 
 
@@ -57,7 +57,8 @@ def u_update(s: Tensor, y: Tensor, w: Tensor, settings: DRSettings | None = None
     return DRResult(both, result.state, result.iterations, result.residual, result.converged, result.area_gap)
 
 
-def start_at(u: Tensor, spacing: Sequence[float] | None = None) -> DRState:
+def start_at(u: Tensor, settings: DRSettings | None = None, *, spacing: Sequence[float] | None = None) -> DRState:
     """The state that begins at u (B, K, [Z,] Y, X): algorithm 1 hands the last u to its solver."""
     maps = (u[:, 1:] if u.shape[1] == 2 else u).float()
-    return DRState(maps, maps, gradient(maps, tuple(spacing) if spacing is not None else (1.0,) * (u.ndim - 2)))
+    distances = tuple(spacing) if spacing is not None else (1.0,) * (u.ndim - 2)
+    return DRState(maps, maps, (settings or DRSettings()).slope_scale * gradient(maps, distances))
