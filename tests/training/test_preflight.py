@@ -228,11 +228,13 @@ def test_a_single_slice_is_for_2d_networks(recipe: Recipe, folder: Path) -> None
     assert "its axial slices have 34 x 1 voxels (y, x)" in refused(flat, folder)
 
 
-def test_samples_larger_than_a_case_are_filled_up(folder: Path) -> None:
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling.size=[16, 32, 16]"])  # 96 mm, where the cases have 85
-    (note,) = passed(recipe, folder)
-    assert note == ("3 of 3 training cases (case_0, case_1, case_2) are smaller than a sample of 16 x 32 x 16 voxels of 3 x 3 x 3 mm "
-                    "(z, y, x), which is filled up with -1024.")
+@pytest.mark.parametrize(("size", "told"), [([16, 40, 24], False), ([24, 56, 40], True)])
+def test_samples_much_larger_than_a_case_are_noticed(folder: Path, size: list[int], told: bool) -> None:
+    """The cases have 30 x 28 x 25 voxels of 3 mm: they fill 28 / 40 of the first size and 28 / 56 * 25 / 40 of the second."""
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, f"sampling.size={size}"])
+    assert passed(recipe, folder) == told * (
+        "3 of 3 training cases (case_0, case_1, case_2) are less than half as large as a sample of 24 x 56 x 40 voxels of 3 x 3 x 3 mm "
+        "(z, y, x), and the rest is filled up with -1024; a smaller sampling.size would suit.",)
 
 
 def test_too_little_memory_is_told_with_the_numbers(recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

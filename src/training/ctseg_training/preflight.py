@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
-from math import inf
+from math import inf, prod
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
 
@@ -22,6 +21,7 @@ from ctseg_training.memory_need import Need, memory_need
 from ctseg_training.recipes.schema import Recipe
 from ctseg_training.stages import stage_of
 
+MOSTLY_AIR = 0.5  # the share of a sample below which a case leaves it emptier than is meant
 TOLD = 3  # faults in one sentence; the others are counted
 
 
@@ -123,22 +123,27 @@ def _oddities(recipe: Recipe, cases: Sequence[CheckedCase]) -> list[str]:
     notes, size, spacing = [], recipe.sampling.size, recipe.data.spacing_mm
     if empty := [case.entry.name for case in cases if not case.classes]:
         notes.append(f"{_told(empty, cases)} without a labelled voxel.")
-    if size is None:
+    if size is None or recipe.sampling.mode in ("whole", "roi"):  # where a size holds the largest of what differs in size
         return notes
     slices = recipe.sampling.mode == "slices"
     if slices and (thin := [case.entry.name for case in cases if _voxels(case, spacing)[0] < size[0]]):
         notes.append(f"{_told(thin, cases)} of fewer than {size[0]} slices of {spacing[0]:g} mm, so that a sample has some of them twice.")
     first = 1 if slices else 0
-    if small := [case.entry.name for case in cases if any(np.less(_voxels(case, spacing)[first:], size[first:]))]:
-        notes.append(f"{_told(small, cases)} smaller than a sample of {_sizes(size[first:])} voxels of "
-                     f"{_sizes([f'{s:g}' for s in spacing[first:]])} mm ({'y, x' if slices else 'z, y, x'}), which is filled up with "
-                     f"{recipe.data.outside:g}.")
+    if small := [case.entry.name for case in cases if _filled(_voxels(case, spacing)[first:], size[first:]) < MOSTLY_AIR]:
+        notes.append(f"{_told(small, cases)} less than half as large as a sample of {_sizes(size[first:])} voxels of "
+                     f"{_sizes([f'{s:g}' for s in spacing[first:]])} mm ({'y, x' if slices else 'z, y, x'}), and the rest is filled up "
+                     f"with {recipe.data.outside:g}; a smaller sampling.size would suit.")
     return notes
 
 
 def _voxels(case: CheckedCase, spacing_mm: Triple) -> tuple[int, ...]:
     """(z, y, x) of a case at another spacing."""
     return tuple(max(1, round(n * own / s)) for n, own, s in zip(case.geometry.shape, case.geometry.spacing_mm, spacing_mm, strict=True))
+
+
+def _filled(shape: Sequence[int], size: Sequence[int]) -> float:
+    """The share of a sample of `size` that a case of `shape` can fill."""
+    return prod(min(1.0, n / wanted) for n, wanted in zip(shape, size, strict=True))
 
 
 def _told(names: Sequence[str], cases: Sequence[CheckedCase]) -> str:
