@@ -14,6 +14,12 @@ from pathlib import Path
 from benchmarks.experiments.trials import Trial, case_means, facts, hippocampus, lesions, mandible, mean_sd, run, scores, table, vgg_file
 
 AIM = 0.5
+HEAD = """# The small recipes, trained
+
+Made by `make train-small` (`benchmarks/experiments/small.py`): every `-small` recipe from scratch, two at a time with one thread each.
+Dice is the mean over the labels of a case, on the case's own grid, by the bundle as `predict` runs it.
+
+"""
 QUIET = ("validation.share=0",)  # nothing of the training cases is held out a second time
 
 
@@ -44,15 +50,12 @@ def main() -> int:
         dice, told = case_means(scores(trial, arguments.out)), facts(trial, arguments.out)
         if sum(dice) / len(dice) < AIM:
             low.append(trial.name)
-        rows.append((trial.name, trial.data.name, str(told["parameters"]), str(told["steps"]), f"{told['seconds'] / 60:.1f}", str(len(dice)),
-                     mean_sd(dice)))
+        rows.append((trial.name, trial.data.name, str(told["parameters"]), str(told["steps"]), f"{told['seconds'] / 60:.1f}",
+                     str(len(dice)), mean_sd(dice)))
     text = table(("recipe", "data", "parameters", "steps", "minutes, one thread", "held-out cases", "Dice, mean ± sd over cases"), rows)
     print(text)
     if arguments.table is not None:
-        head = ("# The small recipes, trained\n\nMade by `make train-small` (`benchmarks/experiments/small.py`): every `-small` recipe from scratch, two at a "
-                "time with one thread each.\nDice is the mean over the labels of a case, on the case's own grid, by the bundle as `predict` "
-                "runs it.\n\n")
-        arguments.table.write_text(head + text, encoding="utf-8")
+        arguments.table.write_text(HEAD + text, encoding="utf-8")
     print(f"below {AIM}: {', '.join(low) or 'none'}")
     return int(bool(low))
 

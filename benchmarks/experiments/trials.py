@@ -137,7 +137,8 @@ def mandible(out: Path, train: int = 40, held_out: int = 10) -> Path:
         target = folder / "labels" / Path(case["label"]).name
         if not target.is_file():
             stored = formats.read_labels(source / case["label"])
-            formats.write(target, LabelMap((stored.array == MANDIBLE).astype(np.uint8), stored.geometry, Labels.from_names({1: "Mandible"})))
+            alone = (stored.array == MANDIBLE).astype(np.uint8)
+            formats.write(target, LabelMap(alone, stored.geometry, Labels.from_names({1: "Mandible"})))
     pairs = [{"image": case["image"], "label": str(folder / "labels" / Path(case["label"]).name)} for case in chosen]
     return _write(out, "mandible", {"1": "Mandible"}, source, pairs[:train], pairs[train:])
 

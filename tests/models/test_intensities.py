@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ctseg_imaging.errors import BundleError
+from ctseg_imaging.progress import finish
 from ctseg_models.bundles.metadata import Intensity
 from ctseg_models.inference.intensities import normalise, settle
 from ctseg_models.inference.lattice import Lattice, StagePlan
 from ctseg_models.inference.preprocess import network_input
-from ctseg_imaging.progress import finish
 
 
 @pytest.fixture

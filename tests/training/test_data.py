@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -257,7 +258,7 @@ def test_fixed_versions_come_again_as_they_were(dataset_folder: Path, tmp_path: 
             assert torch.equal(known.setdefault(item, image), image)
     assert sorted(known) == list(range(12))
     versions = [known[item] for item in (0, 1, 2)]
-    assert not any(torch.equal(a, b) for a, b in zip(versions, versions[1:], strict=False))
+    assert not any(torch.equal(a, b) for a, b in itertools.pairwise(versions))
 
 
 def test_random_slices_are_in_order_and_hold_a_label(dataset_folder: Path) -> None:

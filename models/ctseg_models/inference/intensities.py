@@ -52,7 +52,7 @@ def quantiles(channel: NDArray[np.generic], wanted: tuple[float, float]) -> tupl
 
 
 def moments(channel: NDArray[np.generic], low: float | None, high: float | None, *, nonzero: bool = False) -> tuple[float, float]:
-    """Mean and standard deviation of the finite voxels after clipping, slice by slice. nonzero : only of voxels that are not 0 as stored."""
+    """Mean and standard deviation of the finite voxels after clipping, slice by slice. nonzero : only of those that are not 0 as stored."""
     count, total, squares = 0, 0.0, 0.0
     for plane in channel:
         values = _finite(plane)

@@ -6,7 +6,7 @@ The result is the network's own `forward` in evaluation mode, to rounding; a tes
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from math import prod
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ctseg_models.bundles.bundle import Steps
 from ctseg_models.inference.whole_network import Way, whole_network
 from ctseg_models.networks.scn import POOLING, SCN, SCNConfig, merge_by_certainty, upsample_cubic
 from ctseg_models.networks.unet import Block, UNet, UNetConfig

@@ -35,7 +35,8 @@ ROI = "region of interest"
 
 @dataclass
 class Found:
-    """What the networks of one bundle gave. edges : (E, z, y, x) of a network with an edge head, on the lattice of the maps. box : where the labels may lie, mm in the view. roi : whether it was localised."""
+    """What the networks of one bundle gave. edges : (E, z, y, x) of a network with an edge head, on the lattice of the maps.
+    box : where the labels may lie, mm in the view. roi : whether it was localised."""
 
     maps: ClassMaps
     box: Box

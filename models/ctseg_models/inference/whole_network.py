@@ -94,4 +94,4 @@ def _flops_per_voxel(network: nn.Module) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    return total / SIDE**config.dimensions
+    return total / float(SIDE**config.dimensions)

@@ -136,8 +136,8 @@ class _Training:
                        parameters=sum(p.numel() for p in run.network.parameters()),
                        trained_parameters=sum(p.numel() for p in run.network.parameters() if p.requires_grad))
         if run.world.leads and self.init_from is not None and run.before is None and self.split.held_out and not run.step:
-            before = yield from bundle_scores(self.init_from, self.split.held_out, whole=self.run.recipe.sees_whole, device=run.hardware.device,
-                                              should_stop=self._stop_asked)
+            before = yield from bundle_scores(self.init_from, self.split.held_out, whole=recipe.sees_whole,
+                                              device=run.hardware.device, should_stop=self._stop_asked)
             if not self._stop_asked():  # else some cases are missing, and the comparison would not be fair
                 run.before = before.as_dict()
                 self.log.write("validation", step=0, scores=run.before, whole_bundle=True)
@@ -233,8 +233,9 @@ class _Training:
     def _tell(self, result: StepResult, rate: float, seconds: float) -> None:
         run = self.run
         self.log.write("step", step=run.step, loss=result.loss, smoothed_loss=run.loss, terms=result.terms, gradient_norm=result.norm,
-                       learning_rate=rate, seconds_per_step=round(seconds, 3), waited=round(run.waited, 2), elapsed=round(run.elapsed(), 1), spent=round(run.spent(), 5),
-                       seconds_left=self._seconds_left(), skipped=run.skipped, memory_mb=resident_mb())
+                       learning_rate=rate, seconds_per_step=round(seconds, 3), waited=round(run.waited, 2),
+                       elapsed=round(run.elapsed(), 1), spent=round(run.spent(), 5), seconds_left=self._seconds_left(), skipped=run.skipped,
+                       memory_mb=resident_mb())
 
     def _seconds_left(self) -> float | None:
         spent = self.run.spent()

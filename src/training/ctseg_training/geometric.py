@@ -47,9 +47,8 @@ class Geometry:
         u, w = self.store.get(batch.items)
         merged = merge_absent(s.cpu(), batch.present)
         target = batch.target.flatten(0, 1) if self.flat else batch.target
-        parts = (self._slices(part) for part in (u, w))
         settings = DRSettings(self.settings.mu, tolerance=self.settings.tolerance, max_iterations=self.settings.max_iterations)
-        u, w = update(self._slices(merged), target, *parts, settings)
+        u, w = update(self._slices(merged), target, self._slices(u), self._slices(w), settings)
         self.store.put(batch.items, as_volumes(u, len(s), 2 if self.flat else 3), as_volumes(w, len(s), 2 if self.flat else 3))
 
     def snapshot(self, checkpoint: Path, step: int) -> None:

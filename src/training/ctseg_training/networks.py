@@ -26,4 +26,4 @@ def as_seen(image: Tensor, target: Tensor, present: Tensor, dimensions: int) -> 
 
 def as_volumes(maps: Tensor, samples: int, dimensions: int) -> Tensor:
     """(B Z, K, Y, X) back to (B, K, Z, Y, X); maps of a 3D network as they are. samples : B."""
-    return maps if dimensions == 3 else maps.unflatten(0, (samples, -1)).transpose(1, 2)
+    return maps if dimensions == 3 else maps.reshape(samples, -1, *maps.shape[1:]).transpose(1, 2)

@@ -27,8 +27,8 @@ def learning_rate(base: float, schedule: Schedule, step: int, spent: float, redu
     """At `step` (from 0). spent : share of the budget used up, 0..1. reductions : how often a plateau was met."""
     warmup = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     left = max(0.0, 1 - spent)
-    shares = {"constant": 1.0, "linear": left, "poly": left**schedule.power, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))),
-              "plateau": schedule.factor**reductions}
+    shares: dict[str, float] = {"constant": 1.0, "linear": left, "poly": left**schedule.power,
+                                "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))), "plateau": schedule.factor**reductions}
     return base * warmup * shares[schedule.kind]
 
 

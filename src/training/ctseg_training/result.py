@@ -15,8 +15,8 @@ from ctseg_training.scoring import Scores
 from ctseg_training.stages import REGION
 
 
-def write_result(folder: Path, run: Run, averaged: dict[str, Tensor], labels: Labels, split: Split, *, name: str, dataset: str, init_from: OwnBundle | None,
-                 after: Scores | None, stopped: bool) -> OwnBundle:
+def write_result(folder: Path, run: Run, averaged: dict[str, Tensor], labels: Labels, split: Split, *, name: str, dataset: str,
+                 init_from: OwnBundle | None, after: Scores | None, stopped: bool) -> OwnBundle:
     """Write (over an earlier one) the bundle of the `averaged` weights; the other stage of `init_from`, if it has one, is copied."""
     stages = [run.stage]
     weights: dict[str, dict[str, Tensor]] = {run.stage.name: averaged}

@@ -36,7 +36,7 @@ class Run:
     network: nn.Module
     learner: Learner
     ema: Ema
-    world: World = World()
+    world: World = field(default_factory=World)
     curve: Curve = field(default_factory=Curve)
     step: int = 0
     seconds: float = 0.0

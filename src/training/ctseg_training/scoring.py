@@ -62,7 +62,10 @@ def dice_per_label(truth: NDArray[np.generic], found: NDArray[np.generic], prese
 
 def stage_scores(network: nn.Module, plan: StagePlan, entries: Sequence[CaseEntry], cases: Cases, names: Sequence[str], *,
                  whole: bool, device: str = "cpu", pictures: Path | None = None) -> Generator[Progress, None, Scores]:
-    """One network alone, on its own grid and with its own inferer, on whole volumes or in the true box plus margin_mm. pictures : a folder for overlays of the first cases. Freezes the network: give a copy."""
+    """One network alone, on its own grid and with its own inferer, on whole volumes or in the true box plus margin_mm.
+
+    pictures : a folder for overlays of the first cases. Freezes the network: give a copy.
+    """
     steps = steps_of(network).steps
     rows = []
     for number, entry in enumerate(entries):

@@ -13,14 +13,17 @@ from ctseg_training.recipes.schema import Recipe
 
 REGION = Labels((Label(1, "region of interest"),))
 PATCH = 64  # voxels per side of a fine-tuning patch, where the stage allows it
+TAKEN = ("spacing_mm", "sizes", "spacing_growth", "intensity", "more_channels", "smoothing_sigma_mm", "margin_mm", "inferer", "patch",
+         "overlap")
 
 
 def stage_of(recipe: Recipe, labels: Labels) -> Stage:
     """What the bundle will say about the network that `recipe` trains. labels : of the data set."""
     data = recipe.data
     outputs = 2 if recipe.stage == "localise" else len(labels) + 1
-    return Stage(name=recipe.stage, network=recipe.network.kind, config={"in_channels": 1 + len(data.more_channels), "outputs": outputs, **recipe.network.options()},
-                 spacing_mm=data.spacing_mm, sizes=data.sizes, spacing_growth=data.spacing_growth, intensity=data.intensity, more_channels=data.more_channels,
+    config = {"in_channels": 1 + len(data.more_channels), "outputs": outputs, **recipe.network.options()}
+    return Stage(name=recipe.stage, network=recipe.network.kind, config=config, spacing_mm=data.spacing_mm, sizes=data.sizes,
+                 spacing_growth=data.spacing_growth, intensity=data.intensity, more_channels=data.more_channels,
                  smoothing_sigma_mm=data.smoothing_sigma_mm, margin_mm=data.margin_mm, inferer=data.inferer, patch=data.patch,
                  overlap=data.overlap, outputs=outputs, pad_hu=data.outside)
 
@@ -28,19 +31,22 @@ def stage_of(recipe: Recipe, labels: Labels) -> Stage:
 def recipe_for(bundle: OwnBundle, recipe: Recipe) -> Recipe:
     """`recipe` with the network and the data path of the bundle's stage of the same name: what fine-tuning needs.
 
-    The patch follows the stage's sizes. Raises RecipeError when the bundle has no such stage or takes several channels.
+    The patch follows the stage's sizes. Raises RecipeError when the bundle has no such stage.
     """
     stage = _stage(bundle, recipe)
-    if stage.more_channels or (stage.intensity.statistics != "none" and recipe.sampling.mode == "patch"):
-        raise RecipeError(f"{bundle.name}: takes several channels or normalises by the whole picture; such a bundle cannot be trained yet.")
     fields: dict[str, Any] = recipe.model_dump(mode="json")
     network = {key: value for key, value in stage.config.items() if key not in ("in_channels", "outputs")}
     fields["network"] = {"kind": stage.network, **network}
     fields["modality"] = bundle.modality
-    taken = ("spacing_mm", "sizes", "spacing_growth", "intensity", "smoothing_sigma_mm", "margin_mm", "inferer", "patch", "overlap")
-    fields["data"] |= {key: stage.model_dump(mode="json")[key] for key in taken} | {"outside": stage.pad_hu}
+    fields["data"] |= {key: stage.model_dump(mode="json")[key] for key in TAKEN} | {"outside": stage.pad_hu}
     if recipe.sampling.mode == "patch":
-        fields["sampling"]["size"] = [max(low, min(high, PATCH)) for low, high in zip(stage.sizes.min, stage.sizes.max, strict=True)]
+        fields["sampling"]["size"] = stage.patch or [max(low, min(high, PATCH))
+                                                     for low, high in zip(stage.sizes.min, stage.sizes.max, strict=True)]
+    known = validate(fields | {"losses": [{"kind": "dice_cross_entropy", "output": "merged" if stage.network == "scn" else "logits"}]},
+                     bundle.name)
+    if any(term.output not in known.network.outputs for term in recipe.losses):  # the recipe is made for another network
+        edges = [{"kind": "consistency"}, {"kind": "edge", "output": "edges"}] if "edges" in known.network.outputs else []
+        fields["losses"] = [{"kind": "dice_cross_entropy"}, *edges]
     return validate(fields, bundle.name)
 
 

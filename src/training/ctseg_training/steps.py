@@ -84,8 +84,8 @@ class Learner:
         answers = []
         for number, (batch, seed) in enumerate(zip(batches, seeds, strict=True)):
             torch.manual_seed(seed)
-            together = number == len(batches) - 1 or not isinstance(self.network, DistributedDataParallel)
-            with nullcontext() if together else self.network.no_sync():
+            apart = number < len(batches) - 1 and isinstance(self.network, DistributedDataParallel)
+            with self.network.no_sync() if apart else nullcontext():  # type: ignore[operator]
                 loss, said, answer = self._loss(batch)
                 (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) / len(batches)

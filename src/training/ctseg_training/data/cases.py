@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ DESCRIPTION = "case.json"
 class Case:
     """A case along the LPS-upright axes (z to superior, y to posterior, x to left), in its true spacing.
 
-    image : (c, z, y, x) in the type it is stored in. intensities : of each channel of the network, settled for this volume. labels : (z, y, x) uint8 class indices. geometry : of the upright arrays.
+    image : (c, z, y, x) in the type it is stored in. intensities : of each channel of the network, settled for this volume.
+    labels : (z, y, x) uint8 class indices. geometry : of the upright arrays.
     present : per class index, contoured or not. points : per class index that occurs, up to 2000 (n, 3) voxel indices of it.
     box : of all labels, in mm from the outer face of voxel 0; the whole volume when there are none.
     """
@@ -53,7 +55,10 @@ class Case:
 
 
 def load_case(entry: CaseEntry, channels: Sequence[Intensity]) -> Case:
-    """Read both files. channels : of the network, see `Stage.channels`. Raises RecipeError when they lie on different grids or hold a value that dataset.json does not know."""
+    """Read both files. channels : of the network, see `Stage.channels`.
+
+    Raises RecipeError when they lie on different grids or hold a value that dataset.json does not know.
+    """
     volume, label_map = formats.read(entry.image), formats.read_labels(entry.label)
     if (needed := 1 + max(channel.source for channel in channels)) > volume.channels:
         raise RecipeError(f"{entry.image}: has {volume.channels} channels and the recipe takes {needed}; correct data.intensity.source.")
@@ -120,7 +125,8 @@ def _store(case: Case, place: Path) -> None:
     try:
         np.save(partial / "image.npy", case.image.numpy())
         np.save(partial / "labels.npy", case.labels.numpy())
-        np.savez(partial / "points.npz", **{str(value): points for value, points in case.points.items()})
+        points: dict[str, Any] = {str(value): voxels for value, voxels in case.points.items()}
+        np.savez(partial / "points.npz", **points)
         described = {"name": case.name, "affine_lps": case.geometry.affine_lps.tolist(), "present": case.present,
                      "intensities": [one.model_dump() for one in case.intensities], "box": [case.box.low, case.box.high]}
         (partial / DESCRIPTION).write_text(json.dumps(described), encoding="utf-8")

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctseg_models.inference.lattice import Box, Lattice, StagePlan
 from ctseg_models.bundles.metadata import Intensity
 from ctseg_models.inference.intensities import normalise
+from ctseg_models.inference.lattice import Box, Lattice, StagePlan
 from ctseg_training.data.cases import Case
 from ctseg_training.data.decathlon import Decathlon
 from ctseg_training.data.resampling import reach, sample_image, sample_labels
@@ -98,7 +98,8 @@ class Sampler:
         if slices is not None:
             points = points[torch.from_numpy(slices)]
         at = reach(points, case.labels.shape, case.spacing_mm, lattice.spacing_mm, 4 * data.smoothing_sigma_mm)
-        values = {source: sample_image(case.image[source], case.spacing_mm, at, outside=data.outside, smoothing_sigma_mm=data.smoothing_sigma_mm)
+        values = {source: sample_image(case.image[source], case.spacing_mm, at, outside=data.outside,
+                                       smoothing_sigma_mm=data.smoothing_sigma_mm)
                   for source in sorted({channel.source for channel in case.intensities})}
         labels = (case.labels > 0).to(torch.uint8) if self.localises else case.labels
         target = sample_labels(labels, at, smoothing_voxels=data.label_smoothing_voxels)

@@ -429,5 +429,5 @@ class Recipe(Settings):
         if self.geometric is not None and self.sampling.versions is None:
             raise ValueError("geometric: a dual belongs to one sample; give sampling.versions")
         if self.content is not None and (self.network.dimensions != 2 or 1 + len(self.data.more_channels) != 3):
-            raise ValueError("content: VGG-19 takes slices of three channels; use a 2D network and repeat the channel in data.more_channels")
+            raise ValueError("content: VGG-19 takes slices of 3 channels; use a 2D network and repeat the channel in data.more_channels")
         return self
