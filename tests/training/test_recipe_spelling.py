@@ -18,7 +18,7 @@ from ctseg_training.recipes import load_recipe, recipe_text
     (("network", "fliters"), 3, "network.filters"),
     (("losses", 1, "wieght"), 3, "losses.1.weight"),
     (("augmentation", "elastic", "grids"), [1, 2, 3], "augmentation.elastic.grid"),
-    (("learning_rate",), 0.1, "optimiser.learning_rate"),  # spelt well, in the wrong place
+    (("betas",), [0.9, 0.99], "optimiser.betas"),  # spelt well, in the wrong place
 ])
 def test_a_file(tmp_path: Path, path: tuple[str | int, ...], value: object, right: str) -> None:
     fields = yaml.safe_load(recipe_text("headneck-segment"))
