@@ -9,6 +9,8 @@ from typing import NamedTuple, Self
 from monai.networks.nets import DynUNet
 from torch import Tensor
 
+from ctseg_models.networks.thin_maps import guard_thin_maps
+
 SHORTEST_SIDE = 4  # voxels at the bottom
 FIRST_FILTERS = 32
 MOST_FILTERS = {2: 512, 3: 320}
@@ -111,6 +113,7 @@ class NNUNet(DynUNet):  # type: ignore[misc]
         )
         self.config = config
         del self.skip_layers  # the recursion that TorchScript needed; forward() says the same
+        guard_thin_maps(self)
 
     def forward(self, image: Tensor) -> Tensor | DeeplySupervised:
         self._refuse_odd_sides(image)
