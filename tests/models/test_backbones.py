@@ -89,7 +89,7 @@ def test_logits_are_the_classifier_on_the_decoder_features(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("depth", [8, 16])  # the deepest maps are 1 and 2 slices thin
+@pytest.mark.parametrize("depth", [8, 16])  # both have a level of 2 slices, the first one of 1 too
 def test_gradients_under_autocast_are_those_of_float32(kind: Kind, depth: int) -> None:
     torch.manual_seed(5)
     network = Backbone(BackboneConfig(kind, filters=8, outputs=3))

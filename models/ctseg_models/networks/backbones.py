@@ -213,7 +213,7 @@ class SegNetBackbone(SegResNet):  # type: ignore[misc]
         blocks = (*SEG_NET_BLOCKS, *[SEG_NET_BLOCKS[-1]] * config.levels)[: config.levels]
         super().__init__(config.dimensions, config.filters, config.in_channels, config.outputs, norm=("GROUP", {"num_groups": GROUPS}),
                          blocks_down=blocks, blocks_up=(1,) * (config.levels - 1))
-        self.conv_final = nn.Sequential(*list(self.conv_final)[:-1])  # norm and activation stay, the classifier belongs to whoever wraps this
+        self.conv_final = nn.Sequential(*list(self.conv_final)[:-1])  # the classifier belongs to whoever wraps this
         self.dimensions, self.divisor = config.dimensions, config.divisor
         self.encoder_channels = config.channels
         self.first_decoder_channels, self.decoder_channels = config.channels[-2], config.channels[0]
