@@ -95,50 +95,54 @@ def solve_multiclass(s_plus_w: Tensor, g: Tensor, areas: Tensor | None, settings
     """
     settings = settings or DRSettings()
     problem = _in_scale(pose(s_plus_w, g, areas, settings.mu, spacing), settings.slope_scale)
-    state = start or _first(problem)
+    state = _copied(start or _first(problem))
     if state.u.shape != problem.wanted.shape or (state.v is None) != (areas is None):
         raise ValueError("The state to start from belongs to another problem: its shape or its area constraint is a different one.")
-    iterations = 0
-    while True:
-        checked = iterations + CHECK_EVERY >= settings.max_iterations
-        for _ in range(min(CHECK_EVERY, settings.max_iterations - iterations)):
-            before = state
-            u, state = _step(problem, before, settings)
-            iterations += 1
-        residual = _relative_change(before, state)
-        converged = bool((residual <= settings.tolerance).all())
-        if converged or checked:
-            return DRResult(problem.feasible(u), state, iterations, residual, converged, problem.area_gap(u))
+    for iterations in range(1, settings.max_iterations + 1):
+        last = iterations == settings.max_iterations
+        before = _copied(state) if last or iterations % CHECK_EVERY == 0 else None
+        u = _step(problem, state, settings)
+        if before is not None:
+            residual = _relative_change(before, state)
+            converged = bool((residual <= settings.tolerance).all())
+            if converged or last:
+                break
+    return DRResult(problem.feasible(u), state, iterations, residual, converged, problem.area_gap(u))
 
 
-def _step(problem: Problem, y: DRState, settings: DRSettings) -> tuple[Tensor, DRState]:
-    """x = prox f2 (y); p = prox f1 (2x - y); y + lambda (p - x). Returns p's u and the new y. Algorithm 2 of the paper."""
-    gamma = settings.gamma
+def _step(problem: Problem, y: DRState, settings: DRSettings) -> Tensor:
+    """x = prox f2 (y); p = prox f1 (2x - y); y becomes y + lambda (p - x), in place. Returns p's u. Algorithm 2 of the paper.
+
+    In place, because with maps of some megabytes the system takes longer to hand out new memory than the sums take.
+    """
+    pull, step = problem.mu * settings.gamma, settings.relaxation
     x_u, x_z = project_graph(y.u, y.z, problem.spacing)
-    weighted = problem.mu * gamma * problem.wanted + _reflected(x_u, y.u)
+    mirrored_u = (2 * x_u).sub_(y.u)
+    mean = mirrored_u.add_(problem.wanted, alpha=pull)
     if y.v is None or problem.area is None:
-        p_u = problem.into_range(weighted / (problem.mu * gamma + 1))
-        new_v = None
+        p_u = problem.into_range(mean.div_(pull + 1))
     else:
         x_v = project_area(y.v, problem.area, problem.axes)
-        p_u = problem.into_range((weighted + _reflected(x_v, y.v)) / (problem.mu * gamma + 2))
-        new_v = y.v + settings.relaxation * (p_u - x_v)
-    p_z = prox_weighted_tv(_reflected(x_z, y.z), problem.g, gamma)
-    return p_u, DRState(y.u + settings.relaxation * (p_u - x_u), new_v, y.z + settings.relaxation * (p_z - x_z))
+        p_u = problem.into_range(mean.add_(x_v, alpha=2).sub_(y.v).div_(pull + 2))
+        y.v.add_(p_u, alpha=step).sub_(x_v, alpha=step)
+    y.u.add_(p_u, alpha=step).sub_(x_u, alpha=step)
+    p_z = prox_weighted_tv((2 * x_z).sub_(y.z), problem.g, settings.gamma)
+    y.z.add_(p_z, alpha=step).sub_(x_z, alpha=step)
+    return p_u
 
 
 def _in_scale(problem: Problem, c: float) -> Problem:
     return replace(problem, g=problem.g / c, spacing=tuple(h / c for h in problem.spacing))
 
 
-def _reflected(x: Tensor, y: Tensor) -> Tensor:
-    return 2 * x - y
-
-
 def _first(problem: Problem) -> DRState:
     """s + w itself, taken into range."""
     u = problem.into_range(problem.wanted)
     return DRState(u, None if problem.area is None else u, gradient(u, problem.spacing))
+
+
+def _copied(y: DRState) -> DRState:
+    return DRState(y.u.clone(), None if y.v is None else y.v.clone(), y.z.clone())
 
 
 def _relative_change(before: DRState, after: DRState) -> Tensor:

@@ -40,14 +40,15 @@ class _Tables:
         axes = tuple(range(-len(self.space), 0))
         v = torch.fft.rfftn(self._evens_first(right), dim=axes)
         for axis, w, mirrored in zip(axes, self.twiddles, self.mirrored, strict=False):
-            v = torch.addcmul(w * v, w.conj().resolve_conj(), v.index_select(axis, mirrored))
+            back = v.index_select(axis, mirrored)
+            v.mul_(w).addcmul_(back, w.conj().resolve_conj())
         v *= self.twiddles[-1]
         torch.view_as_real(v).mul_(self.inverse)
-        v *= self.twiddles[-1].conj()
+        v *= self.twiddles[-1].conj().resolve_conj()
         for axis, w, mirrored in zip(axes, self.twiddles, self.mirrored, strict=False):
             back = v.index_select(axis, mirrored)
             back.narrow(axis, 0, 1).zero_()  # the coefficient N of a DCT-II is 0
-            v = torch.sub(v, back, alpha=1j).mul_(w.conj())
+            v.sub_(back, alpha=1j).mul_(w.conj().resolve_conj())
         return self._evens_back(torch.fft.irfftn(v, s=self.space, dim=axes))
 
     def _evens_first(self, x: Tensor) -> Tensor:

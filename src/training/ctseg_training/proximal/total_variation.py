@@ -17,7 +17,7 @@ def edge_weight(one_hot: Tensor, spacing: Sequence[float]) -> Tensor:
 
     one_hot : (..., [Z,] Y, X) in {0, 1}; each map has its own weight of the same shape. Source: paper 1, section 2.1.
     """
-    return 1 / (1 + EDGE_STEEPNESS * gradient(one_hot, spacing).square().sum(0))
+    return 1 / (1 + EDGE_STEEPNESS * magnitude(gradient(one_hot, spacing)).square())
 
 
 def weighted_tv(u: Tensor, g: Tensor, spacing: Sequence[float]) -> Tensor:
@@ -30,10 +30,13 @@ def prox_weighted_tv(z: Tensor, g: Tensor, gamma: float) -> Tensor:
 
     z : (D, ..., [Z,] Y, X). g : (..., [Z,] Y, X), 0 or more. Source: paper 1, section 2.2.
     """
-    length = magnitude(z)
-    return z * (1 - gamma * g / length.clamp_min_(torch.finfo(z.dtype).tiny)).clamp_min_(0)
+    length = magnitude(z).clamp_min_(torch.finfo(z.dtype).tiny)
+    return z * torch.div(g, length, out=length).mul_(-gamma).add_(1).clamp_min_(0)
 
 
 def magnitude(z: Tensor) -> Tensor:
     """The 2-norm over the first axis; `torch.linalg.vector_norm` over an outer axis takes many times longer."""
-    return z.square().sum(0).sqrt_()
+    squares = z[0].square()
+    for component in z[1:]:
+        squares = squares.addcmul_(component, component)
+    return squares.sqrt_()
