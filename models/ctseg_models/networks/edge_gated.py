@@ -76,7 +76,8 @@ class EdgeGated(nn.Module):
 class EdgeStream(nn.Module):
     """The first decoder map and the encoder's maps (finest first) to features (B, channels, ...) and edge logits (B, edges, ...).
 
-    Both have the finest map's resolution. A step to the next finer level: residual block, 1x1x1 to that level's channels, linear upsampling, gate with its encoder map.
+    Both have the finest map's resolution. A step to the next finer level: residual block, 1x1x1 to that level's channels, linear
+    upsampling, gate with its encoder map.
     """
 
     def __init__(self, backbone: EncoderDecoder, edges: int) -> None:
