@@ -12,11 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.progress import finish
 from ctseg_models.bundles.own import read_own
+from ctseg_training.checkpoint import load_checkpoint
+from ctseg_training.engine import LAST, train
 from ctseg_training.job import Job, JobState
 from ctseg_training.recipes import Recipe
+from ctseg_training.recipes.schema import Checkpoints
 
 from .conftest import write_dataset
 
@@ -95,3 +100,19 @@ def test_following_a_job_needs_no_torch() -> None:
     """The docks import this module when they open."""
     code = "import sys, ctseg_training.job, ctseg_training.stages; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_killed_in_the_middle_goes_on_as_if_it_had_not_been(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+    """kill -9 at an arbitrary moment after the first checkpoint; the same weights as an uninterrupted run, to the bit."""
+    recipe = tiny.model_copy(update={"checkpoints": Checkpoints(every_steps=3)})
+    finish(train(recipe, dataset_folder, tmp_path / "whole", steps=40))
+    job = Job.start(recipe, dataset_folder, tmp_path / "killed", steps=40, threads=1)
+    until(lambda: sum(event.kind == "checkpoint" for event in job.events()) >= 2)
+    os.kill(json.loads((tmp_path / "killed" / "process.json").read_text())["pid"], signal.SIGKILL)
+    assert job.wait(30) and job.state is JobState.FAILED
+    stopped_at = load_checkpoint(tmp_path / "killed" / LAST).step
+    assert 3 <= stopped_at < 40
+    finish(train(recipe, dataset_folder, tmp_path / "killed", steps=40, resume=True))
+    whole, killed = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "killed"))
+    assert all(torch.equal(whole.network[key], killed.network[key]) for key in whole.network)
+    assert all(torch.equal(whole.ema[key], killed.ema[key]) for key in whole.ema)

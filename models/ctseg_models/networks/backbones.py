@@ -11,7 +11,7 @@ import torch
 from monai.networks.nets import SegResNet
 from torch import Tensor, nn
 
-from ctseg_models.networks.thin_maps import Conv3d, guard_thin_maps
+from ctseg_models.networks.sound import Conv3d, mend
 
 GROUPS = 8
 MOST_V_NET_CONVOLUTIONS = 3
@@ -48,7 +48,7 @@ class EncoderDecoder(Protocol):
 class BackboneConfig:
     """filters : channels of the finest level, doubled at every further one. outputs counts the background."""
 
-    kind: Kind = "unet"
+    backbone: Kind = "unet"
     in_channels: int = 1
     outputs: int = 2
     dimensions: int = 3
@@ -85,9 +85,9 @@ class Backbone(nn.Module):
 
 def build_backbone(config: BackboneConfig) -> UNetBackbone | VNetBackbone | SegNetBackbone:
     """The encoder-decoder that the configuration names, without a classifier."""
-    if config.kind == "unet":
+    if config.backbone == "unet":
         return UNetBackbone(config)
-    return VNetBackbone(config) if config.kind == "vnet" else SegNetBackbone(config)
+    return VNetBackbone(config) if config.backbone == "vnet" else SegNetBackbone(config)
 
 
 class Ladder(nn.Module):
@@ -217,7 +217,7 @@ class SegNetBackbone(SegResNet):  # type: ignore[misc]
         self.dimensions, self.divisor = config.dimensions, config.divisor
         self.encoder_channels = config.channels
         self.first_decoder_channels, self.decoder_channels = config.channels[-2], config.channels[0]
-        guard_thin_maps(self)
+        mend(self)
 
     def forward_features(self, image: Tensor) -> Features:
         """The image to Features; the decoder's features are those after SegResNet's last norm and ReLU."""

@@ -17,9 +17,9 @@ INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 @dataclass(frozen=True)
 class EdgeGatedConfig:
-    """kind ... filters : those of the backbone. shared_edge : one edge map for all labels instead of one for each foreground label."""
+    """backbone ... filters : those of the backbone. shared_edge : one edge map for all labels instead of one for each foreground label."""
 
-    kind: Kind = "unet"
+    backbone: Kind = "unet"
     in_channels: int = 1
     outputs: int = 2
     dimensions: int = 3
@@ -28,9 +28,9 @@ class EdgeGatedConfig:
     shared_edge: bool = False
 
     @property
-    def backbone(self) -> BackboneConfig:
+    def alone(self) -> BackboneConfig:
         """The same without the edges."""
-        return BackboneConfig(self.kind, self.in_channels, self.outputs, self.dimensions, self.levels, self.filters)
+        return BackboneConfig(self.backbone, self.in_channels, self.outputs, self.dimensions, self.levels, self.filters)
 
     @property
     def edges(self) -> int:
@@ -40,7 +40,7 @@ class EdgeGatedConfig:
     @property
     def divisor(self) -> int:
         """What the sides of an image have to be a multiple of."""
-        return self.backbone.divisor
+        return self.alone.divisor
 
 
 class EdgeGatedOutput(NamedTuple):
@@ -61,7 +61,7 @@ class EdgeGated(nn.Module):
     def __init__(self, config: EdgeGatedConfig, backbone: EncoderDecoder | None = None) -> None:
         super().__init__()
         self.config = config
-        self.backbone: EncoderDecoder = build_backbone(config.backbone) if backbone is None else backbone
+        self.backbone: EncoderDecoder = build_backbone(config.alone) if backbone is None else backbone
         self.expanding_edges = EdgeStream(self.backbone, config.edges)
         channels = self.backbone.decoder_channels + self.expanding_edges.channels
         self.prediction = CONVOLUTION[config.dimensions](channels, config.outputs, 1)

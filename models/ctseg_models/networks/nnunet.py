@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 from monai.networks.nets import DynUNet
 from torch import Tensor
 
-from ctseg_models.networks.thin_maps import guard_thin_maps
+from ctseg_models.networks.sound import mend
 
 SHORTEST_SIDE = 4  # voxels at the bottom
 FIRST_FILTERS = 32
@@ -113,7 +113,7 @@ class NNUNet(DynUNet):  # type: ignore[misc]
         )
         self.config = config
         del self.skip_layers  # the recursion that TorchScript needed; forward() says the same
-        guard_thin_maps(self)
+        mend(self)
 
     def forward(self, image: Tensor) -> Tensor | DeeplySupervised:
         self._refuse_odd_sides(image)

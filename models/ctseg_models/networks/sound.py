@@ -1,6 +1,7 @@
 """Two layers of torch 2.13 that give wrong gradients on a CPU, mended; the numbers going forward are the same.
 
-- oneDNN's bfloat16 weight gradient of a 3x3x3 convolution is wrong, often infinite, when the input has exactly two slices.
+- oneDNN's bfloat16 weight gradient of a convolution is wrong, often infinite, when the input has more slices than one and fewer than
+  the kernel: two for 3x3x3, two to four for 5x5x5, whatever Y and X are.
 - `torch.instance_norm` (and `nn.InstanceNorm3d`) gives a wrong gradient for one sample when what comes back is channels-last.
 
 The deepest levels of a U-Net have two slices, and fast training is channels-last: both happen in practice, without a warning.
@@ -11,14 +12,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-BROKEN_DEPTH = 2
-
-
 class Conv3d(nn.Conv3d):
     """`nn.Conv3d`, computed in float32 under autocast where bfloat16 has wrong gradients."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and x.shape[2] == BROKEN_DEPTH and torch.is_autocast_enabled("cpu"):
+        if x.device.type == "cpu" and 1 < x.shape[2] < self.kernel_size[0] and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
                 return super().forward(x.float())
         return super().forward(x)
@@ -64,8 +62,9 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
         return x
     dense = x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last_3d) or x.is_contiguous(
         memory_format=torch.channels_last) else x.contiguous()
-    below = round(p * 2**16)
+    if (below := round(p * 2**16)) == 2**16:
+        return x * 0
     bits = torch.empty(-(-dense.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
     drawn = bits.view(torch.int16)[: dense.numel()].as_strided(dense.size(), dense.stride())
-    kept = (drawn >= below - 2**15).to(x.dtype).mul_(2**16 / max(1, 2**16 - below))
+    kept = (drawn >= below - 2**15).to(x.dtype).mul_(2**16 / (2**16 - below))
     return dense * kept

@@ -1,8 +1,8 @@
 """Training one stage: a data set and a recipe go in, a folder with checkpoints, events and a bundle comes out.
 
-The folder: recipe.yaml (every field), events.jsonl, checkpoints/last.pt and best.pt, samples/ (pictures), bundle/, and cases/ (the data
-set as memory maps) while it runs. A file named `stop` there ends the run after the current step, with a bundle. Torch's global random
-state is set at every step. Several processes: see `ctseg_training.parallel`.
+The folder: recipe.yaml (every field), events.jsonl, curves.csv, report.html, checkpoints/last.pt and best.pt, samples/ (pictures),
+bundle/, and cases/ (the data set as memory maps) while it runs. A file named `stop` there ends the run after the current step, with a
+bundle. Torch's global random state is set at every step. Several processes: see `ctseg_training.parallel`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.progress import Progress
+from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.own import OwnBundle
 from ctseg_models.inference.lattice import StagePlan
@@ -28,10 +29,12 @@ from ctseg_training.events import EVENTS, EventLog, NoLog, holds_run
 from ctseg_training.geometric import Geometry
 from ctseg_training.heldout import Split, split_cases
 from ctseg_training.memory import resident_mb
+from ctseg_training.overlays import Finding, save_samples
 from ctseg_training.parallel import World
 from ctseg_training.preflight import check, fingerprint
 from ctseg_training.recipes.loading import save_recipe
 from ctseg_training.recipes.schema import Budget, Recipe
+from ctseg_training.report import write_csv, write_report
 from ctseg_training.result import better, write_result
 from ctseg_training.run import Run
 from ctseg_training.scoring import Scores, bundle_scores, stage_scores
@@ -59,14 +62,16 @@ def train(recipe: Recipe, dataset_folder: str | Path, out_folder: str | Path, *,
         raise RecipeError(f"{recipe.name}: has no budget; give minutes or steps.")
     if init_from is not None and not isinstance(init_from, OwnBundle):
         raise RecipeError(f"{init_from.name}: is a {init_from.kind} file and cannot be trained further; choose a bundle of this project.")
-    if not resume and holds_run(out):
+    world = World.join(Hardware.device_of(device))
+    if world.leads and not resume and holds_run(out):
         raise RecipeError(f"{out}: holds a run already; resume it, or name another folder.")
+    if world.size > 1 and recipe.geometric is not None:
+        raise RecipeError(f"{recipe.name}: its duals are kept by one process; train it with one.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "stop").unlink(missing_ok=True)
     except OSError as error:
         raise RecipeError(f"{out}: cannot be written ({error.strerror}); choose another folder.") from error
-    world = World.join(Hardware.device_of(device))
     log = EventLog(out / EVENTS) if world.leads else NoLog()
     training: _Training | None = None
     try:
@@ -158,6 +163,8 @@ class _Training:
         self.log.write("stopped" if asked else "done", step=run.step, seconds=round(run.seconds, 1), skipped=run.skipped, loss=run.loss,
                        waited=round(run.waited, 1), bundle=str(bundle.path), before=run.before,
                        after=after.as_dict() if after is not None else None, better=better(run.before, after))
+        write_csv(self.out)
+        write_report(self.out)
 
     def _train(self) -> Generator[Progress, None, bool]:
         """Steps until the budget or the patience is at its end; True when it was asked to stop before that."""
@@ -201,10 +208,12 @@ class _Training:
         run = self.run
         if not self.split.held_out:
             return
+        seen: list[Finding] = []
         scores = yield from stage_scores(run.averaged(), self.sampler.plan, self.split.held_out, self.cases, self._names(),
-                                         whole=self.run.recipe.sees_whole, device=run.hardware.device, pictures=self.out / "samples")
+                                         whole=self.run.recipe.sees_whole, device=run.hardware.device, seen=seen)
         if scores.mean is None:
             return
+        save_samples(self.out / "samples", seen, self._labels(), step=run.step)
         best = run.curve.add(scores.mean, run.recipe.validation, run.recipe.schedule)
         self.log.write("validation", step=run.step, scores=scores.as_dict(), whole_bundle=False, average=round(run.curve.average or 0.0, 4))
         if best:
@@ -224,8 +233,13 @@ class _Training:
         return write_result(self.out / "bundle", run, weights, self.dataset.labels, self.split, name=self.name, dataset=self.dataset.name,
                             init_from=self.init_from, after=after, stopped=stopped)
 
+    def _labels(self) -> Labels:
+        """By class index, 1, 2, ..."""
+        labels = REGION if self.run.recipe.stage == "localise" else self.dataset.labels
+        return Labels(tuple(replace(label, value=index) for index, label in enumerate(labels, 1)))
+
     def _names(self) -> list[str]:
-        return [label.name for label in (REGION if self.run.recipe.stage == "localise" else self.dataset.labels)]
+        return [label.name for label in self._labels()]
 
     def _stop_asked(self) -> bool:
         return self.asked() or (self.out / "stop").exists()

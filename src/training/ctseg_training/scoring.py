@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +25,9 @@ from ctseg_training.data.cases import Case, Cases
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.data.resampling import reach, sample_labels
 from ctseg_training.data.spatial import identity, sample_points
+from ctseg_training.overlays import Finding
+
+PICTURES = 3  # held-out cases that are drawn
 
 
 @dataclass(frozen=True)
@@ -61,30 +63,35 @@ def dice_per_label(truth: NDArray[np.generic], found: NDArray[np.generic], prese
 
 
 def stage_scores(network: nn.Module, plan: StagePlan, entries: Sequence[CaseEntry], cases: Cases, names: Sequence[str], *,
-                 whole: bool, device: str = "cpu", pictures: Path | None = None) -> Generator[Progress, None, Scores]:
+                 whole: bool, device: str = "cpu", seen: list[Finding] | None = None) -> Generator[Progress, None, Scores]:
     """One network alone, on its own grid and with its own inferer, on whole volumes or in the true box plus margin_mm.
 
-    pictures : a folder for overlays of the first cases. Freezes the network: give a copy.
+    seen : gets the first cases with what was found in them, for pictures. Freezes the network: give a copy.
     """
     steps = steps_of(network).steps
     rows = []
     for number, entry in enumerate(entries):
         yield Progress("validate", number, len(entries), "Scoring held-out cases")
-        rows.append(_score_case(steps, plan, cases.get(entry), whole, device))
+        finding, present = _find(steps, plan, cases.get(entry), whole, device)
+        rows.append(dice_per_label(finding.truth, finding.found, present))
+        if seen is not None and number < PICTURES:
+            seen.append(replace(finding, case=f"held-out-{number + 1}"))  # a file's name may name a patient
     return mean_scores(rows, names)
 
 
-def _score_case(steps: Steps, plan: StagePlan, case: Case, whole: bool, device: str) -> list[float | None]:
+def _find(steps: Steps, plan: StagePlan, case: Case, whole: bool, device: str) -> tuple[Finding, tuple[bool, ...]]:
+    """What the network says of a case on its own grid, beside the truth; and which labels count."""
     everything, localises = Box.whole(case.geometry), plan.name == "localise"
     lattice = plan.lattice(everything if whole else case.box.grown(plan.margin_mm).cut(everything), divide_evenly=whole)
     image = _finish(network_input(case.image.numpy(), case.spacing_mm, lattice, plan)).to(device)
     arithmetic = choose("auto", device)
     work = steps(image, arithmetic) if plan.patch is None else sliding_window(steps, image, plan.patch, plan.overlap, arithmetic)
-    classes = 2 if localises else len(case.present)  # edge maps may follow
-    found = _finish(work)[:classes].argmax(0).cpu()
+    present = (True, True) if localises else case.present
+    found = _finish(work)[: len(present)].argmax(0).cpu()  # edge maps may follow
     at = reach(sample_points(lattice, identity()), case.labels.shape, case.spacing_mm, lattice.spacing_mm)
     truth = sample_labels((case.labels > 0).to(torch.uint8) if localises else case.labels, at)
-    return dice_per_label(truth.numpy(), found.numpy(), [True, True] if localises else case.present)
+    return Finding(case.name, image[0, 0].cpu().numpy(), truth.numpy().astype(np.uint8), found.numpy().astype(np.uint8),
+                   lattice.spacing_mm), present
 
 
 def bundle_scores(bundle: OwnBundle, entries: Sequence[CaseEntry], *, whole: bool, device: str = "cpu",

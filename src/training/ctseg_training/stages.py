@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ctseg_imaging.errors import RecipeError
@@ -55,7 +56,7 @@ def check_fits(bundle: OwnBundle, stage: Stage) -> None:
     theirs = next((one for one in bundle.stages if one.name == stage.name), None)
     if theirs is None:
         raise RecipeError(f"{bundle.name}: has no stage {stage.name!r} to start from; choose another bundle or recipe.")
-    mine, known = {"network": stage.network, **stage.config}, {"network": theirs.network, **theirs.config}
+    mine, known = (json.loads(json.dumps({"network": one.network, **one.config})) for one in (stage, theirs))  # no tuples
     for key in sorted(set(mine) & set(known)):
         if mine[key] != known[key]:
             raise RecipeError(f"{bundle.name}: its network has {key} {known[key]} and the recipe {mine[key]}; "

@@ -9,6 +9,7 @@ import scipy.sparse as sparse
 import torch
 from scipy.sparse.linalg import spsolve
 
+from ctseg_training.proximal import screened_poisson
 from ctseg_training.proximal.screened_poisson import solve_screened_poisson
 
 CASES = [((256, 152), (1.0, 1.0)), ((8, 7), (0.5, 2.0)), ((7, 8), (1.0, 1.0)), ((7, 8, 9), (2.5, 0.8, 1.1)), ((1, 5, 6), (3.0, 1.0, 1.0)),
@@ -27,8 +28,12 @@ def sparse_operator(shape: tuple[int, ...], spacing: tuple[float, ...]) -> spars
 
 
 @pytest.mark.parametrize(("shape", "spacing"), CASES)
+@pytest.mark.parametrize("matrices_up_to", [0, 1000])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
-def test_solution_is_the_sparse_solvers(shape: tuple[int, ...], spacing: tuple[float, ...], dtype: torch.dtype, tolerance: float) -> None:
+def test_solution_is_the_sparse_solvers(shape: tuple[int, ...], spacing: tuple[float, ...], dtype: torch.dtype, tolerance: float,
+                                        matrices_up_to: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the FFT and by matrices, whichever the size would choose."""
+    monkeypatch.setattr(screened_poisson, "MATRICES_UP_TO", matrices_up_to)
     right = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
     found = solve_screened_poisson(torch.from_numpy(right).to(dtype), spacing)
     assert found.dtype == dtype

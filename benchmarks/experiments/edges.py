@@ -1,0 +1,26 @@
+"""Paper 2: a backbone with and without the edge stream.    python -m benchmarks.experiments.edges OUT"""
+
+from __future__ import annotations
+
+from benchmarks.experiments.compare import Question, main
+from benchmarks.experiments.trials import hippocampus
+from ctseg_training.recipes import load_recipe
+
+COMMON = ("validation.share=0", "budget={steps: 250}")
+
+
+def without_edges() -> tuple[str, ...]:
+    """The same backbone by itself, with the semantic loss alone."""
+    network = load_recipe("edge-gated-unet-small").network.model_dump()
+    alone = {key: value for key, value in network.items() if key != "shared_edge"} | {"kind": "backbone"}
+    return *COMMON, f"network={alone}", "losses=[{kind: soft_dice}]"
+
+
+QUESTION = Question(
+    "edges", "Does the edge stream of paper 2 help?",
+    "3D U-Net backbone on the hippocampus (208 cases trained on, 52 held out); with the edge-gated stream and its losses, and the same "
+    "backbone with the Dice loss alone. Dice on the cases' own grid.",
+    "edge-gated-unet-small", {"edge-gated": COMMON, "backbone alone": without_edges()}, hippocampus)
+
+if __name__ == "__main__":
+    main(QUESTION)

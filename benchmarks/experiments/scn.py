@@ -1,0 +1,19 @@
+"""Paper 5: the SpatialConfiguration-Net against its local network alone.    python -m benchmarks.experiments.scn OUT"""
+
+from __future__ import annotations
+
+from benchmarks.experiments.compare import Question, main
+from benchmarks.experiments.trials import headneck
+
+COMMON = ("validation.share=0", "budget={steps: 350}", "data.spacing_mm=[3, 4, 4]",
+          "sampling={mode: patch, size: [48, 48, 48], margin_mm: 16, near_distance_mm: [40, 30, 30]}")
+LOCAL = (*COMMON, "network={kind: unet, filters: 16, norm: instance}",
+         "losses=[{kind: dice_cross_entropy, output: logits}]")
+QUESTION = Question(
+    "scn", "Does the spatial configuration of paper 5 help?",
+    "Seven organs in head-and-neck CT (40 cases trained on, 10 held out), in the true box plus margin, so that the second stage is judged "
+    "by itself; the SCN and its local U-Net alone. Dice on the cases' own grid, organs that were not contoured left out.",
+    "scn-segment-small", {"SCN": COMMON, "local network": LOCAL}, headneck)
+
+if __name__ == "__main__":
+    main(QUESTION)
