@@ -53,6 +53,17 @@ def _rank(layer: Any, study: Study) -> int:
     return 3 if source is not None and source.provenance else 2
 
 
+def drawn_labels(masks: Iterable[LabelMap]) -> Labels:
+    """The classes drawn in any of `masks`, by name, numbered from 1 as they first come: what a network from scratch learns.
+
+    Raises RecipeError when nothing is drawn.
+    """
+    names = dict.fromkeys(mask.labels.name(value) for mask in masks for value in occurring(mask.array))
+    if not names:
+        raise RecipeError("The masks are empty, so that there is nothing to learn; draw in one first.")
+    return Labels.from_names(dict(enumerate(names, 1)))
+
+
 def write_dataset(folder: Path, cases: Iterable[tuple[Volume, LabelMap]], labels: Labels, name: str) -> None:
     """Write `cases` with the values that `labels` (the model's) has for the classes of the same names.
 

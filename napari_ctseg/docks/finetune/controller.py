@@ -7,22 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
-from napari_ctseg.docks.finetune.cases import open_cases, write_dataset
+from napari_ctseg.docks.finetune.cases import drawn_labels, open_cases, write_dataset
 from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob
-from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, Score, Source
+from napari_ctseg.docks.finetune.news import CHECKING, heard, newest_pictures, verdict
+from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, RecipeRow, Source
 from napari_ctseg.layers import label_map_of, volume_of
 from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import napari
 
     from ctseg_models.bundles.bundle import Bundle
     from napari_ctseg.preferences import Preferences
 
 DOCK = "finetune"
-LONGEST = 2000  # points of the loss curve; beyond it every second one goes
+KEPT = ("minutes", "folder", "features")  # choices that the dock remembers
 
 
 class FineTuneView(Protocol):
@@ -48,15 +52,16 @@ class FineTuneController:
         self._bundles: dict[str, Bundle] = {}
         self._job: RunningJob | None = None
         self._offset = 0
-        self._adding = False
-        folder = preferences.get(DOCK, "folder", "")
-        self.state = FineTuneState(minutes=preferences.get(DOCK, "minutes", 30.0), folder=Path(folder) if folder else None)
+        folder, features = preferences.get(DOCK, "folder", ""), preferences.get(DOCK, "features", "")
+        self.state = FineTuneState(minutes=preferences.get(DOCK, "minutes", 30.0), folder=Path(folder) if folder else None,
+                                   features=Path(features) if features else None)
         self._heard = [(viewer.layers.events.inserted, self.refresh), (viewer.layers.events.removed, self.refresh),
                        *((getattr(self._study.events, role), self.refresh) for role in ("image", "truth", "edited", "prediction"))]
         for event, callback in self._heard:
             event.connect(callback)
         self.reload_bundles()
         self._find_again()
+        aside(jobs.recipes, self._listed, self._not_listed)
 
     def close(self) -> None:
         """The dock goes; the job goes on."""
@@ -74,8 +79,10 @@ class FineTuneController:
         except CtsegError as error:
             self._bundles = {}
             self.state = replace(self.state, message=str(error))
-        base = self.state.base if self.state.base in self._bundles else next(iter(self._bundles), None)
-        self.state = replace(self.state, bundles=tuple(self._bundles), base=base, name=self._name(base))
+        base = self.state.base if self.state.base in self._bundles else None
+        if base is None and self.state.recipe is None:
+            base = next(iter(self._bundles), None)
+        self.state = replace(self.state, bundles=tuple(self._bundles), base=base, name=self._name(base, self.state.recipe))
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
@@ -83,16 +90,21 @@ class FineTuneController:
         self._show(replace(self.state, cases=open_cases(self.viewer, self._study, self.state.cases)))
 
     def choose_base(self, name: str) -> None:
-        """Start from this model."""
+        """Train this model further."""
         if name in self._bundles:
-            self._show(replace(self.state, base=name, name=self._name(name)))
+            self._show(replace(self.state, base=name, recipe=None, name=self._name(name, None)))
+
+    def choose_recipe(self, name: str) -> None:
+        """Train from scratch, as this recipe says."""
+        if name in [row.name for row in self.state.recipes]:
+            self._show(replace(self.state, base=None, recipe=name, name=self._name(None, name)))
 
     def choose(self, **choices: Any) -> None:
-        """Set any of source, folder, trainable, minutes, hold_out, name."""
+        """Set any of source, folder, features, trainable, minutes, hold_out, name."""
         if choices.get("source") is Source.LAYERS and self.state.hold_out is HoldOut.VALIDATION:
             choices["hold_out"] = HoldOut.SHARE
         self._show(replace(self.state, **choices))
-        for key in ("minutes", "folder"):
+        for key in KEPT:
             if choices.get(key) is not None:
                 self._remember(key, float(choices[key]) if key == "minutes" else str(choices[key]))
 
@@ -113,14 +125,34 @@ class FineTuneController:
         except CtsegError as error:
             self._failed(error)
             return
-        self._show(replace(state, phase=Phase.PREPARING, stage="Writing the cases and starting", job=None, losses=(), validations=(),
-                           step=0, spent=None, seconds_left=None, memory_mb=None, scores=(), better=None, added=None, warnings=(),
-                           message="", details=""))
+        self._job = None
+        self._show(replace(state, phase=Phase.PREPARING, stage="Writing the cases and starting", job=None, labels=(), losses=(),
+                           validations=(), samples=(), step=0, spent=None, seconds_left=None, memory_mb=None, resumable=False, scores=(),
+                           better=None, added=None, warnings=(), message="", details=""))
         self._aside(lambda: self._jobs.start(order), self._started, self._failed)
 
+    def pause(self) -> None:
+        """Ask the job to end after its step with a checkpoint: no model is written, and `resume` goes on."""
+        if self._job is None or self.state.why_no_pause:
+            return
+        try:
+            self._job.pause()
+        except (CtsegError, OSError) as error:
+            self._failed(error)
+            return
+        self._show(replace(self.state, phase=Phase.PAUSING, stage="Pausing after the current step"))
+
+    def resume(self) -> None:
+        """Go on from the checkpoint of a job that was paused, or that was cut short."""
+        if self.state.resumable:
+            self._go_on(to_finish=False)
+
     def stop(self) -> None:
-        """Ask the job to end after its step; it still writes its bundle and scores it."""
-        if self._job is None or self.state.phase is not Phase.RUNNING:
+        """Ask the job to end after its step; it still writes its bundle and scores it. A paused one goes on for that."""
+        if self._job is None or self.state.why_no_stop:
+            return
+        if self.state.phase is Phase.PAUSED:
+            self._go_on(to_finish=True)
             return
         try:
             self._job.stop()
@@ -139,7 +171,9 @@ class FineTuneController:
         state = self.state
         for event in job.events(self._offset):
             self._offset = event.end
-            state = heard(state, event)
+            state = heard(state, event, self._known())
+        if len(state.validations) != len(self.state.validations):
+            state = replace(state, samples=newest_pictures(job.folder))
         if ended != "running":
             self.view.follow(False)
             self._ended(ended, state)
@@ -150,41 +184,68 @@ class FineTuneController:
 
     def _order(self) -> Order:
         state = self.state
-        base = self._bundles[str(state.base)]
-        hold_out = state.hold_out
+        base = self._bundles.get(state.base) if state.base is not None else None
+        features = state.features if state.from_scratch is not None and state.from_scratch.needs_features else None
+        order = Order(base, state.folder, None, state.trainable.value, state.minutes, state.hold_out, state.name.strip(), state.recipe,
+                      features)
         if state.source is Source.FOLDER:
-            return Order(base, state.folder, None, state.trainable.value, state.minutes, hold_out, state.name.strip())
+            return order
         cases = []
         for case in state.cases:
             if case.ticked:
                 mask = label_map_of(self.viewer.layers[case.mask])
                 cases.append((volume_of(self.viewer.layers[case.image]), replace(mask, array=mask.array.copy())))
-        name = state.name.strip()
-        return Order(base, None, lambda folder: write_dataset(folder, cases, base.labels, name), state.trainable.value, state.minutes,
-                     hold_out, name)
+        return replace(order, data=None, write_cases=_writing(cases, base, order.name))
+
+    def _listed(self, recipes: Sequence[RecipeRow]) -> None:
+        self._show(replace(self.state, recipes=tuple(recipes)))
+
+    def _not_listed(self, error: Exception) -> None:
+        self._show(replace(self.state, message=work.sentence(error), details=work.details(error)))
 
     def _started(self, job: RunningJob) -> None:
         self._job, self._offset = job, 0
         self._remember("job", str(job.folder))
-        self._show(replace(self.state, phase=Phase.RUNNING, job=job.folder, stage="Starting"))
-        self.view.follow(True)
+        self._show(replace(self.state, phase=Phase.RUNNING, job=job.folder, stage=CHECKING))
+        self._follow(True)
+
+    def _go_on(self, to_finish: bool) -> None:
+        """Start the job's process again."""
+        job = self._job
+        if job is None:
+            return
+        self._show(replace(self.state, phase=Phase.PREPARING, stage="Going on from the last checkpoint", resumable=False, message="",
+                           details=""))
+        self._aside(lambda: job.resume(to_finish=to_finish), lambda _: self._gone_on(to_finish), self._failed)
+
+    def _gone_on(self, to_finish: bool) -> None:
+        phase, stage = (Phase.STOPPING, "Stopping: the model is written and scored") if to_finish else (Phase.RUNNING, CHECKING)
+        self._show(replace(self.state, phase=phase, stage=stage))
+        self._follow(True)
 
     def _find_again(self) -> None:
-        """A job of an earlier time that still runs, or that ended while nobody looked."""
+        """A job of an earlier time that still runs, is paused, or ended while nobody looked."""
         folder = self._preferences.get(DOCK, "job", "")
         job = self._jobs.find(Path(folder)) if folder else None
         if job is None:
             return
         self._job, self._offset = job, 0
-        self._show(replace(self.state, phase=Phase.RUNNING, job=job.folder, stage="Found again"))
+        self._show(replace(self.state, phase=Phase.RUNNING, job=job.folder, stage=CHECKING))
         self.poll()
         if self.state.phase is Phase.RUNNING:
-            self.view.follow(True)
+            self._follow(True)
 
     def _ended(self, ended: str, state: FineTuneState) -> None:
         job = self._job
         assert job is not None
+        if ended == "paused":
+            self._show(replace(state, phase=Phase.PAUSED, stage=f"Paused at step {state.step}", resumable=True))
+            return
         state = replace(state, stage="", spent=None, seconds_left=None)
+        if ended == "failed" and job.resumable:
+            kept = f"{job.message} What it learnt until its last checkpoint is kept: Resume goes on from there."
+            self._show(replace(state, phase=Phase.FAILED, resumable=True, message=kept))
+            return
         if ended == "failed":
             self._forget()
             self._show(replace(state, phase=Phase.FAILED, message=job.message))
@@ -203,17 +264,29 @@ class FineTuneController:
         self.view.announce()
 
     def _failed(self, error: Exception) -> None:
-        self._show(replace(self.state, phase=Phase.FAILED, stage="", message=work.sentence(error), details=work.details(error)))
+        resumable = self._job is not None and self._job.resumable
+        self._show(replace(self.state, phase=Phase.FAILED, stage="", resumable=resumable, message=work.sentence(error),
+                           details=work.details(error)))
 
     def _forget(self) -> None:
         self._job = None
         self._remember("job", "")
 
-    def _name(self, base: str | None) -> str:
-        """A name for the new model: the person's own, unless it is the one made up for another base."""
-        made_up = {f"{name}-tuned" for name in self._bundles}
-        kept = self.state.name and self.state.name not in made_up
-        return self.state.name if kept else f"{base}-tuned" if base is not None else ""
+    def _known(self) -> list[Labels]:
+        """The labels of the installed models, those of the chosen one first."""
+        first = self._bundles.get(self.state.base or "")
+        return [bundle.labels for bundle in ([first] if first is not None else []) + list(self._bundles.values())]
+
+    def _name(self, base: str | None, recipe: str | None) -> str:
+        """A name for the new model: the person's own, unless it is the one made up for another choice."""
+        made_up = {f"{name}-tuned" for name in self._bundles} | {row.name for row in self.state.recipes}
+        if self.state.name and self.state.name not in made_up:
+            return self.state.name
+        return f"{base}-tuned" if base is not None else recipe or ""
+
+    def _follow(self, on: bool) -> None:
+        if self._heard:
+            self.view.follow(on)
 
     def _remember(self, key: str, value: Any) -> None:
         try:
@@ -222,51 +295,15 @@ class FineTuneController:
             self.state = replace(self.state, message=str(error))
 
     def _show(self, state: FineTuneState) -> None:
+        """Keep the state; draw it, unless the dock was closed while something was under way."""
         self.state = state
-        self.view.show(state)
+        if self._heard:
+            self.view.show(state)
 
 
-def heard(state: FineTuneState, event: Any) -> FineTuneState:
-    """The state after one more event of the job."""
-    data = event.data
-    if event.kind == "start":
-        held = int(data.get("held_out", 0))
-        counted = f"{data.get('cases', '?')} cases to train on, {held or 'none'} held out"
-        return replace(state, stage=counted if state.phase is Phase.RUNNING else state.stage)
-    if event.kind == "step":
-        losses = state.losses
-        if (loss := data.get("smoothed_loss", data.get("loss"))) is not None:
-            losses = (*(losses if len(losses) < LONGEST else losses[::2]), (int(data["step"]), float(loss)))
-        stage = state.stage if state.phase is Phase.STOPPING else f"Step {data['step']}"
-        return replace(state, losses=losses, step=int(data["step"]), spent=data.get("spent"), seconds_left=data.get("seconds_left"),
-                       memory_mb=data.get("memory_mb"), stage=stage)
-    if event.kind == "validation" and data.get("scores"):
-        mean = data["scores"].get("mean")
-        if mean is None or data.get("whole_bundle"):
-            return replace(state, scores=_scores(data["scores"], None)) if data.get("step") == 0 else state
-        return replace(state, validations=(*state.validations, (int(data["step"]), float(mean))))
-    if event.kind == "warning":
-        return replace(state, warnings=tuple(dict.fromkeys((*state.warnings, str(data.get("message", ""))))))
-    if event.kind in ("done", "stopped"):
-        scores = _scores(data.get("before"), data.get("after"))
-        return replace(state, scores=scores, better=data.get("better"), step=int(data.get("step", state.step)))
-    return state
-
-
-def _scores(before: dict[str, float | None] | None, after: dict[str, float | None] | None) -> tuple[Score, ...]:
-    names = list(dict.fromkeys([*(before or {}), *(after or {})]))
-    return tuple(Score(name, (before or {}).get(name), (after or {}).get(name)) for name in names)
-
-
-def verdict(name: str, state: FineTuneState) -> str:
-    """What came out, in words."""
-    there = f"\"{name}\" is in Run model now."
-    mean = next((score for score in state.scores if score.label == "mean"), None)
-    if state.better is None or mean is None or mean.before is None or mean.after is None:
-        return f"{there} No case was held out, so that nobody can say whether it is better."
-    change = f"mean Dice on the held-out cases {mean.before:.3f} before, {mean.after:.3f} after"
-    if state.better:
-        return f"Better: {change}. {there}"
-    return f"Not better: {change}. {there} The model that you started from is the one to use."
-
-
+def _writing(cases: Sequence[tuple[Volume, LabelMap]], base: Bundle | None, name: str) -> Callable[[Path], None]:
+    """What writes `cases` into a folder, with the model's labels or, from scratch, with those that are drawn."""
+    def write(folder: Path) -> None:
+        labels = drawn_labels(mask for _, mask in cases) if base is None else base.labels
+        write_dataset(folder, cases, labels, name)
+    return write

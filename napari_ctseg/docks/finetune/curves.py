@@ -1,39 +1,57 @@
-"""Loss and validation Dice as they come."""
+"""Loss and validation Dice as they come, a line per label."""
 
 from __future__ import annotations
 
+import html
+import math
 from typing import Any
 
 import pyqtgraph as pg
-from qtpy.QtWidgets import QSizePolicy
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_ctseg.docks.finetune.state import FineTuneState
 
-LOSS, DICE = "#E69F00", "#56B4E9"
 HEIGHT = 190
+MEAN = "mean"
+THICK, THIN = 3.5, 1.5  # px
 
 
-class Curves(pg.GraphicsLayoutWidget):  # type: ignore[misc]
-    """Two plots over one axis of steps."""
+class Curves(QWidget):  # type: ignore[misc]
+    """Two plots over one axis of steps; below them the labels with their colours and their last Dice."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(HEIGHT)
-        self.setMinimumWidth(100)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("Above the smoothed loss, below the mean Dice on the held-out cases, over the steps.")
+        self._graphics = pg.GraphicsLayoutWidget()
+        self._graphics.setFixedHeight(HEIGHT)
+        self._graphics.setMinimumWidth(100)
+        self._graphics.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._graphics.setToolTip("Above the smoothed loss, below the Dice on the held-out cases (thick: the mean), over the steps.")
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
+        self.legend.setToolTip("The labels' colours, and their Dice at the last point of the curve. Measured on the network's own grid.")
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self._graphics)
+        box.addWidget(self.legend)
         self.loss = self._plot(0, "loss")
         self.dice = self._plot(1, "Dice")
         self.dice.setXLink(self.loss)
         self.dice.setYRange(0, 1, padding=0.05)
         self.dice.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self.dice.setLabel("bottom", "step")
-        self._loss_line = self.loss.plot(pen=pg.mkPen(LOSS, width=2))
-        self._dice_line = self.dice.plot(pen=pg.mkPen(DICE, width=2), symbol="o", symbolSize=5, symbolBrush=DICE, symbolPen=None)
+        self._foreground = "#ffffff"
+        self._loss_line = self.loss.plot()
+        self._colours: dict[str, str] = {}
+        self.lines: dict[str, Any] = {}
 
     def paint_theme(self, background: str, foreground: str) -> None:
-        """Take over the viewer's colours."""
-        self.setBackground(background)
+        """Take over the viewer's colours; loss and mean are in that of the text, so that they look like no label."""
+        self._foreground = foreground
+        self._graphics.setBackground(background)
+        self._loss_line.setPen(pg.mkPen(foreground, width=2))
+        if MEAN in self.lines:
+            self._colours[MEAN] = foreground
+            _paint(self.lines[MEAN], foreground, THICK)
         for plot in (self.loss, self.dice):
             for side in ("bottom", "left"):
                 plot.getAxis(side).setPen(foreground)
@@ -41,11 +59,30 @@ class Curves(pg.GraphicsLayoutWidget):  # type: ignore[misc]
 
     def draw(self, state: FineTuneState) -> None:
         """The curves so far."""
-        for line, points in ((self._loss_line, state.losses), (self._dice_line, state.validations)):
-            line.setData([point[0] for point in points], [point[1] for point in points])
+        self._loss_line.setData([step for step, _ in state.losses], [loss for _, loss in state.losses])
+        colours = {MEAN: self._foreground, **dict(state.labels)}
+        self._have_lines(colours if len(state.labels) != 1 else dict(state.labels))  # the mean of one label is that label
+        steps = [point.step for point in state.validations]
+        for name, line in self.lines.items():
+            dice = [point.of(name) for point in state.validations]
+            line.setData(steps, [math.nan if value is None else value for value in dice], connect="finite")
+        last = state.validations[-1] if state.validations else None
+        self.legend.setText(" ".join(_entry(name, colours[name], last.of(name)) for name in self.lines) if last is not None else "")
+        self.legend.setVisible(last is not None)
+
+    def _have_lines(self, colours: dict[str, str]) -> None:
+        """A line for each of these and no other, the mean below the rest."""
+        if self._colours == colours:
+            return
+        self._colours = colours
+        for line in self.lines.values():
+            self.dice.removeItem(line)
+        self.lines = {name: self.dice.plot() for name in colours}
+        for name, colour in colours.items():
+            _paint(self.lines[name], colour, THICK if name == MEAN else THIN)
 
     def _plot(self, row: int, name: str) -> Any:
-        plot = self.addPlot(row=row, col=0)
+        plot = self._graphics.addPlot(row=row, col=0)
         plot.setMenuEnabled(False)
         plot.setMouseEnabled(False, False)
         plot.hideButtons()
@@ -53,3 +90,18 @@ class Curves(pg.GraphicsLayoutWidget):  # type: ignore[misc]
         plot.getAxis("left").setWidth(44)
         plot.showGrid(y=True, alpha=0.2)
         return plot
+
+
+def _paint(line: Any, colour: str, width: float) -> None:
+    line.setPen(pg.mkPen(colour, width=width))
+    line.setSymbol("o")
+    line.setSymbolSize(5)
+    line.setSymbolBrush(colour)
+    line.setSymbolPen(None)
+
+
+def _entry(name: str, colour: str, dice: float | None) -> str:
+    """One label of the legend, which no line break tears apart."""
+    told = "–" if dice is None else f"{dice:.2f}"
+    words = f'<span style="color:{colour}">■</span>&nbsp;{html.escape(name).replace(" ", "&nbsp;")}&nbsp;{told}'
+    return f"<b>{words}</b>&nbsp;" if name == MEAN else f"{words}&nbsp;"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -13,25 +14,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from platformdirs import user_data_path
 
-from napari_ctseg.docks.finetune.state import HoldOut
+from napari_ctseg.docks.finetune.state import HoldOut, RecipeRow
 
 if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
+    from ctseg_training.recipes import Recipe
 
 ADDED = "added.txt"  # in a job's folder, once its bundle is in the store: the name it has there
+
+FURTHER = "finetune"  # the recipe that trains a bundle further; from scratch it would be a placeholder
+POINTS = 15  # of the validation curve, over the time that was given
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What to train. write_cases : writes the open cases into the folder that it is given; None when `data` is a data set already."""
+    """What to train. base : to be trained further; else `recipe` starts from scratch, with `features` where it needs VGG-19's weights.
+    write_cases : writes the open cases into the folder that it is given; None when `data` is a data set already."""
 
-    base: Bundle
+    base: Bundle | None
     data: Path | None
     write_cases: Callable[[Path], None] | None
     trainable: str
     minutes: float
     hold_out: HoldOut
     name: str
+    recipe: str | None = None
+    features: Path | None = None
 
 
 class RunningJob(Protocol):
@@ -41,11 +49,15 @@ class RunningJob(Protocol):
 
     @property
     def state(self) -> str:
-        """running, done, stopped or failed."""
+        """running, done, stopped, paused or failed."""
 
     @property
     def message(self) -> str:
         """Why it failed."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it ended with a checkpoint and without a bundle."""
 
     def events(self, offset: int = 0) -> Iterator[Any]:
         """Events after a byte, each with kind, data and end."""
@@ -53,12 +65,21 @@ class RunningJob(Protocol):
     def stop(self, patience_s: float | None = None) -> None:
         """Ask it to end with a bundle."""
 
+    def pause(self) -> None:
+        """Ask it to end with a checkpoint."""
+
+    def resume(self, *, to_finish: bool = False) -> None:
+        """Start its process again. to_finish : for one more step, and a bundle."""
+
 
 class Jobs(Protocol):
     """Starts jobs, finds them again, and takes over what they made."""
 
     def bundles(self) -> Sequence[Bundle]:
         """Models that can be trained further."""
+
+    def recipes(self) -> Sequence[RecipeRow]:
+        """Recipes that train from scratch; takes a moment, so it is called in a thread."""
 
     def start(self, order: Order) -> RunningJob:
         """Write the cases and start the process; takes a moment, so it is called in a thread."""
@@ -79,15 +100,20 @@ class TrainingJobs:
 
         return [bundle for bundle in list_bundles() if any(stage.name == "segment" for stage in getattr(bundle, "stages", ()))]
 
+    def recipes(self) -> Sequence[RecipeRow]:
+        """Those that ship; checking them all takes half a second."""
+        from ctseg_training.recipes import load_recipe
+        from ctseg_training.recipes.loading import SHIPPED
+
+        recipes = {path.stem: load_recipe(path.stem) for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != FURTHER}
+        return [RecipeRow(name, recipe.description, recipe.modality, recipe.stage == "localise", recipe.content is not None)
+                for name, recipe in recipes.items()]
+
     def start(self, order: Order) -> RunningJob:
         """Raises CtsegError, one sentence."""
         from ctseg_training.job import Job
-        from ctseg_training.recipes import load_recipe
-        from ctseg_training.stages import recipe_for
 
-        overrides = [f"trainable={order.trainable}", f"budget.minutes={order.minutes}", *_held_out(order.hold_out),
-                     f"validation.every_minutes={max(0.5, order.minutes / 15):.2f}"]
-        recipe = recipe_for(order.base, load_recipe("finetune", overrides))  # type: ignore[arg-type]
+        recipe = recipe_of(order)
         name = free_name(order.name)
         folder = jobs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
         data = order.data
@@ -95,7 +121,8 @@ class TrainingJobs:
             data = folder / "data"
             order.write_cases(data)
         assert data is not None, "an order has a data set or writes one"
-        job: RunningJob = Job.start(recipe, data, folder, minutes=order.minutes, init_from=order.base.path, name=name)
+        init_from = None if order.base is None else order.base.path
+        job: RunningJob = Job.start(recipe, data, folder, minutes=order.minutes, init_from=init_from, name=name)
         return job
 
     def find(self, folder: Path) -> RunningJob | None:
@@ -139,7 +166,25 @@ def free_name(name: str) -> str:
     return free
 
 
+def recipe_of(order: Order) -> Recipe:
+    """The recipe of an order: the bundle's own network trained further, or one that ships, with the person's time and held-out cases.
+
+    Raises RecipeError.
+    """
+    from ctseg_training.recipes import load_recipe
+    from ctseg_training.stages import recipe_for
+
+    every = f"validation.every_minutes={max(0.5, order.minutes / POINTS):.2f}"
+    chosen = [f"budget={{minutes: {order.minutes}}}", *_held_out(order.hold_out), every, "validation.every_steps=null"]
+    if order.base is not None:
+        return recipe_for(order.base, load_recipe(FURTHER, [f"trainable={order.trainable}", *chosen]))  # type: ignore[arg-type]
+    assert order.recipe is not None, "an order has a bundle or a recipe"
+    if order.features is not None:
+        chosen.append(f"content.features={json.dumps(str(order.features), ensure_ascii=False)}")  # as JSON has it: any character is fine
+    return load_recipe(order.recipe, chosen)
+
+
 def _held_out(hold_out: HoldOut) -> list[str]:
-    if hold_out is HoldOut.VALIDATION:
-        return ["validation.split=validation"]
-    return ["validation.share=0"] if hold_out is HoldOut.NONE else []
+    share = {HoldOut.SHARE: 0.2, HoldOut.VALIDATION: 0.2, HoldOut.NONE: 0.0}[hold_out]
+    split = "validation" if hold_out is HoldOut.VALIDATION else "training"
+    return ["validation.cases=[]", f"validation.share={share}", f"validation.split={split}"]

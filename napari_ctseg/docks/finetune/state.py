@@ -13,6 +13,8 @@ class Phase(StrEnum):
     IDLE = "idle"
     PREPARING = "preparing"  # writing the cases, starting the process
     RUNNING = "running"
+    PAUSING = "pausing"  # asked to pause; it writes a checkpoint after its step
+    PAUSED = "paused"  # no process; the checkpoint waits
     STOPPING = "stopping"  # asked to stop; it writes and scores its bundle
     DONE = "done"
     FAILED = "failed"
@@ -42,6 +44,17 @@ class HoldOut(StrEnum):
 
 
 @dataclass(frozen=True)
+class RecipeRow:
+    """A recipe that trains from scratch. localises : all labels count as one region. needs_features : a file with VGG-19's weights."""
+
+    name: str
+    description: str
+    modality: str = "CT"
+    localises: bool = False
+    needs_features: bool = False
+
+
+@dataclass(frozen=True)
 class CaseRow:
     """An open image with the mask on its grid that it would be trained on."""
 
@@ -60,12 +73,32 @@ class Score:
 
 
 @dataclass(frozen=True)
+class CurvePoint:
+    """Dice of the network on its own grid, after `step` steps. dice : per label, then "mean"; None where none could be counted."""
+
+    step: int
+    dice: tuple[tuple[str, float | None], ...]
+
+    def of(self, label: str) -> float | None:
+        """The Dice of one label, or of "mean"."""
+        return dict(self.dice).get(label)
+
+
+@dataclass(frozen=True)
 class FineTuneState:
-    """losses : (step, smoothed loss). validations : (step, mean Dice of the network on its own grid). spent : share of the budget.
-    better : whether the mean rose on the held-out cases; None when that cannot be said. added : the bundle's name in Run model."""
+    """What is chosen, and where the training stands.
+
+    base, recipe : what is started from; one of them, or none. features : the file with VGG-19's weights, where the recipe needs it.
+    losses : (step, smoothed loss). labels : (name, colour) of the job. samples : the newest picture of each pictured held-out case.
+    spent : share of the budget. resumable : whether the job ended with a checkpoint and without a model. better : whether the mean rose
+    on the held-out cases; None when that cannot be said. added : the bundle's name in Run model.
+    """
 
     bundles: tuple[str, ...] = ()
+    recipes: tuple[RecipeRow, ...] = ()
     base: str | None = None
+    recipe: str | None = None
+    features: Path | None = None
     source: Source = Source.LAYERS
     cases: tuple[CaseRow, ...] = ()
     folder: Path | None = None
@@ -77,11 +110,14 @@ class FineTuneState:
     job: Path | None = None
     stage: str = ""
     losses: tuple[tuple[int, float], ...] = ()
-    validations: tuple[tuple[int, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    validations: tuple[CurvePoint, ...] = ()
+    samples: tuple[Path, ...] = ()
     step: int = 0
     spent: float | None = None
     seconds_left: float | None = None
     memory_mb: float | None = None
+    resumable: bool = False
     scores: tuple[Score, ...] = ()
     better: bool | None = None
     added: str | None = None
@@ -91,20 +127,48 @@ class FineTuneState:
 
     @property
     def busy(self) -> bool:
-        """Whether a training is under way."""
-        return self.phase in (Phase.PREPARING, Phase.RUNNING, Phase.STOPPING)
+        """Whether a training is under way in a process."""
+        return self.phase in (Phase.PREPARING, Phase.RUNNING, Phase.PAUSING, Phase.STOPPING)
+
+    @property
+    def from_scratch(self) -> RecipeRow | None:
+        """The recipe that is chosen, None when a model is trained further."""
+        return next((row for row in self.recipes if row.name == self.recipe), None)
 
     @property
     def why_not(self) -> str:
         """Why Start cannot be pressed, "" when it can."""
         if self.busy:
             return "A training is under way; stop it first."
-        if not self.bundles:
-            return "No model is installed that can be trained further; add one with \"napari-ctseg bundle add PATH\"."
+        if self.phase is Phase.PAUSED:
+            return "A training is paused; resume it, or stop it to make a model of what it learnt."
+        return self._no_start or self._no_cases or ("" if self.name.strip() else "Give the new model a name first.")
+
+    @property
+    def why_no_pause(self) -> str:
+        """Why Pause cannot be pressed, "" when it can."""
+        return {Phase.RUNNING: "", Phase.PREPARING: "It is only starting.", Phase.PAUSING: "It pauses after the current step.",
+                Phase.STOPPING: "It is stopping."}.get(self.phase, "Nothing runs.")
+
+    @property
+    def why_no_stop(self) -> str:
+        """Why Stop cannot be pressed, "" when it can."""
+        return {Phase.RUNNING: "", Phase.PAUSED: "", Phase.PREPARING: "It is only starting.", Phase.PAUSING: "It is pausing.",
+                Phase.STOPPING: "It is stopping."}.get(self.phase, "Nothing runs.")
+
+    @property
+    def _no_start(self) -> str:
+        if self.from_scratch is not None:
+            missing = self.from_scratch.needs_features and self.features is None
+            return "This recipe needs the file with VGG-19's weights: choose it first." if missing else ""
         if self.base is None:
-            return "Choose a model first."
+            return "No model is chosen: choose one to train further, or a recipe to start from scratch."
+        return ""
+
+    @property
+    def _no_cases(self) -> str:
         if self.source is Source.LAYERS and not any(case.ticked for case in self.cases):
             return "Open an image and correct its mask first, or choose a dataset folder." if not self.cases else "Tick a case first."
         if self.source is Source.FOLDER and self.folder is None:
             return "Choose a dataset folder first."
-        return "" if self.name.strip() else "Give the new model a name first."
+        return ""

@@ -9,9 +9,11 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QProgressBar
 
 from napari_ctseg.docks import parts
+from napari_ctseg.docks.finetune import words
 from napari_ctseg.docks.finetune.controller import FineTuneController
 from napari_ctseg.docks.finetune.curves import Curves
 from napari_ctseg.docks.finetune.jobs import Jobs, TrainingJobs
+from napari_ctseg.docks.finetune.samples import Samples
 from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, Source, Trainable
 from napari_ctseg.preferences import Preferences
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     import napari
 
 POLL_MS = 500
+SCROLL_BAR = 24  # px
+BASE = ("A model to train further, or a recipe to train a new network from scratch. TorchScript and ONNX files cannot be trained and "
+        "are not listed.")
+FEATURES = "The file with VGG-19's weights (torchvision's, .pth or .safetensors), through which this recipe compares. None is downloaded."
+SOURCE = "The open layers: each image with its corrected mask. A dataset folder: with dataset.json."
+CASES = "Tick what to train on. A class without a voxel counts as not contoured, so that it is not unlearnt."
+FOLDER = "A folder with dataset.json, images and labels (Medical Segmentation Decathlon)."
+MINUTES = "How long the training may take; scoring comes on top."
+HOLD_OUT = "Cases that are not trained on: the score before and after is measured on them."
+NAME = "The new model's name; a name that is taken gets a number."
+SCRATCH = "From scratch: "  # before a recipe's name; no model's name has a colon
 WORDS = {Trainable.ALL: "Everything", Trainable.DECODER: "Decoder only", Trainable.HEAD: "Last layer only"}
 
 
@@ -39,44 +52,53 @@ class FineTuneDock(parts.Dock):
 
     def _build(self) -> None:
         self.empty, self.warnings, self.message, self.stage = parts.text(), parts.text(parts.AMBER), parts.text(), parts.text()
-        self.base = parts.combo("The model to start from. TorchScript and ONNX files cannot be trained and are not listed.")
-        self.source = parts.combo("The open layers: each image with its corrected mask. A dataset folder: with dataset.json.",
+        self.base = parts.combo(BASE)
+        self.about = parts.text()
+        self.features = parts.button("VGG-19's weights…", FEATURES)
+        self.features_name = parts.text()
+        self.source = parts.combo(SOURCE,
                                   [source.value for source in Source])
         self.cases = QListWidget()
-        self.cases.setToolTip("Tick what to train on. A class without a voxel counts as not contoured, so that it is not unlearnt.")
-        self.folder = parts.button("Choose folder…", "A folder with dataset.json, images and labels (Medical Segmentation Decathlon).")
+        self.cases.setToolTip(CASES)
+        self.folder = parts.button("Choose folder…", FOLDER)
         self.folder_name = parts.text()
-        self.trainable = parts.combo("Everything learns most and forgets most; the last layer alone needs few cases.", list(WORDS.values()))
-        self.minutes = parts.number("How long the training may take; scoring comes on top.", 0.5, 10000, 5, " min")
-        self.hold_out = parts.combo("Cases that are not trained on: the score before and after is measured on them.",
+        self.trainable = parts.combo(words.TRAINABLE, list(WORDS.values()))
+        self.minutes = parts.number(MINUTES, 0.5, 10000, 5, " min")
+        self.hold_out = parts.combo(HOLD_OUT,
                                     [choice.value for choice in HoldOut])
         self.name = QLineEdit()
-        self.name.setToolTip("The new model's name; a name that is taken gets a number.")
+        self.name.setToolTip(NAME)
         self.go = parts.button("Start", "")
+        self.hold = parts.button("Pause", "")
         self.stop = parts.button("Stop", "")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setMaximum(1000)
         self.curves = Curves()
+        self.samples = Samples()
         self.scores = QLabel()
         self.scores.setToolTip("Dice on the held-out cases: of the model you started from, and of the new one.")
         self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Start from", self.base)
-        form.addRow("Cases", self.source)
+        form.addRow("From", self.base)
         more = QFormLayout()
         more.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for words, widget in (("Train", self.trainable), ("Time", self.minutes), ("Hold out", self.hold_out), ("Name", self.name)):
-            more.addRow(words, widget)
-        column = parts.scrolled(self, [self.empty, form, self.cases, self.folder, self.folder_name, more, parts.row(self.go, self.stop),
-                                       self.bar, self.stage, self.curves, self.scores, self.warnings, self.message, self.details])
+        for title, widget in (("Train", self.trainable), ("Time", self.minutes), ("Hold out", self.hold_out), ("Name", self.name)):
+            more.addRow(title, widget)
+        cases = QFormLayout()
+        cases.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        cases.addRow("Cases", self.source)
+        column = parts.scrolled(self, [self.empty, form, self.about, self.features, self.features_name, cases, self.cases, self.folder,
+                                       self.folder_name, more, parts.row(self.go, self.hold, self.stop), self.bar, self.stage,
+                                       self.curves, self.samples, self.scores, self.warnings, self.message, self.details])
         column.addStretch()
         self._paint_theme()
 
     def _connect(self) -> None:
         controller = self.controller
-        self.base.textActivated.connect(controller.choose_base)
+        self.base.textActivated.connect(self._chosen)
+        self.features.clicked.connect(self._ask_features)
         self.source.textActivated.connect(lambda words: controller.choose(source=Source(words)))
         self.cases.itemChanged.connect(lambda item: controller.tick(item.data(Qt.ItemDataRole.UserRole),
                                                                     item.checkState() == Qt.CheckState.Checked))
@@ -86,6 +108,7 @@ class FineTuneDock(parts.Dock):
         self.hold_out.textActivated.connect(lambda words: controller.choose(hold_out=HoldOut(words)))
         self.name.textEdited.connect(lambda words: controller.choose(name=words))
         self.go.clicked.connect(controller.start)
+        self.hold.clicked.connect(lambda: controller.resume() if controller.state.resumable else controller.pause())
         self.stop.clicked.connect(controller.stop)
         self.details.clicked.connect(lambda: parts.show_details(self, controller.state.message, controller.state.details))
         self._viewer.events.theme.connect(self._paint_theme)
@@ -105,30 +128,40 @@ class FineTuneDock(parts.Dock):
         parts.say(self.empty, "Correct a mask in Correct & export; what you corrected trains the next model here."
                   if layers and not state.cases and not state.busy else "")
         self._draw_choices(state, layers)
-        parts.able(self.go, state.why_not,
-                   "Writes the cases and starts the training in a process of its own; it goes on when napari is closed.")
-        can_stop = "" if state.phase is Phase.RUNNING else "It is stopping." if state.phase is Phase.STOPPING else "Nothing runs."
-        parts.able(self.stop, can_stop, "Ends after the current step; what was learnt so far becomes a model and is scored.")
-        self.bar.setVisible(state.busy)
+        self._draw_buttons(state)
+        waiting = state.phase is Phase.PAUSED
+        self.bar.setVisible(state.busy or waiting)
         self.bar.setMaximum(0 if state.spent is None else 1000)
         self.bar.setValue(round(1000 * (state.spent or 0)))
-        parts.say(self.stage, _progress(state) if state.busy else "")
+        parts.say(self.stage, words.progress(state) if state.busy or waiting else "")
         self.curves.setVisible(bool(state.losses or state.validations))
         self.curves.draw(state)
-        self.scores.setText(_score_table(state))
+        self.samples.draw(state.samples)
+        self.samples.setVisible(bool(state.samples))
+        self.scores.setText(words.score_table(state))
         self.scores.setVisible(bool(state.scores))
         parts.say(self.warnings, "\n".join(state.warnings))
         parts.say(self.message, state.message)
         self.message.setStyleSheet(parts.AMBER if state.phase is Phase.FAILED or state.better is False else "")
         self.details.setVisible(bool(state.details))
 
+    def _draw_buttons(self, state: FineTuneState) -> None:
+        parts.able(self.go, state.why_not, words.START)
+        self.hold.setText("Resume" if state.resumable else "Pause")
+        parts.able(self.hold, "" if state.resumable else state.why_no_pause, words.RESUME if state.resumable else words.PAUSE)
+        parts.able(self.stop, state.why_no_stop, words.STOP_PAUSED if state.phase is Phase.PAUSED else words.STOP)
+
     def _draw_choices(self, state: FineTuneState, layers: bool) -> None:
-        busy = "A training is under way." if state.busy else ""
-        parts.fill(self.base, state.bundles, state.base)
-        for combo, words in ((self.source, state.source.value), (self.trainable, WORDS[state.trainable]),
-                             (self.hold_out, state.hold_out.value)):
+        busy = "A training is under way." if state.busy else "A training is paused." if state.phase is Phase.PAUSED else ""
+        self._draw_base(state, busy)
+        for combo, chosen in ((self.source, state.source.value), (self.trainable, WORDS[state.trainable]),
+                              (self.hold_out, state.hold_out.value)):
             with QSignalBlocker(combo):
-                combo.setCurrentText(words)
+                combo.setCurrentText(chosen)
+        scratch = "" if state.from_scratch is None else words.FROM_SCRATCH
+        if scratch:
+            with QSignalBlocker(self.trainable):
+                self.trainable.setCurrentText(WORDS[Trainable.ALL])
         self.hold_out.model().item(1).setEnabled(not layers)
         with QSignalBlocker(self.minutes):
             self.minutes.setValue(state.minutes)
@@ -138,15 +171,27 @@ class FineTuneDock(parts.Dock):
         self.folder.setVisible(not layers)
         parts.say(self.folder_name, "" if layers or state.folder is None else state.folder.name)
         self._draw_cases(state)
-        none = state.why_not if not state.bundles else ""
-        parts.able(self.base, busy or none, "The model to start from. TorchScript and ONNX files cannot be trained and are not listed.")
-        parts.able(self.source, busy, "The open layers: each image with its corrected mask. A dataset folder: with dataset.json.")
-        parts.able(self.cases, busy, "Tick what to train on. A class without a voxel counts as not contoured, so that it is not unlearnt.")
-        parts.able(self.folder, busy, "A folder with dataset.json, images and labels (Medical Segmentation Decathlon).")
-        parts.able(self.trainable, busy, "Everything learns most and forgets most; the last layer alone needs few cases.")
-        parts.able(self.minutes, busy, "How long the training may take; scoring comes on top.")
-        parts.able(self.hold_out, busy, "Cases that are not trained on: the score before and after is measured on them.")
-        parts.able(self.name, busy, "The new model's name; a name that is taken gets a number.")
+        parts.able(self.source, busy, SOURCE)
+        parts.able(self.cases, busy, CASES)
+        parts.able(self.folder, busy, FOLDER)
+        parts.able(self.trainable, busy or scratch, words.TRAINABLE)
+        parts.able(self.minutes, busy, MINUTES)
+        parts.able(self.hold_out, busy, HOLD_OUT)
+        parts.able(self.name, busy, NAME)
+
+    def _draw_base(self, state: FineTuneState, busy: str) -> None:
+        """Models, then recipes with what they are for."""
+        entries = [*state.bundles, *(f"{SCRATCH}{row.name}" for row in state.recipes)]
+        parts.fill(self.base, entries, state.base if state.recipe is None else f"{SCRATCH}{state.recipe}")
+        for index, row in enumerate(state.recipes, len(state.bundles)):
+            self.base.setItemData(index, row.description, Qt.ItemDataRole.ToolTipRole)
+        self.base.view().setMinimumWidth(self.base.view().sizeHintForColumn(0) + SCROLL_BAR)
+        parts.able(self.base, busy, BASE)
+        parts.say(self.about, words.about(state.from_scratch))
+        needed = state.from_scratch is not None and state.from_scratch.needs_features
+        self.features.setVisible(needed)
+        parts.able(self.features, busy, FEATURES)
+        parts.say(self.features_name, state.features.name if needed and state.features is not None else "")
 
     def _draw_cases(self, state: FineTuneState) -> None:
         with QSignalBlocker(self.cases):
@@ -170,6 +215,18 @@ class FineTuneDock(parts.Dock):
             if look_again is not None and widget is not self:
                 look_again()
 
+    def _chosen(self, entry: str) -> None:
+        if entry.startswith(SCRATCH):
+            self.controller.choose_recipe(entry.removeprefix(SCRATCH))
+        else:
+            self.controller.choose_base(entry)
+
+    def _ask_features(self) -> None:
+        before = self.controller.state.features
+        name, _ = QFileDialog.getOpenFileName(self, "VGG-19's weights", "" if before is None else str(before))
+        if name:
+            self.controller.choose(features=Path(name))
+
     def _ask_folder(self) -> None:
         before = self.controller.state.folder
         name = QFileDialog.getExistingDirectory(self, "Dataset folder", "" if before is None else str(before))
@@ -181,27 +238,3 @@ class FineTuneDock(parts.Dock):
 
         theme = get_theme(self._viewer.theme)
         self.curves.paint_theme(theme.background.as_hex(), theme.text.as_hex())
-
-
-def _progress(state: FineTuneState) -> str:
-    """Stage, time left, memory."""
-    said = [state.stage]
-    if state.seconds_left is not None and state.phase is Phase.RUNNING:
-        said.append(f"{state.seconds_left:.0f} s left" if state.seconds_left < 90 else f"{state.seconds_left / 60:.0f} min left")
-    if state.memory_mb is not None:
-        said.append(f"{state.memory_mb / 1000:.1f} GB")
-    return " – ".join(filter(None, said))
-
-
-def _score_table(state: FineTuneState) -> str:
-    """Labels with their Dice before and after, the mean in bold."""
-    def cell(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
-
-    lines = []
-    for score in state.scores:
-        name, before, after = score.label, cell(score.before), cell(score.after)
-        if name == "mean":
-            name, before, after = f"<b>{name}</b>", f"<b>{before}</b>", f"<b>{after}</b>"
-        lines.append(f"<tr><td>{name}&nbsp;&nbsp;</td><td align='right'>&nbsp;{before}&nbsp;</td><td align='right'>&nbsp;{after}</td></tr>")
-    return f"<table><tr><td>held-out Dice</td><td align='right'>before</td><td align='right'>&nbsp;after</td></tr>{''.join(lines)}</table>"

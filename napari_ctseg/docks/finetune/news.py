@@ -1,0 +1,93 @@
+"""What a job has to say, as the dock's state: events, pictures, and the verdict at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ctseg_imaging.volume import Labels
+from napari_ctseg.docks.finetune.state import CurvePoint, FineTuneState, Phase, Score
+
+LONGEST = 2000  # points of the loss curve; beyond it every second one goes
+PICTURES = 3
+CHECKING = "Checking the data before training"
+ASKED = (Phase.PAUSING, Phase.STOPPING)  # whose stage says what is waited for
+
+
+def heard(state: FineTuneState, event: Any, known: Sequence[Labels] = ()) -> FineTuneState:
+    """The state after one more event of the job. known : labels of models, whose colours a job with the same names takes over."""
+    data = event.data
+    if event.kind == "start":
+        return _begun(state, data, known)
+    if event.kind == "step":
+        return _stepped(state, data)
+    if event.kind == "validation" and data.get("scores"):
+        return _scored(state, data)
+    if event.kind == "warning":
+        return replace(state, warnings=tuple(dict.fromkeys((*state.warnings, str(data.get("message", ""))))))
+    if event.kind in ("done", "stopped") and "after" in data:  # a pause has none
+        scores = _scores(data.get("before"), data.get("after"))
+        return replace(state, scores=scores, better=data.get("better"), step=int(data.get("step", state.step)))
+    return state
+
+
+def _begun(state: FineTuneState, data: dict[str, Any], known: Sequence[Labels]) -> FineTuneState:
+    """At the beginning, or at a checkpoint: what an interrupted run did after it was lost, and is done again."""
+    step, held = int(data.get("from_step", 0)), int(data.get("held_out", 0))
+    counted = f"{data.get('cases', '?')} cases to train on, {held or 'none'} held out"
+    return replace(state, labels=_coloured(data.get("labels", ()), known), stage=state.stage if state.phase in ASKED else counted,
+                   losses=tuple(point for point in state.losses if point[0] <= step),
+                   validations=tuple(point for point in state.validations if point.step <= step))
+
+
+def _stepped(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
+    losses = state.losses
+    if (loss := data.get("smoothed_loss", data.get("loss"))) is not None:
+        losses = (*(losses if len(losses) < LONGEST else losses[::2]), (int(data["step"]), float(loss)))
+    stage = f"Step {data['step']}" if (data.get("spent") or 0) < 1 else "Writing the model and scoring it"
+    return replace(state, losses=losses, step=int(data["step"]), spent=data.get("spent"), seconds_left=data.get("seconds_left"),
+                   memory_mb=data.get("memory_mb"), stage=state.stage if state.phase in ASKED else stage)
+
+
+def _scored(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
+    """A point of the curve, or the score of the model that was started from."""
+    scores, step = data["scores"], int(data["step"])
+    if data.get("whole_bundle"):
+        return replace(state, scores=_scores(scores, None)) if step == 0 else state
+    if scores.get("mean") is None:
+        return state
+    return replace(state, validations=(*state.validations, CurvePoint(step, tuple(scores.items()))))
+
+
+def _coloured(names: Sequence[str], known: Sequence[Labels]) -> tuple[tuple[str, str], ...]:
+    """The job's labels with the colours of the first model that has just these, else those of our palette."""
+    own = Labels.from_names(dict(enumerate(names, 1)))
+    labels = next((one for one in known if [label.name for label in one] == list(names)), own)
+    return tuple((label.name, label.colour) for label in labels)
+
+
+def newest_pictures(job: Path) -> tuple[Path, ...]:
+    """The last picture (CASE-step-000123.png) of each of the first cases; none where there are none."""
+    newest = {path.stem.rpartition("-step-")[0]: path for path in sorted((job / "samples").glob("*.png"))}
+    return tuple(newest.values())[:PICTURES]
+
+
+def _scores(before: dict[str, float | None] | None, after: dict[str, float | None] | None) -> tuple[Score, ...]:
+    names = list(dict.fromkeys([*(before or {}), *(after or {})]))
+    return tuple(Score(name, (before or {}).get(name), (after or {}).get(name)) for name in names)
+
+
+def verdict(name: str, state: FineTuneState) -> str:
+    """What came out, in words."""
+    there = f"\"{name}\" is in Run model now."
+    mean = next((score for score in state.scores if score.label == "mean"), None)
+    if mean is None or mean.after is None:
+        return f"{there} No case was held out, so that nobody can say how good it is."
+    if state.better is None or mean.before is None:
+        return f"{there} Mean Dice on the held-out cases: {mean.after:.3f}."
+    change = f"mean Dice on the held-out cases {mean.before:.3f} before, {mean.after:.3f} after"
+    if state.better:
+        return f"Better: {change}. {there}"
+    return f"Not better: {change}. {there} The model that you started from is the one to use."
