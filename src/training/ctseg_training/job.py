@@ -34,6 +34,7 @@ from ctseg_training.recipes.schema import Recipe
 
 POLL_S = 0.1
 PAUSE, LAST = "pause", "checkpoints/last.pt"  # in the folder: the wish, and what the engine goes on from
+RANK = int(os.environ.get("RANK", "0"))  # of this process among those that train together; 0 has the say
 
 
 class JobState(StrEnum):
@@ -49,8 +50,8 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """job.json: the arguments of `engine.train`. init_from : a bundle's path. threads : of the processor; None: as torch has it.
-    finish : after one step, with a bundle."""
+    """job.json: the arguments of `engine.train`. init_from : a bundle's path. threads : of the processor, for each process; None: as
+    torch has it. processes : that train together, one per GPU where there are some. finish : after one step, with a bundle."""
 
     data: str
     minutes: float | None = None
@@ -61,6 +62,7 @@ class Order:
     resume: bool = False
     finish: bool = False
     threads: int | None = None
+    processes: int = 1
 
 
 class Job:
@@ -73,7 +75,7 @@ class Job:
     @classmethod
     def start(cls, recipe: Recipe, data: str | Path, out: str | Path, *, minutes: float | None = None, steps: int | None = None,
               init_from: str | Path | None = None, device: str = "auto", name: str | None = None, resume: bool = False,
-              finish: bool = False, threads: int | None = None) -> Job:
+              finish: bool = False, threads: int | None = None, processes: int = 1) -> Job:
         """Start the process and return at once. Raises RecipeError when the data set's dataset.json is wrong, or the folder holds a
         run (unless `resume`) or cannot be written."""
         open_dataset(data)
@@ -83,7 +85,7 @@ class Job:
         if (job := cls(folder)).state is JobState.RUNNING:
             raise RecipeError(f"{folder}: its job is still running; stop it first.")
         order = Order(str(Path(data).absolute()), minutes, steps, None if init_from is None else str(Path(init_from).absolute()), device,
-                      name, resume, finish, threads)
+                      name, resume, finish, threads, processes)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for wish in ("stop", PAUSE):
@@ -93,7 +95,7 @@ class Job:
             raise RecipeError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from error
         save_recipe(recipe, folder / "recipe.yaml")
         write_bytes(folder / "job.json", json.dumps(asdict(order), indent=2).encode(), overwrite=True)
-        job._process = _launch(folder)
+        job._process = _launch(folder, processes)
         started = {"pid": job._process.pid, "created": psutil.Process(job._process.pid).create_time()}
         write_bytes(folder / "process.json", json.dumps(started).encode(), overwrite=True)
         return job
@@ -150,6 +152,8 @@ class Job:
 
     def pause(self) -> None:
         """Ask it to end after the current step with a checkpoint and no bundle; `resume` goes on."""
+        if read_order(self.folder).processes > 1:
+            raise RecipeError(f"{self.folder}: is trained by several processes and cannot pause; stop it.")
         write_bytes(self.folder / PAUSE, b"", overwrite=True)
 
     def resume(self, *, to_finish: bool = False) -> None:
@@ -191,14 +195,15 @@ class Job:
         return process if same else None
 
 
-def _launch(folder: Path) -> subprocess.Popen[bytes]:
-    """A process that no signal to the parent's terminal or window reaches."""
+def _launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
+    """A process that no signal to the parent's terminal or window reaches; several are started by torch's own launcher."""
+    several = [] if processes == 1 else ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     detached: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         detached = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
     with (folder / "job.log").open("ab") as printed:
-        return subprocess.Popen([sys.executable, "-m", "ctseg_training.job", str(folder)], stdin=subprocess.DEVNULL, stdout=printed,
-                                stderr=printed, cwd=folder, **detached)
+        return subprocess.Popen([sys.executable, "-m", *several, "ctseg_training.job", str(folder)], stdin=subprocess.DEVNULL,
+                                stdout=printed, stderr=printed, cwd=folder, **detached)
 
 
 def read_order(folder: Path) -> Order:
@@ -218,11 +223,13 @@ def main(arguments: Sequence[str]) -> int:
         _work(folder, asked)
     except CtsegError as error:
         print(error, file=sys.stderr)
-        if not any(event.kind == "error" and event.data.get("message") == str(error) for event in read_events(folder / EVENTS)):
+        told = any(event.kind == "error" and event.data.get("message") == str(error) for event in read_events(folder / EVENTS))
+        if RANK == 0 and not told:
             log.write("error", message=str(error))
         return 1
     except (RuntimeError, ValueError, MemoryError, OSError) as error:
-        log.write("error", message=f"The training program failed ({type(error).__name__}); {folder / 'job.log'} has the details.")
+        if RANK == 0:
+            log.write("error", message=f"The training program failed ({type(error).__name__}); {folder / 'job.log'} has the details.")
         raise
     return 0
 
@@ -237,9 +244,12 @@ def _work(folder: Path, asked: list[int]) -> None:
     if order.threads is not None:
         torch.set_num_threads(order.threads)
     init_from = None if order.init_from is None else read_own(Path(order.init_from))
+    device = order.device
+    if order.processes > 1 and device != "cpu" and torch.cuda.is_available():
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     early = (folder / "stop").exists()  # train() takes away what an earlier run may have left
     work = train(load_recipe(folder / "recipe.yaml"), order.data, folder, minutes=order.minutes, steps=order.steps, resume=order.resume,
-                 init_from=init_from, device=order.device, name=order.name, should_stop=lambda: order.finish or early or bool(asked))
+                 init_from=init_from, device=device, name=order.name, should_stop=lambda: order.finish or early or bool(asked))
     for progress in work:
         if progress.stage == "train" and (folder / PAUSE).exists():
             work.close()
