@@ -19,14 +19,16 @@ endif
 # One thread a process: two test processes on two cores, and the same numbers everywhere.
 QUIETLY := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NAPARI_ASYNC=0
 
-.PHONY: help demo test test-long lint types bench wheel system clean
+.PHONY: help demo test test-long lint types bench train-small ideas wheel system clean
 
 help:
 	@echo "make demo       phantom, prediction, overlays, plot, table and a screenshot (demo-output/)"
 	@echo "make test       lint, types, import rules and the tests"
 	@echo "make test-long  the tests that take minutes"
 	@echo "make lint       ruff, mypy, import rules"
-	@echo "make bench      speed against MONAI, and how hard the phantom is"
+	@echo "make bench      speed against MONAI and others, and how hard the phantom is"
+	@echo "make train-small  every small recipe trained and scored (an hour; runs/small, goes on where it was)"
+	@echo "make ideas      does each paper's idea help? (hours; runs/ideas, goes on where it was)"
 	@echo "make wheel      a wheel with the trained bundles in dist/"
 
 demo: $(VENV)/stamp-base system
@@ -46,6 +48,12 @@ lint: $(VENV)/stamp-dev
 
 bench: $(VENV)/stamp-dev
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+train-small: $(VENV)/stamp-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.experiments.small runs/small --table docs/small-recipes.md
+
+ideas: $(VENV)/stamp-dev
+	@for name in geometric edges ct_cues siamese scn; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.experiments.$$name runs/ideas || exit 1; done
 
 wheel: $(VENV)/stamp-dev
 	$(BIN)/python -m build --wheel

@@ -78,3 +78,13 @@ def test_recipes_are_listed_and_printed() -> None:
     assert code == 0 and told.startswith("# Paper 5") and yaml.safe_load(told)["network"]["kind"] == "scn"
     code, told, _ = call("recipes", "scn-segment", "--json")
     assert code == 0 and json.loads(told)["data"]["spacing_mm"] == [2, 2, 2]
+
+
+@pytest.mark.long
+def test_two_processes_from_the_command(data: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(TINY))
+    result = CliRunner().invoke(app, ["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "run"), "--processes", "2",
+                                      "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run/bundle/configs/metadata.json").is_file()

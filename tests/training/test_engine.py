@@ -88,8 +88,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny: Recipe, dataset_folder:
 
 def test_it_learns(dataset_folder: Path, tmp_path: Path) -> None:
     """Organs of constant HU are told apart after some dozens of steps of a small network, also the one that a case lacks."""
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "optimiser.learning_rate=0.01", "validation.every_steps=20",
-                                               "validation.smoothing=0", "ema=0.9", "augmentation={}", "sampling={mode: roi, margin_mm: 6}", "network.dropout=0"])
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "optimiser.learning_rate=0.01", "validation.every_steps=20", "ema=0.9",
+                                               "validation.smoothing=0", "augmentation={}", "sampling={mode: roi, margin_mm: 6}",
+                                               "network.dropout=0"])
     bundle = read_own(finish(train(recipe, dataset_folder, tmp_path / "job", steps=50)))
     assert bundle.block.scores["dice"]["mean"] > 0.5
     losses = [event.data["terms"] for event in read_events(tmp_path / "job" / "events.jsonl") if event.kind == "step"]

@@ -76,7 +76,7 @@ def test_a_few_steps_give_a_bundle_that_runs_on_the_volume_s_own_grid(name: str,
     assert found.probabilities is not None and found.edge_map is not None
     sums = found.probabilities.array.sum(axis=0)
     assert found.probabilities.array.shape[0] == 4 and np.abs(sums - 1).max() < 1e-4
-    assert 0 <= found.edge_map.array.min() and found.edge_map.array.max() <= 1
+    assert found.edge_map.array.min() >= 0 and found.edge_map.array.max() <= 1
     events = list(read_events(tmp_path / "job" / "events.jsonl"))
     assert events[-1].kind == "done" and events[-1].data["skipped"] == 0
     assert not (tmp_path / "job" / "cases").exists()
@@ -91,8 +91,8 @@ def test_an_edge_head_is_the_edge_map(folder: Path, tmp_path: Path) -> None:
     from ctseg_models.bundles.own import write_bundle
     for key in head:
         weights[key] = torch.zeros_like(weights[key]) if key.endswith("weight") else torch.full_like(weights[key], float(np.log(1 / 3)))
-    told = write_bundle(tmp_path / "told", name="told", stages=bundle.stages, weights={"segment": weights}, labels=bundle.labels, card="# told",
-                        precision="fp32")
+    told = write_bundle(tmp_path / "told", name="told", stages=bundle.stages, weights={"segment": weights}, labels=bundle.labels,
+                        card="# told", precision="fp32")
     volume = formats.read(folder / "imagesTr" / "case_0.nii.gz")
     found = finish(run(told, volume, settings=Settings(edge_map=True, precision="fp32")))
     assert found.edge_map is not None and np.abs(found.edge_map.array - 0.25).max() < 1e-5
@@ -103,7 +103,7 @@ def test_the_content_loss_trains_with_features_from_a_file(folder: Path, tmp_pat
               "data.intensity={clip_low: -200, clip_high: 500, shift: -200, scale: 700}",
               *(f"data.more_channels=[{', '.join(['{clip_low: -200, clip_high: 500, shift: -200, scale: 700}'] * 2)}]",),
               f"content.features={vgg}")
-    with pytest.raises(CtsegError, match="content.features"):
+    with pytest.raises(CtsegError, match=r"content\.features"):
         trained("siamese-denseunet-small", [*values, "content.features=null"], folder, tmp_path / "none")
     bundle = trained("siamese-denseunet-small", values, folder, tmp_path / "frozen")
     found = finish(run(bundle, formats.read(folder / "imagesTr" / "case_0.nii.gz"), settings=Settings(probabilities=True)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+
 class Conv3d(nn.Conv3d):
     """`nn.Conv3d`, computed in float32 under autocast where bfloat16 has wrong gradients."""
 

@@ -35,12 +35,12 @@ def learning_rate(base: float, schedule: Schedule, step: int, spent: float, redu
 def choose_trainable(network: nn.Module, part: str) -> None:
     """Freeze all but `part`: "all", "decoder" (expanding blocks and heads) or "head" (the 1x1x1 predictions).
 
-    By the names of the modules; a network with other names for them is added here.
+    By the names of the modules, this project's and MONAI's; a network with other names for them is added here.
     """
     for name, parameter in network.named_parameters():
         words = name.split(".")
-        head = "prediction" in words
-        decoder = head or any(word.startswith("expanding") for word in words)
+        head = "prediction" in words or "output_block" in words
+        decoder = head or any(word.startswith(("expanding", "up")) for word in words)
         parameter.requires_grad_({"all": True, "decoder": decoder, "head": head}[part])
 
 
