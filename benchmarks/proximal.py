@@ -50,7 +50,7 @@ def gradient(u: Array) -> Array:
 
 def adjoint(z: Array) -> Array:
     """minus the divergence, for z that is 0 where there is no difference."""
-    return -np.diff(z[0], axis=1, prepend=0) - np.diff(z[1], axis=2, prepend=0)
+    return np.asarray(-np.diff(z[0], axis=1, prepend=0) - np.diff(z[1], axis=2, prepend=0))
 
 
 def scipy_loop(f: Array, g: Array, area: Array, iterations: int, c: float) -> Array:
@@ -102,8 +102,8 @@ def against_scipy(f: torch.Tensor, g: torch.Tensor, area: torch.Tensor, iteratio
     ours = best_of(lambda: douglas_rachford.solve(*single, fixed), times)
     print(f"{f'ours, float32, {iterations} iterations':<52}{1e3 * ours / iterations:9.2f} ms/iteration")
     for kind in (np.float64, np.float32):
-        arrays = [x.numpy().astype(kind) for x in (f, g, area)]
-        theirs = best_of(lambda a=arrays: scipy_loop(*a, iterations, fixed.slope_scale), times)  # type: ignore[misc]
+        wanted, weight, total = (x.numpy().astype(kind) for x in (f, g, area))
+        theirs = best_of(lambda a=wanted, b=weight, t=total: scipy_loop(a, b, t, iterations, fixed.slope_scale), times)  # type: ignore[misc]
         per_iteration = 1e3 * theirs / iterations
         print(f"{f'scipy.fft.dctn loop, {kind.__name__}':<52}{per_iteration:9.2f} ms/iteration   {theirs / ours:.1f} times ours")
     double = douglas_rachford.solve(f, g, area, fixed).state.u[:, 0].numpy()
@@ -158,8 +158,8 @@ def tell(name: str, run: Callable[[int], torch.Tensor], gap_of: Callable[[torch.
 
 def with_pyproximal(f: Array, g: Array, area: Array, iterations: int) -> Array:
     """Its primal-dual solver: f and the box and the area in one prox by its box-and-hyperplane projection, the weighted TV as the dual."""
-    import pylops
-    import pyproximal
+    import pylops  # type: ignore[import-not-found]
+    import pyproximal  # type: ignore[import-not-found]
 
     class Nearest(pyproximal.ProxOperator):  # type: ignore[misc]
         def __init__(self, wanted: Array, sum_of_u: float) -> None:
