@@ -1,7 +1,7 @@
 """The Fine-tune dock with a fake job; one real job, started, stopped and taken over, at the end."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,17 +11,20 @@ from napari.components import ViewerModel
 from ctseg_imaging import formats
 from ctseg_imaging.errors import BundleError, RecipeError
 from ctseg_imaging.geometry import Geometry
-from ctseg_imaging.volume import LabelMap, Labels, Volume
+from ctseg_imaging.volume import Label, LabelMap, Labels, Volume
 from napari_ctseg.docks.finetune.cases import write_dataset
 from napari_ctseg.docks.finetune.controller import FineTuneController
 from napari_ctseg.docks.finetune.jobs import TrainingJobs, free_name, plain
-from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, Source, Trainable
+from napari_ctseg.docks.finetune.news import CHECKING
+from napari_ctseg.docks.finetune.state import CurvePoint, FineTuneState, HoldOut, Phase, RecipeRow, Source, Trainable
 from napari_ctseg.layers import show_labels, show_volume
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
 
 SHAPE, SPACING = (18, 22, 26), (3.0, 2.5, 2.0)
 NAMES = Labels.from_names({1: "liver", 2: "spleen"})
+RECIPES = (RecipeRow("plain-2d", "A plain network"), RecipeRow("siamese", "Needs features", "MR", needs_features=True),
+           RecipeRow("where", "Finds the box", localises=True))
 
 
 def case(seed, origin=0.0):
@@ -43,6 +46,9 @@ class FakeJob:
     state: str = "running"
     message: str = ""
     stopped: bool = False
+    paused: bool = False
+    resumable: bool = False
+    resumed: list = field(default_factory=list)
 
     def events(self, offset=0):
         return iter(self.said[offset:])
@@ -53,6 +59,17 @@ class FakeJob:
     def stop(self, patience_s=None):
         self.stopped = True
 
+    def pause(self):
+        self.paused = True
+
+    def resume(self, *, to_finish=False):
+        self.resumed.append(to_finish)
+        self.state, self.resumable = "running", False
+
+    def ends_paused(self):
+        self.say("stopped", bundle=None, message="Ended before a bundle was written.")
+        self.state, self.resumable = "paused", True
+
 
 class FakeJobs:
     def __init__(self, folder):
@@ -60,6 +77,9 @@ class FakeJobs:
 
     def bundles(self):
         return [SimpleNamespace(name=name, labels=NAMES, path=self.folder) for name in self.names]
+
+    def recipes(self):
+        return RECIPES
 
     def start(self, order):
         self.order = order
@@ -158,7 +178,7 @@ def test_curves_time_left_and_scores_follow_the_events(dock):
     jobs.job.say("validation", step=20, scores={"liver": 0.6, "mean": 0.6}, whole_bundle=False)
     jobs.job.say("warning", message="one case is left out")
     controller.poll()
-    assert view.state.losses == ((10, 1.5), (20, 1.2)) and view.state.validations == ((20, 0.6),)
+    assert view.state.losses == ((10, 1.5), (20, 1.2)) and view.state.validations == (CurvePoint(20, (("liver", 0.6), ("mean", 0.6))),)
     assert view.state.warnings == ("one case is left out",)
 
 
@@ -244,6 +264,182 @@ def test_choices_reach_the_order(dock, tmp_path):
         "phantom", tmp_path, "head", 2.0, HoldOut.VALIDATION, "phantom-tuned")
 
 
+def test_a_recipe_from_scratch_learns_what_is_drawn_and_takes_no_model(dock, viewer, tmp_path):
+    from ctseg_training.data.decathlon import open_dataset
+    controller, view, jobs = dock
+    volume, mask = case(2, origin=500.0)                      # a second patient, who has something that no model knows
+    show_volume(viewer, volume, "ct 2")
+    show_labels(viewer, replace(mask, array=mask.array // 2 * 5, labels=Labels.from_names({5: "thymus"})), "mask 2")
+    controller.choose_recipe("plain-2d")
+    assert view.state.base is None and view.state.name == "plain-2d" and view.state.from_scratch == RECIPES[0]
+    controller.start()
+    assert (jobs.order.base, jobs.order.recipe, jobs.order.features) == (None, "plain-2d", None)
+    data = open_dataset(tmp_path / "data")
+    assert {label.value: label.name for label in data.labels} == {1: "liver", 2: "spleen", 3: "thymus"}
+    assert [entry.present[1:] for entry in data.training] == [(True, True, False), (False, False, True)]
+    assert np.array_equal(formats.read_labels(data.training[1].label).array, (mask.array == 2) * 3)
+
+
+def test_nothing_drawn_is_refused_before_a_network_begins(dock, viewer):
+    controller, view, _ = dock
+    viewer.layers["mask"].data[:] = 0
+    controller.choose_recipe("plain-2d")
+    controller.start()
+    assert view.state.phase is Phase.FAILED and "nothing to learn" in view.state.message
+
+
+def test_a_recipe_with_content_waits_for_its_file_and_going_back_to_a_model_forgets_the_recipe(dock, tmp_path):
+    controller, view, jobs = dock
+    controller.choose_recipe("siamese")
+    assert "VGG-19" in view.state.why_not
+    controller.start()
+    assert jobs.order is None
+    controller.choose(features=tmp_path / "vgg19.pth")
+    assert not view.state.why_not
+    controller.start()
+    assert jobs.order.features == tmp_path / "vgg19.pth"
+    jobs.job.state = "failed"
+    controller.poll()
+    controller.choose_base("phantom")
+    assert view.state.recipe is None and view.state.from_scratch is None and view.state.name == "phantom-tuned"
+    controller.start()
+    assert jobs.order.base.name == "phantom" and jobs.order.recipe is None and jobs.order.features is None
+
+
+def test_without_any_model_recipes_are_still_there(viewer, tmp_path):
+    view, jobs = FakeView(), FakeJobs(tmp_path)
+    jobs.names = []
+    controller = FineTuneController(view, viewer, jobs, Preferences(), at_once)
+    assert "No model" in view.state.why_not
+    controller.choose_recipe("plain-2d")
+    controller.reload_bundles()
+    assert view.state.recipe == "plain-2d" and not view.state.why_not
+
+
+def test_checking_the_data_is_said_until_the_training_begins(dock):
+    controller, view, jobs = dock
+    controller.start()
+    controller.poll()
+    assert view.state.stage == CHECKING
+    jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=0)
+    controller.poll()
+    assert "4 cases" in view.state.stage
+
+
+def test_pause_and_resume(dock):
+    controller, view, jobs = dock
+    controller.start()
+    jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1.0)
+    controller.pause()
+    controller.poll()
+    assert jobs.job.paused and not jobs.job.stopped and view.state.phase is Phase.PAUSING
+    assert "pauses after" in view.state.why_no_pause and view.state.why_no_stop
+    jobs.job.ends_paused()
+    controller.poll()
+    assert view.state.phase is Phase.PAUSED and view.state.resumable and not view.following and view.state.spent == 0.25
+    assert "paused" in view.state.why_not and view.state.added is None and view.announced == 0
+    controller.resume()
+    assert jobs.job.resumed == [False] and view.state.phase is Phase.RUNNING and view.following and not view.state.resumable
+    jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=10)
+    jobs.job.say("step", step=11, smoothed_loss=1.4, spent=0.3, seconds_left=80.0, memory_mb=1.0)
+    controller.poll()
+    assert view.state.losses == ((10, 1.5), (11, 1.4)) and view.state.stage == "Step 11"
+
+
+def test_a_paused_job_is_found_again_and_stop_makes_a_model_of_it(dock, viewer, tmp_path):
+    controller, _, jobs = dock
+    controller.start()
+    jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1.0)
+    jobs.job.ends_paused()
+    controller.close()
+    again, found = FakeView(), FakeJobs(tmp_path)
+    found.found = jobs.job
+    second = FineTuneController(again, viewer, found, Preferences(), at_once)
+    assert again.state.phase is Phase.PAUSED and again.state.losses == ((10, 1.5),) and not again.following
+    second.stop()
+    assert jobs.job.resumed == [True] and again.state.phase is Phase.STOPPING and again.following
+    (tmp_path / "bundle").mkdir()
+    jobs.job.say("stopped", step=11, bundle="b", before=None, after={"liver": 0.7, "mean": 0.7}, better=None)
+    jobs.job.state = "stopped"
+    second.poll()
+    assert again.state.phase is Phase.DONE and "0.700" in again.state.message
+
+
+def test_a_job_cut_short_can_go_on_and_what_was_lost_leaves_the_curves(dock):
+    controller, view, jobs = dock
+    controller.start()
+    for step in (10, 20):
+        jobs.job.say("step", step=step, smoothed_loss=1.0, spent=0.1, seconds_left=90.0, memory_mb=1.0)
+        jobs.job.say("validation", step=step, scores={"liver": 0.5, "mean": 0.5}, whole_bundle=False)
+    jobs.job.state, jobs.job.message, jobs.job.resumable = "failed", "It ended without a word.", True
+    controller.poll()
+    assert view.state.phase is Phase.FAILED and "Resume" in view.state.message and not view.state.why_not
+    controller.resume()
+    jobs.job.say("start", cases=4, held_out=1, labels=["liver"], from_step=12)
+    controller.poll()
+    assert [step for step, _ in view.state.losses] == [point.step for point in view.state.validations] == [10]
+
+
+def test_a_resume_that_fails_says_why_and_can_be_tried_again(dock):
+    controller, view, jobs = dock
+    controller.start()
+    jobs.job.ends_paused()
+    controller.poll()
+
+    def refuse(to_finish):
+        raise RecipeError("the data set is gone")
+
+    jobs.job.resume = refuse
+    controller.resume()
+    assert view.state.phase is Phase.FAILED and "gone" in view.state.message and view.state.resumable
+
+
+def test_every_label_has_its_curve_in_its_models_colour(dock):
+    controller, view, jobs = dock
+    pink = Labels((Label(1, "liver", "#FF00FF"), Label(2, "spleen", "#00FF00")))
+    jobs.bundles = lambda: [SimpleNamespace(name="headneck", labels=NAMES), SimpleNamespace(name="phantom", labels=pink)]
+    controller.reload_bundles()
+    controller.choose_base("phantom")
+    controller.start()
+    jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=0)
+    jobs.job.say("validation", step=5, scores={"liver": 0.6, "spleen": None, "mean": 0.6}, whole_bundle=False)
+    controller.poll()
+    assert view.state.labels == (("liver", "#FF00FF"), ("spleen", "#00FF00"))
+    (point,) = view.state.validations
+    assert (point.of("liver"), point.of("spleen"), point.of("mean")) == (0.6, None, 0.6)
+    jobs.job.say("start", cases=4, held_out=1, labels=["thymus"], from_step=5)
+    controller.poll()
+    assert view.state.labels == (("thymus", "#E69F00"),)      # what no model has: the first of Okabe and Ito's colours
+
+
+def test_the_newest_picture_of_each_case_is_shown(dock, tmp_path):
+    controller, view, jobs = dock
+    controller.start()
+    controller.poll()
+    assert view.state.samples == ()
+    (tmp_path / "samples").mkdir()
+    for name in ("a-step-000010.png", "a-step-000200.png", "b-step-2-step-000010.png"):
+        (tmp_path / "samples" / name).write_bytes(b"")
+    jobs.job.say("validation", step=200, scores={"liver": 0.6, "mean": 0.6}, whole_bundle=False)
+    controller.poll()
+    assert [path.name for path in view.state.samples] == ["a-step-000200.png", "b-step-2-step-000010.png"]
+
+
+def test_a_dock_that_was_closed_meanwhile_is_not_drawn_and_the_job_is_kept(viewer, tmp_path):
+    view, jobs, waiting = FakeView(), FakeJobs(tmp_path), []
+
+    def later(function, on_done, on_error):
+        waiting.append(lambda: at_once(function, on_done, on_error))
+
+    controller = FineTuneController(view, viewer, jobs, Preferences(), later)
+    controller.start()
+    controller.close()
+    for work in waiting:
+        work()
+    assert view.state.phase is Phase.PREPARING and not view.following and view.state.recipes == ()
+    assert Preferences().get("finetune", "job", "") == str(tmp_path)
+
+
 def test_names_become_plain():
     assert plain(" my model/2 ") == "my-model-2" and plain("...") == "model"
 
@@ -264,7 +460,7 @@ def tiny_bundle(folder, tmp_path):
     return add(path.with_name("tiny"))
 
 
-def test_a_real_job_from_open_layers_is_stopped_and_its_model_is_in_run_model(make_napari_viewer, qtbot, tmp_path):
+def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model_is_in_run_model(make_napari_viewer, qtbot, tmp_path):
     from ctseg_models.bundles.store import list_bundles
     from napari_ctseg.docks.finetune.view import FineTuneDock
     write_dataset(tmp_path / "data", [case(seed) for seed in range(2)], NAMES, "balls")
@@ -284,6 +480,13 @@ def test_a_real_job_from_open_layers_is_stopped_and_its_model_is_in_run_model(ma
     qtbot.waitUntil(lambda: len(controller.state.losses) > 1 or controller.state.phase is Phase.FAILED, timeout=120_000)
     assert controller.state.phase is Phase.RUNNING, controller.state.message
     assert dock.stop.isEnabled() and not dock.go.isEnabled() and "under way" in dock.go.toolTip()
+    dock.hold.click()
+    qtbot.waitUntil(lambda: controller.state.phase is Phase.PAUSED, timeout=120_000)
+    paused = controller.state
+    assert not (paused.job / "bundle").exists() and dock.hold.text() == "Resume" and dock.hold.isEnabled() and not dock.go.isEnabled()
+    dock.hold.click()
+    qtbot.waitUntil(lambda: controller.state.step > paused.step or controller.state.phase is Phase.FAILED, timeout=120_000)
+    assert controller.state.phase is Phase.RUNNING and controller.state.losses[:2] == paused.losses[:2], controller.state.message
     dock.stop.click()
     qtbot.waitUntil(lambda: not controller.state.busy, timeout=120_000)
     assert controller.state.phase is Phase.DONE, controller.state.message

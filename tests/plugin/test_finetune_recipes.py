@@ -1,0 +1,123 @@
+"""Recipes as the Fine-tune dock starts them, and its view: what is greyed, curves, pictures."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ctseg_imaging.volume import Labels
+from napari_ctseg.docks.finetune.jobs import Order, TrainingJobs, recipe_of
+from napari_ctseg.docks.finetune.state import CurvePoint, HoldOut, Phase, RecipeRow
+
+LISTED = (RecipeRow("plain-2d", "A plain network (2D)"), RecipeRow("siamese", "Needs features", "MR", needs_features=True),
+          RecipeRow("where", "Finds the box.", localises=True))
+
+
+def order(recipe, hold_out=HoldOut.SHARE, features=None):
+    return Order(None, None, None, "head", 45.0, hold_out, "mine", recipe, features)
+
+
+def test_every_recipe_that_is_listed_starts_with_the_time_and_the_held_out_cases_asked_for():
+    rows = TrainingJobs().recipes()
+    assert {"ct-cues-nnunet-2d-small", "scn-localise", "siamese-denseunet"} <= {row.name for row in rows}
+    assert "finetune" not in [row.name for row in rows]       # its network is a placeholder
+    for row in rows:
+        recipe = recipe_of(order(row.name))
+        assert (recipe.budget.minutes, recipe.budget.steps, recipe.trainable) == (45, None, "all"), row
+        assert (recipe.validation.share, recipe.validation.every_minutes, recipe.validation.every_steps) == (0.2, 3, None), row
+        assert row.description and row.localises == ("localise" in row.name) and row.needs_features == ("siamese" in row.name), row
+
+
+@pytest.mark.parametrize(("hold_out", "split", "share"), [(HoldOut.VALIDATION, "validation", 0.2), (HoldOut.NONE, "training", 0)])
+def test_held_out_cases_are_those_asked_for_also_where_the_recipe_names_others(hold_out, split, share):
+    validation = recipe_of(order("headneck-segment", hold_out)).validation
+    assert (validation.split, validation.cases) == (split, ())
+    assert hold_out is HoldOut.VALIDATION or validation.share == share
+
+
+def test_the_features_file_may_have_any_name(tmp_path):
+    for name in ("vgg 19: #1.pth", 'a "quoted" \\ one.safetensors', "gewichte-größer.pth"):
+        recipe = recipe_of(order("siamese-denseunet-small", features=tmp_path / name))
+        assert recipe.content.features == str(tmp_path / name)
+
+
+class Jobs:
+    """Two models, three recipes, and a job that says what it is told to."""
+
+    def __init__(self, folder):
+        names = Labels.from_names({1: "liver", 2: "spleen"})
+        self.job = SimpleNamespace(folder=folder, state="running", message="", resumable=False, events=lambda offset=0: iter(()))
+        self.models = [SimpleNamespace(name="headneck", labels=names, path=folder), SimpleNamespace(name="phantom", labels=names)]
+
+    def bundles(self):
+        return self.models
+
+    def recipes(self):
+        return LISTED
+
+    def find(self, folder):
+        return None
+
+
+@pytest.fixture
+def dock(make_napari_viewer, qtbot, tmp_path):
+    from napari_ctseg.docks.finetune.view import FineTuneDock
+    viewer = make_napari_viewer()
+    dock = FineTuneDock(viewer, Jobs(tmp_path))
+    viewer.window.add_dock_widget(dock, name="Fine-tune", area="right")
+    qtbot.waitUntil(lambda: bool(dock.controller.state.recipes), timeout=10_000)
+    return dock
+
+
+def picture(path):
+    from qtpy.QtGui import QColor, QPixmap
+    path.parent.mkdir(exist_ok=True)
+    pixmap = QPixmap(60, 40)
+    pixmap.fill(QColor("#334455"))
+    assert pixmap.save(str(path))
+    return path
+
+
+def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
+    from dataclasses import replace
+
+    from qtpy.QtCore import Qt
+    controller = dock.controller
+    entries = [dock.base.itemText(i) for i in range(dock.base.count())]
+    assert entries == ["headneck", "phantom", *(f"From scratch: {row.name}" for row in LISTED)]
+    assert dock.base.itemData(2, Qt.ItemDataRole.ToolTipRole) == "A plain network (2D)"
+
+    dock.base.textActivated.emit("From scratch: where")       # what a click on the entry does
+    assert not dock.trainable.isEnabled() and "From scratch" in dock.trainable.toolTip() and "one region" in dock.about.text()
+    assert dock.features.isHidden()
+    dock.base.textActivated.emit("From scratch: siamese")
+    assert not dock.features.isHidden() and not dock.go.isEnabled() and "VGG-19" in dock.go.toolTip() and "MR" in dock.about.text()
+    dock.base.textActivated.emit("phantom")
+    assert dock.trainable.isEnabled() and dock.features.isHidden() and dock.about.isHidden() and controller.state.base == "phantom"
+
+    running = replace(controller.state, phase=Phase.RUNNING, losses=((1, 2.0), (9, 1.0)),
+                      labels=(("liver", "#FF0000"), ("spleen", "#00FF00")),
+                      validations=(CurvePoint(4, (("liver", 0.25), ("spleen", None), ("mean", 0.25))),
+                                   CurvePoint(9, (("liver", 0.5), ("spleen", 0.25), ("mean", 0.375)))),
+                      samples=(picture(tmp_path / "samples/Doe^John-step-000009.png"), tmp_path / "samples/gone-step-000009.png"))
+    controller.state = running
+    dock.show(running)
+    lines = dock.curves.lines
+    assert list(lines) == ["mean", "liver", "spleen"]
+    assert list(lines["liver"].getData()[1]) == [0.25, 0.5] and list(lines["liver"].getData()[0]) == [4, 9]
+    assert lines["liver"].opts["pen"].color().name() == "#ff0000" and lines["mean"].opts["pen"].width() > lines["liver"].opts["pen"].width()
+    legend = dock.curves.legend.text()
+    assert "#FF0000" in legend and "0.50" in legend and "<b>" in legend and "0.38" in legend
+    assert dock.hold.isEnabled() and dock.hold.text() == "Pause"
+
+    (thumbnail,) = dock.samples.thumbnails                    # the file that is gone is passed over
+    assert "Doe" not in thumbnail.toolTip() and "after step 9" in thumbnail.toolTip()
+    thumbnail.click()
+    large = dock.samples.large
+    assert large.isVisible() and "Doe" not in large.windowTitle()
+    large.close()
+    qtbot.waitUntil(lambda: dock.samples.large is None, timeout=5_000)
+
+    dock.show(replace(running, phase=Phase.PAUSED, resumable=True, samples=()))
+    assert dock.hold.text() == "Resume" and dock.samples.isHidden() and not dock.bar.isHidden()
+    assert not dock.name.isEnabled() and "paused" in dock.name.toolTip() and "until the pause" in dock.stop.toolTip()
+    assert dock.minimumSizeHint().width() <= 320
