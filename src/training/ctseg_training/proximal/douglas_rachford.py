@@ -2,8 +2,8 @@
 
     f1(u, v, z) = mu/2 |u - (s + w)|^2 + [u in range] + [u = v] + sum g |z|          f2(u, v, z) = [z = grad u] + [sum v = area]
 
-z is c grad u here, with g / c as its weight: the same problem in another scale, which c = 4 brings to the same objective in a tenth of
-the iterations of the paper's c = 1 on a slice with one organ (benchmarks/proximal.py). It is another distance of two voxels, h / c.
+z is c grad u here, with g / c as its weight: the same problem in another scale, which c = 4 brings to the same objective in less than
+a sixth of the iterations of the paper's c = 1 on slices with one organ (benchmarks/proximal.py). It is another voxel distance, h / c.
 
 Of the two points that meet in the limit, f2's and f1's, the solvers return f1's u: it is in [0, 1] (or in the simplex), and may miss
 the area by the `area_gap` of the result. With two classes it is then moved to the nearest u that has the area as well.
