@@ -28,7 +28,7 @@ from ctseg_training.data.spatial import SpatialDraw, draw_spatial, identity, rot
 from ctseg_training.data.statistics import with_statistics
 from ctseg_training.heldout import split_cases
 from ctseg_training.recipes import Recipe, load_recipe
-from ctseg_training.recipes.schema import Augmentation, Elastic
+from ctseg_training.recipes.data_settings import Augmentation, Elastic
 from ctseg_training.stages import stage_of
 
 from .conftest import NAMES, SHAPE, SPACING, TINY_SCN, TINY_UNET, anatomy, write_dataset

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ctseg_models.networks.outputs import Output
 from ctseg_training.losses import cross_entropy, generalised_dice, merge_absent, sigmoid_cross_entropy, soft_dice
 from ctseg_training.losses.objective import Objective, Seen
-from ctseg_training.recipes.schema import LossTerm
+from ctseg_training.recipes.loss_settings import LossTerm
 
 SHAPE = (7, 8, 9)
 LABELS = 4

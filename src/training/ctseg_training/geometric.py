@@ -16,7 +16,8 @@ from ctseg_training.networks import as_volumes
 from ctseg_training.proximal.admm import quadratic_term, update
 from ctseg_training.proximal.douglas_rachford import DRSettings
 from ctseg_training.proximal.dual_store import DualStore
-from ctseg_training.recipes.schema import Geometric, Recipe
+from ctseg_training.recipes.loss_settings import Geometric
+from ctseg_training.recipes.schema import Recipe
 
 
 @dataclass

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ctseg_models.networks.catalogue import build as build_kind
 from ctseg_training.losses.objective import Seen
-from ctseg_training.recipes.schema import NetworkSettings
+from ctseg_training.recipes.network_settings import NetworkSettings
 
 
 def build(settings: NetworkSettings, in_channels: int, outputs: int) -> nn.Module:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctseg_models.inference.lattice import Lattice
-from ctseg_training.recipes.schema import Augmentation
+from ctseg_training.recipes.data_settings import Augmentation
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ from ctseg_training.losses.mumford_shah import mumford_shah_image, mumford_shah_
 from ctseg_training.losses.partial import merge_absent
 from ctseg_training.losses.tanimoto import tanimoto_cross_entropy
 from ctseg_training.losses.tversky import tversky
-from ctseg_training.recipes.schema import LossTerm, Recipe
+from ctseg_training.recipes.loss_settings import LossTerm
+from ctseg_training.recipes.schema import Recipe
 
 OVERLAPS = {"generalised_dice": generalised_dice, "soft_dice": soft_dice, "squared_dice": squared_dice, "tversky": tversky,
             "mumford_shah_label": mumford_shah_label}  # of probabilities, target and present

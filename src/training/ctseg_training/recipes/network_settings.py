@@ -1,0 +1,143 @@
+"""The networks of a recipe, one class each; defaults are the papers'. in_channels and outputs follow from the data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from ctseg_training.recipes.settings import NonNegative, Settings, Share
+
+
+class UNetSettings(Settings):
+    """The U-Net of paper 5 (`ctseg_models.networks.unet`); in_channels and outputs follow from the data."""
+
+    kind: Literal["unet"]
+    dimensions: ClassVar[int] = 3
+    levels: PositiveInt = 5
+    filters: PositiveInt = 32
+    dropout: Share = 0.1
+    negative_slope: NonNegative = 0.1
+    norm: Literal["none", "instance"] = "none"
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names a loss may look at."""
+        return ("logits",)
+
+
+class SCNSettings(UNetSettings):
+    """The SpatialConfiguration-Net of paper 5 (`ctseg_models.networks.scn`)."""
+
+    kind: Literal["scn"]  # type: ignore[assignment]
+    spatial_levels: PositiveInt = 4
+    spatial_filters: PositiveInt = 16
+    label_dropout: Share = 0.25
+    image_dropout: Share = 0.5
+    salt_and_pepper: Share = 0.01
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("merged", "local", "spatial")
+
+
+class SUNetSettings(Settings):
+    """The sU-Net of paper 1 (`ctseg_models.networks.sunet`), 2D."""
+
+    kind: Literal["sunet"]
+    filters: PositiveInt = 64
+    dropout: Share = 0.2
+    dimensions: ClassVar[int] = 2
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class DenseUNetSettings(SUNetSettings):
+    """The generator of paper 4 (`ctseg_models.networks.dense_unet`), 2D: one sigmoid per foreground label."""
+
+    kind: Literal["dense_unet"]  # type: ignore[assignment]
+    filters: PositiveInt = 32
+    dropout: ClassVar[float] = 0.0  # type: ignore[misc]
+    convolutions: PositiveInt = 2
+    poolings: PositiveInt = 4
+    negative_slope: NonNegative = 0.1
+
+
+class MSDNetSettings(Settings):
+    """The mixed-scale dense network of paper 3 (`ctseg_models.networks.msd_net`). depth null: 100 layers in 2D, 30 in 3D."""
+
+    kind: Literal["msd_net"]
+    dimensions: Literal[2, 3] = 3
+    depth: PositiveInt | None = None
+    width: PositiveInt = 1
+    dilations: PositiveInt = 10
+    negative_slope: NonNegative = 0.01
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class NNUNetSettings(Settings):
+    """nnU-Net's U-Net (`ctseg_models.networks.nnunet`), one entry of strides, kernels and filters per level, (z,) y, x."""
+
+    kind: Literal["nnunet"]
+    dimensions: Literal[2, 3] = 3
+    strides: tuple[tuple[PositiveInt, ...], ...]
+    kernels: tuple[tuple[PositiveInt, ...], ...]
+    filters: tuple[PositiveInt, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class BackboneSettings(Settings):
+    """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is compared with."""
+
+    kind: Literal["backbone"]
+    backbone: Literal["unet", "vnet", "segnet"]
+    dimensions: Literal[2, 3] = 3
+    levels: PositiveInt = 4
+    filters: PositiveInt = 16
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network's configuration."""
+        return self.model_dump(exclude={"kind"})
+
+
+class EdgeGatedSettings(BackboneSettings):
+    """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one edge map for all labels."""
+
+    kind: Literal["edge_gated"]  # type: ignore[assignment]
+    shared_edge: bool = False
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return ("logits", "edges")
+
+
+NetworkSettings = Annotated[UNetSettings | SCNSettings | SUNetSettings | DenseUNetSettings | MSDNetSettings | NNUNetSettings
+                            | BackboneSettings | EdgeGatedSettings, Field(discriminator="kind")]

@@ -1,0 +1,18 @@
+"""What every part of a recipe is made of: frozen fields, strict about names, and the types of numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Triple = tuple[NonNegative, NonNegative, NonNegative]
+Sizes3 = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+class Settings(BaseModel):
+    """Frozen, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
