@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.experiments.compare import Question, main
 from benchmarks.experiments.trials import mandible
 
-COMMON = ("validation.share=0", "budget={steps: 300}")
+COMMON = ("validation.share=0", "budget={steps: 200}")
 QUESTION = Question(
     "ct_cues", "Does paper 3's augmentation with cues of CT help?",
     "nnU-Net's U-Net (3D, 8 slices of 64 x 64) on the mandible in head-and-neck CT (40 cases trained on, 10 held out); windows, statistics "

@@ -6,7 +6,7 @@ from benchmarks.experiments.compare import Question, main
 from benchmarks.experiments.trials import hippocampus
 from ctseg_training.recipes import load_recipe
 
-COMMON = ("validation.share=0", "budget={steps: 250}")
+COMMON = ("validation.share=0", "budget={steps: 150}")
 
 
 def without_edges() -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.experiments.compare import Question, main
 from benchmarks.experiments.trials import hippocampus
 
-COMMON = ("validation.share=0", "budget={steps: 400}")
+COMMON = ("validation.share=0", "budget={steps: 250}")
 QUESTION = Question(
     "geometric", "Do the geometric constraints of paper 1 help?",
     "sU-Net on slices of the hippocampus (208 cases trained on, 52 held out), squared Dice loss, the same fixed samples; with and without "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.experiments.compare import Question, main
 from benchmarks.experiments.trials import headneck
 
-COMMON = ("validation.share=0", "budget={steps: 350}", "data.spacing_mm=[3, 4, 4]",
+COMMON = ("validation.share=0", "budget={steps: 200}", "data.spacing_mm=[3, 4, 4]",
           "sampling={mode: patch, size: [48, 48, 48], margin_mm: 16, near_distance_mm: [40, 30, 30]}")
 LOCAL = (*COMMON, "network={kind: unet, filters: 16, norm: instance}",
          "losses=[{kind: dice_cross_entropy, output: logits}]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.experiments.compare import Question, main
 from benchmarks.experiments.trials import lesions, vgg_file
 
-COMMON = ("validation.share=0", "budget={steps: 200}")
+COMMON = ("validation.share=0", "budget={steps: 150}")
 
 
 def with_loss(kind: str) -> tuple[str, ...]:

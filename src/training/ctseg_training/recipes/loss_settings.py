@@ -64,5 +64,5 @@ class Geometric(Settings):
     sampling.versions. mu : of the quadratic term. tolerance, max_iterations : of Douglas-Rachford, which starts at the last u."""
 
     mu: PositiveFloat = 0.5
-    tolerance: PositiveFloat = 1e-3
-    max_iterations: PositiveInt = 200
+    tolerance: PositiveFloat = 1e-5
+    max_iterations: PositiveInt = 1000
