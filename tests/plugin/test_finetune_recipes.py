@@ -6,7 +6,8 @@ import pytest
 
 from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.finetune.jobs import Order, TrainingJobs, recipe_of
-from napari_ctseg.docks.finetune.state import CurvePoint, HoldOut, Phase, RecipeRow
+from napari_ctseg.docks.finetune.state import CurvePoint, HoldOut, Phase, RecipeRow, Score
+from napari_ctseg.docks.finetune.words import score_table
 
 LISTED = (RecipeRow("plain-2d", "A plain network (2D)"), RecipeRow("siamese", "Needs features", "MR", needs_features=True),
           RecipeRow("where", "Finds the box.", localises=True))
@@ -116,6 +117,11 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     assert large.isVisible() and "Doe" not in large.windowTitle()
     large.close()
     qtbot.waitUntil(lambda: dock.samples.large is None, timeout=5_000)
+
+    only_after = score_table(replace(running, scores=(Score("a<b", None, 0.5), Score("mean", None, 0.5))))
+    both = score_table(replace(running, scores=(Score("liver", 0.25, None), Score("mean", 0.25, None))))
+    assert "before" not in only_after and "a&lt;b" in only_after and only_after.count("0.500") == 2
+    assert "before" in both and both.count("0.250") == both.count("–") == 2
 
     dock.show(replace(running, phase=Phase.PAUSED, resumable=True, samples=()))
     assert dock.hold.text() == "Resume" and dock.samples.isHidden() and not dock.bar.isHidden()

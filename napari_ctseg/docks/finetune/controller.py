@@ -11,7 +11,7 @@ from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.docks.finetune.cases import drawn_labels, open_cases, write_dataset
-from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob
+from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob, model_of
 from napari_ctseg.docks.finetune.news import CHECKING, heard, newest_pictures, verdict
 from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, RecipeRow, Source
 from napari_ctseg.layers import label_map_of, volume_of
@@ -239,7 +239,8 @@ class FineTuneController:
         job = self._job
         assert job is not None
         if ended == "paused":
-            self._show(replace(state, phase=Phase.PAUSED, stage=f"Paused at step {state.step}", resumable=True))
+            stage = f"\"{model_of(job.folder)}\" is paused at step {state.step}"
+            self._show(replace(state, phase=Phase.PAUSED, stage=stage, resumable=True))
             return
         state = replace(state, stage="", spent=None, seconds_left=None)
         if ended == "failed" and job.resumable:

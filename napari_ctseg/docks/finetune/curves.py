@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_ctseg.docks.finetune.state import FineTuneState
 
-HEIGHT = 190
+HEIGHT = 230  # px
 MEAN = "mean"
 THICK, THIN = 3.5, 1.5  # px
 
@@ -36,6 +36,7 @@ class Curves(QWidget):  # type: ignore[misc]
         self.loss = self._plot(0, "loss")
         self.dice = self._plot(1, "Dice")
         self.dice.setXLink(self.loss)
+        self.loss.getAxis("bottom").setStyle(showValues=False)  # those below stand for both
         self.dice.setYRange(0, 1, padding=0.05)
         self.dice.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self.dice.setLabel("bottom", "step")

@@ -115,7 +115,7 @@ class TrainingJobs:
 
         recipe = recipe_of(order)
         name = free_name(order.name)
-        folder = jobs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+        folder = jobs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"  # as `model_of` reads it
         data = order.data
         if order.write_cases is not None:
             data = folder / "data"
@@ -148,6 +148,11 @@ class TrainingJobs:
 def jobs_folder() -> Path:
     """Where jobs run."""
     return user_data_path("napari-ctseg", appauthor=False) / "jobs"
+
+
+def model_of(job: Path) -> str:
+    """The name that the model of a job will have, from the job's folder."""
+    return job.name.split("-", 2)[-1]
 
 
 def plain(name: str) -> str:

@@ -167,7 +167,7 @@ class FineTuneDock(parts.Dock):
             self.minutes.setValue(state.minutes)
         if self.name.text() != state.name:
             self.name.setText(state.name)
-        self.cases.setVisible(layers and bool(state.cases))
+        self.cases.setVisible(layers and bool(state.cases) and not busy)  # the run needs the room
         self.folder.setVisible(not layers)
         parts.say(self.folder_name, "" if layers or state.folder is None else state.folder.name)
         self._draw_cases(state)

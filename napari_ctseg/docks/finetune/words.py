@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from napari_ctseg.docks.finetune.state import FineTuneState, Phase, RecipeRow
 
 START = "Writes the cases and starts the training in a process of its own; it goes on when napari is closed."
@@ -34,14 +36,21 @@ def progress(state: FineTuneState) -> str:
 
 
 def score_table(state: FineTuneState) -> str:
-    """Labels with their Dice before and after, the mean in bold."""
-    def cell(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
-
-    lines = []
+    """Labels with their Dice, the mean in bold; before and after where there was a model before."""
+    compared = any(score.before is not None for score in state.scores)
+    rows = [_row("held-out Dice", "before" if compared else None, "after" if compared else "")]
     for score in state.scores:
-        name, before, after = score.label, cell(score.before), cell(score.after)
-        if name == "mean":
-            name, before, after = f"<b>{name}</b>", f"<b>{before}</b>", f"<b>{after}</b>"
-        lines.append(f"<tr><td>{name}&nbsp;&nbsp;</td><td align='right'>&nbsp;{before}&nbsp;</td><td align='right'>&nbsp;{after}</td></tr>")
-    return f"<table><tr><td>held-out Dice</td><td align='right'>before</td><td align='right'>&nbsp;after</td></tr>{''.join(lines)}</table>"
+        rows.append(_row(score.label, _dice(score.before) if compared else None, _dice(score.after), bold=score.label == "mean"))
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _row(name: str, before: str | None, after: str, *, bold: bool = False) -> str:
+    """One row; without `before` it has a column less."""
+    cells = [html.escape(name), *([before] if before is not None else []), after]
+    first, *others = [f"<b>{cell}</b>" if bold else cell for cell in cells]
+    numbers = "".join(f"<td align='right'>&nbsp;&nbsp;{cell}</td>" for cell in others)
+    return f"<tr><td>{first}</td>{numbers}</tr>"
+
+
+def _dice(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
