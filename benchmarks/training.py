@@ -53,7 +53,7 @@ from ctseg_training.steps import Hardware
 
 AIM_WITH_BF16, AIM_WITHOUT, AIM_BUSY = 2.0, 1.3, 0.90
 WARM = 2  # steps before the clock starts
-ENGINE_STEPS = 4  # times --steps, of the whole run
+ENGINE_STEPS = 10  # times --steps, of the whole run
 HEADNECK_CASES = 12
 SOURCES = {"headneck-segment": "headneck-ct", "hippocampus": "hippocampus-mr"}  # by recipe
 HEADS = ("way", "batches are made by", "steps/s, median", "each round", "waiting for batches", "CPU s a step", "times the ordinary loop",
@@ -298,7 +298,7 @@ def measured(name: str, folder: Path, chosen: argparse.Namespace) -> str:
     task = Task.of(name, data, folder / "cases" / name)
     warm = 1 if chosen.quick else WARM
     found = compare(task, ways_of(chosen.precision, task), chosen.steps, chosen.rounds, warm)
-    whole = busy(task, ENGINE_STEPS * chosen.steps, folder / "runs" / name)
+    whole = busy(task, 4 if chosen.quick else ENGINE_STEPS * chosen.steps, folder / "runs" / name)
     return f"## {name}\n\n{networks_of(task)}\n\n{found}\n{whole}"
 
 

@@ -45,8 +45,9 @@ COMMON = ("sampling={mode: whole, size: [48, 48, 64]}", "losses=[{kind: dice_cro
 TITLE = "Do the authors' weights of paper 5's localiser help?"
 TOLD = """The localiser that the authors trained on 361 abdominal CTs (FLARE 2021; GPL-3.0, not part of this project), trained further on
 {training} abdominal phantoms, against the same U-Net (5 levels, 32 filters, no norm, 6 mm, HU / 2048) from scratch; learning rate
-{authors:g} and {scratch:g}. Dice of the foreground (liver, kidneys, spleen, pancreas) on the cases' own grid: {held_out} held-out phantoms, and one real
-CT with the labels of TotalSegmentator, a model and no person. Mean ± sd over {seeds} seeds; every start sees the same batches of a seed."""
+{authors:g} and {scratch:g}. Dice of the foreground (liver, kidneys, spleen, pancreas) on the cases' own grid: {held_out} held-out phantoms,
+and one real CT with the labels of TotalSegmentator, a model and no person. Mean ± sd over {seeds} seeds; both starts see the same batches
+of a seed."""
 
 
 @dataclass(frozen=True)
