@@ -98,7 +98,7 @@ def _train(setting: Setting, start: str, seed: int, folder: Path) -> list[dict[s
     with fed(batches, 0, workers=recipe.workers) as feed:
         for step in setting.steps:
             while run.step < step:
-                run.advance(feed)
+                run.advance(feed, run.spent())
             points.append(_dice(_bundle(run, folder), setting))
             print(f"{start}, seed {seed}, step {step}: {points[-1]}", flush=True)
     return points

@@ -13,7 +13,7 @@ def without_edges() -> tuple[str, ...]:
     """The same backbone by itself, with the semantic loss alone."""
     network = load_recipe("edge-gated-unet-small").network.model_dump()
     alone = {key: value for key, value in network.items() if key != "shared_edge"} | {"kind": "backbone"}
-    return *COMMON, f"network={alone}", "losses=[{kind: soft_dice}]"
+    return *COMMON, f"network={alone}", "losses=[{kind: squared_dice, smooth: 1.0e-5}]"
 
 
 QUESTION = Question(

@@ -6,6 +6,7 @@ Every run is a job of its own with one thread, two at a time; what is done is ke
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ctseg_imaging.volume import LabelMap, Labels
 from ctseg_models.bundles.own import compose, read_own
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.job import Job, JobState
-from ctseg_training.recipes import load_recipe
+from ctseg_training.recipes import Recipe, load_recipe, save_recipe
 from ctseg_training.scoring import bundle_scores
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ class Trial:
 
 def run(trials: Sequence[Trial], out: Path, at_once: int = 2) -> None:
     """Train what is not trained yet; raises RuntimeError with the sentence of a run that failed."""
-    waiting, running = [trial for trial in trials if Job(out / trial.name).state is not JobState.DONE], list[tuple[Trial, Job]]()
+    waiting, running = [trial for trial in trials if not _trained(trial, out)], list[tuple[Trial, Job]]()
     while waiting or running:
         while waiting and len(running) < at_once:
             trial = waiting.pop(0)
@@ -59,13 +60,29 @@ def run(trials: Sequence[Trial], out: Path, at_once: int = 2) -> None:
             print(f"{time.strftime('%H:%M:%S')} {trial.name} trained", flush=True)
 
 
+def _trained(trial: Trial, out: Path) -> bool:
+    """Whether the run is there and of this recipe; one of another recipe is removed."""
+    folder = out / trial.name
+    if not (folder / "wanted.yaml").is_file():
+        return False
+    if load_recipe(folder / "wanted.yaml") != _recipe(trial):
+        shutil.rmtree(folder)
+        return False
+    return Job(folder).state is JobState.DONE
+
+
+def _recipe(trial: Trial) -> Recipe:
+    return load_recipe(trial.recipe, [*trial.overrides, f"seed={trial.seed}"])
+
+
 def _start(trial: Trial, out: Path) -> Job:
     folder = out / trial.name
     resume = (folder / "checkpoints/last.pt").is_file()
     if not resume:
-        (folder / "events.jsonl").unlink(missing_ok=True)
-    recipe = load_recipe(trial.recipe, [*trial.overrides, f"seed={trial.seed}"])
-    return Job.start(recipe, trial.data, folder, name=trial.name, resume=resume, threads=1)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        save_recipe(_recipe(trial), folder / "wanted.yaml")
+    return Job.start(_recipe(trial), trial.data, folder, name=trial.name, resume=resume, threads=1)
 
 
 def scores(trial: Trial, out: Path) -> list[dict[str, float | None]]:

@@ -109,7 +109,8 @@ def test_the_curve_and_the_bundle_agree_also_with_a_sliding_window(dataset_folde
     finish(train(recipe, dataset_folder, tmp_path / "job", steps=8))
     curve, after = (event.data["scores"] for event in read_events(tmp_path / "job" / "events.jsonl") if event.kind == "validation")
     assert curve["mean"] > 0.02
-    network = Run.begin(recipe, read_own(tmp_path / "job" / "bundle").stages[0], Hardware("cpu", False), None)
+    network = Run.begin(recipe, read_own(tmp_path / "job" / "bundle").stages[0], Hardware("cpu", False), None,
+                        cases=load_checkpoint(tmp_path / "job" / LAST).cases)
     network.resume(tmp_path / "job" / LAST)
     dataset = open_dataset(dataset_folder)
     again = finish(stage_scores(network.averaged(), StagePlan.of(network.stage), split_cases(dataset, recipe).held_out,
@@ -220,3 +221,43 @@ def test_anatomy_is_hard_enough_to_tell_sides(dataset_folder: Path) -> None:
     """The stored files are flipped against the upright arrays; otherwise no test here would notice a lost flip."""
     stored = formats.read(dataset_folder / "imagesTr" / "case_0.nii.gz")
     assert not np.array_equal(stored.array, anatomy(0)[0])
+
+
+def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+    """Points at the same steps, so that patience, plateau and the best weights are the same too."""
+    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "validation.every_steps=4", "validation.keep=best", "schedule={kind: plateau, "
+                                               "patience: 1, factor: 0.5}", "validation.smoothing=0.3"])
+    finish(train(recipe, dataset_folder, tmp_path / "whole", steps=9))
+    work = train(recipe, dataset_folder, tmp_path / "parts", steps=9)
+    while not next(work).message.startswith("step 3"):
+        pass
+    work.close()
+    finish(train(recipe, dataset_folder, tmp_path / "parts", steps=9, resume=True))
+    curves = [[(event.data["step"], event.data["scores"]) for event in read_events(tmp_path / name / "events.jsonl")
+               if event.kind == "validation" and not event.data["whole_bundle"]] for name in ("whole", "parts")]
+    assert [step for step, _ in curves[0]] == [4, 8] and curves[0] == curves[1]
+    whole, parts = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "parts"))
+    assert all(torch.equal(whole.network[key], parts.network[key]) for key in whole.network)
+    assert whole.curve["best"] == parts.curve["best"] and whole.curve["reductions"] == parts.curve["reductions"]
+
+
+def test_resuming_with_other_cases_is_refused(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+    finish(train(tiny, dataset_folder, tmp_path / "job", steps=1))
+    smaller = write_dataset(tmp_path / "data", count=3)
+    assert "other cases" in refusal(tmp_path, tiny, smaller, resume=True)
+
+
+def test_a_skipped_step_leaves_the_batch_norms_as_they_were(dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("geometric-sunet-small", ["geometric=null", "network.filters=4", "precision=fp32", "workers=0", "batch=1",
+                                                   "sampling={mode: slices, size: [2, 24, 16]}", "validation={share: 0.25, at_most: 1}",
+                                                   "data.intensity={clip_low: -200, clip_high: 500, shift: 150, scale: 350}"])
+    honest = feeding.Batches.__getitem__
+
+    def poisoned(batches: feeding.Batches, number: int) -> feeding.Batch:
+        batch = honest(batches, number)
+        return batch._replace(image=batch.image * float("nan")) if number == 1 else batch
+
+    monkeypatch.setattr(feeding.Batches, "__getitem__", poisoned)
+    bundle = read_own(finish(train(recipe, dataset_folder, tmp_path / "job", steps=3)))
+    assert list(read_events(tmp_path / "job" / "events.jsonl"))[-1].data["skipped"] == 1
+    assert all(torch.isfinite(tensor.float()).all() for tensor in bundle.weights("segment").values())

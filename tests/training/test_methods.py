@@ -130,14 +130,13 @@ def test_duals_of_a_resumed_run_equal_those_of_an_uninterrupted_one(folder: Path
     assert len(list((tmp_path / "parts" / "checkpoints").glob("*.duals"))) == 1
 
 
-def test_the_constraint_pulls_the_area_towards_the_true_one(folder: Path, tmp_path: Path) -> None:
-    """The quadratic term is 0 where s = u - w; with it in the sum, its value is told with the others."""
+def test_the_pull_of_the_duals_is_told_among_the_terms(folder: Path, tmp_path: Path) -> None:
     trained("geometric-sunet-small", METHODS["geometric-sunet-small"], folder, tmp_path / "job")
     terms = [event.data["terms"] for event in read_events(tmp_path / "job" / "events.jsonl") if event.kind == "step"]
     assert all(set(one) == {"squared_dice(logits)", "geometric"} and one["geometric"] >= 0 for one in terms)
 
 
-@pytest.mark.parametrize("name", ["ct-cues-nnunet-2d-small", "ct-cues-msdnet-3d-small", "edge-gated-unet-small"])
+@pytest.mark.parametrize("name", METHODS)
 def test_every_network_can_be_trained_further(name: str, folder: Path, tmp_path: Path) -> None:
     bundle = trained(name, METHODS[name], folder, tmp_path / "first")
     recipe = recipe_for(bundle, load_recipe("finetune", ["validation={share: 0.25, at_most: 1}", "workers=0", "precision=fp32"]))

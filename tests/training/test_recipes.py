@@ -40,7 +40,7 @@ def test_overrides_and_saving(tmp_path: Path) -> None:
     ("optimiser.learning_rate=-1", "optimiser.learning_rate: .*greater than 0"),
     ("network.norm=group", "network.norm: .*'none' or 'instance'"),
     ("losses=[{kind: generalised_dice, output: logits}]", "merged, local, spatial"),
-    ("losses=[{kind: sigmoid_cross_entropy, output: merged}]", "needs logits"),
+    ("losses=[{kind: sigmoid_cross_entropy, output: merged}]", "one sigmoid per label"),
     ("budget={}", "budget.steps or budget.minutes"),
     ("data.spacing_growth={factor: 1.0}", "do not grow"),
     ("data.sizes={min: [32, 32, 32], max: [16, 48, 48], step: [16, 16, 16]}", "min <= max"),
@@ -69,3 +69,24 @@ def test_a_recipe_is_frozen() -> None:
     recipe: Recipe = load_recipe("scn-segment")
     with pytest.raises(ValueError, match="frozen"):
         recipe.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("overrides", "said"), [
+    (["sampling.size=[20, 30, 20]"], "multiples of 4 x 4 x 4"),
+    (["network.filters=12"], "multiple of 8"),
+    (["losses=[{kind: sigmoid_cross_entropy}]"], "one sigmoid per label"),
+    (["losses=[{kind: edge, output: logits}]"], "looks at the output edges"),
+    (["losses=[{kind: soft_dice, softness: 0.1}]"], "has no softness"),
+    (["validation.patience=3"], "give validation.every_steps"),
+    (["losses=[{kind: content}]"], "content.features"),
+    (["geometric={mu: 1}"], "sampling.versions"),
+    (["data.intensity={clip_low: 0, clip_quantiles: [0.1, 0.9]}"], "exclude each other"),
+])
+def test_what_does_not_fit_together_is_told_when_a_recipe_is_read(overrides: list[str], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("edge-gated-unet-small", overrides)
+
+
+def test_an_nnunet_has_one_entry_a_level() -> None:
+    with pytest.raises(RecipeError, match="one entry per level"):
+        load_recipe("ct-cues-nnunet-2d-small", ["network.filters=[8, 16, 32]"])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctseg_models.bundles.metadata import CtsegBlock
+from ctseg_models.bundles.metadata import CtsegBlock, Stage
 from ctseg_models.networks.catalogue import classes
 
 
-def inference_config(block: CtsegBlock) -> dict[str, Any]:
-    """The config as a dict. Of a two-stage bundle it runs the segmenter alone, on the whole volume: slower, and without the ROI.
+def inference_config(block: CtsegBlock) -> dict[str, Any] | None:
+    """The config as a dict; None for what these transforms cannot say: 2D networks, several channels, statistics of the volume.
 
+    Of a two-stage bundle it runs the segmenter alone, on the whole volume: slower, and without the ROI.
     Axis codes SPL make MONAI's array our (z, y, x): to superior, posterior, left. The intensity becomes a ScaleIntensityRanged.
     """
     stage = block.stages[-1]
     channel = stage.intensity
     configuration, network = classes(stage.network)
+    if len(stage.channels) > 1 or channel.statistics != "none" or channel.clip_quantiles is not None or _flat(configuration, stage):
+        return None
     low = channel.clip_low if channel.clip_low is not None else channel.shift - channel.scale
     high = channel.clip_high if channel.clip_high is not None else channel.shift + channel.scale
     scaled = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high,
@@ -61,3 +64,9 @@ def inference_config(block: CtsegBlock) -> dict[str, Any]:
         "initialize": ["$@loaded"],
         "run": ["$@evaluator.run()"],
     }
+
+
+def _flat(configuration: type[Any], stage: Stage) -> bool:
+    fields = {key: value for key, value in stage.config.items() if key not in ("in_channels", "outputs")}
+    config = configuration(**fields, in_channels=1, outputs=stage.outputs)
+    return bool(getattr(config, "dimensions", 3) == 2)

@@ -166,8 +166,8 @@ def _fill(folder: Path, name: str, version: str, block: CtsegBlock, weights: Map
     first_line = next((line.strip("# ").strip() for line in card.splitlines() if line.strip()), name)
     metadata = monai_metadata(name, version, first_line, block, _versions())
     (folder / METADATA).write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    config = inference_config(block)
-    (folder / "configs/inference.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if (config := inference_config(block)) is not None:
+        (folder / "configs/inference.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card if card.endswith("\n") else card + "\n", encoding="utf-8")
     (folder / "LICENSE").write_text(licence, encoding="utf-8")
     write_sums(folder)

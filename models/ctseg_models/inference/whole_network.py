@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-SIDE = 32  # of the image that the operations are counted on
+SIDE = 32  # of the image that the operations are counted on, where that divides
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,11 @@ def _flops_per_voxel(network: nn.Module) -> float:
 
     hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, CONVOLUTIONS)]
     device = next(network.parameters()).device
+    side = max(SIDE, config.divisor)
     try:
         with torch.no_grad():
-            network(torch.zeros(1, config.in_channels, *[SIDE] * config.dimensions, device=device))
+            network(torch.zeros(1, config.in_channels, *[side] * config.dimensions, device=device))
     finally:
         for hook in hooks:
             hook.remove()
-    return total / float(SIDE**config.dimensions)
+    return total / float(side**config.dimensions)

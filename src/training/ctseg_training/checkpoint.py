@@ -17,7 +17,8 @@ from ctseg_imaging.formats.atomic import atomic_path
 @dataclass
 class Checkpoint:
     """step : how many are done. seconds : of training so far. curve : the fields of a `Curve`. features : weights and optimiser of
-    content features that are trained. recipe : as plain data, to refuse resuming another one."""
+    content features that are trained. recipe, cases, processes : to refuse resuming what
+    would go on otherwise."""
 
     step: int
     seconds: float
@@ -31,6 +32,8 @@ class Checkpoint:
     features: dict[str, Any] | None
     recipe: dict[str, Any]
     before: dict[str, float | None] | None
+    cases: str
+    processes: int
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

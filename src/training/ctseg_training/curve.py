@@ -10,13 +10,21 @@ from ctseg_training.recipes.schema import Schedule, Validation
 @dataclass
 class Curve:
     """average : of the mean Dice, the past weighted by validation.smoothing. best : the highest average. since_best : points after it.
-    reductions : how often the plateau schedule has cut the learning rate. since_cut : points without a better average, after a cut."""
+    reductions : how often the plateau schedule has cut the learning rate. since_cut : points without a better average, after a cut.
+    step, seconds : when the last point was made."""
 
     average: float | None = None
     best: float | None = None
     since_best: int = 0
     reductions: int = 0
     since_cut: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+    def due(self, step: int, seconds: float, validation: Validation) -> bool:
+        """Whether it is time for the next point, so many steps or minutes after the last one."""
+        by_steps = validation.every_steps is not None and step - self.step >= validation.every_steps
+        return by_steps or (validation.every_minutes is not None and seconds - self.seconds >= 60 * validation.every_minutes)
 
     def add(self, mean: float, validation: Validation, schedule: Schedule) -> bool:
         """Take a point in; whether its average is the best so far."""

@@ -7,6 +7,7 @@ bundle. Torch's global random state is set at every step. Several processes: see
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable, Generator
@@ -33,7 +34,7 @@ from ctseg_training.overlays import Finding, save_samples
 from ctseg_training.parallel import World
 from ctseg_training.preflight import check, fingerprint
 from ctseg_training.recipes.loading import save_recipe
-from ctseg_training.recipes.schema import Budget, Recipe
+from ctseg_training.recipes.schema import Budget, Checkpoints, Recipe
 from ctseg_training.report import write_csv, write_report
 from ctseg_training.result import better, write_result
 from ctseg_training.run import Run
@@ -65,8 +66,8 @@ def train(recipe: Recipe, dataset_folder: str | Path, out_folder: str | Path, *,
     world = World.join(Hardware.device_of(device))
     if world.leads and not resume and holds_run(out):
         raise RecipeError(f"{out}: holds a run already; resume it, or name another folder.")
-    if world.size > 1 and recipe.geometric is not None:
-        raise RecipeError(f"{recipe.name}: its duals are kept by one process; train it with one.")
+    if world.size > 1 and (recipe.geometric is not None or (recipe.content is not None and recipe.content.trainable)):
+        raise RecipeError(f"{recipe.name}: its duals, or the features it trains, are kept by one process; train it with one.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "stop").unlink(missing_ok=True)
@@ -119,7 +120,7 @@ class _Training:
             check_fits(init_from, stage)
         hardware = Hardware.choose(device, recipe.precision)
         geometric = Geometry.of(recipe, out / "duals", len(split.training), stage.outputs)
-        run = Run.begin(recipe, stage, hardware, init_from, geometric, world)
+        run = Run.begin(recipe, stage, hardware, init_from, geometric, _names_hash(split), world)
         if resume:
             run.resume(out / LAST)
         elif geometric is not None:
@@ -170,37 +171,35 @@ class _Training:
         """Steps until the budget or the patience is at its end; True when it was asked to stop before that."""
         run, recipe = self.run, self.run.recipe
         run.start_clock()
-        saved = validated = (run.elapsed(), run.step)
-        told = 0.0
+        saved, told = (run.elapsed(), run.step), 0.0
         source = Batches(self.split.training, self.cases, self.sampler)
+        (spent,) = run.world.told(run.spent())
+        asked = exhausted = 0.0
         with fed(source, run.first_batch, run.world.size, workers=recipe.workers) as feed:
-            while run.spent() < 1:
+            while spent < 1 and not asked and not exhausted:
                 began = time.monotonic()
-                result, rate = run.advance(feed)
+                result, rate = run.advance(feed, spent)
                 now = time.monotonic()
-                asked = self._stop_asked()
                 if result.skipped:
                     self.log.write("warning", step=run.step, message=f"Step {run.step} was left out: its gradient was not finite.")
-                if asked or run.spent() >= 1 or now - told >= STEP_EVENT_EVERY_S:
+                if now - told >= STEP_EVENT_EVERY_S or run.spent() >= 1 or self._stop_asked():
                     told = now
                     self._tell(result, rate, now - began)
                 yield self._progress(result)
-                if _due(saved, run, recipe.checkpoints.every_steps, recipe.checkpoints.every_minutes):
+                if run.world.leads and run.curve.due(run.step, run.elapsed(), recipe.validation):
+                    yield from self._validate()  # before the checkpoint of the same step, which then has the point
+                if _due(saved, run, recipe.checkpoints):
                     self.save(LAST)
                     saved = (run.elapsed(), run.step)
-                if run.world.leads and _due(validated, run, recipe.validation.every_steps, recipe.validation.every_minutes):
-                    yield from self._validate()
-                    validated = (run.elapsed(), run.step)
-                exhausted = run.curve.exhausted(recipe.validation)
-                asked_all, ended, run.curve.reductions = run.world.told(asked, exhausted or run.spent() >= 1, run.curve.reductions)
-                if asked_all or ended:
-                    return bool(asked_all) and not ended
-        return False
+                spent, asked, exhausted, cuts = run.world.told(run.spent(), self._stop_asked(), run.curve.exhausted(recipe.validation),
+                                                               run.curve.reductions)
+                run.curve.reductions = int(cuts)
+        return bool(asked) and spent < 1
 
     def save(self, name: str) -> None:
         """Write a checkpoint, if this process is the one that writes."""
         if self.run.world.leads:
-            self.run.save(self.out / name)
+            self.run.save(self.out / name, to_resume=name == LAST)
             self.log.write("checkpoint", step=self.run.step, file=name)
 
     def _validate(self) -> Work:
@@ -211,6 +210,7 @@ class _Training:
         seen: list[Finding] = []
         scores = yield from stage_scores(run.averaged(), self.sampler.plan, self.split.held_out, self.cases, self._names(),
                                          whole=self.run.recipe.sees_whole, device=run.hardware.device, seen=seen)
+        run.curve.step, run.curve.seconds = run.step, run.elapsed()
         if scores.mean is None:
             return
         save_samples(self.out / "samples", seen, self._labels(), step=run.step)
@@ -272,7 +272,11 @@ def _checked(recipe: Recipe, dataset: Decathlon, split: Split, out: Path, fine_t
     return notes
 
 
-def _due(last: tuple[float, int], run: Run, every_steps: int | None, every_minutes: float | None) -> bool:
+def _due(last: tuple[float, int], run: Run, checkpoints: Checkpoints) -> bool:
     """Whether so many steps or minutes have gone by since `last` (seconds, step)."""
-    by_steps = every_steps is not None and run.step - last[1] >= every_steps
-    return by_steps or (every_minutes is not None and run.elapsed() - last[0] >= 60 * every_minutes)
+    by_steps = checkpoints.every_steps is not None and run.step - last[1] >= checkpoints.every_steps
+    return by_steps or run.elapsed() - last[0] >= 60 * checkpoints.every_minutes
+
+
+def _names_hash(split: Split) -> str:
+    return hashlib.sha256(repr([entry.name for entry in split.training]).encode()).hexdigest()[:16]

@@ -1,6 +1,9 @@
 """Paper 1's geometric constraints in the training loop: the duals of every fixed sample, the pull towards them, and their update.
 
     theta : F(s, y) + mu/2 |s - u + w|^2      u : min TV_g(u) + mu/2 |u - (s + w)|^2, u in [0, 1], area(u) = area(y)      w : w + s - u
+
+Algorithm 1 takes s after the step of theta; here it is the answer that the step was made from, dropout included, which saves a second
+pass: the duals lag by one step of their sample.
 """
 
 from __future__ import annotations

@@ -59,5 +59,11 @@ def _usable(dataset: Decathlon, recipe: Recipe) -> tuple[tuple[CaseEntry, ...], 
                    if all(entry.present[index] for index in needed) and sum(entry.present[1:]) >= recipe.data.require_count)
     if not usable:
         raise RecipeError(f"{dataset.folder}: no case has the labels that data.require and data.require_count ask for; lower them.")
-    left_out = len(dataset.training) - len(usable)
-    return usable, (f"{left_out} cases without the required labels are left out.",) if left_out else ()
+    notes = []
+    if left_out := len(dataset.training) - len(usable):
+        notes.append(f"{left_out} cases without the required labels are left out.")
+    partial = sum(not all(entry.present) for entry in usable)
+    if partial and recipe.stage == "localise":
+        notes.append(f"{partial} cases have labels that nobody contoured, and the localiser learns that those lie outside; name "
+                     "the outermost ones in data.require.")
+    return usable, tuple(notes)

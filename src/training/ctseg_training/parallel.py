@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+PATIENCE = timedelta(hours=12)  # the others wait while the leading process checks, validates and scores
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class World:
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
         if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
@@ -33,12 +36,12 @@ class World:
 
     def share(self, network: nn.Module) -> nn.Module:
         """`network` such that every backward leaves the mean gradient of all processes."""
-        return network if self.size == 1 else DistributedDataParallel(network)
+        return network if self.size == 1 else DistributedDataParallel(network, find_unused_parameters=True)
 
-    def told(self, *numbers: int) -> tuple[int, ...]:
+    def told(self, *numbers: float) -> tuple[float, ...]:
         """What the leading process says."""
         if self.size == 1:
             return numbers
-        spoken = torch.tensor(numbers, device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+        spoken = torch.tensor(numbers, dtype=torch.float64, device="cuda" if distributed.get_backend() == "nccl" else "cpu")
         distributed.broadcast(spoken, 0)
-        return tuple(int(number) for number in spoken)
+        return tuple(spoken.tolist())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ctseg_imaging.volume import Labels
+from ctseg_models.bundles.metadata import Stage
 from ctseg_models.bundles.own import OwnBundle, write_bundle
 from ctseg_training.heldout import Split
 from ctseg_training.run import Run
 from ctseg_training.scoring import Scores
-from ctseg_training.stages import REGION
+from ctseg_training.stages import REGION, WHOLE
 
 
 def write_result(folder: Path, run: Run, averaged: dict[str, Tensor], labels: Labels, split: Split, *, name: str, dataset: str,
@@ -32,12 +34,25 @@ def write_result(folder: Path, run: Run, averaged: dict[str, Tensor], labels: La
         training |= {"started_from": init_from.name, "started_from_sha256": init_from.sha256, "trainable": run.recipe.trainable}
     scores: dict[str, Any] = {}
     if after is not None:
-        scores = {"held_out_cases": len(split.held_out), "dice": after.as_dict()}
+        scores = {"held_out_cases": len(split.held_out), "region": _scored_on(run, stages), "dice": after.as_dict()}
         if run.before is not None:
             scores["dice_before"] = run.before
     return write_bundle(folder, name=name, stages=stages, weights=_on_cpu(weights), labels=kept, overwrite=True,
                         card=_card(name, run, kept, training, scores), scores=scores, training_data=training, modality=run.recipe.modality,
-                        channels=init_from.channels if init_from is not None else (run.recipe.modality,))
+                        channels=init_from.channels if init_from is not None else _channels(run))
+
+
+def _channels(run: Run) -> tuple[str, ...]:
+    """What each channel of an image has to be; only their number is known here."""
+    count = 1 + max(channel.source for channel in run.stage.channels)
+    return (run.recipe.modality,) if count == 1 else tuple(f"{run.recipe.modality} {number}" for number in range(1, count + 1))
+
+
+def _scored_on(run: Run, stages: Sequence[Stage]) -> str:
+    """Where a false positive could have been."""
+    if run.recipe.sees_whole or len(stages) > 1 or run.recipe.stage == "localise":
+        return WHOLE
+    return f"within the true box plus {run.stage.margin_mm:g} mm"
 
 
 def better(before: dict[str, float | None] | None, after: Scores | None) -> bool | None:
@@ -62,7 +77,8 @@ def _card(name: str, run: Run, labels: Labels, training: dict[str, Any], scores:
     if not scores:
         return "\n".join([*lines, "It has not been scored on held-out cases.", ""])
     before = scores.get("dice_before")
-    lines += [f"Mean Dice on {scores['held_out_cases']} held-out cases, on their own grid (without labels that were not contoured):", "",
+    lines += [f"Mean Dice on {scores['held_out_cases']} held-out cases, on their own grid, {scores['region']} (without labels that were "
+              "not contoured):", "",
               "| label | Dice |" + (" before |" if before else ""), "|---|---|" + ("---|" if before else "")]
     for label, value in scores["dice"].items():
         lines.append(f"| {label} | {_shown(value)} |" + (f" {_shown(before.get(label))} |" if before else ""))

@@ -30,12 +30,14 @@ LOSS_MEMORY = 0.98  # of the smoothed loss
 
 @dataclass
 class Run:
-    """step : how many are done. seconds : of training, over all parts of an interrupted run. waited : of those, for data."""
+    """step : how many are done. seconds : of training, over all parts of an interrupted run. waited : of those, for
+    data. cases : a hash of the names of the cases that are trained on."""
 
     stage: Stage
     network: nn.Module
     learner: Learner
     ema: Ema
+    cases: str = ""
     world: World = field(default_factory=World)
     curve: Curve = field(default_factory=Curve)
     step: int = 0
@@ -48,7 +50,7 @@ class Run:
 
     @classmethod
     def begin(cls, recipe: Recipe, stage: Stage, hardware: Hardware, init_from: OwnBundle | None, geometric: Geometry | None = None,
-              world: World = World()) -> Run:
+              cases: str = "", world: World = World()) -> Run:
         """A fresh run; weights from the recipe's seed, or from the bundle."""
         torch.manual_seed(recipe.seed)
         network = build_network(stage)
@@ -63,7 +65,7 @@ class Run:
             sharpen = torch.optim.Adam(objective.features.parameters(), recipe.content.learning_rate, maximize=True)
         learner = Learner(recipe, hardware, world.share(network), objective, build_optimiser(recipe.optimiser, network),
                           GradientClip(recipe.clip_at), geometric, sharpen)
-        return cls(stage, network, learner, Ema(network, recipe.ema), world)
+        return cls(stage, network, learner, Ema(network, recipe.ema), cases, world)
 
     @property
     def recipe(self) -> Recipe:
@@ -76,12 +78,16 @@ class Run:
         return self.learner.hardware
 
     def resume(self, path: Path) -> None:
-        """Take up a checkpoint. Raises RecipeError when it was made by another recipe (the budget may change)."""
+        """Take up a checkpoint. Raises RecipeError when it was made by another recipe (the budget may change), from other cases or by
+        another number of processes: the next samples would be others."""
         saved = load_checkpoint(path)
         mine = self.recipe.model_dump(mode="json")
         changed = sorted(key for key in mine if key not in MAY_CHANGE and mine[key] != saved.recipe.get(key))
         if changed:
             raise RecipeError(f"{path}: was made with another {changed[0]}; resume with the recipe in that folder, or start in another.")
+        if (saved.cases, saved.processes) != (self.cases, self.world.size):
+            raise RecipeError(f"{path}: was made from other cases or by another number of processes; resume with those, or start in "
+                              "another folder.")
         self.network.load_state_dict(saved.network)
         self.learner.optimiser.load_state_dict(saved.optimiser)
         if saved.features is not None and self.learner.sharpen is not None and self.learner.objective.features is not None:
@@ -109,10 +115,10 @@ class Run:
         by_time = self.elapsed() / (60 * budget.minutes) if budget.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
 
-    def advance(self, feed: Iterator[Batch]) -> tuple[StepResult, float]:
-        """One step; its result and the learning rate it ran with."""
+    def advance(self, feed: Iterator[Batch], spent: float) -> tuple[StepResult, float]:
+        """One step; its result and the learning rate it ran with. spent : of the budget, the same for all processes."""
         recipe = self.recipe
-        rate = learning_rate(recipe.optimiser.learning_rate, recipe.schedule, self.step, self.spent(), self.curve.reductions)
+        rate = learning_rate(recipe.optimiser.learning_rate, recipe.schedule, self.step, spent, self.curve.reductions)
         for group in self.learner.optimiser.param_groups:
             group["lr"] = rate
         asked = time.monotonic()
@@ -132,19 +138,19 @@ class Run:
         """The number of this process's first batch of the next step; further ones follow at a distance of `world.size`."""
         return self.step * self.recipe.accumulate * self.world.size + self.world.rank
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint. Raises FormatError when the disk is full."""
+    def save(self, path: Path, *, to_resume: bool = True) -> None:
+        """Write a checkpoint; the duals of paper 1 only beside one to be resumed. Raises FormatError when the disk is full."""
         self.elapsed()
         learner, features = self.learner, None
         if learner.sharpen is not None and learner.objective.features is not None:
             features = {"weights": learner.objective.features.state_dict(), "optimiser": learner.sharpen.state_dict()}
-        if learner.geometric is not None:
+        if learner.geometric is not None and to_resume:
             path.parent.mkdir(parents=True, exist_ok=True)
             learner.geometric.snapshot(path, self.step)
         save_checkpoint(Checkpoint(self.step, self.seconds, self.network.state_dict(), self.ema.weights, learner.optimiser.state_dict(),
                                    learner.clip.mean, self.skipped, self.loss, asdict(self.curve), features,
-                                   self.recipe.model_dump(mode="json"), self.before), path)
-        if learner.geometric is not None:
+                                   self.recipe.model_dump(mode="json"), self.before, self.cases, self.world.size), path)
+        if learner.geometric is not None and to_resume:
             learner.geometric.forget(path, self.step)
 
     def averaged(self) -> nn.Module:

@@ -13,6 +13,7 @@ from ctseg_training.recipes.loading import validate
 from ctseg_training.recipes.schema import Recipe
 
 REGION = Labels((Label(1, "region of interest"),))
+WHOLE = "on whole images"
 PATCH = 64  # voxels per side of a fine-tuning patch, where the stage allows it
 TAKEN = ("spacing_mm", "sizes", "spacing_growth", "intensity", "more_channels", "smoothing_sigma_mm", "margin_mm", "inferer", "patch",
          "overlap")
@@ -40,6 +41,11 @@ def recipe_for(bundle: OwnBundle, recipe: Recipe) -> Recipe:
     fields["network"] = {"kind": stage.network, **network}
     fields["modality"] = bundle.modality
     fields["data"] |= {key: stage.model_dump(mode="json")[key] for key in TAKEN} | {"outside": stage.pad_hu}
+    fields["data"]["zscore_sample"] = None  # shift and scale are the bundle's
+    if len(bundle.stages) == 1 and bundle.block.scores.get("region") == WHOLE:
+        fields["validation"]["region"] = "whole"
+    if bundle.modality != "CT":  # stored values have no unit there
+        fields["augmentation"] |= {"value_shift": 0.0, "noise": 0.0, "input_noise": 0.05}
     if recipe.sampling.mode == "patch":
         fields["sampling"]["size"] = stage.patch or [max(low, min(high, PATCH))
                                                      for low, high in zip(stage.sizes.min, stage.sizes.max, strict=True)]

@@ -81,6 +81,7 @@ class Learner:
         if self.sharpen is not None:
             self.sharpen.zero_grad()
         total, terms = 0.0, dict[str, float]()
+        buffers = [buffer.detach().clone() for buffer in self.network.buffers()]  # of batch norms
         answers = []
         for number, (batch, seed) in enumerate(zip(batches, seeds, strict=True)):
             torch.manual_seed(seed)
@@ -93,7 +94,10 @@ class Learner:
             answers.append(answer)
         norm = self.clip(self.network.parameters())
         usable = math.isfinite(norm)
-        if usable:
+        if not usable:
+            for buffer, before in zip(self.network.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+        else:
             self.optimiser.step()
             if self.sharpen is not None:
                 self.sharpen.step()

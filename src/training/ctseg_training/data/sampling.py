@@ -94,9 +94,7 @@ class Sampler:
              slices: NDArray[np.int64] | None = None) -> Sample:
         """The sample at `lattice` (only its `slices`), moved by `spatial`, with intensities drawn from `rng`."""
         data = self.recipe.data
-        points = sample_points(lattice, spatial)
-        if slices is not None:
-            points = points[torch.from_numpy(slices)]
+        points = sample_points(lattice, spatial, slices)
         at = reach(points, case.labels.shape, case.spacing_mm, lattice.spacing_mm, 4 * data.smoothing_sigma_mm)
         values = {source: sample_image(case.image[source], case.spacing_mm, at, outside=data.outside,
                                        smoothing_sigma_mm=data.smoothing_sigma_mm)

@@ -56,26 +56,34 @@ def rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     return turned
 
 
-def sample_points(lattice: Lattice, draw: SpatialDraw) -> Tensor:
-    """(Z, Y, X, 3) float32: where each voxel centre of the lattice is taken from, in mm (z, y, x) from the outer face of voxel 0."""
+def sample_points(lattice: Lattice, draw: SpatialDraw, slices: NDArray[np.int64] | None = None) -> Tensor:
+    """(Z, Y, X, 3) float32: where each voxel centre of the lattice is taken from, in mm (z, y, x) from the outer face of voxel 0.
+
+    slices : of the lattice, instead of all.
+    """
     axes = [(torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * s for n, s in zip(lattice.shape, lattice.spacing_mm, strict=True)]
+    if slices is not None:
+        axes[0] = axes[0][torch.from_numpy(slices)]
     if draw.mirror:
         axes[2] = -axes[2]
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     centre = np.array([low + n * s / 2 for low, n, s in zip(lattice.low_mm, lattice.shape, lattice.spacing_mm, strict=True)])
     points = offsets @ torch.from_numpy(draw.matrix.T.astype(np.float32)) + torch.from_numpy((centre + draw.shift_mm).astype(np.float32))
     if draw.control_mm is not None:
-        points = points + torch.movedim(spline(torch.from_numpy(draw.control_mm), lattice.shape), 0, -1)
+        points = points + torch.movedim(spline(torch.from_numpy(draw.control_mm), lattice.shape, slices), 0, -1)
     return points
 
 
-def spline(control: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def spline(control: Tensor, shape: tuple[int, int, int], slices: NDArray[np.int64] | None = None) -> Tensor:
     """(C, gz, gy, gx) control values to (C, Z, Y, X): the uniform cubic B-spline, first and last control point at the borders.
 
-    Beyond the border the last control point is repeated. Values stay within the range of the control points.
+    Beyond the border the last control point is repeated. Values stay within the range of the control points. slices : of the first axis,
+    instead of all Z.
     """
     for axis, n in enumerate(shape, start=1):
         weights = _spline_weights(control.shape[axis], n)
+        if axis == 1 and slices is not None:
+            weights = weights[torch.from_numpy(slices)]
         control = torch.movedim(torch.movedim(control, axis, -1) @ weights.T, -1, axis)
     return control
 

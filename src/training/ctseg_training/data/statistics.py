@@ -39,4 +39,4 @@ def _normalising(channel: Intensity, of_cases: Sequence[tuple[float, float]]) ->
     means, deviations = (np.array(column) for column in zip(*of_cases, strict=True))
     mean = float(means.mean())
     deviation = float(np.sqrt((deviations**2 + (means - mean) ** 2).mean()))
-    return channel.model_copy(update={"shift": round(mean, 4), "scale": round(deviation, 4) or 1.0})
+    return channel.model_copy(update={"shift": round(mean, 4), "scale": round(deviation, 4) or 1.0, "statistics": "none"})

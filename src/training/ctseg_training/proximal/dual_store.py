@@ -88,8 +88,8 @@ class DualStore:
     def _create(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         size = HEADER_BYTES + 2 * math.prod(self.shape)
-        if shutil.disk_usage(self.path.parent).free < 2 * size:
-            raise RecipeError(f"{self.path}: u and w of {self.shape[0]} samples take {size / 1e9:.1f} GB, with a snapshot twice that; "
+        if shutil.disk_usage(self.path.parent).free < 3 * size:
+            raise RecipeError(f"{self.path}: u and w of {self.shape[0]} samples take {size / 1e9:.1f} GB, with two snapshots thrice that; "
                               "free some space, or train on smaller crops.")
         with atomic_path(self.path, overwrite=True) as temporary, temporary.open("wb") as file:
             file.write(_page(self._fields(0)))

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from math import prod
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from ctseg_training.recipes.settings import NonNegative, Settings, Share
 
 
-class UNetSettings(Settings):
-    """The U-Net of paper 5 (`ctseg_models.networks.unet`); in_channels and outputs follow from the data."""
-
-    kind: Literal["unet"]
-    dimensions: ClassVar[int] = 3
-    levels: PositiveInt = 5
-    filters: PositiveInt = 32
-    dropout: Share = 0.1
-    negative_slope: NonNegative = 0.1
-    norm: Literal["none", "instance"] = "none"
+class AnyNetwork(Settings):
+    """What every network says of itself."""
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the network's configuration."""
@@ -28,6 +21,23 @@ class UNetSettings(Settings):
     def outputs(self) -> tuple[str, ...]:
         """The names a loss may look at."""
         return ("logits",)
+
+    @property
+    def divisors(self) -> tuple[int, ...]:
+        """What the last sides of a sample have to be a multiple of, (z,) y, x; empty: any size works."""
+        return ()
+
+
+class UNetSettings(AnyNetwork):
+    """The U-Net of paper 5 (`ctseg_models.networks.unet`); in_channels and outputs follow from the data."""
+
+    kind: Literal["unet"]
+    dimensions: ClassVar[int] = 3
+    levels: PositiveInt = 5
+    filters: PositiveInt = 32
+    dropout: Share = 0.1
+    negative_slope: NonNegative = 0.1
+    norm: Literal["none", "instance"] = "none"
 
 
 class SCNSettings(UNetSettings):
@@ -45,21 +55,13 @@ class SCNSettings(UNetSettings):
         return ("merged", "local", "spatial")
 
 
-class SUNetSettings(Settings):
+class SUNetSettings(AnyNetwork):
     """The sU-Net of paper 1 (`ctseg_models.networks.sunet`), 2D."""
 
     kind: Literal["sunet"]
     filters: PositiveInt = 64
     dropout: Share = 0.2
     dimensions: ClassVar[int] = 2
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("logits",)
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the network's configuration."""
-        return self.model_dump(exclude={"kind"})
 
 
 class DenseUNetSettings(SUNetSettings):
@@ -73,7 +75,7 @@ class DenseUNetSettings(SUNetSettings):
     negative_slope: NonNegative = 0.1
 
 
-class MSDNetSettings(Settings):
+class MSDNetSettings(AnyNetwork):
     """The mixed-scale dense network of paper 3 (`ctseg_models.networks.msd_net`). depth null: 100 layers in 2D, 30 in 3D."""
 
     kind: Literal["msd_net"]
@@ -83,55 +85,48 @@ class MSDNetSettings(Settings):
     dilations: PositiveInt = 10
     negative_slope: NonNegative = 0.01
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("logits",)
 
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the network's configuration."""
-        return self.model_dump(exclude={"kind"})
-
-
-class NNUNetSettings(Settings):
+class NNUNetSettings(AnyNetwork):
     """nnU-Net's U-Net (`ctseg_models.networks.nnunet`), one entry of strides, kernels and filters per level, (z,) y, x."""
 
     kind: Literal["nnunet"]
     dimensions: Literal[2, 3] = 3
-    strides: tuple[tuple[PositiveInt, ...], ...]
+    strides: tuple[tuple[PositiveInt, ...], ...] = Field(min_length=3)
     kernels: tuple[tuple[PositiveInt, ...], ...]
     filters: tuple[PositiveInt, ...]
 
+    @model_validator(mode="after")
+    def _one_entry_a_level(self) -> Self:
+        if not len(self.strides) == len(self.kernels) == len(self.filters):
+            raise ValueError("nnunet: strides, kernels and filters have one entry per level each")
+        if any(len(size) != self.dimensions for size in (*self.strides, *self.kernels)) or any(n != 1 for n in self.strides[0]):
+            raise ValueError(f"nnunet: every stride and kernel has {self.dimensions} numbers, and the first stride is all 1")
+        return self
+
     @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("logits",)
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the network's configuration."""
-        return self.model_dump(exclude={"kind"})
+    def divisors(self) -> tuple[int, ...]:
+        return tuple(prod(steps) for steps in zip(*self.strides, strict=True))
 
 
-class BackboneSettings(Settings):
+class BackboneSettings(AnyNetwork):
     """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is compared with."""
 
     kind: Literal["backbone"]
     backbone: Literal["unet", "vnet", "segnet"]
     dimensions: Literal[2, 3] = 3
-    levels: PositiveInt = 4
-    filters: PositiveInt = 16
+    levels: Annotated[int, Field(ge=2)] = 4
+    filters: Annotated[int, Field(multiple_of=8, gt=0)] = 16
 
     @property
-    def outputs(self) -> tuple[str, ...]:
-        return ("logits",)
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the network's configuration."""
-        return self.model_dump(exclude={"kind"})
+    def divisors(self) -> tuple[int, ...]:
+        return (2 ** (self.levels - 1),) * self.dimensions
 
 
 class EdgeGatedSettings(BackboneSettings):
     """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one edge map for all labels."""
 
     kind: Literal["edge_gated"]  # type: ignore[assignment]
+    levels: Annotated[int, Field(ge=3)] = 4
     shared_edge: bool = False
 
     @property

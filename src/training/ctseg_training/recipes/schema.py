@@ -53,11 +53,13 @@ class Validation(Settings):
 
     They are drawn from `training` (`share`, seeded; at least 1) or named; the data set's own `validation` list is left alone unless
     split says so. every_minutes / every_steps : how often the curve gets a point; both empty: only before and after.
+    region : what a network without a localiser is scored on: whole images, or the true box plus data.margin_mm; auto: as it is sampled.
     smoothing : weight of the past in the moving average of the curve's mean Dice. patience : training ends after so many points without
     a better average; null: never early. keep : the weights that go into the bundle, the last or those of the best point by that average.
     """
 
     split: Literal["training", "validation"] = "training"
+    region: Literal["auto", "whole", "box"] = "auto"
     share: Share = 0.1
     at_most: PositiveInt = 8
     cases: tuple[str, ...] = ()
@@ -105,7 +107,9 @@ class Recipe(Settings):
 
     @property
     def sees_whole(self) -> bool:
-        """Whether the network sees whole images, and not only the box where the labels are."""
+        """Whether the network is scored on whole images, and not only in the box where the labels are."""
+        if self.validation.region != "auto":
+            return self.validation.region == "whole"
         return self.sampling.mode in ("whole", "slices")
 
     @model_validator(mode="after")
@@ -114,12 +118,24 @@ class Recipe(Settings):
         for term in self.losses:
             if term.output not in known:
                 raise ValueError(f"losses: this network has the outputs {', '.join(known)}, not {term.output!r}")
-            if term.kind == "sigmoid_cross_entropy" and term.output == "merged":
-                raise ValueError("losses: sigmoid_cross_entropy needs logits, and merged has probabilities")
+            if term.kind == "sigmoid_cross_entropy" and term.output not in ("local", "spatial"):
+                raise ValueError(f"losses: sigmoid_cross_entropy needs one sigmoid per label, which {term.output} has not")
             if (term.kind == "edge") != (term.output == "edges"):
                 raise ValueError("losses: the loss edge is the one that looks at the output edges")
             if term.kind == "content" and self.content is None:
                 raise ValueError("losses: the content loss needs VGG-19's features; name the file of the weights in content.features")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_network(self) -> Self:
+        if not (divisors := self.network.divisors):
+            return self
+        sizes = self.data.sizes
+        seen = ((("data.patch", self.data.patch),) if self.data.inferer == "sliding_window"
+                else (("data.sizes.min", sizes.min), ("data.sizes.step", sizes.step)))
+        for name, size in (("sampling.size", self.sampling.size), *seen):
+            if size is not None and any(n % divisor for n, divisor in zip(size[-len(divisors):], divisors, strict=True)):
+                raise ValueError(f"{name}: this network takes multiples of {' x '.join(map(str, divisors))} voxels, not {list(size)}")
         return self
 
     @model_validator(mode="after")
@@ -131,8 +147,8 @@ class Recipe(Settings):
             raise ValueError("validation: plateau, patience and keep best look at the curve; give validation.every_steps or every_minutes")
         if self.batch > 1 and self.sampling.size is None:
             raise ValueError("batch: samples of one batch have one size; give sampling.size")
-        if self.geometric is not None and self.sampling.versions is None:
-            raise ValueError("geometric: a dual belongs to one sample; give sampling.versions")
+        if self.geometric is not None and (self.sampling.versions is None or self.sampling.size is None):
+            raise ValueError("geometric: a dual belongs to one sample of one size; give sampling.versions and sampling.size")
         if self.content is not None and (self.network.dimensions != 2 or 1 + len(self.data.more_channels) != 3):
             raise ValueError("content: VGG-19 takes slices of 3 channels; use a 2D network and repeat the channel in data.more_channels")
         return self
