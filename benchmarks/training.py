@@ -135,7 +135,7 @@ def ours(precision: str) -> Callable[[Task, Iterator[Batch], int], float]:
     def run(task: Task, feed: Iterator[Batch], steps: int) -> float:
         state = Run.begin(task.recipe, task.stage, Hardware.choose("cpu", precision), None)
         state.start_clock()
-        losses = [state.advance(feed)[0].loss for _ in range(steps)]
+        losses = [state.advance(feed, state.spent())[0].loss for _ in range(steps)]
         return losses[0]
 
     return run
