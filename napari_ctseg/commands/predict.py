@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
     from ctseg_models.inference import Region, Settings
     from ctseg_models.prediction import Prediction
+    from ctseg_models.stacking import Stack
     from napari_ctseg.commands.case_files import CaseFiles
 
 
@@ -39,7 +40,7 @@ class PrecisionChoice(StrEnum):
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A file, a DICOM folder, or a folder of cases.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file (its ending decides the format) or a folder.")],
-    model: Annotated[list[str], typer.Option("-m", "--model", metavar="BUNDLE", help="Name, folder or file; repeat for an ensemble.")],
+    model: Annotated[list[str], typer.Option("-m", "--model", metavar="BUNDLE", help="Name, folder, file, stack; repeat for an ensemble.")],
     combine: Annotated[Combination, typer.Option(help="How an ensemble comes to one label.")] = Combination.MEAN,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     precision: Annotated[PrecisionChoice, typer.Option(help="auto takes bf16 where it is clearly faster.")] = PrecisionChoice.AUTO,
@@ -58,7 +59,8 @@ def predict(
     from ctseg_models.inference import Settings
     from napari_ctseg.commands.case_files import cases_in, read_case
 
-    bundles = [store.find(name) for name in model]
+    stack = _stack(model)
+    bundles = [store.find(name) for name in model] if stack is None else [member.bundle() for member in stack.members]
     box = None if region is None else parse_region(region)
     settings = Settings(device=device, precision=precision.value, probabilities=probabilities, edge_map=edge_map, threads=threads)
     cases, several = cases_in(source, max(len(bundle.channels) for bundle in bundles))
@@ -69,7 +71,7 @@ def predict(
     for case, path in zip(cases, targets, strict=True):
         try:
             image = read_case(case, volume=volume, series=series)
-            prediction = _predict(bundles, image, combine.value, box, settings)
+            prediction = _predict(stack or bundles, image, combine.value, box, settings)
             _write(path, image, prediction, overwrite)
         except CtsegError as error:
             if not several:
@@ -116,8 +118,25 @@ def _target(case: CaseFiles, target: Path, several: bool) -> Path:
     return target if names_a_file else target / f"{case.name}{case.ending}"
 
 
-def _predict(bundles: Sequence[Bundle], image: Volume, combine: str, region: Region | None, settings: Settings) -> Prediction:
-    """One bundle, or an ensemble."""
+def _stack(models: Sequence[str]) -> Stack | None:
+    """The stack that is named, if one is (`napari-ctseg stack` writes them). Raises BundleError for one beside other models."""
+    from ctseg_imaging.errors import BundleError
+    from ctseg_models.stacking import DESCRIPTION, read_stack
+
+    folders = [Path(name) for name in models if (Path(name) / DESCRIPTION).is_file()]
+    if not folders:
+        return None
+    if len(models) > 1:
+        raise BundleError(f"{folders[0]}: is a stack, which has its own members; give it alone.")
+    return read_stack(folders[0])
+
+
+def _predict(bundles: Sequence[Bundle] | Stack, image: Volume, combine: str, region: Region | None, settings: Settings) -> Prediction:
+    """One bundle, an ensemble or a stack."""
+    from ctseg_models.stacking import Stack, run_stack
+
+    if isinstance(bundles, Stack):
+        return follow(run_stack(bundles, image, region=region, settings=settings))
     if len(bundles) == 1:
         from ctseg_models.inference import run
 

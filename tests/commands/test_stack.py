@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from ctseg_imaging import formats
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.own import write_bundle
-from ctseg_models.stacking import read_stack
+from ctseg_models.stacking import read_stack, run_stack
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.stack_training import StackSettings, train_stack
 from napari_ctseg.commands.main import app
@@ -52,6 +55,15 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
     of_member = stack.scores["dice"]["knows"]["middling"]["mean"]
     assert of_member == pytest.approx(2 / 3, abs=0.05) and f"{of_member:.3f} (1 case)" in row
     assert stack.scores["dice"]["stack"]["middling"]["mean"] > of_member
+
+    image = next((data / "imagesTr").iterdir())
+    code, told, errors = call("predict", "-m", folder, image, tmp_path / "labels.nii.gz")
+    assert code == 0, errors
+    expected = finish(run_stack(stack, formats.read(image))).labels.array
+    assert np.array_equal(formats.read_labels(tmp_path / "labels.nii.gz").array, expected) and expected.any()
+    assert json.loads((tmp_path / "labels.provenance.json").read_text())["stack"]["name"] == "pair"
+    code, told, errors = call("predict", "-m", folder, "-m", low, image, tmp_path / "other.nii.gz")
+    assert code == 1 and "give it alone" in errors and not (tmp_path / "other.nii.gz").exists()
 
     code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out")
     assert code == 1 and "already exists" in errors and told == ""
