@@ -12,6 +12,8 @@ import numpy as np
 from benchmarks.experiments.trials import Trial, case_means, facts, run, scores, table
 
 SEEDS = 3
+SHORT = ("The runs are short, for two cores and one thread each: they show which arm gets further in so many steps, not where either would "
+         "end.")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def _page(question: Question, trials: Mapping[tuple[str, int], Trial], out: Path
     heads = ("arm", "Dice, mean ± sd over seeds", "each seed", "sd over cases", "parameters", "steps", "seconds")
     first, *others = question.arms
     differences = [f"{first} minus {other}: {_difference(means[first] - means[other])}." for other in others]
-    return f"# {question.title}\n\n{question.told}\n\n{table(heads, rows)}\n" + "\n".join(differences) + "\n"
+    return f"# {question.title}\n\n{question.told} {SHORT}\n\n{table(heads, rows)}\n" + "\n".join(differences) + "\n"
 
 
 def _difference(values: np.ndarray) -> str:  # type: ignore[type-arg]
