@@ -214,12 +214,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--gap", type=float, default=1e-3)
+    parser.add_argument("--most", type=int, default=500, help="iterations that any solver may take")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     problem = slices(2, 64, 38) if chosen.quick else slices(6, 256, 152)
     print(f"{tuple(problem[0].shape)}, {chosen.threads} threads")
     against_scipy(*problem, iterations=20 if chosen.quick else 40, times=2 if chosen.quick else 5)
-    to_one_gap(*problem, chosen.gap, most=500)
+    to_one_gap(*problem, chosen.gap, most=chosen.most)
     over_sizes([32, 64, 128, 256] if chosen.quick else [32, 64, 128, 256, 512, 1024], times=3 if chosen.quick else 7)
 
 
