@@ -52,7 +52,7 @@ def run(trials: Sequence[Trial], out: Path, at_once: int = 2) -> None:
         while waiting and len(running) < at_once:
             trial = waiting.pop(0)
             running.append((trial, _start(trial, out)))
-        time.sleep(POLL_S)
+        running[0][1].wait(POLL_S)
         for trial, job in [pair for pair in running if pair[1].state is not JobState.RUNNING]:
             running.remove((trial, job))
             if job.state is not JobState.DONE:

@@ -20,7 +20,8 @@ from ctseg_models.inference.assemble import SLICES_PER_STEP, Sampler, Target
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.threads import thread_count
-from ctseg_models.inference.two_stage import ROI, Found, Upright, label_dtype, report, segment
+from ctseg_models.inference.two_stage import Upright, label_dtype, report
+from ctseg_models.members import boxes_of, common_target, run_members, stages_of, warnings_of
 from ctseg_models.prediction import Prediction
 from ctseg_models.provenance import provenance_of
 
@@ -39,29 +40,22 @@ def run_ensemble(bundles: Sequence[Bundle], volume: Volume, *, combine: Combine 
     begun = time.perf_counter()
     check_device(settings.device)
     upright = Upright.of(volume)
-    found: list[Found] = []
     with thread_count(settings.threads):
         arithmetic = choose(settings.precision, settings.device)
-        for number, bundle in enumerate(bundles):
-            yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
-            found.append((yield from segment(bundle.load(settings.device), upright, region, arithmetic)))
+        found = yield from run_members(bundles, upright, region, settings.device, arithmetic)
         computed = time.perf_counter()
         out = np.zeros(volume.geometry.shape, label_dtype((0, *labels.values)))
         disagreement = np.zeros(volume.geometry.shape, np.float32)
-        target = _common_target(found, upright)
+        target = common_target(found, upright)
         work = combine_members([Sampler(member.maps, target) for member in found], target, combine,
                                upright.view.apply(out), upright.view.apply(disagreement))
         yield from report("assemble", work, "Bringing the labels together on the image's grid")
     times = {"networks": computed - begun, "assemble": time.perf_counter() - computed, "total": time.perf_counter() - begun}
-    warnings = [said for bundle, member in zip(bundles, found, strict=True) for said in (*bundle.warnings_for(volume), *member.warnings)]
-    if settings.probabilities or settings.edge_map:
-        warnings.append("Probabilities and edge map are given for a single bundle only; an ensemble has its disagreement map.")
-    boxes = tuple(upright.stored_box(f"{ROI} ({bundle.name})", member.box)
-                  for bundle, member in zip(bundles, found, strict=True) if member.roi)
-    stages = [{"bundle": bundle.name, **stage} for bundle, member in zip(bundles, found, strict=True) for stage in member.stages]
+    boxes = boxes_of(bundles, found, upright)
     return Prediction(LabelMap(out, volume.geometry, labels, source=volume.source), boxes,
                       disagreement=Volume(disagreement, volume.geometry),
-                      provenance=provenance_of(bundles, volume, settings, arithmetic, stages, times, warnings, boxes, combine))
+                      provenance=provenance_of(bundles, volume, settings, arithmetic, stages_of(bundles, found), times,
+                                               warnings_of(bundles, found, volume, settings), boxes, combine))
 
 
 def combine_members(members: Sequence[Sampler], target: Target, combine: Combine, labels: NDArray[np.generic],
@@ -139,11 +133,3 @@ def _common_labels(bundles: Sequence[Bundle]) -> Labels:
                 raise BundleError(f"The bundles do not mean the same by label {label.value}: {other.name} and {label.name}; "
                                   "combine bundles with the same labels.")
     return Labels(tuple(entries.values()))
-
-
-def _common_target(found: Sequence[Found], upright: Upright) -> Target:
-    """The smallest box that holds the boxes of all members."""
-    boxes = [member.box.voxels(upright.geometry) for member in found]
-    start = np.min([box[0] for box in boxes], axis=0)
-    stop = np.max([box[1] for box in boxes], axis=0)
-    return Target(upright.geometry.spacing_mm, (int(start[0]), int(start[1]), int(start[2])), (int(stop[0]), int(stop[1]), int(stop[2])))

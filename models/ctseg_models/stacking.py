@@ -36,9 +36,9 @@ from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import SLICES_PER_STEP, Sampler, Target
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.settings import Settings
-from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.threads import thread_count
-from ctseg_models.inference.two_stage import ROI, Found, Upright, label_dtype, report, segment
+from ctseg_models.inference.two_stage import Found, Upright, label_dtype, report
+from ctseg_models.members import boxes_of, common_target, run_members, stages_of, warnings_of
 from ctseg_models.prediction import Prediction
 from ctseg_models.provenance import provenance_of
 
@@ -191,33 +191,11 @@ def run_stack(stack: Stack, volume: Volume, *, region: Region | None = None,
         work = paint_stack(network, stack.members, found, common_target(found, upright), stack.labels.values, upright.view.apply(out))
         yield from report("assemble", work, "Combining the members on the image's grid")
     times = {"networks": computed - begun, "assemble": time.perf_counter() - computed, "total": time.perf_counter() - begun}
-    warnings = [said for bundle, member in zip(bundles, found, strict=True) for said in (*bundle.warnings_for(volume), *member.warnings)]
-    if settings.probabilities or settings.edge_map:
-        warnings.append("Probabilities and edge map are given for a single bundle only, not for a stack.")
-    boxes = tuple(upright.stored_box(f"{ROI} ({bundle.name})", member.box)
-                  for bundle, member in zip(bundles, found, strict=True) if member.roi)
-    stages = [{"bundle": bundle.name, **stage} for bundle, member in zip(bundles, found, strict=True) for stage in member.stages]
-    record = provenance_of(bundles, volume, settings, arithmetic, stages, times, warnings, boxes, "stack")
+    boxes = boxes_of(bundles, found, upright)
+    record = provenance_of(bundles, volume, settings, arithmetic, stages_of(bundles, found), times,
+                           warnings_of(bundles, found, volume, settings), boxes, "stack")
     record["stack"] = {"name": stack.name, "sha256": stack.weights_sha256, **asdict(stack.config)}
     return Prediction(LabelMap(out, volume.geometry, stack.labels, source=volume.source), boxes, provenance=record)
-
-
-def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | None, device: str, arithmetic: Arithmetic,
-                ) -> Generator[Progress, None, list[Found]]:
-    """What each bundle's networks give, on their own lattices."""
-    found: list[Found] = []
-    for number, bundle in enumerate(bundles):
-        yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
-        found.append((yield from segment(bundle.load(device), upright, region, arithmetic)))
-    return found
-
-
-def common_target(found: Sequence[Found], upright: Upright) -> Target:
-    """The smallest box of the view's voxels that holds the boxes of all members."""
-    boxes = [member.box.voxels(upright.geometry) for member in found]
-    start = np.min([box[0] for box in boxes], axis=0)
-    stop = np.max([box[1] for box in boxes], axis=0)
-    return Target(upright.geometry.spacing_mm, (int(start[0]), int(start[1]), int(start[2])), (int(stop[0]), int(stop[1]), int(stop[2])))
 
 
 def concatenated(samplers: Sequence[Sampler], members: Sequence[Member], a: int, b: int) -> Tensor:

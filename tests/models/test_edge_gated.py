@@ -88,7 +88,7 @@ def test_parameters_of_the_stream_by_hand() -> None:
     stream = sum(residual_block(a) + (a * b + b) + 2 * (b + 1) + residual_block(b) for a, b in steps)
     network = EdgeGated(EdgeGatedConfig(outputs=3, **SMALL))  # type: ignore[arg-type]
     heads = (8 * 2 + 2) + (16 * 3 + 3)
-    backbone = sum(p.numel() for p in build_backbone(network.config.alone).parameters())
+    backbone = sum(p.numel() for p in build_backbone(network.config).parameters())
     assert sum(p.numel() for p in network.parameters()) == backbone + stream + heads
 
 

@@ -16,6 +16,7 @@ from napari_ctseg.exporting import export, on_grid_of
 from napari_ctseg.layers import show_labels, show_volume
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
+from tests.plugin.workers import at_once
 
 SHAPE, SPACING = (9, 20, 24), (3.0, 1.5, 2.0)
 NAMES = Labels.from_names({1: "liver", 3: "spleen"})
@@ -33,15 +34,6 @@ class FakeView:
 
     def idle(self, then):
         self.later.append(then)
-
-
-def at_once(function, on_done, on_error):
-    try:
-        value = function()
-    except Exception as error:  # noqa: BLE001 - what a thread's edge does
-        on_error(error)
-    else:
-        on_done(value)
 
 
 def image():

@@ -20,6 +20,7 @@ from napari_ctseg.docks.finetune.state import CurvePoint, FineTuneState, HoldOut
 from napari_ctseg.layers import show_labels, show_volume
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
+from tests.plugin.workers import at_once
 
 SHAPE, SPACING = (18, 22, 26), (3.0, 2.5, 2.0)
 NAMES = Labels.from_names({1: "liver", 2: "spleen"})
@@ -108,15 +109,6 @@ class FakeView:
 
     def announce(self):
         self.announced += 1
-
-
-def at_once(function, on_done, on_error):
-    try:
-        value = function()
-    except Exception as error:  # noqa: BLE001 - what a thread's edge does
-        on_error(error)
-    else:
-        on_done(value)
 
 
 @pytest.fixture

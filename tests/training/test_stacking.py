@@ -20,15 +20,14 @@ from ctseg_models.inference.arithmetic import choose
 from ctseg_models.inference.assemble import ClassMaps, Sampler, Target, paint
 from ctseg_models.inference.lattice import Box, Lattice
 from ctseg_models.inference.two_stage import Found, Upright
+from ctseg_models.members import common_target, run_members
 from ctseg_models.stacking import (
     Member,
     Stacker,
     StackerConfig,
-    common_target,
     concatenated,
     paint_stack,
     read_stack,
-    run_members,
     run_stack,
     write_stack,
 )

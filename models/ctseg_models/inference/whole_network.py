@@ -55,7 +55,7 @@ def whole_network(network: nn.Module) -> Way:
             yield len(slices) / depth
         return torch.cat(parts, dim=1)
 
-    return Way(steps, flops, _edge_maps(config))
+    return Way(steps, flops, getattr(config, "edges", 0))
 
 
 def _maps(network: nn.Module, x: Tensor, arithmetic: Arithmetic) -> Tensor:
@@ -66,13 +66,6 @@ def _maps(network: nn.Module, x: Tensor, arithmetic: Arithmetic) -> Tensor:
         outputs = named_outputs(network(x.contiguous(memory_format=layout)), config.outputs)
     maps = final(outputs).probabilities()
     return torch.cat([maps, outputs["edges"].maps.float().sigmoid()], dim=1) if "edges" in outputs else maps
-
-
-def _edge_maps(config: Any) -> int:
-    shared: bool | None = getattr(config, "shared_edge", None)
-    if shared is None:
-        return 0
-    return 1 if shared else int(config.outputs) - 1
 
 
 def _flops_per_voxel(network: nn.Module) -> float:

@@ -9,38 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ctseg_models.networks.backbones import CONVOLUTION, BackboneConfig, EncoderDecoder, Kind, build_backbone, group_norm
+from ctseg_models.networks.backbones import CONVOLUTION, BackboneConfig, EncoderDecoder, build_backbone, group_norm
 
 FEWEST_LEVELS = 3  # the stream starts at the last level but one and is gated at every finer one
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
 @dataclass(frozen=True)
-class EdgeGatedConfig:
-    """backbone ... filters : those of the backbone. shared_edge : one edge map for all labels instead of one for each foreground label."""
+class EdgeGatedConfig(BackboneConfig):
+    """Of the backbone; shared_edge : one edge map for all labels instead of one for each foreground label."""
 
-    backbone: Kind = "unet"
-    in_channels: int = 1
-    outputs: int = 2
-    dimensions: int = 3
-    levels: int = 4
-    filters: int = 16
     shared_edge: bool = False
-
-    @property
-    def alone(self) -> BackboneConfig:
-        """The same without the edges."""
-        return BackboneConfig(self.backbone, self.in_channels, self.outputs, self.dimensions, self.levels, self.filters)
 
     @property
     def edges(self) -> int:
         """How many edge maps there are."""
         return 1 if self.shared_edge else self.outputs - 1
-
-    @property
-    def divisor(self) -> int:
-        """What the sides of an image have to be a multiple of."""
-        return self.alone.divisor
 
 
 class EdgeGatedOutput(NamedTuple):
@@ -61,7 +45,7 @@ class EdgeGated(nn.Module):
     def __init__(self, config: EdgeGatedConfig, backbone: EncoderDecoder | None = None) -> None:
         super().__init__()
         self.config = config
-        self.backbone: EncoderDecoder = build_backbone(config.alone) if backbone is None else backbone
+        self.backbone: EncoderDecoder = build_backbone(config) if backbone is None else backbone
         self.expanding_edges = EdgeStream(self.backbone, config.edges)
         channels = self.backbone.decoder_channels + self.expanding_edges.channels
         self.prediction = CONVOLUTION[config.dimensions](channels, config.outputs, 1)

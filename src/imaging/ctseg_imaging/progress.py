@@ -17,7 +17,7 @@ class Progress:
     message: str = ""
 
 
-def finish(work: Generator[Progress, None, T]) -> T:
+def finish(work: Generator[object, None, T]) -> T:
     """Drive `work` to its end without showing anything and return its value."""
     while True:
         try:

@@ -50,7 +50,7 @@ def _channels(run: Run) -> tuple[str, ...]:
 
 def _scored_on(run: Run, stages: Sequence[Stage]) -> str:
     """Where a false positive could have been."""
-    if run.recipe.sees_whole or len(stages) > 1 or run.recipe.stage == "localise":
+    if run.recipe.sees_whole or len(stages) > 1:
         return WHOLE
     return f"within the true box plus {run.stage.margin_mm:g} mm"
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
-from ctseg_imaging.progress import Progress
+from ctseg_imaging.progress import Progress, finish
 from ctseg_models.bundles.bundle import Steps
 from ctseg_models.bundles.own import OwnBundle
 from ctseg_models.inference import Region, Settings, run
@@ -83,11 +83,11 @@ def _find(steps: Steps, plan: StagePlan, case: Case, whole: bool, device: str) -
     """What the network says of a case on its own grid, beside the truth; and which labels count."""
     everything, localises = Box.whole(case.geometry), plan.name == "localise"
     lattice = plan.lattice(everything if whole else case.box.grown(plan.margin_mm).cut(everything), divide_evenly=whole)
-    image = _finish(network_input(case.image.numpy(), case.spacing_mm, lattice, plan)).to(device)
+    image = finish(network_input(case.image.numpy(), case.spacing_mm, lattice, plan)).to(device)
     arithmetic = choose("auto", device)
     work = steps(image, arithmetic) if plan.patch is None else sliding_window(steps, image, plan.patch, plan.overlap, arithmetic)
     present = (True, True) if localises else case.present
-    found = _finish(work)[: len(present)].argmax(0).cpu()  # edge maps may follow
+    found = finish(work)[: len(present)].argmax(0).cpu()  # edge maps may follow
     at = reach(sample_points(lattice, identity()), case.labels.shape, case.spacing_mm, lattice.spacing_mm)
     truth = sample_labels((case.labels > 0).to(torch.uint8) if localises else case.labels, at)
     return Finding(case.name, image[0, 0].cpu().numpy(), truth.numpy().astype(np.uint8), found.numpy().astype(np.uint8),
@@ -130,12 +130,3 @@ def _true_region(geometry: Geometry, labels: NDArray[np.uint8], margin_mm: float
     start = np.maximum(found.min(axis=0) - margin, 0)
     stop = np.minimum(found.max(axis=0) + 1 + margin, geometry.shape)
     return Region.from_index(geometry, (int(start[0]), int(start[1]), int(start[2])), (int(stop[0]), int(stop[1]), int(stop[2])))
-
-
-def _finish(work: Generator[float, None, Tensor]) -> Tensor:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            value: Tensor = end.value
-            return value

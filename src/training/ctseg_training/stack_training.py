@@ -25,7 +25,8 @@ from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import Sampler, Target, paint
 from ctseg_models.inference.two_stage import Found, Upright, report
-from ctseg_models.stacking import Member, Stack, Stacker, StackerConfig, common_target, concatenated, paint_stack, run_members, write_stack
+from ctseg_models.members import common_target, run_members
+from ctseg_models.stacking import Member, Stack, Stacker, StackerConfig, concatenated, paint_stack, write_stack
 from ctseg_training.data.decathlon import CaseEntry, Decathlon
 from ctseg_training.data.folds import spread_table
 from ctseg_training.losses import cross_entropy, soft_dice

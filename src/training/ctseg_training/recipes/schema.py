@@ -110,7 +110,7 @@ class Recipe(Settings):
         """Whether the network is scored on whole images, and not only in the box where the labels are."""
         if self.validation.region != "auto":
             return self.validation.region == "whole"
-        return self.sampling.mode in ("whole", "slices")
+        return self.stage == "localise" or self.sampling.mode in ("whole", "slices")
 
     @model_validator(mode="after")
     def _losses_fit_network(self) -> Self:

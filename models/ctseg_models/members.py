@@ -1,0 +1,55 @@
+"""Several bundles over one volume, before they are brought together: what each found, where, and what is to be told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ctseg_imaging.progress import Progress
+from ctseg_imaging.volume import Volume
+from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.inference.assemble import Target
+from ctseg_models.inference.lattice import Region
+from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.stepwise import Arithmetic
+from ctseg_models.inference.two_stage import ROI, Found, Upright, segment
+from ctseg_models.prediction import RoiBox
+
+
+def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | None, device: str, arithmetic: Arithmetic,
+                ) -> Generator[Progress, None, list[Found]]:
+    """What each bundle's networks give, on their own lattices."""
+    found: list[Found] = []
+    for number, bundle in enumerate(bundles):
+        yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
+        found.append((yield from segment(bundle.load(device), upright, region, arithmetic)))
+    return found
+
+
+def common_target(found: Sequence[Found], upright: Upright) -> Target:
+    """The smallest box of the view's voxels that holds the boxes of all members."""
+    boxes = [member.box.voxels(upright.geometry) for member in found]
+    start = np.min([box[0] for box in boxes], axis=0)
+    stop = np.max([box[1] for box in boxes], axis=0)
+    return Target(upright.geometry.spacing_mm, (int(start[0]), int(start[1]), int(start[2])), (int(stop[0]), int(stop[1]), int(stop[2])))
+
+
+def warnings_of(bundles: Sequence[Bundle], found: Sequence[Found], volume: Volume, settings: Settings) -> list[str]:
+    """What a person should know of the members, and of what several bundles cannot give."""
+    warnings = [said for bundle, member in zip(bundles, found, strict=True) for said in (*bundle.warnings_for(volume), *member.warnings)]
+    if settings.probabilities or settings.edge_map:
+        warnings.append("Probabilities and edge map are given for a single bundle only, not for several.")
+    return warnings
+
+
+def boxes_of(bundles: Sequence[Bundle], found: Sequence[Found], upright: Upright) -> tuple[RoiBox, ...]:
+    """The region that each member's localiser found, named after the member."""
+    pairs = zip(bundles, found, strict=True)
+    return tuple(upright.stored_box(f"{ROI} ({bundle.name})", member.box) for bundle, member in pairs if member.roi)
+
+
+def stages_of(bundles: Sequence[Bundle], found: Sequence[Found]) -> list[dict[str, Any]]:
+    """The log of every member's stages, for the provenance."""
+    return [{"bundle": bundle.name, **stage} for bundle, member in zip(bundles, found, strict=True) for stage in member.stages]
