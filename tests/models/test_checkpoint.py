@@ -1,0 +1,162 @@
+"""Pickled weights: what is read, what is refused, and that refusing executes nothing."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles.checkpoint import load_checkpoint
+
+
+class OpensAFile:
+    """Unpickled by an ordinary reader, it creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.path), "w")
+
+
+def rewritten(path: Path, compression: int = zipfile.ZIP_STORED, **records: bytes) -> Path:
+    """The archive again with other records, by the last part of their name (a dot written as _)."""
+    with zipfile.ZipFile(path) as old:
+        content = {info.filename: old.read(info) for info in old.infolist()}
+    folder = next(iter(content)).split("/")[0]
+    for name, value in records.items():
+        content[f"{folder}/{name.replace('_', '.')}"] = value
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, value in content.items():
+            new.writestr(name, value)
+    return path
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A small file of weights."""
+    torch.save({"network_weights": {"w": torch.arange(24.0).reshape(2, 3, 4)}, "epoch": 7}, tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
+def test_weights_and_numpy_numbers_come_back(tmp_path: Path) -> None:
+    content = {"w": torch.arange(24, dtype=torch.float16).reshape(2, 3, 4),
+               "log": [np.float32(0.25), np.float64(1e-9), np.int64(-7), np.bool_(True)],
+               "device": torch.device("cuda"), "axes": (0, 2), "nested": {"text": "a", "none": None}}
+    torch.save(content, tmp_path / "a.pth")
+    read = load_checkpoint(tmp_path / "a.pth")
+    assert torch.equal(read.pop("w"), content.pop("w"))  # type: ignore[call-overload]
+    assert read == content
+    assert [type(number) for number in read["log"]] == [np.float32, np.float64, np.int64, np.bool_]
+
+
+@pytest.mark.parametrize("variant", ["plain_aniso", "resenc_transposed", "old_plans", "regions", "2d"])
+def test_nnunets_own_checkpoints(variant: str, shared_file: Callable[[str], Path]) -> None:
+    path = next(shared_file(f"oracles/nnunet/{variant}").rglob("checkpoint_final.pth"))
+    read, reference = load_checkpoint(path), torch.load(path, weights_only=False, map_location="cpu")
+    assert read["network_weights"].keys() == reference["network_weights"].keys()
+    assert all(torch.equal(read["network_weights"][name], tensor) for name, tensor in reference["network_weights"].items())
+    assert read["logging"] == reference["logging"] and read["init_args"] == reference["init_args"]
+
+
+@pytest.mark.parametrize("name", ["nnunet_checkpoint/checkpoint_final.pth", "pickle_model/models/model.pt"])
+def test_hostile_pickles_are_refused(name: str, shared_file: Callable[[str], Path], tmp_path: Path,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=r"could run code .*io\.open"):
+        load_checkpoint(shared_file(f"oracles/monai/hostile/{name}"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
+    bait = tmp_path / "pwned"
+    torch.save({"w": torch.zeros(2), "more": OpensAFile(bait)}, tmp_path / "a.pth")
+    with pytest.raises(BundleError, match="could run code"):
+        load_checkpoint(tmp_path / "a.pth")
+    assert not bait.exists()
+    torch.load(tmp_path / "a.pth", weights_only=False)["more"].close()
+    assert bait.exists()  # an ordinary reader does run it
+
+
+@pytest.mark.parametrize("asked", [b"cos\nsystem\n", b"cbuiltins\neval\n", b"cnumpy\nload\n",
+                                   b"cnumpy.testing._private.utils\nrunstring\n"])
+def test_other_names_are_refused(asked: bytes, checkpoint: Path) -> None:
+    rewritten(checkpoint, data_pkl=b"\x80\x02" + asked + b"U\x03abc\x85R.")
+    with pytest.raises(BundleError, match="could run code"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_storage_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
+    """The pickle says how long a record is; reading past its end would show other memory, or crash."""
+    torch.save({"w": torch.zeros(300)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        structure = archive.read("a/data.pkl")
+    assert structure.count(struct.pack("<BH", 0x4D, 300)) == 2  # the storage's length and the tensor's
+    many = structure.replace(struct.pack("<BH", 0x4D, 300), struct.pack("<Bi", 0x4A, 500_000_000))
+    with pytest.raises(BundleError, match="damaged"):
+        load_checkpoint(rewritten(tmp_path / "a.pth", data_pkl=many))
+
+
+def test_archives_that_grow_are_refused(checkpoint: Path) -> None:
+    with pytest.raises(BundleError, match="grow beyond"):
+        load_checkpoint(rewritten(checkpoint, zipfile.ZIP_DEFLATED, bomb=bytes(30_000_000)))
+    assert checkpoint.stat().st_size < 100_000
+
+
+def test_overlapping_records_are_refused(checkpoint: Path) -> None:
+    """Every entry of the list of contents points to the same bytes."""
+    with zipfile.ZipFile(checkpoint, "a") as archive:
+        archive.writestr("weights/big", bytes(200_000))
+        big = archive.getinfo("weights/big")
+        for number in range(9):
+            copy = zipfile.ZipInfo(f"weights/copy{number}")
+            copy.header_offset, copy.file_size, copy.compress_size, copy.CRC = big.header_offset, big.file_size, big.compress_size, big.CRC
+            archive.filelist.append(copy)
+    with pytest.raises(BundleError, match="grow beyond"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_huge_structure_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctseg_models.bundles.checkpoint.LARGEST_PICKLE", 1000)
+    rewritten(checkpoint, data_pkl=pickle.dumps("x" * 2000, protocol=2))
+    with pytest.raises(BundleError, match="structure around the weights"):
+        load_checkpoint(checkpoint)
+
+
+def test_damaged_and_foreign_files_say_so(checkpoint: Path, tmp_path: Path) -> None:
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BundleError, match="damaged"):
+        load_checkpoint(checkpoint)
+    checkpoint.write_bytes(whole)
+    for structure in (b"", b"\x80\x02.", b"\x80\x02K\x01K\x02\x86R.", b"\x80\x02(]q\x00e", b"\x80\x02h\x05."):
+        with pytest.raises(BundleError):
+            load_checkpoint(rewritten(checkpoint, data_pkl=structure))
+    with pytest.raises(BundleError, match="missing"):
+        load_checkpoint(tmp_path / "none.pth")
+    with pytest.raises(BundleError, match="cannot be read"):
+        load_checkpoint(tmp_path)
+    torch.save([torch.zeros(2)], checkpoint)
+    with pytest.raises(BundleError, match="a list"):
+        load_checkpoint(checkpoint)
+    torch.save({"w": torch.zeros(2)}, checkpoint, _use_new_zipfile_serialization=False)
+    with pytest.raises(BundleError, match=r"torch 1\.6"):
+        load_checkpoint(checkpoint)
+    with zipfile.ZipFile(checkpoint, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(BundleError, match="without weights"):
+        load_checkpoint(checkpoint)
+    script = io.BytesIO()
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), script)
+    checkpoint.write_bytes(script.getvalue())
+    with pytest.raises(BundleError, match="TorchScript"):
+        load_checkpoint(checkpoint)
