@@ -1,0 +1,271 @@
+"""Configs of MONAI bundles as plain data: references, macros, components and simple expressions, with nothing executed or imported.
+
+What MONAI writes `@a#b` (or `@a::b`) is the value at that place, `@##b` one named from two levels up, `%a#b` a copy of the text there,
+`_target_` a component, `_disabled_` a component that is left out, and a text that begins with `$` an expression.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles.monai_expressions import REFERENCE, NotPlainError, evaluate
+
+LARGEST_FILE = 4 * 2**20  # bytes; configs of MONAI's model zoo have less than 50 kB
+MOST_ENTRIES = 50_000  # counted as a reader sees them: what an alias repeats counts again
+DEEPEST = 40
+NOT_ARGUMENTS = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
+_RELATIVE = re.compile(r"([@%])(#+)")
+_OUTSIDE = re.compile(r"%(.+?\.(?:json|yaml|yml))(?:#(.*))?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Component:
+    """What a `_target_` names, with its arguments; never built here."""
+
+    target: str
+    arguments: dict[str, Any]
+    where: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the target."""
+        return self.target.rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Code:
+    """An expression that only running it would tell. where : the id in the config. why : what in it is beyond plain data."""
+
+    where: str
+    text: str
+    why: str
+
+
+class _Disabled:
+    """A component that its config switches off."""
+
+
+@dataclass
+class Config:
+    """One config file. path : for sentences; files that its macros name have to lie in `folder`."""
+
+    path: Path
+    folder: Path
+    content: dict[str, Any]
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path, folder: Path) -> Config:
+        """From a .json or .yaml file. Raises BundleError."""
+        content = read_plain(path)
+        if not isinstance(content, dict):
+            raise BundleError(f"{path}: holds no named entries; it is no config of a MONAI bundle.")
+        top = {name: value for name, value in content.items() if "#" not in name and "::" not in name}
+        config = cls(path, folder, top)
+        for name, value in content.items():
+            if name not in top:
+                config._replace(name.replace("::", "#"), value)
+        config.content = config._without_macros(config.content, "", 0)
+        check_size(config.content, path)
+        return config
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.content
+
+    def resolve(self, name: str, _asking: tuple[str, ...] = ()) -> Any:
+        """The value at an id ("inferer", "preprocessing#transforms#2"): plain data, Component or Code, in lists and dicts.
+
+        Raises BundleError for an id that is not there or refers to itself.
+        """
+        name = name.replace("::", "#")
+        if name in _asking:
+            raise BundleError(f"{self.path}: \"{name}\" refers to itself; the config is damaged.")
+        if len(_asking) > DEEPEST:
+            raise BundleError(f"{self.path}: \"{name}\" is nested more than {DEEPEST} deep; the config is damaged.")
+        if name not in self._known:
+            self._known[name] = self._value(self._raw(name), name, (*_asking, name))
+        return self._known[name]
+
+    def _raw(self, name: str) -> Any:
+        node: Any = self.content
+        for part in name.split("#"):
+            if isinstance(node, dict) and part in node:
+                node = node[part]
+            elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
+                node = node[int(part)]
+            else:
+                raise BundleError(f"{self.path}: there is no \"{name}\", which the config refers to; get the bundle again.")
+        return node
+
+    def _value(self, node: Any, where: str, asking: tuple[str, ...]) -> Any:
+        if isinstance(node, list):
+            items = (self.resolve(f"{where}#{number}", asking) for number in range(len(node)))
+            return [item for item in items if not isinstance(item, _Disabled)]
+        if isinstance(node, dict):
+            return self._entries(node, where, asking)
+        if not isinstance(node, str):
+            return node
+        node = absolute(node, where)
+        if node.startswith("$"):
+            return self._expression(node, where, asking)
+        return self.resolve(node[1:], asking) if REFERENCE.fullmatch(node) and len(node) > 1 else node
+
+    def _entries(self, node: dict[str, Any], where: str, asking: tuple[str, ...]) -> Any:
+        if "_target_" in node and self._off(node, where, asking):
+            return _Disabled()
+        values = {name: self.resolve(f"{where}#{name}", asking) for name in node if name not in NOT_ARGUMENTS}
+        kept = {name: value for name, value in values.items() if not isinstance(value, _Disabled)}
+        if "_target_" not in node:
+            return kept
+        target = self.resolve(f"{where}#_target_", asking)
+        if isinstance(target, Component):
+            return Code(where, str(node["_target_"]), "it calls what another part has made")
+        if node.get("_mode_", "default") != "default":
+            return Code(where, f"{target} with _mode_ {node['_mode_']}", "it is not simply built")
+        return target if isinstance(target, Code) else Component(str(target), kept, where)
+
+    def _off(self, node: dict[str, Any], where: str, asking: tuple[str, ...]) -> bool:
+        off = self.resolve(f"{where}#_disabled_", asking) if "_disabled_" in node else False
+        return off.strip().lower() == "true" if isinstance(off, str) else off is not False and not isinstance(off, Code) and bool(off)
+
+    def _expression(self, text: str, where: str, asking: tuple[str, ...]) -> Any:
+        def look_up(name: str) -> Any:
+            value = self.resolve(name, asking)
+            if any(True for _ in parts_of(value)):
+                raise NotPlainError(f"it uses \"{name}\"")
+            return value
+
+        try:
+            return evaluate(text[1:], look_up)
+        except NotPlainError as error:
+            return Code(where, text, str(error))
+
+    def _replace(self, name: str, value: Any) -> None:
+        """An entry "a#b#c" of the file: it replaces that part of `a`."""
+        *before, last = name.split("#")
+        node: Any = self.content
+        for part in before:
+            node = node[int(part)] if isinstance(node, list) and part.isdigit() and int(part) < len(node) else (
+                node.setdefault(part, {}) if isinstance(node, dict) else None)
+        if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+            node[int(last)] = value
+        elif isinstance(node, dict):
+            node[last] = value
+        else:
+            raise BundleError(f"{self.path}: \"{name}\" names no part of the config; get the bundle again.")
+
+    def _without_macros(self, node: Any, where: str, depth: int) -> Any:
+        if depth > DEEPEST:
+            raise BundleError(f"{self.path}: \"{where}\" is nested more than {DEEPEST} deep; the config is damaged.")
+        if isinstance(node, dict):
+            return {name: self._without_macros(value, f"{where}#{name}".lstrip("#"), depth + 1) for name, value in node.items()}
+        if isinstance(node, list):
+            return [self._without_macros(value, f"{where}#{number}".lstrip("#"), depth + 1) for number, value in enumerate(node)]
+        if not isinstance(node, str) or not node.startswith("%"):
+            return node
+        text = absolute(node, where).replace("::", "#")
+        if (outside := _OUTSIDE.match(text)) is None:
+            return copy.deepcopy(self._raw(text[1:]))
+        path = inside(self.folder, outside.group(1), self.path)
+        content = read_plain(path)
+        other = Config(path, self.folder, content if isinstance(content, dict) else {})
+        return copy.deepcopy(other._raw(outside.group(2)) if outside.group(2) else content)
+
+
+def read_plain(path: Path) -> Any:
+    """What a .json or .yaml file holds, checked for its size first. Raises BundleError; nothing but plain data comes out of it."""
+    try:
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise BundleError(f"{path}: {size / 2**20:.0f} MB is far more than any config has, so it was not read; get the bundle again.")
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_no_twins) if path.suffix.lower() == ".json" else _yaml(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: cannot be read; get the bundle again.") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: is no readable {path.suffix[1:].upper()} ({_first_line(error)}); get the bundle again.") from error
+    check_size(content, path)
+    return content
+
+
+def _yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ValueError(_first_line(error)) from error
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary; raises ValueError where two entries have one name, as readers would not agree on which counts."""
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ValueError("an entry occurs twice")
+    return entries
+
+
+def check_size(content: Any, path: Path) -> None:
+    """Raises BundleError when the content is huge or endless once its aliases are followed (a "YAML bomb")."""
+    stack = [(content, 0)]
+    count = 0
+    while stack:
+        node, depth = stack.pop()
+        count += 1
+        if count > MOST_ENTRIES or depth > DEEPEST:
+            raise BundleError(f"{path}: has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep once its aliases are "
+                              "followed, so it was not read on; get the bundle again.")
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        stack.extend((child, depth + 1) for child in children)
+        if isinstance(node, dict) and not all(isinstance(name, str | int) for name in node):
+            raise BundleError(f"{path}: has an entry whose name is neither text nor number; get the bundle again.")
+
+
+def absolute(text: str, where: str) -> str:
+    """`@#a` and `@##a` in the entry `where` as ids from the top."""
+    levels = where.split("#")
+
+    def at(match: re.Match[str]) -> str:
+        above = levels[:max(0, len(levels) - len(match.group(2)))]
+        return match.group(1) + "".join(f"{level}#" for level in above)
+
+    return _RELATIVE.sub(at, text.replace("::", "#"))
+
+
+def inside(folder: Path, name: str, path: Path) -> Path:
+    """`name` below `folder`, looked for in configs/ too. Raises BundleError when it leads elsewhere or is not there."""
+    root = folder.resolve()
+    for candidate in (folder / name, folder / "configs" / name):
+        if not candidate.resolve().is_relative_to(root):
+            raise BundleError(f"{path}: names {name}, which lies outside of the bundle, so the bundle is refused; get it from its author.")
+        if candidate.is_file():
+            return candidate
+    raise BundleError(f"{path}: names {name}, which is missing; get the bundle again.")
+
+
+def parts_of(value: Any) -> Iterator[Component | Code]:
+    """Every Component and Code in a resolved value, each once, however often the config refers to it."""
+    stack, seen = [value], set()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Component | Code):
+            yield one
+        if isinstance(one, Component):
+            stack.extend(one.arguments.values())
+        elif isinstance(one, dict):
+            stack.extend(one.values())
+        elif isinstance(one, list | tuple):
+            stack.extend(one)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
