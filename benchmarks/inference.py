@@ -29,7 +29,7 @@ from ctseg_models.inference.arithmetic import choose
 from ctseg_models.inference.lattice import Box
 from ctseg_models.inference.preprocess import network_input
 from ctseg_models.inference.stepwise import steps_of
-from ctseg_models.inference.two_stage import Upright
+from ctseg_models.inference.upright import Upright
 from ctseg_models.networks.probabilities import Probabilities
 
 

@@ -20,7 +20,8 @@ from ctseg_models.inference.assemble import SLICES_PER_STEP, Sampler, Target
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.threads import thread_count
-from ctseg_models.inference.two_stage import Upright, label_dtype, report
+from ctseg_models.inference.two_stage import label_dtype, report
+from ctseg_models.inference.upright import Upright
 from ctseg_models.members import boxes_of, common_target, run_members, stages_of, warnings_of
 from ctseg_models.prediction import Prediction
 from ctseg_models.provenance import provenance_of
@@ -64,7 +65,7 @@ def combine_members(members: Sequence[Sampler], target: Target, combine: Combine
 
     Each member's own label is a running argmax; one map per member and a few slices are held.
     """
-    values = tuple(sorted({value for member in members for value in member.class_maps.values}))
+    values = tuple(sorted({value for member in members for value in member.values}))
     place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
     out, disagrees = labels[place], disagreement[place]
     for a in range(0, target.shape[0], SLICES_PER_STEP):

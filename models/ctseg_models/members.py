@@ -14,7 +14,8 @@ from ctseg_models.inference.assemble import Target
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.stepwise import Arithmetic
-from ctseg_models.inference.two_stage import ROI, Found, Upright, segment
+from ctseg_models.inference.two_stage import ROI, Found, kept, segment
+from ctseg_models.inference.upright import Upright
 from ctseg_models.prediction import RoiBox
 
 
@@ -24,7 +25,9 @@ def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | No
     found: list[Found] = []
     for number, bundle in enumerate(bundles):
         yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
-        found.append((yield from segment(bundle.load(device), upright, region, arithmetic)))
+        one = yield from segment(bundle.load(device), upright, region, arithmetic)
+        one.maps = yield from kept(one.maps)
+        found.append(one)
     return found
 
 

@@ -37,7 +37,8 @@ from ctseg_models.inference.assemble import SLICES_PER_STEP, Sampler, Target
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.threads import thread_count
-from ctseg_models.inference.two_stage import Found, Upright, label_dtype, report
+from ctseg_models.inference.two_stage import Found, label_dtype, report
+from ctseg_models.inference.upright import Upright
 from ctseg_models.members import boxes_of, common_target, run_members, stages_of, warnings_of
 from ctseg_models.prediction import Prediction
 from ctseg_models.provenance import provenance_of

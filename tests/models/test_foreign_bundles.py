@@ -176,7 +176,7 @@ def test_the_designs_example_is_valid() -> None:
     side = SideFile.model_validate({"labels": {"1": "white matter", "2": "grey matter"}, "modality": "MR",
                                     "channels": [{"name": "T1", "normalise": "minmax"}], "spacing": [1, 1, 1], "orientation": "LIA",
                                     "interpolation": "linear", "pad": 0, "output": {"kind": "logits", "classes": [0, 1, 2]}})
-    assert side.turn == ((2, 0, 1), (1, 2))
+    assert (side.turn.order, side.turn.flips) == ((2, 0, 1), (1, 2))
 
 
 @pytest.mark.long

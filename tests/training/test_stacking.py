@@ -19,7 +19,8 @@ from ctseg_models.inference import Settings
 from ctseg_models.inference.arithmetic import choose
 from ctseg_models.inference.assemble import ClassMaps, Sampler, Target, paint
 from ctseg_models.inference.lattice import Box, Lattice
-from ctseg_models.inference.two_stage import Found, Upright
+from ctseg_models.inference.two_stage import Found
+from ctseg_models.inference.upright import Upright
 from ctseg_models.members import common_target, run_members
 from ctseg_models.stacking import (
     Member,
@@ -50,7 +51,7 @@ def found_at_random() -> list[Found]:
     """Smooth enough that neighbours differ in probability and not in the winner everywhere."""
     random = torch.Generator().manual_seed(7)
     whole = Box((0.0, 0.0, 0.0), (75.0, 26.0, 45.0))
-    return [Found(ClassMaps((torch.randn(len(values), *lattice.shape, generator=random) * 2).softmax(0), lattice, values), whole, False)
+    return [Found(ClassMaps.of((torch.randn(len(values), *lattice.shape, generator=random) * 2).softmax(0), lattice, values), whole, False)
             for lattice, values in zip(LATTICES, VALUES, strict=True)]
 
 

@@ -13,27 +13,78 @@ from ctseg_imaging.volume import Labels, Volume
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ctseg_models.inference.lattice import StagePlan
+    from ctseg_models.inference.lattice import Box, Lattice
+    from ctseg_models.inference.sliding_window import Tiling
     from ctseg_models.inference.stepwise import Arithmetic
+    from ctseg_models.inference.upright import Upright
 
-Kind = Literal["ctseg", "torchscript", "onnx"]
+Kind = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
+Form = Literal["probabilities", "softmax logits", "regions"]
+Interpolation = Literal["linear", "nearest"]
 Triple = tuple[float, float, float]
+Shape = tuple[int, int, int]
 # (1, C, z, y, x) normalised input to (K, z, y, x) float32 class maps in steps (yields the share of work done since the last).
 Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedStage:
-    """One network in memory. plan : how a volume becomes its input. values : the label value of each class map, 0 first;
-    a value may occur twice (merged) or be None (dropped). flops : multiply-adds x 2 for an input of (z, y, x); 0: not known.
-    parameters : how many, 0: not known. edges : how many edge maps (0..1) follow the class maps."""
+class Prepared:
+    """What one network is to see of one volume, along the axes of its upright view (z, y, x).
 
-    plan: StagePlan
+    x : (1, C, z, y, x) float32, normalised and padded. lattice : where the kept part of x lies. tiling : windows over all of x; None:
+    the whole array at once. keep : [start, stop) of x that counts, where the rest is padding; None: all of it. interpolation : how the
+    maps come back to the volume's grid, per axis. border : what voxels of the volume outside of the lattice are: background, or as the
+    nearest inside.
+    """
+
+    x: Tensor
+    lattice: Lattice
+    tiling: Tiling | None = None
+    keep: tuple[Shape, Shape] | None = None
+    interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear")
+    border: Literal["background", "repeat"] = "background"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a run will have to compute, known without doing any of it. size : of the whole input; window : of one step of the network; both
+    (z, y, x) of the view. windows : how many."""
+
+    size: Shape
+    window: Shape
+    windows: int = 1
+
+
+# The volume in its view, a box in mm of it, and whether the box is the whole volume; yields shares of the work.
+Prepare = Callable[["Upright", "Box", bool], "Generator[float, None, Prepared]"]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedStage:
+    """One network in memory. prepare : how a volume becomes its input. steps : how it is run, along the view's axes.
+
+    values : the label value of each class map, 0 first; a value may occur twice (merged) or be None (background). form : what the maps
+    are: probabilities; logits, which are blended and resampled as such before the softmax; or logits of one sigmoid for each region
+    (nnU-Net), without a map of the background, in the order of painting: a later region covers an earlier one where p > 0.5. flops :
+    multiply-adds x 2 for an input of (z, y, x); 0: not known. layout : the sizes for a box of a volume. parameters : how many, 0: not
+    known. edges : how many edge maps (0..1) follow the class maps. margin_mm : of a localiser, around what it finds. spacing_mm : what
+    the network wants; None: it depends on the volume. mirror_axes : the view's axes along which the network may be mirrored. key : names
+    the weights, for what is remembered.
+    """
+
+    name: Literal["localise", "segment"]
+    prepare: Prepare
     steps: Steps
     values: tuple[int | None, ...]
-    flops: Callable[[tuple[int, int, int]], float]
+    flops: Callable[[Shape], float]
+    layout: Callable[[Upright, Box], Layout]
+    form: Form = "probabilities"
     parameters: int = 0
     edges: int = 0
+    margin_mm: float = 0.0
+    spacing_mm: Triple | None = None
+    mirror_axes: tuple[int, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,19 +42,19 @@ class ForeignBundle(Bundle):
                               "get the bundle again.")
 
     def load(self, device: str = "cpu") -> Model:
+        from ctseg_models.inference.planned import laid_out, planned
+
         self.verify()
         forward, side, path = self.forward(device), self.side, self.path
 
         def steps(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
-            order, flips = side.turn
-            turned = x.permute(0, 1, *(2 + axis for axis in order)).flip([2 + axis for axis in flips]).contiguous()
+            turned = side.turn.to_network(x)
             output = yield from forward(turned)
-            maps = _class_maps(output, turned, side, path)
-            back = [order.index(axis) for axis in range(3)]
-            return maps.flip([1 + axis for axis in flips]).permute(0, *(1 + axis for axis in back)).contiguous()
+            return side.turn.back(_class_maps(output, turned, side, path))
 
         values = side.output.classes if side.output.exclusive else (0, *side.output.classes)
-        stage = LoadedStage(side.plan(), steps, values, lambda _: 0.0)
+        plan = side.plan()
+        stage = LoadedStage("segment", planned(plan), steps, values, lambda _: 0.0, laid_out(plan), spacing_mm=side.spacing_zyx_mm)
         return Model((stage,), self.labels, device)
 
 

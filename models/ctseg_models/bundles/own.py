@@ -81,6 +81,7 @@ class OwnBundle(Bundle):
 
     def load(self, device: str = "cpu") -> Model:
         from ctseg_models.inference.lattice import StagePlan
+        from ctseg_models.inference.planned import laid_out, planned
         from ctseg_models.inference.stepwise import steps_of
 
         self.verify()
@@ -89,8 +90,11 @@ class OwnBundle(Bundle):
             network = self.network(stage.name).to(device)
             values = self.block.values if number == len(self.stages) - 1 else tuple(range(stage.outputs))
             way = steps_of(network)
-            loaded.append(LoadedStage(StagePlan.of(stage), way.steps, values, way.flops, sum(p.numel() for p in network.parameters()),
-                                      way.edges))
+            plan = StagePlan.of(stage)
+            loaded.append(LoadedStage(
+                stage.name, planned(plan), way.steps, values, way.flops, laid_out(plan), edges=way.edges, margin_mm=stage.margin_mm,
+                parameters=sum(p.numel() for p in network.parameters()), spacing_mm=stage.spacing_mm,
+                key=sha256_of(self.path / weights_file(stage))))
         return Model(tuple(loaded), self.labels, device)
 
 

@@ -9,20 +9,22 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.inference.cost import Estimate, estimate
 from ctseg_models.inference.lattice import Region
+from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
 from ctseg_models.prediction import Prediction
 
-__all__ = ["Estimate", "Prediction", "Region", "Settings", "estimate", "run"]
+__all__ = ["Estimate", "Prediction", "Region", "Remembered", "Settings", "estimate", "run"]
 
 
 def run(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings(),
-        ) -> Generator[Progress, None, Prediction]:
+        remembered: Remembered | None = None) -> Generator[Progress, None, Prediction]:
     """Run `bundle` on `volume`: a generator of Progress whose return value is the Prediction, on the volume's own grid.
 
     region : look there (LPS mm, or Region.from_index) instead of asking the localiser; None: the localiser's box, or the whole
-    volume when the bundle has none. Closing the generator cancels; no step is longer than about a second.
+    volume when the bundle has none. remembered : what localisers found in this volume before, filled further. Closing the generator
+    cancels; no step is longer than about a second.
     Raises BundleError when the bundle is damaged or does not fit the volume.
     """
     from ctseg_models.inference.two_stage import run_bundle
 
-    return (yield from run_bundle(bundle, volume, region=region, settings=settings))
+    return (yield from run_bundle(bundle, volume, region=region, settings=settings, remembered=remembered))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,31 +12,42 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctseg_imaging.geometry import Shape, Triple
+from ctseg_models.bundles.bundle import Form, Interpolation
 from ctseg_models.inference.lattice import Lattice
+from ctseg_models.inference.maps import Maps, MemoryMaps
 from ctseg_models.inference.preprocess import axis_weights
 
 SLICES_PER_STEP = 8
+NETWORK_SHARE = 0.95  # of the work of painting maps that the network has still to make
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMaps:
-    """Probabilities of label values. maps : (len(values), z, y, x) float32 on `lattice`. values : ascending, 0 (background) first."""
+    """Maps of label values on `lattice`. each : the value of every map; maps of one value belong together, 0 is background.
 
-    maps: Tensor
+    form, interpolation and border : as LoadedStage and Prepared have them; the regions of the form "regions" lie in the order of painting.
+    """
+
+    maps: Maps
     lattice: Lattice
-    values: tuple[int, ...]
+    each: tuple[int, ...]
+    form: Form = "probabilities"
+    interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear")
+    border: Literal["background", "repeat"] = "background"
 
     @classmethod
-    def of(cls, maps: Tensor, lattice: Lattice, values: Sequence[int | None]) -> ClassMaps:
-        """From a network's output. values : of each map; maps of one value are added up, None counts as background."""
-        meant = [0 if value is None else value for value in values]
-        distinct = tuple(sorted({0, *meant}))
-        if tuple(meant) == distinct:
-            return cls(maps, lattice, distinct)
-        merged = torch.zeros(len(distinct), *maps.shape[1:], device=maps.device)
-        for index, value in enumerate(meant):
-            merged[distinct.index(value)] += maps[index]
-        return cls(merged, lattice, distinct)
+    def of(cls, maps: Tensor | Maps, lattice: Lattice, values: Sequence[int | None], form: Form = "probabilities",
+           interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear"),
+           border: Literal["background", "repeat"] = "background") -> ClassMaps:
+        """From a network's output. values : of each map; None counts as background."""
+        kept = MemoryMaps(maps) if isinstance(maps, Tensor) else maps
+        each = tuple(0 if value is None else value for value in values)
+        return cls(kept, lattice, each, form, interpolation, border)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The label values, ascending, 0 (background) first."""
+        return tuple(sorted({0, *self.each}))
 
 
 @dataclass(frozen=True)
@@ -54,72 +66,148 @@ class Target:
 
 
 class Sampler:
-    """Linear interpolation of class maps at the voxel centres of a target; outside of the lattice a map is 0, the background 1."""
+    """Class maps at the voxel centres of a target; outside of the lattice a map is 0 and the background 1, unless the border repeats."""
 
     def __init__(self, class_maps: ClassMaps, target: Target) -> None:
         self.class_maps = class_maps
-        lattice = class_maps.lattice
+        self.values = class_maps.values
+        lattice, repeat = class_maps.lattice, class_maps.border == "repeat"
         self.weights = [
             torch.from_numpy(axis_weights(lattice.shape[axis], lattice.spacing_mm[axis],
-                                          target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis],
-                                          target.spacing_mm[axis], target.shape[axis], interpolation="linear"))
+                                          target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis], target.spacing_mm[axis],
+                                          target.shape[axis], interpolation=class_maps.interpolation[axis], repeat=repeat))
             for axis in range(3)
         ]
         self.within = [weights.sum(dim=1) > 0.5 for weights in self.weights]
         self.covers = all(bool(axis.all()) for axis in self.within)
+        self._normaliser: tuple[int, int, Tensor] | None = None
+
+    def needed(self, a: int, b: int) -> tuple[int, int]:
+        """[low, high) of the maps' slices that the target's slices [a, b) are made of; equal where there are none."""
+        used = self.weights[0][a:b].any(dim=0).nonzero()
+        return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
 
     def slab(self, value: int, a: int, b: int) -> Tensor | None:
         """(b - a, y, x) float32: the probability of `value` in slices [a, b) of the target; None where it is 0 throughout."""
-        if value not in self.class_maps.values:
+        if value not in self.values:
             return None
-        maps = self.class_maps.maps[self.class_maps.values.index(value)]
-        wz, wy, wx = self.weights
-        used = wz[a:b].any(dim=0).nonzero()
-        if len(used):
-            low, high = int(used[0]), int(used[-1]) + 1
-            coarse = torch.tensordot(wz[a:b, low:high], maps[low:high].float().cpu(), dims=1)
-            fine: Tensor = wy @ (coarse @ wx.T)
+        if self.class_maps.form == "regions":
+            chance = self._region_chance(value, a, b)
         else:
-            fine = torch.zeros(b - a, len(wy), len(wx))
-        if value == 0 and not self.covers:
-            outside = ~(self.within[0][a:b, None, None] & self.within[1][None, :, None] & self.within[2][None, None, :])
-            fine.masked_fill_(outside, 1.0)
+            chance = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]))
+            for k, meant in enumerate(self.class_maps.each):
+                if meant == value:
+                    raw = self._raw(k, a, b)
+                    chance += raw if self.class_maps.form == "probabilities" else (raw - self._log_total(a, b)).exp_()
+        if not self.covers:
+            chance.masked_fill_(self._outside(a, b), 1.0 if value == 0 else 0.0)
+        return chance
+
+    def ranked(self, a: int, b: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of slices [a, b), each (b - a, y, x): the most probable value (int32; of equals the lower one), its probability, and the second
+        highest probability. One map and a few slices are held, never all classes."""
+        best = self.slab(0, a, b)
+        assert best is not None  # every set of class maps has a background
+        second, winner = torch.zeros_like(best), torch.zeros(best.shape, dtype=torch.int32)
+        for value in self.values[1:]:
+            chance = self.slab(value, a, b)
+            assert chance is not None
+            second = torch.maximum(second, torch.minimum(best, chance))
+            winner.masked_fill_(chance > best, value)
+            torch.maximum(best, chance, out=best)
+        return winner, best, second
+
+    def winner(self, a: int, b: int) -> Tensor:
+        """(b - a, y, x) int32: the label in slices [a, b): the most probable value, of equals the lower one; regions cover each other."""
+        if self.class_maps.form == "regions":
+            winner = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]), dtype=torch.int32)
+            for k, value in enumerate(self.class_maps.each):
+                winner.masked_fill_(self._raw(k, a, b) > 0, value)
+            return winner if self.covers else winner.masked_fill_(self._outside(a, b), 0)
+        scores = self._raw if self._plain else self._probability
+        keys: Sequence[int] = range(len(self.values)) if self._plain else self.values
+        best = scores(0, a, b)
+        winner = torch.zeros(best.shape, dtype=torch.int32)
+        for key, value in zip(keys[1:], self.values[1:], strict=True):
+            score = scores(key, a, b)
+            winner.masked_fill_(score > best, value)
+            torch.maximum(best, score, out=best)
+        return winner if self.covers else winner.masked_fill_(self._outside(a, b), 0)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the maps as they are rank the values: one map for each, in ascending order."""
+        return self.class_maps.each == self.values and self.class_maps.form != "regions"
+
+    def _probability(self, value: int, a: int, b: int) -> Tensor:
+        chance = self.slab(value, a, b)
+        assert chance is not None
+        return chance
+
+    def _raw(self, k: int, a: int, b: int) -> Tensor:
+        """(b - a, y, x) float32: map k in slices [a, b), 0 outside of the lattice."""
+        wz, wy, wx = self.weights
+        low, high = self.needed(a, b)
+        if low == high:
+            return torch.zeros(b - a, len(wy), len(wx))
+        coarse = torch.tensordot(wz[a:b, low:high], self.class_maps.maps.part(k, low, high), dims=1)
+        fine: Tensor = wy @ (coarse @ wx.T)
         return fine
+
+    def _log_total(self, a: int, b: int) -> Tensor:
+        """The logarithm of the softmax's denominator in slices [a, b); kept for the next class of the same slices."""
+        if self._normaliser is None or self._normaliser[:2] != (a, b):
+            total = self._raw(0, a, b)
+            for k in range(1, len(self.class_maps.each)):
+                total = torch.logaddexp(total, self._raw(k, a, b))
+            self._normaliser = (a, b, total)
+        return self._normaliser[2]
+
+    def _region_chance(self, value: int, a: int, b: int) -> Tensor:
+        """What is painted with `value` and covered by no later region, the regions taken as independent."""
+        chance = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]))
+        uncovered = torch.ones_like(chance)
+        for k, meant in reversed(list(enumerate(self.class_maps.each))):
+            inside = self._raw(k, a, b).sigmoid_()
+            if meant == value:
+                chance += inside * uncovered
+            uncovered *= 1 - inside
+        return uncovered if value == 0 else chance
+
+    def _outside(self, a: int, b: int) -> Tensor:
+        """(b - a, y, x) bool: not within the lattice."""
+        return ~(self.within[0][a:b, None, None] & self.within[1][None, :, None] & self.within[2][None, None, :])
 
 
 def paint(class_maps: ClassMaps, target: Target, labels: NDArray[np.generic], edges: NDArray[np.float32] | None = None,
           ) -> Generator[float, None, None]:
-    """Write the most probable value of every target voxel into `labels`, and 1 - margin into `edges` (both views, (z, y, x)).
+    """Write the label of every target voxel into `labels`, and 1 - margin into `edges` (both views, (z, y, x)).
 
-    A running argmax: two maps of a few slices are held, never all classes. A tie goes to the lower value.
+    Maps that are still pending are made as they are needed, and forgotten. Yields shares of the work since the last yield.
     """
-    sampler = Sampler(class_maps, target)
+    sampler, maps = Sampler(class_maps, target), class_maps.maps
     place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
     out, edge_out = labels[place], None if edges is None else edges[place]
     depth = target.shape[0]
+    network_share = NETWORK_SHARE if maps.pending else 0.0
     for a in range(0, depth, SLICES_PER_STEP):
         b = min(depth, a + SLICES_PER_STEP)
-        best = sampler.slab(0, a, b)
-        assert best is not None  # every set of class maps has a background
-        second = torch.zeros_like(best) if edges is not None else None
-        winner = torch.zeros(best.shape, dtype=torch.int32)
-        for value in class_maps.values[1:]:
-            chance = sampler.slab(value, a, b)
-            assert chance is not None
-            better = chance > best
-            if second is not None:
-                second = torch.maximum(second, torch.minimum(best, chance))
-            winner.masked_fill_(better, value)
-            torch.maximum(best, chance, out=best)
-        out[a:b] = winner.numpy()
-        if edge_out is not None and second is not None:
+        low, high = sampler.needed(a, b)
+        for share in maps.advance(high):
+            yield network_share * share
+        if edge_out is None:
+            out[a:b] = sampler.winner(a, b).numpy()
+        else:
+            winner, best, second = sampler.ranked(a, b)
+            out[a:b] = winner.numpy() if class_maps.form != "regions" else sampler.winner(a, b).numpy()
             edge_out[a:b] = (1 - (best - second)).numpy()
-        yield (b - a) / depth
+        maps.forget(low)
+        yield (1 - network_share) * (b - a) / depth
 
 
 def paint_map(values: Tensor, lattice: Lattice, target: Target, out: NDArray[np.float32]) -> Generator[float, None, None]:
     """Write one map (1, z, y, x) on `lattice` into the target voxels of `out` (a view, (z, y, x)), linearly; 0 outside of the lattice."""
-    sampler = Sampler(ClassMaps(values, lattice, (1,)), target)
+    sampler = Sampler(ClassMaps.of(values, lattice, (1,)), target)
     place = out[tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))]
     for a in range(0, target.shape[0], SLICES_PER_STEP):
         b = min(target.shape[0], a + SLICES_PER_STEP)

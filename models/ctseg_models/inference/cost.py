@@ -31,8 +31,7 @@ class Estimate:
 def estimate(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings()) -> Estimate:
     """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it looks."""
     from ctseg_models.inference.arithmetic import choose, flops_per_second
-    from ctseg_models.inference.sliding_window import window_starts
-    from ctseg_models.inference.two_stage import Upright
+    from ctseg_models.inference.upright import Upright
 
     arithmetic = choose(settings.precision, settings.device)
     rate = EFFICIENCY * flops_per_second(settings.device, arithmetic.dtype)
@@ -42,13 +41,9 @@ def estimate(bundle: Bundle, volume: Volume, *, region: Region | None = None, se
     model = bundle.load("cpu")
     flops, largest = 0.0, 0.0
     for stage in model.stages if region is None else model.stages[-1:]:
-        shape = stage.plan.lattice(box, divide_evenly=False).shape
-        windows = 1
-        if stage.plan.patch is not None:
-            windows = prod(len(window_starts(n, w, stage.plan.overlap)) for n, w in zip(shape, stage.plan.patch, strict=True))
-            shape = stage.plan.patch
-        flops += windows * (stage.flops(shape) or UNKNOWN_FLOPS_PER_VOXEL * prod(shape))
-        largest = max(largest, float(prod(shape)))
+        layout = stage.layout(upright, box)
+        flops += layout.windows * (stage.flops(layout.window) or UNKNOWN_FLOPS_PER_VOXEL * prod(layout.window))
+        largest = max(largest, float(prod(layout.window)))
     width = 2.0 if arithmetic.dtype.itemsize == 2 else 4.0
     voxels = prod(volume.geometry.shape)
     seconds = flops / rate + SECONDS_PER_VOXEL * voxels * (1 + len(model.labels))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry, Shape, Triple
 from ctseg_models.bundles.metadata import Growth, Intensity, Sizes, Stage
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+VIEW_AXES = {"S": (0, False), "I": (0, True), "P": (1, False), "A": (1, True), "L": (2, False), "R": (2, True)}
 ROUNDING = 1e-6  # voxels: a box of exactly n voxels must not become n + 1 by rounding
 LARGEST_GROWTH = 64.0  # times the bundle's spacing; beyond that the volume is no body part
 
@@ -79,6 +84,39 @@ class Lattice:
         affine[:3, :3] = view.direction_zyx * np.array(self.spacing_mm)
         affine[:3, 3] = view.index_to_lps((np.array(self.low_mm) + np.array(self.spacing_mm) / 2) / spacing - 0.5)
         return Geometry(self.shape, affine)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The axes of a network's array within the view. order : the view axis (0 z, 1 y, 2 x) of each. flips : which of them, as axes of
+    the network's array, run backwards."""
+
+    order: tuple[int, int, int] = (0, 1, 2)
+    flips: tuple[int, ...] = ()
+
+    @classmethod
+    def of_codes(cls, codes: str) -> Self:
+        """From axis codes: letter i is where axis i runs to, so that "SPL" is the view itself. Raises ValueError for other letters."""
+        if len(codes) != 3 or {VIEW_AXES.get(letter, (9, False))[0] for letter in codes} != {0, 1, 2}:
+            raise ValueError(f"\"{codes}\" does not name three different axes by L or R, A or P, I or S")
+        first, second, third = (VIEW_AXES[letter][0] for letter in codes)
+        return cls((first, second, third), tuple(number for number, letter in enumerate(codes) if VIEW_AXES[letter][1]))
+
+    def to_network(self, x: Tensor) -> Tensor:
+        """(..., z, y, x) of the view along the network's axes, contiguous."""
+        lead = x.ndim - 3
+        return x.permute(*range(lead), *(lead + axis for axis in self.order)).flip([lead + axis for axis in self.flips]).contiguous()
+
+    def back(self, maps: Tensor) -> Tensor:
+        """What a network gave (..., a, b, c), along the view's axes, contiguous."""
+        lead = maps.ndim - 3
+        unflipped = maps.flip([lead + axis for axis in self.flips])
+        return unflipped.permute(*range(lead), *(lead + self.order.index(axis) for axis in range(3))).contiguous()
+
+    def zyx(self, triple: tuple[T, T, T]) -> tuple[T, T, T]:
+        """A triple along the network's axes, along the view's (z, y, x)."""
+        z, y, x = (triple[self.order.index(axis)] for axis in range(3))
+        return z, y, x
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ SLICES_PER_STEP = 16
 
 
 def axis_weights(n_in: int, spacing_in: float, low_mm: float, spacing_out: float, n_out: int, *,
-                 interpolation: Interpolation = "area", sigma_mm: float = 0.0) -> NDArray[np.float32]:
+                 interpolation: Interpolation = "area", sigma_mm: float = 0.0, repeat: bool = False) -> NDArray[np.float32]:
     """(n_out, n_in) weights that resample one axis; mm are counted from the outer face of the first input voxel.
 
     "area" is the mean over the output voxel when it is larger than the input voxel, and linear otherwise. A row sums to 1 when its
-    centre lies within the volume (the border is repeated there) and is all 0 when it lies outside. sigma_mm : a Gaussian before that.
+    centre lies within the volume (the border is repeated there) and is all 0 when it lies outside, where `repeat` repeats the border too.
+    sigma_mm : a Gaussian before that.
     """
     edges = (low_mm + spacing_out * np.arange(n_out + 1)) / spacing_in  # in input voxels
     centres = (edges[:-1] + edges[1:]) / 2
@@ -36,8 +37,11 @@ def axis_weights(n_in: int, spacing_in: float, low_mm: float, spacing_out: float
         weights[np.arange(n_out), np.clip(np.floor(centres), 0, n_in - 1).astype(int)] = 1
     else:
         weights = _linear(np.clip(centres - 0.5, 0, n_in - 1), n_in)
-    outside = (centres < 0) | (centres > n_in)
-    weights[outside] = 0
+    if repeat:
+        lost = weights.sum(axis=1) == 0
+        weights[lost, np.clip(np.floor(centres[lost]), 0, n_in - 1).astype(int)] = 1
+    else:
+        weights[(centres < 0) | (centres > n_in)] = 0
     if sigma_mm > 0:
         weights = weights @ _gaussian(n_in, sigma_mm / spacing_in)
     total = weights.sum(axis=1, keepdims=True)

@@ -1,30 +1,34 @@
-"""A network over a lattice in overlapping windows, their class maps blended with Gaussian weights."""
+"""A network over an array in overlapping windows, their class maps blended; finished slices are handed on before the last window is run."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from itertools import product
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import prod
 
 import torch
 from torch import Tensor
 
+from ctseg_imaging.geometry import Shape
 from ctseg_models.bundles.bundle import Steps
+from ctseg_models.inference.maps import FileMaps, MemoryMaps, gathered
 from ctseg_models.inference.stepwise import Arithmetic
 
 SIGMA = 0.125  # of the window's side, as nnU-Net and MONAI have it
 SMALLEST_WEIGHT = 1e-3  # so that a corner seen by one window only is not divided by nothing
+LARGE = 1_000_000_000  # bytes of float32 sums; float16 from there on, as nnU-Net has them always
 
 
-def window_starts(length: int, window: int, overlap: float) -> list[int]:
+def window_starts(length: int, window: int, overlap: float) -> tuple[int, ...]:
     """Starts along one axis: every int(window (1 - overlap)) voxels, the last window moved back to the end (as MONAI)."""
     if window >= length:
-        return [0]
+        return (0,)
     step = max(1, int(window * (1 - overlap)))
-    starts = list(range(0, length - window, step))
-    return [*starts, length - window]
+    return (*range(0, length - window, step), length - window)
 
 
-def gaussian_weights(window: tuple[int, int, int]) -> Tensor:
+def gaussian_weights(window: Shape) -> Tensor:
     """(z, y, x) weights, 1 at the very middle (which lies between voxels of an even side)."""
     weights = torch.ones(())
     for n in window:
@@ -33,36 +37,142 @@ def gaussian_weights(window: tuple[int, int, int]) -> Tensor:
     return weights.clamp_min(SMALLEST_WEIGHT)
 
 
-def sliding_window(steps: Steps, x: Tensor, window: tuple[int, int, int], overlap: float, arithmetic: Arithmetic,
-                   ) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) to (K, z, y, x) float32. Yields the share of the work done since the last yield.
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """Which windows, along the view's axes. starts : per axis. weights : (z, y, x) float32 of one window; None: all the same."""
 
-    Raises ValueError when a side of `x` is shorter than the window's.
-    """
-    size = (x.shape[2], x.shape[3], x.shape[4])
-    if any(n < w for n, w in zip(size, window, strict=True)):
-        raise ValueError(f"The array is {size} and the window {window}; pad the array first.")
-    starts = list(_starts(size, window, overlap))
-    weights = gaussian_weights(window).to(x.device)
-    total: Tensor | None = None
-    norm = torch.zeros(size, device=x.device)
-    for z, y, w in starts:
-        place = (slice(z, z + window[0]), slice(y, y + window[1]), slice(w, w + window[2]))
-        work = steps(x[(slice(None), slice(None), *place)], arithmetic)
+    window: Shape
+    starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    weights: Tensor | None = None
+
+    @classmethod
+    def spread(cls, size: Shape, window: Shape, overlap: float) -> Tiling:
+        """As MONAI spreads them, with Gaussian weights. Raises ValueError when a side of `size` is shorter than the window's."""
+        if any(n < w for n, w in zip(size, window, strict=True)):
+            raise ValueError(f"The array is {size} and the window {window}; pad the array first.")
+        z, y, x = (window_starts(n, w, overlap) for n, w in zip(size, window, strict=True))
+        return cls(window, (z, y, x), gaussian_weights(window))
+
+    @property
+    def count(self) -> int:
+        """How many windows."""
+        return prod(len(axis) for axis in self.starts)
+
+
+class WindowedMaps:
+    """Maps whose slices come into being as `advance` asks for them: the sums of a few rows of windows are held, not the whole."""
+
+    def __init__(self, steps: Steps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic) -> None:
+        """steps : a window (1, C, z, y, x) to (classes, z, y, x) or more maps, of which the first count. x : (1, C, z, y, x).
+
+        Raises ValueError when a window does not fit.
+        """
+        self.shape = (classes, x.shape[2], x.shape[3], x.shape[4])
+        if any(start + w > n for n, w, axis in zip(self.shape[1:], tiling.window, tiling.starts, strict=True) for start in axis):
+            raise ValueError(f"A window {tiling.window} reaches beyond the array {self.shape[1:]}; pad the array first.")
+        self._steps, self._x, self._tiling, self._arithmetic = steps, x, tiling, arithmetic
+        self._rows = sorted(tiling.starts[0])
+        self._run = 0  # rows of windows that have been run
+        self._done = 0  # slices below this are finished
+        self._base = 0  # the first slice that is held
+        self._needed = 0  # slices below this have been forgotten
+        held = min(self.shape[1], 2 * tiling.window[0])
+        large = 4 * classes * held * prod(self.shape[2:]) > LARGE
+        self._sums = torch.zeros(classes, min(self.shape[1], tiling.window[0]), *self.shape[2:], device=x.device,
+                                 dtype=torch.float16 if large else torch.float32)
+        self._norm = torch.zeros(self._sums.shape[1:], device=x.device)
+        self._weights = torch.ones(tiling.window, device=x.device) if tiling.weights is None else tiling.weights.to(x.device)
+
+    @property
+    def pending(self) -> bool:
+        """Whether windows have still to be run."""
+        return self._run < len(self._rows)
+
+    def advance(self, high: int) -> Generator[float, None, None]:
+        """Run windows until the slices below `high` are finished; yields shares of all windows."""
+        while self._done < min(high, self.shape[1]):
+            z = self._rows[self._run]
+            self._make_room(z + self._tiling.window[0])
+            for y, x in product(*self._tiling.starts[1:]):
+                yield from self._window(z, y, x)
+            self._run += 1
+            self._finish(self._rows[self._run] if self.pending else self.shape[1])
+
+    def forget(self, low: int) -> None:
+        """The slices below `low` may go."""
+        self._needed = max(self._needed, low)
+
+    def part(self, k: int, low: int, high: int) -> Tensor:
+        """(high - low, y, x) float32. Raises ValueError for slices that are not there (yet, or any more)."""
+        if low < self._base or high > self._done:
+            raise ValueError(f"Slices {low} to {high} are not among those at hand, {self._base} to {self._done}; advance first.")
+        return self._sums[k, low - self._base:high - self._base].float().cpu()
+
+    def _window(self, z: int, y: int, x: int) -> Generator[float, None, None]:
+        """Run one window and add it to the sums."""
+        _, height, width = self._tiling.window
+        depth = self._tiling.window[0]
+        work = self._steps(self._x[:, :, z:z + depth, y:y + height, x:x + width], self._arithmetic)
         while True:
             try:
-                yield next(work) / len(starts)
+                yield next(work) / self._tiling.count
             except StopIteration as end:
                 maps: Tensor = end.value
                 break
-        if total is None:
-            total = torch.zeros(maps.shape[0], *size, device=x.device)
-        total[(slice(None), *place)] += maps * weights
-        norm[place] += weights
-    assert total is not None
-    return total.div_(norm)
+        place = (slice(z - self._base, z - self._base + depth), slice(y, y + height), slice(x, x + width))
+        for k, one in enumerate(maps[: self.shape[0]]):
+            self._sums[(k, *place)] += one * self._weights
+        self._norm[place] += self._weights
+
+    def _make_room(self, high: int) -> None:
+        """Hold slices up to `high`: those that nobody needs go, and what is held grows when that is not enough."""
+        if high <= self._base + self._norm.shape[0]:
+            return
+        drop = max(0, min(self._needed, self._done) - self._base)
+        kept = self._norm.shape[0] - drop
+        size = max(self._norm.shape[0], high - self._base - drop)
+        if size > self._norm.shape[0]:
+            grown = torch.zeros(self._sums.shape[0], size, *self._sums.shape[2:], dtype=self._sums.dtype, device=self._sums.device)
+            grown[:, :kept] = self._sums[:, drop:]
+            norm = torch.zeros(size, *self._norm.shape[1:], device=self._norm.device)
+            norm[:kept] = self._norm[drop:]
+            self._sums, self._norm = grown, norm
+        elif drop:
+            for one in (*self._sums, self._norm):
+                one[:kept] = one[drop:].clone()
+                one[kept:] = 0
+        self._base += drop
+
+    def _finish(self, high: int) -> None:
+        """No window to come touches the slices below `high`: divide by the weights."""
+        rows = slice(self._done - self._base, high - self._base)
+        for one in self._sums:
+            one[rows] /= self._norm[rows]
+        self._done = high
 
 
-def _starts(size: tuple[int, int, int], window: tuple[int, int, int], overlap: float) -> Iterator[tuple[int, int, int]]:
-    axes = [window_starts(n, w, overlap) for n, w in zip(size, window, strict=True)]
-    yield from product(*axes)
+def sliding_window(steps: Steps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic,
+                   ) -> Generator[float, None, MemoryMaps | FileMaps]:
+    """All of (classes, z, y, x), kept where there is room for it. Yields the share of the work done since the last yield."""
+    return (yield from gathered(WindowedMaps(steps, x, tiling, classes, arithmetic)))
+
+
+def mirrored(steps: Steps, axes: Sequence[int]) -> Steps:
+    """The mean of the maps over all subsets of the view's `axes` (0, 1, 2) along which the input is flipped, and the maps back."""
+    subsets = [subset for size in range(len(axes) + 1) for subset in combinations(axes, size)]
+
+    def run(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+        total: Tensor | None = None
+        for subset in subsets:
+            work = steps(x.flip([2 + axis for axis in subset]), arithmetic)
+            while True:
+                try:
+                    yield next(work) / len(subsets)
+                except StopIteration as end:
+                    maps: Tensor = end.value.flip([1 + axis for axis in subset])
+                    break
+            total = maps if total is None else total.add_(maps)
+        assert total is not None
+        return total.div_(len(subsets))
+
+    return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,24 +13,26 @@ from scipy import ndimage
 from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
-from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
-from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model
+from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Prepared, Steps
 from ctseg_models.inference.arithmetic import check_device, choose
-from ctseg_models.inference.assemble import ClassMaps, Target, paint, paint_map
+from ctseg_models.inference.assemble import SLICES_PER_STEP, ClassMaps, Sampler, Target, paint, paint_map
 from ctseg_models.inference.lattice import Box, Lattice, Region
-from ctseg_models.inference.preprocess import network_input
+from ctseg_models.inference.maps import CutMaps, Maps, MemoryMaps, gathered
+from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
-from ctseg_models.inference.sliding_window import sliding_window
+from ctseg_models.inference.sliding_window import WindowedMaps, mirrored
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.threads import thread_count
-from ctseg_models.prediction import Prediction, RoiBox
+from ctseg_models.inference.upright import Upright
+from ctseg_models.prediction import Prediction
 from ctseg_models.provenance import provenance_of
 
 T = TypeVar("T")
 SMALLEST_PART = 0.02  # of the largest part: a localiser's specks below this do not widen the box
 ROI = "region of interest"
+SEGMENTING = "Segmenting"
 
 
 @dataclass
@@ -46,33 +48,8 @@ class Found:
     stages: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Upright:
-    """A volume in its LPS-upright view; nothing is copied."""
-
-    volume: Volume
-    view: AxisView
-    geometry: Geometry
-
-    @classmethod
-    def of(cls, volume: Volume) -> Upright:
-        """The nearest axis-aligned view."""
-        view = AxisView.of(volume.geometry)
-        return cls(volume, view, view.geometry(volume.geometry))
-
-    def stored_box(self, name: str, box: Box) -> RoiBox:
-        """A box of the view in stored voxels."""
-        start, stop = box.voxels(self.geometry)
-        low, high = [0, 0, 0], [0, 0, 0]
-        for view_axis, (axis, flip) in enumerate(zip(self.view.order, self.view.flips, strict=True)):
-            n = self.geometry.shape[view_axis]
-            a, b = start[view_axis], stop[view_axis]
-            low[axis], high[axis] = (n - b, n - a) if flip else (a, b)
-        return RoiBox(name, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
-
-
 def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings(),
-               ) -> Generator[Progress, None, Prediction]:
+               remembered: Remembered | None = None) -> Generator[Progress, None, Prediction]:
     """The work of `inference.run`."""
     begun = time.perf_counter()
     check_device(settings.device)
@@ -82,7 +59,9 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         loaded = time.perf_counter()
         arithmetic = choose(settings.precision, settings.device)
         upright = Upright.of(volume)
-        found = yield from segment(model, upright, region, arithmetic)
+        found = yield from segment(model, upright, region, arithmetic, mirroring=settings.mirroring, remembered=remembered)
+        if settings.probabilities:
+            found.maps = yield from kept(found.maps)
         computed = time.perf_counter()
         labels = np.zeros(volume.geometry.shape, label_dtype(found.maps.values))
         edges = np.zeros(volume.geometry.shape, np.float32) if settings.edge_map else None
@@ -90,7 +69,7 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         target = Target(upright.geometry.spacing_mm, start, stop)
         edge_view = None if edges is None else upright.view.apply(edges)
         painting = paint(found.maps, target, upright.view.apply(labels), edge_view if found.edges is None else None)
-        yield from report("assemble", painting, "Bringing the labels onto the image's grid")
+        yield from _painted(painting, found)
         if edge_view is not None and found.edges is not None:
             largest = found.edges.amax(dim=0, keepdim=True)
             yield from report("assemble", paint_map(largest, found.maps.lattice, target, edge_view), "Bringing the edge map there too")
@@ -105,53 +84,101 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         provenance=provenance_of([bundle], volume, settings, arithmetic, found.stages, times, warnings, boxes))
 
 
-def segment(model: Model, upright: Upright, region: Region | None, arithmetic: Arithmetic) -> Generator[Progress, None, Found]:
-    """Class maps of the model's last stage. region : look there instead of asking the localiser."""
+def segment(model: Model, upright: Upright, region: Region | None, arithmetic: Arithmetic, *, mirroring: bool = False,
+            remembered: Remembered | None = None) -> Generator[Progress, None, Found]:
+    """Class maps of the model's last stage, perhaps still pending. region : look there instead of asking the localiser."""
     whole = Box.whole(upright.geometry)
     box = None if region is None else region.box(upright.geometry)
     last = model.stages[-1]
     if len(model.stages) == 2 and box is None:
         first = model.stages[0]
-        coarse, _, log = yield from _stage(first, upright, whole, True, model.device, arithmetic)
-        roi = _foreground_box(coarse, whole)
+        roi, log = yield from _localised(first, upright, whole, model.device, arithmetic, remembered)
         if roi is None:
             said = ("The localiser found nothing, so the whole volume was segmented, as coarsely as it takes to fit; "
                     "look at the labels with care.")
-            fine, edges, fine_log = yield from _stage(last, upright, whole, False, model.device, arithmetic)
-            return Found(fine, whole, False, edges, [said], [log, fine_log])
-        roi = roi.grown(first.plan.margin_mm).cut(whole)
-        fine, edges, fine_log = yield from _stage(last, upright, roi, False, model.device, arithmetic)
-        return Found(fine, fine.lattice.box.cut(whole), True, edges, _coarser(last, fine.lattice), [log, fine_log])
-    maps, edges, log = yield from _stage(last, upright, box or whole, box is None, model.device, arithmetic)
-    found = Found(maps, box or whole, box is not None, edges, _coarser(last, maps.lattice), [log])
-    if last.plan.name == "localise" and box is None and (roi := _foreground_box(maps, whole)) is not None:
-        found.box, found.roi = roi.grown(last.plan.margin_mm).cut(whole), True
+            fine, edges, fine_log, warned = yield from run_stage(last, upright, whole, False, model.device, arithmetic, mirroring)
+            return Found(fine, whole, False, edges, [said, *warned], [log, fine_log])
+        roi = roi.grown(first.margin_mm).cut(whole)
+        fine, edges, fine_log, warned = yield from run_stage(last, upright, roi, False, model.device, arithmetic, mirroring)
+        return Found(fine, fine.lattice.box.cut(whole), True, edges, [*_coarser(last, fine.lattice), *warned], [log, fine_log])
+    maps, edges, log, warned = yield from run_stage(last, upright, box or whole, box is None, model.device, arithmetic, mirroring)
+    found = Found(maps, box or whole, box is not None, edges, [*_coarser(last, maps.lattice), *warned], [log])
+    if last.name == "localise" and box is None:
+        found.maps = yield from kept(maps)
+        if (roi := foreground_box(found.maps, whole)) is not None:
+            found.box, found.roi = roi.grown(last.margin_mm).cut(whole), True
     return found
 
 
-def _stage(stage: LoadedStage, upright: Upright, box: Box, divide_evenly: bool, device: str, arithmetic: Arithmetic,
-           ) -> Generator[Progress, None, tuple[ClassMaps, Tensor | None, dict[str, Any]]]:
+def _localised(stage: LoadedStage, upright: Upright, whole: Box, device: str, arithmetic: Arithmetic, remembered: Remembered | None,
+               ) -> Generator[Progress, None, tuple[Box | None, dict[str, Any]]]:
+    """The box around what a localiser finds, without its margin, and its log; as remembered, if it is."""
+    if remembered is not None and stage.key and stage.key in remembered.boxes:
+        return remembered.boxes[stage.key], {"name": stage.name, "remembered": True}
+    maps, _, log, _ = yield from run_stage(stage, upright, whole, True, device, arithmetic, False)
+    box = foreground_box((yield from kept(maps)), whole)
+    if remembered is not None and stage.key:
+        remembered.boxes[stage.key] = box
+    return box, log
+
+
+def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, device: str, arithmetic: Arithmetic, mirroring: bool,
+              ) -> Generator[Progress, None, tuple[ClassMaps, Tensor | None, dict[str, Any], list[str]]]:
+    """Class maps of one network (pending when it works in windows), edge maps, a log for the provenance, and warnings."""
     begun = time.perf_counter()
-    plan = stage.plan
-    lattice = plan.lattice(box, divide_evenly=divide_evenly)
-    view = upright.view.apply(upright.volume.array)
-    preparing = network_input(view, upright.geometry.spacing_mm, lattice, plan)
-    x = yield from report(plan.name, preparing, "Resampling", 0, 10)
-    prepared = time.perf_counter()
-    x = x.to(device)
-    work = stage.steps(x, arithmetic) if plan.patch is None else sliding_window(stage.steps, x, plan.patch, plan.overlap, arithmetic)
-    named = {"localise": "Looking for the region of interest", "segment": "Segmenting"}[plan.name]
+    prepared: Prepared = yield from report(stage.name, stage.prepare(upright, box, whole), "Resampling", 0, 10)
+    log: dict[str, Any] = {"name": stage.name, "spacing_mm": [round(s, 4) for s in prepared.lattice.spacing_mm],
+                           "size": list(prepared.lattice.shape), "seconds": {"resample": round(time.perf_counter() - begun, 3)}}
+    warnings = []
+    steps = stage.steps
+    if mirroring and stage.mirror_axes:
+        steps = mirrored(steps, stage.mirror_axes)
+        log["mirrored_axes"] = list(stage.mirror_axes)
+    elif mirroring and stage.name == "segment":
+        warnings.append("The model allows no mirroring (it may have learnt which side is left), so the input was not mirrored.")
+    begun = time.perf_counter()
     try:
-        maps = yield from report(plan.name, work, named, 10, 100)
+        maps = yield from _maps_of(stage, steps, prepared, prepared.x.to(device), arithmetic)
     except torch.OutOfMemoryError as error:
-        raise BundleError(f"The memory of {device} is not enough for {' x '.join(str(n) for n in lattice.shape)} voxels; "
+        raise BundleError(f"The memory of {device} is not enough for {' x '.join(str(n) for n in prepared.x.shape[2:])} voxels; "
                           "choose cpu or a smaller region.") from error
-    ended = time.perf_counter()
-    log = {"name": plan.name, "spacing_mm": [round(s, 4) for s in lattice.spacing_mm], "size": list(lattice.shape),
-           "seconds": {"resample": round(prepared - begun, 3), "network": round(ended - prepared, 3)}}
-    classes = maps[: len(stage.values)].cpu()
-    edges = maps[len(stage.values):].cpu() if stage.edges else None
-    return ClassMaps.of(classes, lattice, stage.values), edges, log
+    log["seconds"]["network"] = round(time.perf_counter() - begun, 3)
+    edges = None
+    if stage.edges:
+        assert isinstance(maps, MemoryMaps)
+        maps, edges = MemoryMaps(maps.tensor[: len(stage.values)]), maps.tensor[len(stage.values):].float()
+    if prepared.keep is not None:
+        maps = CutMaps(maps, *prepared.keep)
+    class_maps = ClassMaps.of(maps, prepared.lattice, stage.values, stage.form, prepared.interpolation, prepared.border)
+    return class_maps, edges, log, warnings
+
+
+def _maps_of(stage: LoadedStage, steps: Steps, prepared: Prepared, x: Tensor, arithmetic: Arithmetic) -> Generator[Progress, None, Maps]:
+    named = {"localise": "Looking for the region of interest", "segment": SEGMENTING}[stage.name]
+    if prepared.tiling is None:
+        whole = yield from report(stage.name, steps(x, arithmetic), named, 10, 100)
+        return MemoryMaps(whole.cpu())
+    maps = WindowedMaps(steps, x, prepared.tiling, len(stage.values) + stage.edges, arithmetic)
+    if not stage.edges:
+        return maps
+    room = MemoryMaps(torch.empty(maps.shape))
+    return (yield from report(stage.name, gathered(maps, room), named, 10, 100))
+
+
+def kept(maps: ClassMaps) -> Generator[Progress, None, ClassMaps]:
+    """The same maps with all that was pending made and kept."""
+    if not maps.maps.pending:
+        return maps
+    whole = yield from report("segment", gathered(maps.maps), SEGMENTING, 10, 100)
+    return replace(maps, maps=whole)
+
+
+def _painted(painting: Generator[float, None, None], found: Found) -> Generator[Progress, None, None]:
+    """Painting as Progress; what it takes belongs to the network while maps are pending."""
+    if found.maps.maps.pending:
+        yield from report("segment", painting, SEGMENTING, 10, 100)
+    else:
+        yield from report("assemble", painting, "Bringing the labels onto the image's grid")
 
 
 def report(stage: str, work: Generator[float, None, T], message: str, low: int = 0, high: int = 100) -> Generator[Progress, None, T]:
@@ -167,10 +194,14 @@ def report(stage: str, work: Generator[float, None, T], message: str, low: int =
         yield Progress(stage, low + int(done * (high - low)), 100, message)
 
 
-def _foreground_box(maps: ClassMaps, whole: Box) -> Box | None:
-    """The box around what the localiser found within the volume, small specks aside; None when it found nothing."""
+def foreground_box(maps: ClassMaps, whole: Box) -> Box | None:
+    """The box around what a localiser found within the volume, small specks aside; None when it found nothing."""
     lattice = maps.lattice
-    foreground = (maps.maps.argmax(dim=0) != 0).numpy()
+    own = Target(lattice.spacing_mm, (0, 0, 0), lattice.shape)
+    sampler = Sampler(replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))), own)
+    depth = lattice.shape[0]
+    slabs = [sampler.winner(a, min(depth, a + SLICES_PER_STEP)) for a in range(0, depth, SLICES_PER_STEP)]
+    foreground = torch.cat(slabs).numpy() != 0
     for axis in range(3):
         centres = lattice.low_mm[axis] + lattice.spacing_mm[axis] * (np.arange(lattice.shape[axis]) + 0.5)
         outside = (centres < whole.low[axis]) | (centres > whole.high[axis])
@@ -189,7 +220,7 @@ def _foreground_box(maps: ClassMaps, whole: Box) -> Box | None:
 
 def _coarser(stage: LoadedStage, lattice: Lattice) -> list[str]:
     """A sentence when the spacing had to grow by more than a tenth."""
-    wanted = stage.plan.spacing_mm
+    wanted = stage.spacing_mm
     if wanted is None or all(got < 1.1 * want for got, want in zip(lattice.spacing_mm, wanted, strict=True)):
         return []
     got = " x ".join(f"{s:.1f}" for s in lattice.spacing_mm)
@@ -202,5 +233,14 @@ def label_dtype(values: tuple[int, ...]) -> type[np.unsignedinteger[Any]]:
 
 
 def probabilities_of(maps: ClassMaps, upright: Upright) -> Volume:
-    """The class maps as a volume of channels on their own lattice."""
-    return Volume(maps.maps.to(torch.float32).numpy(), maps.lattice.geometry(upright.geometry))
+    """(values, z, y, x) float32: the probability of every label value, background first, on the maps' own lattice."""
+    lattice = maps.lattice
+    sampler = Sampler(replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))), Target(lattice.spacing_mm, (0, 0, 0), lattice.shape))
+    out = np.empty((len(maps.values), *lattice.shape), np.float32)
+    for a in range(0, lattice.shape[0], SLICES_PER_STEP):
+        b = min(lattice.shape[0], a + SLICES_PER_STEP)
+        for number, value in enumerate(maps.values):
+            slab = sampler.slab(value, a, b)
+            assert slab is not None
+            out[number, a:b] = slab.numpy()
+    return Volume(out, lattice.geometry(upright.geometry))

@@ -19,7 +19,7 @@ from ctseg_models.inference import Region, Settings, run
 from ctseg_models.inference.arithmetic import choose
 from ctseg_models.inference.lattice import Box, StagePlan
 from ctseg_models.inference.preprocess import network_input
-from ctseg_models.inference.sliding_window import sliding_window
+from ctseg_models.inference.sliding_window import Tiling, sliding_window
 from ctseg_models.inference.stepwise import steps_of
 from ctseg_training.data.cases import Case, Cases
 from ctseg_training.data.decathlon import CaseEntry
@@ -85,9 +85,12 @@ def _find(steps: Steps, plan: StagePlan, case: Case, whole: bool, device: str) -
     lattice = plan.lattice(everything if whole else case.box.grown(plan.margin_mm).cut(everything), divide_evenly=whole)
     image = finish(network_input(case.image.numpy(), case.spacing_mm, lattice, plan)).to(device)
     arithmetic = choose("auto", device)
-    work = steps(image, arithmetic) if plan.patch is None else sliding_window(steps, image, plan.patch, plan.overlap, arithmetic)
     present = (True, True) if localises else case.present
-    found = finish(work)[: len(present)].argmax(0).cpu()  # edge maps may follow
+    if plan.patch is None:
+        found = finish(steps(image, arithmetic))[: len(present)].argmax(0).cpu()  # edge maps may follow
+    else:
+        maps = finish(sliding_window(steps, image, Tiling.spread(lattice.shape, plan.patch, plan.overlap), len(present), arithmetic))
+        found = torch.stack([maps.part(k, 0, lattice.shape[0]) for k in range(len(present))]).argmax(0)
     at = reach(sample_points(lattice, identity()), case.labels.shape, case.spacing_mm, lattice.spacing_mm)
     truth = sample_labels((case.labels > 0).to(torch.uint8) if localises else case.labels, at)
     return Finding(case.name, image[0, 0].cpu().numpy(), truth.numpy().astype(np.uint8), found.numpy().astype(np.uint8),

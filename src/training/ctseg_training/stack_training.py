@@ -24,7 +24,8 @@ from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import Sampler, Target, paint
-from ctseg_models.inference.two_stage import Found, Upright, report
+from ctseg_models.inference.two_stage import Found, report
+from ctseg_models.inference.upright import Upright
 from ctseg_models.members import common_target, run_members
 from ctseg_models.stacking import Member, Stack, Stacker, StackerConfig, concatenated, paint_stack, write_stack
 from ctseg_training.data.decathlon import CaseEntry, Decathlon

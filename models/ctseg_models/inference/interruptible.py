@@ -1,0 +1,143 @@
+"""Any network, run as it is and yet stopped soon after it is asked to: torch tells of every operation, and the long ones are cut.
+
+    maps = yield from watched(lambda: network(x), flops=2e11)
+
+Works for modules, TorchScript and whatever else calls torch in the thread it is called in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, TypeVar
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from ctseg_models.inference.slabs import Convolution, convolve, instance_norm, is_channels_last
+
+T = TypeVar("T")
+STEP_FLOPS = {"cpu": 1.5e10, "cuda": 2e12}
+POLL_SECONDS = 0.2
+
+aten = torch.ops.aten
+_CONVOLUTIONS = {aten.convolution.default, aten._convolution.default, aten._convolution.deprecated}
+# What torch hands over undivided in inference mode; the parts come back here.
+_COMPOSED = {aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding,
+             aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input, aten.linear.default,
+             aten.matmul.default}
+_PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm}
+
+
+def watched(call: Callable[[], T], *, flops: float = 0, step_flops: float | None = None) -> Generator[float, None, T]:
+    """Run `call` in a thread, without gradients; a generator of shares of the work whose return value is the call's.
+
+    flops : of the whole call, two per multiply-add (see `counted`); 0: not known, the shares are 0. step_flops : how much a step
+    may be; None: what takes 0.1 to 0.4 s. Yields about five times a second. Closing the generator returns when the computing has
+    ended, which is a step later. What the call raises comes out of the generator.
+    """
+    watch = _Watch(step_flops)
+    ended = threading.Event()
+    results: list[T] = []
+    errors: list[BaseException] = []
+    threads = torch.get_num_threads()
+
+    def work() -> None:
+        torch.set_num_threads(threads)  # OpenMP keeps that number for each thread
+        try:
+            with torch.no_grad(), watch, _Norms(watch):
+                results.append(call())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=work, name="network", daemon=True)
+    thread.start()
+    told = 0.0
+    try:
+        while not ended.wait(POLL_SECONDS):
+            share = min(1.0, watch.done / flops) if flops else 0.0
+            yield share - told
+            told = share
+    finally:
+        watch.stopped.set()
+        thread.join()
+    if errors:
+        raise errors.pop()
+    if flops:
+        yield 1.0 - told
+    return results.pop()
+
+
+def counted(call: Callable[[], object]) -> float:
+    """The work of `call` in convolutions and matrix products, two per multiply-add, found by doing it."""
+    watch = _Watch(None)
+    with torch.no_grad(), watch, _Norms(watch):
+        call()
+    return watch.done
+
+
+class Stopped(Exception):
+    """Raised inside of a call whose generator was closed; nobody else sees it."""
+
+
+class _Watch(TorchDispatchMode):
+    """Sees every operation of its thread: counts the work, cuts convolutions into slabs, raises Stopped between two of them."""
+
+    def __init__(self, step_flops: float | None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.step_flops = step_flops
+        self.stopped = threading.Event()
+        self.done = 0.0
+        self._since_sync = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        self.check()
+        given = kwargs or {}
+        if func in _CONVOLUTIONS and not given:
+            x = args[0]
+            conv = Convolution.of(x, *args[1:9])
+            step = self.step_flops or STEP_FLOPS.get(x.device.type, STEP_FLOPS["cuda"])
+            return convolve(conv, x, step, lambda flops: self.add(flops, x.device, step))
+        if func in _COMPOSED:
+            with self:
+                return func.decompose(*args, **given)
+        made = func(*args, **given)
+        if func.overloadpacket in _PRODUCTS:
+            step = self.step_flops or STEP_FLOPS.get(made.device.type, STEP_FLOPS["cuda"])
+            self.add(float(flop_registry[func.overloadpacket](*args, **given, out_val=made)), made.device, step)
+        return made
+
+    def add(self, flops: float, device: torch.device, step: float) -> None:
+        """Count work. A GPU is far behind the one who gives it its operations: it is waited for once a step."""
+        self.done += flops
+        if device.type == "cuda":
+            self._since_sync += flops
+            if self._since_sync >= step:
+                torch.cuda.current_stream(device).synchronize()
+                self._since_sync = 0.0
+        self.check()
+
+    def check(self) -> None:
+        """Raises Stopped when the generator was closed."""
+        if self.stopped.is_set():
+            raise Stopped
+
+
+class _Norms(TorchFunctionMode):
+    """Instance norms of channels-last maps, which torch would bring to the plain layout and leave there."""
+
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if func is torch.instance_norm and not kwargs:
+            x, weight, bias, mean, _, use_input_stats, _, eps, _ = args
+            if mean is None and use_input_stats and is_channels_last(x) and (weight is None or weight.dtype == x.dtype):
+                with torch.utils._python_dispatch._disable_current_modes():
+                    return instance_norm(x, weight, bias, eps, lambda flops: self.watch.check())
+        return func(*args, **(kwargs or {}))
