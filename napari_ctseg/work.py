@@ -1,6 +1,7 @@
 """One queue for long work: one generator at a time, in a thread, with progress in the dock and in napari's activity area.
 
-The generator yields `Progress`; closing it cancels. Callbacks come in the GUI thread, and none after `cancel`.
+The generator yields `Progress`; closing it cancels. One that waits for another process yields its last step again meanwhile, so that it
+hears of a cancel; what was told once is not told again. Callbacks come in the GUI thread, and none after `cancel`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Task:
         self._cancelled = Event()
         self._bar: Any = None
         self._in_bar = False
+        self._told: Progress | None = None
         self.done = False
 
     @property
@@ -60,8 +62,9 @@ class Task:
 
     def progressed(self, step: Progress) -> None:
         """The queue calls this in the GUI thread."""
-        if self.done:
+        if self.done or step is self._told:
             return
+        self._told = step
         self._on_progress(step)
         self._show_in_bar(step)
 

@@ -1,14 +1,15 @@
-"""What the Run model dock asks of ctseg_models: the only file of the dock that knows it."""
+"""What the Run model dock asks of ctseg_models: the only file of the dock that knows it. Networks run in the computing process."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
+from napari_ctseg.compute import elsewhere, preload
 from napari_ctseg.docks.run_model.box import Box
 from napari_ctseg.docks.run_model.state import Combine, RegionChoice
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One run, all that the thread needs. box : on the shown grid, for RegionChoice.BOX."""
+    """One run, all that the computing process needs; it is pickled. box : on the shown grid, for RegionChoice.BOX."""
 
     bundles: tuple[Bundle, ...]
     volume: Volume
@@ -32,7 +33,7 @@ class Request:
 
 
 class Models(Protocol):
-    """The seam to ctseg_models; only `estimate` and `run` may load torch, and they are called in the thread."""
+    """The seam to ctseg_models. `estimate` and `run` are driven in a thread."""
 
     def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
         """Everything installed, and a sentence for each thing that looks like a model and cannot be used."""
@@ -45,7 +46,10 @@ class Models(Protocol):
 
 
 class InstalledModels:
-    """The models of ctseg_models."""
+    """The models of ctseg_models; making it has the computing process load torch in the background."""
+
+    def __init__(self) -> None:
+        preload()
 
     def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
         """The shipped ones and the person's own; imports no torch."""
@@ -56,25 +60,44 @@ class InstalledModels:
 
     def estimate(self, request: Request) -> Generator[Progress, None, Estimate]:
         """Summed seconds and the largest memory of the chosen models."""
-        from ctseg_models.inference import Estimate, estimate
-
-        seconds, most = 0.0, 0.0
-        for number, bundle in enumerate(request.bundles):
-            yield Progress("estimate", number, len(request.bundles), f"Measuring {bundle.name}")
-            one = estimate(bundle, request.volume, region=_region(request), settings=_settings(request))
-            seconds, most = seconds + one.seconds, max(most, one.bytes)
-        return Estimate(seconds, most)
+        return elsewhere(estimated, _to_send(request), title=_title(request))
 
     def run(self, request: Request) -> Generator[Progress, None, Prediction]:
         """One model, or an ensemble."""
-        if len(request.bundles) == 1:
-            from ctseg_models.inference import run
+        return elsewhere(predicted, _to_send(request), title=_title(request))
 
-            return (yield from run(request.bundles[0], request.volume, region=_region(request), settings=_settings(request)))
-        from ctseg_models.ensemble import run_ensemble
 
-        return (yield from run_ensemble(request.bundles, request.volume, combine=request.combine.value, region=_region(request),
-                                        settings=_settings(request)))
+def estimated(request: Request) -> Generator[Progress, None, Estimate]:
+    """In the computing process: what a run will take."""
+    from ctseg_models.inference import Estimate, estimate
+
+    seconds, most = 0.0, 0.0
+    for number, bundle in enumerate(request.bundles):
+        yield Progress("estimate", number, len(request.bundles), f"Measuring {bundle.name}")
+        one = estimate(bundle, request.volume, region=_region(request), settings=_settings(request))
+        seconds, most = seconds + one.seconds, max(most, one.bytes)
+    return Estimate(seconds, most)
+
+
+def predicted(request: Request) -> Generator[Progress, None, Prediction]:
+    """In the computing process: the run."""
+    if len(request.bundles) == 1:
+        from ctseg_models.inference import run
+
+        return (yield from run(request.bundles[0], request.volume, region=_region(request), settings=_settings(request)))
+    from ctseg_models.ensemble import run_ensemble
+
+    return (yield from run_ensemble(request.bundles, request.volume, combine=request.combine.value, region=_region(request),
+                                    settings=_settings(request)))
+
+
+def _to_send(request: Request) -> Request:
+    """Without what no network reads: the header and the notes of a patient's file."""
+    return replace(request, volume=replace(request.volume, header=None, notes=()))
+
+
+def _title(request: Request) -> str:
+    return ", ".join(bundle.name for bundle in request.bundles)
 
 
 def _settings(request: Request) -> Any:

@@ -1,0 +1,76 @@
+"""What the viewer's process and the computing process say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.progress import Progress
+
+Work = Callable[..., Generator[Progress, None, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """To the child: call `work`, a generator function of a module, with `arguments` and drive it to its end."""
+
+    number: int
+    work: Work
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """To the child: close the generator of this job; of another one, nothing."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """To the child: its answer has arrived, so that it need not keep it any more."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """From the child: torch is loaded, a job may come."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """From the child: how far the job is."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Returned:
+    """From the child: the job's value."""
+
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Raised:
+    """From the child: what the job raised, and where, as text."""
+
+    error: Exception
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Closed:
+    """From the child: the job was cancelled and its generator has ended."""
+
+
+class ComputingProcessError(CtsegError):
+    """The computing process ended although nobody had asked it to."""
+
+
+class Elsewhere(Exception):
+    """Stands behind an error that was raised in the computing process, with the traceback of there."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
