@@ -34,7 +34,7 @@ class Prepared:
     x : (1, C, z, y, x) float32, normalised and padded. lattice : where the kept part of x lies. tiling : windows over all of x; None:
     the whole array at once. keep : [start, stop) of x that counts, where the rest is padding; None: all of it. interpolation : how the
     maps come back to the volume's grid, per axis. border : what voxels of the volume outside of the lattice are: background, or as the
-    nearest inside.
+    nearest inside. steps, mirror_axes : instead of the stage's, where the network's own axes depend on how the volume is stored.
     """
 
     x: Tensor
@@ -43,6 +43,8 @@ class Prepared:
     keep: tuple[Shape, Shape] | None = None
     interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear")
     border: Literal["background", "repeat"] = "background"
+    steps: Steps | None = None
+    mirror_axes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,11 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
     log: dict[str, Any] = {"name": stage.name, "spacing_mm": [round(s, 4) for s in prepared.lattice.spacing_mm],
                            "size": list(prepared.lattice.shape), "seconds": {"resample": round(time.perf_counter() - begun, 3)}}
     warnings = []
-    steps = stage.steps
-    if mirroring and stage.mirror_axes:
-        steps = mirrored(steps, stage.mirror_axes)
-        log["mirrored_axes"] = list(stage.mirror_axes)
+    steps = prepared.steps or stage.steps
+    axes = stage.mirror_axes if prepared.mirror_axes is None else prepared.mirror_axes
+    if mirroring and axes:
+        steps = mirrored(steps, axes)
+        log["mirrored_axes"] = list(axes)
     elif mirroring and stage.name == "segment":
         warnings.append("The model allows no mirroring (it may have learnt which side is left), so the input was not mirrored.")
     begun = time.perf_counter()
