@@ -64,13 +64,12 @@ class Tally:
     def table(self, labels: Labels, voxel_ml: float) -> list[dict[str, Any]]:
         """One row for each label found, by value: plain JSON for the provenance."""
         rows = []
-        for label in labels:
-            if not (voxels := self._voxels[label.value]):
-                continue
-            row = {"value": label.value, "name": label.name, "volume_ml": round(voxels * voxel_ml, 4),
-                   "mean_probability": round(self._chance[label.value] / voxels, 4),
-                   "share_above_0.9": round(self._sure[label.value] / voxels, 4)}
+        for value in np.flatnonzero(self._voxels).tolist():
+            voxels = float(self._voxels[value])
+            row = {"value": value, "name": labels.name(value), "volume_ml": round(voxels * voxel_ml, 4),
+                   "mean_probability": round(float(self._chance[value]) / voxels, 4),
+                   "share_above_0.9": round(float(self._sure[value]) / voxels, 4)}
             if self._disagrees:
-                row["mean_disagreement"] = round(self._disagreement[label.value] / voxels, 4)
+                row["mean_disagreement"] = round(float(self._disagreement[value]) / voxels, 4)
             rows.append(row)
         return rows

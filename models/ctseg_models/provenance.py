@@ -21,10 +21,12 @@ PACKAGES = ("napari-ctseg", "torch", "numpy", "onnxruntime")
 
 
 def provenance_of(bundles: Sequence[Bundle], volume: Volume, settings: Settings, arithmetic: Arithmetic, stages: Sequence[dict[str, Any]],
-                  times: dict[str, float], warnings: Sequence[str], boxes: Sequence[RoiBox], combine: str | None = None) -> dict[str, Any]:
+                  times: dict[str, float], warnings: Sequence[str], boxes: Sequence[RoiBox], combine: str | None = None,
+                  confidence: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
     """Bundles with their hashes, versions, device, settings, what each network saw, seconds and warnings.
 
-    Of the volume only shape and spacing are told: no path, no name, no header.
+    confidence : a row for each label found (`confidence.Tally.table`). Of the volume only shape and spacing are told: no path, no name,
+    no header.
     """
     described = [{"name": b.name, "kind": b.kind, "version": b.version, "sha256": b.sha256} for b in bundles]
     record: dict[str, Any] = {
@@ -41,6 +43,8 @@ def provenance_of(bundles: Sequence[Bundle], volume: Volume, settings: Settings,
     }
     if combine is not None:
         record["combine"] = combine
+    if confidence is not None:
+        record["confidence"] = list(confidence)
     return record
 
 

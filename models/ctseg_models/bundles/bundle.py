@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ctseg_models.inference.upright import Upright
 
 Kind = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
-Form = Literal["probabilities", "softmax logits", "regions"]
+Form = Literal["probabilities", "softmax logits", "averaged logits", "regions"]
 Interpolation = Literal["linear", "nearest"]
 Triple = tuple[float, float, float]
 Shape = tuple[int, int, int]
@@ -71,7 +71,8 @@ class LoadedStage:
     multiply-adds x 2 for an input of (z, y, x); 0: not known. layout : the sizes for a box of a volume. parameters : how many, 0: not
     known. edges : how many edge maps (0..1) follow the class maps. margin_mm : of a localiser, around what it finds. spacing_mm : what
     the network wants; None: it depends on the volume. mirror_axes : the view's axes along which the network may be mirrored. key : names
-    the weights, for what is remembered.
+    the weights, for what is remembered. temperature : logits are
+    divided by it for a probability (calibration); labels do not change.
     """
 
     name: Literal["localise", "segment"]
@@ -87,6 +88,7 @@ class LoadedStage:
     spacing_mm: Triple | None = None
     mirror_axes: tuple[int, ...] = ()
     key: str = ""
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,11 @@ class Bundle(ABC):
     card: str
     sha256: str
     version: str
+
+    @property
+    def needs_trust(self) -> tuple[str, ...]:
+        """What code of the bundle's own would run, one sentence each; () : none. Told without running anything."""
+        return ()
 
     @abstractmethod
     def verify(self) -> None:

@@ -86,7 +86,9 @@ class Stage(_Frozen):
     name : "localise" (output > 0 is the region of interest) or "segment". network and config : which network, and its frozen
     dataclass as a dict. smoothing_sigma_mm : Gaussian before resampling. margin_mm : of a localiser, added on every side of
     what it found. inferer : "whole" (one array of an allowed size) or "sliding_window" (`patch` with `overlap`, Gaussian weights).
-    outputs : classes with the background. pad_hu : the value outside the volume.
+    outputs : classes with the background. pad_hu : the value outside the volume. mirror_axes : the view's axes (0 is z) along which the
+    network may be mirrored; none unless it was trained so, as left and right organs forbid it. temperature, calibration : the logits are
+    divided by it for a probability, and how it was fitted (`napari-ctseg calibrate`).
     """
 
     name: Literal["localise", "segment"]
@@ -104,6 +106,9 @@ class Stage(_Frozen):
     overlap: float = Field(0.5, ge=0.0, lt=1.0)
     outputs: int = Field(ge=2)
     pad_hu: float = -1024.0
+    mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
+    temperature: float = Field(1.0, gt=0)
+    calibration: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Stage:

@@ -94,7 +94,7 @@ class OwnBundle(Bundle):
             loaded.append(LoadedStage(
                 stage.name, planned(plan), way.steps, values, way.flops, laid_out(plan), edges=way.edges, margin_mm=stage.margin_mm,
                 parameters=sum(p.numel() for p in network.parameters()), spacing_mm=stage.spacing_mm,
-                key=sha256_of(self.path / weights_file(stage))))
+                key=sha256_of(self.path / weights_file(stage)), mirror_axes=stage.mirror_axes, temperature=stage.temperature))
         return Model(tuple(loaded), self.labels, device)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from ctseg_models.inference.maps import Maps, MemoryMaps
 from ctseg_models.inference.preprocess import axis_weights
 
 SLICES_PER_STEP = 8
+SMALLEST_PROBABILITY = 1e-7  # 0 has no logarithm
 NETWORK_SHARE = 0.95  # of the work of painting maps that the network has still to make
 
 
@@ -25,7 +26,8 @@ NETWORK_SHARE = 0.95  # of the work of painting maps that the network has still 
 class ClassMaps:
     """Maps of label values on `lattice`. each : the value of every map; maps of one value belong together, 0 is background.
 
-    form, interpolation and border : as LoadedStage and Prepared have them; the regions of the form "regions" lie in the order of painting.
+    form, temperature, interpolation and border : as LoadedStage and Prepared have them; the regions of the form "regions" lie in the order
+    of painting.
     """
 
     maps: Maps
@@ -34,15 +36,16 @@ class ClassMaps:
     form: Form = "probabilities"
     interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear")
     border: Literal["background", "repeat"] = "background"
+    temperature: float = 1.0
 
     @classmethod
     def of(cls, maps: Tensor | Maps, lattice: Lattice, values: Sequence[int | None], form: Form = "probabilities",
            interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear"),
-           border: Literal["background", "repeat"] = "background") -> ClassMaps:
+           border: Literal["background", "repeat"] = "background", temperature: float = 1.0) -> ClassMaps:
         """From a network's output. values : of each map; None counts as background."""
         kept = MemoryMaps(maps) if isinstance(maps, Tensor) else maps
         each = tuple(0 if value is None else value for value in values)
-        return cls(kept, lattice, each, form, interpolation, border)
+        return cls(kept, lattice, each, form, interpolation, border, temperature)
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -95,10 +98,10 @@ class Sampler:
             chance = self._region_chance(value, a, b)
         else:
             chance = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]))
+            as_it_is = self.class_maps.form == "probabilities" and self.class_maps.temperature == 1
             for k, meant in enumerate(self.class_maps.each):
                 if meant == value:
-                    raw = self._raw(k, a, b)
-                    chance += raw if self.class_maps.form == "probabilities" else (raw - self._log_total(a, b)).exp_()
+                    chance += self._raw(k, a, b) if as_it_is else (self._logit(k, a, b) - self._log_total(a, b)).exp_()
         if not self.covers:
             chance.masked_fill_(self._outside(a, b), 1.0 if value == 0 else 0.0)
         return chance
@@ -154,12 +157,19 @@ class Sampler:
         fine: Tensor = wy @ (coarse @ wx.T)
         return fine
 
+    def _logit(self, k: int, a: int, b: int) -> Tensor:
+        """(b - a, y, x) float32: the logit (the log of a probability will do) of map k in slices [a, b), over the temperature."""
+        raw = self._raw(k, a, b)
+        if self.class_maps.form == "probabilities":
+            raw = raw.clamp_min_(SMALLEST_PROBABILITY).log_()
+        return raw.div_(self.class_maps.temperature)
+
     def _log_total(self, a: int, b: int) -> Tensor:
         """The logarithm of the softmax's denominator in slices [a, b); kept for the next class of the same slices."""
         if self._normaliser is None or self._normaliser[:2] != (a, b):
-            total = self._raw(0, a, b)
+            total = self._logit(0, a, b)
             for k in range(1, len(self.class_maps.each)):
-                total = torch.logaddexp(total, self._raw(k, a, b))
+                total = torch.logaddexp(total, self._logit(k, a, b))
             self._normaliser = (a, b, total)
         return self._normaliser[2]
 
@@ -168,7 +178,7 @@ class Sampler:
         chance = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]))
         uncovered = torch.ones_like(chance)
         for k, meant in reversed(list(enumerate(self.class_maps.each))):
-            inside = self._raw(k, a, b).sigmoid_()
+            inside = self._raw(k, a, b).div_(self.class_maps.temperature).sigmoid_()
             if meant == value:
                 chance += inside * uncovered
             uncovered *= 1 - inside
@@ -179,10 +189,14 @@ class Sampler:
         return ~(self.within[0][a:b, None, None] & self.within[1][None, :, None] & self.within[2][None, None, :])
 
 
+Watch = Callable[[Sampler, int, int, Tensor], None]  # slices [a, b) of a target and their labels (b - a, y, x) int32
+
+
 def paint(class_maps: ClassMaps, target: Target, labels: NDArray[np.generic], edges: NDArray[np.float32] | None = None,
-          ) -> Generator[float, None, None]:
+          watch: Watch | None = None) -> Generator[float, None, None]:
     """Write the label of every target voxel into `labels`, and 1 - margin into `edges` (both views, (z, y, x)).
 
+    watch : is shown every slab that is painted, while its maps can still be asked.
     Maps that are still pending are made as they are needed, and forgotten. Yields shares of the work since the last yield.
     """
     sampler, maps = Sampler(class_maps, target), class_maps.maps
@@ -196,11 +210,15 @@ def paint(class_maps: ClassMaps, target: Target, labels: NDArray[np.generic], ed
         for share in maps.advance(high):
             yield network_share * share
         if edge_out is None:
-            out[a:b] = sampler.winner(a, b).numpy()
+            winner = sampler.winner(a, b)
         else:
             winner, best, second = sampler.ranked(a, b)
-            out[a:b] = winner.numpy() if class_maps.form != "regions" else sampler.winner(a, b).numpy()
+            if class_maps.form == "regions" or class_maps.temperature != 1:
+                winner = sampler.winner(a, b)
             edge_out[a:b] = (1 - (best - second)).numpy()
+        out[a:b] = winner.numpy()
+        if watch is not None:
+            watch(sampler, a, b, winner)
         maps.forget(low)
         yield (1 - network_share) * (b - a) / depth
 

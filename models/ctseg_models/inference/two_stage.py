@@ -28,6 +28,7 @@ from ctseg_models.inference.threads import thread_count
 from ctseg_models.inference.upright import Upright
 from ctseg_models.prediction import Prediction
 from ctseg_models.provenance import provenance_of
+from ctseg_models.watching import Watching
 
 T = TypeVar("T")
 SMALLEST_PART = 0.02  # of the largest part: a localiser's specks below this do not widen the box
@@ -68,7 +69,10 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         start, stop = found.box.voxels(upright.geometry)
         target = Target(upright.geometry.spacing_mm, start, stop)
         edge_view = None if edges is None else upright.view.apply(edges)
-        painting = paint(found.maps, target, upright.view.apply(labels), edge_view if found.edges is None else None)
+        unsure = np.zeros(volume.geometry.shape, np.float32) if settings.disagreement == "entropy" else None
+        watching = Watching(settings, model.labels, found.maps, upright.geometry, target,
+                            None if unsure is None else upright.view.apply(unsure))
+        painting = paint(found.maps, target, upright.view.apply(labels), edge_view if found.edges is None else None, watching)
         yield from _painted(painting, found)
         if edge_view is not None and found.edges is not None:
             largest = found.edges.amax(dim=0, keepdim=True)
@@ -81,7 +85,9 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         LabelMap(labels, volume.geometry, model.labels, source=volume.source), boxes,
         probabilities=probabilities_of(found.maps, upright) if settings.probabilities else None,
         edge_map=None if edges is None else Volume(edges, volume.geometry),
-        provenance=provenance_of([bundle], volume, settings, arithmetic, found.stages, times, warnings, boxes))
+        disagreement=None if unsure is None else Volume(unsure, volume.geometry),
+        provenance=provenance_of([bundle], volume, settings, arithmetic, found.stages, times, warnings, boxes,
+                                 confidence=watching.confidence()))
 
 
 def segment(model: Model, upright: Upright, region: Region | None, arithmetic: Arithmetic, *, mirroring: bool = False,
@@ -150,7 +156,8 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
         maps, edges = MemoryMaps(maps.tensor[: len(stage.values)]), maps.tensor[len(stage.values):].float()
     if prepared.keep is not None:
         maps = CutMaps(maps, *prepared.keep)
-    class_maps = ClassMaps.of(maps, prepared.lattice, stage.values, stage.form, prepared.interpolation, prepared.border)
+    class_maps = ClassMaps.of(maps, prepared.lattice, stage.values, stage.form, prepared.interpolation, prepared.border,
+                              stage.temperature)
     return class_maps, edges, log, warnings
 
 
