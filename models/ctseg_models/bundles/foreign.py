@@ -6,22 +6,33 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Shape
 from ctseg_models.bundles.bundle import Bundle, Kind, LoadedStage, Model
 from ctseg_models.bundles.hashes import sha256_of
-from ctseg_models.bundles.side_file import SideFile, read_side_file, side_file_path
+from ctseg_models.bundles.side_file import Output, SideFile, read_side_file, side_file_path
+from ctseg_models.bundles.side_input import laid_out, prepared
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ctseg_models.inference.stepwise import Arithmetic
 
-T = TypeVar("T")
-# A network in memory: (1, C, a, b, c) float32 to (1, K, a, b, c), in its own axes, in steps.
+# A network in memory: its input array to its output array, both as the file has them, in steps.
 Forward = Callable[["Tensor"], "Generator[float, None, Tensor]"]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """forward : see Forward. flops : two per multiply-add for an input of (z, y, x); 0: not known. parameters : how many, 0: not known."""
+
+    forward: Forward
+    flops: Callable[[Shape], float] = lambda _: 0.0
+    parameters: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +42,8 @@ class ForeignBundle(Bundle):
     side: SideFile
 
     @abstractmethod
-    def forward(self, device: str) -> Forward:
-        """Load the network. Raises BundleError."""
+    def network(self, device: str) -> Network:
+        """Look through the file and load it. Raises BundleError."""
 
     def verify(self) -> None:
         if not self.path.is_file():
@@ -42,72 +53,132 @@ class ForeignBundle(Bundle):
                               "get the bundle again.")
 
     def load(self, device: str = "cpu") -> Model:
-        from ctseg_models.inference.planned import laid_out, planned
-
         self.verify()
-        forward, side, path = self.forward(device), self.side, self.path
+        network, side, path = self.network(device), self.side, self.path
 
         def steps(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
-            turned = side.turn.to_network(x)
-            output = yield from forward(turned)
-            return side.turn.back(_class_maps(output, turned, side, path))
+            maps = yield from _run(network.forward, side.turn.to_network(x), side, path)
+            return side.turn.back(maps)
 
-        values = side.output.classes if side.output.exclusive else (0, *side.output.classes)
-        plan = side.plan()
-        stage = LoadedStage("segment", planned(plan), steps, values, lambda _: 0.0, laid_out(plan), spacing_mm=side.spacing_zyx_mm)
+        stage = LoadedStage("segment", prepared(side), steps, values_of(side.output), network.flops, laid_out(side),
+                            parameters=network.parameters, spacing_mm=side.spacing_zyx_mm, key=self.sha256)
         return Model((stage,), self.labels, device)
 
 
 def describe(path: Path, kind: Kind) -> dict[str, object]:
-    """The fields of Bundle and `side` for a network file. Raises BundleError."""
+    """The fields of Bundle and `side` for a network file; the network itself is not looked at. Raises BundleError."""
     if not path.is_file():
         raise BundleError(f"{path}: does not exist; check the name.")
     side = read_side_file(path)
-    both = hashlib.sha256((sha256_of(path) + sha256_of(side_file_path(path))).encode()).hexdigest()
+    both = hashlib.sha256((_hash(path) + _hash(side_file_path(path))).encode()).hexdigest()
     return {"name": side.name or path.name.split(".")[0], "path": path, "kind": kind, "labels": side.label_set(),
             "channels": tuple(channel.name for channel in side.channels), "modality": side.modality,
             "spacing_mm": side.spacing_zyx_mm, "card": side.card, "sha256": both, "version": side.version, "side": side}
 
 
-def _class_maps(output: Tensor, given: Tensor, side: SideFile, path: Path) -> Tensor:
-    """A network's output as (K, a, b, c) float32 probabilities. Raises BundleError when its shape is not what was promised."""
+def _hash(path: Path) -> str:
+    about = path.stat()
+    return _hash_of(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash_of(path: Path, size: int, changed_ns: int) -> str:
+    """Of a file of this size, changed then: a list of bundles is made again and again. `verify` always reads the file."""
+    return sha256_of(path)
+
+
+def values_of(output: Output) -> tuple[int, ...]:
+    """The label value of each map that `_run` gives: ascending, the background (0) first."""
+    return tuple(sorted({0, *(value or 0 for value in output.classes)}))
+
+
+def _run(forward: Forward, x: Tensor, side: SideFile, path: Path) -> Generator[float, None, Tensor]:
+    """x : (1, C, a, b, c) along the network's axes. Returns (values, a, b, c) float32 probabilities."""
     import torch
 
-    wanted = (1, len(side.output.classes), *given.shape[2:])
-    if tuple(output.shape) != wanted:
-        raise BundleError(f"{path}: the network gave an array of {tuple(output.shape)} where the side file promises {wanted}; "
-                          "mend output.classes, patch or multiple_of in the side file.")
-    maps = output[0].float()
-    if side.output.kind == "logits":
-        maps = maps.softmax(dim=0) if side.output.exclusive else maps.sigmoid()
-    if not side.output.exclusive:
-        maps = torch.cat([1 - maps.amax(dim=0, keepdim=True), maps])
-    return maps
-
-
-def in_background(call: Callable[[], T], stop: Callable[[], None] = lambda: None) -> Generator[float, None, T]:
-    """Run `call` in a thread, yielding five times a second; closing the generator calls `stop` and does not wait."""
-    from concurrent.futures import Future
-    from concurrent.futures import TimeoutError as NotYet
-    from threading import Thread
-
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            future.set_exception(error)
-
-    Thread(target=work, name="ctseg network", daemon=True).start()
-    try:
+    if side.layout not in ("NCHW", "NHWC"):
+        output = yield from forward(_arranged(x, side.layout))
+        return _class_maps(output, (x.shape[2], x.shape[3], x.shape[4]), side, path)
+    parts = []
+    for start in range(0, x.shape[2], side.batch):
+        slices = x[0, :, start:start + side.batch].movedim(1, 0)
+        count = len(slices)
+        if count < side.batch:  # the last ones: filled up, as a file may take one size only
+            slices = torch.cat([slices, slices[-1:].expand(side.batch - count, -1, -1, -1)])
+        work = forward(slices.movedim(1, -1).contiguous() if side.layout == "NHWC" else slices.contiguous())
         while True:
             try:
-                return future.result(timeout=0.2)
-            except NotYet:
-                if future.done():
-                    raise
-                yield 0.0
-    finally:
-        if not future.done():
-            stop()
+                yield next(work) * side.batch / x.shape[2]
+            except StopIteration as end:
+                output = end.value
+                break
+        parts.append(_class_maps(output, (side.batch, x.shape[3], x.shape[4]), side, path)[:, :count])
+    return torch.cat(parts, dim=1)
+
+
+def _arranged(x: Tensor, layout: str) -> Tensor:
+    """(1, C, a, b, c) as the network takes it."""
+    arranged = {"NCDHW": x, "NDHWC": x.movedim(1, -1), "CDHW": x[0], "DHWC": x[0].movedim(0, -1), "DHW": x[0, 0]}[layout]
+    return arranged.contiguous()
+
+
+def _class_maps(output: Tensor, space: Shape, side: SideFile, path: Path) -> Tensor:
+    """A network's output as (values, a, b, c) float32 probabilities. Raises BundleError when its shape is not what was promised."""
+    maps = _channels_first(output, space, side, path)
+    wanted, classes = side.output, len(side.output.classes)
+    if wanted.kind == "labels":
+        return _votes(maps[0], wanted, path)
+    maps = maps.float()
+    if wanted.kind == "logits":
+        maps = maps.softmax(dim=0) if wanted.exclusive else maps.sigmoid()
+    values = values_of(wanted)
+    if wanted.exclusive and values == tuple(value or 0 for value in wanted.classes):
+        return maps
+    merged = maps.new_zeros(len(values), *space)
+    for number in range(classes):
+        one = merged[values.index(wanted.classes[number] or 0)]
+        if wanted.merge == "sum" and wanted.exclusive:
+            one += maps[number]
+        else:
+            one.copy_(one.maximum(maps[number]))
+    if not wanted.exclusive:
+        merged[0] = 1 - maps.amax(dim=0)
+    elif wanted.merge == "strongest" and len(values) < classes:
+        merged /= merged.sum(dim=0)
+    return merged
+
+
+def _channels_first(output: Tensor, space: Shape, side: SideFile, path: Path) -> Tensor:
+    """(K, a, b, c), K = 1 for labels. Raises BundleError."""
+    count = 1 if side.output.kind == "labels" else len(side.output.classes)
+    sliced, last = side.layout in ("NCHW", "NHWC"), side.layout in ("NDHWC", "DHWC", "NHWC")
+    shapes: list[tuple[int, ...]] = []
+    if sliced:
+        shapes = [(space[0], *space[1:], count) if last else (space[0], count, *space[1:])]
+    else:
+        plain = (*space, count) if last else (count, *space)
+        shapes = [(1, *plain), plain]
+    if count == 1:
+        shapes += [space, (1, *space)]
+    if tuple(output.shape) not in shapes:
+        raise BundleError(f"{path}: the network gave an array of {tuple(output.shape)} where the side file promises {shapes[0]}; "
+                          "mend output (classes, index, kind), layout, patch or multiple_of in the side file.")
+    if tuple(output.shape) == space or count == 1:
+        return output.reshape(1, *space)
+    plain_output = output if sliced else output.reshape(shapes[1])
+    if last:
+        return plain_output.movedim(-1, 0)
+    return plain_output.movedim(1, 0) if sliced else plain_output
+
+
+def _votes(numbers: Tensor, wanted: Output, path: Path) -> Tensor:
+    """Class numbers (a, b, c) as one map of 0 and 1 for each label value. Raises BundleError for a number that is no class."""
+    import torch
+
+    classes = numbers.round().long() if numbers.is_floating_point() else numbers.long()
+    if classes.numel() and (int(classes.min()) < 0 or int(classes.max()) >= len(wanted.classes)):
+        raise BundleError(f"{path}: the network gave the class numbers {int(classes.min())} to {int(classes.max())} where the side file "
+                          f"has {len(wanted.classes)} classes; mend output.classes in the side file.")
+    values = values_of(wanted)
+    place = torch.tensor([values.index(value or 0) for value in wanted.classes], device=classes.device)
+    return torch.stack([(place[classes] == number).float() for number in range(len(values))])

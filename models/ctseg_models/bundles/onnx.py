@@ -1,55 +1,85 @@
-"""An ONNX file as a bundle, run by onnxruntime."""
+"""An ONNX file as a bundle, run by onnxruntime, after it was looked through (scan_onnx)."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.foreign import ForeignBundle, Forward, describe, in_background
+from ctseg_models.bundles.foreign import ForeignBundle, Network, describe
+from ctseg_models.bundles.side_file import SideFile
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 SUFFIXES = (".onnx",)
-_REFUSALS = ("Fail", "InvalidArgument", "InvalidProtobuf", "NoSuchFile", "NotImplemented", "RuntimeException", "InvalidGraph")
+POLL_SECONDS = 0.2
+LONGEST_STOP = 2.0  # seconds that are waited for a cancelled run to end; onnxruntime asks between operators only
+_REFUSALS = ("Fail", "InvalidArgument", "InvalidProtobuf", "NoSuchFile", "NotImplemented", "RuntimeException", "InvalidGraph",
+             "EPFail")
 
 
 class OnnxBundle(ForeignBundle):
-    """`NAME.onnx` with `NAME.json`; its first input and first output are used."""
+    """`NAME.onnx` with `NAME.json`; its first input, and the output that the side file names."""
 
-    def forward(self, device: str) -> Forward:
+    def network(self, device: str) -> Network:
         import torch
 
-        runtime, refusals = _runtime(self.path)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        providers = [name for name in wanted if name in runtime.get_available_providers()]
-        try:
-            session = runtime.InferenceSession(str(self.path), options, providers=providers)
-        except refusals as error:
-            raise BundleError(f"{self.path}: not a readable ONNX file; export the network again.") from error
-        source, target = session.get_inputs()[0].name, session.get_outputs()[0].name
+        from ctseg_models.bundles.scan_onnx import scan
 
-        def steps(x: Tensor) -> Generator[float, None, Tensor]:
+        scanned = scan(self.path)
+        runtime, refusals = _runtime(self.path)
+        try:
+            session = _session(runtime, self.path, device)
+        except refusals as error:
+            raise BundleError(f"{self.path}: onnxruntime cannot run this file; export the network again with a common opset "
+                              "(17, say).") from error
+        source, target = session.get_inputs()[0], _chosen([output.name for output in session.get_outputs()], self.side, self.path)
+        kind = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64}.get(source.type, torch.float32)
+        path = self.path
+
+        def forward(x: Tensor) -> Generator[float, None, Tensor]:
             run = runtime.RunOptions()
 
             def call() -> Tensor:
                 try:
-                    return torch.from_numpy(session.run([target], {source: x.cpu().numpy()}, run)[0])
+                    return torch.from_numpy(session.run([target], {source.name: x.cpu().to(kind).numpy()}, run)[0]).to(x.device)
                 except refusals as error:
-                    raise BundleError(f"{self.path}: the network does not take an array of {tuple(x.shape)}; "
-                                      "mend channels, patch or multiple_of in the side file.") from error
+                    if "Failed to allocate memory" in str(error):
+                        raise torch.OutOfMemoryError(str(error)) from error
+                    raise BundleError(f"{path}: the network does not take an array of {tuple(x.shape)}; "
+                                      "mend channels, layout, patch, size or multiple_of in the side file.") from error
 
             def stop() -> None:
                 run.terminate = True
 
             return in_background(call, stop)
 
-        return steps
+        if len(scanned.inputs) > 1:
+            raise BundleError(f"{self.path}: wants {len(scanned.inputs)} inputs, and only networks with one can be run; "
+                              "export it with one.")
+        return Network(forward)
+
+
+def read_onnx(path: Path) -> OnnxBundle:
+    """Describe an ONNX file; it is not loaded. Raises BundleError."""
+    return OnnxBundle(**describe(path, "onnx"))  # type: ignore[arg-type]
+
+
+def _session(runtime: Any, path: Path, device: str) -> Any:
+    import torch
+
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False  # an arena keeps the largest that was ever needed
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    providers = [name for name in wanted if name in runtime.get_available_providers()]
+    return runtime.InferenceSession(str(path), options, providers=providers)
 
 
 def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
@@ -62,6 +92,41 @@ def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
     return onnxruntime, tuple(getattr(state, name) for name in _REFUSALS if hasattr(state, name))
 
 
-def read_onnx(path: Path) -> OnnxBundle:
-    """Describe an ONNX file; it is not loaded. Raises BundleError."""
-    return OnnxBundle(**describe(path, "onnx"))  # type: ignore[arg-type]
+def _chosen(names: list[str], side: SideFile, path: Path) -> str:
+    """The output that the side file names. Raises BundleError."""
+    wanted = side.output
+    if wanted.name and wanted.name not in names:
+        raise BundleError(f"{path}: has no output \"{wanted.name}\", but {', '.join(names)}; mend output.name in the side file.")
+    if wanted.index >= len(names):
+        raise BundleError(f"{path}: has {len(names)} outputs and no number {wanted.index}; mend output.index in the side file.")
+    return wanted.name or names[wanted.index]
+
+
+def in_background(call: Callable[[], T], stop: Callable[[], None]) -> Generator[float, None, T]:
+    """Run `call` in a thread, yielding five times a second; closing the generator calls `stop` and waits at most two seconds."""
+    from threading import Event, Thread
+
+    ended = Event()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            errors.append(error)
+        finally:
+            ended.set()
+
+    thread = Thread(target=work, name="network", daemon=True)
+    thread.start()
+    try:
+        while not ended.wait(POLL_SECONDS):
+            yield 0.0
+    finally:
+        if not ended.is_set():
+            stop()
+            thread.join(LONGEST_STOP)
+    if errors:
+        raise errors.pop()
+    return results.pop()

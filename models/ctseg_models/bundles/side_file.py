@@ -21,10 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.volume import Labels
-from ctseg_models.bundles.metadata import Intensity, Share, Sizes, Triple
-from ctseg_models.inference.lattice import StagePlan, Turn
+from ctseg_models.bundles.metadata import Intensity, Share, Triple
+from ctseg_models.inference.lattice import Turn
 
-LARGEST_SIDE = 4096  # voxels; a limit that no volume reaches
 LARGEST_SIDE_FILE = 4 * 2**20  # bytes; thousands of labels take less
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -181,15 +180,6 @@ class SideFile(_Strict):
             return None
         z, y, x = self.turn.zyx(self.spacing)
         return None if z is None or y is None or x is None else (z, y, x)
-
-    def plan(self) -> StagePlan:
-        """How a volume becomes the input, along the view's axes."""
-        step = (self.multiple_of,) * 3 if isinstance(self.multiple_of, int) else self.multiple_of
-        size: Any = None if self.size is None else self.turn.zyx(self.size)
-        sizes = Sizes(min=self.turn.zyx(step), max=(LARGEST_SIDE, LARGEST_SIDE, LARGEST_SIDE), step=self.turn.zyx(step))
-        return StagePlan("segment", tuple(channel.intensity() for channel in self.channels), self.spacing_zyx_mm, size, sizes,
-                         patch=None if self.patch is None else self.turn.zyx(self.patch), overlap=self.overlap, pad=self.pad,
-                         interpolation=self.interpolation)
 
 
 def side_file_path(network: Path) -> Path:

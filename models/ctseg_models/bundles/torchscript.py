@@ -1,48 +1,113 @@
-"""A TorchScript file as a bundle. TorchScript is a program: loading one is running code that the person chose."""
+"""A TorchScript file as a bundle. TorchScript is a program: it is looked through before it is loaded (scan_torchscript)."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import io
+from collections.abc import Callable, Generator
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.foreign import ForeignBundle, Forward, describe, in_background
+from ctseg_imaging.geometry import Shape
+from ctseg_models.bundles.foreign import ForeignBundle, Network, describe
+from ctseg_models.bundles.side_file import SideFile
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".ts", ".pt", ".pth", ".torchscript")
+PROBE = 32  # voxels a side: what the operations of a network that takes any size are counted on
 
 
 class TorchScriptBundle(ForeignBundle):
     """`NAME.ts` with `NAME.json`."""
 
-    def forward(self, device: str) -> Forward:
+    def network(self, device: str) -> Network:
         import torch
 
+        from ctseg_models.bundles.scan_torchscript import checked_archive
+        from ctseg_models.inference.interruptible import watched
+
+        checked = io.BytesIO(checked_archive(self.path))
         try:
-            network: Any = torch.jit.load(str(self.path), map_location=device)  # type: ignore[no-untyped-call]
+            module: Any = torch.jit.load(checked, map_location=device)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError, EOFError) as error:
             raise BundleError(f"{self.path}: not a readable TorchScript file; export the network with torch.jit again.") from error
-        network.eval()
+        module.eval()
+        side, path = self.side, self.path
+        kind = next((parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()), torch.float32)
 
         def call(x: Tensor) -> Tensor:
             try:
-                with torch.inference_mode():
-                    output = network(x)
+                output = module(x.to(kind))
             except (RuntimeError, torch.jit.Error) as error:
-                raise BundleError(f"{self.path}: the network does not take an array of {tuple(x.shape)}; "
-                                  "mend channels, patch or multiple_of in the side file.") from error
-            first: Tensor = output[0] if isinstance(output, (tuple, list)) else output
-            return first.clone()
+                if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                    raise
+                raise BundleError(f"{path}: the network does not take an array of {tuple(x.shape)}; "
+                                  "mend channels, layout, patch or multiple_of in the side file.") from error
+            return _chosen(output, side, path)
 
-        def steps(x: Tensor) -> Generator[float, None, Tensor]:
-            return in_background(lambda: call(x))
+        flops = _flops(call, side, device)
 
-        return steps
+        def forward(x: Tensor) -> Generator[float, None, Tensor]:
+            return watched(lambda: call(x), flops=flops(_spatial(x, side)))
+
+        return Network(forward, flops, sum(parameter.numel() for parameter in module.parameters()))
 
 
 def read_torchscript(path: Path) -> TorchScriptBundle:
     """Describe a TorchScript file; it is not loaded. Raises BundleError."""
     return TorchScriptBundle(**describe(path, "torchscript"))  # type: ignore[arg-type]
+
+
+def _chosen(output: Any, side: SideFile, path: Path) -> Tensor:
+    """The output that the side file names. Raises BundleError."""
+    from torch import Tensor
+
+    wanted = side.output
+    found = output
+    if isinstance(output, dict) and wanted.name:
+        found = output.get(wanted.name)
+    elif isinstance(output, tuple | list):
+        found = output[wanted.index] if wanted.index < len(output) else None
+    if not isinstance(found, Tensor):
+        raise BundleError(f"{path}: the network gives no array where the side file looks for it; mend output.index or output.name.")
+    return found
+
+
+def _spatial(x: Tensor, side: SideFile) -> Shape:
+    """(slices, rows, columns) of an input array, whatever its layout."""
+    start = {"NCDHW": 2, "NDHWC": 1, "CDHW": 1, "DHWC": 0, "DHW": 0, "NCHW": 2, "NHWC": 1}[side.layout]
+    if side.layout in ("NCHW", "NHWC"):
+        return x.shape[0], x.shape[start], x.shape[start + 1]
+    return x.shape[start], x.shape[start + 1], x.shape[start + 2]
+
+
+def _flops(call: Callable[[Tensor], Tensor], side: SideFile, device: str) -> Callable[[Shape], float]:
+    """Operations for an input of a shape, in proportion to those of a small one, counted when first asked for; 0 where the network takes
+    one size only."""
+    known: list[float] = []
+
+    def flops(shape: Shape) -> float:
+        if not known:
+            known.append(_per_voxel(call, side, device))
+        return known[0] * prod(shape)
+
+    return flops
+
+
+def _per_voxel(call: Callable[[Tensor], Tensor], side: SideFile, device: str) -> float:
+    import torch
+
+    from ctseg_models.inference.interruptible import counted
+
+    if side.size is not None or side.patch is not None or side.layout != "NCDHW":
+        return 0.0
+    multiple = (side.multiple_of,) * 3 if isinstance(side.multiple_of, int) else side.multiple_of
+    shape = [-(-PROBE // step) * step for step in multiple]
+    x = torch.zeros(1, len(side.channels), *shape, device=device)
+    try:
+        return counted(lambda: call(x)) / prod(shape)
+    except BundleError:  # it does not take so small an array; the run itself will say if it takes none
+        return 0.0
