@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -39,36 +41,48 @@ def watched(call: Callable[[], T], *, flops: float = 0, step_flops: float | None
     ended, which is a step later. What the call raises comes out of the generator.
     """
     watch = _Watch(step_flops)
+    threads = torch.get_num_threads()
+
+    def work() -> T:
+        torch.set_num_threads(threads)  # OpenMP keeps that number for each thread
+        with torch.no_grad(), watch, _Norms(watch):
+            return call()
+
+    return (yield from in_thread(work, watch.stopped.set, lambda: watch.done / flops if flops else 0.0))
+
+
+def in_thread(call: Callable[[], T], stop: Callable[[], None], done: Callable[[], float] = lambda: 0.0) -> Generator[float, None, T]:
+    """Run `call` in a thread, yielding about five times a second how much `done()` (0 to 1) has grown.
+
+    Closing the generator asks the call to end by `stop` and returns when it has. What the call raises comes out of the generator.
+    """
     ended = threading.Event()
     results: list[T] = []
     errors: list[BaseException] = []
-    threads = torch.get_num_threads()
 
     def work() -> None:
-        torch.set_num_threads(threads)  # OpenMP keeps that number for each thread
         try:
-            with torch.no_grad(), watch, _Norms(watch):
-                results.append(call())
-        except BaseException as error:
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             errors.append(error)
         finally:
             ended.set()
 
-    thread = threading.Thread(target=work, name="network", daemon=True)
+    thread = threading.Thread(target=work, name="ctseg network", daemon=True)
     thread.start()
     told = 0.0
     try:
         while not ended.wait(POLL_SECONDS):
-            share = min(1.0, watch.done / flops) if flops else 0.0
+            share = max(told, min(1.0, done()))
             yield share - told
             told = share
     finally:
-        watch.stopped.set()
+        if not ended.is_set():
+            stop()
         thread.join()
     if errors:
         raise errors.pop()
-    if flops:
-        yield 1.0 - told
+    yield 1.0 - told
     return results.pop()
 
 
@@ -135,9 +149,11 @@ class _Norms(TorchFunctionMode):
         self.watch = watch
 
     def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if func is torch.instance_norm and not kwargs:
-            x, weight, bias, mean, _, use_input_stats, _, eps, _ = args
-            if mean is None and use_input_stats and is_channels_last(x) and (weight is None or weight.dtype == x.dtype):
-                with torch.utils._python_dispatch._disable_current_modes():
-                    return instance_norm(x, weight, bias, eps, lambda flops: self.watch.check())
-        return func(*args, **(kwargs or {}))
+        return (self._instance_norm if func is F.instance_norm else func)(*args, **(kwargs or {}))
+
+    def _instance_norm(self, x: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
+                       bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+        """F.instance_norm."""
+        if running_mean is None and use_input_stats and is_channels_last(x) and (weight is None or weight.dtype == x.dtype):
+            return instance_norm(x, weight, bias, eps, lambda flops: self.watch.check())
+        return F.instance_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)

@@ -89,7 +89,7 @@ def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: fl
     Torch's own copies a channels-last map to the plain layout first; here the batch norm of each single sample does it.
     """
     out = torch.empty_like(x)
-    for sample, place in zip(x.split(1), out.split(1), strict=True):
+    for sample, place in zip(torch.split(x, 1), torch.split(out, 1), strict=True):
         if x.device.type != "cpu":
             place.copy_(torch.native_batch_norm(sample, weight, bias, None, None, True, 0.0, eps)[0])
             between(0.0)
@@ -150,7 +150,7 @@ def _slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
 
 
 def _transposed_slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
-    """Output slices [a, b) of a transposed convolution: input slice i reaches the slices i stride - padding + dilation (0 .. kernel - 1)."""
+    """Output slices [a, b) of a transposed convolution; input slice i reaches i stride - padding + dilation (0 .. kernel - 1)."""
     stride, padding, reach = conv.stride[0], conv.padding[0], conv.dilation[0] * (conv.weight.shape[2] - 1)
     low = max(0, -((reach - a - padding) // stride))
     high = min(x.shape[2], (b - 1 + padding) // stride + 1)
@@ -186,4 +186,4 @@ def _pointwise(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
     made = matrix @ x.flatten(2)
     if bias is not None:
         made += bias[:, None]
-    return made.unflatten(2, x.shape[2:])
+    return made.reshape(x.shape[0], -1, *x.shape[2:])
