@@ -16,6 +16,7 @@ from ctseg_models.bundles.bundle import Form, Interpolation
 from ctseg_models.inference.lattice import Lattice
 from ctseg_models.inference.maps import Maps, MemoryMaps
 from ctseg_models.inference.preprocess import axis_weights
+from ctseg_models.inference.softened import SoftenedMaps
 
 SLICES_PER_STEP = 8
 SMALLEST_PROBABILITY = 1e-7  # 0 has no logarithm
@@ -45,6 +46,8 @@ class ClassMaps:
         """From a network's output. values : of each map; None counts as background."""
         kept = MemoryMaps(maps) if isinstance(maps, Tensor) else maps
         each = tuple(0 if value is None else value for value in values)
+        if form == "averaged logits":
+            return cls(SoftenedMaps(kept), lattice, each, "probabilities", interpolation, border, temperature)
         return cls(kept, lattice, each, form, interpolation, border, temperature)
 
     @property

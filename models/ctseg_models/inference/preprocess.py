@@ -68,13 +68,14 @@ def _gaussian(n: int, sigma: float) -> NDArray[np.float64]:
 
 
 def resample_box(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, *, pad: float = -1024.0,
-                 interpolation: Interpolation = "area", sigma_mm: float = 0.0) -> Generator[float, None, Tensor]:
-    """`view` (z, y, x), any number type and strides, on `lattice`; float32, `pad` outside. Yields the share done after a few slices.
+                 interpolation: Interpolation = "area", sigma_mm: float = 0.0, repeat: bool = False) -> Generator[float, None, Tensor]:
+    """`view` (z, y, x), any number type and strides, on `lattice`; float32, `pad` outside (or the border, with
+    `repeat`). Yields the share done after a few slices.
 
     Slice by slice: no float copy of the volume is made.
     """
     wz, wy, wx = (axis_weights(view.shape[axis], spacing_mm[axis], lattice.low_mm[axis], lattice.spacing_mm[axis], lattice.shape[axis],
-                               interpolation=interpolation, sigma_mm=sigma_mm) for axis in range(3))
+                               interpolation=interpolation, sigma_mm=sigma_mm, repeat=repeat) for axis in range(3))
     used = [_used(weights) for weights in (wz, wy, wx)]
     if any(span.start == span.stop for span in used):
         return torch.full(lattice.shape, float(pad))

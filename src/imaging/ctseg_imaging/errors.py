@@ -21,5 +21,9 @@ class BundleError(CtsegError):
     """A model bundle that is missing, damaged, not trusted or does not fit the volume."""
 
 
+class TrustNeeded(BundleError):
+    """A bundle that would run code of its own, which the person has not allowed."""
+
+
 class RecipeError(CtsegError):
     """A training recipe or data set that cannot be used as it stands."""
