@@ -5,37 +5,34 @@ The result is the network's own `forward` in evaluation mode, to rounding; a tes
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from functools import cache, partial
+import math
+from collections.abc import Callable, Generator
+from functools import partial
 from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ctseg_models.inference.feature_map import (
+    Arithmetic,
+    FeatureMap,
+    Shape,
+    Upsampled,
+    conv3d,
+    convolved,
+    onednn_takes,
+    pooled,
+    size_of,
+    slabs,
+)
 from ctseg_models.inference.whole_network import Way, whole_network
-from ctseg_models.networks.scn import POOLING, SCN, SCNConfig, merge_by_certainty, upsample_cubic
+from ctseg_models.networks.scn import MERGE_EPSILON, POOLING, SCN, SCNConfig, upsample_cubic
 from ctseg_models.networks.unet import Block, UNet, UNetConfig
 
-SMALL_MAP = 4096  # voxels: below this, converting to bf16 and back costs more than it saves, and oneDNN's bf16 is at its weakest
-LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes the time of one that computes more
+__all__ = ["Arithmetic", "conv3d", "onednn_takes", "scn_flops", "steps_of", "unet_flops", "unet_steps"]
 
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """How to compute. dtype : of large maps (float32, or bfloat16); small maps and the SCN's spatial part stay float32.
-
-    step_flops : the work between two yields; the default is 0.1 to 0.4 s on two CPU cores.
-    """
-
-    dtype: torch.dtype = torch.float32
-    step_flops: float = 1.5e10
-
-    def of(self, voxels: int) -> torch.dtype:
-        """The dtype of a map with so many voxels."""
-        return self.dtype if voxels >= SMALL_MAP else torch.float32
+HEAD_FLOPS = 1500.0  # per voxel and class: what the last passes over the maps, which compute little, take the time of
 
 
 def steps_of(network: nn.Module) -> Way:
@@ -44,213 +41,117 @@ def steps_of(network: nn.Module) -> Way:
     if isinstance(network, SCN):
         return Way(partial(_scn_steps, network), partial(scn_flops, network.config))
     if isinstance(network, UNet):
-        return Way(partial(_unet_probabilities, network), partial(unet_flops, network.config))
+        return Way(partial(unet_steps, network, _softmax), partial(unet_flops, network.config))
     return whole_network(network)
 
 
-def _unet_probabilities(network: UNet, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-    logits = yield from unet_steps(network, x, arithmetic)
-    return logits[0].softmax(dim=0)
+def unet_steps(network: UNet, output: Callable[[Tensor], Tensor], x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+    """(1, C, z, y, x) to (K, z, y, x) float32: `output` of the logits, which it is handed a few slices at a time.
 
-
-def unet_steps(network: UNet, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) to (1, K, z, y, x) float32 logits. Yields the share of the work since the last yield."""
-    total = unet_flops(network.config, _size(x))
-    share = _Share(total)
+    Yields the share of the work since the last yield.
+    """
+    total = max(1.0, unet_flops(network.config, size_of(x)))
     levels = network.config.levels
-    skips: list[Tensor] = []
+    feature, skips = FeatureMap(x, ours=False), []
     for level in range(levels):
         if level:
-            x = yield from _pooled(x, arithmetic)
-        x = yield from _block(network.get_submodule(f"contracting{level}"), [_Whole(x)], arithmetic, share)
-        skips.append(x)
-    for level in reversed(range(levels)):
-        skip = skips.pop()
-        parts: list[_Map] = [_Whole(x)] if level == levels - 1 else [_Whole(skip), _Upsampled(x, _size(skip))]
-        del skip, x
-        x = yield from _block(network.get_submodule(f"expanding{level}"), parts, arithmetic, share)
-    return _head(network.prediction, x)
+            feature = yield from pooled(feature, arithmetic)
+        feature = yield from _block(network.get_submodule(f"contracting{level}"), feature, None, arithmetic, total)
+        skips.append(feature)
+    below: Upsampled | None = None
+    while skips:
+        level, skip = len(skips) - 1, skips.pop()
+        feature = yield from _block(network.get_submodule(f"expanding{level}"), skip, below, arithmetic, total)
+        below = Upsampled(feature, skips[-1].size) if skips else None
+    return (yield from _head(network.prediction, feature, output, arithmetic))
 
 
-def _head(conv: nn.Conv3d, x: Tensor) -> Tensor:
-    """A 1x1x1 convolution as one matrix product; float32."""
-    weight = conv.weight.flatten(1).to(x.dtype)
-    logits = (x.movedim(1, -1) @ weight.T).movedim(-1, 1).float()
-    return logits if conv.bias is None else logits.add_(conv.bias.reshape(1, -1, 1, 1, 1))
-
-
-class _Share:
-    """FLOPs to the share of the whole."""
-
-    def __init__(self, total: float) -> None:
-        self.total = max(total, 1.0)
-
-    def __call__(self, flops: float) -> float:
-        return flops / self.total
-
-
-class _Whole:
-    """A feature map (1, C, z, y, x) of which slices are taken."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.x, self.size, self.device = x, _size(x), x.device
-
-    def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
-        """(1, C, high - low, y, x) in `dtype`."""
-        return self.x[:, :, low:high].to(dtype)
-
-
-class _Upsampled:
-    """F.interpolate(x, size, mode="trilinear", align_corners=False), made slice by slice when it is needed."""
-
-    def __init__(self, x: Tensor, size: tuple[int, int, int]) -> None:
-        self.x, self.size, self.device = x, size, x.device
-
-    def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
-        """(1, C, high - low, y, x) in `dtype`."""
-        depth = self.x.shape[2]
-        position = ((torch.arange(low, high, device=self.device) + 0.5) * (depth / self.size[0]) - 0.5).clamp_(0, depth - 1)
-        first = position.floor().long()
-        share = (position - first).to(dtype).reshape(1, 1, -1, 1, 1)
-        x = self.x[:, :, int(first[0]):int(first[-1]) + 2].to(dtype)
-        first = first - first[0]
-        between = torch.lerp(x[:, :, first], x[:, :, (first + 1).clamp_(max=x.shape[2] - 1)], share)
-        return F.interpolate(between, size=(high - low, *self.size[1:]), mode="trilinear", align_corners=False)
-
-
-_Map = _Whole | _Upsampled
-
-
-def _pooled(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-    """F.avg_pool3d(x, 2), which knows no bf16: through float32, a few slices at a time."""
-    size = [n // 2 for n in x.shape[2:]]
-    out = torch.empty(*x.shape[:2], *size, dtype=arithmetic.of(prod(size)), device=x.device, memory_format=torch.channels_last_3d)
-    for z in range(0, size[0], 8):
-        out[:, :, z:z + 8] = F.avg_pool3d(x[:, :, 2 * z:2 * min(z + 8, size[0])].float(), 2)
-        yield 0.0
-    return out
-
-
-def _block(block: nn.Module, parts: list[_Map], arithmetic: Arithmetic, share: _Share) -> Generator[float, None, Tensor]:
-    """Both convolutions of a Block on cat(parts, 1). Empties `parts`, so that the maps go as soon as they are used."""
+def _block(block: nn.Module, source: FeatureMap, below: Upsampled | None, arithmetic: Arithmetic, total: float,
+           ) -> Generator[float, None, FeatureMap]:
+    """Both convolutions of a Block on cat([source, below], 1)."""
     assert isinstance(block, Block)
-    dtype = arithmetic.of(prod(parts[0].size))
     for conv, norm in ((block.conv0, block.norm0), (block.conv1, block.norm1)):
-        out = yield from _convolution(conv, parts, dtype, arithmetic, share)
-        parts.clear()
-        if isinstance(norm, nn.InstanceNorm3d):
-            # One sample: instance norm is batch norm with the statistics of the batch, and that one knows channels-last and bf16.
-            out = torch.native_batch_norm(out, norm.weight, norm.bias, None, None, True, 0.0, norm.eps)[0]
-            yield 0.0
-        out = F.leaky_relu_(out, block.slope)
-        parts.append(_Whole(out))
-    return out
+        work = convolved(conv, norm, block.slope, source, below, arithmetic)
+        while True:
+            try:
+                yield next(work) / total
+            except StopIteration as end:
+                source, below = end.value, None
+                break
+    return source
 
 
-def _convolution(conv: nn.Conv3d, parts: list[_Map], dtype: torch.dtype, arithmetic: Arithmetic, share: _Share,
-                 ) -> Generator[float, None, Tensor]:
-    """A 3x3x3 convolution of cat(parts, 1) in slabs along z."""
-    first = parts[0]
-    weight = conv.weight.to(dtype, memory_format=torch.channels_last_3d)
-    bias = None if conv.bias is None else conv.bias.to(dtype)
-    per_voxel = 2.0 * 27 * conv.in_channels * conv.out_channels
-    depth, plane = first.size[0], first.size[1] * first.size[2]
-    slabs = list(_slabs(first.size, per_voxel, arithmetic))
-    if len(slabs) == 1:
-        whole = conv3d(_join(parts, 0, depth, dtype), weight, bias, 1)
-        yield share(per_voxel * depth * plane)
-        return whole
-    out = torch.empty(1, conv.out_channels, *first.size, dtype=dtype, device=first.device, memory_format=torch.channels_last_3d)
-    for a, b in slabs:
-        out[:, :, a:b] = conv3d(_with_halo(parts, a, b, dtype), weight, bias, 0)
-        yield share(per_voxel * (b - a) * plane)
-    return out
+def _head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor], arithmetic: Arithmetic,
+          ) -> Generator[float, None, Tensor]:
+    """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
+    maps = torch.empty(conv.out_channels, *source.size, device=source.x.device)
+    weight = conv.weight.flatten(1).to(source.x.dtype)
+    for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, arithmetic):
+        slab = source.slices(a, b)
+        logits = (weight @ slab[0].movedim(0, -1).flatten(0, 2).T).float()
+        if conv.bias is not None:
+            logits += conv.bias[:, None]
+        maps[:, a:b] = output(logits).view(-1, b - a, *source.size[1:])
+        yield 0.0
+    return maps
 
 
-def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding_z: int) -> Tensor:
-    """F.conv3d with padding 1 in the plane. On the processor oneDNN is asked by name: left to choose, torch takes a loop that is
-    ten times slower for 16 channels and fewer."""
-    padding = (padding_z, 1, 1)
-    if x.device.type == "cpu" and onednn_takes(x.dtype):
-        return torch.mkldnn_convolution(x, weight, bias, padding, (1, 1, 1), (1, 1, 1), 1)
-    return F.conv3d(x, weight, bias, padding=padding)
+def _softmax(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=0)
 
 
-@cache
-def onednn_takes(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is in this torch, and the processor has what it needs for `dtype`."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _join(parts: list[_Map], low: int, high: int, dtype: torch.dtype) -> Tensor:
-    """cat(parts, 1) of slices [low, high), channels last."""
-    slabs = [part.slices(low, high, dtype) for part in parts]
-    joined = slabs[0] if len(slabs) == 1 else torch.cat(slabs, dim=1)
-    return joined.contiguous(memory_format=torch.channels_last_3d)
-
-
-def _with_halo(parts: list[_Map], a: int, b: int, dtype: torch.dtype) -> Tensor:
-    """cat(parts, 1) of slices a - 1 .. b, zeros beyond the first and the last slice."""
-    depth = parts[0].size[0]
-    low, high = max(0, a - 1), min(depth, b + 1)
-    slab = _join(parts, low, high, dtype)
-    missing = (low - (a - 1), b + 1 - high)
-    if any(missing):
-        slab = F.pad(slab, (0, 0, 0, 0, *missing)).contiguous(memory_format=torch.channels_last_3d)
-    return slab
-
-
-def _slabs(size: tuple[int, int, int], flops_per_voxel: float, arithmetic: Arithmetic) -> Iterator[tuple[int, int]]:
-    """Even pieces of axis z, each about `step_flops` of work and at least four slices."""
-    depth, plane = size[0], size[1] * size[2]
-    pieces = max(1, min(depth // 4, round(max(flops_per_voxel, LEAST_FLOPS) * depth * plane / arithmetic.step_flops + 0.5)))
-    edges = [depth * piece // pieces for piece in range(pieces + 1)]
-    yield from itertools.pairwise(edges)
+def _logits(logits: Tensor) -> Tensor:
+    return logits
 
 
 def _scn_steps(network: SCN, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
     """(1, C, z, y, x) to (K, z, y, x) float32 probabilities, as SCN.forward in evaluation mode."""
-    total = scn_flops(network.config, _size(x))
-    local_share = unet_flops(network.local.config, _size(x)) / total
-    work = unet_steps(network.local, x, arithmetic)
+    total = max(1.0, scn_flops(network.config, size_of(x)))
+    local = yield from _part(network.local, Tensor.sigmoid_, x, arithmetic, total)
+    labels, pooled_image = F.avg_pool3d(local[None, 1:], POOLING), F.avg_pool3d(x.float(), POOLING)
+    coarse = []
+    for label, part in enumerate(network.spatial):
+        others = labels if label == 0 else torch.cat([labels[:, : label - 1], labels[:, label:]], dim=1)
+        into = torch.cat([others, pooled_image], dim=1)
+        coarse.append((yield from _part(part, _logits, into, Arithmetic(torch.float32, arithmetic.step_flops), total)))
+    yield from _merge(local, torch.cat(coarse), arithmetic)
+    return local
+
+
+def _part(network: nn.Module, output: Callable[[Tensor], Tensor], x: Tensor, arithmetic: Arithmetic, total: float,
+          ) -> Generator[float, None, Tensor]:
+    """One U-Net of an SCN, its work as a share of the SCN's."""
+    assert isinstance(network, UNet)
+    share = unet_flops(network.config, size_of(x)) / total
+    work = unet_steps(network, output, x, arithmetic)
     while True:
         try:
-            yield local_share * next(work)
+            yield share * next(work)
         except StopIteration as end:
-            local: Tensor = end.value
-            break
-    labels = F.avg_pool3d(torch.sigmoid(local[:, 1:]), POOLING)
-    pooled = F.avg_pool3d(x.float(), POOLING)
-    coarse = []
-    float32 = Arithmetic(torch.float32, arithmetic.step_flops)
-    for label, part in enumerate(network.spatial):
-        assert isinstance(part, UNet)
-        others = labels if label == 0 else torch.cat([labels[:, : label - 1], labels[:, label:]], dim=1)
-        share = unet_flops(part.config, _size(pooled)) / total
-        work = unet_steps(part, torch.cat([others, pooled], dim=1), float32)
-        while True:
-            try:
-                yield share * next(work)
-            except StopIteration as end:
-                coarse.append(end.value)
-                break
-    depth = x.shape[2]
-    planes = torch.cat(coarse, dim=1)
-    along_z = upsample_cubic(planes, torch.Size((depth, *planes.shape[3:])))
-    for a, b in _slabs(_size(local), 1500.0 * local.shape[1], arithmetic):
-        spatial = upsample_cubic(along_z[:, :, a:b], torch.Size((b - a, *x.shape[3:])))
-        local[:, :, a:b] = merge_by_certainty(local[:, :, a:b], spatial)
+            maps: Tensor = end.value
+            return maps
+
+
+def _merge(local: Tensor, coarse: Tensor, arithmetic: Arithmetic) -> Generator[float, None, None]:
+    """networks.scn.merge_by_certainty, written over `local`: (K, z, y, x) sigmoids. coarse : (K, z/4, y/4, x/4) spatial logits."""
+    along_z, along_y, along_x = (_cubic(small, large, coarse) for small, large in zip(size_of(coarse), size_of(local), strict=True))
+    planes = torch.tensordot(coarse, along_z, dims=([1], [1])).movedim(-1, 1).contiguous()  # (K, z, y/4, x/4)
+    for a, b in slabs(size_of(local), HEAD_FLOPS * local.shape[0], arithmetic):
+        spatial = (along_y @ planes[:, a:b]) @ along_x.T
+        s = torch.sigmoid(spatial)
+        entropy = F.softplus(spatial).addcmul_(s, spatial, value=-1).mul_(1 / math.log(2.0))
+        p = torch.lerp(s, local[:, a:b], entropy)
+        torch.div(p, p.sum(dim=0).add_(MERGE_EPSILON), out=local[:, a:b])
         yield 0.0
-    return local[0]
 
 
-def _size(x: Tensor) -> tuple[int, int, int]:
-    return x.shape[2], x.shape[3], x.shape[4]
+def _cubic(small: int, large: int, like: Tensor) -> Tensor:
+    """(large, small) weights of upsample_cubic along one axis."""
+    identity = torch.eye(small, dtype=like.dtype, device=like.device).reshape(1, 1, 1, small, small)
+    return upsample_cubic(identity, torch.Size((1, small, large)))[0, 0, 0].T.contiguous()
 
 
-def unet_flops(config: UNetConfig, shape: tuple[int, int, int]) -> float:
+def unet_flops(config: UNetConfig, shape: Shape) -> float:
     """Two per multiply-add of the convolutions, for one input of (z, y, x)."""
     width, total = config.filters, 0.0
     for level in range(config.levels):
@@ -261,7 +162,7 @@ def unet_flops(config: UNetConfig, shape: tuple[int, int, int]) -> float:
     return total + 2.0 * width * config.outputs * prod(shape)
 
 
-def scn_flops(config: SCNConfig, shape: tuple[int, int, int]) -> float:
+def scn_flops(config: SCNConfig, shape: Shape) -> float:
     """Two per multiply-add of the convolutions of the local and all spatial parts."""
     local = UNetConfig(config.in_channels, config.outputs, config.levels, config.filters)
     foreground = config.outputs - 1
