@@ -12,6 +12,7 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.inference.assemble import Target
 from ctseg_models.inference.lattice import Region
+from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.two_stage import ROI, Found, kept, segment
@@ -19,13 +20,13 @@ from ctseg_models.inference.upright import Upright
 from ctseg_models.prediction import RoiBox
 
 
-def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | None, device: str, arithmetic: Arithmetic,
-                ) -> Generator[Progress, None, list[Found]]:
-    """What each bundle's networks give, on their own lattices."""
+def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | None, device: str, arithmetic: Arithmetic, *,
+                mirroring: bool = False, remembered: Remembered | None = None) -> Generator[Progress, None, list[Found]]:
+    """What each bundle's networks give, on their own lattices: loaded, run and freed one after another."""
     found: list[Found] = []
     for number, bundle in enumerate(bundles):
         yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
-        one = yield from segment(bundle.load(device), upright, region, arithmetic)
+        one = yield from segment(bundle.load(device), upright, region, arithmetic, mirroring=mirroring, remembered=remembered)
         one.maps = yield from kept(one.maps)
         found.append(one)
     return found

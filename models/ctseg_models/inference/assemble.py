@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -49,6 +49,10 @@ class ClassMaps:
         if form == "averaged logits":
             return cls(SoftenedMaps(kept), lattice, each, "probabilities", interpolation, border, temperature)
         return cls(kept, lattice, each, form, interpolation, border, temperature)
+
+    def renamed(self, meaning: Mapping[int, int]) -> ClassMaps:
+        """The same maps, each for the value that `meaning` gives for its own."""
+        return replace(self, each=tuple(meaning[value] for value in self.each))
 
     @property
     def values(self) -> tuple[int, ...]:
