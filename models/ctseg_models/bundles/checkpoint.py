@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import zipfile
@@ -40,8 +41,27 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_archive(path: Path) -> None:
-    """Raises BundleError unless the file is an archive as torch writes it: records stored as they are, no larger than the file."""
+def contents_hash(path: Path) -> str:
+    """Hex digest of an archive's table of contents, which has the length and a checksum of every record: tells versions of a checkpoint
+    apart without reading the weights. Raises BundleError as `load_checkpoint` does before it reads them."""
+    lines = [f"{record.filename} {record.file_size} {record.CRC:08x}\n" for record in _check_archive(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check_contents(path: Path) -> None:
+    """Raises BundleError when a record's bytes are not those of its checksum; reads the whole file."""
+    _check_archive(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BundleError(f"{path}: the file is damaged; get it again.") from error
+    if damaged is not None:
+        raise BundleError(f"{path}: the checksum of {damaged} is wrong, so the file was damaged or changed; get it again.")
+
+
+def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
+    """The records of an archive as torch writes it: stored as they are, no larger than the file. Raises BundleError for any other."""
     try:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
@@ -64,6 +84,7 @@ def _check_archive(path: Path) -> None:
     if max(structure) > LARGEST_PICKLE:
         raise BundleError(f"{path}: {max(structure) / 2**20:.0f} MB of structure around the weights is more than any checkpoint has, "
                           "so it was not read; get the file from its author.")
+    return records
 
 
 def _numpy_numbers() -> list[Any]:

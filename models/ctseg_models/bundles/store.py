@@ -13,6 +13,7 @@ import platformdirs
 from ctseg_imaging.errors import BundleError
 from ctseg_models.bundles import onnx, torchscript
 from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.bundles.nnunet import looks_like_nnunet, read_nnunet
 from ctseg_models.bundles.own import METADATA, read_own
 from ctseg_models.bundles.side_file import side_file_path
 
@@ -84,7 +85,7 @@ def find(name_or_path: str | Path) -> Bundle:
 def read(path: Path) -> Bundle:
     """The bundle in a folder or file. Raises BundleError."""
     if path.is_dir():
-        return read_own(path)
+        return read_nnunet(path) if looks_like_nnunet(path) else read_own(path)
     if path.suffix.lower() in torchscript.SUFFIXES:
         return torchscript.read_torchscript(path)
     if path.suffix.lower() in onnx.SUFFIXES:
@@ -122,5 +123,5 @@ def _looks_like_bundle(path: Path) -> bool:
     if path.name.startswith("."):
         return False
     if path.is_dir():
-        return (path / METADATA).is_file()
+        return (path / METADATA).is_file() or looks_like_nnunet(path)
     return path.suffix.lower() in (*torchscript.SUFFIXES, *onnx.SUFFIXES) and side_file_path(path).is_file()

@@ -1,0 +1,269 @@
+"""A results folder of nnU-Net v2 as a bundle, run without nnU-Net: `plans.json`, `dataset.json`, `fold_N/checkpoint_final.pth`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Shape
+from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Steps, Triple
+from ctseg_models.bundles.checkpoint import check_contents, contents_hash, load_checkpoint
+from ctseg_models.bundles.nnunet_plans import DATASET, PLANS, Documents, NNUNetPlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from ctseg_models.inference.nnunet_input import PreviousLabels
+    from ctseg_models.inference.stepwise import Arithmetic
+    from ctseg_models.inference.upright import Upright
+
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+MR_CHANNELS = {"mr", "mri", "t1", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "flair", "adc", "dwi", "pd"}
+
+
+@dataclass(frozen=True, eq=False)
+class NNUNetBundle(Bundle):
+    """plan : the configuration that was trained, as the folder tells it. folds : a checkpoint each. previous : the first half of a cascade.
+
+    sha256 : of plans.json, dataset.json and the tables of contents of the checkpoints, which hold a checksum of every weight.
+    """
+
+    plan: NNUNetPlan
+    folds: tuple[Path, ...]
+    previous: NNUNetBundle | None = None
+
+    def verify(self) -> None:
+        for path in self.folds:
+            check_contents(path)
+        if self.previous is not None:
+            self.previous.verify()
+
+    def load(self, device: str = "cpu") -> Model:
+        return Model((self.stage(device),), self.labels, device)
+
+    def stage(self, device: str) -> LoadedStage:
+        """All folds as one network. Raises BundleError when a checkpoint is refused or does not fit the plans."""
+        from ctseg_models.bundles.nnunet_network import empty_network, network_flops, network_with
+        from ctseg_models.inference.nnunet_input import nnunet_input, nnunet_layout
+
+        networks: list[nn.Module] = []
+        plan = self.plan
+        axes: tuple[int, ...] = ()
+        for path in self.folds:
+            fold = Fold.read(path, plan)
+            if not networks:
+                plan, axes = self._trained(fold), fold.mirror_axes
+            networks.append(network_with(fold.weights, plan, device, path=path, trainer=fold.trainer))
+        per_voxel = network_flops(empty_network(plan), plan) / prod(plan.patch) * len(networks)
+
+        def flops(shape: Shape) -> float:
+            return per_voxel * prod(shape)
+
+        steps = folds_mean(networks, plan, flops)
+        earlier = None if self.previous is None else labels_of(self.previous.stage(device), device)
+        return LoadedStage(
+            "segment", nnunet_input(plan, steps, axes, earlier), steps, plan.heads.values, flops, nnunet_layout(plan), plan.heads.form,
+            parameters=sum(p.numel() for network in networks for p in network.parameters()), mirror_axes=axes, key=self.sha256)
+
+    def _trained(self, fold: Fold) -> NNUNetPlan:
+        """The plan that a checkpoint names: a folder may have been renamed."""
+        if fold.configuration in ("", self.plan.configuration):
+            return self.plan
+        plan = Documents.read(self.path).plan(fold.configuration)
+        if (plan.previous is None) != (self.previous is None):
+            raise BundleError(f"{self.path}: the folder's name says {self.plan.configuration} and its weights {fold.configuration}; "
+                              "give the folder the name that nnU-Net gave it.")
+        return plan
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a checkpoint holds. mirror_axes : of the plans' three axes."""
+
+    weights: dict[str, Tensor]
+    configuration: str
+    trainer: str
+    mirror_axes: tuple[int, ...]
+
+    @classmethod
+    def read(cls, path: Path, plan: NNUNetPlan) -> Fold:
+        """Raises BundleError for what nnU-Net v2 does not write."""
+        import torch
+
+        content = load_checkpoint(path)
+        weights, start = content.get("network_weights"), content.get("init_args")
+        if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
+            raise BundleError(f"{path}: has no network_weights, so it is no checkpoint of nnU-Net version 2; name its results folder.")
+        configuration = start.get("configuration") if isinstance(start, dict) else ""
+        axes = content.get("inference_allowed_mirroring_axes") or ()
+        if not isinstance(axes, tuple | list) or any(axis not in range(len(plan.patch)) for axis in axes):
+            raise BundleError(f"{path}: inference_allowed_mirroring_axes names no axes of the network; get the model again.")
+        shift = 3 - len(plan.patch)
+        return cls(weights, str(configuration or ""), str(content.get("trainer_name", "")), tuple(int(axis) + shift for axis in axes))
+
+
+def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]) -> Steps:
+    """Steps along the plans' axes: the mean of the logits of all folds. Slices of a 2D network are one batch."""
+    import torch
+
+    from ctseg_models.inference.interruptible import watched
+
+    layout = torch.channels_last if plan.flat else torch.channels_last_3d
+
+    def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+        given = (x[0].movedim(1, 0) if plan.flat else x).contiguous(memory_format=layout)
+        each = flops((x.shape[2], x.shape[3], x.shape[4])) / len(networks)
+        total: Tensor | None = None
+        for network in networks:
+            def call(network: nn.Module = network) -> Tensor:
+                with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=arithmetic.dtype == torch.bfloat16):
+                    logits: Tensor = network(given)
+                return logits.float()
+
+            work = watched(call, flops=each, step_flops=arithmetic.step_flops)
+            while True:
+                try:
+                    yield next(work) / len(networks)
+                except StopIteration as end:
+                    logits: Tensor = end.value
+                    break
+            total = logits if total is None else total.add_(logits)
+        assert total is not None  # a bundle has a fold
+        mean = total.div_(len(networks)) if len(networks) > 1 else total
+        return mean.movedim(0, 1) if plan.flat else mean[0]
+
+    return steps
+
+
+def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:
+    """The labels that the first half of a cascade gives, on the volume's grid along the view's axes; in float32, without mirroring."""
+    import numpy as np
+
+    from ctseg_models.inference.assemble import ClassMaps, Target, paint
+    from ctseg_models.inference.lattice import Box
+    from ctseg_models.inference.maps import CutMaps
+    from ctseg_models.inference.sliding_window import WindowedMaps
+    from ctseg_models.inference.stepwise import Arithmetic
+
+    def labels(upright: Upright) -> Generator[float, None, NDArray[np.integer[Any]]]:
+        geometry = upright.geometry
+        preparing = stage.prepare(upright, Box.whole(geometry), True)
+        while True:
+            try:
+                next(preparing)
+                yield 0.0
+            except StopIteration as end:
+                prepared = end.value
+                break
+        assert prepared.tiling is not None and prepared.keep is not None  # nnU-Net always works in windows
+        windows = WindowedMaps(prepared.steps, prepared.x.to(device), prepared.tiling, len(stage.values), Arithmetic())
+        maps = ClassMaps.of(CutMaps(windows, *prepared.keep), prepared.lattice, stage.values, stage.form, prepared.interpolation)
+        out = np.zeros(geometry.shape, np.uint16)
+        for _ in paint(maps, Target(geometry.spacing_mm, (0, 0, 0), geometry.shape), out):
+            yield 0.0
+        return out
+
+    return labels
+
+
+def looks_like_nnunet(folder: Path) -> bool:
+    """Whether it is a results folder of nnU-Net, of version 1 too, which gets a sentence of its own."""
+    return ((folder / PLANS).is_file() and (folder / DATASET).is_file()) or (folder / "plans.pkl").is_file()
+
+
+def read_nnunet(folder: Path) -> NNUNetBundle:
+    """Describe a results folder (`TRAINER__PLANS__CONFIGURATION`); weights are not read. Raises BundleError for what cannot be run."""
+    documents = Documents.read(folder)
+    folds = _folds(folder)
+    plan = documents.plan(_configuration(documents, folds))
+    previous = None if plan.previous is None else _first_half(folder, plan)
+    channels = documents.channels
+    names = {name.lower() for name in channels}
+    modality = "CT" if names == {"ct"} else "MR" if names <= MR_CHANNELS else ""
+    parts = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (PLANS, DATASET)]
+    parts += [f"{path.parent.name} {contents_hash(path)}" for path in folds]
+    parts += [] if previous is None else [previous.sha256]
+    return NNUNetBundle(
+        name=_name(documents, folder), path=folder, kind="nnunet", labels=plan.heads.labels, channels=channels, modality=modality,
+        spacing_mm=_stored_spacing(plan), card=_card(documents, plan, folds), sha256=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+        version="", plan=plan, folds=folds, previous=previous)
+
+
+def _folds(folder: Path) -> tuple[Path, ...]:
+    """The final checkpoints of all folds, or where there are none the best ones; never `fold_all`, as nnU-Net."""
+    numbered = sorted((path for path in folder.glob("fold_*") if path.name[5:].isdecimal()), key=lambda path: int(path.name[5:]))
+    for name in CHECKPOINTS:
+        if found := tuple(path / name for path in numbered if (path / name).is_file()):
+            return found
+    raise BundleError(f"{folder}: has no fold_0/{CHECKPOINTS[0]} or another fold's; copy the trained folds into it.")
+
+
+def _configuration(documents: Documents, folds: Sequence[Path]) -> str:
+    """By the folder's name or because there is only one; else the first checkpoint is asked."""
+    known = documents.plans.configurations
+    named = documents.folder.name.rpartition("__")[2]
+    if named in known:
+        return named
+    if len(known) == 1:
+        return next(iter(known))
+    start = load_checkpoint(folds[0]).get("init_args")
+    configuration = start.get("configuration") if isinstance(start, dict) else None
+    if not isinstance(configuration, str):
+        raise BundleError(f"{documents.folder}: neither its name nor its weights tell which of {', '.join(known)} it is; "
+                          "give the folder the name that nnU-Net gave it.")
+    return configuration
+
+
+def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
+    """The results folder of the configuration that a cascade starts with. Raises BundleError when it is not beside this one."""
+    before, marked, _ = folder.name.rpartition("__")
+    sibling = folder.parent / f"{before}__{plan.previous}"
+    if not marked or sibling == folder or not looks_like_nnunet(sibling):
+        raise BundleError(f"{folder}: is the second half of a cascade and needs the results folder of {plan.previous} beside it "
+                          f"({sibling.name}); copy that there too.")
+    first = read_nnunet(sibling)
+    if first.previous is not None or first.plan.heads.form == "regions" or first.plan.heads.foreground != plan.heads.foreground:
+        raise BundleError(f"{sibling}: is no first half of {folder.name}: its labels are others; get both from one training.")
+    return first
+
+
+def _stored_spacing(plan: NNUNetPlan) -> Triple | None:
+    """Along the stored axes (z, y, x), which are the view's for an image stored upright; None: it depends on the image."""
+    if plan.flat:
+        return None
+    z, y, x = (plan.spacing_mm[plan.transpose.index(stored)] for stored in range(3))
+    return z, y, x
+
+
+def _name(documents: Documents, folder: Path) -> str:
+    """Data set and configuration, with trainer and plans where those are not nnU-Net's usual ones."""
+    trainer, *rest = folder.name.split("__")
+    if len(rest) != 2:
+        return folder.name
+    plans, configuration = rest
+    unusual = [name for name, usual in ((trainer, "nnUNetTrainer"), (plans, "nnUNetPlans")) if name != usual]
+    return "-".join([documents.plans.dataset_name, configuration, *unusual])
+
+
+def _card(documents: Documents, plan: NNUNetPlan, folds: Sequence[Path]) -> str:
+    """What the files say; nnU-Net writes no card."""
+    spacing = " x ".join(f"{mm:g}" for mm in plan.spacing_mm)
+    lines = [
+        f"# {documents.plans.dataset_name}, {plan.configuration}", "",
+        "A model trained with nnU-Net v2. The folder says neither what it is meant for nor how well it does: ask whoever trained it.", "",
+        f"- network: {plan.network}, windows of {' x '.join(map(str, plan.patch))} voxels of {spacing} mm (axes as in the plans)",
+        f"- folds: {', '.join(path.parent.name.removeprefix('fold_') for path in folds)} ({folds[0].name}), their logits averaged",
+        f"- channels: {', '.join(f'{name} ({each.scheme})' for name, each in zip(documents.channels, plan.normalisations, strict=True))}",
+        f"- labels: {', '.join(f'{value} {name}' for value, name in plan.heads.names.items())}"]
+    if plan.heads.form == "regions":
+        lines.append("- regions overlap: a label holds what later regions have not covered")
+    if plan.previous is not None:
+        lines.append(f"- second half of a cascade after {plan.previous}")
+    return "\n".join(lines) + "\n"
