@@ -1,0 +1,86 @@
+"""Which bundles may run code of their own: the person's decisions, each for the exact bytes it was made for.
+
+The file trusted.json in the person's configuration folder (or the one CTSEG_TRUST names) holds {content hash: name}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import platformdirs
+
+from ctseg_imaging.errors import BundleError, CtsegError, TrustNeeded
+from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.bundles.hashes import sha256_of
+
+
+def trust_file() -> Path:
+    """Where the decisions are kept."""
+    named = os.environ.get("CTSEG_TRUST")
+    return Path(named) if named else platformdirs.user_config_path("napari-ctseg", appauthor=False) / "trusted.json"
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 over the names and bytes of every file of a bundle: one changed, added or renamed file gives another. Raises BundleError."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    total = hashlib.sha256()
+    try:
+        for file in files:
+            total.update(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n".encode())
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); check the folder's rights.") from error
+    return total.hexdigest()
+
+
+def is_trusted(bundle: Bundle) -> bool:
+    """Whether the person allowed this bundle, as it is now, to run its own code. Raises BundleError when the decisions cannot be read."""
+    return content_hash(bundle.path) in _decisions()
+
+
+def trust(bundle: Bundle) -> None:
+    """Remember that this bundle, as it is now, may run its own code. Raises BundleError."""
+    _keep({**_decisions(), content_hash(bundle.path): bundle.name})
+
+
+def distrust(bundle: Bundle) -> bool:
+    """Forget every decision for this content or this name; whether there was one. Raises BundleError."""
+    decisions = _decisions()
+    now = content_hash(bundle.path)
+    kept = {digest: name for digest, name in decisions.items() if digest != now and name != bundle.name}
+    if len(kept) == len(decisions):
+        return False
+    _keep(kept)
+    return True
+
+
+def require_trust(bundle: Bundle) -> None:
+    """Raises TrustNeeded when the bundle would run code of its own and the person has not allowed it."""
+    if bundle.needs_trust and not is_trusted(bundle):
+        raise TrustNeeded(f"{bundle.name}: would run code that came with it ({'; '.join(bundle.needs_trust)}); if you know its author, "
+                          f"allow it with `napari-ctseg bundle trust \"{bundle.name}\"`.")
+
+
+def _decisions() -> dict[str, str]:
+    path = trust_file()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked again.") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
+        raise BundleError(f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked again.")
+    return content
+
+
+def _keep(decisions: dict[str, str]) -> None:
+    path = trust_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, (json.dumps(decisions, indent=1, sort_keys=True) + "\n").encode(), overwrite=True)
+    except (OSError, CtsegError) as error:
+        raise BundleError(f"{path}: your decision cannot be kept ({error}); make its folder writable.") from error
