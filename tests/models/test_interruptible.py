@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ctseg_imaging.progress import finish
 from ctseg_models.inference import interruptible
 from ctseg_models.inference.interruptible import counted, in_thread, watched
-from ctseg_models.inference.slabs import is_channels_last
+from ctseg_models.inference.slabs import LARGEST_SLAB, is_channels_last
+from ctseg_models.networks.sound import mend
 
 LAST = torch.channels_last_3d
 
@@ -110,15 +111,19 @@ def test_a_network_under_watch_gives_the_same(small: Small, way: str, context: C
     torch.testing.assert_close(run(call), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_the_instance_norm_of_a_large_map_is_taken_in_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(interruptible.instance_norm.__globals__["LARGEST_SLAB"], "cpu", 500)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+@pytest.mark.parametrize("largest", [500, 1 << 25])
+def test_the_instance_norm_of_a_large_map_is_taken_in_slabs(largest: int, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch,
+                                                            ) -> None:
+    monkeypatch.setitem(LARGEST_SLAB, "cpu", largest)
     norm = nn.InstanceNorm3d(6, affine=True)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    x = (torch.randn(2, 6, 11, 7, 8) * 20 + torch.arange(11).reshape(-1, 1, 1) * 40).contiguous(memory_format=LAST)
-    got = run(lambda: norm(x))
-    torch.testing.assert_close(got, norm(x).detach(), atol=1e-5, rtol=1e-5)
-    assert is_channels_last(got)
+    x = (torch.randn(2, 6, 11, 7, 8) * 20 + torch.arange(11).reshape(-1, 1, 1) * 40).contiguous(memory_format=layout)
+    torch.testing.assert_close(run(lambda: norm(x)), norm(x).detach(), atol=1e-5, rtol=1e-5)
+    assert is_channels_last(run(lambda: norm(x))) == is_channels_last(x)
+    half = x.bfloat16()
+    torch.testing.assert_close(run(lambda: mend(norm)(half)).float(), norm(x).detach(), atol=0.05, rtol=0.05)
 
 
 def test_the_work_is_counted() -> None:

@@ -18,7 +18,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ctseg_models.inference.slabs import Convolution, convolve, instance_norm, is_channels_last
+from ctseg_models.inference.slabs import LARGEST_SLAB, Convolution, convolve, is_channels_last, norm_of_one
+from ctseg_models.networks.sound import instance_norm
 
 T = TypeVar("T")
 STEP_FLOPS = {"cpu": 1.5e10, "cuda": 2e12}
@@ -45,7 +46,7 @@ def watched(call: Callable[[], T], *, flops: float = 0, step_flops: float | None
 
     def work() -> T:
         torch.set_num_threads(threads)  # OpenMP keeps that number for each thread
-        with torch.no_grad(), watch, _Norms(watch):
+        with torch.no_grad(), watch, _Norms():
             return call()
 
     return (yield from in_thread(work, watch.stopped.set, lambda: watch.done / flops if flops else 0.0))
@@ -89,7 +90,7 @@ def in_thread(call: Callable[[], T], stop: Callable[[], None], done: Callable[[]
 def counted(call: Callable[[], object]) -> float:
     """The work of `call` in convolutions and matrix products, two per multiply-add, found by doing it."""
     watch = _Watch(None)
-    with torch.no_grad(), watch, _Norms(watch):
+    with torch.no_grad(), watch, _Norms():
         call()
     return watch.done
 
@@ -119,6 +120,9 @@ class _Watch(TorchDispatchMode):
         if func in _COMPOSED:
             with self:
                 return func.decompose(*args, **given)
+        if func is aten.native_batch_norm.default and _is_norm_of_one(*args):
+            x, weight, bias, *_, eps = args
+            return norm_of_one(x, weight, bias, eps, lambda flops: self.check())
         made = func(*args, **given)
         if func.overloadpacket in _PRODUCTS:
             step = self.step_flops or STEP_FLOPS.get(made.device.type, STEP_FLOPS["cuda"])
@@ -141,12 +145,15 @@ class _Watch(TorchDispatchMode):
             raise Stopped
 
 
+def _is_norm_of_one(x: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None,
+                    training: bool, momentum: float, eps: float) -> bool:
+    """Whether a native_batch_norm takes its statistics from a single sample on the processor, of a size worth the trouble."""
+    large = is_channels_last(x) or x.numel() > LARGEST_SLAB["cpu"]
+    return training and running_mean is None and x.shape[0] == 1 and x.ndim in (4, 5) and x.device.type == "cpu" and large
+
+
 class _Norms(TorchFunctionMode):
     """Instance norms of channels-last maps, which torch would bring to the plain layout and leave there."""
-
-    def __init__(self, watch: _Watch) -> None:
-        super().__init__()
-        self.watch = watch
 
     def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         return (self._instance_norm if func is F.instance_norm else func)(*args, **(kwargs or {}))
@@ -155,5 +162,5 @@ class _Norms(TorchFunctionMode):
                        bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
         """F.instance_norm."""
         if running_mean is None and use_input_stats and is_channels_last(x) and (weight is None or weight.dtype == x.dtype):
-            return instance_norm(x, weight, bias, eps, lambda flops: self.watch.check())
+            return instance_norm(x, weight, bias, eps)
         return F.instance_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
