@@ -27,6 +27,7 @@ from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.threads import thread_count
 from ctseg_models.inference.upright import Upright
 from ctseg_models.prediction import Prediction
+from ctseg_models.probability_volume import probabilities_of
 from ctseg_models.provenance import provenance_of
 from ctseg_models.watching import Watching
 
@@ -70,6 +71,9 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         target = Target(upright.geometry.spacing_mm, start, stop)
         edge_view = None if edges is None else upright.view.apply(edges)
         unsure = np.zeros(volume.geometry.shape, np.float32) if settings.disagreement == "entropy" else None
+        probabilities = None
+        if settings.probabilities:
+            probabilities = yield from report("assemble", probabilities_of(found.maps, upright), "Gathering the probabilities")
         watching = Watching(settings, model.labels, found.maps, upright.geometry, target,
                             None if unsure is None else upright.view.apply(unsure))
         painting = paint(found.maps, target, upright.view.apply(labels), edge_view if found.edges is None else None, watching)
@@ -83,7 +87,7 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
     boxes = (upright.stored_box(ROI, found.box),) if found.roi else ()
     return Prediction(
         LabelMap(labels, volume.geometry, model.labels, source=volume.source), boxes,
-        probabilities=probabilities_of(found.maps, upright) if settings.probabilities else None,
+        probabilities=probabilities,
         edge_map=None if edges is None else Volume(edges, volume.geometry),
         disagreement=None if unsure is None else Volume(unsure, volume.geometry),
         provenance=provenance_of([bundle], volume, settings, arithmetic, found.stages, times, warnings, boxes,
@@ -238,17 +242,3 @@ def _coarser(stage: LoadedStage, lattice: Lattice) -> list[str]:
 def label_dtype(values: tuple[int, ...]) -> type[np.unsignedinteger[Any]]:
     """The smallest type that holds the values."""
     return np.uint8 if max(values) <= np.iinfo(np.uint8).max else np.uint16
-
-
-def probabilities_of(maps: ClassMaps, upright: Upright) -> Volume:
-    """(values, z, y, x) float32: the probability of every label value, background first, on the maps' own lattice."""
-    lattice = maps.lattice
-    sampler = Sampler(replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))), Target(lattice.spacing_mm, (0, 0, 0), lattice.shape))
-    out = np.empty((len(maps.values), *lattice.shape), np.float32)
-    for a in range(0, lattice.shape[0], SLICES_PER_STEP):
-        b = min(lattice.shape[0], a + SLICES_PER_STEP)
-        for number, value in enumerate(maps.values):
-            slab = sampler.slab(value, a, b)
-            assert slab is not None
-            out[number, a:b] = slab.numpy()
-    return Volume(out, lattice.geometry(upright.geometry))
