@@ -16,6 +16,7 @@ from typing import Any
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
 
+NO_MEMORY = "out of memory", "allocate memory"  # torch's words on a card and on the processor, in a RuntimeError
 Factory = Callable[[], Generator[Progress, None, Any]]
 
 
@@ -128,7 +129,7 @@ def sentence(error: BaseException) -> str:
     """What to tell the person: our own sentences as they are, what we did not foresee with its kind."""
     if isinstance(error, CtsegError):
         return str(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
         return "The machine has not enough memory for this; choose a smaller region or another device."
     return f"Something went wrong that the program did not foresee ({type(error).__name__}); Details has the rest."
 

@@ -72,13 +72,16 @@ def run(job: Job, connection: Connection) -> Returned | Raised | Closed:
 
 
 def raised(error: Exception) -> Raised:
-    """An error as the viewer can unpickle it: of its own class where that is ours or Python's, else a RuntimeError that names it."""
+    """An error as the viewer can unpickle it: of its own class where that is ours or Python's, else of the nearest plain one."""
     text = "".join(traceback.format_exception(error))
     bare = error.with_traceback(None)
     bare.__cause__ = bare.__context__ = None
     if type(error).__module__.split(".")[0] in OWN and _survives(bare):
         return Raised(bare, text)
-    return Raised(CtsegError(str(error)) if isinstance(error, CtsegError) else RuntimeError(f"{type(error).__name__}: {error}"), text)
+    if isinstance(error, CtsegError | MemoryError):
+        kind = CtsegError if isinstance(error, CtsegError) else MemoryError
+        return Raised(kind(str(error)), text)
+    return Raised(RuntimeError(f"{type(error).__name__}: {error}"), text)
 
 
 def _survives(error: BaseException) -> bool:

@@ -164,12 +164,8 @@ def elsewhere(work: Callable[..., Generator[Progress, None, T]], *arguments: Any
         process = _living()
         value: T = yield from process.job(Job(next(_NUMBERS), work, arguments), title)
         return value
-    except GeneratorExit:
-        _living()  # a fresh one warms up where the old one had to be killed
-        raise
     finally:
-        if _LIVING and _LIVING[0].is_alive:
-            _LIVING[0].end_when_idle()
+        _keep_warm()
         _BUSY.release()
 
 
@@ -195,6 +191,12 @@ def _living() -> ComputingProcess:
         _LIVING.append(ComputingProcess())
         _LIVING[0].end_when_idle()
     return _LIVING[0]
+
+
+def _keep_warm() -> None:
+    """For the next job: where the process had to be killed, a fresh one loads torch meanwhile. Not when Python itself is ending."""
+    if not sys.is_finalizing():
+        _living().end_when_idle()
 
 
 def _end_idle(process: ComputingProcess) -> None:
