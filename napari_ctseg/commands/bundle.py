@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_ctseg.commands.console import note, say, say_json
+from napari_ctseg.commands.export import export
 
 if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
@@ -105,6 +106,9 @@ def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's fo
     if bundle.kind == "torchscript":
         note("TorchScript is a program: it runs when the bundle does. Add only what you trust.")
     say(f"{bundle.name}: {bundle.path}")
+
+
+app.command("export")(export)
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

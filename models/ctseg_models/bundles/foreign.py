@@ -58,6 +58,7 @@ class ForeignBundle(Bundle):
 
         def steps(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
             maps = yield from _run(network.forward, side.turn.to_network(x), side, path)
+            yield 0.0
             return side.turn.back(maps)
 
         stage = LoadedStage("segment", prepared(side), steps, values_of(side.output), network.flops, laid_out(side),

@@ -30,12 +30,11 @@ class OnnxBundle(ForeignBundle):
         from ctseg_models.bundles.scan_onnx import scan
 
         scanned = scan(self.path)
+        if len(scanned.inputs) > 1:
+            raise BundleError(f"{self.path}: wants {len(scanned.inputs)} inputs, and only networks with one can be run; "
+                              "export it with one.")
         runtime, refusals = _runtime(self.path)
-        try:
-            session = _session(runtime, self.path, device)
-        except refusals as error:
-            raise BundleError(f"{self.path}: onnxruntime cannot run this file; export the network again with a common opset "
-                              "(17, say).") from error
+        session = opened(self.path, device)
         source, target = session.get_inputs()[0], _chosen([output.name for output in session.get_outputs()], self.side, self.path)
         kind = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64}.get(source.type, torch.float32)
         path = self.path
@@ -57,9 +56,6 @@ class OnnxBundle(ForeignBundle):
 
             return in_background(call, stop)
 
-        if len(scanned.inputs) > 1:
-            raise BundleError(f"{self.path}: wants {len(scanned.inputs)} inputs, and only networks with one can be run; "
-                              "export it with one.")
         return Network(forward)
 
 
@@ -68,9 +64,11 @@ def read_onnx(path: Path) -> OnnxBundle:
     return OnnxBundle(**describe(path, "onnx"))  # type: ignore[arg-type]
 
 
-def _session(runtime: Any, path: Path, device: str) -> Any:
+def opened(path: Path, device: str) -> Any:
+    """An onnxruntime session of a file that was looked through. Raises BundleError when it cannot run it."""
     import torch
 
+    runtime, refusals = _runtime(path)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
@@ -79,7 +77,10 @@ def _session(runtime: Any, path: Path, device: str) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")
     wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
     providers = [name for name in wanted if name in runtime.get_available_providers()]
-    return runtime.InferenceSession(str(path), options, providers=providers)
+    try:
+        return runtime.InferenceSession(str(path), options, providers=providers)
+    except refusals as error:
+        raise BundleError(f"{path}: onnxruntime cannot run this file; export the network again with a common opset (17, say).") from error
 
 
 def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:

@@ -112,7 +112,8 @@ class SideFile(_Strict):
 
     A null in either leaves that axis as the volume has it. align : what a resized array shares with the volume: its outer "edges", or
     the "centres" of its first and last voxels (as scipy.ndimage.zoom and MONAI have it). multiple_of : what the sides of the array
-    must be multiples of, padded with `pad` (in the volume's units). patch : sliding window of this size, blended with `weights`.
+    must be multiples of, and min_size the least that they may be, padded with `pad` (in the volume's units). smoothing : sigma of a
+    Gaussian before resampling, mm. patch : sliding window of this size, blended with `weights`.
     layout : the axes of the array that the network takes: N (1) and C as usual, D H W as `orientation` names them; without D the first
     axis runs over slices, `batch` of them at a time. sha256 : of the network's file.
     """
@@ -128,6 +129,8 @@ class SideFile(_Strict):
     layout: Layout = "NCDHW"
     batch: Count = 1
     multiple_of: Count | tuple[Count, Count, Count] = 1
+    min_size: tuple[Count, Count, Count] = (1, 1, 1)
+    smoothing: float = Field(0.0, ge=0.0)
     patch: tuple[Count, Count, Count] | None = None
     overlap: float = Field(0.5, ge=0.0, lt=1.0)
     weights: Literal["gaussian", "constant"] = "gaussian"
@@ -155,8 +158,8 @@ class SideFile(_Strict):
     def _complete(self) -> SideFile:
         if (self.spacing is None) == (self.size is None):
             raise ValueError("give either spacing or size")
-        if self.size is not None and (self.patch is not None or self.multiple_of != 1):
-            raise ValueError("a fixed size goes with neither patch nor multiple_of")
+        if self.size is not None and (self.patch is not None or self.multiple_of != 1 or self.min_size != (1, 1, 1)):
+            raise ValueError("a fixed size goes with none of patch, multiple_of and min_size")
         if self.layout == "DHW" and len(self.channels) > 1:
             raise ValueError("layout \"DHW\" has no axis for several channels; name one that has a C")
         unknown = sorted({value for value in self.output.classes if value} - set(self.labels))

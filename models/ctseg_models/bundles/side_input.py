@@ -45,15 +45,14 @@ def prepared(side: SideFile) -> Prepare:
 
         kept = lattice_of(side, upright, box, whole)
         padded, start = _padded(side, kept)
-        z, y, x = (a + n for a, n in zip(start, kept.shape, strict=True))
-        keep = (start, (z, y, x))
-        array = yield from _input(side, upright, padded, keep)
+        inside = tuple(slice(a, a + n) for a, n in zip(start, kept.shape, strict=True))
+        array = yield from _input(side, upright, padded, inside)
         tiling = None
         if side.patch is not None:
             tiling = Tiling.spread(padded.shape, side.turn.zyx(side.patch), side.overlap)
             tiling = tiling if side.weights == "gaussian" else replace(tiling, weights=None)
         way_back = side.output.interpolation
-        return Prepared(array, kept, tiling, None if padded.shape == kept.shape else keep, (way_back, way_back, way_back), "repeat")
+        return Prepared(array, padded, tiling, None, (way_back, way_back, way_back), "repeat")
 
     return prepare
 
@@ -94,7 +93,7 @@ def _resized(count: int, low: float, extent: float, own: float, align: str) -> t
 def _padded(side: SideFile, kept: Lattice) -> tuple[Lattice, Shape]:
     """The lattice with what multiple_of and patch need around it, and where the kept part begins in it."""
     multiple = side.multiple_of if not isinstance(side.multiple_of, int) else (side.multiple_of,) * 3
-    least = side.turn.zyx(side.patch) if side.patch is not None else (1, 1, 1)
+    least = side.turn.zyx(side.patch or side.min_size)
     steps = side.turn.zyx(multiple)
     z, y, x = (ceil(max(n, low) / step) * step for n, low, step in zip(kept.shape, least, steps, strict=True))
     before = [(after - n) // 2 for after, n in zip((z, y, x), kept.shape, strict=True)]
@@ -102,8 +101,8 @@ def _padded(side: SideFile, kept: Lattice) -> tuple[Lattice, Shape]:
     return Lattice((low[0], low[1], low[2]), kept.spacing_mm, (z, y, x)), (before[0], before[1], before[2])
 
 
-def _input(side: SideFile, upright: Upright, lattice: Lattice, keep: tuple[Shape, Shape]) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) float32 on `lattice`. Raises BundleError when the volume has too few channels."""
+def _input(side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[slice, ...]) -> Generator[float, None, Tensor]:
+    """(1, C, z, y, x) float32 on `lattice`. inside : its voxels without padding. Raises BundleError for too few channels."""
     import torch
 
     from ctseg_models.inference.intensities import normalise
@@ -118,19 +117,20 @@ def _input(side: SideFile, upright: Upright, lattice: Lattice, keep: tuple[Shape
     sources = sorted({channel.source for channel in side.channels})
     resampled: dict[int, Tensor] = {}
     for source in sources:
-        work = resample_box(channels[source], upright.geometry.spacing_mm, lattice, pad=side.pad, interpolation=side.interpolation)
+        work = resample_box(channels[source], upright.geometry.spacing_mm, lattice, pad=side.pad, interpolation=side.interpolation,
+                            sigma_mm=side.smoothing)
         while True:
             try:
                 yield next(work) / len(sources)
             except StopIteration as end:
                 resampled[source] = end.value
                 break
-    inside = tuple(slice(a, b) for a, b in zip(*keep, strict=True))
     x = torch.empty(1, len(side.channels), *lattice.shape)
     for number, channel in enumerate(side.channels):
         taken_of = channels[channel.source] if channel.statistics == "volume" else resampled[channel.source][inside].numpy()
         x[0, number] = resampled[channel.source]
         normalise(x[0, number], _settled(channel, taken_of))
+        yield 0.0
     return x
 
 
