@@ -33,8 +33,10 @@ def check_network(component: object) -> Component:
     return component
 
 
-def build_network(component: Component, weights: dict[str, Tensor], path: Path) -> nn.Module:
-    """The network with its weights in evaluation mode, float32 on the CPU. path : of the weights, for sentences. Raises BundleError.
+def build_network(component: Component, weights: dict[str, Tensor], path: Path) -> tuple[nn.Module, nn.Module]:
+    """The network with its weights in evaluation mode, float32 on the CPU, and the same without memory (torch's "meta").
+
+    path : of the weights, for sentences. Raises BundleError.
 
     It is laid out without memory first, so that a config with huge numbers cannot fill the memory: it has to fit the file.
     """
@@ -53,7 +55,7 @@ def build_network(component: Component, weights: dict[str, Tensor], path: Path) 
                           "get the bundle again.") from error
     known = network.state_dict()
     network.load_state_dict({name: weights[name] for name in known})
-    return network.float().requires_grad_(False).eval()
+    return network.float().requires_grad_(False).eval(), outline.requires_grad_(False).eval()
 
 
 def _refuse_other_shapes(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ class Component:
 
     @property
     def name(self) -> str:
-        """The last part of the target."""
-        return self.target.rsplit(".", 1)[-1]
+        """What MONAI calls it, wherever in MONAI it lies; the whole target for what is not MONAI's."""
+        return self.target.rsplit(".", 1)[-1] if self.target.startswith("monai.") else self.target
 
 
 @dataclass(frozen=True)
@@ -249,14 +249,17 @@ def inside(folder: Path, name: str, path: Path) -> Path:
     raise BundleError(f"{path}: names {name}, which is missing; get the bundle again.")
 
 
-def parts_of(value: Any) -> Iterator[Component | Code]:
-    """Every Component and Code in a resolved value, each once, however often the config refers to it."""
+def parts_of(value: Any, without: Container[str] = ()) -> Iterator[Component | Code]:
+    """Every Component and Code in a resolved value, each once, however often the config refers to it. without : names of components that
+    are left aside with all that is in them."""
     stack, seen = [value], set()
     while stack:
         one = stack.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
+        if isinstance(one, Component) and one.name in without:
+            continue
         if isinstance(one, Component | Code):
             yield one
         if isinstance(one, Component):

@@ -18,9 +18,9 @@ from ctseg_imaging.errors import BundleError
 from ctseg_models.bundles.monai_expressions import LONGEST, REFERENCE, dotted
 
 MOST_FILES = 10_000
-MODULES = frozenset(("subprocess", "ctypes", "socket", "pty", "builtins", "importlib", "pickle", "marshal", "shutil", "code", "codeop", "runpy",
-                     "urllib", "requests", "http", "ftplib", "smtplib", "telnetlib", "webbrowser", "posix", "nt", "multiprocessing", "signal",
-                     "winreg", "_winapi", "pdb", "cffi", "paramiko"))
+MODULES = frozenset(("subprocess", "ctypes", "socket", "pty", "builtins", "importlib", "pickle", "marshal", "shutil", "code", "codeop",
+                     "runpy", "urllib", "requests", "http", "ftplib", "smtplib", "telnetlib", "webbrowser", "posix", "nt",
+                     "multiprocessing", "signal", "winreg", "_winapi", "pdb", "cffi", "paramiko"))
 OF_OS = re.compile(r"os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*|startfile|fork\w*|kill\w*|remove\w*|unlink|rmdir|rename\w*|replace|"
                    r"truncate|chmod|chown|chroot|symlink|link|putenv|setuid|open)")
 BUILT_IN = frozenset(("eval", "exec", "compile", "breakpoint", "globals", "locals", "vars", "delattr", "input"))

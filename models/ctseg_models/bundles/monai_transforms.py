@@ -93,7 +93,7 @@ class State:
 Transform = Callable[[State], Generator[float, None, None]]
 
 
-def transforms(component: object) -> list[tuple[Component, Transform]]:
+def transforms(component: object) -> list[Transform]:
     """What a config's Compose does to its only image. Raises NotHereError for what is not known here."""
     built = []
     for one in components(component):
@@ -103,7 +103,7 @@ def transforms(component: object) -> list[tuple[Component, Transform]]:
             continue
         if one.name not in _KNOWN:
             raise NotHereError(one.target)
-        built.append((one, _KNOWN[one.name](one)))
+        built.append(_KNOWN[one.name](one))
     return built
 
 
@@ -209,7 +209,7 @@ def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[flo
 
 
 def resampled(shape: Shape, spacing_mm: Triple, turn: Turn, wanted: Triple) -> Lattice:
-    """The lattice that Spacingd makes of an array, mm from the array's own first face. wanted : (z, y, x) of the view, 0 or less: as it is."""
+    """The lattice that Spacingd makes of an array, mm from the array's own first face. wanted : along the view's (z, y, x), 0: as it is."""
     backwards = [turn.order[axis] for axis in turn.flips]
     counts, low, spacing = [], [], []
     for axis in range(3):

@@ -1,0 +1,222 @@
+"""Bundles of MONAI's model zoo and others in its layout, unmodified.
+
+The declarative part (network, transforms, inferer) is read as plain data and run in one of three ways: interpreted here, in the volume's
+upright view; by MONAI's own harmless transforms where some are not known here; or, when code of the bundle's own belongs to it, by MONAI's
+own parser after the person's decision (trust.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.volume import Labels, Volume
+from ctseg_models.bundles.bundle import Bundle, Layout, LoadedStage, Model
+from ctseg_models.bundles.monai_facts import Facts, facts_of
+from ctseg_models.bundles.monai_interpreted import Interpreted
+from ctseg_models.bundles.monai_networks import build_network, check_network
+from ctseg_models.bundles.monai_output import IGNORED, output, windows
+from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
+from ctseg_models.bundles.monai_refusals import refuse_hostile_config, refuse_hostile_logging, refuse_strange_files
+from ctseg_models.bundles.monai_runner import Pipeline, built, is_harmless, parsed_by_monai, prepare_by
+from ctseg_models.bundles.monai_transforms import NOTHING, NotHereError, spacing_of, transforms
+from ctseg_models.bundles.monai_weights import fingerprint, load_scripted, read_weights, weights_of
+from ctseg_models.bundles.trust import require_trust
+from ctseg_models.inference.lattice import Box, Turn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ctseg_models.inference.stepwise import Arithmetic
+    from ctseg_models.inference.upright import Upright
+
+METADATA = "configs/metadata.json"
+CONFIGS = tuple(f"configs/inference.{ending}" for ending in ("json", "yaml", "yml"))
+BEFORE = ("preprocessing", "pre_transforms", "preprocessing_transforms", "val_transforms")
+AFTER = ("postprocessing", "post_transforms", "postprocessing_transforms")
+NETWORK = ("network_def", "network", "net", "model")
+Way = Literal["interpreted", "by MONAI", "by its own code"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a config that matter, resolved, and under which names they stand. after : None where nothing follows the network."""
+
+    names: tuple[str, str, str, str]
+    before: Any
+    inferer: Any
+    after: Any
+    network: Any
+
+
+@dataclass(frozen=True, eq=False)
+class MonaiBundle(Bundle):
+    """A folder in MONAI's layout. way : how it is run. reasons : what code of its own would run."""
+
+    config: Config
+    parts: Parts
+    facts: Facts
+    way: Way
+    reasons: tuple[str, ...]
+    weights: Path | None
+    scripted: Path | None
+
+    @property
+    def needs_trust(self) -> tuple[str, ...]:
+        return self.reasons
+
+    def verify(self) -> None:
+        """Everything that can be looked at without running it: MONAI bundles carry no hashes. Raises BundleError."""
+        read_monai(self.path)
+        if self.weights is not None:
+            read_weights(self.weights)
+        if self.scripted is not None:
+            from ctseg_models.bundles.scan_torchscript import checked_archive
+
+            checked_archive(self.scripted)
+
+    def load(self, device: str = "cpu") -> Model:
+        require_trust(self)
+        network, outline = self._network(device)
+        key = self.sha256
+        values = self.facts.values
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        if self.way == "interpreted":
+            way = Interpreted(self.name, self.parts.before, self.parts.inferer, self.parts.after, self.facts, network, outline)
+            stage = LoadedStage("segment", way.prepare, way.steps(Turn()), way.values, way.flops, way.layout, way.output.form, parameters,
+                                spacing_mm=self.spacing_mm, key=key)
+        else:
+            before, inferer, after = self._pipeline()
+            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.path, self.facts.exclusive)
+            stage = LoadedStage("segment", prepare_by(pipeline, device), _not_prepared, values, lambda _: 0.0, _whole_box, "probabilities",
+                                parameters, key=key)
+        return Model((stage,), self.labels, device)
+
+    def warnings_for(self, volume: Volume) -> tuple[str, ...]:
+        said = super().warnings_for(volume)
+        if volume.channels != self.facts.channels:
+            said = (*said, f"{self.name} takes {self.facts.channels} channels and the volume has {volume.channels}.")
+        note = output(self.parts.after).note if self.way == "interpreted" else ""
+        return (*said, note) if note else said
+
+    def _network(self, device: str) -> tuple[nn.Module, nn.Module | None]:
+        """The network with its weights, and the same without memory, for counting operations."""
+        try:
+            component = check_network(self.parts.network)
+        except NotHereError:
+            component = None
+        if component is not None and self.weights is not None:
+            network, outline = build_network(component, read_weights(self.weights), self.weights)
+            return network.to(device), outline
+        if self.scripted is not None:
+            return load_scripted(self.scripted, device), None
+        assert self.weights is not None
+        (network,) = parsed_by_monai(self.config.path, self.path, (self.parts.names[3],))
+        try:
+            network.load_state_dict(read_weights(self.weights))
+        except (RuntimeError, AttributeError) as error:
+            raise BundleError(f"{self.weights}: the weights do not fit the bundle's own network; get the bundle again.") from error
+        return network.to(device).float().requires_grad_(False).eval(), None
+
+    def _pipeline(self) -> tuple[Any, Any, Any]:
+        if self.way == "by its own code":
+            before, inferer, after = parsed_by_monai(self.config.path, self.path, self.parts.names[:3])
+        else:
+            made: dict[int, Any] = {}
+            before, inferer, after = (built(part, made) for part in (self.parts.before, self.parts.inferer, self.parts.after))
+        return before, inferer, after if after is not None else lambda data: data
+
+
+def read_monai(folder: Path) -> MonaiBundle:
+    """Describe the MONAI bundle in `folder`: nothing of it is run, and its weights are not read.
+
+    Raises BundleError for what is damaged, cannot be run, or is refused whatever the person decides.
+    """
+    refuse_strange_files(folder)
+    path = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
+    if path is None:
+        raise BundleError(f"{folder}: has no {CONFIGS[0]} (or .yaml), so there is nothing that says how to run it; get the whole bundle.")
+    refuse_hostile_logging(folder / "configs/logging.conf")
+    metadata = read_plain(folder / METADATA)
+    config = Config.read(path, folder)
+    refuse_hostile_config(path, config.content)
+    config.content["bundle_root"] = "."
+    parts = _parts(config)
+    weights, scripted = weights_of(config, folder)
+    reasons = tuple(_reasons(config, parts, scripted))
+    way = _way(parts, reasons)
+    facts = facts_of(folder, metadata, parts.network, exclusive=not _sigmoid(parts.after))
+    card = folder / "docs/README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else f"# {facts.name}\n\n{facts.description}\n"
+    files = [file for file in (path, folder / METADATA, weights, scripted) if file is not None]
+    labels = Labels.from_names(facts.label_names)
+    return MonaiBundle(name=facts.name, path=folder, kind="monai", labels=labels, channels=facts.channel_names, modality=facts.modality,
+                       spacing_mm=spacing_of(parts.before) if way == "interpreted" else None, card=text, sha256=fingerprint(files),
+                       version=facts.version, config=config, parts=parts, facts=facts, way=way, reasons=reasons, weights=weights,
+                       scripted=scripted)
+
+
+def _parts(config: Config) -> Parts:
+    found = [next((name for name in names if name in config), None) for names in (BEFORE, ("inferer",), AFTER, NETWORK)]
+    missing = [what for what, name in zip(("preprocessing", "inferer", "", ""), found, strict=True) if name is None and what]
+    if missing:
+        raise BundleError(f"{config.path}: has no \"{missing[0]}\", so it is no config for inference that can be run here; "
+                          "look for a newer version of the bundle.")
+    before, inferer, after, network = (None if name is None else config.resolve(name) for name in found)
+    a, b, c, d = (name or "" for name in found)
+    return Parts((a, b, c, d), before, inferer, after, network)
+
+
+def _reasons(config: Config, parts: Parts, scripted: Path | None) -> list[str]:
+    """What of the needed parts is code, one sentence each."""
+    found: dict[str, str] = {}
+    for part in (parts.before, parts.inferer, parts.after):
+        for one in parts_of(part, without=(*NOTHING, *IGNORED)):
+            if isinstance(one, Code):
+                found[one.where] = f"the expression {one.text[:100]} at \"{one.where}\" of {config.path.name}: {one.why}"
+            elif not is_harmless(one):
+                found[one.where] = f"{one.target}, which is not MONAI's plain arithmetic, at \"{one.where}\" of {config.path.name}"
+    try:
+        check_network(parts.network)
+    except NotHereError as error:
+        if scripted is None:
+            found["network"] = f"the network {error} at \"{parts.names[3]}\" of {config.path.name}"
+    if found:
+        known = ("glob", "os", "numpy", "torch", "monai", "json", "math", "sys", "pathlib", "re")
+        imports = config.content.get("imports", [])
+        for text in imports if isinstance(imports, list) else []:
+            if isinstance(text, str) and text.startswith("$") and text[1:].split()[1:2] and text[1:].split()[1].split(".")[0] not in known:
+                found[text] = f"\"{text[1:]}\" of {config.path.name}"
+    return list(found.values())
+
+
+def _way(parts: Parts, reasons: tuple[str, ...]) -> Way:
+    if reasons:
+        return "by its own code"
+    try:
+        transforms(parts.before)
+        windows(parts.inferer)
+        output(parts.after if parts.after is not None else [])
+    except NotHereError:
+        return "by MONAI"
+    return "interpreted"
+
+
+def _sigmoid(after: Any) -> bool:
+    """Whether the classes may overlap: one sigmoid each."""
+    activations = (one for one in parts_of(after) if isinstance(one, Component) and one.name == "Activationsd")
+    return any(one.arguments.get("sigmoid") is True for one in activations)
+
+
+
+def _whole_box(upright: Upright, box: Box) -> Layout:
+    start, stop = box.voxels(upright.geometry)
+    z, y, x = (b - a for a, b in zip(start, stop, strict=True))
+    return Layout((z, y, x), (z, y, x))
+
+
+def _not_prepared(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+    raise ValueError("This stage runs only what its own preparation made.")
