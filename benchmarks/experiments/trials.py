@@ -129,7 +129,7 @@ def hippocampus(out: Path) -> Path:
     source = SHARED / "hippocampus-mr"
     fields = json.loads((source / "dataset.json").read_text(encoding="utf-8"))
     cases = sorted(fields["training"], key=lambda case: str(case["image"]))
-    return _write(out, "hippocampus", {value: name for value, name in fields["labels"].items() if value != "0"}, source,
+    return write_set(out, "hippocampus", {value: name for value, name in fields["labels"].items() if value != "0"}, source,
                   [case for number, case in enumerate(cases) if number % 5], cases[::5])
 
 
@@ -138,7 +138,7 @@ def headneck(out: Path, train: int = 40, held_out: int = 10) -> Path:
     source = SHARED / "headneck-ct"
     fields = json.loads((source / "dataset.json").read_text(encoding="utf-8"))
     cases = fields["training"]
-    return _write(out, "headneck", {value: name for value, name in fields["labels"].items() if value != "0"}, source, cases[:train],
+    return write_set(out, "headneck", {value: name for value, name in fields["labels"].items() if value != "0"}, source, cases[:train],
                   cases[-held_out:], fields["labels_present"])
 
 
@@ -157,7 +157,7 @@ def mandible(out: Path, train: int = 40, held_out: int = 10) -> Path:
             alone = (stored.array == MANDIBLE).astype(np.uint8)
             formats.write(target, LabelMap(alone, stored.geometry, Labels.from_names({1: "Mandible"})))
     pairs = [{"image": case["image"], "label": str(folder / "labels" / Path(case["label"]).name)} for case in chosen]
-    return _write(out, "mandible", {"1": "Mandible"}, source, pairs[:train], pairs[train:])
+    return write_set(out, "mandible", {"1": "Mandible"}, source, pairs[:train], pairs[train:])
 
 
 def lesions(out: Path, count: int = 25) -> Path:
@@ -173,7 +173,7 @@ def vgg_file() -> Path:
     return next(iter(sorted(VGG.glob("*.safetensors"))))
 
 
-def _write(out: Path, name: str, labels: dict[str, str], source: Path, training: Sequence[dict[str, str]],
+def write_set(out: Path, name: str, labels: dict[str, str], source: Path, training: Sequence[dict[str, str]],
            validation: Sequence[dict[str, str]], present: dict[str, list[str]] | None = None) -> Path:
     """A dataset.json that names the files where they lie."""
     folder = out / name
