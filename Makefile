@@ -19,7 +19,7 @@ endif
 # One thread a process: two test processes on two cores, and the same numbers everywhere.
 QUIETLY := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NAPARI_ASYNC=0
 
-.PHONY: help demo test test-long lint types bench train-small ideas wheel system clean
+.PHONY: help demo test test-long lint types bench train-small ideas stack wheel system clean
 
 help:
 	@echo "make demo       phantom, prediction, overlays, plot, table and a screenshot (demo-output/)"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      speed against MONAI and others, and how hard the phantom is"
 	@echo "make train-small  every small recipe trained and scored (an hour; runs/small, goes on where it was)"
 	@echo "make ideas      does each paper's idea help? (hours; runs/ideas, goes on where it was)"
+	@echo "make stack      a stack of 2D nnU-Nets and 3D MS-D nets on the hippocampus set (an hour; runs/stack)"
 	@echo "make wheel      a wheel with the trained bundles in dist/"
 
 demo: $(VENV)/stamp-base system
@@ -51,6 +52,9 @@ bench: $(VENV)/stamp-dev
 
 train-small: $(VENV)/stamp-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.experiments.small runs/small --table docs/small-recipes.md
+
+stack: $(VENV)/stamp-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.experiments.stack runs/stack --table docs/stack.md
 
 ideas: $(VENV)/stamp-dev
 	@for name in geometric edges ct_cues siamese scn; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.experiments.$$name runs/ideas || exit 1; done
