@@ -12,15 +12,19 @@ from ctseg_imaging.volume import Volume
 from napari_ctseg.compute import elsewhere, preload
 from napari_ctseg.docks.run_model.box import Box
 from napari_ctseg.docks.run_model.state import Combine, RegionChoice
+from napari_ctseg.docks.run_model.warm import Warm
 
 if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
     from ctseg_models.inference import Estimate, Prediction
 
+_WARM = Warm()  # filled in the computing process only
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One run, all that the computing process needs; it is pickled. box : on the shown grid, for RegionChoice.BOX."""
+    """One run, all that the computing process needs; it is pickled. box : on the shown grid, for RegionChoice.BOX.
+    weights : of the bundles, for mean and vote; None: equal."""
 
     bundles: tuple[Bundle, ...]
     volume: Volume
@@ -30,6 +34,8 @@ class Request:
     device: str
     precision: str
     edge_map: bool
+    weights: tuple[float, ...] | None = None
+    mirroring: bool = False
 
 
 class Models(Protocol):
@@ -71,6 +77,7 @@ def estimated(request: Request) -> Generator[Progress, None, Estimate]:
     """In the computing process: what a run will take."""
     from ctseg_models.inference import Estimate, estimate
 
+    request = _with_warm_models(request)
     seconds, most = 0.0, 0.0
     for number, bundle in enumerate(request.bundles):
         yield Progress("estimate", number, len(request.bundles), f"Measuring {bundle.name}")
@@ -81,14 +88,24 @@ def estimated(request: Request) -> Generator[Progress, None, Estimate]:
 
 def predicted(request: Request) -> Generator[Progress, None, Prediction]:
     """In the computing process: the run."""
+    remembered = _WARM.remembered(request.volume)
     if len(request.bundles) == 1:
         from ctseg_models.inference import run
 
-        return (yield from run(request.bundles[0], request.volume, region=_region(request), settings=_settings(request)))
+        yield Progress("load", 0, 1, f"Loading {_title(request)}")
+        (bundle,) = _with_warm_models(request).bundles
+        return (yield from run(bundle, request.volume, region=_region(request), settings=_settings(request), remembered=remembered))
     from ctseg_models.ensemble import run_ensemble
 
-    return (yield from run_ensemble(request.bundles, request.volume, combine=request.combine.value, region=_region(request),
-                                    settings=_settings(request)))
+    return (yield from run_ensemble(request.bundles, request.volume, combine=request.combine.value, weights=request.weights,
+                                    region=_region(request), settings=_settings(request), remembered=remembered))
+
+
+def _with_warm_models(request: Request) -> Request:
+    """One model stays in memory from its estimate to its run and the next one; those of an ensemble come and go one after another."""
+    if len(request.bundles) > 1:
+        return request
+    return replace(request, bundles=(_WARM.loaded(request.bundles[0], request.device),))
 
 
 def _to_send(request: Request) -> Request:
@@ -103,7 +120,8 @@ def _title(request: Request) -> str:
 def _settings(request: Request) -> Any:
     from ctseg_models.inference import Settings
 
-    return Settings(device=request.device, precision=request.precision, edge_map=request.edge_map)  # type: ignore[arg-type]
+    return Settings(device=request.device, precision=request.precision, edge_map=request.edge_map,  # type: ignore[arg-type]
+                    mirroring=request.mirroring)
 
 
 def _region(request: Request) -> Any:
