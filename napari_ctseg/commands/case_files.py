@@ -17,7 +17,8 @@ _CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """One case. name : of its outputs. ending : which its label map gets. files : one a channel, in order."""
+    """One case. name : of its outputs. ending : which its label map gets. files : one a channel, in order; the same file for each where
+    it is a 4D file whose volumes are the channels."""
 
     name: str
     ending: str
@@ -55,7 +56,10 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
     matched = _CHANNEL.match(stem)
     if channels > 1:
         if matched is None:
-            raise FormatError(f"{path}: the bundle takes {channels} channels; name them {stem}_0000{ending}, {stem}_0001{ending}, ...")
+            if len(formats.list_choices(path)) == channels:
+                return [CaseFiles(stem, ending, (path,) * channels)], False
+            raise FormatError(f"{path}: the bundle takes {channels} channels; name them {stem}_0000{ending}, {stem}_0001{ending}, ..., or "
+                              f"give a 4D file of {channels} volumes.")
         siblings = sorted(path.parent.glob(f"{matched['case']}_[0-9][0-9][0-9][0-9]{ending}"))
         return _grouped(path.parent, siblings, channels), False
     return [CaseFiles(matched["case"] if matched and matched["channel"] == "0000" else stem, ending or ".nii.gz", (path,))], False
@@ -70,7 +74,12 @@ def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None 
     from ctseg_imaging import formats
     from ctseg_imaging.geometry import Match
 
-    volumes = [formats.read(file, volume=volume, series=series) for file in case.files]
+    if len(set(case.files)) < len(case.files):
+        if volume is not None:
+            raise FormatError(f"{case.files[0]}: every volume of it is a channel; leave out --volume.")
+        volumes = [formats.read(file, volume=number) for number, file in enumerate(case.files, 1)]
+    else:
+        volumes = [formats.read(file, volume=volume, series=series) for file in case.files]
     first = volumes[0]
     for file, other in zip(case.files[1:], volumes[1:], strict=True):
         if first.geometry.matches(other.geometry) not in (Match.SAME, Match.ROUNDING):

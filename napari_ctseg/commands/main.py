@@ -15,7 +15,7 @@ from napari_ctseg.commands.evaluate import evaluate
 from napari_ctseg.commands.info import info
 from napari_ctseg.commands.open import open_command
 from napari_ctseg.commands.phantom import phantom
-from napari_ctseg.commands.predict import predict
+from napari_ctseg.commands.predict import PredictCommand, predict
 from napari_ctseg.commands.recipes import recipes
 from napari_ctseg.commands.report import report
 from napari_ctseg.commands.stack import stack
@@ -45,7 +45,7 @@ app.command("demo")(demo)
 app.command("open")(open_command)
 app.command("info")(info)
 app.command("convert")(convert)
-app.command("predict")(predict)
+app.command("predict", cls=PredictCommand)(predict)
 app.command("evaluate")(evaluate)
 app.command("train")(train)
 app.command("crossval")(crossval)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, refuse_existing, say, say_json
+from napari_ctseg.commands.console import follow, note, say, say_json
+from napari_ctseg.commands.optional_values import OptionalValues
+from napari_ctseg.commands.prediction_files import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ctseg_models.inference import Region, Settings
     from ctseg_models.prediction import Prediction
     from ctseg_models.stacking import Stack
-    from napari_ctseg.commands.case_files import CaseFiles
 
 
 class Combination(StrEnum):
@@ -27,6 +27,28 @@ class Combination(StrEnum):
 
     MEAN = "mean"
     VOTE = "vote"
+    STAPLE = "staple"
+
+
+class ProbabilityType(StrEnum):
+    """How probabilities are written: small ones as the labels are and large ones as Zarr, or as Zarr of this type."""
+
+    AUTO = "auto"
+    FLOAT16 = "float16"
+    UINT8 = "uint8"
+
+
+class DisagreementKind(StrEnum):
+    """What the disagreement map holds."""
+
+    SHARE = "share"
+    ENTROPY = "entropy"
+
+
+class PredictCommand(OptionalValues):
+    """The two options that may stand alone."""
+
+    values: ClassVar[dict[str, tuple[str, ...]]] = {"--probabilities": tuple(ProbabilityType), "--disagreement": tuple(DisagreementKind)}
 
 
 class PrecisionChoice(StrEnum):
@@ -42,12 +64,17 @@ def predict(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A file (its ending decides the format) or a folder.")],
     model: Annotated[list[str], typer.Option("-m", "--model", metavar="BUNDLE", help="Name, folder, file, stack; repeat for an ensemble.")],
     combine: Annotated[Combination, typer.Option(help="How an ensemble comes to one label.")] = Combination.MEAN,
+    weights: Annotated[str | None, typer.Option(metavar="W1,W2,...", help="How much each model counts, for mean and vote.")] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Mean over mirrored inputs, where a model allows it; slow.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     precision: Annotated[PrecisionChoice, typer.Option(help="auto takes bf16 where it is clearly faster.")] = PrecisionChoice.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
     region: Annotated[str | None, typer.Option(metavar="X0,X1,Y0,Y1,Z0,Z1", help="Look in this box of LPS mm only; no localiser.")] = None,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also write the probabilities, on the network's grid.")] = False,
+    probabilities: Annotated[ProbabilityType | None, typer.Option("--probabilities", help="Also write the probabilities, on the network's "
+                                                                  "grid; with a type, or when large, as Zarr.")] = None,
     edge_map: Annotated[bool, typer.Option("--edge-map", help="Also write where the borders of the labels are unsure.")] = False,
+    disagreement: Annotated[DisagreementKind | None, typer.Option("--disagreement", help="What an ensemble's disagreement map holds; of "
+                                                                  "a single model there is the entropy.")] = None,
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
@@ -59,20 +86,23 @@ def predict(
     from ctseg_models.inference import Settings
     from napari_ctseg.commands.case_files import cases_in, read_case
 
+    shares = _weights(weights, model, combine)
     stack = _stack(model)
+    _refuse_lone_disagreement(disagreement, model, stack)
     bundles = [store.find(name) for name in model] if stack is None else [member.bundle() for member in stack.members]
     box = None if region is None else parse_region(region)
-    settings = Settings(device=device, precision=precision.value, probabilities=probabilities, edge_map=edge_map, threads=threads)
+    settings = Settings(device=device, precision=precision.value, probabilities=probabilities is not None, edge_map=edge_map,
+                        threads=threads, mirroring=mirror, disagreement="share" if disagreement is None else disagreement.value)
     cases, several = cases_in(source, max(len(bundle.channels) for bundle in bundles))
-    targets = [_target(case, target, several) for case in cases]
-    for path in targets:
-        refuse_existing(path, overwrite)
+    outputs = [Outputs.of(case, target, several) for case in cases]
+    for output in outputs:
+        output.check(_wanted(settings, len(bundles), stack), overwrite)
     records, failed = [], 0
-    for case, path in zip(cases, targets, strict=True):
+    for case, output in zip(cases, outputs, strict=True):
         try:
             image = read_case(case, volume=volume, series=series)
-            prediction = _predict(stack or bundles, image, combine.value, box, settings)
-            _write(path, image, prediction, overwrite)
+            prediction = _predict(stack or bundles, image, combine, shares, box, settings)
+            output.write(image, prediction, (probabilities or ProbabilityType.AUTO).value, overwrite)
         except CtsegError as error:
             if not several:
                 raise
@@ -82,9 +112,9 @@ def predict(
             continue
         for sentence in prediction.warnings:
             note(f"{case.name}: {sentence}")
-        records.append({"case": case.name, "labels": str(path), **prediction.provenance})
+        records.append({"case": case.name, "labels": str(output.labels), **prediction.provenance})
         if not as_json:
-            say(str(path))
+            say(str(output.labels))
     if as_json:
         say_json(records if several else records[0])
     if failed:
@@ -105,19 +135,6 @@ def parse_region(text: str) -> Region:
     return Region((x0, y0, z0), (x1, y1, z1))
 
 
-def _target(case: CaseFiles, target: Path, several: bool) -> Path:
-    """Where the labels of a case go: OUT itself when it is a file's name, else a file in the folder OUT."""
-    from ctseg_imaging.errors import FormatError
-    from napari_ctseg.commands.case_files import split_ending
-
-    names_a_file = bool(split_ending(target)[1]) and not target.is_dir()
-    if several and (names_a_file or target.is_file()):
-        raise FormatError(f"{target}: is a file's name, and a folder of cases needs a folder to write to.")
-    if not several and target.is_file() and not names_a_file:
-        raise FormatError(f"{target}: cannot tell the format from the name; end it in .nii.gz, .nrrd or .mha.")
-    return target if names_a_file else target / f"{case.name}{case.ending}"
-
-
 def _stack(models: Sequence[str]) -> Stack | None:
     """The stack that is named, if one is (`napari-ctseg stack` writes them). Raises BundleError for one beside other models."""
     from ctseg_imaging.errors import BundleError
@@ -131,7 +148,38 @@ def _stack(models: Sequence[str]) -> Stack | None:
     return read_stack(folders[0])
 
 
-def _predict(bundles: Sequence[Bundle] | Stack, image: Volume, combine: str, region: Region | None, settings: Settings) -> Prediction:
+def _weights(text: str | None, models: Sequence[str], combine: Combination) -> tuple[float, ...] | None:
+    """"2,1,1" as numbers, one a model. Raises BadParameter."""
+    if text is None:
+        return None
+    try:
+        weights = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter("numbers above 0 with commas between them, one for each model", param_hint="--weights") from None
+    if len(weights) != len(models) or len(models) < 2 or not all(0 < weight < float("inf") for weight in weights):
+        raise typer.BadParameter(f"a number above 0 for each of several models; {len(models)} are named", param_hint="--weights")
+    if combine is Combination.STAPLE:
+        raise typer.BadParameter("STAPLE finds out itself how much to trust each model", param_hint="--weights")
+    return weights
+
+
+def _refuse_lone_disagreement(kind: DisagreementKind | None, models: Sequence[str], stack: Stack | None) -> None:
+    if stack is not None and kind is not None:
+        raise typer.BadParameter("a stack has one opinion; name its members to see where they disagree", param_hint="--disagreement")
+    if kind is DisagreementKind.SHARE and len(models) == 1:
+        raise typer.BadParameter("a single model cannot disagree with others; ask for entropy", param_hint="--disagreement")
+
+
+def _wanted(settings: Settings, members: int, stack: Stack | None) -> list[str]:
+    """Which files will stand beside the labels."""
+    single = members == 1 and stack is None
+    disagreement = stack is None and (not single or settings.disagreement == "entropy")
+    asked = {"probabilities": single and settings.probabilities, "edges": single and settings.edge_map, "disagreement": disagreement}
+    return [what for what, wanted in asked.items() if wanted]
+
+
+def _predict(bundles: Sequence[Bundle] | Stack, image: Volume, combine: Combination, weights: Sequence[float] | None,
+             region: Region | None, settings: Settings) -> Prediction:
     """One bundle, an ensemble or a stack."""
     from ctseg_models.stacking import Stack, run_stack
 
@@ -143,23 +191,4 @@ def _predict(bundles: Sequence[Bundle] | Stack, image: Volume, combine: str, reg
         return follow(run(bundles[0], image, region=region, settings=settings))
     from ctseg_models.ensemble import run_ensemble
 
-    return follow(run_ensemble(bundles, image, combine=combine, region=region, settings=settings))  # type: ignore[arg-type]
-
-
-def _write(path: Path, image: Volume, prediction: Prediction, overwrite: bool) -> None:
-    """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last."""
-    from ctseg_imaging import formats
-    from ctseg_imaging.formats.atomic import write_bytes
-    from napari_ctseg.commands.case_files import split_ending
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stem, ending = split_ending(path)
-    more = {"probabilities": prediction.probabilities, "edges": prediction.edge_map, "disagreement": prediction.disagreement}
-    beside = {path.with_name(f"{stem}_{name}{ending}"): item for name, item in more.items() if item is not None}
-    provenance = path.with_name(f"{stem}.provenance.json")
-    for other in (*beside, provenance):
-        refuse_existing(other, overwrite)
-    for other, item in beside.items():
-        formats.write(other, item, overwrite=overwrite)
-    write_bytes(provenance, (json.dumps(prediction.provenance, indent=2) + "\n").encode(), overwrite)
-    formats.write(path, prediction.labels, like=image, overwrite=overwrite)
+    return follow(run_ensemble(bundles, image, combine=combine.value, weights=weights, region=region, settings=settings))

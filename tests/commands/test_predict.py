@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from typer.testing import CliRunner, Result
 
 from ctseg_imaging import formats
+from ctseg_imaging.formats.zarr_maps import read_maps
+from ctseg_imaging.volume import Labels
 from napari_ctseg.commands.main import app
 from tests.models.making import body_with_organ, dice, threshold_bundle
 
@@ -122,7 +126,6 @@ def test_bad_bundles_are_sentences(bundle: str, tmp_path: Path) -> None:
 
 
 def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
-    from ctseg_imaging.volume import Labels
     from ctseg_models.bundles.metadata import Intensity
     from ctseg_models.bundles.own import write_bundle
     from tests.models.making import threshold_stage, threshold_weights
@@ -140,6 +143,121 @@ def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
     formats.write(cases / "k_0001.nii.gz", volume)
     assert call("predict", "-m", two.path, cases, tmp_path / "out").exit_code == 0
     assert formats.read_labels(tmp_path / "out" / "k.nii.gz").array.any()
+
+
+def test_a_4d_file_brings_the_channels(tmp_path: Path) -> None:
+    from ctseg_imaging.volume import Volume
+    from ctseg_models.bundles.metadata import Intensity
+    from ctseg_models.bundles.own import write_bundle
+    from tests.models.making import threshold_stage, threshold_weights
+
+    stage = threshold_stage("segment", 200, (2.0, 2.5, 2.5), more_channels=(Intensity(source=1),))
+    two = write_bundle(tmp_path / "two", name="two", stages=[stage], weights={"segment": threshold_weights(stage)},
+                       labels=Labels.from_names({1: "a"}), card="# two", channels=("CT", "CT late"))
+    volume, organ = body_with_organ()
+    formats.write(tmp_path / "both.nii.gz", Volume(np.stack([volume.array, volume.array * 0]), volume.geometry))
+    result = call("predict", "-m", two.path, tmp_path / "both.nii.gz", tmp_path / "o.nii.gz")
+    assert result.exit_code == 0, result.output
+    assert dice(formats.read_labels(tmp_path / "o.nii.gz").array == 1, organ) > 0.9
+    formats.write(tmp_path / "one.nii.gz", volume)
+    assert "a 4D file of 2 volumes" in call("predict", "-m", two.path, tmp_path / "one.nii.gz", tmp_path / "p.nii.gz").stderr
+
+
+@pytest.mark.parametrize(("words", "dtype"), [(("--probabilities", "uint8"), np.uint8), (("--probabilities", "float16"), np.float16)])
+def test_probabilities_of_a_type_are_zarr(words: tuple[str, ...], dtype: type, bundle: str, tmp_path: Path) -> None:
+    volume, organ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    assert call("predict", "-m", bundle, *words, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz").exit_code == 0
+    maps, names = read_maps(tmp_path / "o_probabilities.zarr")
+    assert names == ("background", "organ")
+    assert zarr.open_array(tmp_path / "o_probabilities.zarr/0", mode="r").dtype == dtype
+    assert maps.array.sum(axis=0) == pytest.approx(1, abs=2 / 255)
+    centre = maps.geometry.lps_to_index(volume.geometry.index_to_lps(np.argwhere(organ).mean(axis=0)))
+    z, y, x = (round(float(i)) for i in centre)
+    assert maps.array[1, z, y, x] > 0.9
+    again = call("predict", "-m", bundle, *words, tmp_path / "ct.nii.gz", tmp_path / "o2.nii.gz", "--region", "nonsense")
+    assert again.exit_code == 2
+    (tmp_path / "o.nii.gz").unlink()
+    (tmp_path / "o.provenance.json").unlink()
+    refused = call("predict", "-m", bundle, *words, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")
+    assert refused.exit_code == 1 and "o_probabilities.zarr: exists already" in refused.stderr
+
+
+def test_large_probabilities_are_zarr(bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    assert call("predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "small.nii.gz").exit_code == 0
+    monkeypatch.setattr("ctseg_models.probability_volume.LARGE", 1000)
+    assert call("predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "large.nii.gz").exit_code == 0
+    large, _ = read_maps(tmp_path / "large_probabilities.zarr")
+    small = [formats.read(tmp_path / "small_probabilities.nii.gz", volume=number) for number in (1, 2)]
+    assert large.array == pytest.approx(np.stack([one.array for one in small]), abs=5e-4)
+    assert large.geometry.affine_lps == pytest.approx(small[0].geometry.affine_lps, abs=1e-3)
+    assert not (tmp_path / "large_probabilities.nii.gz").exists()
+
+
+def test_an_ensemble_of_weights_staple_and_entropy(bundle: str, tmp_path: Path) -> None:
+    other = threshold_bundle(tmp_path / "other", threshold_hu=80).path
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii", volume)
+
+    def predicted(*words: str) -> dict[str, Any]:
+        result = call("predict", "-m", bundle, "-m", other, *words, "--json", "--overwrite", tmp_path / "ct.nii", tmp_path / "o.nii.gz")
+        assert result.exit_code == 0, result.output
+        record: dict[str, Any] = json.loads(result.stdout)
+        return record
+
+    weighted = predicted("--combine", "vote", "--weights", "1,3")
+    assert weighted["weights"] == [1.0, 3.0]
+    assert formats.read(tmp_path / "o_disagreement.nii.gz").array.max() == pytest.approx(0.25)
+    row = weighted["confidence"][0]
+    found = formats.read_labels(tmp_path / "o.nii.gz")
+    assert row["name"] == "organ" and row["value"] == 5
+    assert row["volume_ml"] == pytest.approx((found.array == 5).sum() * np.prod(found.geometry.spacing_mm) / 1000, rel=1e-3)
+    assert 0.5 < row["mean_probability"] <= 1 and 0 <= row["mean_disagreement"] < 0.25
+    assert [one["bundle"] for one in predicted("--combine", "staple")["staple"]] == ["threshold", "other"]
+    assert predicted("--disagreement", "entropy")["settings"]["disagreement"] == "entropy"
+    assert predicted("--mirror")["warnings"][-1].startswith("The model allows no mirroring")
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (("--weights", "1,2"), "a number above 0 for each"), (("--weights", "x"), "numbers above 0"), (("--disagreement",), "cannot disagree"),
+    (("-m", "BUNDLE", "--weights", "1,2", "--combine", "staple"), "STAPLE finds out itself"),
+    (("-m", "BUNDLE", "--weights", "1,-2"), "a number above 0 for each"),
+])
+def test_options_that_make_no_sense_together(words: tuple[str, ...], sentence: str, bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    given = [bundle if word == "BUNDLE" else word for word in words]
+    result = call("predict", "-m", bundle, *given, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_the_entropy_of_a_single_model(bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    assert call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--disagreement", "entropy").exit_code == 0
+    unsure = formats.read(tmp_path / "o_disagreement.nii.gz").array
+    assert 0 < unsure.max() <= 1 and unsure[0, 0, 0] == 0
+
+
+def test_an_output_that_cannot_be_written_is_noticed_before_the_network_runs(bundle: str, tmp_path: Path,
+                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the network ran")
+
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    monkeypatch.setattr("ctseg_models.inference.run", never)
+    below_a_file = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "ct.nii.gz" / "x" / "o.nii.gz")
+    assert below_a_file.exit_code == 1 and "is a file; choose another folder" in below_a_file.stderr
+    if Path("/proc/self").is_dir():  # where not even the administrator can make a file
+        nowhere = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", "/proc/self/o.nii.gz")
+        assert nowhere.exit_code == 1 and "cannot be written" in nowhere.stderr
+    (tmp_path / "o_edges.nii.gz").write_bytes(b"precious")
+    there = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--edge-map")
+    assert there.exit_code == 1 and "o_edges.nii.gz: exists already" in there.stderr
 
 
 def test_bundle_verbs(bundle: str, tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""What `predict` writes for a case: where, whether it can, and in which format."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from napari_ctseg.commands.console import refuse_existing
+
+if TYPE_CHECKING:
+    from ctseg_imaging.volume import Volume
+    from ctseg_models.prediction import Prediction
+    from napari_ctseg.commands.case_files import CaseFiles
+
+Probabilities = Literal["auto", "float16", "uint8"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of one case. labels : the label map; the others stand beside it and take their names from it."""
+
+    labels: Path
+
+    @classmethod
+    def of(cls, case: CaseFiles, target: Path, several: bool) -> Outputs:
+        """OUT itself when it is a file's name, else a file in the folder OUT. Raises FormatError."""
+        from ctseg_imaging.errors import FormatError
+        from napari_ctseg.commands.case_files import split_ending
+
+        names_a_file = bool(split_ending(target)[1]) and not target.is_dir()
+        if several and (names_a_file or target.is_file()):
+            raise FormatError(f"{target}: is a file's name, and a folder of cases needs a folder to write to.")
+        if not several and target.is_file() and not names_a_file:
+            raise FormatError(f"{target}: cannot tell the format from the name; end it in .nii.gz, .nrrd or .mha.")
+        return cls(target if names_a_file else target / f"{case.name}{case.ending}")
+
+    @property
+    def provenance(self) -> Path:
+        """NAME.provenance.json."""
+        return self.labels.with_name(f"{self._stem}.provenance.json")
+
+    def beside(self, what: str, ending: str | None = None) -> Path:
+        """NAME_what, with the ending of the labels or another one."""
+        return self.labels.with_name(f"{self._stem}_{what}{self._ending if ending is None else ending}")
+
+    @property
+    def _stem(self) -> str:
+        from napari_ctseg.commands.case_files import split_ending
+
+        return split_ending(self.labels)[0]
+
+    @property
+    def _ending(self) -> str:
+        from napari_ctseg.commands.case_files import split_ending
+
+        return split_ending(self.labels)[1]
+
+    def check(self, wanted: list[str], overwrite: bool) -> None:
+        """Before anything is computed: may the files be written? wanted : "probabilities", "edges", "disagreement".
+
+        Tries the nearest folder that is there, and makes none. Raises FormatError.
+        """
+        from ctseg_imaging.errors import FormatError
+        from ctseg_imaging.formats.zarr_maps import ENDING
+
+        for path in (self.labels, self.provenance, *(self.beside(what) for what in wanted)):
+            refuse_existing(path, overwrite)
+        if "probabilities" in wanted:
+            refuse_existing(self.beside("probabilities", ENDING), overwrite)
+        folder = next(parent for parent in self.labels.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise FormatError(f"{self.labels}: cannot be written, because {folder} is a file; choose another folder.")
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise FormatError(f"{self.labels}: cannot be written ({error.strerror or error}); choose a folder that can be "
+                              "written to.") from error
+
+    def write(self, image: Volume, prediction: Prediction, probabilities: Probabilities, overwrite: bool) -> None:
+        """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last."""
+        from ctseg_imaging import formats
+        from ctseg_imaging.formats.atomic import write_bytes
+
+        self.labels.parent.mkdir(parents=True, exist_ok=True)
+        if prediction.probabilities is not None:
+            self._write_probabilities(prediction.probabilities, prediction, probabilities, overwrite)
+        for what, item in (("edges", prediction.edge_map), ("disagreement", prediction.disagreement)):
+            if item is not None:
+                formats.write(self.beside(what), item, overwrite=overwrite)
+        write_bytes(self.provenance, (json.dumps(prediction.provenance, indent=2) + "\n").encode(), overwrite)
+        formats.write(self.labels, prediction.labels, like=image, overwrite=overwrite)
+
+    def _write_probabilities(self, maps: Volume, prediction: Prediction, kind: Probabilities, overwrite: bool) -> None:
+        """Small ones in the format of the labels; large ones (which come as float16), and where a type was asked for, as Zarr."""
+        from ctseg_imaging import formats
+        from ctseg_imaging.formats.zarr_maps import ENDING, SLICES, writing
+
+        if kind == "auto" and maps.array.dtype.itemsize > 2:
+            formats.write(self.beside("probabilities"), maps, overwrite=overwrite)
+            return
+        k, z, y, x = maps.array.shape
+        names = ["background", *(prediction.labels.labels.name(value) for value in prediction.labels.labels.values)]
+        path = self.beside("probabilities", ENDING)
+        with writing(path, (k, z, y, x), maps.geometry, names[:k], "float16" if kind == "auto" else kind, overwrite) as writer:
+            for channel in range(k):
+                for low in range(0, z, SLICES):
+                    writer.put(channel, low, maps.array[channel, low:low + SLICES])
