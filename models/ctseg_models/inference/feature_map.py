@@ -7,6 +7,7 @@ resolution step, the statistics of a norm taken while a slab is still near, and 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 Shape = tuple[int, int, int]
 SMALL_MAP = 4096  # voxels: below this, converting to bf16 and back costs more than it saves, and oneDNN's bf16 is at its weakest
 LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes the time of one that computes more
+SLAB_VOXELS = 80_000  # on the processor: 5 MB of 32 channels in bf16, which the caches hold and the allocator gives again
 KERNEL = (3, 3, 3)
 
 
@@ -38,36 +40,43 @@ class Arithmetic:
 
 
 class FeatureMap:
-    """(1, C, z, y, x) channels last, of which slices are taken in rising order; norm and activation are applied to those in place.
+    """(1, C, z, y, x) channels last, of which slices are taken in rising order.
 
-    ours : whether the next layer may write over it. finish : what is left to do to a slab as a convolution wrote it; None: nothing.
+    x : the buffer. ours : whether later layers may write over it. written : slabs as a convolution left them, in order; they are brought
+    into the buffer, through `finish`, when their slices are asked for. None: the buffer is as it should be.
     """
 
-    def __init__(self, x: Tensor, *, ours: bool, finish: _Finish | None = None) -> None:
+    def __init__(self, x: Tensor, *, ours: bool, written: list[Tensor] | None = None, finish: Finish | None = None) -> None:
         self.x, self.size, self.ours = x, size_of(x), ours
-        self._finish, self._finished = finish, 0
+        self._written, self._finish = deque(written or []), finish
+        self._finished = 0 if written else self.size[0]
 
     def slices(self, low: int, high: int) -> Tensor:
         """(1, C, high - low, y, x), a view."""
-        if self._finish is not None and high > self._finished:
-            self._finish(self.x[:, :, self._finished:high])
-            self._finished = high
+        while self._finished < high:
+            slab = self._written.popleft()
+            start, self._finished = self._finished, self._finished + slab.shape[2]
+            place = self.x[:, :, start:self._finished]
+            if self._finish is None:
+                place.copy_(slab)
+            else:
+                self._finish(slab, place)
         return self.x[:, :, low:high]
 
 
 @dataclass(frozen=True, eq=False)
-class _Finish:
-    """Instance norm with its statistics, then the leaky ReLU, in place."""
+class Finish:
+    """Instance norm with its statistics, then the leaky ReLU."""
 
     norm: nn.InstanceNorm3d
     mean: Tensor
     variance: Tensor
     slope: float
 
-    def __call__(self, slab: Tensor) -> None:
+    def __call__(self, slab: Tensor, out: Tensor) -> None:
         # Of one sample, instance norm is batch norm in evaluation, and that one knows channels-last and bf16.
         normal = torch.native_batch_norm(slab, self.norm.weight, self.norm.bias, self.mean, self.variance, False, 0.0, self.norm.eps)[0]
-        torch.ops.aten.leaky_relu.out(normal, self.slope, out=slab)
+        torch.ops.aten.leaky_relu.out(normal, self.slope, out=out)
 
 
 class Upsampled:
@@ -79,16 +88,20 @@ class Upsampled:
     def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
         """(1, C, high - low, y, x) in `dtype`, channels last."""
         depth = self.source.size[0]
-        first, share = _between(depth, self.size[0], low, high, self.source.x.device)
+        first, share = _between(depth, self.size[0], low, high)
         start, stop = int(first[0]), min(depth, int(first[-1]) + 2)
+        weights = torch.zeros(high - low, stop - start)
+        rows = torch.arange(high - low)
+        weights[rows, first - start] = 1 - share
+        weights[rows, (first + 1).clamp_(max=depth - 1) - start] += share
         coarse = self.source.slices(start, stop).to(dtype)[0].movedim(0, -1)  # (z, y, x, C), contiguous
-        planes = torch.lerp(coarse[first - start], coarse[(first + 1).clamp_(max=depth - 1) - start], share.to(dtype).reshape(-1, 1, 1, 1))
+        planes = (weights.to(coarse) @ coarse.flatten(1)).view(-1, *coarse.shape[1:])
         return _stretched(_stretched(planes, 2, self.size[2]), 1, self.size[1]).movedim(-1, 0)[None]
 
 
-def _between(small: int, large: int, low: int, high: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _between(small: int, large: int, low: int, high: int) -> tuple[Tensor, Tensor]:
     """Voxels [low, high) of `large` lie in a share of the way from voxel `first` of `small` to the next."""
-    position = ((torch.arange(low, high, device=device) + 0.5) * (small / large) - 0.5).clamp_(0, small - 1)
+    position = ((torch.arange(low, high) + 0.5) * (small / large) - 0.5).clamp_(0, small - 1)
     first = position.floor().long()
     return first, position - first
 
@@ -97,7 +110,7 @@ def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
     """Linear interpolation of (z, y, x, C) along `axis` to n voxels, the border repeated."""
     small = x.shape[axis]
     if n != 2 * small or small < 2:
-        first, share = _between(small, n, 0, n, x.device)
+        first, share = (t.to(x.device) for t in _between(small, n, 0, n))
         share = share.to(x.dtype).reshape([-1 if a == axis else 1 for a in range(4)])
         return torch.lerp(x.index_select(axis, first), x.index_select(axis, (first + 1).clamp_(max=small - 1)), share)
     # Twice as many: a quarter and three quarters of the way, written between each other without an index.
@@ -128,21 +141,18 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: float, source: FeatureMap
               ) -> Generator[float, None, FeatureMap]:
     """Leaky ReLU of norm of the 3x3x3 convolution of cat([source, below], 1), in slabs along z. Yields the operations of each.
 
-    Written over `source` where it is ours and has as many channels: a slab is put back once the next one has been computed.
+    The result takes over the buffer of `source` where that is ours and fits.
     """
     size, channels = source.size, source.x.shape[1]
     dtype = arithmetic.of(prod(size))
-    same = source.ours and channels == conv.out_channels and source.x.dtype == dtype
-    out = source.x if same else torch.empty(1, conv.out_channels, *size, dtype=dtype, device=source.x.device,
-                                            memory_format=torch.channels_last_3d)
     weight, weight_below = (part.to(dtype, memory_format=torch.channels_last_3d)
                             for part in (conv.weight[:, :channels], conv.weight[:, channels:]))
     bias = None if conv.bias is None else conv.bias.to(dtype)
     normalised = isinstance(norm, nn.InstanceNorm3d)
-    moments: list[tuple[int, Tensor, Tensor]] = []
-    waiting: tuple[int, int, Tensor] | None = None
+    written: list[Tensor] = []
+    moments: list[tuple[Tensor, Tensor]] = []
     per_voxel = 2.0 * prod(KERNEL) * conv.in_channels * conv.out_channels
-    for a, b in slabs(size, per_voxel, arithmetic):
+    for a, b in slabs(size, per_voxel, arithmetic, source.x.device):
         low, high = max(0, a - 1), min(size[0], b + 1)
         padding = int(low == a or high == b)  # at the first and the last slice; what it adds at the other end is cut off
         kept = slice(a - low + padding - 1, b - low + padding - 1)
@@ -153,14 +163,14 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: float, source: FeatureMap
             y = add_conv3d(conv3d(slab, weight, bias, padding), below.slices(low, high, dtype), weight_below, padding)[:, :, kept]
             y = y if normalised else F.leaky_relu_(y, slope)
         if normalised:
-            moments.append((b - a, *_moments(y)))
-        if waiting is not None:
-            out[:, :, waiting[0]:waiting[1]] = waiting[2]
-        waiting = a, b, y
+            moments.append(_moments(y))
+        written.append(y)
         yield per_voxel * (b - a) * size[1] * size[2]
-    assert waiting is not None
-    out[:, :, waiting[0]:waiting[1]] = waiting[2]
-    return FeatureMap(out, ours=True, finish=_Finish(norm, *_of_all(moments), slope) if isinstance(norm, nn.InstanceNorm3d) else None)
+    same = source.ours and channels == conv.out_channels and source.x.dtype == dtype
+    buffer = source.x if same else torch.empty(1, conv.out_channels, *size, dtype=dtype, device=source.x.device,
+                                               memory_format=torch.channels_last_3d)
+    finish = Finish(norm, *_of_all(written, moments), slope) if isinstance(norm, nn.InstanceNorm3d) else None
+    return FeatureMap(buffer, ours=True, written=written, finish=finish)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,13 +180,13 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def _of_all(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel over all slabs, from (slices, mean, variance) of each."""
+def _of_all(slabs: list[Tensor], moments: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel over all slabs, from those of each."""
     if len(moments) == 1:
-        return moments[0][1:]
-    share = torch.tensor([slices for slices, _, _ in moments], dtype=torch.float32, device=moments[0][1].device)
+        return moments[0]
+    share = torch.tensor([slab.shape[2] for slab in slabs], dtype=torch.float32, device=slabs[0].device)
     share /= share.sum()
-    means, variances = torch.stack([mean for _, mean, _ in moments]), torch.stack([variance for _, _, variance in moments])
+    means, variances = (torch.stack(of_each) for of_each in zip(*moments, strict=True))
     mean = share @ means
     return mean, share @ (variances + (means - mean).square())
 
@@ -212,10 +222,13 @@ def onednn_takes(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def slabs(size: Shape, flops_per_voxel: float, arithmetic: Arithmetic) -> Iterator[tuple[int, int]]:
-    """Even pieces of axis z, each about `step_flops` of work and at least four slices."""
-    depth, plane = size[0], size[1] * size[2]
-    pieces = max(1, min(depth // 4, round(max(flops_per_voxel, LEAST_FLOPS) * depth * plane / arithmetic.step_flops + 0.5)))
+def slabs(size: Shape, flops_per_voxel: float, arithmetic: Arithmetic, device: torch.device) -> Iterator[tuple[int, int]]:
+    """Even pieces of axis z, at least four slices each: at most about `step_flops` of work, and on the processor SLAB_VOXELS."""
+    depth, voxels = size[0], prod(size)
+    wanted = max(flops_per_voxel, LEAST_FLOPS) * voxels / arithmetic.step_flops
+    if device.type == "cpu":
+        wanted = max(wanted, voxels / SLAB_VOXELS)
+    pieces = max(1, min(depth // 4, round(wanted + 0.5)))
     edges = [depth * piece // pieces for piece in range(pieces + 1)]
     yield from itertools.pairwise(edges)
 

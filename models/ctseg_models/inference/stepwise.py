@@ -86,7 +86,7 @@ def _head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor
     """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
     maps = torch.empty(conv.out_channels, *source.size, device=source.x.device)
     weight = conv.weight.flatten(1).to(source.x.dtype)
-    for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, arithmetic):
+    for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, arithmetic, maps.device):
         slab = source.slices(a, b)
         logits = (weight @ slab[0].movedim(0, -1).flatten(0, 2).T).float()
         if conv.bias is not None:
@@ -136,7 +136,7 @@ def _merge(local: Tensor, coarse: Tensor, arithmetic: Arithmetic) -> Generator[f
     """networks.scn.merge_by_certainty, written over `local`: (K, z, y, x) sigmoids. coarse : (K, z/4, y/4, x/4) spatial logits."""
     along_z, along_y, along_x = (_cubic(small, large, coarse) for small, large in zip(size_of(coarse), size_of(local), strict=True))
     planes = torch.tensordot(coarse, along_z, dims=([1], [1])).movedim(-1, 1).contiguous()  # (K, z, y/4, x/4)
-    for a, b in slabs(size_of(local), HEAD_FLOPS * local.shape[0], arithmetic):
+    for a, b in slabs(size_of(local), HEAD_FLOPS * local.shape[0], arithmetic, local.device):
         spatial = (along_y @ planes[:, a:b]) @ along_x.T
         s = torch.sigmoid(spatial)
         entropy = F.softplus(spatial).addcmul_(s, spatial, value=-1).mul_(1 / math.log(2.0))
