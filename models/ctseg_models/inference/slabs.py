@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import ceil, prod
 
 import torch
 from torch import Tensor
+
+from ctseg_models.inference.feature_map import onednn_takes
 
 LARGEST_SLAB = {"cpu": 1 << 25, "cuda": 1 << 29}  # values: 128 MB in float32 on a processor
 Between = Callable[[float], None]  # told the work of each slab (two per multiply-add); raises to stop
@@ -128,14 +129,6 @@ def cuts(length: int, pieces: int) -> Iterator[tuple[int, int]]:
     yield from itertools.pairwise(length * piece // pieces for piece in range(pieces + 1))
 
 
-@cache
-def onednn_takes(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is in this torch, and the processor has what it needs for `dtype`."""
-    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def is_channels_last(x: Tensor) -> bool:
     """Whether a map or its weights are laid out channels last, and only so."""
     if x.ndim not in (4, 5) or x.is_contiguous():
@@ -180,7 +173,8 @@ def _transposed_slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
 def _piece(conv: Convolution, x: Tensor, padding: tuple[int, ...], output_padding: tuple[int, ...] | None = None) -> Tensor:
     """The convolution of a slab by what is fastest."""
     weight, bias = conv.weight, conv.bias
-    if x.device.type == "cpu" and x.ndim == 5 and x.dtype == weight.dtype and onednn_takes(x.dtype):
+    known = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.bfloat16)
+    if x.device.type == "cpu" and x.ndim == 5 and known and onednn_takes(x.dtype):
         if prod(weight.shape[2:]) == 1 and conv.groups == 1 and not conv.transposed and not any(padding) and set(conv.stride) == {1}:
             return _pointwise(x, weight.flatten(1), bias)
         x, weight = (tensor.contiguous(memory_format=torch.channels_last_3d) for tensor in (x, weight))

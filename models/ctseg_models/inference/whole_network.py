@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ctseg_models.bundles.bundle import Steps
+from ctseg_models.inference.interruptible import counted, watched
 from ctseg_models.networks.outputs import final, named_outputs
 
 if TYPE_CHECKING:
     from ctseg_models.inference.stepwise import Arithmetic
 
 Shape = tuple[int, int, int]
-CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 SIDE = 32  # of the image that the operations are counted on, where that divides
 
 
@@ -31,9 +31,10 @@ class Way:
 
 
 def whole_network(network: nn.Module) -> Way:
-    """`network` has a `config` with in_channels, outputs and dimensions. Choose windows small enough for a step to last a second."""
+    """`network` has a `config` with in_channels, outputs and dimensions. Its weights are laid out channels last, in place."""
     config: Any = network.config
     flat = config.dimensions == 2
+    network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)  # type: ignore[call-overload]
     per_voxel: list[float] = []
 
     def flops(shape: Shape) -> float:
@@ -42,18 +43,16 @@ def whole_network(network: nn.Module) -> Way:
         return per_voxel[0] * prod(shape)
 
     def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-        if not flat:
-            maps = _maps(network, x, arithmetic)[0]
-            yield 1.0
-            return maps
-        depth = x.shape[2]
-        at_once = max(1, int(arithmetic.step_flops / max(1.0, flops((1, x.shape[3], x.shape[4])))))
-        parts = []
-        for z in range(0, depth, at_once):
-            slices = x[0, :, z:z + at_once].movedim(1, 0)
-            parts.append(_maps(network, slices, arithmetic).movedim(0, 1))
-            yield len(slices) / depth
-        return torch.cat(parts, dim=1)
+        work = flops((x.shape[2], x.shape[3], x.shape[4]))
+        at_once = max(1, int(arithmetic.step_flops * x.shape[2] / max(1.0, work)))  # slices
+        slices = torch.split(x[0].movedim(1, 0), at_once) if flat else ()
+
+        def call() -> Tensor:
+            if not flat:
+                return _maps(network, x, arithmetic)[0]
+            return torch.cat([_maps(network, some, arithmetic).movedim(0, 1) for some in slices], dim=1)
+
+        return watched(call, flops=work, step_flops=arithmetic.step_flops)
 
     return Way(steps, flops, getattr(config, "edges", 0))
 
@@ -62,30 +61,17 @@ def _maps(network: nn.Module, x: Tensor, arithmetic: Arithmetic) -> Tensor:
     """(B, C, [z,] y, x) to (B, K + E, [z,] y, x) float32: class probabilities, then the edge maps if there are any."""
     config: Any = network.config
     layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-    with torch.no_grad(), torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=arithmetic.dtype == torch.bfloat16):
+    half = arithmetic.dtype != torch.float32
+    with torch.autocast(x.device.type, dtype=arithmetic.dtype if half else torch.bfloat16, enabled=half):
         outputs = named_outputs(network(x.contiguous(memory_format=layout)), config.outputs)
     maps = final(outputs).probabilities()
     return torch.cat([maps, outputs["edges"].maps.float().sigmoid()], dim=1) if "edges" in outputs else maps
 
 
 def _flops_per_voxel(network: nn.Module) -> float:
-    """Counted by the convolutions of one small image; layers that are no such modules do not count."""
+    """Counted on one small image."""
     config: Any = network.config
-    total = 0.0
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        assert isinstance(module, CONVOLUTIONS)
-        transposed = isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d)
-        total += 2.0 * module.weight[0].numel() * (inputs[0].numel() if transposed else output.numel())
-
-    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, CONVOLUTIONS)]
     device = next(network.parameters()).device
     side = max(SIDE, config.divisor)
-    try:
-        with torch.no_grad():
-            network(torch.zeros(1, config.in_channels, *[side] * config.dimensions, device=device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return total / float(side**config.dimensions)
+    x = torch.zeros(1, config.in_channels, *[side] * config.dimensions, device=device)
+    return counted(lambda: network(x)) / float(side**config.dimensions)
