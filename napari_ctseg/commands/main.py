@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from napari_ctseg.commands.bundle import app as bundle
+from napari_ctseg.commands.calibrate import calibrate
 from napari_ctseg.commands.console import CtsegGroup
 from napari_ctseg.commands.convert import convert
 from napari_ctseg.commands.crossval import crossval
@@ -50,6 +51,7 @@ app.command("evaluate")(evaluate)
 app.command("train")(train)
 app.command("crossval")(crossval)
 app.command("stack")(stack)
+app.command("calibrate")(calibrate)
 app.command("report")(report)
 app.command("recipes")(recipes)
 app.command("phantom")(phantom)

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 Probabilities = Literal["auto", "float16", "uint8"]
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise FormatError if nothing can be written beside `path`: tried in the nearest folder that is there, before the work."""
+    from ctseg_imaging.errors import FormatError
+
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise FormatError(f"{path}: cannot be written, because {folder} is a file; choose another folder.")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that can be written to.") from error
+
+
 @dataclass(frozen=True)
 class Outputs:
     """The files of one case. labels : the label map; the others stand beside it and take their names from it."""
@@ -63,22 +77,13 @@ class Outputs:
 
         Tries the nearest folder that is there, and makes none. Raises FormatError.
         """
-        from ctseg_imaging.errors import FormatError
         from ctseg_imaging.formats.zarr_maps import ENDING
 
         for path in (self.labels, self.provenance, *(self.beside(what) for what in wanted)):
             refuse_existing(path, overwrite)
         if "probabilities" in wanted:
             refuse_existing(self.beside("probabilities", ENDING), overwrite)
-        folder = next(parent for parent in self.labels.absolute().parents if parent.exists())
-        if not folder.is_dir():
-            raise FormatError(f"{self.labels}: cannot be written, because {folder} is a file; choose another folder.")
-        try:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise FormatError(f"{self.labels}: cannot be written ({error.strerror or error}); choose a folder that can be "
-                              "written to.") from error
+        refuse_unwritable(self.labels)
 
     def write(self, image: Volume, prediction: Prediction, probabilities: Probabilities, overwrite: bool) -> None:
         """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last."""

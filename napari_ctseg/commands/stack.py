@@ -39,7 +39,7 @@ def stack(
         raise BundleError(f"{folder}: already exists; choose another folder.")
     bundles = [store.find(one) for one in model]
     dataset = open_dataset(data)
-    entries = _held_out(dataset, cases)
+    entries = held_out(dataset, cases)
     learning, scoring = (", ".join(entry.name for entry in half) for half in halves(entries))
     note(f"The members must not have seen these cases. Learning from {learning}; scoring on {scoring}.")
     work = train_stack(bundles, dataset, entries, folder, name=name, settings=StackSettings(steps=steps, seed=seed), device=device)
@@ -48,7 +48,7 @@ def stack(
     say(str(folder))
 
 
-def _held_out(dataset: Decathlon, names: list[str] | None) -> tuple[CaseEntry, ...]:
+def held_out(dataset: Decathlon, names: list[str] | None) -> tuple[CaseEntry, ...]:
     """The named cases, or the data set's validation list. Raises RecipeError."""
     from ctseg_imaging.errors import RecipeError
 

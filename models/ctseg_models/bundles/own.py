@@ -177,6 +177,32 @@ def _fill(folder: Path, name: str, version: str, block: CtsegBlock, weights: Map
     write_sums(folder)
 
 
+def rewrite(bundle: OwnBundle, block: CtsegBlock) -> OwnBundle:
+    """The bundle in its place with another block in its metadata and new hashes; every other file stays as it is.
+
+    Raises BundleError when the bundle is damaged or its folder cannot be written; it is then as it was.
+    """
+    bundle.verify()
+    folder = bundle.path.resolve()
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be written ({error.strerror}); copy the bundle to where you may write.") from error
+    try:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
+        told = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        told["ctseg"] = block.model_dump(mode="json")
+        (partial / METADATA).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_sums(partial)
+        partial.chmod(0o755)
+        _swap_in(partial, folder)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be written ({error.strerror}); choose another folder or free some space.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return read_own(bundle.path)
+
+
 def _swap_in(partial: Path, folder: Path) -> None:
     """Put the finished folder in its place; the old one, if any, goes only after that."""
     if not folder.exists():

@@ -1,0 +1,71 @@
+"""`napari-ctseg calibrate`: make a bundle's probabilities as sure as it is right."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_ctseg.commands.console import follow, note, say
+from napari_ctseg.commands.prediction_files import refuse_unwritable
+from napari_ctseg.commands.stack import held_out
+
+if TYPE_CHECKING:
+    from ctseg_imaging.volume import Labels
+    from ctseg_models.calibrating import KnownCase
+    from ctseg_training.data.decathlon import CaseEntry
+
+
+def calibrate(
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle of this project: name or folder. It is changed in its place.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon).")],
+    cases: Annotated[list[str] | None, typer.Option("--cases", metavar="CASE", help="A case that the bundle was not trained on; repeat. "
+                                                    "Default: the data set's validation list.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Fit again where the bundle has a temperature already.")] = False,
+) -> None:
+    """Fit a temperature to a bundle's probabilities on cases it has not seen, and store it in the bundle.
+
+    Labels stay as they are, and so do the weights; the bundle's hashes become others, so that a stack with it has to be trained again.
+    """
+    from ctseg_imaging.errors import BundleError
+    from ctseg_models.bundles import store
+    from ctseg_models.bundles.own import OwnBundle
+    from ctseg_models.calibrating import calibrate as fit
+    from ctseg_models.calibrating import with_calibration
+    from ctseg_models.inference import Settings
+    from ctseg_training.data.decathlon import open_dataset
+
+    chosen = store.find(bundle)
+    if not isinstance(chosen, OwnBundle):
+        raise BundleError(f"{chosen.path}: is no bundle of this project, so that a temperature cannot be stored in it.")
+    if chosen.stages[-1].calibration and not overwrite:
+        raise BundleError(f"{chosen.path}: has been calibrated already (temperature {chosen.stages[-1].temperature:.3f}); "
+                          "give --overwrite to fit again.")
+    refuse_unwritable(chosen.path.resolve())
+    dataset = open_dataset(data, chosen.labels)
+    entries = held_out(dataset, cases)
+    note(f"The bundle must not have seen these cases: {', '.join(entry.name for entry in entries)}.")
+    found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], Settings(device=device, threads=threads)))
+    with_calibration(chosen, found, {"name": dataset.name, "cases": len(entries)})
+    say(f"temperature {found.temperature:.3f}")
+    say(f"expected calibration error {found.ece_before:.4f} -> {found.ece_after:.4f}")
+    say(f"negative log-likelihood {found.nll_before:.4f} -> {found.nll_after:.4f}")
+
+
+def _read(entry: CaseEntry, labels: Labels) -> KnownCase:
+    """The case with its truth in the bundle's label values. Raises FormatError."""
+    import numpy as np
+
+    from ctseg_imaging import formats
+    from ctseg_models.calibrating import KnownCase
+
+    volume, stored = formats.read(entry.image), formats.read_labels(entry.label).array
+    meaning = np.zeros(max(int(stored.max()), *(value for value, _ in entry.classes)) + 1, np.int32)
+    for value, index in entry.classes:
+        meaning[value] = labels.values[index - 1]
+    absent = tuple(value for value, present in zip(labels.values, entry.present[1:], strict=True) if not present)
+    return KnownCase(volume, meaning[stored.astype(np.int64)], absent)
