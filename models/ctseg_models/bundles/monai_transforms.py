@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctseg_imaging.errors import BundleError
-from ctseg_imaging.geometry import Shape, Triple
+from ctseg_imaging.geometry import Float, Shape, Triple
 from ctseg_models.bundles.monai_reader import Component
 from ctseg_models.inference.lattice import Box, Lattice, Turn
 
@@ -64,14 +65,21 @@ class Arguments:
 
 @dataclass
 class State:
-    """An image on its way to the network. array : (C, z, y, x) in the view; low_mm : of its first voxel's outer face. turn : the axes that
-    the transforms speak of. cropped : whether it does not reach as far as the box any more."""
+    """An image on its way to the network. array : (C, z, y, x) in the view; low_mm : of its first voxel's outer face. axes : 3x3, column j
+    the step in mm of view axis j. turn : the axes that the transforms speak of. cropped : whether it does not reach as far as the box any
+    more."""
 
     array: Any
     low_mm: Triple
-    spacing_mm: Triple
+    axes: Float
     turn: Turn
     cropped: bool = False
+
+    @property
+    def spacing_mm(self) -> Triple:
+        """(z, y, x) of the view."""
+        z, y, x = (float(step) for step in np.linalg.norm(self.axes, axis=0))
+        return z, y, x
 
     @property
     def lattice(self) -> Lattice:
@@ -87,7 +95,7 @@ class State:
         channels = view if view.ndim == 4 else view[None]
         part = channels[(slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))]
         z, y, x = (a * s for a, s in zip(start, upright.geometry.spacing_mm, strict=True))
-        return cls(part, (z, y, x), upright.geometry.spacing_mm, Turn.of_codes(upright.volume.geometry.axis_codes[::-1]))
+        return cls(part, (z, y, x), upright.geometry.affine_lps[:3, :3], Turn.of_codes(upright.volume.geometry.axis_codes[::-1]))
 
 
 Transform = Callable[[State], Generator[float, None, None]]
@@ -132,13 +140,13 @@ def spacing_of(component: object) -> Triple | None:
 def layout_of(component: object, upright: Upright, box: Box) -> tuple[Shape, Turn]:
     """The size (z, y, x) that the transforms make of a box of a volume, without a look at its voxels, and the axes they end in."""
     state = State.of(upright, box)
-    shape, spacing, turn = state.lattice.shape, state.spacing_mm, state.turn
+    shape, axes, turn = state.lattice.shape, state.axes, state.turn
     for one in components(component):
         if one.name == "Orientationd":
             turn = _turn(one)
         if one.name == "Spacingd":
-            lattice = resampled(shape, spacing, turn, turn.zyx(_pixdim(one)))
-            shape, spacing = lattice.shape, lattice.spacing_mm
+            lattice = resampled(shape, axes, turn, turn.zyx(_pixdim(one)))
+            shape, axes = lattice.shape, axes / np.linalg.norm(axes, axis=0) * lattice.spacing_mm
     return shape, turn
 
 
@@ -189,10 +197,10 @@ def _spacing(component: Component) -> Transform:
 
 
 def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[float, None, None]:
-    """The centre of the first voxel (as the transform counts) stays, and as many voxels follow as their centres fit, rounded."""
+    """Spacingd; see `resampled`."""
     from ctseg_models.inference.preprocess import resample_box
 
-    lattice = resampled(state.lattice.shape, state.spacing_mm, state.turn, wanted)
+    lattice = resampled(state.lattice.shape, state.axes, state.turn, wanted)
     if lattice.spacing_mm == state.spacing_mm:
         return
     parts = []
@@ -205,21 +213,42 @@ def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[flo
                 parts.append(end.value.numpy())
                 break
     z, y, x = (a + b for a, b in zip(state.low_mm, lattice.low_mm, strict=True))
-    state.array, state.low_mm, state.spacing_mm = np.stack(parts), (z, y, x), lattice.spacing_mm
+    state.array, state.low_mm = np.stack(parts), (z, y, x)
+    state.axes = state.axes / np.linalg.norm(state.axes, axis=0) * lattice.spacing_mm
 
 
-def resampled(shape: Shape, spacing_mm: Triple, turn: Turn, wanted: Triple) -> Lattice:
-    """The lattice that Spacingd makes of an array, mm from the array's own first face. wanted : along the view's (z, y, x), 0: as it is."""
+def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> Lattice:
+    """The lattice that Spacingd makes of an array, mm from the array's own first face. wanted : along the view's (z, y, x), 0: as it is.
+
+    As many voxels as their centres fit between the first and the last one, rounded. The centre of the first voxel (as the transform
+    counts) stays. Where the axes are at right angles only up to rounding, as in every oblique NIfTI file, MONAI takes another way:
+    index n / 2 stays, which lies half a voxel behind the middle (monai/data/utils.py, compute_shape_offset).
+    """
     backwards = [turn.order[axis] for axis in turn.flips]
-    counts, low, spacing = [], [], []
-    for axis in range(3):
-        n, old = shape[axis], spacing_mm[axis]
-        new = wanted[axis] if wanted[axis] > 0 and abs(wanted[axis] - old) > SAME_SPACING else old
-        count = max(1, int(np.round((n - 1) * old / new + 1)))
-        counts.append(count)
-        spacing.append(new)
-        low.append((n - 0.5) * old - (count - 0.5) * new if axis in backwards else (old - new) / 2)
-    return Lattice((low[0], low[1], low[2]), (spacing[0], spacing[1], spacing[2]), (counts[0], counts[1], counts[2]))
+    old = np.linalg.norm(axes, axis=0)
+    new = np.array([want if want > 0 and abs(want - have) > SAME_SPACING else have for want, have in zip(wanted, old, strict=True)])
+    n = np.array(shape)
+    count = np.maximum(1, np.round((n - 1) * old / new + 1).astype(int))
+    if _has_a_first_corner(n, axes * np.where(np.isin(range(3), backwards), -1, 1), list(turn.order), new):
+        first = np.zeros(3)
+    else:
+        first = (n * old - count * new) / 2
+    low = old / 2 + first - new / 2
+    low = np.where(np.isin(range(3), backwards), n * old - low - count * new, low)
+    z, y, x = (float(one) for one in low)
+    dz, dy, dx = (float(one) for one in new)
+    return Lattice((z, y, x), (dz, dy, dx), (int(count[0]), int(count[1]), int(count[2])))
+
+
+def _has_a_first_corner(n: NDArray[np.int64], axes: Float, order: list[int], new: Float) -> bool:
+    """Whether MONAI finds a corner voxel that no other one lies before, seen along the new axes: to 1e-8 voxels, which rounding decides."""
+    have = axes[:, order]
+    upper = np.linalg.cholesky(have.T @ have).T
+    rotation = have @ np.linalg.inv(upper)
+    want = rotation @ np.diag(np.sign(np.diag(upper)) * new[order])
+    ends = np.array(np.meshgrid(*((0.0, count - 1.0) for count in n[order]), indexing="ij")).reshape(3, -1)
+    corners = np.linalg.solve(want, have) @ ends
+    return bool((np.abs((corners[:, None, :] - corners[:, :, None]).min(axis=2)) <= 1e-8).all(axis=0).any())
 
 
 def _crop_foreground(component: Component) -> Transform:
