@@ -11,7 +11,31 @@ from torch.nn import functional as F
 from ctseg_models.networks.msd_net import NORM_EPSILON, MSDNet
 from ctseg_models.networks.probabilities import Probabilities
 from ctseg_models.networks.scn import POOLING, SCN, SCNOutput, merge_by_certainty
-from ctseg_models.networks.sound import SOUND
+from ctseg_models.networks.sound import Conv3d, InstanceNorm2d, InstanceNorm3d
+
+
+def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """torch's own. `F.instance_norm` is the same, but refuses a map of one voxel, which a U-Net's deepest level may be."""
+    return torch.instance_norm(x, weight, bias, None, None, True, 0.0, eps, False)
+
+
+class PlainInstanceNorm3d(nn.InstanceNorm3d):
+    """(B, C, Z, Y, X)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return instance_norm(x, self.weight, self.bias, self.eps)
+
+
+class PlainInstanceNorm2d(nn.InstanceNorm2d):
+    """(B, C, Y, X)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return instance_norm(x, self.weight, self.bias, self.eps)
+
+
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    Conv3d: nn.Conv3d, InstanceNorm3d: PlainInstanceNorm3d, InstanceNorm2d: PlainInstanceNorm2d,
+}
 
 
 class PlainMSDNet(nn.Module):
@@ -29,7 +53,7 @@ class PlainMSDNet(nn.Module):
             dilation = 1 + layer % self.config.dilations
             padded = F.pad(maps, [dilation] * (4 if flat else 6), mode="reflect")
             convolved = F.conv2d(padded, kernel, dilation=dilation) if flat else F.conv3d(padded, kernel, dilation=dilation)
-            normalised = F.instance_norm(convolved, weight=scale, bias=offset, eps=NORM_EPSILON)
+            normalised = instance_norm(convolved, scale, offset, NORM_EPSILON)
             maps = torch.cat([maps, F.leaky_relu(normalised, self.config.negative_slope)], dim=1)
         return self.prediction(maps)  # type: ignore[no-any-return]
 
@@ -68,8 +92,7 @@ def plain(network: nn.Module) -> nn.Module:
         network = PlainMSDNet(network)
     elif isinstance(network, SCN):
         network = PlainSCN(network)
-    torchs_own = {sound: base for base, sound in SOUND.items()}
     for module in network.modules():
-        if (base := torchs_own.get(type(module))) is not None:
-            module.__class__ = base
+        if (simple := PLAIN.get(type(module))) is not None:
+            module.__class__ = simple
     return Probabilities(network).float().eval().requires_grad_(False)
