@@ -18,16 +18,16 @@ NOT_ALLOWED = re.compile(r"(?:GLOBAL|class) ([\w.]+)")
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """What `torch.save` wrote: tensors on the CPU, numbers, texts, lists and dicts; nothing else is built and nothing is executed.
 
-    Allowed beyond what torch allows: the NumPy numbers that nnU-Net's training leaves in its log. Tensors are mapped from the file and
-    read when they are used. Raises BundleError for a file that asks for anything else, is damaged, is no zip archive of torch 1.6 or
-    later, or whose records are compressed or together larger than the file (an archive made to fill the memory).
+    Allowed beyond what torch allows: the NumPy numbers that nnU-Net's training leaves in its log. Raises BundleError for a file that asks
+    for anything else, is damaged, is no zip archive of torch 1.6 or later, or whose records are compressed or together larger than the
+    file (an archive made to fill the memory).
     """
     import torch
 
     _check_archive(path)
     try:
         with torch.serialization.safe_globals(_numpy_numbers()):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = NOT_ALLOWED.search(str(error))
         named = f" ({asked.group(1)})" if asked else ""

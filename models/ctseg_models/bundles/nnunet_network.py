@@ -27,8 +27,11 @@ def unet_shape(plan: NNUNetPlan) -> UNetShape:
     """What the plans say of the network. Raises BundleError when it cannot be built as they say."""
     given, dimensions = dict(plan.architecture), len(plan.patch)
     convs = CONVS[plan.network]
-    known = ("n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides", convs, "n_conv_per_stage_decoder", "conv_bias",
-             "norm_op", "norm_op_kwargs", "nonlin", "nonlin_kwargs", "nonlin_first", *UNUSED)
+    known: tuple[str, ...] = (
+        "n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides", convs, "n_conv_per_stage_decoder", "conv_bias",
+        "norm_op", "norm_op_kwargs", "nonlin", "nonlin_kwargs", *UNUSED)
+    if plan.network == "PlainConvUNet":
+        known += ("nonlin_first",)
     for name, value in given.items():
         if name not in known and value is not None:
             raise BundleError(f"{plan.source}: the network's argument {name} is not known here; run this model with nnU-Net itself.")
@@ -40,6 +43,8 @@ def unet_shape(plan: NNUNetPlan) -> UNetShape:
             _sizes(given["kernel_sizes"], stages, dimensions), _sizes(given["strides"], stages, dimensions),
             _per_stage(given[convs], stages), _per_stage(given["n_conv_per_stage_decoder"], stages - 1),
             _style(given, dimensions, plan.source))
+        if len(shape.features) != stages:
+            raise ValueError(f"it has {stages} stages and widths for {len(shape.features)}")
         if max(*shape.convs, *shape.decoder_convs) > MOST_CONVOLUTIONS:
             raise ValueError(f"a stage has more than {MOST_CONVOLUTIONS} convolutions")
     except KeyError as error:
