@@ -136,6 +136,18 @@ def volume_of(layer: Image) -> Volume:
                   source.windows, source.notes)
 
 
+def channel_volume(layer: Image, channel: int) -> Volume:
+    """Channel `channel` of a four-dimensional layer (c, z, y, x), taken as an upright LPS box by its scale and translation; no copy.
+
+    Raises GeometryError.
+    """
+    array = np.asarray(layer.data[channel])
+    turned = max(np.abs(np.asarray(matrix) - np.eye(4)).max() for matrix in (layer.affine.linear_matrix, layer.rotate))
+    if turned > 1e-9:
+        raise GeometryError(f"{layer.name}: is turned or sheared in the viewer; open it from a file that has its geometry.")
+    return Volume(array, Geometry.from_parts(array.shape, layer.scale[1:], np.asarray(layer.translate)[:0:-1]))
+
+
 def label_map_of(layer: LabelsLayer) -> LabelMap:
     """As `volume_of`, for labels: painted values included, in stored voxel order."""
     source = source_of(layer)

@@ -1,5 +1,6 @@
 """What the plugin's tests share: volumes with three unequal sides, unequal spacing and an oblique direction."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +41,7 @@ class FakeBundle:
         self.name, self.warning = name, warning
         self.labels, self.modality = Labels.from_names({1: "liver", 2: "spleen"}), "CT"
         self.card = f"# {name}\n\nTrained on\nphantoms.\n\nNot for patients."
+        self.kind, self.channels, self.needs_trust, self.path = "ctseg", ("CT",), (), Path(f"/models/{name}")
 
     def warnings_for(self, volume):
         return (self.warning,) if self.warning else ()
@@ -82,5 +84,5 @@ class FakeModels:
 
 @pytest.fixture
 def fakes() -> SimpleNamespace:
-    """Stand-ins for ctseg_models, without torch: Models, Answer."""
-    return SimpleNamespace(Models=FakeModels, Answer=Answer)
+    """Stand-ins for ctseg_models, without torch: Models, Answer, Bundle."""
+    return SimpleNamespace(Models=FakeModels, Answer=Answer, Bundle=FakeBundle)

@@ -6,8 +6,10 @@ from napari.components import ViewerModel
 
 from ctseg_imaging.errors import BundleError
 from napari_ctseg.docks.run_model.box import drawn_box
-from napari_ctseg.docks.run_model.controller import RunModelController, duration, first_paragraph
+from napari_ctseg.docks.run_model.controller import RunModelController
+from napari_ctseg.docks.run_model.shelf import first_paragraph
 from napari_ctseg.docks.run_model.state import Combine, Phase, RegionChoice
+from napari_ctseg.docks.run_model.words import duration
 from napari_ctseg.layers import label_map_of, show_volume, source_of
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
@@ -93,7 +95,8 @@ def test_a_run_adds_labels_named_after_the_model_on_the_images_grid(made, volume
     np.testing.assert_array_equal(found.geometry.affine_lps, volume.geometry.affine_lps)
     assert source_of(viewer.layers["abdomen"]).provenance["bundles"] == ["abdomen"]
     assert study_of(viewer).prediction == "abdomen"
-    assert controller.view.state.phase is Phase.DONE and "Look with care." in controller.view.state.message
+    assert controller.view.state.phase is Phase.DONE
+    assert controller.view.state.cautions == ("Look with care.",)
 
 
 def test_progress_rises_and_time_left_follows_the_share(made):

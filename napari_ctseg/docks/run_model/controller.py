@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,17 +11,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
 from napari_ctseg import work
+from napari_ctseg.aside import Aside, run_aside
+from napari_ctseg.docks.run_model import channels, machine, words
 from napari_ctseg.docks.run_model.box import drawn_box
+from napari_ctseg.docks.run_model.confidence import confidence_of
+from napari_ctseg.docks.run_model.library import InstalledLibrary, Library
 from napari_ctseg.docks.run_model.models import Models, Request
-from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, BundleInfo, Phase, RegionChoice, RunModelState
-from napari_ctseg.layers import BOXES, MADE, add_drawing, add_prediction, volume_of
+from napari_ctseg.docks.run_model.shelf import Shelf, with_trust
+from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, Combine, Phase, RegionChoice, RunModelState
+from napari_ctseg.layers import BOXES, add_drawing, add_prediction
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
     import napari
 
-    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_imaging.volume import Volume
     from ctseg_models.inference import Estimate, Prediction
 
 DOCK = "run_model"
@@ -36,23 +42,21 @@ class RunModelView(Protocol):
 
 
 class RunModelController:
-    """Holds the state, starts work through the queue and puts results into the viewer."""
+    """Holds the state, starts work through the queue and puts results into the viewer. `shelf` : the models and what is done with them."""
 
     def __init__(self, view: RunModelView, viewer: napari.viewer.Viewer, models: Models, preferences: Preferences,
-                 runner: Runner = work.run, clock: Callable[[], float] = time.monotonic) -> None:
+                 runner: Runner = work.run, clock: Callable[[], float] = time.monotonic, library: Library | None = None,
+                 aside: Aside = run_aside) -> None:
         self.view, self.viewer, self._models, self._preferences, self._run, self._clock = view, viewer, models, preferences, runner, clock
+        self.shelf = Shelf(library or InstalledLibrary(), runner, aside, self._told, self.reload_bundles)
         self._study = study_of(viewer)
-        self._bundles: dict[str, Bundle] = {}
         self._task: work.Task | None = None
         self._estimation: work.Task | None = None
         self._expected_seconds: float | None = None
         self._started = 0.0
         self._models_done, self._last_share = 0, 0.0
-        kept = preferences.get(DOCK, "choices", {})
-        self.state = RunModelState(
-            chosen=tuple(map(str, kept.get("chosen", []))), device=kept["device"] if kept.get("device") in DEVICES else "cpu",
-            precision=kept["precision"] if kept.get("precision") in PRECISIONS else "auto", edge_map=bool(kept.get("edge_map", False)),
-            message=preferences.problem)
+        self._not_here = machine.unable()
+        self.state = self._kept_choices()
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.layers.events.removed.connect(self.refresh)
         self._study.events.image.connect(self._image_changed)
@@ -60,29 +64,32 @@ class RunModelController:
 
     # ---- what is there
 
-    def reload_bundles(self) -> None:
-        """Look again which models are installed; another dock calls this when it has made one."""
+    def reload_bundles(self, added: str | None = None) -> None:
+        """Look again which models are installed; another dock calls this when it has made one. added : becomes the chosen one."""
         try:
             bundles, faults = self._models.bundles()
         except CtsegError as error:
             bundles, faults = (), (str(error),)
-        self._bundles = {bundle.name: bundle for bundle in bundles}
+        self.shelf.fill(bundles)
         if faults:
             self.state = replace(self.state, message="\n".join(faults))
-        chosen = tuple(name for name in self.state.chosen if name in self._bundles)
-        self.state = replace(self.state, chosen=chosen or tuple(self._bundles)[:1])
+        wanted = (added,) if added else self.state.chosen
+        chosen = tuple(name for name in wanted if name in self.shelf.bundles)
+        self.state = replace(self.state, chosen=chosen or tuple(self.shelf.bundles)[:1])
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
-        """Bring image, boxes and warnings in line with the viewer."""
-        images = tuple(layer.name for layer in self.viewer.layers if _is_volume(layer))
-        image = self.state.image if self.state.image in images else None
+        """Bring image, channels, boxes and warnings in line with the viewer."""
+        found = channels.sources(self.viewer)
+        image = self.state.image if self.state.image in found else None
         if image is None:
-            image = self._study.image if self._study.image in images else images[-1] if images else None
+            of_study = [name for name, source in found.items() if source.layer == self._study.image]
+            image = of_study[0] if of_study else list(found)[-1] if found else None
         for layer in self.viewer.layers:
             if hasattr(layer, "shape_type"):
                 layer.events.data.connect(self._drawn)
-        self.state = replace(self.state, images=images, image=image, bundles=self._infos(image))
+        infos = self.shelf.infos(self._volume(image))
+        self.state = self._with_sources(replace(self.state, images=tuple(found), image=image, bundles=infos))
         self._drawn()
 
     def _drawn(self, event: Any = None) -> None:
@@ -91,59 +98,96 @@ class RunModelController:
         box = self.state.box if self.state.box in boxes else boxes[-1] if boxes else None
         self._show(replace(self.state, boxes=boxes, box=box))
 
-    # ---- what the person does
+    # ---- what the person chooses
 
     def choose_image(self, name: str | None) -> None:
-        """Run on this layer; it becomes the study's image."""
+        """Run on this image; its layer becomes the study's."""
         if name and name != self.state.image and name in self.state.images:
-            self._study.image = name
-            self._change(image=name, bundles=self._infos(name))
+            self.state = self._with_image(name)
+            self._study.image = channels.sources(self.viewer)[name].layer
+            self._change()
+
+    def choose_source(self, number: int, name: str) -> None:
+        """Read channel `number` of the model from this image."""
+        kept = list(self.state.sources)
+        if 0 <= number < len(kept) and name in self.state.images:
+            kept[number] = name
+            self._change(sources=tuple(kept))
 
     def choose_bundles(self, names: Sequence[str]) -> None:
         """One model, or several as an ensemble."""
-        self._change(chosen=tuple(name for name in self._bundles if name in names))
+        self._change(chosen=tuple(name for name in self.shelf.bundles if name in names))
+
+    def choose_weight(self, name: str, weight: float) -> None:
+        """How much one model of an ensemble counts."""
+        self._change(weights={**self.state.weights, name: weight})
 
     def choose(self, **choices: Any) -> None:
-        """Set any of combine, device, precision, region, box, edge_map."""
+        """Set any of combine, device, precision, region, box, mirroring, edge_map."""
         self._change(**choices)
 
     def draw_box(self) -> None:
         """A new shapes layer on the image, with the mouse ready to draw; the region is that box."""
         if self.state.image is not None:
-            add_drawing(self.viewer, self.viewer.layers[self.state.image], "region")
+            layer = self.viewer.layers[channels.sources(self.viewer)[self.state.image].layer]
+            add_drawing(self.viewer, layer, "region")
             self._change(region=RegionChoice.BOX)
 
+    # ---- estimate, run, cancel
+
     def estimate(self) -> None:
-        """Work out time and memory in the thread; the models are loaded for it."""
-        request = self._request()
-        if request is None or self.state.busy:
+        """Work out time and memory; the models are loaded for it, but one that asks first is not before the person has answered."""
+        work_on = None if self.state.busy else self._request()
+        if work_on is None:
             return
+        if any(info.locked for info in self.state.members):
+            self._show(replace(self.state, expected="Known once you have allowed this model to run its code: press Run."))
+            return
+        request, volumes = work_on
         self._forget_estimation()
         self._show(replace(self.state, estimating=True, expected="Working out time and memory…"))
-        self._estimation = self._run(lambda: self._models.estimate(request), lambda step: None, self._estimated, self._not_estimated,
-                                     title="Expected time")
+        self._estimation = self._run(lambda: self._models.estimate(replace(request, volume=channels.stacked(volumes))), lambda step: None,
+                                     self._estimated, self._not_estimated, title="Expected time")
 
     def run(self) -> None:
-        """Start, or wait for what is before it in the queue."""
-        request = self._request()
-        if request is None or self.state.busy:
+        """Start, or wait for what is before it in the queue; models that would run code of their own are asked about first."""
+        work_on = None if self.state.busy else self._request()
+        if work_on is None or self.shelf.look_up_trust(self.run):
             return
+        if questions := self.shelf.questions(self.state.chosen):
+            self._show(replace(self.state, questions=questions, message="", details=""))
+            return
+        request, volumes = work_on
         self._forget_estimation()
-        name = self._result_name(request)
+        name = _result_name(request)
         self._started, self._models_done, self._last_share = self._clock(), 0, 0.0
         self._remember()
         self._show(replace(self.state, phase=Phase.WAITING, stage="Waiting for the work before it to end" if work.is_busy() else "Starting",
-                           share=None, seconds_left=None, message="", details="", result=None))
-        self._task = self._run(lambda: self._models.run(request), lambda step: self._progressed(step, len(request.bundles)),
+                           share=None, seconds_left=None, message="", details="", result=None, cautions=(), confidence=()))
+        self._task = self._run(lambda: self._models.run(replace(request, volume=channels.stacked(volumes))),
+                               lambda step: self._progressed(step, len(request.bundles)),
                                lambda prediction: self._done(prediction, name), self._failed, title=name)
 
+    def answer(self, *, run_code: bool) -> None:
+        """To the question of trust: remember it and run, or leave everything as it was."""
+        names = tuple(question.name for question in self.state.questions)
+        if not names:
+            return
+        self.state = replace(self.state, questions=())
+        if run_code:
+            self.shelf.trust(names, self.run)
+        else:
+            self._show(replace(self.state, message="Nothing was run."))
+
     def cancel(self) -> None:
-        """Ready again at once; the thread ends at its next step and its result is dropped."""
+        """Ready again at once; the run, or what is done beside running, ends at its next step and its result is dropped."""
         if self._task is not None and self.state.busy:
             self._task.cancel()
             self._task = None
             self._show(replace(self.state, phase=Phase.IDLE, share=None, seconds_left=None, stage="",
                                message="Cancelled; no layer was added."))
+        elif self.state.errand:
+            self.shelf.stop_errand()
 
     # ---- what the thread says
 
@@ -170,8 +214,11 @@ class RunModelController:
         layer = add_prediction(self.viewer, prediction, name)
         self._study.prediction = layer.name
         took = self._clock() - self._started
-        said = [f"Done in {duration(took)}: \"{layer.name}\".", *prediction.provenance.get("warnings", [])]
-        self._show(replace(self.state, phase=Phase.DONE, stage="", share=1.0, seconds_left=None, message=" ".join(said), result=layer.name))
+        hidden = " Its maps are there as hidden layers." if prediction.edge_map is not None or prediction.disagreement is not None else ""
+        self._show(replace(self.state, phase=Phase.DONE, stage="", share=1.0, seconds_left=None, result=layer.name,
+                           message=f"Done in {words.duration(took)}: \"{layer.name}\".{hidden}",
+                           cautions=tuple(prediction.provenance.get("warnings", ())), confidence=confidence_of(prediction),
+                           details=json.dumps(prediction.provenance, indent=1, default=str)))
 
     def _failed(self, error: Exception) -> None:
         self._task = None
@@ -180,25 +227,71 @@ class RunModelController:
 
     def _estimated(self, estimate: Estimate) -> None:
         self._estimation, self._expected_seconds = None, estimate.seconds
-        said = f"Expected: {duration(estimate.seconds)}, {estimate.bytes / 1e9:.1f} GB of memory."
+        said = f"Expected: {words.duration(estimate.seconds)}, {estimate.bytes / 1e9:.1f} GB of memory."
         self._show(replace(self.state, estimating=False, expected=said))
 
     def _not_estimated(self, error: Exception) -> None:
         self._estimation = None
         self._show(replace(self.state, estimating=False, expected="", message=work.sentence(error), details=work.details(error)))
 
+    def _told(self, *, trusted: frozenset[str] | None = None, failed: bool = False, **changes: Any) -> None:
+        """What the shelf says."""
+        if trusted is not None:
+            changes["bundles"] = with_trust(self.state.bundles, trusted)
+        if not self.state.busy and (failed or "errand" in changes):
+            changes["phase"] = Phase.FAILED if failed else Phase.IDLE
+        self._show(replace(self.state, **changes))
+
     # ---- inside
 
     def _image_changed(self, name: str | None) -> None:
-        if name in self.state.images and name != self.state.image:
-            self._change(image=name, bundles=self._infos(name))
+        found = channels.sources(self.viewer)
+        if self.state.image in found and found[self.state.image].layer == name:
+            return
+        first = next((image for image, source in found.items() if source.layer == name), None)
+        if first in self.state.images:
+            self.state = self._with_image(first)
+            self._change()
+
+    def _with_image(self, name: str | None) -> RunModelState:
+        """The channels follow the new image."""
+        return replace(self.state, image=name, sources=(), bundles=self.shelf.infos(self._volume(name)))
 
     def _change(self, **choices: Any) -> None:
         """A choice of the person: what was expected of the last choice does not hold any more."""
         self._forget_estimation()
         phase = self.state.phase if self.state.busy else Phase.IDLE
         message, details = (self.state.message, self.state.details) if self.state.busy else ("", "")
-        self._show(replace(self.state, phase=phase, expected="", estimating=False, message=message, details=details, **choices))
+        unable = self._unable(choices.get("device", self.state.device))
+        self._show(self._with_sources(replace(self.state, phase=phase, expected="", estimating=False, message=message, details=details,
+                                              unable=unable, **choices)))
+
+    def _with_sources(self, state: RunModelState) -> RunModelState:
+        """One image for every channel that the chosen models read, and what is wrong with them."""
+        sources = channels.suggested(state.wanted, state.images, state.image, state.sources)
+        if len(sources) < 2 or state.image is None:
+            return replace(state, sources=sources, source_fault="")
+        try:
+            volumes = {name: volume for name in sources if (volume := self._volume(name, strictly=True)) is not None}
+            fault = channels.fault_of(volumes, state.wanted, sources)
+        except CtsegError as error:
+            fault = str(error)
+        return replace(state, sources=sources, source_fault=fault)
+
+    def _volume(self, name: str | None, *, strictly: bool = False) -> Volume | None:
+        """An image's volume. strictly : raise for a layer that has no geometry; else it is refused when the person presses Run."""
+        source = channels.sources(self.viewer).get(name or "")
+        if source is None:
+            return None
+        try:
+            return channels.read(self.viewer, source)
+        except CtsegError:
+            if strictly:
+                raise
+            return None
+
+    def _unable(self, device: str) -> dict[str, str]:
+        return {**self._not_here, **(machine.slow_on_cpu() if device == "cpu" else {})}
 
     def _forget_estimation(self) -> None:
         self._expected_seconds = None if not self.state.expected.startswith("Expected") else self._expected_seconds
@@ -206,41 +299,43 @@ class RunModelController:
             self._estimation.cancel()
             self._estimation = None
 
-    def _infos(self, image: str | None) -> tuple[BundleInfo, ...]:
-        """The models in the store's order, with what they say about the image."""
-        volume = None
-        if image is not None:
-            try:
-                volume = volume_of(self.viewer.layers[image])
-            except CtsegError:
-                volume = None  # refused with its sentence when the person presses Run
-        return tuple(BundleInfo(b.name, tuple(label.name for label in b.labels), b.modality, first_paragraph(b.card), b.card,
-                                () if volume is None else tuple(b.warnings_for(volume))) for b in self._bundles.values())
-
-    def _request(self) -> Request | None:
-        """The run as chosen; None, with the reason shown, when it cannot be."""
-        if self.state.why_not:
-            self._show(replace(self.state, message=self.state.why_not))
+    def _request(self) -> tuple[Request, list[Volume]] | None:
+        """The run as chosen and its channels, not yet stacked; None, with the reason shown, when it cannot be."""
+        chosen = self.state
+        if chosen.why_not:
+            self._show(replace(chosen, message=chosen.why_not))
             return None
         try:
-            volume = volume_of(self.viewer.layers[self.state.image])
+            found = channels.sources(self.viewer)
+            volumes = [channels.read(self.viewer, found[name]) for name in chosen.sources]
             box = None
-            if self.state.region is RegionChoice.BOX:
-                box = drawn_box(self.viewer.layers[self.state.box], volume.geometry)
+            if chosen.region is RegionChoice.BOX:
+                box = drawn_box(self.viewer.layers[chosen.box], volumes[0].geometry)
         except CtsegError as error:
-            self._show(replace(self.state, message=str(error)))
+            self._show(replace(chosen, message=str(error)))
             return None
-        bundles = tuple(self._bundles[name] for name in self.state.chosen)
-        chosen = self.state
-        return Request(bundles, volume, chosen.region, box, chosen.combine, chosen.device, chosen.precision, chosen.edge_map)
+        bundles = tuple(self.shelf.bundles[name] for name in chosen.chosen)
+        weights = tuple(chosen.weights.get(name, 1.0) for name in chosen.chosen) if chosen.weighted else None
+        weights = None if weights is None or len(set(weights)) == 1 else weights
+        request = Request(bundles, volumes[0], chosen.region, box, chosen.combine, chosen.device, chosen.precision, chosen.edge_map,
+                          weights, chosen.mirroring and not chosen.why_no_mirroring)
+        return request, volumes
 
-    def _result_name(self, request: Request) -> str:
-        names = [bundle.name for bundle in request.bundles]
-        return names[0] if len(names) == 1 else f"{request.combine} of {', '.join(names)}"
+    def _kept_choices(self) -> RunModelState:
+        """As the person left them; a device that is not here any more is not chosen."""
+        kept = self._preferences.get(DOCK, "choices", {})
+        device = kept["device"] if kept.get("device") in DEVICES and kept["device"] not in self._not_here else "cpu"
+        unable = self._unable(device)
+        precision = kept["precision"] if kept.get("precision") in PRECISIONS and kept["precision"] not in unable else "auto"
+        combine = Combine(kept["combine"]) if kept.get("combine") in list(Combine) else Combine.MEAN
+        return RunModelState(chosen=tuple(map(str, kept.get("chosen", []))), device=device, precision=precision, unable=unable,
+                             combine=combine, mirroring=bool(kept.get("mirroring", False)), edge_map=bool(kept.get("edge_map", False)),
+                             message=self._preferences.problem)
 
     def _remember(self) -> None:
         state = self.state
-        kept = {"chosen": list(state.chosen), "device": state.device, "precision": state.precision, "edge_map": state.edge_map}
+        kept = {"chosen": list(state.chosen), "device": state.device, "precision": state.precision, "edge_map": state.edge_map,
+                "combine": state.combine.value, "mirroring": state.mirroring}
         try:
             self._preferences.set(DOCK, "choices", kept)
         except CtsegError as error:
@@ -251,27 +346,9 @@ class RunModelController:
         self.view.show(state)
 
 
-def first_paragraph(card: str) -> str:
-    """The first paragraph of a Markdown card, headings and front matter aside, as one line."""
-    for block in card.replace("\r\n", "\n").split("\n\n"):
-        lines = [line for line in block.splitlines() if line.strip() and not line.startswith(("#", "---", "|", "!"))]
-        if lines:
-            return " ".join(line.strip() for line in lines)
-    return ""
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 1:
-        return "under a second"
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _is_volume(layer: Any) -> bool:
-    """Images that a model may read: three-dimensional, and no map that a model made."""
-    return hasattr(layer, "contrast_limits") and not getattr(layer, "rgb", False) and layer.ndim == 3 and not layer.metadata.get(MADE)
+def _result_name(request: Request) -> str:
+    names = [bundle.name for bundle in request.bundles]
+    return names[0] if len(names) == 1 else f"{request.combine} of {', '.join(names)}"
 
 
 def _holds_boxes(layer: Any) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 
 class Phase(StrEnum):
@@ -29,6 +32,7 @@ class Combine(StrEnum):
 
     MEAN = "mean"
     VOTE = "vote"
+    STAPLE = "staple"
 
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -37,7 +41,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """A model as the dock lists it. about : the first paragraph of its card. warnings : what in the image lies outside of its training."""
+    """A model as the dock lists it.
+
+    about : the first paragraph of its card. channels : what it reads, in order. warnings : what in the image lies outside of its training.
+    needs_trust : why it would run code of its own, () when it does not; trusted : the person's decision, None while it is looked up.
+    mirror_axes : along how many axes it may be mirrored, None when only its loading would tell.
+    """
 
     name: str
     labels: tuple[str, ...] = ()
@@ -45,23 +54,77 @@ class BundleInfo:
     about: str = ""
     card: str = ""
     warnings: tuple[str, ...] = ()
+    kind: str = "ctseg"
+    channels: tuple[str, ...] = ("CT",)
+    needs_trust: tuple[str, ...] = ()
+    trusted: bool | None = None
+    mirror_axes: int | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether it asks before it runs."""
+        return bool(self.needs_trust) and self.trusted is not True
+
+
+@dataclass(frozen=True)
+class TrustQuestion:
+    """What a person has to decide: code of this model, from this folder or file, for these reasons."""
+
+    name: str
+    path: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure a result is of one label.
+
+    mean : probability inside. sure : share of it above 0.9. disagreement : mean of the models' inside; None with a single model.
+    """
+
+    name: str
+    volume_ml: float
+    mean: float
+    sure: float
+    disagreement: float | None = None
+
+
+@dataclass(frozen=True)
+class FormNeeded:
+    """A network file without its side file, and what could be read from it."""
+
+    network: Path
+    guess: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class RunModelState:
-    """share : of the whole run, 0 to 1, None when not known. seconds_left : None when not known. result : name of the labels layer."""
+    """images : what a channel can be read from (a layer, or one channel of it). sources : one for every channel the chosen models want.
+    weights : of chosen models, 1 where none is given. unable : device or precision -> why it cannot be had.
+    errand : what is done beside running (a model being added), "" when nothing. questions, form, replacing : what waits for an answer.
+    share : of the whole run, 0 to 1, None when not known. seconds_left : None when not known. result : name of the labels layer.
+    """
 
     images: tuple[str, ...] = ()
     image: str | None = None
     bundles: tuple[BundleInfo, ...] = ()
     chosen: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    source_fault: str = ""
     combine: Combine = Combine.MEAN
+    weights: Mapping[str, float] = field(default_factory=dict)
     device: str = "cpu"
     precision: str = "auto"
+    unable: Mapping[str, str] = field(default_factory=dict)
     region: RegionChoice = RegionChoice.LOCALISER
     boxes: tuple[str, ...] = ()
     box: str | None = None
+    mirroring: bool = False
     edge_map: bool = False
+    errand: str = ""
+    questions: tuple[TrustQuestion, ...] = ()
+    form: FormNeeded | None = None
+    replacing: Path | None = None
     expected: str = ""
     estimating: bool = False
     phase: Phase = Phase.IDLE
@@ -71,6 +134,8 @@ class RunModelState:
     message: str = ""
     details: str = ""
     result: str | None = None
+    cautions: tuple[str, ...] = ()
+    confidence: tuple[Confidence, ...] = ()
 
     @property
     def busy(self) -> bool:
@@ -78,20 +143,50 @@ class RunModelState:
         return self.phase in (Phase.RUNNING, Phase.WAITING)
 
     @property
+    def members(self) -> tuple[BundleInfo, ...]:
+        """The chosen models."""
+        return tuple(info for info in self.bundles if info.name in self.chosen)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The channels that the chosen models read."""
+        return self.members[0].channels if self.members else ()
+
+    @property
+    def weighted(self) -> bool:
+        """Whether weights mean anything."""
+        return len(self.chosen) > 1 and self.combine is not Combine.STAPLE
+
+    @property
     def why_not(self) -> str:
         """Why Run cannot be pressed, "" when it can."""
         if self.image is None:
             return "Open an image first."
         if not self.bundles:
-            return "No model is installed; add one with \"napari-ctseg bundle add PATH\"."
+            return "No model is there yet: press Add model…, or drop its folder or file here."
         if not self.chosen:
             return "Tick a model first."
+        if len({len(info.channels) for info in self.members}) > 1:
+            return "The ticked models read different numbers of images; run them one by one."
+        if self.source_fault:
+            return self.source_fault
         if self.region is RegionChoice.BOX and self.box is None:
             return "Draw a box first."
+        return self.unable.get(self.device, "") or self.unable.get(self.precision, "")
+
+    @property
+    def why_no_mirroring(self) -> str:
+        """Why the choice of mirroring is grey, "" when it is not."""
+        if not self.members:
+            return "Tick a model first."
+        if all(info.mirror_axes == 0 for info in self.members):
+            return "Not trained with mirroring: left and right organs would be mixed up."
         return ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the chosen models say about the image."""
-        said = [warning for info in self.bundles if info.name in self.chosen for warning in info.warnings]
+        said = [warning for info in self.members for warning in info.warnings]
+        twice = sorted({source for source in self.sources if source and self.sources.count(source) > 1})
+        said += [f"\"{source}\" is chosen for more than one channel." for source in twice]
         return tuple(dict.fromkeys(said))

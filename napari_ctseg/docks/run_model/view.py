@@ -2,146 +2,155 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, QSize, Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QMessageBox,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QMenu, QMessageBox, QProgressBar, QToolButton
 
 from napari_ctseg import orientation
-from napari_ctseg.docks.run_model.controller import RunModelController, duration
+from napari_ctseg.docks import parts
+from napari_ctseg.docks.run_model import words
+from napari_ctseg.docks.run_model.channel_rows import ChannelRows
+from napari_ctseg.docks.run_model.choices import Choices
+from napari_ctseg.docks.run_model.confidence_table import ConfidenceTable
+from napari_ctseg.docks.run_model.controller import RunModelController
+from napari_ctseg.docks.run_model.library import NETWORK_FILES, Library
+from napari_ctseg.docks.run_model.model_list import ModelList
 from napari_ctseg.docks.run_model.models import InstalledModels, Models
-from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, BundleInfo, Combine, Phase, RegionChoice, RunModelState
+from napari_ctseg.docks.run_model.side_form import SideForm
+from napari_ctseg.docks.run_model.state import BundleInfo, Phase, RunModelState
+from napari_ctseg.docks.run_model.trust_question import ask_trust
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import napari
 
-AMBER = "color: #E69F00;"
-ROWS, ROW_HEIGHT = 4, 22
+    from ctseg_models.bundles.export import Format
+
+FILES = f"Models (*.zip {' '.join('*' + ending for ending in NETWORK_FILES)})"
+EXPORTS: dict[Format, tuple[str, str]] = {"onnx": ("Export as ONNX…", "ONNX (*.onnx)"),
+                                            "torchscript": ("Export as TorchScript…", "TorchScript (*.ts)")}
 
 
-class RunModelDock(QWidget):  # type: ignore[misc]
-    """Image, models, choices, what to expect, Run, progress."""
+class RunModelDock(parts.Dock):
+    """Image, models, choices, what to expect, Run, progress, how sure the result is."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, models: Models | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, models: Models | None = None, library: Library | None = None) -> None:
         super().__init__()
-        self._listed: tuple[tuple[str, ...], ...] | None = None
         self._state = RunModelState()
+        self.dialog: SideForm | QMessageBox | None = None
+        self.setAcceptDrops(True)
         self._build(viewer)
         orientation.attach(viewer)
-        self.controller = RunModelController(self, viewer, models or InstalledModels(), Preferences())
+        self.controller = RunModelController(self, viewer, models or InstalledModels(), Preferences(), library=library)
         self._connect()
 
     # ---- building
 
     def _build(self, viewer: napari.viewer.Viewer) -> None:
-        self.empty = _text()
-        self.sample = QPushButton("Open the phantom CT")
-        self.sample.setToolTip("Adds the sample that File > Open Sample has.")
+        self.empty = parts.text()
+        self.sample = parts.button("Open the phantom CT", "Adds the sample that File > Open Sample has.")
         self.sample.clicked.connect(lambda: viewer.open_sample("napari-ctseg", "phantom"))
-        self.image = _combo("The volume that the model reads.")
-        self.models = QListWidget()
-        self.models.setToolTip("Tick one model, or several to run them as an ensemble. The arrow below has its whole card.")
-        self.about, self.warnings, self.expected, self.message = _text(), _text(AMBER), _text(), _text()
+        self.image = parts.combo(words.IMAGE)
+        self.models, self.channels, self.choices, self.confidence = ModelList(), ChannelRows(), Choices(), ConfidenceTable()
+        self.about, self.expected, self.message, self.stage = parts.text(), parts.text(), parts.text(), parts.text()
+        self.warnings, self.cautions = parts.text(parts.AMBER), parts.text(parts.AMBER)
+        self.new = QToolButton()
+        self.new.setText("Add model…")
+        self.new.setToolTip(words.ADD)
+        self.new.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.new.setShortcut("Ctrl+Shift+M")
         self.card = QToolButton()
         self.card.setText("Card…")
-        self.card.setToolTip("What the model is for, what not, what it was trained on and how it was measured.")
-        self.again = QToolButton()
-        self.again.setText("Look again")
-        self.again.setToolTip("Looks again which models are installed.")
-        self.combine = _combo("", [Combine.MEAN.value, Combine.VOTE.value])
-        self.region = _combo("Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
-                             "A box I drew: rectangles in a shapes layer.", [choice.value for choice in RegionChoice])
-        self.box = _combo("")
-        self.draw = QToolButton()
-        self.draw.setText("Draw")
-        self.device = _combo("cpu works everywhere; cuda is an NVIDIA card, mps an Apple one. "
-                             "A device that is not there is refused with a sentence.", DEVICES)
-        self.precision = _combo("auto: bf16 where a short measurement shows that it is faster. fp32: as trained. "
-                                "bf16: half the memory.", PRECISIONS)
-        self.edges = QCheckBox("Also an edge map")
-        self.edges.setToolTip("Adds a hidden image that is bright where the model is least sure between two classes.")
-        self.guess = QPushButton("Expected time and memory")
-        self.go = QPushButton("Run")
-        self.stop = QPushButton("Cancel")
-        self.stop.setToolTip("Stops; the dock is ready at once, and no layer is added.")
+        self.card.setToolTip(words.CARD)
+        self.more = QToolButton()
+        self.more.setText("More")
+        self.more.setToolTip(words.MORE)
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._build_menus()
+        self.guess = parts.button("Expected time and memory", words.EXPECTED)
+        self.go, self.stop = parts.button("Run", words.RUN), parts.button("Cancel", words.CANCEL)
+        for button, keys in ((self.guess, "Ctrl+Shift+E"), (self.go, "Ctrl+Return"), (self.stop, "Ctrl+Shift+X")):
+            button.setShortcut(keys)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.stage = _text()
-        self.details = QPushButton("Details…")
-        self.details.setToolTip("Shows what exactly went wrong, for a report.")
-        self._lay_out()
-
-    def _lay_out(self) -> None:
+        self.details = parts.button("Details…", words.DETAILS)
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.form.addRow("Image", self.image)
-        choices = QFormLayout()
-        choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        box = QHBoxLayout()
-        box.addWidget(self.box, 1)
-        box.addWidget(self.draw)
-        for name, widget in (("Ensemble", self.combine), ("Region", self.region), ("Box", box), ("Device", self.device),
-                             ("Precision", self.precision), ("", self.edges)):
-            choices.addRow(name, widget)
-        links = QHBoxLayout()
-        links.addWidget(self.card)
-        links.addWidget(self.again)
+        links = parts.row(self.new, self.card, self.more)
         links.addStretch()
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.go, 2)
-        buttons.addWidget(self.stop, 1)
-        body = QWidget()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(6, 6, 6, 6)
-        for item in (self.empty, self.sample, self.form, self.models, self.about, links, self.warnings, choices, self.guess, self.expected,
-                     buttons, self.bar, self.stage, self.message, self.details):
-            column.addLayout(item) if isinstance(item, QFormLayout | QHBoxLayout) else column.addWidget(item)
+        buttons = parts.row(self.go, self.stop)
+        buttons.setStretch(0, 2)
+        buttons.setStretch(1, 1)
+        column = parts.scrolled(self, [self.empty, self.sample, self.form, self.models, links, self.about, self.channels, self.warnings,
+                                       self.choices, self.guess, self.expected, buttons, self.bar, self.stage, self.message,
+                                       self.cautions, self.confidence, self.details])
         column.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(280)
+
+    def _build_menus(self) -> None:
+        add = QMenu(self)
+        add.setToolTipsVisible(True)
+        add.addAction("A folder…", self._ask_folder).setToolTip("A model of this project, nnU-Net's results folder, or a MONAI bundle.")
+        add.addAction("A file…", self._ask_file).setToolTip("A .zip of such a folder, or an ONNX or TorchScript network.")
+        self.new.setMenu(add)
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.verify = menu.addAction("Verify", lambda: self._on_spoken_of(self.controller.shelf.verify))
+        self.exports = {to: menu.addAction(title, lambda to=to: self._ask_export(to)) for to, (title, _) in EXPORTS.items()}
+        self.withdraw = menu.addAction("Ask again before it runs", lambda: self._on_spoken_of(self.controller.shelf.withdraw))
+        menu.addSeparator()
+        menu.addAction("Look again which models there are", lambda: self.controller.reload_bundles())
+        self.more.setMenu(menu)
+        self.models.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.models.customContextMenuRequested.connect(lambda place: menu.popup(self.models.viewport().mapToGlobal(place)))
 
     def _connect(self) -> None:
         controller = self.controller
         self.image.currentTextChanged.connect(controller.choose_image)
-        self.models.itemChanged.connect(lambda _: controller.choose_bundles(self._ticked()))
-        self.models.currentRowChanged.connect(lambda _: self._draw_about(self._state))
-        self.combine.currentTextChanged.connect(lambda text: controller.choose(combine=Combine(text)))
-        self.region.currentTextChanged.connect(lambda text: controller.choose(region=RegionChoice(text)))
-        self.box.currentTextChanged.connect(lambda text: controller.choose(box=text or None))
-        self.draw.clicked.connect(controller.draw_box)
-        self.device.currentTextChanged.connect(lambda text: controller.choose(device=text))
-        self.precision.currentTextChanged.connect(lambda text: controller.choose(precision=text))
-        self.edges.toggled.connect(lambda on: controller.choose(edge_map=on))
-        self.again.clicked.connect(controller.reload_bundles)
+        self.models.ticked.connect(controller.choose_bundles)
+        self.models.weighed.connect(controller.choose_weight)
+        self.models.currentItemChanged.connect(lambda *_: self._draw_about(self._state))
+        self.channels.chosen.connect(controller.choose_source)
+        self.choices.connect_to(controller)
         self.card.clicked.connect(self._show_card)
         self.guess.clicked.connect(controller.estimate)
         self.go.clicked.connect(controller.run)
         self.stop.clicked.connect(controller.cancel)
-        self.details.clicked.connect(self._show_details)
+        self.details.clicked.connect(lambda: parts.show_details(self, self._state.message, self._state.details))
+
+    # ---- a model from the disk
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Anything from the disk may be dropped; what is no model is refused with a sentence."""
+        if event.mimeData().hasUrls() and all(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Add what was dropped; of several the first."""
+        event.acceptProposedAction()
+        self.controller.shelf.add(Path(event.mimeData().urls()[0].toLocalFile()))
+
+    def _ask_folder(self) -> None:
+        if folder := QFileDialog.getExistingDirectory(self, "A model's folder"):
+            self.controller.shelf.add(Path(folder))
+
+    def _ask_file(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(self, "A model's file", "", FILES)
+        if file:
+            self.controller.shelf.add(Path(file))
+
+    def _ask_export(self, to: Format) -> None:
+        info = self._spoken_of(self._state)
+        if info is None:
+            return
+        ending = EXPORTS[to][1].split("*")[1].rstrip(")")
+        out, _ = QFileDialog.getSaveFileName(self, EXPORTS[to][0], f"{info.name}{ending}", EXPORTS[to][1])
+        if out:
+            self.controller.shelf.export(info.name, to, Path(out))
 
     # ---- drawing
 
@@ -151,85 +160,101 @@ class RunModelDock(QWidget):  # type: ignore[misc]
             super().show()
             return
         self._state = state
-        free = not state.busy
-        self.empty.setText("Open a CT or MR first (File > Open, or drop it on the canvas)." if state.image is None else "")
-        self.empty.setVisible(state.image is None)
+        parts.say(self.empty, "Open a CT or MR first (File > Open, or drop it on the canvas)." if state.image is None else "")
         self.sample.setVisible(state.image is None)
-        self._draw_models(state)
+        self.models.draw(state)
         self._draw_about(state)
-        _fill(self.image, state.images, state.image)
-        _fill(self.box, state.boxes, state.box)
-        for combo, text in ((self.combine, state.combine), (self.region, state.region), (self.device, state.device),
-                            (self.precision, state.precision)):
-            with QSignalBlocker(combo):
-                combo.setCurrentText(str(text))
-        with QSignalBlocker(self.edges):
-            self.edges.setChecked(state.edge_map)
-        for widget in (self.image, self.models, self.region, self.device, self.precision, self.edges, self.again):
-            widget.setEnabled(free)
-        several = len(state.chosen) > 1
-        _able(self.combine, free and several, "How the models become one: mean of their probabilities, or a vote for each voxel.",
-              "Tick several models to combine them." if not several else "A model runs.")
-        boxed = state.region is RegionChoice.BOX
-        no_box = "Press Draw and drag a rectangle; its layer shows up here."
-        no_box = no_box if boxed else "Choose the region \"A box I drew\" first."
-        _able(self.box, free and boxed and bool(state.boxes), "The shapes layer whose rectangles are the box.", no_box)
-        _able(self.draw, free and state.image is not None, "Adds a shapes layer: drag a rectangle on the image; one in a second "
-              "plane limits the third axis too.", "Open an image first." if state.image is None else "A model runs.")
-        self._draw_run(state, free)
+        parts.fill(self.image, state.images, state.image)
+        self.channels.draw(state)
+        self.choices.draw(state)
+        running = words.RUNS if state.busy else ""
+        several = "This model reads several images: choose them below." if len(state.sources) > 1 else ""
+        parts.able(self.image, running or several, words.IMAGE)
+        parts.able(self.models, running, words.MODELS)
+        parts.able(self.new, running or state.errand, words.ADD)
+        self._draw_run(state, running or state.errand)
+        self._draw_dialogs(state)
 
-    def _draw_run(self, state: RunModelState, free: bool) -> None:
-        _able(self.go, free and not state.why_not, "Runs the model; a labels layer with its name is added.",
-              state.why_not or "A model runs.")
-        _able(self.guess, free and not state.why_not and not state.estimating, "Loads the model and works out what a run will take.",
-              state.why_not or "This takes a moment.")
-        _able(self.stop, state.busy, "Stops; the dock is ready at once, and no layer is added.", "Nothing runs.")
-        _say(self.expected, state.expected)
-        _say(self.warnings, "\n".join(state.warnings))
-        _say(self.message, state.message)
-        self.message.setStyleSheet(AMBER if state.phase is Phase.FAILED else "")
+    def _draw_run(self, state: RunModelState, not_free: str) -> None:
+        parts.able(self.go, not_free or state.why_not, words.RUN)
+        parts.able(self.guess, not_free or state.why_not or ("This takes a moment." if state.estimating else ""), words.EXPECTED)
+        parts.able(self.stop, "" if not_free else "Nothing runs.", words.CANCEL)
+        parts.say(self.expected, state.expected)
+        parts.say(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
+        parts.say(self.message, state.message)
+        self.message.setStyleSheet(parts.AMBER if state.phase is Phase.FAILED else "")
+        parts.say(self.cautions, "\n".join(state.cautions))
+        self.confidence.draw(state.confidence)
         self.details.setVisible(bool(state.details))
-        self.bar.setVisible(state.busy)
-        self.bar.setRange(0, 0 if state.share is None else 1000)
+        self.bar.setVisible(bool(not_free))
+        self.bar.setRange(0, 0 if state.share is None or state.errand else 1000)
         if state.share is not None:
             self.bar.setValue(round(1000 * state.share))
-        left = f" – {duration(state.seconds_left)} left" if state.seconds_left is not None else ""
-        _say(self.stage, f"{state.stage}{left}" if state.busy else "")
-
-    def _draw_models(self, state: RunModelState) -> None:
-        listed = tuple((info.name, ", ".join(info.labels), info.modality) for info in state.bundles)
-        with QSignalBlocker(self.models):
-            if listed != self._listed:
-                self._listed = listed
-                self.models.clear()
-                for info in state.bundles:
-                    item = QListWidgetItem(info.name, self.models)
-                    item.setSizeHint(QSize(0, ROW_HEIGHT))
-                    item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-                    item.setToolTip(f"{info.name}: {info.modality}; {', '.join(info.labels)}")
-                self.models.setFixedHeight(min(ROWS, max(1, len(listed))) * ROW_HEIGHT + 2 * self.models.frameWidth() + 2)
-            for row, info in enumerate(state.bundles):
-                self.models.item(row).setCheckState(Qt.CheckState.Checked if info.name in state.chosen else Qt.CheckState.Unchecked)
+        left = f" – {words.duration(state.seconds_left)} left" if state.seconds_left is not None else ""
+        parts.say(self.stage, f"{state.stage}{left}" if state.busy else state.errand)
 
     def _draw_about(self, state: RunModelState) -> None:
         info = self._spoken_of(state)
-        self.card.setEnabled(info is not None)
-        if info is None:
-            _say(self.about, state.why_not if not state.bundles else "")
-            return
-        modality = f"{info.modality}: " if info.modality else ""
-        _say(self.about, f"<b>{modality}{', '.join(info.labels)}</b><br>{info.about}")
+        nothing = "No model is ticked." if state.bundles else state.why_not
+        parts.able(self.card, "" if info is not None else nothing, words.CARD)
+        parts.say(self.about, words.about(info) if info is not None else "" if state.bundles else state.why_not)
+        free = info is not None and not state.busy and not state.errand
+        for action in (self.verify, *self.exports.values()):
+            action.setEnabled(free)
+        for action in self.exports.values():
+            action.setVisible(info is not None and info.kind == "ctseg")
+        self.withdraw.setVisible(info is not None and bool(info.needs_trust) and not info.locked)
+
+    def _draw_dialogs(self, state: RunModelState) -> None:
+        """One dialog for whatever waits for an answer; it closes when nothing does."""
+        waits = bool(state.questions or state.form or state.replacing)
+        if waits and self.dialog is None:
+            if state.form is not None:
+                self.dialog = SideForm(self, state.form, self.controller.shelf)
+                self.dialog.finished.connect(self._answered)
+                self.dialog.open()
+            elif state.questions:
+                self.dialog = ask_trust(self, state.questions, self._answer_trust)
+            elif state.replacing is not None:
+                self.dialog = self._ask_replace(state.replacing)
+        elif not waits and self.dialog is not None:
+            dialog, self.dialog = self.dialog, None
+            dialog.close()
+
+    def _answer_trust(self, run_code: bool) -> None:
+        self.dialog = None
+        self.controller.answer(run_code=run_code)
+
+    def _answered(self, result: int = 0) -> None:
+        self.dialog = None
+        self.controller.shelf.leave()
+
+    def _ask_replace(self, path: Path) -> QMessageBox:
+        box = QMessageBox(self)
+        box.setWindowTitle("Replace a model")
+        box.setText(f"A model called {path.name} is among yours already. Replace it?")
+        replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole))
+
+        def finished(_: int) -> None:
+            self._answered()
+            if box.clickedButton() == replace:
+                self.controller.shelf.copy(path, overwrite=True)
+
+        box.finished.connect(finished)
+        box.open()
+        return box
 
     def _spoken_of(self, state: RunModelState) -> BundleInfo | None:
         """The model whose row was clicked, else the first one ticked."""
-        row = int(self.models.currentRow())
-        if 0 <= row < len(state.bundles):
-            return state.bundles[row]
-        return next((info for info in state.bundles if info.name in state.chosen), None)
+        name = self.models.name_at_cursor()
+        clicked = next((info for info in state.bundles if info.name == name), None)
+        return clicked or next(iter(state.members), None)
 
-    def _ticked(self) -> list[str]:
-        items = [self.models.item(row) for row in range(self.models.count())]
-        return [item.text() for item in items if item.checkState() == Qt.CheckState.Checked]
+    def _on_spoken_of(self, act: Callable[[str], None]) -> None:
+        info = self._spoken_of(self._state)
+        if info is not None:
+            act(info.name)
 
     def _show_card(self) -> None:
         info = self._spoken_of(self._state)
@@ -240,47 +265,3 @@ class RunModelDock(QWidget):  # type: ignore[misc]
         box.setTextFormat(Qt.TextFormat.MarkdownText)
         box.setText(info.card or f"{info.name} has no card.")
         box.open()
-
-    def _show_details(self) -> None:
-        box = QMessageBox(self)
-        box.setWindowTitle("Details")
-        box.setText(self._state.message)
-        box.setDetailedText(self._state.details)
-        box.open()
-
-
-def _text(style: str = "") -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setStyleSheet(style)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
-
-
-def _combo(tip: str, items: Sequence[str] = ()) -> QComboBox:
-    box = QComboBox()
-    box.addItems(list(items))
-    box.setToolTip(tip)
-    box.setMinimumContentsLength(8)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box
-
-
-def _fill(box: QComboBox, items: Sequence[str], current: str | None) -> None:
-    with QSignalBlocker(box):
-        if [box.itemText(i) for i in range(box.count())] != list(items):
-            box.clear()
-            box.addItems(list(items))
-        if current is not None:
-            box.setCurrentText(current)
-
-
-def _say(label: QLabel, text: str) -> None:
-    label.setText(text)
-    label.setVisible(bool(text))
-
-
-def _able(widget: QWidget, on: bool, tip: str, why_not: str) -> None:
-    """Enable, or grey with the reason as its tooltip."""
-    widget.setEnabled(on)
-    widget.setToolTip(tip if on else why_not)

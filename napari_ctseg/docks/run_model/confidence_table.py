@@ -1,0 +1,53 @@
+"""The table of how sure a result is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from napari_ctseg.docks.run_model.state import Confidence
+
+COLUMNS = (("label", "What was found."), ("ml", "Its volume."), ("mean", "Mean probability inside, as the model sees it."),
+           (">0.9", "Share of its voxels with a probability above 0.9."),
+           ("disagree", "Mean disagreement of the models inside: 0 where all say the same."))
+ROWS, ROW_HEIGHT = 6, 22
+UNSURE = 0.7  # mean probability below which a row is marked
+
+
+class ConfidenceTable(QTableWidget):  # type: ignore[misc]
+    """One row a label; ▲ marks the ones to look at first."""
+
+    def __init__(self) -> None:
+        super().__init__(0, len(COLUMNS))
+        self.setToolTip("How sure the models are of each label; no measure of whether they are right. ▲: look at this one first.")
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.verticalHeader().setVisible(False)
+        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        for column, (title, tip) in enumerate(COLUMNS):
+            item = QTableWidgetItem(title)
+            item.setToolTip(tip)
+            self.setHorizontalHeaderItem(column, item)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
+    def draw(self, rows: Sequence[Confidence]) -> None:
+        """Hidden without rows; no column for the disagreement of a single model."""
+        self.setVisible(bool(rows))
+        self.setColumnHidden(len(COLUMNS) - 1, all(row.disagreement is None for row in rows))
+        self.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            disagreement = "" if row.disagreement is None else f"{row.disagreement:.2f}"
+            name = f"{row.name} ▲" if row.mean < UNSURE else row.name
+            cells = (name, f"{row.volume_ml:.1f}", f"{row.mean:.2f}", f"{100 * row.sure:.0f} %", disagreement)
+            for column, words in enumerate(cells):
+                item = QTableWidgetItem(words)
+                item.setToolTip(row.name if column == 0 else COLUMNS[column][1])
+                if column:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.setItem(number, column, item)
+        shown = min(ROWS, len(rows))
+        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + shown * ROW_HEIGHT + 2 * self.frameWidth() + 2)

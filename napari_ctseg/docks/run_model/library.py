@@ -1,0 +1,163 @@
+"""What the Run model dock does with models beside running them: the only file of the dock that knows the store, trust and side files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.progress import Progress
+from napari_ctseg.compute import elsewhere
+
+if TYPE_CHECKING:
+    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.bundles.export import Format
+
+NETWORK_FILES = (".onnx", ".ts", ".pt", ".pth", ".torchscript")
+
+
+class Library(Protocol):
+    """The seam to the store. Generators are driven by the queue; `guess`, `trusted`, `trust` and `withdraw` are called in a thread."""
+
+    def needs_form(self, path: Path) -> bool:
+        """Whether `path` is a network file that has no side file yet."""
+
+    def taken(self, path: Path) -> bool:
+        """Whether adding `path` would replace a model."""
+
+    def mirror_axes(self, bundle: Bundle) -> int | None:
+        """Along how many axes it may be mirrored; None when only its loading would tell."""
+
+    def guess(self, network: Path) -> dict[str, Any]:
+        """The beginning of a side file: what the file itself says. Raises BundleError when it is no network."""
+
+    def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with a side file's content, by field ("output.classes"; "" for the whole)."""
+
+    def write_side_file(self, network: Path, side: Mapping[str, Any]) -> None:
+        """Write it beside the network. Raises BundleError."""
+
+    def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
+        """Copy a model into the person's folder; its name."""
+
+    def verify(self, bundle: Bundle) -> Generator[Progress, None, str]:
+        """Compare with the hashes and load; a sentence. Raises BundleError."""
+
+    def export(self, bundle: Bundle, to: Format, out: Path) -> Generator[Progress, None, str]:
+        """Write it as "onnx" or "torchscript"; a sentence. Raises BundleError."""
+
+    def trusted(self, bundles: Sequence[Bundle]) -> frozenset[str]:
+        """The names of those that the person allowed to run their code, as they are now on the disk."""
+
+    def trust(self, bundle: Bundle) -> None:
+        """Remember that its code may run."""
+
+    def withdraw(self, bundle: Bundle) -> None:
+        """Forget it."""
+
+
+class InstalledLibrary:
+    """The store of ctseg_models. What loads a network happens in the computing process."""
+
+    def needs_form(self, path: Path) -> bool:
+        from ctseg_models.bundles.side_file import side_file_path
+
+        return path.is_file() and path.suffix.lower() in NETWORK_FILES and not side_file_path(path).exists()
+
+    def taken(self, path: Path) -> bool:
+        from ctseg_models.bundles.store import user_folder
+
+        name = path.stem if path.suffix.lower() == ".zip" else path.name
+        return (user_folder() / name).exists()
+
+    def mirror_axes(self, bundle: Bundle) -> int | None:
+        from ctseg_models.bundles.own import OwnBundle
+
+        if isinstance(bundle, OwnBundle):
+            return len(bundle.stages[-1].mirror_axes)
+        return None if bundle.kind == "nnunet" else 0
+
+    def guess(self, network: Path) -> dict[str, Any]:
+        from ctseg_models.bundles.side_file import guess_side_file
+
+        return guess_side_file(network)
+
+    def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
+        from pydantic import ValidationError
+
+        from ctseg_models.bundles.side_file import SideFile
+
+        try:
+            SideFile.model_validate(dict(side))
+        except ValidationError as error:
+            return {".".join(str(part) for part in fault["loc"]): _plain(fault["msg"]) for fault in reversed(error.errors())}
+        return {}
+
+    def write_side_file(self, network: Path, side: Mapping[str, Any]) -> None:
+        from ctseg_models.bundles.side_file import SideFile, write_side_file
+
+        write_side_file(network, SideFile.model_validate(dict(side)))
+
+    def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
+        return elsewhere(added, path, overwrite, title=path.name)
+
+    def verify(self, bundle: Bundle) -> Generator[Progress, None, str]:
+        return elsewhere(verified, bundle, title=bundle.name)
+
+    def export(self, bundle: Bundle, to: Format, out: Path) -> Generator[Progress, None, str]:
+        return elsewhere(exported, bundle, to, out, title=bundle.name)
+
+    def trusted(self, bundles: Sequence[Bundle]) -> frozenset[str]:
+        from ctseg_models.bundles.trust import is_trusted
+
+        return frozenset(bundle.name for bundle in bundles if is_trusted(bundle))
+
+    def trust(self, bundle: Bundle) -> None:
+        from ctseg_models.bundles.trust import trust
+
+        trust(bundle)
+
+    def withdraw(self, bundle: Bundle) -> None:
+        from ctseg_models.bundles.trust import distrust
+
+        distrust(bundle)
+
+
+def added(path: Path, overwrite: bool) -> Generator[Progress, None, str]:
+    """In the computing process: copy a model into the person's folder."""
+    from ctseg_models.bundles.store import add
+
+    yield Progress("add", 0, 1, f"Reading {path.name}")
+    return add(path, overwrite=overwrite).name
+
+
+def verified(bundle: Bundle) -> Generator[Progress, None, str]:
+    """In the computing process: as `napari-ctseg bundle verify`."""
+    yield Progress("verify", 0, 2, f"Comparing {bundle.name} with its hashes")
+    bundle.verify()
+    yield Progress("verify", 1, 2, f"Loading {bundle.name}")
+    bundle.load()
+    return f"{bundle.name} is whole: its files are as they should be, and it loads."
+
+
+def exported(bundle: Bundle, to: Format, out: Path) -> Generator[Progress, None, str]:
+    """In the computing process: as `napari-ctseg bundle export`."""
+    from ctseg_models.bundles.export import export
+
+    yield Progress("export", 0, 1, f"Writing {out.name}")
+    written = export(bundle, to, out)
+    return f"Written: {', '.join(path.name for path in written)}."
+
+
+def _plain(words: str) -> str:
+    """Pydantic's words without its preamble."""
+    return words.removeprefix("Value error, ").removeprefix("Input ").strip()
+
+
+def refuse_what_is_no_model(path: Path) -> None:
+    """A first look without opening anything. Raises BundleError."""
+    if not path.exists():
+        raise BundleError(f"{path}: does not exist; check the name.")
+    if path.is_dir() and not any(path.iterdir()):
+        raise BundleError(f"{path}: is an empty folder; choose the folder of a model.")

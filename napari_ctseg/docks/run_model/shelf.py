@@ -1,0 +1,196 @@
+"""The models that are there, and what is done with them beside running: add, trust, verify, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.progress import Progress
+from napari_ctseg import work
+from napari_ctseg.aside import Aside
+from napari_ctseg.docks.run_model.library import Library, refuse_what_is_no_model
+from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, TrustQuestion
+
+if TYPE_CHECKING:
+    from ctseg_imaging.volume import Volume
+    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.bundles.export import Format
+
+Runner = Callable[..., work.Task]
+Errand = Callable[[], Generator[Progress, None, str]]
+
+
+class Shelf:
+    """Keeps the models by name; tells the dock what changes by `tell(field=value, ...)`, and by `reload(chosen)` that there are others."""
+
+    def __init__(self, library: Library, runner: Runner, aside: Aside, tell: Callable[..., None],
+                 reload: Callable[[str | None], None]) -> None:
+        self.bundles: dict[str, Bundle] = {}
+        self._library, self._run, self._aside, self._tell, self._reload = library, runner, aside, tell, reload
+        self._trusted: frozenset[str] | None = None
+        self._task: work.Task | None = None
+
+    # ---- what is there
+
+    def fill(self, bundles: Sequence[Bundle]) -> None:
+        """Take over what the store lists; which of it is trusted is looked up in a thread, as it hashes their files."""
+        self.bundles = {bundle.name: bundle for bundle in bundles}
+        asking = [bundle for bundle in bundles if bundle.needs_trust]
+        self._trusted = None if asking else frozenset()
+        if asking:
+            self._aside(lambda: self._library.trusted(asking), self._trust_known, self._failed)
+
+    def infos(self, volume: Volume | None) -> tuple[BundleInfo, ...]:
+        """The models in the store's order, with what they say about the image."""
+        return tuple(self._info(bundle, volume) for bundle in self.bundles.values())
+
+    def _info(self, bundle: Bundle, volume: Volume | None) -> BundleInfo:
+        trusted = None if self._trusted is None else bundle.name in self._trusted
+        return BundleInfo(bundle.name, tuple(label.name for label in bundle.labels), bundle.modality, first_paragraph(bundle.card),
+                          bundle.card, () if volume is None else tuple(bundle.warnings_for(volume)), bundle.kind, tuple(bundle.channels),
+                          tuple(bundle.needs_trust), trusted, self._library.mirror_axes(bundle))
+
+    # ---- trust
+
+    def questions(self, names: Sequence[str]) -> tuple[TrustQuestion, ...]:
+        """What has to be asked before these models run."""
+        known = self._trusted or frozenset()
+        asking = [self.bundles[name] for name in names if self.bundles[name].needs_trust and name not in known]
+        return tuple(TrustQuestion(bundle.name, str(bundle.path), tuple(bundle.needs_trust)) for bundle in asking)
+
+    def look_up_trust(self, then: Callable[[], None]) -> bool:
+        """Whether it is not known yet which models are trusted; if so, `then` is called once it is."""
+        if self._trusted is not None:
+            return False
+
+        def known(names: frozenset[str]) -> None:
+            self._trust_known(names)
+            then()
+
+        asking = [bundle for bundle in self.bundles.values() if bundle.needs_trust]
+        self._aside(lambda: self._library.trusted(asking), known, self._failed)
+        return True
+
+    def trust(self, names: Sequence[str], then: Callable[[], None]) -> None:
+        """Remember that the code of these models may run, then go on."""
+        bundles = [self.bundles[name] for name in names]
+
+        def remember() -> None:
+            for bundle in bundles:
+                self._library.trust(bundle)
+
+        def remembered(_: None) -> None:
+            self._trust_known((self._trusted or frozenset()) | set(names))
+            then()
+
+        self._aside(remember, remembered, self._failed)
+
+    def withdraw(self, name: str) -> None:
+        """The model asks again before it runs."""
+        bundle = self.bundles[name]
+
+        def forgotten(_: None) -> None:
+            self._trust_known((self._trusted or frozenset()) - {name})
+            self._tell(message=f"{name} asks again before it runs.", details="")
+
+        self._aside(lambda: self._library.withdraw(bundle), forgotten, self._failed)
+
+    def _trust_known(self, names: frozenset[str]) -> None:
+        self._trusted = names
+        self._tell(trusted=names)
+
+    # ---- add
+
+    def add(self, path: Path) -> None:
+        """A folder or file that the person chose or dropped; a network without its side file opens the form first."""
+        self._tell(message="", details="", form=None, replacing=None)
+        try:
+            refuse_what_is_no_model(path)
+            if self._library.needs_form(path):
+                self._aside(lambda: self._library.guess(path), lambda guess: self._tell(form=FormNeeded(path, guess)), self._failed)
+                return
+            taken = self._library.taken(path)
+        except CtsegError as error:
+            self._failed(error)
+            return
+        if taken:
+            self._tell(replacing=path)
+        else:
+            self.copy(path)
+
+    def copy(self, path: Path, *, overwrite: bool = False) -> None:
+        """Add without a question."""
+        self._tell(replacing=None)
+        self._errand(f"Adding {path.name}", lambda: self._library.add(path, overwrite), self._added)
+
+    def leave(self) -> None:
+        """The form or the question was closed: nothing is written, nothing added."""
+        self._tell(form=None, replacing=None)
+
+    def _added(self, name: str) -> None:
+        self._reload(name)
+        self._tell(errand="", message=f"Added: {name}.", details="")
+
+    def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with the form's content, by field."""
+        return self._library.faults(side)
+
+    def write_side_file(self, network: Path, side: Mapping[str, Any]) -> str:
+        """Write it and add the network; a sentence when it cannot be written, else ""."""
+        try:
+            self._library.write_side_file(network, side)
+        except CtsegError as error:
+            return str(error)
+        self._tell(form=None)
+        self.add(network)
+        return ""
+
+    # ---- verify, export
+
+    def verify(self, name: str) -> None:
+        """Compare the files with their hashes and load the networks."""
+        bundle = self.bundles[name]
+        self._errand(f"Verifying {name}", lambda: self._library.verify(bundle), self._said)
+
+    def export(self, name: str, to: Format, out: Path) -> None:
+        """Write the model as ONNX or TorchScript."""
+        bundle = self.bundles[name]
+        self._errand(f"Exporting {name}", lambda: self._library.export(bundle, to, out), self._said)
+
+    def stop_errand(self) -> None:
+        """The dock is ready at once."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._tell(errand="", message="Cancelled.")
+
+    # ---- inside
+
+    def _errand(self, title: str, factory: Errand, done: Callable[[str], None]) -> None:
+        self._tell(errand=title, message="", details="")
+        self._task = self._run(factory, lambda step: self._tell(errand=step.message or title), done, self._failed, title=title)
+
+    def _said(self, sentence: str) -> None:
+        self._task = None
+        self._tell(errand="", message=sentence, details="")
+
+    def _failed(self, error: Exception) -> None:
+        self._task = None
+        self._tell(errand="", failed=True, message=work.sentence(error), details=work.details(error))
+
+
+def with_trust(infos: Sequence[BundleInfo], trusted: frozenset[str]) -> tuple[BundleInfo, ...]:
+    """The same models, with what the person decided."""
+    return tuple(replace(info, trusted=info.name in trusted) for info in infos)
+
+
+def first_paragraph(card: str) -> str:
+    """The first paragraph of a Markdown card, headings and front matter aside, as one line."""
+    for block in card.replace("\r\n", "\n").split("\n\n"):
+        lines = [line for line in block.splitlines() if line.strip() and not line.startswith(("#", "---", "|", "!"))]
+        if lines:
+            return " ".join(line.strip() for line in lines)
+    return ""

@@ -1,0 +1,164 @@
+"""What a person has filled in so far about a network file, and what is still wrong with it. Text only: the form shows and edits it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NORMALISE = {"none": "as it is", "range": "window to 0..1", "minmax": "min..max to 0..1", "max": "divided by its largest",
+             "zscore": "mean 0, deviation 1", "zscore_nonzero": "the same, of values not 0", "fixed": "(v - shift) / scale"}
+KINDS = {"logits": "logits", "probabilities": "probabilities", "labels": "class numbers"}
+FORM_FIELDS = {"name", "modality", "labels", "channels", "spacing", "size", "orientation", "interpolation", "patch", "output"}
+NEEDED = "is needed"
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One class of the network. value : its label value as text, "0" or "" for background; the same value twice merges."""
+
+    value: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class ChannelRow:
+    """One input channel. source : which image of the volume, 1 is the first. low, high : the window; shift, scale : for "fixed"."""
+
+    name: str = "CT"
+    source: str = "1"
+    low: str = ""
+    high: str = ""
+    normalise: str = "none"
+    shift: str = ""
+    scale: str = ""
+
+
+@dataclass(frozen=True)
+class SideDraft:
+    """A side file being written. by_size : three sides in voxels instead of a spacing in mm. sides, patch : three numbers, "" for none.
+    further : JSON of the fields that the form has no place for."""
+
+    name: str = ""
+    modality: str = "CT"
+    channels: tuple[ChannelRow, ...] = (ChannelRow(),)
+    by_size: bool = False
+    sides: tuple[str, str, str] = ("", "", "")
+    orientation: str = "SPL"
+    interpolation: str = "linear"
+    patch: tuple[str, str, str] = ("", "", "")
+    kind: str = "logits"
+    exclusive: bool = True
+    maps: tuple[MapRow, ...] = (MapRow("0", "background"), MapRow("1"))
+    further: str = "{}"
+
+
+def draft_of(guess: Mapping[str, Any]) -> SideDraft:
+    """The form's first content, from what the file itself says."""
+    output = dict(guess.get("output", {}))
+    labels = {int(value): name for value, name in guess.get("labels", {}).items()}
+    values = output.pop("classes", None) or [0, *(sorted(labels) or [1])]
+    given: list[dict[str, Any]] = guess.get("channels") or [{}]
+    names = ["CT"] if len(given) == 1 else [f"channel {number + 1}" for number in range(len(given))]
+    channels = tuple(_channel(entry, name) for entry, name in zip(given, names, strict=True))
+    kind, exclusive = output.pop("kind", "logits"), bool(output.pop("exclusive", True))
+    further = {key: value for key, value in guess.items() if key not in FORM_FIELDS}
+    if output:
+        further["output"] = output
+    size = guess.get("size")
+    return SideDraft(guess.get("name", ""), guess.get("modality", "CT"), channels, size is not None,
+                     _three(guess.get("spacing") if size is None else size), guess.get("orientation", "SPL"),
+                     guess.get("interpolation", "linear"), _three(guess.get("patch")), kind, exclusive,
+                     tuple(MapRow("" if value is None else str(value), "background" if not value else labels.get(value, ""))
+                           for value in values), json.dumps(further))
+
+
+def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
+    """The side file's content, and what cannot be read of the form, by field ("channels.0", "output.classes")."""
+    reading = _Reading()
+    side: dict[str, Any] = reading.json("further", draft.further)
+    output = {**side.get("output", {}), "kind": draft.kind, "exclusive": draft.exclusive,
+              "classes": [reading.whole("output.classes", row.value) if row.value.strip() else None for row in draft.maps]}
+    labels: dict[str, str] = {}
+    for row in draft.maps:
+        value = row.value.strip()
+        if value.lstrip("0") and (value not in labels or row.name.strip()):
+            labels[value] = row.name.strip() or labels.get(value, "")
+    nameless = [value for value, name in labels.items() if not name]
+    if nameless:
+        reading.faults["labels"] = f"the name of label {', '.join(nameless)} {NEEDED}"
+    side |= {"name": draft.name.strip(), "modality": draft.modality.strip(), "labels": labels, "output": output,
+             "orientation": draft.orientation.strip().upper(), "interpolation": draft.interpolation,
+             "channels": [_channel_entry(reading, f"channels.{number}", row) for number, row in enumerate(draft.channels)]}
+    if not draft.name.strip():
+        reading.faults["name"] = NEEDED
+    key = "size" if draft.by_size else "spacing"
+    numbers = reading.three(key, draft.sides, whole=draft.by_size)
+    if numbers is None:
+        reading.faults.setdefault(key, NEEDED)
+    side[key] = numbers
+    if not draft.by_size and (patch := reading.three("patch", draft.patch, whole=True)) is not None:
+        side["patch"] = patch
+    return side, reading.faults
+
+
+class _Reading:
+    """Text to numbers; what is none is kept as a fault of its field."""
+
+    def __init__(self) -> None:
+        self.faults: dict[str, str] = {}
+
+    def number(self, field: str, text: str) -> float:
+        try:
+            return float(text.strip().replace(",", "."))
+        except ValueError:
+            self.faults[field] = f"\"{text.strip()}\" is no number" if text.strip() else NEEDED
+            return 0.0
+
+    def whole(self, field: str, text: str) -> int:
+        try:
+            return int(text.strip())
+        except ValueError:
+            self.faults[field] = f"\"{text.strip()}\" is no whole number" if text.strip() else NEEDED
+            return 0
+
+    def three(self, field: str, texts: Sequence[str], *, whole: bool) -> list[float | None] | None:
+        """None where all are empty; a single empty one is null: that axis stays as the volume has it."""
+        if not any(text.strip() for text in texts):
+            return None
+        read = self.whole if whole else self.number
+        return [read(field, text) if text.strip() else None for text in texts]
+
+    def json(self, field: str, text: str) -> dict[str, Any]:
+        try:
+            content = json.loads(text or "{}")
+        except (json.JSONDecodeError, RecursionError):
+            content = None
+        if isinstance(content, dict) and isinstance(content.get("output", {}), dict):
+            return content
+        self.faults[field] = "is no JSON object, such as {\"multiple_of\": 16}"
+        return {}
+
+
+def _channel(entry: Mapping[str, Any], name: str) -> ChannelRow:
+    low, high = entry.get("clip") or ("", "")
+    fixed = entry.get("normalise") == "fixed"
+    return ChannelRow(entry.get("name", name), str(int(entry.get("source", 0)) + 1), str(low), str(high), entry.get("normalise", "none"),
+                      str(entry.get("shift", 0)) if fixed else "", str(entry.get("scale", 1)) if fixed else "")
+
+
+def _channel_entry(reading: _Reading, field: str, row: ChannelRow) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": row.name.strip(), "source": reading.whole(field, row.source) - 1, "normalise": row.normalise}
+    if row.low.strip() or row.high.strip():
+        entry["clip"] = [reading.number(field, row.low), reading.number(field, row.high)]
+    elif row.normalise == "range":
+        reading.faults[field] = "a window needs its lower and its upper end"
+    if row.normalise == "fixed":
+        entry |= {"shift": reading.number(field, row.shift), "scale": reading.number(field, row.scale)}
+    return entry
+
+
+def _three(values: Sequence[object] | None) -> tuple[str, str, str]:
+    a, b, c = ("" if value is None else str(value) for value in values or ("", "", ""))
+    return a, b, c

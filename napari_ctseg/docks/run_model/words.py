@@ -1,0 +1,85 @@
+"""How the Run model dock says things."""
+
+from __future__ import annotations
+
+from napari_ctseg.docks.run_model.state import BundleInfo, Combine, RunModelState
+
+KINDS = {"ctseg": "", "nnunet": "nnU-Net", "monai": "MONAI", "torchscript": "TorchScript", "onnx": "ONNX"}
+COMBINE = {Combine.MEAN: "Mean of probabilities", Combine.VOTE: "Majority vote", Combine.STAPLE: "STAPLE"}
+
+IMAGE = "The volume that the model reads."
+MODELS = "Tick one model, or several to run them as an ensemble. A lock: it asks before it runs. Keys: arrows, Space ticks."
+ADD = ("Takes a model from the disk: a folder (this project's, nnU-Net's results, MONAI's) or a file (.zip, ONNX, TorchScript). "
+       "Or drop it onto this dock. Key: Ctrl+Shift+M")
+CARD = "What the model is for, what not, what it was trained on and how it was measured."
+MORE = "Verify, export, and withdraw what was allowed."
+COMBINED = ("How several models become one answer: the mean of their probabilities; a vote in each voxel; or STAPLE, which weighs each "
+            "model by how well it agrees with the others.")
+WEIGHT = "How much this model counts beside the others."
+REGION = ("Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
+          "A box I drew: rectangles in a shapes layer.")
+BOX = "The shapes layer whose rectangles are the box."
+DRAW = "Adds a shapes layer: drag a rectangle on the image; one in a second plane limits the third axis too. Key: Ctrl+Shift+B"
+DEVICE = "cpu works everywhere; cuda is an NVIDIA card, mps an Apple one."
+PRECISION = "auto: bf16 where a short measurement shows that it is faster. fp32: as trained. bf16: half the memory."
+MIRRORING = "Runs the model on mirrored copies of the image too and takes the mean: smoother borders, for a multiple of the time."
+EDGES = "Adds a hidden image that is bright where the model is least sure between two classes."
+EXPECTED = "Loads the model and works out what a run will take. Key: Ctrl+Shift+E"
+RUN = "Runs the model; a labels layer with its name is added. Key: Ctrl+Return"
+CANCEL = "Stops; the dock is ready at once, and no layer is added. Key: Ctrl+Shift+X"
+DETAILS = "What lies behind this: how the result was made, or what exactly went wrong, for a report."
+RUNS = "A model runs."
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def kind(info: BundleInfo) -> str:
+    """The format, "" for this project's own."""
+    return KINDS.get(info.kind, info.kind)
+
+
+def model_tip(info: BundleInfo) -> str:
+    """What the list says of a model under the mouse."""
+    parts = [f"{info.name}: {info.modality}; {', '.join(info.labels)}"]
+    if len(info.channels) > 1:
+        parts.append(f"Reads {len(info.channels)} images: {', '.join(info.channels)}.")
+    if info.needs_trust:
+        parts.append("Asks before it runs:" if info.locked else "You allowed it to run its code:")
+        parts += info.needs_trust
+    return "\n".join(parts)
+
+
+def about(info: BundleInfo) -> str:
+    """The lines under the list (HTML)."""
+    from html import escape
+
+    modality = f"{info.modality}: " if info.modality else ""
+    lines = [f"<b>{escape(modality + shortened(info.labels))}</b>"]
+    if info.about:
+        lines.append(escape(info.about))
+    if info.locked:
+        lines.append("<b>Asks before it runs:</b> " + escape(" ".join(info.needs_trust)))
+    return "<br>".join(lines)
+
+
+def shortened(labels: tuple[str, ...], most: int = 12) -> str:
+    """A model may know a hundred labels; the tooltip and the card have them all."""
+    beyond = len(labels) - most
+    return ", ".join(labels[:most]) + (f" and {beyond} more" if beyond > 0 else "")
+
+
+def mirroring(state: RunModelState) -> str:
+    """The choice of mirroring with its cost."""
+    counts = {info.mirror_axes for info in state.members if info.mirror_axes != 0}
+    if state.why_no_mirroring or not counts:
+        return "Mirroring"
+    if None in counts:
+        return "Mirroring (up to x8 the time)"
+    return f"Mirroring (x{2 ** max(count for count in counts if count is not None)} the time)"
