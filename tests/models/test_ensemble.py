@@ -15,10 +15,11 @@ from scipy.ndimage import map_coordinates
 from scipy.stats import entropy
 
 from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
-from ctseg_imaging.volume import Labels
+from ctseg_imaging.volume import Labels, Volume
 from ctseg_models.bundles import store
-from ctseg_models.bundles.own import OwnBundle, write_bundle
+from ctseg_models.bundles.own import OwnBundle, build_network, write_bundle
 from ctseg_models.common_labels import CommonLabels
 from ctseg_models.confidence import Tally
 from ctseg_models.ensemble import run_ensemble
@@ -220,3 +221,24 @@ def test_weights_that_do_not_fit_are_refused(combine: Combine, weights: Sequence
         finish(run_ensemble([bundle, bundle], volume, combine=combine, weights=weights))
     with pytest.raises(BundleError, match="needs a bundle"):
         finish(run_ensemble([], volume))
+
+
+def test_a_bundle_that_may_be_mirrored_gives_the_mean_over_its_mirror_images(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    stage = threshold_stage("segment", 0, (3.0, 2.0, 1.5), config={"levels": 1, "filters": 3}, mirror_axes=(0, 2))
+    bundle = write_bundle(tmp_path / "m", name="m", stages=[stage], weights={"segment": build_network(stage).state_dict()},
+                          labels=Labels.from_names({5: "organ"}), card="# m", precision="fp32")
+    hu = np.random.default_rng(2).normal(0, 300, (16, 24, 32)).astype(np.float32)
+    geometry = Geometry.from_parts(hu.shape, (3.0, 2.0, 1.5))
+
+    def chances(array: NDArray[np.float32], settings: Settings) -> NDArray[np.float32]:
+        found = finish(run(bundle, Volume(array, geometry, modality="CT"), settings=settings))
+        assert found.probabilities is not None
+        return found.probabilities.array
+
+    plain = Settings(precision="fp32", probabilities=True)
+    mean = np.mean([np.flip(chances(np.flip(hu, axes).copy(), plain), tuple(axis + 1 for axis in axes))
+                    for axes in ((), (0,), (2,), (0, 2))], axis=0)
+    mirrored = chances(hu, Settings(precision="fp32", probabilities=True, mirroring=True))
+    assert mirrored == pytest.approx(mean, abs=1e-5)
+    assert np.abs(mirrored - chances(hu, plain)).max() > 1e-3
