@@ -14,6 +14,7 @@ from ctseg_models.inference.assemble import Target
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.shortage import load_with_spare
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.two_stage import ROI, Found, kept, segment
 from ctseg_models.inference.upright import Upright
@@ -26,7 +27,7 @@ def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | No
     found: list[Found] = []
     for number, bundle in enumerate(bundles):
         yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
-        one = yield from segment(bundle.load(device), upright, region, arithmetic, mirroring=mirroring, remembered=remembered)
+        one = yield from segment(load_with_spare(bundle, device), upright, region, arithmetic, mirroring=mirroring, remembered=remembered)
         one.maps = yield from kept(one.maps)
         found.append(one)
     return found

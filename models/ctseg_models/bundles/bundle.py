@@ -71,8 +71,9 @@ class LoadedStage:
     multiply-adds x 2 for an input of (z, y, x); 0: not known. layout : the sizes for a box of a volume. parameters : how many, 0: not
     known. edges : how many edge maps (0..1) follow the class maps. margin_mm : of a localiser, around what it finds. spacing_mm : what
     the network wants; None: it depends on the volume. mirror_axes : the view's axes along which the network may be mirrored. key : names
-    the weights, for what is remembered. temperature : logits are
-    divided by it for a probability (calibration); labels do not change.
+    the weights, for what is remembered. temperature : logits are divided by it for a probability (calibration); labels do not change.
+    half : whether `steps` heeds the arithmetic; False: it computes as its file says. on_cpu : gives the same stage on the processor, where
+    this one is on a GPU.
     """
 
     name: Literal["localise", "segment"]
@@ -89,6 +90,8 @@ class LoadedStage:
     mirror_axes: tuple[int, ...] = ()
     key: str = ""
     temperature: float = 1.0
+    half: bool = True
+    on_cpu: Callable[[], LoadedStage] | None = None
 
 
 @dataclass(frozen=True, eq=False)

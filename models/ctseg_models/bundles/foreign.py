@@ -62,7 +62,7 @@ class ForeignBundle(Bundle):
             return side.turn.back(maps)
 
         stage = LoadedStage("segment", prepared(side), steps, values_of(side.output), network.flops, laid_out(side),
-                            parameters=network.parameters, spacing_mm=side.spacing_zyx_mm, key=self.sha256)
+                            parameters=network.parameters, spacing_mm=side.spacing_zyx_mm, key=self.sha256, half=False)
         return Model((stage,), self.labels, device)
 
 

@@ -8,17 +8,29 @@ from functools import cache
 import torch
 
 from ctseg_imaging.errors import BundleError
+from ctseg_models.inference.interruptible import STEP_FLOPS
 from ctseg_models.inference.stepwise import Arithmetic, conv3d, onednn_takes
 
 WORTHWHILE = 1.3  # how much faster bf16 has to be before it is taken
+TENSOR_CORES = 7  # the first generation of GPUs that multiply float16 faster than float32
 
 
 def choose(precision: str, device: str) -> Arithmetic:
-    """The arithmetic for `precision` ("auto", "fp32", "bf16") on `device`."""
-    step = 1.5e10 if device == "cpu" else 2e12
-    if precision == "fp32" or (precision == "auto" and not bf16_is_faster(device)):
-        return Arithmetic(torch.float32, step)
-    return Arithmetic(torch.bfloat16, step)
+    """The arithmetic for `precision` ("auto", "fp32", "bf16") on `device`; a faster one that "auto" finds is on trial."""
+    step = STEP_FLOPS["cpu" if device == "cpu" else "cuda"]
+    if precision == "bf16":
+        return Arithmetic(torch.bfloat16, step)
+    faster = half_type(device) if precision == "auto" else None
+    return Arithmetic(torch.float32, step) if faster is None else Arithmetic(faster, step, on_trial=True)
+
+
+def half_type(device: str) -> torch.dtype | None:
+    """The half precision that pays on `device`: bfloat16, or float16 on a GPU that only emulates that one; None: neither."""
+    if bf16_is_faster(device):
+        return torch.bfloat16
+    if not device.startswith("cuda"):
+        return None
+    return torch.float16 if torch.cuda.get_device_capability(device)[0] >= TENSOR_CORES else None
 
 
 def check_device(device: str) -> str:

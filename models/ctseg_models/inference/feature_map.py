@@ -28,11 +28,13 @@ KERNEL = (3, 3, 3)
 class Arithmetic:
     """How to compute. dtype : of large maps (float32, or bfloat16); small maps and the SCN's spatial part stay float32.
 
-    step_flops : the work between two yields; the default is 0.02 to 0.1 s on two CPU cores.
+    step_flops : the work between two yields; the default is 0.02 to 0.1 s on two CPU cores. on_trial : whether it has still to be seen
+    that the labels are those of float32.
     """
 
     dtype: torch.dtype = torch.float32
     step_flops: float = 1.5e10
+    on_trial: bool = False
 
     def of(self, voxels: int) -> torch.dtype:
         """The dtype of a map with so many voxels."""

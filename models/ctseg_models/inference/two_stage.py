@@ -12,16 +12,17 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Prepared, Steps
+from ctseg_models.inference.agreement import agreed
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import SLICES_PER_STEP, ClassMaps, Sampler, Target, paint, paint_map
 from ctseg_models.inference.lattice import Box, Lattice, Region
 from ctseg_models.inference.maps import CutMaps, Maps, MemoryMaps, gathered
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.shortage import Enduring, load_with_spare, placed, spare, told_as_a_sentence
 from ctseg_models.inference.sliding_window import WindowedMaps, mirrored
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.threads import thread_count
@@ -56,8 +57,8 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
     begun = time.perf_counter()
     check_device(settings.device)
     yield Progress("load", 0, 1, f"Loading {bundle.name}")
-    with thread_count(settings.threads):
-        model = bundle.load(settings.device)
+    with thread_count(settings.threads), told_as_a_sentence(settings.device):
+        model = load_with_spare(bundle, settings.device)
         loaded = time.perf_counter()
         arithmetic = choose(settings.precision, settings.device)
         upright = Upright.of(volume)
@@ -107,12 +108,13 @@ def segment(model: Model, upright: Upright, region: Region | None, arithmetic: A
             said = ("The localiser found nothing, so the whole volume was segmented, as coarsely as it takes to fit; "
                     "look at the labels with care.")
             fine, edges, fine_log, warned = yield from run_stage(last, upright, whole, False, model.device, arithmetic, mirroring)
-            return Found(fine, whole, False, edges, [said, *warned], [log, fine_log])
+            warned.insert(0, said)
+            return Found(fine, whole, False, edges, warned, [log, fine_log])
         roi = roi.grown(first.margin_mm).cut(whole)
         fine, edges, fine_log, warned = yield from run_stage(last, upright, roi, False, model.device, arithmetic, mirroring)
-        return Found(fine, fine.lattice.box.cut(whole), True, edges, [*_coarser(last, fine.lattice), *warned], [log, fine_log])
+        return Found(fine, fine.lattice.box.cut(whole), True, edges, warned, [log, fine_log])
     maps, edges, log, warned = yield from run_stage(last, upright, box or whole, box is None, model.device, arithmetic, mirroring)
-    found = Found(maps, box or whole, box is not None, edges, [*_coarser(last, maps.lattice), *warned], [log])
+    found = Found(maps, box or whole, box is not None, edges, warned, [log])
     if last.name == "localise" and box is None:
         found.maps = yield from kept(maps)
         if (roi := foreground_box(found.maps, whole)) is not None:
@@ -134,13 +136,19 @@ def _localised(stage: LoadedStage, upright: Upright, whole: Box, device: str, ar
 
 def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, device: str, arithmetic: Arithmetic, mirroring: bool,
               ) -> Generator[Progress, None, tuple[ClassMaps, Tensor | None, dict[str, Any], list[str]]]:
-    """Class maps of one network (pending when it works in windows), edge maps, a log for the provenance, and warnings."""
+    """Class maps of one network (pending when it works in windows), edge maps, a log for the provenance, and warnings, to which some may
+    be added while maps are pending."""
     begun = time.perf_counter()
     prepared: Prepared = yield from report(stage.name, stage.prepare(upright, box, whole), "Resampling", 0, 10)
     log: dict[str, Any] = {"name": stage.name, "spacing_mm": [round(s, 4) for s in prepared.lattice.spacing_mm],
                            "size": list(prepared.lattice.shape), "seconds": {"resample": round(time.perf_counter() - begun, 3)}}
-    warnings = []
-    steps = prepared.steps or stage.steps
+    warnings = _coarser(stage, prepared.lattice)
+    steps: Steps = Enduring(prepared.steps or stage.steps, len(stage.values) + stage.edges, device, warnings,
+                            spare(stage, upright, box, whole))
+    trial = agreed(stage, steps, prepared, device, arithmetic)
+    arithmetic, note, said = yield from report(stage.name, trial, "Trying the precision", 10, 10)
+    log.update(note, precision=str(arithmetic.dtype).removeprefix("torch."))
+    warnings += said
     axes = stage.mirror_axes if prepared.mirror_axes is None else prepared.mirror_axes
     if mirroring and axes:
         steps = mirrored(steps, axes)
@@ -148,11 +156,7 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
     elif mirroring and stage.name == "segment":
         warnings.append("The model allows no mirroring (it may have learnt which side is left), so the input was not mirrored.")
     begun = time.perf_counter()
-    try:
-        maps = yield from _maps_of(stage, steps, prepared, prepared.x.to(device), arithmetic)
-    except torch.OutOfMemoryError as error:
-        raise BundleError(f"The memory of {device} is not enough for {' x '.join(str(n) for n in prepared.x.shape[2:])} voxels; "
-                          "choose cpu or a smaller region.") from error
+    maps = yield from _maps_of(stage, steps, prepared, device, arithmetic, warnings)
     log["seconds"]["network"] = round(time.perf_counter() - begun, 3)
     edges = None
     if stage.edges:
@@ -165,12 +169,14 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
     return class_maps, edges, log, warnings
 
 
-def _maps_of(stage: LoadedStage, steps: Steps, prepared: Prepared, x: Tensor, arithmetic: Arithmetic) -> Generator[Progress, None, Maps]:
+def _maps_of(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, arithmetic: Arithmetic, warnings: list[str],
+             ) -> Generator[Progress, None, Maps]:
     named = {"localise": "Looking for the region of interest", "segment": SEGMENTING}[stage.name]
     if prepared.tiling is None:
-        whole = yield from report(stage.name, steps(x, arithmetic), named, 10, 100)
+        whole = yield from report(stage.name, steps(prepared.x, arithmetic), named, 10, 100)
         return MemoryMaps(whole.cpu())
-    maps = WindowedMaps(steps, x, prepared.tiling, len(stage.values) + stage.edges, arithmetic)
+    tiling = prepared.tiling
+    maps = placed(prepared.x, device, lambda x: WindowedMaps(steps, x, tiling, len(stage.values) + stage.edges, arithmetic), warnings)
     if not stage.edges:
         return maps
     room = MemoryMaps(torch.empty(maps.shape))

@@ -1,0 +1,113 @@
+"""Whether a network says the same in half precision as in float32, tried on a crop of the image it is about to see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Shape
+from ctseg_models.bundles.bundle import Form, LoadedStage, Prepared, Steps
+from ctseg_models.inference.crops import middle, smaller
+from ctseg_models.inference.shortage import is_shortage
+from ctseg_models.inference.stepwise import Arithmetic
+
+LEAST_DICE = 0.995
+LEAST_VOXELS = 200  # of a class within the crop; a Dice of fewer says nothing
+SIDE = 48  # voxels of the crop, about
+WINDOWS = 12  # where a network takes whole windows only: how many there have to be for one to be spent
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """dice : the lowest Dice of a class between both precisions, NaN where none was large enough. judged, left_out : label values."""
+
+    dice: float
+    judged: tuple[int, ...]
+    left_out: tuple[int, ...]
+
+
+_remembered: dict[tuple[str, torch.dtype, str], Agreement] = {}
+
+
+def agreed(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, arithmetic: Arithmetic,
+           ) -> Generator[float, None, tuple[Arithmetic, dict[str, Any], list[str]]]:
+    """`arithmetic`, or float32 where it is on trial and a class agrees to less than LEAST_DICE; a note for the provenance; warnings.
+
+    Once for each network that has a key, unless no foreground could be judged. A localiser is not tried: its box has a margin.
+    """
+    plain = replace(arithmetic, dtype=torch.float32, on_trial=False)
+    if not arithmetic.on_trial or not stage.half or stage.name == "localise":
+        return (arithmetic if stage.half else plain), {}, []
+    name, key = str(arithmetic.dtype).removeprefix("torch."), (stage.key, arithmetic.dtype, device)
+    known = _remembered.get(key) if stage.key else None
+    if known is None:
+        known = yield from _tried(stage, steps, prepared, device, arithmetic, plain)
+    if known is None:
+        said = f"{name} could not be tried on a part of the image, as the network takes no smaller one, so float32 was used."
+        return plain, {"agreement": None}, [said]
+    if stage.key and any(known.judged):
+        _remembered[key] = known
+    note = {"agreement": {"with": name, "dice": None if math.isnan(known.dice) else round(known.dice, 4),
+                          "judged": list(known.judged), "too small to judge": list(known.left_out)}}
+    if known.dice < LEAST_DICE:
+        return plain, note, [f"{name} would be faster, but on a part of the image its labels agreed with those of float32 only to a Dice "
+                             f"of {known.dice:.3f}, so float32 was used."]
+    return arithmetic, note, []
+
+
+def compare(fast: Tensor, exact: Tensor, values: tuple[int | None, ...], form: Form) -> Agreement:
+    """Two results (K, z, y, x) of one network with label `values`."""
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    if form == "regions":
+        found = {value or 0: (fast[k] > 0, exact[k] > 0) for k, value in enumerate(values)}
+    else:
+        meant = torch.tensor([value or 0 for value in values], device=fast.device)
+        a, b = (meant[maps[: len(values)].argmax(dim=0)] for maps in (fast, exact))
+        found = {value: (a == value, b == value) for value in sorted({value or 0 for value in values})}
+    dice, left_out = {}, []
+    for value, (one, other) in found.items():
+        sizes = int(one.sum()), int(other.sum())
+        if max(sizes) >= LEAST_VOXELS:
+            dice[value] = 2 * int((one & other).sum()) / sum(sizes)
+        else:
+            left_out.append(value)
+    return Agreement(min(dice.values(), default=math.nan), tuple(dice), tuple(left_out))
+
+
+def _tried(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, fast: Arithmetic, plain: Arithmetic,
+           ) -> Generator[float, None, Agreement | None]:
+    """Both precisions on a crop; None where the network takes none that is small beside the whole work."""
+    whole: Shape = (prepared.x.shape[2], prepared.x.shape[3], prepared.x.shape[4])
+    tiling = prepared.tiling
+    window = whole if tiling is None else tiling.window
+    parts = [smaller(window, SIDE)]
+    if tiling is not None and tiling.count >= WINDOWS and parts[0] != window:
+        parts.append(window)
+    for part in parts:
+        x = prepared.x[(slice(None), slice(None), *middle(whole, part))].to(device)
+        try:
+            exact = yield from _silent(steps(x, plain))
+            got = yield from _silent(steps(x, fast))
+        except (RuntimeError, ValueError, BundleError) as error:
+            if is_shortage(error):
+                raise
+            continue  # a network may insist on its own size
+        return compare(got, exact, stage.values, stage.form)
+    return None
+
+
+def _silent(work: Generator[float, None, Tensor]) -> Generator[float, None, Tensor]:
+    """The same steps as no share of the work: they come on top of it."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            maps: Tensor = end.value
+            return maps
+        yield 0.0

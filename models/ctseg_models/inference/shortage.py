@@ -1,0 +1,161 @@
+"""What to do when there is too little memory for a network: smaller windows, then the processor, and each is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Shape
+from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Prepared, Steps
+from ctseg_models.inference.crops import halved
+from ctseg_models.inference.lattice import Box
+from ctseg_models.inference.maps import MemoryMaps, gathered
+from ctseg_models.inference.sliding_window import Tiling, WindowedMaps
+from ctseg_models.inference.stepwise import Arithmetic
+from ctseg_models.inference.upright import Upright
+
+SHORTEST = 32  # voxels: a side is not halved to less
+OVERLAP = 0.5
+WORDS = ("allocate memory", "bad_alloc", "bad allocation", "alloc_failed", "out of memory", "not enough memory")
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, says that memory was not to be had."""
+    cause = error.__cause__
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = str(error).lower()
+    return (isinstance(error, RuntimeError) and any(word in said for word in WORDS)) or (cause is not None and is_shortage(cause))
+
+
+@contextmanager
+def told_as_a_sentence(device: str) -> Iterator[None]:
+    """A shortage that nobody could make up for becomes a BundleError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_shortage(error) and not isinstance(error, BundleError):
+            raise BundleError(f"{_memory(device)} was not enough for this image; choose a smaller region, fewer classes, "
+                              "or close other programs.") from error
+        raise
+
+
+def load_with_spare(bundle: Bundle, device: str) -> Model:
+    """`bundle.load(device)`; the stages of a GPU know how to be had on the processor. Raises BundleError."""
+    model = bundle.load(device)
+    if device == "cpu":
+        return model
+
+    def on_cpu(number: int) -> Callable[[], LoadedStage]:
+        return lambda: bundle.load("cpu").stages[number]
+
+    return replace(model, stages=tuple(replace(stage, on_cpu=on_cpu(number)) for number, stage in enumerate(model.stages)))
+
+
+# A network on the processor, in steps, as getting it there may take a while.
+Spare = Callable[[], "Generator[float, None, Steps]"]
+
+
+def spare(stage: LoadedStage, upright: Upright, box: Box, whole: bool) -> Spare | None:
+    """How to get a stage's steps for this volume on the processor; None where it is there already."""
+    load = stage.on_cpu
+    if load is None:
+        return None
+
+    def again() -> Generator[float, None, Steps]:
+        loaded = load()
+        work = loaded.prepare(upright, box, whole)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                prepared: Prepared = end.value
+                return prepared.steps or loaded.steps
+            yield 0.0
+
+    return again
+
+
+class Enduring:
+    """Steps that go on with less when memory runs out: in windows of half the side, of a quarter, then on the processor.
+
+    Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not tried again.
+    """
+
+    def __init__(self, steps: Steps, classes: int, device: str, warnings: list[str], spare: Spare | None = None) -> None:
+        """classes : maps that `steps` gives, edges included. spare : the same network on the processor, where `device` is a GPU."""
+        self.warnings = warnings
+        self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
+        self._halvings = 0
+
+    def __call__(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+        """(1, C, z, y, x) on any device to (K, z, y, x) on the same. Raises BundleError when all has been tried."""
+        size: Shape = (x.shape[2], x.shape[3], x.shape[4])
+        while True:
+            try:
+                maps = yield from self._run(x.to(self._device), size, arithmetic)
+                return maps.to(x.device)
+            except (RuntimeError, MemoryError, BundleError) as error:
+                if not is_shortage(error) and not self._halvings:
+                    raise
+                refused = not is_shortage(error)
+            # Here, where the error has gone, and with it the arrays that its traceback held.
+            if self._device.startswith("cuda"):
+                torch.cuda.empty_cache()
+            yield from self._retreat(size, refused)
+
+    def _run(self, x: Tensor, size: Shape, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+        window = self._window(size)
+        if window == size:
+            return (yield from self._steps(x, arithmetic))
+        maps = WindowedMaps(self._steps, x, Tiling.spread(size, window, OVERLAP), self._classes, arithmetic)
+        whole = yield from gathered(maps, MemoryMaps(torch.empty(maps.shape)))
+        assert isinstance(whole, MemoryMaps)
+        return whole.tensor
+
+    def _window(self, size: Shape) -> Shape:
+        for _ in range(self._halvings):
+            size = halved(size, SHORTEST) or size
+        return size
+
+    def _retreat(self, size: Shape, refused: bool) -> Generator[float, None, None]:
+        """One step back. refused : the network does not take the smaller windows. Raises BundleError."""
+        before = self._window(size)
+        after = halved(before, SHORTEST) if self._halvings < 2 and not refused else None
+        if after is not None:
+            self._halvings += 1
+            self.warnings.append(f"{_memory(self._device)} was not enough for {_sides(before)} voxels at once, so the network saw "
+                                 f"windows of {_sides(after)}; near their borders labels may differ.")
+            return
+        if self._spare is None:
+            hint = "" if self._device == "cpu" else " choose cpu, or"
+            raise BundleError(f"{_memory(self._device)} is not enough for {_sides(before)} voxels at once, and the network takes no "
+                              f"smaller windows;{hint} choose a smaller region or close other programs.")
+        self._steps = yield from self._spare()
+        self.warnings.append(f"{_memory(self._device)} was not enough for {_sides(before)} voxels, so the network ran on the processor.")
+        self._device, self._spare, self._halvings = "cpu", None, 0
+
+
+def placed(x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warnings: list[str]) -> WindowedMaps:
+    """`make` of `x` on the device, or on the processor when the device has no room for the sums of all classes."""
+    try:
+        return make(x.to(device))
+    except (RuntimeError, MemoryError) as error:
+        if device == "cpu" or not is_shortage(error):
+            raise
+    torch.cuda.empty_cache()
+    warnings.append(f"{_memory(device)} was not enough to add up the windows there, so that was done by the processor.")
+    return make(x)
+
+
+def _memory(device: str) -> str:
+    return "The computer's memory" if device == "cpu" else f"The memory of {device}"
+
+
+def _sides(shape: Shape) -> str:
+    return " x ".join(str(n) for n in shape)
