@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -13,44 +11,7 @@ from napari_ctseg.docks.run_model.words import duration
 from napari_ctseg.layers import label_map_of, show_volume, source_of
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
-
-
-class FakeView:
-    def __init__(self):
-        self.states = []
-
-    def show(self, state):
-        self.state = state
-        self.states.append(state)
-
-
-class Later:
-    """A runner whose work goes on when the test says so."""
-
-    def __init__(self):
-        self.tasks = []
-
-    def __call__(self, factory, on_progress, on_done, on_error, *, title=""):
-        task = SimpleNamespace(work=factory(), on_progress=on_progress, on_done=on_done, on_error=on_error, title=title, cancelled=False)
-        task.cancel = lambda: setattr(task, "cancelled", True)
-        self.tasks.append(task)
-        return task
-
-    def step(self):
-        task = self.tasks[-1]
-        try:
-            task.on_progress(next(task.work))
-        except StopIteration as end:
-            task.on_done(end.value)
-            return False
-        except (BundleError, RuntimeError) as error:
-            task.on_error(error)
-            return False
-        return True
-
-    def finish(self):
-        while self.step():
-            pass
+from tests.plugin.run_model_fakes import FakeView, Later
 
 
 @pytest.fixture
