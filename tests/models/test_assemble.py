@@ -102,3 +102,35 @@ def test_outside_of_the_lattice_is_background() -> None:
     assert background[:, 0, 0].tolist() == [1, 1, 0, 0, 1, 1]
     assert organ[:, 0, 0].tolist() == [0, 0, 1, 1, 0, 0]
     assert sampler.slab(9, 0, 6) is None
+
+
+def test_small_classes_are_found_wherever_they_are() -> None:
+    generator = torch.Generator().manual_seed(6)
+    logits = torch.full((6, *LATTICE.shape), -6.0)
+    logits[0] = 0
+    for k, place in enumerate([(0, 0, 0), (6, 7, 8), (3, 4, 5), (3, 4, 6)], start=1):
+        logits[k][place] = 6.0 + k / 10  # the last class is nowhere
+    maps = (logits + 0.1 * torch.rand(logits.shape, generator=generator)).softmax(dim=0)
+    values = (0, 9, 4, 7, 5, 6)
+    labels = np.zeros((20, 16, 30), np.uint8)
+    target = Target((1.5, 2.0, 1.7), (0, 1, 0), (17, 15, 27))
+    list(paint(ClassMaps.of(maps, LATTICE, values), target, labels))
+    painted = labels[0:17, 1:15, 0:27]
+    inside = [(low <= (np.arange(a, b) + 0.5) * s) & ((np.arange(a, b) + 0.5) * s <= high) for a, b, s, low, high in
+              zip(target.start, target.stop, target.spacing_mm, LATTICE.low_mm, LATTICE.box.high, strict=True)]
+    expected = np.array(values)[dense(maps.numpy(), LATTICE, target).argmax(axis=0)]
+    expected[~(inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :])] = 0
+    assert np.array_equal(painted, expected)
+    assert set(np.unique(painted)) == {0, 9, 4, 7, 5}
+
+
+def test_regions_cover_each_other_in_the_order_of_painting() -> None:
+    logits = torch.full((2, *LATTICE.shape), -3.0137)  # no point lies exactly on the border of a region
+    logits[0, 2:5, 2:7, 1:6] = 2.71
+    logits[1, 3:4, 3:5, 4:8] = 2.37
+    labels = np.zeros((20, 16, 30), np.uint8)
+    list(paint(ClassMaps.of(logits, LATTICE, (4, 2), "regions"), TARGET, labels))
+    first, second = dense(logits.numpy(), LATTICE, TARGET) > 0
+    expected = np.where(second, 2, np.where(first, 4, 0))
+    assert np.array_equal(labels[1:15, 3:12, 2:24], expected)
+    assert set(np.unique(expected)) == {0, 2, 4}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ctseg_imaging.geometry import Shape, Triple
 from ctseg_models.bundles.bundle import Form, Interpolation
+from ctseg_models.inference.axis import Axis
 from ctseg_models.inference.lattice import Lattice
 from ctseg_models.inference.maps import Maps, MemoryMaps
 from ctseg_models.inference.preprocess import axis_weights
@@ -75,6 +76,9 @@ class Target:
         return z, y, x
 
 
+Window = tuple[tuple[int, int], tuple[int, int]]  # [start, stop) along y and x
+
+
 class Sampler:
     """Class maps at the voxel centres of a target; outside of the lattice a map is 0 and the background 1, unless the border repeats."""
 
@@ -82,20 +86,18 @@ class Sampler:
         self.class_maps = class_maps
         self.values = class_maps.values
         lattice, repeat = class_maps.lattice, class_maps.border == "repeat"
-        self.weights = [
-            torch.from_numpy(axis_weights(lattice.shape[axis], lattice.spacing_mm[axis],
-                                          target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis], target.spacing_mm[axis],
-                                          target.shape[axis], interpolation=class_maps.interpolation[axis], repeat=repeat))
+        self.axes = [
+            Axis(axis_weights(lattice.shape[axis], lattice.spacing_mm[axis],
+                              target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis], target.spacing_mm[axis],
+                              target.shape[axis], interpolation=class_maps.interpolation[axis], repeat=repeat))
             for axis in range(3)
         ]
-        self.within = [weights.sum(dim=1) > 0.5 for weights in self.weights]
-        self.covers = all(bool(axis.all()) for axis in self.within)
+        self.covers = all(bool(axis.within.all()) for axis in self.axes)
         self._normaliser: tuple[int, int, Tensor] | None = None
 
     def needed(self, a: int, b: int) -> tuple[int, int]:
         """[low, high) of the maps' slices that the target's slices [a, b) are made of; equal where there are none."""
-        used = self.weights[0][a:b].any(dim=0).nonzero()
-        return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+        return self.axes[0].inputs(a, b)
 
     def slab(self, value: int, a: int, b: int) -> Tensor | None:
         """(b - a, y, x) float32: the probability of `value` in slices [a, b) of the target; None where it is 0 throughout."""
@@ -104,7 +106,7 @@ class Sampler:
         if self.class_maps.form == "regions":
             chance = self._region_chance(value, a, b)
         else:
-            chance = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]))
+            chance = torch.zeros(self._shape(a, b))
             as_it_is = self.class_maps.form == "probabilities" and self.class_maps.temperature == 1
             for k, meant in enumerate(self.class_maps.each):
                 if meant == value:
@@ -129,40 +131,91 @@ class Sampler:
 
     def winner(self, a: int, b: int) -> Tensor:
         """(b - a, y, x) int32: the label in slices [a, b): the most probable value, of equals the lower one; regions cover each other."""
-        if self.class_maps.form == "regions":
-            winner = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]), dtype=torch.int32)
-            for k, value in enumerate(self.class_maps.each):
-                winner.masked_fill_(self._raw(k, a, b) > 0, value)
-            return winner if self.covers else winner.masked_fill_(self._outside(a, b), 0)
-        scores = self._raw if self._plain else self._probability
-        keys: Sequence[int] = range(len(self.values)) if self._plain else self.values
-        best = scores(0, a, b)
-        winner = torch.zeros(best.shape, dtype=torch.int32)
-        for key, value in zip(keys[1:], self.values[1:], strict=True):
-            score = scores(key, a, b)
-            winner.masked_fill_(score > best, value)
-            torch.maximum(best, score, out=best)
+        maps = self.class_maps
+        if maps.form == "regions":
+            winner = self._covering(a, b)
+        elif 0 in maps.each and len(set(maps.each)) == len(maps.each):
+            winner = self._highest(a, b)
+        else:
+            best = self._probability(0, a, b)
+            winner = torch.zeros(best.shape, dtype=torch.int32)
+            for value in self.values[1:]:
+                score = self._probability(value, a, b)
+                winner.masked_fill_(score > best, value)
+                torch.maximum(best, score, out=best)
         return winner if self.covers else winner.masked_fill_(self._outside(a, b), 0)
 
-    @property
-    def _plain(self) -> bool:
-        """Whether the maps as they are rank the values: one map for each, in ascending order."""
-        return self.class_maps.each == self.values and self.class_maps.form != "regions"
+    def _covering(self, a: int, b: int) -> Tensor:
+        """`winner` of regions: each where its logit is positive, which can only be near positive voxels of its map."""
+        winner = torch.zeros(self._shape(a, b), dtype=torch.int32)
+        for k, value in enumerate(self.class_maps.each):
+            coarse = self._between_slices(k, a, b)
+            if (window := self._reach(coarse > 0)) is not None:
+                _at(winner, window).masked_fill_(self._in_plane(coarse, window) > 0, value)
+        return winner
+
+    def _highest(self, a: int, b: int) -> Tensor:
+        """`winner` where the maps as they are rank the values. Interpolated linearly, a map can only exceed the background's near voxels
+        where it does so itself: it is looked at there and nowhere else."""
+        winner = torch.zeros(self._shape(a, b), dtype=torch.int32)
+        ordered = sorted((value, k) for k, value in enumerate(self.class_maps.each))
+        background = self._between_slices(ordered[0][1], a, b)
+        windows = []
+        for value, k in ordered[1:]:
+            if (window := self._reach(self._between_slices(k, a, b) > background)) is not None:
+                windows.append((value, k, window))
+        if not windows:
+            return winner
+        ends = torch.tensor([window for _, _, window in windows])
+        (top, bottom), (left, right) = ((int(axis[:, 0].min()), int(axis[:, 1].max())) for axis in (ends[:, 0], ends[:, 1]))
+        best = self._in_plane(background, ((top, bottom), (left, right)))
+        for value, k, window in windows:
+            rows, columns = window
+            highest = _at(best, ((rows[0] - top, rows[1] - top), (columns[0] - left, columns[1] - left)))
+            score = self._in_plane(self._between_slices(k, a, b), window)
+            _at(winner, window).masked_fill_(score > highest, value)
+            torch.maximum(highest, score, out=highest)
+        return winner
 
     def _probability(self, value: int, a: int, b: int) -> Tensor:
         chance = self.slab(value, a, b)
         assert chance is not None
         return chance
 
+    def _shape(self, a: int, b: int) -> Shape:
+        return b - a, len(self.axes[1]), len(self.axes[2])
+
     def _raw(self, k: int, a: int, b: int) -> Tensor:
         """(b - a, y, x) float32: map k in slices [a, b), 0 outside of the lattice."""
-        wz, wy, wx = self.weights
+        _, height, width = self._shape(a, b)
+        return self._in_plane(self._between_slices(k, a, b), ((0, height), (0, width)))
+
+    def _between_slices(self, k: int, a: int, b: int) -> Tensor:
+        """(b - a, y, x) float32: map k in slices [a, b) of the target, in the plane still as the network gave it."""
         low, high = self.needed(a, b)
         if low == high:
-            return torch.zeros(b - a, len(wy), len(wx))
-        coarse = torch.tensordot(wz[a:b, low:high], self.class_maps.maps.part(k, low, high), dims=1)
-        fine: Tensor = wy @ (coarse @ wx.T)
+            return torch.zeros(b - a, *self.class_maps.maps.shape[2:])
+        between: Tensor = torch.tensordot(self.axes[0].weights[a:b, low:high], self.class_maps.maps.part(k, low, high), dims=1)
+        return between
+
+    def _in_plane(self, coarse: Tensor, window: Window) -> Tensor:
+        """What `_between_slices` gave, in a window of the target's plane."""
+        rows, columns = window
+        (y0, y1), (x0, x1) = self.axes[1].inputs(*rows), self.axes[2].inputs(*columns)
+        across = coarse[:, y0:y1, x0:x1] @ self.axes[2].weights[slice(*columns), x0:x1].T
+        fine: Tensor = self.axes[1].weights[slice(*rows), y0:y1] @ across
         return fine
+
+    def _reach(self, mask: Tensor) -> Window | None:
+        """The window of the target's plane that voxels of `mask` (slices, y, x of the maps) contribute to; None: none."""
+        flat = mask.any(dim=0)
+        window = []
+        for axis, used in ((self.axes[1], flat.any(dim=1)), (self.axes[2], flat.any(dim=0))):
+            where = used.nonzero()
+            if not len(where):
+                return None
+            window.append(axis.outputs(int(where[0]), int(where[-1]) + 1))
+        return None if any(start == stop for start, stop in window) else (window[0], window[1])
 
     def _logit(self, k: int, a: int, b: int) -> Tensor:
         """(b - a, y, x) float32: the logit (the log of a probability will do) of map k in slices [a, b), over the temperature."""
@@ -182,7 +235,7 @@ class Sampler:
 
     def _region_chance(self, value: int, a: int, b: int) -> Tensor:
         """What is painted with `value` and covered by no later region, the regions taken as independent."""
-        chance = torch.zeros(b - a, len(self.weights[1]), len(self.weights[2]))
+        chance = torch.zeros(self._shape(a, b))
         uncovered = torch.ones_like(chance)
         for k, meant in reversed(list(enumerate(self.class_maps.each))):
             inside = self._raw(k, a, b).div_(self.class_maps.temperature).sigmoid_()
@@ -193,7 +246,14 @@ class Sampler:
 
     def _outside(self, a: int, b: int) -> Tensor:
         """(b - a, y, x) bool: not within the lattice."""
-        return ~(self.within[0][a:b, None, None] & self.within[1][None, :, None] & self.within[2][None, None, :])
+        z, y, x = (axis.within for axis in self.axes)
+        return ~(z[a:b, None, None] & y[None, :, None] & x[None, None, :])
+
+
+def _at(x: Tensor, window: Window) -> Tensor:
+    """A view of (slices, y, x)."""
+    (top, bottom), (left, right) = window
+    return x[:, top:bottom, left:right]
 
 
 Watch = Callable[[Sampler, int, int, Tensor], None]  # slices [a, b) of a target and their labels (b - a, y, x) int32

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Triple
+from ctseg_models.inference.axis import Axis
 from ctseg_models.inference.intensities import normalise, settle
 from ctseg_models.inference.lattice import Lattice, StagePlan
 
 Interpolation = Literal["area", "linear", "nearest"]
-SLICES_PER_STEP = 16
+SLICES_PER_STEP = 4
 
 
 def axis_weights(n_in: int, spacing_in: float, low_mm: float, spacing_out: float, n_out: int, *,
@@ -72,29 +73,30 @@ def resample_box(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice
     """`view` (z, y, x), any number type and strides, on `lattice`; float32, `pad` outside (or the border, with
     `repeat`). Yields the share done after a few slices.
 
-    Slice by slice: no float copy of the volume is made.
+    A few slices at a time: no float copy of the volume is made. Not finite voxels are `pad`.
     """
     wz, wy, wx = (axis_weights(view.shape[axis], spacing_mm[axis], lattice.low_mm[axis], lattice.spacing_mm[axis], lattice.shape[axis],
                                interpolation=interpolation, sigma_mm=sigma_mm, repeat=repeat) for axis in range(3))
-    used = [_used(weights) for weights in (wz, wy, wx)]
-    if any(span.start == span.stop for span in used):
+    z, y, x = (Axis(weights) for weights in (wz, wy, wx))
+    (z0, z1), (y0, y1), (x0, x1) = (axis.inputs(0, len(axis)) for axis in (z, y, x))
+    if z0 == z1 or y0 == y1 or x0 == x1:
         return torch.full(lattice.shape, float(pad))
-    in_plane = torch.empty(used[0].stop - used[0].start, *lattice.shape[1:])
-    rows, columns = torch.from_numpy(wy[:, used[1]]), torch.from_numpy(np.ascontiguousarray(wx[:, used[2]].T))
-    for number, z in enumerate(range(used[0].start, used[0].stop)):
-        pixels = np.ascontiguousarray(view[z, used[1], used[2]], dtype=np.float32)
-        if not np.isfinite(pixels).all():
-            pixels = np.where(np.isfinite(pixels), pixels, np.float32(pad))
-        in_plane[number] = rows @ ((torch.from_numpy(pixels) - pad) @ columns)
-        if number % SLICES_PER_STEP == SLICES_PER_STEP - 1:
-            yield SLICES_PER_STEP / len(in_plane)
-    along_z = torch.from_numpy(wz[:, used[0]])
-    return (along_z @ in_plane.flatten(1)).reshape(lattice.shape) + pad
-
-
-def _used(weights: NDArray[np.float32]) -> slice:
-    columns = np.flatnonzero(weights.any(axis=0))
-    return slice(int(columns[0]), int(columns[-1]) + 1) if len(columns) else slice(0, 0)
+    resampled = torch.zeros(lattice.shape)
+    rows, columns = y.weights[:, y0:y1], x.weights[:, x0:x1].T.contiguous()
+    start, stop = z.outputs(z0, z1)
+    for a in range(start, stop, SLICES_PER_STEP):
+        b = min(stop, a + SLICES_PER_STEP)
+        low, high = z.inputs(a, b)
+        pixels = np.ascontiguousarray(view[low:high, y0:y1, x0:x1], dtype=np.float32)
+        if not np.issubdtype(view.dtype, np.integer):
+            np.nan_to_num(pixels, copy=False, nan=pad, posinf=pad, neginf=pad)
+        # Along z first: mostly there are fewer slices after that, and the products in the plane take the time.
+        planes = (z.weights[a:b, low:high] @ torch.from_numpy(pixels).flatten(1)).view(-1, y1 - y0, x1 - x0)
+        torch.matmul(rows, planes @ columns, out=resampled[a:b])
+        yield (b - a) / (stop - start)
+    for axis, one in enumerate((z, y, x)):
+        resampled[(slice(None),) * axis + (~one.within,)] = pad
+    return resampled
 
 
 def network_input(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, plan: StagePlan) -> Generator[float, None, Tensor]:
