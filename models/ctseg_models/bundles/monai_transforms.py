@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from ctseg_models.inference.upright import Upright
 
 Numbers = tuple[float, ...]
+TIE = 1e-6  # voxels: far above rounding and far below anything seen
+NEAR_ZERO = 1e-3
 SAME_SPACING = 1e-3  # mm: closer than this MONAI leaves an axis as it is
 # What changes nothing here: reading is done, channels lie first, numbers are float32.
 NOTHING = ("LoadImaged", "EnsureChannelFirstd", "AddChanneld", "AsChannelFirstd", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced",
@@ -112,7 +116,31 @@ def transforms(component: object) -> list[Transform]:
         if one.name not in _KNOWN:
             raise NotHereError(one.target)
         built.append(_KNOWN[one.name](one))
+    if any(one.name == "NormalizeIntensityd" and one.arguments.get("nonzero") for one in components(component)):
+        built = [partial(_with_true_zeros, transform) for transform in built]
     return built
+
+
+def _with_true_zeros(transform: Transform, state: State) -> Generator[float, None, None]:
+    """The transform; what it interpolated to about 0 is computed again in float64, as a later one asks whether a voxel is exactly 0."""
+    before = State(state.array, state.low_mm, state.axes, state.turn)
+    yield from transform(state)
+    if np.array_equal(before.axes, state.axes):
+        return
+    low, old, new = (np.array(one) for one in (before.low_mm, before.spacing_mm, state.spacing_mm))
+    top = np.array(before.array.shape[1:]) - 1
+    for source, out in zip(before.array, state.array, strict=True):
+        for z, plane in enumerate(out):
+            near = np.argwhere(np.abs(plane) < NEAR_ZERO)
+            index = np.column_stack([np.full(len(near), z), near])
+            place = np.clip((state.low_mm - low + (index + 0.5) * new) / old - 0.5, 0, top)
+            first = np.minimum(place.astype(int), top)
+            share, value = place - first, np.zeros(len(near))
+            for corner in product((0, 1), repeat=3):
+                weight = np.prod(np.where(corner, share, 1 - share), axis=1)
+                value += weight * source[tuple(np.minimum(first + corner, top).T)]
+            plane[tuple(near.T)] = value
+        yield 0.0
 
 
 def components(component: object) -> list[Component]:
@@ -232,12 +260,18 @@ def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> Lattice:
     if _has_a_first_corner(n, axes * np.where(np.isin(range(3), backwards), -1, 1), list(turn.order), new):
         first = np.zeros(3)
     else:
-        first = (n * old - count * new) / 2
+        first = (n * old - count * new) / 2 + _of_ties(n, count) * new
     low = old / 2 + first - new / 2
     low = np.where(np.isin(range(3), backwards), n * old - low - count * new, low)
     z, y, x = (float(one) for one in low)
     dz, dy, dx = (float(one) for one in new)
     return Lattice((z, y, x), (dz, dy, dx), (int(count[0]), int(count[1]), int(count[2])))
+
+
+def _of_ties(n: NDArray[np.int64], count: NDArray[np.int64]) -> Float:
+    """Voxels to move by where index n / 2 lies just between two new voxels, so that the nearest one is the even one, as in MONAI."""
+    between = (n % 2 == 0) & (count % 2 == 1)
+    return np.where(between, np.where((count // 2) % 2 == 0, TIE, -TIE), 0.0)
 
 
 def _has_a_first_corner(n: NDArray[np.int64], axes: Float, order: list[int], new: Float) -> bool:
