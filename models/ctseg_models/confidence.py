@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ctseg_imaging.volume import Labels
 
 SURE = 0.9
-
-
-class Chances(Protocol):
-    """What knows the probability of a label in slices of a target."""
-
-    def slab(self, value: int, a: int, b: int) -> Tensor | None:
-        """(b - a, y, x) float32, or None where it is 0 throughout."""
-
-
-def chance_of(chances: Chances, winner: Tensor, a: int, b: int) -> Tensor:
-    """(b - a, y, x) float32: the probability of the label that each voxel of slices [a, b) got; 0 in the background.
-
-    winner : (b - a, y, x) int32. Only the labels that occur are looked up.
-    """
-    found = torch.zeros(winner.shape)
-    for value in values_in(winner):
-        if value and (chance := chances.slab(value, a, b)) is not None:
-            found = torch.where(winner == value, chance, found)
-    return found
+VOXELS = 4000  # of a slab whose probability is asked for: all classes at every voxel would take longer than the labels did
+FEWEST = 100  # of each label, however many there are
 
 
 def values_in(labels: Tensor) -> list[int]:
@@ -38,31 +24,60 @@ def values_in(labels: Tensor) -> list[int]:
     return occurring
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Voxels of a slab, all (n,) int64. labels : theirs. z, y, x : in the slab. stands_for : how many voxels each speaks for, float64."""
+
+    labels: Tensor
+    z: Tensor
+    y: Tensor
+    x: Tensor
+    stands_for: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, winner: Tensor, most: int) -> Sample:
+        """Every n-th voxel of each label, n so that all together are about `most`; all of a small label. The background is left out."""
+        flat = winner.numpy().ravel()
+        foreground = np.flatnonzero(flat)
+        order = np.argsort(flat[foreground].astype(np.uint16), kind="stable")  # by counting: fast
+        by_label = foreground[order]
+        counts = np.bincount(flat[foreground])
+        share = max(FEWEST, most // max(1, int(np.count_nonzero(counts))))
+        chosen, speaks, start = [np.zeros(0, np.int64)], [np.zeros(0)], 0
+        for count in counts[counts > 0].tolist():
+            one = by_label[start:start + count:-(-count // share)]
+            chosen.append(one)
+            speaks.append(np.full(len(one), count / len(one)))
+            start += count
+        place = np.concatenate(chosen)
+        z, y, x = (torch.from_numpy(axis) for axis in np.unravel_index(place, winner.shape))
+        return cls(torch.from_numpy(flat[place].astype(np.int64)), z, y, x, np.concatenate(speaks))
+
+
 class Tally:
-    """Voxels, probabilities and disagreement within each label."""
+    """Voxels, and a sample of probabilities and disagreement within each label."""
 
-    def __init__(self, largest: int) -> None:
-        """largest : label value."""
+    def __init__(self, largest: int, most: int = VOXELS) -> None:
+        """largest : label value. most : voxels of a slab that are asked about."""
         self._voxels, self._chance, self._sure, self._disagreement = np.zeros((4, largest + 1))
-        self._disagrees = False
+        self._most, self._disagrees = most, False
 
-    def add(self, winner: Tensor, chance: Tensor, disagreement: Tensor | None = None) -> None:
-        """Some slices, all (n, y, x): labels, their probability, and how far members disagree about them."""
-        place = winner != 0
-        labels = winner[place]
-        if not len(labels):
+    def add(self, winner: Tensor, ask: Callable[[Sample], Tensor], disagreement: Tensor | None = None) -> None:
+        """A slab. winner : (n, y, x) labels. ask : gives the probability of each label of a sample. disagreement : (n, y, x)."""
+        sample = Sample.of(winner, self._most)
+        if not len(sample.labels):
             return
-        n = len(self._voxels)
-        inside = chance[place].double()
-        self._voxels += torch.bincount(labels, minlength=n).numpy()
-        self._chance += torch.bincount(labels, inside, n).numpy()
-        self._sure += torch.bincount(labels, (inside > SURE).double(), n).numpy()
+        n, labels = len(self._voxels), sample.labels.numpy()
+        chance = ask(sample).double().numpy()
+        self._voxels += np.bincount(labels, sample.stands_for, n)
+        self._chance += np.bincount(labels, sample.stands_for * chance, n)
+        self._sure += np.bincount(labels, sample.stands_for * (chance > SURE), n)
         if disagreement is not None:
             self._disagrees = True
-            self._disagreement += torch.bincount(labels, disagreement[place].double(), n).numpy()
+            self._disagreement += np.bincount(labels, sample.stands_for * disagreement[sample.z, sample.y, sample.x].double().numpy(), n)
 
     def table(self, labels: Labels, voxel_ml: float) -> list[dict[str, Any]]:
-        """One row for each label found, by value: plain JSON for the provenance."""
+        """One row for each label found, by value: plain JSON for the provenance. Volumes are of all voxels, the rest of the samples."""
         rows = []
         for value in np.flatnonzero(self._voxels).tolist():
             voxels = float(self._voxels[value])

@@ -17,7 +17,6 @@ from ctseg_models.common_labels import CommonLabels
 from ctseg_models.confidence import Tally
 from ctseg_models.fusion import Combine, Outputs, Panel, fuse
 from ctseg_models.inference.arithmetic import check_device, choose
-from ctseg_models.inference.assemble import Sampler
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
@@ -57,8 +56,7 @@ def run_ensemble(bundles: Sequence[Bundle], volume: Volume, *, combine: Combine 
         place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
         tally = Tally(max((0, *common.labels.values))) if settings.confidence else None
         outputs = Outputs(upright.view.apply(labels)[place], upright.view.apply(disagreement)[place], settings.disagreement, tally)
-        panel = Panel([Sampler(member.maps.renamed(meaning), target)
-                       for member, meaning in zip(found, common.meanings, strict=True)], shares)
+        panel = Panel.of([member.maps.renamed(meaning) for member, meaning in zip(found, common.meanings, strict=True)], shares, target)
         reliable = yield from report("assemble", fuse(panel, target, combine, outputs), "Bringing the labels together on the image's grid")
     times = {"networks": computed - begun, "assemble": time.perf_counter() - computed, "total": time.perf_counter() - begun}
     boxes = boxes_of(bundles, found, upright)

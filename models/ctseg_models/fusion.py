@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.confidence import Tally, chance_of
+from ctseg_models.confidence import Sample, Tally
 from ctseg_models.disagreement import Entropy, share_that_differs
-from ctseg_models.inference.assemble import SLICES_PER_STEP, Sampler, Target
+from ctseg_models.inference.assemble import SLICES_PER_STEP, ClassMaps, Sampler, Target
+from ctseg_models.inference.points import Points
 from ctseg_models.inference.settings import Disagreement
 from ctseg_models.staple import Opinions, codes_of, most_members, staple
 
@@ -28,6 +29,12 @@ class Panel:
 
     members: Sequence[Sampler]
     weights: Sequence[float]
+    points: Sequence[Points]
+
+    @classmethod
+    def of(cls, maps: Sequence[ClassMaps], weights: Sequence[float], target: Target) -> Panel:
+        """From what each member found."""
+        return cls([Sampler(one, target) for one in maps], weights, [Points(one, target) for one in maps])
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -46,6 +53,15 @@ class Panel:
         if not found:
             return None
         return torch.stack([weight * chance for weight, chance in found]).sum(0) / sum(weight for weight, _ in found)
+
+    def chances(self, sample: Sample, a: int) -> Tensor:
+        """(n,) float32: the weighted mean probability of each label of a sample; its slab begins with slice `a`."""
+        total, knowing = torch.zeros(len(sample.labels)), torch.zeros(len(sample.labels))
+        for member, weight, points in zip(self.members, self.weights, self.points, strict=True):
+            knows = torch.isin(sample.labels, torch.tensor(member.values))
+            total += weight * knows * points.chances(sample.labels, sample.z + a, sample.y, sample.x)
+            knowing += weight * knows
+        return total / knowing
 
     def opinions(self, a: int, b: int) -> list[Tensor]:
         """Each member's labels in slices [a, b), (b - a, y, x) int32."""
@@ -176,7 +192,7 @@ def _write(panel: Panel, a: int, b: int, opinions: Sequence[Tensor], winner: Ten
     out.labels[a:b] = winner.numpy()
     out.disagreement[a:b] = unsure.numpy()
     if out.tally is not None:
-        out.tally.add(winner, chance_of(panel, winner, a, b) if chance is None else chance, unsure)
+        out.tally.add(winner, lambda sample: panel.chances(sample, a) if chance is None else chance[sample.z, sample.y, sample.x], unsure)
 
 
 def _entropy(panel: Panel, a: int, b: int) -> Tensor:

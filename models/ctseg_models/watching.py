@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Labels
-from ctseg_models.confidence import Tally, chance_of
+from ctseg_models.confidence import Tally
 from ctseg_models.disagreement import Entropy
 from ctseg_models.inference.assemble import ClassMaps, Sampler, Target
+from ctseg_models.inference.points import Points
 from ctseg_models.inference.settings import Settings
 
 
@@ -24,6 +25,7 @@ class Watching:
         """view : the geometry that `target` is a part of. entropy : (z, y, x) of all of the view, to be filled; None: not wanted."""
         self._labels, self._voxel_ml = labels, float(np.prod(view.spacing_mm)) / 1000
         self._tally = Tally(max(class_maps.values)) if settings.confidence else None
+        self._points = Points(class_maps, target)
         place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
         self._entropy = None if entropy is None else entropy[place]
 
@@ -38,7 +40,7 @@ class Watching:
             unsure = entropy.value()
             self._entropy[a:b] = unsure.numpy()
         if self._tally is not None:
-            self._tally.add(winner, chance_of(sampler, winner, a, b), unsure)
+            self._tally.add(winner, lambda sample: self._points.chances(sample.labels, sample.z + a, sample.y, sample.x), unsure)
 
     def confidence(self) -> list[dict[str, Any]] | None:
         """A row for each label found; None when it was not wanted."""

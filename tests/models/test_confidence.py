@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy
 
 from ctseg_imaging.volume import Labels
-from ctseg_models.confidence import Tally, chance_of
+from ctseg_models.confidence import Sample, Tally
 from ctseg_models.disagreement import Entropy, share_that_differs
+from ctseg_models.inference.assemble import ClassMaps, Sampler, Target
+from ctseg_models.inference.lattice import Lattice
+from ctseg_models.inference.points import Points
 
 LABELS = Labels.from_names({3: "liver", 7: "spleen", 9: "never found"})
 
@@ -18,25 +23,61 @@ def slices(*rows: list[float]) -> torch.Tensor:
     return torch.tensor(rows)[None]
 
 
+def dense(chances: torch.Tensor) -> Callable[[Sample], torch.Tensor]:
+    return lambda sample: chances[sample.z, sample.y, sample.x]
+
+
 def test_a_table_by_hand_over_two_slabs() -> None:
     tally = Tally(9)
-    tally.add(slices([3, 3, 0], [0, 7, 3]).int(), slices([0.95, 0.5, 0.0], [0.0, 0.8, 0.92]),
+    tally.add(slices([3, 3, 0], [0, 7, 3]).int(), dense(slices([0.95, 0.5, 0.0], [0.0, 0.8, 0.92])),
               slices([0.0, 0.5, 1.0], [1.0, 0.25, 0.1]))
-    tally.add(slices([7, 0, 0], [0, 0, 0]).int(), slices([1.0, 0, 0], [0, 0, 0]), slices([0.75, 0, 0], [0, 0, 0]))
-    tally.add(torch.zeros(1, 2, 3, dtype=torch.int32), torch.zeros(1, 2, 3), torch.zeros(1, 2, 3))
+    tally.add(slices([7, 0, 0], [0, 0, 0]).int(), dense(slices([1.0, 0, 0], [0, 0, 0])), slices([0.75, 0, 0], [0, 0, 0]))
+    tally.add(torch.zeros(1, 2, 3, dtype=torch.int32), dense(torch.zeros(1, 2, 3)), torch.zeros(1, 2, 3))
     assert tally.table(LABELS, 0.002) == [
         {"value": 3, "name": "liver", "volume_ml": 0.006, "mean_probability": 0.79, "share_above_0.9": 0.6667, "mean_disagreement": 0.2},
         {"value": 7, "name": "spleen", "volume_ml": 0.004, "mean_probability": 0.9, "share_above_0.9": 0.5, "mean_disagreement": 0.5},
     ]
 
 
-def test_the_probability_of_what_was_found() -> None:
-    class Made:
-        def slab(self, value: int, a: int, b: int) -> torch.Tensor | None:
-            return {3: torch.full((b - a, 1, 3), 0.6), 7: torch.full((b - a, 1, 3), 0.9)}.get(value)
+def test_a_sample_speaks_for_all_voxels_of_each_label() -> None:
+    winner = torch.zeros(4, 60, 70, dtype=torch.int32)
+    winner[:, 5:55, 5:65] = 3
+    winner[2, 10, 10:30] = 7
+    sample = Sample.of(winner, 900)
+    assert (winner[sample.z, sample.y, sample.x] == sample.labels).all()
+    assert (sample.labels == 7).sum() == 20  # all of a small one
+    assert len(sample.labels) == pytest.approx(470, abs=20)  # half of 900 for the large one
+    chances = torch.rand(winner.shape, generator=torch.Generator().manual_seed(1))
+    sampled, full = Tally(7, 900), Tally(7, 10**9)
+    for tally in (sampled, full):
+        tally.add(winner, dense(chances))
+    few, all_of_it = sampled.table(LABELS, 0.001), full.table(LABELS, 0.001)
+    assert [row["volume_ml"] for row in few] == [row["volume_ml"] for row in all_of_it] == [11.98, 0.02]
+    assert full.table(LABELS, 0.001)[0]["mean_probability"] == pytest.approx(float(chances[winner == 3].mean()), abs=1e-4)
+    assert few[0]["mean_probability"] == pytest.approx(all_of_it[0]["mean_probability"], abs=0.05)
+    assert few[1] == all_of_it[1]
 
-    found = chance_of(Made(), torch.tensor([[[0, 3, 7]], [[9, 7, 0]]], dtype=torch.int32), 4, 6)
-    assert found.tolist() == [[[0.0, pytest.approx(0.6), pytest.approx(0.9)]], [[0.0, pytest.approx(0.9), 0.0]]]
+
+@pytest.mark.parametrize("form", ["probabilities", "softmax logits", "regions"])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize(("border", "interpolation"), [("background", ("linear",) * 3), ("repeat", ("nearest", "linear", "linear"))])
+def test_the_probability_of_single_voxels_is_that_of_whole_slices(form: str, temperature: float, border: str,
+                                                                  interpolation: tuple[str, ...]) -> None:
+    generator = torch.Generator().manual_seed(4)
+    maps = torch.randn(4, 5, 6, 7, generator=generator)
+    if form == "probabilities":
+        maps = maps.softmax(0)
+    each = (0, 9, 3, 9) if form != "regions" else (9, 3, 9, 7)
+    found = ClassMaps.of(maps, Lattice((2.0, 1.0, 0.5), (3.0, 2.0, 2.5), (5, 6, 7)), each, form,  # type: ignore[arg-type]
+                         interpolation, border, temperature)  # type: ignore[arg-type]
+    target = Target((1.5, 1.25, 1.1), (0, 0, 0), (13, 12, 19))
+    sampler, points = Sampler(found, target), Points(found, target)
+    z, y, x = (torch.randint(n, (300,), generator=generator) for n in target.shape)
+    labels = torch.tensor(found.values)[torch.randint(len(found.values), (300,), generator=generator)]
+    whole = torch.stack([slab for value in found.values if (slab := sampler.slab(value, 0, target.shape[0])) is not None])
+    expected = whole[torch.tensor([found.values.index(int(label)) for label in labels]), z, y, x]
+    assert points.chances(labels, z, y, x).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    assert points.chances(torch.tensor([8]), z[:1], y[:1], x[:1]).item() == 0  # a label that is not known
 
 
 @pytest.mark.parametrize("classes", [2, 5])

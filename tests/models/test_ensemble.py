@@ -47,7 +47,8 @@ def sampler(chances: Sequence[Sequence[float]], values: tuple[int, ...] = (0, 4,
 def fused(members: Sequence[Sampler], combine: Combine, weights: Sequence[float] | None = None, kind: Disagreement = "share",
           target: Target = TARGET, tally: Tally | None = None) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     labels, unsure = np.zeros(target.shape, np.uint8), np.zeros(target.shape, np.float32)
-    finish(fuse(Panel(members, weights or [1.0] * len(members)), target, combine, Outputs(labels, unsure, kind, tally)))
+    panel = Panel.of([one.class_maps for one in members], weights or [1.0] * len(members), target)
+    finish(fuse(panel, target, combine, Outputs(labels, unsure, kind, tally)))
     return labels, unsure
 
 
