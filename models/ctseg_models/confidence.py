@@ -54,6 +54,11 @@ class Sample:
         return cls(torch.from_numpy(flat[place].astype(np.int64)), z, y, x, np.concatenate(speaks))
 
 
+def sampled(chance: Tensor) -> Callable[[Sample], Tensor]:
+    """For `Tally.add` where the probability of every voxel of a slab is at hand: chance : (n, y, x)."""
+    return lambda sample: chance[sample.z, sample.y, sample.x]
+
+
 class Tally:
     """Voxels, and a sample of probabilities and disagreement within each label."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.confidence import Sample, Tally
+from ctseg_models.confidence import Sample, Tally, sampled
 from ctseg_models.disagreement import Entropy, share_that_differs
 from ctseg_models.inference.assemble import SLICES_PER_STEP, ClassMaps, Sampler, Target
 from ctseg_models.inference.points import Points
@@ -192,7 +192,7 @@ def _write(panel: Panel, a: int, b: int, opinions: Sequence[Tensor], winner: Ten
     out.labels[a:b] = winner.numpy()
     out.disagreement[a:b] = unsure.numpy()
     if out.tally is not None:
-        out.tally.add(winner, lambda sample: panel.chances(sample, a) if chance is None else chance[sample.z, sample.y, sample.x], unsure)
+        out.tally.add(winner, (lambda sample: panel.chances(sample, a)) if chance is None else sampled(chance), unsure)
 
 
 def _entropy(panel: Panel, a: int, b: int) -> Tensor:

@@ -32,9 +32,11 @@ from ctseg_models.bundles import store
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.hashes import sha256_of
 from ctseg_models.bundles.metadata import LabelEntry
+from ctseg_models.confidence import Tally, sampled
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import SLICES_PER_STEP, Sampler, Target
 from ctseg_models.inference.lattice import Region
+from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.threads import thread_count
 from ctseg_models.inference.two_stage import Found, label_dtype, report
@@ -187,14 +189,18 @@ def run_stack(stack: Stack, volume: Volume, *, region: Region | None = None,
     out = np.zeros(volume.geometry.shape, label_dtype((0, *stack.labels.values)))
     with thread_count(settings.threads):
         arithmetic = choose(settings.precision, settings.device)
-        found = yield from run_members(bundles, upright, region, settings.device, arithmetic)
+        found = yield from run_members(bundles, upright, region, settings.device, arithmetic, mirroring=settings.mirroring,
+                                       remembered=Remembered())
         computed = time.perf_counter()
-        work = paint_stack(network, stack.members, found, common_target(found, upright), stack.labels.values, upright.view.apply(out))
+        tally = Tally(max(stack.labels.values)) if settings.confidence else None
+        target = common_target(found, upright)
+        work = paint_stack(network, stack.members, found, target, stack.labels.values, upright.view.apply(out), tally)
         yield from report("assemble", work, "Combining the members on the image's grid")
     times = {"networks": computed - begun, "assemble": time.perf_counter() - computed, "total": time.perf_counter() - begun}
     boxes = boxes_of(bundles, found, upright)
     record = provenance_of(bundles, volume, settings, arithmetic, stages_of(bundles, found), times,
-                           warnings_of(bundles, found, volume, settings), boxes, "stack")
+                           warnings_of(bundles, found, volume, settings), boxes, "stack",
+                           None if tally is None else tally.table(stack.labels, float(np.prod(volume.geometry.spacing_mm)) / 1000))
     record["stack"] = {"name": stack.name, "sha256": stack.weights_sha256, **asdict(stack.config)}
     return Prediction(LabelMap(out, volume.geometry, stack.labels, source=volume.source), boxes, provenance=record)
 
@@ -213,10 +219,11 @@ def concatenated(samplers: Sequence[Sampler], members: Sequence[Member], a: int,
 
 @torch.inference_mode()
 def paint_stack(network: Stacker, members: Sequence[Member], found: Sequence[Found], target: Target, values: Sequence[int],
-                labels: NDArray[np.generic]) -> Generator[float, None, None]:
+                labels: NDArray[np.generic], tally: Tally | None = None) -> Generator[float, None, None]:
     """Write the most probable value of every target voxel into `labels` (the view, (z, y, x)); a few slices are held at a time.
 
-    values : of the network's outputs 1, 2, ... Slices beside a slab go in with it, so that the result is that of all slices at once.
+    values : of the network's outputs 1, 2, ... tally : gets every slab. Slices beside a slab go in with it, so that the result is that of
+    all slices at once.
     """
     samplers = [Sampler(member.maps, target) for member in found]
     place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
@@ -227,5 +234,9 @@ def paint_stack(network: Stacker, members: Sequence[Member], found: Sequence[Fou
         b = min(depth, a + SLICES_PER_STEP)
         low, high = max(0, a - REACH), min(depth, b + REACH)
         logits = network(concatenated(samplers, members, low, high)[None].to(device))[0, :, a - low : b - low]
-        out[a:b] = meaning[logits.argmax(0).cpu()].numpy()
+        highest, place_of = logits.softmax(0).max(0)
+        winner, chance = meaning[place_of.cpu()], highest.cpu()
+        out[a:b] = winner.numpy()
+        if tally is not None:
+            tally.add(winner, sampled(chance))
         yield (b - a) / depth

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy
 
 from ctseg_imaging.volume import Labels
-from ctseg_models.confidence import Sample, Tally
+from ctseg_models.confidence import Sample, Tally, sampled
 from ctseg_models.disagreement import Entropy, share_that_differs
 from ctseg_models.inference.assemble import ClassMaps, Sampler, Target
 from ctseg_models.inference.lattice import Lattice
@@ -23,16 +21,12 @@ def slices(*rows: list[float]) -> torch.Tensor:
     return torch.tensor(rows)[None]
 
 
-def dense(chances: torch.Tensor) -> Callable[[Sample], torch.Tensor]:
-    return lambda sample: chances[sample.z, sample.y, sample.x]
-
-
 def test_a_table_by_hand_over_two_slabs() -> None:
     tally = Tally(9)
-    tally.add(slices([3, 3, 0], [0, 7, 3]).int(), dense(slices([0.95, 0.5, 0.0], [0.0, 0.8, 0.92])),
+    tally.add(slices([3, 3, 0], [0, 7, 3]).int(), sampled(slices([0.95, 0.5, 0.0], [0.0, 0.8, 0.92])),
               slices([0.0, 0.5, 1.0], [1.0, 0.25, 0.1]))
-    tally.add(slices([7, 0, 0], [0, 0, 0]).int(), dense(slices([1.0, 0, 0], [0, 0, 0])), slices([0.75, 0, 0], [0, 0, 0]))
-    tally.add(torch.zeros(1, 2, 3, dtype=torch.int32), dense(torch.zeros(1, 2, 3)), torch.zeros(1, 2, 3))
+    tally.add(slices([7, 0, 0], [0, 0, 0]).int(), sampled(slices([1.0, 0, 0], [0, 0, 0])), slices([0.75, 0, 0], [0, 0, 0]))
+    tally.add(torch.zeros(1, 2, 3, dtype=torch.int32), sampled(torch.zeros(1, 2, 3)), torch.zeros(1, 2, 3))
     assert tally.table(LABELS, 0.002) == [
         {"value": 3, "name": "liver", "volume_ml": 0.006, "mean_probability": 0.79, "share_above_0.9": 0.6667, "mean_disagreement": 0.2},
         {"value": 7, "name": "spleen", "volume_ml": 0.004, "mean_probability": 0.9, "share_above_0.9": 0.5, "mean_disagreement": 0.5},
@@ -48,10 +42,10 @@ def test_a_sample_speaks_for_all_voxels_of_each_label() -> None:
     assert (sample.labels == 7).sum() == 20  # all of a small one
     assert len(sample.labels) == pytest.approx(470, abs=20)  # half of 900 for the large one
     chances = torch.rand(winner.shape, generator=torch.Generator().manual_seed(1))
-    sampled, full = Tally(7, 900), Tally(7, 10**9)
-    for tally in (sampled, full):
-        tally.add(winner, dense(chances))
-    few, all_of_it = sampled.table(LABELS, 0.001), full.table(LABELS, 0.001)
+    some, full = Tally(7, 900), Tally(7, 10**9)
+    for tally in (some, full):
+        tally.add(winner, sampled(chances))
+    few, all_of_it = some.table(LABELS, 0.001), full.table(LABELS, 0.001)
     assert [row["volume_ml"] for row in few] == [row["volume_ml"] for row in all_of_it] == [11.98, 0.02]
     assert full.table(LABELS, 0.001)[0]["mean_probability"] == pytest.approx(float(chances[winner == 3].mean()), abs=1e-4)
     assert few[0]["mean_probability"] == pytest.approx(all_of_it[0]["mean_probability"], abs=0.05)
