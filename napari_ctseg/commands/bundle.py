@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-                  help="Trained models: list, show, verify, compose, add.")
+                  help="Trained models: list, show, verify, compose, add, trust, export.")
 
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, a folder or a file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -33,7 +33,8 @@ def list_(as_json: AsJson = False) -> None:
         say_json([_facts(bundle) for bundle in found.bundles])
         return
     for bundle in found.bundles:
-        say(f"{bundle.name:<28}{bundle.kind:<13}{bundle.modality:<4}{', '.join(label.name for label in bundle.labels)}")
+        names = ", ".join(label.name for label in bundle.labels)
+        say(f"{bundle.name:<28} {bundle.kind:<12} {bundle.modality:<3} {_trust_state(bundle):<13} {names}")
     if not found.bundles:
         note("No bundle was found; add one with `napari-ctseg bundle add PATH`.")
 
@@ -54,22 +55,46 @@ def show(name: BundleArgument, as_json: AsJson = False) -> None:
                 say(f"{'stage':<12}{stage['name']}: {stage['network']} at {' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)")
         elif key == "labels":
             say(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
-        elif value not in ("", None, {}):
+        elif value not in ("", None, {}, []):
             say(f"{key:<12}{', '.join(value) if isinstance(value, list) and value and isinstance(value[0], str) else value}")
     say(f"\n{bundle.card.strip()}")
 
 
 @app.command()
 def verify(name: BundleArgument) -> None:
-    """Compare every file of a bundle with its hash, and load it. Exit 1 and a sentence when something is wrong."""
+    """Look at every file of a bundle, and load it unless that would run code of its own. Exit 1 and a sentence when something is wrong."""
     from ctseg_models.bundles import store
+    from ctseg_models.bundles.trust import is_trusted
 
     bundle = store.find(name)
     bundle.verify()
+    if bundle.needs_trust and not is_trusted(bundle):
+        say(f"{bundle.name}: what can be looked at without running it is sound. Its own code was not run: {'; '.join(bundle.needs_trust)}.")
+        return
     bundle.load()
-    hashed = bundle.kind == "ctseg" or bool(getattr(getattr(bundle, "side", None), "sha256", ""))
-    say(f"{bundle.name}: " + ("every file is as its hash says, and the networks load."
-                              if hashed else "the network loads; its side file names no sha256 to compare with."))
+    say(f"{bundle.name}: {_checked(bundle)}")
+
+
+@app.command()
+def trust(name: BundleArgument,
+          revoke: Annotated[bool, typer.Option("--revoke", help="Take the decision back.")] = False) -> None:
+    """Let a bundle run the code that came with it, as it is now: one changed byte, and you are asked again."""
+    from ctseg_models.bundles import store
+    from ctseg_models.bundles import trust as decisions
+
+    bundle = store.find(name)
+    if revoke:
+        said = "may not run its own code any more." if decisions.distrust(bundle) else "was not trusted before."
+        say(f"{bundle.name}: {said}")
+        return
+    if not bundle.needs_trust:
+        say(f"{bundle.name}: runs no code of its own, so there is nothing to decide.")
+        return
+    for reason in bundle.needs_trust:
+        note(f"It will run {reason}")
+    bundle.verify()
+    decisions.trust(bundle)
+    say(f"{bundle.name}: may run its own code, as it is now; take that back with --revoke.")
 
 
 @app.command()
@@ -97,15 +122,38 @@ def compose(
 
 
 @app.command()
-def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's folder, or a TorchScript or ONNX file.")],
+def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's folder (this project's, MONAI's, or a results folder of "
+                                                                    "nnU-Net), a .zip of one, or a TorchScript or ONNX file.")],
         overwrite: Overwrite = False) -> None:
-    """Copy a bundle into your own folder of bundles, after checking its hashes."""
+    """Copy a bundle into your own folder of bundles, after a look at all of it. Nothing of it is run."""
     from ctseg_models.bundles import store
 
     bundle = store.add(path, overwrite=overwrite)
-    if bundle.kind == "torchscript":
-        note("TorchScript is a program: it runs when the bundle does. Add only what you trust.")
+    for reason in bundle.needs_trust:
+        note(f"To run it, {reason} would be run; decide with `napari-ctseg bundle trust \"{bundle.name}\"`.")
     say(f"{bundle.name}: {bundle.path}")
+
+
+def _trust_state(bundle: Bundle) -> str:
+    """One word or two for the list."""
+    from ctseg_models.bundles.trust import is_trusted
+
+    if not bundle.needs_trust:
+        return ""
+    return "trusted" if is_trusted(bundle) else "asks first"
+
+
+def _checked(bundle: Bundle) -> str:
+    """What a sound bundle of its kind has been compared with, and what nobody can check."""
+    if bundle.kind == "ctseg":
+        return "every file is as its hash says, and the networks load."
+    if bundle.kind == "nnunet":
+        return "every weight is as its checksum says, and the networks load; nnU-Net signs nothing, so who made it cannot be checked."
+    if bundle.kind == "monai":
+        return "its config can be run and its weights load; MONAI's bundles carry no hashes, so who made it cannot be checked."
+    if getattr(getattr(bundle, "side", None), "sha256", ""):
+        return "the file is as the hash in its side file says, and the network loads."
+    return "the network loads; its side file names no sha256 to compare with."
 
 
 app.command("export")(export)
@@ -113,15 +161,20 @@ app.command("export")(export)
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
     """What a bundle says about itself, as plain JSON, without its card."""
+    from ctseg_models.bundles.foreign import ForeignBundle
+    from ctseg_models.bundles.monai import MonaiBundle
     from ctseg_models.bundles.own import OwnBundle
 
     facts: dict[str, Any] = {"name": bundle.name, "version": bundle.version, "kind": bundle.kind, "path": str(bundle.path),
                              "modality": bundle.modality, "channels": list(bundle.channels),
                              "labels": {str(label.value): label.name for label in bundle.labels},
-                             "spacing_mm": bundle.spacing_mm, "sha256": bundle.sha256}
+                             "spacing_mm": bundle.spacing_mm, "sha256": bundle.sha256, "trust": _trust_state(bundle),
+                             "needs_trust": list(bundle.needs_trust)}
     if isinstance(bundle, OwnBundle):
         facts["stages"] = [stage.model_dump(mode="json") for stage in bundle.stages]
         facts["training"], facts["scores"] = bundle.block.training_data, bundle.block.scores
-    else:
-        facts["side_file"] = getattr(bundle, "side", None) and bundle.side.model_dump(mode="json")  # type: ignore[attr-defined]
+    elif isinstance(bundle, ForeignBundle):
+        facts["side_file"] = bundle.side.model_dump(mode="json")
+    elif isinstance(bundle, MonaiBundle):
+        facts["run"] = bundle.way
     return facts

@@ -83,16 +83,17 @@ class MonaiBundle(Bundle):
         network, outline = self._network(device)
         key = self.sha256
         values = self.facts.values
+        on_cpu = None if device == "cpu" else lambda: self.load("cpu").stages[0]
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if self.way == "interpreted":
             way = Interpreted(self.name, self.parts.before, self.parts.inferer, self.parts.after, self.facts, network, outline)
             stage = LoadedStage("segment", way.prepare, way.steps(Turn()), way.values, way.flops, way.layout, way.output.form, parameters,
-                                spacing_mm=self.spacing_mm, key=key)
+                                spacing_mm=self.spacing_mm, key=key, on_cpu=on_cpu)
         else:
             before, inferer, after = self._pipeline()
             pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.path, self.facts.exclusive)
             stage = LoadedStage("segment", prepare_by(pipeline, device), _not_prepared, values, lambda _: 0.0, _whole_box, "probabilities",
-                                parameters, key=key)
+                                parameters, key=key, half=False, on_cpu=on_cpu)
         return Model((stage,), self.labels, device)
 
     def warnings_for(self, volume: Volume) -> tuple[str, ...]:
@@ -128,6 +129,11 @@ class MonaiBundle(Bundle):
             made: dict[int, Any] = {}
             before, inferer, after = (built(part, made) for part in (self.parts.before, self.parts.inferer, self.parts.after))
         return before, inferer, after if after is not None else lambda data: data
+
+
+def looks_like_monai(folder: Path) -> bool:
+    """Whether a folder has a config for inference in MONAI's layout."""
+    return any((folder / name).is_file() for name in CONFIGS)
 
 
 def read_monai(folder: Path) -> MonaiBundle:

@@ -13,10 +13,17 @@ import platformdirs
 from ctseg_imaging.errors import BundleError
 from ctseg_models.bundles import onnx, torchscript
 from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.bundles.monai import looks_like_monai, read_monai
+from ctseg_models.bundles.monai_reader import read_plain
+from ctseg_models.bundles.monai_refusals import refuse_strange_files
 from ctseg_models.bundles.nnunet import looks_like_nnunet, read_nnunet
 from ctseg_models.bundles.own import METADATA, read_own
 from ctseg_models.bundles.side_file import side_file_path
+from ctseg_models.bundles.unpacking import unpack
 
+ARCHIVE = ".zip"
+# What training leaves in a results folder of nnU-Net and nobody needs to run it.
+LEFT_BEHIND = ("validation", "progress.png", "training_log_*.txt", "checkpoint_latest.pth", "debug.json", "__pycache__", ".git")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -46,15 +53,11 @@ def folders() -> tuple[Path, ...]:
 
 
 def scan() -> Scan:
-    """Look through the search path; of two bundles with one name the first counts."""
+    """Look through the search path; of two bundles with one name the first counts. No weights are read."""
     bundles: dict[str, Bundle] = {}
     faults = []
     for folder in folders():
-        if not folder.is_dir():
-            continue
-        for path in sorted(folder.iterdir()):
-            if not _looks_like_bundle(path):
-                continue
+        for path in _candidates(folder):
             try:
                 bundle = read(path)
             except BundleError as error:
@@ -64,58 +67,113 @@ def scan() -> Scan:
     return Scan(tuple(sorted(bundles.values(), key=lambda bundle: bundle.name)), tuple(faults))
 
 
+def _candidates(folder: Path) -> list[Path]:
+    """What in a folder looks like a bundle; nnU-Net's results lie one folder deeper, in one for each data set."""
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.iterdir()):
+        if _looks_like_bundle(path):
+            found.append(path)
+        elif path.is_dir() and path.name.startswith("Dataset"):
+            found += [inner for inner in sorted(path.iterdir()) if inner.is_dir() and looks_like_nnunet(inner)]
+    return found
+
+
 def list_bundles() -> list[Bundle]:
     """Every readable bundle of the search path, by name."""
     return list(scan().bundles)
 
 
 def find(name_or_path: str | Path) -> Bundle:
-    """A bundle by its name, or by the path of its folder or file. Raises BundleError."""
+    """A bundle by its name, by the name of its folder, or by the path of its folder or file. Raises BundleError."""
     text = str(name_or_path)
-    named = {bundle.name: bundle for bundle in scan().bundles}
+    bundles = scan().bundles
+    named = {**{bundle.path.name: bundle for bundle in reversed(bundles) if bundle.path.is_dir()}, **{one.name: one for one in bundles}}
     if text in named:
         return named[text]
     path = Path(name_or_path).expanduser()
     if path.exists():
         return read(path)
-    known = ", ".join(named) or "none"
+    known = ", ".join(bundle.name for bundle in bundles) or "none"
     raise BundleError(f"{text}: there is no bundle of this name and no such folder or file; known bundles: {known}.")
 
 
 def read(path: Path) -> Bundle:
-    """The bundle in a folder or file. Raises BundleError."""
+    """The bundle in a folder or file; nothing of it is run. Raises BundleError."""
     if path.is_dir():
-        return read_nnunet(path) if looks_like_nnunet(path) else read_own(path)
+        return _read_folder(path)
     if path.suffix.lower() in torchscript.SUFFIXES:
         return torchscript.read_torchscript(path)
     if path.suffix.lower() in onnx.SUFFIXES:
         return onnx.read_onnx(path)
+    if path.suffix.lower() == ARCHIVE:
+        raise BundleError(f"{path}: is an archive; add it with `napari-ctseg bundle add`, which unpacks it.")
     raise BundleError(f"{path}: is no bundle; give a bundle's folder, or a TorchScript or ONNX file with its side file.")
 
 
+def _read_folder(path: Path) -> Bundle:
+    if looks_like_nnunet(path):
+        return read_nnunet(path)
+    if not (path / METADATA).is_file() and not looks_like_monai(path):
+        raise BundleError(f"{path}: is no bundle: it has neither configs/metadata.json (a bundle in MONAI's layout) nor plans.json and "
+                          "dataset.json (a results folder of nnU-Net); name the bundle's own folder.")
+    metadata = read_plain(path / METADATA) if (path / METADATA).is_file() else {}
+    own = isinstance(metadata, dict) and "ctseg" in metadata
+    return read_monai(path) if looks_like_monai(path) and not own else read_own(path)
+
+
 def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
-    """Copy a bundle into the person's own folder after checking its hashes. Raises BundleError."""
-    bundle = read(Path(path).expanduser())
+    """Copy a bundle (a folder, a network file with its side file, or a .zip) into the person's own folder, after a look at all of it:
+    hashes where it has them, and whether its weights can be read safely. Code of the bundle's own is not run. Raises BundleError."""
+    source = Path(path).expanduser()
+    try:
+        user_folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".add.", dir=user_folder()) as work:
+            if source.is_file() and source.suffix.lower() == ARCHIVE:
+                inside = Path(work) / "archive" / source.stem
+                inside.mkdir(parents=True)
+                return _copied(unpack(source, inside), Path(work), overwrite)
+            return _copied(source, Path(work), overwrite)
+    except OSError as error:
+        raise BundleError(f"{user_folder()}: the bundle cannot be put there ({error.strerror}); free some space or check the folder's "
+                          "rights.") from error
+
+
+def _copied(source: Path, work: Path, overwrite: bool) -> Bundle:
+    """The bundle at `source`, checked and copied. work : an empty folder on the same disk."""
+    bundle = read(source)
+    if source.is_dir():
+        refuse_strange_files(source)
     bundle.verify()
-    target = user_folder() / bundle.path.resolve().name
+    if not bundle.needs_trust:
+        bundle.load()
+    return _placed(bundle, work, overwrite)
+
+
+def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
+    source = bundle.path.resolve()
+    # Both halves of a cascade of nnU-Net, and several of its data sets, have folders of the same name: its own order is kept.
+    place = user_folder() / source.parent.name if bundle.kind == "nnunet" and source.parent.name.startswith("Dataset") else user_folder()
+    target = place / source.name
     if target.exists() and not overwrite:
         raise BundleError(f"{target}: a bundle of this name is there already; rename the new one or allow overwriting.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".add.", dir=target.parent) as work:
-            copy = Path(work) / target.name
-            if bundle.path.is_dir():
-                shutil.copytree(bundle.path, copy, copy_function=shutil.copyfile)
-                if target.exists():
-                    target.replace(Path(work) / "old")
-                copy.replace(target)
-            else:
-                shutil.copyfile(side_file_path(bundle.path), side_file_path(copy))
-                shutil.copyfile(bundle.path, copy)
-                side_file_path(copy).replace(side_file_path(target))
-                copy.replace(target)
-    except OSError as error:
-        raise BundleError(f"{target}: cannot be written ({error.strerror}); free some space or check the folder's rights.") from error
+    copy = work / "copy" / source.name
+    copy.parent.mkdir()
+    if source.is_dir():
+        shutil.copytree(source, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+        place.mkdir(exist_ok=True)
+        if target.exists():
+            target.replace(work / "old")
+    else:
+        shutil.copyfile(side_file_path(source), side_file_path(copy))
+        shutil.copyfile(source, copy)
+        side_file_path(copy).replace(side_file_path(target))
+    copy.replace(target)
+    previous = getattr(bundle, "previous", None)
+    if previous is not None and not (place / previous.path.name).exists():
+        (work / "first half").mkdir()
+        _placed(previous, work / "first half", overwrite)
     return read(target)
 
 
@@ -123,5 +181,5 @@ def _looks_like_bundle(path: Path) -> bool:
     if path.name.startswith("."):
         return False
     if path.is_dir():
-        return (path / METADATA).is_file() or looks_like_nnunet(path)
+        return (path / METADATA).is_file() or looks_like_monai(path) or looks_like_nnunet(path)
     return path.suffix.lower() in (*torchscript.SUFFIXES, *onnx.SUFFIXES) and side_file_path(path).is_file()

@@ -13,7 +13,6 @@ from pathlib import Path
 import platformdirs
 
 from ctseg_imaging.errors import BundleError, CtsegError, TrustNeeded
-from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.hashes import sha256_of
 
@@ -78,6 +77,8 @@ def _decisions() -> dict[str, str]:
 
 
 def _keep(decisions: dict[str, str]) -> None:
+    from ctseg_imaging.formats.atomic import write_bytes
+
     path = trust_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
