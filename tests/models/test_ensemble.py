@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.stats import entropy
 
+from ctseg_imaging import formats
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
@@ -243,3 +244,36 @@ def test_a_bundle_that_may_be_mirrored_gives_the_mean_over_its_mirror_images(tmp
     mirrored = chances(hu, Settings(precision="fp32", probabilities=True, mirroring=True))
     assert mirrored == pytest.approx(mean, abs=1e-5)
     assert np.abs(mirrored - chances(hu, plain)).max() > 1e-3
+
+
+@pytest.mark.parametrize("combine", ["mean", pytest.param("staple", marks=pytest.mark.long)])
+def test_nnunets_of_two_and_three_dimensions_on_an_oblique_image(combine: Combine, shared_file: Callable[[str], Path]) -> None:
+    """A 2D network, a 3D one of two folds on anisotropic voxels, a residual encoder in other axes: against nnU-Net's own probabilities."""
+    folders = [shared_file(f"oracles/nnunet/{variant}") for variant in ("2d", "plain_aniso", "resenc_transposed")]
+    bundles = [store.read(next((folder / "Dataset999_Toy").iterdir())) for folder in folders]
+    volume = formats.read(shared_file("oracles/nnunet/inputs/oblique_0000.nii.gz"))
+    weights = (2.0, 1.0, 1.0) if combine == "mean" else None
+    found = finish(run_ensemble(bundles, volume, combine=combine, weights=weights, settings=Settings(precision="fp32", mirroring=True)))
+    if combine == "mean":
+        chances = []
+        for folder in folders:
+            with np.load(folder / "expected/oblique_probabilities_float32buffers.npz") as file:
+                chances.append(file["probabilities"].astype(np.float64))
+        mean = np.average(chances, axis=0, weights=weights)
+        clear = np.diff(np.sort(mean, axis=0)[-2:], axis=0)[0] > 1e-3
+        assert clear.mean() > 0.98
+        assert np.array_equal(found.labels.array[clear], mean.argmax(axis=0)[clear])
+        said = [one.argmax(axis=0) for one in chances]
+        place = clear & np.all([np.diff(np.sort(one, axis=0)[-2:], axis=0)[0] > 1e-3 for one in chances], axis=0)
+        differing = sum(weight * (one != mean.argmax(axis=0)) for weight, one in zip((2, 1, 1), said, strict=True)) / 4
+        assert found.disagreement is not None
+        assert found.disagreement.array[place] == pytest.approx(differing[place])
+        assert differing.max() > 0
+    else:
+        said = []
+        for folder in folders:
+            with np.load(folder / "expected/oblique_labels_float32buffers.npz") as file:
+                said.append(file["labels"])
+        reference = sitk.GetArrayFromImage(sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(one.astype(np.uint8)) for one in said], 99))
+        assert (found.labels.array == reference).mean() > 0.999
+        assert len(np.unique(reference)) > 2
