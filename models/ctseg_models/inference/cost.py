@@ -1,23 +1,33 @@
-"""What a run will take, before it: operations counted, this machine's speed measured once."""
+"""What a run will take, before it: its work counted, and the network's own speed tried on a crop for a moment."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import prod, sqrt
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Shape
 from ctseg_imaging.volume import Volume
 from ctseg_models.inference.lattice import Box, Region
 from ctseg_models.inference.settings import Settings
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.bundles.bundle import Bundle, Layout, LoadedStage
+    from ctseg_models.inference.stepwise import Arithmetic
 
-EFFICIENCY = 0.4  # of a bare convolution's speed, measured over whole networks with their norms, pooling and copies
+SIDE = 48  # voxels of the crop that is tried, about
+TRIAL_SECONDS = 0.7  # for which a crop may be tried
+EFFICIENCY = 0.4  # of a bare convolution's speed, where the network cannot be tried
 SECONDS_PER_VOXEL = 6e-9  # reading through the volume twice, and writing labels
-MAPS_AT_ONCE = 4.5  # full-resolution feature maps of 32 channels alive together
+MAPS_AT_ONCE = 4.5  # full-resolution feature maps alive together
+FLOPS_OF_A_CHANNEL = 324.0  # a 3D U-Net of n channels at full resolution computes about so much times n squared per voxel
 BASE_BYTES = 5e8  # torch itself
-UNKNOWN_FLOPS_PER_VOXEL = 3e5  # of a TorchScript or ONNX network: a small 3D U-Net's
+UNKNOWN_FLOPS_PER_VOXEL = 3e5  # of a network that tells nothing and takes no crop: a small 3D U-Net's
+
+_speeds: dict[tuple[str, str, str, Shape], float] = {}  # seconds of a crop: of a network, a device, a number type
 
 
 @dataclass(frozen=True)
@@ -29,22 +39,93 @@ class Estimate:
 
 
 def estimate(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings()) -> Estimate:
-    """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it looks."""
-    from ctseg_models.inference.arithmetic import choose, flops_per_second
+    """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it looks.
+
+    Takes a second or two the first time, for loading and trying the network. Raises BundleError as loading does.
+    """
+    from ctseg_models.inference.arithmetic import choose
+    from ctseg_models.inference.threads import thread_count
     from ctseg_models.inference.upright import Upright
 
-    arithmetic = choose(settings.precision, settings.device)
-    rate = EFFICIENCY * flops_per_second(settings.device, arithmetic.dtype)
     upright = Upright.of(volume)
-    whole = Box.whole(upright.geometry)
-    box = whole if region is None else region.box(upright.geometry)
-    model = bundle.load("cpu")
-    flops, largest = 0.0, 0.0
-    for stage in model.stages if region is None else model.stages[-1:]:
-        layout = stage.layout(upright, box)
-        flops += layout.windows * (stage.flops(layout.window) or UNKNOWN_FLOPS_PER_VOXEL * prod(layout.window))
-        largest = max(largest, float(prod(layout.window)))
-    width = 2.0 if arithmetic.dtype.itemsize == 2 else 4.0
+    box = Box.whole(upright.geometry) if region is None else region.box(upright.geometry)
     voxels = prod(volume.geometry.shape)
-    seconds = flops / rate + SECONDS_PER_VOXEL * voxels * (1 + len(model.labels))
-    return Estimate(seconds, BASE_BYTES + volume.array.nbytes + voxels + MAPS_AT_ONCE * 32 * width * largest)
+    with thread_count(settings.threads):
+        arithmetic = choose(settings.precision, settings.device)
+        model = bundle.load(settings.device)
+        seconds = SECONDS_PER_VOXEL * voxels * (1 + len(model.labels))
+        largest = 0.0
+        for stage in model.stages if region is None else model.stages[-1:]:
+            layout = stage.layout(upright, box)
+            channels = len(bundle.channels)
+            mirrored = 2 ** len(stage.mirror_axes) if settings.mirroring and stage.name == "segment" else 1
+            seconds += layout.windows * mirrored * _window_seconds(stage, layout.window, channels, settings.device, arithmetic)
+            largest = max(largest, _stage_bytes(stage, layout, channels, arithmetic, settings.probabilities))
+    maps = 4 * voxels * (settings.edge_map + (settings.disagreement == "entropy"))
+    return Estimate(seconds, BASE_BYTES + volume.array.nbytes + voxels * (1 if len(model.labels) < 256 else 2) + maps + largest)
+
+
+def _window_seconds(stage: LoadedStage, window: Shape, channels: int, device: str, arithmetic: Arithmetic) -> float:
+    """For one window (or the whole array): in proportion to a crop of it, else from the operations and the speed of a convolution."""
+    from ctseg_models.inference.arithmetic import flops_per_second
+    from ctseg_models.inference.crops import smaller
+
+    flops = stage.flops(window)
+    crop = smaller(window, SIDE)
+    key = (stage.key, device, str(arithmetic.dtype), crop)
+    seconds = _speeds.get(key) if stage.key else None
+    if seconds is None:
+        seconds = _tried(stage, (1, channels, *crop), device, arithmetic)
+    if seconds is None:
+        return (flops or UNKNOWN_FLOPS_PER_VOXEL * prod(window)) / (EFFICIENCY * flops_per_second(device, arithmetic.dtype))
+    if stage.key:
+        _speeds[key] = seconds
+    of_crop = stage.flops(crop)
+    return seconds * (flops / of_crop if flops and of_crop else prod(window) / prod(crop))
+
+
+def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Arithmetic) -> float | None:
+    """Seconds of the network on an array of noise; None when it does not take it, or tells nothing within TRIAL_SECONDS."""
+    import torch
+
+    x = torch.randn(*shape, device=device)
+    best: float | None = None
+    begun = perf_counter()
+    while best is None or perf_counter() - begun + best < TRIAL_SECONDS:
+        start, done = perf_counter(), 0.0
+        work = stage.steps(x, arithmetic)
+        try:
+            while perf_counter() - begun < TRIAL_SECONDS:
+                done += next(work)
+        except StopIteration as end:
+            end.value.sum().item()  # a GPU has finished only when it has an answer
+            took = perf_counter() - start
+            best = took if best is None else min(best, took)
+            continue
+        except (RuntimeError, ValueError, BundleError):  # it takes another size only; the run itself will say what it does not take
+            return None
+        work.close()
+        took = perf_counter() - start
+        return best if best is not None else took / done if done > 0.1 else None
+    return best
+
+
+def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: Arithmetic, kept: bool) -> float:
+    """The input, the class maps, and what the network holds while it works on a window."""
+    from ctseg_models.inference.maps import HALVED, IN_MEMORY
+    from ctseg_models.inference.sliding_window import LARGE
+
+    window, classes = prod(layout.window), len(stage.values) + stage.edges
+    per_voxel = stage.flops(layout.window) / window or UNKNOWN_FLOPS_PER_VOXEL
+    width = arithmetic.dtype.itemsize if stage.half else 4
+    network = window * (MAPS_AT_ONCE * width * sqrt(per_voxel / FLOPS_OF_A_CHANNEL) + 4.0 * classes)
+    if layout.window == layout.size:
+        maps = 4.0 * classes * window
+    else:
+        held = min(layout.size[0], 2 * layout.window[0])  # slices: finished ones wait until they are painted
+        maps = 4.0 * classes * held * prod(layout.size[1:])
+        maps = maps / 2 if maps > LARGE else maps
+    whole = 4.0 * classes * prod(layout.size)
+    if kept:
+        maps += whole if whole <= IN_MEMORY else whole / 2 if whole / 2 <= HALVED else 0.0
+    return 4.0 * channels * prod(layout.size) + maps + network
