@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "monai", "nibabel", "SimpleITK", "pydicom", "qtpy", "PyQt6", "napari", "matplotlib", "scipy")
 VERBS = ("demo", "open", "info", "convert", "predict", "evaluate", "train", "recipes", "phantom", "bundle", "crossval",
-         "stack", "report")
+         "stack", "report", "calibrate")
 PACKAGES = ("napari_ctseg", "ctseg_models", "ctseg_imaging", "ctseg_training")
 
 
