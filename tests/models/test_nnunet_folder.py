@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import AxisView, Geometry
@@ -22,6 +23,7 @@ from ctseg_models.bundles.nnunet import NNUNetBundle, read_nnunet
 from ctseg_models.inference import Settings, run, two_stage
 from ctseg_models.inference.assemble import ClassMaps, Sampler, Target
 from ctseg_models.inference.lattice import Box, Region
+from ctseg_models.inference.nnunet_input import Sizes
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.upright import Upright
 
@@ -241,3 +243,22 @@ def test_the_work_is_known_before(shared_file: SharedFile) -> None:
     convs = fine * 27 * (1 * 8 + 8 * 8) + middle * 27 * (8 * 16 + 16 * 16) + coarse * 27 * (16 * 24 + 24 * 24)
     decoder = middle * (24 * 16 + 27 * (32 * 16 + 16 * 16)) + fine * (16 * 8 + 27 * (16 * 8 + 8 * 8) + 8 * 4)
     assert stage.flops((16, 32, 32)) == pytest.approx(2 * (convs + decoder), rel=1e-6)
+
+
+@pytest.mark.parametrize(("case", "spacing_mm"), [("plain", (3.0, 0.9, 0.9)), ("oblique", (2.0, 0.6, 0.6))])
+def test_slices_midway_come_back_as_nnunet_chooses(case: str, spacing_mm: tuple[float, float, float], shared_file: SharedFile) -> None:
+    """Twice as many slices as the image has: the centre of each of the image's lies between two, and the later one counts along the axis
+    as it is stored, which runs backwards in the view of the oblique image."""
+    bundle = read_nnunet(results_folder(shared_file, "old_plans"))
+    upright = Upright.of(image(shared_file, "old_plans", case))
+    sizes = Sizes.of(replace(bundle.plan, spacing_mm=spacing_mm), upright, upright.geometry.shape)
+    slices = upright.geometry.shape[0]
+    assert sizes.resized[0] == 2 * slices and sizes.interpolation == ("nearest", "linear", "linear")
+    number = torch.arange(2.0 * slices).reshape(1, -1, 1, 1).expand(1, *sizes.resized)
+    maps = ClassMaps.of(number, sizes.lattice((0, 0, 0), upright), (1,), "probabilities", sizes.interpolation)
+    slab = Sampler(maps, Target(upright.geometry.spacing_mm, (0, 0, 0), upright.geometry.shape)).slab(1, 0, slices)
+    assert slab is not None
+    chosen = map_coordinates(np.arange(2.0 * slices), [2 * (np.arange(slices) + 0.5) - 0.5], order=0, mode="nearest")  # as stored
+    seen = 2 * slices - 1 - chosen[::-1] if upright.view.flips[0] else chosen
+    assert slab[:, 4, 5].tolist() == seen.tolist()
+    assert upright.view.flips[0] == (case == "oblique")
