@@ -73,7 +73,7 @@ class FakeLibrary:
     def add(self, path, overwrite):
         yield Progress("add", 0, 1, f"Reading {path.name}")
         if path.name == self.no_model:
-            raise BundleError(f"{path}: is an image, not a model; drop it on the canvas to open it.")
+            raise BundleError(f"{path}: is no bundle.")
         self.calls.append(("add", path.name, overwrite))
         self.models.extra.append(path.stem)
         return path.stem

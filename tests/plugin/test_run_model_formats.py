@@ -72,16 +72,17 @@ def test_a_name_that_is_taken_is_asked_about(made, tmp_path):
 
 
 def test_what_is_no_model_gives_one_sentence(made, tmp_path):
-    controller, _, _ = made(no_model="scan.nii.gz")
+    controller, _, _ = made(no_model="notes.txt")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "scan.nii.gz").write_bytes(b"x")
+    for name in ("scan.nii.gz", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
     for name, said in (("empty", "is an empty folder; choose the folder of a model."), ("gone", "does not exist; check the name."),
-                       ("scan.nii.gz", "is an image, not a model; drop it on the canvas to open it.")):
+                       ("scan.nii.gz", "is an image, not a model; drop it on the canvas to open it."), ("notes.txt", "is no bundle.")):
         controller.shelf.add(tmp_path / name)
-        if name == "scan.nii.gz":
+        if name == "notes.txt":
             controller._run.finish()
         state = controller.state
-        assert state.phase is Phase.FAILED and state.message == f"{tmp_path / name}: {said}" and not state.errand
+        assert state.phase is Phase.FAILED and state.message.endswith(f"{name}: {said}") and not state.errand
         assert [info.name for info in state.bundles] == ["abdomen", "headneck", "brain-mr", "spleen"]
 
 

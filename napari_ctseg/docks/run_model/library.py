@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
     from ctseg_models.bundles.export import Format
 
+IMAGE_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".png", ".jpg", ".tif", ".tiff")
 NETWORK_FILES = (".onnx", ".ts", ".pt", ".pth", ".torchscript")
 
 
@@ -159,5 +160,7 @@ def refuse_what_is_no_model(path: Path) -> None:
     """A first look without opening anything. Raises BundleError."""
     if not path.exists():
         raise BundleError(f"{path}: does not exist; check the name.")
+    if path.name.lower().endswith(IMAGE_FILES):
+        raise BundleError(f"{path.name}: is an image, not a model; drop it on the canvas to open it.")
     if path.is_dir() and not any(path.iterdir()):
         raise BundleError(f"{path}: is an empty folder; choose the folder of a model.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from qtpy.QtCore import QPointF, QRectF, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
+from qtpy.QtWidgets import QAbstractSpinBox, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from napari_ctseg.docks import parts
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.state import BundleInfo, RunModelState
 
 NAME, KIND, WEIGHT = range(3)
-ROWS, ROW_HEIGHT = 6, 24
+ROWS, ROW_HEIGHT, WEIGHT_WIDTH = 6, 24, 54
 LOCK = 16
 AMBER = "#E69F00"
 
@@ -27,6 +27,7 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
         self._listed: tuple[tuple[object, ...], ...] | None = None
         self.setToolTip(words.MODELS)
         self.setRootIsDecorated(False)
+        self.setStyleSheet("QTreeView::indicator:unchecked { border: 1px solid #909090; }")  # napari's own is hardly seen
         self.setHeaderHidden(True)
         self.setColumnCount(3)
         self.setUniformRowHeights(True)
@@ -76,7 +77,8 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
         if box is None:
             box = parts.number(f"{name}: {words.WEIGHT}", 0.1, 100, 0.5, "")
             box.setPrefix("× ")
-            box.setFixedHeight(ROW_HEIGHT - 2)
+            box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+            box.setFixedSize(WEIGHT_WIDTH, ROW_HEIGHT - 2)
             box.valueChanged.connect(lambda value: self.weighed.emit(name, value))
             self.setItemWidget(item, WEIGHT, box)
         with QSignalBlocker(box):

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QSizePolicy,
     QSpinBox,
     QTableWidget,
     QTableWidgetItem,
@@ -72,8 +73,8 @@ class SideForm(QDialog):  # type: ignore[misc]
         self.modality.setEditable(True)
         self.channel_count, self.map_count = _count("How many channels the network takes.", 16), _count(
             "How many classes the network gives, the background with them.", MOST_MAPS)
-        self.channels = _table(CHANNELS, CHANNEL_TIP)
-        self.maps = _table(("class", "label", "name"), MAPS_TIP)
+        self.channels = _table(CHANNELS, CHANNEL_TIP, {1: 56, 2: 66, 3: 66, NORMALISED: 170, 5: 60, 6: 60})
+        self.maps = _table(("class", "label", "name"), MAPS_TIP, {0: 56, 1: 70})
         self.by = parts.combo("How the volume is brought to the network.", BROUGHT)
         self.sides = [_line("Along one axis of the network's array, in the order of its axis letters; empty: as the volume has it.")
                       for _ in range(3)]
@@ -86,7 +87,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         self.exclusive = QCheckBox("classes exclude each other")
         self.exclusive.setToolTip("On: one softmax over all classes. Off: each class has a sigmoid of its own.")
         self.further = _line("Further fields of the side file as JSON, e.g. {\"multiple_of\": 16}; docs/side-files.md lists them.")
-        self.faults = {field: parts.text(parts.AMBER) for field in PLACES}
+        self.faults = {field: _fault() for field in PLACES}
         self.add = parts.button("Add model", "")
         leave = parts.button("Cancel", "Nothing is written. Key: Esc")
         leave.clicked.connect(self.reject)
@@ -99,7 +100,7 @@ class SideForm(QDialog):  # type: ignore[misc]
                                    ("Channels", self.channel_count, None), (None, self.channels, "channels"),
                                    ("The volume is", self.by, None), ("", parts.row(*self.sides), "spacing"),
                                    ("Its axes run to", self.orientation, "orientation"), ("Resampled", self.interpolation, "interpolation"),
-                                   ("Window", parts.row(*self.patch), "patch"), ("It gives", gives, "output"),
+                                   ("Sliding window", parts.row(*self.patch), "patch"), ("It gives", gives, "output"),
                                    ("Classes", self.map_count, None), (None, self.maps, "labels"), ("Further", self.further, "further")):
             self.form.addRow(item) if title is None else self.form.addRow(title, item)
             if field is not None:
@@ -194,11 +195,16 @@ class SideForm(QDialog):  # type: ignore[misc]
         """Show every fault beside its field; `Add model` is free once there is none."""
         draft = self.draft()
         side, faults = side_of(draft)
-        for field, words in self._shelf.faults(side).items():
-            faults.setdefault(field, words)
+        said = {field.split(".")[0] for field in faults}
+        told = {"", *said} if said else set()  # a fault of the whole, or of a part, often comes from one that is shown already
+        faults |= {field: words for field, words in self._shelf.faults(side).items() if field.split(".")[0] not in told}
         shown = _by_place(faults, self.faults)
         for field, label in self.faults.items():
             parts.say(label, shown.get(field, ""))
+            label.setToolTip(shown.get(field, ""))
+        for letter, *boxes in zip(draft.orientation.upper(), self.sides, self.patch, strict=False):
+            for box in boxes:
+                box.setPlaceholderText(f"{letter} axis")
         for box in self.patch:
             parts.able(box, "A fixed size is the whole volume at once." if draft.by_size else "", box.toolTip())
         parts.able(self.add, "Something is still missing; it says so beside its field." if faults else "",
@@ -224,6 +230,14 @@ def _by_place(faults: Mapping[str, str], places: Mapping[str, object]) -> dict[s
     return {place: "; ".join(dict.fromkeys(said)) for place, said in shown.items()}
 
 
+def _fault() -> QLabel:
+    """One line beside a field; what is too long for it is its tooltip."""
+    label = QLabel()
+    label.setStyleSheet(parts.AMBER)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return label
+
+
 def _line(tip: str) -> QLineEdit:
     line = QLineEdit()
     line.setToolTip(tip)
@@ -237,12 +251,16 @@ def _count(tip: str, most: int) -> QSpinBox:
     return box
 
 
-def _table(titles: Sequence[str], tip: str) -> QTableWidget:
+def _table(titles: Sequence[str], tip: str, widths: Mapping[int, int]) -> QTableWidget:
+    """widths : px by column; the others share what is left."""
     table = QTableWidget(0, len(titles))
     table.setHorizontalHeaderLabels(list(titles))
     table.verticalHeader().setVisible(False)
     table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    for column, width in widths.items():
+        table.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+        table.setColumnWidth(column, width)
     table.setToolTip(tip)
     return table
 

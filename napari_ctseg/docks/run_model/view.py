@@ -58,18 +58,10 @@ class RunModelDock(parts.Dock):
         self.models, self.channels, self.choices, self.confidence = ModelList(), ChannelRows(), Choices(), ConfidenceTable()
         self.about, self.expected, self.message, self.stage = parts.text(), parts.text(), parts.text(), parts.text()
         self.warnings, self.cautions = parts.text(parts.AMBER), parts.text(parts.AMBER)
-        self.new = QToolButton()
-        self.new.setText("Add model…")
-        self.new.setToolTip(words.ADD)
-        self.new.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.new = _with_menu("Add model…", words.ADD)
         self.new.setShortcut("Ctrl+Shift+M")
-        self.card = QToolButton()
-        self.card.setText("Card…")
-        self.card.setToolTip(words.CARD)
-        self.more = QToolButton()
-        self.more.setText("More")
-        self.more.setToolTip(words.MORE)
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.card = parts.button("Card…", words.CARD)
+        self.more = _with_menu("More…", words.MORE)
         self._build_menus()
         self.guess = parts.button("Expected time and memory", words.EXPECTED)
         self.go, self.stop = parts.button("Run", words.RUN), parts.button("Cancel", words.CANCEL)
@@ -88,7 +80,7 @@ class RunModelDock(parts.Dock):
         buttons.setStretch(1, 1)
         column = parts.scrolled(self, [self.empty, self.sample, self.form, self.models, links, self.about, self.channels, self.warnings,
                                        self.choices, self.guess, self.expected, buttons, self.bar, self.stage, self.message,
-                                       self.cautions, self.confidence, self.details])
+                                       self.confidence, self.cautions, self.details])
         column.addStretch()
 
     def _build_menus(self) -> None:
@@ -183,7 +175,7 @@ class RunModelDock(parts.Dock):
         parts.say(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
         parts.say(self.message, state.message)
         self.message.setStyleSheet(parts.AMBER if state.phase is Phase.FAILED else "")
-        parts.say(self.cautions, "\n".join(state.cautions))
+        parts.say(self.cautions, words.cautions(state))
         self.confidence.draw(state.confidence)
         self.details.setVisible(bool(state.details))
         self.bar.setVisible(bool(not_free))
@@ -265,3 +257,13 @@ class RunModelDock(parts.Dock):
         box.setTextFormat(Qt.TextFormat.MarkdownText)
         box.setText(info.card or f"{info.name} has no card.")
         box.open()
+
+
+def _with_menu(title: str, tip: str) -> QToolButton:
+    """A button that opens a menu at once."""
+    button = QToolButton()
+    button.setText(title)
+    button.setToolTip(tip)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setStyleSheet("QToolButton { padding: 3px 5px; } QToolButton::menu-indicator { image: none; }")
+    return button

@@ -29,6 +29,7 @@ RUN = "Runs the model; a labels layer with its name is added. Key: Ctrl+Return"
 CANCEL = "Stops; the dock is ready at once, and no layer is added. Key: Ctrl+Shift+X"
 DETAILS = "What lies behind this: how the result was made, or what exactly went wrong, for a report."
 RUNS = "A model runs."
+MOST_CAUTIONS = 3
 
 
 def duration(seconds: float) -> str:
@@ -73,6 +74,13 @@ def shortened(labels: tuple[str, ...], most: int = 12) -> str:
     """A model may know a hundred labels; the tooltip and the card have them all."""
     beyond = len(labels) - most
     return ", ".join(labels[:most]) + (f" and {beyond} more" if beyond > 0 else "")
+
+
+def cautions(state: RunModelState) -> str:
+    """What a result asks to be careful about, beyond what was said before the run; what is too long for the dock is under Details."""
+    new = [said for said in state.cautions if said not in state.warnings]
+    beyond = len(new) - MOST_CAUTIONS
+    return "\n".join([*new[:MOST_CAUTIONS], *([f"And {beyond} more remarks under Details."] if beyond > 0 else [])])
 
 
 def mirroring(state: RunModelState) -> str:

@@ -1,0 +1,168 @@
+"""The Run model dock in the real viewer: what is dropped on it, its form, its question, its lists."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QTableWidget, QTreeWidget
+
+from ctseg_imaging.volume import Volume
+from napari_ctseg.docks.run_model.side_form import SideForm
+from napari_ctseg.docks.run_model.state import Phase
+from napari_ctseg.docks.run_model.view import RunModelDock
+from napari_ctseg.layers import show_volume
+from tests.plugin.run_model_fakes import FakeLibrary, with_kinds
+
+KINDS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTreeWidget, QTableWidget)
+
+
+@pytest.fixture
+def docked(make_napari_viewer, qtbot, volume, fakes):
+    viewer, models = make_napari_viewer(show=True), with_kinds(fakes)
+    show_volume(viewer, volume, "t1")
+    dock = RunModelDock(viewer, models, FakeLibrary(models))
+    viewer.window.add_dock_widget(dock, name="Run model", area="right")
+    yield dock
+    if dock.dialog is not None:
+        dock.dialog.reject()
+
+
+def drop(dock, path):
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(QPointF(20, 20), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    dock.dropEvent(event)
+    assert event.isAccepted()
+
+
+def button(box, words):
+    return next(found for found in box.buttons() if found.text() == words)
+
+
+def test_a_dropped_folder_becomes_a_ticked_model(docked, qtbot, tmp_path):
+    (tmp_path / "colon").mkdir()
+    (tmp_path / "colon" / "plans.json").write_text("{}")
+    drop(docked, tmp_path / "colon")
+    qtbot.waitUntil(lambda: docked.message.text() == "Added: colon.", timeout=10_000)
+    ticked = [item.text(0) for item in map(docked.models.topLevelItem, range(docked.models.topLevelItemCount()))
+              if item.checkState(0) == Qt.CheckState.Checked]
+    assert ticked == ["colon"] and docked.go.isEnabled()
+
+
+def test_a_dropped_image_is_refused_in_a_sentence(docked, tmp_path):
+    (tmp_path / "ct.nii.gz").write_bytes(b"x")
+    drop(docked, tmp_path / "ct.nii.gz")
+    assert docked.message.text() == "ct.nii.gz: is an image, not a model; drop it on the canvas to open it."
+    assert docked.controller.state.phase is Phase.FAILED and "E69F00" in docked.message.styleSheet()
+
+
+def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docked, qtbot, tmp_path):
+    network = tmp_path / "net.onnx"
+    network.write_bytes(b"x")
+    drop(docked, network)
+    qtbot.waitUntil(lambda: isinstance(docked.dialog, SideForm), timeout=10_000)
+    form = docked.dialog
+    assert form.faults["labels"].text() == "the name of label 1 is needed" and not form.add.isEnabled() and "missing" in form.add.toolTip()
+    form.maps.item(1, 2).setText("liver")
+    assert not form.faults["labels"].isVisible() and form.add.isEnabled()
+    form.orientation.setCurrentText("SSL")
+    assert "different axes" in form.faults["orientation"].text() and not form.add.isEnabled()
+    form.orientation.setCurrentText("RAS")
+    form.sides[1].setText("9.5")
+    assert form.faults["spacing"].text() == "\"9.5\" is no whole number"
+    form.sides[1].setText("11")
+    assert list(tmp_path.glob("*.json")) == []
+    form.add.click()
+    qtbot.waitUntil(lambda: docked.message.text() == "Added: net.", timeout=10_000)
+    assert docked.dialog is None and "\"orientation\": \"RAS\"" in network.with_suffix(".json").read_text()
+
+
+def test_cancelling_the_form_leaves_nothing(docked, qtbot, tmp_path):
+    network = tmp_path / "net.onnx"
+    network.write_bytes(b"x")
+    drop(docked, network)
+    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
+    docked.dialog.reject()
+    assert docked.dialog is None and docked.controller.state.form is None
+    assert [path.name for path in tmp_path.iterdir() if "net" in path.name] == ["net.onnx"]
+
+
+def test_more_channels_and_classes_get_rows(docked, qtbot, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    drop(docked, tmp_path / "net.onnx")
+    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
+    form = docked.dialog
+    form.channel_count.setValue(2)
+    form.channels.item(1, 2).setText("-500")
+    form.map_count.setValue(4)
+    draft = form.draft()
+    assert [row.low for row in draft.channels] == ["", "-500"] and [row.value for row in draft.maps] == ["0", "1", "2", "3"]
+    form.map_count.setValue(2)
+    assert len(form.draft().maps) == 2
+
+
+def test_the_trust_question_names_the_code_and_its_default_is_no(docked, qtbot):
+    docked.controller.choose_bundles(["spleen"])
+    qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=10_000)
+    item = docked.models.topLevelItem(3)
+    assert not item.icon(0).isNull() and "scripts.net.Net" in item.toolTip(0) and docked.models.topLevelItem(0).icon(0).isNull()
+    for answer, ran in (("Do not run it", False), ("Run this code", True)):
+        docked.go.click()
+        box = docked.dialog
+        assert isinstance(box, QMessageBox) and box.defaultButton() is not None and box.defaultButton().text() == "Do not run it"
+        assert "/models/spleen" in box.informativeText() and "scripts.net.Net" in box.informativeText()
+        button(box, answer).click()
+        if ran:
+            qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=10_000)
+        else:
+            assert docked.message.text() == "Nothing was run." and docked.dialog is None
+    assert "spleen" in docked.controller.viewer.layers and "allowed" in item_tip(docked, 3)
+
+
+def item_tip(dock, row):
+    return dock.models.topLevelItem(row).toolTip(0)
+
+
+def test_escape_does_not_run_the_code(docked, qtbot):
+    docked.controller.choose_bundles(["spleen"])
+    qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=10_000)
+    docked.go.click()
+    qtbot.keyClick(docked.dialog, Qt.Key.Key_Escape)
+    assert docked.dialog is None and not docked.controller.state.busy and docked.message.text() == "Nothing was run."
+
+
+def test_an_ensemble_shows_weights_and_several_channels_show_rows(docked, volume):
+    assert docked.models.isColumnHidden(2) and not docked.choices.combine.isVisible() and not docked.channels.isVisible()
+    docked.controller.choose_bundles(["abdomen", "headneck"])
+    weight = docked.models.itemWidget(docked.models.topLevelItem(1), 2)
+    weight.setValue(3.0)
+    assert docked.controller.state.weights == {"headneck": 3.0} and docked.choices.combine.isVisible()
+    assert not docked.choices.edges.isEnabled() and "single model" in docked.choices.edges.toolTip()
+    docked.choices.combine.setCurrentIndex(2)
+    assert docked.models.isColumnHidden(2) and docked.controller.state.combine == "staple"
+    show_volume(docked.controller.viewer, Volume(volume.array, volume.geometry), "flair")
+    docked.controller.choose_bundles(["brain-mr"])
+    assert [combo.currentText() for combo in docked.channels.combos] == ["t1", "flair"] and docked.channels.isVisible()
+    docked.channels.combos[0].setCurrentText("flair")
+    docked.channels.combos[0].textActivated.emit("flair")
+    assert docked.controller.state.sources == ("flair", "flair") and "more than one channel" in docked.warnings.text()
+
+
+def test_a_missing_device_is_grey_with_its_reason(docked):
+    model = docked.choices.device.model()
+    grey = [number for number in range(3) if not model.item(number).isEnabled()]
+    assert {docked.choices.device.itemText(number) for number in grey} == set(docked.controller.state.unable) & {"cuda", "mps"}
+    assert all(model.item(number).toolTip() for number in grey) and model.item(0).isEnabled()
+
+
+def test_everything_has_a_tooltip_and_fits_320_by_700(docked, qtbot, volume):
+    show_volume(docked.controller.viewer, Volume(volume.array, volume.geometry), "flair")
+    docked.controller.choose_bundles(["abdomen", "headneck"])
+    docked.controller.run()
+    qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=10_000)
+    controls = [w for w in docked.findChildren(KINDS) if not w.objectName().startswith("qt_")]
+    assert len(controls) >= 15 and [w for w in controls if not w.toolTip() and not isinstance(w.parent(), QAbstractSpinBox)] == []
+    docked.resize(320, 700)
+    inside = [w.mapTo(docked, QPoint(w.width(), 0)).x() for w in controls if w.isVisible()]
+    assert max(inside) <= 320
+    assert np.all([docked.go.isVisible(), docked.stop.isVisible()])
