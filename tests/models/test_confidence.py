@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from ctseg_models.disagreement import Entropy, share_that_differs
 from ctseg_models.inference.assemble import ClassMaps, Sampler, Target
 from ctseg_models.inference.lattice import Lattice
 from ctseg_models.inference.points import Points
+from ctseg_models.inference.sliding_window import Tiling, WindowedMaps
+from ctseg_models.inference.stepwise import Arithmetic
 
 LABELS = Labels.from_names({3: "liver", 7: "spleen", 9: "never found"})
 
@@ -72,6 +76,27 @@ def test_the_probability_of_single_voxels_is_that_of_whole_slices(form: str, tem
     expected = whole[torch.tensor([found.values.index(int(label)) for label in labels]), z, y, x]
     assert points.chances(labels, z, y, x).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
     assert points.chances(torch.tensor([8]), z[:1], y[:1], x[:1]).item() == 0  # a label that is not known
+
+
+def test_single_voxels_ask_for_no_slice_that_is_not_at_hand() -> None:
+    generator = torch.Generator().manual_seed(6)
+    image, tiling = torch.randn(1, 3, 9, 6, 7, generator=generator), Tiling((1, 6, 7), (tuple(range(9)), (0,), (0,)))
+
+    def steps(x: torch.Tensor, _: Arithmetic) -> Generator[float, None, torch.Tensor]:
+        yield 1.0
+        return x[0]
+
+    maps = WindowedMaps(steps, image, tiling, 3, Arithmetic())
+    found = ClassMaps.of(maps, Lattice((0.0, 0.0, 0.0), (3.0, 2.0, 2.5), (9, 6, 7)), (0, 1, 2), "softmax logits",
+                         ("nearest", "linear", "linear"))
+    target = Target((1.5, 1.0, 1.0), (0, 0, 0), (18, 12, 17))
+    points = Points(found, target)
+    list(maps.advance(2))
+    z, y, x = torch.tensor([0, 1, 3]), torch.tensor([4, 5, 6]), torch.tensor([2, 8, 11])
+    everything = Sampler(ClassMaps.of(image[0], found.lattice, (0, 1, 2), found.form, found.interpolation), target)
+    expected = everything.slab(1, 0, 18)
+    assert expected is not None
+    assert points.chances(torch.ones(3, dtype=torch.int64), z, y, x).numpy() == pytest.approx(expected[z, y, x].numpy(), abs=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 5])

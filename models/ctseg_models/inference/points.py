@@ -22,7 +22,9 @@ class Points:
             weights = torch.from_numpy(axis_weights(
                 lattice.shape[axis], lattice.spacing_mm[axis], target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis],
                 target.spacing_mm[axis], target.shape[axis], interpolation=class_maps.interpolation[axis], repeat=repeat))
-            self._taps.append(weights.topk(min(2, lattice.shape[axis]), dim=1))
+            shares, voxels = weights.topk(min(2, lattice.shape[axis]), dim=1)
+            # A voxel of no weight is any voxel, perhaps of a slice that is not at hand: the heaviest stands in for it.
+            self._taps.append((shares, torch.where(shares > 0, voxels, voxels[:, :1])))
             self._within.append(weights.sum(dim=1) > 0.5)
 
     def chances(self, labels: Tensor, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
@@ -72,7 +74,7 @@ class Points:
 
     def _gathered(self, k: int, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """(n,) float32: map k at the places, interpolated between eight of its voxels (fewer where an axis has one)."""
-        weights, voxels = zip(*((taps.values[place], taps.indices[place]) for taps, place in zip(self._taps, places, strict=True)),
+        weights, voxels = zip(*((shares[place], indices[place]) for (shares, indices), place in zip(self._taps, places, strict=True)),
                               strict=True)
         low, high = int(voxels[0].min()), int(voxels[0].max()) + 1
         part = self.class_maps.maps.part(k, low, high)
