@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from ctseg_imaging import formats
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.progress import finish
@@ -177,16 +176,3 @@ def test_the_designs_example_is_valid() -> None:
                                     "channels": [{"name": "T1", "normalise": "minmax"}], "spacing": [1, 1, 1], "orientation": "LIA",
                                     "interpolation": "linear", "pad": 0, "output": {"kind": "logits", "classes": [0, 1, 2]}})
     assert (side.turn.order, side.turn.flips) == ((2, 0, 1), (1, 2))
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_a_third_partys_brain_network(shared_file: Callable[[str], Path], tmp_path: Path) -> None:
-    network = tmp_path / "brainchop.pt"
-    shutil.copyfile(shared_file("brainchop-mr/model5_gw_ae.torchscript.pt"), network)
-    side_file(network, labels={"1": "white matter", "2": "grey matter"}, modality="MR", orientation="LIA",
-              channels=[{"name": "T1", "normalise": "minmax"}], output={"kind": "logits", "classes": [0, 1, 2]})
-    expected = formats.read_labels(shared_file("brainchop-mr/t1_crop_model5_gw_ae_seg.nii.gz"))
-    labels = finish(run(store.find(network), formats.read(shared_file("brainchop-mr/t1_crop.nii.gz")))).labels
-    assert np.array_equal(labels.geometry.affine_lps, expected.geometry.affine_lps)
-    assert (labels.array == expected.array).mean() > 0.9999
