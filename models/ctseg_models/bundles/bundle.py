@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ctseg_models.inference.lattice import Box, Lattice
+    from ctseg_models.inference.maps import Maps
     from ctseg_models.inference.sliding_window import Tiling
     from ctseg_models.inference.stepwise import Arithmetic
     from ctseg_models.inference.upright import Upright
@@ -35,6 +36,7 @@ class Prepared:
     the whole array at once. keep : [start, stop) of x that counts, where the rest is padding; None: all of it. interpolation : how the
     maps come back to the volume's grid, per axis. border : what voxels of the volume outside of the lattice are: background, or as the
     nearest inside. steps, mirror_axes : instead of the stage's, where the network's own axes depend on how the volume is stored.
+    brought : takes the maps to a lattice of their own, where no interpolation along axes does.
     """
 
     x: Tensor
@@ -45,6 +47,7 @@ class Prepared:
     border: Literal["background", "repeat"] = "background"
     steps: Steps | None = None
     mirror_axes: tuple[int, ...] | None = None
+    brought: Callable[[Maps], tuple[Maps, Lattice]] | None = None
 
 
 @dataclass(frozen=True)

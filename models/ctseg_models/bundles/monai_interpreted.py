@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_models.bundles.bundle import Layout, Prepared, Steps
 from ctseg_models.bundles.monai_facts import Facts
+from ctseg_models.bundles.monai_nearest import NearestMaps, Placement
 from ctseg_models.bundles.monai_output import Windows, output, windows
 from ctseg_models.bundles.monai_transforms import State, layout_of, transforms
-from ctseg_models.inference.lattice import Box, Turn
+from ctseg_models.inference.lattice import Box, Lattice, Turn
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ctseg_models.inference.maps import Maps
     from ctseg_models.inference.stepwise import Arithmetic
     from ctseg_models.inference.upright import Upright
 
@@ -49,9 +52,12 @@ class Interpreted:
         turned, (start, stop) = self._windows.padded(state.turn.to_network(image))
         a, b, c = turned.shape[2:]
         keep = None if (start, stop) == ((0, 0, 0), (a, b, c)) else _turned_box(start, stop, (a, b, c), state.turn)
-        how = self.output.interpolation
+        how, placement = self.output.interpolation, state.placement
+        own = None
+        if how == "nearest" and placement is not None and placement.has_ties:
+            own = partial(_at_own_voxels, placement, State.of(upright, box).lattice)
         return Prepared(state.turn.back(turned), state.lattice, self._windows.tiling((a, b, c), state.turn), keep, (how, how, how),
-                        "background" if state.cropped else "repeat", self.steps(state.turn))
+                        "background" if state.cropped else "repeat", self.steps(state.turn), brought=own)
 
     def steps(self, turn: Turn) -> Steps:
         """The network along `turn`."""
@@ -61,12 +67,15 @@ class Interpreted:
             import torch
 
             with torch.autocast(x.device.type, dtype=arithmetic.dtype, enabled=arithmetic.dtype != torch.float32):
-                given = self._network(turn.to_network(x))
+                given = self._network(turned := turn.to_network(x))
             maps = given[0] if isinstance(given, list | tuple) else given
             wanted = (1, len(self.values))
             if not isinstance(maps, torch.Tensor) or tuple(maps.shape[:2]) != wanted:
                 raise BundleError(f"{self._name}: the network does not give the {wanted[1]} maps that the bundle's metadata promises; "
                                   "get the bundle again.")
+            if maps.shape[2:] != turned.shape[2:]:
+                raise BundleError(f"{self._name}: the network does not take an array of {tuple(x.shape[2:])} voxels (z, y, x), "
+                                  "as its maps have another size; choose another region.")
             ordered = maps[0].float() if self.values == self._facts.values else maps[0][list(self._order)].float()
             return turn.back(ordered)
 
@@ -94,6 +103,11 @@ class Interpreted:
         tiling = self._windows.tiling((a, b, c), turn)
         assert tiling is not None
         return Layout(turn.zyx((a, b, c)), tiling.window, tiling.count)
+
+
+def _at_own_voxels(placement: Placement, lattice: Lattice, maps: Maps) -> tuple[Maps, Lattice]:
+    """The maps at the volume's own voxels."""
+    return NearestMaps(maps, placement), lattice
 
 
 def _turned_box(start: Shape, stop: Shape, size: Shape, turn: Turn) -> tuple[Shape, Shape]:

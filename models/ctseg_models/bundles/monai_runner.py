@@ -119,9 +119,8 @@ def _without_files(made: Any) -> Any:
 @contextmanager
 def own_modules(folder: Path) -> Iterator[None]:
     """While it is open, `import scripts...` finds the bundle's; afterwards nothing of it is left, and no compiled file in the folder."""
-    own = {path.stem for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"}
-    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in own - set(sys.stdlib_module_names)
-              and not getattr(sys.modules[name], "__file__", None)}
+    own = {path.stem for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"} - set(sys.stdlib_module_names)
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in own}
     before, writes = set(sys.modules), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True

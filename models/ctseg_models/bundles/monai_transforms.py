@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Float, Shape, Triple
+from ctseg_models.bundles.monai_nearest import Placement
 from ctseg_models.bundles.monai_reader import Component
 from ctseg_models.inference.lattice import Box, Lattice, Turn
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ctseg_models.inference.upright import Upright
 
 Numbers = tuple[float, ...]
-TIE = 1e-6  # voxels: far above rounding and far below anything seen
 NEAR_ZERO = 1e-3
 SAME_SPACING = 1e-3  # mm: closer than this MONAI leaves an axis as it is
 # What changes nothing here: reading is done, channels lie first, numbers are float32.
@@ -71,13 +71,14 @@ class Arguments:
 class State:
     """An image on its way to the network. array : (C, z, y, x) in the view; low_mm : of its first voxel's outer face. axes : 3x3, column j
     the step in mm of view axis j. turn : the axes that the transforms speak of. cropped : whether it does not reach as far as the box any
-    more."""
+    more. placement : how the box's own voxels lie among those they were resampled to."""
 
     array: Any
     low_mm: Triple
     axes: Float
     turn: Turn
     cropped: bool = False
+    placement: Placement | None = None
 
     @property
     def spacing_mm(self) -> Triple:
@@ -173,7 +174,7 @@ def layout_of(component: object, upright: Upright, box: Box) -> tuple[Shape, Tur
         if one.name == "Orientationd":
             turn = _turn(one)
         if one.name == "Spacingd":
-            lattice = resampled(shape, axes, turn, turn.zyx(_pixdim(one)))
+            lattice, _ = resampled(shape, axes, turn, turn.zyx(_pixdim(one)))
             shape, axes = lattice.shape, axes / np.linalg.norm(axes, axis=0) * lattice.spacing_mm
     return shape, turn
 
@@ -228,7 +229,7 @@ def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[flo
     """Spacingd; see `resampled`."""
     from ctseg_models.inference.preprocess import resample_box
 
-    lattice = resampled(state.lattice.shape, state.axes, state.turn, wanted)
+    lattice, placement = resampled(state.lattice.shape, state.axes, state.turn, wanted)
     if lattice.spacing_mm == state.spacing_mm:
         return
     parts = []
@@ -243,45 +244,45 @@ def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[flo
     z, y, x = (a + b for a, b in zip(state.low_mm, lattice.low_mm, strict=True))
     state.array, state.low_mm = np.stack(parts), (z, y, x)
     state.axes = state.axes / np.linalg.norm(state.axes, axis=0) * lattice.spacing_mm
+    state.placement = placement if state.array.shape[1:] == placement.to and not state.cropped else None
 
 
-def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> Lattice:
+def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> tuple[Lattice, Placement]:
     """The lattice that Spacingd makes of an array, mm from the array's own first face. wanted : along the view's (z, y, x), 0: as it is.
 
     As many voxels as their centres fit between the first and the last one, rounded. The centre of the first voxel (as the transform
     counts) stays. Where the axes are at right angles only up to rounding, as in every oblique NIfTI file, MONAI takes another way:
     index n / 2 stays, which lies half a voxel behind the middle (monai/data/utils.py, compute_shape_offset).
     """
-    backwards = [turn.order[axis] for axis in turn.flips]
+    backwards = np.isin(range(3), [turn.order[axis] for axis in turn.flips])
+    order = list(turn.order)
     old = np.linalg.norm(axes, axis=0)
     new = np.array([want if want > 0 and abs(want - have) > SAME_SPACING else have for want, have in zip(wanted, old, strict=True)])
     n = np.array(shape)
     count = np.maximum(1, np.round((n - 1) * old / new + 1).astype(int))
-    if _has_a_first_corner(n, axes * np.where(np.isin(range(3), backwards), -1, 1), list(turn.order), new):
-        first = np.zeros(3)
-    else:
-        first = (n * old - count * new) / 2 + _of_ties(n, count) * new
-    low = old / 2 + first - new / 2
-    low = np.where(np.isin(range(3), backwards), n * old - low - count * new, low)
+    step = _steps((axes * np.where(backwards, -1, 1))[:, order], new[order])
+    start = np.zeros(3) if _has_a_first_corner(n[order], step) else count[order] / 2 - step @ (n[order] / 2)
+    first = np.zeros(3)  # where the first old voxel lies, in mm after the first new one
+    first[order] = start * new[order]
+    low: Float = old / 2 - first - new / 2
+    low = np.where(backwards, n * old - low - count * new, low)
     z, y, x = (float(one) for one in low)
     dz, dy, dx = (float(one) for one in new)
-    return Lattice((z, y, x), (dz, dy, dx), (int(count[0]), int(count[1]), int(count[2])))
+    to = (int(count[0]), int(count[1]), int(count[2]))
+    return Lattice((z, y, x), (dz, dy, dx), to), Placement(step, start, shape, to, turn)
 
 
-def _of_ties(n: NDArray[np.int64], count: NDArray[np.int64]) -> Float:
-    """Voxels to move by where index n / 2 lies just between two new voxels, so that the nearest one is the even one, as in MONAI."""
-    between = (n % 2 == 0) & (count % 2 == 1)
-    return np.where(between, np.where((count // 2) % 2 == 0, TIE, -TIE), 0.0)
-
-
-def _has_a_first_corner(n: NDArray[np.int64], axes: Float, order: list[int], new: Float) -> bool:
-    """Whether MONAI finds a corner voxel that no other one lies before, seen along the new axes: to 1e-8 voxels, which rounding decides."""
-    have = axes[:, order]
+def _steps(have: Float, new: Float) -> Float:
+    """3x3: old voxels in new ones, as MONAI computes it (data/utils.py, zoom_affine), with its rounding. have : columns in mm."""
     upper = np.linalg.cholesky(have.T @ have).T
     rotation = have @ np.linalg.inv(upper)
-    want = rotation @ np.diag(np.sign(np.diag(upper)) * new[order])
-    ends = np.array(np.meshgrid(*((0.0, count - 1.0) for count in n[order]), indexing="ij")).reshape(3, -1)
-    corners = np.linalg.solve(want, have) @ ends
+    step: Float = np.linalg.solve(rotation @ np.diag(np.sign(np.diag(upper)) * new), have)
+    return step
+
+
+def _has_a_first_corner(n: NDArray[np.int64], step: Float) -> bool:
+    """Whether MONAI finds a corner voxel that no other one lies before, seen along the new axes: to 1e-8 voxels, which rounding decides."""
+    corners = step @ np.array(np.meshgrid(*((0.0, count - 1.0) for count in n), indexing="ij")).reshape(3, -1)
     return bool((np.abs((corners[:, None, :] - corners[:, :, None]).min(axis=2)) <= 1e-8).all(axis=0).any())
 
 

@@ -164,7 +164,8 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
         maps, edges = MemoryMaps(maps.tensor[: len(stage.values)]), maps.tensor[len(stage.values):].float()
     if prepared.keep is not None:
         maps = CutMaps(maps, *prepared.keep)
-    class_maps = ClassMaps.of(maps, prepared.lattice, stage.values, stage.form, prepared.interpolation, prepared.border,
+    maps, lattice = (maps, prepared.lattice) if prepared.brought is None else prepared.brought(maps)
+    class_maps = ClassMaps.of(maps, lattice, stage.values, stage.form, prepared.interpolation, prepared.border,
                               stage.temperature)
     return class_maps, edges, log, warnings
 
