@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
+from ctseg_models.bundles.store import find, shipped_folder, user_folder
 from napari_ctseg.docks.run_model import machine, words
 from napari_ctseg.docks.run_model.controller import RunModelController
-from napari_ctseg.docks.run_model.library import InstalledLibrary
+from napari_ctseg.docks.run_model.library import InstalledLibrary, added, verified
 from napari_ctseg.docks.run_model.side_draft import ChannelRow, MapRow, SideDraft, draft_of, side_of
 from napari_ctseg.docks.run_model.state import Combine, Confidence, Phase, TrustQuestion
 from napari_ctseg.layers import channel_volume, show_volume
@@ -124,6 +127,26 @@ def test_verify_and_export_speak_and_can_be_cancelled(made, tmp_path):
     assert library.calls == [("trusted", "spleen")]
 
 
+def test_the_real_store_refuses_in_a_sentence_and_keeps_nothing(tmp_path):
+    (tmp_path / "notes.txt").write_text("no model")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "plans.pkl").write_bytes(b"\x80\x04N.")
+    (tmp_path / "old" / "model_final_checkpoint.model.pkl").write_bytes(b"\x80\x04N.")
+    for name in ("notes.txt", "old"):
+        with pytest.raises(BundleError, match=name) as refused:
+            finish(added(tmp_path / name, False))
+        assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
+    assert not user_folder().exists() or list(user_folder().iterdir()) == []
+
+
+def test_the_real_store_takes_a_folder_and_knows_that_it_has_it():
+    library, source = InstalledLibrary(), shipped_folder() / "phantom-abdomen-scn"
+    assert not library.taken(source) and not library.needs_form(source)
+    assert finish(added(source, False)) == "phantom-abdomen-scn" and library.taken(source)
+    bundle = find(user_folder() / "phantom-abdomen-scn")
+    assert library.mirror_axes(bundle) == 0 and finish(verified(bundle)).startswith("phantom-abdomen-scn is whole")
+
+
 # ---- trust
 
 def test_code_of_a_model_runs_only_after_the_person_has_said_so(made):
@@ -191,7 +214,10 @@ def test_a_missing_channel_another_grid_and_one_image_twice_are_told(made, volum
     assert controller.state.why_not == "The model reads 2 images on one grid; open the one for FLAIR too."
     shape = (7, 8, 9)
     show_volume(viewer, Volume(np.zeros(shape, np.int16), Geometry.from_parts(shape, (3.0, 1.5, 2.5), (10, -20, 30))), "flair")
-    assert "\"flair\"" in controller.state.why_not and "grid" in controller.state.why_not
+    assert controller.state.why_not.startswith("\"flair\" lies on another grid than \"t1\"")
+    show_volume(viewer, Volume(np.zeros(shape, np.int16), Geometry.from_parts(shape, (3.0, 1.5, 2.0), (500, 500, 500))), "far")
+    controller.choose_source(1, "far")
+    assert controller.state.why_not.startswith("\"far\" has no point in common with \"t1\"")
     controller.run()
     assert not controller._run.tasks
     controller.choose_source(1, "t1")
@@ -261,6 +287,8 @@ def test_a_result_says_how_sure_it_is_and_comes_although_its_image_is_gone(made,
     controller._run.finish()
     assert controller.state.confidence == (Confidence("liver", 12.5, 0.61, 0.2, 0.25),)
     assert "abdomen" in viewer.layers and controller.state.phase is Phase.DONE and "\"warnings\"" in controller.state.details
+    controller.choose_bundles(["headneck"])
+    assert controller.state.confidence == () and controller.state.cautions == () and controller.state.details == ""
 
 
 @pytest.mark.parametrize(("version", "why"), [("2.13.0+cpu", "processor only"), ("2.13.0", "no driver")])
@@ -277,6 +305,17 @@ def test_a_processor_without_bf16_greys_it(monkeypatch, tmp_path):
         (tmp_path / "cpuinfo").write_text(f"flags\t\t: fpu {flags}\n")
         monkeypatch.setattr(machine, "PROCESSOR", tmp_path / "cpuinfo")
         assert set(machine.slow_on_cpu()) == wanted
+
+
+def test_what_is_said_of_models_stays_short(made):
+    controller, _, _ = made()
+    controller.choose_bundles(["abdomen", "spleen"])
+    spleen = replace(controller.state.members[1], needs_trust=("one <b>", "two", "three"), labels=tuple(f"l{n}" for n in range(104)))
+    said = words.about(spleen, controller.state)
+    assert said.startswith("Together: abdomen, spleen.<br><b>spleen, CT: l0,")
+    assert "and 92 more" in said and "one &lt;b&gt; and 2 more." in said
+    state = replace(controller.state, cautions=("a", "b", "c", "d", "e"))
+    assert words.cautions(state) == "a\nb\nc\nAnd 2 more remarks under Details."
 
 
 # ---- the side file's draft

@@ -73,8 +73,9 @@ def fault_of(volumes: Mapping[str, Volume], wanted: Sequence[str], chosen: Seque
     for name in chosen[1:]:
         match = volumes[first].geometry.matches(volumes[name].geometry)
         if match not in (Match.SAME, Match.ROUNDING):
-            apart = "has no point in common with" if match is Match.NO_OVERLAP else "lies on another grid than"
-            return f"\"{name}\" {apart} \"{first}\"; bring it onto the same grid first (napari-ctseg convert --like)."
+            if match is Match.NO_OVERLAP:
+                return f"\"{name}\" has no point in common with \"{first}\"; choose images of the same examination."
+            return f"\"{name}\" lies on another grid than \"{first}\"; bring it onto the same grid first (napari-ctseg convert --like)."
     return ""
 
 

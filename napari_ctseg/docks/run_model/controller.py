@@ -261,10 +261,10 @@ class RunModelController:
         """A choice of the person: what was expected of the last choice does not hold any more."""
         self._forget_estimation()
         phase = self.state.phase if self.state.busy else Phase.IDLE
-        message, details = (self.state.message, self.state.details) if self.state.busy else ("", "")
+        if not self.state.busy:  # what was said of the last run does not belong to another choice
+            self.state = replace(self.state, message="", details="", cautions=(), confidence=())
         unable = self._unable(choices.get("device", self.state.device))
-        self._show(self._with_sources(replace(self.state, phase=phase, expected="", estimating=False, message=message, details=details,
-                                              unable=unable, **choices)))
+        self._show(self._with_sources(replace(self.state, phase=phase, expected="", estimating=False, unable=unable, **choices)))
 
     def _with_sources(self, state: RunModelState) -> RunModelState:
         """One image for every channel that the chosen models read, and what is wrong with them."""

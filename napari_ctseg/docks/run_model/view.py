@@ -189,7 +189,7 @@ class RunModelDock(parts.Dock):
         info = self._spoken_of(state)
         nothing = "No model is ticked." if state.bundles else state.why_not
         parts.able(self.card, "" if info is not None else nothing, words.CARD)
-        parts.say(self.about, words.about(info) if info is not None else "" if state.bundles else state.why_not)
+        parts.say(self.about, words.about(info, state) if info is not None else "" if state.bundles else state.why_not)
         free = info is not None and not state.busy and not state.errand
         for action in (self.verify, *self.exports.values()):
             action.setEnabled(free)

@@ -57,16 +57,19 @@ def model_tip(info: BundleInfo) -> str:
     return "\n".join(parts)
 
 
-def about(info: BundleInfo) -> str:
-    """The lines under the list (HTML)."""
+def about(info: BundleInfo, state: RunModelState) -> str:
+    """The lines under the list (HTML): who runs together, and the model that is looked at."""
     from html import escape
 
+    lines = [f"Together: {escape(', '.join(state.chosen))}."] if len(state.chosen) > 1 else []
+    name = f"{info.name}, " if (info.name,) != state.chosen else ""
     modality = f"{info.modality}: " if info.modality else ""
-    lines = [f"<b>{escape(modality + shortened(info.labels))}</b>"]
+    lines.append(f"<b>{escape(name + modality + shortened(info.labels))}</b>")
     if info.about:
         lines.append(escape(info.about))
     if info.locked:
-        lines.append("<b>Asks before it runs:</b> " + escape(" ".join(info.needs_trust)))
+        more = f" and {len(info.needs_trust) - 1} more" if len(info.needs_trust) > 1 else ""
+        lines.append(f"<b>Asks before it runs</b> code of its own: {escape(info.needs_trust[0])}{more}.")
     return "<br>".join(lines)
 
 
