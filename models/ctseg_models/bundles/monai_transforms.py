@@ -264,7 +264,7 @@ def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> tuple[La
     start = np.zeros(3) if _has_a_first_corner(n[order], step) else count[order] / 2 - step @ (n[order] / 2)
     first = np.zeros(3)  # where the first old voxel lies, in mm after the first new one
     first[order] = start * new[order]
-    low: Float = old / 2 - first - new / 2
+    low: Float = np.asarray(old / 2 - first - new / 2)
     low = np.where(backwards, n * old - low - count * new, low)
     z, y, x = (float(one) for one in low)
     dz, dy, dx = (float(one) for one in new)

@@ -1,0 +1,125 @@
+"""Configs of MONAI bundles read as plain data. Where MONAI would evaluate, its own parser is the oracle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles.monai_expressions import NotPlainError, evaluate
+from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
+
+CONFIG: dict[str, Any] = {
+    "size": [96, 96, 64], "options": {"highres": True, "overlap": 0.25, "levels": {"deep": 3}}, "name": "model", "one": 1,
+    "sum": "$@one + 2 * 3", "half": "$@size#0 // 2", "old": "$@size::2 - @one", "joined": "$@name + '.pt'",
+    "same": "@options#levels#deep",
+    "choice": "$[1.5, 1.5, 1.5] if @options#highres else [3.0] * 3",
+    "nested": {"a": 5, "b": "@#a", "c": {"d": "$@##a * 2", "e": ["@####one"]}},
+    "copied": "%nested#a", "length": "$len(@size)", "largest": "$max(@size) if 'mod' in @name and not @one > 1 else None",
+    "sliced": "$@size[1:]", "chain": "$0 < @one <= 1 != 3", "text": "an @ in a text", "email": "a@b.c",
+    "either": "$@none or @name", "none": None, "neg": "$-@one % 5", "list": ["@one", "$@one + 1", {"k": "@name"}],
+    "dropped": [{"_target_": "Identityd", "keys": "a", "_disabled_": True},
+                {"_target_": "Identityd", "keys": "b", "_disabled_": "$@one > 1"}],
+}
+
+
+def config(tmp_path: Path, content: Any, name: str = "inference.json") -> Config:
+    (tmp_path / "configs").mkdir(exist_ok=True)
+    path = tmp_path / "configs" / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return Config.read(path, tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIG if name != "dropped"])
+def test_values_are_those_of_monais_parser(name: str, tmp_path: Path) -> None:
+    ours = config(tmp_path, CONFIG).resolve(name)
+    parser = ConfigParser()
+    parser.read_config(str(tmp_path / "configs/inference.json"))
+    assert ours == parser.get_parsed_content(name)
+
+
+def test_components_keep_their_arguments_and_disabled_ones_are_left_out(tmp_path: Path) -> None:
+    dropped = config(tmp_path, CONFIG).resolve("dropped")
+    assert [one.arguments for one in dropped] == [{"keys": "b"}]
+    read = config(tmp_path, {"net": {"_target_": "monai.networks.nets.UNet", "_desc_": "x", "spatial_dims": "$1 + 2"}, "alias": "@net"})
+    assert read.resolve("alias") is read.resolve("net")
+    assert read.resolve("net") == Component("monai.networks.nets.UNet", {"spatial_dims": 3}, "net")
+    assert (read.resolve("net").name, Component("scripts.UNet", {}, "").name) == ("UNet", "scripts.UNet")
+
+
+def test_yaml_and_entries_that_replace_parts_of_others(tmp_path: Path) -> None:
+    read = config(tmp_path, "a:\n  b: [1, 2]\n  c: '@a#b#1'\na#b#1: 7\n'a::d': '$@a#c + 1'\n", "inference.yaml")
+    assert read.resolve("a") == {"b": [1, 7], "c": 7, "d": 8}
+
+
+def test_macros_from_another_file_of_the_bundle(tmp_path: Path) -> None:
+    config(tmp_path, {"deep": {"x": [4, 5]}}, "other.json")
+    assert config(tmp_path, {"y": "%other.json#deep#x", "z": "%configs/other.json::deep"}).resolve("y") == [4, 5]
+    (tmp_path.parent / "outside.json").write_text("{}")
+    with pytest.raises(BundleError, match="outside of the bundle"):
+        config(tmp_path, {"y": "%../outside.json#deep"})
+
+
+def test_there_is_no_gpu_as_far_as_a_config_goes(tmp_path: Path) -> None:
+    read = config(tmp_path, {"device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')", "dtype": "$numpy.float32"})
+    assert (read.resolve("device"), read.resolve("dtype")) == ("cpu", "float32")
+
+
+@pytest.mark.parametrize("text", [
+    "__import__('os').system('true')", "().__class__.__bases__[0].__subclasses__()", "open('x', 'w')", "[i for i in range(3)]",
+    "lambda x: x",
+    "'%s' % 'a'", "f'{1}'", "print(1)", "(1).real", "'a'.upper()", "torch.load('x')", "exec('1')", "@net.forward", "max(*[1, 2])",
+    "int(x='1')", "'a' * 10**9", "9 ** 9", "[0] * 100000", "list(range(10**12))", "1 << 70", "10000000 * 10000000 * 10000000", "b'a'",
+    "...",
+    "{**{}}", "unknown", "1 +", "range(3)[unknown]", "(lambda: 1)()", "monai.utils.set_determinism(seed=1)", "1 / 0", "{}['a']", "x := 1",
+    "[1, 2][9]", "int('a')", "await x", "str(range)", "-'a'", "1 if", "a" * 5000, "(" * 500 + ")" * 500, "[[[" * 200,
+])
+def test_everything_else_is_code_and_is_not_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotPlainError):
+        evaluate(text, lambda _: {"a": 1})
+    found = config(tmp_path, {"net": {"_target_": "UNet"}, "a": f"${text}", "b": "$@a"})
+    assert isinstance(found.resolve("a"), Code)
+    assert isinstance(found.resolve("b"), Code)
+    assert {path.name for path in tmp_path.iterdir()} == {"configs"}
+
+
+def test_code_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    read = config(tmp_path, {"a": {"_target_": "X", "y": [{"z": "$f(1)"}]}, "b": {"_target_": "SaveImaged", "y": "$g(1)"},
+                             "c": ["@a", "@b", "@a"]})
+    assert {one.where for one in parts_of(read.resolve("c")) if isinstance(one, Code)} == {"a#y#0#z", "b#y"}
+    assert [one.where for one in parts_of(read.resolve("c"), without=("SaveImaged",)) if isinstance(one, Code)] == ["a#y#0#z"]
+
+
+@pytest.mark.parametrize(("content", "sentence"), [
+    ({"a": "@b", "b": "@a"}, "refers to itself"), ({"a": "$@a + 1"}, "refers to itself"), ({"a": {"b": "@a"}}, "refers to itself"),
+    ({"a": "@missing#x"}, "there is no \"missing#x\""), ({"a": "@b#5", "b": [1]}, "there is no \"b#5\""), ("[1, 2]", "no named entries"),
+    ("{\"a\": 1, \"a\": 2}", "occurs twice"), ("{\"a\": ", "no readable JSON"), ("[" * 100_000, "no readable JSON"),
+    (json.dumps({"a": [0] * 60_000}), "more than"),
+])
+def test_damaged_configs_are_told_in_a_sentence(content: Any, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=sentence):
+        config(tmp_path, content).resolve("a")
+
+
+def test_bombs_are_not_followed(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [1, 2]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 21)]
+    for text in ("\n".join(lines), "a: &a [*a]", "? [1, 2]\n: 3", "a: !!python/object/apply:os.system ['true']"):
+        with pytest.raises(BundleError):
+            config(tmp_path, text, "inference.yaml")
+    references = {"z": 1} | {f"r{n}": [f"@r{n - 1}" if n else "@z"] * 3 for n in range(18)}
+    read = config(tmp_path, references | {"e": "$str(@r17)"})
+    assert isinstance(read.resolve("e"), Code)
+    assert list(parts_of(read.resolve("r17"))) == []
+
+
+def test_a_file_of_200_mb_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.json"
+    with path.open("wb") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(BundleError, match="200 MB is far more"):
+        read_plain(path)

@@ -1,0 +1,153 @@
+"""The store: bundles of every kind found by name or path, and copied in whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles import store
+from ctseg_models.bundles.side_file import side_file_path
+from tests.models.making import threshold_bundle
+from tests.models.monai_making import monai_bundle
+
+PLANS = "oracles/nnunet/plain_aniso"
+
+
+def nnunet_folder(shared_file: Callable[[str], Path]) -> Path:
+    return next(shared_file(PLANS).glob("Dataset*/*__*"))
+
+
+def zipped(folder: Path, path: Path, prefix: str = "") -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{prefix}{file.relative_to(folder).as_posix()}")
+    return path
+
+
+def test_a_monai_bundle_is_copied_and_found_by_both_names(tmp_path: Path) -> None:
+    folder = monai_bundle(tmp_path / "lung_ct", metadata={"name": "Lung CT segmentation"})
+    added = store.add(folder)
+    assert added.path == store.user_folder() / "lung_ct"
+    for name in ("Lung CT segmentation", "lung_ct", str(folder)):
+        assert store.find(name).name == "Lung CT segmentation"
+    assert [path.name for path in store.user_folder().iterdir()] == ["lung_ct"]
+    with pytest.raises(BundleError, match="is there already"):
+        store.add(folder)
+    assert store.add(folder, overwrite=True).sha256 == added.sha256
+
+
+def test_the_fingerprint_follows_config_and_weights(tmp_path: Path) -> None:
+    import torch
+
+    from tests.models.monai_making import random_weights
+
+    folder = monai_bundle(tmp_path / "one")
+    first = store.read(folder).sha256
+    changed = random_weights()
+    changed[next(iter(changed))] += 1e-3
+    torch.save(changed, folder / "models/model.pt")
+    assert first != store.read(folder).sha256 != ""
+
+
+def test_an_nnunet_folder_keeps_its_place_below_its_data_set(shared_file: Callable[[str], Path]) -> None:
+    folder = nnunet_folder(shared_file)
+    added = store.add(folder)
+    assert added.path == store.user_folder() / folder.parent.name / folder.name
+    assert (added.kind, store.find(added.name).path) == ("nnunet", added.path)
+    assert {path.name for path in added.path.rglob("*") if path.is_file()} >= {"plans.json", "dataset.json", "checkpoint_final.pth"}
+
+
+def test_what_training_left_behind_stays_behind(shared_file: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = tmp_path / "Dataset999_Toy" / nnunet_folder(shared_file).name
+    shutil.copytree(nnunet_folder(shared_file), folder, copy_function=shutil.copyfile)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    (folder / "fold_0/validation").mkdir()
+    (folder / "fold_0/validation/case.nii.gz").write_bytes(b"x" * 1000)
+    (folder / "fold_0/progress.png").write_bytes(b"x")
+    assert not list(store.add(folder).path.rglob("validation")) + list(store.user_folder().rglob("progress.png"))
+
+
+@pytest.mark.parametrize("prefix", ["", "inner/", "a/b/"])
+def test_an_archive_is_unpacked(prefix: str, tmp_path: Path) -> None:
+    folder = monai_bundle(tmp_path / "made", metadata={"name": "Zipped"})
+    added = store.add(zipped(folder, tmp_path / "archive.zip", prefix))
+    assert added.name == "Zipped"
+    assert added.path.parent == store.user_folder()
+    assert added.path.name == {"": "archive", "inner/": "inner", "a/b/": "b"}[prefix]
+    assert {path.name for path in store.user_folder().iterdir()} == {added.path.name}
+
+
+def test_an_archive_of_this_projects_own_bundle(tmp_path: Path) -> None:
+    own = threshold_bundle(tmp_path / "threshold")
+    added = store.add(zipped(own.path, tmp_path / "threshold.zip", "threshold/"))
+    assert (added.kind, added.sha256) == ("ctseg", own.sha256)
+
+
+def test_an_archive_has_to_be_added(tmp_path: Path) -> None:
+    path = zipped(monai_bundle(tmp_path / "made"), tmp_path / "archive.zip")
+    with pytest.raises(BundleError, match="bundle add"):
+        store.find(path)
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(BundleError, match=r"damaged\.zip"):
+        store.add(damaged)
+    assert not list(store.user_folder().iterdir())
+
+
+def test_a_network_file_comes_with_its_side_file(tmp_path: Path) -> None:
+    import torch
+
+    from tests.models.test_foreign_bundles import Ramp, scripted, side_file
+
+    network = side_file(scripted(Ramp(), tmp_path / "ramp.ts"), labels={"1": "a", "2": "b"},
+                        output={"kind": "logits", "classes": [0, 1, 2]})
+    added = store.add(network)
+    assert side_file_path(added.path).is_file()
+    torch.save({"a": torch.zeros(1)}, network)
+    with pytest.raises(BundleError):
+        store.add(network, overwrite=True)
+    assert store.read(added.path).sha256 == added.sha256
+
+
+def test_what_is_no_bundle_gets_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("x")
+    for name, needle in (("empty", "plans.json"), ("text.txt", "is no bundle"), ("none", "no such folder")):
+        with pytest.raises(BundleError, match=needle):
+            store.find(tmp_path / name)
+    with pytest.raises(BundleError, match="none: is no bundle"):
+        store.add(tmp_path / "none")
+
+
+def test_our_own_block_makes_it_our_own_kind(tmp_path: Path) -> None:
+    own = threshold_bundle(tmp_path / "threshold")
+    (own.path / "configs/inference.json").write_text("{\"anything\": \"$import os\"}")
+    assert store.read(own.path).kind == "ctseg"
+
+
+def test_listing_many_bundles_is_fast_and_loads_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    for number in range(10):
+        monai_bundle(tmp_path / "many" / f"bundle{number}")
+    monkeypatch.setenv("CTSEG_BUNDLES", str(tmp_path / "many"))
+    store.scan()
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        found = store.scan()
+        times.append(time.perf_counter() - begun)
+    assert len(found.bundles) >= 10
+    assert min(times) < 0.5  # 0.05 s on an idle machine
+    code = ("import sys\nfrom ctseg_models.bundles import store\nstore.scan()\n"
+            "print([name for name in ('torch', 'monai', 'scipy') if name in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
