@@ -6,6 +6,7 @@ hears of a cancel; what was told once is not told again. Callbacks come in the G
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator
@@ -17,6 +18,7 @@ from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
 
 NO_MEMORY = "out of memory", "allocate memory"  # torch's words on a card and on the processor, in a RuntimeError
+SECONDS_BETWEEN_BARS = 0.5  # drawing napari's activity costs more than the dock's own bar
 Factory = Callable[[], Generator[Progress, None, Any]]
 
 
@@ -39,6 +41,7 @@ class Task:
         self._cancelled = Event()
         self._bar: Any = None
         self._in_bar = False
+        self._bar_drawn = 0.0
         self._told: Progress | None = None
         self.done = False
 
@@ -82,9 +85,9 @@ class Task:
 
     def _show_in_bar(self, step: Progress) -> None:
         """napari's bar handles events inside its own update, so this task may go on, end or be cancelled meanwhile."""
-        if self._bar is None or self._in_bar:
+        if self._bar is None or self._in_bar or time.monotonic() < self._bar_drawn + SECONDS_BETWEEN_BARS:
             return
-        self._in_bar = True
+        self._in_bar, self._bar_drawn = True, time.monotonic()
         try:
             self._bar.set_description(f"{self.title}: {step.stage}" if step.stage else self.title)
             if step.total and self._bar is not None:

@@ -26,7 +26,7 @@ from napari_ctseg.compute.parcels import Parcel, receive
 
 NICE = 5  # less than the viewer, which answers the person
 FIRST_TO_GO = 500  # of 1000, for the kernel when memory runs out: rather this process than the viewer with what was drawn in it
-SECONDS_BETWEEN_STEPS = 0.05
+SECONDS_BETWEEN_STEPS = 0.2  # drawing one costs the viewer up to 30 ms
 OWN = ("builtins", "ctseg_imaging")  # exceptions from here can be unpickled by a viewer that has no torch loaded
 EXIT_WITH_PARENT = 3
 
