@@ -40,7 +40,7 @@ class TorchScriptBundle(ForeignBundle):
 
         def call(x: Tensor) -> Tensor:
             try:
-                with torch.jit.optimized_execution(False):  # type: ignore[no-untyped-call] # else the first runs are spent on compiling
+                with torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # else the first runs are spent on compiling
                     output = module(x.to(kind))
             except (RuntimeError, torch.jit.Error) as error:
                 if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
