@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +167,18 @@ def test_what_is_not_interpreted_is_run_by_monai_itself(tmp_path: Path) -> None:
         assert (kept == value).sum() == sizes.max() < sizes.sum()
 
 
+def test_monai_never_looks_for_a_module_in_a_bundle_that_nobody_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LARGEST))
+    for name in ("skimage", "scipy", "cupy", "cucim", "monai"):
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')")
+    for name in [name for name in sys.modules if name.split(".")[0] in ("cupy", "cucim")]:
+        monkeypatch.delitem(sys.modules, name)
+    bundle = read_monai(folder)
+    assert bundle.way == "by MONAI"
+    finish(run(bundle, smooth_ct(), settings=FP32))
+    assert not (tmp_path / "pwned").exists()
+
+
 def test_a_region_is_run_as_if_the_volume_ended_there(tmp_path: Path) -> None:
     bundle = read_monai(monai_bundle(tmp_path / "made"))
     volume = smooth_ct()
@@ -177,6 +190,12 @@ def test_a_region_is_run_as_if_the_volume_ended_there(tmp_path: Path) -> None:
     alone = finish(run(bundle, Volume(volume.array[part], upright.crop(start, stop)), settings=FP32)).labels.array
     assert np.array_equal(labels[part], alone)
     assert labels.any() and not np.delete(labels, range(2, 12), axis=0).any()
+
+
+def test_an_absurd_spacing_is_told_before_it_fills_the_memory(tmp_path: Path) -> None:
+    bundle = read_monai(monai_bundle(tmp_path / "made", before=(ORIENTATION, {**SPACING, "pixdim": [1e-4, 1.0, 1.0]}, RANGE)))
+    with pytest.raises(BundleError, match="asks for voxels of"):
+        finish(run(bundle, smooth_ct(), settings=FP32))
 
 
 def test_several_channels_are_asked_for_by_name(tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ class MonaiBundle(Bundle):
                                 spacing_mm=self.spacing_mm, key=key, on_cpu=on_cpu)
         else:
             before, inferer, after = self._pipeline()
-            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.path, self.facts.exclusive)
+            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.path, self.facts.exclusive,
+                                self.way == "by its own code")
             stage = LoadedStage("segment", prepare_by(pipeline, device), _not_prepared, values, lambda _: 0.0, _whole_box, "probabilities",
                                 parameters, key=key, half=False, on_cpu=on_cpu)
         return Model((stage,), self.labels, device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,8 @@ _OF_THE_MACHINE = ("device", "sw_device", "progress")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What MONAI runs. image_key : the name under which its transforms look for the image. values : the label of each output channel."""
+    """What MONAI runs. image_key : the name under which its transforms look for the image. values : the label of each output channel.
+    own_code : the person allowed it; otherwise no module is ever looked for in the bundle's folder."""
 
     before: Any
     inferer: Any
@@ -54,6 +55,7 @@ class Pipeline:
     values: tuple[int, ...]
     folder: Path
     exclusive: bool
+    own_code: bool
 
 
 def is_harmless(component: Component) -> bool:
@@ -169,7 +171,7 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
 
     stored = upright.view.invert(x.cpu().numpy())
     try:
-        with own_modules(pipeline.folder):
+        with own_modules(pipeline.folder) if pipeline.own_code else nullcontext():
             result = _by_monai(pipeline, np.ascontiguousarray(stored.transpose(0, 3, 2, 1)), _ras(geometry), device)
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         if isinstance(error, torch.OutOfMemoryError):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Numbers = tuple[float, ...]
 NEAR_ZERO = 1e-3
+LARGEST_SIDE = 4096  # voxels
 SAME_SPACING = 1e-3  # mm: closer than this MONAI leaves an axis as it is
 # What changes nothing here: reading is done, channels lie first, numbers are float32.
 NOTHING = ("LoadImaged", "EnsureChannelFirstd", "AddChanneld", "AsChannelFirstd", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced",
@@ -252,7 +253,8 @@ def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> tuple[La
 
     As many voxels as their centres fit between the first and the last one, rounded. The centre of the first voxel (as the transform
     counts) stays. Where the axes are at right angles only up to rounding, as in every oblique NIfTI file, MONAI takes another way:
-    index n / 2 stays, which lies half a voxel behind the middle (monai/data/utils.py, compute_shape_offset).
+    index n / 2 stays, which lies half a voxel behind the middle (monai/data/utils.py, compute_shape_offset). Raises BundleError for an
+    absurd spacing.
     """
     backwards = np.isin(range(3), [turn.order[axis] for axis in turn.flips])
     order = list(turn.order)
@@ -260,11 +262,14 @@ def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> tuple[La
     new = np.array([want if want > 0 and abs(want - have) > SAME_SPACING else have for want, have in zip(wanted, old, strict=True)])
     n = np.array(shape)
     count = np.maximum(1, np.round((n - 1) * old / new + 1).astype(int))
+    if count.max() > LARGEST_SIDE:
+        raise BundleError(f"The bundle asks for voxels of {' x '.join(f'{s:.3g}' for s in new)} mm (z, y, x), which makes an array of "
+                          f"{' x '.join(str(side) for side in count)}; choose a smaller region, or another bundle.")
     step = _steps((axes * np.where(backwards, -1, 1))[:, order], new[order])
     start = np.zeros(3) if _has_a_first_corner(n[order], step) else count[order] / 2 - step @ (n[order] / 2)
     first = np.zeros(3)  # where the first old voxel lies, in mm after the first new one
     first[order] = start * new[order]
-    low: Float = np.asarray(old / 2 - first - new / 2)
+    low = old / 2 - first - new / 2
     low = np.where(backwards, n * old - low - count * new, low)
     z, y, x = (float(one) for one in low)
     dz, dy, dx = (float(one) for one in new)
@@ -276,8 +281,7 @@ def _steps(have: Float, new: Float) -> Float:
     """3x3: old voxels in new ones, as MONAI computes it (data/utils.py, zoom_affine), with its rounding. have : columns in mm."""
     upper = np.linalg.cholesky(have.T @ have).T
     rotation = have @ np.linalg.inv(upper)
-    step: Float = np.linalg.solve(rotation @ np.diag(np.sign(np.diag(upper)) * new), have)
-    return step
+    return np.asarray(np.linalg.solve(rotation @ np.diag(np.sign(np.diag(upper)) * new), have), np.float64)
 
 
 def _has_a_first_corner(n: NDArray[np.int64], step: Float) -> bool:
