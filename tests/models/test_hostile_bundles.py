@@ -88,7 +88,7 @@ def test_the_hostile_bundles(name: str, needle: str, shared_file: Callable[[str]
 def test_the_hostile_checkpoint(shared_file: Callable[[str], Path], scratch: Path) -> None:
     checkpoint = shared_file("oracles/monai/hostile/nnunet_checkpoint/checkpoint_final.pth")
     assert_refused(checkpoint, scratch, "side file")
-    assert_refused(checkpoint.parent, scratch, "is no bundle")
+    assert_refused(checkpoint.parent, scratch, "not a bundle")
 
 
 def hostile(scratch: Path, **entries: Any) -> Path:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.volume import Labels, Volume
 from ctseg_models.bundles.bundle import Bundle, Layout, LoadedStage, Model
+from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_facts import Facts, facts_of
 from ctseg_models.bundles.monai_interpreted import Interpreted
 from ctseg_models.bundles.monai_networks import build_network, check_network
@@ -22,7 +23,7 @@ from ctseg_models.bundles.monai_output import IGNORED, output, windows
 from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
 from ctseg_models.bundles.monai_refusals import refuse_hostile_config, refuse_hostile_logging, refuse_strange_files
 from ctseg_models.bundles.monai_runner import Pipeline, built, is_harmless, parsed_by_monai, prepare_by
-from ctseg_models.bundles.monai_transforms import NOTHING, NotHereError, spacing_of, transforms
+from ctseg_models.bundles.monai_transforms import NOTHING, spacing_of, transforms
 from ctseg_models.bundles.monai_weights import fingerprint, load_scripted, read_weights, weights_of
 from ctseg_models.bundles.trust import require_trust
 from ctseg_models.inference.lattice import Box, Turn

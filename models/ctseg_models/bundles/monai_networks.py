@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component
-from ctseg_models.bundles.monai_transforms import NotHereError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

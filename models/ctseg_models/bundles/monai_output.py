@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from ctseg_imaging.geometry import Shape
 from ctseg_models.bundles.bundle import Form, Interpolation
+from ctseg_models.bundles.monai_arguments import Arguments, NotHereError
 from ctseg_models.bundles.monai_reader import Component
-from ctseg_models.bundles.monai_transforms import Arguments, NotHereError, components
+from ctseg_models.bundles.monai_transforms import components
 from ctseg_models.inference.lattice import Turn
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
 from ctseg_models.bundles.bundle import Prepared
+from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component
-from ctseg_models.bundles.monai_transforms import NotHereError
 from ctseg_models.inference.lattice import Box, Lattice
 
 if TYPE_CHECKING:

@@ -1,71 +1,35 @@
 """MONAI's transforms before the network, as far as they are plain geometry and arithmetic, along the axes of a volume's upright view.
 
-Sources: MONAI 1.6.1, monai/transforms/spatial/array.py (Spacing), intensity/array.py, croppad/array.py.
+Sources: MONAI 1.6.1, monai/transforms/spatial/array.py and croppad/array.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Float, Shape, Triple
+from ctseg_models.bundles.monai_arguments import Arguments, NotHereError
+from ctseg_models.bundles.monai_intensities import INTENSITIES, Intensity
 from ctseg_models.bundles.monai_nearest import Placement
 from ctseg_models.bundles.monai_reader import Component
+from ctseg_models.bundles.monai_spacing import resampled
 from ctseg_models.inference.lattice import Box, Lattice, Turn
 
 if TYPE_CHECKING:
-    from torch import Tensor
 
     from ctseg_models.inference.upright import Upright
 
-Numbers = tuple[float, ...]
-NEAR_ZERO = 1e-3
-LARGEST_SIDE = 4096  # voxels
-SAME_SPACING = 1e-3  # mm: closer than this MONAI leaves an axis as it is
+NEAR_ZERO = 1e-3  # of the image's own units
 # What changes nothing here: reading is done, channels lie first, numbers are float32.
 NOTHING = ("LoadImaged", "EnsureChannelFirstd", "AddChanneld", "AsChannelFirstd", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced",
            "Identityd", "DeleteItemsd", "SelectItemsd")
-
-
-class NotHereError(ValueError):
-    """A transform or an option that this file does not know; MONAI itself may."""
-
-
-class Arguments:
-    """The arguments of a component, taken one by one; what is left over in the end was not understood."""
-
-    def __init__(self, component: Component, ignored: Iterable[str] = ()) -> None:
-        self._left = {name: value for name, value in component.arguments.items() if name not in (*ignored, "keys", "allow_missing_keys")}
-        self.component = component
-
-    def take(self, name: str, default: Any, *kinds: type) -> Any:
-        """The argument, of one of `kinds` or None. Raises NotHereError."""
-        value = self._left.pop(name, default)
-        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-            raise NotHereError(f"{self.component.target} with {name} {value!r:.60}")
-        return value
-
-    def numbers(self, name: str, default: float | None) -> Numbers | float | None:
-        """A number, or one for each axis or channel."""
-        value = self.take(name, default, int, float, list, tuple)
-        if isinstance(value, list | tuple):
-            if not value or not all(isinstance(one, int | float) for one in value):
-                raise NotHereError(f"{self.component.target} with {name} {value!r:.60}")
-            return tuple(float(one) for one in value)
-        return value if value is None else float(value)
-
-    def end(self) -> None:
-        """Raises NotHereError for arguments that nobody took, unless they switch something off."""
-        for name, value in self._left.items():
-            if value not in (None, False):
-                raise NotHereError(f"{self.component.target} with {name}")
 
 
 @dataclass
@@ -248,48 +212,6 @@ def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[flo
     state.placement = placement if state.array.shape[1:] == placement.to and not state.cropped else None
 
 
-def resampled(shape: Shape, axes: Float, turn: Turn, wanted: Triple) -> tuple[Lattice, Placement]:
-    """The lattice that Spacingd makes of an array, mm from the array's own first face. wanted : along the view's (z, y, x), 0: as it is.
-
-    As many voxels as their centres fit between the first and the last one, rounded. The centre of the first voxel (as the transform
-    counts) stays. Where the axes are at right angles only up to rounding, as in every oblique NIfTI file, MONAI takes another way:
-    index n / 2 stays, which lies half a voxel behind the middle (monai/data/utils.py, compute_shape_offset). Raises BundleError for an
-    absurd spacing.
-    """
-    backwards = np.isin(range(3), [turn.order[axis] for axis in turn.flips])
-    order = list(turn.order)
-    old = np.linalg.norm(axes, axis=0)
-    new = np.array([want if want > 0 and abs(want - have) > SAME_SPACING else have for want, have in zip(wanted, old, strict=True)])
-    n = np.array(shape)
-    count = np.maximum(1, np.round((n - 1) * old / new + 1).astype(int))
-    if count.max() > LARGEST_SIDE:
-        raise BundleError(f"The bundle asks for voxels of {' x '.join(f'{s:.3g}' for s in new)} mm (z, y, x), which makes an array of "
-                          f"{' x '.join(str(side) for side in count)}; choose a smaller region, or another bundle.")
-    step = _steps((axes * np.where(backwards, -1, 1))[:, order], new[order])
-    start = np.zeros(3) if _has_a_first_corner(n[order], step) else count[order] / 2 - step @ (n[order] / 2)
-    first = np.zeros(3)  # where the first old voxel lies, in mm after the first new one
-    first[order] = start * new[order]
-    low = old / 2 - first - new / 2
-    low = np.where(backwards, n * old - low - count * new, low)
-    z, y, x = (float(one) for one in low)
-    dz, dy, dx = (float(one) for one in new)
-    to = (int(count[0]), int(count[1]), int(count[2]))
-    return Lattice((z, y, x), (dz, dy, dx), to), Placement(step, start, shape, to, turn)
-
-
-def _steps(have: Float, new: Float) -> Float:
-    """3x3: old voxels in new ones, as MONAI computes it (data/utils.py, zoom_affine), with its rounding. have : columns in mm."""
-    upper = np.linalg.cholesky(have.T @ have).T
-    rotation = have @ np.linalg.inv(upper)
-    return np.asarray(np.linalg.solve(rotation @ np.diag(np.sign(np.diag(upper)) * new), have), np.float64)
-
-
-def _has_a_first_corner(n: NDArray[np.int64], step: Float) -> bool:
-    """Whether MONAI finds a corner voxel that no other one lies before, seen along the new axes: to 1e-8 voxels, which rounding decides."""
-    corners = step @ np.array(np.meshgrid(*((0.0, count - 1.0) for count in n), indexing="ij")).reshape(3, -1)
-    return bool((np.abs((corners[:, None, :] - corners[:, :, None]).min(axis=2)) <= 1e-8).all(axis=0).any())
-
-
 def _crop_foreground(component: Component) -> Transform:
     arguments = Arguments(component, ignored=("source_key", "start_coord_key", "end_coord_key", "mode", "allow_smaller"))
     for name in ("margin", "k_divisible"):
@@ -312,9 +234,6 @@ def _crop_foreground(component: Component) -> Transform:
     return run
 
 
-Intensity = Callable[["Tensor"], "Tensor"]
-
-
 def _of_values(build: Callable[[Component], Intensity]) -> Callable[[Component], Transform]:
     """A transform of the values alone. What comes before resampling needs a float copy of the volume."""
 
@@ -332,118 +251,6 @@ def _of_values(build: Callable[[Component], Intensity]) -> Callable[[Component],
     return made
 
 
-def _scale_range(component: Component) -> Intensity:
-    arguments = Arguments(component, ignored=("dtype",))
-    low, high = arguments.take("a_min", None, int, float), arguments.take("a_max", None, int, float)
-    to_low, to_high = arguments.take("b_min", None, int, float), arguments.take("b_max", None, int, float)
-    clip = arguments.take("clip", False, bool)
-    arguments.end()
-    if low is None or high is None or low == high or (clip and to_low is None and to_high is None):
-        raise NotHereError(f"{component.target} without a range")
-
-    def change(x: Tensor) -> Tensor:
-        x = x.sub_(low).div_(high - low)
-        if to_low is not None and to_high is not None:
-            x = x.mul_(to_high - to_low).add_(to_low)
-        return x.clamp_(to_low, to_high) if clip else x
-
-    return change
-
-
-def _scale(component: Component) -> Intensity:
-    arguments = Arguments(component, ignored=("dtype",))
-    low, high = arguments.take("minv", 0.0, int, float), arguments.take("maxv", 1.0, int, float)
-    channel_wise = arguments.take("channel_wise", False, bool)
-    arguments.end()
-    if low is None or high is None:
-        raise NotHereError(f"{component.target} without minv and maxv")
-
-    def change(x: Tensor) -> Tensor:
-        for part in (x if channel_wise else (x,)):
-            smallest, largest = float(part.min()), float(part.max())
-            if smallest == largest:
-                part.mul_(low)
-            else:
-                part.sub_(smallest).div_(largest - smallest).mul_(high - low).add_(low)
-        return x
-
-    return change
-
-
-def _normalise(component: Component) -> Intensity:
-    arguments = Arguments(component, ignored=("dtype",))
-    mean, deviation = arguments.numbers("subtrahend", None), arguments.numbers("divisor", None)
-    nonzero, channel_wise = arguments.take("nonzero", False, bool), arguments.take("channel_wise", False, bool)
-    arguments.end()
-
-    def one(values: Numbers | float | None, channel: int) -> float | None:
-        return values[channel] if isinstance(values, tuple) else values
-
-    def change(x: Tensor) -> Tensor:
-        for channel, part in enumerate(x if channel_wise else (x,)):
-            inside = part != 0 if nonzero else None
-            values = part if inside is None else part[inside]
-            if not values.numel():
-                continue
-            given, spread = one(mean, channel), one(deviation, channel)
-            centre = float(values.double().mean()) if given is None else given
-            scale = float(values.double().std(unbiased=False)) if spread is None else spread
-            changed = (part - centre) / (scale or 1.0)
-            part.copy_(changed if inside is None else changed.where(inside, part))
-        return x
-
-    return change
-
-
-def _percentiles(component: Component) -> Intensity:
-    """ClipIntensityPercentilesd, and ScaleIntensityRangePercentilesd, which then scales to b_min..b_max."""
-    arguments = Arguments(component, ignored=("dtype",))
-    lower, upper = arguments.take("lower", None, int, float), arguments.take("upper", None, int, float)
-    scales = component.name == "ScaleIntensityRangePercentilesd"
-    to_low, to_high = (arguments.take(name, None, int, float) if scales else None for name in ("b_min", "b_max"))
-    clip = arguments.take("clip", False, bool) if scales else True
-    channel_wise = arguments.take("channel_wise", False, bool)
-    arguments.end()
-    if lower is None or upper is None or (scales and (to_low is None or to_high is None)):
-        raise NotHereError(f"{component.target} without both ends")
-
-    def change(x: Tensor) -> Tensor:
-        for part in (x if channel_wise else (x,)):
-            low, high = (float(end) for end in np.percentile(part.numpy(), (lower, upper)))
-            if not scales:
-                part.clamp_(low, high)
-                continue
-            assert to_low is not None
-            assert to_high is not None
-            part.sub_(low).div_((high - low) or 1.0).mul_(to_high - to_low).add_(to_low)
-            if clip:
-                part.clamp_(to_low, to_high)
-        return x
-
-    return change
-
-
-def _threshold(component: Component) -> Intensity:
-    arguments = Arguments(component)
-    threshold, above = arguments.take("threshold", None, int, float), arguments.take("above", True, bool)
-    value = arguments.take("cval", 0.0, int, float)
-    arguments.end()
-    if threshold is None:
-        raise NotHereError(f"{component.target} without threshold")
-    return lambda x: x.where(x > threshold if above else x < threshold, x.new_tensor(value))
-
-
-def _shift(component: Component) -> Intensity:
-    arguments = Arguments(component)
-    offset = arguments.take("offset", None, int, float)
-    arguments.end()
-    if offset is None:
-        raise NotHereError(f"{component.target} without offset")
-    return lambda x: x.add_(offset)
-
-
 _KNOWN: dict[str, Callable[[Component], Transform]] = {
     "Orientationd": _orientation, "Spacingd": _spacing, "CropForegroundd": _crop_foreground,
-    "ScaleIntensityRanged": _of_values(_scale_range), "ScaleIntensityd": _of_values(_scale), "NormalizeIntensityd": _of_values(_normalise),
-    "ClipIntensityPercentilesd": _of_values(_percentiles), "ScaleIntensityRangePercentilesd": _of_values(_percentiles),
-    "ThresholdIntensityd": _of_values(_threshold), "ShiftIntensityd": _of_values(_shift)}
+    **{name: _of_values(build) for name, build in INTENSITIES.items()}}

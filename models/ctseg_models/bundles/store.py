@@ -116,7 +116,7 @@ def _read_folder(path: Path) -> Bundle:
     if looks_like_nnunet(path):
         return read_nnunet(path)
     if not (path / METADATA).is_file() and not looks_like_monai(path):
-        raise BundleError(f"{path}: is no bundle: it has neither configs/metadata.json (a bundle in MONAI's layout) nor plans.json and "
+        raise BundleError(f"{path}: not a bundle: it has neither configs/metadata.json (a bundle in MONAI's layout) nor plans.json and "
                           "dataset.json (a results folder of nnU-Net); name the bundle's own folder.")
     metadata = read_plain(path / METADATA) if (path / METADATA).is_file() else {}
     own = isinstance(metadata, dict) and "ctseg" in metadata
