@@ -18,6 +18,7 @@ from torch import Tensor
 from ctseg_models.inference.feature_map import onednn_takes
 
 LARGEST_SLAB = {"cpu": 1 << 25, "cuda": 1 << 29}  # values: 128 MB in float32 on a processor
+EASY_SLAB = 1 << 22  # values of a slab that is a view: 16 MB, which the caches hold and the allocator gives again
 Between = Callable[[float], None]  # told the work of each slab (two per multiply-add); raises to stop
 
 
@@ -74,6 +75,8 @@ def convolve(conv: Convolution, x: Tensor, step_flops: float, between: Between) 
         between(flops)
         return whole
     out = torch.empty((x.shape[0], conv.channels, *size), dtype=x.dtype, device=x.device, memory_format=layout)
+    if is_channels_last(x):
+        pieces = max(pieces, ceil(values / EASY_SLAB))
     per_sample = ceil(pieces / x.shape[0])
     at_once = max(1, x.shape[0] // pieces)  # samples: a batch of small maps needs no slabs
     for n in range(0, x.shape[0], at_once):
@@ -149,8 +152,11 @@ def _slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
     part = x[:, :, max(0, low):max(0, min(x.shape[2], high))]
     missing = (max(0, -low), high - max(0, -low) - low - part.shape[2])
     if any(missing):
-        padded = x.new_zeros((*x.shape[:2], high - low, *x.shape[3:]))
+        shape = (*x.shape[:2], high - low, *x.shape[3:])
+        padded = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_layout(x, conv.weight))
+        padded[:, :, :missing[0]] = 0
         padded[:, :, missing[0]:missing[0] + part.shape[2]] = part
+        padded[:, :, missing[0] + part.shape[2]:] = 0
         part = padded
     return _piece(conv, part, (0, *conv.padding[1:]))
 
@@ -161,7 +167,9 @@ def _transposed_slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
     low = max(0, -((reach - a - padding) // stride))
     high = min(x.shape[2], (b - 1 + padding) // stride + 1)
     shape = (x.shape[0], conv.channels, b - a, *conv.size(x)[1:])
-    out = x.new_zeros(shape) if conv.bias is None else conv.bias.reshape(1, -1, *[1] * (x.ndim - 2)).expand(shape).to(x.dtype, copy=True)
+    out = torch.zeros(shape, dtype=x.dtype, device=x.device).contiguous(memory_format=_layout(x, conv.weight))
+    if conv.bias is not None:
+        out += conv.bias.reshape(1, -1, *[1] * (x.ndim - 2))
     if low < high:
         made = _piece(conv, x[:, :, low:high], (0, *conv.padding[1:]), (0, *conv.output_padding[1:]))
         first = low * stride - padding  # the slice of the output that `made` begins with
