@@ -18,7 +18,7 @@ from ctseg_models.inference.stepwise import Arithmetic
 SIGMA = 0.125  # of the window's side, as nnU-Net and MONAI have it
 SMALLEST_WEIGHT = 1e-3  # so that a corner seen by one window only is not divided by nothing
 LARGE = 1_000_000_000  # bytes of float32 sums; float16 from there on, as nnU-Net has them always
-AHEAD = 32  # slices beyond a row of windows that are held from the beginning, as growing holds the sums twice
+AHEAD = 4 / 3  # of a row of windows: how many slices are held from the beginning, as growing holds the sums twice
 
 
 def window_starts(length: int, window: int, overlap: float) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ class WindowedMaps:
         self._needed = 0  # slices below this have been forgotten
         held = min(self.shape[1], 2 * tiling.window[0])
         large = 4 * classes * held * prod(self.shape[2:]) > LARGE
-        self._sums = torch.zeros(classes, min(self.shape[1], tiling.window[0] + AHEAD), *self.shape[2:], device=x.device,
+        self._sums = torch.zeros(classes, min(self.shape[1], int(AHEAD * tiling.window[0])), *self.shape[2:], device=x.device,
                                  dtype=torch.float16 if large else torch.float32)
         self._norm = torch.zeros(self._sums.shape[1:], device=x.device)
         self._weights = torch.ones(tiling.window, device=x.device) if tiling.weights is None else tiling.weights.to(x.device)
