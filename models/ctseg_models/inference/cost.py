@@ -113,7 +113,7 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
 def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: Arithmetic, kept: bool) -> float:
     """The input, the class maps, and what the network holds while it works on a window."""
     from ctseg_models.inference.maps import HALVED, IN_MEMORY
-    from ctseg_models.inference.sliding_window import LARGE
+    from ctseg_models.inference.sliding_window import AHEAD, LARGE
 
     window, classes = prod(layout.window), len(stage.values) + stage.edges
     per_voxel = stage.flops(layout.window) / window or UNKNOWN_FLOPS_PER_VOXEL
@@ -122,7 +122,7 @@ def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: 
     if layout.window == layout.size:
         maps = 4.0 * classes * window
     else:
-        held = min(layout.size[0], 2 * layout.window[0])  # slices: finished ones wait until they are painted
+        held = min(layout.size[0], AHEAD * layout.window[0])  # slices: finished ones wait until they are painted
         maps = 4.0 * classes * held * prod(layout.size[1:])
         maps = maps / 2 if maps > LARGE else maps
     whole = 4.0 * classes * prod(layout.size)
