@@ -20,6 +20,7 @@ from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.shortage import told_as_a_sentence
 from ctseg_models.inference.threads import thread_count
 from ctseg_models.inference.two_stage import label_dtype, report
 from ctseg_models.inference.upright import Upright
@@ -45,7 +46,7 @@ def run_ensemble(bundles: Sequence[Bundle], volume: Volume, *, combine: Combine 
     begun = time.perf_counter()
     check_device(settings.device)
     upright = Upright.of(volume)
-    with thread_count(settings.threads):
+    with thread_count(settings.threads), told_as_a_sentence(settings.device):
         arithmetic = choose(settings.precision, settings.device)
         found = yield from run_members(bundles, upright, region, settings.device, arithmetic, mirroring=settings.mirroring,
                                        remembered=remembered or Remembered())

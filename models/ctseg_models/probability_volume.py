@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.volume import Volume
 from ctseg_models.inference.assemble import SLICES_PER_STEP, ClassMaps, Sampler, Target
+from ctseg_models.inference.scratch import unnamed_file
 from ctseg_models.inference.upright import Upright
 
 LARGE = 256_000_000  # bytes as float32
@@ -38,5 +38,5 @@ def probabilities_of(maps: ClassMaps, upright: Upright) -> Generator[float, None
 def _room(shape: tuple[int, ...]) -> NDArray[np.floating[Any]]:
     if 4 * int(np.prod(shape, dtype=np.int64)) <= LARGE:
         return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile(prefix="ctseg-probabilities-") as file:
-        return np.memmap(file, np.float16, "w+", shape=shape)  # keeps the file until the array goes
+    with unnamed_file(2 * int(np.prod(shape, dtype=np.int64))) as file:
+        return np.memmap(file, np.float16, "r+", shape=shape)  # keeps the file until the array goes

@@ -38,6 +38,7 @@ from ctseg_models.inference.assemble import SLICES_PER_STEP, Sampler, Target
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.shortage import told_as_a_sentence
 from ctseg_models.inference.threads import thread_count
 from ctseg_models.inference.two_stage import Found, label_dtype, report
 from ctseg_models.inference.upright import Upright
@@ -187,7 +188,7 @@ def run_stack(stack: Stack, volume: Volume, *, region: Region | None = None,
     network = stack.network().to(settings.device)
     upright = Upright.of(volume)
     out = np.zeros(volume.geometry.shape, label_dtype((0, *stack.labels.values)))
-    with thread_count(settings.threads):
+    with thread_count(settings.threads), told_as_a_sentence(settings.device):
         arithmetic = choose(settings.precision, settings.device)
         found = yield from run_members(bundles, upright, region, settings.device, arithmetic, mirroring=settings.mirroring,
                                        remembered=Remembered())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
+from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Bundle, Kind, LoadedStage, Model
 from ctseg_models.bundles.hashes import sha256_of
 from ctseg_models.bundles.side_file import Output, SideFile, read_side_file, side_file_path
@@ -107,12 +108,7 @@ def _run(forward: Forward, x: Tensor, side: SideFile, path: Path) -> Generator[f
         if count < side.batch:  # the last ones: filled up, as a file may take one size only
             slices = torch.cat([slices, slices[-1:].expand(side.batch - count, -1, -1, -1)])
         work = forward(slices.movedim(1, -1).contiguous() if side.layout == "NHWC" else slices.contiguous())
-        while True:
-            try:
-                yield next(work) * side.batch / x.shape[2]
-            except StopIteration as end:
-                output = end.value
-                break
+        output = yield from scaled(work, side.batch / x.shape[2])
         parts.append(_class_maps(output, (side.batch, x.shape[3], x.shape[4]), side, path)[:, :count])
     return torch.cat(parts, dim=1)
 

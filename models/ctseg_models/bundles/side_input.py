@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
+from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Layout, Prepare, Prepared
 from ctseg_models.bundles.metadata import Intensity
 from ctseg_models.bundles.side_file import Channel, SideFile
@@ -119,12 +120,7 @@ def _input(side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[sli
     for source in sources:
         work = resample_box(channels[source], upright.geometry.spacing_mm, lattice, pad=side.pad, interpolation=side.interpolation,
                             sigma_mm=side.smoothing)
-        while True:
-            try:
-                yield next(work) / len(sources)
-            except StopIteration as end:
-                resampled[source] = end.value
-                break
+        resampled[source] = yield from scaled(work, 1 / len(sources))
     x = torch.empty(1, len(side.channels), *lattice.shape)
     for number, channel in enumerate(side.channels):
         taken_of = channels[channel.source] if channel.statistics == "volume" else resampled[channel.source][inside].numpy()

@@ -65,9 +65,13 @@ def moments(channel: NDArray[np.generic], low: float | None, high: float | None,
 
 
 def _extremes(channel: NDArray[np.generic], low: float | None, high: float | None) -> tuple[float, float]:
-    planes = [values for plane in channel if (values := _finite(plane)).size]
-    _refuse_empty(len(planes))
-    ends = _clipped(np.array([min(float(v.min()) for v in planes), max(float(v.max()) for v in planes)]), low, high)
+    smallest, largest, count = np.inf, -np.inf, 0
+    for plane in channel:
+        values = _finite(plane)
+        count += values.size
+        smallest, largest = min(smallest, float(values.min(initial=np.inf))), max(largest, float(values.max(initial=-np.inf)))
+    _refuse_empty(count)
+    ends = _clipped(np.array([smallest, largest]), low, high)
     return float(ends[0]), float(ends[1])
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ctseg_models.inference.scratch import unnamed_file
 
 IN_MEMORY = 1_000_000_000  # bytes: float32 up to here
 HALVED = 2_000_000_000  # bytes in float16 up to here, in a temporary file beyond
@@ -74,7 +75,7 @@ class FileMaps:
     def __init__(self, shape: tuple[int, int, int, int]) -> None:
         self.shape = shape
         self._plane = shape[2] * shape[3]
-        self._file = tempfile.TemporaryFile(prefix="ctseg-maps-")  # noqa: SIM115 - lives as long as the object
+        self._file = unnamed_file(2 * int(np.prod(shape, dtype=np.int64)))
 
     def advance(self, high: int) -> Generator[float, None, None]:
         """Everything is there."""

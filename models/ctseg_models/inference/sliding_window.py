@@ -10,7 +10,9 @@ from math import prod
 import torch
 from torch import Tensor
 
+from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
+from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Steps
 from ctseg_models.inference.maps import FileMaps, MemoryMaps, gathered
 from ctseg_models.inference.stepwise import Arithmetic
@@ -90,7 +92,8 @@ class WindowedMaps:
         return self._run < len(self._rows)
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Run windows until the slices below `high` are finished; yields shares of all windows."""
+        """Run windows until the slices below `high` are finished; yields shares of all windows. Raises BundleError for values that are not
+        finite."""
         while self._done < min(high, self.shape[1]):
             z = self._rows[self._run]
             self._make_room(z + self._tiling.window[0])
@@ -114,15 +117,10 @@ class WindowedMaps:
         _, height, width = self._tiling.window
         depth = self._tiling.window[0]
         work = self._steps(self._x[:, :, z:z + depth, y:y + height, x:x + width], self._arithmetic)
-        while True:
-            try:
-                yield next(work) / self._tiling.count
-            except StopIteration as end:
-                maps: Tensor = end.value
-                break
+        maps = yield from scaled(work, 1 / self._tiling.count)
         place = (slice(z - self._base, z - self._base + depth), slice(y, y + height), slice(x, x + width))
         for k, one in enumerate(maps[: self.shape[0]]):
-            self._sums[(k, *place)] += one * self._weights
+            self._sums[(k, *place)].addcmul_(one, self._weights)
         self._norm[place] += self._weights
 
     def _make_room(self, high: int) -> None:
@@ -149,7 +147,15 @@ class WindowedMaps:
         rows = slice(self._done - self._base, high - self._base)
         for one in self._sums:
             one[rows] /= self._norm[rows]
+            refuse_not_finite(one[rows])
         self._done = high
+
+
+def refuse_not_finite(maps: Tensor) -> None:
+    """Raises BundleError for infinite values or NaN, which would silently become background."""
+    if not torch.isfinite(maps.sum(dtype=torch.float32)):
+        raise BundleError("The network gave values that are not finite; choose the precision fp32, or check that the image is of the kind "
+                          "that the model was made for.")
 
 
 def sliding_window(steps: Steps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic,
@@ -165,13 +171,8 @@ def mirrored(steps: Steps, axes: Sequence[int]) -> Steps:
     def run(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
         total: Tensor | None = None
         for subset in subsets:
-            work = steps(x.flip([2 + axis for axis in subset]), arithmetic)
-            while True:
-                try:
-                    yield next(work) / len(subsets)
-                except StopIteration as end:
-                    maps: Tensor = end.value.flip([1 + axis for axis in subset])
-                    break
+            turned = yield from scaled(steps(x.flip([2 + axis for axis in subset]), arithmetic), 1 / len(subsets))
+            maps = turned.flip([1 + axis for axis in subset])
             total = maps if total is None else total.add_(maps)
         assert total is not None
         return total.div_(len(subsets))

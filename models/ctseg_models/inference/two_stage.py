@@ -23,7 +23,7 @@ from ctseg_models.inference.maps import CutMaps, Maps, MemoryMaps, gathered
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.shortage import Enduring, load_with_spare, placed, spare, told_as_a_sentence
-from ctseg_models.inference.sliding_window import WindowedMaps, mirrored
+from ctseg_models.inference.sliding_window import WindowedMaps, mirrored, refuse_not_finite
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.threads import thread_count
 from ctseg_models.inference.upright import Upright
@@ -175,6 +175,7 @@ def _maps_of(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, 
     named = {"localise": "Looking for the region of interest", "segment": SEGMENTING}[stage.name]
     if prepared.tiling is None:
         whole = yield from report(stage.name, steps(prepared.x, arithmetic), named, 10, 100)
+        refuse_not_finite(whole)
         return MemoryMaps(whole.cpu())
     tiling = prepared.tiling
     maps = placed(prepared.x, device, lambda x: WindowedMaps(steps, x, tiling, len(stage.values) + stage.edges, arithmetic), warnings)

@@ -17,6 +17,20 @@ class Progress:
     message: str = ""
 
 
+def scaled(work: Generator[float, None, T], share: float) -> Generator[float, None, T]:
+    """`work` as a part of more: every share of its own that it yields, times `share`; its value is returned. Closing closes `work`."""
+    try:
+        while True:
+            try:
+                done = next(work)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            yield done * share
+    finally:
+        work.close()
+
+
 def finish(work: Generator[object, None, T]) -> T:
     """Drive `work` to its end without showing anything and return its value."""
     while True:
