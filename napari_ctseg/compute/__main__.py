@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ def behave() -> None:
     if sys.platform != "win32":
         os.nice(NICE)
     if sys.platform == "linux":
-        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
+        with suppress(OSError):  # some containers do not allow it, and computing does without
+            Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from multiprocessing import Pipe
 from typing import Any, NoReturn, TypeVar
@@ -33,12 +33,20 @@ class ComputingProcess:
     """A child that was started and not waited for. What it prints goes into a nameless file, for Details when it dies."""
 
     def __init__(self) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self.connection, theirs = Pipe()
-        handle, inheriting = handing_over(theirs)
-        with theirs:
-            self.process = subprocess.Popen([sys.executable, "-P", "-m", "napari_ctseg.compute", handle], stdin=subprocess.PIPE,
-                                            stdout=self._log, stderr=self._log, **inheriting)
+        """Raises ComputingProcessError when the system gives no process, pipe or file for it; nothing is left open then."""
+        with ExitStack() as opened:
+            try:
+                self._log = opened.enter_context(tempfile.TemporaryFile())
+                self.connection, theirs = Pipe()
+                opened.enter_context(self.connection)
+                with theirs:
+                    handle, inheriting = handing_over(theirs)
+                    self.process = subprocess.Popen([sys.executable, "-P", "-m", "napari_ctseg.compute", handle], stdin=subprocess.PIPE,
+                                                    stdout=self._log, stderr=self._log, **inheriting)
+            except OSError as error:
+                raise ComputingProcessError(f"The computing process could not be started ({error.strerror or error}); close other programs "
+                                            "or free some space, then run it again.") from error
+            opened.pop_all()  # they live as long as the process
         self._ready = False
         self._idle: threading.Timer | None = None
 
@@ -165,15 +173,18 @@ def elsewhere(work: Callable[..., Generator[Progress, None, T]], *arguments: Any
         value: T = yield from process.job(Job(next(_NUMBERS), work, arguments), title)
         return value
     finally:
-        _keep_warm()
-        _BUSY.release()
+        try:
+            _keep_warm()
+        finally:
+            _BUSY.release()
 
 
 def preload() -> None:
     """Start the process unless there is one; it loads torch by itself, and nothing waits for that."""
     if _BUSY.acquire(blocking=False):
         try:
-            _living()
+            with suppress(ComputingProcessError):  # the next job tries again, and there is somebody to tell
+                _living()
         finally:
             _BUSY.release()
 
@@ -196,7 +207,8 @@ def _living() -> ComputingProcess:
 def _keep_warm() -> None:
     """For the next job: where the process had to be killed, a fresh one loads torch meanwhile. Not when Python itself is ending."""
     if not sys.is_finalizing():
-        _living().end_when_idle()
+        with suppress(ComputingProcessError):  # the job has its value or its error already; the next one tries again
+            _living().end_when_idle()
 
 
 def _end_idle(process: ComputingProcess) -> None:

@@ -68,7 +68,7 @@ class _Packer(pickle.Pickler):
     def __init__(self, stream: io.BytesIO, files: list[BinaryIO]) -> None:
         super().__init__(stream, protocol=pickle.HIGHEST_PROTOCOL)
         self._files = files
-        self._written: dict[int, Entry] = {}
+        self._written: dict[int, tuple[NDArray[Any], Entry]] = {}  # by id, which is an array's own only while it is held
 
     def persistent_id(self, content: Any) -> Entry | None:
         if type(content) not in (np.ndarray, np.memmap) or content.nbytes < LARGE or content.dtype.hasobject:
@@ -79,8 +79,8 @@ class _Packer(pickle.Pickler):
             file = _memory_file()
             self._files.append(file)
             _write(file, as_stored)
-            self._written[id(content)] = len(self._files) - 1, content.dtype, as_stored.shape, axes
-        return self._written[id(content)]
+            self._written[id(content)] = content, (len(self._files) - 1, content.dtype, as_stored.shape, axes)
+        return self._written[id(content)][1]
 
 
 class _Unpacker(pickle.Unpickler):

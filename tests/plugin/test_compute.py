@@ -1,3 +1,4 @@
+import errno
 import gc
 import os
 import signal
@@ -5,6 +6,7 @@ import subprocess
 import sys
 import time
 import traceback
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from ctseg_imaging.progress import Progress, finish
 from napari_ctseg import work
 from napari_ctseg.compute import client, elsewhere, preload, shut_down
 from napari_ctseg.compute.death import how_it_ended
+from napari_ctseg.compute.messages import ComputingProcessError
+from napari_ctseg.compute.parcels import Parcel, receive
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -205,6 +209,63 @@ def test_preload_waits_for_nothing_and_an_idle_process_is_ended(monkeypatch):
     monkeypatch.setattr(client, "MUCH_MB", 10.0)
     assert until(lambda: not client._LIVING and process.poll() is not None)
     assert pid()
+
+
+@pytest.mark.parametrize("lacking", [(client.subprocess, "Popen"), (client.tempfile, "TemporaryFile"), (client, "Pipe")])
+def test_a_start_that_fails_is_a_sentence_and_the_next_run_starts_afresh(monkeypatch, lacking):
+    def refused(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    shut_down()
+    open_before = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+    with monkeypatch.context() as without:
+        without.setattr(*lacking, refused)
+        preload()
+        with pytest.raises(ComputingProcessError) as raised:
+            finish(elsewhere(jobs.process, title="toy"))
+        assert "could not be started (Cannot allocate memory); " in work.sentence(raised.value) and not client._LIVING
+        assert sys.platform != "linux" or len(list(Path("/proc/self/fd").iterdir())) == open_before
+    assert not client._BUSY.locked() and pid()
+
+
+def test_a_killed_process_that_cannot_be_replaced_frees_the_queue_all_the_same(monkeypatch):
+    generator = running(jobs.deaf)
+    for _ in range(4):
+        next(generator)
+    with monkeypatch.context() as without:
+        without.setattr(client.tempfile, "TemporaryFile", lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        generator.close()
+    assert not client._BUSY.locked() and pid()
+
+
+class MadeWhilePickling:
+    """An object that pickles arrays made for the purpose, as lazily stored ones do: gone before the next is made."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        return np.copy, (np.full((40, 50, 60), self.value, np.int16),)
+
+
+def test_arrays_that_live_only_while_they_are_packed_are_not_taken_for_each_other():
+    here, there = Pipe()
+    parcel = Parcel([MadeWhilePickling(value) for value in range(5)])
+    parcel.send(there, os.getpid())
+    assert [int(array.max()) for array in receive(here)] == [0, 1, 2, 3, 4]
+    parcel.close()
+
+
+def test_a_system_that_does_not_let_it_be_the_first_to_go_is_no_obstacle(monkeypatch):
+    from napari_ctseg.compute import __main__ as child
+
+    def forbidden(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(child.Path, "write_text", forbidden)
+    for what, name in ((child.signal, "signal"), (child.faulthandler, "enable"), (child.os, "nice")):
+        monkeypatch.setattr(what, name, lambda *_: None)
+    child.behave()
 
 
 @pytest.mark.parametrize("end", ["return", "deaf"])

@@ -67,6 +67,13 @@ def test_the_last_model_stays_and_only_that(monkeypatch):
         warm.loaded(Bundle(), "cuda:77")
 
 
+def test_another_device_than_the_warm_one_is_loaded_afresh(monkeypatch):
+    monkeypatch.setattr(Bundle, "load", lambda self, device="cpu": f"networks on {device}")
+    warm = Warm().loaded(Bundle(), "meta")
+    assert warm.load("meta") == "networks on meta"
+    assert warm.load("cpu") == warm.load() == "networks on cpu"
+
+
 def test_boxes_of_one_volume_are_remembered(volume):
     warm = Warm()
     kept = warm.remembered(volume)

@@ -37,8 +37,9 @@ class Warm:
         if self._model is None or self._model[0] != key:
             self._model = None  # gone before the next one comes
             self._model = key, bundle.load(device)
-        model = self._model[1]
-        object.__setattr__(bundle, "load", lambda _device: model)
+        model, load = self._model[1], bundle.load
+        # Another device is asked for when memory runs out on this one.
+        object.__setattr__(bundle, "load", lambda wanted="cpu": model if wanted == device else load(wanted))
         return bundle
 
     def remembered(self, volume: Volume) -> Remembered:
