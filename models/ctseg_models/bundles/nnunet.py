@@ -125,7 +125,7 @@ def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[
             def call(network: nn.Module = network) -> Tensor:
                 with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=arithmetic.dtype == torch.bfloat16):
                     logits: Tensor = network(given)
-                return logits.float()
+                return logits.to(torch.float32, memory_format=torch.contiguous_format)
 
             work = watched(call, flops=each, step_flops=arithmetic.step_flops)
             while True:

@@ -105,12 +105,13 @@ class Turn:
     def to_network(self, x: Tensor) -> Tensor:
         """(..., z, y, x) of the view along the network's axes, contiguous."""
         lead = x.ndim - 3
-        return x.permute(*range(lead), *(lead + axis for axis in self.order)).flip([lead + axis for axis in self.flips]).contiguous()
+        turned = x.permute(*range(lead), *(lead + axis for axis in self.order))
+        return (turned.flip([lead + axis for axis in self.flips]) if self.flips else turned).contiguous()
 
     def back(self, maps: Tensor) -> Tensor:
         """What a network gave (..., a, b, c), along the view's axes, contiguous."""
         lead = maps.ndim - 3
-        unflipped = maps.flip([lead + axis for axis in self.flips])
+        unflipped = maps.flip([lead + axis for axis in self.flips]) if self.flips else maps
         return unflipped.permute(*range(lead), *(lead + self.order.index(axis) for axis in range(3))).contiguous()
 
     def zyx(self, triple: tuple[T, T, T]) -> tuple[T, T, T]:
