@@ -22,7 +22,7 @@ from ctseg_models.bundles.monai_networks import build_network, check_network
 from ctseg_models.bundles.monai_output import IGNORED, output, windows
 from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
 from ctseg_models.bundles.monai_refusals import refuse_hostile_config, refuse_hostile_logging, refuse_strange_files
-from ctseg_models.bundles.monai_runner import Pipeline, built, is_harmless, parsed_by_monai, prepare_by
+from ctseg_models.bundles.monai_runner import Pipeline, already_done, built, is_harmless, parsed_by_monai, prepare_by
 from ctseg_models.bundles.monai_transforms import NOTHING, spacing_of, transforms
 from ctseg_models.bundles.monai_weights import fingerprint, load_scripted, read_weights, weights_of
 from ctseg_models.bundles.trust import require_trust
@@ -81,6 +81,12 @@ class MonaiBundle(Bundle):
 
     def load(self, device: str = "cpu") -> Model:
         require_trust(self)
+        try:
+            return self._loaded(device)
+        except NotHereError as error:
+            raise BundleError(f"{self.path}: asks for {error}, which cannot be run here; look for a newer bundle.") from error
+
+    def _loaded(self, device: str) -> Model:
         network, outline = self._network(device)
         key = self.sha256
         values = self.facts.values
@@ -128,7 +134,7 @@ class MonaiBundle(Bundle):
         if self.way == "by its own code":
             before, inferer, after = parsed_by_monai(self.config.path, self.path, self.parts.names[:3])
         else:
-            made: dict[int, Any] = {}
+            made = already_done(self.parts.before)
             before, inferer, after = (built(part, made) for part in (self.parts.before, self.parts.inferer, self.parts.after))
         return before, inferer, after if after is not None else lambda data: data
 
@@ -214,10 +220,12 @@ def _way(parts: Parts, reasons: tuple[str, ...]) -> Way:
 
 
 def _sigmoid(after: Any) -> bool:
-    """Whether the classes may overlap: one sigmoid each."""
-    activations = (one for one in parts_of(after) if isinstance(one, Component) and one.name == "Activationsd")
-    return any(one.arguments.get("sigmoid") is True for one in activations)
-
+    """Whether the classes may overlap: one sigmoid each, or a threshold on what the network itself made probabilities."""
+    switched = {(one.name, name) for one in parts_of(after) if isinstance(one, Component)
+                for name, value in one.arguments.items() if value is not None and value is not False}
+    if ("Activationsd", "sigmoid") in switched:
+        return True
+    return ("AsDiscreted", "threshold") in switched and not switched & {("Activationsd", "softmax"), ("AsDiscreted", "argmax")}
 
 
 def _whole_box(upright: Upright, box: Box) -> Layout:

@@ -12,6 +12,7 @@ from ctseg_models.bundles.monai_reader import Component
 MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PT": "PT", "PET": "PT"}
 MOST_MAPS = 1024
 LONGEST_NAME = 200
+BACKGROUND = "background"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Facts:
         """Channel k is label k where classes exclude each other (as argmax writes it), and k + 1 where every channel is a region."""
         if self.exclusive:
             return tuple(range(len(self.output_names)))
-        return tuple(0 if name.lower() == "background" else k + 1 for k, name in enumerate(self.output_names))
+        return tuple(0 if name.lower() == BACKGROUND else k + 1 for k, name in enumerate(self.output_names))
 
     @property
     def painting(self) -> tuple[int, ...]:
@@ -68,8 +69,11 @@ def facts_of(folder: Path, metadata: Any, network: Any, *, exclusive: bool) -> F
     name = _text(metadata.get("name")) or folder.resolve().name
     if "/" in name or "\\" in name or name.startswith("."):
         raise BundleError(f"{path}: the name \"{name[:60]}\" reads like a path, so the bundle is refused; get it from its author.")
-    return Facts(name, _text(metadata.get("version")), _text(metadata.get("description")), modality, image_key,
-                 _names(image.get("channel_def"), inputs, "channel"), _names(pred.get("channel_def"), outputs, "class"), exclusive)
+    facts = Facts(name, _text(metadata.get("version")), _text(metadata.get("description")), modality, image_key,
+                  _names(image.get("channel_def"), inputs, "channel"), _classes(pred.get("channel_def"), outputs, exclusive), exclusive)
+    if not facts.label_names:
+        raise BundleError(f"{path}: tells of no class beside the background, so there is nothing to find; get the bundle from its author.")
+    return facts
 
 
 def _only(entries: Any, usual: str) -> tuple[str, dict[str, Any]]:
@@ -90,9 +94,25 @@ def _count(*told: Any) -> int:
     return 0
 
 
+def _named(definition: Any) -> dict[str, str]:
+    return {str(k): _text(name) for k, name in definition.items()} if isinstance(definition, dict) else {}
+
+
 def _names(definition: Any, count: int, usual: str) -> tuple[str, ...]:
-    named = {str(k): _text(name) for k, name in definition.items()} if isinstance(definition, dict) else {}
-    return tuple(named.get(str(k)) or ("background" if usual == "class" and k == 0 else f"{usual} {k}") for k in range(count))
+    named = _named(definition)
+    return tuple(named.get(str(k)) or f"{usual} {k}" for k in range(count))
+
+
+def _classes(definition: Any, count: int, exclusive: bool) -> tuple[str, ...]:
+    """Names of the outputs. Of classes that exclude each other the first one is the background; a sigmoid has none of its own, so that a
+    single one means whatever is named beside the background."""
+    named = _named(definition)
+    if exclusive:
+        return _names({"0": BACKGROUND, **{k: name for k, name in named.items() if name}}, count, "class")
+    foreground = [name for name in named.values() if name and name.lower() != BACKGROUND]
+    if count == 1 and len(foreground) == 1:
+        return (foreground[0],)
+    return tuple(named.get(str(k)) or f"class {k + 1}" for k in range(count))
 
 
 def _text(value: Any) -> str:

@@ -20,6 +20,7 @@ from ctseg_imaging.volume import LabelMap, Labels
 from ctseg_models.bundles.bundle import Prepared
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component
+from ctseg_models.bundles.monai_transforms import NOTHING, components
 from ctseg_models.inference.lattice import Box, Lattice
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ HARMLESS = frozenset((
     "KeepLargestConnectedComponentd", "RemoveSmallObjectsd", "FillHolesd", "LabelFilterd", "MapLabelValued", "LabelToMaskd"))
 INFERERS = frozenset(("SimpleInferer", "SlidingWindowInferer", "SlidingWindowInfererAdapt", "SliceInferer"))
 LEFT_OUT = ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged")
+ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the person's choice
+CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # as older bundles have them, and MONAI itself no more
 _OF_THE_MACHINE = ("device", "sw_device", "progress")
 
 
@@ -60,7 +63,21 @@ class Pipeline:
 
 def is_harmless(component: Component) -> bool:
     """Whether MONAI may build it without a decision of the person."""
-    return component.name in HARMLESS | INFERERS
+    return component.name in HARMLESS | INFERERS or component.name in ELSEWHERE
+
+
+def already_done(before: Any) -> dict[int, Any]:
+    """For `built`: what would bring the channels of a file that was just read to the front, as an identity, since here they lie there.
+
+    Raises NotHereError for what is no list of transforms.
+    """
+    made: dict[int, Any] = {}
+    for one in components(before):
+        if one.name in CHANNELS_FIRST:
+            made[id(one)] = _identity(one)
+        elif one.name not in NOTHING:
+            break
+    return made
 
 
 def built(value: Any, made: dict[int, Any] | None = None) -> Any:
@@ -86,8 +103,8 @@ def _instance(component: Component, known: dict[int, Any]) -> Any:
 
     if not is_harmless(component):
         raise NotHereError(component.target)
-    if component.name in LEFT_OUT:
-        return of_monai.Identityd(keys=component.arguments.get("keys", []), allow_missing_keys=True)
+    if component.name in (*LEFT_OUT, *ELSEWHERE):
+        return _identity(component)
     arguments = {name: built(one, known) for name, one in component.arguments.items() if name not in _OF_THE_MACHINE}
     place = inferers if component.name in INFERERS else of_monai
     try:
@@ -95,6 +112,12 @@ def _instance(component: Component, known: dict[int, Any]) -> Any:
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
         raise BundleError(f"\"{component.where}\" of the config: MONAI does not take its arguments ({_line(error)}); "
                           "get the bundle again.") from error
+
+
+def _identity(component: Component) -> Any:
+    from monai.transforms import Identityd
+
+    return Identityd(keys=component.arguments.get("keys", []), allow_missing_keys=True)
 
 
 def parsed_by_monai(path: Path, folder: Path, names: tuple[str, ...]) -> list[Any]:

@@ -93,8 +93,8 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
     begun = perf_counter()
     while best is None or perf_counter() - begun + best < TRIAL_SECONDS:
         start, done = perf_counter(), 0.0
-        work = stage.steps(x, arithmetic)
         try:
+            work = stage.steps(x, arithmetic)
             while perf_counter() - begun < TRIAL_SECONDS:
                 done += next(work)
         except StopIteration as end:
