@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, BundleExists
 from ctseg_models.bundles import onnx, torchscript
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.monai import looks_like_monai, read_monai
@@ -125,7 +125,10 @@ def _read_folder(path: Path) -> Bundle:
 
 def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
     """Copy a bundle (a folder, a network file with its side file, or a .zip) into the person's own folder, after a look at all of it:
-    hashes where it has them, and whether its weights can be read safely. Code of the bundle's own is not run. Raises BundleError."""
+    hashes where it has them, and whether its weights can be read safely. Code of the bundle's own is not run.
+
+    Raises BundleExists instead of replacing one without `overwrite`, else BundleError.
+    """
     source = Path(path).expanduser()
     try:
         user_folder().mkdir(parents=True, exist_ok=True)
@@ -157,7 +160,7 @@ def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
     place = user_folder() / source.parent.name if bundle.kind == "nnunet" and source.parent.name.startswith("Dataset") else user_folder()
     target = place / source.name
     if target.exists() and not overwrite:
-        raise BundleError(f"{target}: a bundle of this name is there already; rename the new one or allow overwriting.")
+        raise BundleExists(target)
     copy = work / "copy" / source.name
     copy.parent.mkdir()
     if source.is_dir():

@@ -1,5 +1,9 @@
 """What can go wrong with what a person handed us, as one sentence each: which file, what is wrong, what to do."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class CtsegError(Exception):
     """A fault in the input, worded for the person who gave it; front ends show the sentence and no traceback."""
@@ -23,6 +27,17 @@ class BundleError(CtsegError):
 
 class TrustNeeded(BundleError):
     """A bundle that would run code of its own, which the person has not allowed."""
+
+
+class BundleExists(BundleError):
+    """A bundle that would take the place of one that the person has. target : where that lies."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__(target)
+        self.target = target
+
+    def __str__(self) -> str:
+        return f"{self.target}: a bundle of this name is there already; rename the new one or allow overwriting."
 
 
 class RecipeError(CtsegError):
