@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, BundleExists
 from ctseg_imaging.progress import Progress
 from napari_ctseg.docks.run_model.library import InstalledLibrary
 
@@ -46,16 +46,13 @@ class Later:
 
 
 class FakeLibrary:
-    """Keeps what was asked of it in `calls`. no_model : name of what `add` refuses."""
+    """Keeps what was asked of it in `calls`. no_model : name of what `add` refuses. there : target of what is there already, by name."""
 
     def __init__(self, models, no_model=""):
         self.models, self.no_model, self.calls, self.allowed, self.there = models, no_model, [], set(), set()
 
     def needs_form(self, path):
         return path.suffix == ".onnx" and not path.with_suffix(".json").exists()
-
-    def taken(self, path):
-        return path.name in self.there
 
     def mirror_axes(self, bundle):
         return bundle.mirror_axes
@@ -75,6 +72,8 @@ class FakeLibrary:
         if path.name == self.no_model:
             raise BundleError(f"{path}: is no bundle.")
         self.calls.append(("add", path.name, overwrite))
+        if path.name in self.there and not overwrite:
+            raise BundleExists(self.there[path.name])
         self.models.extra.append(path.stem)
         return path.stem
 

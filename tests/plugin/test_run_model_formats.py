@@ -1,21 +1,24 @@
 """The Run model dock's decisions for every format: adding, trust, channels, ensembles; all without Qt."""
 
+import pickle
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, BundleExists
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.store import find, shipped_folder, user_folder
+from napari_ctseg.compute.__main__ import raised
 from napari_ctseg.docks.run_model import machine, words
 from napari_ctseg.docks.run_model.controller import RunModelController
 from napari_ctseg.docks.run_model.library import InstalledLibrary, added, verified
 from napari_ctseg.docks.run_model.side_draft import ChannelRow, MapRow, SideDraft, draft_of, side_of
-from napari_ctseg.docks.run_model.state import Combine, Confidence, Phase, TrustQuestion
+from napari_ctseg.docks.run_model.state import Combine, Confidence, Phase, Replacement, TrustQuestion
 from napari_ctseg.layers import channel_volume, show_volume
 from napari_ctseg.preferences import Preferences
 from tests.plugin.run_model_fakes import FakeLibrary, FakeView, Later, with_kinds
@@ -64,11 +67,13 @@ def test_a_name_that_is_taken_is_asked_about(made, tmp_path):
     controller, _, library = made()
     path = tmp_path / "net.zip"
     path.write_bytes(b"x")
-    library.there.add("net.zip")
+    library.there["net.zip"] = tmp_path / "Dataset7" / "inner"
     controller.shelf.add(path)
-    assert controller.state.replacing == path and not controller._run.tasks
+    controller._run.finish()
+    state = controller.state
+    assert state.replacing == Replacement(path, tmp_path / "Dataset7" / "inner") and not state.errand and state.phase is not Phase.FAILED
     controller.shelf.leave()
-    assert controller.state.replacing is None and not controller._run.tasks
+    assert controller.state.replacing is None and not any(call[0] == "add" for call in library.calls)
     controller.shelf.copy(path, overwrite=True)
     controller._run.finish()
     assert ("add", "net.zip", True) in library.calls
@@ -141,10 +146,36 @@ def test_the_real_store_refuses_in_a_sentence_and_keeps_nothing(tmp_path):
 
 def test_the_real_store_takes_a_folder_and_knows_that_it_has_it():
     library, source = InstalledLibrary(), shipped_folder() / "phantom-abdomen-scn"
-    assert not library.taken(source) and not library.needs_form(source)
-    assert finish(added(source, False)) == "phantom-abdomen-scn" and library.taken(source)
+    assert not library.needs_form(source)
+    assert finish(added(source, False)) == "phantom-abdomen-scn"
     bundle = find(user_folder() / "phantom-abdomen-scn")
     assert library.mirror_axes(bundle) == 0 and finish(verified(bundle)).startswith("phantom-abdomen-scn is whole")
+
+
+@pytest.mark.parametrize(("archive", "prefix"), [("anything.zip", "phantom-abdomen-scn/"), ("phantom-abdomen-scn.zip", "")])
+def test_the_real_store_asks_about_the_model_inside_of_an_archive(made, tmp_path, monkeypatch, archive, prefix):
+    controller, _, library = made()
+    monkeypatch.setattr(library, "add", added)
+    source, mine = shipped_folder() / "phantom-abdomen-scn", user_folder() / "phantom-abdomen-scn"
+    finish(added(source, False))
+    (user_folder() / "anything").mkdir()  # what the archive's name says, and nothing that it would replace
+    with zipfile.ZipFile(tmp_path / archive, "w") as packed:
+        for file in source.rglob("*"):
+            packed.write(file, f"{prefix}{file.relative_to(source).as_posix()}")
+    before = (mine / "SHA256SUMS").stat().st_ino
+    controller.shelf.add(tmp_path / archive)
+    controller._run.finish()
+    assert controller.state.replacing == Replacement(tmp_path / archive, mine) and (mine / "SHA256SUMS").stat().st_ino == before
+    controller.shelf.copy(tmp_path / archive, overwrite=True)
+    controller._run.finish()
+    assert controller.state.replacing is None and (mine / "SHA256SUMS").stat().st_ino != before
+    assert controller.state.message == "Added: phantom-abdomen-scn."
+
+
+def test_the_refusal_travels_from_the_computing_process_with_its_target(tmp_path):
+    error = raised(BundleExists(tmp_path / "a")).error
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is BundleExists and back.target == tmp_path / "a" and str(back).startswith(f"{tmp_path / 'a'}: a bundle of this name")
 
 
 # ---- trust
@@ -155,7 +186,8 @@ def test_code_of_a_model_runs_only_after_the_person_has_said_so(made):
     assert controller.state.members[0].locked
     controller.estimate()
     controller.run()
-    assert controller.state.questions == (TrustQuestion("spleen", "/models/spleen", ("configs/inference.json asks for scripts.net.Net.",)),)
+    assert controller.state.questions == (TrustQuestion("spleen", "/models/spleen", ("configs/inference.json asks for scripts.net.Net.",),
+                                                        "as listed"),)
     assert not controller._run.tasks
     controller.answer(run_code=False)
     assert not controller._run.tasks and not library.allowed

@@ -24,9 +24,6 @@ class Library(Protocol):
     def needs_form(self, path: Path) -> bool:
         """Whether `path` is a network file that has no side file yet."""
 
-    def taken(self, path: Path) -> bool:
-        """Whether adding `path` would replace a model."""
-
     def mirror_axes(self, bundle: Bundle) -> int | None:
         """Along how many axes it may be mirrored; None when only its loading would tell."""
 
@@ -40,7 +37,7 @@ class Library(Protocol):
         """Write it beside the network. Raises BundleError."""
 
     def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
-        """Copy a model into the person's folder; its name."""
+        """Copy a model into the person's folder; its name. Raises BundleExists instead of replacing one without `overwrite`."""
 
     def verify(self, bundle: Bundle) -> Generator[Progress, None, str]:
         """Compare with the hashes and load; a sentence. Raises BundleError."""
@@ -65,12 +62,6 @@ class InstalledLibrary:
         from ctseg_models.bundles.side_file import side_file_path
 
         return path.is_file() and path.suffix.lower() in NETWORK_FILES and not side_file_path(path).exists()
-
-    def taken(self, path: Path) -> bool:
-        from ctseg_models.bundles.store import user_folder
-
-        name = path.stem if path.suffix.lower() == ".zip" else path.name
-        return (user_folder() / name).exists()
 
     def mirror_axes(self, bundle: Bundle) -> int | None:
         from ctseg_models.bundles.own import OwnBundle

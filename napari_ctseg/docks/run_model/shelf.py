@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.errors import BundleExists, CtsegError
 from ctseg_imaging.progress import Progress
 from napari_ctseg import work
 from napari_ctseg.aside import Aside
 from napari_ctseg.docks.run_model.library import Library, refuse_what_is_no_model
-from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, TrustQuestion
+from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, Replacement, TrustQuestion
 
 if TYPE_CHECKING:
     from ctseg_imaging.volume import Volume
@@ -70,8 +70,7 @@ class Shelf:
             self._trust_known(names)
             then()
 
-        asking = [bundle for bundle in self.bundles.values() if bundle.needs_trust]
-        self._aside(lambda: self._library.trusted(asking), known, self._failed)
+        self._aside(look, found, self._failed)
         return True
 
     def trust(self, names: Sequence[str], then: Callable[[], None]) -> None:
@@ -83,7 +82,7 @@ class Shelf:
                 self._library.trust(bundle)
 
         def remembered(_: None) -> None:
-            self._trust_known((self._trusted or frozenset()) | set(names))
+            self._trust_known((self._trusted or frozenset()) | {question.name for question in questions})
             then()
 
         self._aside(remember, remembered, self._failed)
@@ -112,19 +111,22 @@ class Shelf:
             if self._library.needs_form(path):
                 self._aside(lambda: self._library.guess(path), lambda guess: self._tell(form=FormNeeded(path, guess)), self._failed)
                 return
-            taken = self._library.taken(path)
         except CtsegError as error:
             self._failed(error)
             return
-        if taken:
-            self._tell(replacing=path)
-        else:
-            self.copy(path)
+        self.copy(path)
 
     def copy(self, path: Path, *, overwrite: bool = False) -> None:
-        """Add without a question."""
+        """Add; where the store would replace a model, the person is asked about that one first."""
+        def refused(error: Exception) -> None:
+            if isinstance(error, BundleExists):
+                self._task = None
+                self._tell(errand="", replacing=Replacement(path, error.target))
+            else:
+                self._failed(error)
+
         self._tell(replacing=None)
-        self._errand(f"Adding {path.name}", lambda: self._library.add(path, overwrite), self._added)
+        self._errand(f"Adding {path.name}", lambda: self._library.add(path, overwrite), self._added, refused)
 
     def leave(self) -> None:
         """The form or the question was closed: nothing is written, nothing added."""
@@ -169,9 +171,9 @@ class Shelf:
 
     # ---- inside
 
-    def _errand(self, title: str, factory: Errand, done: Callable[[str], None]) -> None:
+    def _errand(self, title: str, factory: Errand, done: Callable[[str], None], failed: Callable[[Exception], None] | None = None) -> None:
         self._tell(errand=title, message="", details="")
-        self._task = self._run(factory, lambda step: self._tell(errand=step.message or title), done, self._failed, title=title)
+        self._task = self._run(factory, lambda step: self._tell(errand=step.message or title), done, failed or self._failed, title=title)
 
     def _said(self, sentence: str) -> None:
         self._task = None

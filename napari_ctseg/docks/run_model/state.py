@@ -98,6 +98,14 @@ class FormNeeded:
 
 
 @dataclass(frozen=True)
+@dataclass(frozen=True)
+class Replacement:
+    """source : what the person wants to add. target : the model of theirs that it would replace."""
+
+    source: Path
+    target: Path
+
+
 class RunModelState:
     """images : what a channel can be read from (a layer, or one channel of it). sources : one for every channel the chosen models want.
     weights : of chosen models, 1 where none is given. unable : device or precision -> why it cannot be had.
@@ -124,7 +132,7 @@ class RunModelState:
     errand: str = ""
     questions: tuple[TrustQuestion, ...] = ()
     form: FormNeeded | None = None
-    replacing: Path | None = None
+    replacing: Replacement | None = None
     expected: str = ""
     estimating: bool = False
     phase: Phase = Phase.IDLE

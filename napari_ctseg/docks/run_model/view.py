@@ -21,7 +21,7 @@ from napari_ctseg.docks.run_model.library import NETWORK_FILES, Library
 from napari_ctseg.docks.run_model.model_list import ModelList
 from napari_ctseg.docks.run_model.models import InstalledModels, Models
 from napari_ctseg.docks.run_model.side_form import SideForm
-from napari_ctseg.docks.run_model.state import BundleInfo, Phase, RunModelState
+from napari_ctseg.docks.run_model.state import BundleInfo, Phase, Replacement, RunModelState
 from napari_ctseg.docks.run_model.trust_question import ask_trust
 from napari_ctseg.preferences import Preferences
 
@@ -221,17 +221,17 @@ class RunModelDock(parts.Dock):
         self.dialog = None
         self.controller.shelf.leave()
 
-    def _ask_replace(self, path: Path) -> QMessageBox:
+    def _ask_replace(self, replacement: Replacement) -> QMessageBox:
         box = QMessageBox(self)
         box.setWindowTitle("Replace a model")
-        box.setText(f"A model called {path.name} is among yours already. Replace it?")
+        box.setText(f"{replacement.source.name} would take the place of a model of yours: {replacement.target}. Replace it?")
         replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole))
 
         def finished(_: int) -> None:
             self._answered()
             if box.clickedButton() == replace:
-                self.controller.shelf.copy(path, overwrite=True)
+                self.controller.shelf.copy(replacement.source, overwrite=True)
 
         box.finished.connect(finished)
         box.open()
