@@ -90,10 +90,11 @@ def trust(name: BundleArgument,
     if not bundle.needs_trust:
         say(f"{bundle.name}: runs no code of its own, so there is nothing to decide.")
         return
+    digest = decisions.digest_for_question(bundle, lambda: store.find(name))
     for reason in bundle.needs_trust:
         note(f"It will run {reason}")
     bundle.verify()
-    decisions.trust(bundle)
+    decisions.trust(bundle, digest)
     say(f"{bundle.name}: may run its own code, as it is now; take that back with --revoke.")
 
 

@@ -64,7 +64,7 @@ def test_it_asks_first_and_then_gives_the_labels_of_monais_runner(bundle_folder:
     volume = formats.read(shared_file("oracles/monai/inputs/oblique.nii.gz"))
     with pytest.raises(TrustNeeded, match="bundle trust \"Needs trust\""):
         finish(run(bundle, volume))
-    trust.trust(bundle)
+    trust.trust(bundle, trust.content_hash(bundle.path))
     for case in ("oblique", "plain"):
         volume = formats.read(shared_file(f"oracles/monai/inputs/{case}.nii.gz"))
         expected = formats.read(shared_file(f"oracles/monai/expected/needs_trust/{case}_labels.nii.gz")).array
@@ -76,7 +76,7 @@ def test_it_asks_first_and_then_gives_the_labels_of_monais_runner(bundle_folder:
 @pytest.mark.parametrize("change", ["a byte of its code", "a byte of its weights", "a new file", "a new name", "a config"])
 def test_one_change_asks_again(change: str, bundle_folder: Path) -> None:
     bundle = read_monai(bundle_folder)
-    trust.trust(bundle)
+    trust.trust(bundle, trust.content_hash(bundle.path))
     assert trust.is_trusted(read_monai(bundle_folder))
     if change == "a byte of its code":
         with (bundle_folder / "scripts/own_transforms.py").open("a") as file:
@@ -98,10 +98,33 @@ def test_one_change_asks_again(change: str, bundle_folder: Path) -> None:
         read_monai(bundle_folder).load()
 
 
+def test_an_answer_is_about_the_bytes_that_were_asked_about(bundle_folder: Path) -> None:
+    bundle = read_monai(bundle_folder)
+    asked = trust.digest_for_question(bundle, lambda: read_monai(bundle_folder))
+    code = bundle_folder / "scripts/own_transforms.py"
+    before = code.read_bytes()
+    code.write_bytes(before + b"# other code, written while the question was open")
+    with pytest.raises(BundleError, match="changed while you were asked"):
+        trust.trust(bundle, asked)
+    assert not trust.is_trusted(bundle)
+    assert not trust.trust_file().exists()
+    code.write_bytes(before)
+    trust.trust(bundle, asked)
+    assert trust.is_trusted(bundle)
+
+
+def test_a_question_tells_what_the_files_would_run_now(bundle_folder: Path) -> None:
+    bundle = read_monai(bundle_folder)
+    path = bundle_folder / "configs/inference.json"
+    path.write_text(path.read_text().replace("statistics.median", "statistics.mean"))
+    with pytest.raises(BundleError, match="other code than was listed"):
+        trust.digest_for_question(bundle, lambda: read_monai(bundle_folder))
+
+
 def test_a_decision_goes_with_the_content_and_can_be_taken_back(bundle_folder: Path, tmp_path: Path) -> None:
     bundle = read_monai(bundle_folder)
     assert not trust.distrust(bundle)
-    trust.trust(bundle)
+    trust.trust(bundle, trust.content_hash(bundle.path))
     copy = tmp_path / "elsewhere"
     shutil.copytree(bundle_folder, copy)
     assert trust.is_trusted(read_monai(copy))
@@ -116,7 +139,7 @@ def test_nothing_runs_before_the_decision_and_nothing_stays_after_the_run(own_co
     with pytest.raises(TrustNeeded):
         bundle.load()
     assert not Path("own code ran").exists()
-    trust.trust(bundle)
+    trust.trust(bundle, trust.content_hash(bundle.path))
     before, path = set(sys.modules), list(sys.path)
     labels = finish(run(bundle, smooth_ct(), settings=Settings(precision="fp32"))).labels.array
     assert Path("own code ran").exists()
@@ -130,7 +153,7 @@ def test_nothing_runs_before_the_decision_and_nothing_stays_after_the_run(own_co
 def test_own_code_counts(own_code: Path, tmp_path: Path) -> None:
     plain = read_monai(monai_bundle(tmp_path / "plain", before=(ORIENTATION, SPACING, {**RANGE, "b_max": 2})))
     bundle = read_monai(own_code)
-    trust.trust(bundle)
+    trust.trust(bundle, trust.content_hash(bundle.path))
     ours, theirs = (finish(run(one, smooth_ct(), settings=Settings(precision="fp32"))).labels.array for one in (plain, bundle))
     assert (ours == theirs).mean() >= 0.999
 
@@ -138,7 +161,7 @@ def test_own_code_counts(own_code: Path, tmp_path: Path) -> None:
 def test_code_that_fails_becomes_a_sentence(own_code: Path) -> None:
     (own_code / "scripts/own.py").write_text("raise ValueError('broken on purpose')")
     bundle = read_monai(own_code)
-    trust.trust(bundle)
+    trust.trust(bundle, trust.content_hash(bundle.path))
     with pytest.raises(BundleError, match="its own code failed"):
         bundle.load()
 
@@ -148,7 +171,7 @@ def test_weights_are_read_safely_whatever_was_decided(own_code: Path) -> None:
 
     (own_code / "models/model.pt").write_bytes(pickle.dumps({"a": print}))
     bundle = read_monai(own_code)
-    trust.trust(bundle)
+    trust.trust(bundle, trust.content_hash(bundle.path))
     with pytest.raises(BundleError, match=r"model\.pt"):
         bundle.load()
 
@@ -167,7 +190,7 @@ def test_decisions_that_cannot_be_read_are_told_and_kept(content: str, own_code:
     path.write_bytes(content.encode("latin-1"))
     monkeypatch.setenv("CTSEG_TRUST", str(path))
     bundle = read_monai(own_code)
-    for action in (trust.is_trusted, trust.trust, trust.distrust):
+    for action in (trust.is_trusted, lambda one: trust.trust(one, trust.content_hash(one.path)), trust.distrust):
         with pytest.raises(BundleError, match=r"decisions\.json"):
             action(bundle)
     assert path.read_bytes() == content.encode("latin-1")
@@ -175,6 +198,6 @@ def test_decisions_that_cannot_be_read_are_told_and_kept(content: str, own_code:
 
 def test_decisions_lie_in_one_small_file(own_code: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CTSEG_TRUST", str(tmp_path / "new folder" / "decisions.json"))
-    trust.trust(read_monai(own_code))
+    trust.trust(read_monai(own_code), trust.content_hash(own_code))
     content = json.loads((tmp_path / "new folder" / "decisions.json").read_text())
     assert content == {trust.content_hash(own_code): "own"}

@@ -49,7 +49,8 @@ class FakeLibrary:
     """Keeps what was asked of it in `calls`. no_model : name of what `add` refuses. there : target of what is there already, by name."""
 
     def __init__(self, models, no_model=""):
-        self.models, self.no_model, self.calls, self.allowed, self.there = models, no_model, [], set(), set()
+        self.files = {}
+        self.models, self.no_model, self.calls, self.allowed, self.there = models, no_model, [], set(), {}
 
     def needs_form(self, path):
         return path.suffix == ".onnx" and not path.with_suffix(".json").exists()
@@ -71,9 +72,9 @@ class FakeLibrary:
         yield Progress("add", 0, 1, f"Reading {path.name}")
         if path.name == self.no_model:
             raise BundleError(f"{path}: is no bundle.")
-        self.calls.append(("add", path.name, overwrite))
         if path.name in self.there and not overwrite:
             raise BundleExists(self.there[path.name])
+        self.calls.append(("add", path.name, overwrite))
         self.models.extra.append(path.stem)
         return path.stem
 
@@ -90,7 +91,12 @@ class FakeLibrary:
         self.calls.append(("trusted", *(bundle.name for bundle in bundles)))
         return frozenset(bundle.name for bundle in bundles if bundle.name in self.allowed)
 
-    def trust(self, bundle):
+    def digest(self, bundle):
+        return self.files.get(bundle.name, "as listed")
+
+    def trust(self, bundle, digest):
+        if digest != self.digest(bundle):
+            raise BundleError(f"{bundle.name}: its files changed.")
         self.allowed.add(bundle.name)
 
     def withdraw(self, bundle):

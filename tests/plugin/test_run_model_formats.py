@@ -205,6 +205,20 @@ def test_code_of_a_model_runs_only_after_the_person_has_said_so(made):
     assert controller.state.questions and len(controller._run.tasks) == 2
 
 
+def test_an_answer_is_about_the_files_that_were_asked_about(made):
+    controller, _, library = made()
+    controller.choose_bundles(["spleen"])
+    controller.run()
+    library.files["spleen"] = "written while the question was open"
+    controller.answer(run_code=True)
+    assert not library.allowed and not controller._run.tasks and controller.state.members[0].locked
+    assert "changed" in controller.state.message
+    controller.run()
+    assert [question.digest for question in controller.state.questions] == ["written while the question was open"]
+    controller.answer(run_code=True)
+    assert library.allowed == {"spleen"} and len(controller._run.tasks) == 1
+
+
 def test_a_run_waits_until_it_is_known_what_is_trusted(made):
     threads = Threads()
     controller, _, library = made(aside=threads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -40,9 +41,26 @@ def is_trusted(bundle: Bundle) -> bool:
     return content_hash(bundle.path) in _decisions()
 
 
-def trust(bundle: Bundle) -> None:
-    """Remember that this bundle, as it is now, may run its own code. Raises BundleError."""
-    _keep({**_decisions(), content_hash(bundle.path): bundle.name})
+def trust(bundle: Bundle, digest: str) -> None:
+    """Remember that this bundle may run its own code. digest : its content_hash from when the person was asked.
+
+    Raises BundleError when its files are others by now: the answer was not about those.
+    """
+    decisions = _decisions()
+    if content_hash(bundle.path) != digest:
+        raise BundleError(f"{bundle.path}: its files changed while you were asked, so nothing was allowed; look at them and decide again.")
+    _keep({**decisions, digest: bundle.name})
+
+
+def digest_for_question(bundle: Bundle, now: Callable[[], Bundle]) -> str:
+    """The content that a question is about. now : reads the bundle again, as what it would run may be other code than was listed.
+
+    Raises BundleError when it is.
+    """
+    digest = content_hash(bundle.path)
+    if now().needs_trust != bundle.needs_trust:
+        raise BundleError(f"{bundle.path}: was changed, and would run other code than was listed; list the models again.")
+    return digest
 
 
 def distrust(bundle: Bundle) -> bool:

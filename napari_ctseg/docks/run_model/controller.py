@@ -52,6 +52,7 @@ class RunModelController:
         self._study = study_of(viewer)
         self._task: work.Task | None = None
         self._estimation: work.Task | None = None
+        self._closed = False
         self._expected_seconds: float | None = None
         self._started = 0.0
         self._models_done, self._last_share = 0, 0.0
@@ -61,6 +62,23 @@ class RunModelController:
         viewer.layers.events.removed.connect(self.refresh)
         self._study.events.image.connect(self._image_changed)
         self.reload_bundles()
+
+    def close(self) -> None:
+        """Stop what runs and follow the viewer no more; nothing is shown from now on."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in (self._task, self._estimation):
+            if task is not None:
+                task.cancel()
+        self._task = self._estimation = None
+        self.shelf.stop_errand()
+        self.viewer.layers.events.inserted.disconnect(self.refresh)
+        self.viewer.layers.events.removed.disconnect(self.refresh)
+        self._study.events.image.disconnect(self._image_changed)
+        for layer in self.viewer.layers:
+            if hasattr(layer, "shape_type"):
+                layer.events.data.disconnect(self._drawn)
 
     # ---- what is there
 
@@ -151,8 +169,8 @@ class RunModelController:
 
     def run(self) -> None:
         """Start, or wait for what is before it in the queue; models that would run code of their own are asked about first."""
-        work_on = None if self.state.busy else self._request()
-        if work_on is None or self.shelf.look_up_trust(self.run):
+        work_on = None if self.state.busy or self._closed else self._request()
+        if work_on is None or self.shelf.look_up_trust(self.state.chosen, self.run):
             return
         if questions := self.shelf.questions(self.state.chosen):
             self._show(replace(self.state, questions=questions, message="", details=""))
@@ -170,12 +188,12 @@ class RunModelController:
 
     def answer(self, *, run_code: bool) -> None:
         """To the question of trust: remember it and run, or leave everything as it was."""
-        names = tuple(question.name for question in self.state.questions)
-        if not names:
+        questions = self.state.questions
+        if not questions:
             return
         self.state = replace(self.state, questions=())
         if run_code:
-            self.shelf.trust(names, self.run)
+            self.shelf.trust(questions, self.run)
         else:
             self._show(replace(self.state, message="Nothing was run."))
 
@@ -343,7 +361,8 @@ class RunModelController:
 
     def _show(self, state: RunModelState) -> None:
         self.state = state
-        self.view.show(state)
+        if not self._closed:
+            self.view.show(state)
 
 
 def _result_name(request: Request) -> str:

@@ -48,8 +48,11 @@ class Library(Protocol):
     def trusted(self, bundles: Sequence[Bundle]) -> frozenset[str]:
         """The names of those that the person allowed to run their code, as they are now on the disk."""
 
-    def trust(self, bundle: Bundle) -> None:
-        """Remember that its code may run."""
+    def digest(self, bundle: Bundle) -> str:
+        """Which files a question about its code is about. Raises BundleError when they would run other code than was listed."""
+
+    def trust(self, bundle: Bundle, digest: str) -> None:
+        """Remember that its code may run. Raises BundleError when the files are others than when it was asked."""
 
     def withdraw(self, bundle: Bundle) -> None:
         """Forget it."""
@@ -105,10 +108,16 @@ class InstalledLibrary:
 
         return frozenset(bundle.name for bundle in bundles if is_trusted(bundle))
 
-    def trust(self, bundle: Bundle) -> None:
+    def digest(self, bundle: Bundle) -> str:
+        from ctseg_models.bundles.store import read
+        from ctseg_models.bundles.trust import digest_for_question
+
+        return digest_for_question(bundle, lambda: read(bundle.path))
+
+    def trust(self, bundle: Bundle, digest: str) -> None:
         from ctseg_models.bundles.trust import trust
 
-        trust(bundle)
+        trust(bundle, digest)
 
     def withdraw(self, bundle: Bundle) -> None:
         from ctseg_models.bundles.trust import distrust

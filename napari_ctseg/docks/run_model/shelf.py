@@ -31,6 +31,7 @@ class Shelf:
         self.bundles: dict[str, Bundle] = {}
         self._library, self._run, self._aside, self._tell, self._reload = library, runner, aside, tell, reload
         self._trusted: frozenset[str] | None = None
+        self._digests: dict[str, str] = {}  # of the files of models that will be asked about next
         self._task: work.Task | None = None
 
     # ---- what is there
@@ -38,6 +39,7 @@ class Shelf:
     def fill(self, bundles: Sequence[Bundle]) -> None:
         """Take over what the store lists; which of it is trusted is looked up in a thread, as it hashes their files."""
         self.bundles = {bundle.name: bundle for bundle in bundles}
+        self._digests = {}
         asking = [bundle for bundle in bundles if bundle.needs_trust]
         self._trusted = None if asking else frozenset()
         if asking:
@@ -59,27 +61,40 @@ class Shelf:
         """What has to be asked before these models run."""
         known = self._trusted or frozenset()
         asking = [self.bundles[name] for name in names if self.bundles[name].needs_trust and name not in known]
-        return tuple(TrustQuestion(bundle.name, str(bundle.path), tuple(bundle.needs_trust)) for bundle in asking)
+        return tuple(TrustQuestion(bundle.name, str(bundle.path), tuple(bundle.needs_trust), self._digests.pop(bundle.name))
+                     for bundle in asking)
 
-    def look_up_trust(self, then: Callable[[], None]) -> bool:
-        """Whether it is not known yet which models are trusted; if so, `then` is called once it is."""
-        if self._trusted is not None:
+    def look_up_trust(self, names: Sequence[str], then: Callable[[], None]) -> bool:
+        """Whether it is not known yet which models are trusted, or which files of `names` will be asked about; if so, `then` is called
+        once it is."""
+        everyone = [bundle for bundle in self.bundles.values() if bundle.needs_trust]
+        known = self._trusted
+
+        def unknown(trusted: frozenset[str]) -> list[Bundle]:
+            return [one for one in everyone if one.name in names and one.name not in trusted and one.name not in self._digests]
+
+        if known is not None and not unknown(known):
             return False
 
-        def known(names: frozenset[str]) -> None:
-            self._trust_known(names)
+        def look() -> tuple[frozenset[str], dict[str, str]]:
+            trusted = self._library.trusted(everyone) if known is None else known
+            return trusted, {bundle.name: self._library.digest(bundle) for bundle in unknown(trusted)}
+
+        def found(both: tuple[frozenset[str], dict[str, str]]) -> None:
+            self._digests.update(both[1])
+            self._trust_known(both[0])
             then()
 
         self._aside(look, found, self._failed)
         return True
 
-    def trust(self, names: Sequence[str], then: Callable[[], None]) -> None:
-        """Remember that the code of these models may run, then go on."""
-        bundles = [self.bundles[name] for name in names]
+    def trust(self, questions: Sequence[TrustQuestion], then: Callable[[], None]) -> None:
+        """Remember that the code of these models may run, as it was when it was asked, then go on."""
+        answered = [(self.bundles[question.name], question.digest) for question in questions]
 
         def remember() -> None:
-            for bundle in bundles:
-                self._library.trust(bundle)
+            for bundle, digest in answered:
+                self._library.trust(bundle, digest)
 
         def remembered(_: None) -> None:
             self._trust_known((self._trusted or frozenset()) | {question.name for question in questions})

@@ -68,11 +68,12 @@ class BundleInfo:
 
 @dataclass(frozen=True)
 class TrustQuestion:
-    """What a person has to decide: code of this model, from this folder or file, for these reasons."""
+    """What a person has to decide: code of this model, from this folder or file, for these reasons. digest : of the files meant."""
 
     name: str
     path: str
     reasons: tuple[str, ...]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,6 @@ class FormNeeded:
 
 
 @dataclass(frozen=True)
-@dataclass(frozen=True)
 class Replacement:
     """source : what the person wants to add. target : the model of theirs that it would replace."""
 
@@ -106,6 +106,7 @@ class Replacement:
     target: Path
 
 
+@dataclass(frozen=True)
 class RunModelState:
     """images : what a channel can be read from (a layer, or one channel of it). sources : one for every channel the chosen models want.
     weights : of chosen models, 1 where none is given. unable : device or precision -> why it cannot be had.
