@@ -23,7 +23,8 @@ PACKAGES = ("napari-ctseg", "torch", "numpy", "onnxruntime")
 def provenance_of(bundles: Sequence[Bundle], volume: Volume, settings: Settings, arithmetic: Arithmetic, stages: Sequence[dict[str, Any]],
                   times: dict[str, float], warnings: Sequence[str], boxes: Sequence[RoiBox], combine: str | None = None,
                   confidence: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Bundles with their hashes, versions, device, settings, what each network saw, seconds and warnings.
+    """Bundles with their hashes, versions, device and precision as they were used ("mixed" where the stages differ; `settings` tells what
+    was asked for), settings, what each network saw, seconds and warnings.
 
     confidence : a row for each label found (`confidence.Tally.table`). Of the volume only shape and spacing are told: no path, no name,
     no header.
@@ -32,8 +33,11 @@ def provenance_of(bundles: Sequence[Bundle], volume: Volume, settings: Settings,
     record: dict[str, Any] = {
         "bundles": described,
         "versions": {"python": platform.python_version(), **_installed()},
-        "device": settings.device, "device_name": _device_name(settings.device),
-        "precision": str(arithmetic.dtype).removeprefix("torch."), "threads": torch.get_num_threads(),
+        "device": _one_or_mixed([device for stage in stages for device in stage.get("devices", ())], settings.device),
+        "device_name": _device_name([device for stage in stages for device in stage.get("devices", ())] or [settings.device]),
+        "precision": _one_or_mixed([stage["precision"] for stage in stages if "precision" in stage],
+                                   str(arithmetic.dtype).removeprefix("torch.")),
+        "threads": torch.get_num_threads(),
         "settings": asdict(settings), "stages": list(stages),
         "seconds": {name: round(value, 3) for name, value in times.items()},
         "warnings": list(dict.fromkeys(warnings)),
@@ -58,5 +62,13 @@ def _installed() -> dict[str, str]:
     return found
 
 
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
+def _one_or_mixed(used: Sequence[str], otherwise: str) -> str:
+    """What all stages used; `otherwise` where none tells."""
+    different = set(used)
+    return "mixed" if len(different) > 1 else next(iter(different), otherwise)
+
+
+def _device_name(devices: Sequence[str]) -> str:
+    names = (torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
+             for device in devices)
+    return ", ".join(dict.fromkeys(names))

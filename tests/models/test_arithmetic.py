@@ -122,11 +122,62 @@ def test_a_network_is_tried_once_for_as_long_as_foreground_was_seen(monkeypatch:
     monkeypatch.setattr(agreement, "_remembered", {})
     network = Network()
     empty = Prepared(torch.full((1, 1, 64, 64, 64), -1.0), image().lattice)
-    for prepared, calls in ((empty, 2), (image(), 4), (image(), 4)):
+    for prepared, calls in ((empty, 1), (image(), 3), (image(), 3)):
         tried(network, prepared, key="abc")
         assert len(network.seen) == calls
     tried(network, image(), key="another")
-    assert len(network.seen) == 6
+    assert len(network.seen) == 5
+
+
+def organ_at(z: int) -> Prepared:
+    x = torch.full((1, 1, 200, 48, 48), -1.0)
+    x[:, :, z:z + 20, 10:30, 10:30] = 1
+    return Prepared(x, image().lattice)
+
+
+@pytest.mark.parametrize(("z", "seen"), [(90, 2), (50, 3), (130, 4)])
+def test_foreground_is_looked_for_beside_the_middle(z: int, seen: int) -> None:
+    good, bad = Network(), Network(error=2.0)
+    passed, note, said = tried(good, organ_at(z))
+    assert (passed, said, note["agreement"]["judged"]) == (TRIAL, [], [0, 7])
+    assert len(good.seen) == seen
+    assert tried(bad, organ_at(z))[0].dtype == torch.float32
+
+
+def test_where_nothing_could_be_judged_float32_is_used() -> None:
+    network = Network()
+    refused, note, said = tried(network, organ_at(0))  # in none of the crops
+    assert refused == Arithmetic(torch.float32)
+    assert (note["agreement"]["judged"], len(network.seen)) == ([0], 3)
+    assert "too little of any label" in said[0]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_do_not_pass(wrong: float) -> None:
+    class Overflows(Network):
+        def __call__(self, x: Tensor, given: Arithmetic) -> Generator[float, None, Tensor]:
+            maps = yield from super().__call__(x, given)
+            if given.dtype == torch.bfloat16:
+                maps[0, 0, 0, 0] = wrong
+            return maps
+
+    refused, _, said = tried(Overflows(), image())
+    assert refused.dtype == torch.float32
+    assert "no finite numbers" in said[0]
+
+
+def test_the_provenance_tells_what_was_used_and_not_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "bf16_is_faster", lambda device: True)
+    volume, _ = body_with_organ()
+    bundle = threshold_bundle(tmp_path / "b", two_stages=False)
+    monkeypatch.setattr(agreement, "LEAST_DICE", 2.0)  # nothing agrees so well
+    record = finish(run(bundle, volume, settings=Settings(threads=1))).provenance
+    assert (record["precision"], record["settings"]["precision"]) == ("float32", "auto")
+    both = threshold_bundle(tmp_path / "two")
+    record = finish(run(both, volume, settings=Settings(threads=1))).provenance
+    assert [stage["precision"] for stage in record["stages"]] == ["bfloat16", "float32"]
+    assert record["precision"] == "mixed"
+    assert (record["device"], [stage["devices"] for stage in record["stages"]]) == ("cpu", [["cpu"], ["cpu"]])
 
 
 def test_who_is_not_tried() -> None:

@@ -17,6 +17,7 @@ from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
+from ctseg_models.bundles.onnx import opened
 from ctseg_models.bundles.side_file import SideFile
 from ctseg_models.inference import Settings, run
 from tests.models.making import oblique_geometry
@@ -157,6 +158,15 @@ def test_a_hash_in_the_side_file_is_checked(tmp_path: Path) -> None:
     network = side_file(scripted(Ramp(), tmp_path / "r.ts"), sha256="0" * 64)
     with pytest.raises(BundleError, match="the hash is not the one in its side file"):
         store.find(network).verify()
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_onnx_on_a_device_that_onnxruntime_lacks_is_a_sentence(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(BundleError, match=r"cannot use the device .* choose cpu"):
+        opened(tmp_path / "net.onnx", device)
 
 
 def test_a_patch_runs_in_windows(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Generator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,7 +63,24 @@ class OnnxBundle(ForeignBundle):
 
 def read_onnx(path: Path) -> OnnxBundle:
     """Describe an ONNX file; it is not loaded. Raises BundleError."""
-    return OnnxBundle(**describe(path, "onnx"))  # type: ignore[arg-type]
+    return OnnxBundle(**describe(path, "onnx", arrays_beside))  # type: ignore[arg-type]
+
+
+def arrays_beside(path: Path) -> tuple[Path, ...]:
+    """The files that hold arrays of an ONNX file. Raises BundleError when there may be some and the file is refused."""
+    about = path.stat()
+    return _arrays_of(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _arrays_of(path: Path, size: int, changed_ns: int) -> tuple[Path, ...]:
+    """Of a file of this size, changed then. Most files never say "location", the key of every array elsewhere: those are not parsed."""
+    from ctseg_models.bundles.scan_onnx import scan
+
+    with path.open("rb") as file:
+        if size == 0 or mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ).find(b"location") < 0:
+            return ()
+    return scan(path).files
 
 
 def opened(path: Path, device: str) -> Any:
@@ -75,12 +94,22 @@ def opened(path: Path, device: str) -> Any:
     options.enable_cpu_mem_arena = False  # an arena keeps the largest that was ever needed
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    wanted = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    providers = [name for name in wanted if name in runtime.get_available_providers()]
+    gpu = "CUDAExecutionProvider"
+    if device != "cpu" and (not device.startswith("cuda") or gpu not in runtime.get_available_providers()):
+        raise BundleError(_not_on(path, device))
+    number = device.partition(":")[2] or "0"
+    providers: list[Any] = ["CPUExecutionProvider"] if device == "cpu" else [(gpu, {"device_id": number}), "CPUExecutionProvider"]
     try:
-        return runtime.InferenceSession(str(path), options, providers=providers)
+        session = runtime.InferenceSession(str(path), options, providers=providers)
     except refusals as error:
         raise BundleError(f"{path}: onnxruntime cannot run this file; export the network again with a common opset (17, say).") from error
+    if device != "cpu" and gpu not in session.get_providers():
+        raise BundleError(_not_on(path, device))
+    return session
+
+
+def _not_on(path: Path, device: str) -> str:
+    return f"{path}: the installed onnxruntime cannot use the device \"{device}\"; choose cpu, or install onnxruntime-gpu."
 
 
 def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:

@@ -13,23 +13,26 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_models.bundles.bundle import Form, LoadedStage, Prepared, Steps
-from ctseg_models.inference.crops import middle, smaller
+from ctseg_models.inference.crops import smaller, spread
 from ctseg_models.inference.shortage import is_shortage
 from ctseg_models.inference.stepwise import Arithmetic
 
 LEAST_DICE = 0.995
 LEAST_VOXELS = 200  # of a class within the crop; a Dice of fewer says nothing
-SIDE = 48  # voxels of the crop, about
+SIDE = 48  # voxels of a crop, about
+CROPS = 3  # that are looked at for foreground
 WINDOWS = 12  # where a network takes whole windows only: how many there have to be for one to be spent
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """dice : the lowest Dice of a class between both precisions, NaN where none was large enough. judged, left_out : label values."""
+    """dice : the lowest Dice of a class between both precisions, NaN where none was large enough. judged, left_out : label values.
+    finite : whether half precision gave numbers wherever float32 did."""
 
     dice: float
     judged: tuple[int, ...]
     left_out: tuple[int, ...]
+    finite: bool = True
 
 
 _remembered: dict[tuple[str, torch.dtype, str], Agreement] = {}
@@ -39,7 +42,8 @@ def agreed(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, ar
            ) -> Generator[float, None, tuple[Arithmetic, dict[str, Any], list[str]]]:
     """`arithmetic`, or float32 where it is on trial and a class agrees to less than LEAST_DICE; a note for the provenance; warnings.
 
-    Once for each network that has a key, unless no foreground could be judged. A localiser is not tried: its box has a margin.
+    Once for each network that has a key. Where none of the crops shows foreground, float32 is used, and the next image is tried again.
+    A localiser is not tried: its box has a margin.
     """
     plain = replace(arithmetic, dtype=torch.float32, on_trial=False)
     if not arithmetic.on_trial or not stage.half or stage.name == "localise":
@@ -55,6 +59,11 @@ def agreed(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, ar
         _remembered[key] = known
     note = {"agreement": {"with": name, "dice": None if math.isnan(known.dice) else round(known.dice, 4),
                           "judged": list(known.judged), "too small to judge": list(known.left_out)}}
+    if not known.finite:
+        return plain, note, [f"{name} would be faster, but on a part of the image its numbers were not finite, so float32 was used."]
+    if not any(known.judged):
+        return plain, note, [f"{name} would be faster, but the parts of the image on which it was tried show too little of any label to "
+                             "compare it with float32, so float32 was used."]
     if known.dice < LEAST_DICE:
         return plain, note, [f"{name} would be faster, but on a part of the image its labels agreed with those of float32 only to a Dice "
                              f"of {known.dice:.3f}, so float32 was used."]
@@ -77,28 +86,36 @@ def compare(fast: Tensor, exact: Tensor, values: tuple[int | None, ...], form: F
             dice[value] = 2 * int((one & other).sum()) / sum(sizes)
         else:
             left_out.append(value)
-    return Agreement(min(dice.values(), default=math.nan), tuple(dice), tuple(left_out))
+    finite = bool((fast.isfinite() | ~exact.isfinite()).all())
+    return Agreement(min(dice.values(), default=math.nan), tuple(dice), tuple(left_out), finite)
 
 
 def _tried(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, fast: Arithmetic, plain: Arithmetic,
            ) -> Generator[float, None, Agreement | None]:
-    """Both precisions on a crop; None where the network takes none that is small beside the whole work."""
+    """Both precisions on the first crop where float32 finds foreground; None where the network takes no crop that is small beside the
+    whole work. In the others only float32 is computed."""
     whole: Shape = (prepared.x.shape[2], prepared.x.shape[3], prepared.x.shape[4])
     tiling = prepared.tiling
     window = whole if tiling is None else tiling.window
-    parts = [smaller(window, SIDE)]
-    if tiling is not None and tiling.count >= WINDOWS and parts[0] != window:
-        parts.append(window)
-    for part in parts:
-        x = prepared.x[(slice(None), slice(None), *middle(whole, part))].to(device)
-        try:
-            exact = yield from _silent(steps(x, plain))
-            got = yield from _silent(steps(x, fast))
-        except (RuntimeError, ValueError, BundleError) as error:
-            if is_shortage(error):
-                raise
-            continue  # a network may insist on its own size
-        return compare(got, exact, stage.values, stage.form)
+    parts = [(smaller(window, SIDE), CROPS)]
+    if tiling is not None and tiling.count >= WINDOWS and parts[0][0] != window:
+        parts.append((window, min(CROPS, tiling.count // WINDOWS)))
+    for part, most in parts:
+        found: Agreement | None = None
+        for place in spread(whole, part)[:most]:
+            x = prepared.x[(slice(None), slice(None), *place)].to(device)
+            try:
+                exact = yield from _silent(steps(x, plain))
+                found = compare(exact, exact, stage.values, stage.form)
+                if any(found.judged):
+                    got = yield from _silent(steps(x, fast))
+                    return compare(got, exact, stage.values, stage.form)
+            except (RuntimeError, ValueError, BundleError) as error:
+                if is_shortage(error):
+                    raise
+                break  # a network may insist on its own size
+        if found is not None:
+            return found
     return None
 
 

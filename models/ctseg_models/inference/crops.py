@@ -19,10 +19,17 @@ def halved(shape: Shape, least: int) -> Shape | None:
     return None if (z, y, x) == shape else (z, y, x)
 
 
-def middle(shape: Shape, part: Shape) -> tuple[slice, slice, slice]:
-    """Where `part` lies in the middle of `shape`."""
-    z, y, x = (slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(shape, part, strict=True))
-    return z, y, x
+def spread(shape: Shape, part: Shape) -> list[tuple[slice, slice, slice]]:
+    """Where `part` lies in the middle of `shape`, and a quarter and three quarters of the way along the side with most room."""
+    room = [n - m for n, m in zip(shape, part, strict=True)]
+    longest = max(range(3), key=lambda axis: room[axis] / part[axis])
+    places = []
+    for share in (2, 1, 3):
+        z, y, x = (left * (share if axis == longest else 2) // 4 for axis, left in enumerate(room))
+        place = (slice(z, z + part[0]), slice(y, y + part[1]), slice(x, x + part[2]))
+        if place not in places:
+            places.append(place)
+    return places
 
 
 def _power(n: int) -> int:

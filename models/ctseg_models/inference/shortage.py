@@ -84,7 +84,8 @@ def spare(stage: LoadedStage, upright: Upright, box: Box, whole: bool) -> Spare 
 class Enduring:
     """Steps that go on with less when memory runs out: in windows of half the side, of a quarter, then on the processor.
 
-    Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not tried again.
+    Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not tried again. devices : on which it
+    has run.
     """
 
     def __init__(self, steps: Steps, classes: int, device: str, warnings: list[str], spare: Spare | None = None) -> None:
@@ -92,6 +93,7 @@ class Enduring:
         self.warnings = warnings
         self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
         self._halvings = 0
+        self.devices = [device]
 
     def __call__(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
         """(1, C, z, y, x) on any device to (K, z, y, x) on the same. Raises BundleError when all has been tried."""
@@ -139,6 +141,7 @@ class Enduring:
         self._steps = yield from self._spare()
         self.warnings.append(f"{_memory(self._device)} was not enough for {_sides(before)} voxels, so the network ran on the processor.")
         self._device, self._spare, self._halvings = "cpu", None, 0
+        self.devices.append("cpu")
 
 
 def placed(x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warnings: list[str]) -> WindowedMaps:

@@ -143,8 +143,10 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
     log: dict[str, Any] = {"name": stage.name, "spacing_mm": [round(s, 4) for s in prepared.lattice.spacing_mm],
                            "size": list(prepared.lattice.shape), "seconds": {"resample": round(time.perf_counter() - begun, 3)}}
     warnings = _coarser(stage, prepared.lattice)
-    steps: Steps = Enduring(prepared.steps or stage.steps, len(stage.values) + stage.edges, device, warnings,
-                            spare(stage, upright, box, whole))
+    enduring = Enduring(prepared.steps or stage.steps, len(stage.values) + stage.edges, device, warnings,
+                        spare(stage, upright, box, whole))
+    steps: Steps = enduring
+    log["devices"] = enduring.devices  # more are added while maps are pending
     trial = agreed(stage, steps, prepared, device, arithmetic)
     arithmetic, note, said = yield from report(stage.name, trial, "Trying the precision", 10, 10)
     log.update(note, precision=str(arithmetic.dtype).removeprefix("torch."))
