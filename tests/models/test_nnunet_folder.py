@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
+from scipy.spatial.transform import Rotation
 
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import AxisView, Geometry
@@ -23,7 +26,7 @@ from ctseg_models.bundles.nnunet import NNUNetBundle, read_nnunet
 from ctseg_models.inference import Settings, run, two_stage
 from ctseg_models.inference.assemble import ClassMaps, Sampler, Target
 from ctseg_models.inference.lattice import Box, Region
-from ctseg_models.inference.nnunet_input import Sizes
+from ctseg_models.inference.nnunet_input import Sizes, spacing_of
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.upright import Upright
 
@@ -262,3 +265,22 @@ def test_slices_midway_come_back_as_nnunet_chooses(case: str, spacing_mm: tuple[
     seen = 2 * slices - 1 - chosen[::-1] if upright.view.flips[0] else chosen
     assert slab[:, 4, 5].round().tolist() == seen.tolist()
     assert upright.view.flips[0] == (case == "oblique")
+
+
+@pytest.mark.parametrize("degrees", [0.0, 10.0, 20.0])
+@pytest.mark.parametrize("sides_mm", [(0.8, 0.8, 2.4), (0.9, 0.9, 2.7), (0.7, 0.7, 2.1)], ids=str)
+def test_three_times_as_coarse_is_decided_by_the_header(sides_mm: tuple[float, float, float], degrees: float, shared_file: SharedFile,
+                                                        tmp_path: Path) -> None:
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_euler("xyz", [degrees / 4, degrees, 2 * degrees], degrees=True).as_matrix() * sides_mm
+    written = nibabel.Nifti1Image(np.zeros((9, 8, 7), np.int16), turned)
+    written.set_qform(turned, 1)
+    written.set_sform(turned, 1)
+    nibabel.save(written, tmp_path / "image.nii.gz")
+    seen = SimpleITK.ReadImage(str(tmp_path / "image.nii.gz")).GetSpacing()  # what nnU-Net works with
+    upright = Upright.of(formats.read(tmp_path / "image.nii.gz"))
+    plan = read_nnunet(results_folder(shared_file, "old_plans")).plan
+    assert plan is not None
+    even = Sizes.of(replace(plan, spacing_mm=(1.0, 1.0, 1.0)), upright, upright.geometry.shape)
+    assert spacing_of(upright) == seen[::-1]
+    assert even.apart == (0 if max(seen) / min(seen) > 3 else None) == (None if sides_mm[0] == 0.7 else 0)

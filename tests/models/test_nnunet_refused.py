@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from ctseg_imaging.errors import BundleError
+from ctseg_imaging.progress import finish
 from ctseg_models.bundles import store
 from ctseg_models.bundles.checkpoint import load_checkpoint
 from ctseg_models.bundles.nnunet import NNUNetBundle, read_nnunet
+from ctseg_models.inference.stepwise import Arithmetic
 
 SharedFile = Callable[[str], Path]
 CONFIGURATION = "3d_fullres"
@@ -146,7 +148,7 @@ def test_checkpoints_that_are_not_nnunets(folder: Path) -> None:
     for content, said in (({"state_dict": weights}, "no network_weights"), ({**good, "network_weights": [1]}, "no network_weights"),
                           ({**good, "network_weights": {**weights, "more": torch.zeros(2)}}, "nnUNetTrainer"),
                           ({**good, "inference_allowed_mirroring_axes": (0, 3)}, "names no axes"),
-                          ({**good, "init_args": {"configuration": "2d"}}, "no configuration \"2d\"")):
+                          ({**good, "init_args": {"configuration": "2d"}}, "as the configuration \"2d\"")):
         torch.save(content, path)
         refusal(folder, said, load=True)
 
@@ -169,25 +171,67 @@ def test_other_checkpoints_other_hash_and_which_folds_count(folder: Path) -> Non
     assert read_nnunet(folder).sha256 == before.sha256
     (folder / "fold_1/checkpoint_final.pth").rename(folder / "fold_1/checkpoint_best.pth")
     assert [path.parent.name for path in read_nnunet(folder).folds] == ["fold_0"]
+    assert "left out: fold_1, which has no checkpoint_final.pth" in read_nnunet(folder).card
     assert read_nnunet(folder).sha256 != before.sha256
     (folder / "fold_0/checkpoint_final.pth").unlink()
     best = read_nnunet(folder)
     assert [path.name for path in best.folds] == ["checkpoint_best.pth"] and "checkpoint_best" in best.card
+    assert "left out: fold_0" in best.card
 
 
 def test_a_renamed_folder_is_known_by_its_weights(folder: Path) -> None:
     changed(folder / "plans.json", "configurations", "2d", to={"inherits_from": CONFIGURATION, "spacing": [9.0, 9.0, 9.0]})
     other = folder.rename(folder.with_name("spleen of June"))
-    assert read_nnunet(other).name == "spleen of June" and read_nnunet(other).plan.configuration == CONFIGURATION
+    bundle = read_nnunet(other)
+    assert (bundle.name, bundle.plan, bundle.spacing_mm) == ("spleen of June", None, None) and "one of 3d_fullres, 2d" in bundle.card
+    bundle.verify()
+    asked = bundle.settled()
+    assert asked.plan is not None and asked.plan.configuration == CONFIGURATION and asked.spacing_mm is not None
+    assert len(bundle.load().stages) == 1
     misleading = other.rename(other.with_name("nnUNetTrainer__nnUNetPlans__2d"))
-    bundle = read_nnunet(misleading)
-    assert bundle.plan.spacing_mm == (9.0, 9.0, 9.0)
-    assert len(bundle.load().stages) == 1  # what the checkpoint says counts
+    refusal(misleading, "as the configuration \"3d_fullres\" and its folder is of \"2d\"", load=True)
+    checkpoint = misleading / "fold_0/checkpoint_final.pth"
+    torch.save({**load_checkpoint(checkpoint), "init_args": {}}, checkpoint)
+    refusal(misleading.rename(misleading.with_name("June")), "neither its name nor its weights tell", load=True)
+
+
+def test_a_2d_model_in_a_folder_named_3d_is_refused_before_its_axes_are_read(shared_file: SharedFile, tmp_path: Path) -> None:
+    flat = next(shared_file("oracles/nnunet/2d/Dataset999_Toy").iterdir())
+    spatial = next(shared_file("oracles/nnunet/plain_aniso/Dataset999_Toy").iterdir())
+    copy = tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    shutil.copytree(flat, copy, copy_function=shutil.copyfile)
+    both = json.loads((spatial / "plans.json").read_text())["configurations"][CONFIGURATION]
+    changed(copy / "plans.json", "configurations", CONFIGURATION, to=both)
+    refusal(copy, "as the configuration \"2d\"", load=True)
+    other = copy.rename(copy.with_name("June"))
+    assert read_nnunet(other).load().stages[0].mirror_axes == (1, 2)
+
+
+def test_half_precision_of_either_kind_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set()
+    forward = torch.nn.Conv3d.forward
+
+    def listening(layer: torch.nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
+        result = forward(layer, x)
+        seen.add(result.dtype)
+        return result
+
+    monkeypatch.setattr(torch.nn.Conv3d, "forward", listening)
+    bundle = read_nnunet(folder)
+    assert bundle.plan is not None
+    stage, x = bundle.load().stages[0], torch.zeros(1, bundle.plan.inputs, *bundle.plan.patch)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        seen.clear()
+        finish(stage.steps(x, Arithmetic(dtype)))
+        assert seen == {dtype}
 
 
 def test_listing_shows_it_and_loads_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CTSEG_BUNDLES", str(folder.parent))
     monkeypatch.setattr("ctseg_models.bundles.nnunet.load_checkpoint", lambda path: pytest.fail("weights were read"))
     assert "Dataset999_Toy-3d_fullres" in [bundle.name for bundle in store.scan().bundles]
+    changed(folder / "plans.json", "configurations", "2d", to={"inherits_from": CONFIGURATION, "spacing": [9.0, 9.0, 9.0]})
+    folder = folder.rename(folder.with_name("of June"))
+    assert "of June" in [bundle.name for bundle in store.scan().bundles]
     (folder / "dataset.json").write_text("{}")
     assert any("dataset.json" in fault for fault in store.scan().faults)

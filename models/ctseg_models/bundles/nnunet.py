@@ -30,20 +30,35 @@ MR_CHANNELS = {"mr", "mri", "t1", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "fl
 
 @dataclass(frozen=True, eq=False)
 class NNUNetBundle(Bundle):
-    """plan : the configuration that was trained, as the folder tells it. folds : a checkpoint each. previous : the first half of a cascade.
+    """plan : the configuration that was trained, as the folder tells it; None: only the checkpoints know. folds : a checkpoint each.
+    previous : the first half of a cascade.
 
     sha256 : of plans.json, dataset.json and the tables of contents of the checkpoints, which hold a checksum of every weight.
     """
 
-    plan: NNUNetPlan
+    plan: NNUNetPlan | None
     folds: tuple[Path, ...]
     previous: NNUNetBundle | None = None
 
     def verify(self) -> None:
         for path in self.folds:
             check_contents(path)
-        if self.previous is not None:
-            self.previous.verify()
+        previous = self.settled().previous
+        if previous is not None:
+            previous.verify()
+
+    def settled(self) -> NNUNetBundle:
+        """With the configuration that the first checkpoint names, where the folder did not tell. Raises BundleError."""
+        if self.plan is not None:
+            return self
+        documents = Documents.read(self.path)
+        start = load_checkpoint(self.folds[0]).get("init_args")
+        configuration = start.get("configuration") if isinstance(start, dict) else None
+        if not isinstance(configuration, str):
+            known = ", ".join(documents.plans.configurations)
+            raise BundleError(f"{self.path}: neither its name nor its weights tell which of {known} it is; "
+                              "give the folder the name that nnU-Net gave it.")
+        return _described(documents, documents.plan(configuration))
 
     def load(self, device: str = "cpu") -> Model:
         return Model((self.stage(device),), self.labels, device)
@@ -53,13 +68,15 @@ class NNUNetBundle(Bundle):
         from ctseg_models.bundles.nnunet_network import empty_network, network_flops, network_with
         from ctseg_models.inference.nnunet_input import nnunet_input, nnunet_layout
 
-        networks: list[nn.Module] = []
         plan = self.plan
+        if plan is None:
+            return self.settled().stage(device)
+        networks: list[nn.Module] = []
         axes: tuple[int, ...] = ()
         for path in self.folds:
             fold = Fold.read(path, plan)
             if not networks:
-                plan, axes = self._trained(fold), fold.mirror_axes
+                axes = fold.mirror_axes
             networks.append(network_with(fold.weights, plan, device, path=path, trainer=fold.trainer))
         per_voxel = network_flops(empty_network(plan), plan) / prod(plan.patch) * len(networks)
 
@@ -72,41 +89,33 @@ class NNUNetBundle(Bundle):
             "segment", nnunet_input(plan, steps, axes, earlier), steps, plan.heads.values, flops, nnunet_layout(plan), plan.heads.form,
             parameters=sum(p.numel() for network in networks for p in network.parameters()), mirror_axes=axes, key=self.sha256)
 
-    def _trained(self, fold: Fold) -> NNUNetPlan:
-        """The plan that a checkpoint names: a folder may have been renamed."""
-        if fold.configuration in ("", self.plan.configuration):
-            return self.plan
-        plan = Documents.read(self.path).plan(fold.configuration)
-        if (plan.previous is None) != (self.previous is None):
-            raise BundleError(f"{self.path}: the folder's name says {self.plan.configuration} and its weights {fold.configuration}; "
-                              "give the folder the name that nnU-Net gave it.")
-        return plan
-
 
 @dataclass(frozen=True)
 class Fold:
     """What a checkpoint holds. mirror_axes : of the plans' three axes."""
 
     weights: dict[str, Tensor]
-    configuration: str
     trainer: str
     mirror_axes: tuple[int, ...]
 
     @classmethod
     def read(cls, path: Path, plan: NNUNetPlan) -> Fold:
-        """Raises BundleError for what nnU-Net v2 does not write."""
+        """Raises BundleError for what nnU-Net v2 does not write, and for weights of another configuration."""
         import torch
 
         content = load_checkpoint(path)
         weights, start = content.get("network_weights"), content.get("init_args")
         if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
             raise BundleError(f"{path}: has no network_weights, so it is no checkpoint of nnU-Net version 2; name its results folder.")
-        configuration = start.get("configuration") if isinstance(start, dict) else ""
+        configuration = start.get("configuration") if isinstance(start, dict) else None
+        if configuration not in (None, "", plan.configuration):  # name, spacing and card were taken from the folder's
+            raise BundleError(f"{path}: was trained as the configuration \"{str(configuration)[:60]}\" and its folder is of "
+                              f"\"{plan.configuration}\"; give the folder the name that nnU-Net gave it.")
         axes = content.get("inference_allowed_mirroring_axes") or ()
         if not isinstance(axes, tuple | list) or any(axis not in range(len(plan.patch)) for axis in axes):
             raise BundleError(f"{path}: inference_allowed_mirroring_axes names no axes of the network; get the model again.")
         shift = 3 - len(plan.patch)
-        return cls(weights, str(configuration or ""), str(content.get("trainer_name", "")), tuple(int(axis) + shift for axis in axes))
+        return cls(weights, str(content.get("trainer_name", "")), tuple(int(axis) + shift for axis in axes))
 
 
 def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]) -> Steps:
@@ -120,10 +129,11 @@ def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[
     def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
         given = (x[0].movedim(1, 0) if plan.flat else x).contiguous(memory_format=layout)
         each = flops((x.shape[2], x.shape[3], x.shape[4])) / len(networks)
+        half = None if arithmetic.dtype == torch.float32 else arithmetic.dtype
         total: Tensor | None = None
         for network in networks:
             def call(network: nn.Module = network) -> Tensor:
-                with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=arithmetic.dtype == torch.bfloat16):
+                with torch.autocast(x.device.type, dtype=half or torch.bfloat16, enabled=half is not None):
                     logits: Tensor = network(given)
                 return logits.to(torch.float32, memory_format=torch.contiguous_format)
 
@@ -181,44 +191,42 @@ def looks_like_nnunet(folder: Path) -> bool:
 def read_nnunet(folder: Path) -> NNUNetBundle:
     """Describe a results folder (`TRAINER__PLANS__CONFIGURATION`); weights are not read. Raises BundleError for what cannot be run."""
     documents = Documents.read(folder)
-    folds = _folds(folder)
-    plan = documents.plan(_configuration(documents, folds))
-    previous = None if plan.previous is None else _first_half(folder, plan)
-    channels = documents.channels
+    configuration = _configuration(documents)
+    return _described(documents, None if configuration is None else documents.plan(configuration))
+
+
+def _described(documents: Documents, plan: NNUNetPlan | None) -> NNUNetBundle:
+    """The bundle of a results folder. plan : None when its configuration is not known before the checkpoints are read."""
+    folder, channels, heads = documents.folder, documents.channels, documents.heads()
+    folds, without = _folds(folder)
+    previous = None if plan is None or plan.previous is None else _first_half(folder, plan)
     names = {name.lower() for name in channels}
     modality = "CT" if names == {"ct"} else "MR" if names <= MR_CHANNELS else ""
     parts = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (PLANS, DATASET)]
     parts += [f"{path.parent.name} {contents_hash(path)}" for path in folds]
     parts += [] if previous is None else [previous.sha256]
     return NNUNetBundle(
-        name=_name(documents, folder), path=folder, kind="nnunet", labels=plan.heads.labels, channels=channels, modality=modality,
-        spacing_mm=_stored_spacing(plan), card=_card(documents, plan, folds), sha256=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
-        version="", plan=plan, folds=folds, previous=previous)
+        name=_name(documents, folder), path=folder, kind="nnunet", labels=heads.labels, channels=channels, modality=modality,
+        spacing_mm=None if plan is None else _stored_spacing(plan), card=_card(documents, plan, folds, without),
+        sha256=hashlib.sha256("\n".join(parts).encode()).hexdigest(), version="", plan=plan, folds=folds, previous=previous)
 
 
-def _folds(folder: Path) -> tuple[Path, ...]:
-    """The final checkpoints of all folds, or where there are none the best ones; never `fold_all`, as nnU-Net."""
+def _folds(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """The final checkpoints of all folds, or where there are none the best ones, and the folds without; never `fold_all`, as nnU-Net."""
     numbered = sorted((path for path in folder.glob("fold_*") if path.name[5:].isdecimal()), key=lambda path: int(path.name[5:]))
     for name in CHECKPOINTS:
         if found := tuple(path / name for path in numbered if (path / name).is_file()):
-            return found
+            return found, tuple(path.name for path in numbered if not (path / name).is_file())
     raise BundleError(f"{folder}: has no fold_0/{CHECKPOINTS[0]} or another fold's; copy the trained folds into it.")
 
 
-def _configuration(documents: Documents, folds: Sequence[Path]) -> str:
-    """By the folder's name or because there is only one; else the first checkpoint is asked."""
+def _configuration(documents: Documents) -> str | None:
+    """By the folder's name or because there is only one; None: the checkpoints have to be asked, which a list of bundles does not do."""
     known = documents.plans.configurations
     named = documents.folder.name.rpartition("__")[2]
     if named in known:
         return named
-    if len(known) == 1:
-        return next(iter(known))
-    start = load_checkpoint(folds[0]).get("init_args")
-    configuration = start.get("configuration") if isinstance(start, dict) else None
-    if not isinstance(configuration, str):
-        raise BundleError(f"{documents.folder}: neither its name nor its weights tell which of {', '.join(known)} it is; "
-                          "give the folder the name that nnU-Net gave it.")
-    return configuration
+    return next(iter(known)) if len(known) == 1 else None
 
 
 def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
@@ -252,18 +260,29 @@ def _name(documents: Documents, folder: Path) -> str:
     return "-".join([documents.plans.dataset_name, configuration, *unusual])
 
 
-def _card(documents: Documents, plan: NNUNetPlan, folds: Sequence[Path]) -> str:
-    """What the files say; nnU-Net writes no card."""
-    spacing = " x ".join(f"{mm:g}" for mm in plan.spacing_mm)
+def _card(documents: Documents, plan: NNUNetPlan | None, folds: Sequence[Path], without: Sequence[str]) -> str:
+    """What the files say; nnU-Net writes no card. without : folds that have no such checkpoint as the others."""
+    known, heads = ", ".join(documents.plans.configurations), documents.heads()
     lines = [
-        f"# {documents.plans.dataset_name}, {plan.configuration}", "",
+        f"# {documents.plans.dataset_name}{'' if plan is None else f', {plan.configuration}'}", "",
         "A model trained with nnU-Net v2. The folder says neither what it is meant for nor how well it does: ask whoever trained it.", "",
-        f"- network: {plan.network}, windows of {' x '.join(map(str, plan.patch))} voxels of {spacing} mm (axes as in the plans)",
+        _network_line(plan) if plan is not None else f"- configuration: one of {known}; its checkpoints tell which when it is loaded",
         f"- folds: {', '.join(path.parent.name.removeprefix('fold_') for path in folds)} ({folds[0].name}), their logits averaged",
-        f"- channels: {', '.join(f'{name} ({each.scheme})' for name, each in zip(documents.channels, plan.normalisations, strict=True))}",
-        f"- labels: {', '.join(f'{value} {name}' for value, name in plan.heads.names.items())}"]
-    if plan.heads.form == "regions":
+        f"- channels: {', '.join(documents.channels if plan is None else _normalised(documents.channels, plan))}",
+        f"- labels: {', '.join(f'{value} {name}' for value, name in heads.names.items())}"]
+    if without:
+        lines.append(f"- left out: {', '.join(without)}, which has no {folds[0].name}")
+    if heads.form == "regions":
         lines.append("- regions overlap: a label holds what later regions have not covered")
-    if plan.previous is not None:
+    if plan is not None and plan.previous is not None:
         lines.append(f"- second half of a cascade after {plan.previous}")
     return "\n".join(lines) + "\n"
+
+
+def _network_line(plan: NNUNetPlan) -> str:
+    spacing = " x ".join(f"{mm:g}" for mm in plan.spacing_mm)
+    return f"- network: {plan.network}, windows of {' x '.join(map(str, plan.patch))} voxels of {spacing} mm (axes as in the plans)"
+
+
+def _normalised(channels: Sequence[str], plan: NNUNetPlan) -> list[str]:
+    return [f"{name} ({each.scheme})" for name, each in zip(channels, plan.normalisations, strict=True)]

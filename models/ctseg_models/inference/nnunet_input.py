@@ -32,7 +32,7 @@ from ctseg_models.inference.upright import Upright
 RAS = Turn((0, 1, 2), (1, 2))  # the array that nibabel's RAS axes give, transposed to (z, y, x)
 SLICES_AT_ONCE = 8  # of a 2D network
 TIE = 1e-6  # voxels: the centre of a target voxel between two slices must not fall to the other one by rounding
-ROUNDING_DIGITS = 5  # of spacings in mm: equal ones differ by as much once they come from float32 cosines
+AGREEING = 1e-4  # of a spacing: as much the header's and the affine's may differ by rounding
 # The labels that an earlier stage gives for a volume, along its view's axes (z, y, x).
 PreviousLabels = Callable[[Upright], Generator[float, None, NDArray[Any]]]
 
@@ -60,13 +60,12 @@ class Sizes:
     def of(cls, plan: NNUNetPlan, upright: Upright, shape: Shape) -> Sizes:
         """For a crop of so many voxels."""
         turn = turn_of(plan, upright.view)
-        own = upright.geometry.spacing_mm
+        own = spacing_of(upright)
         a, b, c = (own[turn.order[0]], *plan.spacing_mm) if plan.flat else plan.spacing_mm
         wanted = turn.zyx((a, b, c))
         resized = _zyx(max(1, round(old / new * n)) for old, new, n in zip(own, wanted, shape, strict=True))
-        here, there = ([round(mm, ROUNDING_DIGITS) for mm in spacing] for spacing in (own, wanted))
-        apart = (separate_axis(here, there, plan.data.force_separate), separate_axis(here, there, plan.seg.force_separate),
-                 separate_axis(there, here, plan.logits.force_separate))
+        apart = (separate_axis(own, wanted, plan.data.force_separate), separate_axis(own, wanted, plan.seg.force_separate),
+                 separate_axis(wanted, own, plan.logits.force_separate))
         window, tiling = _window(plan, turn, resized)
         missing = [max(0, w - n) for w, n in zip(window, resized, strict=True)]
         backwards = {turn.order[axis] for axis in turn.flips}
@@ -97,6 +96,13 @@ class Sizes:
     def keep(self) -> tuple[Shape, Shape]:
         """[start, stop) of the padded array that is no padding."""
         return self.low, _zyx(a + n for a, n in zip(self.low, self.resized, strict=True))
+
+
+def spacing_of(upright: Upright) -> Triple:
+    """The spacing that nnU-Net's readers give: the header's own, along the view's axes. Where the header does not say the same as the
+    affine, or a volume has none, the affine's."""
+    stated, own = upright.geometry.stated_mm, upright.geometry.spacing_mm
+    return stated if stated is not None and np.allclose(stated, own, rtol=AGREEING, atol=0) else own
 
 
 def turn_of(plan: NNUNetPlan, view: AxisView) -> Turn:

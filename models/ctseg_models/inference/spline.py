@@ -17,6 +17,7 @@ from torch import Tensor
 from ctseg_imaging.geometry import Shape
 
 ANISOTROPIC = 3.0  # a spacing beyond this ratio is resampled apart from the other two
+TIE_DIGITS = 5  # of spacings in mm: equal ones differ by as much once they come from float32 cosines
 SLICES_PER_STEP = 8
 # Slice i of the axis along which a volume is handed on: (n, m) float32 of the other two axes, in their order.
 ReadSlice = Callable[[int], NDArray[np.float32]]
@@ -32,7 +33,7 @@ def separate_axis(current_mm: Sequence[float], wanted_mm: Sequence[float], force
         return None
     for spacing in (current_mm, wanted_mm):
         if force or max(spacing) / min(spacing) > ANISOTROPIC:
-            coarsest = [axis for axis, mm in enumerate(spacing) if mm == max(spacing)]
+            coarsest = [axis for axis, mm in enumerate(spacing) if round(max(spacing) - mm, TIE_DIGITS) == 0]
             return coarsest[0] if len(coarsest) == 1 else None
     return None
 

@@ -36,11 +36,13 @@ class Geometry:
     """A box of voxels in the patient.
 
     shape : (z, y, x) voxels. affine_lps : 4x4, takes a (z, y, x, 1) index to LPS mm (x, y, z, 1); voxel centres.
+    stated_mm : `spacing_mm` as the file's header has it, to the bit, where a file has it; the affine's is rounded otherwise.
     Raises GeometryError if an axis has no length or the axes are not at right angles: no rigid box describes such a grid.
     """
 
     shape: Shape
     affine_lps: Float
+    stated_mm: Triple | None = None
 
     def __post_init__(self) -> None:
         affine = np.array(self.affine_lps, dtype=np.float64)
@@ -217,4 +219,6 @@ class AxisView:
         affine[:3, :3] = geometry.affine_lps[:3, list(self.order)] * signs
         affine[:3, 3] = geometry.index_to_lps(stored)
         shape = [geometry.shape[axis] for axis in self.order]
-        return Geometry((shape[0], shape[1], shape[2]), affine)
+        z, y, x = self.order
+        stated = geometry.stated_mm
+        return Geometry((shape[0], shape[1], shape[2]), affine, None if stated is None else (stated[z], stated[y], stated[x]))

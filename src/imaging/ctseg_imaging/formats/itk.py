@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ def read(path: Path, volume: int | None = None) -> Volume:
     spacing, origin, direction = image.GetSpacing(), image.GetOrigin(), image.GetDirection()
     array = sitk.GetArrayFromImage(image)
     try:
-        geometry = Geometry.from_parts(array.shape, spacing[::-1], origin, direction)
+        geometry = replace(Geometry.from_parts(array.shape, spacing[::-1], origin, direction),
+                           stated_mm=(spacing[2], spacing[1], spacing[0]))
     except GeometryError as error:
         raise GeometryError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from error
     fields = tuple((key, image.GetMetaData(key)) for key in image.GetMetaDataKeys() if not key.startswith(("ITK_", "NRRD_")))

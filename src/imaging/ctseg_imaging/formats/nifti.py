@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.atomic import atomic_path
 from ctseg_imaging.formats.choice import Choice, pick
-from ctseg_imaging.formats.nifti_headers import Header, affine_lps, label_header, same_grid, slope_inter, volume_header
+from ctseg_imaging.formats.nifti_headers import Header, affine_lps, label_header, same_grid, slope_inter, stated_mm, volume_header
 from ctseg_imaging.formats.scaling import real_values
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume
@@ -49,7 +49,7 @@ def read(path: Path, volume: int | None = None) -> Volume:
         header["dim"][0], header["dim"][4:] = 3, 1
     try:
         affine, notes = affine_lps(header)
-        geometry = Geometry(shape, affine)
+        geometry = Geometry(shape, affine, stated_mm(header))
     except GeometryError as error:
         raise GeometryError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from error
     array = real_values(raw, *slope_inter(header))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.formats.scaling import stored_values
-from ctseg_imaging.geometry import Float, Geometry, Match
+from ctseg_imaging.geometry import Float, Geometry, Match, Triple
 from ctseg_imaging.volume import LabelMap, Volume
 
 Header = Any  # nibabel's header objects carry no useful types
@@ -56,6 +56,12 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
     lps[:3] *= _MM_PER_UNIT[unit]
     return lps[:, [2, 1, 0, 3]], tuple(notes)
+
+
+def stated_mm(header: Header) -> Triple:
+    """The voxel sizes (z, y, x) in mm as the header has them: what ITK and nibabel call spacing, whatever the sform says."""
+    x, y, z = (abs(float(size)) * _MM_PER_UNIT[int(header["xyzt_units"]) & 7] for size in header["pixdim"][1:4])
+    return z, y, x
 
 
 def _qform(header: Header) -> Float | None:
