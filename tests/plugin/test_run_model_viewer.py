@@ -1,12 +1,17 @@
 """The Run model dock in the real viewer: what is dropped on it, its form, its question, its lists."""
 
+from threading import Event
+
 import numpy as np
 import pytest
+from PyQt6 import sip
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QTableWidget, QTreeWidget
 
+from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
+from napari_ctseg import work
 from napari_ctseg.docks.run_model.side_form import SideForm
 from napari_ctseg.docks.run_model.state import Phase
 from napari_ctseg.docks.run_model.view import RunModelDock
@@ -146,6 +151,31 @@ def test_an_ensemble_shows_weights_and_several_channels_show_rows(docked, volume
     docked.channels.combos[0].setCurrentText("flair")
     docked.channels.combos[0].textActivated.emit("flair")
     assert docked.controller.state.sources == ("flair", "flair") and "more than one channel" in docked.warnings.text()
+
+
+def endless(request):
+    """A run that only ends when it is cancelled."""
+    while not Event().wait(0.02):
+        yield Progress("segment", 1, 2)
+
+
+@pytest.mark.parametrize("how", ["viewer", "dock"])
+def test_a_dock_that_is_gone_cancels_its_run_and_hears_of_nothing(docked, qtbot, monkeypatch, volume, how):
+    controller, viewer = docked.controller, docked.controller.viewer
+    monkeypatch.setattr(controller._models, "run", endless)
+    controller.run()
+    qtbot.waitUntil(lambda: controller.state.phase is Phase.RUNNING, timeout=10_000)
+    task, shown = controller._task, []
+    monkeypatch.setattr(controller.view, "show", shown.append)
+    if how == "dock":
+        viewer.window.remove_dock_widget(docked)
+    else:
+        sip.delete(docked)  # as Qt does with what is in a window that closes
+    qtbot.waitUntil(lambda: not work.is_busy(), timeout=10_000)
+    show_volume(viewer, Volume(volume.array, volume.geometry), "later")
+    controller._told(message="later")
+    controller.run()
+    assert task.cancelled and not work.is_busy() and shown == [] and [layer.name for layer in viewer.layers] == ["t1", "later"]
 
 
 def test_a_missing_device_is_grey_with_its_reason(docked):

@@ -46,6 +46,7 @@ class RunModelDock(parts.Dock):
         self._build(viewer)
         orientation.attach(viewer)
         self.controller = RunModelController(self, viewer, models or InstalledModels(), Preferences(), library=library)
+        self.destroyed.connect(self.controller.close)  # a viewer that closes takes its docks along without a word to them
         self._connect()
 
     # ---- building
@@ -113,6 +114,10 @@ class RunModelDock(parts.Dock):
         self.go.clicked.connect(controller.run)
         self.stop.clicked.connect(controller.cancel)
         self.details.clicked.connect(lambda: parts.show_details(self, self._state.message, self._state.details))
+
+    def closed(self) -> None:
+        """What runs is cancelled: nobody is there to see its result."""
+        self.controller.close()
 
     # ---- a model from the disk
 
