@@ -15,6 +15,7 @@ from skimage.transform import resize as skimage_resize
 from ctseg_imaging import formats
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
+from ctseg_models.bundles import store
 from ctseg_models.bundles.checkpoint import load_checkpoint
 from ctseg_models.bundles.nnunet import read_nnunet
 from ctseg_models.inference import Settings, run
@@ -99,3 +100,9 @@ def test_a_changed_first_half_changes_the_hash_of_the_second(cascade: Path) -> N
     content["network_weights"]["decoder.seg_layers.1.bias"] += 1
     torch.save(content, path)
     assert read_nnunet(cascade).sha256 != before
+
+
+def test_a_link_in_the_first_half_is_refused_when_adding(cascade: Path) -> None:
+    (cascade.parent / FIRST / "a").symlink_to(".")
+    with pytest.raises(BundleError, match=f"{FIRST}/a: is a link to a folder"):
+        store.add(cascade)

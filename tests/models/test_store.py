@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import time
 import zipfile
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ctseg_imaging.errors import BundleError
 from ctseg_models.bundles import store
+from ctseg_models.bundles.onnx import OnnxBundle
 from ctseg_models.bundles.side_file import side_file_path
 from tests.models.making import threshold_bundle
 from tests.models.monai_making import monai_bundle
@@ -151,3 +155,64 @@ def test_listing_many_bundles_is_fast_and_loads_no_torch(tmp_path: Path, monkeyp
     code = ("import sys\nfrom ctseg_models.bundles import store\nstore.scan()\n"
             "print([name for name in ('torch', 'monai', 'scipy') if name in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_link_to_a_folder_is_refused(tmp_path: Path) -> None:
+    folder = monai_bundle(tmp_path / "looped")
+    own = threshold_bundle(tmp_path / "threshold").path
+    for path in (folder, own):
+        (path / "a").symlink_to(".")
+        with pytest.raises(BundleError, match="is a link to a folder"):
+            store.add(path)
+    assert not list(store.user_folder().iterdir())
+
+
+def test_files_of_an_archive_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    whole = zipped(monai_bundle(tmp_path / "made"), tmp_path / "shared.zip")
+    with zipfile.ZipFile(whole, "a") as archive:
+        for number in range(3):  # further entries of the table of contents for the largest file
+            again = max(archive.infolist(), key=lambda entry: entry.compress_size)
+            archive.filelist.append(copy(again))
+            archive.filelist[-1].filename = f"again{number}.pt"
+        archive._didModify = True
+    with pytest.raises(BundleError, match="share their bytes"):
+        store.add(whole)
+
+
+def test_two_networks_of_one_name_do_not_share_a_side_file(tmp_path: Path) -> None:
+    from tests.models.test_foreign_bundles import Ramp, scripted, side_file
+
+    entries = {"labels": {"1": "a", "2": "b"}, "output": {"kind": "logits", "classes": [0, 1, 2]}}
+    (tmp_path / "other").mkdir()
+    added = store.add(side_file(scripted(Ramp(), tmp_path / "ramp.ts"), **entries))
+    before = side_file_path(added.path).read_bytes()
+    second = side_file(scripted(Ramp(), tmp_path / "other/ramp.pt"), **entries, card="another")
+    for overwrite in (False, True):
+        with pytest.raises(BundleError, match=r"would take its side file ramp\.json"):
+            store.add(second, overwrite=overwrite)
+    assert side_file_path(added.path).read_bytes() == before
+    added.path.unlink()
+    with pytest.raises(BundleError, match="is there already"):
+        store.add(second)
+
+
+def test_arrays_beside_an_onnx_file_come_with_it_and_count(tmp_path: Path) -> None:
+    from tests.models.test_foreign_bundles import side_file
+    from tests.models.test_foreign_safety import onnx_file, outside
+
+    path = side_file(onnx_file(tmp_path / "x.onnx", weight=outside("x.onnx.data")))
+    (tmp_path / "x.onnx.data").write_bytes(bytes(16))
+    first = store.read(path).sha256
+    (tmp_path / "x.onnx.data").write_bytes(bytes(15) + b"1")
+    bundle = store.read(path)
+    assert isinstance(bundle, OnnxBundle) and bundle.sha256 != first and bundle.arrays == (tmp_path / "x.onnx.data",)
+    joined = hashlib.sha256(path.read_bytes() + (tmp_path / "x.onnx.data").read_bytes()).hexdigest()
+    replace(bundle, side=bundle.side.model_copy(update={"sha256": joined})).verify()
+    with pytest.raises(BundleError, match="the hash is not"):
+        replace(bundle, side=bundle.side.model_copy(update={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})).verify()
+    store.add(path)
+    assert (store.user_folder() / "x.onnx.data").read_bytes() == (tmp_path / "x.onnx.data").read_bytes()
+    (tmp_path / "x.onnx.data").rename(tmp_path / "weights.bin")
+    shared = side_file(onnx_file(tmp_path / "x.onnx", weight=outside("weights.bin")))
+    with pytest.raises(BundleError, match="another network may have too"):
+        store.add(shared)

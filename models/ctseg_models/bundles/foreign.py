@@ -38,9 +38,13 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class ForeignBundle(Bundle):
-    """A network file with its side file."""
+    """A network file with its side file. arrays : files beside it that hold some of its weights.
+
+    The sha256 of a side file is that of the network's file followed by its arrays, as of `cat NAME.onnx NAME.onnx.data`.
+    """
 
     side: SideFile
+    arrays: tuple[Path, ...] = ()
 
     @abstractmethod
     def network(self, device: str) -> Network:
@@ -49,7 +53,10 @@ class ForeignBundle(Bundle):
     def verify(self) -> None:
         if not self.path.is_file():
             raise BundleError(f"{self.path}: the file is missing; get the bundle again.")
-        if self.side.sha256 and sha256_of(self.path) != self.side.sha256.lower():
+        for path in self.arrays:
+            if not path.is_file():
+                raise BundleError(f"{path}: the arrays of {self.path.name} are missing; put this file beside it.")
+        if self.side.sha256 and sha256_of(self.path, *self.arrays) != self.side.sha256.lower():
             raise BundleError(f"{self.path}: the hash is not the one in its side file, so the file was damaged or changed; "
                               "get the bundle again.")
 
@@ -67,15 +74,19 @@ class ForeignBundle(Bundle):
         return Model((stage,), self.labels, device)
 
 
-def describe(path: Path, kind: Kind) -> dict[str, object]:
-    """The fields of Bundle and `side` for a network file; the network itself is not looked at. Raises BundleError."""
+def describe(path: Path, kind: Kind, arrays: Callable[[Path], tuple[Path, ...]] = lambda _: ()) -> dict[str, object]:
+    """The fields of ForeignBundle for a network file; the network itself is not loaded. arrays : finds the files that belong to it.
+
+    Raises BundleError.
+    """
     if not path.is_file():
         raise BundleError(f"{path}: does not exist; check the name.")
     side = read_side_file(path)
-    both = hashlib.sha256((_hash(path) + _hash(side_file_path(path))).encode()).hexdigest()
+    files = arrays(path)
+    both = hashlib.sha256("".join(_hash(file) for file in (path, side_file_path(path), *files)).encode()).hexdigest()
     return {"name": side.name or path.name.split(".")[0], "path": path, "kind": kind, "labels": side.label_set(),
             "channels": tuple(channel.name for channel in side.channels), "modality": side.modality,
-            "spacing_mm": side.spacing_zyx_mm, "card": side.card, "sha256": both, "version": side.version, "side": side}
+            "spacing_mm": side.spacing_zyx_mm, "card": side.card, "sha256": both, "version": side.version, "side": side, "arrays": files}
 
 
 def _hash(path: Path) -> str:

@@ -31,7 +31,8 @@ _LOG_STREAMS = ("sys.stdout", "sys.stderr")
 
 
 def refuse_strange_files(folder: Path) -> None:
-    """Raises BundleError for links that lead out of the folder, for what is neither file nor folder, and for endless numbers of files."""
+    """Raises BundleError for links to folders and links that lead out of the folder, for what is neither file nor folder, and for endless
+    numbers of files."""
     root = folder.resolve()
     count = 0
     for where, folders, files in os.walk(folder):
@@ -40,6 +41,9 @@ def refuse_strange_files(folder: Path) -> None:
             path = Path(where) / name
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise BundleError(f"{path}: is a link that leads out of the bundle, so the bundle is refused; put the file itself there.")
+            if path.is_symlink() and path.is_dir():
+                raise BundleError(f"{path}: is a link to a folder, which a copy would follow without end, so the bundle is refused; "
+                                  "put the folder itself there.")
             mode = path.stat().st_mode if path.exists() else 0
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise BundleError(f"{path}: is neither a file nor a folder, so the bundle is refused; get it from its author.")

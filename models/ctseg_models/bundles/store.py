@@ -13,10 +13,11 @@ import platformdirs
 from ctseg_imaging.errors import BundleError, BundleExists
 from ctseg_models.bundles import onnx, torchscript
 from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.bundles.foreign import ForeignBundle
 from ctseg_models.bundles.monai import looks_like_monai, read_monai
 from ctseg_models.bundles.monai_reader import read_plain
 from ctseg_models.bundles.monai_refusals import refuse_strange_files
-from ctseg_models.bundles.nnunet import looks_like_nnunet, read_nnunet
+from ctseg_models.bundles.nnunet import NNUNetBundle, looks_like_nnunet, read_nnunet
 from ctseg_models.bundles.own import METADATA, read_own
 from ctseg_models.bundles.side_file import side_file_path
 from ctseg_models.bundles.unpacking import unpack
@@ -146,8 +147,14 @@ def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
 def _copied(source: Path, work: Path, overwrite: bool) -> Bundle:
     """The bundle at `source`, checked and copied. work : an empty folder on the same disk."""
     bundle = read(source)
-    if source.is_dir():
-        refuse_strange_files(source)
+    if isinstance(bundle, NNUNetBundle):
+        bundle = bundle.settled()
+    previous = getattr(bundle, "previous", None)
+    for folder in (source, *(() if previous is None else (previous.path,))):
+        if folder.is_dir():
+            refuse_strange_files(folder)
+    if isinstance(bundle, ForeignBundle):
+        _refuse_shared_files(bundle)
     bundle.verify()
     if not bundle.needs_trust:
         bundle.load()
@@ -159,7 +166,10 @@ def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
     # Both halves of a cascade of nnU-Net, and several of its data sets, have folders of the same name: its own order is kept.
     place = user_folder() / source.parent.name if bundle.kind == "nnunet" and source.parent.name.startswith("Dataset") else user_folder()
     target = place / source.name
-    if target.exists() and not overwrite:
+    single = source.is_file()
+    if single:
+        _refuse_other_network(target)
+    if (target.exists() or (single and side_file_path(target).exists())) and not overwrite:
         raise BundleExists(target)
     copy = work / "copy" / source.name
     copy.parent.mkdir()
@@ -171,6 +181,9 @@ def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
     else:
         shutil.copyfile(side_file_path(source), side_file_path(copy))
         shutil.copyfile(source, copy)
+        for file in bundle.arrays if isinstance(bundle, ForeignBundle) else ():
+            shutil.copyfile(file, copy.parent / file.name)
+            (copy.parent / file.name).replace(place / file.name)
         side_file_path(copy).replace(side_file_path(target))
     copy.replace(target)
     previous = getattr(bundle, "previous", None)
@@ -178,6 +191,22 @@ def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
         (work / "first half").mkdir()
         _placed(previous, work / "first half", overwrite)
     return read(target)
+
+
+def _refuse_other_network(target: Path) -> None:
+    """Raises BundleError when another network file has the name, and so the side file, that `target` will have."""
+    for path in target.parent.iterdir():
+        if path.stem == target.stem and path.name != target.name and path.suffix.lower() in (*torchscript.SUFFIXES, *onnx.SUFFIXES):
+            raise BundleError(f"{path}: is there already, and {target.name} would take its side file {side_file_path(target).name}; "
+                              "rename the new one.")
+
+
+def _refuse_shared_files(bundle: ForeignBundle) -> None:
+    """Raises BundleError for arrays beside a network whose names another network's could have: only its own name keeps them apart."""
+    for file in bundle.arrays:
+        if file.parent != bundle.path.parent or not file.name.startswith(f"{bundle.path.name}."):
+            raise BundleError(f"{bundle.path}: keeps its arrays in {file.name}, a name that another network may have too; export it as one "
+                              f"file, or with its arrays in {bundle.path.name}.data.")
 
 
 def _looks_like_bundle(path: Path) -> bool:
