@@ -19,7 +19,7 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels, Volume
 from ctseg_models.bundles.metadata import Intensity, Sizes, Stage
 from ctseg_models.bundles.own import OwnBundle, build_network, write_bundle
-from ctseg_models.inference import Settings, cost, estimate, run
+from ctseg_models.inference import Settings, cost, estimate, estimate_together, run
 from ctseg_models.inference.lattice import Region
 from tests.models.making import threshold_bundle
 
@@ -112,6 +112,16 @@ def test_more_work_is_told_as_more(tmp_path: Path) -> None:
     assert part.bytes < whole.bytes
     kept = estimate(bundle, volume, settings=Settings(precision="fp32", threads=1, probabilities=True, edge_map=True))
     assert kept.bytes - whole.bytes == pytest.approx(4 * 60 * 110 * 120 + 4 * 3 * 90 * 88 * 90, rel=0.05)
+
+
+def test_an_ensemble_keeps_the_maps_of_every_member(tmp_path: Path) -> None:
+    volume = Volume(np.zeros((60, 110, 120), np.int16), Geometry.from_parts((60, 110, 120), (3.0, 1.6, 1.5)))
+    bundle = bundle_of("windows", tmp_path)
+    two, four = (estimate_together([bundle] * members, volume, settings=PLAIN) for members in (2, 4))
+    assert four.bytes - two.bytes == pytest.approx(2 * 4 * 3 * 90 * 88 * 90, rel=0.05)
+    one = estimate(bundle, volume, settings=PLAIN)
+    assert two.bytes > one.bytes
+    assert four.seconds == pytest.approx(2 * two.seconds, rel=0.01)
 
 
 def test_a_network_that_cannot_be_tried_is_told_from_its_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

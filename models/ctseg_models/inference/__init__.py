@@ -7,13 +7,13 @@ from collections.abc import Generator
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.bundle import Bundle
-from ctseg_models.inference.cost import Estimate, estimate
+from ctseg_models.inference.cost import Estimate, estimate, estimate_together
 from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
 from ctseg_models.prediction import Prediction
 
-__all__ = ["Estimate", "Prediction", "Region", "Remembered", "Settings", "estimate", "run"]
+__all__ = ["Estimate", "Prediction", "Region", "Remembered", "Settings", "estimate", "estimate_together", "run"]
 
 
 def run(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings(),

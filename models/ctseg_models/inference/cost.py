@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -43,6 +43,23 @@ def estimate(bundle: Bundle, volume: Volume, *, region: Region | None = None, se
 
     Takes a second or two the first time, for loading and trying the network. Raises BundleError as loading does.
     """
+    seconds, shared, own, _ = _of_bundle(bundle, volume, region, settings)
+    return Estimate(seconds, shared + own)
+
+
+def estimate_together(bundles: Sequence[Bundle], volume: Volume, *, region: Region | None = None,
+                      settings: Settings = Settings()) -> Estimate:
+    """Of an ensemble: its members run one after another, and the maps of all of them are kept until the end. Raises BundleError."""
+    seconds, shared, largest, kept = 0.0, 0.0, 0.0, 0.0
+    for bundle in bundles:
+        took, common, own, maps = _of_bundle(bundle, volume, region, replace(settings, probabilities=False, edge_map=False))
+        seconds, shared, largest, kept = seconds + took, max(shared, common), max(largest, own), kept + maps
+    return Estimate(seconds, shared + largest + kept + 4 * prod(volume.geometry.shape))
+
+
+def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: Settings) -> tuple[float, float, float, float]:
+    """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest network at work; bytes of the class
+    maps that an ensemble keeps of it."""
     from ctseg_models.inference.arithmetic import choose
     from ctseg_models.inference.threads import thread_count
     from ctseg_models.inference.upright import Upright
@@ -54,15 +71,16 @@ def estimate(bundle: Bundle, volume: Volume, *, region: Region | None = None, se
         arithmetic = choose(settings.precision, settings.device)
         model = bundle.load(settings.device)
         seconds = SECONDS_PER_VOXEL * voxels * (1 + len(model.labels))
-        largest = 0.0
+        largest, kept = 0.0, 0.0
         for stage in model.stages if region is None else model.stages[-1:]:
             layout = stage.layout(upright, box)
             channels = len(bundle.channels)
             mirrored = 2 ** len(stage.mirror_axes) if settings.mirroring and stage.name == "segment" else 1
             seconds += layout.windows * mirrored * _window_seconds(stage, layout.window, channels, settings.device, arithmetic)
             largest = max(largest, _stage_bytes(stage, layout, channels, arithmetic, settings.probabilities))
+            kept = _kept_bytes(4.0 * (len(stage.values) + stage.edges) * prod(layout.size))
     maps = 4 * voxels * (settings.edge_map + (settings.disagreement == "entropy"))
-    return Estimate(seconds, BASE_BYTES + volume.array.nbytes + voxels * (1 if len(model.labels) < 256 else 2) + maps + largest)
+    return seconds, BASE_BYTES + volume.array.nbytes + voxels * (1 if len(model.labels) < 256 else 2) + maps, largest, kept
 
 
 def _window_seconds(stage: LoadedStage, window: Shape, channels: int, device: str, arithmetic: Arithmetic) -> float:
@@ -110,9 +128,15 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
     return best
 
 
+def _kept_bytes(whole: float) -> float:
+    """What class maps of `whole` bytes in float32 take of the memory where they are kept: see `maps.room_for`."""
+    from ctseg_models.inference.maps import HALVED, IN_MEMORY
+
+    return whole if whole <= IN_MEMORY else whole / 2 if whole / 2 <= HALVED else 0.0
+
+
 def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: Arithmetic, kept: bool) -> float:
     """The input, the class maps, and what the network holds while it works on a window."""
-    from ctseg_models.inference.maps import HALVED, IN_MEMORY
     from ctseg_models.inference.sliding_window import AHEAD, LARGE
 
     window, classes = prod(layout.window), len(stage.values) + stage.edges
@@ -127,5 +151,5 @@ def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: 
         maps = maps / 2 if maps > LARGE else maps
     whole = 4.0 * classes * prod(layout.size)
     if kept:
-        maps += whole if whole <= IN_MEMORY else whole / 2 if whole / 2 <= HALVED else 0.0
+        maps += _kept_bytes(whole)
     return 4.0 * channels * prod(layout.size) + maps + network

@@ -65,7 +65,7 @@ class InstalledModels:
         return found.bundles, found.faults
 
     def estimate(self, request: Request) -> Generator[Progress, None, Estimate]:
-        """Summed seconds and the largest memory of the chosen models."""
+        """What the chosen models will take together."""
         return elsewhere(estimated, _to_send(request), title=_title(request))
 
     def run(self, request: Request) -> Generator[Progress, None, Prediction]:
@@ -75,15 +75,13 @@ class InstalledModels:
 
 def estimated(request: Request) -> Generator[Progress, None, Estimate]:
     """In the computing process: what a run will take."""
-    from ctseg_models.inference import Estimate, estimate
+    from ctseg_models.inference import estimate, estimate_together
 
+    yield Progress("estimate", 0, 1, f"Measuring {_title(request)}")
     request = _with_warm_models(request)
-    seconds, most = 0.0, 0.0
-    for number, bundle in enumerate(request.bundles):
-        yield Progress("estimate", number, len(request.bundles), f"Measuring {bundle.name}")
-        one = estimate(bundle, request.volume, region=_region(request), settings=_settings(request))
-        seconds, most = seconds + one.seconds, max(most, one.bytes)
-    return Estimate(seconds, most)
+    if len(request.bundles) == 1:
+        return estimate(request.bundles[0], request.volume, region=_region(request), settings=_settings(request))
+    return estimate_together(request.bundles, request.volume, region=_region(request), settings=_settings(request))
 
 
 def predicted(request: Request) -> Generator[Progress, None, Prediction]:
