@@ -110,6 +110,7 @@ def test_crop_sizes_and_windows_are_nnunets(variant: str, case: str, shared_file
     upright = Upright.of(image(shared_file, variant, case))
     stage = bundle.load().stages[0]
     prepared = finish(stage.prepare(upright, Box.whole(upright.geometry), True))
+    assert bundle.plan is not None
     order = [upright.view.order.index(stored) for stored in bundle.plan.transpose]  # the view axis of each axis of the plans
     assert [prepared.lattice.shape[axis] for axis in order] == trace["shape_after_resampling"]
     assert [prepared.x.shape[2 + axis] for axis in order] == trace["shape_padded_to_patch"]
@@ -168,6 +169,7 @@ def test_a_reader_that_reorients_turns_to_ras_first(shared_file: SharedFile) -> 
     """The same image stored in two ways is one image to such a model; the expected labels are those of the RAS array."""
     original = results_folder(shared_file, "resenc_transposed")
     bundle = read_nnunet(original)
+    assert bundle.plan is not None
     turning = replace(bundle, plan=replace(bundle.plan, to_ras=True))
     volume = image(shared_file, "resenc_transposed", "plain")  # stored as RAS: z to S, y to A, x to R in the file's x, y, z
     stored_otherwise = Volume(volume.array[::-1, :, ::-1].transpose(1, 2, 0).copy(), _permuted(volume.geometry))
@@ -254,6 +256,7 @@ def test_slices_midway_come_back_as_nnunet_chooses(case: str, spacing_mm: tuple[
     as it is stored, which runs backwards in the view of the oblique image."""
     bundle = read_nnunet(results_folder(shared_file, "old_plans"))
     upright = Upright.of(image(shared_file, "old_plans", case))
+    assert bundle.plan is not None
     sizes = Sizes.of(replace(bundle.plan, spacing_mm=spacing_mm), upright, upright.geometry.shape)
     slices = upright.geometry.shape[0]
     assert sizes.resized[0] == 2 * slices and sizes.interpolation == ("nearest", "linear", "linear")

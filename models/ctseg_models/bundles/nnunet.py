@@ -237,7 +237,8 @@ def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
         raise BundleError(f"{folder}: is the second half of a cascade and needs the results folder of {plan.previous} beside it "
                           f"({sibling.name}); copy that there too.")
     first = read_nnunet(sibling)
-    if first.previous is not None or first.plan.heads.form == "regions" or first.plan.heads.foreground != plan.heads.foreground:
+    heads = None if first.plan is None or first.previous is not None else first.plan.heads
+    if heads is None or heads.form == "regions" or heads.foreground != plan.heads.foreground:
         raise BundleError(f"{sibling}: is no first half of {folder.name}: its labels are others; get both from one training.")
     return first
 
