@@ -109,7 +109,7 @@ def plain_labels(bundle: OwnBundle, volume: Volume, networks: list[torch.nn.Modu
     start = np.maximum(0, np.round(np.array(lattice.low_mm) / spacing)).astype(int)
     stop = np.minimum(volume.geometry.shape, np.round(np.array(lattice.box.high) / spacing)).astype(int)
     place = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    crop = F.interpolate(image[:, :, place[0], place[1], place[2]], size=lattice.shape, mode="trilinear")
+    crop = F.interpolate(image[:, :, place[0], place[1], place[2]], size=lattice.shape, mode="area")
     maps = Probabilities(networks[-1])(scaled(crop, plans[-1]))
     best, labels = torch.zeros((), device=device), torch.zeros([int(n) for n in stop - start], dtype=torch.uint8, device=device)
     for value in range(maps.shape[1]):

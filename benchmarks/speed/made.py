@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ctseg_imaging.geometry import Geometry
@@ -22,11 +22,11 @@ from ctseg_models.networks.unet import UNet
 
 SHAPE = (300, 512, 512)
 SPACING_MM = (1.5, 0.8, 0.8)
-AIR_HU, BODY_HU, NOISE_HU = -1000, 0, 25
+AIR_HU, BODY_HU, NOISE_HU = -1000, 0, 15
 BODY_MM = (270, 205, 270)  # diameters: what a torso in a field of view of 450 x 410 x 410 mm has
 # Centre as a share of the field of view, diameters in mm and HU of four organs.
-ORGANS = (((0.45, 0.50, 0.35), (120, 90, 100), 150), ((0.55, 0.50, 0.66), (90, 70, 80), -120),
-          ((0.65, 0.42, 0.45), (70, 60, 60), 300), ((0.38, 0.60, 0.60), (60, 50, 70), -300))
+ORGANS = (((0.45, 0.50, 0.35), (120, 90, 100), 400), ((0.55, 0.50, 0.66), (90, 70, 80), -500),
+          ((0.65, 0.42, 0.45), (70, 60, 60), 900), ((0.38, 0.60, 0.60), (60, 50, 70), 200))
 SHARPNESS = 6.0  # logits that the fitted last layers aim at: + inside, - outside
 SEGMENTER_MM = 2.0
 SAMPLE = 200_000  # voxels that the last layers are fitted to
@@ -67,6 +67,9 @@ def two_stage(folder: Path, norm: str = "instance") -> OwnBundle:
     localiser, segmenter = build_network(localise), build_network(segment)
     assert isinstance(localiser, UNet)
     assert isinstance(segmenter, SCN)
+    for module in (*localiser.modules(), *segmenter.modules()):
+        if isinstance(module, nn.InstanceNorm3d):
+            nn.init.normal_(module.bias)  # with none, every unit bends at the mean, and the features tell few values apart
     image, truth = _example((56, 52, 52), (64, 64, 64))
     _fit(localiser, image / 1024, (truth > 0).long())
     image, truth = _example((225, 205, 205), (160, 128, 160))
@@ -101,7 +104,7 @@ def _fit(network: UNet, image: Tensor, truth: Tensor) -> None:
     some = torch.randperm(features.shape[1])[:SAMPLE]
     columns = F.pad(features[:, some].T.double(), (0, 1), value=1.0)  # (voxels, C + 1)
     one_hot = F.one_hot(truth.flatten()[some], config.outputs).double()
-    share = (one_hot / one_hot.sum(dim=0)).sum(dim=1, keepdim=True).sqrt()  # each class counts as much as the others
+    share = (one_hot / one_hot.sum(dim=0).sqrt()).sum(dim=1, keepdim=True).sqrt()  # a small organ counts too
     solved = torch.linalg.lstsq(columns * share, SHARPNESS * (2 * one_hot - 1) * share).solution
     with torch.no_grad():
         network.prediction.weight.copy_(solved[:-1].T.reshape(network.prediction.weight.shape))
