@@ -113,6 +113,7 @@ def test_the_trust_question_names_the_code_and_its_default_is_no(docked, qtbot):
     assert not item.icon(0).isNull() and "scripts.net.Net" in item.toolTip(0) and docked.models.topLevelItem(0).icon(0).isNull()
     for answer, ran in (("Do not run it", False), ("Run this code", True)):
         docked.go.click()
+        qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
         box = docked.dialog
         assert isinstance(box, QMessageBox) and box.defaultButton() is not None and box.defaultButton().text() == "Do not run it"
         assert "/models/spleen" in box.informativeText() and "scripts.net.Net" in box.informativeText()
@@ -132,6 +133,7 @@ def test_escape_does_not_run_the_code(docked, qtbot):
     docked.controller.choose_bundles(["spleen"])
     qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=10_000)
     docked.go.click()
+    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
     qtbot.keyClick(docked.dialog, Qt.Key.Key_Escape)
     assert docked.dialog is None and not docked.controller.state.busy and docked.message.text() == "Nothing was run."
 
