@@ -7,7 +7,6 @@ resolution step, the statistics of a norm taken while a slab is still near, and 
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -44,41 +43,35 @@ class Arithmetic:
 class FeatureMap:
     """(1, C, z, y, x) channels last, of which slices are taken in rising order.
 
-    x : the buffer. ours : whether later layers may write over it. written : slabs as a convolution left them, in order; they are brought
-    into the buffer, through `finish`, when their slices are asked for. None: the buffer is as it should be.
+    x : the buffer. ours : whether the next layer may write over it. finish : what is left to do to slices as a convolution wrote them, in
+    place, when they are asked for; None: nothing.
     """
 
-    def __init__(self, x: Tensor, *, ours: bool, written: list[Tensor] | None = None, finish: Finish | None = None) -> None:
+    def __init__(self, x: Tensor, *, ours: bool, finish: Finish | None = None) -> None:
         self.x, self.size, self.ours = x, size_of(x), ours
-        self._written, self._finish = deque(written or []), finish
-        self._finished = 0 if written else self.size[0]
+        self._finish, self._finished = finish, 0
 
     def slices(self, low: int, high: int) -> Tensor:
         """(1, C, high - low, y, x), a view."""
-        while self._finished < high:
-            slab = self._written.popleft()
-            start, self._finished = self._finished, self._finished + slab.shape[2]
-            place = self.x[:, :, start:self._finished]
-            if self._finish is None:
-                place.copy_(slab)
-            else:
-                self._finish(slab, place)
+        if self._finish is not None and high > self._finished:
+            self._finish(self.x[:, :, self._finished:high])
+            self._finished = high
         return self.x[:, :, low:high]
 
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """Instance norm with its statistics, then the leaky ReLU."""
+    """Instance norm with its statistics, then the leaky ReLU, in place."""
 
     norm: nn.InstanceNorm3d
     mean: Tensor
     variance: Tensor
     slope: float
 
-    def __call__(self, slab: Tensor, out: Tensor) -> None:
+    def __call__(self, slab: Tensor) -> None:
         # Of one sample, instance norm is batch norm in evaluation, and that one knows channels-last and bf16.
         normal = torch.native_batch_norm(slab, self.norm.weight, self.norm.bias, self.mean, self.variance, False, 0.0, self.norm.eps)[0]
-        torch.ops.aten.leaky_relu.out(normal, self.slope, out=out)
+        torch.ops.aten.leaky_relu.out(normal, self.slope, out=slab)
 
 
 class Upsampled:
@@ -143,18 +136,20 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: float, source: FeatureMap
               ) -> Generator[float, None, FeatureMap]:
     """Leaky ReLU of norm of the 3x3x3 convolution of cat([source, below], 1), in slabs along z. Yields the operations of each.
 
-    The result takes over the buffer of `source` where that is ours and fits.
+    Written over `source` where it is ours and fits: the last slice of a slab waits until the next slab, which needs what is there, is done.
     """
-    size, channels = source.size, source.x.shape[1]
+    size, channels, device = source.size, source.x.shape[1], source.x.device
     dtype = arithmetic.of(prod(size))
+    fits = source.ours and channels == conv.out_channels and source.x.dtype == dtype
+    out = source.x if fits else torch.empty(1, conv.out_channels, *size, dtype=dtype, device=device, memory_format=torch.channels_last_3d)
     weight, weight_below = (part.to(dtype, memory_format=torch.channels_last_3d)
                             for part in (conv.weight[:, :channels], conv.weight[:, channels:]))
     bias = None if conv.bias is None else conv.bias.to(dtype)
     normalised = isinstance(norm, nn.InstanceNorm3d)
-    written: list[Tensor] = []
-    moments: list[tuple[Tensor, Tensor]] = []
+    last: Tensor | None = None
+    moments: list[tuple[int, Tensor, Tensor]] = []
     per_voxel = 2.0 * prod(KERNEL) * conv.in_channels * conv.out_channels
-    for a, b in slabs(size, per_voxel, arithmetic, source.x.device):
+    for a, b in slabs(size, per_voxel, arithmetic, device):
         low, high = max(0, a - 1), min(size[0], b + 1)
         padding = int(low == a or high == b)  # at the first and the last slice; what it adds at the other end is cut off
         kept = slice(a - low + padding - 1, b - low + padding - 1)
@@ -165,14 +160,14 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: float, source: FeatureMap
             y = add_conv3d(conv3d(slab, weight, bias, padding), below.slices(low, high, dtype), weight_below, padding)[:, :, kept]
             y = y if normalised else F.leaky_relu_(y, slope)
         if normalised:
-            moments.append(_moments(y))
-        written.append(y)
+            moments.append((b - a, *_moments(y)))
+        if last is not None:
+            out[:, :, a - 1:a] = last
+        out[:, :, a:b - 1], last = y[:, :, :-1], y[:, :, -1:].clone()
         yield per_voxel * (b - a) * size[1] * size[2]
-    same = source.ours and channels == conv.out_channels and source.x.dtype == dtype
-    buffer = source.x if same else torch.empty(1, conv.out_channels, *size, dtype=dtype, device=source.x.device,
-                                               memory_format=torch.channels_last_3d)
-    finish = Finish(norm, *_of_all(written, moments), slope) if isinstance(norm, nn.InstanceNorm3d) else None
-    return FeatureMap(buffer, ours=True, written=written, finish=finish)
+    assert last is not None  # every map has a slice
+    out[:, :, -1:] = last
+    return FeatureMap(out, ours=True, finish=Finish(norm, *_of_all(moments), slope) if isinstance(norm, nn.InstanceNorm3d) else None)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,13 +177,13 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def _of_all(slabs: list[Tensor], moments: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel over all slabs, from those of each."""
+def _of_all(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel over all slabs, from (slices, mean, variance) of each."""
     if len(moments) == 1:
-        return moments[0]
-    share = torch.tensor([slab.shape[2] for slab in slabs], dtype=torch.float32, device=slabs[0].device)
+        return moments[0][1:]
+    share = torch.tensor([slices for slices, _, _ in moments], dtype=torch.float32, device=moments[0][1].device)
     share /= share.sum()
-    means, variances = (torch.stack(of_each) for of_each in zip(*moments, strict=True))
+    means, variances = torch.stack([mean for _, mean, _ in moments]), torch.stack([variance for _, _, variance in moments])
     mean = share @ means
     return mean, share @ (variances + (means - mean).square())
 
