@@ -11,6 +11,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,3 +217,39 @@ def test_arrays_beside_an_onnx_file_come_with_it_and_count(tmp_path: Path) -> No
     shared = side_file(onnx_file(tmp_path / "x.onnx", weight=outside("weights.bin")))
     with pytest.raises(BundleError, match="another network may have too"):
         store.add(shared)
+
+
+@pytest.mark.parametrize("listed", ["store", "dock"])
+def test_a_list_of_bundles_opens_no_network_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+    from napari_ctseg.docks.run_model.models import InstalledModels
+    from tests.models.test_foreign_bundles import Ramp, scripted, side_file
+    from tests.models.test_foreign_safety import onnx_file, outside
+
+    networks = [side_file(onnx_file(tmp_path / "x.onnx", weight=outside("x.onnx.data"))), side_file(scripted(Ramp(), tmp_path / "r.ts"))]
+    (tmp_path / "x.onnx.data").write_bytes(bytes(16))
+    monkeypatch.setenv("CTSEG_BUNDLES", str(tmp_path))
+    opened: list[Path] = []
+    plain = Path.open
+
+    def recording(path: Path, *args: Any, **kwargs: Any) -> Any:
+        opened.append(path)
+        return plain(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", recording)
+    bundles = {bundle.path: bundle for bundle in (store.scan().bundles if listed == "store" else InstalledModels().bundles()[0])}
+    assert not {*networks, tmp_path / "x.onnx.data"} & {*opened}
+    for path in networks:
+        files = [path, side_file_path(path), *([tmp_path / "x.onnx.data"] if path.suffix == ".onnx" else [])]
+        parts = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+        opened.clear()
+        assert bundles[path].sha256 == hashlib.sha256("".join(parts).encode()).hexdigest() and {*files} <= {*opened}
+
+
+def test_the_hash_of_a_network_that_went_away_is_asked_for(tmp_path: Path) -> None:
+    from tests.models.test_foreign_bundles import Ramp, scripted, side_file
+
+    path = side_file(scripted(Ramp(), tmp_path / "r.ts"))
+    bundle = store.read(path)
+    path.unlink()
+    with pytest.raises(BundleError, match=r"r\.ts: the file is missing"):
+        _ = bundle.sha256

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,26 +37,46 @@ class Network:
 
 
 @dataclass(frozen=True, eq=False)
-class ForeignBundle(Bundle):
-    """A network file with its side file. arrays : files beside it that hold some of its weights.
+class _WithSideFile(Bundle):
+    """sha256 : not given, ForeignBundle works it out."""
+
+    side: SideFile
+    sha256: str = field(init=False, repr=False)
+
+
+class ForeignBundle(_WithSideFile):
+    """A network file with its side file. What needs the network's bytes is read when it is asked for: a list of bundles is made in no time.
 
     The sha256 of a side file is that of the network's file followed by its arrays, as of `cat NAME.onnx NAME.onnx.data`.
     """
 
-    side: SideFile
-    arrays: tuple[Path, ...] = ()
+    @cached_property
+    def sha256(self) -> str:
+        """Of the hashes of the network's file, its side file and its arrays. Raises BundleError when one is missing."""
+        files = self._files()
+        return hashlib.sha256("".join(_hash(file) for file in (files[0], side_file_path(self.path), *files[1:])).encode()).hexdigest()
+
+    @property
+    def arrays(self) -> tuple[Path, ...]:
+        """Files beside it that hold some of its weights. Raises BundleError when there may be some and the file is refused."""
+        return ()
 
     @abstractmethod
     def network(self, device: str) -> Network:
         """Look through the file and load it. Raises BundleError."""
 
-    def verify(self) -> None:
+    def _files(self) -> tuple[Path, ...]:
+        """The network's file and its arrays. Raises BundleError when one is missing."""
         if not self.path.is_file():
             raise BundleError(f"{self.path}: the file is missing; get the bundle again.")
         for path in self.arrays:
             if not path.is_file():
                 raise BundleError(f"{path}: the arrays of {self.path.name} are missing; put this file beside it.")
-        if self.side.sha256 and sha256_of(self.path, *self.arrays) != self.side.sha256.lower():
+        return self.path, *self.arrays
+
+    def verify(self) -> None:
+        files = self._files()
+        if self.side.sha256 and sha256_of(*files) != self.side.sha256.lower():
             raise BundleError(f"{self.path}: the hash is not the one in its side file, so the file was damaged or changed; "
                               "get the bundle again.")
 
@@ -74,19 +94,14 @@ class ForeignBundle(Bundle):
         return Model((stage,), self.labels, device)
 
 
-def describe(path: Path, kind: Kind, arrays: Callable[[Path], tuple[Path, ...]] = lambda _: ()) -> dict[str, object]:
-    """The fields of ForeignBundle for a network file; the network itself is not loaded. arrays : finds the files that belong to it.
-
-    Raises BundleError.
-    """
+def describe(path: Path, kind: Kind) -> dict[str, object]:
+    """The fields of ForeignBundle for a network file, of which nothing is read. Raises BundleError."""
     if not path.is_file():
         raise BundleError(f"{path}: does not exist; check the name.")
     side = read_side_file(path)
-    files = arrays(path)
-    both = hashlib.sha256("".join(_hash(file) for file in (path, side_file_path(path), *files)).encode()).hexdigest()
     return {"name": side.name or path.name.split(".")[0], "path": path, "kind": kind, "labels": side.label_set(),
             "channels": tuple(channel.name for channel in side.channels), "modality": side.modality,
-            "spacing_mm": side.spacing_zyx_mm, "card": side.card, "sha256": both, "version": side.version, "side": side, "arrays": files}
+            "spacing_mm": side.spacing_zyx_mm, "card": side.card, "version": side.version, "side": side}
 
 
 def _hash(path: Path) -> str:
@@ -96,7 +111,7 @@ def _hash(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash_of(path: Path, size: int, changed_ns: int) -> str:
-    """Of a file of this size, changed then: a list of bundles is made again and again. `verify` always reads the file."""
+    """Of a file of this size, changed then: one that is run again and again. `verify` always reads the file."""
     return sha256_of(path)
 
 

@@ -26,6 +26,11 @@ _REFUSALS = ("Fail", "InvalidArgument", "InvalidProtobuf", "NoSuchFile", "NotImp
 class OnnxBundle(ForeignBundle):
     """`NAME.onnx` with `NAME.json`; its first input, and the output that the side file names."""
 
+    @property
+    def arrays(self) -> tuple[Path, ...]:
+        about = self.path.stat()
+        return _arrays_of(self.path, about.st_size, about.st_mtime_ns)
+
     def network(self, device: str) -> Network:
         import torch
 
@@ -63,13 +68,7 @@ class OnnxBundle(ForeignBundle):
 
 def read_onnx(path: Path) -> OnnxBundle:
     """Describe an ONNX file; it is not loaded. Raises BundleError."""
-    return OnnxBundle(**describe(path, "onnx", arrays_beside))  # type: ignore[arg-type]
-
-
-def arrays_beside(path: Path) -> tuple[Path, ...]:
-    """The files that hold arrays of an ONNX file. Raises BundleError when there may be some and the file is refused."""
-    about = path.stat()
-    return _arrays_of(path, about.st_size, about.st_mtime_ns)
+    return OnnxBundle(**describe(path, "onnx"))  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=256)
