@@ -115,7 +115,8 @@ class SideFile(_Strict):
     must be multiples of, and min_size the least that they may be, padded with `pad` (in the volume's units). smoothing : sigma of a
     Gaussian before resampling, mm. patch : sliding window of this size, blended with `weights`.
     layout : the axes of the array that the network takes: N (1) and C as usual, D H W as `orientation` names them; without D the first
-    axis runs over slices, `batch` of them at a time. sha256 : of the network's file.
+    axis runs over slices, `batch` of them at a time. sha256 : of the network's file, and of its
+    arrays after it.
     """
 
     labels: dict[int, str] = Field(min_length=1)
