@@ -61,7 +61,7 @@ def ceiling(dtype: torch.dtype, device: str, plane: tuple[int, int]) -> float:
             x = torch.rand(1, into, *shape, device=device).to(dtype, memory_format=torch.channels_last_3d)
             weight = torch.rand(32, into, 3, 3, 3, device=device).to(dtype, memory_format=torch.channels_last_3d)
             flops = 2.0 * 27 * 32 * x.numel()
-            best = max(best, *(flops / timed(lambda a=x, w=weight: conv3d(a, w, None, 1), device)[1] for _ in range(8)))  # type: ignore[misc]
+            best = max(best, *(flops / timed(lambda a=x, w=weight: conv3d(a, w, None), device)[1] for _ in range(8)))  # type: ignore[misc]
     return best
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
+from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Steps, Triple
 from ctseg_models.bundles.checkpoint import check_contents, contents_hash, load_checkpoint
 from ctseg_models.bundles.nnunet_plans import DATASET, PLANS, Documents, NNUNetPlan
@@ -120,36 +121,37 @@ class Fold:
 
 def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]) -> Steps:
     """Steps along the plans' axes: the mean of the logits of all folds. Slices of a 2D network are one batch."""
+    def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+        each = flops((x.shape[2], x.shape[3], x.shape[4])) / len(networks)
+        total: Tensor | None = None
+        for network in networks:
+            logits = yield from scaled(_logits(network, plan.flat, each, x, arithmetic), 1 / len(networks))
+            total = logits if total is None else total.add_(logits)
+        assert total is not None  # a bundle has a fold
+        return total.div_(len(networks)) if len(networks) > 1 else total
+
+    return steps
+
+
+def _logits(network: nn.Module, flat: bool, flops: float, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+    """(1, C, z, y, x) to (K, z, y, x) float32."""
     import torch
 
     from ctseg_models.inference.interruptible import watched
+    from ctseg_models.inference.nnunet_steps import nnunet_steps, runs_in_slabs
 
-    layout = torch.channels_last if plan.flat else torch.channels_last_3d
+    if runs_in_slabs(network):
+        return (yield from nnunet_steps(network, flops, x, arithmetic))
+    given = x[0].movedim(1, 0).contiguous(memory_format=torch.channels_last) if flat else x.contiguous(memory_format=torch.channels_last_3d)
+    half = arithmetic.dtype != torch.float32
 
-    def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-        given = (x[0].movedim(1, 0) if plan.flat else x).contiguous(memory_format=layout)
-        each = flops((x.shape[2], x.shape[3], x.shape[4])) / len(networks)
-        half = None if arithmetic.dtype == torch.float32 else arithmetic.dtype
-        total: Tensor | None = None
-        for network in networks:
-            def call(network: nn.Module = network) -> Tensor:
-                with torch.autocast(x.device.type, dtype=half or torch.bfloat16, enabled=half is not None):
-                    logits: Tensor = network(given)
-                return logits.to(torch.float32, memory_format=torch.contiguous_format)
+    def call() -> Tensor:
+        with torch.autocast(x.device.type, dtype=arithmetic.dtype if half else torch.bfloat16, enabled=half):
+            logits: Tensor = network(given)
+        return logits.to(torch.float32, memory_format=torch.contiguous_format)
 
-            work = watched(call, flops=each, step_flops=arithmetic.step_flops)
-            while True:
-                try:
-                    yield next(work) / len(networks)
-                except StopIteration as end:
-                    logits: Tensor = end.value
-                    break
-            total = logits if total is None else total.add_(logits)
-        assert total is not None  # a bundle has a fold
-        mean = total.div_(len(networks)) if len(networks) > 1 else total
-        return mean.movedim(0, 1) if plan.flat else mean[0]
-
-    return steps
+    logits = yield from watched(call, flops=flops, step_flops=arithmetic.step_flops)
+    return logits.movedim(0, 1) if flat else logits[0]
 
 
 def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:

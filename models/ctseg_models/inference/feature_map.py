@@ -7,20 +7,24 @@ resolution step, the statistics of a norm taken while a slab is still near, and 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Shape = tuple[int, int, int]
-SMALL_MAP = 4096  # voxels: below this, converting to bf16 and back costs more than it saves, and oneDNN's bf16 is at its weakest
+ONE = (1, 1, 1)
+Slope = float | None  # of a leaky ReLU; None: there is none
+SMALL_MAP = 4096 * 32  # values: below this, converting to bf16 and back costs more than it saves, and oneDNN's bf16 is at its weakest
 LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes the time of one that computes more
-SLAB_VOXELS = 160_000  # on the processor: 10 MB of 32 channels in bf16, which the caches nearly hold and the allocator gives again
-KERNEL = (3, 3, 3)
+HEAD_FLOPS = 1500.0  # per voxel and class: what the last passes over the maps, which compute little, take the time of
+LEAST_SLICES = 4  # of a slab; and half a kernel at least
+SLAB_VALUES = 5_120_000  # on the processor: 10 MB in bf16, which the caches nearly hold and the allocator gives again
 
 
 @dataclass(frozen=True)
@@ -35,53 +39,74 @@ class Arithmetic:
     step_flops: float = 1.5e10
     on_trial: bool = False
 
-    def of(self, voxels: int) -> torch.dtype:
-        """The dtype of a map with so many voxels."""
-        return self.dtype if voxels >= SMALL_MAP else torch.float32
+    def of(self, channels: int, size: Shape) -> torch.dtype:
+        """The dtype of a map."""
+        return self.dtype if channels * prod(size) >= SMALL_MAP else torch.float32
+
+
+class Source(Protocol):
+    """What a convolution reads."""
+
+    @property
+    def channels(self) -> int:
+        """How many."""
+
+    @property
+    def size(self) -> Shape:
+        """(z, y, x)."""
+
+    def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
+        """(1, C, high - low, y, x), channels last."""
 
 
 class FeatureMap:
     """(1, C, z, y, x) channels last, of which slices are taken in rising order.
 
-    x : the buffer. ours : whether the next layer may write over it. finish : what is left to do to slices as a convolution wrote them, in
-    place, when they are asked for; None: nothing.
+    x : the buffer. ours : whether the next layer may write over it. finish : what is left to do, in place, to slices [low, high) as a
+    convolution wrote them, when they are asked for; None: nothing.
     """
 
     def __init__(self, x: Tensor, *, ours: bool, finish: Finish | None = None) -> None:
-        self.x, self.size, self.ours = x, size_of(x), ours
+        self.x, self.channels, self.size, self.ours = x, x.shape[1], size_of(x), ours
         self._finish, self._finished = finish, 0
 
-    def slices(self, low: int, high: int) -> Tensor:
-        """(1, C, high - low, y, x), a view."""
+    def slices(self, low: int, high: int, dtype: torch.dtype | None = None) -> Tensor:
+        """(1, C, high - low, y, x), a view unless another `dtype` than the buffer's is wanted."""
         if self._finish is not None and high > self._finished:
-            self._finish(self.x[:, :, self._finished:high])
+            self._finish(self.x[:, :, self._finished:high], self._finished, high)
             self._finished = high
-        return self.x[:, :, low:high]
+        return self.x[:, :, low:high].to(dtype or self.x.dtype, memory_format=torch.channels_last_3d)
+
+
+Finish = Callable[[Tensor, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Finish:
-    """Instance norm with its statistics, then the leaky ReLU, in place."""
+class Normalise:
+    """Finish: a norm whose statistics (C,) float32 are known, then the leaky ReLU."""
 
-    norm: nn.InstanceNorm3d
+    norm: nn.InstanceNorm3d | nn.BatchNorm3d
     mean: Tensor
     variance: Tensor
-    slope: float
+    slope: Slope
 
-    def __call__(self, slab: Tensor) -> None:
+    def __call__(self, slab: Tensor, low: int, high: int) -> None:
         # Of one sample, instance norm is batch norm in evaluation, and that one knows channels-last and bf16.
         normal = torch.native_batch_norm(slab, self.norm.weight, self.norm.bias, self.mean, self.variance, False, 0.0, self.norm.eps)[0]
-        torch.ops.aten.leaky_relu.out(normal, self.slope, out=slab)
+        if self.slope is None:
+            slab.copy_(normal)
+        else:
+            torch.ops.aten.leaky_relu.out(normal, self.slope, out=slab)
 
 
 class Upsampled:
     """F.interpolate(x, size, mode="trilinear", align_corners=False), made slice by slice when it is needed."""
 
     def __init__(self, source: FeatureMap, size: Shape) -> None:
-        self.source, self.size = source, size
+        self.source, self.channels, self.size = source, source.channels, size
 
     def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
-        """(1, C, high - low, y, x) in `dtype`, channels last."""
+        """(1, C, high - low, y, x), channels last."""
         depth = self.source.size[0]
         first, share = _between(depth, self.size[0], low, high)
         start, stop = int(first[0]), min(depth, int(first[-1]) + 2)
@@ -89,7 +114,7 @@ class Upsampled:
         rows = torch.arange(high - low)
         weights[rows, first - start] = 1 - share
         weights[rows, (first + 1).clamp_(max=depth - 1) - start] += share
-        coarse = self.source.slices(start, stop).to(dtype)[0].movedim(0, -1)  # (z, y, x, C), contiguous
+        coarse = self.source.slices(start, stop, dtype)[0].movedim(0, -1)  # (z, y, x, C), contiguous
         planes = (weights.to(coarse) @ coarse.flatten(1)).view(-1, *coarse.shape[1:])
         return _stretched(_stretched(planes, 2, self.size[2]), 1, self.size[1]).movedim(-1, 0)[None]
 
@@ -119,55 +144,103 @@ def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
     return out
 
 
-def pooled(source: FeatureMap, arithmetic: Arithmetic) -> Generator[float, None, FeatureMap]:
-    """F.avg_pool3d(x, 2), a few slices at a time; in the plane by the pooling that knows bf16 and channels-last."""
-    depth, height, width = (n // 2 for n in source.size)
-    out = torch.empty(*source.x.shape[:2], depth, height, width, dtype=arithmetic.of(depth * height * width), device=source.x.device,
-                      memory_format=torch.channels_last_3d)
+def pooled(source: FeatureMap, arithmetic: Arithmetic, step: Shape = (2, 2, 2)) -> Generator[float, None, FeatureMap]:
+    """F.avg_pool3d(x, step), a few slices at a time; in the plane by the pooling that knows bf16 and channels-last."""
+    depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
+    out = torch.empty(1, source.channels, depth, height, width, dtype=arithmetic.of(source.channels, (depth, height, width)),
+                      device=source.x.device, memory_format=torch.channels_last_3d)
     for z in range(0, depth, 8):
-        slab = source.slices(2 * z, 2 * min(z + 8, depth))[0].movedim(1, 0)  # (z, C, y, x)
-        plane = F.avg_pool2d(slab, 2)
-        out[0, :, z:z + 8] = torch.lerp(plane[0::2], plane[1::2], 0.5).movedim(0, 1)
+        slab = source.slices(step[0] * z, step[0] * min(z + 8, depth))[0].movedim(1, 0)  # (z, C, y, x)
+        plane = F.avg_pool2d(slab, step[1:])
+        merged = plane[0::step[0]]
+        for k in range(1, step[0]):
+            merged = torch.lerp(merged, plane[k::step[0]], 1 / (k + 1))
+        out[0, :, z:z + 8] = merged.movedim(0, 1)
         yield 0.0
     return FeatureMap(out, ours=True)
 
 
-def convolved(conv: nn.Conv3d, norm: nn.Module, slope: float, source: FeatureMap, below: Upsampled | None, arithmetic: Arithmetic,
+def convolved(conv: nn.Conv3d, norm: nn.Module, slope: Slope, sources: Sequence[Source], arithmetic: Arithmetic, *, keep: bool = False,
               ) -> Generator[float, None, FeatureMap]:
-    """Leaky ReLU of norm of the 3x3x3 convolution of cat([source, below], 1), in slabs along z. Yields the operations of each.
+    """Leaky ReLU of norm of the convolution of cat(sources, 1), in slabs along z. Yields the operations of each.
 
-    Written over `source` where it is ours and fits: the last slice of a slab waits until the next slab, which needs what is there, is done.
+    Written over one of `sources` where it is ours and fits, unless they are to be kept: the last slices of a slab wait until the next slab,
+    which needs what is there, is done.
     """
-    size, channels, device = source.size, source.x.shape[1], source.x.device
-    dtype = arithmetic.of(prod(size))
-    fits = source.ours and channels == conv.out_channels and source.x.dtype == dtype
-    out = source.x if fits else torch.empty(1, conv.out_channels, *size, dtype=dtype, device=device, memory_format=torch.channels_last_3d)
-    weight, weight_below = (part.to(dtype, memory_format=torch.channels_last_3d)
-                            for part in (conv.weight[:, :channels], conv.weight[:, channels:]))
+    layer = _Layer.of(conv, sources[0].size)
+    dtype = arithmetic.of(conv.out_channels, layer.size)
+    over = None if keep or layer.step != 1 else next((s.x for s in sources if isinstance(s, FeatureMap) and s.ours and
+                                                      s.x.shape[1] == conv.out_channels and s.x.dtype == dtype), None)
+    out = over if over is not None else torch.empty(1, conv.out_channels, *layer.size, dtype=dtype, device=conv.weight.device,
+                                                    memory_format=torch.channels_last_3d)
+    split = torch.split(conv.weight, [s.channels for s in sources], dim=1)
+    weights = [part.to(dtype, memory_format=torch.channels_last_3d) for part in split]
     bias = None if conv.bias is None else conv.bias.to(dtype)
-    normalised = isinstance(norm, nn.InstanceNorm3d)
+    instance, normalised = isinstance(norm, nn.InstanceNorm3d), not isinstance(norm, nn.Identity)
+    values = max(conv.out_channels * prod(layer.size), *(source.channels * prod(source.size) for source in sources))
+    edges = list(slabs(layer.size, layer.flops, values, arithmetic, conv.weight.device))
+    waiting = layer.reach if over is not None and len(edges) > 1 else 0
     last: Tensor | None = None
     moments: list[tuple[int, Tensor, Tensor]] = []
-    per_voxel = 2.0 * prod(KERNEL) * conv.in_channels * conv.out_channels
-    for a, b in slabs(size, per_voxel, arithmetic, device):
-        low, high = max(0, a - 1), min(size[0], b + 1)
-        padding = int(low == a or high == b)  # at the first and the last slice; what it adds at the other end is cut off
-        kept = slice(a - low + padding - 1, b - low + padding - 1)
-        slab = source.slices(low, high).to(dtype, memory_format=torch.channels_last_3d)
-        if below is None:
-            y = conv3d(slab, weight, bias, padding, None if normalised else slope)[:, :, kept]
-        else:
-            y = add_conv3d(conv3d(slab, weight, bias, padding), below.slices(low, high, dtype), weight_below, padding)[:, :, kept]
-            y = y if normalised else F.leaky_relu_(y, slope)
-        if normalised:
+    for a, b in edges:
+        parts = [layer.input(source, a, b, dtype) for source in sources]
+        y = conv3d(parts[0], weights[0], bias, layer.padding, None if normalised or len(parts) > 1 else slope, layer.stride)
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            y = add_conv3d(y, part, weight, layer.padding, layer.stride)
+        if not normalised and len(parts) > 1 and slope is not None:
+            y = F.leaky_relu_(y, slope)
+        if instance:
             moments.append((b - a, *_moments(y)))
         if last is not None:
-            out[:, :, a - 1:a] = last
-        out[:, :, a:b - 1], last = y[:, :, :-1], y[:, :, -1:].clone()
-        yield per_voxel * (b - a) * size[1] * size[2]
-    assert last is not None  # every map has a slice
-    out[:, :, -1:] = last
-    return FeatureMap(out, ours=True, finish=Finish(norm, *_of_all(moments), slope) if isinstance(norm, nn.InstanceNorm3d) else None)
+            out[:, :, a - waiting:a] = last
+        out[:, :, a:b - waiting] = y[:, :, :b - a - waiting]
+        last = y[:, :, b - a - waiting:].clone() if waiting else None
+        yield layer.flops * (b - a) * prod(layer.size[1:])
+    if last is not None:
+        out[:, :, layer.size[0] - waiting:] = last
+    return FeatureMap(out, ours=True, finish=_finish(norm, moments, slope))
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A convolution's place on its input of `depth` slices. size : of its output. reach : slices beyond the one that it is for.
+    padding : in the plane, none along z. flops : of one voxel."""
+
+    depth: int
+    size: Shape
+    step: int
+    reach: int
+    kernel: int
+    padding: Shape
+    stride: Shape
+    flops: float
+
+    @classmethod
+    def of(cls, conv: nn.Conv3d, size: Shape) -> _Layer:
+        (kz, ky, kx), (sz, sy, sx) = conv.kernel_size, conv.stride
+        z, y, x = ((n - 1) // s + 1 for n, s in zip(size, conv.stride, strict=True))  # an odd kernel, padded by half of it
+        return cls(size[0], (z, y, x), sz, kz // 2, kz, (0, ky // 2, kx // 2), (sz, sy, sx),
+                   2.0 * kz * ky * kx * conv.in_channels * conv.out_channels)
+
+    def input(self, source: Source, a: int, b: int, dtype: torch.dtype) -> Tensor:
+        """What slices [a, b) of the output are made of, zeros beyond the map."""
+        low, high = a * self.step - self.reach, (b - 1) * self.step - self.reach + self.kernel
+        slab = source.slices(max(0, low), min(self.depth, high), dtype)
+        if low >= 0 and high <= self.depth:
+            return slab
+        padded = slab.new_zeros(1, slab.shape[1], high - low, *slab.shape[3:]).contiguous(memory_format=torch.channels_last_3d)
+        padded[:, :, max(0, -low):max(0, -low) + slab.shape[2]] = slab
+        return padded
+
+
+def _finish(norm: nn.Module, moments: list[tuple[int, Tensor, Tensor]], slope: Slope) -> Finish | None:
+    """What a norm leaves to do; None: nothing."""
+    if isinstance(norm, nn.InstanceNorm3d):
+        return Normalise(norm, *_of_all(moments), slope)
+    if isinstance(norm, nn.BatchNorm3d):
+        assert norm.running_mean is not None and norm.running_var is not None  # in evaluation mode it has nothing else
+        return Normalise(norm, norm.running_mean, norm.running_var, slope)
+    return None
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,27 +261,41 @@ def _of_all(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return mean, share @ (variances + (means - mean).square())
 
 
-def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding_z: int, slope: float | None = None) -> Tensor:
-    """F.conv3d with padding 1 in the plane, and a leaky ReLU unless `slope` is None. On the processor oneDNN is asked by name: left to
-    choose, torch takes a loop that is ten times slower for 16 channels and fewer."""
-    padding = (padding_z, 1, 1)
+def head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor], arithmetic: Arithmetic,
+          ) -> Generator[float, None, Tensor]:
+    """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
+    maps = torch.empty(conv.out_channels, *source.size, device=source.x.device)
+    weight = conv.weight.flatten(1).to(source.x.dtype)
+    values = max(source.channels, conv.out_channels) * prod(source.size)
+    for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, values, arithmetic, maps.device):
+        slab = source.slices(a, b)
+        logits = (weight @ slab[0].movedim(0, -1).flatten(0, 2).T).float()
+        if conv.bias is not None:
+            logits += conv.bias[:, None]
+        maps[:, a:b] = output(logits).view(-1, b - a, *source.size[1:])
+        yield 0.0
+    return maps
+
+
+def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Shape = (1, 1, 1), slope: Slope = None, stride: Shape = ONE) -> Tensor:
+    """F.conv3d, and a leaky ReLU unless `slope` is None. On the processor oneDNN is asked by name: left to choose, torch takes a loop that
+    is ten times slower for 16 channels and fewer."""
     if x.device.type == "cpu" and onednn_takes(x.dtype):
         if slope is None:
-            return torch.mkldnn_convolution(x, weight, bias, padding, (1, 1, 1), (1, 1, 1), 1)
-        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, (1, 1, 1), (1, 1, 1), 1,
-                                                                "leaky_relu", [slope], "")
+            return torch.mkldnn_convolution(x, weight, bias, padding, stride, ONE, 1)
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, padding, stride, ONE, 1, "leaky_relu", [slope], "")
         return fused
-    y = F.conv3d(x, weight, bias, padding=padding)
+    y = F.conv3d(x, weight, bias, stride, padding)
     return y if slope is None else F.leaky_relu_(y, slope)
 
 
-def add_conv3d(y: Tensor, x: Tensor, weight: Tensor, padding_z: int) -> Tensor:
+def add_conv3d(y: Tensor, x: Tensor, weight: Tensor, padding: Shape, stride: Shape = ONE) -> Tensor:
     """y + conv3d(x), written over y: a convolution of cat([a, b], 1) needs no cat."""
     if x.device.type == "cpu" and onednn_takes(x.dtype):
         total: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-            y, x, weight, None, (padding_z, 1, 1), (1, 1, 1), (1, 1, 1), 1, "add", 1.0, None, [], None)
+            y, x, weight, None, padding, stride, ONE, 1, "add", 1.0, None, [], None)
         return total
-    return y.add_(F.conv3d(x, weight, padding=(padding_z, 1, 1)))
+    return y.add_(F.conv3d(x, weight, None, stride, padding))
 
 
 @cache
@@ -219,13 +306,14 @@ def onednn_takes(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def slabs(size: Shape, flops_per_voxel: float, arithmetic: Arithmetic, device: torch.device) -> Iterator[tuple[int, int]]:
-    """Even pieces of axis z, at least four slices each: at most about `step_flops` of work, and on the processor SLAB_VOXELS."""
-    depth, voxels = size[0], prod(size)
-    wanted = max(flops_per_voxel, LEAST_FLOPS) * voxels / arithmetic.step_flops
+def slabs(size: Shape, flops_per_voxel: float, values: int, arithmetic: Arithmetic, device: torch.device) -> Iterator[tuple[int, int]]:
+    """Even pieces of axis z, of LEAST_SLICES at least: about `step_flops` of work at most, and on the processor about SLAB_VALUES of the
+    `values` of the largest map."""
+    depth = size[0]
+    wanted = max(flops_per_voxel, LEAST_FLOPS) * prod(size) / arithmetic.step_flops
     if device.type == "cpu":
-        wanted = max(wanted, voxels / SLAB_VOXELS)
-    pieces = max(1, min(depth // 4, round(wanted + 0.5)))
+        wanted = max(wanted, values / SLAB_VALUES)
+    pieces = max(1, min(depth // LEAST_SLICES, round(wanted + 0.5)))
     edges = [depth * piece // pieces for piece in range(pieces + 1)]
     yield from itertools.pairwise(edges)
 

@@ -14,13 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ctseg_imaging.progress import scaled
 from ctseg_models.inference.feature_map import (
+    HEAD_FLOPS,
     Arithmetic,
     FeatureMap,
     Shape,
+    Source,
     Upsampled,
     conv3d,
     convolved,
+    head,
     onednn_takes,
     pooled,
     size_of,
@@ -32,7 +36,7 @@ from ctseg_models.networks.unet import Block, UNet, UNetConfig
 
 __all__ = ["Arithmetic", "conv3d", "onednn_takes", "scn_flops", "steps_of", "unet_flops", "unet_steps"]
 
-HEAD_FLOPS = 1500.0  # per voxel and class: what the last passes over the maps, which compute little, take the time of
+MERGE_VALUES = 32  # per voxel: so many are at hand while a slab is merged
 
 
 def steps_of(network: nn.Module) -> Way:
@@ -63,7 +67,7 @@ def unet_steps(network: UNet, output: Callable[[Tensor], Tensor], x: Tensor, ari
         level, skip = len(skips) - 1, skips.pop()
         feature = yield from _block(network.get_submodule(f"expanding{level}"), skip, below, arithmetic, total)
         below = Upsampled(feature, skips[-1].size) if skips else None
-    return (yield from _head(network.prediction, feature, output, arithmetic))
+    return (yield from head(network.prediction, feature, output, arithmetic))
 
 
 def _block(block: nn.Module, source: FeatureMap, below: Upsampled | None, arithmetic: Arithmetic, total: float,
@@ -71,29 +75,9 @@ def _block(block: nn.Module, source: FeatureMap, below: Upsampled | None, arithm
     """Both convolutions of a Block on cat([source, below], 1)."""
     assert isinstance(block, Block)
     for conv, norm in ((block.conv0, block.norm0), (block.conv1, block.norm1)):
-        work = convolved(conv, norm, block.slope, source, below, arithmetic)
-        while True:
-            try:
-                yield next(work) / total
-            except StopIteration as end:
-                source, below = end.value, None
-                break
+        sources: list[Source] = [source] if below is None else [source, below]
+        source, below = (yield from scaled(convolved(conv, norm, block.slope, sources, arithmetic), 1 / total)), None
     return source
-
-
-def _head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor], arithmetic: Arithmetic,
-          ) -> Generator[float, None, Tensor]:
-    """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
-    maps = torch.empty(conv.out_channels, *source.size, device=source.x.device)
-    weight = conv.weight.flatten(1).to(source.x.dtype)
-    for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, arithmetic, maps.device):
-        slab = source.slices(a, b)
-        logits = (weight @ slab[0].movedim(0, -1).flatten(0, 2).T).float()
-        if conv.bias is not None:
-            logits += conv.bias[:, None]
-        maps[:, a:b] = output(logits).view(-1, b - a, *source.size[1:])
-        yield 0.0
-    return maps
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -123,20 +107,14 @@ def _part(network: nn.Module, output: Callable[[Tensor], Tensor], x: Tensor, ari
     """One U-Net of an SCN, its work as a share of the SCN's."""
     assert isinstance(network, UNet)
     share = unet_flops(network.config, size_of(x)) / total
-    work = unet_steps(network, output, x, arithmetic)
-    while True:
-        try:
-            yield share * next(work)
-        except StopIteration as end:
-            maps: Tensor = end.value
-            return maps
+    return (yield from scaled(unet_steps(network, output, x, arithmetic), share))
 
 
 def _merge(local: Tensor, coarse: Tensor, arithmetic: Arithmetic) -> Generator[float, None, None]:
     """networks.scn.merge_by_certainty, written over `local`: (K, z, y, x) sigmoids. coarse : (K, z/4, y/4, x/4) spatial logits."""
     along_z, along_y, along_x = (_cubic(small, large, coarse) for small, large in zip(size_of(coarse), size_of(local), strict=True))
     planes = torch.tensordot(coarse, along_z, dims=([1], [1])).movedim(-1, 1).contiguous()  # (K, z, y/4, x/4)
-    for a, b in slabs(size_of(local), HEAD_FLOPS * local.shape[0], arithmetic, local.device):
+    for a, b in slabs(size_of(local), HEAD_FLOPS * local.shape[0], MERGE_VALUES * local[0].numel(), arithmetic, local.device):
         spatial = (along_y @ planes[:, a:b]) @ along_x.T
         s = torch.sigmoid(spatial)
         entropy = F.softplus(spatial).addcmul_(s, spatial, value=-1).mul_(1 / math.log(2.0))
