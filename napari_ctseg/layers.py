@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari
-    from napari.layers import Image, Layer, Shapes
+    from napari.layers import Image, Layer, Shapes, Vectors
     from napari.layers import Labels as LabelsLayer
     from numpy.typing import NDArray
 
@@ -159,7 +159,7 @@ def label_map_of(layer: LabelsLayer) -> LabelMap:
 
 
 def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: str) -> LabelsLayer:
-    """Add what a model said: labels named after it, its boxes as shapes, edge map and disagreement as hidden images."""
+    """Add what a model said: labels named after it, its boxes as lines, edge map and disagreement as hidden images."""
     for volume, what, colormap in ((prediction.edge_map, "edges", "magma"), (prediction.disagreement, "disagreement", "inferno")):
         if volume is not None:
             image = show_volume(viewer, volume, f"{name} {what}", Window(what, 1.0, 0.5))
@@ -172,21 +172,37 @@ def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: s
     return layer
 
 
-def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: Geometry, name: str) -> Shapes:
-    """Draw index boxes of a stored grid as outlines, one in every slice of the three planes that crosses a box."""
+def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: Geometry, name: str) -> Vectors:
+    """Draw index boxes of a stored grid as outlines, one in every slice of the shown plane that crosses a box.
+
+    As lines and not as shapes, which napari makes and triangulates one after the other. Those of one plane only: napari shows a line
+    in every slice that its start touches, and so the coronal ones would fill the first axial slice.
+    """
     view = AxisView.of(geometry)
     shown = view.geometry(geometry)
-    rectangles: list[NDArray[Any]] = []
-    names: list[str] = []
-    for box in boxes:
-        low, high = shown_box(view, geometry.shape, box.start, box.stop)
-        for axis in range(3):
-            rectangles += [_outline(low, high, axis, index) for index in range(low[axis], high[axis])]
-        names += [box.name] * (len(rectangles) - len(names))
-    width = BOX_LINE_MM / shown.spacing_mm[2]
-    layer: Shapes = viewer.add_shapes(rectangles, ndim=3, shape_type="rectangle", face_color="transparent", edge_color="#F0E442",
-                                      edge_width=width, name=name, features={"box": names}, metadata={BOXES: tuple(boxes)},
-                                      **_transform(shown))
+    corners = [shown_box(view, geometry.shape, box.start, box.stop) for box in boxes]
+
+    def sides() -> NDArray[Any]:
+        leading = viewer.dims.ndim - 3
+        across = next((axis for axis in range(3) if axis + leading not in viewer.dims.displayed), 0)
+        return np.concatenate([_outlines(low, high, across) for low, high in corners])
+
+    layer: Vectors = viewer.add_vectors(sides(), vector_style="line", edge_color="#F0E442", edge_width=BOX_LINE_MM / shown.spacing_mm[2],
+                                        name=name, metadata={BOXES: tuple(boxes)}, **_transform(shown))
+
+    def turn() -> None:
+        layer.data = sides()
+
+    def forget() -> None:
+        if layer not in viewer.layers:
+            for event in turns:
+                event.disconnect(turn)
+            viewer.layers.events.removed.disconnect(forget)
+
+    turns = viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.dims.events.ndim
+    for event in turns:
+        event.connect(turn)
+    viewer.layers.events.removed.connect(forget)
     return layer
 
 
@@ -199,18 +215,20 @@ def add_drawing(viewer: napari.viewer.Viewer, image: Image, name: str) -> Shapes
     return layer
 
 
-def _outline(low: Sequence[int], high: Sequence[int], axis: int, index: int) -> NDArray[Any]:
-    """(4, 3) corners of the outer faces of [low, high) in the plane `index` across `axis`.
+def _outlines(low: Sequence[int], high: Sequence[int], axis: int) -> NDArray[Any]:
+    """(4 n, 2, 3) starts and ways of the sides of [low, high), its outer faces cut by each of the n slices across `axis`.
 
     At the low border of the grid they stay at the voxel centres: half a voxel outside, napari would start its slider there and
     stop between slices ever after.
     """
     first, second = (a for a in range(3) if a != axis)
-    corners = np.full((4, 3), float(index))
-    corners[:, first] = np.array([low[first], low[first], high[first], high[first]]) - 0.5
-    corners[:, second] = np.array([low[second], high[second], high[second], low[second]]) - 0.5
-    kept: NDArray[Any] = np.maximum(corners, 0)
-    return kept
+    slices = np.arange(low[axis], high[axis])
+    corners = np.empty((len(slices), 4, 3))
+    corners[:, :, axis] = slices[:, None]
+    corners[:, :, first] = np.array([low[first], low[first], high[first], high[first]]) - 0.5
+    corners[:, :, second] = np.array([low[second], high[second], high[second], low[second]]) - 0.5
+    kept = np.maximum(corners, 0)
+    return np.stack([kept, np.roll(kept, -1, axis=1) - kept], axis=2).reshape(-1, 2, 3)
 
 
 def shown_box(view: AxisView, shape: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> tuple[list[int], list[int]]:

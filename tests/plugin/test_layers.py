@@ -130,6 +130,34 @@ def test_a_box_over_the_whole_volume_leaves_the_slider_on_the_slices(volume):
     assert viewer.dims.nsteps[0] == layer.data.shape[0]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_a_box_is_drawn_in_the_slices_that_cross_it_and_in_no_other(volume, order):
+    viewer, (start, stop) = ViewerModel(), ((1, 1, 0), (4, 3, 2))
+    view = source_of(show_volume(viewer, volume, "ct")).view
+    lines = show_boxes(viewer, [Box("liver", start, stop)], volume.geometry, "box")
+    viewer.dims.order = order
+    low, high = (np.array(corner) for corner in shown_box(view, volume.array.shape, start, stop))
+    across, *within = order
+    ends = np.stack([lines.data[:, 0], lines.data.sum(axis=1)], axis=1)  # both ends of each side
+    assert {*np.unique(ends[:, :, across])} == {*range(low[across], high[across])}
+    for index in range(low[across], high[across]):
+        sides = ends[(ends[:, 0, across] == index) & (ends[:, 1, across] == index)][:, :, within]
+        inner, outer = (np.maximum(corner[within] - 0.5, 0) for corner in (low, high))
+        around = {(inner[0], inner[1]), (inner[0], outer[1]), (outer[0], outer[1]), (outer[0], inner[1])}
+        assert len(sides) == 4 and {tuple(side[0]) for side in sides} == {tuple(side[1]) for side in sides} == around
+        assert ((sides[:, 0] != sides[:, 1]).sum(axis=1) == 1).all()  # along the edges, not across
+
+
+def test_a_removed_box_follows_the_planes_no_more(volume):
+    viewer = ViewerModel()
+    show_volume(viewer, volume, "ct")
+    lines = show_boxes(viewer, [Box("liver", (1, 1, 0), (4, 3, 2))], volume.geometry, "box")
+    kept = lines.data
+    viewer.layers.remove(lines)
+    viewer.dims.order = (1, 0, 2)
+    assert lines.data is kept
+
+
 def test_a_stored_box_is_the_same_voxels_in_the_view(volume):
     layer = show_volume(ViewerModel(), volume, "ct")
     start, stop = (1, 2, 0), (3, 5, 2)
@@ -146,9 +174,12 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
     assert [one.name for one in viewer.layers] == ["ct", "toy edges", "toy disagreement", "toy", "toy box"]
     assert [one.visible for one in viewer.layers] == [True, False, False, True, True]
     assert layer.data.dtype == np.uint8 and source_of(layer).provenance["bundles"][0]["name"] == "toy"
-    assert viewer.layers["toy box"].nshapes == 2 + 3 + 2  # an outline for each slice of the three planes
-    box = viewer.layers["toy box"]
-    corners = np.array([box.data_to_world(point) for shape in box.data for point in shape])
+    box, sides = viewer.layers["toy box"], []
+    for order in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
+        viewer.dims.order = order
+        sides += list(box.data)
+    assert len(sides) == 4 * (2 + 3 + 2)  # an outline for each slice of the three planes
+    corners = np.array([box.data_to_world(start) for start, _ in sides])
     inside = viewer.layers["toy"].data_to_world
     first, last = (inside(place) for place in np.argwhere(np.asarray(layer.data) == 1)[[0, -1]])
     half = np.array(layer.scale) / 2  # the outlines run along the outer faces of the outermost voxels
