@@ -34,7 +34,7 @@ EXIT_WITH_PARENT = 3
 
 def serve(connection: Connection) -> None:
     """Run jobs until the other side is gone."""
-    import torch  # noqa: F401 - the second or two that this takes are why the process stays
+    import ctseg_models.inference.two_stage  # noqa: F401 - the second or two that this and torch take are why the process stays
 
     answer = _send(connection, Ready())
     while True:
