@@ -132,6 +132,26 @@ def test_another_error_is_not_taken_for_a_shortage() -> None:
     assert len(network.tried) == 1
 
 
+def test_another_error_in_windows_that_worked_is_not_taken_for_a_shortage() -> None:
+    network = Hungry(40**3)
+    calls = iter([True, True, False])  # too large; a window that works; one that fails
+
+    def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+        if not next(calls):
+            raise RuntimeError("device-side assert triggered")
+        return (yield from network(x, arithmetic))
+
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        finish(Enduring(steps, 2, GPU, [], on_processor(Hungry(10**7)))(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+    assert network.tried == [(64,) * 3, (32,) * 3]
+
+
+def test_what_a_network_says_of_smaller_windows_is_told() -> None:
+    told = r"not enough for 64 x 64 x 64 voxels at once, and the network takes no smaller windows \(mat1 and mat2 shapes cannot"
+    with pytest.raises(BundleError, match=told):
+        finish(Enduring(Hungry(10, 64), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+
+
 def test_sums_without_room_on_a_gpu_are_made_by_the_processor() -> None:
     x, made, warnings = torch.randn(1, 1, 12, 10, 9), [], []
 

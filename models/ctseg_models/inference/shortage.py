@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
-from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Prepared, Steps
+from ctseg_imaging.progress import scaled
+from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Steps
 from ctseg_models.inference.crops import halved
 from ctseg_models.inference.lattice import Box
 from ctseg_models.inference.maps import MemoryMaps, gathered
@@ -69,14 +70,8 @@ def spare(stage: LoadedStage, upright: Upright, box: Box, whole: bool) -> Spare 
 
     def again() -> Generator[float, None, Steps]:
         loaded = load()
-        work = loaded.prepare(upright, box, whole)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                prepared: Prepared = end.value
-                return prepared.steps or loaded.steps
-            yield 0.0
+        prepared = yield from scaled(loaded.prepare(upright, box, whole), 0.0)
+        return prepared.steps or loaded.steps
 
     return again
 
@@ -85,7 +80,7 @@ class Enduring:
     """Steps that go on with less when memory runs out: in windows of half the side, of a quarter, then on the processor.
 
     Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not tried again. devices : on which it
-    has run.
+    has run. An error that is no shortage comes out as it is, but for the first smaller window: a network may take one size only.
     """
 
     def __init__(self, steps: Steps, classes: int, device: str, warnings: list[str], spare: Spare | None = None) -> None:
@@ -93,6 +88,7 @@ class Enduring:
         self.warnings = warnings
         self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
         self._halvings = 0
+        self._taken = False  # whether the network has given maps of the smaller windows
         self.devices = [device]
 
     def __call__(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
@@ -103,9 +99,9 @@ class Enduring:
                 maps = yield from self._run(x.to(self._device), size, arithmetic)
                 return maps.to(x.device)
             except (RuntimeError, MemoryError, BundleError) as error:
-                if not is_shortage(error) and not self._halvings:
+                if not is_shortage(error) and (self._taken or not self._halvings):
                     raise
-                refused = not is_shortage(error)
+                refused = "" if is_shortage(error) else str(error).partition("\n")[0]
             # Here, where the error has gone, and with it the arrays that its traceback held.
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()
@@ -115,18 +111,25 @@ class Enduring:
         window = self._window(size)
         if window == size:
             return (yield from self._steps(x, arithmetic))
-        maps = WindowedMaps(self._steps, x, Tiling.spread(size, window, OVERLAP), self._classes, arithmetic)
+        maps = WindowedMaps(self._noticed, x, Tiling.spread(size, window, OVERLAP), self._classes, arithmetic)
         whole = yield from gathered(maps, MemoryMaps(torch.empty(maps.shape)))
         assert isinstance(whole, MemoryMaps)
         return whole.tensor
 
-    def _window(self, size: Shape) -> Shape:
-        for _ in range(self._halvings):
+    def _noticed(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+        """The steps, noticing that they take a window."""
+        maps = yield from self._steps(x, arithmetic)
+        self._taken = True
+        return maps
+
+    def _window(self, size: Shape, fewer: int = 0) -> Shape:
+        for _ in range(self._halvings - fewer):
             size = halved(size, SHORTEST) or size
         return size
 
-    def _retreat(self, size: Shape, refused: bool) -> Generator[float, None, None]:
-        """One step back. refused : the network does not take the smaller windows. Raises BundleError."""
+    def _retreat(self, size: Shape, refused: str) -> Generator[float, None, None]:
+        """One step back. refused : what the network said of smaller windows that it does not take, else "". Raises BundleError."""
+        self._taken = False
         before = self._window(size)
         after = halved(before, SHORTEST) if self._halvings < 2 and not refused else None
         if after is not None:
@@ -136,8 +139,11 @@ class Enduring:
             return
         if self._spare is None:
             hint = "" if self._device == "cpu" else " choose cpu, or"
-            raise BundleError(f"{_memory(self._device)} is not enough for {_sides(before)} voxels at once, and the network takes no "
-                              f"smaller windows;{hint} choose a smaller region or close other programs.")
+            short, smaller = before, "the network gets no smaller windows"
+            if refused:
+                short, smaller = self._window(size, 1), f"the network takes no smaller windows ({refused})"
+            raise BundleError(f"{_memory(self._device)} is not enough for {_sides(short)} voxels at once, and {smaller};{hint} "
+                              "choose a smaller region or close other programs.")
         self._steps = yield from self._spare()
         self.warnings.append(f"{_memory(self._device)} was not enough for {_sides(before)} voxels, so the network ran on the processor.")
         self._device, self._spare, self._halvings = "cpu", None, 0
