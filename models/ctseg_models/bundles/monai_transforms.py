@@ -15,6 +15,7 @@ import numpy as np
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Float, Shape, Triple
+from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.monai_arguments import Arguments, NotHereError
 from ctseg_models.bundles.monai_intensities import INTENSITIES, Intensity
 from ctseg_models.bundles.monai_nearest import Placement
@@ -200,12 +201,7 @@ def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[flo
     parts = []
     for channel in state.array:
         work = resample_box(channel, state.spacing_mm, lattice, interpolation=interpolation, repeat=True)
-        while True:
-            try:
-                yield next(work) / len(state.array)
-            except StopIteration as end:
-                parts.append(end.value.numpy())
-                break
+        parts.append((yield from scaled(work, 1 / len(state.array))).numpy())
     z, y, x = (a + b for a, b in zip(state.low_mm, lattice.low_mm, strict=True))
     state.array, state.low_mm = np.stack(parts), (z, y, x)
     state.axes = state.axes / np.linalg.norm(state.axes, axis=0) * lattice.spacing_mm
