@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ctseg_imaging.geometry import Shape
+from ctseg_imaging.geometry import Triple as Triple  # for the formats
 from ctseg_imaging.volume import Labels, Volume
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 Kind = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
 Form = Literal["probabilities", "softmax logits", "averaged logits", "regions"]
 Interpolation = Literal["linear", "nearest"]
-Triple = tuple[float, float, float]
-Shape = tuple[int, int, int]
 # (1, C, z, y, x) normalised input to (K, z, y, x) float32 class maps in steps (yields the share of work done since the last).
 Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Label, Labels
 
-Triple = tuple[float, float, float]
 Sizes3 = tuple[int, int, int]
 Share = Annotated[float, Field(ge=0, le=1)]
 

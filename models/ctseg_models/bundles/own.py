@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from ctseg_imaging.errors import BundleError
+from ctseg_imaging.formats.atomic import swap_in
 from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model
 from ctseg_models.bundles.hashes import SUMS, check_sums, sha256_of, write_sums
@@ -138,7 +139,7 @@ def write_bundle(folder: Path, *, name: str, stages: Sequence[Stage], weights: M
     try:
         _fill(partial, name, version, block, weights, card, precision, licence)
         partial.chmod(0o755)
-        _swap_in(partial, folder)
+        swap_in(partial, folder)
     except OSError as error:
         raise BundleError(f"{folder}: cannot be written ({error.strerror}); choose another folder or free some space.") from error
     finally:
@@ -195,28 +196,12 @@ def rewrite(bundle: OwnBundle, block: CtsegBlock) -> OwnBundle:
         (partial / METADATA).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         write_sums(partial)
         partial.chmod(0o755)
-        _swap_in(partial, folder)
+        swap_in(partial, folder)
     except OSError as error:
         raise BundleError(f"{folder}: cannot be written ({error.strerror}); choose another folder or free some space.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return read_own(bundle.path)
-
-
-def _swap_in(partial: Path, folder: Path) -> None:
-    """Put the finished folder in its place; the old one, if any, goes only after that."""
-    if not folder.exists():
-        partial.replace(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    folder.replace(old / folder.name)
-    try:
-        partial.replace(folder)
-    except OSError:
-        (old / folder.name).replace(folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def read_own(folder: Path) -> OwnBundle:

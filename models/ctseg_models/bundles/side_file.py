@@ -20,8 +20,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ctseg_imaging.errors import BundleError
+from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Labels
-from ctseg_models.bundles.metadata import Intensity, Share, Triple
+from ctseg_models.bundles.metadata import Intensity, Share
 from ctseg_models.inference.lattice import Turn
 
 LARGEST_SIDE_FILE = 4 * 2**20  # bytes; thousands of labels take less

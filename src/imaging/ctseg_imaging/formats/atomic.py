@@ -62,6 +62,24 @@ def atomic_folder(header: str | Path, overwrite: bool = False) -> Iterator[Path]
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def swap_in(partial: Path, target: Path) -> None:
+    """Put a finished folder beside `target` in its place; what was there goes only after that. Raises OSError, with the old one back."""
+    if not target.exists():
+        partial.replace(target)
+        return
+    old = target.with_name(f".{secrets.token_hex(6)}.old")
+    target.replace(old)
+    try:
+        partial.replace(target)
+    except OSError:
+        old.replace(target)
+        raise
+    if old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink()
+
+
 def write_bytes(path: str | Path, content: bytes, overwrite: bool = False) -> None:
     """Write `content` to `path`, whole or not at all."""
     with atomic_path(path, overwrite) as temporary:

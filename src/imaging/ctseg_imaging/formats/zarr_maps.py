@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError
+from ctseg_imaging.formats.atomic import swap_in
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume
 
@@ -59,7 +60,7 @@ def writing(path: Path, shape: tuple[int, int, int, int], geometry: Geometry, na
         array.attrs.update({"scale_factor": UINT8_SCALE if kind == "uint8" else 1.0, "add_offset": 0.0})
         group.attrs.update(_attributes(geometry, names))
         yield MapWriter(array, kind)
-        _swap_in(partial, path)
+        swap_in(partial, path)
     except OSError as error:
         raise FormatError(f"{path}: cannot be written ({error.strerror or error}); free some space or choose a folder that can be "
                           "written to.") from error
@@ -94,21 +95,3 @@ def _attributes(geometry: Geometry, names: Sequence[str]) -> dict[str, Any]:
                                                  for number, name in enumerate(names)]},
         "ctseg": {"affine_lps": geometry.affine_lps.tolist(), "index_order": "zyx"},
     }
-
-
-def _swap_in(partial: Path, path: Path) -> None:
-    """Put the finished folder in its place; what was there goes only after that."""
-    if not path.exists():
-        partial.replace(path)
-        return
-    old = path.with_name(f".{secrets.token_hex(6)}.old{ENDING}")
-    path.replace(old)
-    try:
-        partial.replace(path)
-    except OSError:
-        old.replace(path)
-        raise
-    if old.is_dir():
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        old.unlink()
