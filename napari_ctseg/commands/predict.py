@@ -89,14 +89,16 @@ def predict(
     shares = _weights(weights, model, combine)
     stack = _stack(model)
     _refuse_lone_disagreement(disagreement, model, stack)
+    _refuse_maps_of_several(model, stack, {"--probabilities": probabilities is not None, "--edge-map": edge_map})
     bundles = [store.find(name) for name in model] if stack is None else [member.bundle() for member in stack.members]
     box = None if region is None else parse_region(region)
     settings = Settings(device=device, precision=precision.value, probabilities=probabilities is not None, edge_map=edge_map,
                         threads=threads, mirroring=mirror, disagreement="share" if disagreement is None else disagreement.value)
     cases, several = cases_in(source, max(len(bundle.channels) for bundle in bundles))
     outputs = [Outputs.of(case, target, several) for case in cases]
+    images = {file.resolve() for case in cases for file in case.files}
     for output in outputs:
-        output.check(_wanted(settings, len(bundles), stack), overwrite)
+        output.check(_wanted(settings, len(bundles), stack), overwrite, images)
     records, failed = [], 0
     for case, output in zip(cases, outputs, strict=True):
         try:
@@ -110,7 +112,7 @@ def predict(
             note(str(error))
             records.append({"case": case.name, "error": str(error)})
             continue
-        for sentence in prediction.warnings:
+        for sentence in (*prediction.warnings, *([] if prediction.labels.array.any() else ["No label was found; the label map is empty."])):
             note(f"{case.name}: {sentence}")
         records.append({"case": case.name, "labels": str(output.labels), **prediction.provenance})
         if not as_json:
@@ -168,6 +170,12 @@ def _refuse_lone_disagreement(kind: DisagreementKind | None, models: Sequence[st
         raise typer.BadParameter("a stack has one opinion; name its members to see where they disagree", param_hint="--disagreement")
     if kind is DisagreementKind.SHARE and len(models) == 1:
         raise typer.BadParameter("a single model cannot disagree with others; ask for entropy", param_hint="--disagreement")
+
+
+def _refuse_maps_of_several(models: Sequence[str], stack: Stack | None, asked: dict[str, bool]) -> None:
+    for option, wanted in asked.items():
+        if wanted and (len(models) > 1 or stack is not None):
+            raise typer.BadParameter("is for a single model; several have --disagreement", param_hint=option)
 
 
 def _wanted(settings: Settings, members: int, stack: Stack | None) -> list[str]:

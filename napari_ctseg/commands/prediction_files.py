@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Literal
 from napari_ctseg.commands.console import refuse_existing
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ctseg_imaging.volume import Volume
     from ctseg_models.prediction import Prediction
     from napari_ctseg.commands.case_files import CaseFiles
 
 Probabilities = Literal["auto", "float16", "uint8"]
+
+NO_VOLUME = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".gz", ".zip", ".npy", ".npz", ".hdr", ".img", ".json"})
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -45,6 +49,8 @@ class Outputs:
         from napari_ctseg.commands.case_files import split_ending
 
         names_a_file = bool(split_ending(target)[1]) and not target.is_dir()
+        if not names_a_file and target.suffix.lower() in NO_VOLUME and not target.is_dir():
+            raise FormatError(f"{target}: labels are not written as {target.suffix}; end it in .nii.gz, .nrrd or .mha, or name a folder.")
         if several and (names_a_file or target.is_file()):
             raise FormatError(f"{target}: is a file's name, and a folder of cases needs a folder to write to.")
         if not several and target.is_file() and not names_a_file:
@@ -72,15 +78,19 @@ class Outputs:
 
         return split_ending(self.labels)[1]
 
-    def check(self, wanted: list[str], overwrite: bool) -> None:
-        """Before anything is computed: may the files be written? wanted : "probabilities", "edges", "disagreement".
+    def check(self, wanted: list[str], overwrite: bool, images: Collection[Path]) -> None:
+        """Before anything is computed: may the files be written? wanted : "probabilities", "edges", "disagreement". images : what is read,
+        resolved; an image is never overwritten.
 
         Tries the nearest folder that is there, and makes none. Raises FormatError.
         """
+        from ctseg_imaging.errors import FormatError
         from ctseg_imaging.formats.zarr_maps import ENDING
 
         for path in (self.labels, self.provenance, *(self.beside(what) for what in wanted)):
             refuse_existing(path, overwrite)
+            if path.resolve() in images:
+                raise FormatError(f"{path}: is an image that is read, and would be lost; choose another name or folder for the labels.")
         if "probabilities" in wanted:
             refuse_existing(self.beside("probabilities", ENDING), overwrite)
         refuse_unwritable(self.labels)

@@ -56,6 +56,37 @@ def test_nothing_is_overwritten_unasked(bundle: str, tmp_path: Path) -> None:
     assert formats.read_labels(tmp_path / "out.nii.gz").array.any()
 
 
+def test_an_image_that_is_read_is_never_overwritten(bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    (tmp_path / "cases").mkdir()
+    image = tmp_path / "cases" / "ct.nii.gz"
+    formats.write(image, volume)
+    before = image.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "cases")
+    cases = image.parent
+    for source, target in ((image, image), (image, cases), (cases, cases), (image, tmp_path / "link")):
+        result = call("predict", "-m", bundle, source, target, "--overwrite")
+        assert result.exit_code == 1 and "is an image that is read, and would be lost" in result.stderr
+        assert image.read_bytes() == before and list(cases.iterdir()) == [image]
+
+
+@pytest.mark.parametrize("name", ["o.png", "o.dcm", "o.gz"])
+def test_a_name_that_no_label_map_has_makes_no_folder(name: str, bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    result = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / name)
+    assert result.exit_code == 1 and "end it in .nii.gz, .nrrd or .mha" in result.stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_an_empty_answer_is_said(tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    formats.write(tmp_path / "ct.nii.gz", volume)
+    blind = threshold_bundle(tmp_path / "blind", threshold_hu=30_000).path
+    result = call("predict", "-m", blind, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")
+    assert result.exit_code == 0 and "ct: No label was found; the label map is empty." in result.stderr
+
+
 def test_a_folder_of_cases_goes_on_after_a_bad_one(bundle: str, tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     cases = tmp_path / "cases"
@@ -224,6 +255,7 @@ def test_an_ensemble_of_weights_staple_and_entropy(bundle: str, tmp_path: Path) 
     (("--weights", "1,2"), "a number above 0 for each"), (("--weights", "x"), "numbers above 0"), (("--disagreement",), "cannot disagree"),
     (("-m", "BUNDLE", "--weights", "1,2", "--combine", "staple"), "STAPLE finds out itself"),
     (("-m", "BUNDLE", "--weights", "1,-2"), "a number above 0 for each"),
+    (("-m", "BUNDLE", "--edge-map"), "is for a single model"), (("-m", "BUNDLE", "--probabilities"), "is for a single model"),
 ])
 def test_options_that_make_no_sense_together(words: tuple[str, ...], sentence: str, bundle: str, tmp_path: Path) -> None:
     volume, _ = body_with_organ()
@@ -268,6 +300,7 @@ def test_bundle_verbs(bundle: str, tmp_path: Path) -> None:
     shown = call("bundle", "show", "threshold")
     assert "5 organ" in shown.stdout
     assert "localise: unet at 6 x 6 x 6 mm" in shown.stdout
+    assert "{" not in shown.stdout
     assert json.loads(call("bundle", "show", "threshold", "--json").stdout)["labels"] == {"5": "organ"}
     assert "networks load" in call("bundle", "verify", "threshold").stdout
     assert call("bundle", "compose", "--stage", bundle, "--stage", "threshold", "--out", tmp_path / "new").exit_code == 0
