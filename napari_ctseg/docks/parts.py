@@ -134,9 +134,12 @@ def swatch(colour: str) -> QIcon:
 
 
 def show_details(owner: QWidget, message: str, details: str) -> None:
-    """The sentence, with what is behind it under "Show details"."""
+    """The sentence, and what is behind it below."""
     box = QMessageBox(owner)
     box.setWindowTitle("Details")
     box.setText(message)
     box.setDetailedText(details)
+    opener = next((button for button in box.buttons() if box.buttonRole(button) == QMessageBox.ButtonRole.ActionRole), None)
+    if opener is not None:
+        opener.click()  # the details were asked for already
     box.open()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -128,6 +130,33 @@ def test_what_to_expect_is_told_and_forgotten_when_a_choice_changes(made):
     controller.cancel()
     controller.choose(precision="fp32")
     assert controller.view.state.expected == ""
+
+
+def test_a_run_ends_what_is_still_being_worked_out(made):
+    controller, _ = made()
+    controller.estimate()
+    assert controller.view.state.estimating and controller.view.state.expected == "Working out time and memory…"
+    controller.run()
+    assert controller._run.tasks[0].cancelled and not controller.view.state.estimating and controller.view.state.expected == ""
+
+
+def test_an_empty_result_is_said(made, volume):
+    controller, viewer = made(image=False)
+    show_volume(viewer, replace(volume, array=np.full_like(volume.array, -9)), "ct")
+    controller.run()
+    controller._run.finish()
+    assert controller.view.state.message.endswith("\"abdomen\". No label was found: the layer is empty.")
+
+
+def test_without_a_choice_a_model_that_asks_first_is_not_ticked(made, fakes):
+    class Asking(fakes.Models):
+        def bundles(self):
+            found, faults = super().bundles()
+            found[0].needs_trust = ("scripts.net.Net",)
+            return found, faults
+
+    controller, _ = made(Asking())
+    assert controller.view.state.chosen == ("headneck",)
 
 
 def test_choices_are_remembered(made):

@@ -7,11 +7,12 @@ import pytest
 from PyQt6 import sip
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QTableWidget, QTreeWidget
+from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QTableWidget, QTextEdit, QTreeWidget
 
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from napari_ctseg import work
+from napari_ctseg.docks.parts import show_details
 from napari_ctseg.docks.run_model.side_form import SideForm
 from napari_ctseg.docks.run_model.state import Phase
 from napari_ctseg.docks.run_model.view import RunModelDock
@@ -144,6 +145,7 @@ def test_an_ensemble_shows_weights_and_several_channels_show_rows(docked, volume
     weight = docked.models.itemWidget(docked.models.topLevelItem(1), 2)
     weight.setValue(3.0)
     assert docked.controller.state.weights == {"headneck": 3.0} and docked.choices.combine.isVisible()
+    assert docked.models.isColumnHidden(1) and "nnU-Net, MR" in item_tip(docked, 2)
     assert not docked.choices.edges.isEnabled() and "single model" in docked.choices.edges.toolTip()
     docked.choices.combine.setCurrentIndex(2)
     assert docked.models.isColumnHidden(2) and docked.controller.state.combine == "staple"
@@ -198,3 +200,11 @@ def test_everything_has_a_tooltip_and_fits_320_by_700(docked, qtbot, volume):
     inside = [w.mapTo(docked, QPoint(w.width(), 0)).x() for w in controls if w.isVisible()]
     assert max(inside) <= 320
     assert np.all([docked.go.isVisible(), docked.stop.isVisible()])
+
+
+def test_details_are_open_at_once(docked):
+    show_details(docked, "Done.", "the whole record")
+    box = docked.findChildren(QMessageBox)[-1]
+    shown = [edit.toPlainText() for edit in box.findChildren(QTextEdit) if edit.isVisible()]
+    assert box.text() == "Done." and shown == ["the whole record"]
+    box.reject()

@@ -93,7 +93,8 @@ class RunModelController:
             self.state = replace(self.state, message="\n".join(faults))
         wanted = (added,) if added else self.state.chosen
         chosen = tuple(name for name in wanted if name in self.shelf.bundles)
-        self.state = replace(self.state, chosen=chosen or tuple(self.shelf.bundles)[:1])
+        plain = [name for name, bundle in self.shelf.bundles.items() if not bundle.needs_trust]
+        self.state = replace(self.state, chosen=chosen or tuple(plain or self.shelf.bundles)[:1])
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
@@ -232,9 +233,10 @@ class RunModelController:
         layer = add_prediction(self.viewer, prediction, name)
         self._study.prediction = layer.name
         took = self._clock() - self._started
+        nothing = "" if prediction.labels.array.any() else " No label was found: the layer is empty."
         hidden = " Its maps are there as hidden layers." if prediction.edge_map is not None or prediction.disagreement is not None else ""
         self._show(replace(self.state, phase=Phase.DONE, stage="", share=1.0, seconds_left=None, result=layer.name,
-                           message=f"Done in {words.duration(took)}: \"{layer.name}\".{hidden}",
+                           message=f"Done in {words.duration(took)}: \"{layer.name}\".{nothing}{hidden}",
                            cautions=tuple(prediction.provenance.get("warnings", ())), confidence=confidence_of(prediction),
                            details=json.dumps(prediction.provenance, indent=1, default=str)))
 
@@ -316,6 +318,7 @@ class RunModelController:
         if self._estimation is not None:
             self._estimation.cancel()
             self._estimation = None
+            self.state = replace(self.state, estimating=False, expected="")
 
     def _request(self) -> tuple[Request, list[Volume]] | None:
         """The run as chosen and its channels, not yet stacked; None, with the reason shown, when it cannot be."""

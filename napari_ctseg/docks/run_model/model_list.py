@@ -52,6 +52,7 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
                 item.setCheckState(NAME, Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
                 self._draw_weight(item, info.name, state.weights.get(info.name, 1.0) if chosen and state.weighted else None)
         self.setColumnHidden(WEIGHT, not state.weighted)
+        self.setColumnHidden(KIND, state.weighted)  # names that differ only in their ends need the room; the tooltip has the format
         self.setFixedHeight(min(ROWS, max(1, len(listed))) * ROW_HEIGHT + 2 * self.frameWidth() + 2)
 
     def name_at_cursor(self) -> str | None:

@@ -48,7 +48,8 @@ def kind(info: BundleInfo) -> str:
 
 def model_tip(info: BundleInfo) -> str:
     """What the list says of a model under the mouse."""
-    parts = [f"{info.name}: {info.modality}; {', '.join(info.labels)}"]
+    what = ", ".join(filter(None, (kind(info), info.modality)))
+    parts = [f"{info.name}: {what}; {', '.join(info.labels)}"]
     if len(info.channels) > 1:
         parts.append(f"Reads {len(info.channels)} images: {', '.join(info.channels)}.")
     if info.needs_trust:
