@@ -55,8 +55,11 @@ def show(name: BundleArgument, as_json: AsJson = False) -> None:
                 say(f"{'stage':<12}{stage['name']}: {stage['network']} at {' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)")
         elif key == "labels":
             say(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
+        elif key == "needs_trust":
+            for reason in value:
+                say(f"{'would run':<12}{reason}")
         elif value not in ("", None, {}, []):
-            say(f"{key:<12}{', '.join(value) if isinstance(value, list) and value and isinstance(value[0], str) else value}")
+            say(f"{key:<12}{_plain(value)}")
     say(f"\n{bundle.card.strip()}")
 
 
@@ -133,6 +136,16 @@ def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's fo
     for reason in bundle.needs_trust:
         note(f"To run it, {reason} would be run; decide with `napari-ctseg bundle trust \"{bundle.name}\"`.")
     say(f"{bundle.name}: {bundle.path}")
+
+
+def _plain(value: Any, within: bool = False) -> str:
+    """A fact without Python's brackets and quotes. within : it is part of another one."""
+    if isinstance(value, dict):
+        named = (f"{key}{' ' if within else ': '}{_plain(part, within=True)}" for key, part in value.items())
+        return (", " if within else "; ").join(named)
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(part, within=True) for part in value)
+    return str(value)
 
 
 def _trust_state(bundle: Bundle) -> str:

@@ -51,6 +51,7 @@ def calibrate(
     note(f"The bundle must not have seen these cases: {', '.join(entry.name for entry in entries)}.")
     found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], Settings(device=device, threads=threads)))
     with_calibration(chosen, found, {"name": dataset.name, "cases": len(entries)})
+    note(f"Stored in {chosen.path}.")
     say(f"temperature {found.temperature:.3f}")
     say(f"expected calibration error {found.ece_before:.4f} -> {found.ece_after:.4f}")
     say(f"negative log-likelihood {found.nll_before:.4f} -> {found.nll_after:.4f}")
