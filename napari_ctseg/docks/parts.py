@@ -16,12 +16,14 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QPushButton,
     QScrollArea,
+    QTextEdit,
     QVBoxLayout,
     QWidget,
 )
 
 AMBER = "color: #E69F00;"
 SWATCH = 12
+DETAILS_SIZE = (480, 300)
 
 
 class Dock(QWidget):  # type: ignore[misc]
@@ -142,4 +144,7 @@ def show_details(owner: QWidget, message: str, details: str) -> None:
     opener = next((button for button in box.buttons() if box.buttonRole(button) == QMessageBox.ButtonRole.ActionRole), None)
     if opener is not None:
         opener.click()  # the details were asked for already
+    for record in box.findChildren(QTextEdit):
+        record.setMinimumWidth(DETAILS_SIZE[0])
+        record.setFixedHeight(DETAILS_SIZE[1])
     box.open()
