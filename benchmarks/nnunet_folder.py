@@ -15,20 +15,23 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from benchmarks.speed.made import made_ct
 from benchmarks.speed.measuring import MEGABYTE, in_a_child, loaded, machine, peak_bytes, stored, timed, write_section
 from ctseg_imaging.progress import finish
+from ctseg_models.bundles import nnunet
 from ctseg_models.bundles.nnunet import read_nnunet
 from ctseg_models.bundles.nnunet_network import empty_network
 from ctseg_models.bundles.nnunet_plans import Documents
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import Settings, feature_map, nnunet_steps, run
 from ctseg_models.inference.arithmetic import choose
 
 HEADING = "An nnU-Net results folder"
@@ -36,35 +39,42 @@ FEATURES = (32, 64, 128, 256, 320, 320)
 PATCH, SPACING_MM, ORGANS, MIRRORINGS = (128, 128, 128), 3.0, 24, 8
 CONVOLUTIONS = (nn.Conv3d, nn.ConvTranspose3d)
 PATIENCE_S = 480.0  # a run with mirroring that would take longer is reckoned
+NETWORK_LOGITS = nnunet.network_logits
 BACKGROUND_LOGIT = 1.2  # with heads this small, most voxels are background, as in a body
 
 Result = dict[str, Any]
 
 
 class Stopwatch:
-    """Wall-clock seconds in convolutions and in whole networks, of every module that is called."""
+    """Wall-clock seconds in convolutions (transposed ones too) and in whole networks."""
 
     def __init__(self) -> None:
         self.convolutions = self.networks = 0.0
-        self._begun: dict[nn.Module, float] = {}
 
-    def __enter__(self) -> Stopwatch:
-        self._hooks = [register_module_forward_pre_hook(self._start), register_module_forward_hook(self._stop)]
-        return self
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """While this lasts, whatever computes them is timed."""
+        with (mock.patch.object(feature_map, "conv3d", self._convolution(feature_map.conv3d)),
+              mock.patch.object(feature_map, "add_conv3d", self._convolution(feature_map.add_conv3d)),
+              mock.patch.object(nnunet_steps.Spread, "blocks", self._convolution(nnunet_steps.Spread.blocks)),
+              mock.patch.object(nnunet, "network_logits", self._network)):
+            yield
 
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
+    def _convolution(self, compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def timed_one(*arguments: Any) -> Tensor:
+            begun = time.perf_counter()
+            made = compute(*arguments)
+            self.convolutions += time.perf_counter() - begun
+            return made
 
-    def _start(self, module: nn.Module, _: tuple[Tensor, ...]) -> None:
-        self._begun[module] = time.perf_counter()
+        return timed_one
 
-    def _stop(self, module: nn.Module, _: tuple[Tensor, ...], __: object) -> None:
-        seconds = time.perf_counter() - self._begun.pop(module)
-        if isinstance(module, CONVOLUTIONS):
-            self.convolutions += seconds
-        elif not self._begun:  # nothing around it
-            self.networks += seconds
+    def _network(self, *arguments: Any) -> Generator[float, None, Tensor]:
+        """nnunet.network_logits, whose consumer does nothing between two steps."""
+        begun = time.perf_counter()
+        logits = yield from NETWORK_LOGITS(*arguments)
+        self.networks += time.perf_counter() - begun
+        return logits
 
 
 def results_folder(folder: Path) -> Path:
@@ -126,7 +136,8 @@ def child(chosen: argparse.Namespace) -> None:
     settings = Settings(device=chosen.device, precision="bf16" if fast else "fp32", threads=chosen.threads,
                         mirroring=chosen.way == "mirrored")
     bundle = read_nnunet(chosen.results)
-    with Stopwatch() as watch:
+    watch = Stopwatch()
+    with watch.watching():
         prediction, seconds = timed(lambda: finish(run(bundle, volume, settings=settings)), chosen.device)
     times, log = prediction.provenance["seconds"], prediction.provenance["stages"][-1]
     found = {"seconds": seconds, "peak": peak_bytes(), "convolutions": watch.convolutions, "networks": watch.networks,

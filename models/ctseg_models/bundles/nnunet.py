@@ -125,7 +125,7 @@ def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[
         each = flops((x.shape[2], x.shape[3], x.shape[4])) / len(networks)
         total: Tensor | None = None
         for network in networks:
-            logits = yield from scaled(_logits(network, plan.flat, each, x, arithmetic), 1 / len(networks))
+            logits = yield from scaled(network_logits(network, plan.flat, each, x, arithmetic), 1 / len(networks))
             total = logits if total is None else total.add_(logits)
         assert total is not None  # a bundle has a fold
         return total.div_(len(networks)) if len(networks) > 1 else total
@@ -133,7 +133,7 @@ def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[
     return steps
 
 
-def _logits(network: nn.Module, flat: bool, flops: float, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+def network_logits(network: nn.Module, flat: bool, flops: float, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
     """(1, C, z, y, x) to (K, z, y, x) float32."""
     import torch
 

@@ -146,15 +146,18 @@ class Spread:
 
     def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
         """(1, C, high - low, y, x), channels last."""
-        sz, sy, sx = self.step
-        first, end = low // sz, -(-high // sz)
-        coarse = self.source.slices(first, end, dtype)[0].movedim(0, -1)  # (z, y, x, C), contiguous
-        n, y, x, channels = coarse.shape
-        matrix = self.conv.weight.permute(0, 2, 3, 4, 1).reshape(channels, -1).to(dtype)  # (C, block and channels of the output)
+        step = self.step[0]
+        first, end = low // step, -(-high // step)
+        fine = self.blocks(self.source.slices(first, end, dtype)[0].movedim(0, -1))
+        return fine[low - first * step:high - first * step].movedim(-1, 0)[None]
+
+    def blocks(self, coarse: Tensor) -> Tensor:
+        """(z, y, x, C) to (z, y, x, C) with every voxel spread out, both contiguous."""
+        (sz, sy, sx), (z, y, x, channels) = self.step, coarse.shape
+        matrix = self.conv.weight.permute(0, 2, 3, 4, 1).reshape(channels, -1).to(coarse)  # (C, block and channels of the output)
+        rows = coarse.reshape(-1, channels)
         if self.conv.bias is None:
-            blocks = coarse.reshape(-1, channels) @ matrix
+            made = rows @ matrix
         else:
-            bias = self.conv.bias.to(dtype).expand(prod(self.step), -1).reshape(-1)
-            blocks = torch.addmm(bias, coarse.reshape(-1, channels), matrix)
-        fine = blocks.view(n, y, x, sz, sy, sx, -1).permute(0, 3, 1, 4, 2, 5, 6).reshape(n * sz, y * sy, x * sx, -1)
-        return fine[low - first * sz:high - first * sz].movedim(-1, 0)[None]
+            made = torch.addmm(self.conv.bias.to(coarse).expand(prod(self.step), -1).reshape(-1), rows, matrix)
+        return made.view(z, y, x, sz, sy, sx, -1).permute(0, 3, 1, 4, 2, 5, 6).reshape(z * sz, y * sy, x * sx, -1)
