@@ -22,7 +22,7 @@ T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = "# How fast inference is"
 MEGABYTE = 1e6
-AS_WE_RUN = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}  # a script imports torch before ctseg_models, which would set it; for all ways alike
+AS_WE_RUN = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}  # ctseg_models sets it, and comes after torch in a script; for all ways alike
 
 
 def in_a_child(script: str, arguments: Sequence[str]) -> dict[str, Any]:

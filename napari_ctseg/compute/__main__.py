@@ -99,7 +99,10 @@ def free_memory() -> None:
 
     import torch
 
+    from ctseg_models.inference import buffers
+
     gc.collect()
+    buffers.give_back()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     if sys.platform == "linux":

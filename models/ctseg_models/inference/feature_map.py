@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ctseg_models.inference import buffers
+
 Shape = tuple[int, int, int]
 ONE = (1, 1, 1)
 Slope = float | None  # of a leaky ReLU; None: there is none
@@ -79,6 +81,11 @@ class FeatureMap:
 
 
 Finish = Callable[[Tensor, int, int], None]
+
+
+def _empty_map(channels: int, size: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(1, C, z, y, x), channels last."""
+    return buffers.empty((*size, channels), dtype, device).movedim(-1, 0)[None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +154,8 @@ def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
 def pooled(source: FeatureMap, arithmetic: Arithmetic, step: Shape = (2, 2, 2)) -> Generator[float, None, FeatureMap]:
     """F.avg_pool3d(x, step), a few slices at a time; in the plane by the pooling that knows bf16 and channels-last."""
     depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
-    out = torch.empty(1, source.channels, depth, height, width, dtype=arithmetic.of(source.channels, (depth, height, width)),
-                      device=source.x.device, memory_format=torch.channels_last_3d)
+    size = (depth, height, width)
+    out = _empty_map(source.channels, size, arithmetic.of(source.channels, size), source.x.device)
     for z in range(0, depth, 8):
         slab = source.slices(step[0] * z, step[0] * min(z + 8, depth))[0].movedim(1, 0)  # (z, C, y, x)
         plane = F.avg_pool2d(slab, step[1:])
@@ -171,8 +178,7 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: Slope, sources: Sequence[
     dtype = arithmetic.of(conv.out_channels, layer.size)
     over = None if keep or layer.step != 1 else next((s.x for s in sources if isinstance(s, FeatureMap) and s.ours and
                                                       s.x.shape[1] == conv.out_channels and s.x.dtype == dtype), None)
-    out = over if over is not None else torch.empty(1, conv.out_channels, *layer.size, dtype=dtype, device=conv.weight.device,
-                                                    memory_format=torch.channels_last_3d)
+    out = over if over is not None else _empty_map(conv.out_channels, layer.size, dtype, conv.weight.device)
     split = torch.split(conv.weight, [s.channels for s in sources], dim=1)
     weights = [part.to(dtype, memory_format=torch.channels_last_3d) for part in split]
     bias = None if conv.bias is None else conv.bias.to(dtype)
@@ -264,7 +270,7 @@ def _of_all(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 def head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor], arithmetic: Arithmetic,
           ) -> Generator[float, None, Tensor]:
     """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
-    maps = torch.empty(conv.out_channels, *source.size, device=source.x.device)
+    maps = buffers.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
     weight = conv.weight.flatten(1).to(source.x.dtype)
     values = max(source.channels, conv.out_channels) * prod(source.size)
     for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, values, arithmetic, maps.device):
