@@ -102,15 +102,9 @@ def free_memory() -> None:
     from ctseg_models.inference import buffers
 
     gc.collect()
-    buffers.give_back()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        import ctypes
-
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
-        if trim is not None:
-            trim(0)
+    buffers.give_back()
 
 
 def _cancelled(connection: Connection, number: int) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import sys
 import threading
 import weakref
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
-LARGE = 4 << 20  # bytes: below this, malloc keeps memory itself
+LARGE = 32 << 20  # bytes: glibc's malloc can be told to keep what is smaller
 KEPT = 1 << 29  # bytes that nobody uses
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 SLACK = 1.25  # how much larger than wanted a block may be
 
 
@@ -36,6 +40,7 @@ _lock = threading.Lock()
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """torch.empty, contiguous. On the processor, what is large lies where an earlier one lay that is gone with all its views."""
     size = prod(shape) * dtype.itemsize
+    _keep_small_ones()
     if device.type != "cpu" or size < LARGE:
         return torch.empty(shape, dtype=dtype, device=device)
     with _lock:
@@ -58,6 +63,25 @@ def give_back() -> None:
     """Let go of what nobody uses."""
     with _lock:
         _shrink(0)
+    if (glibc := _glibc()) is not None:
+        glibc.malloc_trim(0)
+
+
+@cache
+def _keep_small_ones() -> None:
+    """Have malloc keep the memory of slabs, which it would hand back to the system after each: until `give_back`, KEPT bytes at most."""
+    if (glibc := _glibc()) is not None:
+        glibc.mallopt(M_MMAP_THRESHOLD, LARGE)
+        glibc.mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, where it is the one that has these settings."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None
 
 
 def _shrink(keep: int) -> None:

@@ -190,9 +190,11 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: Slope, sources: Sequence[
     moments: list[tuple[int, Tensor, Tensor]] = []
     for a, b in edges:
         parts = [layer.input(source, a, b, dtype) for source in sources]
-        y = conv3d(parts[0], weights[0], bias, layer.padding, None if normalised or len(parts) > 1 else slope, layer.stride)
+        padding, kept = layer.padding(a, b)
+        y = conv3d(parts[0], weights[0], bias, padding, None if normalised or len(parts) > 1 else slope, layer.stride)
         for part, weight in zip(parts[1:], weights[1:], strict=True):
-            y = add_conv3d(y, part, weight, layer.padding, layer.stride)
+            y = add_conv3d(y, part, weight, padding, layer.stride)
+        y = y[:, :, kept]
         if not normalised and len(parts) > 1 and slope is not None:
             y = F.leaky_relu_(y, slope)
         if instance:
@@ -209,15 +211,14 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: Slope, sources: Sequence[
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A convolution's place on its input of `depth` slices. size : of its output. reach : slices beyond the one that it is for.
-    padding : in the plane, none along z. flops : of one voxel."""
+    """A convolution's place on its input of `depth` slices. size : of its output. reach : slices beyond the one that it is for, at either
+    end. in_plane : padding along y and x. flops : of one voxel."""
 
     depth: int
     size: Shape
     step: int
     reach: int
-    kernel: int
-    padding: Shape
+    in_plane: tuple[int, int]
     stride: Shape
     flops: float
 
@@ -225,14 +226,26 @@ class _Layer:
     def of(cls, conv: nn.Conv3d, size: Shape) -> _Layer:
         (kz, ky, kx), (sz, sy, sx) = conv.kernel_size, conv.stride
         z, y, x = ((n - 1) // s + 1 for n, s in zip(size, conv.stride, strict=True))  # an odd kernel, padded by half of it
-        return cls(size[0], (z, y, x), sz, kz // 2, kz, (0, ky // 2, kx // 2), (sz, sy, sx),
+        return cls(size[0], (z, y, x), sz, kz // 2, (ky // 2, kx // 2), (sz, sy, sx),
                    2.0 * kz * ky * kx * conv.in_channels * conv.out_channels)
 
+    def reads(self, a: int, b: int) -> tuple[int, int]:
+        """The slices that [a, b) of the output are made of, which may lie beyond the map."""
+        return a * self.step - self.reach, (b - 1) * self.step + self.reach + 1
+
+    def padding(self, a: int, b: int) -> tuple[Shape, slice]:
+        """How `input` is to be padded for slices [a, b) of the output, and which slices they are then."""
+        low, high = self.reads(a, b)
+        if self.step != 1 or (low >= 0 and high <= self.depth):
+            return (0, *self.in_plane), slice(0, b - a)
+        start = a - max(0, low)  # at both ends alike; what that adds at the end within the map is cut off
+        return (self.reach, *self.in_plane), slice(start, start + b - a)
+
     def input(self, source: Source, a: int, b: int, dtype: torch.dtype) -> Tensor:
-        """What slices [a, b) of the output are made of, zeros beyond the map."""
-        low, high = a * self.step - self.reach, (b - 1) * self.step - self.reach + self.kernel
+        """What slices [a, b) of the output are made of. With strides, zeros are added beyond the map: padding does not fit them."""
+        low, high = self.reads(a, b)
         slab = source.slices(max(0, low), min(self.depth, high), dtype)
-        if low >= 0 and high <= self.depth:
+        if self.step == 1 or (low >= 0 and high <= self.depth):
             return slab
         padded = slab.new_zeros(1, slab.shape[1], high - low, *slab.shape[3:]).contiguous(memory_format=torch.channels_last_3d)
         padded[:, :, max(0, -low):max(0, -low) + slab.shape[2]] = slab
