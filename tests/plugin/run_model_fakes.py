@@ -58,6 +58,15 @@ class FakeLibrary:
     def mirror_axes(self, bundle):
         return bundle.mirror_axes
 
+    def localises(self, bundle):
+        return bundle.name == "abdomen"
+
+    def described(self, path):
+        return InstalledLibrary().described(path)
+
+    def description(self, network):
+        return InstalledLibrary().description(network)
+
     def guess(self, network):
         self.calls.append(("guess", network.name))
         return {"name": network.stem, "size": [8, 9, 10], "channels": [{"name": "CT"}], "output": {"kind": "logits", "classes": [0, 1]}}
@@ -65,8 +74,8 @@ class FakeLibrary:
     def faults(self, side):
         return InstalledLibrary().faults(side)
 
-    def write_side_file(self, network, side):
-        InstalledLibrary().write_side_file(network, side)
+    def write_side_file(self, network, side, overwrite):
+        InstalledLibrary().write_side_file(network, side, overwrite)
 
     def add(self, path, overwrite):
         yield Progress("add", 0, 1, f"Reading {path.name}")

@@ -368,7 +368,7 @@ def test_what_is_said_of_models_stays_short(made):
 
 TWO_WINDOWS = SideDraft(
     "abdo", "CT", (ChannelRow("soft", "1", "-160", "240", "range"), ChannelRow("bone", "1", "-500", "1300,5", "fixed", "400", "900")), True,
-    ("96", "192", "192"), "pri", "linear", ("", "", ""), "logits", True,
+    ("96", "192", "192"), "pri", "linear", ("", "", ""), ("", "", ""), "logits", True,
     (MapRow("0", ""), MapRow("0", "body"), MapRow("1", "liver"), MapRow("1", ""), MapRow("", "")),
     '{"align": "centres", "output": {"index": 0}}')
 

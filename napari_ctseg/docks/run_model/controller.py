@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
@@ -243,7 +244,7 @@ class RunModelController:
     def _failed(self, error: Exception) -> None:
         self._task = None
         self._show(replace(self.state, phase=Phase.FAILED, stage="", share=None, seconds_left=None, message=work.sentence(error),
-                           details=work.details(error)))
+                           details=work.details(error), to_mend=self._described()))
 
     def _estimated(self, estimate: Estimate) -> None:
         self._estimation, self._expected_seconds = None, estimate.seconds
@@ -252,7 +253,12 @@ class RunModelController:
 
     def _not_estimated(self, error: Exception) -> None:
         self._estimation = None
-        self._show(replace(self.state, estimating=False, expected="", message=work.sentence(error), details=work.details(error)))
+        self._show(replace(self.state, phase=Phase.FAILED, estimating=False, expected="", message=work.sentence(error),
+                           details=work.details(error), to_mend=self._described()))
+
+    def _described(self) -> Path | None:
+        """Of what ran: the network file whose side file may be at fault."""
+        return next((info.described for info in self.state.members if info.described is not None), None)
 
     def _told(self, *, trusted: frozenset[str] | None = None, failed: bool = False, **changes: Any) -> None:
         """What the shelf says."""

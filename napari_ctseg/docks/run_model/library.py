@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,13 +28,22 @@ class Library(Protocol):
     def mirror_axes(self, bundle: Bundle) -> int | None:
         """Along how many axes it may be mirrored; None when only its loading would tell."""
 
+    def localises(self, bundle: Bundle) -> bool:
+        """Whether it finds out itself where to look."""
+
+    def described(self, path: Path) -> bool:
+        """Whether `path` is a network file whose side file could be written anew."""
+
+    def description(self, network: Path) -> dict[str, Any]:
+        """What its side file says. Raises BundleError when that is none."""
+
     def guess(self, network: Path) -> dict[str, Any]:
         """The beginning of a side file: what the file itself says. Raises BundleError when it is no network."""
 
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with a side file's content, by field ("output.classes"; "" for the whole)."""
 
-    def write_side_file(self, network: Path, side: Mapping[str, Any]) -> None:
+    def write_side_file(self, network: Path, side: Mapping[str, Any], overwrite: bool) -> None:
         """Write it beside the network. Raises BundleError."""
 
     def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
@@ -73,6 +83,26 @@ class InstalledLibrary:
             return len(bundle.stages[-1].mirror_axes)
         return None if bundle.kind == "nnunet" else 0
 
+    def localises(self, bundle: Bundle) -> bool:
+        from ctseg_models.bundles.own import OwnBundle
+
+        return isinstance(bundle, OwnBundle) and any(stage.name == "localise" for stage in bundle.stages)
+
+    def described(self, path: Path) -> bool:
+        from ctseg_models.bundles.side_file import side_file_path
+
+        side = side_file_path(path)
+        return path.is_file() and path.suffix.lower() in NETWORK_FILES and side.is_file() and os.access(side, os.W_OK) and os.access(
+            side.parent, os.W_OK)
+
+    def description(self, network: Path) -> dict[str, Any]:
+        from ctseg_models.bundles.side_file import read_side_file
+
+        side = read_side_file(network)
+        said = side.model_dump(mode="json", exclude_defaults=True)
+        return {"name": network.name.split(".")[0], **said,
+                "channels": [{"name": channel.name, **entry} for channel, entry in zip(side.channels, said["channels"], strict=True)]}
+
     def guess(self, network: Path) -> dict[str, Any]:
         from ctseg_models.bundles.side_file import guess_side_file
 
@@ -89,10 +119,10 @@ class InstalledLibrary:
             return {".".join(str(part) for part in fault["loc"]): _plain(fault["msg"]) for fault in reversed(error.errors())}
         return {}
 
-    def write_side_file(self, network: Path, side: Mapping[str, Any]) -> None:
+    def write_side_file(self, network: Path, side: Mapping[str, Any], overwrite: bool) -> None:
         from ctseg_models.bundles.side_file import SideFile, write_side_file
 
-        write_side_file(network, SideFile.model_validate(dict(side)))
+        write_side_file(network, SideFile.model_validate(dict(side)), overwrite=overwrite)
 
     def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
         return elsewhere(added, path, overwrite, title=path.name)

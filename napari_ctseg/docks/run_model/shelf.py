@@ -53,7 +53,8 @@ class Shelf:
         trusted = None if self._trusted is None else bundle.name in self._trusted
         return BundleInfo(bundle.name, tuple(label.name for label in bundle.labels), bundle.modality, first_paragraph(bundle.card),
                           bundle.card, () if volume is None else tuple(bundle.warnings_for(volume)), bundle.kind, tuple(bundle.channels),
-                          tuple(bundle.needs_trust), trusted, self._library.mirror_axes(bundle))
+                          tuple(bundle.needs_trust), trusted, self._library.mirror_axes(bundle), self._library.localises(bundle),
+                          bundle.path if self._library.described(bundle.path) else None)
 
     # ---- trust
 
@@ -138,7 +139,7 @@ class Shelf:
                 self._task = None
                 self._tell(errand="", replacing=Replacement(path, error.target))
             else:
-                self._failed(error)
+                self._failed(error, path)
 
         self._tell(replacing=None)
         self._errand(f"Adding {path.name}", lambda: self._library.add(path, overwrite), self._added, refused)
@@ -155,14 +156,35 @@ class Shelf:
         """What is wrong with the form's content, by field."""
         return self._library.faults(side)
 
-    def write_side_file(self, network: Path, side: Mapping[str, Any]) -> str:
-        """Write it and add the network; a sentence when it cannot be written, else ""."""
+    def describe(self, network: Path) -> None:
+        """Open the form with what the network's side file says."""
         try:
-            self._library.write_side_file(network, side)
+            said = self._library.description(network)
+        except CtsegError as error:
+            self._failed(error)
+            return
+        self._tell(form=FormNeeded(network, said, anew=True), message="", details="")
+
+    def describe_model(self, name: str) -> None:
+        """The same, of a model in the list."""
+        self.describe(self.bundles[name].path)
+
+    def write_side_file(self, network: Path, side: Mapping[str, Any], *, anew: bool = False) -> str:
+        """Write it and add the network, unless it is among the models; a sentence when it cannot be written, else "".
+        anew : in the place of the one that is there."""
+        try:
+            self._library.write_side_file(network, side, anew)
         except CtsegError as error:
             return str(error)
         self._tell(form=None)
-        self.add(network)
+        if all(bundle.path != network for bundle in self.bundles.values()):
+            self.add(network)
+            return ""
+        before = set(self.bundles)
+        self._reload(None)
+        for name in [name for name, bundle in self.bundles.items() if bundle.path == network and name not in before]:
+            self._reload(name)  # it was given another name
+        self._tell(errand="", message=f"The description of {network.name} is written anew.", details="")
         return ""
 
     # ---- verify, export
@@ -194,9 +216,11 @@ class Shelf:
         self._task = None
         self._tell(errand="", message=sentence, details="")
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, added: Path | None = None) -> None:
+        """added : what could not be added."""
         self._task = None
-        self._tell(errand="", failed=True, message=work.sentence(error), details=work.details(error))
+        to_mend = added if added is not None and self._library.described(added) else None
+        self._tell(errand="", failed=True, message=work.sentence(error), details=work.details(error), to_mend=to_mend)
 
 
 def with_trust(infos: Sequence[BundleInfo], trusted: frozenset[str]) -> tuple[BundleInfo, ...]:

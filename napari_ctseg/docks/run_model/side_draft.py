@@ -10,7 +10,9 @@ from typing import Any
 NORMALISE = {"none": "as it is", "range": "window to 0..1", "minmax": "min..max to 0..1", "max": "divided by its largest",
              "zscore": "mean 0, deviation 1", "zscore_nonzero": "the same, of values not 0", "fixed": "(v - shift) / scale"}
 KINDS = {"logits": "logits", "probabilities": "probabilities", "labels": "class numbers"}
-FORM_FIELDS = {"name", "modality", "labels", "channels", "spacing", "size", "orientation", "interpolation", "patch", "output"}
+FORM_FIELDS = {"name", "modality", "labels", "channels", "spacing", "size", "orientation", "interpolation", "patch", "multiple_of",
+               "output"}
+CHANNEL_FIELDS = {"name", "source", "clip", "normalise", "shift", "scale"}
 NEEDED = "is needed"
 
 
@@ -37,8 +39,8 @@ class ChannelRow:
 
 @dataclass(frozen=True)
 class SideDraft:
-    """A side file being written. by_size : three sides in voxels instead of a spacing in mm. sides, patch : three numbers, "" for none.
-    further : JSON of the fields that the form has no place for."""
+    """A side file being written. by_size : three sides in voxels instead of a spacing in mm. sides, patch,
+    multiple_of : three numbers, "" for none. further : JSON of what the form has no place for, also of channels (in order) and output."""
 
     name: str = ""
     modality: str = "CT"
@@ -48,6 +50,7 @@ class SideDraft:
     orientation: str = "SPL"
     interpolation: str = "linear"
     patch: tuple[str, str, str] = ("", "", "")
+    multiple_of: tuple[str, str, str] = ("", "", "")
     kind: str = "logits"
     exclusive: bool = True
     maps: tuple[MapRow, ...] = (MapRow("0", "background"), MapRow("1"))
@@ -55,7 +58,7 @@ class SideDraft:
 
 
 def draft_of(guess: Mapping[str, Any]) -> SideDraft:
-    """The form's first content, from what the file itself says."""
+    """The form's first content, from what the file itself says, or from a whole side file."""
     output = dict(guess.get("output", {}))
     labels = {int(value): name for value, name in guess.get("labels", {}).items()}
     values = output.pop("classes", None) or [0, *(sorted(labels) or [1])]
@@ -66,10 +69,17 @@ def draft_of(guess: Mapping[str, Any]) -> SideDraft:
     further = {key: value for key, value in guess.items() if key not in FORM_FIELDS}
     if output:
         further["output"] = output
+    beyond = [{key: value for key, value in entry.items() if key not in CHANNEL_FIELDS} for entry in given]
+    if any(beyond):
+        further["channels"] = beyond
+    if unused := {str(value): name for value, name in labels.items() if value not in values}:
+        further["labels"] = unused
+    multiple = guess.get("multiple_of")
     size = guess.get("size")
     return SideDraft(guess.get("name", ""), guess.get("modality", "CT"), channels, size is not None,
                      _three(guess.get("spacing") if size is None else size), guess.get("orientation", "SPL"),
-                     guess.get("interpolation", "linear"), _three(guess.get("patch")), kind, exclusive,
+                     guess.get("interpolation", "linear"), _three(guess.get("patch")),
+                     _three((multiple,) * 3 if isinstance(multiple, int) else multiple), kind, exclusive,
                      tuple(MapRow("" if value is None else str(value), "background" if not value else labels.get(value, ""))
                            for value in values), json.dumps(further))
 
@@ -80,7 +90,11 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
     side: dict[str, Any] = reading.json("further", draft.further)
     output = {**side.get("output", {}), "kind": draft.kind, "exclusive": draft.exclusive,
               "classes": [reading.whole("output.classes", row.value) if row.value.strip() else None for row in draft.maps]}
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = dict(side.get("labels", {}))
+    beyond: list[dict[str, Any]] = side.get("channels", [])
+    if len(beyond) > (count := len(draft.channels)):
+        reading.faults["further"] = f"speaks of {len(beyond)} channels, and there are {count}"
+    beyond = [*beyond, *({} for _ in range(count - len(beyond)))][:count]
     for row in draft.maps:
         value = row.value.strip()
         if value.lstrip("0") and (value not in labels or row.name.strip()):
@@ -90,7 +104,8 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
         reading.faults["labels"] = f"the name of label {', '.join(nameless)} {NEEDED}"
     side |= {"name": draft.name.strip(), "modality": draft.modality.strip(), "labels": labels, "output": output,
              "orientation": draft.orientation.strip().upper(), "interpolation": draft.interpolation,
-             "channels": [_channel_entry(reading, f"channels.{number}", row) for number, row in enumerate(draft.channels)]}
+             "channels": [{**entry, **_channel_entry(reading, f"channels.{number}", row)}
+                          for number, (row, entry) in enumerate(zip(draft.channels, beyond, strict=True))]}
     if not draft.name.strip():
         reading.faults["name"] = NEEDED
     key = "size" if draft.by_size else "spacing"
@@ -100,6 +115,11 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
     side[key] = numbers
     if not draft.by_size and (patch := reading.three("patch", draft.patch, whole=True)) is not None:
         side["patch"] = patch
+    if not draft.by_size and (multiple := reading.three("multiple_of", draft.multiple_of, whole=True)) is not None:
+        each = [1 if number is None else number for number in multiple]
+        if min(each) < 1:
+            reading.faults.setdefault("multiple_of", "is 1 or more along each axis")
+        side["multiple_of"] = each[0] if len(set(each)) == 1 else each
     return side, reading.faults
 
 
@@ -135,9 +155,11 @@ class _Reading:
             content = json.loads(text or "{}")
         except (json.JSONDecodeError, RecursionError):
             content = None
-        if isinstance(content, dict) and isinstance(content.get("output", {}), dict):
-            return content
-        self.faults[field] = "is no JSON object, such as {\"multiple_of\": 16}"
+        if isinstance(content, dict) and all(isinstance(content.get(key, {}), dict) for key in ("output", "labels")):
+            channels = content.get("channels", [])
+            if isinstance(channels, list) and all(isinstance(entry, dict) for entry in channels):
+                return content
+        self.faults[field] = "is no JSON object, such as {\"pad\": 0}"
         return {}
 
 

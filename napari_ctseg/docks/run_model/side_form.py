@@ -31,7 +31,8 @@ WIDTH, HEIGHT = 600, 780
 ROW_HEIGHT, CHANNELS_SHOWN, MAPS_SHOWN = 26, 3, 6
 MOST_MAPS = 512
 BROUGHT = ("resampled to a spacing (mm)", "resized to a fixed size (voxels)")
-PLACES = ("name", "modality", "channels", "spacing", "orientation", "interpolation", "patch", "output", "labels", "further", "")
+PLACES = ("name", "modality", "channels", "spacing", "orientation", "interpolation", "patch", "multiple_of", "output", "labels",
+          "further", "")
 ORIENTATIONS = ("SPL", "RAS", "LPS", "LIA", "LAS", "RPI", "RAI", "PLI", "PRI")
 ORIENTATION = ("Three letters, one for each axis of the network's array in order: where it runs to (Left or Right, Anterior or Posterior, "
                "Superior or Inferior). SPL: slices towards the head, rows towards the back. RAS: nibabel's and MONAI's. LIA: FreeSurfer's.")
@@ -49,17 +50,17 @@ class Shelf(Protocol):
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong, by field."""
 
-    def write_side_file(self, network: Any, side: Mapping[str, Any]) -> str:
-        """Write it and add the network; a sentence when it cannot be written."""
+    def write_side_file(self, network: Any, side: Mapping[str, Any], *, anew: bool = False) -> str:
+        """Write it and add the network, or take over what is there; a sentence when it cannot be written."""
 
 
 class SideForm(QDialog):  # type: ignore[misc]
-    """Faults stand beside their fields; "Add model" is grey until there is none, and nothing is written before it is pressed."""
+    """Faults stand beside their fields; the button below is grey until there is none, and nothing is written before it is pressed."""
 
     def __init__(self, owner: QWidget, needed: FormNeeded, shelf: Shelf) -> None:
         super().__init__(owner)
-        self._network, self._shelf = needed.network, shelf
-        self.setWindowTitle(f"What is {needed.network.name}?")
+        self._network, self._anew, self._shelf = needed.network, needed.anew, shelf
+        self.setWindowTitle(f"{needed.network.name}: its description" if needed.anew else f"What is {needed.network.name}?")
         self._build()
         self._put(draft_of(needed.guess))
         self._connect()
@@ -82,13 +83,16 @@ class SideForm(QDialog):  # type: ignore[misc]
         self.orientation.setEditable(True)
         self.interpolation = parts.combo("How the volume is resampled.", ("linear", "nearest", "area"))
         self.patch = [_line("Sliding window in voxels; leave all three empty for the whole volume at once.") for _ in range(3)]
+        self.multiple_of = [_line("The network takes only sides that are multiples of this (16 after four halvings); the volume is padded. "
+                                  "Empty: any side.") for _ in range(3)]
         self.kind = parts.combo("What the network gives: numbers before the softmax, probabilities, or the classes themselves.",
                                 list(KINDS.values()))
         self.exclusive = QCheckBox("classes exclude each other")
         self.exclusive.setToolTip("On: one softmax over all classes. Off: each class has a sigmoid of its own.")
-        self.further = _line("Further fields of the side file as JSON, e.g. {\"multiple_of\": 16}; docs/side-files.md lists them.")
+        self.further = _line("Further fields of the side file as JSON, e.g. {\"pad\": 0}; docs/side-files.md lists them.")
+        self._sized = {box: box.toolTip() for box in (*self.patch, *self.multiple_of)}
         self.faults = {field: _fault() for field in PLACES}
-        self.add = parts.button("Add model", "")
+        self.add = parts.button("Save" if self._anew else "Add model", "")
         leave = parts.button("Cancel", "Nothing is written. Key: Esc")
         leave.clicked.connect(self.reject)
         leave.setAutoDefault(False)
@@ -100,7 +104,8 @@ class SideForm(QDialog):  # type: ignore[misc]
                                    ("Channels", self.channel_count, None), (None, self.channels, "channels"),
                                    ("The volume is", self.by, None), ("", parts.row(*self.sides), "spacing"),
                                    ("Its axes run to", self.orientation, "orientation"), ("Resampled", self.interpolation, "interpolation"),
-                                   ("Sliding window", parts.row(*self.patch), "patch"), ("It gives", gives, "output"),
+                                   ("Sliding window", parts.row(*self.patch), "patch"),
+                                   ("Multiples of", parts.row(*self.multiple_of), "multiple_of"), ("It gives", gives, "output"),
                                    ("Classes", self.map_count, None), (None, self.maps, "labels"), ("Further", self.further, "further")):
             self.form.addRow(item) if title is None else self.form.addRow(title, item)
             if field is not None:
@@ -122,7 +127,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         self.channel_count.setValue(len(draft.channels))
         self._put_channels(draft.channels)
         self.by.setCurrentIndex(int(draft.by_size))
-        for box, words in zip((*self.sides, *self.patch), (*draft.sides, *draft.patch), strict=True):
+        for box, words in zip((*self.sides, *self.patch, *self.multiple_of), (*draft.sides, *draft.patch, *draft.multiple_of), strict=True):
             box.setText(words)
         self.orientation.setCurrentText(draft.orientation)
         self.interpolation.setCurrentText(draft.interpolation)
@@ -153,7 +158,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         _fit(self.maps, MAPS_SHOWN)
 
     def _connect(self) -> None:
-        for line in (self.name, *self.sides, *self.patch, self.further):
+        for line in (self.name, *self.sides, *self.patch, *self.multiple_of, self.further):
             line.textChanged.connect(self._check)
         for combo in (self.modality, self.by, self.orientation, self.interpolation, self.kind):
             combo.currentTextChanged.connect(self._check)
@@ -177,8 +182,9 @@ class SideForm(QDialog):  # type: ignore[misc]
         maps = [MapRow(*_cells(self.maps, row)[1:]) for row in range(self.maps.rowCount())]
         a, b, c = (box.text() for box in self.sides)
         d, e, f = (box.text() for box in self.patch)
+        g, h, i = (box.text() for box in self.multiple_of)
         return SideDraft(self.name.text(), self.modality.currentText(), tuple(channels), self.by.currentIndex() == 1, (a, b, c),
-                         self.orientation.currentText(), self.interpolation.currentText(), (d, e, f),
+                         self.orientation.currentText(), self.interpolation.currentText(), (d, e, f), (g, h, i),
                          list(KINDS)[self.kind.currentIndex()], self.exclusive.isChecked(), tuple(maps), self.further.text())
 
     def _resize_channels(self, count: int) -> None:
@@ -202,17 +208,18 @@ class SideForm(QDialog):  # type: ignore[misc]
         for field, label in self.faults.items():
             parts.say(label, shown.get(field, ""))
             label.setToolTip(shown.get(field, ""))
-        for letter, *boxes in zip(draft.orientation.upper(), self.sides, self.patch, strict=False):
+        for letter, *boxes in zip(draft.orientation.upper(), self.sides, self.patch, self.multiple_of, strict=False):
             for box in boxes:
                 box.setPlaceholderText(f"{letter} axis")
-        for box in self.patch:
-            parts.able(box, "A fixed size is the whole volume at once." if draft.by_size else "", box.toolTip())
+        for box, tip in self._sized.items():
+            parts.able(box, "A fixed size is the whole volume at once." if draft.by_size else "", tip)
+        then = "" if self._anew else " and adds the model"
         parts.able(self.add, "Something is still missing; it says so beside its field." if faults else "",
-                   f"Writes {self._network.with_suffix('.json').name} beside the network and adds the model.")
+                   f"Writes {self._network.with_suffix('.json').name} beside the network{then}.")
 
     def _write(self) -> None:
         side, _ = side_of(self.draft())
-        parts.say(self.faults[""], self._shelf.write_side_file(self._network, side))
+        parts.say(self.faults[""], self._shelf.write_side_file(self._network, side, anew=self._anew))
 
 
 def _by_place(faults: Mapping[str, str], places: Mapping[str, object]) -> dict[str, str]:

@@ -46,6 +46,8 @@ class BundleInfo:
     about : the first paragraph of its card. channels : what it reads, in order. warnings : what in the image lies outside of its training.
     needs_trust : why it would run code of its own, () when it does not; trusted : the person's decision, None while it is looked up.
     mirror_axes : along how many axes it may be mirrored, None when only its loading would tell.
+    localises : whether it finds out where to look.
+    described : the network file whose side file could be written anew, None where there is none.
     """
 
     name: str
@@ -59,6 +61,8 @@ class BundleInfo:
     needs_trust: tuple[str, ...] = ()
     trusted: bool | None = None
     mirror_axes: int | None = None
+    localises: bool = False
+    described: Path | None = None
 
     @property
     def locked(self) -> bool:
@@ -92,10 +96,12 @@ class Confidence:
 
 @dataclass(frozen=True)
 class FormNeeded:
-    """A network file without its side file, and what could be read from it."""
+    """A network file whose side file is to be written. guess : what could be read from it; of one that has a side file (`anew`), what
+    that says."""
 
     network: Path
     guess: Mapping[str, Any]
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class RunModelState:
     weights : of chosen models, 1 where none is given. unable : device or precision -> why it cannot be had.
     errand : what is done beside running (a model being added), "" when nothing. questions, form, replacing : what waits for an answer.
     share : of the whole run, 0 to 1, None when not known. seconds_left : None when not known. result : name of the labels layer.
+    to_mend : the network file whose side file may be why the last run or adding failed.
     """
 
     images: tuple[str, ...] = ()
@@ -143,6 +150,7 @@ class RunModelState:
     message: str = ""
     details: str = ""
     result: str | None = None
+    to_mend: Path | None = None
     cautions: tuple[str, ...] = ()
     confidence: tuple[Confidence, ...] = ()
 

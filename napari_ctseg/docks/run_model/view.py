@@ -71,6 +71,7 @@ class RunModelDock(parts.Dock):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.details = parts.button("Details…", words.DETAILS)
+        self.mend = parts.button("Edit the description…", words.MEND)
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.form.addRow("Image", self.image)
@@ -81,7 +82,7 @@ class RunModelDock(parts.Dock):
         buttons.setStretch(1, 1)
         column = parts.scrolled(self, [self.empty, self.sample, self.form, self.models, links, self.about, self.channels, self.warnings,
                                        self.choices, self.guess, self.expected, buttons, self.bar, self.stage, self.message,
-                                       self.confidence, self.cautions, self.details])
+                                       self.confidence, self.cautions, self.mend, self.details])
         column.addStretch()
 
     def _build_menus(self) -> None:
@@ -95,6 +96,8 @@ class RunModelDock(parts.Dock):
         self.verify = menu.addAction("Verify", lambda: self._on_spoken_of(self.controller.shelf.verify))
         self.exports = {to: menu.addAction(title, lambda to=to: self._ask_export(to)) for to, (title, _) in EXPORTS.items()}
         self.withdraw = menu.addAction("Ask again before it runs", lambda: self._on_spoken_of(self.controller.shelf.withdraw))
+        self.describe = menu.addAction("Edit the description…", lambda: self._on_spoken_of(self.controller.shelf.describe_model))
+        self.describe.setToolTip(words.MEND)
         menu.addSeparator()
         menu.addAction("Look again which models there are", lambda: self.controller.reload_bundles())
         self.more.setMenu(menu)
@@ -113,6 +116,7 @@ class RunModelDock(parts.Dock):
         self.guess.clicked.connect(controller.estimate)
         self.go.clicked.connect(controller.run)
         self.stop.clicked.connect(controller.cancel)
+        self.mend.clicked.connect(lambda: self._describe(self._state.to_mend))
         self.details.clicked.connect(lambda: parts.show_details(self, self._state.message, self._state.details))
 
     def closed(self) -> None:
@@ -183,6 +187,7 @@ class RunModelDock(parts.Dock):
         parts.say(self.cautions, words.cautions(state))
         self.confidence.draw(state.confidence)
         self.details.setVisible(bool(state.details))
+        self.mend.setVisible(state.phase is Phase.FAILED and state.to_mend is not None)
         self.bar.setVisible(bool(not_free))
         self.bar.setRange(0, 0 if state.share is None or state.errand else 1000)
         if state.share is not None:
@@ -196,10 +201,11 @@ class RunModelDock(parts.Dock):
         parts.able(self.card, "" if info is not None else nothing, words.CARD)
         parts.say(self.about, words.about(info, state) if info is not None else "" if state.bundles else state.why_not)
         free = info is not None and not state.busy and not state.errand
-        for action in (self.verify, *self.exports.values()):
+        for action in (self.verify, self.describe, *self.exports.values()):
             action.setEnabled(free)
         for action in self.exports.values():
             action.setVisible(info is not None and info.kind == "ctseg")
+        self.describe.setVisible(info is not None and info.described is not None)
         self.withdraw.setVisible(info is not None and bool(info.needs_trust) and not info.locked)
 
     def _draw_dialogs(self, state: RunModelState) -> None:
@@ -252,6 +258,10 @@ class RunModelDock(parts.Dock):
         info = self._spoken_of(self._state)
         if info is not None:
             act(info.name)
+
+    def _describe(self, network: Path | None) -> None:
+        if network is not None:
+            self.controller.shelf.describe(network)
 
     def _show_card(self) -> None:
         info = self._spoken_of(self._state)

@@ -12,7 +12,7 @@ MODELS = "Tick one model, or several to run them as an ensemble. A lock: it asks
 ADD = ("Takes a model from the disk: a folder (this project's, nnU-Net's results, MONAI's) or a file (.zip, ONNX, TorchScript). "
        "Or drop it onto this dock. Key: Ctrl+Shift+M")
 CARD = "What the model is for, what not, what it was trained on and how it was measured."
-MORE = "Verify, export, and withdraw what was allowed."
+MORE = "Verify, export, edit a network's description, and withdraw what was allowed."
 COMBINED = ("How several models become one answer: the mean of their probabilities; a vote in each voxel; or STAPLE, which weighs each "
             "model by how well it agrees with the others.")
 WEIGHT = "How much this model counts beside the others."
@@ -28,6 +28,7 @@ EXPECTED = "Loads the model and works out what a run will take. Key: Ctrl+Shift+
 RUN = "Runs the model; a labels layer with its name is added. Key: Ctrl+Return"
 CANCEL = "Stops; the dock is ready at once, and no layer is added. Key: Ctrl+Shift+X"
 DETAILS = "What lies behind this: how the result was made, or what exactly went wrong, for a report."
+MEND = "Opens the form with what this network's side file says: channels, sizes, classes. Nothing is written before you save."
 RUNS = "A model runs."
 MOST_CAUTIONS = 3
 
