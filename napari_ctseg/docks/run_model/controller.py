@@ -13,7 +13,7 @@ from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
-from napari_ctseg.docks.run_model import channels, machine, words
+from napari_ctseg.docks.run_model import channels, earlier, machine, words
 from napari_ctseg.docks.run_model.box import drawn_box
 from napari_ctseg.docks.run_model.confidence import confidence_of
 from napari_ctseg.docks.run_model.library import InstalledLibrary, Library
@@ -26,6 +26,7 @@ from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from ctseg_imaging.volume import Volume
     from ctseg_models.inference import Estimate, Prediction
@@ -179,14 +180,15 @@ class RunModelController:
             return
         request, volumes = work_on
         self._forget_estimation()
-        name = _result_name(request)
+        name, found = _result_name(request), channels.sources(self.viewer)
+        images = [self.viewer.layers[found[source].layer] for source in self.state.sources]
         self._started, self._models_done, self._last_share = self._clock(), 0, 0.0
         self._remember()
         self._show(replace(self.state, phase=Phase.WAITING, stage="Waiting for the work before it to end" if work.is_busy() else "Starting",
                            share=None, seconds_left=None, message="", details="", result=None, cautions=(), confidence=()))
         self._task = self._run(lambda: self._models.run(replace(request, volume=channels.stacked(volumes))),
                                lambda step: self._progressed(step, len(request.bundles)),
-                               lambda prediction: self._done(prediction, name), self._failed, title=name)
+                               lambda prediction: self._done(prediction, name, images), self._failed, title=name)
 
     def answer(self, *, run_code: bool) -> None:
         """To the question of trust: remember it and run, or leave everything as it was."""
@@ -228,16 +230,19 @@ class RunModelController:
             return passed * (1 - share) / share
         return max(0.0, self._expected_seconds - passed) if self._expected_seconds is not None else None
 
-    def _done(self, prediction: Prediction, name: str) -> None:
+    def _done(self, prediction: Prediction, name: str, images: Sequence[Layer]) -> None:
         self._task = None
         self.state = replace(self.state, phase=Phase.DONE)
+        before, covered = list(self.viewer.layers), earlier.hide(self.viewer, images)
         layer = add_prediction(self.viewer, prediction, name)
+        earlier.remember([one for one in self.viewer.layers if one not in before], images)
         self._study.prediction = layer.name
         took = self._clock() - self._started
         nothing = "" if prediction.labels.array.any() else " No label was found: the layer is empty."
         hidden = " Its maps are there as hidden layers." if prediction.edge_map is not None or prediction.disagreement is not None else ""
+        kept = f" Hidden below it: {words.quoted(covered)}." if covered else ""
         self._show(replace(self.state, phase=Phase.DONE, stage="", share=1.0, seconds_left=None, result=layer.name,
-                           message=f"Done in {words.duration(took)}: \"{layer.name}\".{nothing}{hidden}",
+                           message=f"Done in {words.duration(took)}: \"{layer.name}\".{nothing}{hidden}{kept}",
                            cautions=tuple(prediction.provenance.get("warnings", ())), confidence=confidence_of(prediction),
                            details=json.dumps(prediction.provenance, indent=1, default=str)))
 

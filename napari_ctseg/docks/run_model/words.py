@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from napari_ctseg.docks.run_model.state import BundleInfo, Combine, RunModelState
 
 KINDS = {"ctseg": "", "nnunet": "nnU-Net", "monai": "MONAI", "torchscript": "TorchScript", "onnx": "ONNX"}
@@ -40,6 +42,11 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{round(seconds)} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Names of layers in a sentence."""
+    return ", ".join(f"\"{name}\"" for name in names)
 
 
 def kind(info: BundleInfo) -> str:
