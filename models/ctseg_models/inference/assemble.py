@@ -20,6 +20,8 @@ from ctseg_models.inference.preprocess import axis_weights
 from ctseg_models.inference.softened import SoftenedMaps
 
 SLICES_PER_STEP = 8
+COLUMNS = 64  # that are interpolated at once
+WIDENED = 1 << 25  # bytes of maps that are at hand with as many columns as the target
 UINT8_MAX = 255
 SMALLEST_PROBABILITY = 1e-7  # 0 has no logarithm
 NETWORK_SHARE = 0.95  # of the work of painting maps that the network has still to make
@@ -82,16 +84,31 @@ Window = tuple[tuple[int, int], tuple[int, int]]  # [start, stop) along y and x
 
 @dataclass(frozen=True, eq=False)
 class Rival:
-    """One map between its slices, cut to what a window of the target's plane is made of. across : (x of the map, x of the window)."""
+    """One map between its slices, cut to what a window of the target's plane is made of. across : for some columns of the window, the
+    columns of the map that they are made of, and their weights; a matrix for all would be nearly empty."""
 
     window: Window
     coarse: Tensor
     down: Taps
-    across: Tensor
+    across: list[tuple[slice, slice, Tensor]]
 
-    def slice(self, z: int, out: Tensor) -> Tensor:
-        """The window in slice z, (y, x), written into `out`."""
-        return self.down.of(self.coarse[z] @ self.across, out=out)
+    @property
+    def width(self) -> int:
+        """Columns of the window."""
+        return self.window[1][1] - self.window[1][0]
+
+    @property
+    def widened_bytes(self) -> int:
+        """Of one slice."""
+        return 4 * self.coarse.shape[1] * self.width
+
+    def widened(self, low: int, high: int) -> Tensor:
+        """(high - low, y of the map, x of the window)."""
+        some = self.coarse[low:high].flatten(0, 1)
+        out = some.new_empty(len(some), self.width)
+        for columns, inputs, weights in self.across:
+            torch.mm(some[:, inputs], weights, out=out[:, columns])
+        return out.view(high - low, -1, self.width)
 
 
 class Sampler:
@@ -184,15 +201,20 @@ class Sampler:
         if rivals:
             (top, bottom), (left, right) = union = _around([rival.window for _, rival in rivals])
             behind = self._cut(background, union)
+            contenders = [(0, behind), *rivals]
             best, room = torch.empty(bottom - top, right - left), torch.empty((bottom - top) * (right - left))
-            for z in range(b - a):  # a slice at a time, which the caches hold while all rivals have their turn
-                behind.slice(z, best)
-                for value, rival in rivals:
-                    (y0, y1), (x0, x1) = rival.window
-                    score = rival.slice(z, room[: (y1 - y0) * (x1 - x0)].view(y1 - y0, x1 - x0))
-                    highest = best[y0 - top:y1 - top, x0 - left:x1 - left]
-                    _put(value, winner[z, y0:y1, x0:x1], score > highest)
-                    torch.maximum(highest, score, out=highest)
+            at_once = max(1, WIDENED // sum(rival.widened_bytes for _, rival in contenders))
+            for low in range(0, b - a, at_once):
+                high = min(b - a, low + at_once)
+                wide = [rival.widened(low, high) for _, rival in contenders]
+                for z in range(low, high):  # a slice at a time, which the caches hold while all rivals have their turn
+                    behind.down.of(wide[0][z - low], out=best)
+                    for (value, rival), its in zip(rivals, wide[1:], strict=True):
+                        (y0, y1), (x0, x1) = rival.window
+                        score = rival.down.of(its[z - low], out=room[: (y1 - y0) * (x1 - x0)].view(y1 - y0, x1 - x0))
+                        highest = best[y0 - top:y1 - top, x0 - left:x1 - left]
+                        _put(value, winner[z, y0:y1, x0:x1], score > highest)
+                        torch.maximum(highest, score, out=highest)
         return winner.to(torch.int32)
 
     def _probability(self, value: int, a: int, b: int) -> Tensor:
@@ -227,7 +249,13 @@ class Sampler:
         """What `_between_slices` gave, ready to be brought into a window of the target's plane slice by slice."""
         rows, columns = window
         (y0, y1), (x0, x1) = self.axes[1].inputs(*rows), self.axes[2].inputs(*columns)
-        return Rival(window, coarse[:, y0:y1, x0:x1].contiguous(), self.axes[1].taps(*rows), self.axes[2].weights[slice(*columns), x0:x1].T)
+        across = []
+        for start in range(*columns, COLUMNS):
+            stop = min(start + COLUMNS, columns[1])
+            low, high = self.axes[2].inputs(start, stop)
+            across.append((slice(start - columns[0], stop - columns[0]), slice(low - x0, high - x0),
+                           self.axes[2].weights[start:stop, low:high].T))
+        return Rival(window, coarse[:, y0:y1, x0:x1].contiguous(), self.axes[1].taps(*rows), across)
 
     def _reach(self, mask: Tensor) -> Window | None:
         """The window of the target's plane that voxels of `mask` (slices, y, x of the maps) contribute to; None: none."""
