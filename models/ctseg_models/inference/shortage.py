@@ -13,6 +13,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Steps
+from ctseg_models.inference import buffers
 from ctseg_models.inference.crops import halved
 from ctseg_models.inference.lattice import Box
 from ctseg_models.inference.maps import MemoryMaps, gathered
@@ -103,6 +104,7 @@ class Enduring:
                     raise
                 refused = "" if is_shortage(error) else str(error).partition("\n")[0]
             # Here, where the error has gone, and with it the arrays that its traceback held.
+            buffers.give_back()
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()
             yield from self._retreat(size, refused)
