@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from ctseg_models.bundles import store
 from ctseg_models.bundles.onnx import opened
 from ctseg_models.bundles.side_file import SideFile
 from ctseg_models.inference import Settings, run
+from ctseg_models.inference.interruptible import _Watch
 from tests.models.making import oblique_geometry
 
 PROBABILITIES = Settings(precision="fp32", probabilities=True)
@@ -186,3 +189,37 @@ def test_the_designs_example_is_valid() -> None:
                                     "channels": [{"name": "T1", "normalise": "minmax"}], "spacing": [1, 1, 1], "orientation": "LIA",
                                     "interpolation": "linear", "pad": 0, "output": {"kind": "logits", "classes": [0, 1, 2]}})
     assert (side.turn.order, side.turn.flips) == ((2, 0, 1), (1, 2))
+
+
+@pytest.mark.parametrize("when", [2, 30])
+def test_an_interrupt_at_any_operation_of_torchscript_ends_the_run(when: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = store.find(side_file(scripted(Ramp(), tmp_path / "ramp.ts"), labels={"1": "first", "2": "last"},
+                                  output={"kind": "logits", "classes": [0, 1, 2]}, patch=None if when == 2 else [4, 4, 4]))
+    told: list[_Watch] = []
+    plain = _Watch.check
+
+    def interrupted(watch: _Watch) -> None:
+        told.append(watch)
+        if len(told) == when:
+            os.kill(os.getpid(), signal.SIGINT)
+        plain(watch)
+
+    monkeypatch.setattr(_Watch, "check", interrupted)
+    volume = Volume(np.zeros((7, 8, 9), np.float32), Geometry.from_parts((7, 8, 9), (1.0, 1.0, 1.0)))
+    with pytest.raises(KeyboardInterrupt):
+        finish(run(bundle, volume, settings=PROBABILITIES))
+    assert len(told) >= when
+
+
+def test_an_interrupt_while_the_work_is_counted_is_not_taken_for_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = store.find(side_file(scripted(Ramp(), tmp_path / "ramp.ts"), labels={"1": "first", "2": "last"},
+                                  output={"kind": "logits", "classes": [0, 1, 2]}))
+    stage, plain = bundle.load().stages[0], _Watch.check
+
+    def interrupted(watch: _Watch) -> None:
+        monkeypatch.setattr(_Watch, "check", plain)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(_Watch, "check", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage.flops((32, 32, 32))

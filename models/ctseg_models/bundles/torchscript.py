@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
+from ctseg_imaging.progress import finish, scaled
 from ctseg_models.bundles.foreign import ForeignBundle, Network, describe
 from ctseg_models.bundles.side_file import SideFile
 
@@ -49,12 +50,13 @@ class TorchScriptBundle(ForeignBundle):
                                   "mend channels, layout, patch or multiple_of in the side file.") from error
             return _chosen(output, side, path)
 
-        flops = _flops(call, side, device)
+        work = _Work(call, side, device)
 
         def forward(x: Tensor) -> Generator[float, None, Tensor]:
-            return watched(lambda: call(x), flops=flops(_spatial(x, side)))
+            flops = yield from work.told(_spatial(x, side))
+            return (yield from watched(lambda: call(x), flops=flops))
 
-        return Network(forward, flops, sum(parameter.numel() for parameter in module.parameters()))
+        return Network(forward, work, sum(parameter.numel() for parameter in module.parameters()))
 
 
 def read_torchscript(path: Path) -> TorchScriptBundle:
@@ -85,17 +87,35 @@ def _spatial(x: Tensor, side: SideFile) -> Shape:
     return x.shape[start], x.shape[start + 1], x.shape[start + 2]
 
 
-def _flops(call: Callable[[Tensor], Tensor], side: SideFile, device: str) -> Callable[[Shape], float]:
+class _Work:
     """Operations for an input of a shape, in proportion to those of a small one, counted when first asked for; 0 where the network takes
-    one size only."""
-    known: list[float] = []
+    one size only.
 
-    def flops(shape: Shape) -> float:
-        if not known:
-            known.append(_per_voxel(call, side, device))
-        return known[0] * prod(shape)
+    Counted in a thread of its own: an interrupt that reaches Python within TorchScript's interpreter becomes a RuntimeError without a word.
+    """
 
-    return flops
+    def __init__(self, call: Callable[[Tensor], Tensor], side: SideFile, device: str) -> None:
+        self._count: Callable[[], float] = lambda: _per_voxel(call, side, device)
+        self._known: float | None = None
+
+    def __call__(self, shape: Shape) -> float:
+        return finish(self.told(shape))
+
+    def told(self, shape: Shape) -> Generator[float, None, float]:
+        """The same in steps, whose shares are 0; closing it waits for the counting to end."""
+        import torch
+
+        from ctseg_models.inference.interruptible import in_thread
+
+        if self._known is None:
+            threads = torch.get_num_threads()
+
+            def count() -> float:
+                torch.set_num_threads(threads)  # OpenMP keeps that number for each thread
+                return self._count()
+
+            self._known = yield from scaled(in_thread(count, lambda: None), 0.0)
+        return self._known * prod(shape)
 
 
 def _per_voxel(call: Callable[[Tensor], Tensor], side: SideFile, device: str) -> float:
