@@ -176,13 +176,15 @@ def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: 
     """Draw index boxes of a stored grid as outlines, one in every slice of the shown plane that crosses a box.
 
     As lines and not as shapes, which napari makes and triangulates one after the other. Those of one plane only: napari shows a line
-    in every slice that its start touches, and so the coronal ones would fill the first axial slice.
+    in every slice that its start touches, and so the coronal ones would fill the first axial slice. In 3D the twelve edges of each.
     """
     view = AxisView.of(geometry)
     shown = view.geometry(geometry)
     corners = [shown_box(view, geometry.shape, box.start, box.stop) for box in boxes]
 
     def sides() -> NDArray[Any]:
+        if viewer.dims.ndisplay == 3:
+            return np.concatenate([_edges(low, high) for low, high in corners])
         leading = viewer.dims.ndim - 3
         across = next((axis for axis in range(3) if axis + leading not in viewer.dims.displayed), 0)
         return np.concatenate([_outlines(low, high, across) for low, high in corners])
@@ -229,6 +231,21 @@ def _outlines(low: Sequence[int], high: Sequence[int], axis: int) -> NDArray[Any
     corners[:, :, second] = np.array([low[second], high[second], high[second], low[second]]) - 0.5
     kept = np.maximum(corners, 0)
     return np.stack([kept, np.roll(kept, -1, axis=1) - kept], axis=2).reshape(-1, 2, 3)
+
+
+def _edges(low: Sequence[int], high: Sequence[int]) -> NDArray[Any]:
+    """(12, 2, 3) starts and ways of the edges of [low, high), along its outer faces as in `_outlines`."""
+    first, last = np.maximum(np.array(low) - 0.5, 0), np.array(high) - 0.5
+    found = []
+    for axis in range(3):
+        for corner in range(4):
+            others = [a for a in range(3) if a != axis]
+            start, way = first.copy(), np.zeros(3)
+            for bit, other in enumerate(others):
+                start[other] = (last if corner >> bit & 1 else first)[other]
+            way[axis] = last[axis] - first[axis]
+            found.append((start, way))
+    return np.array(found)
 
 
 def shown_box(view: AxisView, shape: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -146,6 +148,24 @@ def test_a_box_is_drawn_in_the_slices_that_cross_it_and_in_no_other(volume, orde
         around = {(inner[0], inner[1]), (inner[0], outer[1]), (outer[0], outer[1]), (outer[0], inner[1])}
         assert len(sides) == 4 and {tuple(side[0]) for side in sides} == {tuple(side[1]) for side in sides} == around
         assert ((sides[:, 0] != sides[:, 1]).sum(axis=1) == 1).all()  # along the edges, not across
+
+
+def test_in_three_dimensions_a_box_has_its_twelve_edges(volume):
+    viewer = ViewerModel()
+    shape = source_of(show_volume(viewer, volume, "ct")).shown.shape
+    view = source_of(viewer.layers["ct"]).view
+    lines = show_boxes(viewer, [Box("liver", (1, 1, 1), (4, 3, 6)), Box("spleen", (5, 6, 7), (6, 7, 8))], volume.geometry, "box")
+    flat = lines.data
+    viewer.dims.ndisplay = 3
+    assert lines.data.shape == (24, 2, 3)
+    low, high = (np.array(corner) for corner in shown_box(view, volume.array.shape, (1, 1, 1), (4, 3, 6)))
+    ends = [(tuple(start), tuple(start + way)) for start, way in lines.data[:12]]
+    corners = {corner for edge in ends for corner in edge}
+    assert corners == set(itertools.product(*zip(np.maximum(low - 0.5, 0), high - 0.5, strict=True)))
+    assert len(set(map(frozenset, ends))) == 12
+    assert all(sum(a != b for a, b in zip(*edge, strict=True)) == 1 for edge in ends) and max(np.concatenate(lines.data)[:, 0]) < shape[0]
+    viewer.dims.ndisplay = 2
+    np.testing.assert_array_equal(lines.data, flat)
 
 
 def test_a_removed_box_follows_the_planes_no_more(volume):
