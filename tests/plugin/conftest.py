@@ -42,6 +42,7 @@ class FakeBundle:
         self.labels, self.modality = Labels.from_names({1: "liver", 2: "spleen"}), "CT"
         self.card = f"# {name}\n\nTrained on\nphantoms.\n\nNot for patients."
         self.kind, self.channels, self.needs_trust, self.path = "ctseg", ("CT",), (), Path(f"/models/{name}")
+        self.sha256 = f"sha256 of {name}"
 
     def warnings_for(self, volume):
         return (self.warning,) if self.warning else ()

@@ -61,6 +61,9 @@ class FakeLibrary:
     def localises(self, bundle):
         return bundle.name == "abdomen"
 
+    def identity(self, bundle):
+        return InstalledLibrary().identity(bundle)
+
     def described(self, path):
         return InstalledLibrary().described(path)
 

@@ -2,7 +2,9 @@
 
 import pickle
 import zipfile
+from copy import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from napari_ctseg.docks.run_model import machine, words
 from napari_ctseg.docks.run_model.controller import RunModelController
 from napari_ctseg.docks.run_model.library import InstalledLibrary, added, verified
 from napari_ctseg.docks.run_model.side_draft import ChannelRow, MapRow, SideDraft, draft_of, side_of
-from napari_ctseg.docks.run_model.state import Combine, Confidence, Phase, Replacement, TrustQuestion
+from napari_ctseg.docks.run_model.state import Combine, Confidence, Phase, RegionChoice, Replacement, TrustQuestion
 from napari_ctseg.layers import channel_volume, show_volume
 from napari_ctseg.preferences import Preferences
 from tests.plugin.run_model_fakes import FakeLibrary, FakeView, Later, with_kinds
@@ -362,6 +364,58 @@ def test_what_is_said_of_models_stays_short(made):
     assert "and 92 more" in said and "one &lt;b&gt; and 2 more." in said
     state = replace(controller.state, cautions=("a", "b", "c", "d", "e"))
     assert words.cautions(state) == "a\nb\nc\nAnd 2 more remarks under Details."
+
+
+def test_what_was_computed_more_exactly_than_asked_is_no_warning(made):
+    note = "bfloat16 would be faster, but on a part of the image its numbers were not finite, so float32 was used."
+    state = replace(made()[0].state, cautions=(note, "a"))
+    assert words.cautions(state) == "a" and words.precision_notes(state) == note
+
+
+def test_the_note_on_precision_ends_as_the_models_say_it(monkeypatch):
+    import torch
+
+    from ctseg_models.inference import agreement
+    stage, prepared = SimpleNamespace(half=True, name="segment", key="k"), None
+    arithmetic = agreement.Arithmetic(torch.bfloat16, on_trial=True)
+    known = agreement.Agreement(0.5, (1,), ())
+    for found in (known, replace(known, judged=(0,)), replace(known, finite=False)):
+        monkeypatch.setitem(agreement._remembered, ("k", torch.bfloat16, "cpu"), found)
+        said = finish(agreement.agreed(stage, None, prepared, "cpu", arithmetic))[2]
+        assert len(said) == 1 and said[0].endswith(words.PRECISION_NOTE)
+
+
+# ---- regions, one model twice
+
+def test_a_model_without_a_localiser_has_no_choice_of_one(made):
+    controller, _, _ = made()
+    controller.choose_bundles(["headneck"])
+    assert controller.state.regions == (RegionChoice.WHOLE, RegionChoice.BOX) and controller.state.looks_in is RegionChoice.WHOLE
+    controller.choose_bundles(["headneck", "abdomen"])
+    assert controller.state.regions == tuple(RegionChoice) and controller.state.looks_in is RegionChoice.LOCALISER
+    controller.choose(region=RegionChoice.BOX)
+    controller.choose_bundles(["headneck"])
+    assert controller.state.looks_in is RegionChoice.BOX
+
+
+def test_only_a_bundle_with_a_localiser_localises():
+    both = find(shipped_folder() / "headneck-ct-scn")
+    assert InstalledLibrary().localises(both) and not InstalledLibrary().localises(replace(both, stages=both.stages[-1:]))
+
+
+def test_one_model_under_two_names_is_refused_in_an_ensemble(made, monkeypatch):
+    controller, _, library = made()
+    monkeypatch.setattr(library, "identity", lambda bundle: "" if bundle.name == "spleen" else bundle.name[0])
+    controller.shelf.bundles["also headneck"] = copied = copy(controller.shelf.bundles["headneck"])
+    copied.name = "headneck of today"
+    controller.shelf.bundles = {bundle.name: bundle for bundle in controller.shelf.bundles.values()}
+    controller.refresh()
+    controller.choose_bundles(["headneck", "headneck of today"])
+    assert controller.state.why_not.startswith("headneck and headneck of today are the same model under two names; untick one")
+    controller.run()
+    assert not controller._run.tasks
+    controller.choose_bundles(["headneck", "abdomen"])
+    assert controller.state.why_not == ""
 
 
 # ---- the side file's draft

@@ -1,5 +1,6 @@
 """The Run model dock in the real viewer: what is dropped on it, its form, its question, its lists."""
 
+from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -7,14 +8,24 @@ import pytest
 from PyQt6 import sip
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QMessageBox, QTableWidget, QTextEdit, QTreeWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QMessageBox,
+    QTableWidget,
+    QTextEdit,
+    QTreeWidget,
+)
 
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from napari_ctseg import work
 from napari_ctseg.docks.parts import show_details
 from napari_ctseg.docks.run_model.side_form import SideForm
-from napari_ctseg.docks.run_model.state import Phase
+from napari_ctseg.docks.run_model.state import Confidence, Phase, RegionChoice
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.layers import show_volume
 from tests.plugin.run_model_fakes import FakeLibrary, with_kinds
@@ -200,6 +211,29 @@ def test_everything_has_a_tooltip_and_fits_320_by_700(docked, qtbot, volume):
     inside = [w.mapTo(docked, QPoint(w.width(), 0)).x() for w in controls if w.isVisible()]
     assert max(inside) <= 320
     assert np.all([docked.go.isVisible(), docked.stop.isVisible()])
+
+
+def test_the_region_of_a_model_without_a_localiser_is_the_whole_volume(docked):
+    region = docked.choices.region
+    assert region.currentText() == "Found by the model" and region.count() == 3
+    docked.controller.choose_bundles(["headneck"])
+    assert region.currentText() == "Whole volume" and region.count() == 2 and "none of the ticked models" in region.toolTip()
+    region.setCurrentText("A box I drew")
+    docked.controller.choose_bundles(["abdomen"])
+    assert docked.controller.state.region is RegionChoice.BOX and region.currentText() == "A box I drew" and region.count() == 3
+
+
+@pytest.mark.parametrize(("count", "scrolls"), [(7, False), (40, True)])
+def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, count, scrolls):
+    rows = tuple(Confidence(f"organ {number}", 1.0, 0.9, 0.8) for number in range(count))
+    docked.controller._show(replace(docked.controller.state, confidence=rows))
+    table = docked.confidence
+    QApplication.processEvents()
+    last = table.visualItemRect(table.item(6, 0))
+    assert table.viewport().rect().contains(last) and table.verticalScrollBar().isVisible() is scrolls
+    assert docked.sure.isVisible() and "mean probability inside" in docked.sure.text() and "disagreement" not in docked.sure.text()
+    docked.controller._show(replace(docked.controller.state, confidence=()))
+    assert not docked.sure.isVisible() and not table.isVisible()
 
 
 def test_details_are_open_at_once(docked):

@@ -23,7 +23,7 @@ class Choices(QWidget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.combine = parts.combo(words.COMBINED, list(words.COMBINE.values()))
-        self.region = parts.combo(words.REGION, [choice.value for choice in RegionChoice])
+        self.region = parts.combo(words.REGION)
         self.box = parts.combo(words.BOX)
         self.draw_box = parts.button("Draw", words.DRAW)
         self.draw_box.setShortcut("Ctrl+Shift+B")
@@ -55,10 +55,11 @@ class Choices(QWidget):  # type: ignore[misc]
         """Rows that mean nothing for the choice are hidden; what cannot be had is grey and says why."""
         running = words.RUNS if state.busy else ""
         parts.fill(self.box, state.boxes, state.box)
+        parts.fill(self.region, [choice.value for choice in state.regions], state.looks_in.value)
         several, boxed = len(state.chosen) > 1, state.region is RegionChoice.BOX
         with QSignalBlocker(self.combine):
             self.combine.setCurrentIndex(list(Combine).index(state.combine))
-        for combo, text in ((self.region, state.region), (self.device, state.device), (self.precision, state.precision)):
+        for combo, text in ((self.device, state.device), (self.precision, state.precision)):
             with QSignalBlocker(combo):
                 combo.setCurrentText(str(text))
         for check, on in ((self.mirroring, state.mirroring and not state.why_no_mirroring), (self.edges, state.edge_map)):
@@ -68,7 +69,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.form.setRowVisible(self.combine, several)
         self.form.setRowVisible(self.boxes, boxed)
         parts.able(self.combine, running, words.COMBINED)
-        parts.able(self.region, running, words.REGION)
+        parts.able(self.region, running, words.REGION if RegionChoice.LOCALISER in state.regions else words.NO_LOCALISER)
         parts.able(self.box, running or ("" if state.boxes else "Press Draw and drag a rectangle; its layer shows up here."), words.BOX)
         parts.able(self.draw_box, running or ("" if state.image is not None else "Open an image first."), words.DRAW)
         parts.able(self.device, running, words.DEVICE)

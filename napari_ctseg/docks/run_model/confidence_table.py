@@ -9,10 +9,10 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_ctseg.docks.run_model.state import Confidence
 
-COLUMNS = (("label", "What was found."), ("ml", "Its volume."), ("mean", "Mean probability inside, as the model sees it."),
-           (">0.9", "Share of its voxels with a probability above 0.9."),
+COLUMNS = (("label", "What was found."), ("ml", "Its volume."), ("mean p", "Mean probability inside, as the model sees it."),
+           ("p > 0.9", "Share of its voxels with a probability above 0.9."),
            ("disagree", "Mean disagreement of the models inside: 0 where all say the same."))
-ROWS, ROW_HEIGHT = 6, 22
+ROWS, ROW_HEIGHT = 12, 22
 UNSURE = 0.7  # mean probability below which a row is marked
 
 
@@ -49,5 +49,7 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(number, column, item)
+        bar = Qt.ScrollBarPolicy.ScrollBarAlwaysOn if len(rows) > ROWS else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        self.setVerticalScrollBarPolicy(bar)  # so that nobody takes the last row in sight for the last
         shown = min(ROWS, len(rows))
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + shown * ROW_HEIGHT + 2 * self.frameWidth() + 2)

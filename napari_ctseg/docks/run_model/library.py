@@ -31,6 +31,9 @@ class Library(Protocol):
     def localises(self, bundle: Bundle) -> bool:
         """Whether it finds out itself where to look."""
 
+    def identity(self, bundle: Bundle) -> str:
+        """The same for models that are one under two names, as far as can be told without reading weights."""
+
     def described(self, path: Path) -> bool:
         """Whether `path` is a network file whose side file could be written anew."""
 
@@ -87,6 +90,10 @@ class InstalledLibrary:
         from ctseg_models.bundles.own import OwnBundle
 
         return isinstance(bundle, OwnBundle) and any(stage.name == "localise" for stage in bundle.stages)
+
+    def identity(self, bundle: Bundle) -> str:
+        bare = bundle.kind in ("torchscript", "onnx")  # their hash is that of all their weights
+        return "" if bare else bundle.sha256
 
     def described(self, path: Path) -> bool:
         from ctseg_models.bundles.side_file import side_file_path

@@ -54,7 +54,8 @@ class Shelf:
         return BundleInfo(bundle.name, tuple(label.name for label in bundle.labels), bundle.modality, first_paragraph(bundle.card),
                           bundle.card, () if volume is None else tuple(bundle.warnings_for(volume)), bundle.kind, tuple(bundle.channels),
                           tuple(bundle.needs_trust), trusted, self._library.mirror_axes(bundle), self._library.localises(bundle),
-                          bundle.path if self._library.described(bundle.path) else None)
+                          bundle.path if self._library.described(bundle.path) else None,
+                          self._library.identity(bundle))
 
     # ---- trust
 

@@ -47,7 +47,8 @@ class BundleInfo:
     needs_trust : why it would run code of its own, () when it does not; trusted : the person's decision, None while it is looked up.
     mirror_axes : along how many axes it may be mirrored, None when only its loading would tell.
     localises : whether it finds out where to look.
-    described : the network file whose side file could be written anew, None where there is none.
+    described : the network file whose side file could be written anew, None where there is none. files : the same for two names of
+    one model.
     """
 
     name: str
@@ -63,6 +64,7 @@ class BundleInfo:
     mirror_axes: int | None = None
     localises: bool = False
     described: Path | None = None
+    files: str = ""
 
     @property
     def locked(self) -> bool:
@@ -165,6 +167,17 @@ class RunModelState:
         return tuple(info for info in self.bundles if info.name in self.chosen)
 
     @property
+    def regions(self) -> tuple[RegionChoice, ...]:
+        """Where the chosen models can look; those without a localiser take the whole volume by themselves."""
+        found = any(info.localises for info in self.members)
+        return tuple(RegionChoice) if found else (RegionChoice.WHOLE, RegionChoice.BOX)
+
+    @property
+    def looks_in(self) -> RegionChoice:
+        """The region as it will be."""
+        return self.region if self.region in self.regions else RegionChoice.WHOLE
+
+    @property
     def wanted(self) -> tuple[str, ...]:
         """The channels that the chosen models read."""
         return self.members[0].channels if self.members else ()
@@ -187,9 +200,20 @@ class RunModelState:
             return "The ticked models read different numbers of images; run them one by one."
         if self.source_fault:
             return self.source_fault
+        if len(twice := self.same_files) > 1:
+            return f"{' and '.join(twice)} are the same model under two names; untick one, it would only count twice."
         if self.region is RegionChoice.BOX and self.box is None:
             return "Draw a box first."
         return self.unable.get(self.device, "") or self.unable.get(self.precision, "")
+
+    @property
+    def same_files(self) -> tuple[str, ...]:
+        """The names of chosen models whose files are the same, () where all differ."""
+        for info in self.members:
+            same = tuple(other.name for other in self.members if other.files and other.files == info.files)
+            if len(same) > 1:
+                return same
+        return ()
 
     @property
     def why_no_mirroring(self) -> str:

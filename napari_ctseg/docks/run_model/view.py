@@ -58,6 +58,7 @@ class RunModelDock(parts.Dock):
         self.image = parts.combo(words.IMAGE)
         self.models, self.channels, self.choices, self.confidence = ModelList(), ChannelRows(), Choices(), ConfidenceTable()
         self.about, self.expected, self.message, self.stage = parts.text(), parts.text(), parts.text(), parts.text()
+        self.sure = parts.text()
         self.warnings, self.cautions = parts.text(parts.AMBER), parts.text(parts.AMBER)
         self.new = _with_menu("Add model…", words.ADD)
         self.new.setShortcut("Ctrl+Shift+M")
@@ -82,7 +83,7 @@ class RunModelDock(parts.Dock):
         buttons.setStretch(1, 1)
         column = parts.scrolled(self, [self.empty, self.sample, self.form, self.models, links, self.about, self.channels, self.warnings,
                                        self.choices, self.guess, self.expected, buttons, self.bar, self.stage, self.message,
-                                       self.confidence, self.cautions, self.mend, self.details])
+                                       self.sure, self.confidence, self.cautions, self.mend, self.details])
         column.addStretch()
 
     def _build_menus(self) -> None:
@@ -185,6 +186,8 @@ class RunModelDock(parts.Dock):
         parts.say(self.message, state.message)
         self.message.setStyleSheet(parts.AMBER if state.phase is Phase.FAILED else "")
         parts.say(self.cautions, words.cautions(state))
+        self.message.setToolTip(words.precision_notes(state))
+        parts.say(self.sure, words.sure(state))
         self.confidence.draw(state.confidence)
         self.details.setVisible(bool(state.details))
         self.mend.setVisible(state.phase is Phase.FAILED and state.to_mend is not None)

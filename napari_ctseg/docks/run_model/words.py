@@ -18,6 +18,7 @@ MORE = "Verify, export, edit a network's description, and withdraw what was allo
 COMBINED = ("How several models become one answer: the mean of their probabilities; a vote in each voxel; or STAPLE, which weighs each "
             "model by how well it agrees with the others.")
 WEIGHT = "How much this model counts beside the others."
+NO_LOCALISER = "Whole volume: none of the ticked models finds by itself where to look. A box I drew: rectangles in a shapes layer."
 REGION = ("Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
           "A box I drew: rectangles in a shapes layer.")
 BOX = "The shapes layer whose rectangles are the box."
@@ -33,6 +34,8 @@ DETAILS = "What lies behind this: how the result was made, or what exactly went 
 MEND = "Opens the form with what this network's side file says: channels, sizes, classes. Nothing is written before you save."
 RUNS = "A model runs."
 MOST_CAUTIONS = 3
+PRECISION_NOTE = "so float32 was used."  # how a run says that it computed more exactly than asked: for the record, nothing to do
+SURE = "How sure the model is (not whether it is right): volume in ml, mean probability inside, share of it above 0.9"
 
 
 def duration(seconds: float) -> str:
@@ -90,9 +93,22 @@ def shortened(labels: tuple[str, ...], most: int = 12) -> str:
 
 def cautions(state: RunModelState) -> str:
     """What a result asks to be careful about, beyond what was said before the run; what is too long for the dock is under Details."""
-    new = [said for said in state.cautions if said not in state.warnings]
+    new = [said for said in state.cautions if said not in state.warnings and not said.endswith(PRECISION_NOTE)]
     beyond = len(new) - MOST_CAUTIONS
     return "\n".join([*new[:MOST_CAUTIONS], *([f"And {beyond} more remarks under Details."] if beyond > 0 else [])])
+
+
+def sure(state: RunModelState) -> str:
+    """The heading of the table of confidence, "" without one."""
+    if not state.confidence:
+        return ""
+    several = any(row.disagreement is not None for row in state.confidence)
+    return f"{SURE}{', mean disagreement of the models' if several else ''}."
+
+
+def precision_notes(state: RunModelState) -> str:
+    """What was said about precision only, one line each."""
+    return "\n".join(said for said in state.cautions if said.endswith(PRECISION_NOTE))
 
 
 def mirroring(state: RunModelState) -> str:
