@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +21,9 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
-from ctseg_models.bundles.own import OwnBundle, rewrite
+from ctseg_models.bundles import store
+from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.bundles.own import OwnBundle, read_own, rewrite
 from ctseg_models.calibration import SMALLEST, Calibration, Samples, fit
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import ClassMaps
@@ -112,3 +117,17 @@ def with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, A
     last = bundle.stages[-1].model_copy(update={"temperature": told.pop("temperature"), "calibration": {**told, "data": dict(data)}})
     block = bundle.block.model_copy(update={"stages": (*bundle.stages[:-1], last)})
     return rewrite(bundle, block)
+
+
+def copied_with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, Any], *, overwrite: bool = False) -> Bundle:
+    """A copy in the person's own folder of bundles with the temperature stored in it, whole or not at all; `bundle` stays as it is.
+
+    data : see with_calibration. Raises BundleExists when a bundle of this name is there already, unless `overwrite`; else BundleError.
+    """
+    with tempfile.TemporaryDirectory(prefix="ctseg-calibrated-") as work:
+        folder = Path(work) / bundle.path.name
+        try:
+            shutil.copytree(bundle.path, folder, copy_function=shutil.copyfile)
+        except OSError as error:
+            raise BundleError(f"{bundle.path}: cannot be copied ({error.strerror}); free some space in {tempfile.gettempdir()}.") from error
+        return store.add(with_calibration(read_own(folder), found, data).path, overwrite=overwrite)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle of this project: name or folder. It is changed in its place.")],
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle of this project: name or folder. It is changed in its place, a "
+                                        "shipped one copied into your own folder.")],
     data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon).")],
     cases: Annotated[list[str] | None, typer.Option("--cases", metavar="CASE", help="A case that the bundle was not trained on; repeat. "
                                                     "Default: the data set's validation list.")] = None,
@@ -30,12 +31,13 @@ def calibrate(
     """Fit a temperature to a bundle's probabilities on cases it has not seen, and store it in the bundle.
 
     Labels stay as they are, and so do the weights; the bundle's hashes become others, so that a stack with it has to be trained again.
+    A bundle that comes with napari-ctseg stays as it is: the calibrated copy goes where `bundle add` puts bundles.
     """
-    from ctseg_imaging.errors import BundleError
+    from ctseg_imaging.errors import BundleError, BundleExists
     from ctseg_models.bundles import store
     from ctseg_models.bundles.own import OwnBundle
     from ctseg_models.calibrating import calibrate as fit
-    from ctseg_models.calibrating import with_calibration
+    from ctseg_models.calibrating import copied_with_calibration, with_calibration
     from ctseg_models.inference import Settings
     from ctseg_training.data.decathlon import open_dataset
 
@@ -45,13 +47,26 @@ def calibrate(
     if chosen.stages[-1].calibration and not overwrite:
         raise BundleError(f"{chosen.path}: has been calibrated already (temperature {chosen.stages[-1].temperature:.3f}); "
                           "give --overwrite to fit again.")
-    refuse_unwritable(chosen.path.resolve())
+    shipped = store.is_shipped(chosen.path)
+    target = store.user_folder() / chosen.path.name if shipped else chosen.path
+    if shipped and target.exists() and not overwrite:
+        raise BundleExists(target)
+    refuse_unwritable(target.resolve())
     dataset = open_dataset(data, chosen.labels)
     entries = held_out(dataset, cases)
     note(f"The bundle must not have seen these cases: {', '.join(entry.name for entry in entries)}.")
+    if trained := [entry.name for entry in entries if entry in dataset.training]:
+        note(f"In the training list of the data set: {', '.join(trained)}. A bundle that learned from them stays "
+             "surer than it is right on new cases; name others with --cases.")
     found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], Settings(device=device, threads=threads)))
-    with_calibration(chosen, found, {"name": dataset.name, "cases": len(entries)})
-    note(f"Stored in {chosen.path}.")
+    told = {"name": dataset.name, "cases": len(entries)}
+    if shipped:
+        copy = copied_with_calibration(chosen, found, told, overwrite=overwrite)
+        note(f"{chosen.path} comes with napari-ctseg and stays as it is; the calibrated copy is {copy.path}, which the name {copy.name} "
+             "means from now on. Delete that folder to have the shipped one back.")
+    else:
+        with_calibration(chosen, found, told)
+        note(f"Stored in {chosen.path}.")
     say(f"temperature {found.temperature:.3f}")
     say(f"expected calibration error {found.ece_before:.4f} -> {found.ece_after:.4f}")
     say(f"negative log-likelihood {found.nll_before:.4f} -> {found.nll_after:.4f}")

@@ -78,3 +78,27 @@ def test_what_cannot_be_calibrated_is_a_sentence(bundle: Path, dataset: Path) ->
     other = call("calibrate", bundle, "--data", dataset)
     assert other.exit_code == 1 and "no label 'liver'" in other.stderr
     assert call("calibrate", "no-such-bundle", "--data", dataset).exit_code == 1
+
+
+def test_a_shipped_bundle_stays_as_it_is_and_a_calibrated_copy_is_the_persons(bundle: Path, dataset: Path, tmp_path: Path,
+                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped, own = tmp_path / "package", tmp_path / "own"
+    shipped.mkdir()
+    bundle = bundle.rename(shipped / "soft")
+    monkeypatch.setattr(store, "shipped_folder", lambda: shipped)
+    monkeypatch.setattr(store, "user_folder", lambda: own)
+    monkeypatch.delenv("CTSEG_BUNDLES", raising=False)
+    before = {file: file.read_bytes() for file in shipped.rglob("*") if file.is_file()}
+    result = call("calibrate", "soft", "--data", dataset, "--cases", "one")
+    assert result.exit_code == 0, result.output
+    assert "In the training list of the data set: one." in result.stderr
+    assert f"stays as it is; the calibrated copy is {own / 'soft'}" in result.stderr
+    assert {file: file.read_bytes() for file in shipped.rglob("*") if file.is_file()} == before
+    temperature = json.loads((own / "soft/configs/metadata.json").read_text())["ctseg"]["stages"][-1]["temperature"]
+    assert temperature == pytest.approx(TRUE_TEMPERATURE, rel=0.08)
+    assert store.find("soft").path == own / "soft"
+    store.find("soft").verify()
+    again = call("calibrate", bundle, "--data", dataset)  # by its path: the copy is there and is not replaced unasked
+    assert again.exit_code == 1 and f"{own / 'soft'}: a bundle of this name is there already" in again.stderr
+    assert call("calibrate", bundle, "--data", dataset, "--overwrite").exit_code == 0
+    assert {file: file.read_bytes() for file in shipped.rglob("*") if file.is_file()} == before

@@ -42,6 +42,11 @@ def shipped_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "bundles"
 
 
+def is_shipped(path: Path) -> bool:
+    """Whether a bundle came with the project, so that it is not a person's to change."""
+    return path.resolve().is_relative_to(shipped_folder().resolve())
+
+
 def user_folder() -> Path:
     """Where `add` puts bundles."""
     return platformdirs.user_data_path("napari-ctseg", appauthor=False) / "bundles"
