@@ -400,7 +400,8 @@ def test_a_model_without_a_localiser_has_no_choice_of_one(made):
 
 def test_only_a_bundle_with_a_localiser_localises():
     both = find(shipped_folder() / "headneck-ct-scn")
-    assert InstalledLibrary().localises(both) and not InstalledLibrary().localises(replace(both, stages=both.stages[-1:]))
+    alone = replace(both, block=both.block.model_copy(update={"stages": both.stages[-1:]}))
+    assert InstalledLibrary().localises(both) and not InstalledLibrary().localises(alone)
 
 
 def test_one_model_under_two_names_is_refused_in_an_ensemble(made, monkeypatch):
