@@ -59,6 +59,13 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     return torch.from_numpy(array).view(dtype).view(shape)
 
 
+def empty_map(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, layout: torch.memory_format) -> Tensor:
+    """The same for a map (B, C, ...) in one of torch's layouts."""
+    if layout == torch.contiguous_format:
+        return empty(shape, dtype, device)
+    return empty((shape[0], *shape[2:], shape[1]), dtype, device).movedim(-1, 1)
+
+
 def give_back() -> None:
     """Let go of what nobody uses."""
     with _lock:

@@ -83,11 +83,6 @@ class FeatureMap:
 Finish = Callable[[Tensor, int, int], None]
 
 
-def _empty_map(channels: int, size: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(1, C, z, y, x), channels last."""
-    return buffers.empty((*size, channels), dtype, device).movedim(-1, 0)[None]
-
-
 @dataclass(frozen=True, eq=False)
 class Normalise:
     """Finish: a norm whose statistics (C,) float32 are known, then the leaky ReLU."""
@@ -155,7 +150,7 @@ def pooled(source: FeatureMap, arithmetic: Arithmetic, step: Shape = (2, 2, 2)) 
     """F.avg_pool3d(x, step), a few slices at a time; in the plane by the pooling that knows bf16 and channels-last."""
     depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
     size = (depth, height, width)
-    out = _empty_map(source.channels, size, arithmetic.of(source.channels, size), source.x.device)
+    out = buffers.empty_map((1, source.channels, *size), arithmetic.of(source.channels, size), source.x.device, torch.channels_last_3d)
     for z in range(0, depth, 8):
         slab = source.slices(step[0] * z, step[0] * min(z + 8, depth))[0].movedim(1, 0)  # (z, C, y, x)
         plane = F.avg_pool2d(slab, step[1:])
@@ -178,7 +173,9 @@ def convolved(conv: nn.Conv3d, norm: nn.Module, slope: Slope, sources: Sequence[
     dtype = arithmetic.of(conv.out_channels, layer.size)
     over = None if keep or layer.step != 1 else next((s.x for s in sources if isinstance(s, FeatureMap) and s.ours and
                                                       s.x.shape[1] == conv.out_channels and s.x.dtype == dtype), None)
-    out = over if over is not None else _empty_map(conv.out_channels, layer.size, dtype, conv.weight.device)
+    out = over
+    if out is None:
+        out = buffers.empty_map((1, conv.out_channels, *layer.size), dtype, conv.weight.device, torch.channels_last_3d)
     split = torch.split(conv.weight, [s.channels for s in sources], dim=1)
     weights = [part.to(dtype, memory_format=torch.channels_last_3d) for part in split]
     bias = None if conv.bias is None else conv.bias.to(dtype)
