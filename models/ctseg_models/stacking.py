@@ -30,6 +30,7 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Label, LabelMap, Labels, Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.bundles.faults import first_fault
 from ctseg_models.bundles.hashes import sha256_of
 from ctseg_models.bundles.metadata import LabelEntry
 from ctseg_models.confidence import Tally, sampled
@@ -149,7 +150,7 @@ def read_stack(folder: Path) -> Stack:
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder}: is no stack, because {DESCRIPTION} cannot be read; name a stack's folder.") from error
     except ValidationError as error:
-        raise BundleError(f"{path}: {error.errors()[0]['msg']}; this is no stack that napari-ctseg knows.") from error
+        raise BundleError(f"{path}: {first_fault(error, _Description)}; this is no stack that napari-ctseg knows.") from error
     labels = Labels(tuple(Label(entry.value, entry.name, entry.colour) for entry in told.labels))
     config = StackerConfig(sum(len(member.values) for member in told.members), 1 + len(labels), told.filters, told.negative_slope)
     return Stack(told.name, folder, told.members, labels, config, told.weights_sha256, told.training, told.scores)

@@ -282,13 +282,42 @@ def test_a_side_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
     ({"output": {"kind": "logits", "classes": [1]}}, "output"),
     ({"output": {"kind": "logits", "classes": [0, -1]}}, "output"),
     ({"labels": {"0": "background"}}, "labels"),
-    ({"layout": "DHW", "channels": [{}, {}]}, "the file"),
     ({"layout": "NDCHW"}, "layout"),
 ])
 def test_a_fault_names_its_field(entries: dict[str, Any], field: str, tmp_path: Path) -> None:
     network = side_file(scripted(Identity(), tmp_path / "r.ts"), **entries)
     with pytest.raises(BundleError, match=f"r.json: {field}: .*; mend the side file"):
         store.find(network)
+
+
+@pytest.mark.parametrize(("entries", "words"), [
+    ({"spacng": [1, 1, 1], "spacing": None}, "spacng: there is no such key; did you mean \"spacing\""),
+    ({"output": {"kind": "logits", "clases": [0, 1]}}, "output.clases: there is no such key; did you mean \"classes\""),
+    ({"channels": [{}, {"nrmalise": "max"}]}, "channels.1.nrmalise: there is no such key; did you mean \"normalise\""),
+    ({"spacing": 1}, "spacing: must be a list in [ ], not 1"),
+    ({"spacing": [1, 1]}, "spacing.2: is missing; the list is too short"),
+    ({"spacing": [1, 1, 1, 1]}, "spacing: has 4 entries where at most 3 are wanted"),
+    ({"spacing": [1, 1, -1]}, "spacing.2: must be more than 0, not -1"),
+    ({"labels": {"one": "liver"}}, "labels.one: must be a whole number, not \"one\""),
+    ({"labels": {"1": 3}}, "labels.1: must be a text in quotes, not 3"),
+    ({"labels": None}, "labels: must be an object in { }, not null"),
+    ({"channels": []}, "channels: has 0 entries where at least 1 is wanted"),
+    ({"output": {"kind": "logits"}}, "output.classes: is missing"),
+    ({"output": {"kind": "logit", "classes": [0, 1]}}, "output.kind: must be 'logits', 'probabilities' or 'labels', not \"logit\""),
+    ({"output": {"kind": "logits", "classes": [0, 1], "exclusive": "maybe"}}, "output.exclusive: must be true or false, not \"maybe\""),
+    ({"multiple_of": "four"}, "multiple_of: must be a whole number or a list in [ ], not \"four\""),
+    ({"multiple_of": [2, 2]}, "multiple_of.2: is missing; the list is too short"),
+    ({"patch": [1.5, 2, 3]}, "patch.0: must be a whole number, not 1.5"),
+    ({"pad": "low"}, "pad: must be a number, not \"low\""),
+    ({"size": [4, 4, 4]}, "give either spacing or size"),
+    ({"layout": "DHW", "channels": [{}, {}]}, "layout \"DHW\" has no axis for several channels; name one that has a C"),
+])
+def test_a_fault_is_told_in_the_words_of_the_field(entries: dict[str, Any], words: str, tmp_path: Path) -> None:
+    path = side_file(tmp_path / "r.ts", **entries)
+    path.touch()
+    with pytest.raises(BundleError) as refused:
+        store.find(path)
+    assert str(refused.value) == f"{path.with_suffix('.json')}: {words}; mend the side file."
 
 
 def test_a_spacing_that_is_a_slip_of_the_pen(tmp_path: Path) -> None:

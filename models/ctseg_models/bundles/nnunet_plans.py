@@ -14,6 +14,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.volume import Labels
+from ctseg_models.bundles.faults import first_fault
 
 M = TypeVar("M", bound=BaseModel)
 PLANS, DATASET = "plans.json", "dataset.json"
@@ -297,6 +298,5 @@ def _checked(kind: type[M], content: object, path: Path, within: str) -> M:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(part for part in (within, *map(str, fault["loc"])) if part) or "the file"
-        raise BundleError(f"{path}: {where}: {fault['msg']}; this is no such file of nnU-Net version 2.") from error
+        inside = f"{within}." if within else ""
+        raise BundleError(f"{path}: {inside}{first_fault(error, kind)}; this is no such file of nnU-Net version 2.") from error

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from ctseg_imaging.errors import BundleError
-from ctseg_imaging.formats.atomic import swap_in
 from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model
+from ctseg_models.bundles.faults import first_fault
 from ctseg_models.bundles.hashes import SUMS, check_sums, sha256_of, write_sums
 from ctseg_models.bundles.metadata import CtsegBlock, LabelEntry, Metadata, Stage, monai_metadata
 
@@ -122,13 +122,15 @@ def write_bundle(folder: Path, *, name: str, stages: Sequence[Stage], weights: M
     labels : in ascending value = network outputs 1, 2, ... precision : of the file; loading always gives float32.
     Raises BundleError when the folder exists (unless overwrite), cannot be written, or the weights do not fit.
     """
+    from ctseg_imaging.formats.atomic import swap_in
+
     folder = Path(folder)
     entries = tuple(LabelEntry(value=label.value, name=label.name, colour=label.colour) for label in labels)
     try:
         block = CtsegBlock(stages=tuple(stages), labels=entries, channels=tuple(channels), modality=modality,
                            training_data=dict(training_data or {}), scores=dict(scores or {}))
     except ValidationError as error:
-        raise BundleError(f"{folder}: {_first_fault(error)}.") from error
+        raise BundleError(f"{folder}: {first_fault(error, CtsegBlock)}.") from error
     if folder.exists() and not overwrite:
         raise BundleError(f"{folder}: already exists; choose another name, or allow overwriting.")
     try:
@@ -183,6 +185,8 @@ def rewrite(bundle: OwnBundle, block: CtsegBlock) -> OwnBundle:
 
     Raises BundleError when the bundle is damaged or its folder cannot be written; it is then as it was.
     """
+    from ctseg_imaging.formats.atomic import swap_in
+
     bundle.verify()
     folder = bundle.path.resolve()
     try:
@@ -214,7 +218,7 @@ def read_own(folder: Path) -> OwnBundle:
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: cannot be read; get the bundle again.") from error
     except ValidationError as error:
-        raise BundleError(f"{path}: {_first_fault(error)}; this is no bundle that napari-ctseg knows.") from error
+        raise BundleError(f"{path}: {first_fault(error, Metadata)}; this is no bundle that napari-ctseg knows.") from error
     block = metadata.ctseg
     card, sums = folder / CARD, folder / SUMS
     return OwnBundle(name=metadata.name, path=folder, kind="ctseg", labels=block.label_set(), channels=block.channels,
@@ -260,9 +264,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"])
-    return f"{where}: {fault['msg']}" if where else str(fault["msg"])

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Labels
+from ctseg_models.bundles.faults import first_fault
 from ctseg_models.bundles.metadata import Intensity, Share
 from ctseg_models.inference.lattice import Turn
 
@@ -205,14 +206,7 @@ def read_side_file(network: Path) -> SideFile:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read as JSON; mend it.") from error
     except ValidationError as error:
-        raise BundleError(f"{path}: {first_fault(error)}; mend the side file.") from error
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first of pydantic's faults with the field it is about."""
-    fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"]) or "the file"
-    return f"{where}: {fault['msg']}"
+        raise BundleError(f"{path}: {first_fault(error, SideFile)}; mend the side file.") from error
 
 
 def write_side_file(network: Path, side: SideFile, *, overwrite: bool = False) -> Path:
