@@ -253,3 +253,19 @@ def test_the_hash_of_a_network_that_went_away_is_asked_for(tmp_path: Path) -> No
     path.unlink()
     with pytest.raises(BundleError, match=r"r\.ts: the file is missing"):
         _ = bundle.sha256
+
+
+def test_a_folder_of_nnunets_models_is_refused_with_their_names(tmp_path: Path) -> None:
+    names = [f"nnUNetTrainer__nnUNetPlans__{one}" for one in ("2d", "3d_cascade_fullres", "3d_fullres", "3d_lowres")]
+    for dataset, within in (("Dataset001_One", names), ("Dataset002_Two", names[:2])):
+        for name in within:
+            (tmp_path / dataset / name).mkdir(parents=True)
+            for file in ("plans.json", "dataset.json"):
+                (tmp_path / dataset / name / file).write_text("{}")
+    with pytest.raises(BundleError) as refused:
+        store.add(tmp_path / "Dataset002_Two")
+    assert str(refused.value).endswith(f"Two: is no model but a folder of nnU-Net's models; name one of them: {names[0]}, {names[1]}.")
+    with pytest.raises(BundleError) as refused:
+        store.read(tmp_path)
+    listed = [*(f"Dataset001_One/{name}" for name in names), f"Dataset002_Two/{names[0]}"]
+    assert str(refused.value).endswith(f"name one of them: {', '.join(listed)} and 1 more.")

@@ -23,6 +23,7 @@ from ctseg_models.bundles.side_file import side_file_path
 from ctseg_models.bundles.unpacking import unpack
 
 ARCHIVE = ".zip"
+MOST_NAMED = 5  # models in a sentence
 # What training leaves in a results folder of nnU-Net and nobody needs to run it.
 LEFT_BEHIND = ("validation", "progress.png", "training_log_*.txt", "checkpoint_latest.pth", "debug.json", "__pycache__", ".git")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -82,8 +83,19 @@ def _candidates(folder: Path) -> list[Path]:
         if _looks_like_bundle(path):
             found.append(path)
         elif path.is_dir() and path.name.startswith("Dataset"):
-            found += [inner for inner in sorted(path.iterdir()) if inner.is_dir() and looks_like_nnunet(inner)]
+            found += _models_of_nnunet(path)
     return found
+
+
+def _models_of_nnunet(folder: Path) -> list[Path]:
+    """The results folders right inside a folder."""
+    return [inner for inner in sorted(folder.iterdir()) if inner.is_dir() and looks_like_nnunet(inner)]
+
+
+def _results_inside(folder: Path) -> list[Path]:
+    """The results folders in one for a data set, or in all of nnUNet_results."""
+    outer = [inner for inner in sorted(folder.iterdir()) if inner.is_dir() and inner.name.startswith("Dataset")]
+    return [*_models_of_nnunet(folder), *(one for inner in outer for one in _models_of_nnunet(inner) if not looks_like_nnunet(inner))]
 
 
 def list_bundles() -> list[Bundle]:
@@ -122,6 +134,10 @@ def _read_folder(path: Path) -> Bundle:
     if looks_like_nnunet(path):
         return read_nnunet(path)
     if not (path / METADATA).is_file() and not looks_like_monai(path):
+        if inside := _results_inside(path):
+            more = f" and {len(inside) - MOST_NAMED} more" if len(inside) > MOST_NAMED else ""
+            raise BundleError(f"{path}: is no model but a folder of nnU-Net's models; name one of them: "
+                              f"{', '.join(str(one.relative_to(path)) for one in inside[:MOST_NAMED])}{more}.")
         raise BundleError(f"{path}: not a bundle: it has neither configs/metadata.json (a bundle in MONAI's layout) nor plans.json and "
                           "dataset.json (a results folder of nnU-Net); name the bundle's own folder.")
     metadata = read_plain(path / METADATA) if (path / METADATA).is_file() else {}
