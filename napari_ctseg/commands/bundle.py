@@ -72,7 +72,7 @@ def verify(name: BundleArgument) -> None:
     bundle = store.find(name)
     bundle.verify()
     if bundle.needs_trust and not is_trusted(bundle):
-        say(f"{bundle.name}: what can be looked at without running it is sound. Its own code was not run: {'; '.join(bundle.needs_trust)}.")
+        say(f"{bundle.name}: what can be looked at without running it is sound. Its own code was not run:{_listed(bundle)}")
         return
     bundle.load()
     say(f"{bundle.name}: {_checked(bundle)}")
@@ -94,8 +94,7 @@ def trust(name: BundleArgument,
         say(f"{bundle.name}: runs no code of its own, so there is nothing to decide.")
         return
     digest = decisions.digest_for_question(bundle, lambda: store.find(name))
-    for reason in bundle.needs_trust:
-        note(f"It will run {reason}")
+    note(f"{bundle.name}: will run code that came with it:{_listed(bundle)}")
     bundle.verify()
     decisions.trust(bundle, digest)
     say(f"{bundle.name}: may run its own code, as it is now; take that back with --revoke.")
@@ -133,8 +132,9 @@ def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's fo
     from ctseg_models.bundles import store
 
     bundle = store.add(path, overwrite=overwrite)
-    for reason in bundle.needs_trust:
-        note(f"To run it, {reason} would be run; decide with `napari-ctseg bundle trust \"{bundle.name}\"`.")
+    if bundle.needs_trust:
+        note(f"{bundle.name}: would run code that came with it:{_listed(bundle)}\nIf you know its author, allow it with "
+             f"`napari-ctseg bundle trust \"{bundle.name}\"`.")
     say(f"{bundle.name}: {bundle.path}")
 
 
@@ -146,6 +146,11 @@ def _plain(value: Any, within: bool = False) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_plain(part, within=True) for part in value)
     return str(value)
+
+
+def _listed(bundle: Bundle) -> str:
+    """The code of a bundle's own, a line each."""
+    return "".join(f"\n- {reason}" for reason in bundle.needs_trust)
 
 
 def _trust_state(bundle: Bundle) -> str:

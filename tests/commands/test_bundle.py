@@ -50,6 +50,21 @@ def test_the_way_of_a_bundle_with_code(with_code: Path, tmp_path: Path) -> None:
     assert again.exit_code == 1
 
 
+def test_each_piece_of_code_is_a_line_in_plain_words_and_the_advice_is_given_once(tmp_path: Path) -> None:
+    loop = {"_target_": "Lambdad", "keys": "image", "func": "$[one for one in (1, 2)]"}
+    two = monai_bundle(tmp_path / "two", before=(ORIENTATION, SPACING, RANGE, CODE, loop), metadata={"name": "Two"})
+    added = call("bundle", "add", two)
+    assert added.exit_code == 0, added.output
+    first, *code, advice = added.stderr.splitlines()
+    assert first == "Two: would run code that came with it:"
+    assert advice == "If you know its author, allow it with `napari-ctseg bundle trust \"Two\"`."
+    assert all(line.startswith("- ") for line in code)
+    assert [sum(words in line for line in code) for words in ("(it makes a function)", "(it runs a loop)")] == [1, 1]
+    refused = call("predict", "-m", "Two", tmp_path, tmp_path / "out")
+    asked = call("bundle", "trust", "Two")
+    assert refused.exit_code == 1 and asked.stderr.splitlines()[1:] == code
+
+
 def test_verify_says_what_each_kind_can_be_compared_with(tmp_path: Path, shared_file: Callable[[str], Path]) -> None:
     own = threshold_bundle(tmp_path / "threshold")
     assert "every file is as its hash says" in call("bundle", "verify", own.path).stdout

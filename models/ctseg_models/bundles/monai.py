@@ -190,7 +190,7 @@ def _reasons(config: Config, parts: Parts, scripted: Path | None) -> list[str]:
     for part in (parts.before, parts.inferer, parts.after):
         for one in parts_of(part, without=(*NOTHING, *IGNORED)):
             if isinstance(one, Code):
-                found[one.where] = f"the expression {one.text[:100]} at \"{one.where}\" of {config.path.name}: {one.why}"
+                found[one.where] = f"the expression {one.text[:100]} at \"{one.where}\" of {config.path.name} ({one.why})"
             elif not is_harmless(one):
                 found[one.where] = f"{one.target}, which is not MONAI's plain arithmetic, at \"{one.where}\" of {config.path.name}"
     try:

@@ -30,6 +30,11 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "os.path.join": posixpath.join, "os.path.basename": posixpath.basename}
 _NUMBER_TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "bool")
 _NAMES: dict[str, Any] = {f"{module}.{name}": name for module in ("torch", "numpy", "np") for name in _NUMBER_TYPES}
+_LOOP = "it runs a loop"
+_IN_WORDS: dict[type[ast.expr], str] = {
+    ast.Lambda: "it makes a function", ast.ListComp: _LOOP, ast.SetComp: _LOOP, ast.DictComp: _LOOP, ast.GeneratorExp: _LOOP,
+    ast.Call: "it calls a function with named arguments", ast.JoinedStr: "it formats a text", ast.Starred: "it unpacks a list",
+    ast.NamedExpr: "it sets a variable", ast.Await: "it waits for something", ast.Yield: "it makes a function"}
 
 
 class NotPlainError(ValueError):
@@ -125,7 +130,7 @@ def _value(node: ast.expr, look_up: Callable[[str], Any]) -> Any:
             if name not in _FUNCTIONS:
                 raise NotPlainError(f"it calls {_readable(name)}")
             return _small(_FUNCTIONS[name](*(value(part) for part in parts)))
-    raise NotPlainError(f"it has a {type(node).__name__}")
+    raise NotPlainError(_IN_WORDS.get(type(node), "it is more than plain arithmetic"))
 
 
 def _readable(name: str) -> str:

@@ -77,7 +77,9 @@ def distrust(bundle: Bundle) -> bool:
 def require_trust(bundle: Bundle) -> None:
     """Raises TrustNeeded when the bundle would run code of its own and the person has not allowed it."""
     if bundle.needs_trust and not is_trusted(bundle):
-        raise TrustNeeded(f"{bundle.name}: would run code that came with it ({'; '.join(bundle.needs_trust)}); if you know its author, "
+        first, *more = bundle.needs_trust
+        others = f", and {len(more)} more, which `napari-ctseg bundle show` lists" if more else ""
+        raise TrustNeeded(f"{bundle.name}: would run code that came with it ({first}{others}); if you know its author, "
                           f"allow it with `napari-ctseg bundle trust \"{bundle.name}\"`.")
 
 
