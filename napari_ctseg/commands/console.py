@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Generator
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,13 +39,14 @@ class CtsegGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take `-v` out of the line, before or after the verb, so that no verb has to know it."""
         end = args.index("--") if "--" in args else len(args)
-        ctx.obj = {"verbose": any(word in VERBOSE for word in args[:end])}
+        ctx.obj = {"verbose": _is_verbose(args)}
         return super().parse_args(ctx, [word for word in args[:end] if word not in VERBOSE] + args[end:])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; CtsegError and OSError become a sentence and exit 1, an interrupt exit 130."""
         try:
-            return super().invoke(ctx)
+            with _without_remarks(ctx.obj["verbose"]):
+                return super().invoke(ctx)
         except CtsegError as error:
             _fail(ctx, str(error))
         except BrokenPipeError:  # `napari-ctseg info X | head`: the reader has what it wants
@@ -56,6 +60,40 @@ class CtsegGroup(TyperGroup):
         except KeyboardInterrupt:
             err.print("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _is_verbose(args: Sequence[str]) -> bool:
+    end = list(args).index("--") if "--" in args else len(args)
+    return any(word in VERBOSE for word in args[:end])
+
+
+@contextmanager
+def _without_remarks(verbose: bool) -> Iterator[None]:
+    """Keep what libraries remark to programmers (warnings, log lines below an error) from the terminal, unless it was asked for."""
+    last = logging.lastResort  # prints the lines of those who set up no logging
+    if verbose or sys.warnoptions or last is None:
+        yield
+        return
+    level = last.level
+    last.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        last.setLevel(level)
+
+
+def unforeseen(error: Exception, args: Sequence[str]) -> None:
+    """One sentence for an error that nobody foresaw. args : of the command line. Raises SystemExit."""
+    if _is_verbose(args):
+        err.print("".join(traceback.format_exception(error)), markup=False, end="")
+    first = next(iter(str(error).splitlines()), "")
+    what = f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__
+    verb = next((f" {word}" for word in args if not word.startswith("-")), "")
+    err.print(f"napari-ctseg{verb}: failed in a way that was not foreseen ({what}); run it again with -v for the traceback, and report it.",
+              markup=False)
+    raise SystemExit(1)
 
 
 def _fail(ctx: Any, sentence: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from napari_ctseg.commands.bundle import app as bundle
 from napari_ctseg.commands.calibrate import calibrate
-from napari_ctseg.commands.console import CtsegGroup
+from napari_ctseg.commands.console import CtsegGroup, unforeseen
 from napari_ctseg.commands.convert import convert
 from napari_ctseg.commands.crossval import crossval
 from napari_ctseg.commands.demo import demo
@@ -60,7 +61,10 @@ app.add_typer(bundle, name="bundle")
 
 def run() -> None:
     """The console script."""
-    app()
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - a fault of ours, which no front end can mend: a sentence, the traceback with -v
+        unforeseen(error, sys.argv[1:])
 
 
 if __name__ == "__main__":
