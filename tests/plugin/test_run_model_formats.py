@@ -363,7 +363,7 @@ def test_what_is_said_of_models_stays_short(made):
     assert said.startswith("Together: abdomen, spleen.<br><b>spleen, CT: l0,")
     assert "and 92 more" in said and "one &lt;b&gt; and 2 more." in said
     state = replace(controller.state, cautions=("a", "b", "c", "d", "e"))
-    assert words.cautions(state) == "a\nb\nc\nAnd 2 more remarks under Details."
+    assert words.cautions(state) == "a\nb\nc\nAnd 2 more under Details."
 
 
 def test_what_was_computed_more_exactly_than_asked_is_no_warning(made):

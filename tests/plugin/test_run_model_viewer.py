@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QLineEdit,
     QMessageBox,
+    QScrollArea,
     QTableWidget,
     QTextEdit,
     QTreeWidget,
@@ -24,6 +25,7 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from napari_ctseg import work
 from napari_ctseg.docks.parts import show_details
+from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.side_form import SideForm
 from napari_ctseg.docks.run_model.state import Confidence, Phase, RegionChoice
 from napari_ctseg.docks.run_model.view import RunModelDock
@@ -223,6 +225,17 @@ def test_the_region_of_a_model_without_a_localiser_is_the_whole_volume(docked):
     assert docked.controller.state.region is RegionChoice.BOX and region.currentText() == "A box I drew" and region.count() == 3
 
 
+def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
+    rows = tuple(Confidence(name, 1802.7, 0.88, 1.0, 0.37) for name in ("LeftParotid", "SpinalCord"))
+    docked.controller._show(replace(docked.controller.state, confidence=rows))
+    docked.resize(320, 700)
+    QApplication.processEvents()
+    table = docked.confidence
+    assert table.columnWidth(0) > max(table.fontMetrics().horizontalAdvance(row.name) for row in rows)
+    assert sum(table.columnWidth(column) for column in range(5)) <= table.viewport().width()
+    assert table.item(0, 1).text() == "1803" and "differ" in docked.sure.text()
+
+
 @pytest.mark.parametrize(("count", "scrolls"), [(7, False), (40, True)])
 def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, count, scrolls):
     rows = tuple(Confidence(f"organ {number}", 1.0, 0.9, 0.8) for number in range(count))
@@ -231,9 +244,18 @@ def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, c
     QApplication.processEvents()
     last = table.visualItemRect(table.item(6, 0))
     assert table.viewport().rect().contains(last) and table.verticalScrollBar().isVisible() is scrolls
-    assert docked.sure.isVisible() and "mean probability inside" in docked.sure.text() and "disagreement" not in docked.sure.text()
+    assert docked.sure.isVisible() and "mean probability inside" in docked.sure.text() and "differ" not in docked.sure.text()
     docked.controller._show(replace(docked.controller.state, confidence=()))
     assert not docked.sure.isVisible() and not table.isVisible()
+
+
+@pytest.mark.parametrize("names", [["abdomen", "headneck"], ["headneck"], ["brain-mr"], ["spleen"]])
+def test_nothing_is_cut_off_at_the_least_width(docked, volume, names):
+    show_volume(docked.controller.viewer, Volume(volume.array, volume.geometry), "flair")
+    docked.controller.choose_bundles(names)
+    body = docked.findChild(QScrollArea).widget()
+    assert body.minimumSizeHint().width() <= docked.minimumWidth()
+    assert docked.choices.mirroring.text() == words.mirroring(docked._state) and docked.choices.mirroring.x() == 0  # no column before it
 
 
 def test_details_are_open_at_once(docked):

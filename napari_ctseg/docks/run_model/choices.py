@@ -37,8 +37,10 @@ class Choices(QWidget):  # type: ignore[misc]
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.boxes = parts.row(self.box, self.draw_box)
         for name, widget in (("Ensemble", self.combine), ("Region", self.region), ("Box", self.boxes), ("Device", self.device),
-                             ("Precision", self.precision), ("", self.mirroring), ("", self.edges)):
+                             ("Precision", self.precision)):
             self.form.addRow(name, widget)
+        for check in (self.mirroring, self.edges):
+            self.form.addRow(check)  # over the whole width, which the cost beside mirroring needs in a narrow dock
 
     def connect_to(self, controller: RunModelController) -> None:
         """Hand every choice on."""

@@ -9,10 +9,11 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_ctseg.docks.run_model.state import Confidence
 
-COLUMNS = (("label", "What was found."), ("ml", "Its volume."), ("mean p", "Mean probability inside, as the model sees it."),
-           ("p > 0.9", "Share of its voxels with a probability above 0.9."),
-           ("disagree", "Mean disagreement of the models inside: 0 where all say the same."))
+COLUMNS = (("label", "What was found."), ("ml", "Its volume."), ("p", "Mean probability inside, as the model sees it."),
+           (">0.9", "Share of its voxels with a probability above 0.9."),
+           ("differ", "Mean disagreement of the models inside: 0 where all say the same."))
 ROWS, ROW_HEIGHT = 12, 22
+PADDING = 14  # px of a cell and its header beside their words
 UNSURE = 0.7  # mean probability below which a row is marked
 
 
@@ -31,7 +32,8 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
             item.setToolTip(tip)
             self.setHorizontalHeaderItem(column, item)
         header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setMinimumSectionSize(PADDING)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
     def draw(self, rows: Sequence[Confidence]) -> None:
@@ -42,14 +44,25 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
         for number, row in enumerate(rows):
             disagreement = "" if row.disagreement is None else f"{row.disagreement:.2f}"
             name = f"{row.name} ▲" if row.mean < UNSURE else row.name
-            cells = (name, f"{row.volume_ml:.1f}", f"{row.mean:.2f}", f"{100 * row.sure:.0f} %", disagreement)
+            cells = (name, _millilitres(row.volume_ml), f"{row.mean:.2f}", f"{100 * row.sure:.0f} %", disagreement)
             for column, words in enumerate(cells):
                 item = QTableWidgetItem(words)
                 item.setToolTip(row.name if column == 0 else COLUMNS[column][1])
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(number, column, item)
+        self._fit()
         bar = Qt.ScrollBarPolicy.ScrollBarAlwaysOn if len(rows) > ROWS else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         self.setVerticalScrollBarPolicy(bar)  # so that nobody takes the last row in sight for the last
         shown = min(ROWS, len(rows))
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + shown * ROW_HEIGHT + 2 * self.frameWidth() + 2)
+
+    def _fit(self) -> None:
+        """The numbers as narrow as they are, all that is left for the names."""
+        for column, (title, _) in list(enumerate(COLUMNS))[1:]:
+            words = [title, *(self.item(row, column).text() for row in range(self.rowCount()))]
+            self.setColumnWidth(column, max(map(self.fontMetrics().horizontalAdvance, words)) + PADDING)
+
+
+def _millilitres(volume: float) -> str:
+    return f"{volume:.1f}" if volume < 100 else f"{volume:.0f}"

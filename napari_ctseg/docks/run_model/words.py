@@ -35,7 +35,7 @@ MEND = "Opens the form with what this network's side file says: channels, sizes,
 RUNS = "A model runs."
 MOST_CAUTIONS = 3
 PRECISION_NOTE = "so float32 was used."  # how a run says that it computed more exactly than asked: for the record, nothing to do
-SURE = "How sure the model is (not whether it is right): volume in ml, mean probability inside, share of it above 0.9"
+SURE = "How sure the model is (not whether it is right): volume in ml, mean probability inside (p), share of it above 0.9"
 
 
 def duration(seconds: float) -> str:
@@ -95,7 +95,7 @@ def cautions(state: RunModelState) -> str:
     """What a result asks to be careful about, beyond what was said before the run; what is too long for the dock is under Details."""
     new = [said for said in state.cautions if said not in state.warnings and not said.endswith(PRECISION_NOTE)]
     beyond = len(new) - MOST_CAUTIONS
-    return "\n".join([*new[:MOST_CAUTIONS], *([f"And {beyond} more remarks under Details."] if beyond > 0 else [])])
+    return "\n".join([*new[:MOST_CAUTIONS], *([f"And {beyond} more under Details."] if beyond > 0 else [])])
 
 
 def sure(state: RunModelState) -> str:
@@ -103,7 +103,7 @@ def sure(state: RunModelState) -> str:
     if not state.confidence:
         return ""
     several = any(row.disagreement is not None for row in state.confidence)
-    return f"{SURE}{', mean disagreement of the models' if several else ''}."
+    return f"{SURE}{', where the models differ (0: nowhere)' if several else ''}."
 
 
 def precision_notes(state: RunModelState) -> str:
