@@ -16,6 +16,7 @@ from ctseg_imaging.progress import finish
 from ctseg_models.bundles import store
 from ctseg_models.bundles.checkpoint import load_checkpoint
 from ctseg_models.bundles.nnunet import NNUNetBundle, read_nnunet
+from ctseg_models.inference import feature_map
 from ctseg_models.inference.stepwise import Arithmetic
 
 SharedFile = Callable[[str], Path]
@@ -209,14 +210,14 @@ def test_a_2d_model_in_a_folder_named_3d_is_refused_before_its_axes_are_read(sha
 
 def test_half_precision_of_either_kind_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = set()
-    forward = torch.nn.Conv3d.forward
 
-    def listening(layer: torch.nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
-        result = forward(layer, x)
-        seen.add(result.dtype)
-        return result
+    def listening(x: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.add(x.dtype)
+        return conv3d(x, *rest)
 
-    monkeypatch.setattr(torch.nn.Conv3d, "forward", listening)
+    conv3d: Callable[..., torch.Tensor] = feature_map.conv3d
+    monkeypatch.setattr(feature_map, "conv3d", listening)
+    monkeypatch.setattr(feature_map, "SMALL_MAP", 0)
     bundle = read_nnunet(folder)
     assert bundle.plan is not None
     stage, x = bundle.load().stages[0], torch.zeros(1, bundle.plan.inputs, *bundle.plan.patch)

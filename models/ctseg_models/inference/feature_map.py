@@ -319,7 +319,7 @@ def onednn_takes(dtype: torch.dtype) -> bool:
     """Whether oneDNN is in this torch, and the processor has what it needs for `dtype`."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
 def slabs(size: Shape, flops_per_voxel: float, values: int, arithmetic: Arithmetic, device: torch.device) -> Iterator[tuple[int, int]]:
