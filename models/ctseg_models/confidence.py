@@ -16,6 +16,7 @@ from ctseg_imaging.volume import Labels
 SURE = 0.9
 VOXELS = 4000  # of a slab whose probability is asked for: all classes at every voxel would take longer than the labels did
 FEWEST = 100  # of each label, however many there are
+STRIDE = 31  # among every so many voxels those of a frequent label are sought; prime to the sides that images have
 
 
 def values_in(labels: Tensor) -> list[int]:
@@ -38,16 +39,21 @@ class Sample:
     def of(cls, winner: Tensor, most: int) -> Sample:
         """Every n-th voxel of each label, n so that all together are about `most`; all of a small label. The background is left out."""
         flat = winner.numpy().ravel()
-        foreground = np.flatnonzero(flat)
-        order = np.argsort(flat[foreground].astype(np.uint16), kind="stable")  # by counting: fast
-        by_label = foreground[order]
-        counts = np.bincount(flat[foreground])
+        counts = torch.bincount(winner.flatten()).numpy()
+        counts[0] = 0
         share = max(FEWEST, most // max(1, int(np.count_nonzero(counts))))
-        chosen, speaks, start = [np.zeros(0, np.int64)], [np.zeros(0)], 0
-        for count in counts[counts > 0].tolist():
-            one = by_label[start:start + count:-(-count // share)]
+        sparse = np.arange(0, flat.size, STRIDE)
+        frequent = np.bincount(flat[sparse], minlength=len(counts)) >= share  # of these, every n-th is taken from every STRIDE-th
+        rare = (counts > 0) & ~frequent
+        frequent &= counts > 0
+        places = np.concatenate([sparse[frequent[flat[sparse]]], np.flatnonzero(rare[flat]) if rare.any() else sparse[:0]])
+        labels = flat[places]
+        by_label = places[np.argsort(labels.astype(np.uint16), kind="stable")]  # by counting: fast
+        chosen, speaks, start = [sparse[:0]], [np.zeros(0)], 0
+        for value, count in enumerate(np.bincount(labels).tolist()):
+            one = by_label[start:start + count:max(1, -(-count // share))]
             chosen.append(one)
-            speaks.append(np.full(len(one), count / len(one)))
+            speaks.append(np.full(len(one), counts[value] / max(1, len(one))))
             start += count
         place = np.concatenate(chosen)
         z, y, x = (torch.from_numpy(axis) for axis in np.unravel_index(place, winner.shape))

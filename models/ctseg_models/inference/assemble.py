@@ -349,7 +349,7 @@ def paint(class_maps: ClassMaps, target: Target, labels: NDArray[np.generic], ed
             if class_maps.form == "regions" or class_maps.temperature != 1:
                 winner = sampler.winner(a, b)
             edge_out[a:b] = (1 - (best - second)).numpy()
-        out[a:b] = winner.numpy()
+        out[a:b] = (winner.to(torch.uint8) if out.dtype == np.uint8 else winner).numpy()  # torch narrows with all its threads
         if watch is not None:
             watch(sampler, a, b, winner)
         maps.forget(low)

@@ -66,6 +66,11 @@ def empty_map(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, 
     return empty((shape[0], *shape[2:], shape[1]), dtype, device).movedim(-1, 1)
 
 
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """torch.zeros of memory that goes with the tensor; many times as fast with huge pages, which torch takes for empty memory only."""
+    return torch.empty(shape, dtype=dtype, device=device).zero_()
+
+
 def give_back() -> None:
     """Let go of what nobody uses."""
     with _lock:

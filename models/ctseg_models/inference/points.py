@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ctseg_models.inference.assemble import SMALLEST_PROBABILITY, ClassMaps, Target
 from ctseg_models.inference.preprocess import axis_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Corners:
+    """Voxels of the maps' slices [low, high), counted along x, then y, then z, and their weights: (8, n), less where an axis has one."""
+
+    low: int
+    high: int
+    at: Tensor
+    weight: Tensor
+
+    def some(self, which: Tensor) -> Corners:
+        """Of the places `which` only."""
+        return Corners(self.low, self.high, self.at[:, which], self.weight[:, which])
 
 
 class Points:
@@ -39,22 +53,21 @@ class Points:
         return chance
 
     def _inside(self, labels: Tensor, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        maps = self.class_maps
+        maps, corners = self.class_maps, self._corners(places)
         if maps.form == "regions":
-            return self._of_regions(labels, places)
+            return self._of_regions(labels, corners)
         if maps.form == "probabilities" and maps.temperature == 1:
             chance = torch.zeros(len(labels))
             for k, value in enumerate(maps.each):
                 if len(of_k := (labels == value).nonzero()[:, 0]):
-                    z, y, x = (place[of_k] for place in places)
-                    chance[of_k] += self._gathered(k, (z, y, x))
+                    chance[of_k] += self._gathered(k, corners.some(of_k))
             return chance
-        return self._of_softmax(labels, places)
+        return self._of_softmax(labels, corners)
 
-    def _of_softmax(self, labels: Tensor, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def _of_softmax(self, labels: Tensor, corners: Corners) -> Tensor:
         maps, own, rest = self.class_maps, torch.full((len(labels),), -torch.inf), None
         for k, value in enumerate(maps.each):
-            logit = self._gathered(k, places)
+            logit = self._gathered(k, corners)
             if maps.form == "probabilities":
                 logit = logit.clamp_min_(SMALLEST_PROBABILITY).log_()
             logit /= maps.temperature
@@ -63,24 +76,26 @@ class Points:
         assert rest is not None
         return (own - rest).exp_()
 
-    def _of_regions(self, labels: Tensor, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def _of_regions(self, labels: Tensor, corners: Corners) -> Tensor:
         """What is painted with the label and covered by no later region, the regions taken as independent."""
         chance, uncovered = torch.zeros(len(labels)), torch.ones(len(labels))
         for k, value in reversed(list(enumerate(self.class_maps.each))):
-            inside = self._gathered(k, places).div_(self.class_maps.temperature).sigmoid_()
+            inside = self._gathered(k, corners).div_(self.class_maps.temperature).sigmoid_()
             chance += torch.where(labels == value, inside * uncovered, torch.zeros(()))
             uncovered *= 1 - inside
         return torch.where(labels == 0, uncovered, chance)
 
-    def _gathered(self, k: int, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """(n,) float32: map k at the places, interpolated between eight of its voxels (fewer where an axis has one)."""
-        weights, voxels = zip(*((shares[place], indices[place]) for (shares, indices), place in zip(self._taps, places, strict=True)),
+    def _corners(self, places: tuple[Tensor, Tensor, Tensor]) -> Corners:
+        """What voxels of the target are made of: eight voxels of the maps, fewer where an axis has one."""
+        weights, voxels = zip(*((shares[place].T, indices[place].T) for (shares, indices), place in zip(self._taps, places, strict=True)),
                               strict=True)
         low, high = int(voxels[0].min()), int(voxels[0].max()) + 1
-        part = self.class_maps.maps.part(k, low, high)
-        flat, (_, height, width) = part.reshape(-1), part.shape
-        found = torch.zeros(len(places[0]))
-        for i, j, m in product(*(range(one.shape[1]) for one in weights)):
-            at = ((voxels[0][:, i] - low) * height + voxels[1][:, j]) * width + voxels[2][:, m]
-            found += weights[0][:, i] * weights[1][:, j] * weights[2][:, m] * flat[at]
-        return found
+        _, _, height, width = self.class_maps.maps.shape
+        at = ((voxels[0] - low)[:, None, None] * height + voxels[1][None, :, None]) * width + voxels[2][None, None]
+        weight = weights[0][:, None, None] * weights[1][None, :, None] * weights[2][None, None]
+        return Corners(low, high, at.flatten(0, 2), weight.flatten(0, 2))
+
+    def _gathered(self, k: int, corners: Corners) -> Tensor:
+        """(n,) float32: map k, interpolated."""
+        flat = self.class_maps.maps.part(k, corners.low, corners.high).reshape(-1)
+        return (corners.weight * flat.take(corners.at)).sum(0)

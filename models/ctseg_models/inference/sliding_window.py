@@ -14,6 +14,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Steps
+from ctseg_models.inference.buffers import zeros
 from ctseg_models.inference.maps import FileMaps, MemoryMaps, gathered
 from ctseg_models.inference.stepwise import Arithmetic
 
@@ -79,11 +80,10 @@ class WindowedMaps:
         self._done = 0  # slices below this are finished
         self._base = 0  # the first slice that is held
         self._needed = 0  # slices below this have been forgotten
-        held = min(self.shape[1], 2 * tiling.window[0])
-        large = 4 * classes * held * prod(self.shape[2:]) > LARGE
-        self._sums = torch.zeros(classes, min(self.shape[1], int(AHEAD * tiling.window[0])), *self.shape[2:], device=x.device,
-                                 dtype=torch.float16 if large else torch.float32)
-        self._norm = torch.zeros(self._sums.shape[1:], device=x.device)
+        large = 4 * classes * min(self.shape[1], 2 * tiling.window[0]) * prod(self.shape[2:]) > LARGE
+        held = min(self.shape[1], int(AHEAD * tiling.window[0]))
+        self._sums = zeros((classes, held, *self.shape[2:]), torch.float16 if large else torch.float32, x.device)
+        self._norm = zeros((held, *self.shape[2:]), torch.float32, x.device)
         self._weights = torch.ones(tiling.window, device=x.device) if tiling.weights is None else tiling.weights.to(x.device)
 
     @property
@@ -131,9 +131,9 @@ class WindowedMaps:
         kept = self._norm.shape[0] - drop
         size = max(self._norm.shape[0], high - self._base - drop)
         if size > self._norm.shape[0]:
-            grown = torch.zeros(self._sums.shape[0], size, *self._sums.shape[2:], dtype=self._sums.dtype, device=self._sums.device)
+            grown = zeros((self._sums.shape[0], size, *self._sums.shape[2:]), self._sums.dtype, self._sums.device)
             grown[:, :kept] = self._sums[:, drop:]
-            norm = torch.zeros(size, *self._norm.shape[1:], device=self._norm.device)
+            norm = zeros((size, *self._norm.shape[1:]), torch.float32, self._norm.device)
             norm[:kept] = self._norm[drop:]
             self._sums, self._norm = grown, norm
         elif drop:
@@ -172,8 +172,11 @@ def mirrored(steps: Steps, axes: Sequence[int]) -> Steps:
         total: Tensor | None = None
         for subset in subsets:
             turned = yield from scaled(steps(x.flip([2 + axis for axis in subset]), arithmetic), 1 / len(subsets))
-            maps = turned.flip([1 + axis for axis in subset])
-            total = maps if total is None else total.add_(maps)
+            if total is None:
+                total = turned.clone()  # which may be what the network was given
+                continue
+            for so_far, one in zip(total, turned, strict=True):  # flipped one by one, in memory that is at hand
+                so_far.add_(one.flip(subset))
         assert total is not None
         return total.div_(len(subsets))
 
