@@ -88,6 +88,23 @@ def test_everything_else_is_code_and_is_not_run(text: str, tmp_path: Path, monke
     assert {path.name for path in tmp_path.iterdir()} == {"configs"}
 
 
+def test_components_are_named_chosen_and_put_into_lists(tmp_path: Path) -> None:
+    read = config(tmp_path, {"a": [{"_target_": "X"}], "b": [{"_target_": "Y"}, "$f(1)"], "fast": False, "both": "$@a + @b",
+                             "one": "$@b[0]", "chosen": "$@a if @fast else @b", "list": "$[@a, 3]",
+                             "image": "$monai.utils.CommonKeys.IMAGE"})
+    (x,), (y, code) = read.resolve("a"), read.resolve("b")
+    assert read.resolve("both") == [x, y, code]
+    assert isinstance(code, Code)
+    assert (read.resolve("one"), read.resolve("chosen"), read.resolve("list"), read.resolve("image")) == (y, [y, code], [[x], 3], "image")
+
+
+@pytest.mark.parametrize("text", ["len(@net)", "@net == 1", "-@net", "1 if @net else 2", "str(@net)", "@net or 1", "@net + 1", "@list * 2",
+                                  "1 in @list", "(@net, 1) + (2,)", "not @net", "{'a': 1}[@net]", "[1][@net]", "@net[0]"])
+def test_nothing_is_computed_with_a_component(text: str, tmp_path: Path) -> None:
+    read = config(tmp_path, {"net": {"_target_": "UNet"}, "list": ["@net"], "a": f"${text}"})
+    assert isinstance(read.resolve("a"), Code)
+
+
 def test_code_is_found_wherever_it_stands(tmp_path: Path) -> None:
     read = config(tmp_path, {"a": {"_target_": "X", "y": [{"z": "$f(1)"}]}, "b": {"_target_": "SaveImaged", "y": "$g(1)"},
                              "c": ["@a", "@b", "@a"]})

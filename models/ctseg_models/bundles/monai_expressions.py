@@ -30,6 +30,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "os.path.join": posixpath.join, "os.path.basename": posixpath.basename}
 _NUMBER_TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "bool")
 _NAMES: dict[str, Any] = {f"{module}.{name}": name for module in ("torch", "numpy", "np") for name in _NUMBER_TYPES}
+_NAMES |= {f"monai.utils.{module}CommonKeys.{name.upper()}": name for module in ("", "enums.") for name in ("image", "label", "pred")}
 _LOOP = "it runs a loop"
 _IN_WORDS: dict[type[ast.expr], str] = {
     ast.Lambda: "it makes a function", ast.ListComp: _LOOP, ast.SetComp: _LOOP, ast.DictComp: _LOOP, ast.GeneratorExp: _LOOP,
@@ -45,7 +46,8 @@ def evaluate(expression: str, look_up: Callable[[str], Any]) -> Any:
     """The value of an expression without its `$`. look_up : gives what `@id` refers to.
 
     Raises NotPlainError for everything but constants, lists, tuples, dicts, arithmetic, comparisons, conditions, subscripts, and calls of
-    a few functions of plain data; look_up's own errors come through.
+    a few functions of plain data; look_up's own errors come through. What is no plain data (a component) may be named, chosen, and put
+    into lists that are joined; nothing is computed with it.
     """
     tree, references = parse(expression)
     values = {_PLACE.format(number): reference for number, reference in enumerate(references)}
@@ -108,7 +110,7 @@ def _value(node: ast.expr, look_up: Callable[[str], Any]) -> Any:
                 raise NotPlainError("it unpacks a dictionary")
             return _small({value(key): value(part) for key, part in zip(keys, parts, strict=True) if key is not None})
         case ast.UnaryOp(op=sign, operand=part) if type(sign) in _SIGNS:
-            return _SIGNS[type(sign)](value(part))
+            return _SIGNS[type(sign)](_data(value(part)))
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _ARITHMETIC:
             return _calculate(sign, value(left), value(right))
         case ast.BoolOp(op=ast.And(), values=parts):
@@ -116,9 +118,9 @@ def _value(node: ast.expr, look_up: Callable[[str], Any]) -> Any:
         case ast.BoolOp(op=ast.Or(), values=parts):
             return _first(parts, value, stop=True)
         case ast.IfExp(test=test, body=body, orelse=otherwise):
-            return value(body) if value(test) else value(otherwise)
+            return value(body) if _data(value(test)) else value(otherwise)
         case ast.Compare(left=left, ops=signs, comparators=parts) if all(type(sign) in _COMPARISONS for sign in signs):
-            chain = [value(left), *(value(part) for part in parts)]
+            chain = [_data(value(part)) for part in (left, *parts)]
             return all(_COMPARISONS[type(sign)](a, b) for sign, a, b in zip(signs, chain, chain[1:], strict=False))
         case ast.Subscript(value=part, slice=ast.Slice(lower=low, upper=high, step=step)):
             ends = [None if end is None else value(end) for end in (low, high, step)]
@@ -129,7 +131,7 @@ def _value(node: ast.expr, look_up: Callable[[str], Any]) -> Any:
             name = dotted(function) or "what an expression gives"
             if name not in _FUNCTIONS:
                 raise NotPlainError(f"it calls {_readable(name)}")
-            return _small(_FUNCTIONS[name](*(value(part) for part in parts)))
+            return _small(_FUNCTIONS[name](*(_data(value(part)) for part in parts)))
     raise NotPlainError(_IN_WORDS.get(type(node), "it is more than plain arithmetic"))
 
 
@@ -142,7 +144,7 @@ def _first(parts: Sequence[ast.expr], value: Callable[[ast.expr], Any], *, stop:
     last: Any = None
     for part in parts:
         last = value(part)
-        if bool(last) == stop:
+        if bool(_data(last)) == stop:
             return last
     return last
 
@@ -154,7 +156,8 @@ def _calculate(sign: ast.operator, a: Any, b: Any) -> Any:
     for one, other in ((a, b), (b, a)):
         if isinstance(sign, ast.Mult) and isinstance(one, (str, list, tuple)) and len(one) * abs(int(other)) > LARGEST_SEQUENCE:
             raise NotPlainError("it makes something huge")
-    return _small(_ARITHMETIC[type(sign)](a, b))
+    joined = isinstance(sign, ast.Add) and isinstance(a, list) and isinstance(b, list)
+    return _small(a + b if joined else _ARITHMETIC[type(sign)](_data(a), _data(b)))
 
 
 def _range(*ends: Any) -> list[int]:
@@ -167,6 +170,17 @@ def _range(*ends: Any) -> list[int]:
 def _plain_container(thing: Any) -> Any:
     if not isinstance(thing, (str, list, tuple, dict)):
         raise NotPlainError(f"it takes a part of a {type(thing).__name__}")
+    return thing
+
+
+def _data(thing: Any) -> Any:
+    """`thing`, when it can be computed with: a component is never built here, so there is nothing to compare or to count."""
+    stack = [thing]
+    while stack:
+        one = stack.pop()
+        if one is not None and not isinstance(one, (bool, int, float, str, list, tuple, dict)):
+            raise NotPlainError("it computes with a part of the config")
+        stack.extend(one.values() if isinstance(one, dict) else one if isinstance(one, (list, tuple)) else ())
     return thing
 
 

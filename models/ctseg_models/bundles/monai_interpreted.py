@@ -62,12 +62,21 @@ class Interpreted:
     def steps(self, turn: Turn) -> Steps:
         """The network along `turn`."""
         from ctseg_models.inference.interruptible import watched
+        from ctseg_models.inference.shortage import is_shortage
 
         def call(x: Tensor, arithmetic: Arithmetic) -> Tensor:
             import torch
 
-            with torch.autocast(x.device.type, dtype=arithmetic.dtype, enabled=arithmetic.dtype != torch.float32):
-                given = self._network(turned := turn.to_network(x))
+            turned = turn.to_network(x)
+            try:
+                with torch.autocast(x.device.type, dtype=arithmetic.dtype, enabled=arithmetic.dtype != torch.float32):
+                    given = self._network(turned)
+            except (RuntimeError, ValueError) as error:
+                if is_shortage(error):
+                    raise
+                sides = " x ".join(str(n) for n in turned.shape[2:])
+                raise BundleError(f"{self._name}: the network cannot compute an array of {sides} voxels (along its own axes); "
+                                  "draw a region of a size that it takes, often a multiple of 16 or 32.") from error
             maps = given[0] if isinstance(given, list | tuple) else given
             wanted = (1, len(self.values))
             if not isinstance(maps, torch.Tensor) or tuple(maps.shape[:2]) != wanted:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NETWORKS = ("AHNet", "AttentionUnet", "BasicUNet", "BasicUnet", "Basicunet", "BasicUNetPlusPlus", "BasicUnetPlusPlus", "DynUNet", "DynUnet",
             "Dynunet", "HighResNet", "HighResUNet", "MedNeXt", "MedNeXtB", "MedNeXtL", "MedNeXtM", "MedNeXtS", "RegUNet", "SegResNet",
             "SegResNetDS", "SegResNetVAE", "SwinUNETR", "UNETR", "UNet", "Unet", "VNet")
+# Arguments of older bundles that MONAI has no more, and that changed nothing about the network: SwinUNETR only checked this one.
+GONE = {"SwinUNETR": ("img_size",)}
 LARGEST_ARGUMENT = 8192
 LONGEST_ARGUMENT = 64
 
@@ -44,13 +46,20 @@ def build_network(component: Component, weights: dict[str, Tensor], path: Path) 
     from monai.networks import nets
 
     arguments = {name: tuple(value) if isinstance(value, list) and not any(isinstance(one, list) for one in value) else value
-                 for name, value in component.arguments.items()}
+                 for name, value in component.arguments.items() if name not in GONE.get(component.name, ())}
+
+    class RowsInMemory(torch.overrides.TorchFunctionMode):
+        """The rows of numbers whose values a network (SwinUNETR) reads while it is laid out."""
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return function(*args, **{**(kwargs or {}), **({"device": "cpu"} if function is torch.linspace else {})})
+
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), RowsInMemory():
             outline = getattr(nets, component.name)(**arguments)
         _refuse_other_shapes(outline, weights, path)
         network: nn.Module = getattr(nets, component.name)(**arguments)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError, LookupError, AssertionError, ArithmeticError) as error:
+    except (TypeError, ValueError, RuntimeError, NotImplementedError, LookupError, AssertionError, ArithmeticError, ImportError) as error:
         raise BundleError(f"{path.parent.parent}: the network {component.name} cannot be built as the config says ({_line(error)}); "
                           "get the bundle again.") from error
     known = network.state_dict()

@@ -136,14 +136,8 @@ class Config:
         return off.strip().lower() == "true" if isinstance(off, str) else off is not False and not isinstance(off, Code) and bool(off)
 
     def _expression(self, text: str, where: str, asking: tuple[str, ...]) -> Any:
-        def look_up(name: str) -> Any:
-            value = self.resolve(name, asking)
-            if any(True for _ in parts_of(value)):
-                raise NotPlainError(f"it uses \"{name}\"")
-            return value
-
         try:
-            return evaluate(text[1:], look_up)
+            return evaluate(text[1:], lambda name: self.resolve(name, asking))
         except NotPlainError as error:
             return Code(where, text, str(error))
 

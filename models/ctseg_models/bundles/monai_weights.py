@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +40,25 @@ def weights_of(config: Config, folder: Path) -> tuple[Path | None, Path | None]:
 
 
 def _named(config: Config) -> str | None:
-    """What the config's CheckpointLoader reads, or what an entry of one of the usual names says."""
-    for name in config.content:
-        entry = config.content[name]
-        if isinstance(entry, dict) and str(entry.get("_target_", "")).endswith("CheckpointLoader"):
-            loader = config.resolve(name)
+    """What the config's CheckpointLoader reads (an entry of its own, or one of a list of handlers), or what an entry of one of the usual
+    names says."""
+    for place, entry in _entries(config):
+        if str(entry.get("_target_", "")).endswith("CheckpointLoader"):
+            loader = config.resolve(place)
             found = loader.arguments.get("load_path") if isinstance(loader, Component) else None
             return None if found is None or isinstance(found, Code) else str(found)
     for name in ("ckpt_path", "checkpoint_path", "model_path"):
         if name in config and isinstance(found := config.resolve(name), str):
             return found
     return None
+
+
+def _entries(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Dictionaries of the config's first level, and of the lists there, with their ids."""
+    for name, entry in config.content.items():
+        for place, one in [(name, entry)] if not isinstance(entry, list) else [(f"{name}#{k}", one) for k, one in enumerate(entry)]:
+            if isinstance(one, dict):
+                yield place, one
 
 
 def _within(folder: Path, name: str, path: Path) -> Path:
