@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.bundle import Bundle
@@ -28,6 +29,9 @@ def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | No
     for number, bundle in enumerate(bundles):
         yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
         one = yield from segment(load_with_spare(bundle, device), upright, region, arithmetic, mirroring=mirroring, remembered=remembered)
+        if one.unnamed:
+            raise BundleError(f"{bundle.name}: wrote the labels {', '.join(map(str, one.unnamed))}, which its metadata does not name, so "
+                              "they cannot be matched with those of other models; run it alone.")
         one.maps = yield from kept(one.maps)
         found.append(one)
     return found

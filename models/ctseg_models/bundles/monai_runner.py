@@ -17,13 +17,14 @@ import numpy as np
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
-from ctseg_models.bundles.bundle import Prepared
+from ctseg_models.bundles.bundle import Prepared, Written
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component
 from ctseg_models.bundles.monai_transforms import NOTHING, components
 from ctseg_models.inference.lattice import Box, Lattice
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from ctseg_models.inference.stepwise import Arithmetic
@@ -42,6 +43,7 @@ INFERERS = frozenset(("SimpleInferer", "SlidingWindowInferer", "SlidingWindowInf
 LEFT_OUT = ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged")
 ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the person's choice
 CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # as older bundles have them, and MONAI itself no more
+LARGEST_LABEL = 65535  # of uint16
 _OF_THE_MACHINE = ("device", "sw_device", "progress")
 
 
@@ -177,17 +179,24 @@ def prepare_by(pipeline: Pipeline, device: str) -> Callable[[Upright, Box, bool]
         z, y, x = (a * s for a, s in zip(start, upright.geometry.spacing_mm, strict=True))
         lattice = Lattice((z, y, x), upright.geometry.spacing_mm, (part.shape[1], part.shape[2], part.shape[3]))
 
+        written = Written(pipeline.values)
+
+        def maps(x: Tensor) -> Tensor:
+            nonlocal written
+            labels, written = _labels(pipeline, x[0], upright, geometry, device)
+            return torch.stack([labels == value for value in written.values])
+
         def steps(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
-            return watched(lambda: _labels(pipeline, x[0], upright, geometry, device))
+            return watched(lambda: maps(x))
 
         image = torch.from_numpy(np.array(part, dtype=np.float32))[None]
-        return Prepared(image, lattice, interpolation=("nearest", "nearest", "nearest"), steps=steps)
+        return Prepared(image, lattice, interpolation=("nearest", "nearest", "nearest"), steps=steps, written=lambda: written)
 
     return prepare
 
 
-def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry, device: str) -> Tensor:
-    """(C, z, y, x) of the view to one map of bools (len(values), z, y, x) for each label. Raises BundleError."""
+def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry, device: str) -> tuple[Tensor, Written]:
+    """(C, z, y, x) of the view to (z, y, x) labels. Raises BundleError."""
     import torch
 
     from ctseg_imaging.resample import resample_labels
@@ -204,8 +213,7 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
     channels = np.asarray(result.cpu().numpy())
     labels = LabelMap(_painted(channels, pipeline).transpose(2, 1, 0), _geometry_of(result, channels.shape[1:]), Labels())
     onto = resample_labels(labels, geometry).array
-    turned = torch.from_numpy(np.ascontiguousarray(upright.view.apply(onto)))
-    return torch.stack([turned == value for value in pipeline.values])
+    return torch.from_numpy(np.ascontiguousarray(upright.view.apply(onto))), _written(onto, len(channels), pipeline)
 
 
 def _by_monai(pipeline: Pipeline, image: Any, affine: Any, device: str) -> Any:
@@ -235,6 +243,18 @@ def _painted(channels: Any, pipeline: Pipeline) -> Any:
     for mask, value in zip(channels, pipeline.values[-len(channels):], strict=True):
         painted[mask > 0.5] = value
     return painted
+
+
+def _written(labels: NDArray[np.integer[Any]], channels: int, pipeline: Pipeline) -> Written:
+    """Labels beside those of the metadata are kept. Where the bundle made one mask of its regions by itself (BraTS: 1, 2 and 4), nobody but
+    its author knows what the numbers are called. Raises BundleError for what no mask can hold."""
+    occurring = [int(value) for value in np.unique(labels) if value != 0]
+    if occurring and (min(occurring) < 0 or max(occurring) > LARGEST_LABEL):
+        raise BundleError(f"{pipeline.folder}: what its postprocessing gives ({min(occurring)} to {max(occurring)}) is no mask of labels; "
+                          "look for a bundle that segments.")
+    own = channels == 1 and not pipeline.exclusive and len(pipeline.values) > 1
+    strange = tuple(value for value in occurring if value not in pipeline.values)
+    return Written((*pipeline.values, *strange), tuple(occurring) if own else strange)
 
 
 def _ras(geometry: Geometry) -> Any:

@@ -50,6 +50,12 @@ class Found:
     warnings: list[str] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def unnamed(self) -> list[int]:
+        """Labels that the bundle wrote by itself, and that its names are not of."""
+        unnamed: list[int] = self.stages[-1].get("unnamed_labels", [])
+        return unnamed
+
 
 def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings(),
                remembered: Remembered | None = None) -> Generator[Progress, None, Prediction]:
@@ -66,6 +72,7 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         if settings.probabilities:
             found.maps = yield from kept(found.maps)
         computed = time.perf_counter()
+        names = model.labels.without_names_of(found.unnamed)
         labels = np.zeros(volume.geometry.shape, label_dtype(found.maps.values))
         edges = np.zeros(volume.geometry.shape, np.float32) if settings.edge_map else None
         start, stop = found.box.voxels(upright.geometry)
@@ -75,7 +82,7 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         probabilities = None
         if settings.probabilities:
             probabilities = yield from report("assemble", probabilities_of(found.maps, upright), "Gathering the probabilities")
-        watching = Watching(settings, model.labels, found.maps, upright.geometry, target,
+        watching = Watching(settings, names, found.maps, upright.geometry, target,
                             None if unsure is None else upright.view.apply(unsure))
         painting = paint(found.maps, target, upright.view.apply(labels), edge_view if found.edges is None else None, watching)
         yield from _painted(painting, found)
@@ -87,7 +94,7 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
     warnings = [*bundle.warnings_for(volume), *found.warnings]
     boxes = (upright.stored_box(ROI, found.box),) if found.roi else ()
     return Prediction(
-        LabelMap(labels, volume.geometry, model.labels, source=volume.source), boxes,
+        LabelMap(labels, volume.geometry, names, source=volume.source), boxes,
         probabilities=probabilities,
         edge_map=None if edges is None else Volume(edges, volume.geometry),
         disagreement=None if unsure is None else Volume(unsure, volume.geometry),
@@ -167,8 +174,14 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
     if prepared.keep is not None:
         maps = CutMaps(maps, *prepared.keep)
     maps, lattice = (maps, prepared.lattice) if prepared.brought is None else prepared.brought(maps)
-    class_maps = ClassMaps.of(maps, lattice, stage.values, stage.form, prepared.interpolation, prepared.border,
-                              stage.temperature)
+    written = None if prepared.written is None else prepared.written()
+    if written is not None and written.unnamed:
+        log["unnamed_labels"] = list(written.unnamed)
+        numbers = ", ".join(map(str, written.unnamed))
+        warnings.append(f"The bundle's postprocessing wrote the labels {numbers}, which its metadata does not name; "
+                        "ask its author what they are.")
+    values = stage.values if written is None else written.values
+    class_maps = ClassMaps.of(maps, lattice, values, stage.form, prepared.interpolation, prepared.border, stage.temperature)
     return class_maps, edges, log, warnings
 
 
