@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,15 @@ def test_the_designs_example_is_valid() -> None:
     assert (side.turn.order, side.turn.flips) == ((2, 0, 1), (1, 2))
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """As in a terminal: a shell starts what runs in its background with this signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("when", [2, 30])
 def test_an_interrupt_at_any_operation_of_torchscript_ends_the_run(when: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = store.find(side_file(scripted(Ramp(), tmp_path / "ramp.ts"), labels={"1": "first", "2": "last"},
@@ -211,6 +220,7 @@ def test_an_interrupt_at_any_operation_of_torchscript_ends_the_run(when: int, tm
     assert len(told) >= when
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_an_interrupt_while_the_work_is_counted_is_not_taken_for_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = store.find(side_file(scripted(Ramp(), tmp_path / "ramp.ts"), labels={"1": "first", "2": "last"},
                                   output={"kind": "logits", "classes": [0, 1, 2]}))
