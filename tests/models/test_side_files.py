@@ -122,6 +122,31 @@ def test_every_layout(layout: str, arrange: Any, tmp_path: Path) -> None:
     assert np.array_equal(labels, (array > 0).astype(np.uint8))
 
 
+class NextIsBrighter(torch.nn.Module):
+    """Slices with two neighbours each: class 1 where the next is brighter than the one before the last, class 2 where that is much so."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        more = x[:, 2:3] - x[:, 0:1]
+        return torch.cat([torch.zeros_like(more), more, 3 * more - 2], dim=1)
+
+
+@pytest.mark.parametrize(("orientation", "axis", "forwards"), [("SPL", 0, 1), ("IPR", 0, -1), ("RSA", 2, -1)])
+def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, tmp_path: Path) -> None:
+    path = written_onnx(NextIsBrighter(), torch.zeros(2, 3, 8, 8), tmp_path / "beside.onnx", dynamic=True)
+    beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
+    side_file(path, layout="NCHW", batch=2, orientation=orientation, spacing=[None, None, None], channels=beside, modality="", pad=0,
+              multiple_of=8, labels={"1": "brighter", "2": "much"}, output={"kind": "logits", "classes": [0, 1, 2]})
+    array = np.random.default_rng(9).normal(size=(6, 9, 7)).astype(np.float32) * 3
+    labels = finish(run(store.find(path), Volume(array, Geometry.from_parts(array.shape, (2.0, 1.5, 1.0))))).labels.array
+    lines = np.moveaxis(array.astype(np.float64), axis, 0)
+    expected = np.zeros(lines.shape, np.uint8)
+    for i in range(len(lines)):
+        after, before = (min(max(i + forwards * step, 0), len(lines) - 1) for step in (1, -2))
+        more = (lines[after] - lines[before]) / 2
+        expected[i] = np.where(more > 1, 2, np.where(more > 0, 1, 0))
+    assert np.array_equal(labels, np.moveaxis(expected, 0, axis))
+
+
 def test_class_numbers_come_back_as_labels(tmp_path: Path) -> None:
     class Argmax(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

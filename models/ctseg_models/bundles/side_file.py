@@ -42,7 +42,9 @@ class Channel(_Strict):
     clip : in the volume's units; clip_quantiles : at these quantiles (0..1) of the volume instead. normalise : "none"; "range" (clip's
     ends go to `to`); "minmax" (the image's own ends go to `to`); "max" (v / the largest); "zscore" (minus its own mean, over its own
     deviation); "zscore_nonzero" (of voxels that are not 0); "fixed" ((v - shift) / scale). statistics : what "the image's own" and the
-    quantiles are taken of: the volume as it is, or the network's input (resampled, of the region looked at, without padding).
+    quantiles are taken of: the volume as it is, or the network's input (resampled, of the region looked at, without padding). slice : of
+    which slice, counted along the array's first axis: -1 the one before, 1 the one after, for 2D networks that see their neighbours; at
+    the ends the last slice stands for those that are missing.
     """
 
     name: str = "CT"
@@ -54,6 +56,7 @@ class Channel(_Strict):
     shift: float = 0.0
     scale: Positive = 1.0
     statistics: Literal["volume", "input"] = "volume"
+    slice: int = Field(0, ge=-32, le=32)
 
     @model_validator(mode="after")
     def _range_needs_ends(self) -> Channel:

@@ -126,8 +126,21 @@ def _input(side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[sli
         taken_of = channels[channel.source] if channel.statistics == "volume" else resampled[channel.source][inside].numpy()
         x[0, number] = resampled[channel.source]
         normalise(x[0, number], _settled(channel, taken_of))
+        if channel.slice:
+            axis = side.turn.order[0]
+            steps = -channel.slice if 0 in side.turn.flips else channel.slice
+            x[0, number] = x[0, number].index_select(axis, torch.from_numpy(_neighbours(lattice.shape[axis], inside[axis], steps)))
         yield 0.0
     return x
+
+
+def _neighbours(count: int, inside: slice, steps: int) -> NDArray[np.int64]:
+    """(count,) which slice lies `steps` after each; within the volume, its own slices only."""
+    import numpy as np
+
+    own = np.arange(count)
+    of_volume = (own >= inside.start) & (own < inside.stop)
+    return np.clip(own + steps, np.where(of_volume, inside.start, 0), np.where(of_volume, inside.stop, count) - 1)
 
 
 def _settled(channel: Channel, taken_of: NDArray[np.generic]) -> Intensity:
