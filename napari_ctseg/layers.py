@@ -160,7 +160,8 @@ def label_map_of(layer: LabelsLayer) -> LabelMap:
 
 def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: str) -> LabelsLayer:
     """Add what a model said: labels named after it, its boxes as lines, edge map and disagreement as hidden images."""
-    for volume, what, colormap in ((prediction.edge_map, "edges", "magma"), (prediction.disagreement, "disagreement", "inferno")):
+    differs = "entropy" if prediction.provenance.get("settings", {}).get("disagreement") == "entropy" else "disagreement"
+    for volume, what, colormap in ((prediction.edge_map, "edges", "magma"), (prediction.disagreement, differs, "inferno")):
         if volume is not None:
             image = show_volume(viewer, volume, f"{name} {what}", Window(what, 1.0, 0.5))
             image.visible, image.colormap, image.blending = False, colormap, "additive"

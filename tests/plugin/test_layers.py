@@ -207,6 +207,13 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
     np.testing.assert_allclose(corners.max(axis=0), last + half)
 
 
+def test_a_map_of_entropy_is_called_so(volume, label_map):
+    viewer, said = ViewerModel(), Said(label_map, disagreement=Volume(np.zeros(volume.array.shape, np.float32), volume.geometry))
+    said.provenance["settings"] = {"disagreement": "entropy"}
+    add_prediction(viewer, said, "toy")
+    assert [one.name for one in viewer.layers] == ["toy entropy", "toy"]
+
+
 def test_all_layers_share_units(volume, label_map):
     viewer = ViewerModel()
     show_volume(viewer, volume, "ct")

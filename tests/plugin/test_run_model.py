@@ -162,10 +162,10 @@ def test_without_a_choice_a_model_that_asks_first_is_not_ticked(made, fakes):
 def test_choices_are_remembered(made):
     controller, _ = made()
     controller.choose_bundles(["headneck"])
-    controller.choose(precision="fp32", edge_map=True)
+    controller.choose(precision="fp32", edge_map=True, entropy=True)
     controller.run()
     again, _ = made()
-    assert (again.state.chosen, again.state.precision, again.state.edge_map) == (("headneck",), "fp32", True)
+    assert (again.state.chosen, again.state.precision, again.state.edge_map, again.state.entropy) == (("headneck",), "fp32", True, True)
 
 
 def test_a_drawn_box_needs_a_shape(made):

@@ -236,6 +236,16 @@ def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
     assert table.item(0, 1).text() == "1803" and "differ" in docked.sure.text()
 
 
+def test_a_column_of_entropy_says_that_it_is_one(docked):
+    rows = (Confidence("spleen", 180.0, 0.9, 0.8, 0.12, entropy=True),)
+    docked.controller._show(replace(docked.controller.state, confidence=rows))
+    table = docked.confidence
+    assert table.horizontalHeaderItem(4).text() == "doubt" and "Mean entropy" in table.item(0, 4).toolTip()
+    assert "entropy" in docked.sure.text() and "differ" not in docked.sure.text()
+    docked.controller._show(replace(docked.controller.state, confidence=(replace(rows[0], entropy=False),)))
+    assert table.horizontalHeaderItem(4).text() == "differ" and "differ" in docked.sure.text()
+
+
 @pytest.mark.parametrize(("count", "scrolls"), [(7, False), (40, True)])
 def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, count, scrolls):
     rows = tuple(Confidence(f"organ {number}", 1.0, 0.9, 0.8) for number in range(count))

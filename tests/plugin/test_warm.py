@@ -88,7 +88,7 @@ def test_a_second_run_in_the_computing_process_looks_only_once_and_says_the_same
     part = Geometry.from_parts((24, 60, 70), grid.spacing_mm, grid.index_to_lps((20, 20, 20)), grid.direction)
     volume = Volume(whole.array[20:44, 20:80, 20:90], part, header=lambda: "cannot travel", modality="CT", notes=("Doe^John",))
     models, bundle = InstalledModels(), find(BUNDLE)
-    request = Request((bundle,), volume, RegionChoice.LOCALISER, None, Combine.MEAN, "cpu", "fp32", edge_map=True)
+    request = Request((bundle,), volume, RegionChoice.LOCALISER, None, Combine.MEAN, "cpu", "fp32", edge_map=True, entropy=True)
     estimate = finish(models.estimate(request))
     first, second = finish(models.run(request)), finish(models.run(request))
     shut_down()
@@ -97,4 +97,6 @@ def test_a_second_run_in_the_computing_process_looks_only_once_and_says_the_same
     assert [stage.get("remembered", False) for stage in second.provenance["stages"]] == [True, False]
     assert first.labels.array.any() and np.array_equal(first.labels.array, second.labels.array)
     assert np.array_equal(first.labels.geometry.affine_lps, part.affine_lps) and first.edge_map.array.shape == part.shape
+    assert first.disagreement.array.shape == part.shape and 0 < first.disagreement.array.max() <= 1
+    assert first.provenance["settings"]["disagreement"] == "entropy"
     assert "Doe" not in repr(first.provenance) and pickle.loads(pickle.dumps(bundle)).sha256 == bundle.sha256

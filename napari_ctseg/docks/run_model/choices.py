@@ -1,4 +1,4 @@
-"""How to run: ensemble, region, device, precision, mirroring, edge map."""
+"""How to run: ensemble, region, device, precision, mirroring, maps of what is unsure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Choices(QWidget):  # type: ignore[misc]
         self.device = parts.combo(words.DEVICE, DEVICES)
         self.precision = parts.combo(words.PRECISION, PRECISIONS)
         self.mirroring = QCheckBox("Mirroring")
-        self.edges = QCheckBox("Also an edge map")
+        self.edges = QCheckBox("edges")
+        self.entropy = QCheckBox("doubt")
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setVerticalSpacing(4)
@@ -39,8 +40,10 @@ class Choices(QWidget):  # type: ignore[misc]
         for name, widget in (("Ensemble", self.combine), ("Region", self.region), ("Box", self.boxes), ("Device", self.device),
                              ("Precision", self.precision)):
             self.form.addRow(name, widget)
-        for check in (self.mirroring, self.edges):
-            self.form.addRow(check)  # over the whole width, which the cost beside mirroring needs in a narrow dock
+        self.form.addRow(self.mirroring)  # over the whole width, which the cost beside it needs in a narrow dock
+        maps = parts.row(self.edges, self.entropy)
+        maps.addStretch()
+        self.form.addRow("Maps of", maps)
 
     def connect_to(self, controller: RunModelController) -> None:
         """Hand every choice on."""
@@ -52,6 +55,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.precision.currentTextChanged.connect(lambda text: controller.choose(precision=text))
         self.mirroring.toggled.connect(lambda on: controller.choose(mirroring=on))
         self.edges.toggled.connect(lambda on: controller.choose(edge_map=on))
+        self.entropy.toggled.connect(lambda on: controller.choose(entropy=on))
 
     def draw(self, state: RunModelState) -> None:
         """Rows that mean nothing for the choice are hidden; what cannot be had is grey and says why."""
@@ -64,7 +68,8 @@ class Choices(QWidget):  # type: ignore[misc]
         for combo, text in ((self.device, state.device), (self.precision, state.precision)):
             with QSignalBlocker(combo):
                 combo.setCurrentText(str(text))
-        for check, on in ((self.mirroring, state.mirroring and not state.why_no_mirroring), (self.edges, state.edge_map)):
+        for check, on in ((self.mirroring, state.mirroring and not state.why_no_mirroring), (self.edges, state.edge_map),
+                          (self.entropy, state.entropy)):
             with QSignalBlocker(check):
                 check.setChecked(on)
         self.mirroring.setText(words.mirroring(state))
@@ -79,6 +84,7 @@ class Choices(QWidget):  # type: ignore[misc]
         parts.able(self.mirroring, running or state.why_no_mirroring, words.MIRRORING)
         several_edges = "An edge map is given for a single model; several give a map of where they disagree." if several else ""
         parts.able(self.edges, running or several_edges, words.EDGES)
+        parts.able(self.entropy, running, words.ENTROPY)
         for combo in (self.device, self.precision):
             _grey(combo, state.unable)
 

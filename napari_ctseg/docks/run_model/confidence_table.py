@@ -12,6 +12,7 @@ from napari_ctseg.docks.run_model.state import Confidence
 COLUMNS = (("label", "What was found."), ("ml", "Its volume."), ("p", "Mean probability inside, as the model sees it."),
            (">0.9", "Share of its voxels with a probability above 0.9."),
            ("differ", "Mean disagreement of the models inside: 0 where all say the same."))
+ENTROPY = ("doubt", "Mean entropy inside: 0 where one label is sure, 1 where all are as likely.")
 ROWS, ROW_HEIGHT = 12, 22
 PADDING = 14  # px of a cell and its header beside their words
 UNSURE = 0.7  # mean probability below which a row is marked
@@ -27,17 +28,23 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
         self.verticalHeader().setVisible(False)
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        for column, (title, tip) in enumerate(COLUMNS):
-            item = QTableWidgetItem(title)
-            item.setToolTip(tip)
-            self.setHorizontalHeaderItem(column, item)
+        self._columns = COLUMNS
+        self._head()
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setMinimumSectionSize(PADDING)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
+    def _head(self) -> None:
+        for column, (title, tip) in enumerate(self._columns):
+            item = QTableWidgetItem(title)
+            item.setToolTip(tip)
+            self.setHorizontalHeaderItem(column, item)
+
     def draw(self, rows: Sequence[Confidence]) -> None:
-        """Hidden without rows; no column for the disagreement of a single model."""
+        """Hidden without rows; no last column for a single model of which no entropy was asked for."""
+        self._columns = (*COLUMNS[:-1], ENTROPY if any(row.entropy for row in rows) else COLUMNS[-1])
+        self._head()
         self.setVisible(bool(rows))
         self.setColumnHidden(len(COLUMNS) - 1, all(row.disagreement is None for row in rows))
         self.setRowCount(len(rows))
@@ -47,7 +54,7 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
             cells = (name, _millilitres(row.volume_ml), f"{row.mean:.2f}", f"{100 * row.sure:.0f} %", disagreement)
             for column, words in enumerate(cells):
                 item = QTableWidgetItem(words)
-                item.setToolTip(row.name if column == 0 else COLUMNS[column][1])
+                item.setToolTip(row.name if column == 0 else self._columns[column][1])
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(number, column, item)
@@ -59,7 +66,7 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
 
     def _fit(self) -> None:
         """The numbers as narrow as they are, all that is left for the names."""
-        for column, (title, _) in list(enumerate(COLUMNS))[1:]:
+        for column, (title, _) in list(enumerate(self._columns))[1:]:
             words = [title, *(self.item(row, column).text() for row in range(self.rowCount()))]
             self.setColumnWidth(column, max(map(self.fontMetrics().horizontalAdvance, words)) + PADDING)
 

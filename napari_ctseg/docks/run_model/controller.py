@@ -144,7 +144,7 @@ class RunModelController:
         self._change(weights={**self.state.weights, name: weight})
 
     def choose(self, **choices: Any) -> None:
-        """Set any of combine, device, precision, region, box, mirroring, edge_map."""
+        """Set any of combine, device, precision, region, box, mirroring, edge_map, entropy."""
         self._change(**choices)
 
     def draw_box(self) -> None:
@@ -350,7 +350,7 @@ class RunModelController:
         weights = tuple(chosen.weights.get(name, 1.0) for name in chosen.chosen) if chosen.weighted else None
         weights = None if weights is None or len(set(weights)) == 1 else weights
         request = Request(bundles, volumes[0], chosen.region, box, chosen.combine, chosen.device, chosen.precision, chosen.edge_map,
-                          weights, chosen.mirroring and not chosen.why_no_mirroring)
+                          weights, chosen.mirroring and not chosen.why_no_mirroring, chosen.entropy)
         return request, volumes
 
     def _kept_choices(self) -> RunModelState:
@@ -362,12 +362,12 @@ class RunModelController:
         combine = Combine(kept["combine"]) if kept.get("combine") in list(Combine) else Combine.MEAN
         return RunModelState(chosen=tuple(map(str, kept.get("chosen", []))), device=device, precision=precision, unable=unable,
                              combine=combine, mirroring=bool(kept.get("mirroring", False)), edge_map=bool(kept.get("edge_map", False)),
-                             message=self._preferences.problem)
+                             entropy=bool(kept.get("entropy", False)), message=self._preferences.problem)
 
     def _remember(self) -> None:
         state = self.state
         kept = {"chosen": list(state.chosen), "device": state.device, "precision": state.precision, "edge_map": state.edge_map,
-                "combine": state.combine.value, "mirroring": state.mirroring}
+                "combine": state.combine.value, "mirroring": state.mirroring, "entropy": state.entropy}
         try:
             self._preferences.set(DOCK, "choices", kept)
         except CtsegError as error:

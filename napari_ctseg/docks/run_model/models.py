@@ -36,6 +36,7 @@ class Request:
     edge_map: bool
     weights: tuple[float, ...] | None = None
     mirroring: bool = False
+    entropy: bool = False
 
 
 class Models(Protocol):
@@ -119,7 +120,7 @@ def _settings(request: Request) -> Any:
     from ctseg_models.inference import Settings
 
     return Settings(device=request.device, precision=request.precision, edge_map=request.edge_map,  # type: ignore[arg-type]
-                    mirroring=request.mirroring)
+                    mirroring=request.mirroring, disagreement="entropy" if request.entropy else "share")
 
 
 def _region(request: Request) -> Any:

@@ -86,7 +86,8 @@ class TrustQuestion:
 class Confidence:
     """How sure a result is of one label.
 
-    mean : probability inside. sure : share of it above 0.9. disagreement : mean of the models' inside; None with a single model.
+    mean : probability inside. sure : share of it above 0.9. disagreement : mean of the models' inside, or of the entropy where that was
+    asked for (`entropy`); None when neither was.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Confidence:
     mean: float
     sure: float
     disagreement: float | None = None
+    entropy: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class RunModelState:
     box: str | None = None
     mirroring: bool = False
     edge_map: bool = False
+    entropy: bool = False
     errand: str = ""
     questions: tuple[TrustQuestion, ...] = ()
     form: FormNeeded | None = None

@@ -27,6 +27,8 @@ DEVICE = "cpu works everywhere; cuda is an NVIDIA card, mps an Apple one."
 PRECISION = "auto: bf16 where a short measurement shows that it is faster. fp32: as trained. bf16: half the memory."
 MIRRORING = "Runs the model on mirrored copies of the image too and takes the mean: smoother borders, for a multiple of the time."
 EDGES = "Adds a hidden image that is bright where the model is least sure between two classes."
+ENTROPY = ("Adds a hidden image of the entropy: 0 where one label is sure, 1 where all are as likely. Of several models it takes the place "
+           "of the share of them that differs.")
 EXPECTED = "Loads the model and works out what a run will take. Key: Ctrl+Shift+E"
 RUN = "Runs the model; a labels layer with its name is added. Key: Ctrl+Return"
 CANCEL = "Stops; the dock is ready at once, and no layer is added. Key: Ctrl+Shift+X"
@@ -102,8 +104,10 @@ def sure(state: RunModelState) -> str:
     """The heading of the table of confidence, "" without one."""
     if not state.confidence:
         return ""
-    several = any(row.disagreement is not None for row in state.confidence)
-    return f"{SURE}{', where the models differ (0: nowhere)' if several else ''}."
+    measured = [row for row in state.confidence if row.disagreement is not None]
+    if not measured:
+        return f"{SURE}."
+    return f"{SURE}, {'mean entropy (doubt, 0: none)' if measured[0].entropy else 'where the models differ (0: nowhere)'}."
 
 
 def precision_notes(state: RunModelState) -> str:
