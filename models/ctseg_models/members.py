@@ -13,6 +13,7 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.inference.assemble import Target
 from ctseg_models.inference.lattice import Region
+from ctseg_models.inference.maps import held_bytes
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.shortage import load_with_spare
@@ -24,15 +25,17 @@ from ctseg_models.prediction import RoiBox
 
 def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | None, device: str, arithmetic: Arithmetic, *,
                 mirroring: bool = False, remembered: Remembered | None = None) -> Generator[Progress, None, list[Found]]:
-    """What each bundle's networks give, on their own lattices: loaded, run and freed one after another."""
+    """What each bundle's networks give, on their own lattices: loaded, run and freed one after another; their maps share one budget."""
     found: list[Found] = []
+    taken = 0
     for number, bundle in enumerate(bundles):
         yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
         one = yield from segment(load_with_spare(bundle, device), upright, region, arithmetic, mirroring=mirroring, remembered=remembered)
         if one.unnamed:
             raise BundleError(f"{bundle.name}: wrote the labels {', '.join(map(str, one.unnamed))}, which its metadata does not name, so "
                               "they cannot be matched with those of other models; run it alone.")
-        one.maps = yield from kept(one.maps)
+        one.maps = yield from kept(one.maps, taken)
+        taken += held_bytes(one.maps.maps)
         found.append(one)
     return found
 

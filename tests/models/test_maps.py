@@ -14,10 +14,14 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish, scaled
+from ctseg_models.bundles.monai import read_monai
 from ctseg_models.inference import maps, scratch
-from ctseg_models.inference.maps import CutMaps, FileMaps, MemoryMaps, gathered
+from ctseg_models.inference.maps import CutMaps, FileMaps, MemoryMaps, gathered, held_bytes, room_for
 from ctseg_models.inference.sliding_window import Tiling, WindowedMaps
 from ctseg_models.inference.stepwise import Arithmetic
+from ctseg_models.inference.upright import Upright
+from ctseg_models.members import run_members
+from tests.models.monai_making import monai_bundle, smooth_ct
 
 SHAPE = (3, 21, 8, 11)
 
@@ -47,6 +51,30 @@ def test_gathered_maps_are_the_maps_wherever_they_lie(in_memory: int, halved: in
     assert cut.shape == (3, 18, 7, 6)
     assert torch.allclose(cut.part(1, 3, 7), image[0, 1, 5:9, 1:8, 3:9], atol=5 * tolerance)
     assert not list(tmp_path.rglob("maps-*"))  # no name is left behind
+
+
+def test_what_other_maps_hold_leaves_less_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "IN_MEMORY", 1000)
+    monkeypatch.setattr(maps, "HALVED", 1200)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
+    first, second, third = room_for((2, 3, 4, 5)), room_for((2, 3, 4, 5), 600), room_for((2, 3, 4, 5), 1000)
+    assert isinstance(first, MemoryMaps) and first.tensor.dtype == torch.float32
+    assert isinstance(second, MemoryMaps) and second.tensor.dtype == torch.float16
+    assert isinstance(third, FileMaps)
+    assert [held_bytes(one) for one in (first, second, third, CutMaps(first, (0, 1, 2), (3, 4, 5)))] == [480, 240, 0, 4 * 2 * 3 * 3 * 3]
+
+
+def test_the_members_of_an_ensemble_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundles = [read_monai(monai_bundle(tmp_path / name)) for name in ("one", "two", "three")]
+    upright = Upright.of(smooth_ct())
+    alone = finish(run_members(bundles[:1], upright, None, "cpu", Arithmetic()))[0].maps.maps
+    assert isinstance(alone, MemoryMaps)
+    size = alone.tensor.nbytes
+    monkeypatch.setattr(maps, "IN_MEMORY", size)
+    monkeypatch.setattr(maps, "HALVED", 2 * size - 1)
+    found = [member.maps.maps for member in finish(run_members(bundles, upright, None, "cpu", Arithmetic()))]
+    assert [held_bytes(one) for one in found] == [size, size // 2, 0]
+    assert torch.allclose(found[2].part(1, 0, 4), alone.part(1, 0, 4), atol=2e-3)
 
 
 def test_a_disk_without_room_says_so_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,13 +53,13 @@ def estimate_together(bundles: Sequence[Bundle], volume: Volume, *, region: Regi
     seconds, shared, largest, kept = 0.0, 0.0, 0.0, 0.0
     for bundle in bundles:
         took, common, own, maps = _of_bundle(bundle, volume, region, replace(settings, probabilities=False, edge_map=False))
-        seconds, shared, largest, kept = seconds + took, max(shared, common), max(largest, own), kept + maps
+        seconds, shared, largest, kept = seconds + took, max(shared, common), max(largest, own), kept + _kept_bytes(maps, kept)
     return Estimate(seconds, shared + largest + kept + 4 * prod(volume.geometry.shape))
 
 
 def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: Settings) -> tuple[float, float, float, float]:
-    """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest network at work; bytes of the class
-    maps that an ensemble keeps of it."""
+    """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest network at work; bytes of its class
+    maps in float32, which an ensemble keeps."""
     from ctseg_models.inference.arithmetic import choose
     from ctseg_models.inference.threads import thread_count
     from ctseg_models.inference.upright import Upright
@@ -78,7 +78,7 @@ def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: 
             mirrored = 2 ** len(stage.mirror_axes) if settings.mirroring and stage.name == "segment" else 1
             seconds += layout.windows * mirrored * _window_seconds(stage, layout.window, channels, settings.device, arithmetic)
             largest = max(largest, _stage_bytes(stage, layout, channels, arithmetic, settings.probabilities))
-            kept = _kept_bytes(4.0 * (len(stage.values) + stage.edges) * prod(layout.size))
+            kept = 4.0 * (len(stage.values) + stage.edges) * prod(layout.size)
     maps = 4 * voxels * (settings.edge_map + (settings.disagreement == "entropy"))
     return seconds, BASE_BYTES + volume.array.nbytes + voxels * (1 if len(model.labels) < 256 else 2) + maps, largest, kept
 
@@ -128,11 +128,11 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
     return best
 
 
-def _kept_bytes(whole: float) -> float:
-    """What class maps of `whole` bytes in float32 take of the memory where they are kept: see `maps.room_for`."""
+def _kept_bytes(whole: float, taken: float = 0.0) -> float:
+    """What class maps of `whole` bytes in float32 take of the memory where they are kept beside `taken` bytes: see `maps.room_for`."""
     from ctseg_models.inference.maps import HALVED, IN_MEMORY
 
-    return whole if whole <= IN_MEMORY else whole / 2 if whole / 2 <= HALVED else 0.0
+    return whole if taken + whole <= IN_MEMORY else whole / 2 if taken + whole / 2 <= HALVED else 0.0
 
 
 def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: Arithmetic, kept: bool) -> float:

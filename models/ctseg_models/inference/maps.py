@@ -98,12 +98,19 @@ class FileMaps:
         self._file.flush()
 
 
-def room_for(shape: tuple[int, int, int, int]) -> MemoryMaps | FileMaps:
-    """Where maps of this shape can be kept until they are read again and again."""
+def room_for(shape: tuple[int, int, int, int], taken: int = 0) -> MemoryMaps | FileMaps:
+    """Where maps of this shape can be kept until they are read again and again. taken : bytes of memory that others hold meanwhile."""
     count = int(np.prod(shape, dtype=np.int64))
-    if 4 * count <= IN_MEMORY:
+    if taken + 4 * count <= IN_MEMORY:
         return MemoryMaps(torch.empty(shape))
-    return MemoryMaps(torch.empty(shape, dtype=torch.float16)) if 2 * count <= HALVED else FileMaps(shape)
+    return MemoryMaps(torch.empty(shape, dtype=torch.float16)) if taken + 2 * count <= HALVED else FileMaps(shape)
+
+
+def held_bytes(maps: Maps) -> int:
+    """What kept maps hold of the memory."""
+    if isinstance(maps, FileMaps):
+        return 0
+    return maps.tensor.nbytes if isinstance(maps, MemoryMaps) else 4 * int(np.prod(maps.shape, dtype=np.int64))
 
 
 def gathered(maps: Maps, room: MemoryMaps | FileMaps | None = None) -> Generator[float, None, MemoryMaps | FileMaps]:

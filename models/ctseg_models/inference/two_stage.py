@@ -19,7 +19,7 @@ from ctseg_models.inference.agreement import agreed
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import SLICES_PER_STEP, ClassMaps, Sampler, Target, paint, paint_map
 from ctseg_models.inference.lattice import Box, Lattice, Region
-from ctseg_models.inference.maps import CutMaps, Maps, MemoryMaps, gathered
+from ctseg_models.inference.maps import CutMaps, Maps, MemoryMaps, gathered, room_for
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
 from ctseg_models.inference.shortage import Enduring, load_with_spare, placed, spare, told_as_a_sentence
@@ -200,11 +200,11 @@ def _maps_of(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, 
     return (yield from report(stage.name, gathered(maps, room), named, 10, 100))
 
 
-def kept(maps: ClassMaps) -> Generator[Progress, None, ClassMaps]:
-    """The same maps with all that was pending made and kept."""
+def kept(maps: ClassMaps, taken: int = 0) -> Generator[Progress, None, ClassMaps]:
+    """The same maps with all that was pending made and kept. taken : bytes of memory that others hold meanwhile."""
     if not maps.maps.pending:
         return maps
-    whole = yield from report("segment", gathered(maps.maps), SEGMENTING, 10, 100)
+    whole = yield from report("segment", gathered(maps.maps, room_for(maps.maps.shape, taken)), SEGMENTING, 10, 100)
     return replace(maps, maps=whole)
 
 
