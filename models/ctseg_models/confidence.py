@@ -16,13 +16,23 @@ from ctseg_imaging.volume import Labels
 SURE = 0.9
 VOXELS = 4000  # of a slab whose probability is asked for: all classes at every voxel would take longer than the labels did
 FEWEST = 100  # of each label, however many there are
-STRIDE = 31  # among every so many voxels those of a frequent label are sought; prime to the sides that images have
+ONE_OF = 31  # of so many voxels one is looked at for frequent labels
+GOLDEN = 0.6180339887498949
 
 
 def values_in(labels: Tensor) -> list[int]:
     """The values that occur, ascending; counting is much faster than the sorting of torch.unique."""
     occurring: list[int] = torch.bincount(labels.flatten()).nonzero()[:, 0].tolist()
     return occurring
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """`most` of `count` places (all, if they are no more), ascending: one from each of equal parts, never at a fixed distance, which would
+    meet the same columns of an image in every row."""
+    if count <= most:
+        return np.arange(count)
+    part = np.arange(most)
+    return ((part + part * GOLDEN % 1) * (count / most)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +47,13 @@ class Sample:
 
     @classmethod
     def of(cls, winner: Tensor, most: int) -> Sample:
-        """Every n-th voxel of each label, n so that all together are about `most`; all of a small label. The background is left out."""
+        """As many voxels of each label, about `most` together; all of a small label. The background is left out."""
         flat = winner.numpy().ravel()
         counts = torch.bincount(winner.flatten()).numpy()
         counts[0] = 0
         share = max(FEWEST, most // max(1, int(np.count_nonzero(counts))))
-        sparse = np.arange(0, flat.size, STRIDE)
-        frequent = np.bincount(flat[sparse], minlength=len(counts)) >= share  # of these, every n-th is taken from every STRIDE-th
+        sparse = spread(flat.size, max(1, flat.size // ONE_OF))
+        frequent = np.bincount(flat[sparse], minlength=len(counts)) >= share
         rare = (counts > 0) & ~frequent
         frequent &= counts > 0
         places = np.concatenate([sparse[frequent[flat[sparse]]], np.flatnonzero(rare[flat]) if rare.any() else sparse[:0]])
@@ -51,7 +61,7 @@ class Sample:
         by_label = places[np.argsort(labels.astype(np.uint16), kind="stable")]  # by counting: fast
         chosen, speaks, start = [sparse[:0]], [np.zeros(0)], 0
         for value, count in enumerate(np.bincount(labels).tolist()):
-            one = by_label[start:start + count:max(1, -(-count // share))]
+            one = by_label[start:start + count][spread(count, share)]
             chosen.append(one)
             speaks.append(np.full(len(one), counts[value] / max(1, len(one))))
             start += count

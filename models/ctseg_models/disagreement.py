@@ -28,8 +28,8 @@ class Entropy:
         self._sum_p_log_p = self._sum_p_log_p + torch.special.xlogy(probability, probability)
 
     def value(self) -> Tensor:
-        """With q = p / S: -sum q log q = log S - (sum p log p) / S."""
-        entropy = self._sum.log() - self._sum_p_log_p / self._sum
+        """With q = p / S: -sum q log q = log S - (sum p log p) / S; 0 where nothing is said of a voxel."""
+        entropy = (self._sum.log() - self._sum_p_log_p / self._sum).nan_to_num_(0.0)
         return (entropy / math.log(max(2, self._classes))).clamp_(0, 1)
 
 

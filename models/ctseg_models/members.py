@@ -32,8 +32,8 @@ def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | No
         yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
         one = yield from segment(load_with_spare(bundle, device), upright, region, arithmetic, mirroring=mirroring, remembered=remembered)
         if one.unnamed:
-            raise BundleError(f"{bundle.name}: wrote the labels {', '.join(map(str, one.unnamed))}, which its metadata does not name, so "
-                              "they cannot be matched with those of other models; run it alone.")
+            raise BundleError(f"{bundle.name}: wrote labels that its metadata does not name, so they cannot be matched with those of other "
+                              "models; run it alone.")
         one.maps = yield from kept(one.maps, taken)
         taken += held_bytes(one.maps.maps)
         found.append(one)

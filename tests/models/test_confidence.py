@@ -56,6 +56,17 @@ def test_a_sample_speaks_for_all_voxels_of_each_label() -> None:
     assert few[1] == all_of_it[1]
 
 
+@pytest.mark.parametrize("width", [124, 125, 31 * 29, 1240])
+def test_a_sample_is_of_all_columns(width: int) -> None:
+    """The model is unsure at two columns of the image, whose width is a multiple of whatever distance one might take."""
+    winner = torch.full((2, 40 if width < 1000 else 2, width), 3, dtype=torch.int32)
+    chance = torch.full(winner.shape, 0.99)
+    chance[..., 0] = chance[..., width // 2] = 0.1
+    sample = Sample.of(winner, 3000)
+    assert len(torch.unique(sample.x)) > min(width, 1000) / 2
+    assert float(chance[sample.z, sample.y, sample.x].mean()) == pytest.approx(float(chance.mean()), abs=0.02)
+
+
 @pytest.mark.parametrize("form", ["probabilities", "softmax logits", "regions"])
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 @pytest.mark.parametrize(("border", "interpolation"), [("background", ("linear",) * 3), ("repeat", ("nearest", "linear", "linear"))])

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import struct
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -254,6 +255,40 @@ def test_the_list_goes_on_past_a_hostile_bundle(scratch: Path, monkeypatch: pyte
     assert any("os.system" in fault for fault in found.faults)
     assert "made" not in [bundle.name for bundle in found.bundles]
     assert found.bundles
+
+
+def test_the_list_goes_on_past_what_nobody_foresaw(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = hostile(scratch)
+    monkeypatch.setenv("CTSEG_BUNDLES", str(scratch.parent))
+
+    def read(path: Path) -> Any:
+        if path == folder:
+            raise ZeroDivisionError("division\nby zero")
+        return read_monai(path)
+
+    monkeypatch.setattr(store, "read_monai", read)
+    found = store.scan()
+    assert f"{folder}: cannot be read (division); get the bundle again." in found.faults
+    assert found.bundles
+
+
+SLOW: dict[str, tuple[dict[str, Any], str]] = {
+    "references": ({f"r{n}": [f"@r{n - 1}" if n else RANGE] * 10 for n in range(16)} | {"preprocessing": "@r15"}, "references"),
+    "an argument": ({f"r{n}": [f"@r{n - 1}" if n else "x"] * 8 for n in range(9)} | {"network_def": {**NETWORK, "x": "@r8"}}, "references"),
+    "a number": ({"x": "$round(1, -100000000)", "inferer": {"_target_": "SimpleInferer", "y": "@x"}}, "rounds to more digits"),
+    "weights with a NUL": ({"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "a\0b.pt"}}, "can be no file"),
+    "weights of 300 letters": ({"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "x" * 300 + ".pt"}}, "can be no file"),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_tiny_configs_that_would_hold_up_or_break_the_list(name: str, scratch: Path) -> None:
+    entries, needle = SLOW[name]
+    folder = hostile(scratch, **entries)
+    started = time.perf_counter()
+    with pytest.raises(BundleError, match=needle):
+        store.read(folder).load()
+    assert time.perf_counter() - started < 5
 
 
 def test_an_honest_config_of_the_zoo_is_not_taken_for_an_attack(scratch: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.monai_expressions import NotPlainError, evaluate
+from ctseg_models.bundles.monai_expressions import NotPlainError, Work, evaluate
 from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
 
 CONFIG: dict[str, Any] = {
@@ -76,12 +77,13 @@ def test_there_is_no_gpu_as_far_as_a_config_goes(tmp_path: Path) -> None:
     "int(x='1')", "'a' * 10**9", "9 ** 9", "[0] * 100000", "list(range(10**12))", "1 << 70", "10000000 * 10000000 * 10000000", "b'a'",
     "...",
     "{**{}}", "unknown", "1 +", "range(3)[unknown]", "(lambda: 1)()", "monai.utils.set_determinism(seed=1)", "1 / 0", "{}['a']", "x := 1",
-    "[1, 2][9]", "int('a')", "await x", "str(range)", "-'a'", "1 if", "a" * 5000, "(" * 500 + ")" * 500, "[[[" * 200,
+    "[1, 2][9]", "int('a')", "round(1, -10000000)", "round(1.5, 1000)",
+    "{'a' * 4000: 1, 'b' * 4000: 2}", "await x", "str(range)", "-'a'", "1 if", "a" * 5000, "(" * 500 + ")" * 500, "[[[" * 200,
 ])
 def test_everything_else_is_code_and_is_not_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NotPlainError):
-        evaluate(text, lambda _: {"a": 1})
+        evaluate(text, lambda _: {"a": 1}, Work())
     found = config(tmp_path, {"net": {"_target_": "UNet"}, "a": f"${text}", "b": "$@a"})
     assert isinstance(found.resolve("a"), Code)
     assert isinstance(found.resolve("b"), Code)
@@ -116,7 +118,9 @@ def test_code_is_found_wherever_it_stands(tmp_path: Path) -> None:
     ({"a": "@b", "b": "@a"}, "refers to itself"), ({"a": "$@a + 1"}, "refers to itself"), ({"a": {"b": "@a"}}, "refers to itself"),
     ({"a": "@missing#x"}, "there is no \"missing#x\""), ({"a": "@b#5", "b": [1]}, "there is no \"b#5\""), ("[1, 2]", "no named entries"),
     ("{\"a\": 1, \"a\": 2}", "occurs twice"), ("{\"a\": ", "no readable JSON"), ("[" * 100_000, "no readable JSON"),
-    (json.dumps({"a": [0] * 60_000}), "more than"),
+    (json.dumps({"a": [0] * 60_000}), "more than"), (json.dumps({"a": "x" * 2_000_000}), "more than"),
+    ({"a": "@b#\u00b2", "b": [0, 1, 2]}, "there is no"), ({"a": {"x" * 300: 1}}, "at most 200 characters"),
+    ({"a": "%b\0.json"}, r"names 'b\\x00.json', which can be no file"), ({"a": f"%{'x' * 300}.json"}, "can be no file"),
 ])
 def test_damaged_configs_are_told_in_a_sentence(content: Any, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=sentence):
@@ -128,10 +132,58 @@ def test_bombs_are_not_followed(tmp_path: Path) -> None:
     for text in ("\n".join(lines), "a: &a [*a]", "? [1, 2]\n: 3", "a: !!python/object/apply:os.system ['true']"):
         with pytest.raises(BundleError):
             config(tmp_path, text, "inference.yaml")
-    references = {"z": 1} | {f"r{n}": [f"@r{n - 1}" if n else "@z"] * 3 for n in range(18)}
-    read = config(tmp_path, references | {"e": "$str(@r17)"})
+
+
+def nested(levels: int, times: int, first: Any) -> dict[str, Any]:
+    """Entries r0 ... of which each refers `times` times to the one before: times**levels of `first` for a reader that follows all."""
+    return {f"r{n}": [f"@r{n - 1}" if n else first] * times for n in range(levels)}
+
+
+def test_bombs_of_references_are_refused_before_anything_walks_them(tmp_path: Path) -> None:
+    assert len(config(tmp_path, nested(4, 10, 1)).resolve("r3")) == 10  # 10,000 entries
+    for entries in (nested(16, 10, {"_target_": "Identityd"}), nested(16, 10, 1), nested(4, 10, "x" * 2000)):
+        with pytest.raises(BundleError, match=r"more than 50000 entries .* once its references are followed"):
+            config(tmp_path, entries).resolve(max(entries, key=lambda name: int(name[1:])))
+    deep: dict[str, Any] = {f"r{n}": [f"@r{n - 1}" if n else 1] for n in range(60)}  # each of them asked for alone, so never far to go
+    read = config(tmp_path, deep)
+    for n in range(40):
+        read.resolve(f"r{n}")
+    with pytest.raises(BundleError, match="nested more than 40 deep once its references"):
+        read.resolve("r40")
+    read = config(tmp_path, {**nested(9, 3, 1), "e": "$str(@r8)"})  # 30,000 entries
     assert isinstance(read.resolve("e"), Code)
-    assert list(parts_of(read.resolve("r17"))) == []
+    assert list(parts_of(read.resolve("r8"))) == []
+
+
+def test_bombs_of_yaml_merges_and_of_replaced_parts_are_not_followed(tmp_path: Path) -> None:
+    merged = ["a0: &a0 {x: 1, y: 2}"] + [f"a{n}: &a{n}\n  <<: [*a{n - 1}, *a{n - 1}]\n  y: {n}" for n in range(1, 60)]
+    assert config(tmp_path, "\n".join(merged), "inference.yaml").resolve("a59") == {"x": 1, "y": 59}
+    replaced = [f"r{n}: &r{n} {{x: 1}}" for n in range(30)] + [f"r{n}#{name}: *r{n + 1}" for n in range(29) for name in "abcd"]
+    with pytest.raises(BundleError, match="once its aliases are followed"):
+        config(tmp_path, "\n".join(replaced), "inference.yaml")
+    with pytest.raises(BundleError, match=r"an entry whose name is no text \(1\)"):
+        config(tmp_path, "1: 2\na: 3\n", "inference.yaml")
+
+
+def test_the_expressions_of_a_config_share_what_they_may_take(tmp_path: Path) -> None:
+    hungry = {"big": [0] * 4000, "many": [f"$[{','.join(['len(@big)'] * 390)}]"] * 100}  # 300 million entries to look at, in 400 kB
+    started = time.perf_counter()
+    found = config(tmp_path, hungry).resolve("many")
+    assert time.perf_counter() - started < 5
+    assert isinstance(found[-1], Code)
+    assert "take longer than any honest" in found[-1].why
+    honest = {"one": 1, **{f"n{n}": f"$@one + {n}" for n in range(2000)}, "all": [f"@n{n}" for n in range(2000)]}  # 50 kB
+    assert config(tmp_path, honest).resolve("all") == list(range(1, 2001))
+
+
+def test_a_file_that_macros_name_often_is_read_once_and_its_copies_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config(tmp_path, {"a": [0] * 20_000, "b": 1}, "big.json")
+    read: list[str] = []
+    monkeypatch.setattr("ctseg_models.bundles.monai_reader.read_plain", lambda path: read.append(path.name) or read_plain(path))
+    assert config(tmp_path, {"x": ["%big.json#b", "%configs/big.json#b", "%big.json#a"]}).resolve("x")[:2] == [1, 1]
+    assert read == ["inference.json", "big.json"]
+    with pytest.raises(BundleError, match="more than 50000 entries"):
+        config(tmp_path, {"x": ["%big.json#a"] * 3})
 
 
 def test_a_file_of_200_mb_is_not_read(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,12 @@ from monai.networks.nets import SwinUNETR
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.monai import read_monai
-from ctseg_models.ensemble import run_ensemble
 from ctseg_models.inference import Settings, run
 from ctseg_models.inference.stepwise import Arithmetic
 from tests.models.monai_making import (
-    ARGMAX,
-    INVERT,
     NETWORK,
     ORIENTATION,
     RANGE,
-    SOFTMAX,
     SPACING,
     WINDOWS,
     monai_bundle,
@@ -90,41 +85,29 @@ def test_a_network_that_cannot_take_the_array_is_told_in_a_sentence(tmp_path: Pa
     assert finish(run(read_monai(folder), even, settings=FP32)).labels.array.shape == (16, 20, 24)
 
 
-def test_labels_that_a_bundle_writes_beside_its_metadatas_are_kept_and_told(tmp_path: Path) -> None:
-    """A lost label is a lost tumour: MapLabelValued writes 40 where the metadata speaks of 2."""
-    mapped = {"_target_": "MapLabelValued", "keys": "pred", "orig_labels": [0, 1, 2], "target_labels": [0, 1, 40]}
-    plain = read_monai(monai_bundle(tmp_path / "plain"))
-    bundle = read_monai(monai_bundle(tmp_path / "mapped", after=(SOFTMAX, INVERT, ARGMAX, mapped)))
-    assert (bundle.way, bundle.needs_trust) == ("by MONAI", ())
-    expected = finish(run(replace(plain, way="by MONAI"), smooth_ct(), settings=FP32)).labels.array
-    got = finish(run(bundle, smooth_ct(), settings=FP32))
-    assert (got.labels.array == np.array([0, 1, 40])[expected]).all()
-    assert [(label.value, label.name) for label in got.labels.labels] == [(1, "liver"), (2, "spleen"), (40, "label 40")]
-    assert any("wrote the labels 40, which its metadata does not name" in said for said in got.provenance["warnings"])
-    assert [row["name"] for row in got.provenance["confidence"]] == ["liver", "label 40"]
-    with pytest.raises(BundleError, match=r"mapped: wrote the labels 40, .*; run it alone"):
-        finish(run_ensemble([bundle, plain], smooth_ct(), settings=FP32))
+def test_a_checkpoint_loader_that_is_switched_off_names_no_weights(tmp_path: Path) -> None:
+    best = {"_target_": "CheckpointLoader", "load_path": "$@bundle_root + '/models/best.pt'", "load_dict": {"model": "@network"}}
+    off = {**best, "_disabled_": True, "load_path": "models/model.pt"}
+    for name, entries in (("next", {"handlers": [off], "later": best}), ("usual", {"handlers": [off], "ckpt_path": "models/best.pt"})):
+        folder = rewritten(monai_bundle(tmp_path / name), checkpointloader=None, **entries)
+        (folder / "models/best.pt").write_bytes((folder / "models/model.pt").read_bytes())
+        assert read_monai(folder).weights == folder / "models/best.pt"
+    told_only_by_running = {**best, "load_path": "$f(1)"}
+    folder = rewritten(monai_bundle(tmp_path / "code"), checkpointloader=told_only_by_running, later=best)
+    assert read_monai(folder).weights == folder / "models/model.pt"
 
 
-def test_regions_that_own_code_made_one_mask_of_have_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """brats_mri_segmentation: the channels are regions, and its lambda makes the labels 1, 2 and 4 of them."""
-    monkeypatch.setattr("ctseg_models.bundles.monai.require_trust", lambda _: None)
-    painting = {"_target_": "Lambdad", "keys": "pred",
-                "func": "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"}
-    sigmoid = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
-    half = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
-    regions = read_monai(monai_bundle(tmp_path / "regions", after=(sigmoid, INVERT, half)))
-    bundle = read_monai(monai_bundle(tmp_path / "brats", after=(sigmoid, INVERT, half, painting)))
-    assert (bundle.way, len(bundle.needs_trust)) == ("by its own code", 2)
-    found = finish(run(bundle, smooth_ct(), settings=FP32))
-    assert set(np.unique(found.labels.array)) == {0, 1, 2, 4}
-    assert [found.labels.labels.name(value) for value in (1, 2, 4)] == ["label 1", "label 2", "label 4"]
-    third = finish(run(replace(regions, way="by MONAI"), smooth_ct(), settings=FP32)).labels.array == 3  # painted last, so never covered
-    assert ((found.labels.array == 4) == third).all()
-
-
-def test_what_is_no_mask_is_refused(tmp_path: Path) -> None:
-    mapped = {"_target_": "MapLabelValued", "keys": "pred", "orig_labels": [0, 1, 2], "target_labels": [0, -1, 2]}
-    bundle = read_monai(monai_bundle(tmp_path / "below", after=(SOFTMAX, INVERT, ARGMAX, mapped)))
-    with pytest.raises(BundleError, match="is no mask of labels"):
-        finish(run(bundle, smooth_ct(), settings=FP32))
+@pytest.mark.parametrize("smoothed", [False, True])
+def test_transforms_in_a_tuple(smoothed: bool, tmp_path: Path) -> None:
+    """smoothed : with one that MONAI itself has to run."""
+    more = [{"_target_": "MedianSmoothd", "keys": "image", "radius": 1}] if smoothed else []
+    reading = [{"_target_": name, "keys": "image"} for name in ("LoadImaged", "EnsureChannelFirstd")]
+    every = [*reading, ORIENTATION, SPACING, RANGE, *more]
+    maps = []
+    for name, given in (("tuple", f"$({', '.join(f'@every[{n}]' for n in range(len(every)))})"), ("list", "@every")):
+        bundle = read_monai(rewritten(monai_bundle(tmp_path / name), every=every,
+                                      preprocessing={"_target_": "Compose", "transforms": given}))
+        assert (bundle.way, bundle.needs_trust) == ("by MONAI" if smoothed else "interpreted", ())
+        maps.append(finish(run(bundle, smooth_ct(), settings=FP32)).labels.array)
+    assert len(np.unique(maps[1])) > 1
+    assert (maps[0] == maps[1]).all()

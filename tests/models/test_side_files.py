@@ -23,7 +23,7 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.side_file import SideFile, guess_side_file, side_file_path, write_side_file
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import Region, Settings, run
 from tests.models.making import oblique_geometry
 from tests.models.test_foreign_bundles import PROBABILITIES, scripted, side_file
 
@@ -145,6 +145,19 @@ def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, t
         more = (lines[after] - lines[before]) / 2
         expected[i] = np.where(more > 1, 2, np.where(more > 0, 1, 0))
     assert np.array_equal(labels, np.moveaxis(expected, 0, axis))
+
+
+def test_slices_beside_a_region_are_those_of_the_volume(tmp_path: Path) -> None:
+    path = written_onnx(NextIsBrighter(), torch.zeros(1, 3, 9, 7), tmp_path / "beside.onnx", dynamic=True)
+    beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
+    side_file(path, layout="NCHW", spacing=[None, None, None], channels=beside, modality="", pad=0,
+              labels={"1": "brighter", "2": "much"}, output={"kind": "logits", "classes": [0, 1, 2]})
+    array = np.random.default_rng(9).normal(size=(12, 9, 7)).astype(np.float32) * 3
+    volume = Volume(array, Geometry.from_parts(array.shape, (2.0, 1.5, 1.0)))
+    whole = finish(run(store.find(path), volume)).labels.array
+    for low, high in ((4, 9), (0, 5), (9, 12)):
+        part = finish(run(store.find(path), volume, region=Region.from_index(volume.geometry, (low, 0, 0), (high, 9, 7)))).labels.array
+        assert np.array_equal(part[low:high], whole[low:high]) and part.any()
 
 
 def test_class_numbers_come_back_as_labels(tmp_path: Path) -> None:
@@ -306,6 +319,8 @@ def test_a_side_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
     ({"output": {"kind": "labels", "classes": [0, 1], "exclusive": False}}, "output"),
     ({"output": {"kind": "logits", "classes": [1]}}, "output"),
     ({"output": {"kind": "logits", "classes": [0, -1]}}, "output"),
+    ({"output": {"kind": "logits", "classes": [0, 70_000]}}, "output"),
+    ({"channels": [{"slice": 33}]}, "channels.0.slice"),
     ({"labels": {"0": "background"}}, "labels"),
     ({"layout": "NDCHW"}, "layout"),
 ])

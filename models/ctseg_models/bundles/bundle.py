@@ -28,13 +28,13 @@ Interpolation = Literal["linear", "nearest"]
 Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Written:
-    """Labels that a bundle wrote by itself. values : of each map. unnamed : those that the bundle's names are not, or may not be, the names
-    of."""
+    """Labels that a bundle wrote by itself. values : of each map, 0 first. named : whether the bundle's names are those of its labels."""
 
+    maps: Maps
     values: tuple[int, ...]
-    unnamed: tuple[int, ...] = ()
+    named: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Prepared:
     the whole array at once. keep : [start, stop) of x that counts, where the rest is padding; None: all of it. interpolation : how the
     maps come back to the volume's grid, per axis. border : what voxels of the volume outside of the lattice are: background, or as the
     nearest inside. steps, mirror_axes : instead of the stage's, where the network's own axes depend on how the volume is stored.
-    brought : takes the maps to a lattice of their own, where no interpolation along axes does. written : asked once the maps are made,
-    where only then it is known which labels they are of.
+    brought : takes the maps to a lattice of their own, where no interpolation along axes does. written : takes the only map that the
+    steps give, of labels, which are known only then; such steps take the whole array and no smaller windows.
     """
 
     x: Tensor
@@ -58,7 +58,7 @@ class Prepared:
     steps: Steps | None = None
     mirror_axes: tuple[int, ...] | None = None
     brought: Callable[[Maps], tuple[Maps, Lattice]] | None = None
-    written: Callable[[], Written] | None = None
+    written: Callable[[Tensor], Written] | None = None
 
 
 @dataclass(frozen=True)

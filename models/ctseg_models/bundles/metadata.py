@@ -127,7 +127,7 @@ class Stage(_Frozen):
 class LabelEntry(_Frozen):
     """One foreground label; class index i of the network is the i-th entry (background is index 0)."""
 
-    value: int = Field(ge=1)
+    value: int = Field(ge=1, le=65535)
     name: str
     colour: str = ""
 

@@ -18,7 +18,8 @@ from ctseg_models.bundles.bundle import Bundle, Layout, LoadedStage, Model
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_facts import Facts, facts_of
 from ctseg_models.bundles.monai_interpreted import Interpreted
-from ctseg_models.bundles.monai_networks import build_network, check_network
+from ctseg_models.bundles.monai_listing import listed
+from ctseg_models.bundles.monai_networks import NETWORKS, build_network, check_network
 from ctseg_models.bundles.monai_output import IGNORED, output, windows
 from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
 from ctseg_models.bundles.monai_refusals import refuse_hostile_config, refuse_hostile_logging, refuse_strange_files
@@ -98,8 +99,8 @@ class MonaiBundle(Bundle):
                                 spacing_mm=self.spacing_mm, key=key, on_cpu=on_cpu)
         else:
             before, inferer, after = self._pipeline()
-            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.path, self.facts.exclusive,
-                                self.way == "by its own code")
+            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.labels.values, self.path,
+                                self.facts.exclusive, self.way == "by its own code")
             stage = LoadedStage("segment", prepare_by(pipeline, device), _not_prepared, values, lambda _: 0.0, _whole_box, "probabilities",
                                 parameters, key=key, half=False, on_cpu=on_cpu)
         return Model((stage,), self.labels, device)
@@ -166,7 +167,7 @@ def read_monai(folder: Path) -> MonaiBundle:
     card = folder / "docs/README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else f"# {facts.name}\n\n{facts.description}\n"
     files = [file for file in (path, folder / METADATA, weights, scripted) if file is not None]
-    labels = Labels.from_names(facts.label_names)
+    labels = Labels.from_names(_renumbered(facts.label_names, parts.after) if facts.exclusive else facts.label_names)
     return MonaiBundle(name=facts.name, path=folder, kind="monai", labels=labels, channels=facts.channel_names, modality=facts.modality,
                        spacing_mm=spacing_of(parts.before) if way == "interpreted" else None, card=text, sha256=fingerprint(files),
                        version=facts.version, config=config, parts=parts, facts=facts, way=way, reasons=reasons, weights=weights,
@@ -199,6 +200,7 @@ def _reasons(config: Config, parts: Parts, scripted: Path | None) -> list[str]:
         if scripted is None:
             found["network"] = f"the network {error} at \"{parts.names[3]}\" of {config.path.name}"
     if found:
+        found = listed(config, parts.names, NETWORKS) | found
         known = ("glob", "os", "numpy", "torch", "monai", "json", "math", "sys", "pathlib", "re")
         imports = config.content.get("imports", [])
         for text in imports if isinstance(imports, list) else []:
@@ -217,6 +219,23 @@ def _way(parts: Parts, reasons: tuple[str, ...]) -> Way:
     except NotHereError:
         return "by MONAI"
     return "interpreted"
+
+
+def _renumbered(names: dict[int, str], after: Any) -> dict[int, str]:
+    """The names under the values that a MapLabelValued after the argmax writes; those that become one value share it."""
+    mapping: dict[int, int] = {}
+    for one in parts_of(after):
+        if isinstance(one, Component) and one.name == "MapLabelValued":
+            old, new = (one.arguments.get(name) or [] for name in ("orig_labels", "target_labels"))
+            plain = all(isinstance(side, list) and all(type(value) is int for value in side) for side in (old, new))
+            if mapping or not plain or len(old) != len(new):
+                return names
+            mapping = dict(zip(old, new, strict=True))
+    found: dict[int, str] = {}
+    for value, name in names.items():
+        if (written := mapping.get(value, value)) > 0:
+            found[written] = f"{found[written]}, {name}" if written in found else name
+    return found
 
 
 def _sigmoid(after: Any) -> bool:

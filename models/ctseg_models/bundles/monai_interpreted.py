@@ -75,8 +75,11 @@ class Interpreted:
                 if is_shortage(error):
                     raise
                 sides = " x ".join(str(n) for n in turned.shape[2:])
-                raise BundleError(f"{self._name}: the network cannot compute an array of {sides} voxels (along its own axes); "
-                                  "draw a region of a size that it takes, often a multiple of 16 or 32.") from error
+                line = (str(error).splitlines() or [type(error).__name__])[0][:120]
+                sizes = "draw a region of a size that it takes, often a multiple of 16 or 32"
+                todo = sizes if self._windows.roi is None else "look for a newer bundle"
+                raise BundleError(f"{self._name}: the network cannot compute an array of {sides} voxels along its own axes ({line}); "
+                                  f"{todo}.") from error
             maps = given[0] if isinstance(given, list | tuple) else given
             wanted = (1, len(self.values))
             if not isinstance(maps, torch.Tensor) or tuple(maps.shape[:2]) != wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def check_network(component: object) -> Component:
         raise NotHereError(component.target)
     for argument, value in component.arguments.items():
         if not _plain(value):
-            raise NotHereError(f"{component.target} with {argument} {value!r:.60}")
+            raise NotHereError(f"{component.target} with {argument} {reprlib.repr(value):.60}")
     return component
 
 

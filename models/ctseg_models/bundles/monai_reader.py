@@ -6,7 +6,6 @@ What MONAI writes `@a#b` (or `@a::b`) is the value at that place, `@##b` one nam
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Container, Iterator
@@ -15,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.monai_expressions import REFERENCE, NotPlainError, evaluate
+from ctseg_models.bundles.monai_expressions import REFERENCE, NotPlainError, Work, evaluate
 
 LARGEST_FILE = 4 * 2**20  # bytes; configs of MONAI's model zoo have less than 50 kB
-MOST_ENTRIES = 50_000  # counted as a reader sees them: what an alias repeats counts again
+MOST_ENTRIES = 50_000  # counted as a reader sees them: what an alias or a reference repeats counts again
+LONG_TEXT = 20  # characters that count as one entry
+LONGEST_NAME = 200  # of an entry
 DEEPEST = 40
 NOT_ARGUMENTS = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
 _RELATIVE = re.compile(r"([@%])(#+)")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")  # of an entry of a list: one spelling each, so that no part is read twice
 _OUTSIDE = re.compile(r"%(.+?\.(?:json|yaml|yml))(?:#(.*))?$", re.IGNORECASE)
 
 
@@ -60,6 +62,8 @@ class Config:
     folder: Path
     content: dict[str, Any]
     _known: dict[str, Any] = field(default_factory=dict)
+    _extents: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _work: Work = field(default_factory=Work)
 
     @classmethod
     def read(cls, path: Path, folder: Path) -> Config:
@@ -67,12 +71,15 @@ class Config:
         content = read_plain(path)
         if not isinstance(content, dict):
             raise BundleError(f"{path}: holds no named entries; it is no config of a MONAI bundle.")
+        if (strange := next((name for name in content if not isinstance(name, str)), None)) is not None:
+            raise BundleError(f"{path}: has an entry whose name is no text ({strange!r:.20}); get the bundle again.")
         top = {name: value for name, value in content.items() if "#" not in name and "::" not in name}
         config = cls(path, folder, top)
         for name, value in content.items():
             if name not in top:
                 config._replace(name.replace("::", "#"), value)
-        config.content = config._without_macros(config.content, "", 0)
+        check_size(config.content, path)  # before each walk: what the file repeats by aliases, an entry "a#b" may repeat within another
+        config.content = config._without_macros(config.content, "", 0, {})
         check_size(config.content, path)
         return config
 
@@ -82,7 +89,7 @@ class Config:
     def resolve(self, name: str, _asking: tuple[str, ...] = ()) -> Any:
         """The value at an id ("inferer", "preprocessing#transforms#2"): plain data, Component or Code, in lists and dicts.
 
-        Raises BundleError for an id that is not there or refers to itself.
+        Raises BundleError for an id that is not there or refers to itself, and for what is huge once its references are followed.
         """
         name = name.replace("::", "#")
         if name in _asking:
@@ -90,15 +97,35 @@ class Config:
         if len(_asking) > DEEPEST:
             raise BundleError(f"{self.path}: \"{name}\" is nested more than {DEEPEST} deep; the config is damaged.")
         if name not in self._known:
-            self._known[name] = self._value(self._raw(name), name, (*_asking, name))
+            self._known[name] = self._value(self.raw(name), name, (*_asking, name))
+            self._extent(self._known[name], name)
         return self._known[name]
 
-    def _raw(self, name: str) -> Any:
+    def _extent(self, value: Any, name: str) -> tuple[int, int]:
+        """(entries, depth) of a resolved value, what places share counted at each of them. Raises BundleError when that is huge.
+
+        Each container is counted once, from its parts: to follow every reference would take as long as what is refused here.
+        """
+        inside = value.arguments if isinstance(value, Component) else value
+        if not isinstance(inside, dict | list | tuple):
+            return _weight(value), 0
+        if id(value) not in self._extents:  # kept in _known, so no other value can get its id
+            parts = [self._extent(one, name) for one in (inside.values() if isinstance(inside, dict) else inside)]
+            entries = 1 + sum(count for count, _ in parts) + sum(map(_weight, inside if isinstance(inside, dict) else ()))
+            depth = 1 + max((below for _, below in parts), default=0)
+            if entries > MOST_ENTRIES or depth > DEEPEST:
+                raise BundleError(f"{self.path}: \"{name}\" has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep "
+                                  "once its references are followed, so it was not read on; get the bundle again.")
+            self._extents[id(value)] = entries, depth
+        return self._extents[id(value)]
+
+    def raw(self, name: str) -> Any:
+        """What the config holds at an id, as it stands. Raises BundleError."""
         node: Any = self.content
         for part in name.split("#"):
             if isinstance(node, dict) and part in node:
                 node = node[part]
-            elif isinstance(node, list) and part.isdigit() and int(part) < len(node):
+            elif isinstance(node, list) and _NUMBER.fullmatch(part) and int(part) < len(node):
                 node = node[int(part)]
             else:
                 raise BundleError(f"{self.path}: there is no \"{name}\", which the config refers to; get the bundle again.")
@@ -137,7 +164,7 @@ class Config:
 
     def _expression(self, text: str, where: str, asking: tuple[str, ...]) -> Any:
         try:
-            return evaluate(text[1:], lambda name: self.resolve(name, asking))
+            return evaluate(text[1:], lambda name: self.resolve(name, asking), self._work)
         except NotPlainError as error:
             return Code(where, text, str(error))
 
@@ -146,31 +173,34 @@ class Config:
         *before, last = name.split("#")
         node: Any = self.content
         for part in before:
-            node = node[int(part)] if isinstance(node, list) and part.isdigit() and int(part) < len(node) else (
+            node = node[int(part)] if isinstance(node, list) and _NUMBER.fullmatch(part) and int(part) < len(node) else (
                 node.setdefault(part, {}) if isinstance(node, dict) else None)
-        if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+        if isinstance(node, list) and _NUMBER.fullmatch(last) and int(last) < len(node):
             node[int(last)] = value
         elif isinstance(node, dict):
             node[last] = value
         else:
             raise BundleError(f"{self.path}: \"{name}\" names no part of the config; get the bundle again.")
 
-    def _without_macros(self, node: Any, where: str, depth: int) -> Any:
+    def _without_macros(self, node: Any, where: str, depth: int, files: dict[Path, Any]) -> Any:
+        """What a macro names is put there as it is, not copied: nothing changes a config any more. files : those that were read."""
         if depth > DEEPEST:
             raise BundleError(f"{self.path}: \"{where}\" is nested more than {DEEPEST} deep; the config is damaged.")
         if isinstance(node, dict):
-            return {name: self._without_macros(value, f"{where}#{name}".lstrip("#"), depth + 1) for name, value in node.items()}
+            return {name: self._without_macros(value, f"{where}#{name}".lstrip("#"), depth + 1, files) for name, value in node.items()}
         if isinstance(node, list):
-            return [self._without_macros(value, f"{where}#{number}".lstrip("#"), depth + 1) for number, value in enumerate(node)]
+            return [self._without_macros(value, f"{where}#{number}".lstrip("#"), depth + 1, files) for number, value in enumerate(node)]
         if not isinstance(node, str) or not node.startswith("%"):
             return node
         text = absolute(node, where).replace("::", "#")
         if (outside := _OUTSIDE.match(text)) is None:
-            return copy.deepcopy(self._raw(text[1:]))
+            return self.raw(text[1:])
         path = inside(self.folder, outside.group(1), self.path)
-        content = read_plain(path)
+        if path not in files:
+            files[path] = read_plain(path)
+        content = files[path]
         other = Config(path, self.folder, content if isinstance(content, dict) else {})
-        return copy.deepcopy(other._raw(outside.group(2)) if outside.group(2) else content)
+        return other.raw(outside.group(2)) if outside.group(2) else content
 
 
 def read_plain(path: Path) -> Any:
@@ -191,8 +221,18 @@ def read_plain(path: Path) -> Any:
 def _yaml(text: str) -> Any:
     import yaml
 
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        """What `<<` brings in twice is kept once, as the last one counts anyway; else it would double with every level."""
+
+        def flatten_mapping(self, node: Any) -> None:
+            super().flatten_mapping(node)
+            named = {key.value if isinstance(key.value, str) else id(key): (key, value) for key, value in node.value}
+            node.value = list(named.values())
+
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         raise ValueError(_first_line(error)) from error
 
@@ -211,14 +251,21 @@ def check_size(content: Any, path: Path) -> None:
     count = 0
     while stack:
         node, depth = stack.pop()
-        count += 1
+        count += _weight(node)
         if count > MOST_ENTRIES or depth > DEEPEST:
             raise BundleError(f"{path}: has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep once its aliases are "
                               "followed, so it was not read on; get the bundle again.")
         children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         stack.extend((child, depth + 1) for child in children)
-        if isinstance(node, dict) and not all(isinstance(name, str | int) for name in node):
-            raise BundleError(f"{path}: has an entry whose name is neither text nor number; get the bundle again.")
+        if isinstance(node, dict) and not all(isinstance(name, int) or (isinstance(name, str) and len(name) <= LONGEST_NAME)
+                                              for name in node):
+            raise BundleError(f"{path}: has an entry whose name is neither a number nor a text of at most {LONGEST_NAME} characters; "
+                              "get the bundle again.")
+
+
+def _weight(thing: Any) -> int:
+    """How many entries it counts as, without what is in it."""
+    return 1 + (len(thing) // LONG_TEXT if isinstance(thing, str) else 0)
 
 
 def absolute(text: str, where: str) -> str:
@@ -235,11 +282,15 @@ def absolute(text: str, where: str) -> str:
 def inside(folder: Path, name: str, path: Path) -> Path:
     """`name` below `folder`, looked for in configs/ too. Raises BundleError when it leads elsewhere or is not there."""
     root = folder.resolve()
-    for candidate in (folder / name, folder / "configs" / name):
-        if not candidate.resolve().is_relative_to(root):
-            raise BundleError(f"{path}: names {name}, which lies outside of the bundle, so the bundle is refused; get it from its author.")
-        if candidate.is_file():
-            return candidate
+    try:
+        for candidate in (folder / name, folder / "configs" / name):
+            if not (found := candidate.resolve()).is_relative_to(root):
+                raise BundleError(f"{path}: names {name}, which lies outside of the bundle, so the bundle is refused; "
+                                  "get it from its author.")
+            if found.is_file():
+                return found
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: names {name[:80]!r}, which can be no file; get the bundle again.") from error
     raise BundleError(f"{path}: names {name}, which is missing; get the bundle again.")
 
 

@@ -24,7 +24,6 @@ from ctseg_models.bundles.monai_transforms import NOTHING, components
 from ctseg_models.inference.lattice import Box, Lattice
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from ctseg_models.inference.stepwise import Arithmetic
@@ -44,13 +43,15 @@ LEFT_OUT = ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged")
 ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the person's choice
 CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # as older bundles have them, and MONAI itself no more
 LARGEST_LABEL = 65535  # of uint16
+MOST_LABELS = 1024
 _OF_THE_MACHINE = ("device", "sw_device", "progress")
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """What MONAI runs. image_key : the name under which its transforms look for the image. values : the label of each output channel.
-    own_code : the person allowed it; otherwise no module is ever looked for in the bundle's folder."""
+    labels : those that have names in the end. own_code : the person allowed it; otherwise no module is ever looked for in the bundle's
+    folder."""
 
     before: Any
     inferer: Any
@@ -58,6 +59,7 @@ class Pipeline:
     network: nn.Module
     image_key: str
     values: tuple[int, ...]
+    labels: tuple[int, ...]
     folder: Path
     exclusive: bool
     own_code: bool
@@ -90,6 +92,8 @@ def built(value: Any, made: dict[int, Any] | None = None) -> Any:
     known: dict[int, Any] = {} if made is None else made
     if isinstance(value, list):
         return [built(one, known) for one in value]
+    if isinstance(value, tuple):
+        return tuple(built(one, known) for one in value)
     if isinstance(value, dict):
         return {name: built(one, known) for name, one in value.items()}
     if not isinstance(value, Component):
@@ -179,27 +183,23 @@ def prepare_by(pipeline: Pipeline, device: str) -> Callable[[Upright, Box, bool]
         z, y, x = (a * s for a, s in zip(start, upright.geometry.spacing_mm, strict=True))
         lattice = Lattice((z, y, x), upright.geometry.spacing_mm, (part.shape[1], part.shape[2], part.shape[3]))
 
-        written = Written(pipeline.values)
-
-        def maps(x: Tensor) -> Tensor:
-            nonlocal written
-            labels, written = _labels(pipeline, x[0], upright, geometry, device)
-            return torch.stack([labels == value for value in written.values])
-
         def steps(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
-            return watched(lambda: maps(x))
+            return watched(lambda: _labels(pipeline, x[0], upright, geometry, device)[None])
 
         image = torch.from_numpy(np.array(part, dtype=np.float32))[None]
-        return Prepared(image, lattice, interpolation=("nearest", "nearest", "nearest"), steps=steps, written=lambda: written)
+        return Prepared(image, lattice, interpolation=("nearest", "nearest", "nearest"), steps=steps,
+                        written=lambda labels: _written(labels, pipeline))
 
     return prepare
 
 
-def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry, device: str) -> tuple[Tensor, Written]:
-    """(C, z, y, x) of the view to (z, y, x) labels. Raises BundleError."""
+def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry, device: str) -> Tensor:
+    """(C, z, y, x) of the view to (z, y, x) labels, int32; negative where the bundle itself made one mask of its regions. Raises
+    BundleError."""
     import torch
 
     from ctseg_imaging.resample import resample_labels
+    from ctseg_models.confidence import values_in
 
     stored = upright.view.invert(x.cpu().numpy())
     try:
@@ -212,8 +212,13 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
                           "check that the volume is what the bundle was made for.") from error
     channels = np.asarray(result.cpu().numpy())
     labels = LabelMap(_painted(channels, pipeline).transpose(2, 1, 0), _geometry_of(result, channels.shape[1:]), Labels())
-    onto = resample_labels(labels, geometry).array
-    return torch.from_numpy(np.ascontiguousarray(upright.view.apply(onto))), _written(onto, len(channels), pipeline)
+    onto = resample_labels(labels, geometry).array.astype(np.int32)
+    low, high = int(onto.min()), int(onto.max())
+    if low < 0 or high > LARGEST_LABEL or len(values_in(torch.from_numpy(onto))) > MOST_LABELS:
+        raise BundleError(f"{pipeline.folder}: what its postprocessing gives ({low} to {high}) is no mask of labels; "
+                          "look for a bundle that segments.")
+    own = len(channels) == 1 and not pipeline.exclusive and len(pipeline.values) > 1
+    return torch.from_numpy(np.ascontiguousarray(upright.view.apply(-onto if own else onto)))
 
 
 def _by_monai(pipeline: Pipeline, image: Any, affine: Any, device: str) -> Any:
@@ -245,16 +250,18 @@ def _painted(channels: Any, pipeline: Pipeline) -> Any:
     return painted
 
 
-def _written(labels: NDArray[np.integer[Any]], channels: int, pipeline: Pipeline) -> Written:
-    """Labels beside those of the metadata are kept. Where the bundle made one mask of its regions by itself (BraTS: 1, 2 and 4), nobody but
-    its author knows what the numbers are called. Raises BundleError for what no mask can hold."""
-    occurring = [int(value) for value in np.unique(labels) if value != 0]
-    if occurring and (min(occurring) < 0 or max(occurring) > LARGEST_LABEL):
-        raise BundleError(f"{pipeline.folder}: what its postprocessing gives ({min(occurring)} to {max(occurring)}) is no mask of labels; "
-                          "look for a bundle that segments.")
-    own = channels == 1 and not pipeline.exclusive and len(pipeline.values) > 1
-    strange = tuple(value for value in occurring if value not in pipeline.values)
-    return Written((*pipeline.values, *strange), tuple(occurring) if own else strange)
+def _written(labels: Tensor, pipeline: Pipeline) -> Written:
+    """What `_labels` gave as maps. Where it holds a label that the metadata does not know, or the bundle made one mask of its regions by
+    itself (BraTS: 1, 2 and 4), nobody but its author knows which number is what."""
+    from ctseg_models.confidence import values_in
+    from ctseg_models.inference.maps import LabelMaps
+
+    own = bool((labels < 0).any())
+    labels = labels.abs()
+    occurring = [value for value in values_in(labels) if value]
+    named = not own and set(occurring) <= set(pipeline.labels)
+    values = (0, *sorted({*pipeline.labels, *occurring})) if named else (0, *occurring)
+    return Written(LabelMaps(labels, values), values, named)
 
 
 def _ras(geometry: Geometry) -> Any:

@@ -111,8 +111,8 @@ def _with_true_zeros(transform: Transform, state: State) -> Generator[float, Non
 
 
 def components(component: object) -> list[Component]:
-    """The members of a Compose (or a list of them), nested ones in their place. Raises NotHereError for anything else."""
-    if isinstance(component, list):
+    """The members of a Compose (or a list or tuple of them), nested ones in their place. Raises NotHereError for anything else."""
+    if isinstance(component, list | tuple):
         return [one for member in component for one in components(member)]
     if not isinstance(component, Component):
         raise NotHereError("something that is no transform")

@@ -25,8 +25,15 @@ def weights_of(config: Config, folder: Path) -> tuple[Path | None, Path | None]:
 
     What the config's CheckpointLoader names comes first; the zoo's configs name models/model.pt.
     """
-    stem = "model"
     named = _named(config)
+    try:
+        return _files(named, config, folder)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{config.path}: its weights ({(named or 'model')[:80]!r}) can be no file; get the bundle again.") from error
+
+
+def _files(named: str | None, config: Config, folder: Path) -> tuple[Path | None, Path | None]:
+    stem = "model"
     if named is not None:
         path = _within(folder, named, config.path)
         stem = path.stem
@@ -41,11 +48,13 @@ def weights_of(config: Config, folder: Path) -> tuple[Path | None, Path | None]:
 
 def _named(config: Config) -> str | None:
     """What the config's CheckpointLoader reads (an entry of its own, or one of a list of handlers), or what an entry of one of the usual
-    names says."""
+    names says. One that is switched off, or that only running it would tell, says nothing."""
     for place, entry in _entries(config):
         if str(entry.get("_target_", "")).endswith("CheckpointLoader"):
             loader = config.resolve(place)
-            found = loader.arguments.get("load_path") if isinstance(loader, Component) else None
+            if not isinstance(loader, Component):
+                continue
+            found = loader.arguments.get("load_path")
             return None if found is None or isinstance(found, Code) else str(found)
     for name in ("ckpt_path", "checkpoint_path", "model_path"):
         if name in config and isinstance(found := config.resolve(name), str):

@@ -27,6 +27,7 @@ from ctseg_models.bundles.metadata import Intensity, Share
 from ctseg_models.inference.lattice import Turn
 
 LARGEST_SIDE_FILE = 4 * 2**20  # bytes; thousands of labels take less
+LARGEST_LABEL = 65535  # of uint16
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Layout = Literal["NCDHW", "NDHWC", "CDHW", "DHWC", "DHW", "NCHW", "NHWC"]
@@ -103,8 +104,8 @@ class Output(_Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> Output:
-        if any(value is not None and value < 0 for value in self.classes):
-            raise ValueError("classes are label values of 0 or more, or null")
+        if any(value is not None and not 0 <= value <= LARGEST_LABEL for value in self.classes):
+            raise ValueError(f"classes are label values of 0 to {LARGEST_LABEL}, or null")
         if self.kind == "labels" and not self.exclusive:
             raise ValueError("kind \"labels\" has one class a voxel, so exclusive cannot be false")
         if self.exclusive and len(self.classes) < 2:

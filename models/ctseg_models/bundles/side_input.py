@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import TYPE_CHECKING
 
 from ctseg_imaging.errors import BundleError
-from ctseg_imaging.geometry import Shape
+from ctseg_imaging.geometry import Shape, Triple
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Layout, Prepare, Prepared
 from ctseg_models.bundles.metadata import Intensity
@@ -116,31 +116,59 @@ def _input(side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[sli
         raise BundleError(f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per channel "
                           "(CASE_0000, CASE_0001, ...).")
     sources = sorted({channel.source for channel in side.channels})
+    beside = Beside.of(side, lattice, view.shape[-3:], upright.geometry.spacing_mm)
     resampled: dict[int, Tensor] = {}
     for source in sources:
-        work = resample_box(channels[source], upright.geometry.spacing_mm, lattice, pad=side.pad, interpolation=side.interpolation,
+        work = resample_box(channels[source], upright.geometry.spacing_mm, beside.lattice, pad=side.pad, interpolation=side.interpolation,
                             sigma_mm=side.smoothing)
         resampled[source] = yield from scaled(work, 1 / len(sources))
     x = torch.empty(1, len(side.channels), *lattice.shape)
     for number, channel in enumerate(side.channels):
-        taken_of = channels[channel.source] if channel.statistics == "volume" else resampled[channel.source][inside].numpy()
-        x[0, number] = resampled[channel.source]
+        own = resampled[channel.source]
+        taken_of = channels[channel.source] if channel.statistics == "volume" else beside.of_slice(own, 0)[inside].numpy()
+        x[0, number] = beside.of_slice(own, channel.slice)
         normalise(x[0, number], _settled(channel, taken_of))
-        if channel.slice:
-            axis = side.turn.order[0]
-            steps = -channel.slice if 0 in side.turn.flips else channel.slice
-            x[0, number] = x[0, number].index_select(axis, torch.from_numpy(_neighbours(lattice.shape[axis], inside[axis], steps)))
         yield 0.0
     return x
 
 
-def _neighbours(count: int, inside: slice, steps: int) -> NDArray[np.int64]:
-    """(count,) which slice lies `steps` after each; within the volume, its own slices only."""
-    import numpy as np
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """An input's lattice with the slices beside it that its channels ask for. axis : of the view, along which they are counted, by `step`
+    (-1 where the network's axis runs the other way). first, last : the slices of `lattice` that lie within the volume."""
 
-    own = np.arange(count)
-    of_volume = (own >= inside.start) & (own < inside.stop)
-    return np.clip(own + steps, np.where(of_volume, inside.start, 0), np.where(of_volume, inside.stop, count) - 1)
+    lattice: Lattice
+    axis: int
+    step: int
+    reach: int
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, side: SideFile, lattice: Lattice, volume: Shape, spacing_mm: Triple) -> Beside:
+        """volume, spacing_mm : of the view."""
+        axis, reach = side.turn.order[0], max(abs(channel.slice) for channel in side.channels)
+        low, shape, spacing = list(lattice.low_mm), list(lattice.shape), lattice.spacing_mm[axis]
+        low[axis] -= reach * spacing
+        shape[axis] += 2 * reach
+        end = volume[axis] * spacing_mm[axis]
+        first = max(0, ceil(-low[axis] / spacing - 0.5 - ROUNDING))  # whose centre is the first not before the volume
+        last = min(shape[axis] - 1, floor((end - low[axis]) / spacing - 0.5 + ROUNDING))
+        wide = Lattice((low[0], low[1], low[2]), lattice.spacing_mm, (shape[0], shape[1], shape[2]))
+        return cls(wide, axis, -1 if 0 in side.turn.flips else 1, reach, first, last)
+
+    def of_slice(self, resampled: Tensor, beside: int) -> Tensor:
+        """From an array on `lattice`: for each slice of the input the one `beside` steps on; at the volume's ends its last one. Slices that
+        pad the volume have their own neighbours."""
+        import numpy as np
+        import torch
+
+        if not self.reach:
+            return resampled
+        own = np.arange(self.reach, self.lattice.shape[self.axis] - self.reach)
+        of_volume = (own >= self.first) & (own <= self.last)
+        index = np.where(of_volume, np.clip(own + self.step * beside, self.first, self.last), own + self.step * beside)
+        return resampled.index_select(self.axis, torch.from_numpy(index))
 
 
 def _settled(channel: Channel, taken_of: NDArray[np.generic]) -> Intensity:

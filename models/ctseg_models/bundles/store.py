@@ -70,6 +70,10 @@ def scan() -> Scan:
             except BundleError as error:
                 faults.append(str(error))
                 continue
+            except Exception as error:  # noqa: BLE001 - whatever a stranger's files bring about, the other bundles are to be found
+                why = (str(error).splitlines() or [type(error).__name__])[0][:120]
+                faults.append(f"{path}: cannot be read ({why}); get the bundle again.")
+                continue
             bundles.setdefault(bundle.name, bundle)
     return Scan(tuple(sorted(bundles.values(), key=lambda bundle: bundle.name)), tuple(faults))
 

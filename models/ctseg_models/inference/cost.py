@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SIDE = 48  # voxels of the crop that is tried, about
 TRIAL_SECONDS = 0.7  # for which a crop may be tried
 EFFICIENCY = 0.4  # of a bare convolution's speed, where the network cannot be tried
-SECONDS_PER_VOXEL = 6e-9  # reading through the volume twice, and writing labels
+SECONDS_PER_VOXEL = 6e-9  # and label: reading through the volume twice, and writing labels
+ENTROPY = 3  # times as long with the entropy, which asks for every label at every voxel
 MAPS_AT_ONCE = 4.5  # full-resolution feature maps alive together
 FLOPS_OF_A_CHANNEL = 324.0  # a 3D U-Net of n channels at full resolution computes about so much times n squared per voxel
 BASE_BYTES = 5e8  # torch itself
@@ -70,7 +71,7 @@ def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: 
     with thread_count(settings.threads):
         arithmetic = choose(settings.precision, settings.device)
         model = bundle.load(settings.device)
-        seconds = SECONDS_PER_VOXEL * voxels * (1 + len(model.labels))
+        seconds = SECONDS_PER_VOXEL * voxels * (1 + len(model.labels)) * (ENTROPY if settings.disagreement == "entropy" else 1)
         largest, kept = 0.0, 0.0
         for stage in model.stages if region is None else model.stages[-1:]:
             layout = stage.layout(upright, box)

@@ -98,6 +98,28 @@ class FileMaps:
         self._file.flush()
 
 
+class LabelMaps:
+    """A map of 0 and 1 for each of `values` of an array of labels (z, y, x), made when it is asked for."""
+
+    pending = False
+
+    def __init__(self, labels: Tensor, values: tuple[int, ...]) -> None:
+        self._labels, self._values = labels, values
+        z, y, x = labels.shape
+        self.shape = (len(values), z, y, x)
+
+    def advance(self, high: int) -> Generator[float, None, None]:
+        """Everything is there."""
+        yield from ()
+
+    def forget(self, low: int) -> None:
+        """They stay."""
+
+    def part(self, k: int, low: int, high: int) -> Tensor:
+        """(high - low, y, x) float32."""
+        return (self._labels[low:high] == self._values[k]).float()
+
+
 def room_for(shape: tuple[int, int, int, int], taken: int = 0) -> MemoryMaps | FileMaps:
     """Where maps of this shape can be kept until they are read again and again. taken : bytes of memory that others hold meanwhile."""
     count = int(np.prod(shape, dtype=np.int64))

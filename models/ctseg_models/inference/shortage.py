@@ -84,10 +84,13 @@ class Enduring:
     has run. An error that is no shortage comes out as it is, but for the first smaller window: a network may take one size only.
     """
 
-    def __init__(self, steps: Steps, classes: int, device: str, warnings: list[str], spare: Spare | None = None) -> None:
-        """classes : maps that `steps` gives, edges included. spare : the same network on the processor, where `device` is a GPU."""
+    def __init__(self, steps: Steps, classes: int, device: str, warnings: list[str], spare: Spare | None = None, *,
+                 divisible: bool = True) -> None:
+        """classes : maps that `steps` gives, edges included. spare : the same network on the processor, where `device` is a GPU.
+        divisible : whether smaller windows may be tried."""
         self.warnings = warnings
         self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
+        self._divisible = divisible
         self._halvings = 0
         self._taken = False  # whether the network has given maps of the smaller windows
         self.devices = [device]
@@ -133,7 +136,7 @@ class Enduring:
         """One step back. refused : what the network said of smaller windows that it does not take, else "". Raises BundleError."""
         self._taken = False
         before = self._window(size)
-        after = halved(before, SHORTEST) if self._halvings < 2 and not refused else None
+        after = halved(before, SHORTEST) if self._divisible and self._halvings < 2 and not refused else None
         if after is not None:
             self._halvings += 1
             self.warnings.append(f"{_memory(self._device)} was not enough for {_sides(before)} voxels at once, so the network saw "

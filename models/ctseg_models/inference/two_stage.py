@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -12,8 +12,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
-from ctseg_imaging.volume import LabelMap, Volume
+from ctseg_imaging.volume import LabelMap, Labels, Volume
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Prepared, Steps
 from ctseg_models.inference.agreement import agreed
 from ctseg_models.inference.arithmetic import check_device, choose
@@ -36,6 +37,7 @@ T = TypeVar("T")
 SMALLEST_PART = 0.02  # of the largest part: a localiser's specks below this do not widen the box
 ROI = "region of interest"
 SEGMENTING = "Segmenting"
+MOST_NUMBERS = 8  # in a sentence
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Found:
 
     @property
     def unnamed(self) -> list[int]:
-        """Labels that the bundle wrote by itself, and that its names are not of."""
+        """The labels, where the bundle wrote them by itself and its names are not theirs."""
         unnamed: list[int] = self.stages[-1].get("unnamed_labels", [])
         return unnamed
 
@@ -72,7 +74,7 @@ def run_bundle(bundle: Bundle, volume: Volume, *, region: Region | None = None, 
         if settings.probabilities:
             found.maps = yield from kept(found.maps)
         computed = time.perf_counter()
-        names = model.labels.without_names_of(found.unnamed)
+        names = Labels.from_names({value: f"label {value}" for value in found.unnamed}) if found.unnamed else model.labels
         labels = np.zeros(volume.geometry.shape, label_dtype(found.maps.values))
         edges = np.zeros(volume.geometry.shape, np.float32) if settings.edge_map else None
         start, stop = found.box.voxels(upright.geometry)
@@ -151,7 +153,7 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
                            "size": list(prepared.lattice.shape), "seconds": {"resample": round(time.perf_counter() - begun, 3)}}
     warnings = _coarser(stage, prepared.lattice)
     enduring = Enduring(prepared.steps or stage.steps, len(stage.values) + stage.edges, device, warnings,
-                        spare(stage, upright, box, whole))
+                        spare(stage, upright, box, whole), divisible=prepared.written is None)
     steps: Steps = enduring
     log["devices"] = enduring.devices  # more are added while maps are pending
     trial = agreed(stage, steps, prepared, device, arithmetic)
@@ -174,15 +176,23 @@ def run_stage(stage: LoadedStage, upright: Upright, box: Box, whole: bool, devic
     if prepared.keep is not None:
         maps = CutMaps(maps, *prepared.keep)
     maps, lattice = (maps, prepared.lattice) if prepared.brought is None else prepared.brought(maps)
-    written = None if prepared.written is None else prepared.written()
-    if written is not None and written.unnamed:
-        log["unnamed_labels"] = list(written.unnamed)
-        numbers = ", ".join(map(str, written.unnamed))
-        warnings.append(f"The bundle's postprocessing wrote the labels {numbers}, which its metadata does not name; "
-                        "ask its author what they are.")
-    values = stage.values if written is None else written.values
+    values = stage.values
+    if prepared.written is not None:
+        assert isinstance(maps, MemoryMaps)
+        written = prepared.written(maps.tensor[0])
+        maps, values = written.maps, written.values
+        if not written.named:
+            log["unnamed_labels"] = list(written.values[1:])
+            warnings.append(f"The bundle's postprocessing wrote the labels {_numbers(written.values[1:])} and not those that its metadata "
+                            "names; ask its author what they are.")
     class_maps = ClassMaps.of(maps, lattice, values, stage.form, prepared.interpolation, prepared.border, stage.temperature)
     return class_maps, edges, log, warnings
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """A few of them."""
+    shown = ", ".join(map(str, values[:MOST_NUMBERS]))
+    return f"{shown} and {len(values) - MOST_NUMBERS} more" if len(values) > MOST_NUMBERS else shown
 
 
 def _maps_of(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, arithmetic: Arithmetic, warnings: list[str],
@@ -263,5 +273,7 @@ def _coarser(stage: LoadedStage, lattice: Lattice) -> list[str]:
 
 
 def label_dtype(values: tuple[int, ...]) -> type[np.unsignedinteger[Any]]:
-    """The smallest type that holds the values."""
+    """The smallest type that holds the values. Raises BundleError for what no mask holds."""
+    if max(values) > (most := np.iinfo(np.uint16).max):
+        raise BundleError(f"The model has a label {max(values)}, and a mask holds labels up to {most}; get another model.")
     return np.uint8 if max(values) <= np.iinfo(np.uint8).max else np.uint16

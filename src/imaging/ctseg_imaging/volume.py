@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,6 @@ class Labels:
     def colour(self, value: int) -> str:
         """The colour of `value` as #RRGGBB."""
         return next((label.colour for label in self.entries if label.value == value), PALETTE[(value - 1) % len(PALETTE)])
-
-    def without_names_of(self, values: Collection[int]) -> Labels:
-        """The same labels, those of `values` called "label VALUE"; listed, if they were not."""
-        return Labels((*(label for label in self.entries if label.value not in values),
-                       *(Label(value, f"label {value}") for value in values))) if values else self
 
     def contoured_only(self, names: Iterator[str] | tuple[str, ...] | list[str]) -> Labels:
         """The same labels with `contoured` true for exactly `names`."""

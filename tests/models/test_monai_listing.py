@@ -1,0 +1,56 @@
+"""What a person is asked to allow is all that MONAI's own parser could run, whatever branch it takes where the bundle is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctseg_models.bundles.monai import read_monai
+from tests.models.monai_making import ARGMAX, INVERT, SOFTMAX, monai_bundle
+
+EVIL = {"_target_": "scripts.evil.Evil", "keys": "image"}
+IDENTITY = {"_target_": "Identityd", "keys": "image"}
+LAMBDA = {"_target_": "Lambdad", "keys": "pred", "func": "$lambda x: x"}
+READING = [{"_target_": "LoadImaged", "keys": "image"}]
+
+
+def reasons(folder: Path, **entries: Any) -> str:
+    """Of a bundle with one honest lambda, and other entries in its config."""
+    path = monai_bundle(folder, after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)) / "configs/inference.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    return "\n".join(read_monai(folder).needs_trust)
+
+
+def compose(*transforms: Any) -> dict[str, Any]:
+    return {"_target_": "Compose", "transforms": [*READING, *transforms]}
+
+
+HIDDEN: dict[str, dict[str, Any]] = {
+    "the other branch": {"a": compose(), "b": compose(EVIL), "preprocessing": "$@a if @bundle_root == '.' else @b"},
+    "where there is a GPU": {"a": compose(), "b": compose(EVIL), "preprocessing": "$@b if torch.cuda.is_available() else @a"},
+    "switched off here": {"preprocessing": compose({**EVIL, "_disabled_": "$@bundle_root == '.'"})},
+    "an argument that nothing here reads": {"preprocessing": compose({**IDENTITY, "allow_missing_keys": EVIL})},
+    "behind a reference": {"far": [{"deep": EVIL}], "preprocessing": compose({**IDENTITY, "keys": "$@far#0#deep and 'image'"})},
+    "what is asked for first": {"preprocessing": compose({**IDENTITY, "_requires_": [EVIL]})},
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_a_component_that_could_be_built_is_listed(case: str, tmp_path: Path) -> None:
+    told = reasons(tmp_path / "made", **HIDDEN[case])
+    assert "scripts.evil.Evil, which is not MONAI's plain arithmetic" in told and "$lambda x: x" in told
+
+
+@pytest.mark.parametrize("text", ["1 if @bundle_root == '.' else glob.glob('x')", "False and open('x')", "@datalist.pop()",
+                                  "'image' or [i for i in 'x']", "'image' if 1 else f'{1}'", "@bundle_root.upper or 1"])
+def test_an_expression_is_listed_for_any_of_its_parts(text: str, tmp_path: Path) -> None:
+    told = reasons(tmp_path / "made", preprocessing=compose({**IDENTITY, "allow_missing_keys": f"${text}"}))
+    assert f"the expression ${text}" in told
+
+
+def test_what_is_plain_arithmetic_is_not_listed(tmp_path: Path) -> None:
+    plain = compose({**IDENTITY, "keys": "$'im' + 'age'", "allow_missing_keys": "$torch.cuda.is_available() and @sizes[0] > 3"})
+    assert reasons(tmp_path / "made", sizes=[1, 2], preprocessing=plain).count("\n") == 1  # the lambda, and what it is given to
