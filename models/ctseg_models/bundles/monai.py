@@ -198,9 +198,9 @@ def _reasons(config: Config, parts: Parts, scripted: Path | None) -> list[str]:
         check_network(parts.network)
     except NotHereError as error:
         if scripted is None:
-            found["network"] = f"the network {error} at \"{parts.names[3]}\" of {config.path.name}"
+            found[parts.names[3]] = f"the network {error} at \"{parts.names[3]}\" of {config.path.name}"
     if found:
-        found = listed(config, parts.names, NETWORKS) | found
+        found |= {where: said for where, said in listed(config, parts.names, NETWORKS).items() if where not in found}
         known = ("glob", "os", "numpy", "torch", "monai", "json", "math", "sys", "pathlib", "re")
         imports = config.content.get("imports", [])
         for text in imports if isinstance(imports, list) else []:

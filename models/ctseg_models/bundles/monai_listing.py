@@ -33,7 +33,7 @@ def listed(config: Config, names: Collection[str], networks: Collection[str]) ->
         if said := _said(node, where, networks):
             found[where] = f"{said} at \"{where}\" of {config.path.name}"
         todo += _inside(config, node, where)
-    return dict(reversed(found.items()))
+    return found
 
 
 def _inside(config: Config, node: Any, where: str) -> Iterator[tuple[Any, str]]:
