@@ -54,6 +54,14 @@ def monai_bundle(folder: Path, *, before: tuple[Any, ...] = (ORIENTATION, SPACIN
     return folder
 
 
+def rewritten(folder: Path, **entries: Any) -> Path:
+    """Other entries in a bundle's config; None: without it."""
+    path = folder / "configs/inference.json"
+    config = {**json.loads(path.read_text()), **entries}
+    path.write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
+    return folder
+
+
 def random_weights(network: dict[str, Any] = NETWORK) -> dict[str, torch.Tensor]:
     """Of a UNet: large enough for every class to occur."""
     torch.manual_seed(11)

@@ -16,7 +16,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish, scaled
 from ctseg_models.bundles.monai import read_monai
 from ctseg_models.inference import maps, scratch
-from ctseg_models.inference.maps import CutMaps, FileMaps, MemoryMaps, gathered, held_bytes, room_for
+from ctseg_models.inference.maps import CutMaps, FileMaps, LabelMaps, MemoryMaps, gathered, held_bytes, room_for
 from ctseg_models.inference.sliding_window import Tiling, WindowedMaps
 from ctseg_models.inference.stepwise import Arithmetic
 from ctseg_models.inference.upright import Upright
@@ -62,6 +62,7 @@ def test_what_other_maps_hold_leaves_less_room(tmp_path: Path, monkeypatch: pyte
     assert isinstance(second, MemoryMaps) and second.tensor.dtype == torch.float16
     assert isinstance(third, FileMaps)
     assert [held_bytes(one) for one in (first, second, third, CutMaps(first, (0, 1, 2), (3, 4, 5)))] == [480, 240, 0, 4 * 2 * 3 * 3 * 3]
+    assert held_bytes(LabelMaps(torch.zeros(3, 4, 5, dtype=torch.int32), tuple(range(105)))) == 4 * 3 * 4 * 5  # however many labels
 
 
 def test_the_members_of_an_ensemble_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

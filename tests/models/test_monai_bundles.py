@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -41,6 +40,7 @@ from tests.models.monai_making import (
     WINDOWS,
     monai_bundle,
     random_weights,
+    rewritten,
     smooth_ct,
 )
 
@@ -251,9 +251,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
 def test_faults_are_told_in_a_sentence(entries: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     left_out = entries.pop("entries", [])
     folder = monai_bundle(tmp_path / "made", **entries)
-    if left_out:
-        config = json.loads((folder / "configs/inference.json").read_text())
-        (folder / "configs/inference.json").write_text(json.dumps({name: value for name, value in config.items() if name not in left_out}))
+    rewritten(folder, **dict.fromkeys(left_out))
     if "network" in entries:
         torch.save(random_weights(), folder / "models/model.pt")
     with pytest.raises(BundleError, match=sentence):

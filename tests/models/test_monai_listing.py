@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ctseg_models.bundles.monai import read_monai
-from tests.models.monai_making import ARGMAX, INVERT, SOFTMAX, monai_bundle
+from tests.models.monai_making import ARGMAX, INVERT, SOFTMAX, monai_bundle, rewritten
 
 EVIL = {"_target_": "scripts.evil.Evil", "keys": "image"}
 IDENTITY = {"_target_": "Identityd", "keys": "image"}
@@ -19,9 +18,7 @@ READING = [{"_target_": "LoadImaged", "keys": "image"}]
 
 def reasons(folder: Path, **entries: Any) -> str:
     """Of a bundle with one honest lambda, and other entries in its config."""
-    path = monai_bundle(folder, after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)) / "configs/inference.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
-    return "\n".join(read_monai(folder).needs_trust)
+    return "\n".join(read_monai(rewritten(monai_bundle(folder, after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **entries)).needs_trust)
 
 
 def compose(*transforms: Any) -> dict[str, Any]:

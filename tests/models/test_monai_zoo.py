@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,19 +22,12 @@ from tests.models.monai_making import (
     WINDOWS,
     monai_bundle,
     random_weights,
+    rewritten,
     smooth_ct,
 )
 
 FP32 = Settings(precision="fp32")
 IMAGE = "$monai.utils.CommonKeys.IMAGE"
-
-
-def rewritten(folder: Path, **entries: Any) -> Path:
-    """Other entries in a bundle's config; None: without it."""
-    path = folder / "configs/inference.json"
-    config = {**json.loads(path.read_text()), **entries}
-    path.write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
-    return folder
 
 
 def test_a_swin_unetr_of_before_monai_1_5(tmp_path: Path) -> None:

@@ -259,13 +259,17 @@ def test_arrays_that_live_only_while_they_are_packed_are_not_taken_for_each_othe
 def test_a_system_that_does_not_let_it_be_the_first_to_go_is_no_obstacle(monkeypatch):
     from napari_ctseg.compute import __main__ as child
 
-    def forbidden(*_):
+    tried = []
+
+    def forbidden(path, *_):
+        tried.append(path.name)
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(child.Path, "write_text", forbidden)
     for what, name in ((child.signal, "signal"), (child.faulthandler, "enable"), (child.os, "nice")):
         monkeypatch.setattr(what, name, lambda *_: None)
     child.behave()
+    assert tried == (["oom_score_adj"] if sys.platform == "linux" else [])
 
 
 @pytest.mark.parametrize("end", ["return", "deaf"])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
 Form = Literal["probabilities", "softmax logits", "averaged logits", "regions"]
 Interpolation = Literal["linear", "nearest"]
+LARGEST_LABEL = 65535  # that a mask holds, as uint16
 # (1, C, z, y, x) normalised input to (K, z, y, x) float32 class maps in steps (yields the share of work done since the last).
 Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Label, Labels
+from ctseg_models.bundles.bundle import LARGEST_LABEL
 
 Sizes3 = tuple[int, int, int]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -127,7 +128,7 @@ class Stage(_Frozen):
 class LabelEntry(_Frozen):
     """One foreground label; class index i of the network is the i-th entry (background is index 0)."""
 
-    value: int = Field(ge=1, le=65535)
+    value: int = Field(ge=1, le=LARGEST_LABEL)
     name: str
     colour: str = ""
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, first_line
 from ctseg_imaging.geometry import Shape
 from ctseg_models.bundles.bundle import Layout, Prepared, Steps
 from ctseg_models.bundles.monai_facts import Facts
@@ -75,11 +75,10 @@ class Interpreted:
                 if is_shortage(error):
                     raise
                 sides = " x ".join(str(n) for n in turned.shape[2:])
-                line = (str(error).splitlines() or [type(error).__name__])[0][:120]
                 sizes = "draw a region of a size that it takes, often a multiple of 16 or 32"
                 todo = sizes if self._windows.roi is None else "look for a newer bundle"
-                raise BundleError(f"{self._name}: the network cannot compute an array of {sides} voxels along its own axes ({line}); "
-                                  f"{todo}.") from error
+                raise BundleError(f"{self._name}: the network cannot compute an array of {sides} voxels along its own axes "
+                                  f"({first_line(error)}); {todo}.") from error
             maps = given[0] if isinstance(given, list | tuple) else given
             wanted = (1, len(self.values))
             if not isinstance(maps, torch.Tensor) or tuple(maps.shape[:2]) != wanted:

@@ -6,7 +6,7 @@ import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, first_line
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component
 
@@ -61,7 +61,7 @@ def build_network(component: Component, weights: dict[str, Tensor], path: Path) 
         _refuse_other_shapes(outline, weights, path)
         network: nn.Module = getattr(nets, component.name)(**arguments)
     except (TypeError, ValueError, RuntimeError, NotImplementedError, LookupError, AssertionError, ArithmeticError, ImportError) as error:
-        raise BundleError(f"{path.parent.parent}: the network {component.name} cannot be built as the config says ({_line(error)}); "
+        raise BundleError(f"{path.parent.parent}: the network {component.name} cannot be built as the config says ({first_line(error)}); "
                           "get the bundle again.") from error
     known = network.state_dict()
     network.load_state_dict({name: weights[name] for name in known})
@@ -85,7 +85,3 @@ def _plain(value: Any, depth: int = 0) -> bool:
     if isinstance(value, str):
         return len(value) <= LONGEST_ARGUMENT and "/" not in value and "\\" not in value
     return value is None or (isinstance(value, bool | int | float) and abs(value) <= LARGEST_ARGUMENT)
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, first_line
 from ctseg_models.bundles.monai_expressions import REFERENCE, NotPlainError, Work, evaluate
 
 LARGEST_FILE = 4 * 2**20  # bytes; configs of MONAI's model zoo have less than 50 kB
@@ -213,7 +213,7 @@ def read_plain(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: cannot be read; get the bundle again.") from error
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: is no readable {path.suffix[1:].upper()} ({_first_line(error)}); get the bundle again.") from error
+        raise BundleError(f"{path}: is no readable {path.suffix[1:].upper()} ({first_line(error)}); get the bundle again.") from error
     check_size(content, path)
     return content
 
@@ -234,7 +234,7 @@ def _yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(first_line(error)) from error
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -313,7 +313,3 @@ def parts_of(value: Any, without: Container[str] = ()) -> Iterator[Component | C
             stack.extend(one.values())
         elif isinstance(one, list | tuple):
             stack.extend(one)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

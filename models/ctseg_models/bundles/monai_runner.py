@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, first_line
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
-from ctseg_models.bundles.bundle import Prepared, Written
+from ctseg_models.bundles.bundle import LARGEST_LABEL, Prepared, Written
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component
 from ctseg_models.bundles.monai_transforms import NOTHING, components
@@ -42,7 +42,6 @@ INFERERS = frozenset(("SimpleInferer", "SlidingWindowInferer", "SlidingWindowInf
 LEFT_OUT = ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged")
 ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the person's choice
 CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # as older bundles have them, and MONAI itself no more
-LARGEST_LABEL = 65535  # of uint16
 MOST_LABELS = 1024
 _OF_THE_MACHINE = ("device", "sw_device", "progress")
 
@@ -279,4 +278,4 @@ def _line(error: BaseException) -> str:
     """The innermost cause in one line: MONAI wraps errors in errors."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+    return first_line(error)

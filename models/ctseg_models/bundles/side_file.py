@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Labels
+from ctseg_models.bundles.bundle import LARGEST_LABEL
 from ctseg_models.bundles.faults import first_fault
 from ctseg_models.bundles.metadata import Intensity, Share
 from ctseg_models.inference.lattice import Turn
 
 LARGEST_SIDE_FILE = 4 * 2**20  # bytes; thousands of labels take less
-LARGEST_LABEL = 65535  # of uint16
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Layout = Literal["NCDHW", "NDHWC", "CDHW", "DHWC", "DHW", "NCHW", "NHWC"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ctseg_imaging.errors import BundleError, BundleExists
+from ctseg_imaging.errors import BundleError, BundleExists, first_line
 from ctseg_models.bundles import onnx, torchscript
 from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.foreign import ForeignBundle
@@ -71,8 +71,7 @@ def scan() -> Scan:
                 faults.append(str(error))
                 continue
             except Exception as error:  # noqa: BLE001 - whatever a stranger's files bring about, the other bundles are to be found
-                why = (str(error).splitlines() or [type(error).__name__])[0][:120]
-                faults.append(f"{path}: cannot be read ({why}); get the bundle again.")
+                faults.append(f"{path}: cannot be read ({first_line(error)}); get the bundle again.")
                 continue
             bundles.setdefault(bundle.name, bundle)
     return Scan(tuple(sorted(bundles.values(), key=lambda bundle: bundle.name)), tuple(faults))

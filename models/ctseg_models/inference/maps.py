@@ -99,12 +99,12 @@ class FileMaps:
 
 
 class LabelMaps:
-    """A map of 0 and 1 for each of `values` of an array of labels (z, y, x), made when it is asked for."""
+    """A map of 0 and 1 for each of `values` of an array of `labels` (z, y, x), made when it is asked for."""
 
     pending = False
 
     def __init__(self, labels: Tensor, values: tuple[int, ...]) -> None:
-        self._labels, self._values = labels, values
+        self.labels, self._values = labels, values
         z, y, x = labels.shape
         self.shape = (len(values), z, y, x)
 
@@ -117,7 +117,7 @@ class LabelMaps:
 
     def part(self, k: int, low: int, high: int) -> Tensor:
         """(high - low, y, x) float32."""
-        return (self._labels[low:high] == self._values[k]).float()
+        return (self.labels[low:high] == self._values[k]).float()
 
 
 def room_for(shape: tuple[int, int, int, int], taken: int = 0) -> MemoryMaps | FileMaps:
@@ -132,6 +132,8 @@ def held_bytes(maps: Maps) -> int:
     """What kept maps hold of the memory."""
     if isinstance(maps, FileMaps):
         return 0
+    if isinstance(maps, LabelMaps):
+        return maps.labels.nbytes
     return maps.tensor.nbytes if isinstance(maps, MemoryMaps) else 4 * int(np.prod(maps.shape, dtype=np.int64))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Prepared, Steps
+from ctseg_models.bundles.bundle import LARGEST_LABEL, Bundle, LoadedStage, Model, Prepared, Steps
 from ctseg_models.inference.agreement import agreed
 from ctseg_models.inference.arithmetic import check_device, choose
 from ctseg_models.inference.assemble import SLICES_PER_STEP, ClassMaps, Sampler, Target, paint, paint_map
@@ -274,6 +274,6 @@ def _coarser(stage: LoadedStage, lattice: Lattice) -> list[str]:
 
 def label_dtype(values: tuple[int, ...]) -> type[np.unsignedinteger[Any]]:
     """The smallest type that holds the values. Raises BundleError for what no mask holds."""
-    if max(values) > (most := np.iinfo(np.uint16).max):
-        raise BundleError(f"The model has a label {max(values)}, and a mask holds labels up to {most}; get another model.")
+    if max(values) > LARGEST_LABEL:
+        raise BundleError(f"The model has a label {max(values)}, and a mask holds labels up to {LARGEST_LABEL}; get another model.")
     return np.uint8 if max(values) <= np.iinfo(np.uint8).max else np.uint16

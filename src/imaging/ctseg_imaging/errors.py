@@ -42,3 +42,8 @@ class BundleExists(BundleError):
 
 class RecipeError(CtsegError):
     """A training recipe or data set that cannot be used as it stands."""
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says, short enough to be a part of a sentence; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
