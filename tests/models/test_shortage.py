@@ -31,15 +31,16 @@ class Hungry:
     """Maps (-x, x) of x; more voxels than `room` at once are too many. Below `least` voxels a side it takes nothing."""
 
     def __init__(self, room: int, least: int = 0,
-                 error: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory")) -> None:
-        self.room, self.least, self.error = room, least, error
+                 error: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory"),
+                 words: str = "mat1 and mat2 shapes cannot be multiplied") -> None:
+        self.room, self.least, self.error, self.words = room, least, error, words
         self.tried: list[tuple[int, ...]] = []
 
     def __call__(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
         self.tried.append(tuple(x.shape[2:]))
         yield 0.5
         if min(x.shape[2:]) < self.least:
-            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+            raise RuntimeError(self.words)
         if x[0, 0].numel() > self.room:
             raise self.error()
         yield 0.5
@@ -150,6 +151,13 @@ def test_what_a_network_says_of_smaller_windows_is_told() -> None:
     told = r"not enough for 64 x 64 x 64 voxels at once, and the network takes no smaller windows \(mat1 and mat2 shapes cannot"
     with pytest.raises(BundleError, match=told):
         finish(Enduring(Hungry(10, 64), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+
+
+def test_a_network_that_says_nothing_of_smaller_windows_is_not_given_still_smaller_ones() -> None:
+    network = Hungry(10, 64, words="")
+    with pytest.raises(BundleError, match=r"takes no smaller windows \(RuntimeError\)"):
+        finish(Enduring(network, 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+    assert network.tried == [(64,) * 3, (32,) * 3]
 
 
 def test_sums_without_room_on_a_gpu_are_made_by_the_processor() -> None:

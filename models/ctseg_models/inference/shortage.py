@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, first_line
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Steps
@@ -105,7 +105,7 @@ class Enduring:
             except (RuntimeError, MemoryError, BundleError) as error:
                 if not is_shortage(error) and (self._taken or not self._halvings):
                     raise
-                refused = "" if is_shortage(error) else str(error).partition("\n")[0]
+                refused = "" if is_shortage(error) else first_line(error)
             # Here, where the error has gone, and with it the arrays that its traceback held.
             buffers.give_back()
             if self._device.startswith("cuda"):
