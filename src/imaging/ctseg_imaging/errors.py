@@ -17,6 +17,10 @@ class GeometryError(CtsegError):
     """A grid that cannot be described exactly, or grids that do not fit each other."""
 
 
+class OnlyViewable(GeometryError):
+    """A series whose slices make no regular grid: it can be looked at, but not measured, segmented or exported."""
+
+
 class ChoiceNeeded(FormatError):
     """Several volumes or series of equal rank: the person has to name one."""
 

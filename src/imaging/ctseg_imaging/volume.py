@@ -60,6 +60,22 @@ class Volume:
         return 1 if self.array.ndim == 3 else int(self.array.shape[0])
 
 
+@dataclass(frozen=True, eq=False)
+class ViewOnlyVolume(Volume):
+    """A volume that shows slices approximately where they lie, because they make no regular grid. It must not be measured, segmented,
+    corrected or written; `exact` refuses it. why : the sentence that says what is wrong with the series."""
+
+    why: str = ""
+
+
+def exact(volume: Volume, what: str) -> Volume:
+    """`volume` itself. what : what cannot be done otherwise, as in "be exported". Raises GeometryError for a ViewOnlyVolume."""
+    if isinstance(volume, ViewOnlyVolume):
+        raise GeometryError(f"{volume.source}: is open for viewing only and cannot {what}, because its voxels are not where the scanner "
+                            "measured them.")
+    return volume
+
+
 @dataclass(frozen=True)
 class Label:
     """One value of a label map. contoured : False when the case was never annotated for it, so that its absence means nothing."""

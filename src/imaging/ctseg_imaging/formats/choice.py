@@ -12,12 +12,14 @@ from ctseg_imaging.errors import ChoiceNeeded, FormatError
 @dataclass(frozen=True)
 class Choice:
     """One volume of a 4D file or one DICOM series. index : from 1. uid : of the series, "" for a volume.
-    description : what kind of image, made from technical fields only (no patient data). slices : how many."""
+    description : what kind of image, made from technical fields only (no patient data). slices : how many.
+    apart : what distinguishes it from the others with the same series UID, "" for nothing or a series of its own."""
 
     index: int
     uid: str
     description: str
     slices: int
+    apart: str = ""
 
 
 def pick(path: Path, choices: Sequence[Choice], wanted: int | str | None, one: str, many: str) -> int:
@@ -28,10 +30,15 @@ def pick(path: Path, choices: Sequence[Choice], wanted: int | str | None, one: s
     if wanted is None:
         if len(choices) == 1:
             return choices[0].index
-        listed = "; ".join(f"{choice.index}: {choice.description}" for choice in choices[:12])
-        more = f"; and {len(choices) - 12} more" if len(choices) > 12 else ""
-        raise ChoiceNeeded(f"{path}: holds {len(choices)} {many} of equal rank ({listed}{more}); choose one {one} by its number.")
+        raise ChoiceNeeded(choice_needed(path, choices, one, many))
     for choice in choices:
         if wanted in (choice.index, choice.uid) or str(wanted) == str(choice.index):
             return choice.index
     raise FormatError(f"{path}: has no {one} {wanted}; it holds {len(choices)} ({one} 1 to {len(choices)}).")
+
+
+def choice_needed(path: Path, choices: Sequence[Choice], one: str, many: str) -> str:
+    """The sentence that lists the choices. one, many : what they are called."""
+    listed = "; ".join(f"{choice.index}: {choice.description}" for choice in choices[:12])
+    more = f"; and {len(choices) - 12} more" if len(choices) > 12 else ""
+    return f"{path}: holds {len(choices)} {many} to choose from ({listed}{more}); choose one {one} by its number."

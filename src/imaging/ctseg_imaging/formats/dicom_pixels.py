@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.dicom_slices import Slice
+from ctseg_imaging.formats.dicom_tags import UNREADABLE
 from ctseg_imaging.formats.scaling import smallest_integer
-
-_UNREADABLE = (ValueError, AttributeError, RuntimeError, NotImplementedError, EOFError, KeyError, IndexError, TypeError)
+from ctseg_imaging.progress import Progress
 
 
 class Pixels:
@@ -49,14 +50,33 @@ class Pixels:
                 dataset = pydicom.dcmread(one.path, force=True)
                 if not any(word in dataset for word in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                     raise FormatError(f"{self.path}: {name} holds no pixels; copy or export the series again.")
-                syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+                syntax = _transfer_syntax(dataset)
                 if syntax.is_encapsulated and not _has_decoder(syntax):
-                    return decode_with_itk(one)
+                    return _decode_without_plugin(self.path, name, one, syntax)
                 pixels: NDArray[Any] = dataset.pixel_array
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 raise FormatError(f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or compressed in an "
                                   "unknown way; copy the series again or export it uncompressed.") from error
+        if pixels.shape[-2:] != one.shape:
+            raise FormatError(f"{self.path}: the pixels of {name} are {pixels.shape} where its header has {one.shape}; export it again.")
         return pixels
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    """The transfer syntax; for a file without file meta information the one that pydicom recognised, which it is told."""
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        is_implicit, is_little = dataset.original_encoding
+        found = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = found
+    return UID(str(dataset.file_meta.TransferSyntaxUID))
+
+
+def _decode_without_plugin(path: Path, name: str, one: Slice, syntax: UID) -> NDArray[Any]:
+    try:
+        return decode_with_itk(one)
+    except RuntimeError as error:
+        raise FormatError(f"{path}: {name} is compressed ({syntax.name}) and no installed library decodes that; install the extra "
+                          "napari-ctseg[dicom], or export the series uncompressed.") from error
 
 
 def decode_with_itk(one: Slice) -> NDArray[Any]:
@@ -77,28 +97,28 @@ def _has_decoder(syntax: UID) -> bool:
         return False
 
 
-def real_volume(slices: Sequence[Slice], pixels: Pixels) -> NDArray[Any]:
+def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None, NDArray[Any]]:
     """(z, y, x) real values: int16 where all fit (int32 if larger) when every slope and intercept is whole, else float32."""
-    if all(one.slope.is_integer() and one.intercept.is_integer() for one in slices):
-        return _whole_volume(slices, pixels)
-    volume = np.empty((len(slices), *slices[0].shape), np.float32)
-    for out, one in zip(volume, slices, strict=True):
-        out[...] = pixels[one].astype(np.float64) * one.slope + one.intercept
-    return volume
-
-
-def _whole_volume(slices: Sequence[Slice], pixels: Pixels) -> NDArray[Any]:
-    volume: NDArray[Any] = np.empty((len(slices), *slices[0].shape), np.int16)
+    whole = all(one.slope.is_integer() and one.intercept.is_integer() for one in slices)
+    volume: NDArray[Any] = np.empty((len(slices), *slices[0].shape), np.int16 if whole else np.float32)
     for k, one in enumerate(slices):
-        stored = pixels[one]
-        if stored.dtype.kind == "f":
-            if volume.dtype.kind != "f":
-                volume = volume.astype(np.float32)
-            volume[k] = stored * one.slope + one.intercept
-            continue
-        values = stored.astype(np.int64) * int(one.slope) + int(one.intercept)
-        needed = smallest_integer(int(values.min()), int(values.max()))
-        if volume.dtype.kind == "i" and needed.itemsize > volume.dtype.itemsize:
-            volume = volume.astype(needed)
+        yield Progress("pixels", k, len(slices), f"Reading slice {k + 1} of {len(slices)}")
+        values = real_values(one, pixels)
+        if values.dtype.kind == "f" and volume.dtype.kind == "i":
+            volume = volume.astype(np.float32)
+        elif values.dtype.kind == "i" and volume.dtype.kind == "i":
+            needed = smallest_integer(int(values.min()), int(values.max()))
+            if needed.itemsize > volume.dtype.itemsize:
+                volume = volume.astype(needed)
         volume[k] = values
     return volume
+
+
+def real_values(one: Slice, pixels: Pixels) -> NDArray[Any]:
+    """(rows, columns) of one slice after its rescale: int64 where slope, intercept and pixels are whole, else float64."""
+    stored = pixels[one]
+    if stored.dtype.kind == "f" or not (one.slope.is_integer() and one.intercept.is_integer()):
+        values: NDArray[Any] = stored.astype(np.float64) * one.slope + one.intercept
+    else:
+        values = stored.astype(np.int64) * int(one.slope) + int(one.intercept)
+    return values

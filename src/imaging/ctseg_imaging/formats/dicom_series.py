@@ -1,0 +1,167 @@
+"""The image series of a folder: headers of its files, slices by series, each series divided into what makes up one volume."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from ctseg_imaging.formats.dicom_files import files_below, looks_like_dicom, read_header
+from ctseg_imaging.formats.dicom_slices import TAGS, Slice, slices_of
+from ctseg_imaging.formats.dicom_split import Part, split
+from ctseg_imaging.formats.dicom_tags import text
+from ctseg_imaging.formats.dicom_traits import TRAITS, Value
+from ctseg_imaging.progress import Progress
+from ctseg_imaging.volume import Window
+
+# Objects with rows and columns that are no images of a patient: segmentations, dose, and whatever is drawn on a screen.
+_NO_IMAGE = ("1.2.840.10008.5.1.4.1.1.66.", "1.2.840.10008.5.1.4.1.1.481.", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.11.",
+             "1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.", "1.2.840.10008.1.3.10")
+_LABELS = {trait.name: trait.label for trait in TRAITS} | {"size": "pixels", "pixel spacing": "pixel spacing (mm)"}
+_PRIVATE = {trait.name for trait in TRAITS if trait.private}
+_STEP = 50  # files between two reports of progress
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Slices of one volume, in no particular order. uid : the SeriesInstanceUID, "" where the files have none.
+
+    part : from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one. apart : what distinguishes this part from the
+    others, in words that do not identify a patient.
+    """
+
+    uid: str
+    slices: tuple[Slice, ...]
+    part: int = 0
+    apart: str = ""
+
+    @property
+    def key(self) -> str:
+        """What names it in `--series`: the UID, with #PART where the UID alone is not unique."""
+        return f"{self.uid}#{self.part}" if self.part or not self.uid else self.uid
+
+    @property
+    def number(self) -> int:
+        """The series number, 0 where it has none."""
+        number = self.slices[0].traits.get("series number")
+        return int(number) if isinstance(number, float) else 0
+
+    @property
+    def modality(self) -> str:
+        """"CT", "MR", "PT" or another of DICOM's."""
+        return str(self.slices[0].traits.get("modality", ""))
+
+    @property
+    def localiser(self) -> bool:
+        """Whether all its pictures are localisers."""
+        return all(one.is_localiser for one in self.slices)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The display windows of the first slice."""
+        return self.slices[0].windows
+
+    @property
+    def fault(self) -> str:
+        """Why it cannot be read, with the file's name; "" where nothing is known against it."""
+        for one in self.slices:
+            if one.faults:
+                return f"{one.path.name}: {one.faults[0]}"
+        return ""
+
+    @property
+    def description(self) -> str:
+        """What kind of image, from technical fields only (a series description may name the patient)."""
+        rows, columns = self.slices[0].shape
+        kernel = self.slices[0].traits.get("kernel")
+        count = f"{len(self.slices)} slice{'s' if len(self.slices) > 1 else ''} of {columns} x {rows}"
+        words = [self.modality or "image", "localiser" if self.localiser else "", count, f"kernel {kernel}" if kernel else "",
+                 f"series number {self.number}", self.apart]
+        return ", ".join(dict.fromkeys(word for word in words if word))
+
+
+@dataclass(frozen=True)
+class OtherObject:
+    """A DICOM object without an image. kind : its modality, such as RTSTRUCT or SEG. series_uid : its own."""
+
+    path: Path
+    kind: str
+    series_uid: str
+    study_uid: str
+    frame_of_reference_uid: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a folder holds. damaged : files that begin as DICOM and cannot be read. other_files : files that are no DICOM."""
+
+    series: tuple[Series, ...]
+    others: tuple[OtherObject, ...] = ()
+    other_files: int = 0
+    damaged: tuple[Path, ...] = ()
+
+
+def scanning(path: Path) -> Generator[Progress, None, Folder]:
+    """Read the headers of every file below a folder. The series are ordered by number, then UID, then part."""
+    files = files_below(path)
+    members: dict[str, list[Slice]] = {}
+    others: list[OtherObject] = []
+    damaged: list[Path] = []
+    strangers = 0
+    for k, file in enumerate(files):
+        if k % _STEP == 0:
+            yield Progress("headers", k, len(files), f"Reading the header of file {k + 1} of {len(files)}")
+        if not looks_like_dicom(file):
+            strangers += 1
+            continue
+        header = read_header(file, TAGS)
+        if header is None:
+            damaged.append(file)
+        elif "Rows" not in header or text([header], "SOPClassUID").startswith(_NO_IMAGE):
+            others.append(_other(file, header))
+        else:
+            for one in slices_of(file, header):
+                members.setdefault(one.series_uid, []).append(one)
+    series = [one for uid, slices in members.items() for one in _series(uid, slices)]
+    series.sort(key=lambda one: (one.number, one.uid, one.part))
+    return Folder(tuple(series), tuple(others), strangers, tuple(damaged))
+
+
+def _other(path: Path, header: Dataset) -> OtherObject:
+    return OtherObject(path, text([header], "Modality"), text([header], "SeriesInstanceUID"), text([header], "StudyInstanceUID"),
+                       text([header], "FrameOfReferenceUID"))
+
+
+def _series(uid: str, slices: Sequence[Slice]) -> Iterable[Series]:
+    parts = split(slices)
+    if len(parts) == 1:
+        return [Series(uid, parts[0].slices)]
+    return [Series(uid, part.slices, k, said) for k, (part, said) in enumerate(zip(parts, _apart(parts), strict=True), 1)]
+
+
+def _apart(parts: Sequence[Part]) -> list[str]:
+    """What sets each part apart: attributes until no two parts share a text. What may identify the patient is numbered."""
+    names = list(dict.fromkeys(name for part in parts for name in part.apart))
+    said = [""] * len(parts)
+    for name in names:
+        given = [part.apart.get(name) for part in parts]
+        if len(set(given)) < 2:
+            continue
+        before = len(set(said))
+        longer = [", ".join(word for word in (text, _word(name, value, given)) if word) for text, value in zip(said, given, strict=True)]
+        if len(set(longer)) > before:
+            said = longer
+    return said
+
+
+def _word(name: str, value: Value, given: Sequence[Value]) -> str:
+    label = _LABELS.get(name, name)
+    if name == "localiser":
+        return str(value)
+    if name in _PRIVATE:
+        return f"{label} {list(dict.fromkeys(given)).index(value) + 1}"
+    if value is None:
+        return f"no {label}"
+    return f"{label} {value:g}" if isinstance(value, (int, float)) else f"{label} {value}"

@@ -1,0 +1,224 @@
+"""From the slices of one SeriesInstanceUID to the volumes that they make up: what differs separates, and nothing is merged unasked.
+
+Three kinds of attributes (dicom_traits): identity and technique always separate; acquisition and the like where their slices overlap
+along the normal; times and instance numbers only where slices lie at one position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ctseg_imaging.formats.dicom_slices import Slice
+from ctseg_imaging.formats.dicom_traits import ALWAYS, AT_ONE_POSITION, IDENTITY, OVERLAPPING, Trait, Value
+from ctseg_imaging.geometry import Float
+
+ALIKE = 1e-3  # of a direction cosine
+SAME_SPACING = 1e-4  # relative
+ONE_PLACE = 0.02  # of a pixel: nearer slices lie at one position
+EVEN = 0.02  # of a slice step
+GRID = ("size", "orientation", "pixel spacing", "localiser", "folder")  # names of what `_grid` adds to the traits
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Slices that belong together. apart : what distinguishes them from the other parts, by the trait's name."""
+
+    slices: tuple[Slice, ...]
+    apart: Mapping[str, Value]
+
+
+def split(slices: Sequence[Slice]) -> list[Part]:
+    """The parts in the order of what sets them apart; one part, with nothing apart, where all slices belong together."""
+    fixed = [trait.name for trait in (*IDENTITY, *ALWAYS)]
+    known = [{**one.traits, **grid} for one, grid in zip(slices, _grid(slices), strict=True)]
+    names = [name for name in (*fixed[:4], *GRID[:4], *fixed[4:]) if _differs(name, slices, known)]
+    found: dict[tuple[Value, ...], list[Slice]] = {}
+    for one, traits in zip(slices, known, strict=True):
+        found.setdefault(tuple(traits.get(name) for name in names), []).append(one)
+    parts = [Part(tuple(members), dict(zip(names, key, strict=True))) for key, members in found.items()]
+    return [finer for part in _sorted(parts) for finer in _finer(part)]
+
+
+def _grid(slices: Sequence[Slice]) -> list[dict[str, Value]]:
+    """Size, orientation and pixel spacing as texts that are equal where they are equal within tolerance; whether it is a localiser."""
+    directions: list[Float] = []
+    spacings: list[Float] = []
+    found = []
+    for one in slices:
+        traits: dict[str, Value] = {"size": f"{one.shape[1]} x {one.shape[0]}", "localiser": "localiser" if one.is_localiser else "image"}
+        if one.along_row is not None and one.along_column is not None:
+            both = np.concatenate([one.along_row, one.along_column])
+            traits["orientation"] = _kind(both, directions, ALIKE, 0) + 1
+        if one.spacing_mm is not None:
+            k = _kind(np.array(one.spacing_mm), spacings, 0, SAME_SPACING)
+            traits["pixel spacing"] = " x ".join(f"{step:g}" for step in spacings[k])
+        found.append(traits)
+    return found
+
+
+def _kind(value: Float, known: list[Float], atol: float, rtol: float) -> int:
+    """The number of the known value that is like `value`, which is added where there is none."""
+    for k, other in enumerate(known):
+        if (np.abs(value - other) <= atol + rtol * np.abs(other)).all():
+            return k
+    known.append(value)
+    return len(known) - 1
+
+
+def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Value]]) -> bool:
+    """Whether an attribute separates. Where only some slices give it, and only one value, it separates if they lie at one position."""
+    given = {traits.get(name) for traits in known}
+    if len(given - {None}) > 1:
+        return True
+    if len(given) == 1 or name in GRID:
+        return False
+    return name in {trait.name for trait in IDENTITY} or collides(slices)
+
+
+def _sorted(parts: list[Part]) -> list[Part]:
+    """By the values that set them apart, numbers as numbers; what may identify the patient in the order in which it was met."""
+    private = {trait.name for trait in (*IDENTITY, *OVERLAPPING, *AT_ONE_POSITION) if trait.private}
+
+    def key(part: Part) -> tuple[tuple[bool, float, str], ...]:
+        return tuple((isinstance(value, str), float(value) if isinstance(value, (int, float)) else 0.0, str(value or ""))
+                     for name, value in part.apart.items() if name not in private)
+    return sorted(parts, key=key)
+
+
+def _finer(part: Part) -> Iterator[Part]:
+    """A part of one technique, divided where acquisitions overlap, or slices lie at one position and an attribute separates them."""
+    for trait in OVERLAPPING:
+        groups = _by_value(part.slices, trait)
+        if len(groups) > 1 and all(len(members) > 1 for members in groups.values()) and _overlap(list(groups.values())):
+            yield from _divided(part, {trait.name: None}, groups)
+            return
+    if not collides(part.slices):
+        if not is_even(part.slices):
+            for trait in (*OVERLAPPING, *AT_ONE_POSITION):
+                groups = _by_value(part.slices, trait)
+                if 1 < len(groups) <= len(part.slices) // 2 and all(len(one) > 1 and is_even(one) for one in groups.values()):
+                    yield from _divided(part, {trait.name: None}, groups)
+                    return
+        yield part
+        return
+    separated = _separated(part.slices)
+    if separated is None:
+        yield part
+    else:
+        yield from _divided(part, {separated[0].name: None}, separated[1])
+
+
+def _divided(part: Part, name: Mapping[str, None], groups: Mapping[Value, Sequence[Slice]]) -> Iterator[Part]:
+    (trait,) = name
+    for finer in _sorted([Part(tuple(members), {**part.apart, trait: value}) for value, members in groups.items()]):
+        yield from _finer(finer)
+
+
+def _by_value(slices: Sequence[Slice], trait: Trait) -> dict[Value, list[Slice]]:
+    groups: dict[Value, list[Slice]] = {}
+    for one in slices:
+        groups.setdefault(one.traits.get(trait.name), []).append(one)
+    return groups
+
+
+def _separated(slices: Sequence[Slice]) -> tuple[Trait, dict[Value, list[Slice]]] | None:
+    """The attribute that separates slices at one position, and the groups without such slices; None where there is none.
+
+    First by equal values, as many as slices lie at one position; then by the order of the values at each position, where these form
+    blocks (one scan after the other) or are trigger times; last by any values that leave at least two slices in each group.
+    """
+    places = _places(slices)
+    most = max(len(group) for group in places)
+    candidates = (*OVERLAPPING, *AT_ONE_POSITION)
+    for trait in candidates:
+        groups = _by_value(slices, trait)
+        if len(groups) == most and not any(collides(members) for members in groups.values()) and _enough(groups, most, len(places)):
+            return trait, groups
+    for trait in candidates:
+        ranked = _by_rank(places, trait)
+        if ranked is not None:
+            return trait, ranked
+    for trait in candidates:
+        groups = _by_value(slices, trait)
+        if len(groups) > 1 and all(len(one) > 1 and not collides(one) for one in groups.values()):
+            return trait, groups
+    return None
+
+
+def _enough(groups: Mapping[Value, Sequence[Slice]], most: int, places: int) -> bool:
+    """Whether no group is a stray slice: each has two slices at least, or there is only one position."""
+    return places == 1 or all(len(members) > 1 for members in groups.values())
+
+
+def _by_rank(places: Sequence[Sequence[Slice]], trait: Trait) -> dict[Value, list[Slice]] | None:
+    """Groups by the order of a value at each position; None unless every position has as many different values."""
+    if len(places) < 2 or len({len(group) for group in places}) != 1:
+        return None
+    given = [[one.traits.get(trait.name) for one in group] for group in places]
+    if any(None in values or len(set(values)) != len(values) for values in given):
+        return None
+    if len({type(value) for values in given for value in values}) > 1:
+        return None
+    ordered = [sorted(group, key=lambda one: one.traits[trait.name]) for group in places]  # type: ignore[arg-type, return-value]
+    groups: dict[Value, list[Slice]] = {rank + 1: [group[rank] for group in ordered] for rank in range(len(places[0]))}
+    extents = [sorted(one.traits[trait.name] for one in members) for members in groups.values()]  # type: ignore[type-var]
+    in_blocks = all(before[-1] < after[0] for before, after in pairwise(extents))  # type: ignore[operator]
+    return groups if in_blocks or trait.name == "trigger time" else None
+
+
+def along_normal(slices: Sequence[Slice]) -> Float | None:
+    """(n,) mm of each slice along the normal of the first; None where one has no place."""
+    first = slices[0]
+    if first.along_row is None or first.along_column is None or any(one.position_lps_mm is None for one in slices):
+        return None
+    normal = np.cross(first.along_row, first.along_column)
+    places: Float = np.array([one.position_lps_mm for one in slices]) @ normal
+    return places
+
+
+def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Slices by position along the normal, copies of one instance once; one group each where there is no position."""
+    unique = list({(one.instance_uid or str(one.path), one.frame): one for one in slices}.values())
+    along = along_normal(unique)
+    if along is None:
+        return [[one] for one in unique]
+    near = ONE_PLACE * min(unique[0].spacing_mm or (1.0,))
+    order = np.argsort(along, kind="stable")
+    groups: list[list[Slice]] = []
+    for before, k in zip([None, *order[:-1]], order, strict=True):
+        if before is not None and along[k] - along[before] <= near:
+            groups[-1].append(unique[k])
+        else:
+            groups.append([unique[k]])
+    return groups
+
+
+def collides(slices: Sequence[Slice]) -> bool:
+    """Whether different instances lie at one position."""
+    return any(len(group) > 1 for group in _places(slices))
+
+
+def is_even(slices: Sequence[Slice]) -> bool:
+    """Whether the positions are evenly spaced, copies aside; one or two always are."""
+    along = along_normal([group[0] for group in _places(slices)])
+    if along is None or len(along) < 3:
+        return True
+    steps = np.diff(np.sort(along))
+    return bool((np.abs(steps - np.median(steps)) <= EVEN * np.median(steps)).all())
+
+
+def _overlap(groups: Sequence[Sequence[Slice]]) -> bool:
+    """Whether groups interleave or overlap along the normal instead of following each other."""
+    extents = []
+    for members in groups:
+        along = along_normal(members)
+        if along is None:
+            return False
+        extents.append((float(along.min()), float(along.max())))
+    extents.sort()
+    near = ONE_PLACE * min(groups[0][0].spacing_mm or (1.0,))
+    return any(after[0] <= before[1] - near for before, after in pairwise(extents))
