@@ -1,4 +1,5 @@
-"""DICOM folders after public bug reports: each is read, offered as choices or refused as the collection's README says."""
+"""DICOM folders after public bug reports: each is read, offered as choices or refused as the collection's
+README says."""
 
 from pathlib import Path
 
@@ -52,14 +53,18 @@ def test_what_differs_is_a_choice(shared_file, name):
 
 
 def test_interleaved_acquisitions_keep_their_values_apart(shared_file):
-    """Six slices of 6 mm each, the second acquisition between those of the first one; every slice is pydicom's."""
+    """Six slices of 6 mm each, the second acquisition between those of the first one; every slice is
+    pydicom's."""
     folder = shared_file("reported/dicom-interleaved-acquisitions")
     first, second = (formats.read(folder, series=number) for number in (1, 2))
     assert first.geometry.spacing_mm[0] == second.geometry.spacing_mm[0] == 6
     assert second.geometry.origin_lps_mm[2] - first.geometry.origin_lps_mm[2] == pytest.approx(3)
     for number, volume in ((1, first), (2, second)):
         files = [pydicom.dcmread(path) for path in folder.iterdir()]
-        files = sorted((file for file in files if file.AcquisitionNumber == number), key=lambda file: file.ImagePositionPatient[2])
+        files = sorted(
+            (file for file in files if file.AcquisitionNumber == number),
+            key=lambda file: file.ImagePositionPatient[2],
+        )
         np.testing.assert_array_equal(volume.array, [file.pixel_array.astype(int) - 1024 for file in files])
 
 

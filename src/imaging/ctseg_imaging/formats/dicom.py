@@ -1,6 +1,8 @@
-"""DICOM image folders as volumes: every doubt about the grid is a refusal or a choice, everything left out is reported.
+"""DICOM image folders as volumes: every doubt about the grid is a refusal or a choice, everything left out is
+reported.
 
-z of the array runs along the normal of the slices (row direction x column direction); HU by each slice's own rescale.
+z of the array runs along the normal of the slices (row direction x column direction); HU by each slice's own
+rescale.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ _MOST_LISTED = 3  # series that were left out
 
 @dataclass(frozen=True)
 class DicomHeader:
-    """Where the slices of a volume came from, in array order: the files, the frame in each (-1: the only one) and the instance UIDs."""
+    """Where the slices of a volume came from, in array order: the files, the frame in each (-1: the only one)
+    and the instance UIDs."""
 
     series_uid: str
     files: tuple[Path, ...]
@@ -43,10 +46,12 @@ def read(path: Path, series: int | str | None = None) -> Volume:
 
 
 def reading(path: Path, series: int | str | None = None) -> Generator[Progress, None, Volume]:
-    """Read one series of a folder, or the series that a file belongs to. series : its number in `list_choices`, or its UID.
+    """Read one series of a folder, or the series that a file belongs to. series : its number in
+    `list_choices`, or its UID.
 
-    Yields progress while headers and pixels are read. Raises ChoiceNeeded if several series of equal rank are there and none is named,
-    OnlyViewable for slices that make no regular grid, FormatError or GeometryError with what is wrong.
+    Yields progress while headers and pixels are read. Raises ChoiceNeeded if several series of equal rank are
+    there and none is named, OnlyViewable for slices that make no regular grid, FormatError or GeometryError
+    with what is wrong.
     """
     folder = yield from _scanned(path)
     chosen = _choose(path, folder, series)
@@ -55,11 +60,14 @@ def reading(path: Path, series: int | str | None = None) -> Generator[Progress, 
     slices = arranged(path, chosen, pixels.identical, notes)
     geometry = geometry_of(path, slices, notes)
     array = yield from decoding(slices, pixels)
-    return Volume(array, geometry, _header(chosen, slices), path, chosen.modality, chosen.windows, tuple(notes))
+    return Volume(
+        array, geometry, _header(chosen, slices), path, chosen.modality, chosen.windows, tuple(notes)
+    )
 
 
 def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, None, ViewOnlyVolume]:
-    """A tilted, incomplete or uneven series for display; see dicom_view_only. Raises FormatError for one that can be read exactly."""
+    """A tilted, incomplete or uneven series for display; see dicom_view_only. Raises FormatError for one that
+    can be read exactly."""
     folder = yield from _scanned(path)
     chosen = _choose(path, folder, series)
     notes = _left_out(folder, chosen)
@@ -69,20 +77,26 @@ def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, 
         geometry_of(path, slices, [])
     except OnlyViewable as reason:
         array, geometry, how = yield from placing(slices, pixels)
-        return ViewOnlyVolume(array, geometry, None, path, chosen.modality, chosen.windows, (how, *notes), why=str(reason))
+        return ViewOnlyVolume(
+            array, geometry, None, path, chosen.modality, chosen.windows, (how, *notes), why=str(reason)
+        )
     raise FormatError(f"{path}: its slices make a regular grid; open it without view only.")
 
 
 def list_choices(path: Path) -> list[Choice]:
-    """The series that count, numbered as `read` takes them. Localisers and small series are left out unless there is nothing else."""
+    """The series that count, numbered as `read` takes them. Localisers and small series are left out unless
+    there is nothing else."""
     folder = finish(_scanned(path))
     return [choice for choice in choices_of(path, folder) if choice.index <= len(_candidates(path, folder))]
 
 
 def looks_like_folder(path: Path) -> bool:
-    """Whether one of the first files met in a folder and its sub-folders is DICOM; a quick look, also into a large tree."""
+    """Whether one of the first files met in a folder and its sub-folders is DICOM; a quick look, also into a
+    large tree."""
     found = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    return any(looks_like_dicom(file) for file in islice((file for file in found if file.is_file()), _QUICK_LOOK))
+    return any(
+        looks_like_dicom(file) for file in islice((file for file in found if file.is_file()), _QUICK_LOOK)
+    )
 
 
 def looks_like_file(path: Path) -> bool:
@@ -91,8 +105,12 @@ def looks_like_file(path: Path) -> bool:
 
 
 def _header(series: Series, slices: Sequence[Slice]) -> DicomHeader:
-    return DicomHeader(series.uid, tuple(one.path for one in slices), tuple(one.frame for one in slices),
-                       tuple(one.instance_uid for one in slices))
+    return DicomHeader(
+        series.uid,
+        tuple(one.path for one in slices),
+        tuple(one.frame for one in slices),
+        tuple(one.instance_uid for one in slices),
+    )
 
 
 def _scanned(path: Path) -> Generator[Progress, None, Folder]:
@@ -101,40 +119,53 @@ def _scanned(path: Path) -> Generator[Progress, None, Folder]:
     if folder.series:
         return folder
     if folder.others:
-        raise FormatError(f"{path}: holds DICOM objects but no images (contours, segmentations or dose only); give the image series.")
+        raise FormatError(
+            f"{path}: holds DICOM objects but no images (contours, segmentations or dose only); give the "
+            "image series."
+        )
     if folder.damaged:
-        raise FormatError(f"{path}: {folder.damaged[0].name} begins as DICOM and cannot be read; copy or export it again.")
+        raise FormatError(
+            f"{path}: {folder.damaged[0].name} begins as DICOM and cannot be read; copy or export it again."
+        )
     raise FormatError(f"{path}: holds no DICOM file; choose the folder with the slices.")
 
 
 def ranked(path: Path, folder: Folder) -> list[Series]:
-    """Every series, those to choose from first; the others follow in the order of the folder. The place is the number of a Choice."""
+    """Every series, those to choose from first; the others follow in the order of the folder. The place is
+    the number of a Choice."""
     candidates = _candidates(path, folder)
     return [*candidates, *(series for series in folder.series if series not in candidates)]
 
 
 def choices_of(path: Path, folder: Folder) -> list[Choice]:
     """Every series as a choice."""
-    return [Choice(k, series.key, series.description, len(series.slices), series.apart)
-            for k, series in enumerate(ranked(path, folder), 1)]
+    return [
+        Choice(k, series.key, series.description, len(series.slices), series.apart)
+        for k, series in enumerate(ranked(path, folder), 1)
+    ]
 
 
 def _candidates(path: Path, folder: Folder) -> list[Series]:
-    """The series to choose from: those of a file; else those that are images and not much smaller than the largest.
+    """The series to choose from: those of a file; else those that are images and not much smaller than the
+    largest.
 
     The parts of one SeriesInstanceUID go together: none of them is left out unasked.
     """
     if path.is_file() and path.name.upper() != "DICOMDIR":
         own = [series for series in folder.series if any(one.path == path for one in series.slices)]
         if not own:
-            raise FormatError(f"{path}: is a DICOM object without an image; give a slice or the folder of the series.")
+            raise FormatError(
+                f"{path}: is a DICOM object without an image; give a slice or the folder of the series."
+            )
         return own
     proper = [series for series in folder.series if not series.localiser and _may_be_volume(series)]
     proper = proper or [series for series in folder.series if not series.localiser] or list(folder.series)
     most = max(len(series.slices) for series in proper)
     large = {id(series) for series in proper if len(series.slices) >= MINOR_SERIES * most}
     divided = {series.uid for series in folder.series if id(series) in large and series.part}
-    return [series for series in folder.series if id(series) in large or (series.part and series.uid in divided)]
+    return [
+        series for series in folder.series if id(series) in large or (series.part and series.uid in divided)
+    ]
 
 
 def _may_be_volume(series: Series) -> bool:
@@ -151,7 +182,9 @@ def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
         possible = [series for k, series in enumerate(every, 1) if str(wanted) in (str(k), series.key)]
         possible = possible or [series for series in every if series.uid and series.uid == wanted]
     if not possible:
-        raise FormatError(f"{path}: has no series {wanted}; it holds {len(every)} (series 1 to {len(every)}).")
+        raise FormatError(
+            f"{path}: has no series {wanted}; it holds {len(every)} (series 1 to {len(every)})."
+        )
     if len(possible) > 1:
         shown = [choice for choice in choices_of(path, folder) if every[choice.index - 1] in possible]
         raise ChoiceNeeded(choice_needed(path, shown, "series", "series"))
@@ -161,15 +194,24 @@ def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
 def _left_out(folder: Folder, chosen: Series) -> list[str]:
     """One sentence for each kind of thing that was not read."""
     others = [series for series in folder.series if series is not chosen]
-    notes = [f"Left out {'a localiser' if one.localiser else 'another series'} ({one.description}"
-             f"{'; it cannot be read: ' + one.fault if one.fault else ''})." for one in others[:_MOST_LISTED]]
+    notes = [
+        f"Left out {'a localiser' if one.localiser else 'another series'} ({one.description}"
+        f"{'; it cannot be read: ' + one.fault if one.fault else ''})."
+        for one in others[:_MOST_LISTED]
+    ]
     if len(others) > _MOST_LISTED:
         notes.append(f"Left out {len(others) - _MOST_LISTED} more series; the list of the folder shows them.")
     if folder.others:
-        notes.append(f"Left out {len(folder.others)} DICOM object(s) that are no images (contours, segmentations, dose, reports).")
+        notes.append(
+            f"Left out {len(folder.others)} DICOM object(s) that are no images (contours, segmentations, "
+            "dose, reports)."
+        )
     if folder.other_files:
         notes.append(f"Left out {folder.other_files} file(s) that are not DICOM.")
     if folder.damaged:
-        notes.append(f"{len(folder.damaged)} file(s) begin as DICOM and cannot be read ({folder.damaged[0].name}); slices "
-                     "may be missing at the ends of the volume.")
+        notes.append(
+            f"{len(folder.damaged)} file(s) begin as DICOM and cannot be read ({folder.damaged[0].name}); "
+            "slices "
+            "may be missing at the ends of the volume."
+        )
     return notes

@@ -1,4 +1,5 @@
-"""Which files of a folder are DICOM, and their headers without pixels. Files without preamble or file meta information count.
+"""Which files of a folder are DICOM, and their headers without pixels. Files without preamble or file meta
+information count.
 
 Source: DICOM PS3.10 7 (file format), PS3.5 7.1 (data elements).
 """
@@ -20,20 +21,28 @@ _LONGEST_FIRST = 1024  # bytes: the first elements of a data set are short
 
 
 def files_below(path: Path) -> list[Path]:
-    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR and empty files."""
-    found = [Path(folder) / name for folder, _, names in os.walk(path) for name in names if name.upper() != "DICOMDIR"]
+    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR and empty
+    files."""
+    found = [
+        Path(folder) / name
+        for folder, _, names in os.walk(path)
+        for name in names
+        if name.upper() != "DICOMDIR"
+    ]
     return sorted(file for file in found if file.is_file() and file.stat().st_size)
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM does: DICM after 128 bytes, or without preamble by a first element of group 0008 or 0002."""
+    """Whether the file begins as DICOM does: DICM after 128 bytes, or without preamble by a first element of
+    group 0008 or 0002."""
     with path.open("rb") as file:
         start = file.read(132)
     return start[128:] == b"DICM" or _is_first_element(start)
 
 
 def _is_first_element(start: bytes) -> bool:
-    """Whether bytes are the first data element of an old file: little endian, explicit or implicit VR; or big endian, explicit."""
+    """Whether bytes are the first data element of an old file: little endian, explicit or implicit VR; or big
+    endian, explicit."""
     if len(start) < 132:
         return False
     if start[:2] == b"\x00\x08":
@@ -45,11 +54,16 @@ def _is_first_element(start: bytes) -> bool:
 
 
 def read_header(path: Path, tags: Sequence[str | int]) -> Dataset | None:
-    """The attributes `tags` of one file without its pixels, or None where it is no DICOM after all, or damaged beyond reading."""
+    """The attributes `tags` of one file without its pixels, or None where it is no DICOM after all, or
+    damaged beyond reading."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(tags))
-            return header if any(word in header for word in ("SOPClassUID", "SeriesInstanceUID", "Rows")) else None
+            return (
+                header
+                if any(word in header for word in ("SOPClassUID", "SeriesInstanceUID", "Rows"))
+                else None
+            )
         except UNREADABLE:
             return None

@@ -23,7 +23,8 @@ from ctseg_imaging.progress import Progress
 
 
 class Pixels:
-    """Stored numbers of slices; the last file is kept, so that the frames of one file are decoded once. path : named in errors."""
+    """Stored numbers of slices; the last file is kept, so that the frames of one file are decoded once. path
+    : named in errors."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,11 +32,14 @@ class Pixels:
         self._frames: NDArray[Any] = np.empty(0)
 
     def __getitem__(self, one: Slice) -> NDArray[Any]:
-        """(rows, columns) stored numbers. Raises FormatError if they are cut off or compressed in an unknown way."""
+        """(rows, columns) stored numbers. Raises FormatError if they are cut off or compressed in an unknown
+        way."""
         if self._file != one.path:
             self._frames = self._decode(one)
             self._file = one.path
-        plane: NDArray[Any] = self._frames if one.frame < 0 else self._frames.reshape(-1, *one.shape)[one.frame]
+        plane: NDArray[Any] = (
+            self._frames if one.frame < 0 else self._frames.reshape(-1, *one.shape)[one.frame]
+        )
         return plane
 
     def identical(self, a: Slice, b: Slice) -> bool:
@@ -48,25 +52,42 @@ class Pixels:
             warnings.simplefilter("ignore")  # pydicom's warnings may quote values
             try:
                 dataset = pydicom.dcmread(one.path, force=True)
-                if not any(word in dataset for word in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-                    raise FormatError(f"{self.path}: {name} holds no pixels; copy or export the series again.")
+                if not any(
+                    word in dataset for word in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+                ):
+                    raise FormatError(
+                        f"{self.path}: {name} holds no pixels; copy or export the series again."
+                    )
                 syntax = _transfer_syntax(dataset)
                 if syntax.is_encapsulated and not _has_decoder(syntax):
                     return _decode_without_plugin(self.path, name, one, syntax)
                 pixels: NDArray[Any] = dataset.pixel_array
             except UNREADABLE as error:
-                raise FormatError(f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or compressed in an "
-                                  "unknown way; copy the series again or export it uncompressed.") from error
+                raise FormatError(
+                    f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or "
+                    "compressed in an "
+                    "unknown way; copy the series again or export it uncompressed."
+                ) from error
         if pixels.shape[-2:] != one.shape:
-            raise FormatError(f"{self.path}: the pixels of {name} are {pixels.shape} where its header has {one.shape}; export it again.")
+            raise FormatError(
+                f"{self.path}: the pixels of {name} are {pixels.shape} where its header has {one.shape}; "
+                "export it again."
+            )
         return pixels
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
-    """The transfer syntax; for a file without file meta information the one that pydicom recognised, which it is told."""
+    """The transfer syntax; for a file without file meta information the one that pydicom recognised, which it
+    is told."""
     if "TransferSyntaxUID" not in dataset.file_meta:
         is_implicit, is_little = dataset.original_encoding
-        found = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        found = (
+            ImplicitVRLittleEndian
+            if is_implicit
+            else ExplicitVRLittleEndian
+            if is_little
+            else ExplicitVRBigEndian
+        )
         dataset.file_meta.TransferSyntaxUID = found
     return UID(str(dataset.file_meta.TransferSyntaxUID))
 
@@ -75,14 +96,19 @@ def _decode_without_plugin(path: Path, name: str, one: Slice, syntax: UID) -> ND
     try:
         return decode_with_itk(one)
     except RuntimeError as error:
-        raise FormatError(f"{path}: {name} is compressed ({syntax.name}) and no installed library decodes that; install the extra "
-                          "napari-ctseg[dicom], or export the series uncompressed.") from error
+        raise FormatError(
+            f"{path}: {name} is compressed ({syntax.name}) and no installed library decodes that; install "
+            "the extra "
+            "napari-ctseg[dicom], or export the series uncompressed."
+        ) from error
 
 
 def decode_with_itk(one: Slice) -> NDArray[Any]:
-    """The stored numbers of one file by SimpleITK (its GDCM knows JPEG, JPEG-LS, JPEG 2000 and RLE), where pydicom lacks the plugin.
+    """The stored numbers of one file by SimpleITK (its GDCM knows JPEG, JPEG-LS, JPEG 2000 and RLE), where
+    pydicom lacks the plugin.
 
-    SimpleITK applies the rescale of the file; it is taken back. Raises RuntimeError if it cannot read the file either.
+    SimpleITK applies the rescale of the file; it is taken back. Raises RuntimeError if it cannot read the
+    file either.
     """
     values = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path), imageIO="GDCMImageIO"))
     values = values if one.frame >= 0 else values[0]
@@ -98,7 +124,8 @@ def _has_decoder(syntax: UID) -> bool:
 
 
 def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None, NDArray[Any]]:
-    """(z, y, x) real values: int16 where all fit (int32 if larger) when every slope and intercept is whole, else float32."""
+    """(z, y, x) real values: int16 where all fit (int32 if larger) when every slope and intercept is whole,
+    else float32."""
     whole = all(one.slope.is_integer() and one.intercept.is_integer() for one in slices)
     volume: NDArray[Any] = np.empty((len(slices), *slices[0].shape), np.int16 if whole else np.float32)
     for k, one in enumerate(slices):
@@ -115,7 +142,8 @@ def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, Non
 
 
 def real_values(one: Slice, pixels: Pixels) -> NDArray[Any]:
-    """(rows, columns) of one slice after its rescale: int64 where slope, intercept and pixels are whole, else float64."""
+    """(rows, columns) of one slice after its rescale: int64 where slope, intercept and pixels are whole, else
+    float64."""
     stored = pixels[one]
     if stored.dtype.kind == "f" or not (one.slope.is_integer() and one.intercept.is_integer()):
         values: NDArray[Any] = stored.astype(np.float64) * one.slope + one.intercept

@@ -1,4 +1,5 @@
-"""The image series of a folder: headers of its files, slices by series, each series divided into what makes up one volume."""
+"""The image series of a folder: headers of its files, slices by series, each series divided into what makes
+up one volume."""
 
 from __future__ import annotations
 
@@ -16,20 +17,33 @@ from ctseg_imaging.formats.dicom_traits import TRAITS, Value
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Window
 
-# Objects with rows and columns that are no images of a patient: segmentations, dose, and whatever is drawn on a screen.
-_NO_IMAGE = ("1.2.840.10008.5.1.4.1.1.66.", "1.2.840.10008.5.1.4.1.1.481.", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.11.",
-             "1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.", "1.2.840.10008.1.3.10")
-_LABELS = {trait.name: trait.label for trait in TRAITS} | {"size": "pixels", "pixel spacing": "pixel spacing (mm)"}
+# Objects with rows and columns that are no images of a patient: segmentations, dose, and whatever is drawn on
+# a screen.
+_NO_IMAGE = (
+    "1.2.840.10008.5.1.4.1.1.66.",
+    "1.2.840.10008.5.1.4.1.1.481.",
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.11.",
+    "1.2.840.10008.5.1.4.1.1.88.",
+    "1.2.840.10008.5.1.4.1.1.104.",
+    "1.2.840.10008.1.3.10",
+)
+_LABELS = {trait.name: trait.label for trait in TRAITS} | {
+    "size": "pixels",
+    "pixel spacing": "pixel spacing (mm)",
+    "phase": "cardiac phase",
+}
 _PRIVATE = {trait.name for trait in TRAITS if trait.private}
 _STEP = 50  # files between two reports of progress
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Slices of one volume, in no particular order. uid : the SeriesInstanceUID, "" where the files have none.
+    """Slices of one volume, in no particular order. uid : the SeriesInstanceUID, "" where the files have
+    none.
 
-    part : from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one. apart : what distinguishes this part from the
-    others, in words that do not identify a patient.
+    part : from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one. apart : what
+    distinguishes this part from the others, in words that do not identify a patient.
     """
 
     uid: str
@@ -50,7 +64,7 @@ class Series:
 
     @property
     def modality(self) -> str:
-        """"CT", "MR", "PT" or another of DICOM's."""
+        """ "CT", "MR", "PT" or another of DICOM's."""
         return str(self.slices[0].traits.get("modality", ""))
 
     @property
@@ -77,8 +91,14 @@ class Series:
         rows, columns = self.slices[0].shape
         kernel = self.slices[0].traits.get("kernel")
         count = f"{len(self.slices)} slice{'s' if len(self.slices) > 1 else ''} of {columns} x {rows}"
-        words = [self.modality or "image", "localiser" if self.localiser else "", count, f"kernel {kernel}" if kernel else "",
-                 f"series number {self.number}", self.apart]
+        words = [
+            self.modality or "image",
+            "localiser" if self.localiser else "",
+            count,
+            f"kernel {kernel}" if kernel else "",
+            f"series number {self.number}",
+            self.apart,
+        ]
         return ", ".join(dict.fromkeys(word for word in words if word))
 
 
@@ -95,7 +115,8 @@ class OtherObject:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds. damaged : files that begin as DICOM and cannot be read. other_files : files that are no DICOM."""
+    """What a folder holds. damaged : files that begin as DICOM and cannot be read. other_files : files that
+    are no DICOM."""
 
     series: tuple[Series, ...]
     others: tuple[OtherObject, ...] = ()
@@ -104,7 +125,8 @@ class Folder:
 
 
 def scanning(path: Path) -> Generator[Progress, None, Folder]:
-    """Read the headers of every file below a folder. The series are ordered by number, then UID, then part."""
+    """Read the headers of every file below a folder. The series are ordered by number, then UID, then
+    part."""
     files = files_below(path)
     members: dict[str, list[Slice]] = {}
     others: list[OtherObject] = []
@@ -130,19 +152,28 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
 
 
 def _other(path: Path, header: Dataset) -> OtherObject:
-    return OtherObject(path, text([header], "Modality"), text([header], "SeriesInstanceUID"), text([header], "StudyInstanceUID"),
-                       text([header], "FrameOfReferenceUID"))
+    return OtherObject(
+        path,
+        text([header], "Modality"),
+        text([header], "SeriesInstanceUID"),
+        text([header], "StudyInstanceUID"),
+        text([header], "FrameOfReferenceUID"),
+    )
 
 
 def _series(uid: str, slices: Sequence[Slice]) -> Iterable[Series]:
     parts = split(slices)
     if len(parts) == 1:
         return [Series(uid, parts[0].slices)]
-    return [Series(uid, part.slices, k, said) for k, (part, said) in enumerate(zip(parts, _apart(parts), strict=True), 1)]
+    return [
+        Series(uid, part.slices, k, said)
+        for k, (part, said) in enumerate(zip(parts, _apart(parts), strict=True), 1)
+    ]
 
 
 def _apart(parts: Sequence[Part]) -> list[str]:
-    """What sets each part apart: attributes until no two parts share a text. What may identify the patient is numbered."""
+    """What sets each part apart: attributes until no two parts share a text. What may identify the patient is
+    numbered."""
     names = list(dict.fromkeys(name for part in parts for name in part.apart))
     said = [""] * len(parts)
     for name in names:
@@ -150,7 +181,10 @@ def _apart(parts: Sequence[Part]) -> list[str]:
         if len(set(given)) < 2:
             continue
         before = len(set(said))
-        longer = [", ".join(word for word in (text, _word(name, value, given)) if word) for text, value in zip(said, given, strict=True)]
+        longer = [
+            ", ".join(word for word in (text, _word(name, value, given)) if word)
+            for text, value in zip(said, given, strict=True)
+        ]
         if len(set(longer)) > before:
             said = longer
     return said

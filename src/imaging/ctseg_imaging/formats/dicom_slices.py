@@ -1,4 +1,5 @@
-"""What DICOM files say about their slices, read without pixels. Nothing here judges: doubts are kept as `faults` of the slice.
+"""What DICOM files say about their slices, read without pixels. Nothing here judges: doubts are kept as
+`faults` of the slice.
 
 Sources: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups), C.11.1 (modality LUT).
 """
@@ -17,24 +18,62 @@ from ctseg_imaging.formats.dicom_tags import Garbled, integer, items, number, nu
 from ctseg_imaging.geometry import Float
 from ctseg_imaging.volume import Window
 
-TAGS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Rows", "Columns", "SamplesPerPixel", "ImagePositionPatient",
-        "ImageOrientationPatient", "PixelSpacing", "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "WindowCenter",
-        "WindowWidth", "WindowCenterWidthExplanation", "NumberOfFrames", "SharedFunctionalGroupsSequence",
-        "PerFrameFunctionalGroupsSequence", "ModalityLUTSequence", "PixelPaddingValue", *dicom_traits.KEYWORDS)
-_GROUPS = ("FrameContentSequence", "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
-           "PixelValueTransformationSequence", "FrameVOILUTSequence", "CTImageFrameTypeSequence", "MRImageFrameTypeSequence",
-           "PETFrameTypeSequence", "CTReconstructionSequence", "CTXRayDetailsSequence", "MREchoSequence", "MRDiffusionSequence",
-           "MRModifierSequence", "MRTimingAndRelatedParametersSequence", "CardiacSynchronizationSequence", "TemporalPositionSequence")
+TAGS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SpacingBetweenSlices",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
+    "WindowCenterWidthExplanation",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "ModalityLUTSequence",
+    "PixelPaddingValue",
+    *dicom_traits.KEYWORDS,
+)
+_GROUPS = (
+    "FrameContentSequence",
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+    "FrameVOILUTSequence",
+    "CTImageFrameTypeSequence",
+    "MRImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "CTReconstructionSequence",
+    "CTXRayDetailsSequence",
+    "MREchoSequence",
+    "MRDiffusionSequence",
+    "MRModifierSequence",
+    "MRTimingAndRelatedParametersSequence",
+    "CardiacSynchronizationSequence",
+    "TemporalPositionSequence",
+)
 _NESTED = {"MRDiffusionSequence": "DiffusionGradientDirectionSequence"}
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One plane. frame : its number in the file, -1 in a file of one plane. What the file does not say is None.
+    """One plane. frame : its number in the file, -1 in a file of one plane. What the file does not say is
+    None.
 
-    position_lps_mm : (3,) centre of its first pixel. along_row, along_column : (3,) unit directions in which the column index and
-    the row index grow. spacing_mm : (between rows, between columns). thickness_mm : of the slice, or the given distance of slices.
-    slope, intercept : 1 and 0 where `rescaled` is false. traits : see dicom_traits. faults : why it cannot be read.
+    position_lps_mm : (3,) centre of its first pixel. along_row, along_column : (3,) unit directions in which
+    the column index and the row index grow. spacing_mm : (between rows, between columns). thickness_mm : of
+    the slice, or the given distance of slices.
+    slope, intercept : 1 and 0 where `rescaled` is false. traits : see dicom_traits. faults : why it cannot be
+    read.
     remarks : attributes that are of no use but not needed either.
     """
 
@@ -65,7 +104,8 @@ class Slice:
 
 
 def slices_of(path: Path, header: Dataset) -> Iterator[Slice]:
-    """One slice for a classic file, one a frame for an enhanced one; frames without groups have no position."""
+    """One slice for a classic file, one a frame for an enhanced one; frames without groups have no
+    position."""
     try:
         frames = integer([header], "NumberOfFrames") or 1
         groups = items(header, "PerFrameFunctionalGroupsSequence")
@@ -134,12 +174,26 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
     between, thickness = useful("SpacingBetweenSlices"), useful("SliceThickness")
     windows, window_fault = _windows(headers)
     return Slice(
-        path, frame, shape, needed("ImagePositionPatient", 3), along_row, along_column,
-        (float(spacing[0]), float(spacing[1])) if spacing is not None else None, between if between is not None else thickness,
-        float(slope[0]) if slope is not None else 1.0, float(intercept[0]) if intercept is not None else 0.0,
-        slope is not None, text(headers, "RescaleType"), _padding(headers), text(headers, "SOPInstanceUID"),
-        text(headers, "SeriesInstanceUID"), dicom_traits.traits_of(headers), windows, tuple(dict.fromkeys(wrong)),
-        tuple(dict.fromkeys([*odd, *window_fault])))
+        path,
+        frame,
+        shape,
+        needed("ImagePositionPatient", 3),
+        along_row,
+        along_column,
+        (float(spacing[0]), float(spacing[1])) if spacing is not None else None,
+        between if between is not None else thickness,
+        float(slope[0]) if slope is not None else 1.0,
+        float(intercept[0]) if intercept is not None else 0.0,
+        slope is not None,
+        text(headers, "RescaleType"),
+        _padding(headers),
+        text(headers, "SOPInstanceUID"),
+        text(headers, "SeriesInstanceUID"),
+        dicom_traits.traits_of(headers),
+        windows,
+        tuple(dict.fromkeys(wrong)),
+        tuple(dict.fromkeys([*odd, *window_fault])),
+    )
 
 
 def _kind_faults(headers: Sequence[Dataset]) -> Iterator[str]:
@@ -159,8 +213,11 @@ def _kind_faults(headers: Sequence[Dataset]) -> Iterator[str]:
         yield str(fault)
     count = dicom_traits.tiles(headers)
     if count is not None:
-        yield (f"it is a Siemens mosaic, {count or 'many'} slices tiled in one picture, which is not supported: convert it "
-               "with dcm2niix, or export it as an enhanced (multi-frame) object")
+        yield (
+            f"it is a Siemens mosaic, {count or 'many'} slices tiled in one picture, which is not "
+            "supported: convert it "
+            "with dcm2niix, or export it as an enhanced (multi-frame) object"
+        )
 
 
 def _padding(headers: Sequence[Dataset]) -> float | None:
@@ -171,7 +228,8 @@ def _padding(headers: Sequence[Dataset]) -> float | None:
 
 
 def _right_angled(cosines: Float | None) -> tuple[Float | None, Float | None]:
-    """Unit directions at right angles; files give them with six digits. None where they are no such pair at all."""
+    """Unit directions at right angles; files give them with six digits. None where they are no such pair at
+    all."""
     if cosines is None:
         return None, None
     lengths = np.linalg.norm(cosines[:3]), np.linalg.norm(cosines[3:])
@@ -195,7 +253,13 @@ def _windows(headers: Sequence[Dataset]) -> tuple[tuple[Window, ...], list[str]]
     windows: list[Window] = []
     for k, (level, width) in enumerate(zip(levels, widths, strict=False)):
         if 0 < width < np.inf and np.isfinite(level):
-            name = names[k].lower() if k < len(names) and names[k] else "file" if len(levels) == 1 else f"file {k + 1}"
+            name = (
+                names[k].lower()
+                if k < len(names) and names[k]
+                else "file"
+                if len(levels) == 1
+                else f"file {k + 1}"
+            )
             window = Window(name, width, level)
             if window not in windows:
                 windows.append(window)

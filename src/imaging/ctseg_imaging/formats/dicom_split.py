@@ -1,7 +1,8 @@
-"""From the slices of one SeriesInstanceUID to the volumes that they make up: what differs separates, and nothing is merged unasked.
+"""From the slices of one SeriesInstanceUID to the volumes that they make up: what differs separates, and
+nothing is merged unasked.
 
-Three kinds of attributes (dicom_traits): identity and technique always separate; acquisition and the like where their slices overlap
-along the normal; times and instance numbers only where slices lie at one position.
+Three kinds of attributes (dicom_traits): identity and technique always separate; acquisition and the like
+where their slices overlap along the normal; times and instance numbers only where slices lie at one position.
 """
 
 from __future__ import annotations
@@ -20,22 +21,33 @@ ALIKE = 1e-3  # of a direction cosine
 SAME_SPACING = 1e-4  # relative
 ONE_PLACE = 0.02  # of a pixel: nearer slices lie at one position
 EVEN = 0.02  # of a slice step
-GRID = ("size", "orientation", "pixel spacing", "localiser", "folder")  # names of what `_grid` adds to the traits
+GRID = (
+    "size",
+    "orientation",
+    "pixel spacing",
+    "localiser",
+    "folder",
+)  # names of what `_grid` adds to the traits
+
+TRIGGER_TIME = "trigger time"
+IN_TIME = (TRIGGER_TIME, "acquisition time", "content time", "instance number")  # traits whose order counts
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Slices that belong together. apart : what distinguishes them from the other parts, by the trait's name."""
+    """Slices that belong together. apart : what distinguishes them from the other parts, by the trait's
+    name."""
 
     slices: tuple[Slice, ...]
     apart: Mapping[str, Value]
 
 
 def split(slices: Sequence[Slice]) -> list[Part]:
-    """The parts in the order of what sets them apart; one part, with nothing apart, where all slices belong together."""
+    """The parts in the order of what sets them apart; one part, with nothing apart, where all slices belong
+    together."""
     fixed = [trait.name for trait in (*IDENTITY, *ALWAYS)]
     known = [{**one.traits, **grid} for one, grid in zip(slices, _grid(slices), strict=True)]
-    names = [name for name in (*fixed[:4], *GRID[:4], *fixed[4:]) if _differs(name, slices, known)]
+    names = [name for name in (*fixed[:4], *GRID, *fixed[4:]) if _differs(name, slices, known)]
     found: dict[tuple[Value, ...], list[Slice]] = {}
     for one, traits in zip(slices, known, strict=True):
         found.setdefault(tuple(traits.get(name) for name in names), []).append(one)
@@ -44,12 +56,16 @@ def split(slices: Sequence[Slice]) -> list[Part]:
 
 
 def _grid(slices: Sequence[Slice]) -> list[dict[str, Value]]:
-    """Size, orientation and pixel spacing as texts that are equal where they are equal within tolerance; whether it is a localiser."""
+    """Size, orientation and pixel spacing as texts that are equal where they are equal within tolerance;
+    whether it is a localiser."""
     directions: list[Float] = []
     spacings: list[Float] = []
     found = []
     for one in slices:
-        traits: dict[str, Value] = {"size": f"{one.shape[1]} x {one.shape[0]}", "localiser": "localiser" if one.is_localiser else "image"}
+        traits: dict[str, Value] = {
+            "size": f"{one.shape[1]} x {one.shape[0]}",
+            "localiser": "localiser" if one.is_localiser else "image",
+        }
         if one.along_row is not None and one.along_column is not None:
             both = np.concatenate([one.along_row, one.along_column])
             traits["orientation"] = _kind(both, directions, ALIKE, 0) + 1
@@ -70,7 +86,8 @@ def _kind(value: Float, known: list[Float], atol: float, rtol: float) -> int:
 
 
 def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Value]]) -> bool:
-    """Whether an attribute separates. Where only some slices give it, and only one value, it separates if they lie at one position."""
+    """Whether an attribute separates. Where only some slices give it, and only one value, it separates if
+    they lie at one position."""
     given = {traits.get(name) for traits in known}
     if len(given - {None}) > 1:
         return True
@@ -80,28 +97,44 @@ def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Va
 
 
 def _sorted(parts: list[Part]) -> list[Part]:
-    """By the values that set them apart, numbers as numbers; what may identify the patient in the order in which it was met."""
+    """By the values that set them apart, numbers as numbers; what may identify the patient in the order in
+    which it was met."""
     private = {trait.name for trait in (*IDENTITY, *OVERLAPPING, *AT_ONE_POSITION) if trait.private}
 
     def key(part: Part) -> tuple[tuple[bool, float, str], ...]:
-        return tuple((isinstance(value, str), float(value) if isinstance(value, (int, float)) else 0.0, str(value or ""))
-                     for name, value in part.apart.items() if name not in private)
+        return tuple(
+            (
+                isinstance(value, str),
+                float(value) if isinstance(value, (int, float)) else 0.0,
+                str(value or ""),
+            )
+            for name, value in part.apart.items()
+            if name not in private
+        )
+
     return sorted(parts, key=key)
 
 
 def _finer(part: Part) -> Iterator[Part]:
-    """A part of one technique, divided where acquisitions overlap, or slices lie at one position and an attribute separates them."""
+    """A part of one technique, divided where acquisitions overlap, or slices lie at one position and an
+    attribute separates them."""
     for trait in OVERLAPPING:
         groups = _by_value(part.slices, trait)
-        if len(groups) > 1 and all(len(members) > 1 for members in groups.values()) and _overlap(list(groups.values())):
-            yield from _divided(part, {trait.name: None}, groups)
+        if (
+            len(groups) > 1
+            and all(len(members) > 1 for members in groups.values())
+            and _overlap(list(groups.values()))
+        ):
+            yield from _divided(part, trait.name, groups)
             return
     if not collides(part.slices):
         if not is_even(part.slices):
             for trait in (*OVERLAPPING, *AT_ONE_POSITION):
                 groups = _by_value(part.slices, trait)
-                if 1 < len(groups) <= len(part.slices) // 2 and all(len(one) > 1 and is_even(one) for one in groups.values()):
-                    yield from _divided(part, {trait.name: None}, groups)
+                if 1 < len(groups) <= len(part.slices) // 2 and all(
+                    len(one) > 1 and is_even(one) for one in groups.values()
+                ):
+                    yield from _divided(part, trait.name, groups)
                     return
         yield part
         return
@@ -109,12 +142,13 @@ def _finer(part: Part) -> Iterator[Part]:
     if separated is None:
         yield part
     else:
-        yield from _divided(part, {separated[0].name: None}, separated[1])
+        yield from _divided(part, separated[0], separated[1])
 
 
-def _divided(part: Part, name: Mapping[str, None], groups: Mapping[Value, Sequence[Slice]]) -> Iterator[Part]:
-    (trait,) = name
-    for finer in _sorted([Part(tuple(members), {**part.apart, trait: value}) for value, members in groups.items()]):
+def _divided(part: Part, name: str, groups: Mapping[Value, Sequence[Slice]]) -> Iterator[Part]:
+    for finer in _sorted(
+        [Part(tuple(members), {**part.apart, name: value}) for value, members in groups.items()]
+    ):
         yield from _finer(finer)
 
 
@@ -125,55 +159,75 @@ def _by_value(slices: Sequence[Slice], trait: Trait) -> dict[Value, list[Slice]]
     return groups
 
 
-def _separated(slices: Sequence[Slice]) -> tuple[Trait, dict[Value, list[Slice]]] | None:
-    """The attribute that separates slices at one position, and the groups without such slices; None where there is none.
+def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] | None:
+    """The attribute that separates slices at one position, and the groups without such slices; None where
+    there is none.
 
-    First by equal values, as many as slices lie at one position; then by the order of the values at each position, where these form
-    blocks (one scan after the other) or are trigger times; last by any values that leave at least two slices in each group.
+    First by equal values, as many as slices lie at one position; then by the order of the values at each
+    position, where these form blocks (one scan after the other) or are trigger times; last by any values that
+    leave at least two slices in each group.
     """
     places = _places(slices)
     most = max(len(group) for group in places)
     candidates = (*OVERLAPPING, *AT_ONE_POSITION)
     for trait in candidates:
         groups = _by_value(slices, trait)
-        if len(groups) == most and not any(collides(members) for members in groups.values()) and _enough(groups, most, len(places)):
-            return trait, groups
-    for trait in candidates:
-        ranked = _by_rank(places, trait)
+        if (
+            len(groups) == most
+            and not any(collides(members) for members in groups.values())
+            and _enough(groups, len(places))
+        ):
+            return trait.name, groups
+    for name in IN_TIME:
+        ranked = _by_rank(places, name)
         if ranked is not None:
-            return trait, ranked
+            return "phase" if name == TRIGGER_TIME else name, ranked
     for trait in candidates:
         groups = _by_value(slices, trait)
         if len(groups) > 1 and all(len(one) > 1 and not collides(one) for one in groups.values()):
-            return trait, groups
+            return trait.name, groups
     return None
 
 
-def _enough(groups: Mapping[Value, Sequence[Slice]], most: int, places: int) -> bool:
+def _enough(groups: Mapping[Value, Sequence[Slice]], places: int) -> bool:
     """Whether no group is a stray slice: each has two slices at least, or there is only one position."""
     return places == 1 or all(len(members) > 1 for members in groups.values())
 
 
-def _by_rank(places: Sequence[Sequence[Slice]], trait: Trait) -> dict[Value, list[Slice]] | None:
-    """Groups by the order of a value at each position; None unless every position has as many different values."""
-    if len(places) < 2 or len({len(group) for group in places}) != 1:
+def _by_rank(places: Sequence[Sequence[Slice]], name: str) -> dict[Value, list[Slice]] | None:
+    """Groups by the order of a value at each position; None unless every position has as many different
+    values, and all values of a group lie before those of the next. Trigger times may overlap: they vary with
+    the heart rate.
+    """
+
+    def value(one: Slice) -> tuple[float, str]:
+        found = one.traits.get(name)
+        return (found, "") if isinstance(found, float) else (0.0, str(found or ""))
+
+    counts = {len({value(one) for one in group}) for group in places} | {len(group) for group in places}
+    if (
+        len(places) < 2
+        or len(counts) != 1
+        or any(one.traits.get(name) is None for group in places for one in group)
+    ):
         return None
-    given = [[one.traits.get(trait.name) for one in group] for group in places]
-    if any(None in values or len(set(values)) != len(values) for values in given):
-        return None
-    if len({type(value) for values in given for value in values}) > 1:
-        return None
-    ordered = [sorted(group, key=lambda one: one.traits[trait.name]) for group in places]  # type: ignore[arg-type, return-value]
-    groups: dict[Value, list[Slice]] = {rank + 1: [group[rank] for group in ordered] for rank in range(len(places[0]))}
-    extents = [sorted(one.traits[trait.name] for one in members) for members in groups.values()]  # type: ignore[type-var]
-    in_blocks = all(before[-1] < after[0] for before, after in pairwise(extents))  # type: ignore[operator]
-    return groups if in_blocks or trait.name == "trigger time" else None
+    ordered = [sorted(group, key=value) for group in places]
+    groups: dict[Value, list[Slice]] = {
+        rank + 1: [group[rank] for group in ordered] for rank in range(len(places[0]))
+    }
+    extents = [sorted(map(value, members)) for members in groups.values()]
+    in_blocks = all(before[-1] < after[0] for before, after in pairwise(extents))
+    return groups if in_blocks or name == TRIGGER_TIME else None
 
 
 def along_normal(slices: Sequence[Slice]) -> Float | None:
     """(n,) mm of each slice along the normal of the first; None where one has no place."""
     first = slices[0]
-    if first.along_row is None or first.along_column is None or any(one.position_lps_mm is None for one in slices):
+    if (
+        first.along_row is None
+        or first.along_column is None
+        or any(one.position_lps_mm is None for one in slices)
+    ):
         return None
     normal = np.cross(first.along_row, first.along_column)
     places: Float = np.array([one.position_lps_mm for one in slices]) @ normal
@@ -181,7 +235,8 @@ def along_normal(slices: Sequence[Slice]) -> Float | None:
 
 
 def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Slices by position along the normal, copies of one instance once; one group each where there is no position."""
+    """Slices by position along the normal, copies of one instance once; one group each where there is no
+    position."""
     unique = list({(one.instance_uid or str(one.path), one.frame): one for one in slices}.values())
     along = along_normal(unique)
     if along is None:

@@ -1,4 +1,5 @@
-"""The judgement of one DICOM series: the slices in order and their grid, or the one sentence why they make no volume.
+"""The judgement of one DICOM series: the slices in order and their grid, or the one sentence why they make no
+volume.
 
 Slices are ordered by their position along the normal of their planes, never by file name or instance number.
 """
@@ -17,7 +18,9 @@ from ctseg_imaging.formats.dicom_slices import Slice
 from ctseg_imaging.geometry import Float, Geometry
 
 STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place in the lattice
-SIDEWAYS_TOLERANCE = 0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
+SIDEWAYS_TOLERANCE = (
+    0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
+)
 SAME_PLACE = 0.01  # of a slice step or mm: closer than this is the same position
 ALIKE = 1e-3  # of a direction cosine
 _MOST_NAMED = 3
@@ -36,7 +39,8 @@ class Judgement:
 
 
 def judge(series: Series) -> Judgement:
-    """Whether a series can be read, or only looked at, as far as its headers tell; the pixels may still be damaged."""
+    """Whether a series can be read, or only looked at, as far as its headers tell; the pixels may still be
+    damaged."""
     path = Path("-")
     try:
         ordered = arranged(path, series, lambda a, b: True, [])
@@ -53,7 +57,8 @@ def _clause(error: CtsegError) -> str:
 
 
 def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[str]) -> list[Slice]:
-    """The slices along their normal, identical copies once. path : named in errors. same_pixels : whether two slices are copies.
+    """The slices along their normal, identical copies once. path : named in errors. same_pixels : whether two
+    slices are copies.
 
     Raises FormatError or GeometryError if they belong to no single stack of slices.
     """
@@ -73,10 +78,13 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
         elif same_pixels(before, one):
             copies += 1
         else:
-            place = f"{float(position(one) @ normal):.2f} mm along the normal, {before.path.name} and {one.path.name}"
-            raise GeometryError(f"{path}: two different slices lie at one position ({place}), and no attribute says which "
-                                "scan, phase or acquisition each belongs to; take one of them out of the folder, or export "
-                                "the series again.")
+            height = f"{float(position(one) @ normal):.2f} mm along the normal"
+            place = f"{height}, {before.path.name} and {one.path.name}"
+            raise GeometryError(
+                f"{path}: two different slices lie at one position ({place}), and no attribute says which "
+                "scan, phase or acquisition each belongs to; take one of them out of the folder, or export "
+                "the series again."
+            )
     if copies:
         notes.append(f"{copies} slice(s) were there twice with identical pixels and were used once.")
     notes += _remarks(kept)
@@ -89,17 +97,27 @@ def _check_values(path: Path, slices: Sequence[Slice], notes: list[str]) -> None
     if without and len(without) < len(slices):
         names = ", ".join(dict.fromkeys(one.path.name for one in without[:_MOST_NAMED]))
         more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
-        raise FormatError(f"{path}: RescaleSlope and RescaleIntercept are missing in {len(without)} of {len(slices)} slices "
-                          f"({names}{more}), so these would have other values than their neighbours; export the series again.")
+        raise FormatError(
+            f"{path}: RescaleSlope and RescaleIntercept are missing in {len(without)} of {len(slices)} "
+            "slices "
+            f"({names}{more}), so these would have other values than their neighbours; export the series "
+            "again."
+        )
     first = slices[0]
     if first.traits.get("modality") == "CT":
         if without:
-            notes.append("The files give no RescaleSlope and RescaleIntercept: the values are the stored ones and may not be HU.")
+            notes.append(
+                "The files give no RescaleSlope and RescaleIntercept: the values are the stored ones and "
+                "may not be HU."
+            )
         kinds = {one.rescale_type.upper() for one in slices} - {"", "HU"}
         if kinds:
             notes.append(f"The files give their values as {', '.join(sorted(kinds))}, not as HU.")
     if first.traits.get("photometric") == "MONOCHROME1":
-        notes.append("The files ask for an inverted display (MONOCHROME1); the values are shown as they are, high ones bright.")
+        notes.append(
+            "The files ask for an inverted display (MONOCHROME1); the values are shown as they are, high "
+            "ones bright."
+        )
 
 
 def _check_planes(path: Path, slices: Sequence[Slice]) -> None:
@@ -107,15 +125,29 @@ def _check_planes(path: Path, slices: Sequence[Slice]) -> None:
     for one in slices:
         if one.position_lps_mm is None or one.along_row is None:
             missing = "position" if one.position_lps_mm is None else "(valid) orientation"
-            raise GeometryError(f"{path}: {one.path.name} has no {missing} in the patient, so order and spacing of the slices would be "
-                                "guesses; export the series again with its geometry.")
+            raise GeometryError(
+                f"{path}: {one.path.name} has no {missing} in the patient, so order and spacing of the "
+                "slices would be "
+                "guesses; export the series again with its geometry."
+            )
         if one.spacing_mm is None or min(one.spacing_mm) <= 0:
-            raise GeometryError(f"{path}: {one.path.name} has no pixel spacing; export the series again with its geometry.")
+            raise GeometryError(
+                f"{path}: {one.path.name} has no pixel spacing; export the series again with its geometry."
+            )
     first = slices[0]
     for one in slices[1:]:
-        if max(np.abs(along_rows(one) - along_rows(first)).max(), np.abs(along_columns(one) - along_columns(first)).max()) > ALIKE:
-            raise GeometryError(f"{path}: the series mixes slices of different orientation ({first.path.name}, {one.path.name}); "
-                                "take the odd ones out of the folder.")
+        if (
+            max(
+                np.abs(along_rows(one) - along_rows(first)).max(),
+                np.abs(along_columns(one) - along_columns(first)).max(),
+            )
+            > ALIKE
+        ):
+            raise GeometryError(
+                f"{path}: the series mixes slices of different orientation ({first.path.name}, "
+                f"{one.path.name}); "
+                "take the odd ones out of the folder."
+            )
 
 
 def _remarks(slices: Sequence[Slice]) -> list[str]:
@@ -127,7 +159,10 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
     notes = [f"In {count} slice(s) {remark}; it was ignored." for remark, count in counts.items()]
     acquisitions = {one.traits.get("acquisition") for one in slices}
     if 1 < len(acquisitions) < len(slices):
-        notes.append(f"The slices come from {len(acquisitions)} acquisitions that follow each other, and were read as one volume.")
+        notes.append(
+            f"The slices come from {len(acquisitions)} acquisitions that follow each other, and were read "
+            "as one volume."
+        )
     padding = {one.padding * one.slope + one.intercept for one in slices if one.padding is not None}
     if padding:
         notes.append(f"Pixels outside the field of view may hold the padding value {min(padding):g}.")
@@ -135,7 +170,8 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
 
 
 def geometry_of(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geometry:
-    """The grid of ordered slices. Raises OnlyViewable for a missing slice, uneven steps or a tilted gantry; GeometryError."""
+    """The grid of ordered slices. Raises OnlyViewable for a missing slice, uneven steps or a tilted gantry;
+    GeometryError."""
     first = slices[0]
     normal = normal_of(first)
     positions = np.array([position(one) for one in slices])
@@ -147,7 +183,10 @@ def geometry_of(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geomet
     else:
         step = _checked_step(path, positions, normal, min(spacing(first)))
         if first.thickness_mm and abs(first.thickness_mm - step) > 0.01 * step:
-            notes.append(f"The header gives the slices {first.thickness_mm:g} mm; their positions lie {step:g} mm apart, which was used.")
+            notes.append(
+                f"The header gives the slices {first.thickness_mm:g} mm; their positions lie {step:g} mm "
+                "apart, which was used."
+            )
     return grid((len(slices), *first.shape), first, positions[0], step)
 
 
@@ -170,8 +209,11 @@ def _checked_step(path: Path, positions: Float, normal: Float, pixel_mm: float) 
     offset = float(np.linalg.norm(sideways, axis=1).max())
     if offset > SIDEWAYS_TOLERANCE * pixel_mm:
         angle = np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), along[-1] - along[0]))
-        raise OnlyViewable(f"{path}: the slices do not lie straight above each other (gantry tilt of {angle:.1f} degrees, a sheared grid); "
-                           f"have the series corrected for the tilt by resampling it first, or, {_LOOK}.")
+        raise OnlyViewable(
+            f"{path}: the slices do not lie straight above each other (gantry tilt of {angle:.1f} degrees, "
+            "a sheared grid); "
+            f"have the series corrected for the tilt by resampling it first, or, {_LOOK}."
+        )
     for k, step in enumerate(steps):
         if abs(step - usual) > STEP_TOLERANCE * usual:
             skipped = round(step / usual) - 1
@@ -179,13 +221,19 @@ def _checked_step(path: Path, positions: Float, normal: Float, pixel_mm: float) 
                 why = f"{skipped} slice{'s are' if skipped > 1 else ' is'} missing"
             else:
                 why = "the spacing is uneven"
-            raise OnlyViewable(f"{path}: slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has {usual:.2f} mm ({why}); "
-                               f"export the series again with every slice, or, {_LOOK}.")
+            raise OnlyViewable(
+                f"{path}: slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has "
+                f"{usual:.2f} mm ({why}); "
+                f"export the series again with every slice, or, {_LOOK}."
+            )
     mean = float(along[-1] - along[0]) / (len(along) - 1)
     drift = float(np.abs(along - along[0] - mean * np.arange(len(along))).max())
     if drift > STEP_TOLERANCE * mean:
-        raise OnlyViewable(f"{path}: the slices lie up to {drift:.2f} mm from even steps of {mean:.2f} mm (the spacing is uneven); "
-                           f"export the series again with even steps, or, {_LOOK}.")
+        raise OnlyViewable(
+            f"{path}: the slices lie up to {drift:.2f} mm from even steps of {mean:.2f} mm (the spacing is "
+            "uneven); "
+            f"export the series again with even steps, or, {_LOOK}."
+        )
     return mean
 
 

@@ -1,4 +1,5 @@
-"""Values of DICOM attributes. pydicom converts them when they are first used, so each access may fail; here a failure has one type."""
+"""Values of DICOM attributes. pydicom converts them when they are first used, so each access may fail; here a
+failure has one type."""
 
 from __future__ import annotations
 
@@ -18,8 +19,18 @@ from ctseg_imaging.errors import FormatError
 from ctseg_imaging.geometry import Float
 
 # What pydicom raises for damaged content, besides the OSError of a file that cannot be read.
-UNREADABLE = (InvalidDicomError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError, EOFError, struct.error,
-              zlib.error)
+UNREADABLE = (
+    InvalidDicomError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+)
 
 
 class Garbled(FormatError):
@@ -42,7 +53,8 @@ def values(headers: Sequence[Dataset], keyword: str | int) -> list[Any]:
 
 
 def numbers(headers: Sequence[Dataset], keyword: str, count: int) -> Float | None:
-    """`count` finite numbers, None where the attribute is missing or empty. Raises Garbled for anything else."""
+    """`count` finite numbers, None where the attribute is missing or empty. Raises Garbled for anything
+    else."""
     found = values(headers, keyword)
     if not found:
         return None

@@ -23,7 +23,8 @@ PRIVATE = (0x00190010, 0x0019100A, _SIEMENS_B, 0x00430010, _GE_B, 0x20010010, _P
 
 @dataclass(frozen=True)
 class Trait:
-    """One attribute. label : what its value is called. read : its value from datasets, the most specific first; None: not given.
+    """One attribute. label : what its value is called. read : its value from datasets, the most specific
+    first; None: not given.
 
     private : the value may identify the patient, so its kinds are numbered instead of shown.
     """
@@ -47,6 +48,7 @@ def _number(*keywords: str, digits: int = 3) -> Callable[[Sequence[Dataset]], Va
             except Garbled:
                 return text(headers, keyword) or "unreadable"
         return None
+
     return read
 
 
@@ -60,12 +62,17 @@ def _patient(headers: Sequence[Dataset]) -> Value:
 
 
 def _b_value(headers: Sequence[Dataset]) -> Value:
-    """s/mm2: the standard's attribute, else that of Siemens, GE or Philips where its private creator is given."""
+    """s/mm2: the standard's attribute, else that of Siemens, GE or Philips where its private creator is
+    given."""
     try:
         standard = number(headers, "DiffusionBValue")
         if standard is not None:
             return round(standard, 1)
-        creators = ((0x00190010, "SIEMENS MR", _SIEMENS_B), (0x00430010, "GEMS_PARM", _GE_B), (0x20010010, "PHILIPS IMAGING", _PHILIPS_B))
+        creators = (
+            (0x00190010, "SIEMENS MR", _SIEMENS_B),
+            (0x00430010, "GEMS_PARM", _GE_B),
+            (0x20010010, "PHILIPS IMAGING", _PHILIPS_B),
+        )
         for creator, word, tag in creators:
             if text(headers, creator).upper().startswith(word) and (found := values(headers, tag)):
                 return round(_private_number(found[0]) % 1e9, 1)
@@ -97,7 +104,11 @@ ALWAYS = (
     Trait("series number", "series number", _number("SeriesNumber")),
     Trait("photometric", "stored as", _text("PhotometricInterpretation")),
     Trait("units", "units", _text("Units")),
-    Trait("temporal position", "temporal position", _number("TemporalPositionIndex", "TemporalPositionIdentifier")),
+    Trait(
+        "temporal position",
+        "temporal position",
+        _number("TemporalPositionIndex", "TemporalPositionIdentifier"),
+    ),
     Trait("echo", "echo", _number("EchoNumbers")),
     Trait("stack", "stack", _text("StackID")),
     Trait("b-value", "b-value", _b_value),
@@ -124,20 +135,52 @@ AT_ONE_POSITION = (
     Trait("protocol", "protocol", _text("ProtocolName"), private=True),
     Trait("acquisition UID", "acquisition", _text("AcquisitionUID"), private=True),
     Trait("trigger time", "trigger time (ms)", _number("NominalCardiacTriggerDelayTime", "TriggerTime")),
-    Trait("acquisition time", "time of acquisition", _text("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime"),
-          private=True),
+    Trait(
+        "acquisition time",
+        "time of acquisition",
+        _text("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime"),
+        private=True,
+    ),
     Trait("content time", "time of reconstruction", _text("ContentTime"), private=True),
     Trait("instance number", "block of instance numbers", _number("InstanceNumber"), private=True),
 )
 TRAITS = (*IDENTITY, *ALWAYS, *OVERLAPPING, *AT_ONE_POSITION)
 KEYWORDS = (
-    "PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID", "Modality", "SeriesNumber",
-    "PhotometricInterpretation", "Units", "TemporalPositionIndex", "TemporalPositionIdentifier",
-    "EchoNumbers", "StackID", "DiffusionBValue", "ConvolutionKernel", "KVP", "ImageType",
-    "ComplexImageComponent", "AcquisitionNumber", "ContrastBolusAgent", "EchoTime", "InversionTime",
-    "FlipAngle", "SliceThickness", "NominalPercentageOfCardiacPhase", "DiffusionGradientOrientation",
-    "ContrastBolusStartTime", "SeriesDescription", "ProtocolName", "AcquisitionUID", "TriggerTime",
-    "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber", *PRIVATE,
+    "PatientID",
+    "PatientName",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "SeriesNumber",
+    "PhotometricInterpretation",
+    "Units",
+    "TemporalPositionIndex",
+    "TemporalPositionIdentifier",
+    "EchoNumbers",
+    "StackID",
+    "DiffusionBValue",
+    "ConvolutionKernel",
+    "KVP",
+    "ImageType",
+    "ComplexImageComponent",
+    "AcquisitionNumber",
+    "ContrastBolusAgent",
+    "EchoTime",
+    "InversionTime",
+    "FlipAngle",
+    "SliceThickness",
+    "NominalPercentageOfCardiacPhase",
+    "DiffusionGradientOrientation",
+    "ContrastBolusStartTime",
+    "SeriesDescription",
+    "ProtocolName",
+    "AcquisitionUID",
+    "TriggerTime",
+    "AcquisitionDateTime",
+    "AcquisitionTime",
+    "ContentTime",
+    "InstanceNumber",
+    *PRIVATE,
 )
 
 
@@ -147,7 +190,8 @@ def traits_of(headers: Sequence[Dataset]) -> Mapping[str, Value]:
 
 
 def tiles(headers: Sequence[Dataset]) -> int | None:
-    """How many slices a Siemens mosaic shows side by side, 0 where it does not say, None where the picture is no mosaic."""
+    """How many slices a Siemens mosaic shows side by side, 0 where it does not say, None where the picture is
+    no mosaic."""
     mosaic = MOSAIC in str(_image_type(headers) or "").split("\\")
     if not mosaic and not text(headers, 0x00190010).upper().startswith("SIEMENS MR"):
         return None
