@@ -51,7 +51,7 @@ def lay_out(viewer: napari.viewer.Viewer, volume: Volume, name: str, truth: Labe
     if truth is not None:
         study.truth = show_labels(viewer, truth, "truth").name
     if labels is not None:
-        study.prediction = study.edited = show_labels(viewer, labels, "labels").name
+        study.prediction = study.edited = show_labels(viewer, labels, "labels", role="edited").name
 
 
 def lay_over(viewer: napari.viewer.Viewer, prediction: Prediction, name: str, window: Window) -> dict[str, Any]:

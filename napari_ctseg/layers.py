@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
+ROLE = "ctseg_role"  # metadata of a mask that is no truth although no model made it: its role in the study
 AXES = ("z", "y", "x")
 UNITS = ("mm", "mm", "mm")
 BOX_LINE_MM = 1.0
@@ -114,10 +115,13 @@ def show_volume(viewer: napari.viewer.Viewer, volume: Volume, name: str, window:
     return first
 
 
-def show_labels(viewer: napari.viewer.Viewer, label_map: LabelMap, name: str, provenance: Mapping[str, Any] | None = None) -> LabelsLayer:
-    """Add a label map with its names and colours."""
+def show_labels(viewer: napari.viewer.Viewer, label_map: LabelMap, name: str, provenance: Mapping[str, Any] | None = None,
+                role: str | None = None) -> LabelsLayer:
+    """Add a label map with its names and colours. role : in the study; None: a prediction with provenance, else the truth."""
     _prepare(viewer)
     data, settings, _ = label_data(label_map, name, provenance)
+    if role is not None:
+        settings["metadata"][ROLE] = role
     layer: LabelsLayer = viewer.add_labels(data, **settings)
     if label_map.labels.values:
         layer.selected_label = label_map.labels.values[0]

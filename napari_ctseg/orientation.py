@@ -14,6 +14,7 @@ import numpy as np
 
 from ctseg_imaging.windowing import is_hu
 from napari_ctseg.layers import slice_of, source_of, volume_of
+from napari_ctseg.proxies import unwrapped
 
 if TYPE_CHECKING:
     import napari
@@ -55,6 +56,7 @@ def upright(order: Sequence[int]) -> Orientation:
 
 def attach(viewer: napari.viewer.Viewer) -> Radiological:
     """Make a viewer radiological as long as it has a layer of this project; once per viewer."""
+    viewer = unwrapped(viewer)
     if viewer not in _ATTACHED:
         _ATTACHED[viewer] = Radiological(viewer)
     return _ATTACHED[viewer]

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_ctseg.proxies import unwrapped
+
 FRAME_MS = 16
 Index = tuple[slice, ...]
 
@@ -37,13 +39,17 @@ class Painting:
     """Watches one Labels layer; `of` gives the one object of a layer, whoever asks.
 
     touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a stroke changed nothing.
+    locked_out : the same, where it was the layer's padlock. replaced : `layer.data` is another array now, whatever was counted on the old.
     """
 
     touched = Signal(tuple)
     refused = Signal(str)
+    locked_out = Signal(str)
+    replaced = Signal()
 
     def __init__(self, layer: Labels) -> None:
         self._layer = weakref.ref(layer)
+        self._array = layer.data
         self.rules = BrushRules()
         self.version = 0
         self._only_locks = False
@@ -60,10 +66,10 @@ class Painting:
     @classmethod
     def of(cls, layer: Labels) -> Painting:
         """The layer's Painting, made at the first call. Raises ValueError unless the layer is a plain 3D array."""
-        if layer.ndim != 3 or layer.multiscale:
+        if not can_be_painted(layer):
             raise ValueError(f"The layer {layer.name} is not a plain 3D label map; only those can be painted here.")
         # A plugin is handed napari's proxies of layers; the guards belong on the layer itself.
-        layer = getattr(layer, "__wrapped__", layer)
+        layer = unwrapped(layer)
         if (known := layer.__dict__.get("_ctseg_painting")) is None:
             known = layer.__dict__["_ctseg_painting"] = cls(layer)
         painting: Painting = known
@@ -98,8 +104,22 @@ class Painting:
             self._timer.start()
 
     def _everything(self) -> None:
-        if (layer := self._layer()) is not None:
-            self._note(0, layer.data.shape[0])
+        if (layer := self._layer()) is None:
+            return
+        if self._array is not layer.data:
+            self._array = layer.data
+            self.replaced.emit()
+        self._note(0, layer.data.shape[0])
+
+    def _is_locked(self) -> bool:
+        """Whether the padlock refuses a change; says so."""
+        layer = self._layer()
+        if layer is None or not layer.locked:
+            return False
+        why = f"{layer.name} is locked: unlock it (the padlock in the layer list) to change it, or correct a copy."
+        self.refused.emit(why)
+        self.locked_out.emit(why)
+        return True
 
     def _locked(self, array: NDArray[Any]) -> NDArray[np.bool_]:
         return np.isin(array, list(self.rules.locked))
@@ -124,6 +144,8 @@ class Painting:
 
     def _guarded_mask(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def apply(data: NDArray[Any], mask: NDArray[np.bool_], new_label: int, volume_slice: Index) -> NDArray[np.bool_] | None:
+            if self._is_locked():
+                return None
             whole = np.broadcast_to(mask, data.shape)
             allowed = self._allowed(data, whole, int(new_label), volume_slice)
             changed: NDArray[np.bool_] | None = plain(data, allowed, new_label, volume_slice) if allowed.any() else None
@@ -137,6 +159,8 @@ class Painting:
         def setitem(indices: tuple[NDArray[Any], ...], value: Any, refresh: bool = True) -> None:
             layer = self._layer()
             assert layer is not None, "the layer was removed"
+            if self._is_locked():
+                return
             new = np.broadcast_to(np.asarray(value), indices[0].shape)
             keep = ~(self._locked(layer.data[indices]) | self._locked(new)) if self.rules.locked else np.ones(new.shape, bool)
             if not keep.any():
@@ -150,7 +174,7 @@ class Painting:
     def _guarded_history(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def load(before: Any, after: Any, undoing: bool = True) -> None:
             layer = self._layer()
-            if layer is None or not before:
+            if layer is None or not before or self._is_locked():
                 return
             box = _box_of(before[-1], layer.data.shape)
             old = np.array(layer.data[box]) if self.rules.locked else None
@@ -170,6 +194,11 @@ class Painting:
         layer = self._layer()
         assert layer is not None, "the layer was removed"
         return int(layer.data.shape[0])
+
+
+def can_be_painted(layer: Any) -> bool:
+    """Whether the layer is a plain array of labels (z, y, x)."""
+    return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale
 
 
 def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_]) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.errors import CtsegError, GeometryError
 from ctseg_imaging.geometry import AxisView, Match
 from ctseg_imaging.metrics.live import LiveMetrics
 from ctseg_imaging.volume import LabelMap, Labels
@@ -87,6 +87,7 @@ class LivePair:
         self.prediction, self.truth, self._aside = prediction, truth, aside
         self.counted: Counted | None = None
         self._closed = False
+        self._counting = 0
         self._followed = [(Painting.of(prediction), self._prediction_painted), (Painting.of(truth), self._truth_painted)]
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -94,14 +95,17 @@ class LivePair:
         self._timer.timeout.connect(self.start)
         for painting, painted in self._followed:
             painting.touched.connect(painted)
+            painting.replaced.connect(self._restart)
 
     def start(self) -> None:
         """Count both maps in a thread. Raises GeometryError if a layer cannot be placed in the patient."""
         maps = label_map_of(self.prediction), label_map_of(self.truth)
         versions = self.version
+        self._counting += 1
+        counting = self._counting
 
         def done(counted: Counted) -> None:
-            if self._closed:
+            if self._closed or counting != self._counting:
                 return
             self.counted = counted
             if versions != self.version:
@@ -116,11 +120,20 @@ class LivePair:
         self._timer.stop()
         for painting, painted in self._followed:
             painting.touched.disconnect(painted)
+            painting.replaced.disconnect(self._restart)
 
     @property
     def version(self) -> tuple[int, int]:
         """Grows with every change to either layer."""
         return self._followed[0][0].version, self._followed[1][0].version
+
+    def _restart(self) -> None:
+        """A layer has another array: what was counted was counted on the old one."""
+        self.counted = None
+        try:
+            self.start()
+        except CtsegError as error:
+            self._failed(error)
 
     def _failed(self, error: Exception) -> None:
         if not self._closed:

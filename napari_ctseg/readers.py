@@ -14,7 +14,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
-from napari_ctseg import orientation
+from napari_ctseg import orientation, study
 from napari_ctseg.layers import LayerData, label_data, volume_data
 
 NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
@@ -33,6 +33,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
 def read_for_napari(path: str | Sequence[str]) -> list[Any]:
     """LayerData of every path. What cannot be read becomes a notification with its sentence, and the others go on."""
     orientation.attach_current()
+    study.follow_current()
     layers: list[Any] = []
     for one in [path] if isinstance(path, str | Path) else path:
         try:

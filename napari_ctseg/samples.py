@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_ctseg import orientation
+from napari_ctseg import orientation, study
 from napari_ctseg.layers import LayerData, label_data, volume_data
 
 SEED = 4
@@ -15,5 +15,6 @@ def phantom() -> list[LayerData]:
     from ctseg_imaging.phantom import abdomen
 
     orientation.attach_current()
+    study.follow_current()
     case = abdomen(SEED, SHAPE_ZYX, SPACING_ZYX_MM)
     return [*volume_data(case.image, "phantom CT"), label_data(case.labels, "phantom organs")]

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress
@@ -34,6 +36,24 @@ def label_map() -> LabelMap:
     array[1:3, 2:5, 0:2] = 1
     array[5, 6, 7:9] = 3
     return LabelMap(array, geometry, Labels.from_names({1: "liver", 3: "spleen"}))
+
+
+@pytest.fixture
+def make_plugin_viewer(make_napari_viewer):
+    """Makes viewers as a plugin gets them: behind napari's public proxy, through which every access to a layer gives another object."""
+    return lambda **settings: PublicOnlyProxy(make_napari_viewer(**settings))
+
+
+@pytest.fixture
+def plugin_viewer(make_plugin_viewer):
+    """One of them, not shown."""
+    return make_plugin_viewer()
+
+
+@pytest.fixture
+def plugin_model(qapp):
+    """As `plugin_viewer`, without a window."""
+    return PublicOnlyProxy(ViewerModel())
 
 
 class FakeBundle:

@@ -215,8 +215,8 @@ def test_dashes_lie_on_the_outline_and_leave_gaps():
     assert len(dashes(plane, 1)) == 0
 
 
-def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(make_plugin_viewer, qtbot):
+    viewer = make_plugin_viewer()
     from napari_ctseg.docks.compare.view import CompareDock
     prediction, truth = pair()
     dock = CompareDock(viewer)

@@ -305,8 +305,8 @@ def test_new_edits_do_not_write_over_what_waits_to_be_restored(viewer):
     assert older.read_bytes() == before and len(list(recovery.folder().iterdir())) == 2
 
 
-def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(make_napari_viewer):
-    viewer = with_image(make_napari_viewer())
+def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(make_plugin_viewer):
+    viewer = with_image(make_plugin_viewer())
     from napari_ctseg.docks.correct.view import LOCK, CorrectDock
     label_map = mask()
     layer = show_labels(viewer, label_map, "mask")

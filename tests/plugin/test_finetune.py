@@ -452,12 +452,12 @@ def tiny_bundle(folder, tmp_path):
     return add(path.with_name("tiny"))
 
 
-def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model_is_in_run_model(make_napari_viewer, qtbot, tmp_path):
+def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model_is_in_run_model(make_plugin_viewer, qtbot, tmp_path):
     from ctseg_models.bundles.store import list_bundles
     from napari_ctseg.docks.finetune.view import FineTuneDock
     write_dataset(tmp_path / "data", [case(seed) for seed in range(2)], NAMES, "balls")
     tiny_bundle(tmp_path / "data", tmp_path)
-    viewer = make_napari_viewer()
+    viewer = make_plugin_viewer()
     for seed in range(3):                                     # three patients side by side, so that each mask has its own image
         volume, mask = case(seed, origin=500.0 * seed)
         show_volume(viewer, volume, f"ct {seed}")

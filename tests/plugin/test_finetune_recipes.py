@@ -60,9 +60,9 @@ class Jobs:
 
 
 @pytest.fixture
-def dock(make_napari_viewer, qtbot, tmp_path):
+def dock(make_plugin_viewer, qtbot, tmp_path):
     from napari_ctseg.docks.finetune.view import FineTuneDock
-    viewer = make_napari_viewer()
+    viewer = make_plugin_viewer()
     dock = FineTuneDock(viewer, Jobs(tmp_path))
     viewer.window.add_dock_widget(dock, name="Fine-tune", area="right")
     qtbot.waitUntil(lambda: bool(dock.controller.state.recipes), timeout=10_000)

@@ -64,9 +64,9 @@ def as_many_threads_as_a_person_has(monkeypatch):
 
 
 @pytest.fixture
-def opened(make_napari_viewer, qtbot, request):
+def opened(make_plugin_viewer, qtbot, request):
     """A viewer with the phantom's middle, or all of it for a test that says so, and the Run model dock, all drawn."""
-    viewer = make_napari_viewer(show=True)
+    viewer = make_plugin_viewer(show=True)
     image = show_volume(viewer, request.getfixturevalue(getattr(request, "param", "case")), "ct")
     dock = RunModelDock(viewer)
     viewer.window.add_dock_widget(dock, name="Run model", area="right")

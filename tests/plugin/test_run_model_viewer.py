@@ -36,8 +36,8 @@ KINDS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTreeWidget, Q
 
 
 @pytest.fixture
-def docked(make_napari_viewer, qtbot, volume, fakes):
-    viewer, models = make_napari_viewer(show=True), with_kinds(fakes)
+def docked(make_plugin_viewer, qtbot, volume, fakes):
+    viewer, models = make_plugin_viewer(show=True), with_kinds(fakes)
     show_volume(viewer, volume, "t1")
     dock = RunModelDock(viewer, models, FakeLibrary(models))
     viewer.window.add_dock_widget(dock, name="Run model", area="right")

@@ -103,8 +103,8 @@ def test_adding_that_fails_offers_the_description(network, models, tmp_path):
     assert controller.state.phase is Phase.FAILED and controller.state.to_mend is None
 
 
-def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(make_napari_viewer, qtbot, volume, network, models):
-    viewer = make_napari_viewer(show=True)
+def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(make_plugin_viewer, qtbot, volume, network, models):
+    viewer = make_plugin_viewer(show=True)
     show_volume(viewer, volume, "t1")
     dock = RunModelDock(viewer, models, FakeLibrary(models))
     viewer.window.add_dock_widget(dock, name="Run model", area="right")

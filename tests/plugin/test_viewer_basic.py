@@ -25,8 +25,8 @@ from napari_ctseg.study import study_of
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, qtbot):
-    return make_napari_viewer(show=True)
+def viewer(make_plugin_viewer, qtbot):
+    return make_plugin_viewer(show=True)
 
 
 def docked(viewer, dock, name):
@@ -82,14 +82,14 @@ def test_a_click_on_a_preset_and_the_sliders(viewer, qtbot, volume):
     assert dock.level_box.value() > 0
 
 
-def test_napari_opens_and_saves_through_the_manifest(make_napari_viewer, tmp_path, volume, label_map):
+def test_napari_opens_and_saves_through_the_manifest(make_plugin_viewer, tmp_path, volume, label_map):
     """File > Open and File > Save in all but the dialog: npe2 finds reader and writer by the file's ending."""
     manager = PluginManager.instance()
     if "napari-ctseg" not in manager:
         manager.register(PluginManifest.from_file(Path(napari_ctseg.__file__).with_name("napari.yaml")))
     formats.write(tmp_path / "ct.nii.gz", volume)
     formats.write(tmp_path / "ct_seg.nrrd", label_map)
-    viewer = make_napari_viewer(show=False)
+    viewer = make_plugin_viewer(show=False)
     viewer.open([tmp_path / "ct.nii.gz", tmp_path / "ct_seg.nrrd"], plugin="napari-ctseg")
     assert [(layer.name, type(layer).__name__) for layer in viewer.layers] == [("ct", "Image"), ("ct_seg", "Labels")]
     assert viewer.canvas.overlays["ctseg_left"].text == "R" and study_of(viewer).truth == "ct_seg"

@@ -43,8 +43,8 @@ def running(viewer, qtbot):
     return dock
 
 
-def test_open_window_run_compare_correct_export_reload(make_napari_viewer, qtbot, case):
-    viewer = make_napari_viewer(show=True)
+def test_open_window_run_compare_correct_export_reload(make_plugin_viewer, qtbot, case):
+    viewer = make_plugin_viewer(show=True)
     viewer.window.add_dock_widget(WindowDock(viewer), name="Window", area="right")
     image = opened(viewer, case / "ct.nii.gz")
     opened(viewer, case / "ct_labels.nii.gz")
@@ -86,8 +86,8 @@ def test_open_window_run_compare_correct_export_reload(make_napari_viewer, qtbot
     np.testing.assert_array_equal(back.geometry.affine_lps, source.geometry.affine_lps)
 
 
-def test_cancel_ends_a_real_network_in_time(make_napari_viewer, qtbot, case):
-    viewer = make_napari_viewer(show=True)
+def test_cancel_ends_a_real_network_in_time(make_plugin_viewer, qtbot, case):
+    viewer = make_plugin_viewer(show=True)
     opened(viewer, case / "ct.nii.gz")
     dock = running(viewer, qtbot)
     qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.2, timeout=60_000)

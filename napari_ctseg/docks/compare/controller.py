@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,7 @@ from napari_ctseg.docks.compare.state import CompareState, Curve, Phase, Row, Su
 from napari_ctseg.layers import MADE, go_to_slice, label_map_of, slice_of, volume_of
 from napari_ctseg.overlays import DashedOutline, ErrorMap, contour_px, error_codes
 from napari_ctseg.pairs import Counted, LivePair, occurring
+from napari_ctseg.proxies import unwrapped
 from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ class CompareController:
     """Holds the state and the pair that is followed."""
 
     def __init__(self, view: CompareView, viewer: napari.viewer.Viewer, preferences: Preferences, aside: Aside = run_aside) -> None:
+        viewer = unwrapped(viewer)
         self.view, self.viewer, self._preferences, self._aside = view, viewer, preferences, aside
         self._study = study_of(viewer)
+        self._chosen: dict[str, str] = {}  # by the user; goes before the study's roles
         self._pair: LivePair | None = None
         self._errors: ErrorMap | None = None
         self._outline: DashedOutline | None = None
@@ -72,24 +75,32 @@ class CompareController:
     def refresh(self, event: Any = None) -> None:
         """Bring the choices in line with the viewer; the study's roles are chosen until a person chooses otherwise."""
         layers = tuple(layer.name for layer in self.viewer.layers if is_label_map(layer))
-        truth = self._keep(self.state.truth, layers, (self._study.truth,))
-        prediction = self._keep(self.state.prediction, tuple(n for n in layers if n != truth), (self._study.prediction, self._study.edited))
+        ours = (self._chosen.get("prediction"), self._study.prediction, self._study.edited, self.state.prediction)
+        guesses = [name for name in layers if name not in ours] or list(layers)
+        truth = _first((self._chosen.get("truth"), self._study.truth, self.state.truth), layers, guesses if len(layers) > 1 else [])
+        others = tuple(name for name in layers if name != truth)
+        prediction = _first(ours, others, others)
         chosen = (prediction, truth) != (self.state.prediction, self.state.truth)
-        self._show(replace(self.state, layers=layers, prediction=prediction, truth=truth))
+        guessed = truth is not None and truth != self._study.truth
+        self._show(replace(self.state, layers=layers, prediction=prediction, truth=truth, truth_guessed=guessed))
         if chosen or self._gone():
             self._open()
 
     def choose(self, *, prediction: str | None = None, truth: str | None = None) -> None:
-        """Compare other layers."""
-        chosen = replace(self.state, prediction=prediction or self.state.prediction, truth=truth or self.state.truth)
-        if (chosen.prediction, chosen.truth) != (self.state.prediction, self.state.truth):
-            self.state = chosen
+        """Compare other layers. They get these roles in the study too, so that the truth is locked and not corrected."""
+        given = {role: name for role, name in (("truth", truth), ("prediction", prediction)) if name is not None}
+        self._chosen |= given
+        before = self.state
+        self.state = replace(before, prediction=prediction or before.prediction, truth=truth or before.truth)
+        for role, name in given.items():
+            setattr(self._study, role, name)
+        self.state = replace(self.state, truth_guessed=self.state.truth != self._study.truth)
+        if (self.state.prediction, self.state.truth) != (before.prediction, before.truth):
             self._open()
 
     def swap(self) -> None:
         """Make the prediction the truth and the other way round."""
-        self.state = replace(self.state, prediction=self.state.truth, truth=self.state.prediction)
-        self._open()
+        self.choose(prediction=self.state.truth, truth=self.state.prediction)
 
     # ---- what is drawn
 
@@ -341,11 +352,6 @@ class CompareController:
         """Whether a followed layer was taken out or put in anew under its name."""
         return self._pair is not None and not {self._pair.prediction, self._pair.truth} <= set(self.viewer.layers)
 
-    def _keep(self, chosen: str | None, layers: tuple[str, ...], wanted: tuple[str | None, ...]) -> str | None:
-        if chosen in layers:
-            return chosen
-        return next((name for name in wanted if name in layers), layers[-1] if len(self.state.layers) and layers else None)
-
     def _image(self) -> Any:
         name = self._study.image
         return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
@@ -369,6 +375,11 @@ class CompareController:
     def _show(self, state: CompareState) -> None:
         self.state = state
         self.view.show(state)
+
+
+def _first(wanted: Sequence[str | None], layers: Sequence[str], guesses: Sequence[str]) -> str | None:
+    """The first of `wanted` that is there, else the newest of `guesses`."""
+    return next((name for name in wanted if name in layers), guesses[-1] if guesses else None)
 
 
 def is_label_map(layer: Any) -> bool:

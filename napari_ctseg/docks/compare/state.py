@@ -57,12 +57,14 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class CompareState:
-    """focus : the label that error map and plot are about, None: all. slice_index, slice_count : along the truth's axis 0, feet to head.
+    """truth_guessed : no layer is known to be the truth, `truth` is only the newest that may be.
+    focus : the label that error map and plot are about, None: all. slice_index, slice_count : along the truth's axis 0, feet to head.
     note : what a person has to know about the numbers. message : what just happened or why not."""
 
     layers: tuple[str, ...] = ()
     prediction: str | None = None
     truth: str | None = None
+    truth_guessed: bool = False
     phase: Phase = Phase.EMPTY
     rows: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = ()
@@ -78,6 +80,15 @@ class CompareState:
     note: str = ""
     message: str = ""
     details: str = ""
+
+    @property
+    def which(self) -> str:
+        """Which layer is measured against which."""
+        if self.prediction is None or self.truth is None or self.prediction == self.truth:
+            return ""
+        if self.truth_guessed:
+            return f"No layer is known to be the truth; “{self.truth}” is taken for it. Choose another one under Truth if that is wrong."
+        return f"“{self.prediction}” is measured against “{self.truth}”, the reference."
 
     @property
     def why_not(self) -> str:

@@ -27,6 +27,7 @@ HEADERS = (("label", "The label. Click a row to see its errors and its line alon
            ("pred", "Predicted volume in ml."), ("truth", "True volume in ml."), ("diff", "Predicted minus true volume in ml."))
 IDLE_MS = 500
 WIDTHS = (34, 38, 34, 36, 36, 38)  # px of the numbers' columns; the names take the rest
+SWAP = "The prediction becomes the truth and is locked; the truth becomes the prediction and stays locked until you unlock it."
 NEXT_KEY, MISSED_KEY = "N", "Shift+N"
 LEGEND = (("#009E73", "both", AGREED), (ERROR_COLOURS[EXTRA], "only predicted", EXTRA), (ERROR_COLOURS[MISSED], "missed", MISSED),
           (ERROR_COLOURS[SWAPPED], "other label", SWAPPED))
@@ -50,10 +51,10 @@ class CompareDock(parts.Dock):
     # ---- building
 
     def _build(self) -> None:
-        self.empty = parts.text()
+        self.empty, self.which = parts.text(), parts.text()
         self.prediction = parts.combo("The label layer that is judged.")
-        self.truth = parts.combo("The label layer that it is judged by.")
-        self.swap = parts.button("⇅ swap", "Prediction becomes truth and the other way round.")
+        self.truth = parts.combo("The label layer that it is measured against. A layer chosen here is the reference and gets locked.")
+        self.swap = parts.button("⇅ swap", SWAP)
         self.contours, self.errors = QCheckBox("Contours"), QCheckBox("Error map")
         self.tolerance = parts.number("NSD counts surfaces this near to each other as the same.", 0.0, 20.0, 0.5, " mm")
         self.note, self.message = parts.text(parts.AMBER), parts.text()
@@ -72,9 +73,9 @@ class CompareDock(parts.Dock):
         form.addRow("Truth", self.truth)
         tolerance = QFormLayout()
         tolerance.addRow("NSD tolerance", self.tolerance)
-        column = parts.scrolled(self, [self.empty, form, parts.row(self.contours, self.errors, self.swap), self.legend, self.note,
-                                       self.table, self.plot, self.where, parts.row(self.worse, self.missed), tolerance, self.report,
-                                       self.message, self.details])
+        column = parts.scrolled(self, [self.empty, form, self.which, parts.row(self.contours, self.errors, self.swap), self.legend,
+                                       self.note, self.table, self.plot, self.where, parts.row(self.worse, self.missed), tolerance,
+                                       self.report, self.message, self.details])
         column.addStretch()
         self._paint_theme()
 
@@ -114,6 +115,8 @@ class CompareDock(parts.Dock):
                   if len(state.layers) < 2 else "")
         parts.fill(self.prediction, state.layers, state.prediction)
         parts.fill(self.truth, state.layers, state.truth)
+        parts.say(self.which, state.which)
+        self.which.setStyleSheet(parts.AMBER if state.truth_guessed else "")
         for box, on, tip in ((self.contours, state.contours, "Outlines instead of areas: prediction solid, truth dashed."),
                              (self.errors, state.errors, "A layer in which both agree (faint green), only the prediction (orange) or only "
                                                          "the truth (blue) has a label, or they have different ones (pink).")):
@@ -123,7 +126,7 @@ class CompareDock(parts.Dock):
         self.legend.setVisible(state.errors)
         with QSignalBlocker(self.tolerance):
             self.tolerance.setValue(state.tolerance_mm)
-        parts.able(self.swap, "" if state.prediction and state.truth else why_not, "Prediction becomes truth and the other way round.")
+        parts.able(self.swap, "" if state.prediction and state.truth else why_not, SWAP)
         parts.able(self.worse, why_not, f"Goes to the slice that is next better than this one, beginning with the worst. Key: {NEXT_KEY}")
         parts.able(self.missed, why_not,
                    f"Goes to the next slice where the truth has a label that is not predicted at all. Key: {MISSED_KEY}")

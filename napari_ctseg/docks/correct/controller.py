@@ -23,6 +23,8 @@ from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
 from napari_ctseg.exporting import export
 from napari_ctseg.layers import MADE, label_map_of, show_labels, slice_of, source_of, volume_of
 from napari_ctseg.painting import BrushRules, Painting, set_mask
+from napari_ctseg.proxies import unwrapped
+from napari_ctseg.reference import is_locked, lock, release
 from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
@@ -49,12 +51,14 @@ class CorrectController:
     """Holds the state, the layer that is corrected, and what was done to it."""
 
     def __init__(self, view: CorrectView, viewer: napari.viewer.Viewer, preferences: Preferences, aside: Aside = run_aside) -> None:
+        viewer = unwrapped(viewer)
         self.view, self.viewer, self._preferences, self._aside = view, viewer, preferences, aside
         self._study = study_of(viewer)
         self._followed: Followed | None = None
+        self._chosen: LabelsLayer | None = None  # by the user; goes before the study's roles
         self._safe = Safekeeping(viewer, self._study, aside, self._kept_at, self._failed)
         self.state = CorrectState(**{key: preferences.get(DOCK, key, getattr(CorrectState(), key)) for key in REMEMBERED})
-        self._heard = [(viewer.layers.events.inserted, self.refresh), (viewer.layers.events.removed, self.refresh),
+        self._heard = [(viewer.layers.events.inserted, self._inserted), (viewer.layers.events.removed, self.refresh),
                        (viewer.dims.events.current_step, self._moved),
                        *((getattr(self._study.events, role), self.refresh) for role in ("image", "prediction", "truth", "edited"))]
         for event, callback in self._heard:
@@ -65,6 +69,9 @@ class CorrectController:
         """The dock goes: follow nothing any more. Locks stay on their layers."""
         for event, callback in self._heard:
             event.disconnect(callback)
+        for layer in self.viewer.layers:
+            if _is_mask(layer):
+                layer.events.locked.disconnect(self.refresh)
         self._heard = []
         if self._followed is not None:
             self._followed.painting.rules = BrushRules(self._followed.painting.rules.locked)
@@ -75,26 +82,65 @@ class CorrectController:
     def refresh(self, event: Any = None) -> None:
         """Bring the choices in line with the viewer."""
         layers = tuple(layer.name for layer in self.viewer.layers if _is_mask(layer))
-        followed = self._layer.name if self._layer is not None and self._layer in self.viewer.layers else None
-        wanted = (followed, self._study.edited, self._study.prediction)
-        others = [one for one in layers if one != self._study.truth] or list(layers)
-        name = next((one for one in wanted if one in layers), others[-1] if others else None)
-        truth = self._study.truth if self._study.truth in layers and self._study.truth != name else None
-        replaced = name is not None and self.viewer.layers[name] is not self._layer
-        changed = name != self.state.layer or truth != self.state.truth or replaced
-        self._show(replace(self.state, layers=layers, layer=name, truth=truth, kept=self._safe.waiting(self._layer),
+        for layer in layers:
+            self.viewer.layers[layer].events.locked.connect(self.refresh)
+        name, reference = self._wanted(layers), self._study.truth if self._study.truth in layers else None
+        truth = reference if reference != name else None
+        changed = name != self.state.layer or truth != self.state.truth or self._named(name) is not self._layer
+        self._show(replace(self.state, layers=layers, layer=name, truth=truth, locked=is_locked(self._named(name)), reference=reference,
+                           reference_locked=is_locked(self._named(reference)), kept=self._safe.waiting(self._layer),
                            window_why_not=self._window_why_not(name)))
         if changed:
             self._follow()
         self._set_rules()
 
+    def _wanted(self, layers: tuple[str, ...]) -> str | None:
+        """The user's choice; else the edited mask, the prediction, what was followed, the newest: none of them locked, and no truth
+        unless it is all there is."""
+        if self._chosen is not None and self._chosen in self.viewer.layers:
+            return str(self._chosen.name)
+        unlocked = [one for one in layers if not is_locked(self.viewer.layers[one])]
+        others = [one for one in unlocked if one != self._study.truth]
+        followed = self._layer.name if self._layer is not None and self._layer in self.viewer.layers else None
+        wanted = (self._study.edited, self._study.prediction, followed, *reversed(others))
+        return next((one for one in wanted if one in others), unlocked[-1] if unlocked else None)
+
+    def _named(self, name: str | None) -> LabelsLayer | None:
+        return None if name is None or name not in self.viewer.layers else self.viewer.layers[name]
+
+    def _inserted(self, event: Any = None) -> None:
+        """A new layer may be what is to be corrected: a locked one is not held on to."""
+        if is_locked(self._chosen):
+            self._chosen = None
+        self.refresh()
+
     def choose(self, name: str) -> None:
-        """Correct this mask; it becomes the study's edited mask."""
-        if name in self.state.layers and name != self.state.layer:
-            self._show(replace(self.state, layer=name))
-            self._follow()
-            self._study.edited = name
+        """Correct this mask; it becomes the study's edited mask, unless it is the truth."""
+        if name in self.state.layers:
+            self._chosen = self.viewer.layers[name]
+            if name != self._study.truth and not is_locked(self._chosen):
+                self._study.edited = name
             self.refresh()
+
+    # ---- the reference
+
+    def correct_copy(self) -> None:
+        """Add a copy of the locked layer and correct that; the layer itself stays as it is."""
+        name = self.state.to_copy
+        if name is None:
+            return
+        layer = self.viewer.layers[name]
+        source, label_map = source_of(layer), label_map_of(layer)
+        copy = replace(label_map, array=label_map.array.copy(), source=None)
+        added = show_labels(self.viewer, copy, f"{name} corrected", None if source is None else source.provenance, role="edited")
+        edits_of(added).append({"operation": "copied to be corrected"})
+        self.choose(added.name)
+
+    def set_lock(self, on: bool) -> None:
+        """Close or open the padlock of the layer that `state.padlock` names. Unlocked where nothing else is there, it is corrected."""
+        layer = self._named(self.state.padlock)
+        if layer is not None:
+            (lock if on else release)(layer)
 
     def begin_empty(self, names: tuple[str, ...] = ("label 1",)) -> None:
         """Add an empty mask on the image's grid."""
@@ -104,8 +150,7 @@ class CorrectController:
         volume = volume_of(self.viewer.layers[self._study.image])
         labels = Labels.from_names(dict(enumerate(names, start=1)))
         empty = LabelMap(np.zeros(volume.geometry.shape, np.uint8), volume.geometry, labels)
-        self._study.edited = show_labels(self.viewer, empty, "mask").name
-        self.choose("mask")
+        self.choose(show_labels(self.viewer, empty, "mask", role="edited").name)
 
     def add_class(self, name: str) -> None:
         """A new class with the next free value, ready to be painted."""
@@ -122,7 +167,7 @@ class CorrectController:
 
     def set_tool(self, tool: Tool) -> None:
         """Take up one of napari's tools; the mask becomes the active layer, so that the mouse and the keys reach it."""
-        if self._layer is not None:
+        if self._layer is not None and not self.state.locked:
             self.viewer.layers.selection.active = self._layer
             self._layer.mode = tool.value
 
@@ -222,7 +267,7 @@ class CorrectController:
         except CtsegError as error:
             self._failed(error)
             return
-        layer = show_labels(self.viewer, label_map, "recovered mask")
+        layer = show_labels(self.viewer, label_map, "recovered mask", role="edited")
         edits_of(layer).append({"operation": "restored from recovery", "kept": self.state.kept[0].when.isoformat(timespec="seconds")})
         self._safe.take_over(self.state.kept[0], layer)
         self.choose(layer.name)
@@ -303,6 +348,8 @@ class CorrectController:
         self.view.idle(self.keep)
 
     def _stroke(self) -> None:
+        if self._layer is not None and self._layer.name != self._study.truth:
+            self._study.edited = self._layer.name  # from now on no new prediction takes its place in this dock
         if self._layer is not None and not self.state.working:
             stamp = datetime.now(UTC).isoformat(timespec="seconds")
             edits_of(self._layer).append({"operation": str(self._layer.mode), "label": int(self._layer.selected_label), "at": stamp})

@@ -41,13 +41,14 @@ class Followed:
         self._pair: LivePair | None = None
         self._alone: LiveMetrics | None = None
         if truth is None:
-            self._alone = LiveMetrics(layer.data, layer.data, occurring(layer.data), tuple(layer.scale))
+            self._count_alone()
         else:
             self._pair = LivePair(layer, truth, aside)
             self._pair.ready.connect(self._counted)
             self._pair.changed.connect(self._counted)
             self._pair.failed.connect(ears.failed)
             self._pair.start()
+        self.painting.replaced.connect(self._replaced)
         self.painting.touched.connect(self._touched)
         self.painting.refused.connect(self._refused)
         for name in CONTROLS:
@@ -56,6 +57,7 @@ class Followed:
 
     def close(self) -> None:
         """Follow no longer."""
+        self.painting.replaced.disconnect(self._replaced)
         self.painting.touched.disconnect(self._touched)
         self.painting.refused.disconnect(self._refused)
         for name in CONTROLS:
@@ -83,6 +85,15 @@ class Followed:
     def labels(self) -> Labels:
         """The mask's classes, those painted beyond its list included."""
         return labels_in(self.layer, self.live)
+
+    def _count_alone(self) -> None:
+        """The mask against itself, for its volumes."""
+        data = self.layer.data
+        self._alone = LiveMetrics(data, data, occurring(data), tuple(self.layer.scale))
+
+    def _replaced(self) -> None:
+        if self._pair is None:
+            self._count_alone()
 
     def _touched(self, slices: tuple[int, ...]) -> None:
         if self._alone is not None:

@@ -45,12 +45,17 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class CorrectState:
-    """truth : the layer that the metrics are against, None when there is none. window_why_not : why the brush cannot be limited to HU.
+    """truth : the layer that the metrics are against, None when there is none. reference : the study's truth, corrected or not.
+    locked, reference_locked : whether napari's padlock is closed on the layer, on the reference.
+    window_why_not : why the brush cannot be limited to HU.
     brush_step_mm : the smallest change of the brush's size. kept : edits of an earlier time that wait to be restored."""
 
     layers: tuple[str, ...] = ()
     layer: str | None = None
     truth: str | None = None
+    locked: bool = False
+    reference: str | None = None
+    reference_locked: bool = False
     tool: Tool | None = Tool.PAN
     brush_mm: float = 10.0
     brush_step_mm: float = 1.0
@@ -77,7 +82,46 @@ class CorrectState:
         """Why nothing can be painted, "" when it can."""
         if not self.layers:
             return "Run a model or open a label map first; or begin an empty mask."
-        return "" if self.layer is not None else "Choose a mask first."
+        if self.layer is None:
+            return f"{self.reference} is the reference: correct a copy, or unlock it." if self.reference else "Choose a mask first."
+        return f"{self.layer} is locked: correct a copy, or unlock it." if self.locked else ""
+
+    @property
+    def to_copy(self) -> str | None:
+        """The locked layer of which a copy can be corrected instead."""
+        if self.layer is None:
+            return self.reference
+        return self.layer if self.locked else None
+
+    @property
+    def padlock(self) -> str | None:
+        """The layer that the padlock button is about: the corrected one where it is locked, else the reference."""
+        return self.layer if self.locked else self.reference
+
+    @property
+    def padlock_closed(self) -> bool:
+        """Whether that padlock is closed."""
+        return self.locked or self.reference_locked
+
+    @property
+    def which(self) -> str:
+        """Which layer the tools change, and what becomes of the reference."""
+        if self.layer is None:
+            return f"“{self.reference}” is the reference (truth) and locked. No other mask is open to correct." if self.reference else ""
+        if self.layer == self.reference:
+            return (f"“{self.layer}” is the reference (truth) and locked." if self.locked else
+                    f"“{self.layer}” is the reference (truth) and unlocked: the tools change the truth itself.")
+        if self.locked:
+            return f"“{self.layer}” is locked."
+        compared = f"The numbers compare it with “{self.truth}”, the reference." if self.truth else "There is no truth to compare it with."
+        if self.reference and not self.reference_locked:
+            compared += f" “{self.reference}” is unlocked: napari's tools can change it."
+        return f"The tools change “{self.layer}”. {compared}"
+
+    @property
+    def reference_at_risk(self) -> bool:
+        """Whether the reference can be changed."""
+        return self.reference is not None and not self.reference_locked
 
     @property
     def operation_why_not(self) -> str:

@@ -70,6 +70,9 @@ class CorrectDock(parts.Dock):
         self.restore = parts.button("Restore", "Opens the kept edits as a mask of their own.")
         self.discard = parts.button("Discard", "Forgets the kept edits for good.")
         self.layer = parts.combo("The label layer that the tools change.")
+        self.which = parts.text()
+        self.copy = parts.button("Correct a copy", "Adds a copy of the locked layer and corrects that; the layer itself stays as it is.")
+        self.padlock = parts.button("Unlock", "")
         self.tools = {tool: parts.button(words, tip) for tool, (words, tip) in TOOLS.items()}
         self._group = QButtonGroup(self)
         for tool in self.tools.values():
@@ -109,6 +112,7 @@ class CorrectDock(parts.Dock):
                  parts.row(of[Operation.GROW], of[Operation.SHRINK], of[Operation.SMOOTH], self.margin),
                  parts.row(of[Operation.DROP_ISLANDS], self.island))
         column = parts.scrolled(self, [self.empty, self.begin, self.offer, parts.row(self.restore, self.discard), form,
+                                       self.which, parts.row(self.copy, self.padlock),
                                        parts.row(*self.tools.values()), brush, self.table, parts.row(self.add, self.undo, self.redo),
                                        self.note, self.on, *lines, self.export, self.saved, self.message, self.details])
         column.addStretch()
@@ -119,6 +123,8 @@ class CorrectDock(parts.Dock):
         self.restore.clicked.connect(controller.restore)
         self.discard.clicked.connect(controller.discard)
         self.layer.textActivated.connect(controller.choose)
+        self.copy.clicked.connect(controller.correct_copy)
+        self.padlock.clicked.connect(lambda: controller.set_lock(not controller.state.padlock_closed))
         for tool, pressed in self.tools.items():
             pressed.clicked.connect(lambda _, tool=tool: controller.set_tool(tool))
         self.brush.valueChanged.connect(controller.set_brush)
@@ -154,6 +160,7 @@ class CorrectDock(parts.Dock):
         parts.say(self.empty, "Run a model or open a label map to correct it here." if not state.layers else "")
         self.begin.setVisible(not state.layers)
         parts.fill(self.layer, state.layers, state.layer)
+        self._draw_which(state)
         kept = f"Edits of {state.kept[0].when:%d %b, %H:%M} on this image were not exported." if state.kept else ""
         parts.say(self.offer, kept)
         self.restore.setVisible(bool(state.kept))
@@ -173,6 +180,15 @@ class CorrectDock(parts.Dock):
         parts.say(self.saved, state.saved)
         parts.say(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
         self.details.setVisible(bool(state.details))
+
+    def _draw_which(self, state: CorrectState) -> None:
+        parts.say(self.which, state.which)
+        self.which.setStyleSheet(parts.AMBER if state.reference_at_risk or state.layer is None else "")
+        self.copy.setVisible(state.to_copy is not None)
+        self.copy.setText(f"Correct a copy of “{state.to_copy}”")
+        self.padlock.setVisible(state.padlock is not None)
+        self.padlock.setText(f"{'Unlock' if state.padlock_closed else 'Lock'} “{state.padlock}”")
+        self.padlock.setToolTip("The padlock in napari's layer list. Closed: no tool, operation or undo changes a voxel of the layer.")
 
     def _draw_tools(self, state: CorrectState, why_not: str) -> None:
         self._group.setExclusive(state.tool is not None)

@@ -15,6 +15,7 @@ from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob, model_of
 from napari_ctseg.docks.finetune.news import CHECKING, heard, newest_pictures, verdict
 from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, RecipeRow, Source
 from napari_ctseg.layers import label_map_of, volume_of
+from napari_ctseg.proxies import unwrapped
 from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class FineTuneController:
 
     def __init__(self, view: FineTuneView, viewer: napari.viewer.Viewer, jobs: Jobs, preferences: Preferences,
                  aside: Aside = run_aside) -> None:
+        viewer = unwrapped(viewer)
         self.view, self.viewer, self._jobs, self._preferences, self._aside = view, viewer, jobs, preferences, aside
         self._study = study_of(viewer)
         self._bundles: dict[str, Bundle] = {}

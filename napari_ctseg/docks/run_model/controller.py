@@ -22,6 +22,7 @@ from napari_ctseg.docks.run_model.shelf import Shelf, with_trust
 from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, Combine, Phase, RegionChoice, RunModelState
 from napari_ctseg.layers import BOXES, add_drawing, add_prediction
 from napari_ctseg.preferences import Preferences
+from napari_ctseg.proxies import unwrapped
 from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class RunModelController:
     def __init__(self, view: RunModelView, viewer: napari.viewer.Viewer, models: Models, preferences: Preferences,
                  runner: Runner = work.run, clock: Callable[[], float] = time.monotonic, library: Library | None = None,
                  aside: Aside = run_aside) -> None:
+        viewer = unwrapped(viewer)
         self.view, self.viewer, self._models, self._preferences, self._run, self._clock = view, viewer, models, preferences, runner, clock
         self.shelf = Shelf(library or InstalledLibrary(), runner, aside, self._told, self.reload_bundles)
         self._study = study_of(viewer)

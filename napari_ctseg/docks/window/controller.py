@@ -16,6 +16,7 @@ from ctseg_imaging.windowing import MR_QUANTILES, PAPER3_QUANTILES, PRESETS, is_
 from napari_ctseg.docks.window.state import Kind, Preset, WindowState
 from napari_ctseg.layers import source_of, volume_of
 from napari_ctseg.preferences import Preferences
+from napari_ctseg.proxies import unwrapped
 
 if TYPE_CHECKING:
     import napari
@@ -38,6 +39,7 @@ class WindowController:
     """Follows the viewer's image and its contrast limits; every change goes through the layer, so both ways are one."""
 
     def __init__(self, view: WindowView, viewer: napari.viewer.Viewer, preferences: Preferences) -> None:
+        viewer = unwrapped(viewer)
         self.view, self.viewer, self._preferences = view, viewer, preferences
         self._offers: weakref.WeakKeyDictionary[Any, tuple[bool, tuple[Preset, ...]]] = weakref.WeakKeyDictionary()
         self._followed: weakref.ref[Any] | None = None
