@@ -1,4 +1,4 @@
-"""NRRD and MetaImage by SimpleITK, with checks for what SimpleITK lets pass: data that end early, negative spacing."""
+"""NRRD and MetaImage: read here, every voxel checked to be there; written by SimpleITK and checked."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ctseg_imaging.errors import FormatError, GeometryError
+from ctseg_imaging.formats import metaimage, nrrd
 from ctseg_imaging.formats.atomic import atomic_folder, atomic_path
 from ctseg_imaging.formats.choice import Choice, pick
-from ctseg_imaging.formats.itk_headers import check_data, data_file, read_text_header
+from ctseg_imaging.formats.stored import LONGEST_HEADER, Stored
 from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
@@ -32,34 +33,24 @@ class ItkHeader:
 
 def read(path: Path, volume: int | None = None) -> Volume:
     """Read one volume. volume : which one of a 4D file, from 1. Raises FormatError, GeometryError, ChoiceNeeded."""
-    reader, text = _open(path)
-    size = list(reader.GetSize())
-    choices = _choices(path, reader)
-    chosen = pick(path, choices, volume, "volume", "volumes") - 1
-    notes = check_data(path, text, reader)
-    if len(size) == 4:
-        reader.SetExtractSize([*size[:3], 0])
-        reader.SetExtractIndex([0, 0, 0, chosen])
-        if size[3] > 1:
-            notes.append(f"Volume {chosen + 1} of {size[3]} of a 4D file.")
+    stored = _layout(path)
+    chosen = pick(path, _choices(stored), volume, "volume", "volumes") - 1
+    spacing, origin = stored.spacing_mm, stored.origin_lps_mm
     try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise FormatError(f"{path}: cannot be read to its end; copy or export it again.") from error
-    spacing, origin, direction = image.GetSpacing(), image.GetOrigin(), image.GetDirection()
-    array = sitk.GetArrayFromImage(image)
-    try:
-        geometry = replace(Geometry.from_parts(array.shape, spacing[::-1], origin, direction),
-                           stated_mm=(spacing[2], spacing[1], spacing[0]))
+        geometry = replace(Geometry.from_parts(stored.shape, spacing[::-1], origin, stored.direction), stated_mm=spacing[::-1])
     except GeometryError as error:
         raise GeometryError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from error
-    fields = tuple((key, image.GetMetaData(key)) for key in image.GetMetaDataKeys() if not key.startswith(("ITK_", "NRRD_")))
-    return Volume(array, geometry, ItkHeader(spacing, origin, direction, fields), path, notes=tuple(notes))
+    array, remarks = stored.read(path, chosen)
+    notes = [*stored.notes, *remarks]
+    if stored.volumes > 1:
+        notes.append(f"Volume {chosen + 1} of {stored.volumes} of a 4D file.")
+    header = ItkHeader(spacing, origin, tuple(stored.direction.ravel().tolist()), stored.fields)
+    return Volume(array, geometry, header, path, notes=tuple(notes))
 
 
 def list_choices(path: Path) -> list[Choice]:
     """The volumes of a file; one for a 3D file."""
-    return _choices(path, _open(path)[0])
+    return _choices(_layout(path))
 
 
 def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:
@@ -69,33 +60,25 @@ def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = 
     with (atomic_folder if several_files else atomic_path)(path, overwrite) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
-            check_data(temporary, *reversed(_open(temporary)))  # a disk that fills up with the last block goes unnoticed otherwise
+            _layout(temporary).read(temporary, 0)  # a disk that fills up with the last block goes unnoticed otherwise
         except (RuntimeError, FormatError) as error:
             raise OSError(None, "the disk refused it") from error
 
 
-def _open(path: Path) -> tuple[sitk.ImageFileReader, dict[str, str]]:
-    """A reader with the header read, and the header's own text fields."""
-    text = read_text_header(path)
-    data_file(path, text)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("NrrdImageIO" if path.suffix.lower() in (".nrrd", ".nhdr") else "MetaImageIO")
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise FormatError(f"{path}: its header is damaged; copy or export it again.") from error
-    return reader, text
+def _layout(path: Path) -> Stored:
+    """What the header of a file says."""
+    with path.open("rb") as file:
+        start = file.read(LONGEST_HEADER)
+    if not start:
+        raise FormatError(f"{path}: is empty (0 bytes); copy or export it again.")
+    if path.suffix.lower() in (".nrrd", ".nhdr"):
+        return nrrd.layout(path, start)
+    return metaimage.layout(path, start)
 
 
-def _choices(path: Path, reader: sitk.ImageFileReader) -> list[Choice]:
-    size = list(reader.GetSize())
-    if reader.GetNumberOfComponents() != 1:
-        raise FormatError(f"{path}: has {reader.GetNumberOfComponents()} numbers a voxel (colour or vectors); convert it to one first.")
-    if len(size) not in (3, 4):
-        raise FormatError(f"{path}: is a {len(size)}D picture, not a volume; a stack with a slice spacing is needed.")
-    count = size[3] if len(size) == 4 else 1
-    return [Choice(k + 1, "", f"volume {k + 1}, {size[0]} x {size[1]} x {size[2]} voxels", size[2]) for k in range(count)]
+def _choices(stored: Stored) -> list[Choice]:
+    z, y, x = stored.shape
+    return [Choice(k + 1, "", f"volume {k + 1}, {x} x {y} x {z} voxels", z) for k in range(stored.volumes)]
 
 
 def _image(item: Volume | LabelMap, like: Volume | LabelMap | None) -> Any:
