@@ -99,7 +99,7 @@ def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Va
 def _sorted(parts: list[Part]) -> list[Part]:
     """By the values that set them apart, numbers as numbers; what may identify the patient in the order in
     which it was met."""
-    private = {trait.name for trait in (*IDENTITY, *OVERLAPPING, *AT_ONE_POSITION) if trait.private}
+    private = {trait.name for trait in IDENTITY if trait.private}
 
     def key(part: Part) -> tuple[tuple[bool, float, str], ...]:
         return tuple(
