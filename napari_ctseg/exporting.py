@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.atomic import refuse_sources, write_bytes
 from ctseg_imaging.geometry import AxisView, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
@@ -34,23 +34,65 @@ def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
     return replace(label_map, array=turned, geometry=image.geometry, header=None)
 
 
-def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any],
-           edits: Sequence[Mapping[str, Any]]) -> Path:
-    """Write the mask to `path` (its ending decides the format, an older file is replaced) and PATH's stem + ".json" beside it.
+@dataclass(frozen=True)
+class Written:
+    """What an export wrote. history_fault : why the history is not beside the mask, "" if it is."""
 
-    The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own. Returns the path of the JSON.
-    Raises FormatError for an ending that is not in ENDINGS or a place that cannot be written to; then neither file is there.
-    """
+    mask: Path
+    history: Path
+    history_fault: str = ""
+
+
+def said_of(written: Written) -> str:
+    """The sentence about an export."""
+    if written.history_fault:
+        return f"Written: {written.mask.name}. Only its history is missing: {written.history_fault}"
+    return f"Written: {written.mask.name}, with {written.history.name} next to it."
+
+
+def history_path(path: Path) -> Path:
+    """NAME.provenance.json beside the mask. Raises FormatError for an ending that is not in ENDINGS."""
     ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
     if ending is None:
         raise FormatError(f"{path}: cannot tell the format from the name; end it in {', '.join(ENDINGS)}.")
+    return path.with_name(path.name[: -len(ending)] + ".provenance.json")
+
+
+def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any],
+           edits: Sequence[Mapping[str, Any]], sources: Iterable[Path] = ()) -> Written:
+    """Write the mask to `path` (its ending decides the format, an older file is replaced) and its history to `history_path(path)`.
+
+    The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own. sources : files and folders
+    that are open; none of them is replaced. Raises FormatError for a name with another ending, one of `sources`, a history file of that
+    name that this program did not write, or a place that cannot be written to; then nothing was changed. Where only the history could
+    not be written, the answer says so.
+    """
+    beside = history_path(path)
+    opened = tuple(sources)
+    for one in (path, beside):
+        refuse_sources(one, opened)
+    refuse_foreign_history(beside)
     placed = on_grid_of(label_map, image)
     like = image if image is not None and placed.geometry is image.geometry else label_map
     said = told(placed, image if like is image else None, provenance, edits)
-    beside = path.with_name(path.name[: -len(ending)] + ".json")
     formats.write(path, placed, like=like, overwrite=True)
-    write_bytes(beside, json.dumps(said, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True)
-    return beside
+    try:
+        write_bytes(beside, json.dumps(said, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True)
+    except FormatError as error:
+        return Written(path, beside, str(error))
+    return Written(path, beside)
+
+
+def refuse_foreign_history(path: Path) -> None:
+    """Raise FormatError for a file that is no history of this program: neither an export's nor a prediction's."""
+    if not path.exists():
+        return
+    try:
+        fields = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or not ("bundles" in fields or str(fields.get("program", "")).startswith("napari-ctseg")):
+        raise FormatError(f"{path}: was not written by this program and would be replaced; choose another name for the mask.")
 
 
 def told(label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any], edits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
@@ -44,7 +45,7 @@ class _Binding:
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self.study = Study()
-        self._viewer = weakref.ref(viewer)
+        self.viewer = weakref.ref(viewer)
         self._names: weakref.WeakKeyDictionary[Layer, str] = weakref.WeakKeyDictionary()
         self._truth: weakref.ref[Layer] | None = None
         self.study.events.truth.connect(self._truth_changed)
@@ -81,7 +82,7 @@ class _Binding:
             setattr(self.study, role, layer.name)
 
     def _truth_changed(self, name: str | None) -> None:
-        viewer, before = self._viewer(), None if self._truth is None else self._truth()
+        viewer, before = self.viewer(), None if self._truth is None else self._truth()
         now = viewer.layers[name] if viewer is not None and name is not None and name in viewer.layers else None
         if now is before:
             return
@@ -92,7 +93,7 @@ class _Binding:
             release(before)
 
     def _moved(self, event: Any = None) -> None:
-        viewer = self._viewer()
+        viewer = self.viewer()
         if viewer is not None and self.study.image is not None and self.study.image in viewer.layers:
             self.study.cursor_slice = slice_of(viewer, viewer.layers[self.study.image])
 
@@ -106,6 +107,13 @@ def study_of(viewer: napari.viewer.Viewer) -> Study:
     if viewer not in _BINDINGS:
         _BINDINGS[viewer] = _Binding(viewer)
     return _BINDINGS[viewer].study
+
+
+def open_sources() -> tuple[Path, ...]:
+    """The files and folders that the layers of all viewers were read from."""
+    viewers = [viewer for binding in _BINDINGS.values() if (viewer := binding.viewer()) is not None]
+    found = [source_of(layer) for viewer in viewers for layer in viewer.layers if hasattr(layer.data, "shape")]
+    return tuple({source.source for source in found if source is not None and source.source is not None})
 
 
 def follow_current() -> None:

@@ -22,8 +22,10 @@ def convert(
     """Convert between formats. Several volumes or series of equal rank are listed and refused until one is chosen."""
     from ctseg_imaging import formats
     from ctseg_imaging.errors import FormatError
+    from ctseg_imaging.formats.atomic import refuse_sources
 
     refuse_existing(target, overwrite)
+    refuse_sources(target, [source] if like is None else [source, like])
     if labels and series is not None:
         raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
     item = formats.read_labels(source, volume=volume) if labels else formats.read(source, volume=volume, series=series)

@@ -79,18 +79,19 @@ class Outputs:
         return split_ending(self.labels)[1]
 
     def check(self, wanted: list[str], overwrite: bool, images: Collection[Path]) -> None:
-        """Before anything is computed: may the files be written? wanted : "probabilities", "edges", "disagreement". images : what is read,
-        resolved; an image is never overwritten.
+        """Before anything is computed: may the files be written? wanted : "probabilities", "edges", "disagreement". images : what is read;
+        an image is never overwritten.
 
         Tries the nearest folder that is there, and makes none. Raises FormatError.
         """
-        from ctseg_imaging.errors import FormatError
+        from ctseg_imaging.formats.atomic import refuse_sources
         from ctseg_imaging.formats.zarr_maps import ENDING
+        from napari_ctseg.exporting import refuse_foreign_history
 
         for path in (self.labels, self.provenance, *(self.beside(what) for what in wanted)):
             refuse_existing(path, overwrite)
-            if path.resolve() in images:
-                raise FormatError(f"{path}: is an image that is read, and would be lost; choose another name or folder for the labels.")
+            refuse_sources(path, images)
+        refuse_foreign_history(self.provenance)
         if "probabilities" in wanted:
             refuse_existing(self.beside("probabilities", ENDING), overwrite)
         refuse_unwritable(self.labels)

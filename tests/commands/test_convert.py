@@ -164,6 +164,15 @@ def test_an_existing_file_is_replaced_only_with_overwrite(plain: Path, tmp_path:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(target))), sitk.GetArrayFromImage(sitk.ReadImage(str(plain))))
 
 
+def test_the_input_is_never_replaced(plain: Path, tmp_path: Path) -> None:
+    before, link = plain.read_bytes(), tmp_path / "link.nii.gz"
+    link.symlink_to(plain)
+    for target in (plain, link):
+        result = convert(plain, target, "--overwrite")
+        assert result.exit_code == 1 and "would be lost" in result.stderr
+    assert plain.read_bytes() == before
+
+
 def test_like_takes_over_the_codes_of_another_file_on_the_same_grid(plain: Path, tmp_path: Path) -> None:
     pattern = nib.load(plain)
     pattern.set_qform(pattern.affine, code=3)

@@ -195,7 +195,7 @@ def test_a_new_class_has_the_next_value_and_its_name_is_exported(viewer, tmp_pat
     flush(controller)
     controller.save(tmp_path / "mask.nrrd")
     assert "Written" in view.state.message
-    assert {"value": 4, "name": "tumour"}.items() <= json.loads((tmp_path / "mask.json").read_text())["labels"][-1].items()
+    assert {"value": 4, "name": "tumour"}.items() <= json.loads((tmp_path / "mask.provenance.json").read_text())["labels"][-1].items()
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
@@ -208,7 +208,7 @@ def test_export_and_reload_are_identical_on_the_image_s_grid(viewer, tmp_path, e
     back = formats.read_labels(tmp_path / f"out{ending}")
     assert np.array_equal(back.array, label_map.array)
     np.testing.assert_allclose(back.geometry.affine_lps, GRID.affine_lps, atol=1e-5)
-    told = json.loads((tmp_path / "out.json").read_text())
+    told = json.loads((tmp_path / "out.provenance.json").read_text())
     assert told["grid"]["affine_lps"] == GRID.affine_lps.tolist() and told["edits"][0]["operation"] == "pan_zoom"
     assert len(told["image_voxels_sha256"]) == 64
 

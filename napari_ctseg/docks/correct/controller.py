@@ -20,12 +20,12 @@ from napari_ctseg.docks.correct.following import Ears, Followed
 from napari_ctseg.docks.correct.operations import apply_operation
 from napari_ctseg.docks.correct.safekeeping import Safekeeping, edits_of
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
-from napari_ctseg.exporting import export
+from napari_ctseg.exporting import Written, export, said_of
 from napari_ctseg.layers import MADE, label_map_of, show_labels, slice_of, source_of, volume_of
 from napari_ctseg.painting import BrushRules, Painting, set_mask
 from napari_ctseg.proxies import unwrapped
 from napari_ctseg.reference import is_locked, lock, release
-from napari_ctseg.study import study_of
+from napari_ctseg.study import open_sources, study_of
 
 if TYPE_CHECKING:
     import napari
@@ -289,15 +289,15 @@ class CorrectController:
         label_map = label_map_of(layer)
         label_map = replace(label_map, array=label_map.array.copy(), labels=self._followed.labels)
         provenance, edits = ({} if source is None else source.provenance), list(edits_of(layer))
-        version = Painting.of(layer).version
+        version, opened = Painting.of(layer).version, open_sources()
         self._show(replace(self.state, exporting=True, message="Exporting…", details=""))
 
-        def done(beside: Path) -> None:
+        def done(written: Written) -> None:
             if version == Painting.of(layer).version:
                 self._safe.exported(layer)
-            self._show(replace(self.state, exporting=False, saved="", message=f"Written: {path.name}, with {beside.name} beside it."))
+            self._show(replace(self.state, exporting=False, saved="", message=said_of(written)))
 
-        self._aside(lambda: export(path, label_map, image, provenance, edits), done, self._failed)
+        self._aside(lambda: export(path, label_map, image, provenance, edits, opened), done, self._failed)
 
     def keep(self) -> None:
         """Autosave what was changed since the last time."""

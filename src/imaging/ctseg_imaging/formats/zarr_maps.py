@@ -7,7 +7,6 @@ holds value / scale_factor + add_offset, both attributes of the array.
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.atomic import swap_in
+from ctseg_imaging.formats.leftovers import part_name, sweep
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume
 
@@ -51,7 +51,8 @@ def writing(path: Path, shape: tuple[int, int, int, int], geometry: Geometry, na
 
     if path.exists() and not overwrite:
         raise FormatError(f"{path}: exists already; choose another name or allow overwriting.")
-    partial = path.with_name(f".{secrets.token_hex(6)}.part{ENDING}")
+    sweep(path.parent)
+    partial = path.with_name(part_name(ENDING))
     try:
         group = zarr.open_group(partial, mode="w", zarr_format=2)
         chunks = (1, min(SLICES, shape[1]), min(SIDE, shape[2]), min(SIDE, shape[3]))
