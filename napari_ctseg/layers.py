@@ -16,7 +16,7 @@ import numpy as np
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import AxisView, Geometry
-from ctseg_imaging.volume import PALETTE, LabelMap, Labels, Volume, Window
+from ctseg_imaging.volume import PALETTE, LabelMap, Labels, ViewOnlyVolume, Volume, Window
 from ctseg_imaging.windowing import default_window
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
 ROLE = "ctseg_role"  # metadata of a mask that is no truth although no model made it: its role in the study
+VIEW_ONLY = " (view only)"  # at the end of the name of a layer whose volume must not be measured
 AXES = ("z", "y", "x")
 UNITS = ("mm", "mm", "mm")
 BOX_LINE_MM = 1.0
@@ -44,6 +45,7 @@ class LayerSource:
 
     geometry : of the stored array. view : stored -> shown. header, source, modality, windows, notes : as in Volume.
     labels : of a label map. provenance : of a prediction, plain JSON; empty for what a person made.
+    view_only : why the image may only be looked at, as in ViewOnlyVolume; "" for an exact one.
     """
 
     geometry: Geometry
@@ -55,12 +57,13 @@ class LayerSource:
     notes: tuple[str, ...] = ()
     labels: Labels | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    view_only: str = ""
 
     @classmethod
     def of_volume(cls, volume: Volume) -> LayerSource:
         """What a volume's layer remembers."""
         return cls(volume.geometry, AxisView.of(volume.geometry), volume.header, volume.source, volume.modality,
-                   volume.windows, volume.notes)
+                   volume.windows, volume.notes, view_only=volume.why if isinstance(volume, ViewOnlyVolume) else "")
 
     @classmethod
     def of_labels(cls, label_map: LabelMap, provenance: Mapping[str, Any] | None = None) -> LayerSource:
@@ -91,6 +94,7 @@ def volume_data(volume: Volume, name: str, window: Window | None = None) -> list
         alone = replace(volume, array=array)
         limits = (window or default_window(alone)).limits
         title = name if len(channels) == 1 else f"{name} channel {number + 1}"
+        title = f"{title}{VIEW_ONLY}" if source.view_only else title
         settings = {"name": title, "contrast_limits": limits, "colormap": "gray", **_placement(source)}
         layers.append((source.view.apply(array), settings, "image"))
     return layers
@@ -136,8 +140,9 @@ def volume_of(layer: Image) -> Volume:
     source = source_of(layer)
     if source is None:
         return Volume(_three_dimensional(layer), _geometry_from_transform(layer))
-    return Volume(source.view.invert(layer.data), source.geometry, source.header, source.source, source.modality,
-                  source.windows, source.notes)
+    volume = Volume(source.view.invert(layer.data), source.geometry, source.header, source.source, source.modality,
+                    source.windows, source.notes)
+    return ViewOnlyVolume(**vars(volume), why=source.view_only) if source.view_only else volume
 
 
 def channel_volume(layer: Image, channel: int) -> Volume:
@@ -158,6 +163,8 @@ def label_map_of(layer: LabelsLayer) -> LabelMap:
     if source is None:
         array = _three_dimensional(layer)
         return LabelMap(array, _geometry_from_transform(layer), Labels.from_values(array))
+    if source.view_only:
+        raise GeometryError(f"{layer.name}: comes from an image that is open for viewing only and cannot be used as a mask.")
     labels = source.labels if source.labels is not None else Labels.from_values(layer.data)
     return LabelMap(source.view.invert(layer.data), source.geometry, labels, source.header, source.source, source.notes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ctseg_imaging.geometry import AxisView, Geometry
-from ctseg_imaging.volume import Volume
+from ctseg_imaging.volume import Volume, exact
 from ctseg_models.inference.lattice import Box
 from ctseg_models.prediction import RoiBox
 
@@ -20,7 +20,8 @@ class Upright:
 
     @classmethod
     def of(cls, volume: Volume) -> Upright:
-        """The nearest axis-aligned view."""
+        """The nearest axis-aligned view. Raises GeometryError for a volume that may only be looked at."""
+        exact(volume, "be given to a model")
         view = AxisView.of(volume.geometry)
         return cls(volume, view, view.geometry(volume.geometry))
 

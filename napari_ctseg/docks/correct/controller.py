@@ -12,7 +12,7 @@ import numpy as np
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.geometry import Match
-from ctseg_imaging.volume import LabelMap, Labels
+from ctseg_imaging.volume import LabelMap, Labels, exact
 from napari_ctseg import recovery, work
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.docks.correct.classes import add_class, class_rows, labels_in
@@ -147,7 +147,11 @@ class CorrectController:
         if self._study.image is None:
             self._show(replace(self.state, message="Open an image first."))
             return
-        volume = volume_of(self.viewer.layers[self._study.image])
+        try:
+            volume = exact(volume_of(self.viewer.layers[self._study.image]), "carry a mask")
+        except CtsegError as error:
+            self._failed(error)
+            return
         labels = Labels.from_names(dict(enumerate(names, start=1)))
         empty = LabelMap(np.zeros(volume.geometry.shape, np.uint8), volume.geometry, labels)
         self.choose(show_labels(self.viewer, empty, "mask", role="edited").name)

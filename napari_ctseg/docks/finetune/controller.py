@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.volume import LabelMap, Labels, Volume
+from ctseg_imaging.volume import LabelMap, Labels, Volume, exact
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.docks.finetune.cases import drawn_labels, open_cases, write_dataset
@@ -196,7 +196,7 @@ class FineTuneController:
         for case in state.cases:
             if case.ticked:
                 mask = label_map_of(self.viewer.layers[case.mask])
-                cases.append((volume_of(self.viewer.layers[case.image]), replace(mask, array=mask.array.copy())))
+                cases.append((exact(volume_of(self.viewer.layers[case.image]), "train a model"), replace(mask, array=mask.array.copy())))
         return replace(order, data=None, write_cases=_writing(cases, base, order.name))
 
     def _listed(self, recipes: Sequence[RecipeRow]) -> None:

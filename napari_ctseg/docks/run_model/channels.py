@@ -10,7 +10,7 @@ import numpy as np
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Match
-from ctseg_imaging.volume import Volume
+from ctseg_imaging.volume import Volume, exact
 from napari_ctseg.layers import MADE, channel_volume, volume_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def sources(viewer: napari.viewer.Viewer) -> dict[str, Source]:
 def read(viewer: napari.viewer.Viewer, source: Source) -> Volume:
     """The channel as a volume (z, y, x) in its stored voxel order; no copy. Raises GeometryError."""
     layer: Any = viewer.layers[source.layer]
-    return volume_of(layer) if source.channel is None else channel_volume(layer, source.channel)
+    return exact(volume_of(layer), "be given to a model") if source.channel is None else channel_volume(layer, source.channel)
 
 
 def suggested(wanted: Sequence[str], images: Sequence[str], image: str | None, kept: Sequence[str] = ()) -> tuple[str, ...]:

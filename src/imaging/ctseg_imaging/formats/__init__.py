@@ -11,10 +11,11 @@ from ctseg_imaging.formats import dicom, itk, nifti
 from ctseg_imaging.formats.choice import Choice
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.geometry import Match
-from ctseg_imaging.volume import LabelMap, Volume
+from ctseg_imaging.progress import finish
+from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-__all__ = ["ENDINGS", "Choice", "is_readable", "list_choices", "read", "read_labels", "write"]
+__all__ = ["ENDINGS", "Choice", "is_readable", "list_choices", "read", "read_labels", "read_view_only", "write"]
 
 
 def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None) -> Volume:
@@ -40,6 +41,20 @@ def read(path: str | Path, *, volume: int | None = None, series: int | str | Non
         raise FormatError(f"{path}: does not fit into memory; is its header damaged?") from error
 
 
+def read_view_only(path: str | Path, *, series: int | str | None = None) -> ViewOnlyVolume:
+    """Read a DICOM series whose slices make no regular grid (tilted, incomplete, uneven) to look at it; see dicom_view_only.
+
+    Raises FormatError for a path that is no DICOM, and for a series that `read` reads exactly.
+    """
+    path = Path(path)
+    if _kind(path) is not dicom:
+        raise FormatError(f"{path}: is no DICOM; only DICOM series can be opened as view only.")
+    try:
+        return finish(dicom.viewing(path, series))
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
 def read_labels(path: str | Path, *, names: Mapping[int, str] | None = None, volume: int | None = None) -> LabelMap:
     """Read a label map. names : {value: name}; made up from the values where None.
 
@@ -57,6 +72,9 @@ def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap 
     lies on another grid.
     """
     path = Path(path)
+    for one in (item, like):
+        if isinstance(one, Volume):
+            exact(one, "be written")
     if like is not None and like.geometry.matches(item.geometry) not in (Match.SAME, Match.ROUNDING):
         raise GeometryError(f"{path}: the volume whose geometry it is to take has another grid; resample onto that grid first.")
     if not path.name.lower().endswith(ENDINGS):

@@ -17,7 +17,7 @@ from ctseg_imaging.metrics.overlap import JointHistogram, foreground, joint_hist
 from ctseg_imaging.metrics.pictures import Picture, worst_pictures
 from ctseg_imaging.metrics.surfaces import BoolArray
 from ctseg_imaging.resample import resample_labels
-from ctseg_imaging.volume import LabelMap, Labels, Volume
+from ctseg_imaging.volume import LabelMap, Labels, Volume, exact
 
 NAN = float("nan")
 NOT_CONTOURED = "not contoured"
@@ -110,6 +110,7 @@ def evaluate_pair(prediction: LabelMap, truth: LabelMap, *, case: str, conventio
     Raises GeometryError if the two have no point of the patient in common.
     """
     convention = Convention(convention)
+    image = image if image is None else exact(image, "be measured")
     match, warnings = truth.geometry.matches(prediction.geometry), _naming_warnings(prediction.labels, truth.labels, case)
     if match is Match.NO_OVERLAP:
         raise GeometryError(f"{case}: the prediction and the truth have no point in common in the patient; check that they belong to "

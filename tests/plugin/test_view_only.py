@@ -1,0 +1,54 @@
+"""An image that is open for viewing only, in the real viewer: shown and marked, and no dock works on it."""
+
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.volume import ViewOnlyVolume
+from ctseg_models.inference.upright import Upright
+from napari_ctseg.docks.correct.controller import CorrectController
+from napari_ctseg.docks.run_model import channels
+from napari_ctseg.layers import label_map_of, show_volume, volume_of
+from napari_ctseg.preferences import Preferences
+from napari_ctseg.study import study_of
+from napari_ctseg.writers import write_image
+
+
+@pytest.fixture
+def view_only(volume):
+    return ViewOnlyVolume(**vars(volume), why="The gantry was tilted.")
+
+
+def test_the_layer_is_marked_and_gives_its_type_back(make_plugin_viewer, view_only, volume):
+    layer = show_volume(make_plugin_viewer(), view_only, "head")
+    assert layer.name == "head (view only)"
+    back = volume_of(layer)
+    assert isinstance(back, ViewOnlyVolume) and back.why == view_only.why
+    np.testing.assert_array_equal(back.array, volume.array)
+
+
+def test_nothing_works_on_it(make_plugin_viewer, view_only, tmp_path):
+    viewer = make_plugin_viewer()
+    layer = show_volume(viewer, view_only, "head")
+    with pytest.raises(GeometryError, match="viewing only and cannot be given to a model"):
+        channels.read(viewer, channels.sources(viewer)[layer.name])
+    with pytest.raises(GeometryError, match="viewing only and cannot be given to a model"):
+        Upright.of(view_only)
+    with pytest.raises(GeometryError, match="viewing only and cannot be written"):
+        write_image(str(tmp_path / "out.nii.gz"), layer.data, {"name": layer.name, "metadata": layer.metadata})
+    converted = viewer.add_labels(np.abs(layer.data), metadata=layer.metadata)
+    with pytest.raises(GeometryError, match="cannot be used as a mask"):
+        label_map_of(converted)
+
+
+def test_correct_says_why_it_begins_no_mask(make_plugin_viewer, view_only):
+    viewer = make_plugin_viewer()
+    show_volume(viewer, view_only, "head")
+    controller = CorrectController(Mock(), viewer, Preferences())
+    assert study_of(viewer).image == "head (view only)"
+    controller.begin_empty()
+    assert "cannot carry a mask" in controller.state.message
+    assert len(viewer.layers) == 1
+    controller.close()
