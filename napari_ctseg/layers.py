@@ -303,8 +303,10 @@ def _placement(source: LayerSource) -> dict[str, Any]:
 
 def _prepare(viewer: napari.viewer.Viewer) -> None:
     from napari_ctseg import orientation
+    from napari_ctseg.journal.keeper import keeper_of
 
     orientation.attach(viewer)
+    keeper_of(viewer)
 
 
 def _three_dimensional(layer: Layer) -> NDArray[Any]:

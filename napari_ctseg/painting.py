@@ -1,8 +1,9 @@
-"""What a brush may change in a Labels layer, and which slices it changed.
+"""What a brush may change in a Labels layer, which slices it changed, and how that is undone.
 
-napari 0.9 has no public place between a tool and the array, so three methods of the one layer object are wrapped: `_apply_mask_to_data`
-(brush, fill, polygon), `data_setitem` (operations) and `_load_history` (undo, redo). Voxels that may not change are taken out of the mask
-*before* the array and the history see it: nothing flickers, and a stroke stays one undo step that undoes exactly what it did.
+napari 0.9 has no public place between a tool and the array, so methods of the one layer object are wrapped: `_apply_mask_to_data` (brush,
+fill, polygon), `data_setitem` (operations), `_save_history`, `_append_to_undo_history` and `_abort_stroke` (what belongs to one stroke),
+`undo` and `redo`. Voxels that may not change are taken out of the mask *before* the array and the history see it, so that nothing flickers.
+napari's own undo stack stays empty; `Painting.steps` takes its place.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_ctseg.journal.patches import BoxChange, Change, Patch, PointChange
+from napari_ctseg.journal.steps import Steps
 from napari_ctseg.proxies import unwrapped
 
 FRAME_MS = 16
+EDITS = "ctseg_edits"  # what was done to a layer, in its metadata: it goes where the layer goes
 Index = tuple[slice, ...]
 
 
@@ -40,6 +44,7 @@ class Painting:
 
     touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a stroke changed nothing.
     locked_out : the same, where it was the layer's padlock. replaced : `layer.data` is another array now, whatever was counted on the old.
+    steps : undo and redo, also for napari's own keys. read_only : why nothing may change at all, "" when it may.
     """
 
     touched = Signal(tuple)
@@ -49,10 +54,13 @@ class Painting:
 
     def __init__(self, layer: Labels) -> None:
         self._layer = weakref.ref(layer)
-        self._array = layer.data
         self.rules = BrushRules()
+        self.read_only = ""
         self.version = 0
         self._only_locks = False
+        self._said: dict[str, Any] | None = None
+        self._array = layer.data
+        self.steps = Steps(lambda: layer_of(self._layer).data, self._frozen, edits_of(layer))
         self._pending: set[int] = set()
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -60,7 +68,10 @@ class Painting:
         self._timer.timeout.connect(self.flush)
         layer._apply_mask_to_data = self._guarded_mask(layer._apply_mask_to_data)
         layer.data_setitem = self._guarded_setitem(layer.data_setitem)
-        layer._load_history = self._guarded_history(layer._load_history)
+        layer._save_history = self._guarded_save(layer._save_history)
+        layer._append_to_undo_history = self._stroke_ended
+        layer._abort_stroke = self._guarded_abort(layer._abort_stroke)
+        layer.undo, layer.redo = self.undo, self.redo
         layer.events.data.connect(self._everything)
 
     @classmethod
@@ -76,17 +87,17 @@ class Painting:
         return painting
 
     @contextmanager
-    def only_locks(self) -> Iterator[None]:
-        """Within: the HU window and napari's preserve_labels do not count (an operation, not a brush); locks always do."""
-        layer = self._layer()
-        assert layer is not None, "the layer was removed"
-        before, self._only_locks = layer.preserve_labels, True
+    def operation(self, said: dict[str, Any] | None = None) -> Iterator[None]:
+        """Within: one undo step, described by `said`, in which the HU window and napari's preserve_labels do not count; locks do."""
+        layer = layer_of(self._layer)
+        before, self._only_locks, self._said = layer.preserve_labels, True, said
         try:
             with layer.events.preserve_labels.blocker():
                 layer.preserve_labels = False
-            yield
+            with layer.block_history():
+                yield
         finally:
-            self._only_locks = False
+            self._only_locks, self._said = False, None
             with layer.events.preserve_labels.blocker():
                 layer.preserve_labels = before
 
@@ -103,16 +114,46 @@ class Painting:
         if not self._timer.isActive():
             self._timer.start()
 
+    def undo(self) -> None:
+        """Take back the last stroke, polygon, fill or operation, whichever slice it was in; locked classes stay."""
+        self._move(self.steps.undo)
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self._move(self.steps.redo)
+
+    def go_to_step(self, done: int) -> None:
+        """Undo or redo until `done` steps are done."""
+        for _ in range(len(self.steps.history.done) - done):
+            self.undo()
+        for _ in range(done - len(self.steps.history.done)):
+            self.redo()
+
+    def _move(self, step: Callable[[], Patch | None]) -> None:
+        if self._is_locked():
+            return
+        patch = step()
+        if patch is not None and self.steps.held_back:
+            self.refused.emit("Locked classes were left as they are.")
+        if patch is not None and len(patch):
+            layer = layer_of(self._layer)
+            layer.refresh()
+            self._note(*patch.slices(layer.data.shape))
+
     def _everything(self) -> None:
         if (layer := self._layer()) is None:
             return
         if self._array is not layer.data:
-            self._array = layer.data
+            before, self._array = self._array, layer.data
+            self.steps.replace(before, layer.data)
             self.replaced.emit()
         self._note(0, layer.data.shape[0])
 
     def _is_locked(self) -> bool:
-        """Whether the padlock refuses a change; says so."""
+        """Whether the padlock, or another viewer, refuses a change; says so."""
+        if self.read_only:
+            self.refused.emit(self.read_only)
+            return True
         layer = self._layer()
         if layer is None or not layer.locked:
             return False
@@ -120,6 +161,28 @@ class Painting:
         self.refused.emit(why)
         self.locked_out.emit(why)
         return True
+
+    def _frozen(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        return self._locked(values) if self.rules.locked else np.zeros(values.shape, bool)
+
+    def _stroke_ended(self, item: list[Any]) -> None:
+        """In place of napari's undo stack; its event is emitted as before."""
+        layer = layer_of(self._layer)
+        self.steps.end(self._said or {"operation": str(layer.mode), "label": int(layer.selected_label)})
+        layer.events.paint(value=item)
+
+    def _guarded_save(self, plain: Callable[[Any], None]) -> Callable[[Any], None]:
+        def save(atom: Any) -> None:
+            self.steps.add(_change_of(atom))
+            plain(atom)
+        return save
+
+    def _guarded_abort(self, plain: Callable[[], None]) -> Callable[[], None]:
+        def abort() -> None:
+            plain()
+            self.steps.abort()
+            self._note(0, self._depth())
+        return abort
 
     def _locked(self, array: NDArray[Any]) -> NDArray[np.bool_]:
         return np.isin(array, list(self.rules.locked))
@@ -157,8 +220,7 @@ class Painting:
 
     def _guarded_setitem(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def setitem(indices: tuple[NDArray[Any], ...], value: Any, refresh: bool = True) -> None:
-            layer = self._layer()
-            assert layer is not None, "the layer was removed"
+            layer = layer_of(self._layer)
             if self._is_locked():
                 return
             new = np.broadcast_to(np.asarray(value), indices[0].shape)
@@ -171,29 +233,8 @@ class Painting:
                 self._note(int(k), int(k) + 1)
         return setitem
 
-    def _guarded_history(self, plain: Callable[..., Any]) -> Callable[..., Any]:
-        def load(before: Any, after: Any, undoing: bool = True) -> None:
-            layer = self._layer()
-            if layer is None or not before or self._is_locked():
-                return
-            box = _box_of(before[-1], layer.data.shape)
-            old = np.array(layer.data[box]) if self.rules.locked else None
-            plain(before, after, undoing)
-            if old is not None:
-                new = layer.data[box]
-                frozen = (old != new) & (self._locked(old) | self._locked(new))
-                if frozen.any():
-                    new[frozen] = old[frozen]
-                    layer.data[box] = new
-                    layer.refresh()
-                    self.refused.emit("Locked classes were left as they are.")
-            self._note(box[0].start, box[0].stop)
-        return load
-
     def _depth(self) -> int:
-        layer = self._layer()
-        assert layer is not None, "the layer was removed"
-        return int(layer.data.shape[0])
+        return int(layer_of(self._layer).data.shape[0])
 
 
 def can_be_painted(layer: Any) -> bool:
@@ -201,10 +242,24 @@ def can_be_painted(layer: Any) -> bool:
     return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale
 
 
-def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_]) -> int:
+def layer_of(reference: weakref.ref[Labels]) -> Labels:
+    """The layer itself. Whoever calls a method of it keeps it alive."""
+    layer = reference()
+    assert layer is not None, "the layer was removed"
+    return layer
+
+
+def edits_of(layer: Labels) -> list[dict[str, Any]]:
+    """What was done to this layer so far, oldest first, as plain JSON."""
+    edits: list[dict[str, Any]] = layer.metadata.setdefault(EDITS, [])
+    return edits
+
+
+def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_], said: dict[str, Any] | None = None) -> int:
     """Make `mask` the voxels of `value` as one undo step: new ones are taken from the background only, lost ones become background.
 
-    mask : (z, y, x) bool on layer.data. Locked classes stay as they are. Returns the number of voxels that changed.
+    mask : (z, y, x) bool on layer.data. said : what the list of edits shows for it. Locked classes stay as they are.
+    Returns the number of voxels that changed.
     """
     painting = Painting.of(layer)
     differs = (np.asarray(layer.data) == value) != mask
@@ -217,7 +272,7 @@ def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_]) -> int:
     free = np.asarray(layer.data)[tuple(where)] == 0
     added, removed = tuple(axis[wanted & free] for axis in where), tuple(axis[~wanted] for axis in where)
     before = len(added[0]) + len(removed[0])
-    with painting.only_locks(), layer.block_history():
+    with painting.operation(said or {"operation": "mask", "label": value}):
         for voxels, new in ((added, value), (removed, 0)):
             if len(voxels[0]):
                 layer.data_setitem(voxels, new, refresh=False)
@@ -227,14 +282,9 @@ def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_]) -> int:
     return before - unchanged
 
 
-def _box_of(item: list[Any], shape: tuple[int, ...]) -> Index:
-    """The smallest box that holds every atom of one history item."""
-    low, high = np.array(shape), np.zeros(len(shape), int)
-    for atom in item:
-        if hasattr(atom, "slice_key"):
-            spans = [part.indices(n) for part, n in zip(atom.slice_key, shape, strict=True)]
-            first, last = [s[0] for s in spans], [s[1] for s in spans]
-        else:
-            first, last = [int(axis.min()) for axis in atom[0]], [int(axis.max()) + 1 for axis in atom[0]]
-        low, high = np.minimum(low, first), np.maximum(high, last)
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+def _change_of(atom: Any) -> Change:
+    """napari's record of one change as ours."""
+    if hasattr(atom, "slice_key"):
+        return BoxChange(atom.slice_key, atom.mask, atom.old_values, int(atom.new_value))
+    indices, old, new = atom
+    return PointChange(tuple(indices), old, new)

@@ -15,6 +15,7 @@ from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
 from napari_ctseg import orientation, study
+from napari_ctseg.journal import keeper
 from napari_ctseg.layers import LayerData, label_data, volume_data
 
 NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
@@ -34,6 +35,7 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
     """LayerData of every path. What cannot be read becomes a notification with its sentence, and the others go on."""
     orientation.attach_current()
     study.follow_current()
+    keeper.attach_current()
     layers: list[Any] = []
     for one in [path] if isinstance(path, str | Path) else path:
         try:

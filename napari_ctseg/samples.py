@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_ctseg import orientation, study
+from napari_ctseg.journal import keeper
 from napari_ctseg.layers import LayerData, label_data, volume_data
 
 SEED = 4
@@ -16,5 +17,6 @@ def phantom() -> list[LayerData]:
 
     orientation.attach_current()
     study.follow_current()
+    keeper.attach_current()
     case = abdomen(SEED, SHAPE_ZYX, SPACING_ZYX_MM)
     return [*volume_data(case.image, "phantom CT"), label_data(case.labels, "phantom organs")]

@@ -9,11 +9,14 @@ from napari.components import ViewerModel
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from napari_ctseg import recovery
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
 from napari_ctseg.exporting import export, on_grid_of
+from napari_ctseg.journal import folder
+from napari_ctseg.journal.keeper import keeper_of
+from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.layers import show_labels, show_volume
+from napari_ctseg.painting import Painting
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
 from tests.plugin.workers import at_once
@@ -27,13 +30,10 @@ GRID = Geometry.from_parts(SHAPE, SPACING, (10.0, -20.0, 30.0), OBLIQUE)
 
 class FakeView:
     def __init__(self):
-        self.state, self.later = CorrectState(), []
+        self.state = CorrectState()
 
     def show(self, state):
         self.state = state
-
-    def idle(self, then):
-        self.later.append(then)
 
 
 def image():
@@ -147,7 +147,7 @@ def test_an_operation_is_one_undo_step_and_says_what_it_did(viewer, operation):
     assert not np.array_equal(layer.data, before), view.state
     assert np.array_equal(layer.data == 3, before == 3)
     assert view.state.message.endswith(f"{np.count_nonzero(layer.data != before)} voxels changed.")
-    assert len(layer._undo_history) == 1
+    assert len(Painting.of(layer).steps.history.done) == 1
     controller.undo()
     assert np.array_equal(layer.data, before)
     controller.lock(1, True)
@@ -245,64 +245,80 @@ def test_an_export_that_cannot_be_is_a_sentence_and_leaves_nothing(viewer, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def journals():
+    WRITER.flush()
+    return list(folder.folder().glob("*.journal"))
+
+
 def test_edits_are_kept_and_offered_and_restored_when_the_image_is_opened_again(viewer):
-    label_map = mask()
-    controller, view, layer = opened(viewer, label_map)
+    controller, view, layer = opened(viewer, mask())
     layer.paint((4, 10, 12), 3)
     flush(controller)
-    view.later[-1]()
-    kept = list(recovery.folder().iterdir())
-    assert len(kept) == 1 and "Kept for recovery" in view.state.saved and not view.state.kept
+    assert len(journals()) == 1 and "1 edit" in view.state.saved and not view.state.kept
+    painted = layer.data.copy()
+    keeper_of(viewer).close()
     again = with_image()
     second = CorrectController(FakeView(), again, Preferences(), at_once)
-    assert len(second.state.kept) == 1
+    assert [kept.edits for kept in second.state.kept] == [1]
     second.restore()
-    assert np.array_equal(again.layers["recovered mask"].data, layer.data) and second.state.layer == "recovered mask"
+    restored = again.layers["recovered mask"]
+    assert np.array_equal(restored.data, painted) and second.state.layer == "recovered mask"
     assert [row.name for row in second.state.classes] == ["liver", "spleen"] and not second.state.kept
-    assert len(list(recovery.folder().iterdir())) == 1
+    second.undo()
+    assert np.array_equal(restored.data[::-1, :, ::-1], mask().array)       # undo goes across the restart
+    assert len(journals()) == 1
 
 
-def test_an_export_makes_the_kept_edits_needless(viewer, tmp_path):
+def test_an_export_makes_the_kept_edits_needless_and_undo_goes_on(viewer, tmp_path):
     controller, view, layer = opened(viewer)
+    before = layer.data.copy()
     layer.paint((4, 10, 12), 3)
     flush(controller)
-    view.later[-1]()
-    assert list(recovery.folder().iterdir())
+    assert journals()
     controller.save(tmp_path / "mask.nii.gz")
-    assert not list(recovery.folder().iterdir())
+    assert not journals() and not view.state.saved
+    controller.undo()
+    assert np.array_equal(layer.data, before) and len(journals()) == 1
 
 
-def test_a_damaged_recovery_file_is_a_sentence(viewer):
-    controller, view, layer = opened(viewer)
-    path = recovery.path_for(controller._safe.key(layer), "0123")
-    recovery.save(path, mask())
-    path.write_bytes(path.read_bytes()[:100])
-    controller.refresh()
-    controller.restore()
-    assert "damaged" in view.state.message
-    controller.discard()
-    assert not view.state.kept and not path.exists()
+def test_a_damaged_journal_is_a_sentence_and_healthy_ones_are_restored(viewer):
+    _controller, _view, layer = opened(viewer)
+    layer.paint((4, 10, 12), 3)
+    (healthy,) = journals()
+    keeper_of(viewer).close()
+    damaged = healthy.with_name(healthy.name.partition("-")[0] + "-0123.journal")
+    damaged.write_bytes(healthy.read_bytes()[:100])
+    again = with_image()
+    second = CorrectController(FakeView(), again, Preferences(), at_once)
+    assert sorted((kept.path.name, kept.edits) for kept in second.state.kept) == sorted([(damaged.name, None), (healthy.name, 1)])
+    second.restore()
+    assert "damaged" in second.view.state.message
+    second.discard()
+    assert (damaged.parent / "discarded" / damaged.name).exists()
+    second.restore()
+    assert np.array_equal(again.layers["recovered mask"].data, layer.data)
 
 
-def test_recovery_files_name_no_one(viewer, tmp_path):
-    controller, view, layer = opened(viewer, LabelMap(mask().array, GRID, NAMES, source=tmp_path / "Doe_John.nii"))
+def test_journals_name_no_one(viewer, tmp_path):
+    _controller, _view, layer = opened(viewer, LabelMap(mask().array, GRID, NAMES, source=tmp_path / "Doe_John.nii"))
     layer.name = "Doe_John"
     layer.paint((4, 10, 12), 3)
-    flush(controller)
-    view.later[-1]()
-    (path,) = recovery.folder().iterdir()
+    (path,) = journals()
     assert "Doe" not in path.name and b"Doe" not in path.read_bytes()
 
 
-def test_new_edits_do_not_write_over_what_waits_to_be_restored(viewer):
+def test_the_steps_are_listed_and_one_can_jump_to_each(viewer):
     controller, view, layer = opened(viewer)
-    older = recovery.path_for(controller._safe.key(layer), "0123")
-    recovery.save(older, mask())
-    before = older.read_bytes()
-    layer.paint((4, 10, 12), 3)
+    states = [layer.data.copy()]
+    for value, centre in ((3, (4, 10, 12)), (1, (2, 5, 5)), (3, (6, 3, 20))):
+        layer.paint(centre, value)
+        states.append(layer.data.copy())
     flush(controller)
-    view.later[-1]()
-    assert older.read_bytes() == before and len(list(recovery.folder().iterdir())) == 2
+    assert len(view.state.steps) == 3 and view.state.step == 3 and "slice 5" in view.state.steps[0]
+    for k in (1, 3, 0, 2):
+        controller.go_to_step(k)
+        flush(controller)
+        assert np.array_equal(layer.data, states[k]) and view.state.step == k and len(view.state.steps) == 3
 
 
 def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(make_plugin_viewer):
@@ -325,7 +341,7 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
     viewer.dims.set_point(0, layer.translate[0] + 4 * 3.0)
     drag(layer, [(4, 10, 6), (4, 10, 12), (4, 12, 18)])
     assert np.array_equal(label_map.array == 1, before == 1) and np.count_nonzero(label_map.array == 3) > np.count_nonzero(before == 3)
-    assert len(layer._undo_history) == 1
+    assert len(Painting.of(layer).steps.history.done) == 1
     dock.undo.click()
     assert np.array_equal(label_map.array, before)
     viewer.window.remove_dock_widget(frame)

@@ -61,7 +61,7 @@ def test_a_locked_class_does_not_grow_either(layer):
     painting.refused.connect(said.append)
     layer.paint((3, 7, 8), 1)
     assert np.array_equal(layer.data, before)
-    assert "locked" in said[0] and not layer._undo_history
+    assert "locked" in said[0] and not painting.steps.history.done
 
 
 def test_undo_leaves_a_class_alone_that_was_locked_after_the_stroke(layer):
@@ -102,7 +102,7 @@ def test_an_operation_is_one_undo_step_that_takes_background_only(layer):
     target[2:5, 6:14, 2:18] = True             # over background, class 1 (locked) and class 2
     assert set_mask(layer, 2, target) == np.count_nonzero(target & (before == 0)) + np.count_nonzero(~target & (before == 2))
     assert np.array_equal(layer.data == 1, before == 1)
-    assert len(layer._undo_history) == 1
+    assert len(Painting.of(layer).steps.history.done) == 1
     layer.undo()
     assert np.array_equal(layer.data, before)
     assert set_mask(layer, 1, target) == 0 and np.array_equal(layer.data, before)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,16 +11,17 @@ import numpy as np
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.volume import LabelMap, Labels, exact
-from napari_ctseg import recovery, work
+from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
-from napari_ctseg.docks.correct.classes import add_class, class_rows, labels_in
+from napari_ctseg.docks.correct.classes import add_class, class_rows
 from napari_ctseg.docks.correct.following import Ears, Followed
 from napari_ctseg.docks.correct.operations import apply_operation
-from napari_ctseg.docks.correct.safekeeping import Safekeeping, edits_of
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
+from napari_ctseg.docks.correct.stepping import Steps
 from napari_ctseg.exporting import Written, export, said_of
+from napari_ctseg.journal.keeper import keeper_of
 from napari_ctseg.layers import MADE, label_map_of, show_labels, slice_of, source_of, volume_of
-from napari_ctseg.painting import BrushRules, Painting, set_mask
+from napari_ctseg.painting import BrushRules, Painting, edits_of, set_mask
 from napari_ctseg.proxies import unwrapped
 from napari_ctseg.reference import is_locked, lock, release
 from napari_ctseg.study import open_sources, study_of
@@ -43,11 +42,7 @@ class CorrectView(Protocol):
     def show(self, state: CorrectState) -> None:
         """Draw all of `state`."""
 
-    def idle(self, then: Callable[[], None]) -> None:
-        """Call `then` once no more calls come for a moment."""
-
-
-class CorrectController:
+class CorrectController(Steps):
     """Holds the state, the layer that is corrected, and what was done to it."""
 
     def __init__(self, view: CorrectView, viewer: napari.viewer.Viewer, preferences: Preferences, aside: Aside = run_aside) -> None:
@@ -56,17 +51,18 @@ class CorrectController:
         self._study = study_of(viewer)
         self._followed: Followed | None = None
         self._chosen: LabelsLayer | None = None  # by the user; goes before the study's roles
-        self._safe = Safekeeping(viewer, self._study, aside, self._kept_at, self._failed)
+        self._keeper = keeper_of(viewer)
         self.state = CorrectState(**{key: preferences.get(DOCK, key, getattr(CorrectState(), key)) for key in REMEMBERED})
         self._heard = [(viewer.layers.events.inserted, self._inserted), (viewer.layers.events.removed, self.refresh),
-                       (viewer.dims.events.current_step, self._moved),
+                       (viewer.dims.events.current_step, self._moved), (self._keeper.changed, self._show_steps),
+                       (self._keeper.listed, self._list_kept),
                        *((getattr(self._study.events, role), self.refresh) for role in ("image", "prediction", "truth", "edited"))]
         for event, callback in self._heard:
             event.connect(callback)
         self.refresh()
 
     def close(self) -> None:
-        """The dock goes: follow nothing any more. Locks stay on their layers."""
+        """The dock goes: follow nothing any more. Locks stay on their layers. Edits that were not exported are asked about."""
         for event, callback in self._heard:
             event.disconnect(callback)
         for layer in self.viewer.layers:
@@ -75,6 +71,7 @@ class CorrectController:
         self._heard = []
         if self._followed is not None:
             self._followed.painting.rules = BrushRules(self._followed.painting.rules.locked)
+            self._keeper.left(self._followed.layer)
         self._unfollow()
 
     # ---- which mask
@@ -88,7 +85,7 @@ class CorrectController:
         truth = reference if reference != name else None
         changed = name != self.state.layer or truth != self.state.truth or self._named(name) is not self._layer
         self._show(replace(self.state, layers=layers, layer=name, truth=truth, locked=is_locked(self._named(name)), reference=reference,
-                           reference_locked=is_locked(self._named(reference)), kept=self._safe.waiting(self._layer),
+                           reference_locked=is_locked(self._named(reference)), kept=self._keeper.waiting,
                            window_why_not=self._window_why_not(name)))
         if changed:
             self._follow()
@@ -212,14 +209,6 @@ class CorrectController:
         if self._layer is not None:
             self._layer.preserve_labels = on
 
-    def undo(self) -> None:
-        """Take back the last stroke or operation."""
-        self._history("_undo_history", "undo", "There is nothing to undo.")
-
-    def redo(self) -> None:
-        """Do again what was undone."""
-        self._history("_redo_history", "redo", "There is nothing to redo.")
-
     # ---- operations
 
     def set_margin(self, margin_mm: float) -> None:
@@ -253,35 +242,12 @@ class CorrectController:
                 self._show(replace(self.state, working=""))
                 return
             now = np.asarray(layer.data) == value
-            changed = set_mask(layer, value, (now | (after & ~before)) & ~(before & ~after))
-            if changed:
-                edits_of(layer).append(said)
+            changed = set_mask(layer, value, (now | (after & ~before)) & ~(before & ~after), said)
             self._show(replace(self.state, working="", message=f"{operation.value.capitalize()}: {changed} voxels changed."))
 
         self._aside(lambda: apply_operation(operation, before, spacing, here, state.margin_mm, state.island_ml), done, self._failed)
 
     # ---- recovery and export
-
-    def restore(self) -> None:
-        """Open the newest kept edits as a mask of their own."""
-        if not self.state.kept:
-            return
-        try:
-            label_map = recovery.load(self.state.kept[0].path)
-        except CtsegError as error:
-            self._failed(error)
-            return
-        layer = show_labels(self.viewer, label_map, "recovered mask", role="edited")
-        edits_of(layer).append({"operation": "restored from recovery", "kept": self.state.kept[0].when.isoformat(timespec="seconds")})
-        self._safe.take_over(self.state.kept[0], layer)
-        self.choose(layer.name)
-        self.refresh()
-
-    def discard(self) -> None:
-        """Forget the kept edits that are offered."""
-        for kept in self.state.kept:
-            recovery.discard(kept.path)
-        self.refresh()
 
     def save(self, path: Path) -> None:
         """Export to `path`; asks no questions: the file dialog has asked about overwriting."""
@@ -298,14 +264,10 @@ class CorrectController:
 
         def done(written: Written) -> None:
             if version == Painting.of(layer).version:
-                self._safe.exported(layer)
+                self._exported(layer)
             self._show(replace(self.state, exporting=False, saved="", message=said_of(written)))
 
         self._aside(lambda: export(path, label_map, image, provenance, edits, opened), done, self._failed)
-
-    def keep(self) -> None:
-        """Autosave what was changed since the last time."""
-        self._safe.keep(lambda layer: labels_in(layer, self._followed.live if self._followed and layer is self._layer else None))
 
     # ---- inside: following the layer
 
@@ -324,11 +286,11 @@ class CorrectController:
             return
         layer.brush_size = max(1, round(state.brush_mm / _finest(layer)))
         self._layer_changed()
+        self._show_steps()
         self._tell()
 
     def _unfollow(self) -> None:
         if self._followed is not None:
-            self.keep()
             self._followed.close()
         self._followed = None
 
@@ -347,16 +309,11 @@ class CorrectController:
                            only_background=bool(layer.preserve_labels), brush_3d=layer.n_edit_dimensions == 3))
 
     def _painted(self) -> None:
-        if self._layer is not None:
-            self._safe.touch(self._layer)
-        self.view.idle(self.keep)
+        self._show_steps()
 
     def _stroke(self) -> None:
         if self._layer is not None and self._layer.name != self._study.truth:
             self._study.edited = self._layer.name  # from now on no new prediction takes its place in this dock
-        if self._layer is not None and not self.state.working:
-            stamp = datetime.now(UTC).isoformat(timespec="seconds")
-            edits_of(self._layer).append({"operation": str(self._layer.mode), "label": int(self._layer.selected_label), "at": stamp})
         if self.state.message:
             self._show(replace(self.state, message="", details=""))
 
@@ -401,18 +358,6 @@ class CorrectController:
     def _image_volume(self) -> Any:
         name = self._study.image
         return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
-
-    def _kept_at(self, when: datetime) -> None:
-        self._show(replace(self.state, saved=f"Kept for recovery at {when:%H:%M:%S}"))
-
-    def _history(self, stack: str, step: str, empty: str) -> None:
-        if self._layer is None:
-            return
-        if not getattr(self._layer, stack):
-            self._show(replace(self.state, message=empty))
-            return
-        getattr(self._layer, step)()
-        edits_of(self._layer).append({"operation": step})
 
     def _failed(self, error: Exception) -> None:
         said = work.sentence(error) if not isinstance(error, ValueError) else str(error)

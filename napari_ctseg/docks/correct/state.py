@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from napari_ctseg.recovery import Kept
+from napari_ctseg.journal.folder import Kept
 
 
 class Tool(StrEnum):
@@ -48,7 +48,8 @@ class CorrectState:
     """truth : the layer that the metrics are against, None when there is none. reference : the study's truth, corrected or not.
     locked, reference_locked : whether napari's padlock is closed on the layer, on the reference.
     window_why_not : why the brush cannot be limited to HU.
-    brush_step_mm : the smallest change of the brush's size. kept : edits of an earlier time that wait to be restored."""
+    brush_step_mm : the smallest change of the brush's size. kept : edits of an earlier time that wait to be restored.
+    steps : what was done, oldest first, undone steps last. step : how many of them are done."""
 
     layers: tuple[str, ...] = ()
     layer: str | None = None
@@ -72,6 +73,8 @@ class CorrectState:
     working: str = ""
     exporting: bool = False
     kept: tuple[Kept, ...] = ()
+    steps: tuple[str, ...] = ()
+    step: int = 0
     saved: str = ""
     note: str = ""
     message: str = ""

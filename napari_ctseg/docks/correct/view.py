@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -16,11 +15,13 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHeaderView,
     QInputDialog,
+    QListWidget,
     QTableWidget,
     QTableWidgetItem,
 )
 
 from napari_ctseg.docks import parts
+from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import ClassRow, CorrectState, Operation, Tool
 from napari_ctseg.preferences import Preferences
@@ -28,7 +29,7 @@ from napari_ctseg.preferences import Preferences
 if TYPE_CHECKING:
     import napari
 
-SAVE_MS = 2000  # without a stroke, before edits are kept for recovery
+STEPS_HEIGHT = 66
 HEADERS = (("class", "Click to paint this class."), ("lock", "Locked: no tool, operation or undo changes this class."),
            ("ml", "Volume; follows the brush."), ("slice", "Dice in this slice against the truth."), ("Dice", "Dice against the truth."))
 NAME, LOCK, VOLUME, IN_SLICE, DICE = range(len(HEADERS))
@@ -51,11 +52,6 @@ class CorrectDock(parts.Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._waiting: Callable[[], None] | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SAVE_MS)
-        self._timer.timeout.connect(self._idle_now)
         self._build()
         self.controller = CorrectController(self, viewer, Preferences())
         self._connect()
@@ -67,8 +63,8 @@ class CorrectDock(parts.Dock):
         self.empty, self.offer, self.note, self.message, self.saved = (parts.text(), parts.text(parts.AMBER), parts.text(parts.AMBER),
                                                                        parts.text(), parts.text())
         self.begin = parts.button("Begin an empty mask", "Adds a mask without any voxel on the image's grid.")
-        self.restore = parts.button("Restore", "Opens the kept edits as a mask of their own.")
-        self.discard = parts.button("Discard", "Forgets the kept edits for good.")
+        self.restore = parts.button("Restore", "Opens the newest kept edits as a mask of their own, with their undo steps.")
+        self.others = parts.button("All…", "Lists kept and discarded edits of this image with pictures.")
         self.layer = parts.combo("The label layer that the tools change.")
         self.which = parts.text()
         self.copy = parts.button("Correct a copy", "Adds a copy of the locked layer and corrects that; the layer itself stays as it is.")
@@ -90,6 +86,9 @@ class CorrectDock(parts.Dock):
         self.add = parts.button("Add class…", "A new class with the next free value.")
         self.undo = parts.button("↶ Undo", "Takes back the last stroke or operation. Key: Ctrl+Z")
         self.redo = parts.button("↷ Redo", "Does again what was undone. Key: Ctrl+Shift+Z")
+        self.steps = QListWidget()
+        self.steps.setToolTip("What was done, the last step below; click a step to undo or redo up to it.")
+        self.steps.setFixedHeight(STEPS_HEIGHT)
         self.operations = {operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()}
         self.margin = parts.number("Distance for grow, shrink and smooth.", 0.1, 100, 0.5, " mm")
         self.island = parts.number("Parts below this volume are islands.", 0.01, 1000, 0.1, " ml", 2)
@@ -111,17 +110,18 @@ class CorrectDock(parts.Dock):
         lines = (parts.row(of[Operation.FILL_HOLES], of[Operation.FILL_BETWEEN], of[Operation.COPY_UP]),
                  parts.row(of[Operation.GROW], of[Operation.SHRINK], of[Operation.SMOOTH], self.margin),
                  parts.row(of[Operation.DROP_ISLANDS], self.island))
-        column = parts.scrolled(self, [self.empty, self.begin, self.offer, parts.row(self.restore, self.discard), form,
+        column = parts.scrolled(self, [self.empty, self.begin, self.offer, parts.row(self.restore, self.others), form,
                                        self.which, parts.row(self.copy, self.padlock),
                                        parts.row(*self.tools.values()), brush, self.table, parts.row(self.add, self.undo, self.redo),
-                                       self.note, self.on, *lines, self.export, self.saved, self.message, self.details])
+                                       self.steps, self.note, self.on, *lines, self.export, self.saved, self.message, self.details])
         column.addStretch()
 
     def _connect(self) -> None:
         controller = self.controller
         self.begin.clicked.connect(lambda: controller.begin_empty())
         self.restore.clicked.connect(controller.restore)
-        self.discard.clicked.connect(controller.discard)
+        self.others.clicked.connect(self._list_kept)
+        self.steps.itemClicked.connect(lambda item: controller.go_to_step(self.steps.row(item)))
         self.layer.textActivated.connect(controller.choose)
         self.copy.clicked.connect(controller.correct_copy)
         self.padlock.clicked.connect(lambda: controller.set_lock(not controller.state.padlock_closed))
@@ -146,7 +146,6 @@ class CorrectDock(parts.Dock):
 
     def closed(self) -> None:
         """Keep what is not kept yet, and let go of the viewer."""
-        self._timer.stop()
         self.controller.close()
 
     # ---- drawing
@@ -161,10 +160,10 @@ class CorrectDock(parts.Dock):
         self.begin.setVisible(not state.layers)
         parts.fill(self.layer, state.layers, state.layer)
         self._draw_which(state)
-        kept = f"Edits of {state.kept[0].when:%d %b, %H:%M} on this image were not exported." if state.kept else ""
-        parts.say(self.offer, kept)
+        parts.say(self.offer, words.offer(state.kept))
         self.restore.setVisible(bool(state.kept))
-        self.discard.setVisible(bool(state.kept))
+        self.others.setVisible(bool(state.kept))
+        self._draw_steps(state)
         self._draw_tools(state, why_not)
         self._draw_classes(state)
         for operation, pressed in self.operations.items():
@@ -249,14 +248,20 @@ class CorrectDock(parts.Dock):
             else:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
-    def idle(self, then: Callable[[], None]) -> None:
-        """Call `then` once nobody has asked for SAVE_MS."""
-        self._waiting = then
-        self._timer.start()
+    def _draw_steps(self, state: CorrectState) -> None:
+        self.steps.setVisible(bool(state.steps))
+        lines = ("as opened", *state.steps)
+        while self.steps.count() > len(lines):
+            self.steps.takeItem(self.steps.count() - 1)
+        for k, word in enumerate(lines):
+            if k >= self.steps.count():
+                self.steps.addItem(word)
+            elif self.steps.item(k).text() != word:
+                self.steps.item(k).setText(word)
+        self.steps.setCurrentRow(state.step)
 
-    def _idle_now(self) -> None:
-        if self._waiting is not None:
-            self._waiting()
+    def _list_kept(self) -> None:
+        self.controller.list_kept()
 
     def _value(self, k: int) -> int:
         return int(self.table.item(k, NAME).data(Qt.ItemDataRole.UserRole))

@@ -1,0 +1,249 @@
+"""One layer's journal on the disk. Every method is called in the writer's thread."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ctseg.journal.frames import MAGIC, Kind, frame
+from napari_ctseg.journal.history import Gesture
+from napari_ctseg.journal.patches import Patch, pack
+from napari_ctseg.journal.replay import gesture_payload
+
+SLAB_BYTES = 2 * 1024**2
+STEP_S = 0.05  # of work on a base before waiting edits have their turn
+GROWTH_BYTES = 16 * 1024**2  # a journal that grew by this, and by its own size, is written anew
+SYNC_S = 1.0
+_OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a generation of the journal begins with. array : the layer's own, (z, y, x) as shown; it is read while edits go on."""
+
+    header: dict[str, Any]
+    array: NDArray[Any]
+    done: tuple[Gesture, ...]
+    undone: tuple[Gesture, ...]
+
+
+class _Generation:
+    """A file that is appended to at a known place, so that a write that failed half-way leaves nothing behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle = os.open(path, os.O_CREAT | os.O_TRUNC | _OPEN, 0o600)
+        self._waiting: list[bytes] = [MAGIC]
+        self.size = 0
+        self.dirty = False
+
+    def append(self, data: bytes) -> None:
+        """Add a frame; one that cannot be written waits for the next call. Raises OSError."""
+        self._waiting.append(data)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises OSError, with the file ending in a whole frame."""
+        while self._waiting:
+            data = memoryview(self._waiting[0])
+            written = 0
+            try:
+                os.lseek(self._handle, self.size, os.SEEK_SET)
+                while written < len(data):
+                    written += os.write(self._handle, data[written:])
+            except OSError:
+                os.ftruncate(self._handle, self.size)
+                raise
+            self.size += len(data)
+            self.dirty = True
+            del self._waiting[0]
+
+    def sync(self) -> None:
+        """Have the disk keep it, against a power cut."""
+        if self.dirty:
+            os.fsync(self._handle)
+            self.dirty = False
+
+    def move(self, path: Path) -> None:
+        """Take the place of `path`. The file is closed meanwhile: some systems move no open file. Raises OSError."""
+        os.close(self._handle)
+        try:
+            self.path.replace(path)
+            self.path = path
+        finally:
+            self._handle = os.open(self.path, _OPEN)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._handle)
+
+
+class JournalFile:
+    """Appends to `path`; `begin` writes it anew beside the old one, which stays until the new one is whole.
+
+    post : runs a callable later in the same thread. failed : told once when edits cannot be kept. kept : told when they can be again.
+    """
+
+    def __init__(self, path: Path, post: Callable[[Callable[[], None]], None], failed: Callable[[OSError], None],
+                 kept: Callable[[], None]) -> None:
+        self.path, self._post, self._failed, self._kept = path, post, failed, kept
+        self._now: _Generation | None = None
+        self._next: _Generation | None = None
+        self._start: Start | None = None
+        self._at = 0
+        self._first_size = 0
+        self._synced = 0.0
+        self.in_trouble = False
+        self.wanted = False  # a new generation, with the history that only the caller has
+
+    # ---- generations
+
+    def begin(self, start: Start) -> None:
+        """Write a new generation: header, history and array; edits go to both files until it is whole."""
+        self.wanted = False
+        self._drop_next()
+        self._start, self._at = start, 0
+        try:
+            self._next = _Generation(self.path.with_suffix(".part"))
+            self._next.append(frame(Kind.HEADER, json.dumps(start.header).encode()))
+            for kind, gestures in ((Kind.PAST, start.done), (Kind.FUTURE, start.undone)):
+                for gesture in gestures:
+                    self._next.append(frame(kind, gesture_payload(gesture)))
+        except OSError as error:
+            self._give_up(error)
+            return
+        self._base_step()
+
+    def _base_step(self) -> None:
+        start, generation = self._start, self._next
+        if start is None or generation is None:
+            return
+        depth, thick = len(start.array), max(1, SLAB_BYTES // max(1, start.array[0].nbytes))
+        until = time.monotonic() + STEP_S
+        try:
+            while self._at < depth:
+                stop = min(depth, self._at + thick)
+                slab = np.ascontiguousarray(start.array[self._at:stop])
+                generation.append(frame(Kind.BASE, np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1)))
+                self._at = stop
+                if time.monotonic() > until:
+                    self._post(self._base_step)
+                    return
+            generation.append(frame(Kind.BASE_END))
+            generation.sync()
+            self._switch(generation)
+        except OSError as error:
+            self._give_up(error)
+
+    def _switch(self, generation: _Generation) -> None:
+        if self._now is not None:
+            self._now.close()
+            self._now = None  # from here on the new one is whole and on the disk, whatever its name
+        generation.move(self.path)
+        self._now, self._next, self._start = generation, None, None
+        self._first_size = generation.size
+        self._well()
+
+    def _give_up(self, error: OSError) -> None:
+        """The new generation cannot be written; the old one goes on."""
+        self._drop_next()
+        self.wanted = self._now is None
+        self._trouble(error)
+
+    def _drop_next(self) -> None:
+        if self._next is not None:
+            self._next.close()
+            with suppress(OSError):
+                self._next.path.unlink()
+        self._next = self._start = None
+
+    # ---- edits
+
+    def part(self, gesture: Gesture) -> None:
+        """What was added to the gesture since the last time."""
+        if (packed := gesture.pack_next()) is not None:
+            self._append(Kind.PART, packed)
+
+    def end(self, gesture: Gesture) -> None:
+        """The gesture is complete."""
+        self.part(gesture)
+        self._append(Kind.GESTURE, json.dumps(gesture.meta).encode())
+        if self._now is not None and self._next is None and self._now.size > 2 * self._first_size + GROWTH_BYTES:
+            self.wanted = True
+
+    def abort(self, gesture: Gesture) -> None:
+        """The gesture was taken back before it ended."""
+        self.part(gesture)
+        self._append(Kind.ABORT, b"")
+
+    def moved(self, kind: Kind, patch: Patch) -> None:
+        """Undo or redo wrote `patch`."""
+        self._append(kind, pack(patch))
+
+    def labels(self, entries: Sequence[Any]) -> None:
+        """Names or colours changed."""
+        self._append(Kind.LABELS, json.dumps(list(entries)).encode())
+
+    def _append(self, kind: Kind, payload: bytes) -> None:
+        data = frame(kind, payload)
+        if self._next is not None:
+            try:
+                self._next.append(data)
+            except OSError as error:
+                self._give_up(error)
+        if self._now is not None:
+            try:
+                self._now.append(data)
+                self._well()
+            except OSError as error:
+                self._trouble(error)
+
+    # ---- the disk
+
+    def sync(self) -> float | None:
+        """Flush to the disk what is due; seconds until there is more to flush, None if there is nothing."""
+        if self._now is None or not self._now.dirty:
+            return None
+        due = self._synced + SYNC_S - time.monotonic()
+        if due > 0:
+            return due
+        self.sync_now()
+        return None
+
+    def sync_now(self) -> None:
+        """Flush to the disk at once."""
+        self._synced = time.monotonic()
+        if self._now is not None:
+            try:
+                self._now.flush()
+                self._now.sync()
+            except OSError as error:
+                self._trouble(error)
+
+    def close(self) -> None:
+        """Flush and let go of the file."""
+        self.sync_now()
+        self._drop_next()
+        if self._now is not None:
+            self._now.close()
+        self._now = None
+
+    def _trouble(self, error: OSError) -> None:
+        if not self.in_trouble:
+            self.in_trouble = True
+            self._failed(error)
+
+    def _well(self) -> None:
+        if self.in_trouble:
+            self.in_trouble = False
+            self._kept()

@@ -1,0 +1,187 @@
+"""The folder of the journals: what is kept, what was discarded, who works on what.
+
+A journal's name is a hash of the image that it belongs to and a random token. Neither its name nor its content has the image's file name
+or header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import psutil
+from platformdirs import user_state_path
+
+from ctseg_imaging.errors import FormatError
+from ctseg_imaging.geometry import Geometry
+from napari_ctseg.journal.replay import count
+
+ENDING = ".journal"
+DAYS_DISCARDED = 14
+LIMIT_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One journal. when : of the last edit, local time. edits : None where it is damaged beyond restoring. size : bytes."""
+
+    path: Path
+    when: datetime
+    edits: int | None
+    size: int
+
+    @property
+    def key(self) -> str:
+        """The image that it belongs to, as `key_of` gives it."""
+        return self.path.name.partition("-")[0]
+
+
+def folder() -> Path:
+    """Where the journals of this user are kept."""
+    return user_state_path("napari-ctseg", appauthor=False) / "recovery"
+
+
+def prepared() -> Path:
+    """The folder, made if need be, readable for this user only. Raises FormatError where it cannot be made."""
+    place = folder()
+    try:
+        (place / "discarded").mkdir(parents=True, exist_ok=True)
+        for one in (place, place / "discarded"):
+            one.chmod(0o700)
+    except OSError as error:
+        raise FormatError(f"{place}: edits cannot be kept there ({error.strerror}); make the folder writable.") from error
+    return place
+
+
+def key_of(geometry: Geometry, source: Path | None) -> str:
+    """What identifies an image when it is opened again: its place on the disk and its grid, hashed."""
+    digest = hashlib.sha256(str("" if source is None else source.resolve()).encode())
+    digest.update(np.array(geometry.shape, "<i8").tobytes() + geometry.affine_lps.astype("<f8").tobytes())
+    return digest.hexdigest()[:24]
+
+
+def new_path(key: str) -> Path:
+    """A path for a new journal of the image `key`. Raises FormatError."""
+    return prepared() / f"{key}-{secrets.token_hex(6)}{ENDING}"
+
+
+def find(*keys: str) -> tuple[Kept, ...]:
+    """What is kept for these images, or for all without any, the newest first; journals that another process writes are left out."""
+    return _listed(folder(), keys)
+
+
+def discarded(*keys: str) -> tuple[Kept, ...]:
+    """What was discarded and can still be brought back, the newest first."""
+    return _listed(folder() / "discarded", keys)
+
+
+def _listed(place: Path, keys: tuple[str, ...]) -> tuple[Kept, ...]:
+    found = []
+    for path in place.glob(f"*-*{ENDING}"):
+        if (not keys or path.name.partition("-")[0] in keys) and writer_of(path) is None:
+            with suppress(FileNotFoundError):
+                found.append(_kept(path))
+    return tuple(sorted((kept for kept in found if kept.edits != 0), key=lambda kept: kept.when, reverse=True))
+
+
+def _kept(path: Path) -> Kept:
+    state = path.stat()
+    try:
+        edits: int | None = count(path)
+    except FormatError:
+        edits = None
+    return Kept(path, datetime.fromtimestamp(state.st_mtime), edits, state.st_size)
+
+
+def discard(path: Path) -> None:
+    """Put a journal aside; `bring_back` returns it within DAYS_DISCARDED. Nothing happens if it is not there."""
+    target = prepared() / "discarded" / path.name
+    with suppress(FileNotFoundError):
+        path.replace(target)
+        os.utime(target)
+
+
+def bring_back(path: Path) -> Path:
+    """Undo `discard`; gives the journal's path. Raises FormatError if it is gone."""
+    target = prepared() / path.name
+    try:
+        (target.parent / "discarded" / path.name).replace(target)
+    except OSError as error:
+        raise FormatError(f"{path.name}: the discarded edits are no longer there.") from error
+    return target
+
+
+def used_bytes() -> int:
+    """What the folder takes, discarded journals included."""
+    total = 0
+    for path in folder().rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def sweep(limit: int = LIMIT_BYTES) -> None:
+    """Delete what was discarded too long ago, or what is too much of it, and what killed processes left half-written.
+
+    What was not discarded is never deleted.
+    """
+    place = folder()
+    old = sorted((place / "discarded").glob(f"*{ENDING}"), key=lambda path: path.stat().st_mtime)
+    since = time.time() - DAYS_DISCARDED * 86400
+    for path in old:
+        if path.stat().st_mtime < since or used_bytes() > limit:
+            path.unlink(missing_ok=True)
+    for path in (*place.glob("*.part"), *place.glob("*.writer")):
+        if _owner(path.with_suffix(".writer")) is None:
+            path.unlink(missing_ok=True)
+
+
+# ---- who works on what: NAME.writer beside a journal, KEY.viewer for an image
+
+
+def claim(path: Path) -> int | None:
+    """Note that this process writes the journal `path`, or, without an ending, edits the image; gives the id of another that does."""
+    note = path.with_suffix(".writer")
+    owner = _owner(note)
+    if owner is None:
+        take_over(path)
+    return None if owner == os.getpid() else owner
+
+
+def take_over(path: Path) -> None:
+    """As `claim`, whoever had it before."""
+    note = path.with_suffix(".writer")
+    new = note.with_name(f".{secrets.token_hex(6)}.note")
+    new.touch(0o600)
+    new.write_text(json.dumps({"pid": os.getpid(), "started": psutil.Process().create_time()}))
+    new.replace(note)
+
+
+def release(path: Path) -> None:
+    """The end of `claim`."""
+    if _owner(note := path.with_suffix(".writer")) == os.getpid():
+        note.unlink(missing_ok=True)
+
+
+def writer_of(path: Path) -> int | None:
+    """The id of another process that writes this journal or edits this image, None if there is none."""
+    owner = _owner(path.with_suffix(".writer"))
+    return None if owner == os.getpid() else owner
+
+
+def _owner(note: Path) -> int | None:
+    """The process that a note names, if it still runs: ids are used again, hence the time of its start."""
+    try:
+        content = json.loads(note.read_text())
+        pid, started = int(content["pid"]), float(content["started"])
+        return pid if abs(psutil.Process(pid).create_time() - started) < 1 else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None

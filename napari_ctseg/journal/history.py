@@ -1,0 +1,112 @@
+"""What can be undone and redone: gestures, bounded by the bytes that they take."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from napari_ctseg.journal.patches import Change, Patch, merged, pack, unpack
+
+LIMIT_BYTES = 256 * 1024**2
+
+
+class Gesture:
+    """One undo step: a stroke, fill, polygon or operation on an array of `shape`.
+
+    meta : plain JSON, what a list of edits shows (operation, label, at, voxels, slice). The changes are kept as they come and packed
+    later, by whoever calls `pack_next`, in another thread if need be.
+    """
+
+    def __init__(self, shape: Sequence[int], meta: dict[str, Any] | None = None, packed: Sequence[bytes] = ()) -> None:
+        self.shape = tuple(int(n) for n in shape)
+        self.meta = dict(meta or {})
+        self._raw: list[Change] = []
+        self._packed = list(packed)
+        self._lock = threading.Lock()
+
+    def add(self, change: Change) -> None:
+        """The array changed, or is about to."""
+        with self._lock:
+            self._raw.append(change)
+
+    def pack_next(self) -> bytes | None:
+        """Pack what was added since the last call and return it; None if nothing was."""
+        with self._lock:
+            raw = list(self._raw)
+        if not raw:
+            return None
+        packed = pack(merged([change.patch(self.shape) for change in raw]))
+        with self._lock:
+            self._packed.append(packed)
+            del self._raw[:len(raw)]
+        return packed
+
+    @property
+    def packed(self) -> tuple[bytes, ...]:
+        """All of it packed."""
+        self.pack_next()
+        return tuple(self._packed)
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        with self._lock:
+            waiting = sum(change.old.nbytes * 2 for change in self._raw)
+            return waiting + sum(map(len, self._packed)) + 500
+
+    def patch(self) -> Patch:
+        """All of it as one patch."""
+        with self._lock:
+            parts = [unpack(part) for part in self._packed] + [change.patch(self.shape) for change in self._raw]
+        return merged(parts)
+
+    def __bool__(self) -> bool:
+        return bool(self._raw or self._packed)
+
+
+class History:
+    """done : can be undone, oldest first. undone : can be redone, the next one last.
+
+    The oldest are forgotten once all together take more than `limit` bytes; the last one always stays.
+    """
+
+    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+        self.limit = limit
+        self.done: list[Gesture] = []
+        self.undone: list[Gesture] = []
+        self._at_most = 0  # bytes; gestures shrink when they are packed, so that this is an upper bound
+
+    def push(self, gesture: Gesture) -> None:
+        """A new gesture: nothing can be redone any more."""
+        self.undone.clear()
+        self.done.append(gesture)
+        self._at_most += gesture.size
+        if self._at_most > self.limit:
+            self._trim()
+
+    def _trim(self) -> None:
+        sizes = [gesture.size for gesture in self.done]
+        total, drop = sum(sizes), 0
+        while total > self.limit and drop < len(sizes) - 1:
+            total -= sizes[drop]
+            drop += 1
+        del self.done[:drop]
+        self._at_most = total
+
+    def back(self) -> Gesture:
+        """The last gesture, which is to be undone. Raises IndexError if there is none."""
+        gesture = self.done.pop()
+        self.undone.append(gesture)
+        return gesture
+
+    def forth(self) -> Gesture:
+        """The gesture that is to be redone. Raises IndexError if there is none."""
+        gesture = self.undone.pop()
+        self.done.append(gesture)
+        return gesture
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        return sum(gesture.size for gesture in (*self.done, *self.undone))

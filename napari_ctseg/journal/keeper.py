@@ -1,0 +1,261 @@
+"""The journals of one viewer: which layers are recorded, what of earlier times waits, who else edits the image, what happens on leaving."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from ctseg_imaging.errors import FormatError
+from napari_ctseg.journal import folder
+from napari_ctseg.journal.recording import Recording
+from napari_ctseg.journal.replay import replay
+from napari_ctseg.journal.writer import WRITER
+from napari_ctseg.layers import MADE, show_labels, source_of
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels as LabelsLayer
+    from napari.layers import Layer
+
+IN_USE = ("Process {pid} has this image open in another viewer and edits it there; here its label layers are read-only. "
+          "Close the other viewer, or take over.")
+
+
+class Answer(StrEnum):
+    """What is to happen to edits that were not exported."""
+
+    EXPORT = "export"
+    KEEP = "keep"
+    DISCARD = "discard"
+    CANCEL = "cancel"
+
+
+class Keeper:
+    """Records every label layer of the viewer that has a place in a patient, from its first change on.
+
+    waiting : what is kept for the images and masks of this viewer and belongs to no layer that is open. offers : emitted when that gained
+    something. listed : `waiting` changed. changed : a recording changed. told : a sentence for the user; may come from the writer's thread.
+    in_use : why the layers became read-only. leaving, dock_left : a recording with unexported edits whose layer was
+    removed, or whose dock was closed.
+    """
+
+    offers = Signal()
+    listed = Signal()
+    changed = Signal()
+    told = Signal(str)
+    in_use = Signal(str)
+    leaving = Signal(object)
+    dock_left = Signal(object)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._recordings: dict[LabelsLayer, Recording] = {}
+        self._offered: set[Path] = set()
+        self.keys: set[str] = set()
+        self.waiting: tuple[folder.Kept, ...] = ()
+        viewer.layers.events.inserted.connect(self._inserted)
+        viewer.layers.events.removed.connect(self._removed)
+        for layer in viewer.layers:
+            self._watch(layer)
+        WRITER.post(folder.sweep)
+
+    # ---- which layers
+
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        """One for each label layer that can be kept."""
+        return tuple(self._recordings.values())
+
+    @property
+    def unsaved(self) -> tuple[Recording, ...]:
+        """Those with edits that were not exported."""
+        return tuple(one for one in self.recordings if one.unsaved)
+
+    def recording(self, layer: LabelsLayer) -> Recording | None:
+        """That of `layer`, which may be napari's proxy of it; None for one that is not kept."""
+        return self._recordings.get(_real(layer))
+
+    def _inserted(self, event: Any) -> None:
+        self._watch(event.value)
+
+    def _watch(self, layer: Layer) -> None:
+        layer = _real(layer)
+        source = source_of(layer) if getattr(layer, "ndim", 0) == 3 and hasattr(layer.data, "shape") else None
+        if source is None or layer.metadata.get(MADE):
+            return
+        if hasattr(layer, "n_edit_dimensions"):
+            recording = Recording(layer, lambda: self.key(layer))
+            recording.changed.connect(self._changed)
+            recording.failed.connect(self._failed)
+            recording.kept.connect(self._well)
+            self._recordings[layer] = recording
+        self.keys.add(folder.key_of(source.geometry, source.source))
+        self.check_use()
+        self.list_waiting()
+
+    def _changed(self) -> None:
+        self.changed.emit()
+
+    def _failed(self, sentence: str) -> None:
+        self.told.emit(sentence)
+
+    def _well(self) -> None:
+        self.told.emit("Edits are kept for recovery again.")
+
+    def _removed(self, event: Any) -> None:
+        recording = self._recordings.pop(_real(event.value), None)
+        if recording is None:
+            return
+        recording.flush()
+        if recording.unsaved:
+            self.leaving.emit(recording)
+        else:
+            recording.close()
+        self.changed.emit()
+        self.list_waiting()
+
+    def key(self, layer: LabelsLayer | None = None) -> str:
+        """What edits belong to: the study's image, or the mask's own grid and file where there is no image."""
+        from napari_ctseg.study import study_of
+
+        viewer = self._viewer()
+        name = study_of(viewer).image if viewer is not None else None
+        source = source_of(viewer.layers[name]) if viewer is not None and name is not None and name in viewer.layers else None
+        if source is None and layer is not None:
+            source = source_of(layer)
+        return "" if source is None else folder.key_of(source.geometry, source.source)
+
+    # ---- earlier edits
+
+    def list_waiting(self) -> None:
+        """Look into the folder again."""
+        mine = {one.path for keeper in _KEEPERS.values() for one in keeper.recordings}
+        found = folder.find(*self.keys) if self.keys else ()
+        self.waiting = tuple(kept for kept in found if kept.path not in mine)
+        self.listed.emit()
+        new = {kept.path for kept in self.waiting} - self._offered
+        self._offered |= new
+        if new:
+            self.offers.emit()
+
+    def restore(self, kept: folder.Kept) -> LabelsLayer:
+        """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are damaged."""
+        viewer = self._viewer()
+        assert viewer is not None, "the viewer is gone"
+        replayed = replay(kept.path)
+        layer = show_labels(viewer, replayed.label_map, "recovered mask", role="edited")
+        recording = self._recordings[_real(layer)]
+        recording.continue_from(kept, replayed)
+        self.list_waiting()
+        return layer
+
+    def discard(self, kept: folder.Kept) -> None:
+        """Put one aside; folder.bring_back returns it within a fortnight."""
+        folder.discard(kept.path)
+        self.list_waiting()
+
+    def bring_back(self, kept: folder.Kept) -> None:
+        """Undo `discard`. Raises FormatError if it is gone."""
+        folder.bring_back(kept.path)
+        self.list_waiting()
+
+    # ---- leaving
+
+    def left(self, layer: LabelsLayer) -> None:
+        """The dock that edited `layer` is closed; the layer stays."""
+        if (recording := self.recording(layer)) is not None and recording.unsaved:
+            self.dock_left.emit(recording)
+
+    def settle(self, recordings: Iterable[Recording], answer: Answer, export: Callable[[Recording], bool]) -> bool:
+        """Do what was answered. export : writes one layer's mask, gives whether it is written. False: stay."""
+        if answer is Answer.CANCEL:
+            return False
+        for recording in tuple(recordings):
+            if answer is Answer.DISCARD:
+                recording.discard()
+            elif answer is Answer.EXPORT:
+                if not export(recording):
+                    return False
+                recording.exported()
+        return True
+
+    def close(self) -> None:
+        """The viewer goes: everything is on the disk, and other viewers may edit its images."""
+        for recording in self.recordings:
+            recording.close()
+        self._recordings.clear()
+        release(self.keys - {key for keeper in _KEEPERS.values() if keeper is not self for key in keeper.keys})
+        self.keys = set()
+
+    # ---- other viewers
+
+    def check_use(self) -> None:
+        """Make the label layers read-only while another process edits one of the images, and editable again after that."""
+        try:
+            place = folder.prepared()
+            others = {pid for key in self.keys if (pid := folder.claim(place / key)) is not None}
+        except (FormatError, OSError):
+            return  # nothing can be kept there, which is reported with the first edit
+        why = IN_USE.format(pid=min(others)) if others else ""
+        fresh = False
+        for recording in self.recordings:
+            fresh = fresh or recording.painting.read_only != why
+            recording.painting.read_only = why
+        if fresh and why:
+            self.in_use.emit(why)
+
+    def take_over(self) -> None:
+        """Edit here; the other viewer becomes read-only."""
+        for key in self.keys:
+            folder.take_over(folder.prepared() / key)
+        self.check_use()
+
+
+def release(keys: Iterable[str]) -> None:
+    """Other processes may edit these images."""
+    for key in keys:
+        folder.release(folder.folder() / key)
+
+
+_KEEPERS: weakref.WeakKeyDictionary[Any, Keeper] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _release_all() -> None:
+    release({key for keeper in _KEEPERS.values() for key in keeper.keys})
+
+
+def keeper_of(viewer: napari.viewer.Viewer) -> Keeper:
+    """The one Keeper of a viewer, which may be napari's proxy of it; made at the first call, with its questions where there is a window."""
+    viewer = _real(viewer)
+    if viewer not in _KEEPERS:
+        _KEEPERS[viewer] = keeper = Keeper(viewer)
+        if hasattr(viewer, "window"):
+            from napari_ctseg.journal.window import Questions
+
+            keeper.questions = Questions(viewer, keeper)  # type: ignore[attr-defined]
+    return _KEEPERS[viewer]
+
+
+def attach_current() -> None:
+    """Keep what is drawn in the viewer in front, if there is one: a reader does not know for which viewer it reads."""
+    import napari
+
+    if (viewer := napari.current_viewer()) is not None:
+        keeper_of(viewer)
+
+
+def names(recordings: Sequence[Recording]) -> str:
+    """The layers' names, for a question."""
+    return ", ".join(one.layer.name for one in recordings)
+
+
+def _real(thing: Any) -> Any:
+    """The object itself where napari hands out a proxy: a proxy's id is another."""
+    return getattr(thing, "__wrapped__", thing)

@@ -1,0 +1,164 @@
+"""From a journal's frames back to the array, its labels and its history."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctseg_imaging.errors import CtsegError, FormatError
+from ctseg_imaging.geometry import AxisView, Geometry
+from ctseg_imaging.volume import Label, LabelMap, Labels
+from napari_ctseg.journal.frames import Kind, frames, kinds
+from napari_ctseg.journal.history import Gesture, History
+from napari_ctseg.journal.patches import Patch, merged, unpack, write
+
+EDITS = (Kind.GESTURE, Kind.UNDO, Kind.REDO)
+MOST_VOXELS = 2**36
+_DAMAGED = "{path}: the kept edits are damaged before the first whole copy of the mask and cannot be restored; discard them."
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """shown : (z, y, x) as on screen. label_map : the same in stored order. edits : what was done, JSON, for the list of an export."""
+
+    shown: NDArray[Any]
+    label_map: LabelMap
+    history: History
+    edits: list[dict[str, Any]]
+
+
+def count(path: Path) -> int:
+    """How many gestures, undos and redos the journal holds, those of earlier generations included. Raises FormatError if it has no base."""
+    try:
+        found = list(kinds(path))
+        header = next(iter(frames(path)), None)
+        if header is None or header[0] is not Kind.HEADER or Kind.BASE_END not in found:
+            raise FormatError(_DAMAGED.format(path=path))
+        before = int(json.loads(header[1]).get("before", 0))
+    except (OSError, ValueError) as error:
+        raise FormatError(_DAMAGED.format(path=path)) from error
+    open_parts = Kind.PART in found and found[-1] is Kind.PART
+    return before + sum(kind in EDITS for kind in found) + open_parts
+
+
+def replay(path: Path) -> Replayed:
+    """The mask as the journal's last whole frame left it. Raises FormatError if it cannot be restored at all."""
+    try:
+        return _Replay().run(path)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, zlib.error, MemoryError, CtsegError) as error:
+        raise FormatError(_DAMAGED.format(path=path)) from error
+
+
+def labels_to_json(labels: Labels) -> list[list[Any]]:
+    """Value, name, colour and contoured of each label."""
+    return [[label.value, label.name, label.colour, label.contoured] for label in labels]
+
+
+def labels_from_json(entries: list[list[Any]]) -> Labels:
+    """The reverse of `labels_to_json`."""
+    return Labels(tuple(Label(int(value), str(name), str(colour), bool(there)) for value, name, colour, there in entries))
+
+
+class _Replay:
+    def __init__(self) -> None:
+        self.history = History()
+        self.edits: list[dict[str, Any]] = []
+        self.array: NDArray[Any] = np.zeros((0, 0, 0), np.uint8)
+        self._parts: list[bytes] = []
+        self._labels = Labels()
+
+    def run(self, path: Path) -> Replayed:
+        found = list(frames(path))
+        if not found or found[0][0] is not Kind.HEADER or all(kind is not Kind.BASE_END for kind, _ in found):
+            raise ValueError("there is no base")
+        header = json.loads(found[0][1])
+        geometry, view = _place(header)
+        self.array = np.zeros(view.geometry(geometry).shape, np.dtype(header["dtype"]))
+        self._labels = labels_from_json(header["labels"])
+        self.edits = list(header["edits"])
+        # The base was written while edits went on: first the base, then every edit in order, makes each voxel what it was last.
+        for kind, payload in found:
+            if kind is Kind.BASE:
+                self._base(payload)
+        for kind, payload in found:
+            self._step(kind, payload)
+        if self._parts:
+            self._gesture({"operation": "unfinished stroke"})
+        label_map = LabelMap(np.ascontiguousarray(view.invert(self.array)), geometry, self._labels)
+        return Replayed(view.apply(label_map.array), label_map, self.history, self.edits)
+
+    def _base(self, payload: bytes) -> None:
+        first, stop = (int(n) for n in np.frombuffer(payload, "<u4", 2))
+        slab = self.array[first:stop]
+        slab[...] = np.frombuffer(zlib.decompress(payload[8:]), self.array.dtype).reshape(slab.shape)
+
+    def _step(self, kind: Kind, payload: bytes) -> None:
+        match kind:
+            case Kind.PAST:
+                self.history.done.append(_stored_gesture(payload, self.array.shape))
+            case Kind.FUTURE:
+                self.history.undone.append(_stored_gesture(payload, self.array.shape))
+            case Kind.PART:
+                self._write(unpack(payload))
+                self._parts.append(payload)
+            case Kind.GESTURE:
+                self._gesture(json.loads(payload))
+            case Kind.ABORT:
+                if self._parts:
+                    self._write(merged([unpack(part) for part in self._parts]).inverse)
+                self._parts = []
+            case Kind.UNDO:
+                self._write(unpack(payload))
+                self.history.back()
+                self.edits.append({"operation": "undo"})
+            case Kind.REDO:
+                self._write(unpack(payload))
+                self.history.forth()
+                self.edits.append({"operation": "redo"})
+            case Kind.LABELS:
+                self._labels = labels_from_json(json.loads(payload))
+            case Kind.HEADER | Kind.BASE | Kind.BASE_END:
+                pass
+
+    def _write(self, patch: Patch) -> None:
+        if len(patch) and not 0 <= patch.index[0] <= patch.index[-1] < self.array.size:
+            raise ValueError("a patch lies outside the array")
+        write(self.array, patch)
+
+    def _gesture(self, meta: dict[str, Any]) -> None:
+        self.history.push(Gesture(self.array.shape, meta, self._parts))
+        self.edits.append(meta)
+        self._parts = []
+
+
+def gesture_payload(gesture: Gesture) -> bytes:
+    """A whole gesture in one PAST or FUTURE frame."""
+    parts = gesture.packed
+    head = json.dumps({"meta": gesture.meta, "sizes": [len(part) for part in parts]}).encode()
+    return len(head).to_bytes(4, "little") + head + b"".join(parts)
+
+
+def _stored_gesture(payload: bytes, shape: tuple[int, ...]) -> Gesture:
+    start = 4 + int.from_bytes(payload[:4], "little")
+    head = json.loads(payload[4:start])
+    parts = []
+    for size in head["sizes"]:
+        parts.append(payload[start:start + size])
+        start += size
+    return Gesture(shape, head["meta"], parts)
+
+
+def _place(header: dict[str, Any]) -> tuple[Geometry, AxisView]:
+    shape = tuple(int(n) for n in header["shape"])
+    if len(shape) != 3 or min(shape) < 1 or int(np.prod(shape, dtype=object)) > MOST_VOXELS:
+        raise ValueError("no shape of a volume")
+    z, y, x = header["order"]
+    a, b, c = header["flips"]
+    geometry = Geometry((shape[0], shape[1], shape[2]), np.array(header["affine_lps"], float))
+    return geometry, AxisView((int(z), int(y), int(x)), (bool(a), bool(b), bool(c)))

@@ -1,0 +1,185 @@
+"""What the keeper asks and tells in the window: the offer to restore, the question on leaving, other viewers, a full disk."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+from ctseg_imaging.errors import CtsegError
+from napari_ctseg.exporting import export, said_of
+from napari_ctseg.journal import folder
+from napari_ctseg.journal.keeper import Answer, Keeper, names
+from napari_ctseg.journal.recording import Recording
+from napari_ctseg.journal.restoring import RestoreDialog
+from napari_ctseg.journal.writer import WRITER
+from napari_ctseg.layers import label_map_of, source_of, volume_of
+from napari_ctseg.painting import edits_of
+from napari_ctseg.study import open_sources, study_of
+
+if TYPE_CHECKING:
+    import napari
+
+LOOK_MS = 1000  # how often another viewer is looked for
+Ask = Callable[[Sequence[Recording], bool], Answer]
+FILTERS = "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)"
+
+
+class Questions(QObject):  # type: ignore[misc]
+    """ask : the question on leaving, (recordings, whether one may stay) to an Answer. where : asks for the path of an export, None to stay.
+    Both can be replaced, as tests do. dialog : the offer to restore that is open, or None."""
+
+    _told = Signal(str)  # Qt takes it from the writer's thread to this one
+
+    def __init__(self, viewer: napari.Viewer, keeper: Keeper) -> None:
+        super().__init__()
+        self._viewer, self._keeper = weakref.ref(viewer), keeper
+        self.ask: Ask = self._ask
+        self.where: Callable[[Recording], Path | None] = self._where
+        self.dialog: RestoreDialog | None = None
+        self._left: list[Recording] = []
+        self._closing = False
+        self._window = weakref.ref(viewer.window._qt_window)
+        viewer.window._qt_window.installEventFilter(self)
+        self._told.connect(lambda sentence: show_warning(sentence))
+        keeper.told.connect(self._tell)
+        keeper.offers.connect(self._offer)
+        keeper.in_use.connect(self._in_use)
+        keeper.leaving.connect(self._leave)
+        keeper.dock_left.connect(self._dock_closed)
+        self._timer = QTimer(self)
+        self._timer.setInterval(LOOK_MS)
+        self._timer.timeout.connect(self._look)
+        self._timer.start()
+
+    # ---- leaving
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt's: the window is asked to close, by whatever way."""
+        if event.type() != QEvent.Type.Close or self._closing:
+            return False
+        WRITER.flush()
+        unsaved = self._keeper.unsaved
+        if unsaved and not self._keeper.settle(unsaved, self.ask(unsaved, True), self._export):
+            event.ignore()
+            return True
+        self._closing = not self._asks_napari(event)
+        return False
+
+    def _asks_napari(self, event: QEvent) -> bool:
+        """Whether napari still asks a question of its own, after which the window may stay."""
+        return bool(event.spontaneous())
+
+    def _leave(self, recording: Recording) -> None:
+        """A layer was removed; several in one go are one question, and none while the viewer is taken down by a program."""
+        self._left.append(recording)
+        if len(self._left) == 1:
+            QTimer.singleShot(0, self._ask_about_left)
+
+    def _ask_about_left(self) -> None:
+        left, self._left = self._left, []
+        unsaved = [recording for recording in left if recording.unsaved]
+        if unsaved and self._is_open():
+            while not self._keeper.settle(unsaved, self.ask(unsaved, False), self._export):
+                pass  # a file dialog was cancelled or the file cannot be written: the layer is gone, so ask again
+        for recording in left:
+            recording.close()
+        WRITER.flush()
+        self._keeper.list_waiting()
+
+    def _dock_closed(self, recording: Recording) -> None:
+        """The dock that edits a layer was closed; the layer stays, and so does what is kept unless it is discarded."""
+        def ask() -> None:
+            if recording.unsaved and self._is_open():
+                recording.flush()
+                self._keeper.settle([recording], self.ask([recording], False), self._export)
+
+        QTimer.singleShot(0, ask)
+
+    def _is_open(self) -> bool:
+        window = self._window()
+        return window is not None and not self._closing and bool(window.isVisible())
+
+    def _ask(self, recordings: Sequence[Recording], may_stay: bool) -> Answer:
+        box = QMessageBox(self._window())
+        box.setWindowTitle("Edits that were not exported")
+        box.setText(f"{names(recordings)}: {sum(one.unsaved for one in recordings)} edits were not exported.")
+        box.setInformativeText("Kept edits are offered when the image is opened again. Discarded ones can be brought back for "
+                               f"{folder.DAYS_DISCARDED} days.")
+        role = QMessageBox.ButtonRole
+        answers: dict[Any, Answer] = {box.addButton("Export…", role.AcceptRole): Answer.EXPORT,
+                                      box.addButton("Keep for next time", role.AcceptRole): Answer.KEEP,
+                                      box.addButton("Discard", role.DestructiveRole): Answer.DISCARD}
+        if may_stay:
+            answers[box.addButton(QMessageBox.StandardButton.Cancel)] = Answer.CANCEL
+        box.exec()
+        return answers.get(box.clickedButton(), Answer.CANCEL if may_stay else Answer.KEEP)
+
+    def _where(self, recording: Recording) -> Path | None:
+        name, _ = QFileDialog.getSaveFileName(self._window(), f"Export {recording.layer.name}", "mask.nii.gz", FILTERS)
+        return Path(name) if name else None
+
+    def _export(self, recording: Recording) -> bool:
+        path = self.where(recording)
+        if path is None:
+            return False
+        viewer = self._viewer()
+        image = study_of(viewer).image if viewer is not None else None
+        volume = volume_of(viewer.layers[image]) if viewer is not None and image in viewer.layers else None
+        source = source_of(recording.layer)
+        try:
+            written = export(path, label_map_of(recording.layer), volume, {} if source is None else source.provenance,
+                             edits_of(recording.layer), open_sources())
+        except CtsegError as error:
+            QMessageBox.warning(self._window(), "Not exported", str(error))
+            return False
+        show_info(said_of(written))
+        return True
+
+    def _tell(self, sentence: str) -> None:
+        self._told.emit(sentence)
+
+    # ---- earlier edits and other viewers
+
+    def _offer(self) -> None:
+        QTimer.singleShot(0, self.show_offer)
+
+    def show_offer(self) -> None:
+        """Show what can be restored, in a window beside the work."""
+        window, viewer = self._window(), self._viewer()
+        if window is None or viewer is None or not window.isVisible():
+            return
+        if self.dialog is None:
+            self.dialog = RestoreDialog(window, self._keeper)
+            self.dialog.finished.connect(self._offer_closed)
+        self.dialog.fill()
+        self.dialog.show()
+
+    def _offer_closed(self) -> None:
+        if self.dialog is not None:
+            self.dialog.deleteLater()
+            self.dialog = None
+
+    def _in_use(self, why: str) -> None:
+        def ask() -> None:
+            if not self._is_open():
+                return
+            box = QMessageBox(QMessageBox.Icon.Warning, "Open in another viewer", why, parent=self._window())
+            take = box.addButton("Take over", QMessageBox.ButtonRole.DestructiveRole)
+            box.addButton("Only look", QMessageBox.ButtonRole.RejectRole)
+            take.clicked.connect(self._keeper.take_over)
+            box.open()
+
+        QTimer.singleShot(0, ask)
+
+    def _look(self) -> None:
+        if self._viewer() is None or self._window() is None:
+            self._timer.stop()
+            self._keeper.close()
+        elif self._keeper.recordings:
+            self._keeper.check_use()
