@@ -51,14 +51,14 @@ def open_path(path: Path) -> list[LayerData]:
     Raises CtsegError for what cannot be read, ChoiceNeeded when there are too many to open together.
     """
     try:
-        return _layers_of(formats.read(path), path, plain_name(path))
+        return _layers_of(reading.read(path), path, plain_name(path))
     except ChoiceNeeded:
-        choices = formats.list_choices(path)
+        choices = reading.list_choices(path)
         if len(choices) > MOST_TOGETHER:
             raise
     layers: list[LayerData] = []
     for choice in choices:
-        part = formats.read(path, series=choice.index) if choice.uid else formats.read(path, volume=choice.index)
+        part = reading.read(path, series=choice.index) if choice.uid else reading.read(path, volume=choice.index)
         for data, settings, kind in _layers_of(part, path, f"{plain_name(path)} {choice.index}"):
             layers.append((data, {**settings, "visible": not layers}, kind))
     return layers

@@ -76,10 +76,10 @@ def _read(entry: CaseEntry, labels: Labels) -> KnownCase:
     """The case with its truth in the bundle's label values. Raises FormatError."""
     import numpy as np
 
-    from ctseg_imaging import formats
     from ctseg_models.calibrating import KnownCase
+    from napari_ctseg import reading
 
-    volume, stored = formats.read(entry.image), formats.read_labels(entry.label).array
+    volume, stored = reading.read(entry.image), reading.read_labels(entry.label).array
     meaning = np.zeros(max(int(stored.max()), *(value for value, _ in entry.classes)) + 1, np.int32)
     for value, index in entry.classes:
         meaning[value] = labels.values[index - 1]

@@ -40,6 +40,7 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
     Raises FormatError if there is none, or a channel of a case is missing.
     """
     from ctseg_imaging import formats
+    from napari_ctseg import reading
 
     if not path.exists():
         raise FormatError(f"{path}: does not exist; check the name.")
@@ -56,7 +57,7 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
     matched = _CHANNEL.match(stem)
     if channels > 1:
         if matched is None:
-            if len(formats.list_choices(path)) == channels:
+            if len(reading.list_choices(path)) == channels:
                 return [CaseFiles(stem, ending, (path,) * channels)], False
             raise FormatError(f"{path}: the bundle takes {channels} channels; name them {stem}_0000{ending}, {stem}_0001{ending}, ..., or "
                               f"give a 4D file of {channels} volumes.")
@@ -71,15 +72,15 @@ def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None 
 
     import numpy as np
 
-    from ctseg_imaging import formats
     from ctseg_imaging.geometry import Match
+    from napari_ctseg import reading
 
     if len(set(case.files)) < len(case.files):
         if volume is not None:
             raise FormatError(f"{case.files[0]}: every volume of it is a channel; leave out --volume.")
-        volumes = [formats.read(file, volume=number) for number, file in enumerate(case.files, 1)]
+        volumes = [reading.read(file, volume=number) for number, file in enumerate(case.files, 1)]
     else:
-        volumes = [formats.read(file, volume=volume, series=series) for file in case.files]
+        volumes = [reading.read(file, volume=volume, series=series) for file in case.files]
     first = volumes[0]
     for file, other in zip(case.files[1:], volumes[1:], strict=True):
         if first.geometry.matches(other.geometry) not in (Match.SAME, Match.ROUNDING):

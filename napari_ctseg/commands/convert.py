@@ -23,13 +23,14 @@ def convert(
     from ctseg_imaging import formats
     from ctseg_imaging.errors import FormatError
     from ctseg_imaging.formats.atomic import refuse_sources
+    from napari_ctseg import reading
 
     refuse_existing(target, overwrite)
     refuse_sources(target, [source] if like is None else [source, like])
     if labels and series is not None:
         raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
-    item = formats.read_labels(source, volume=volume) if labels else formats.read(source, volume=volume, series=series)
-    pattern = formats.read(like) if like is not None else item
+    item = reading.read_labels(source, volume=volume) if labels else reading.read(source, volume=volume, series=series)
+    pattern = reading.read(like) if like is not None else item
     formats.write(target, item, like=pattern, overwrite=overwrite)
     for remark in item.notes:
         note(f"{source}: {remark}")

@@ -81,17 +81,17 @@ def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
 
     Of those with most labels contoured the one with the finest voxels: something to look at, chosen without a look at any score.
     """
-    from ctseg_imaging import formats
     from ctseg_imaging.errors import RecipeError
     from ctseg_training.data.decathlon import open_dataset
+    from napari_ctseg import reading
 
     entries = open_dataset(dataset, bundle.labels).validation
     if not entries:
         raise RecipeError(f"{dataset}: dataset.json lists no case under \"validation\", and the others were trained on.")
     most = max(sum(entry.present) for entry in entries)
-    complete = [(formats.read(entry.image), entry) for entry in entries if sum(entry.present) == most]
+    complete = [(reading.read(entry.image), entry) for entry in entries if sum(entry.present) == most]
     image, entry = min(complete, key=lambda pair: pair[0].geometry.voxel_volume_mm3)
-    truth = formats.read_labels(entry.label, names={label.value: label.name for label in bundle.labels})
+    truth = reading.read_labels(entry.label, names={label.value: label.name for label in bundle.labels})
     contoured = [label.name for index, label in enumerate(bundle.labels, start=1) if entry.present[index]]
     yield Shown(entry.name, image, replace(truth, labels=bundle.labels.contoured_only(contoured)))
 

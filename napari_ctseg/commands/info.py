@@ -23,13 +23,13 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Geometry, orientation, HU range, labels, and what looks wrong."""
-    from ctseg_imaging import formats
+    from napari_ctseg import reading
 
-    choices = formats.list_choices(path)
+    choices = reading.list_choices(path)
     if len(choices) > 1 and volume is None and series is None:
         _show({"path": str(path), "choices": [asdict(choice) for choice in choices]}, as_json)
         return
-    _show(describe(formats.read(path, volume=volume, series=series), path), as_json)
+    _show(describe(reading.read(path, volume=volume, series=series), path), as_json)
 
 
 def describe(volume: Volume, path: Path) -> dict[str, Any]:

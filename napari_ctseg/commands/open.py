@@ -20,11 +20,11 @@ def open_command(
 
     Everything is read first, so that a fault in a file is said before a window appears.
     """
-    from ctseg_imaging import formats
+    from napari_ctseg import reading
 
-    volumes = [formats.read(path) for path in paths]
-    truth_map = formats.read_labels(truth) if truth is not None else None
-    label_map = formats.read_labels(labels) if labels is not None else None
+    volumes = [reading.read(path) for path in paths]
+    truth_map = reading.read_labels(truth) if truth is not None else None
+    label_map = reading.read_labels(labels) if labels is not None else None
     if model is not None:
         from ctseg_models.bundles import store
 
