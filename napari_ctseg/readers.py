@@ -14,7 +14,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
-from napari_ctseg import orientation, reading
+from napari_ctseg import orientation, reading, study
 from napari_ctseg.journal import keeper
 from napari_ctseg.layers import LayerData, label_data, volume_data
 
