@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -116,3 +117,20 @@ def test_a_run_killed_in_the_middle_goes_on_as_if_it_had_not_been(tiny: Recipe, 
     whole, killed = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "killed"))
     assert all(torch.equal(whole.network[key], killed.network[key]) for key in whole.network)
     assert all(torch.equal(whole.ema[key], killed.ema[key]) for key in whole.ema)
+
+
+@pytest.mark.parametrize("said", [{}, {"created": 0}, {"pid": -1}, {"pid": 2**70}, {"pid": "x"}, [], 7, None])
+def test_stop_signals_no_process_that_is_not_the_job_s(tmp_path: Path, said: object) -> None:
+    """A folder from another machine, or a number that another process has now: that one, begun at the very time, lives on."""
+    with subprocess.Popen([sys.executable, "-c", "print('up', flush=True); input()"], cwd=tmp_path, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        true = {"pid": other.pid, "created": psutil.Process(other.pid).create_time()}
+        (tmp_path / "process.json").write_text(json.dumps(true | said if isinstance(said, dict) else said))
+        job = Job(tmp_path)
+        assert job.state is JobState.FAILED
+        job.stop()
+        job.stop(patience_s=0)
+        assert other.poll() is None
+        other.communicate(b"\n")
+        assert other.returncode == 0

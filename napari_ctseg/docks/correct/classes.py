@@ -13,6 +13,7 @@ from ctseg_imaging.metrics.live import LiveMetrics
 from ctseg_imaging.volume import Label, Labels
 from napari_ctseg.docks.correct.state import ClassRow
 from napari_ctseg.layers import KEY, colours_of, source_of
+from napari_ctseg.pairs import occurring
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
@@ -26,19 +27,41 @@ def labels_in(layer: LabelsLayer, live: LiveMetrics | None) -> Labels:
     return Labels((*known, *(Label(value, f"label {value}") for value in painted if value not in known.values)))
 
 
-def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None) -> None:
-    """A class with the next free value, chosen to be painted. Raises CtsegError when the voxels' type has no room for it."""
+def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: Labels | None = None) -> None:
+    """A class with a value of its own, chosen to be painted: the next one, or the first free one once the highest is taken.
+
+    truth : the reference's classes. A class of the same name gets the same value if that is free here, so that the two are compared;
+    any other one gets a value that the reference does not use. A mask whose values are all taken is stored as uint16 from then on.
+    Raises CtsegError for a mask without a place in the patient, and where even 65535 classes are there.
+    """
     source, labels = source_of(layer), labels_in(layer, live)
-    value = max(labels.values, default=0) + 1
-    if value > np.iinfo(layer.data.dtype).max:
-        raise CtsegError(f"This mask has no room for more than {value - 1} classes; begin another one.")
     if source is None:
         raise CtsegError("This mask has no place in the patient; begin one on the image instead.")
+    taken = {0, *labels.values, *(value for plane in layer.data for value in occurring(plane))}
+    theirs = {} if truth is None else {label.name.casefold(): label.value for label in truth}
+    wanted, highest = theirs.get(name.casefold()), int(np.iinfo(layer.data.dtype).max)
+    if wanted is not None and wanted not in taken and wanted <= highest:
+        value: int | None = wanted
+    else:
+        value = free_value(taken | set(theirs.values()), highest) or free_value(taken, highest)
+    if value is None:
+        value = free_value(taken, int(np.iinfo(np.uint16).max))
+        if value is None:
+            raise CtsegError("This mask has no room for another class; begin another one.")
+        layer.data = layer.data.astype(np.uint16)  # in its memory order, so that its stored order stays a view
     labels = Labels((*labels, Label(value, name)))
     layer.metadata[KEY] = replace(source, labels=labels)
     layer.colormap = colours_of(labels)
     layer.features = {"index": [0, *labels.values], "name": ["background", *(label.name for label in labels)]}
     layer.selected_label = value
+
+
+def free_value(taken: Collection[int], highest: int) -> int | None:
+    """The value after the highest one taken, or the first free one from 1; None if all up to `highest` are taken."""
+    following = max(taken, default=0) + 1
+    if following <= highest:
+        return following
+    return next((value for value in range(1, highest + 1) if value not in taken), None)
 
 
 def class_rows(labels: Labels, locked: Collection[int], live: LiveMetrics | None, here: int | None) -> tuple[ClassRow, ...]:

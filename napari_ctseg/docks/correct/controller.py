@@ -155,10 +155,11 @@ class CorrectController(Steps):
 
     def add_class(self, name: str) -> None:
         """A new class with the next free value, ready to be painted."""
-        if self._layer is None or not name.strip():
+        if self._followed is None or not name.strip() or self.state.locked:
             return
+        judge = source_of(self._followed.truth) if self._followed.truth is not None else None
         try:
-            add_class(self._layer, name.strip(), self._followed.live if self._followed is not None else None)
+            add_class(self._followed.layer, name.strip(), self._followed.live, None if judge is None else judge.labels)
         except CtsegError as error:
             self._failed(error)
             return

@@ -32,6 +32,7 @@ from ctseg_training.events import ENDS, EVENTS, Event, EventLog, holds_run, read
 from ctseg_training.recipes.loading import load_recipe, save_recipe
 from ctseg_training.recipes.schema import Recipe
 
+MODULE = "ctseg_training.job"  # what the child runs
 POLL_S = 0.1
 PAUSE, LAST = "pause", "checkpoints/last.pt"  # in the folder: the wish, and what the engine goes on from
 RANK = int(os.environ.get("RANK", "0"))  # of this process among those that train together; 0 has the say
@@ -185,14 +186,18 @@ class Job:
         return self._find() is not None
 
     def _find(self) -> psutil.Process | None:
-        """The process, unless its number has gone to another one since."""
+        """The process that process.json names, if it is still this job's: begun then, running this module, in this folder.
+
+        A number alone may belong to another process after a restart, and a folder may come from another machine.
+        """
         try:
             fields = json.loads((self.folder / "process.json").read_text(encoding="utf-8"))
-            process = psutil.Process(fields["pid"])
-            same = abs(process.create_time() - fields["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+            process = psutil.Process(int(fields["pid"]))
+            begun = abs(process.create_time() - float(fields["created"])) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            ours = begun and MODULE in process.cmdline() and Path(process.cwd()).samefile(self.folder)
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, psutil.Error):
             return None
-        return process if same else None
+        return process if ours else None
 
 
 def _launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
@@ -202,7 +207,7 @@ def _launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
     if os.name == "nt":
         detached = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
     with (folder / "job.log").open("ab") as printed:
-        return subprocess.Popen([sys.executable, "-m", *several, "ctseg_training.job", str(folder)], stdin=subprocess.DEVNULL,
+        return subprocess.Popen([sys.executable, "-m", *several, MODULE, str(folder)], stdin=subprocess.DEVNULL,
                                 stdout=printed, stderr=printed, cwd=folder, **detached)
 
 

@@ -34,7 +34,7 @@ def sweep(folder: Path) -> None:
 def _lives(pid: int, started: int) -> bool:
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE
+        return bool(abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OverflowError):
