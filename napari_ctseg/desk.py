@@ -116,8 +116,6 @@ def until(done: Callable[[], bool], seconds: float) -> None:
 
 def stem_of(path: Path) -> str:
     """A layer's name from a path: its last part without the format's ending."""
-    name = path.name
-    for ending in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name
+    from ctseg_imaging.endings import split_ending
+
+    return split_ending(path)[0].removesuffix(".dcm")

@@ -57,7 +57,7 @@ def count(prediction: LabelMap, truth: LabelMap) -> Counted:
     left_out = tuple(truth.labels.name(value) for value in sorted(absent))
     if left_out:
         note = " ".join(filter(None, (note, f"Not contoured in the truth and left out: {', '.join(left_out)}.")))
-    return Counted(live, _names(truth.labels, prediction.labels), resampled, note, left_out)
+    return Counted(live, truth.labels.merged(prediction.labels), resampled, note, left_out)
 
 
 def occurring(array: NDArray[Any]) -> tuple[int, ...]:
@@ -67,13 +67,6 @@ def occurring(array: NDArray[Any]) -> tuple[int, ...]:
     else:
         values = np.unique(array)
     return tuple(int(value) for value in values if value != 0)
-
-
-def _names(truth: Labels, prediction: Labels) -> Labels:
-    """Both sides' labels; where a value has two names the truth's, unless only the prediction has a real one."""
-    named = {label.value: label for label in prediction}
-    named |= {label.value: label for label in truth if label.value not in named or label.name != f"label {label.value}"}
-    return Labels(tuple(named.values()))
 
 
 class LivePair:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ctseg_imaging import formats
+from ctseg_imaging import formats, label_names
+from ctseg_imaging.endings import split_ending
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
@@ -66,10 +66,7 @@ def open_path(path: Path) -> list[LayerData]:
 
 def plain_name(path: Path) -> str:
     """A file's name without its ending, a folder's name."""
-    for ending in sorted(formats.ENDINGS, key=len, reverse=True):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.name
+    return split_ending(path)[0]
 
 
 def as_labels(volume: Volume, path: Path) -> LabelMap | None:
@@ -85,11 +82,7 @@ def as_labels(volume: Volume, path: Path) -> LabelMap | None:
         return None
     if not named and (len(values) > MOST_LABELS // 2 or values[0] != 0 or values[-1] > 255):
         return None
-    names, contoured = _dataset_says(path)
-    found = to_label_map(volume, path, {value: names.get(value, f"label {value}") for value in map(int, values)} | names if names else None)
-    if contoured is not None:
-        found = LabelMap(found.array, found.geometry, found.labels.contoured_only(contoured), found.header, found.source, found.notes)
-    return found
+    return label_names.complete(to_label_map(volume, path), path)
 
 
 def _layers_of(volume: Volume, path: Path, name: str) -> list[LayerData]:
@@ -112,26 +105,6 @@ def _few_values(array: Any) -> Any:
         if len(values) > MOST_LABELS:
             return None
     return values if np.isfinite(values).all() else None
-
-
-def _dataset_says(path: Path) -> tuple[dict[int, str], list[str] | None]:
-    """Names by value, and which labels were contoured in this case, from the dataset.json of the folder above (Decathlon layout)."""
-    file = path.absolute().parent.parent / "dataset.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}, None
-    labels = content.get("labels", {}) if isinstance(content, dict) else {}
-    if not isinstance(labels, dict):
-        return {}, None
-    names = {}
-    for key, value in labels.items():  # Decathlon has {"1": "liver"}, nnU-Net {"liver": 1}
-        if str(key).isdigit():
-            names[int(key)] = str(value)
-        elif isinstance(value, int):
-            names[value] = str(key)
-    present = content.get("labels_present", {})
-    return names, present.get(plain_name(path)) if isinstance(present, dict) else None
 
 
 def _say(sentence: str, *, is_error: bool = False) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctseg_imaging.endings import split_ending
 from ctseg_imaging.errors import FormatError
 
 if TYPE_CHECKING:
@@ -23,15 +24,6 @@ class CaseFiles:
     name: str
     ending: str
     files: tuple[Path, ...]
-
-
-def split_ending(path: Path) -> tuple[str, str]:
-    """(stem, ending) with the ending an image format's, ".nii.gz" whole; ending "" when it is none."""
-    from ctseg_imaging.formats import ENDINGS
-
-    lower = path.name.lower()
-    ending = max((end for end in ENDINGS if lower.endswith(end)), key=len, default="")
-    return path.name[: len(path.name) - len(ending)], ending
 
 
 def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:

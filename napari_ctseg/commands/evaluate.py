@@ -74,7 +74,7 @@ def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, *, go_on: 
     for done, pair in enumerate(cases.pairs):
         yield Progress("Evaluating", done, len(cases.pairs), pair.case)
         try:
-            reports.append(_evaluate_one(pair, cases.names, convention, tolerance_mm))
+            reports.append(_evaluate_one(pair, convention, tolerance_mm))
         except CtsegError as error:
             if not go_on:
                 raise
@@ -82,11 +82,11 @@ def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, *, go_on: 
     return reports
 
 
-def _evaluate_one(pair: CasePair, names: dict[int, str] | None, convention: str, tolerance_mm: float) -> CaseReport:
+def _evaluate_one(pair: CasePair, convention: str, tolerance_mm: float) -> CaseReport:
     from ctseg_imaging.metrics.cases import read_pair
     from ctseg_imaging.metrics.report import evaluate_pair
 
-    prediction, truth = read_pair(pair, names)
+    prediction, truth = read_pair(pair)
     return evaluate_pair(prediction, truth, case=pair.case, convention=convention, nsd_tolerance_mm=tolerance_mm)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ctseg_imaging.endings import split_ending
 from napari_ctseg.commands.console import refuse_existing
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ class Outputs:
     def of(cls, case: CaseFiles, target: Path, several: bool) -> Outputs:
         """OUT itself when it is a file's name, else a file in the folder OUT. Raises FormatError."""
         from ctseg_imaging.errors import FormatError
-        from napari_ctseg.commands.case_files import split_ending
-
         names_a_file = bool(split_ending(target)[1]) and not target.is_dir()
         if not names_a_file and target.suffix.lower() in NO_VOLUME and not target.is_dir():
             raise FormatError(f"{target}: labels are not written as {target.suffix}; end it in .nii.gz, .nrrd or .mha, or name a folder.")
@@ -68,14 +67,10 @@ class Outputs:
 
     @property
     def _stem(self) -> str:
-        from napari_ctseg.commands.case_files import split_ending
-
         return split_ending(self.labels)[0]
 
     @property
     def _ending(self) -> str:
-        from napari_ctseg.commands.case_files import split_ending
-
         return split_ending(self.labels)[1]
 
     def check(self, wanted: list[str], overwrite: bool, images: Collection[Path]) -> None:

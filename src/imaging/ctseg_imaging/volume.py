@@ -76,14 +76,24 @@ def exact(volume: Volume, what: str) -> Volume:
     return volume
 
 
+def made_up_name(value: int) -> str:
+    """What a label without a name is called."""
+    return f"label {value}"
+
+
 @dataclass(frozen=True)
 class Label:
-    """One value of a label map. contoured : False when the case was never annotated for it, so that its absence means nothing."""
+    """One value of a label map.
+
+    contoured : False when the case was never annotated for it: its absence means nothing then.
+    named : False when no file gives the value a name and `name` is made up from it.
+    """
 
     value: int
     name: str
     colour: str = ""
     contoured: bool = True
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ class Labels:
     @classmethod
     def from_values(cls, array: NDArray[Any]) -> Labels:
         """Names made up ("label 3") for the values that occur in `array`."""
-        return cls.from_names({int(value): f"label {int(value)}" for value in np.unique(array)})
+        return cls(tuple(Label(int(value), made_up_name(int(value)), named=False) for value in np.unique(array) if value != 0))
 
     def __iter__(self) -> Iterator[Label]:
         return iter(self.entries)
@@ -122,7 +132,13 @@ class Labels:
 
     def name(self, value: int) -> str:
         """The name of `value`, or "label VALUE" when it is not listed."""
-        return next((label.name for label in self.entries if label.value == value), f"label {value}")
+        return next((label.name for label in self.entries if label.value == value), made_up_name(value))
+
+    def merged(self, other: Labels) -> Labels:
+        """All values of both; the entry of `self` where both have one, unless only `other` has a real name for it."""
+        both = {label.value: label for label in other}
+        both |= {label.value: label for label in self if label.named or not both.get(label.value, label).named}
+        return Labels(tuple(both.values()))
 
     def colour(self, value: int) -> str:
         """The colour of `value` as #RRGGBB."""

@@ -28,6 +28,10 @@ def folders(tmp_path):
     return tmp_path
 
 
+def named(label_map):
+    return [(label.name, label.contoured) for label in label_map.labels]
+
+
 def describe(root, fields):
     (root / "data" / "dataset.json").write_text(json.dumps(fields))
 
@@ -38,21 +42,21 @@ def test_folders_are_paired_by_name_whatever_the_format(folders, truth):
     assert [(pair.case, pair.prediction.name, pair.truth.name) for pair in cases.pairs] == [
         ("a", "a.nii.gz", "a.nii.gz"), ("b", "b.nrrd", "b.nii.gz")]
     assert (cases.only_predicted, cases.only_true) == (("x",), ("y",))
-    assert cases.names == {0: "background", 1: "liver", 2: "spleen"}
-    assert [pair.contoured for pair in cases.pairs] == [("liver",), None]
+    assert [named(read_pair(pair)[1]) for pair in cases.pairs] == [[("liver", True), ("spleen", False)],
+                                                                   [("liver", True), ("spleen", True)]]
 
 
 def test_two_files_need_no_common_name_and_take_the_truths_case(folders):
     pair, = find_cases(folders / "pred" / "x.mha", folders / "data" / "labelsTr" / "a.nii.gz").pairs
-    assert (pair.case, pair.contoured) == ("a", ("liver",))
+    assert (pair.case, named(read_pair(pair)[1])) == ("a", [("liver", True), ("spleen", False)])
 
 
 def test_reading_marks_what_was_not_contoured(folders):
     cases = find_cases(folders / "pred", folders / "data")
-    prediction, truth = read_pair(cases.pairs[0], cases.names)
-    assert [(label.name, label.contoured) for label in truth.labels] == [("liver", True), ("spleen", False)]
-    assert prediction.labels.values == (1, 2)
-    assert all(label.contoured for label in read_pair(cases.pairs[1], cases.names)[1].labels)
+    prediction, truth = read_pair(cases.pairs[0])
+    assert named(truth) == [("liver", True), ("spleen", False)]
+    assert named(prediction) == [("label 1", True), ("label 2", True)]
+    assert all(label.contoured for label in read_pair(cases.pairs[1])[1].labels)
 
 
 @pytest.mark.parametrize("fields", [
@@ -62,16 +66,16 @@ def test_reading_marks_what_was_not_contoured(folders):
 ], ids=["nnU-Net", "in the list"])
 def test_other_ways_to_write_the_description(folders, fields):
     describe(folders, fields)
-    cases = find_cases(folders / "pred", folders / "data")
-    assert {value: name for value, name in cases.names.items() if value} == {1: "liver", 2: "spleen"}
-    assert cases.pairs[0].contoured == ("liver",)
+    pair = find_cases(folders / "pred", folders / "data").pairs[0]
+    assert named(read_pair(pair)[1]) == [("liver", True), ("spleen", False)]
 
 
 def test_without_a_description_nothing_is_named(folders):
     (folders / "data" / "dataset.json").unlink()
     cases = find_cases(folders / "pred", folders / "data" / "labelsTr")
-    assert cases.names is None
-    assert cases.pairs[0].contoured is None
+    truth = read_pair(cases.pairs[0])[1]
+    assert named(truth) == [("label 1", True), ("label 2", True)]
+    assert not any(label.named for label in truth.labels)
 
 
 @pytest.mark.parametrize("fields", [{"labels": ["liver"]}, {"labels": {"liver": "one"}}, {"labels_present": {"a": "liver"}}, []])
@@ -89,7 +93,7 @@ def test_what_cannot_be_paired_is_a_sentence(folders):
     (folders / "empty").mkdir()
     with pytest.raises(FormatError, match="no file of the same name"):
         find_cases(folders / "empty", folders / "data")
-    write(folders / "pred" / "a.mha", read_pair(find_cases(folders / "pred", folders / "data").pairs[0], None)[0])
+    write(folders / "pred" / "a.mha", read_pair(find_cases(folders / "pred", folders / "data").pairs[0])[0])
     with pytest.raises(FormatError, match="two files of one case"):
         find_cases(folders / "pred", folders / "data")
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
+from ctseg_imaging import label_names
+from ctseg_imaging.endings import ENDINGS
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import dicom, itk, nifti
 from ctseg_imaging.formats.choice import Choice
@@ -14,7 +16,6 @@ from ctseg_imaging.geometry import Match
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
-ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 __all__ = ["ENDINGS", "Choice", "is_readable", "list_choices", "read", "read_labels", "read_view_only", "write"]
 
 
@@ -56,12 +57,14 @@ def read_view_only(path: str | Path, *, series: int | str | None = None) -> View
 
 
 def read_labels(path: str | Path, *, names: Mapping[int, str] | None = None, volume: int | None = None) -> LabelMap:
-    """Read a label map. names : {value: name}; made up from the values where None.
+    """Read a label map. names : {value: name}; where None, those of the file itself and of the files next to it
+    (provenance, dataset.json, labels.json: see `label_names`), made up from the values where nothing names them.
 
     Whole numbers of any type, floats within 0.01 of a whole number too (rounded, with a note). Raises FormatError for
     probabilities, negative values and everything that `read` refuses.
     """
-    return to_label_map(read(path, volume=volume), Path(path), names)
+    found = to_label_map(read(path, volume=volume), Path(path), names)
+    return label_names.complete(found, Path(path)) if names is None else found
 
 
 def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:

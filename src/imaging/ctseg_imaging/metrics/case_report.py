@@ -133,7 +133,8 @@ def evaluate_pair(prediction: LabelMap, truth: LabelMap, *, case: str, conventio
     comparison = _Comparison(case, *maps, histogram, geometry.spacing_mm, convention, nsd_tolerance_mm)
     rows = [Row(case, value, note=NOT_CONTOURED) if value in left_out else replace(comparison.row(value), resampled=resampled)
             for value in values]
-    rows = [replace(row, name=_name(value, truth.labels, prediction.labels)) for row, value in zip(rows, values, strict=True)]
+    names = truth.labels.merged(prediction.labels)
+    rows = [replace(row, name=names.name(value)) for row, value in zip(rows, values, strict=True)]
     pictures = worst_pictures(*maps, histogram, geometry.spacing_mm, _underlay(image, truth, view))
     return CaseReport(case, tuple(rows), tuple(comparison.slice_rows()), convention, nsd_tolerance_mm, match, tuple(warnings), "", pictures)
 
@@ -194,18 +195,11 @@ def _empty_note(truth_ml: float, prediction_ml: float) -> str:
     return "empty in both" if truth_ml == prediction_ml else "empty in the truth" if truth_ml == 0 else "empty in the prediction"
 
 
-def _name(value: int, truth: Labels, prediction: Labels) -> str:
-    """The truth's name, unless only the prediction has a real one."""
-    known = [name for name in (truth.name(value), prediction.name(value)) if name != f"label {value}"]
-    return known[0] if known else f"label {value}"
-
-
 def _naming_warnings(prediction: Labels, truth: Labels, case: str) -> list[str]:
     """Values that both sides name, but differently."""
-    made_up = {f"label {value}" for value in prediction.values}
-    both = [(label.value, truth.name(label.value), label.name) for label in prediction if label.value in truth.values]
-    differing = [f"{value} is {in_truth} in the truth and {in_prediction} in the prediction" for value, in_truth, in_prediction in both
-                 if in_truth != in_prediction and not {in_truth, in_prediction} & made_up]
+    theirs = {label.value: label for label in truth if label.named}
+    differing = [f"{label.value} is {theirs[label.value].name} in the truth and {label.name} in the prediction"
+                 for label in prediction if label.named and label.value in theirs and theirs[label.value].name != label.name]
     return [f"{case}: labels are compared by value, though {'; '.join(differing)}."] if differing else []
 
 

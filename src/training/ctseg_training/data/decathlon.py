@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctseg_imaging.endings import case_name
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.volume import Labels
 
@@ -63,15 +64,6 @@ def open_dataset(folder: str | Path, labels: Labels | None = None) -> Decathlon:
     if not lists["training"]:
         raise RecipeError(f"{path}: lists no training case; add pairs of image and label under \"training\".")
     return Decathlon(Path(folder), str(fields.get("name", Path(folder).name)), labels, lists["training"], lists["validation"])
-
-
-def case_name(path: str | Path) -> str:
-    """The file's name without its ending: what labels_present and reports call the case."""
-    name = Path(path).name
-    for ending in (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd"):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name
 
 
 def _json(path: Path) -> dict[str, Any]:
