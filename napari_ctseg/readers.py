@@ -12,6 +12,7 @@ import numpy as np
 from ctseg_imaging import formats, label_names
 from ctseg_imaging.endings import split_ending
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
+from ctseg_imaging.formats.dicom_study import Use
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
 from napari_ctseg import orientation, reading, study
@@ -19,7 +20,7 @@ from napari_ctseg.journal import keeper
 from napari_ctseg.layers import LayerData, label_data, volume_data
 
 NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
-MOST_TOGETHER = 8  # volumes of one file, or series of one folder, that are opened side by side
+MOST_TOGETHER = 8  # volumes of one file that are opened side by side
 MOST_LABELS = 64
 _LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentations?|masks?|truth|gt|annotations?|prediction|pred)([^a-z]|$)")
 _LABEL_FOLDER = re.compile(r"^(labels?|masks?|segmentations?|truth)(tr|ts|val)?$")
@@ -46,10 +47,13 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
 
 
 def open_path(path: Path) -> list[LayerData]:
-    """LayerData of a file or DICOM folder; the volumes of a 4D file and the series of a folder one layer each, the first one visible.
+    """LayerData of a file or DICOM folder, one layer for each volume of a 4D file or chosen series, the first one visible.
 
-    Raises CtsegError for what cannot be read, ChoiceNeeded when there are too many to open together.
+    Several DICOM series are listed in a dialog; a cancelled one opens nothing. Raises CtsegError for what cannot be read, ChoiceNeeded
+    when a file holds too many volumes to open together.
     """
+    if formats.is_dicom(path):
+        return _dicom_layers(path)
     try:
         return _layers_of(reading.read(path), path, plain_name(path))
     except ChoiceNeeded:
@@ -58,8 +62,24 @@ def open_path(path: Path) -> list[LayerData]:
             raise
     layers: list[LayerData] = []
     for choice in choices:
-        part = reading.read(path, series=choice.index) if choice.uid else reading.read(path, volume=choice.index)
+        part = reading.read(path, volume=choice.index)
         for data, settings, kind in _layers_of(part, path, f"{plain_name(path)} {choice.index}"):
+            layers.append((data, {**settings, "visible": not layers}, kind))
+    return layers
+
+
+def _dicom_layers(path: Path) -> list[LayerData]:
+    """The layers of the series that the user chooses, or of the only one. Without a running application there is nobody to ask."""
+    from napari_ctseg.series_list.view import can_ask, choose
+
+    if not can_ask():
+        return _layers_of(reading.read(path), path, plain_name(path))
+    layers: list[LayerData] = []
+    rows = choose(path)
+    for row in rows:
+        read = reading.read_view_only if row.use is Use.VIEW_ONLY else reading.read
+        name = plain_name(path) if len(rows) == 1 else f"{plain_name(path)} {row.choice.index}"
+        for data, settings, kind in _layers_of(read(path, series=row.choice.uid), path, name):
             layers.append((data, {**settings, "visible": not layers}, kind))
     return layers
 

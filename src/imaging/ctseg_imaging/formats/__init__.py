@@ -16,7 +16,7 @@ from ctseg_imaging.geometry import Match
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
-__all__ = ["ENDINGS", "Choice", "is_readable", "list_choices", "read", "read_labels", "read_view_only", "write"]
+__all__ = ["ENDINGS", "Choice", "is_dicom", "is_readable", "list_choices", "read", "read_labels", "read_view_only", "write"]
 
 
 def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None) -> Volume:
@@ -96,6 +96,11 @@ def list_choices(path: str | Path) -> list[Choice]:
         return choices
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether `read` takes a path as DICOM: a folder, or a file that begins as DICOM does. Raises FormatError for what it does not know."""
+    return _kind(Path(path)) is dicom
 
 
 def is_readable(path: str | Path) -> bool:

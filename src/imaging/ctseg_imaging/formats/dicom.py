@@ -53,7 +53,7 @@ def reading(path: Path, series: int | str | None = None) -> Generator[Progress, 
     there and none is named, OnlyViewable for slices that make no regular grid, FormatError or GeometryError
     with what is wrong.
     """
-    folder = yield from _scanned(path)
+    folder = yield from scanned(path)
     chosen = _choose(path, folder, series)
     notes = _left_out(folder, chosen)
     pixels = Pixels(path)
@@ -68,7 +68,7 @@ def reading(path: Path, series: int | str | None = None) -> Generator[Progress, 
 def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, None, ViewOnlyVolume]:
     """A tilted, incomplete or uneven series for display; see dicom_view_only. Raises FormatError for one that
     can be read exactly."""
-    folder = yield from _scanned(path)
+    folder = yield from scanned(path)
     chosen = _choose(path, folder, series)
     notes = _left_out(folder, chosen)
     pixels = Pixels(path)
@@ -86,8 +86,8 @@ def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, 
 def list_choices(path: Path) -> list[Choice]:
     """The series that count, numbered as `read` takes them. Localisers and small series are left out unless
     there is nothing else."""
-    folder = finish(_scanned(path))
-    return [choice for choice in choices_of(path, folder) if choice.index <= len(_candidates(path, folder))]
+    folder = finish(scanned(path))
+    return [choice for choice in choices_of(path, folder) if choice.index <= len(candidates(path, folder))]
 
 
 def looks_like_folder(path: Path) -> bool:
@@ -113,7 +113,7 @@ def _header(series: Series, slices: Sequence[Slice]) -> DicomHeader:
     )
 
 
-def _scanned(path: Path) -> Generator[Progress, None, Folder]:
+def scanned(path: Path) -> Generator[Progress, None, Folder]:
     """The folder, or the folder of a file. Raises FormatError if it holds no image."""
     folder = yield from scanning(path if path.is_dir() else path.parent)
     if folder.series:
@@ -133,8 +133,8 @@ def _scanned(path: Path) -> Generator[Progress, None, Folder]:
 def ranked(path: Path, folder: Folder) -> list[Series]:
     """Every series, those to choose from first; the others follow in the order of the folder. The place is
     the number of a Choice."""
-    candidates = _candidates(path, folder)
-    return [*candidates, *(series for series in folder.series if series not in candidates)]
+    first = candidates(path, folder)
+    return [*first, *(series for series in folder.series if series not in first)]
 
 
 def choices_of(path: Path, folder: Folder) -> list[Choice]:
@@ -145,7 +145,7 @@ def choices_of(path: Path, folder: Folder) -> list[Choice]:
     ]
 
 
-def _candidates(path: Path, folder: Folder) -> list[Series]:
+def candidates(path: Path, folder: Folder) -> list[Series]:
     """The series to choose from: those of a file; else those that are images and not much smaller than the
     largest.
 
@@ -175,9 +175,9 @@ def _may_be_volume(series: Series) -> bool:
 
 def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
     """The wanted series, or the only candidate. Raises ChoiceNeeded, FormatError."""
-    every, candidates = ranked(path, folder), _candidates(path, folder)
+    every = ranked(path, folder)
     if wanted is None:
-        possible = candidates
+        possible = candidates(path, folder)
     else:
         possible = [series for k, series in enumerate(every, 1) if str(wanted) in (str(k), series.key)]
         possible = possible or [series for series in every if series.uid and series.uid == wanted]

@@ -175,7 +175,7 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
         if (
             len(groups) == most
             and not any(collides(members) for members in groups.values())
-            and _enough(groups, len(places))
+            and _enough(trait.name, groups, len(places))
         ):
             return trait.name, groups
     for name in IN_TIME:
@@ -189,9 +189,12 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
     return None
 
 
-def _enough(groups: Mapping[Value, Sequence[Slice]], places: int) -> bool:
-    """Whether no group is a stray slice: each has two slices at least, or there is only one position."""
-    return places == 1 or all(len(members) > 1 for members in groups.values())
+def _enough(name: str, groups: Mapping[Value, Sequence[Slice]], places: int) -> bool:
+    """Whether no group is a stray slice: each has two slices at least, or there is only one position.
+
+    Instance numbers differ in any case, so they do not separate a single position.
+    """
+    return (places == 1 and name != "instance number") or all(len(members) > 1 for members in groups.values())
 
 
 def _by_rank(places: Sequence[Sequence[Slice]], name: str) -> dict[Value, list[Slice]] | None:
