@@ -58,7 +58,7 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
     return [CaseFiles(matched["case"] if matched and matched["channel"] == "0000" else stem, ending or ".nii.gz", (path,))], False
 
 
-def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None = None) -> Volume:
+def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None = None, nearest_grid: bool = False) -> Volume:
     """Read a case; several channels become one volume (c, z, y, x). Raises FormatError if they lie on different grids."""
     from dataclasses import replace
 
@@ -70,9 +70,9 @@ def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None 
     if len(set(case.files)) < len(case.files):
         if volume is not None:
             raise FormatError(f"{case.files[0]}: every volume of it is a channel; leave out --volume.")
-        volumes = [reading.read(file, volume=number) for number, file in enumerate(case.files, 1)]
+        volumes = [reading.read(file, volume=number, nearest_grid=nearest_grid) for number, file in enumerate(case.files, 1)]
     else:
-        volumes = [reading.read(file, volume=volume, series=series) for file in case.files]
+        volumes = [reading.read(file, volume=volume, series=series, nearest_grid=nearest_grid) for file in case.files]
     first = volumes[0]
     for file, other in zip(case.files[1:], volumes[1:], strict=True):
         if first.geometry.matches(other.geometry) not in (Match.SAME, Match.ROUNDING):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.console import note, refuse_existing, say
+from napari_ctseg.commands.console import NEAREST_GRID, note, refuse_existing, say
 
 
 def convert(
@@ -17,6 +17,7 @@ def convert(
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in the list or its UID.")] = None,
     like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over the header geometry of this file on the same grid.")] = None,
     labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such.")] = False,
+    nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
 ) -> None:
     """Convert between formats. Several volumes or series of equal rank are listed and refused until one is chosen."""
@@ -29,8 +30,9 @@ def convert(
     refuse_sources(target, [source] if like is None else [source, like])
     if labels and series is not None:
         raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
-    item = reading.read_labels(source, volume=volume) if labels else reading.read(source, volume=volume, series=series)
-    pattern = reading.read(like) if like is not None else item
+    item = (reading.read_labels(source, volume=volume, nearest_grid=nearest_grid) if labels
+            else reading.read(source, volume=volume, series=series, nearest_grid=nearest_grid))
+    pattern = reading.read(like, nearest_grid=nearest_grid) if like is not None else item
     formats.write(target, item, like=pattern, overwrite=overwrite)
     for remark in item.notes:
         note(f"{source}: {remark}")

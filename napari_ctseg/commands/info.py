@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_ctseg.commands.console import out, say, say_json
+from napari_ctseg.commands.console import NEAREST_GRID, out, say, say_json
 
 if TYPE_CHECKING:
     from ctseg_imaging.volume import Volume
@@ -20,6 +20,7 @@ def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a DICOM folder.")],
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
+    nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Geometry, orientation, HU range, labels, and what looks wrong."""
@@ -29,7 +30,7 @@ def info(
     if len(choices) > 1 and volume is None and series is None:
         _show({"path": str(path), "choices": [asdict(choice) for choice in choices]}, as_json)
         return
-    _show(describe(reading.read(path, volume=volume, series=series), path), as_json)
+    _show(describe(reading.read(path, volume=volume, series=series, nearest_grid=nearest_grid), path), as_json)
 
 
 def describe(volume: Volume, path: Path) -> dict[str, Any]:

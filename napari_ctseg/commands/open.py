@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.console import note
+from napari_ctseg.commands.console import NEAREST_GRID, note
 
 
 def open_command(
@@ -15,6 +15,7 @@ def open_command(
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Ground truth: a label map of the first path.")] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="A label map to look at and correct.")] = None,
     model: Annotated[str | None, typer.Option(metavar="BUNDLE", help="The model that Run model has chosen.")] = None,
+    nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
 ) -> None:
     """Open the viewer with images, labels and docks.
 
@@ -22,9 +23,9 @@ def open_command(
     """
     from napari_ctseg import reading
 
-    volumes = [reading.read(path) for path in paths]
-    truth_map = reading.read_labels(truth) if truth is not None else None
-    label_map = reading.read_labels(labels) if labels is not None else None
+    volumes = [reading.read(path, nearest_grid=nearest_grid) for path in paths]
+    truth_map = reading.read_labels(truth, nearest_grid=nearest_grid) if truth is not None else None
+    label_map = reading.read_labels(labels, nearest_grid=nearest_grid) if labels is not None else None
     if model is not None:
         from ctseg_models.bundles import store
 

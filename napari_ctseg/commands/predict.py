@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, say, say_json
+from napari_ctseg.commands.console import NEAREST_GRID, follow, note, say, say_json
 from napari_ctseg.commands.optional_values import OptionalValues
 from napari_ctseg.commands.prediction_files import Outputs
 
@@ -77,6 +77,7 @@ def predict(
                                                                   "a single model there is the entropy.")] = None,
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
+    nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The provenance of every case on stdout.")] = False,
 ) -> None:
@@ -102,7 +103,7 @@ def predict(
     records, failed = [], 0
     for case, output in zip(cases, outputs, strict=True):
         try:
-            image = read_case(case, volume=volume, series=series)
+            image = read_case(case, volume=volume, series=series, nearest_grid=nearest_grid)
             prediction = _predict(stack or bundles, image, combine, shares, box, settings)
             output.write(image, prediction, (probabilities or ProbabilityType.AUTO).value, overwrite)
         except CtsegError as error:
@@ -112,7 +113,8 @@ def predict(
             note(str(error))
             records.append({"case": case.name, "error": str(error)})
             continue
-        for sentence in (*prediction.warnings, *([] if prediction.labels.array.any() else ["No label was found; the label map is empty."])):
+        empty = () if prediction.labels.array.any() else ("No label was found; the label map is empty.",)
+        for sentence in (*image.notes, *prediction.warnings, *empty):
             note(f"{case.name}: {sentence}")
         records.append({"case": case.name, "labels": str(output.labels), **prediction.provenance})
         if not as_json:

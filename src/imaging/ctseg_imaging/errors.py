@@ -21,6 +21,14 @@ class OnlyViewable(GeometryError):
     """A series whose slices make no regular grid: it can be looked at, but not measured, segmented or exported."""
 
 
+class ShearedGrid(GeometryError):
+    """A grid whose axes are not at right angles. degrees : how far the worst pair of axes is from a right angle."""
+
+    def __init__(self, message: str, degrees: float) -> None:
+        super().__init__(message)
+        self.degrees = degrees
+
+
 class ChoiceNeeded(FormatError):
     """Several volumes or series of equal rank: the person has to name one."""
 

@@ -19,10 +19,11 @@ from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 __all__ = ["ENDINGS", "Choice", "is_dicom", "is_readable", "list_choices", "read", "read_labels", "read_view_only", "write"]
 
 
-def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None) -> Volume:
+def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None, nearest_grid: bool = False) -> Volume:
     """Read a file or a DICOM folder in its own voxel order, in HU or the file's own units.
 
     volume : which one of a 4D file, from 1. series : which DICOM series, its number in `list_choices` (from 1) or its UID.
+    nearest_grid : where rounding has sheared the axes of a file (by at most 1 degree), take the nearest grid without shear.
     Raises ChoiceNeeded if several are there and none was named, FormatError or GeometryError (one sentence) for anything else.
     """
     path = Path(path)
@@ -34,7 +35,7 @@ def read(path: str | Path, *, volume: int | None = None, series: int | str | Non
             return dicom.read(path, series)
         if series is not None:
             raise FormatError(f"{path}: is no DICOM folder; choose a volume, not a series.")
-        found: Volume = kind.read(path, volume)
+        found: Volume = kind.read(path, volume, nearest_grid)
         return found
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
@@ -56,14 +57,16 @@ def read_view_only(path: str | Path, *, series: int | str | None = None) -> View
         raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def read_labels(path: str | Path, *, names: Mapping[int, str] | None = None, volume: int | None = None) -> LabelMap:
+def read_labels(path: str | Path, *, names: Mapping[int, str] | None = None, volume: int | None = None,
+                nearest_grid: bool = False) -> LabelMap:
     """Read a label map. names : {value: name}; where None, those of the file itself and of the files next to it
     (provenance, dataset.json, labels.json: see `label_names`), made up from the values where nothing names them.
+    nearest_grid : as in `read`.
 
     Whole numbers of any type, floats within 0.01 of a whole number too (rounded, with a note). Raises FormatError for
     probabilities, negative values and everything that `read` refuses.
     """
-    found = to_label_map(read(path, volume=volume), Path(path), names)
+    found = to_label_map(read(path, volume=volume, nearest_grid=nearest_grid), Path(path), names)
     return label_names.complete(found, Path(path)) if names is None else found
 
 

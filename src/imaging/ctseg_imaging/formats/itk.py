@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from ctseg_imaging.errors import FormatError, GeometryError
+from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats import metaimage, nrrd
 from ctseg_imaging.formats.atomic import atomic_folder, atomic_path
 from ctseg_imaging.formats.choice import Choice, pick
+from ctseg_imaging.formats.placing import placed
 from ctseg_imaging.formats.stored import LONGEST_HEADER, Stored
 from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
@@ -31,21 +32,21 @@ class ItkHeader:
     fields: tuple[tuple[str, str], ...] = ()
 
 
-def read(path: Path, volume: int | None = None) -> Volume:
-    """Read one volume. volume : which one of a 4D file, from 1. Raises FormatError, GeometryError, ChoiceNeeded."""
+def read(path: Path, volume: int | None = None, nearest_grid: bool = False) -> Volume:
+    """Read one volume. volume : which one of a 4D file, from 1. nearest_grid : as in `placed`.
+
+    Raises FormatError, GeometryError, ChoiceNeeded.
+    """
     stored = _layout(path)
     chosen = pick(path, _choices(stored), volume, "volume", "volumes") - 1
     spacing, origin = stored.spacing_mm, stored.origin_lps_mm
-    try:
-        geometry = replace(Geometry.from_parts(stored.shape, spacing[::-1], origin, stored.direction), stated_mm=spacing[::-1])
-    except GeometryError as error:
-        raise GeometryError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from error
+    geometry, moved = placed(path, stored.shape, stored.affine_lps, spacing[::-1], nearest_grid)
     array, remarks = stored.read(path, chosen)
-    notes = [*stored.notes, *remarks]
+    notes = [*stored.notes, *moved, *remarks]
     if stored.volumes > 1:
         notes.append(f"Volume {chosen + 1} of {stored.volumes} of a 4D file.")
     header = ItkHeader(spacing, origin, tuple(stored.direction.ravel().tolist()), stored.fields)
-    return Volume(array, geometry, header, path, notes=tuple(notes))
+    return Volume(array, geometry, None if moved else header, path, notes=tuple(notes))
 
 
 def list_choices(path: Path) -> list[Choice]:

@@ -9,32 +9,44 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import zlib
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.atomic import atomic_path
+from ctseg_imaging.formats.byte_streams import ByteStream, Damaged, Piece, refuse_beyond_memory, refuse_impossible, take
 from ctseg_imaging.formats.choice import Choice, pick
-from ctseg_imaging.formats.nifti_headers import Header, affine_lps, label_header, same_grid, slope_inter, stated_mm, volume_header
+from ctseg_imaging.formats.nifti_headers import (
+    Header,
+    affine_lps,
+    label_header,
+    same_grid,
+    scaling_doubt,
+    slope_inter,
+    stated_mm,
+    volume_header,
+)
+from ctseg_imaging.formats.placing import placed
 from ctseg_imaging.formats.scaling import real_values
-from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
-_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 _GZIP_LEVEL = 4  # of 1..9: 5 % larger than 6 and twice as fast on CT
-_LARGEST_GZIP_RATIO = 1040
+_LONGEST_HEADER = 1 << 28  # with extensions
+_SIZES = {False: 348, True: 540}  # of the header's own fields: NIfTI-1, NIfTI-2
+_NIBABEL = (HeaderDataError, WrapStructError, ValueError, KeyError, TypeError, OverflowError, struct.error)
 
 
-def read(path: Path, volume: int | None = None) -> Volume:
-    """Read one volume. volume : which one of a 4D file, from 1.
+def read(path: Path, volume: int | None = None, nearest_grid: bool = False) -> Volume:
+    """Read one volume. volume : which one of a 4D file, from 1. nearest_grid : as in `placed`.
 
     Raises ChoiceNeeded for a 4D file without it, FormatError, GeometryError.
     """
@@ -42,20 +54,25 @@ def read(path: Path, volume: int | None = None) -> Volume:
         header = _read_header(path, stream)
         shape, count = _shape(path, header)
         chosen = pick(path, _choices(count, shape), volume, "volume", "volumes") - 1
-        data_path = path.with_suffix(".img") if not header.is_single else None
-        raw = _read_data(path, header, stream, shape, count, chosen, data_path)
-    if count > 1:
+        raw, remarks = _read_data(path, header, stream, shape, count, chosen)
+    notes = list(remarks)
+    if int(header["dim"][0]) > 3 and (count > 1 or int(header["dim"][1:].min()) < 1):
+        if count == 1:
+            notes.append(f"A dimension beyond the third is given as {int(header['dim'][4:].min())}; it was taken as 1.")
         header = header.copy()
         header["dim"][0], header["dim"][4:] = 3, 1
     try:
-        affine, notes = affine_lps(header)
-        geometry = Geometry(shape, affine, stated_mm(header))
+        affine, doubts = affine_lps(header)
     except GeometryError as error:
         raise GeometryError(f"{path}: {str(error)[0].lower()}{str(error)[1:]}") from error
+    geometry, moved = placed(path, shape, affine, stated_mm(header), nearest_grid)
+    notes += [*doubts, *moved]
+    if (doubt := scaling_doubt(path, header)) is not None:
+        notes.append(doubt)
     array = real_values(raw, *slope_inter(header))
     if count > 1:
-        notes = (*notes, f"Volume {chosen + 1} of {count} of a 4D file.")
-    return Volume(array, geometry, header, path, notes=notes)
+        notes.append(f"Volume {chosen + 1} of {count} of a 4D file.")
+    return Volume(array, geometry, None if moved else header, path, notes=tuple(notes))
 
 
 def list_choices(path: Path) -> list[Choice]:
@@ -86,51 +103,72 @@ def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = 
             _write_stream(file, header, data)
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> ByteStream:
     """The uncompressed stream, whether gzipped or not; the suffix must tell the truth."""
     with path.open("rb") as file:
-        start = file.read(2)
-    zipped, name = start == b"\x1f\x8b", path.name.lower()
+        start = file.read(348)
+    zipped, name = start[:2] == b"\x1f\x8b", path.name.lower()
     if not start:
         raise FormatError(f"{path}: is empty (0 bytes); copy or export it again.")
     if zipped and name.endswith(".nii"):
         raise FormatError(f"{path}: is gzip compressed but called .nii; rename it to .nii.gz.")
     if not zipped and name.endswith(".gz"):
-        with path.open("rb") as file:
-            is_nifti = _is_header(file.read(348))
-        hint = "is not gzip compressed but called .nii.gz; rename it to .nii." if is_nifti else "is neither gzip nor NIfTI; is it an image?"
+        hint = ("is not gzip compressed but called .nii.gz; rename it to .nii." if _is_header(start)
+                else "is neither gzip nor NIfTI; is it an image?")
         raise FormatError(f"{path}: {hint}")
-    return cast("IO[bytes]", gzip.open(path, "rb")) if zipped else path.open("rb")
+    return ByteStream(path.open("rb"), "gzip" if zipped else "raw")
 
 
 def _is_header(start: bytes) -> bool:
     return start[344:347] in (b"n+1", b"ni1") or start[4:7] in (b"n+2", b"ni2")
 
 
-def _read_header(path: Path, stream: IO[bytes]) -> Header:
+def _read_header(path: Path, stream: ByteStream) -> Header:
+    """The header with its extensions; the stream stands at the first voxel, or at its end for a .hdr/.img pair."""
+    damaged = f"{path}: its NIfTI header is damaged; copy or export the file again."
     try:
         start = stream.read(348)
         if not _is_header(start):
             raise FormatError(f"{path}: is not a NIfTI file (no NIfTI header); is it an image?")
         second = 540 in struct.unpack("<i", start[:4]) + struct.unpack(">i", start[:4])
         single = start[4:6] == b"n+" if second else start[344:346] == b"n+"
-        stream.seek(0)
         kinds = {(False, True): Nifti1Header, (False, False): Nifti1PairHeader,
                  (True, True): Nifti2Header, (True, False): Nifti2PairHeader}
-        return kinds[second, single].from_fileobj(stream, check=False)
-    except _DAMAGE as error:
+        kind = kinds[second, single]
+        start += stream.read(_SIZES[second] - len(start))
+        plain = kind(start, check=False)
+        if not 1 <= int(plain["dim"][0]) <= 7:
+            raise FormatError(damaged)
+        length = _voxel_offset(path, plain, single) if single else _LONGEST_HEADER
+        start += stream.read(length - len(start))
+        if single and len(start) < length:
+            raise FormatError(f"{path}: is cut off (it ends within its header); copy or export it again.")
+        return kind.from_fileobj(BytesIO(start), check=False)
+    except Damaged as error:
         raise FormatError(f"{path}: the gzip stream is damaged or cut off; copy or export the file again.") from error
-    except (HeaderDataError, ValueError, OverflowError, struct.error) as error:
-        raise FormatError(f"{path}: its NIfTI header is damaged; copy or export the file again.") from error
+    except _NIBABEL as error:
+        raise FormatError(damaged) from error
+
+
+def _voxel_offset(path: Path, header: Header, single: bool) -> int:
+    """The byte at which voxels begin. Raises FormatError if that cannot be."""
+    offset = float(header["vox_offset"])
+    least = int(header.single_vox_offset) if single else 0
+    if not math.isfinite(offset) or not offset.is_integer() or not least <= offset <= (_LONGEST_HEADER if single else 2**62):
+        inside = f", inside its header of {least} bytes" if 0 <= offset < least else ""
+        raise FormatError(f"{path}: says that its voxels begin at byte {offset:g}{inside} (vox_offset); copy or export it again.")
+    return int(offset)
 
 
 def _shape(path: Path, header: Header) -> tuple[tuple[int, int, int], int]:
     """(z, y, x) and how many volumes. Raises FormatError for anything that is no stack of planes of single numbers."""
     rank = int(header["dim"][0])
     dims = [int(n) for n in header["dim"][1:1 + rank]] if 0 < rank <= 7 else []
+    dims[3:] = [max(size, 1) for size in dims[3:]]  # old exporters write 0 for a dimension that is not there
     if not dims or min(dims) < 1:
         raise FormatError(f"{path}: its NIfTI header is damaged (dimensions {dims}); copy or export the file again.")
-    if header.get_data_dtype().kind not in "iuf" or header.get_data_dtype().itemsize > 8:
+    dtype = _dtype(path, header)
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise FormatError(f"{path}: its voxels are not single numbers (RGB or complex); convert it to one grey value a voxel first.")
     if rank < 3:
         raise FormatError(f"{path}: is a {rank}D picture, not a volume; a stack with a slice spacing is needed.")
@@ -141,46 +179,46 @@ def _shape(path: Path, header: Header) -> tuple[tuple[int, int, int], int]:
     return (dims[2], dims[1], dims[0]), dims[3] if rank > 3 else 1
 
 
+def _dtype(path: Path, header: Header) -> np.dtype[Any]:
+    try:
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except _NIBABEL as error:
+        raise FormatError(f"{path}: has voxels of the unknown type {int(header['datatype'])}; copy or export it again.") from error
+    return dtype
+
+
 def _choices(count: int, shape: tuple[int, int, int]) -> list[Choice]:
     return [Choice(k + 1, "", f"volume {k + 1}, {shape[2]} x {shape[1]} x {shape[0]} voxels", shape[0]) for k in range(count)]
 
 
-def _read_data(path: Path, header: Header, stream: IO[bytes], shape: tuple[int, int, int], count: int, chosen: int,
-               data_path: Path | None) -> NDArray[Any]:
-    """The stored numbers of one volume in native byte order; the stream is read to its end, so that damage shows."""
-    dtype = header.get_data_dtype()
+def _read_data(path: Path, header: Header, stream: ByteStream, shape: tuple[int, int, int], count: int,
+               chosen: int) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """The stored numbers of one volume in native byte order, and remarks; the stream is read to its end, so that damage shows."""
+    dtype = _dtype(path, header)
     size = math.prod(shape) * dtype.itemsize
-    offset = int(header["vox_offset"])
-    if data_path is not None and data_path != path:
-        if not data_path.exists():
-            raise FormatError(f"{path}: its data file {data_path.name} is missing; put it beside the header.")
-        with _open(data_path) as data:
-            return _from_stream(path, data, offset, size, count, chosen, dtype).reshape(shape)
-    on_disk = path.stat().st_size
-    if offset + size * count > on_disk * _LARGEST_GZIP_RATIO:
-        raise FormatError(f"{path}: is cut off (its header promises {size * count} bytes of voxels); copy or export it again.")
-    return _from_stream(path, stream, offset, size, count, chosen, dtype).reshape(shape)
+    refuse_impossible(path, Piece(path, 0, "gzip"), size * count if header.is_single else 1)
+    refuse_beyond_memory(path, size)
+    if header.is_single:
+        raw = np.empty(size, np.uint8)
+        remarks = take(path, stream, size * count, size * chosen, raw)
+    else:
+        raw, remarks = _read_pair(path, header, size, count, chosen)
+    return raw.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False), remarks
 
 
-def _from_stream(path: Path, stream: IO[bytes], offset: int, size: int, count: int, chosen: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    cut = f"{path}: is cut off (its header promises {size * count} bytes of voxels, fewer are there); copy or export it again."
-    raw = np.empty(size // dtype.itemsize, dtype)
-    view = memoryview(raw.view(np.uint8))  # type: ignore[arg-type]
-    try:
-        stream.seek(offset + chosen * size)
-        filled = 0
-        while filled < size:
-            if not (got := stream.readinto(view[filled:])):  # type: ignore[attr-defined]
-                raise FormatError(cut)
-            filled += got
-        rest = size * (count - 1 - chosen)
-        while chunk := stream.read(1 << 20):
-            rest -= len(chunk)
-    except _DAMAGE as error:
-        raise FormatError(f"{path}: the gzip stream is damaged or cut off; copy or export the file again.") from error
-    if rest > 0:
-        raise FormatError(cut)
-    return raw.astype(dtype.newbyteorder("="), copy=False)
+def _read_pair(path: Path, header: Header, size: int, count: int, chosen: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    data_path = path.with_suffix(".img")
+    if data_path == path or not data_path.is_file():
+        raise FormatError(f"{path}: its data file {data_path.name} is missing; put it beside the header.")
+    refuse_impossible(path, Piece(data_path, 0, "gzip"), size * count)
+    raw = np.empty(size, np.uint8)
+    offset = _voxel_offset(path, header, single=False)
+    with _open(data_path) as stream:
+        try:
+            stream.skip(offset)
+        except Damaged as error:
+            raise FormatError(f"{path}: its compressed voxels are damaged or cut off; copy or export it again.") from error
+        return raw, take(path, stream, size * count, size * chosen, raw, data_path.name)
 
 
 def _write_stream(stream: Any, header: Header, data: NDArray[Any]) -> None:

@@ -6,6 +6,7 @@ Source: nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h (methods 1 to 3 of "3D
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.scaling import stored_values
 from ctseg_imaging.geometry import Float, Geometry, Match, Triple
 from ctseg_imaging.volume import LabelMap, Volume
@@ -22,6 +23,9 @@ from ctseg_imaging.volume import LabelMap, Volume
 Header = Any  # nibabel's header objects carry no useful types
 UNKNOWN_ORIENTATION = "Orientation unknown: the file gives voxel sizes but no qform and no sform; left and right are not certain."
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown is read as mm, as every reader does
+_PLAUSIBLE_MM = (0.02, 50.0)  # a side of a voxel, from micro-CT to a scout
+_SAME_SIZE = 1e-3  # relative; float32 leaves 1e-7
+_LARGEST_SCALE = 1e30
 _GEOMETRY_FIELDS = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
                     "srow_x", "srow_y", "srow_z", "xyzt_units")
 
@@ -31,15 +35,8 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
 
     Raises GeometryError if the voxel sizes are needed and one is 0 or not finite.
     """
-    sform = header.get_sform() if int(header["sform_code"]) > 0 else None
-    qform = _qform(header) if int(header["qform_code"]) > 0 else None
     notes: list[str] = []
-    if sform is not None and not _has_axes(sform):
-        notes.append("The sform is empty and was left out.")
-        sform = None
-    if sform is not None and qform is not None and not _is_box(sform):
-        notes.append("The sform is sheared, which no box of voxels can be; the qform was used.")
-        sform = None
+    sform, qform = _forms(header, notes)
     if sform is not None and qform is not None:
         apart = float(np.abs(_corners(header, sform) - _corners(header, qform)).max())
         if apart > 0.01 * float(np.linalg.norm(sform[:3, :3], axis=0).min()):
@@ -48,20 +45,51 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
     if ras is None:
         notes.append(UNKNOWN_ORIENTATION)
         ras = _voxel_sizes_only(header)
+    if sform is not None and (sizes := _sizes_that_disagree(header, sform)) is not None:
+        notes.append(f"The sform gives voxels of {sizes[0]} and the header's voxel size (pixdim) is {sizes[1]}; the sform was used, and "
+                     "SimpleITK, ITK-SNAP and Slicer measure by the voxel size.")
     unit = int(header["xyzt_units"]) & 7
     if unit not in _MM_PER_UNIT:
         raise GeometryError(f"The spatial unit has the unknown code {unit}; export the volume again in mm.")
     if unit in (1, 3):
         notes.append(f"Lengths are given in {'metres' if unit == 1 else 'micrometres'} and were converted to mm.")
+    lengths = np.linalg.norm(ras[:3, :3], axis=0)
+    if unit == 0 and not (_PLAUSIBLE_MM[0] <= lengths.min() and lengths.max() <= _PLAUSIBLE_MM[1]):
+        notes.append("The file gives no unit of length, and its voxels are unlikely in mm; mm was taken all the same.")
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
     lps[:3] *= _MM_PER_UNIT[unit]
     return lps[:, [2, 1, 0, 3]], tuple(notes)
 
 
-def stated_mm(header: Header) -> Triple:
-    """The voxel sizes (z, y, x) in mm as the header has them: what ITK and nibabel call spacing, whatever the sform says."""
+def stated_mm(header: Header) -> Triple | None:
+    """The voxel sizes (z, y, x) in mm as the header has them, which ITK and nibabel call spacing; None if the sform has others."""
+    sform, _ = _forms(header, [])
+    if sform is not None and _sizes_that_disagree(header, sform) is not None:
+        return None
     x, y, z = (abs(float(size)) * _MM_PER_UNIT[int(header["xyzt_units"]) & 7] for size in header["pixdim"][1:4])
     return z, y, x
+
+
+def _sizes_that_disagree(header: Header, ras: Float) -> tuple[str, str] | None:
+    """The voxel sizes of an affine and of pixdim, in words, if they are not the same."""
+    lengths = np.linalg.norm(ras[:3, :3], axis=0)
+    stated = np.abs(np.array(header["pixdim"][1:4], np.float64))
+    if not np.isfinite(lengths).all() or np.allclose(stated, lengths, rtol=_SAME_SIZE, atol=0):
+        return None
+    return " x ".join(f"{size:.4g}" for size in lengths), " x ".join(f"{size:.4g}" for size in stated)
+
+
+def _forms(header: Header, notes: list[str]) -> tuple[Float | None, Float | None]:
+    """The sform and the qform, each None where it is not given or of no use."""
+    sform = header.get_sform() if int(header["sform_code"]) > 0 else None
+    qform = _qform(header) if int(header["qform_code"]) > 0 else None
+    if sform is not None and not _has_axes(sform):
+        notes.append("The sform is empty and was left out.")
+        sform = None
+    if sform is not None and qform is not None and not _is_box(sform):
+        notes.append("The sform is sheared, which no box of voxels can be; the qform was used.")
+        sform = None
+    return sform, qform
 
 
 def _qform(header: Header) -> Float | None:
@@ -108,10 +136,26 @@ def slope_inter(header: Header) -> tuple[float, float]:
     return (slope, inter) if math.isfinite(slope) and math.isfinite(inter) and slope != 0 else (1.0, 0.0)
 
 
+def scaling_doubt(path: Path, header: Header) -> str | None:
+    """A remark about a slope and an intercept of which one counts for nothing. Raises FormatError if the values cannot be known.
+
+    A slope of 0 stands for no scaling (nifti1.h), and so does NaN in both, which nibabel writes.
+    """
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if math.isinf(slope) or (not math.isfinite(inter) and math.isfinite(slope) and slope != 0):
+        raise FormatError(f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so that their values are not "
+                          "known; export it again.")
+    if max(abs(slope), abs(inter)) > _LARGEST_SCALE:
+        raise FormatError(f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter); is its header damaged?")
+    if (slope == 0 or math.isnan(slope)) and inter != 0 and not math.isnan(inter):
+        return f"scl_slope is {slope:g}, which stands for no scaling; scl_inter ({inter:g}) was left out."
+    return None
+
+
 def same_grid(header: Header, geometry: Geometry) -> bool:
-    """Whether `header` describes `geometry` itself, so that its own numbers may be used for it."""
+    """Whether `header` describes `geometry` itself and every reader measures the same in it, so that its own numbers may be used for it."""
     dims = tuple(int(n) for n in header["dim"][3:0:-1])
-    if dims != geometry.shape:
+    if dims != geometry.shape or stated_mm(header) is None:
         return False
     return Geometry(geometry.shape, affine_lps(header)[0]).matches(geometry, 1e-4) in (Match.SAME, Match.ROUNDING)
 

@@ -50,6 +50,14 @@ class Stored:
         return z, y, x
 
     @property
+    def affine_lps(self) -> NDArray[np.float64]:
+        """4x4, from a (z, y, x) index to LPS mm."""
+        affine = np.eye(4)
+        affine[:3, :3] = self.direction[:, ::-1] * np.array(self.spacing_mm[::-1])
+        affine[:3, 3] = self.origin_lps_mm
+        return affine
+
+    @property
     def volumes(self) -> int:
         return 1 if self.volume_axis is None else self.sizes[self.volume_axis]
 
