@@ -9,14 +9,18 @@ from types import ModuleType
 from ctseg_imaging import label_names
 from ctseg_imaging.endings import ENDINGS
 from ctseg_imaging.errors import FormatError, GeometryError
-from ctseg_imaging.formats import dicom, itk, nifti
+from ctseg_imaging.formats import dicom, itk, nifti, segmentations
 from ctseg_imaging.formats.choice import Choice
 from ctseg_imaging.formats.labels import to_label_map
-from ctseg_imaging.geometry import Match
+from ctseg_imaging.formats.segmentations import Kind as SegmentationKind
+from ctseg_imaging.formats.segmentations import seg_nrrd
+from ctseg_imaging.formats.segmentations.onto_grid import place
+from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
-__all__ = ["ENDINGS", "Choice", "is_dicom", "is_readable", "list_choices", "read", "read_labels", "read_view_only", "write"]
+__all__ = ["ENDINGS", "Choice", "SegmentationKind", "is_dicom", "is_readable", "kind_of_segmentation", "list_choices", "read",
+           "read_labels", "read_view_only", "write"]
 
 
 def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None, nearest_grid: bool = False) -> Volume:
@@ -58,16 +62,36 @@ def read_view_only(path: str | Path, *, series: int | str | None = None) -> View
 
 
 def read_labels(path: str | Path, *, names: Mapping[int, str] | None = None, volume: int | None = None,
+                segment_layer: int | str | None = None, like: Geometry | Volume | None = None,
                 nearest_grid: bool = False) -> LabelMap:
-    """Read a label map. names : {value: name}; where None, those of the file itself and of the files next to it
-    (provenance, dataset.json, labels.json: see `label_names`), made up from the values where nothing names them.
-    nearest_grid : as in `read`.
+    """Read a label map or a segmentation (.seg.nrrd, DICOM SEG, RTSTRUCT).
 
-    Whole numbers of any type, floats within 0.01 of a whole number too (rounded, with a note). Raises FormatError for
-    probabilities, negative values and everything that `read` refuses.
+    names : {value: name}; where None, those of the file itself and of the files next to it (provenance,
+    dataset.json, labels.json: see `label_names`), made up from the values where nothing names them. Segments
+    keep the names and colours that they have. nearest_grid : as in `read`.
+    volume : which one of a 4D file, from 1.
+
+    segment_layer : of overlapping segments, the number of a layer in `list_choices`, the name of a segment, or "merged" for all of
+    them with smaller ones over larger ones. like : an image or its grid, on whose voxels the labels then lie; an RTSTRUCT without one
+    is drawn on the series that it was made for, which has to be in its folder or the one above.
+
+    Whole numbers of any type, floats within 0.01 of a whole number too (rounded, with a note). Raises ChoiceNeeded for overlapping
+    segments; GeometryError where the voxels do not lie on those of `like`; FormatError for probabilities, negative values and
+    everything that `read` refuses.
     """
-    found = to_label_map(read(path, volume=volume, nearest_grid=nearest_grid), Path(path), names)
-    return label_names.complete(found, Path(path)) if names is None else found
+    path = Path(path)
+    grid = like.geometry if isinstance(like, Volume) else like
+    if (kind := kind_of_segmentation(path)) is None:
+        if segment_layer is not None:
+            raise FormatError(f"{path}: is a label map without layers; leave out the layer.")
+        found = to_label_map(read(path, volume=volume, nearest_grid=nearest_grid), path, names)
+    else:
+        if volume is not None:
+            raise FormatError(f"{path}: is a {kind}; choose a layer, not a volume.")
+        found = _segmentation(path, kind, grid).label_map(segment_layer)
+    if names is None and kind in (None, SegmentationKind.SEG_NRRD):  # numbers in DICOM count segments and mean nothing elsewhere
+        found = label_names.complete(found, path)
+    return found if grid is None else place(found, grid)
 
 
 def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:
@@ -85,15 +109,20 @@ def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap 
         raise GeometryError(f"{path}: the volume whose geometry it is to take has another grid; resample onto that grid first.")
     if not path.name.lower().endswith(ENDINGS):
         raise FormatError(f"{path}: cannot tell the format from the name; end it in {', '.join(ENDINGS)}.")
-    if path.name.lower().endswith((".nii", ".nii.gz")):
+    if path.name.lower().endswith(seg_nrrd.SUFFIX) and isinstance(item, LabelMap):
+        seg_nrrd.write(path, item, overwrite)
+    elif path.name.lower().endswith((".nii", ".nii.gz")):
         nifti.write(path, item, like, overwrite)
     else:
         itk.write(path, item, like, overwrite)
 
 
 def list_choices(path: str | Path) -> list[Choice]:
-    """What a path offers: the volumes of a 4D file, the series of a DICOM folder (localisers left out); one where there is no choice."""
+    """What a path offers: the volumes of a 4D file, the series of a DICOM folder (localisers left out), the layers of a segmentation
+    with overlapping segments; one where there is no choice."""
     path = Path(path)
+    if (segmented := kind_of_segmentation(path)) is not None:
+        return _segmentation(path, segmented, None).choices()
     try:
         choices: list[Choice] = _kind(path).list_choices(path)
         return choices
@@ -115,6 +144,23 @@ def is_readable(path: str | Path) -> bool:
         return path.is_file() and (path.name.lower().endswith((*ENDINGS, ".hdr")) or dicom.looks_like_file(path))
     except OSError:
         return False
+
+
+def kind_of_segmentation(path: str | Path) -> SegmentationKind | None:
+    """Slicer segmentation, DICOM SEG or RTSTRUCT by the file's name and content; None for anything else. Raises FormatError."""
+    try:
+        return segmentations.kind_of(path)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _segmentation(path: Path, kind: SegmentationKind, grid: Geometry | None) -> segmentations.Segmentation:
+    try:
+        return segmentations.read(path, kind, grid)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except MemoryError as error:
+        raise FormatError(f"{path}: does not fit into memory; is its header damaged?") from error
 
 
 def _kind(path: Path) -> ModuleType:

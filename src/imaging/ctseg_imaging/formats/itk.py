@@ -37,7 +37,7 @@ def read(path: Path, volume: int | None = None, nearest_grid: bool = False) -> V
 
     Raises FormatError, GeometryError, ChoiceNeeded.
     """
-    stored = _layout(path)
+    stored = layout(path)
     chosen = pick(path, _choices(stored), volume, "volume", "volumes") - 1
     spacing, origin = stored.spacing_mm, stored.origin_lps_mm
     geometry, moved = placed(path, stored.shape, stored.affine_lps, spacing[::-1], nearest_grid)
@@ -51,7 +51,7 @@ def read(path: Path, volume: int | None = None, nearest_grid: bool = False) -> V
 
 def list_choices(path: Path) -> list[Choice]:
     """The volumes of a file; one for a 3D file."""
-    return _choices(_layout(path))
+    return _choices(layout(path))
 
 
 def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:
@@ -61,12 +61,12 @@ def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = 
     with (atomic_folder if several_files else atomic_path)(path, overwrite) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
-            _layout(temporary).read(temporary, 0)  # a disk that fills up with the last block goes unnoticed otherwise
+            layout(temporary).read(temporary, 0)  # a disk that fills up with the last block goes unnoticed otherwise
         except (RuntimeError, FormatError) as error:
             raise OSError(None, "the disk refused it") from error
 
 
-def _layout(path: Path) -> Stored:
+def layout(path: Path) -> Stored:
     """What the header of a file says."""
     with path.open("rb") as file:
         start = file.read(LONGEST_HEADER)

@@ -1,0 +1,57 @@
+"""Segmentations as people keep them: Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT; named segments that may overlap.
+
+DICOM is told by what a file says of itself, not by its name.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from ctseg_imaging.formats import dicom
+from ctseg_imaging.formats.dicom_files import read_header
+from ctseg_imaging.formats.segmentations import dicom_seg_reading, rtstruct_reading, rtstruct_series, seg_nrrd
+from ctseg_imaging.formats.segmentations.segments import MERGED, Segmentation
+from ctseg_imaging.geometry import Geometry
+
+__all__ = ["MERGED", "Kind", "Segmentation", "kind_of", "read"]
+
+
+class Kind(StrEnum):
+    """What kind of segmentation a file is; the value is the word for it in a sentence."""
+
+    SEG_NRRD = "Slicer segmentation"
+    DICOM_SEG = "DICOM SEG"
+    RTSTRUCT = "RTSTRUCT"
+
+
+_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.66.4": Kind.DICOM_SEG,
+    "1.2.840.10008.5.1.4.1.1.66.7": Kind.DICOM_SEG,
+    "1.2.840.10008.5.1.4.1.1.481.3": Kind.RTSTRUCT,
+}
+
+
+def kind_of(path: str | Path) -> Kind | None:
+    """The kind of segmentation that a file is, or None for anything else. Raises OSError."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    if path.name.lower().endswith(seg_nrrd.SUFFIX):
+        return Kind.SEG_NRRD
+    if not dicom.looks_like_file(path):
+        return None
+    header = read_header(path, ["SOPClassUID"])
+    return None if header is None else _CLASSES.get(str(header.get("SOPClassUID", "")))
+
+
+def read(path: Path, kind: Kind, like: Geometry | None = None) -> Segmentation:
+    """The segments of a file. like : the grid of an image, which contours need and others take as a hint.
+
+    Raises FormatError, GeometryError.
+    """
+    if kind is Kind.SEG_NRRD:
+        return seg_nrrd.read(path)
+    if kind is Kind.RTSTRUCT:
+        return rtstruct_reading.read(path, rtstruct_series.image_of(path).geometry if like is None else like)
+    return dicom_seg_reading.read(path, like)

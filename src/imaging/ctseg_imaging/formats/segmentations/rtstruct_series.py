@@ -1,0 +1,67 @@
+"""Which image series a structure set was drawn on: by the references that it holds, else by its frame of reference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from ctseg_imaging.errors import FormatError
+from ctseg_imaging.formats import dicom
+from ctseg_imaging.formats.dicom_files import read_header
+from ctseg_imaging.formats.dicom_series import scanning
+from ctseg_imaging.formats.segmentations.dicom_objects import parsing
+from ctseg_imaging.progress import finish
+from ctseg_imaging.volume import Volume
+
+MOST_FILES = 5000  # below a folder that is searched
+_TAGS = [
+    "SOPClassUID",
+    "ReferencedFrameOfReferenceSequence",
+    "FrameOfReferenceUID",
+    "StructureSetROISequence",
+]
+
+
+def image_of(path: Path) -> Volume:
+    """The series that `path` refers to, looked for in its folder, below it, and in the folder above.
+
+    Raises FormatError where it is not there; ChoiceNeeded, GeometryError as `dicom.read` does.
+    """
+    with parsing(path, "RTSTRUCT"):
+        header = read_header(path, _TAGS) or Dataset()
+        series, frames = set(_series_uids(header)), set(_frame_uids(header))
+    for folder in filter(_is_small, dict.fromkeys((path.absolute().parent, path.absolute().parent.parent))):
+        found = finish(scanning(folder)).series
+        chosen = [one.uid for one in found if one.uid in series]
+        chosen = chosen or [
+            one.uid for one in found if one.slices[0].traits.get("frame of reference") in frames
+        ]
+        if len(set(chosen)) == 1:
+            return dicom.read(folder, chosen[0])
+    raise FormatError(
+        f"{path}: its image series is not in its folder or the one above; give the image as well, contours need its grid."
+    )
+
+
+def _is_small(folder: Path) -> bool:
+    """Whether a folder holds few enough files to look at each."""
+    names = (name for _, _, files in os.walk(folder) for name in files)
+    return len(list(islice(names, MOST_FILES + 1))) <= MOST_FILES
+
+
+def _series_uids(header: Dataset) -> Iterator[str]:
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or []:
+        for study in frame.get("RTReferencedStudySequence") or []:
+            for one in study.get("RTReferencedSeriesSequence") or []:
+                yield str(one.get("SeriesInstanceUID", ""))
+
+
+def _frame_uids(header: Dataset) -> Iterator[str]:
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or []:
+        yield str(frame.get("FrameOfReferenceUID", ""))
+    for roi in header.get("StructureSetROISequence") or []:
+        yield str(roi.get("ReferencedFrameOfReferenceUID", ""))
