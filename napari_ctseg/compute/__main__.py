@@ -1,41 +1,40 @@
-"""The computing process: `python -m napari_ctseg.compute HANDLE`, started by `client` and by nobody else.
+"""A worker process: `python -m napari_ctseg.compute HANDLE MODULE`, started by `client`.
 
-It loads torch once, runs one job after the other and ends with the process that started it.
+It imports MODULE, which is what takes long, runs one job after the other and ends with the process that started it.
 """
 
 from __future__ import annotations
 
-import faulthandler
+import gc
+import importlib
 import os
 import pickle
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Generator
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
+from napari_ctseg.compute.containment import EXIT_WITH_PARENT, contain, limit_memory
 from napari_ctseg.compute.inherited import connection_of
 from napari_ctseg.compute.messages import Cancel, Closed, Job, Raised, Ready, Returned, Step
 from napari_ctseg.compute.parcels import Parcel, receive
 
 NICE = 5  # less than the viewer, which answers the person
-FIRST_TO_GO = 500  # of 1000, for the kernel when memory runs out: rather this process than the viewer with what was drawn in it
 SECONDS_BETWEEN_STEPS = 0.2  # drawing one costs the viewer up to 30 ms
 OWN = ("builtins", "ctseg_imaging")  # exceptions from here can be unpickled by a viewer that has no torch loaded
-EXIT_WITH_PARENT = 3
 
 
-def serve(connection: Connection) -> None:
-    """Run jobs until the other side is gone."""
-    import ctseg_models.inference.two_stage  # noqa: F401 - the second or two that this and torch take are why the process stays
-
+def serve(connection: Connection, module: str) -> None:
+    """Run jobs until the other side is gone. module : is imported first."""
+    importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # what the module made stays, and looking through it after each job would take longer than reading a small file
     answer = _send(connection, Ready())
     while True:
         message = receive(connection)
@@ -57,6 +56,9 @@ def run(job: Job, connection: Connection) -> Returned | Raised | Closed:
     work: Generator[Progress, None, Any] | None = None
     told = 0.0, ""
     try:
+        with suppress(OSError):  # the folder is gone: relative paths fail with a sentence of their own
+            os.chdir(job.folder)
+        limit_memory()
         work = job.work(*job.arguments)
         while not _cancelled(connection, job.number):
             try:
@@ -73,16 +75,29 @@ def run(job: Job, connection: Connection) -> Returned | Raised | Closed:
 
 
 def raised(error: Exception) -> Raised:
-    """An error as the viewer can unpickle it: of its own class where that is ours or Python's, else of the nearest plain one."""
+    """An error as the other side can unpickle it: of its own class where that is ours or Python's, else of the nearest such class."""
     text = "".join(traceback.format_exception(error))
     bare = error.with_traceback(None)
     bare.__cause__ = bare.__context__ = None
-    if type(error).__module__.split(".")[0] in OWN and _survives(bare):
+    if _is_known(type(bare)) and _survives(bare):
         return Raised(bare, text)
     if isinstance(error, CtsegError | MemoryError):
-        kind = CtsegError if isinstance(error, CtsegError) else MemoryError
-        return Raised(kind(str(error)), text)
+        return Raised(_as_nearest(error), text)
     return Raised(RuntimeError(f"{type(error).__name__}: {error}"), text)
+
+
+def _as_nearest(error: CtsegError | MemoryError) -> Exception:
+    """With the same sentence, of the first known class among its own and its ancestors that can be made from a sentence."""
+    for kind in type(error).__mro__:
+        if _is_known(kind):
+            with suppress(TypeError):  # a constructor that wants other arguments
+                if str(made := kind(str(error))) == str(error):
+                    return made  # type: ignore[no-any-return]
+    return CtsegError(str(error))
+
+
+def _is_known(kind: type) -> bool:
+    return kind.__module__.split(".")[0] in OWN
 
 
 def _survives(error: BaseException) -> bool:
@@ -95,13 +110,13 @@ def _survives(error: BaseException) -> bool:
 
 def free_memory() -> None:
     """Give what the job has used back to the system, not only to torch and malloc."""
-    import gc
-
+    gc.collect()
+    if "torch" not in sys.modules:
+        return
     import torch
 
     from ctseg_models.inference import buffers
 
-    gc.collect()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     buffers.give_back()
@@ -121,38 +136,17 @@ def _send(connection: Connection, message: object) -> Parcel:
     return parcel
 
 
-def end_with_parent() -> None:
-    """Standard input is a pipe that the parent never writes to: it ends when the parent does, however that came about.
-
-    The system's signal also ends a process whose interpreter is held by a call that never returns; the thread serves where there is none.
-    """
-    def wait() -> None:
-        os.read(0, 1)
-        os._exit(EXIT_WITH_PARENT)
-
-    threading.Thread(target=wait, daemon=True).start()
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | fcntl.FASYNC)
-
-
 def behave() -> None:
-    """Ctrl-C is the viewer's; computing comes after the viewer in processor time, and before it when memory runs out."""
+    """Ctrl-C is the viewer's, and so is the processor when both want it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.enable()
     if sys.platform != "win32":
         os.nice(NICE)
-    if sys.platform == "linux":
-        with suppress(OSError):  # some containers do not allow it, and computing does without
-            Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    contain()
     behave()
     try:
-        serve(connection_of(sys.argv[1]))
+        serve(connection_of(sys.argv[1]), sys.argv[2])
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(EXIT_WITH_PARENT)

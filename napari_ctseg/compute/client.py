@@ -1,4 +1,7 @@
-"""The computing process as the viewer sees it: one child that stays warm between jobs, and `elsewhere`, which runs a generator in it."""
+"""Worker processes as the viewer sees them: a child that stays warm between jobs, for networks one and for reading another.
+
+What can crash, hang or take all memory inside a library runs there: `run_in_worker` for what needs torch, `READER.run` for images.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, suppress
 from itertools import count
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ctseg_imaging.progress import Progress
-from napari_ctseg.compute.death import how_it_ended
+from napari_ctseg.compute.death import ended, too_large
 from napari_ctseg.compute.inherited import handing_over
 from napari_ctseg.compute.messages import Arrived, Cancel, Closed, ComputingProcessError, Elsewhere, Job, Raised, Returned, Step
 from napari_ctseg.compute.parcels import Parcel, receive
@@ -24,16 +28,20 @@ POLL_SECONDS = 0.1  # a cancelled run hears of it after this long
 PATIENCE_SECONDS = 1.5  # for a cancelled job to end by itself
 IDLE_MINUTES = 10.0
 MUCH_MB = 150.0  # resident; less is not worth ending an idle process for
+SECONDS_BETWEEN_LOOKS = 0.1  # at how much memory it takes
+SHARE_OF_FREE = 0.9  # of the memory that is free when a job starts, the job may take so much
 STARTING = Progress("load", 0, 1, "Starting the computing process")
-_BUSY = threading.Lock()
 _NUMBERS = count(1)
 
 
 class ComputingProcess:
     """A child that was started and not waited for. What it prints goes into a nameless file, for Details when it dies."""
 
-    def __init__(self) -> None:
-        """Raises ComputingProcessError when the system gives no process, pipe or file for it; nothing is left open then."""
+    def __init__(self, module: str) -> None:
+        """module : imported at its start.
+
+        Raises ComputingProcessError when the system gives no process, pipe or file for it; nothing is left open then.
+        """
         with ExitStack() as opened:
             try:
                 self._log = opened.enter_context(tempfile.TemporaryFile())
@@ -41,13 +49,14 @@ class ComputingProcess:
                 opened.enter_context(self.connection)
                 with theirs:
                     handle, inheriting = handing_over(theirs)
-                    self.process = subprocess.Popen([sys.executable, "-P", "-m", "napari_ctseg.compute", handle], stdin=subprocess.PIPE,
-                                                    stdout=self._log, stderr=self._log, **inheriting)
+                    self.process = subprocess.Popen([sys.executable, "-P", "-m", "napari_ctseg.compute", handle, module],
+                                                    stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, **inheriting)
             except OSError as error:
                 raise ComputingProcessError(f"The computing process could not be started ({error.strerror or error}); close other programs "
                                             "or free some space, then run it again.") from error
             opened.pop_all()  # they live as long as the process
         self._ready = False
+        self._most_bytes, self._looked = float("inf"), 0.0
         self._idle: threading.Timer | None = None
 
     @property
@@ -60,7 +69,9 @@ class ComputingProcess:
         Raises ComputingProcessError when it dies."""
         try:
             while not self.connection.poll(POLL_SECONDS):
+                self._watch_memory(title)
                 yield last
+            self._watch_memory(title)
             return receive(self.connection)
         except (EOFError, OSError):
             self._tell_of_its_death(title)
@@ -75,6 +86,7 @@ class ComputingProcess:
         self._stay()
         self._log.seek(0)
         self._log.truncate()
+        self._most_bytes = 1e6 * self.resident_mb() + SHARE_OF_FREE * free_bytes()
         parcel = Parcel(job)
         answer: Returned | Raised | None = None
         try:
@@ -100,10 +112,10 @@ class ComputingProcess:
             raise answer.error from Elsewhere(answer.traceback)
         return answer.value
 
-    def end_when_idle(self) -> None:
-        """Give its memory back after some minutes without a job."""
+    def end_when_idle(self, end: Callable[[ComputingProcess], None]) -> None:
+        """Have it called after some minutes without a job, to give its memory back."""
         self._stay()
-        self._idle = threading.Timer(60 * IDLE_MINUTES, _end_idle, (self,))
+        self._idle = threading.Timer(60 * IDLE_MINUTES, end, (self,))
         self._idle.daemon = True
         self._idle.start()
 
@@ -115,6 +127,16 @@ class ComputingProcess:
             return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
         except psutil.NoSuchProcess:
             return 0.0
+
+    def _watch_memory(self, title: str) -> None:
+        """Kill it when it takes nearly all memory, before the system slows down or the kernel chooses what to end."""
+        if time.monotonic() < self._looked + SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = time.monotonic()
+        if 1e6 * self.resident_mb() > self._most_bytes:
+            self.process.kill()
+            self.process.wait()
+            raise too_large(title, self._most_bytes)
 
     def end(self) -> None:
         """Kill it; it holds nothing that has to be saved."""
@@ -152,70 +174,100 @@ class ComputingProcess:
             self.process.kill()
             code = self.process.wait()
         self._log.seek(0)
-        raise ComputingProcessError(how_it_ended(title, code)) from Elsewhere(self._log.read().decode(errors="replace"))
+        raise ended(title, code) from Elsewhere(self._log.read().decode(errors="replace"))
 
 
-_LIVING: list[ComputingProcess] = []
+class Worker:
+    """One kind of work and the process for it, if there is one now. module : what the process imports at its start."""
 
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self.busy = threading.Lock()
+        self.process: ComputingProcess | None = None
 
-def elsewhere(work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str) -> Generator[Progress, None, T]:
-    """Run a generator in the computing process: its Progress, its value and what it raises come out of this one.
+    def run(self, work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str) -> Generator[Progress, None, T]:
+        """Run a generator in the process: its Progress, its value and what it raises come out of this one.
 
-    work : a generator function of an importable module; it, its arguments and its value are pickled, large arrays go through memory that
-    both processes see. The last Progress is yielded again while nothing new has come. Closing this generator cancels: the work is closed
-    at its next step, and its process killed when it has not ended after 1.5 s. title : what runs, for the person who waits.
-    Raises what the work raised (the traceback of there behind it), ComputingProcessError when the process ends unexpectedly.
-    """
-    while not _BUSY.acquire(timeout=POLL_SECONDS):
-        yield STARTING
-    try:
-        process = _living()
-        value: T = yield from process.job(Job(next(_NUMBERS), work, arguments), title)
-        return value
-    finally:
+        work : a generator function of an importable module; it, its arguments and its value are pickled, large arrays go through memory
+        that both processes see. The last Progress is yielded again while nothing new has come. Closing this generator cancels: the work
+        is closed at its next step, and its process killed when it has not ended after 1.5 s. title : what runs, for the user.
+        Raises what the work raised (the traceback of there behind it), ComputingProcessError when there is no process for it,
+        EndedUnexpectedly when the process crashes, is killed or takes more memory than was free.
+        """
+        while not self.busy.acquire(timeout=POLL_SECONDS):
+            yield STARTING
         try:
-            _keep_warm()
+            value: T = yield from self._living().job(Job(next(_NUMBERS), work, arguments, _folder()), title)
+            return value
         finally:
-            _BUSY.release()
+            try:
+                self._keep_warm()
+            finally:
+                self.busy.release()
+
+    def preload(self) -> None:
+        """Start the process unless there is one; it loads its module by itself, and nothing waits for that."""
+        if self.busy.acquire(blocking=False):
+            try:
+                with suppress(ComputingProcessError):  # the next job tries again and reports it
+                    self._living()
+            finally:
+                self.busy.release()
+
+    def shut_down(self) -> None:
+        """End the process, if there is one; a later job starts another."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.end()
+
+    def _living(self) -> ComputingProcess:
+        if self.process is not None and not self.process.is_alive:
+            self.shut_down()
+        if self.process is None:
+            self.process = ComputingProcess(self._module)
+            self.process.end_when_idle(self._end_idle)
+        return self.process
+
+    def _keep_warm(self) -> None:
+        """For the next job: where the process had to be killed, a fresh one loads meanwhile. Not when Python itself is ending."""
+        if not sys.is_finalizing():
+            with suppress(ComputingProcessError):  # the job has its value or its error already; the next one tries again
+                self._living().end_when_idle(self._end_idle)
+
+    def _end_idle(self, process: ComputingProcess) -> None:
+        """Called by the timer."""
+        if self.busy.acquire(blocking=False):
+            try:
+                if process is self.process and process.resident_mb() > MUCH_MB:
+                    self.shut_down()
+            finally:
+                self.busy.release()
 
 
-def preload() -> None:
-    """Start the process unless there is one; it loads torch by itself, and nothing waits for that."""
-    if _BUSY.acquire(blocking=False):
-        try:
-            with suppress(ComputingProcessError):  # the next job tries again, and there is somebody to tell
-                _living()
-        finally:
-            _BUSY.release()
+NETWORKS = Worker("ctseg_models.inference.two_stage")  # torch takes seconds to load, which is why the process stays
+READER = Worker("ctseg_imaging.formats")  # without torch, so that it is there at once
+
+
+def run_in_worker(work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str) -> Generator[Progress, None, T]:
+    """`Worker.run` in the process that has torch loaded."""
+    return NETWORKS.run(work, *arguments, title=title)
 
 
 def shut_down() -> None:
-    """End the process, if there is one; a later job starts another."""
-    while _LIVING:
-        _LIVING.pop().end()
+    """End all worker processes; later jobs start others."""
+    for worker in (NETWORKS, READER):
+        worker.shut_down()
 
 
-def _living() -> ComputingProcess:
-    if _LIVING and not _LIVING[0].is_alive:
-        shut_down()
-    if not _LIVING:
-        _LIVING.append(ComputingProcess())
-        _LIVING[0].end_when_idle()
-    return _LIVING[0]
+def free_bytes() -> float:
+    """How much memory a new process could take without swapping."""
+    import psutil
+
+    return float(psutil.virtual_memory().available)
 
 
-def _keep_warm() -> None:
-    """For the next job: where the process had to be killed, a fresh one loads torch meanwhile. Not when Python itself is ending."""
-    if not sys.is_finalizing():
-        with suppress(ComputingProcessError):  # the job has its value or its error already; the next one tries again
-            _living().end_when_idle()
-
-
-def _end_idle(process: ComputingProcess) -> None:
-    """Called by the timer."""
-    if _BUSY.acquire(blocking=False):
-        try:
-            if process in _LIVING and process.resident_mb() > MUCH_MB:
-                shut_down()
-        finally:
-            _BUSY.release()
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # it was removed
+        return ""

@@ -14,11 +14,12 @@ Work = Callable[..., Generator[Progress, None, Any]]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """To the child: call `work`, a generator function of a module, with `arguments` and drive it to its end."""
+    """To the child: call `work`, a generator function of a module, with `arguments` and drive it to its end. folder : the current one."""
 
     number: int
     work: Work
     arguments: tuple[Any, ...]
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Ready:
-    """From the child: torch is loaded, a job may come."""
+    """From the child: its module is loaded, a job may come."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,15 @@ class Closed:
 
 
 class ComputingProcessError(CtsegError):
-    """The computing process ended although nobody had asked it to."""
+    """A worker process could not be started, or ended although nobody had asked it to."""
+
+
+class EndedUnexpectedly(ComputingProcessError):
+    """It crashed, was killed or took too much memory. how : the cause, as a part of a sentence."""
+
+    def __init__(self, sentence: str, how: str) -> None:
+        super().__init__(sentence)
+        self.how = how
 
 
 class Elsewhere(Exception):

@@ -16,8 +16,8 @@ import pytest
 from ctseg_imaging.errors import BundleError, CtsegError
 from ctseg_imaging.progress import Progress, finish
 from napari_ctseg import work
-from napari_ctseg.compute import client, elsewhere, preload, shut_down
-from napari_ctseg.compute.death import how_it_ended
+from napari_ctseg.compute import NETWORKS, client, run_in_worker, shut_down
+from napari_ctseg.compute.death import ended
 from napari_ctseg.compute.messages import ComputingProcessError
 from napari_ctseg.compute.parcels import Parcel, receive
 
@@ -40,7 +40,7 @@ def computing():
 
 
 def pid():
-    return finish(elsewhere(jobs.process, title="toy"))[0]
+    return finish(run_in_worker(jobs.process, title="toy"))[0]
 
 
 def until(condition, seconds=5.0):
@@ -53,7 +53,7 @@ def until(condition, seconds=5.0):
 
 def running(job, *arguments):
     """The generator of a job that has told its first step."""
-    generator = elsewhere(job, *arguments, title="toy")
+    generator = run_in_worker(job, *arguments, title="toy")
     while next(generator) is client.STARTING:
         pass
     return generator
@@ -67,13 +67,13 @@ def test_steps_and_the_value_come_back_and_the_process_stays_warm():
     steps, values = [], []
 
     def followed():
-        values.append((yield from elsewhere(jobs.thresholded, np.arange(24).reshape(2, 3, 4), 11, title="toy")))
+        values.append((yield from run_in_worker(jobs.thresholded, np.arange(24).reshape(2, 3, 4), 11, title="toy")))
 
     steps += followed()
     told = [step for step in dict.fromkeys(steps) if step is not client.STARTING]
     assert told == [Progress("segment", 1, 2, "half"), Progress("assemble", 2, 2, "all")]
     assert values[0]["sum"] == 276 and values[0]["mask"].sum() == 12
-    first = finish(elsewhere(jobs.process, title="toy"))
+    first = finish(run_in_worker(jobs.process, title="toy"))
     assert first == (pid(), True, False) and first[0] != os.getpid()
 
 
@@ -83,7 +83,7 @@ def test_large_arrays_arrive_equal_whatever_their_layout(layout):
     array = {"C": array, "F": np.asfortranarray(array), "flipped": array[::-1, :, ::-1].transpose(2, 0, 1), "gaps": array[:, 1:, ::2],
              "4D": np.stack([array, array + 1])}[layout]
     assert array.nbytes > 65536 and array.nbytes % 4096
-    answer = finish(elsewhere(jobs.thresholded, array, 900, title="toy"))
+    answer = finish(run_in_worker(jobs.thresholded, array, 900, title="toy"))
     assert answer["sum"] == array.sum(dtype=np.int64) and answer["writable"]
     np.testing.assert_array_equal(answer["mask"], array > 900)
     order = np.argsort([-abs(stride) for stride in array.strides])
@@ -93,12 +93,12 @@ def test_large_arrays_arrive_equal_whatever_their_layout(layout):
 
 def test_no_file_or_name_is_left_and_the_viewer_holds_no_copy():
     array = np.zeros((64, 128, 128), np.int16)
-    finish(elsewhere(jobs.thresholded, array, 0, title="toy"))
+    finish(run_in_worker(jobs.thresholded, array, 0, title="toy"))
     gc.collect()
     held = list(Path("/proc/self/fd").iterdir())
     assert not [link for link in held if link.is_symlink() and "memfd:napari-ctseg" in str(link.readlink())]
     assert "memfd:napari-ctseg" not in Path("/proc/self/maps").read_text()
-    child = client._LIVING[0].process.pid
+    child = NETWORKS.process.process.pid
     assert until(lambda: "memfd:napari-ctseg" not in Path(f"/proc/{child}/maps").read_text())
     assert "torch" not in vars(client)
 
@@ -106,20 +106,20 @@ def test_no_file_or_name_is_left_and_the_viewer_holds_no_copy():
 def test_memory_of_a_job_is_given_back():
     array = np.ones((50, 256, 256), np.int16)
     before = psutil.Process(pid()).memory_info().rss / 1e6
-    during, _ = finish(elsewhere(jobs.resident, array, title="toy"))
-    child = psutil.Process(client._LIVING[0].process.pid)
+    during, _ = finish(run_in_worker(jobs.resident, array, title="toy"))
+    child = psutil.Process(NETWORKS.process.process.pid)
     assert during > before + 25
     assert until(lambda: child.memory_info().rss / 1e6 < before + 10)
 
 
 @pytest.mark.parametrize(("name", "kind", "said"), [
-    ("ours", BundleError, "toy: is damaged; get it again."), ("two", CtsegError, "toy: is damaged"),
+    ("ours", BundleError, "toy: is damaged; get it again."), ("two", BundleError, "toy: is damaged"),
     ("foreign", RuntimeError, "Foreign: seven"), ("python", KeyError, "'seven'"), ("memory", MemoryError, "8 GB"),
     ("answer", AttributeError, "Can't pickle local object 'raising.<locals>.<lambda>'")])
 def test_an_error_arrives_with_its_sentence_and_its_traceback_and_the_process_lives(name, kind, said, capfd):
     before = pid()
     with pytest.raises(kind) as raised:
-        finish(elsewhere(jobs.raising, name, title="toy"))
+        finish(run_in_worker(jobs.raising, name, title="toy"))
     assert type(raised.value) is kind and str(raised.value) == said
     where = "in raising" if name != "answer" else "compute/__main__.py"
     assert where in work.details(raised.value)
@@ -131,7 +131,7 @@ def test_an_error_arrives_with_its_sentence_and_its_traceback_and_the_process_li
 def test_a_death_is_a_sentence_and_the_next_job_runs(number, said):
     begun = time.monotonic()
     with pytest.raises(CtsegError) as raised:
-        finish(elsewhere(jobs.dying, number, title="liver-net"))
+        finish(run_in_worker(jobs.dying, number, title="liver-net"))
     text = work.sentence(raised.value)
     assert text.startswith("liver-net: the computing process ended unexpectedly (") and said in text and "run it again" in text
     assert "last words" in "".join(traceback.format_exception(raised.value))
@@ -141,24 +141,24 @@ def test_a_death_is_a_sentence_and_the_next_job_runs(number, said):
 @pytest.mark.parametrize(("code", "said"), [
     (-9, "it was killed, SIGKILL, most likely because the machine's memory ran out"), (-11, "it crashed, SIGSEGV"), (1, "exit code 1")])
 def test_how_it_ended_is_worded_for_the_person(code, said):
-    assert f"liver-net: the computing process ended unexpectedly ({said}); " in how_it_ended("liver-net", code)
+    assert f"liver-net: the computing process ended unexpectedly ({said}); " in str(ended("liver-net", code))
 
 
 def test_killed_from_outside_in_mid_run_and_while_idle():
     generator = running(jobs.deaf)
-    os.kill(client._LIVING[0].process.pid, signal.SIGKILL)
+    os.kill(NETWORKS.process.process.pid, signal.SIGKILL)
     with pytest.raises(CtsegError, match="SIGKILL"):
         finish(generator)
     first = pid()
     os.kill(first, signal.SIGKILL)
-    assert until(lambda: not client._LIVING[0].is_alive)  # its first thread is gone before the others are
+    assert until(lambda: not NETWORKS.process.is_alive)  # its first thread is gone before the others are
     assert pid() != first
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Limits of memory are Linux's.")
 def test_no_memory_is_told_as_such():
     with pytest.raises(MemoryError) as raised:
-        finish(elsewhere(jobs.hungry, 4000, title="toy"))
+        finish(run_in_worker(jobs.hungry, 4000, title="toy"))
     assert "memory" in work.sentence(raised.value)
     shut_down()  # the limit stays with that process
 
@@ -176,22 +176,22 @@ def test_a_real_network_is_cancelled_in_time():
     generator = running(jobs.network, 60)
     begun = time.monotonic()
     generator.close()
-    assert time.monotonic() - begun < 1.5 and pid() == client._LIVING[0].process.pid
+    assert time.monotonic() - begun < 1.5 and pid() == NETWORKS.process.process.pid
 
 
 def test_a_job_that_does_not_listen_is_killed_and_a_fresh_process_warms_up():
     generator = running(jobs.deaf)
     assert {next(generator) for _ in range(4)} == {Progress("segment")}  # told again every tenth of a second: by now it is deaf
-    deaf = client._LIVING[0].process.pid
+    deaf = NETWORKS.process.process.pid
     begun = time.monotonic()
     generator.close()
     assert time.monotonic() - begun < 2 and gone(deaf)
-    assert client._LIVING[0].is_alive and pid() != deaf
+    assert NETWORKS.process.is_alive and pid() != deaf
 
 
 def test_waiting_for_a_busy_process_can_be_cancelled():
     generator = running(jobs.network, 60)
-    second = elsewhere(jobs.process, title="toy")
+    second = run_in_worker(jobs.process, title="toy")
     assert next(second) is client.STARTING and next(second) is client.STARTING
     second.close()
     generator.close()
@@ -202,12 +202,12 @@ def test_preload_waits_for_nothing_and_an_idle_process_is_ended(monkeypatch):
     shut_down()
     monkeypatch.setattr(client, "IDLE_MINUTES", 0.3 / 60)
     begun = time.monotonic()
-    preload()
-    preload()
-    assert time.monotonic() - begun < 0.2 and len(client._LIVING) == 1
-    process = client._LIVING[0].process
+    NETWORKS.preload()
+    NETWORKS.preload()
+    assert time.monotonic() - begun < 0.2 and NETWORKS.process is not None
+    process = NETWORKS.process.process
     monkeypatch.setattr(client, "MUCH_MB", 10.0)
-    assert until(lambda: not client._LIVING and process.poll() is not None)
+    assert until(lambda: NETWORKS.process is None and process.poll() is not None)
     assert pid()
 
 
@@ -220,12 +220,12 @@ def test_a_start_that_fails_is_a_sentence_and_the_next_run_starts_afresh(monkeyp
     open_before = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
     with monkeypatch.context() as without:
         without.setattr(*lacking, refused)
-        preload()
+        NETWORKS.preload()
         with pytest.raises(ComputingProcessError) as raised:
-            finish(elsewhere(jobs.process, title="toy"))
-        assert "could not be started (Cannot allocate memory); " in work.sentence(raised.value) and not client._LIVING
+            finish(run_in_worker(jobs.process, title="toy"))
+        assert "could not be started (Cannot allocate memory); " in work.sentence(raised.value) and NETWORKS.process is None
         assert sys.platform != "linux" or len(list(Path("/proc/self/fd").iterdir())) == open_before
-    assert not client._BUSY.locked() and pid()
+    assert not NETWORKS.busy.locked() and pid()
 
 
 def test_a_killed_process_that_cannot_be_replaced_frees_the_queue_all_the_same(monkeypatch):
@@ -235,7 +235,7 @@ def test_a_killed_process_that_cannot_be_replaced_frees_the_queue_all_the_same(m
     with monkeypatch.context() as without:
         without.setattr(client.tempfile, "TemporaryFile", lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
         generator.close()
-    assert not client._BUSY.locked() and pid()
+    assert not NETWORKS.busy.locked() and pid()
 
 
 class MadeWhilePickling:
@@ -257,7 +257,7 @@ def test_arrays_that_live_only_while_they_are_packed_are_not_taken_for_each_othe
 
 
 def test_a_system_that_does_not_let_it_be_the_first_to_go_is_no_obstacle(monkeypatch):
-    from napari_ctseg.compute import __main__ as child
+    from napari_ctseg.compute import containment
 
     tried = []
 
@@ -265,10 +265,8 @@ def test_a_system_that_does_not_let_it_be_the_first_to_go_is_no_obstacle(monkeyp
         tried.append(path.name)
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(child.Path, "write_text", forbidden)
-    for what, name in ((child.signal, "signal"), (child.faulthandler, "enable"), (child.os, "nice")):
-        monkeypatch.setattr(what, name, lambda *_: None)
-    child.behave()
+    monkeypatch.setattr(containment.Path, "write_text", forbidden)
+    containment.give_way()
     assert tried == (["oom_score_adj"] if sys.platform == "linux" else [])
 
 
@@ -278,12 +276,12 @@ def test_it_ends_with_the_viewers_process(end):
 import os, signal, sys, time
 sys.path.insert(0, {str(HERE)!r})
 import jobs_elsewhere as jobs
-from napari_ctseg.compute import client, elsewhere
-generator = elsewhere(jobs.deaf if {end!r} == "deaf" else jobs.network, *(() if {end!r} == "deaf" else (60,)), title="toy")
+from napari_ctseg.compute import NETWORKS, client, run_in_worker
+generator = run_in_worker(jobs.deaf if {end!r} == "deaf" else jobs.network, *(() if {end!r} == "deaf" else (60,)), title="toy")
 while next(generator) is client.STARTING:
     pass
 assert "torch" not in sys.modules
-print(client._LIVING[0].process.pid, flush=True)
+print(NETWORKS.process.process.pid, flush=True)
 if {end!r} == "deaf":
     for _ in range(4):
         next(generator)

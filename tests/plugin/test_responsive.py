@@ -21,7 +21,7 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from ctseg_models.prediction import Prediction
 from napari_ctseg import work
-from napari_ctseg.compute import client, shut_down
+from napari_ctseg.compute import NETWORKS, shut_down
 from napari_ctseg.docks.run_model.models import InstalledModels
 from napari_ctseg.docks.run_model.state import Phase
 from napari_ctseg.docks.run_model.view import RunModelDock
@@ -217,7 +217,7 @@ def test_a_killed_computing_process_is_a_sentence_and_the_next_run_works(opened,
     viewer, _, dock = opened
     run(dock)
     qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=60_000)
-    client._LIVING[0].process.kill()
+    NETWORKS.process.process.kill()
     qtbot.waitUntil(ended(dock), timeout=5000)
     state = dock.controller.state
     assert state.phase is Phase.FAILED and state.message.startswith(f"{BUNDLE}: the computing process ended unexpectedly")
@@ -231,7 +231,7 @@ def test_cancel_leaves_the_dock_ready_and_no_computing(opened, qtbot):
     viewer, _, dock = opened
     run(dock)
     qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=60_000)
-    child = psutil.Process(client._LIVING[0].process.pid)
+    child = psutil.Process(NETWORKS.process.process.pid)
     begun = time.monotonic()
     dock.stop.click()
     assert dock.go.isEnabled() and time.monotonic() - begun < 1
@@ -263,7 +263,7 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
         def look():
             if dock.controller.state.busy and (dock.controller.state.share or 0) > 0.1:
                 timer.stop()
-                print("computing", client._LIVING[0].process.pid, "torch" in sys.modules, flush=True)
+                print("computing", NETWORKS.process.process.pid, "torch" in sys.modules, flush=True)
                 viewer.close()
             elif not dock.controller.state.busy:
                 dock.go.click()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
-from napari_ctseg.compute import elsewhere
+from napari_ctseg.compute import run_in_worker
 
 if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
@@ -132,13 +132,13 @@ class InstalledLibrary:
         write_side_file(network, SideFile.model_validate(dict(side)), overwrite=overwrite)
 
     def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
-        return elsewhere(added, path, overwrite, title=path.name)
+        return run_in_worker(added, path, overwrite, title=path.name)
 
     def verify(self, bundle: Bundle) -> Generator[Progress, None, str]:
-        return elsewhere(verified, bundle, title=bundle.name)
+        return run_in_worker(verified, bundle, title=bundle.name)
 
     def export(self, bundle: Bundle, to: Format, out: Path) -> Generator[Progress, None, str]:
-        return elsewhere(exported, bundle, to, out, title=bundle.name)
+        return run_in_worker(exported, bundle, to, out, title=bundle.name)
 
     def trusted(self, bundles: Sequence[Bundle]) -> frozenset[str]:
         from ctseg_models.bundles.trust import is_trusted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
-from napari_ctseg.compute import elsewhere, preload
+from napari_ctseg.compute import NETWORKS, run_in_worker
 from napari_ctseg.docks.run_model.box import Box
 from napari_ctseg.docks.run_model.state import Combine, RegionChoice
 from napari_ctseg.docks.run_model.warm import Warm
@@ -56,7 +56,7 @@ class InstalledModels:
     """The models of ctseg_models; making it has the computing process load torch in the background."""
 
     def __init__(self) -> None:
-        preload()
+        NETWORKS.preload()
 
     def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
         """The shipped ones and the person's own; imports no torch."""
@@ -67,11 +67,11 @@ class InstalledModels:
 
     def estimate(self, request: Request) -> Generator[Progress, None, Estimate]:
         """What the chosen models will take together."""
-        return elsewhere(estimated, _to_send(request), title=_title(request))
+        return run_in_worker(estimated, _to_send(request), title=_title(request))
 
     def run(self, request: Request) -> Generator[Progress, None, Prediction]:
         """One model, or an ensemble."""
-        return elsewhere(predicted, _to_send(request), title=_title(request))
+        return run_in_worker(predicted, _to_send(request), title=_title(request))
 
 
 def estimated(request: Request) -> Generator[Progress, None, Estimate]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -16,11 +16,11 @@ from ctseg_imaging.formats.segmentations import Kind as SegmentationKind
 from ctseg_imaging.formats.segmentations import seg_nrrd
 from ctseg_imaging.formats.segmentations.onto_grid import place
 from ctseg_imaging.geometry import Geometry, Match
-from ctseg_imaging.progress import finish
+from ctseg_imaging.progress import Progress, finish
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
 __all__ = ["ENDINGS", "Choice", "SegmentationKind", "is_dicom", "is_readable", "kind_of_segmentation", "list_choices", "read",
-           "read_labels", "read_view_only", "write"]
+           "read_labels", "read_view_only", "reading", "write"]
 
 
 def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None, nearest_grid: bool = False) -> Volume:
@@ -30,13 +30,19 @@ def read(path: str | Path, *, volume: int | None = None, series: int | str | Non
     nearest_grid : where rounding has sheared the axes of a file (by at most 1 degree), take the nearest grid without shear.
     Raises ChoiceNeeded if several are there and none was named, FormatError or GeometryError (one sentence) for anything else.
     """
+    return finish(reading(path, volume=volume, series=series, nearest_grid=nearest_grid))
+
+
+def reading(path: str | Path, *, volume: int | None = None, series: int | str | None = None,
+            nearest_grid: bool = False) -> Generator[Progress, None, Volume]:
+    """As `read`, with the progress of a long series; closing it cancels."""
     path = Path(path)
     try:
         kind = _kind(path)
         if kind is dicom:
             if volume is not None:
                 raise FormatError(f"{path}: is DICOM; choose a series, not a volume.")
-            return dicom.read(path, series)
+            return (yield from dicom.reading(path, series))
         if series is not None:
             raise FormatError(f"{path}: is no DICOM folder; choose a volume, not a series.")
         found: Volume = kind.read(path, volume, nearest_grid)
