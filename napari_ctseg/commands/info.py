@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_ctseg.commands import series_table
 from napari_ctseg.commands.console import NEAREST_GRID, out, say, say_json
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ def info(
     """Geometry, orientation, HU range, labels, and what looks wrong."""
     from napari_ctseg import reading
 
-    choices = reading.list_choices(path)
+    study = series_table.study_of(path) if volume is None and series is None else None
+    if study is not None and len(study.candidates) > 1:
+        if as_json:
+            say_json({"path": str(path), "choices": series_table.facts(study)})
+        else:
+            say("\n".join(series_table.lines(study)))
+        return
+    choices = reading.list_choices(path) if study is None else []
     if len(choices) > 1 and volume is None and series is None:
         _show({"path": str(path), "choices": [asdict(choice) for choice in choices]}, as_json)
         return

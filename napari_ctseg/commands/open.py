@@ -14,6 +14,9 @@ def open_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or DICOM folders; the first is the image of the study.")],
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Ground truth: a label map of the first path.")] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="A label map to look at and correct.")] = None,
+    series: Annotated[list[str] | None, typer.Option(metavar="K|UID", help="Which DICOM series; may be given several times.")] = None,
+    view_only: Annotated[bool, typer.Option("--view-only", help="Show a tilted, incomplete or uneven DICOM series; it cannot be measured, "
+                                                                 "segmented or exported.")] = False,
     model: Annotated[str | None, typer.Option(metavar="BUNDLE", help="The model that Run model has chosen.")] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
 ) -> None:
@@ -23,14 +26,22 @@ def open_command(
     """
     from napari_ctseg import reading
 
-    volumes = [reading.read(path, nearest_grid=nearest_grid) for path in paths]
+    wanted: list[tuple[Path, str | None]] = [(path, None) for path in paths]
+    if series:
+        if len(paths) > 1:
+            raise typer.BadParameter("is for one DICOM folder; open the others with a command of their own", param_hint="--series")
+        wanted = [(paths[0], one) for one in series]
+    if view_only and (truth is not None or labels is not None or model is not None):
+        raise typer.BadParameter("shows images only; leave out --truth, --labels and --model", param_hint="--view-only")
+    volumes = [reading.read_view_only(path, series=one) if view_only else
+               reading.read(path, series=one, nearest_grid=nearest_grid) for path, one in wanted]
     truth_map = reading.read_labels(truth, nearest_grid=nearest_grid) if truth is not None else None
     label_map = reading.read_labels(labels, nearest_grid=nearest_grid) if labels is not None else None
     if model is not None:
         from ctseg_models.bundles import store
 
         bundle = store.find(model)
-    for volume, path in zip(volumes, paths, strict=True):
+    for volume, (path, _) in zip(volumes, wanted, strict=True):
         for remark in volume.notes:
             note(f"{path}: {remark}")
 
@@ -42,7 +53,7 @@ def open_command(
     with display.screen() as is_real:
         viewer = napari.Viewer(title="CT segmentation")
         desk.lay_out(viewer, volumes[0], desk.stem_of(paths[0]), truth_map, label_map)
-        for volume, path in zip(volumes[1:], paths[1:], strict=True):
+        for volume, (path, _) in zip(volumes[1:], wanted[1:], strict=True):
             show_volume(viewer, volume, desk.stem_of(path))
         docks = desk.open_docks(viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window")
         if model is not None:

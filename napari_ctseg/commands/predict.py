@@ -76,7 +76,7 @@ def predict(
     disagreement: Annotated[DisagreementKind | None, typer.Option("--disagreement", help="What an ensemble's disagreement map holds; of "
                                                                   "a single model there is the entropy.")] = None,
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
-    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in `info` or its UID.")] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The provenance of every case on stdout.")] = False,

@@ -133,7 +133,7 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
     damaged: list[Path] = []
     strangers = 0
     for k, file in enumerate(files):
-        if k % _STEP == 0:
+        if k and k % _STEP == 0:
             yield Progress("headers", k, len(files), f"Reading the header of file {k + 1} of {len(files)}")
         if not looks_like_dicom(file):
             strangers += 1

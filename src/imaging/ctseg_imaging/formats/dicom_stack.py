@@ -24,7 +24,7 @@ SIDEWAYS_TOLERANCE = (
 SAME_PLACE = 0.01  # of a slice step or mm: closer than this is the same position
 ALIKE = 1e-3  # of a direction cosine
 _MOST_NAMED = 3
-_LOOK = "to look at it as it is, open it as view only"
+_LOOK = "to look at it as it is, open it as view only (--view-only)"
 
 SamePixels = Callable[[Slice, Slice], bool]
 
