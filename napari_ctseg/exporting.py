@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +16,8 @@ import numpy as np
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.atomic import refuse_sources, write_bytes
-from ctseg_imaging.geometry import AxisView, Match
+from ctseg_imaging.label_names import as_records
+from ctseg_imaging.resample import reoriented
 from ctseg_imaging.volume import LabelMap, Volume
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -24,14 +25,7 @@ ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
     """`label_map` in the voxel order in which `image` is stored, if both lie on one lattice (turned or flipped or not); else as it is."""
-    if image is None:
-        return label_map
-    theirs, ours = AxisView.of(image.geometry), AxisView.of(label_map.geometry)
-    match = theirs.geometry(image.geometry).matches(ours.geometry(label_map.geometry))
-    if match not in (Match.SAME, Match.ROUNDING):
-        return label_map
-    turned = theirs.invert(ours.apply(label_map.array))
-    return replace(label_map, array=turned, geometry=image.geometry, header=None)
+    return label_map if image is None else reoriented(label_map, image.geometry) or label_map
 
 
 @dataclass(frozen=True)
@@ -102,8 +96,8 @@ def told(label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any
     return {"written": datetime.now(UTC).isoformat(timespec="seconds"), "program": f"napari-ctseg {_version()}",
             "grid": {"shape_zyx": label_map.geometry.shape, "affine_lps": label_map.geometry.affine_lps.tolist()},
             "image_voxels_sha256": None if image is None else voxel_hash(image.array),
-            "labels": [{"value": label.value, "name": label.name, "volume_ml": round(voxels[label.value] * millilitres, 4)}
-                       for label in label_map.labels],
+            "labels": [{**record, "volume_ml": round(voxels[record["value"]] * millilitres, 4)}
+                       for record in as_records(label_map.labels)],
             "model": dict(provenance) or None, "edits": [dict(edit) for edit in edits]}
 
 

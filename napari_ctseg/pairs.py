@@ -12,7 +12,9 @@ from qtpy.QtCore import QTimer
 
 from ctseg_imaging.errors import CtsegError, GeometryError
 from ctseg_imaging.geometry import AxisView, Match
+from ctseg_imaging.grid_difference import difference
 from ctseg_imaging.metrics.live import LiveMetrics
+from ctseg_imaging.resample import reoriented, resample_labels
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.aside import Aside, run_aside
 from napari_ctseg.layers import label_map_of
@@ -44,20 +46,28 @@ def count(prediction: LabelMap, truth: LabelMap) -> Counted:
     if match is Match.NO_OVERLAP:
         raise GeometryError("Prediction and truth have no point of the patient in common; check that they belong to the same scan.")
     view = AxisView.of(truth.geometry)
-    resampled = match in (Match.SHIFTED, Match.OTHER_GRID)
     note = ""
-    if resampled:
-        from ctseg_imaging.resample import resample_labels
-
+    placed = _on_shown_grid(prediction, truth)
+    if placed is None:
+        note = (f"The prediction lies on another grid ({difference(prediction.geometry, truth.geometry)}): it is compared after "
+                "resampling onto the truth's grid (nearest voxel).")
         prediction = resample_labels(prediction, truth.geometry)
-        note = "The prediction lies on another grid: it is compared after resampling onto the truth's (nearest voxel)."
+    else:
+        prediction = placed
     absent = {label.value for label in truth.labels if not label.contoured}
     found = {*truth.labels.values, *prediction.labels.values, *occurring(truth.array), *occurring(prediction.array)} - absent
     live = LiveMetrics(view.apply(truth.array), view.apply(prediction.array), sorted(found), view.geometry(truth.geometry).spacing_mm)
     left_out = tuple(truth.labels.name(value) for value in sorted(absent))
     if left_out:
         note = " ".join(filter(None, (note, f"Not contoured in the truth and left out: {', '.join(left_out)}.")))
-    return Counted(live, truth.labels.merged(prediction.labels), resampled, note, left_out)
+    return Counted(live, truth.labels.merged(prediction.labels), placed is None, note, left_out)
+
+
+def _on_shown_grid(prediction: LabelMap, truth: LabelMap) -> LabelMap | None:
+    """`prediction` in the truth's voxel order, as a view; None unless both layers show the same voxels in the same order, which is
+    what counting a painted slice again relies on."""
+    shown = [AxisView.of(one.geometry).geometry(one.geometry) for one in (prediction, truth)]
+    return reoriented(prediction, truth.geometry) if shown[0].matches(shown[1]) in (Match.SAME, Match.ROUNDING) else None
 
 
 def occurring(array: NDArray[Any]) -> tuple[int, ...]:

@@ -95,6 +95,7 @@ class Outputs:
         """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last."""
         from ctseg_imaging import formats
         from ctseg_imaging.formats.atomic import write_bytes
+        from ctseg_imaging.label_names import as_records
 
         self.labels.parent.mkdir(parents=True, exist_ok=True)
         if prediction.probabilities is not None:
@@ -102,7 +103,8 @@ class Outputs:
         for what, item in (("edges", prediction.edge_map), ("disagreement", prediction.disagreement)):
             if item is not None:
                 formats.write(self.beside(what), item, overwrite=overwrite)
-        write_bytes(self.provenance, (json.dumps(prediction.provenance, indent=2) + "\n").encode(), overwrite)
+        record = {**prediction.provenance, "labels": as_records(prediction.labels.labels)}
+        write_bytes(self.provenance, (json.dumps(record, indent=2) + "\n").encode(), overwrite)
         formats.write(self.labels, prediction.labels, like=image, overwrite=overwrite)
 
     def _write_probabilities(self, maps: Volume, prediction: Prediction, kind: Probabilities, overwrite: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -61,3 +62,32 @@ def test_layers_get_their_roles_and_the_docks_their_places(files: dict[str, Path
     first, second = answer.stdout.splitlines()[:2]
     assert first == "['ct', 'truth', 'labels'] ct truth labels labels"
     assert all(name in second for name in ("Window", "Run model", "Compare", "Correct & export", "Fine-tune"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is for Linux.")
+def test_open_and_evaluate_agree_on_a_pair(files: dict[str, Path], tmp_path: Path) -> None:
+    """Names from the truth's dataset.json, and a label that was not contoured is left out by both."""
+    (tmp_path / "dataset.json").write_text('{"labels": {"liver": 1, "spleen": 2}, "labels_present": {"truth": ["liver"]}}')
+    code = ("import sys, napari\n"
+            "from napari_ctseg import desk\n"
+            "from napari_ctseg.commands.main import app\n"
+            "opened, docks, close = desk.open_docks, {}, napari.Viewer.close\n"
+            "def keep(viewer, front):\n"
+            "    docks.update(opened(viewer, front))\n"
+            "    return docks\n"
+            "def look(viewer):\n"
+            "    state = lambda: docks['Compare'].controller.state\n"
+            "    desk.until(lambda: state().rows, 60)\n"
+            "    print([(row.name, round(row.dice, 4)) for row in state().rows if row.value], state().note)\n"
+            "    close(viewer)\n"
+            "desk.open_docks, napari.Viewer.close = keep, look\n"
+            "app(sys.argv[1:])")
+    shown = without_display("-c", code, "open", files["ct"], "--truth", files["truth"], "--labels", files["mask"])
+    assert shown.returncode == 0, shown.stderr
+    scored = without_display("-m", "napari_ctseg.commands.main", "evaluate", files["mask"], files["truth"], "--csv", tmp_path / "s.csv")
+    assert scored.returncode == 0, scored.stderr
+    with (tmp_path / "s.csv").open() as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    assert rows["spleen"]["note"] == "not contoured"
+    assert f"[('liver', {round(float(rows['liver']['dice']), 4)})]" in shown.stdout
+    assert "spleen" in shown.stdout

@@ -147,3 +147,27 @@ def test_view_of_channels_leaves_them_first():
 def test_nearest_axes_stay_one_to_one_at_45_degrees():
     assert sorted(nearest_axes(turned(45, 0, 45)[:, ::-1])) == [0, 1, 2]
     assert nearest_axes(np.eye(3)[:, ::-1]) == (2, 1, 0)
+
+
+ORIENTATIONS = [AxisView(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
+
+
+@pytest.mark.parametrize("degrees", [(12, -8, 20), (0, 0, 45)], ids=["oblique", "at 45 degrees"])
+@pytest.mark.parametrize("view", ORIENTATIONS, ids=str)
+def test_one_lattice_in_another_voxel_order_is_reoriented(view, degrees):
+    grid = Geometry.from_parts((5, 6, 7), (3.0, 1.5, 0.7), (10, -20, 30), turned(*degrees))
+    array = np.arange(5 * 6 * 7).reshape(5, 6, 7)
+    other, stored = view.geometry(grid), view.apply(array)
+    identity = view == AxisView((0, 1, 2), (False, False, False))
+    assert grid.matches(other) == (Match.SAME if identity else Match.REORIENTED)
+    back = AxisView.between(other, grid)
+    np.testing.assert_array_equal(back.apply(stored), array)
+
+
+def test_a_flip_that_leaves_the_lattice_is_no_reorientation():
+    grid = Geometry.from_parts((5, 6, 7), (3.0, 1.5, 0.7))
+    flipped = AxisView((0, 1, 2), (False, False, True)).geometry(grid)
+    affine = flipped.affine_lps.copy()
+    affine[0, 3] += 0.35
+    assert grid.matches(Geometry(flipped.shape, affine)) == Match.OTHER_GRID
+    assert AxisView.between(Geometry(flipped.shape, affine), grid) is None

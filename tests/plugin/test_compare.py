@@ -12,6 +12,7 @@ from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState, Phase, Surface
 from napari_ctseg.layers import show_labels, show_volume, slice_of
 from napari_ctseg.overlays import AGREED, EXTRA, MISSED, SWAPPED, dashes, error_codes
+from napari_ctseg.painting import Painting
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
 from tests.plugin.workers import at_once
@@ -162,7 +163,20 @@ def test_another_grid_is_resampled_and_said(viewer):
     shifted = LabelMap(prediction.array[:, :, :-3].copy(), grid((9, 20, 21)), NAMES)
     _, view = opened(viewer, shifted, truth)
     assert view.state.phase is Phase.READY and "another grid" in view.state.note
+    assert "9 x 20 x 21 voxels against 9 x 20 x 24" in view.state.note
     assert row_of(view, 1).dice == pytest.approx(0.9)
+
+
+def test_a_prediction_stored_the_other_way_round_is_compared_voxel_by_voxel_and_kept_up(viewer):
+    prediction, truth = pair()
+    upward = Geometry.from_parts(SHAPE, SPACING, grid().index_to_lps((8, 0, 23)), np.diag([-1.0, 1.0, 1.0]))
+    stored = LabelMap(prediction.array[::-1, :, ::-1].copy(), upward, NAMES)
+    _, view = opened(viewer, stored, truth)
+    assert view.state.note == "" and row_of(view, 1).dice == pytest.approx(0.9)
+    layer = viewer.layers["prediction"]
+    layer.data_setitem(tuple(np.nonzero(layer.data == 3)), 0)  # kept up by the slice, not counted again as a whole
+    Painting.of(layer).flush()
+    assert row_of(view, 3).dice == 0
 
 
 def test_no_point_in_common_is_a_sentence(viewer):

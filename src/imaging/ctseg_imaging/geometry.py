@@ -22,10 +22,12 @@ _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))  # towards minus, towards plus o
 
 
 class Match(StrEnum):
-    """How two grids lie to each other, from the best to the worst."""
+    """How two grids lie to each other, from the best to the worst. REORIENTED : one lattice of voxels whose axes run the other way
+    or are swapped."""
 
     SAME = "same"
     ROUNDING = "rounding"
+    REORIENTED = "reoriented"
     SHIFTED = "shifted"
     OTHER_GRID = "other grid"
     NO_OVERLAP = "no overlap"
@@ -147,12 +149,13 @@ class Geometry:
         """How `other` lies to this grid. tolerance : voxels, the largest distance of a corner that counts as rounding."""
         if self.shape == other.shape and np.array_equal(self.affine_lps, other.affine_lps):
             return Match.SAME
-        corners = np.array(list(product(*[(0, n - 1) for n in other.shape])), np.float64)
-        in_self = self.lps_to_index(other.index_to_lps(corners))
+        corners, in_self = _corners(self, other)
         if self.shape == other.shape and np.abs(in_self - corners).max() < tolerance:
             return Match.ROUNDING
         if not _boxes_overlap(self, other):
             return Match.NO_OVERLAP
+        if AxisView.between(other, self, tolerance) is not None:
+            return Match.REORIENTED
         same_lattice = np.abs((in_self - in_self[0]) - (corners - corners[0])).max() < tolerance
         return Match.SHIFTED if same_lattice else Match.OTHER_GRID
 
@@ -181,6 +184,12 @@ def nearest_axes(direction_zyx: ArrayLike) -> tuple[int, int, int]:
     orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
     # The last candidate that is best wins ties towards (2, 1, 0), the plain axial order.
     return max(reversed(orders), key=lambda order: round(float(sum(cosines[lps, axis] for axis, lps in enumerate(order))), 9))
+
+
+def _corners(onto: Geometry, have: Geometry) -> tuple[Float, Float]:
+    """The corner voxels of `have`, as indices of its own grid and of `onto`."""
+    corners = np.array(list(product(*[(0, n - 1) for n in have.shape])), np.float64)
+    return corners, onto.lps_to_index(have.index_to_lps(corners))
 
 
 def _boxes_overlap(a: Geometry, b: Geometry) -> bool:
@@ -214,6 +223,21 @@ class AxisView:
         order = tuple(assigned.index(lps) for lps in (2, 1, 0))
         flips = tuple(bool(geometry.direction_zyx[lps, axis] < 0) for lps, axis in zip((2, 1, 0), order, strict=True))
         return cls(order, flips)  # type: ignore[arg-type]
+
+    @classmethod
+    def between(cls, have: Geometry, onto: Geometry, tolerance: float = 1e-3) -> AxisView | None:
+        """The flips and transposes that bring an array on `have` onto `onto`; None unless both are one lattice of voxels.
+        tolerance : voxels, the largest distance of a corner that counts as rounding."""
+        matrix = np.linalg.inv(have.affine_lps) @ onto.affine_lps  # index of `onto` -> index of `have`
+        order = tuple(int(axis) for axis in np.abs(matrix[:3, :3]).argmax(axis=0))
+        if sorted(order) != [0, 1, 2]:
+            return None
+        view = cls(order, tuple(bool(matrix[axis, k] < 0) for k, axis in enumerate(order)))  # type: ignore[arg-type]
+        turned = view.geometry(have)
+        if turned.shape != onto.shape:
+            return None
+        corners, in_onto = _corners(onto, turned)
+        return view if np.abs(in_onto - corners).max() < tolerance else None
 
     def apply(self, array: NDArray) -> NDArray:  # type: ignore[type-arg]
         """A view of `array` (..., z, y, x) along the view's axes; nothing is copied."""

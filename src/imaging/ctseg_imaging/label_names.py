@@ -16,7 +16,7 @@ from ctseg_imaging import dataset_json
 from ctseg_imaging.dataset_json import label_names, read_json_object
 from ctseg_imaging.endings import case_name
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.volume import Label, LabelMap, Labels
+from ctseg_imaging.volume import Label, LabelMap, Labels, made_up_name
 
 
 def complete(label_map: LabelMap, path: Path) -> LabelMap:
@@ -34,9 +34,9 @@ def complete(label_map: LabelMap, path: Path) -> LabelMap:
 
 
 def as_records(labels: Labels) -> list[dict[str, Any]]:
-    """The labels as plain JSON, as a provenance file lists them and `complete` reads them back."""
-    return [{"value": label.value, "name": label.name, "colour": label.colour, "contoured": label.contoured}
-            for label in labels]
+    """The labels as plain JSON, as a provenance file lists them and `complete` reads them back; name None for made-up names."""
+    return [{"value": label.value, "name": label.name if label.named else None, "colour": label.colour,
+             "contoured": label.contoured} for label in labels]
 
 
 def provenance_paths(path: Path) -> tuple[Path, Path]:
@@ -84,13 +84,18 @@ def _named(names: Mapping[int, str]) -> list[Label]:
 def _records(place: Path, entries: Iterable[Any]) -> list[Label]:
     """The labels of a provenance file. Raises FormatError."""
     try:
-        found = [Label(int(entry["value"]), str(entry["name"]), _colour(entry), bool(entry.get("contoured", True)))
-                 for entry in entries]
+        found = [_label(entry) for entry in entries]
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f'{place}: "labels" is not a list of values and names; correct it or move it away.') from error
     if len({label.value for label in found}) != len(found):
         raise FormatError(f'{place}: "labels" lists a value twice; correct it or move it away.')
     return found
+
+
+def _label(entry: Mapping[str, Any]) -> Label:
+    value, name = int(entry["value"]), entry["name"]
+    return Label(value, made_up_name(value) if name is None else str(name), _colour(entry), bool(entry.get("contoured", True)),
+                 named=name is not None)
 
 
 def _colour(entry: Mapping[str, Any]) -> str:
@@ -107,4 +112,6 @@ def _is_hex(digits: str) -> bool:
 
 def _filled(labels: Labels, described: Iterable[Label]) -> Labels:
     """`labels` with the described ones where a value has no name of its own yet; background is left out."""
-    return labels.merged(Labels(tuple(label for label in described if label.value > 0)))
+    both = {label.value: label for label in described if label.value > 0}
+    both |= {label.value: label for label in labels if label.named or label.value not in both}
+    return Labels(tuple(both.values()))

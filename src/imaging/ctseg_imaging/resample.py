@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import ndimage
 
-from ctseg_imaging.geometry import Float, Geometry, Match
+from ctseg_imaging.geometry import AxisView, Float, Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
 _ALONG_TOLERANCE = 1e-3  # voxels of the source: a matrix that strays less than this over the whole grid is a permutation with scales
@@ -48,6 +48,15 @@ def resample_labels(label_map: LabelMap, onto: Geometry) -> LabelMap:
     result = np.empty(onto.shape, label_map.array.dtype)
     _resample_into(result, label_map.array, label_map.geometry, onto, 0, 0)
     return replace(label_map, array=result, geometry=onto, header=None)
+
+
+def reoriented(label_map: LabelMap, onto: Geometry) -> LabelMap | None:
+    """`label_map` in the voxel order of `onto`, a view of the same voxels; None unless both grids are one lattice, whose axes may
+    run the other way or be swapped."""
+    view = AxisView.between(label_map.geometry, onto)
+    if view is None:
+        return None
+    return replace(label_map, array=view.apply(label_map.array), geometry=onto, header=None)
 
 
 def resample_to_spacing(volume: Volume, spacing_mm: Sequence[float], order: int = 1, fill: float | None = None) -> Volume:

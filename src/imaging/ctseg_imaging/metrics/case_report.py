@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import AxisView, Match
+from ctseg_imaging.grid_difference import difference
 from ctseg_imaging.metrics.conventions import WMH_LESION, Convention, overlap_scores, surface_scores, wmh_masks
 from ctseg_imaging.metrics.lesions import count_lesions
 from ctseg_imaging.metrics.overlap import JointHistogram, foreground, joint_histogram, occurring
 from ctseg_imaging.metrics.pictures import Picture, worst_pictures
 from ctseg_imaging.metrics.surfaces import BoolArray
-from ctseg_imaging.resample import resample_labels
+from ctseg_imaging.resample import reoriented, resample_labels
 from ctseg_imaging.volume import LabelMap, Labels, Volume, exact
 
 NAN = float("nan")
@@ -116,8 +117,9 @@ def evaluate_pair(prediction: LabelMap, truth: LabelMap, *, case: str, conventio
         raise GeometryError(f"{case}: the prediction and the truth have no point in common in the patient; check that they belong to "
                             "the same scan.")
     if resampled := match in (Match.SHIFTED, Match.OTHER_GRID):
-        warnings.insert(0, f"{case}: the prediction lies on another grid; it was resampled (nearest voxel) onto the truth's.")
-        prediction = resample_labels(prediction, truth.geometry)
+        warnings.insert(0, f"{case}: the prediction lies on another grid ({difference(prediction.geometry, truth.geometry)}); "
+                           "it was resampled (nearest voxel) onto the truth's.")
+    prediction = reoriented(prediction, truth.geometry) or resample_labels(prediction, truth.geometry)
     view = AxisView.of(truth.geometry)
     geometry = view.geometry(truth.geometry)
     maps = view.apply(truth.array), view.apply(prediction.array)
