@@ -63,7 +63,7 @@ def test_the_segmentations_own_names_come_first(mask):
     put(mask.with_name("labels.json"), {"1": "liver", "2": "spleen"})
     own = LabelMap(np.ones(GEOMETRY.shape, np.uint8), GEOMETRY, Labels((Label(1, "Lever", "#AABBCC"),)))
     completed = label_names.complete(own, mask).labels
-    assert [(label.value, label.name, label.colour) for label in completed][0] == (1, "Lever", "#AABBCC")
+    assert (completed.entries[0].value, completed.entries[0].name, completed.colour(1)) == (1, "Lever", "#AABBCC")
     assert completed.name(2) == "spleen"
 
 
