@@ -137,8 +137,11 @@ def list_choices(path: str | Path) -> list[Choice]:
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Whether `read` takes a path as DICOM: a folder, or a file that begins as DICOM does. Raises FormatError for what it does not know."""
-    return _kind(Path(path)) is dicom
+    """Whether a path is a DICOM image: a folder, or a file that begins as DICOM does and holds no segmentation.
+
+    Raises FormatError for a path that `read` does not know.
+    """
+    return _kind(Path(path)) is dicom and kind_of_segmentation(path) is None
 
 
 def is_readable(path: str | Path) -> bool:

@@ -67,3 +67,7 @@ def read_header(path: Path, tags: Sequence[str | int]) -> Dataset | None:
             )
         except UNREADABLE:
             return None
+        except OSError as error:
+            if error.errno is not None:  # else pydicom's word for bytes that end too early
+                raise
+            return None

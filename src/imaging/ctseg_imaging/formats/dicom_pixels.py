@@ -62,13 +62,14 @@ class Pixels:
                 if syntax.is_encapsulated and not _has_decoder(syntax):
                     return _decode_without_plugin(self.path, name, one, syntax)
                 pixels: NDArray[Any] = dataset.pixel_array
-            except UNREADABLE as error:
+            except (*UNREADABLE, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
                 raise FormatError(
-                    f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or "
-                    "compressed in an "
-                    "unknown way; copy the series again or export it uncompressed."
+                    f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or compressed in "
+                    "an unknown way; copy the series again or export it uncompressed."
                 ) from error
-        if pixels.shape[-2:] != one.shape:
+        if pixels.shape[-2:] != one.shape or pixels.size < (one.frame + 1) * one.shape[0] * one.shape[1]:
             raise FormatError(
                 f"{self.path}: the pixels of {name} are {pixels.shape} where its header has {one.shape}; "
                 "export it again."

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
 
@@ -21,6 +21,7 @@ from ctseg_imaging.geometry import Float
 # What pydicom raises for damaged content, besides the OSError of a file that cannot be read.
 UNREADABLE = (
     InvalidDicomError,
+    BytesLengthException,
     ValueError,
     TypeError,
     ArithmeticError,
@@ -47,7 +48,7 @@ def values(headers: Sequence[Dataset], keyword: str | int) -> list[Any]:
             if value is None or value == "" or value == b"":
                 continue
             return list(value) if isinstance(value, (list, tuple, MultiValue, Items)) else [value]
-        except UNREADABLE as error:
+        except (*UNREADABLE, OSError) as error:  # pydicom's word for bytes that end too early
             raise Garbled(f"{keyword} cannot be read") from error
     return []
 
