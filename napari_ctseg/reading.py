@@ -18,7 +18,11 @@ from ctseg_imaging.progress import Progress, finish
 from napari_ctseg.compute import READER, EndedUnexpectedly, is_contained
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ctseg_imaging.formats import Choice
+    from ctseg_imaging.formats.dicom_study import SeriesRow, StudyFolder
     from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume
 
 T = TypeVar("T")
@@ -51,6 +55,16 @@ def list_choices(path: str | Path) -> list[Choice]:
     return finish(_driven(list_choices_here, path, {}))
 
 
+def series_list(path: str | Path) -> Generator[Progress, None, StudyFolder]:
+    """As `dicom_study.listing`: the series of a DICOM folder, from the headers; closing it cancels."""
+    return _driven(series_list_here, path, {})
+
+
+def picture(row: SeriesRow, size: int) -> NDArray[np.uint8]:
+    """As `dicom_study.picture`: the middle slice of a series."""
+    return finish(_driven(picture_here, row.middle.path, {"row": row, "size": size}))
+
+
 def reading(path: str | Path, **choice: Any) -> Generator[Progress, None, Volume]:
     """As `read`, telling how far it is; closing it cancels."""
     return _driven(reading_here, path, choice)
@@ -62,6 +76,21 @@ def reading_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress
 
     yield Progress("read", 0, 0, f"Reading {Path(path).name}")
     return (yield from formats.reading(path, **choice))
+
+
+def series_list_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, StudyFolder]:
+    """In the reading process."""
+    from ctseg_imaging.formats import dicom_study
+
+    return (yield from dicom_study.listing(Path(path), **choice))
+
+
+def picture_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, NDArray[np.uint8]]:
+    """In the reading process."""
+    from ctseg_imaging.formats import dicom_study
+
+    yield Progress("picture", 0, 0, f"Reading {Path(path).name}")
+    return dicom_study.picture(**choice)
 
 
 def read_view_only_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, ViewOnlyVolume]:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 def study_of(path: Path) -> StudyFolder | None:
     """The series of a DICOM path, None for another format. Progress goes to stderr. Raises FormatError."""
     from ctseg_imaging import formats
-    from ctseg_imaging.formats import dicom_study
+    from napari_ctseg import reading
     from napari_ctseg.commands.console import follow
 
-    return follow(dicom_study.listing(path)) if formats.is_dicom(path) else None
+    return follow(reading.series_list(path)) if formats.is_dicom(path) else None
 
 
 def facts(study: StudyFolder) -> list[dict[str, Any]]:

@@ -23,9 +23,9 @@ from qtpy.QtWidgets import (
 )
 
 from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.formats import dicom_study
 from ctseg_imaging.formats.dicom_study import SeriesRow, StudyFolder, Use
 from ctseg_imaging.progress import Progress
+from napari_ctseg import reading
 from napari_ctseg.series_list import words
 from napari_ctseg.work import Outcome
 
@@ -41,7 +41,7 @@ def can_ask() -> bool:
 def choose(path: Path, parent: QWidget | None = None) -> list[SeriesRow]:
     """The series of a DICOM path to open: the only one of its rank, else the user's answer; [] for Cancel.
 
-    The folder is scanned and pictures are made in a thread; the event loop runs meanwhile. Raises CtsegError.
+    The folder is scanned and pictures are made in the reading process; the event loop runs meanwhile. Raises CtsegError.
     """
     dialog = SeriesDialog(path, parent)
     return dialog.answer()
@@ -69,7 +69,7 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
 
     def answer(self) -> list[SeriesRow]:
         """Run until there is an answer. Raises CtsegError for what the scan found wrong."""
-        self._start(_scan(self._path), self._progressed, self._scanned)
+        self._start(reading.series_list(self._path), self._progressed, self._scanned)
         self._patience.start(PATIENCE_MS)
         self._loop.exec()
         self._patience.stop()
@@ -197,15 +197,11 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
             self.accept()
 
 
-def _scan(path: Path) -> Generator[Progress, None, StudyFolder]:
-    return (yield from dicom_study.listing(path))
-
-
 def _pictures(study: StudyFolder) -> Generator[tuple[int, Any], None, None]:
     """(row, picture) of every series whose pixels can be read."""
     for number, row in enumerate(study.rows):
         try:
-            yield number, dicom_study.picture(row, PICTURE)
+            yield number, reading.picture(row, PICTURE)
         except CtsegError:
             continue
 

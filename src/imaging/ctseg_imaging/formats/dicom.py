@@ -214,4 +214,6 @@ def _left_out(folder: Folder, chosen: Series) -> list[str]:
             "slices "
             "may be missing at the ends of the volume."
         )
+    if folder.missing:
+        notes.append(f"The DICOMDIR lists {folder.missing} file(s) that are not there; the export may be incomplete.")
     return notes

@@ -14,7 +14,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from ctseg_imaging.formats.dicom_tags import UNREADABLE
+from ctseg_imaging.formats.dicom_tags import UNREADABLE, Garbled, items, words
 
 _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00")  # of a data set, of file meta information
 _LONGEST_FIRST = 1024  # bytes: the first elements of a data set are short
@@ -30,6 +30,29 @@ def files_below(path: Path) -> list[Path]:
         if name.upper() != "DICOMDIR"
     ]
     return sorted(file for file in found if file.is_file() and file.stat().st_size)
+
+
+def missing_from(path: Path) -> int:
+    """How many files the DICOMDIR of a folder lists that are not there; 0 without a DICOMDIR, and for an unreadable one.
+
+    Nothing else is taken from a DICOMDIR: the headers of the files are the truth, and tell more.
+    """
+    directory = next((file for file in path.iterdir() if file.name.upper() == "DICOMDIR" and file.is_file()), None)
+    if directory is None:
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            records = items(pydicom.dcmread(directory, force=True), "DirectoryRecordSequence")
+        except (*UNREADABLE, OSError, Garbled):
+            return 0
+    names = [words([record], "ReferencedFileID") for record in records]
+    return sum(bool(name) and not _is_there(path, name) for name in names)
+
+
+def _is_there(folder: Path, parts: Sequence[str]) -> bool:
+    """Whether a file is there under any spelling that discs come with: as listed, in small letters."""
+    return any(folder.joinpath(*spelling).is_file() for spelling in (parts, [part.lower() for part in parts]))
 
 
 def looks_like_dicom(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from ctseg_imaging.formats.dicom_files import files_below, looks_like_dicom, read_header
+from ctseg_imaging.formats.dicom_files import files_below, looks_like_dicom, missing_from, read_header
 from ctseg_imaging.formats.dicom_slices import TAGS, Slice, slices_of
 from ctseg_imaging.formats.dicom_split import Part, split
 from ctseg_imaging.formats.dicom_tags import text
@@ -116,12 +116,15 @@ class OtherObject:
 @dataclass(frozen=True)
 class Folder:
     """What a folder holds. damaged : files that begin as DICOM and cannot be read. other_files : files that
-    are no DICOM."""
+    are
+    no DICOM. missing : files that the folder's DICOMDIR lists and that are not there.
+    """
 
     series: tuple[Series, ...]
     others: tuple[OtherObject, ...] = ()
     other_files: int = 0
     damaged: tuple[Path, ...] = ()
+    missing: int = 0
 
 
 def scanning(path: Path) -> Generator[Progress, None, Folder]:
@@ -148,7 +151,7 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
                 members.setdefault(one.series_uid, []).append(one)
     series = [one for uid, slices in members.items() for one in _series(uid, slices)]
     series.sort(key=lambda one: (one.number, one.uid, one.part))
-    return Folder(tuple(series), tuple(others), strangers, tuple(damaged))
+    return Folder(tuple(series), tuple(others), strangers, tuple(damaged), missing_from(path))
 
 
 def _other(path: Path, header: Dataset) -> OtherObject:
