@@ -60,7 +60,7 @@ class Preferences:
             return {}
         except OSError as error:
             raise PreferencesError(f"{self._path}: your settings cannot be read ({error.strerror}); make the file readable.") from error
-        except ValueError:
+        except (ValueError, RecursionError):
             self._path.replace(self._path.with_name(self._path.name + ".damaged"))
             return {}
         return {key: value for key, value in content.items() if isinstance(value, dict)} if isinstance(content, dict) else {}

@@ -183,5 +183,5 @@ def _owner(note: Path) -> int | None:
         content = json.loads(note.read_text())
         pid, started = int(content["pid"]), float(content["started"])
         return pid if abs(psutil.Process(pid).create_time() - started) < 1 else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, psutil.Error):
         return None

@@ -41,7 +41,7 @@ def count(path: Path) -> int:
         if header is None or header[0] is not Kind.HEADER or Kind.BASE_END not in found:
             raise FormatError(_DAMAGED.format(path=path))
         before = int(json.loads(header[1]).get("before", 0))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise FormatError(_DAMAGED.format(path=path)) from error
     open_parts = Kind.PART in found and found[-1] is Kind.PART
     return before + sum(kind in EDITS for kind in found) + open_parts
@@ -51,7 +51,7 @@ def replay(path: Path) -> Replayed:
     """The mask as the journal's last whole frame left it. Raises FormatError if it cannot be restored at all."""
     try:
         return _Replay().run(path)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zlib.error, MemoryError, CtsegError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, ArithmeticError, zlib.error, MemoryError, CtsegError) as error:
         raise FormatError(_DAMAGED.format(path=path)) from error
 
 

@@ -36,7 +36,7 @@ def check_sums(folder: Path, *, needed: tuple[str, ...] = ()) -> None:
     if not sums.is_file():
         raise BundleError(f"{folder}: SHA256SUMS is missing, so the weights cannot be checked; get the bundle again.")
     listed = {}
-    for line in sums.read_text(encoding="utf-8").splitlines():
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or Path(name).is_absolute() or ".." in Path(name).parts:
             raise BundleError(f"{sums}: the line \"{line[:80]}\" is no hash and file name; get the bundle again.")

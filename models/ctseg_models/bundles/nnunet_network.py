@@ -43,13 +43,15 @@ def unet_shape(plan: NNUNetPlan) -> UNetShape:
             _sizes(given["kernel_sizes"], stages, dimensions), _sizes(given["strides"], stages, dimensions),
             _per_stage(given[convs], stages), _per_stage(given["n_conv_per_stage_decoder"], stages - 1),
             _style(given, dimensions, plan.source))
+        if any(min(size, default=0) < 1 for size in (*shape.strides, *shape.kernels)):
+            raise ValueError("a kernel or a stride is below 1")
         if len(shape.features) != stages:
             raise ValueError(f"it has {stages} stages and widths for {len(shape.features)}")
         if max(*shape.convs, *shape.decoder_convs) > MOST_CONVOLUTIONS:
             raise ValueError(f"a stage has more than {MOST_CONVOLUTIONS} convolutions")
     except KeyError as error:
         raise BundleError(f"{plan.source}: the network's argument {error.args[0]} is missing; get the model again.") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BundleError(f"{plan.source}: the network cannot be built ({error}); get the model again.") from error
     steps = [prod(stride[axis] for stride in shape.strides) for axis in range(dimensions)]
     if any(n % step for n, step in zip(plan.patch, steps, strict=True)):

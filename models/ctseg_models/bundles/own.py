@@ -72,7 +72,11 @@ class OwnBundle(Bundle):
     def network(self, stage_name: str) -> nn.Module:
         """The network of a stage with its weights, float32, on the CPU, in evaluation mode. Raises BundleError."""
         stage = self.stage(stage_name)
-        network = build_network(stage)
+        try:
+            network = build_network(stage)
+        except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError) as error:
+            raise BundleError(f"{self.path / METADATA}: the network of stage {stage.name} cannot be built as it is described; "
+                              "get the bundle again.") from error
         try:
             network.load_state_dict(self.weights(stage_name), strict=True)
         except RuntimeError as error:
@@ -223,7 +227,7 @@ def read_own(folder: Path) -> OwnBundle:
     card, sums = folder / CARD, folder / SUMS
     return OwnBundle(name=metadata.name, path=folder, kind="ctseg", labels=block.label_set(), channels=block.channels,
                      modality=block.modality, spacing_mm=block.stages[-1].spacing_mm,
-                     card=card.read_text(encoding="utf-8") if card.is_file() else "",
+                     card=card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
                      sha256=sha256_of(sums) if sums.is_file() else "", version=metadata.version, block=block)
 
 

@@ -33,7 +33,7 @@ class TorchScriptBundle(ForeignBundle):
         checked = io.BytesIO(checked_archive(self.path))
         try:
             module: Any = torch.jit.load(checked, map_location=device)  # type: ignore[no-untyped-call]
-        except (RuntimeError, ValueError, EOFError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError) as error:  # whatever torch's parser trips over
             raise BundleError(f"{self.path}: not a readable TorchScript file; export the network with torch.jit again.") from error
         module.eval()
         side, path = self.side, self.path

@@ -89,7 +89,7 @@ def _decisions() -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked again.") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
         raise BundleError(f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked again.")

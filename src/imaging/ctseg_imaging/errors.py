@@ -13,6 +13,10 @@ class FormatError(CtsegError):
     """A file that cannot be read or written as what it claims to be."""
 
 
+class UnforeseenError(FormatError):
+    """A library failed on a file in a way that the code that calls it did not expect; worth a report."""
+
+
 class GeometryError(CtsegError):
     """A grid that cannot be described exactly, or grids that do not fit each other."""
 

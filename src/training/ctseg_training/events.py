@@ -74,7 +74,7 @@ def read_events(path: Path, offset: int = 0) -> Iterator[Event]:
         try:
             fields = json.loads(line)
             yield Event(fields.pop("kind"), fields.pop("time"), fields, offset)
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             continue
 
 

@@ -195,7 +195,7 @@ class Job:
             process = psutil.Process(int(fields["pid"]))
             begun = abs(process.create_time() - float(fields["created"])) < 1 and process.status() != psutil.STATUS_ZOMBIE
             ours = begun and MODULE in process.cmdline() and Path(process.cwd()).samefile(self.folder)
-        except (OSError, ValueError, OverflowError, KeyError, TypeError, psutil.Error):
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError, psutil.Error):
             return None
         return process if ours else None
 
@@ -215,7 +215,7 @@ def read_order(folder: Path) -> Order:
     """What job.json says. Raises RecipeError."""
     try:
         return Order(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RecipeError(f"{folder / 'job.json'}: is missing or damaged; start the job again.") from error
 
 

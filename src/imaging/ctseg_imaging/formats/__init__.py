@@ -11,6 +11,7 @@ from ctseg_imaging.endings import ENDINGS
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import dicom, itk, nifti, segmentations
 from ctseg_imaging.formats.choice import Choice
+from ctseg_imaging.formats.edge import reading_edge
 from ctseg_imaging.formats.labels import to_label_map
 from ctseg_imaging.formats.segmentations import Kind as SegmentationKind
 from ctseg_imaging.formats.segmentations import seg_nrrd
@@ -37,7 +38,7 @@ def reading(path: str | Path, *, volume: int | None = None, series: int | str | 
             nearest_grid: bool = False) -> Generator[Progress, None, Volume]:
     """As `read`, with the progress of a long series; closing it cancels."""
     path = Path(path)
-    try:
+    with reading_edge(path):
         kind = _kind(path)
         if kind is dicom:
             if volume is not None:
@@ -47,10 +48,6 @@ def reading(path: str | Path, *, volume: int | None = None, series: int | str | 
             raise FormatError(f"{path}: is no DICOM folder; choose a volume, not a series.")
         found: Volume = kind.read(path, volume, nearest_grid)
         return found
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except MemoryError as error:
-        raise FormatError(f"{path}: does not fit into memory; is its header damaged?") from error
 
 
 def read_view_only(path: str | Path, *, series: int | str | None = None) -> ViewOnlyVolume:
@@ -59,12 +56,10 @@ def read_view_only(path: str | Path, *, series: int | str | None = None) -> View
     Raises FormatError for a path that is no DICOM, and for a series that `read` reads exactly.
     """
     path = Path(path)
-    if _kind(path) is not dicom:
-        raise FormatError(f"{path}: is no DICOM; only DICOM series can be opened as view only.")
-    try:
+    with reading_edge(path):
+        if _kind(path) is not dicom:
+            raise FormatError(f"{path}: is no DICOM; only DICOM series can be opened as view only.")
         return finish(dicom.viewing(path, series))
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
 def read_labels(path: str | Path, *, names: Mapping[int, str] | None = None, volume: int | None = None,
@@ -129,11 +124,9 @@ def list_choices(path: str | Path) -> list[Choice]:
     path = Path(path)
     if (segmented := kind_of_segmentation(path)) is not None:
         return _segmentation(path, segmented, None).choices()
-    try:
+    with reading_edge(path):
         choices: list[Choice] = _kind(path).list_choices(path)
         return choices
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -157,19 +150,13 @@ def is_readable(path: str | Path) -> bool:
 
 def kind_of_segmentation(path: str | Path) -> SegmentationKind | None:
     """Slicer segmentation, DICOM SEG or RTSTRUCT by the file's name and content; None for anything else. Raises FormatError."""
-    try:
+    with reading_edge(Path(path)):
         return segmentations.kind_of(path)
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
 def _segmentation(path: Path, kind: SegmentationKind, grid: Geometry | None) -> segmentations.Segmentation:
-    try:
+    with reading_edge(path):
         return segmentations.read(path, kind, grid)
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except MemoryError as error:
-        raise FormatError(f"{path}: does not fit into memory; is its header damaged?") from error
 
 
 def _kind(path: Path) -> ModuleType:
@@ -178,6 +165,8 @@ def _kind(path: Path) -> ModuleType:
         raise FormatError(f"{path}: does not exist; check the name.")
     if path.is_dir():
         return dicom
+    if not path.is_file():
+        raise FormatError(f"{path}: is a device or a pipe, not a file; give a file.")
     name = path.name.lower()
     if name.endswith(itk.SUFFIXES):
         return itk

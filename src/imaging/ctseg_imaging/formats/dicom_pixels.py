@@ -69,7 +69,8 @@ class Pixels:
                     f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or compressed in "
                     "an unknown way; copy the series again or export it uncompressed."
                 ) from error
-        if pixels.shape[-2:] != one.shape or pixels.size < (one.frame + 1) * one.shape[0] * one.shape[1]:
+        planes = pixels.reshape(-1, *one.shape) if pixels.shape[-2:] == one.shape else pixels[:0]
+        if len(planes) <= one.frame or (one.frame < 0 and pixels.shape != one.shape):
             raise FormatError(
                 f"{self.path}: the pixels of {name} are {pixels.shape} where its header has {one.shape}; "
                 "export it again."

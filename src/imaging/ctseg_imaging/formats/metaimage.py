@@ -74,7 +74,7 @@ def _parse(path: Path, start: bytes) -> tuple[Fields, tuple[tuple[str, str], ...
             raise FormatError(f"{path}: its header gives {name[:30]} twice; copy or export it again.")
         if equals and key not in _KNOWN and "\0" not in name + value:
             free.append((name, value))
-        if key == "elementdatafile":
+        if key == "elementdatafile" and equals:
             listed = [line.strip() for line in _text(start[at:]).splitlines()] if value.upper().startswith("LIST") else []
             return Fields(path, values), tuple(free), listed, at
     raise FormatError(f"{path}: its header is damaged or cut off (it has no ElementDataFile); copy or export it again.")

@@ -7,6 +7,7 @@ holds value / scale_factor + add_offset, both attributes of the array.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.atomic import swap_in
+from ctseg_imaging.formats.byte_streams import refuse_beyond_memory
 from ctseg_imaging.formats.leftovers import part_name, sweep
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume
@@ -76,11 +78,12 @@ def read_maps(path: Path) -> tuple[Volume, tuple[str, ...]]:
     try:
         group = zarr.open_group(path, mode="r")
         array: Any = group["0"]
+        refuse_beyond_memory(path, 4 * math.prod(array.shape))
         told: Any = group.attrs
         values = array[:].astype(np.float32) * np.float32(array.attrs["scale_factor"]) + np.float32(array.attrs["add_offset"])
         geometry = Geometry(values.shape[1:], np.array(told["ctseg"]["affine_lps"]))
         return Volume(values, geometry, source=path), tuple(channel["label"] for channel in told["omero"]["channels"])
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, SystemError, LookupError, AttributeError) as error:  # zarr's and blosc's own
         raise FormatError(f"{path}: cannot be read as probability maps that napari-ctseg wrote; predict again.") from error
 
 

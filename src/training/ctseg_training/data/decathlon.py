@@ -71,7 +71,7 @@ def _json(path: Path) -> dict[str, Any]:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RecipeError(f"{path}: does not exist; name a folder in the Medical Segmentation Decathlon's layout.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: is not readable as JSON; correct it.") from error
     if not isinstance(fields, dict) or "training" not in fields or "labels" not in fields:
         raise RecipeError(f"{path}: needs at least \"labels\" and \"training\".")

@@ -123,6 +123,6 @@ def _header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             fields = json.loads(file.read(HEADER_BYTES))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: is no file of u and w that this version can read; start the run again in another folder.") from error
     return dict(fields)

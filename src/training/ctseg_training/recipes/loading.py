@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ctseg_imaging.errors import RecipeError
+from ctseg_imaging.errors import RecipeError, first_line
 from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_training.recipes.schema import Recipe
 
@@ -38,6 +39,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         fields = yaml.safe_load(_read(path))
     except yaml.YAMLError as error:
         raise RecipeError(f"{path.name}: not valid YAML ({_first_line(error)}); correct that line.") from error
+    except (ValueError, RecursionError) as error:  # a date that is none; brackets within brackets
+        raise RecipeError(f"{path.name}: not valid YAML ({first_line(error)}); correct it.") from error
     if not isinstance(fields, dict):
         raise RecipeError(f"{path.name}: a recipe is a mapping of fields; start from one that `napari-ctseg recipes NAME` prints.")
     for override in overrides:
@@ -175,6 +178,8 @@ def _places(model: type[BaseModel], above: str = "") -> Iterator[str]:
 
 
 def _sentence(text: str) -> str:
+    """With its full stop; a word that is longer than any name of ours is cut."""
+    text = re.sub(r"(\w{60})\w+", r"\1...", text)
     return text if text.endswith("?") else f"{text}."
 
 
