@@ -7,23 +7,66 @@ import torch
 from monai.networks.nets import DynUNet
 from torch import nn
 
-from ctseg_models.networks.sound import Conv3d, InstanceNorm2d, InstanceNorm3d, dropout, mend
+from ctseg_models.inference.arithmetic import bf16_is_faster
+from ctseg_models.networks.sound import InstanceNorm2d, InstanceNorm3d, dropout, is_thin, mend
+
+HALF = pytest.mark.skipif(not bf16_is_faster("cpu"), reason="bfloat16 is emulated here: hundreds of times slower, and never chosen")
+# Each was wrong under AVX512_CORE_AMX or AVX512_CORE_BF16: torch's class, channels, sides, kernel, further arguments.
+WERE_WRONG = [
+    (nn.Conv3d, (7, 9), (2, 5, 6), 3, {"padding": 1}),
+    (nn.Conv3d, (7, 9), (3, 6, 7), 5, {"padding": 2}),
+    (nn.Conv3d, (7, 9), (1, 5, 6), 3, {"padding": 1}),
+    (nn.Conv3d, (7, 9), (1, 7, 6), 5, {"padding": 2}),
+    (nn.Conv3d, (8, 8), (16, 4, 1), 3, {"padding": (1, 0, 1), "stride": (1, 1, 2)}),
+    (nn.Conv3d, (8, 33), (9, 5, 4), 3, {"padding": (1, 1, 0), "stride": (1, 1, 2)}),
+    (nn.Conv3d, (16, 16), (4, 5, 1), 7, {"padding": 3, "groups": 16}),
+    (nn.Conv3d, (16, 16), (6, 16, 16), 7, {"padding": (3, 0, 0), "groups": 16}),
+    (nn.Conv3d, (32, 2), (7, 5, 3), (1, 1, 3), {"stride": (1, 1, 2)}),
+    (nn.Conv2d, (32, 33), (16, 1), 5, {"padding": 2, "stride": (1, 2)}),
+    (nn.ConvTranspose3d, (33, 1), (1, 9, 7), 3, {"padding": (1, 0, 1)}),
+    (nn.ConvTranspose3d, (8, 33), (16, 5, 1), 5, {"padding": (0, 0, 2), "stride": (2, 1, 2)}),
+    (nn.ConvTranspose2d, (32, 32), (3, 1), 7, {"padding": (0, 3), "stride": (1, 2), "groups": 32}),
+]
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("kernel", [3, 5])
-def test_weight_gradients_under_autocast_are_right(depth: int, kernel: int) -> None:
+@HALF
+@pytest.mark.parametrize("layout", ["contiguous", "channels last"])
+@pytest.mark.parametrize(("kind", "channels", "sides", "kernel", "settings"), WERE_WRONG)
+def test_outputs_and_gradients_of_thin_maps_under_autocast_are_right(
+        kind: type[nn.Conv3d], channels: tuple[int, int], sides: tuple[int, ...], kernel: int, settings: dict[str, int],
+        layout: str) -> None:
     torch.manual_seed(0)
-    x = torch.randn(2, 7, depth, 5, 6).contiguous(memory_format=torch.channels_last_3d)
-    conv = Conv3d(7, 9, kernel, padding=kernel // 2)
-    with torch.autocast("cpu", torch.bfloat16):
-        conv(x).float().square().sum().backward()
-    exact = nn.Conv3d(7, 9, kernel, padding=kernel // 2).double()
-    exact.load_state_dict({name: tensor.double() for name, tensor in conv.state_dict().items()})
-    exact(x.double()).square().sum().backward()
-    assert conv.weight.grad is not None and exact.weight.grad is not None
-    error = (conv.weight.grad - exact.weight.grad).norm() / exact.weight.grad.norm()
-    assert error < 0.02
+    fast, exact = mend(kind(*channels, kernel, **settings)), kind(*channels, kernel, **settings).double()
+    x = torch.randn(2, channels[0], *sides)
+    if layout == "channels last":
+        x = x.contiguous(memory_format=torch.channels_last if len(sides) == 2 else torch.channels_last_3d)
+    exact.load_state_dict({name: tensor.double() for name, tensor in fast.state_dict().items()})
+    results = []
+    for layer in (fast, exact):
+        given = x.to(next(layer.parameters()).dtype).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=layer is fast):
+            made = layer(given)
+        back = torch.linspace(-1, 2, made.numel(), dtype=made.dtype).reshape(made.shape)
+        results.append([made.detach(), *torch.autograd.grad(made, [given, *layer.parameters()], back)])
+    for got, wanted in zip(*results, strict=True):
+        assert (got.double() - wanted).norm() < 0.02 * wanted.norm()
+
+
+@pytest.mark.parametrize(("sides", "kernel", "stride", "padding", "dilation", "transposed", "thin"), [
+    ((3, 9), (3, 3), (1, 1), (1, 1), (1, 1), False, False),
+    ((2, 9), (3, 3), (1, 1), (1, 1), (1, 1), False, True),
+    ((9, 4), (3, 3), (1, 1), (1, 1), (1, 2), False, True),  # a dilated kernel reaches over 5
+    ((9, 5), (3, 3), (1, 1), (1, 1), (1, 2), False, False),
+    ((9, 4), (3, 3), (1, 2), (1, 1), (1, 1), False, True),  # two columns are left
+    ((9, 5), (3, 3), (1, 2), (1, 1), (1, 1), False, False),  # three are left
+    ((1, 1), (1, 1), (2, 2), (0, 0), (1, 1), False, False),  # a matrix product
+    ((2, 9), (2, 2), (2, 2), (0, 0), (1, 1), True, False),
+    ((1, 9), (2, 2), (2, 2), (0, 0), (1, 1), True, True),
+    ((2, 9), (3, 3), (1, 1), (1, 1), (1, 1), True, True),  # the output has two rows
+])
+def test_what_counts_as_thin_by_hand(sides: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
+                                     dilation: tuple[int, ...], transposed: bool, thin: bool) -> None:
+    assert is_thin(sides, kernel, stride, padding, dilation, transposed=transposed) is thin
 
 
 @pytest.mark.parametrize("batch", [1, 3])

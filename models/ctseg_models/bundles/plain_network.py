@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ctseg_models.networks.msd_net import NORM_EPSILON, MSDNet
 from ctseg_models.networks.probabilities import Probabilities
 from ctseg_models.networks.scn import POOLING, SCN, SCNOutput, merge_by_certainty
-from ctseg_models.networks.sound import Conv3d, InstanceNorm2d, InstanceNorm3d
+from ctseg_models.networks.sound import SOUND, InstanceNorm2d, InstanceNorm3d
 
 
 def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -34,7 +34,7 @@ class PlainInstanceNorm2d(nn.InstanceNorm2d):
 
 
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
-    Conv3d: nn.Conv3d, InstanceNorm3d: PlainInstanceNorm3d, InstanceNorm2d: PlainInstanceNorm2d,
+    **{sound: plain for plain, sound in SOUND.items()}, InstanceNorm3d: PlainInstanceNorm3d, InstanceNorm2d: PlainInstanceNorm2d,
 }
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ctseg_models.inference import buffers
+from ctseg_models.networks.sound import is_thin
 
 Shape = tuple[int, int, int]
 ONE = (1, 1, 1)
@@ -295,7 +296,9 @@ def head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor]
 
 def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Shape = (1, 1, 1), slope: Slope = None, stride: Shape = ONE) -> Tensor:
     """F.conv3d, and a leaky ReLU unless `slope` is None. On the processor oneDNN is asked by name: left to choose, torch takes a loop that
-    is ten times slower for 16 channels and fewer."""
+    is ten times slower for 16 channels and fewer. A thin map is computed in float32: see `networks.sound`."""
+    if _is_thin_half(x, weight, padding, stride):
+        return conv3d(x.float(), weight.float(), None if bias is None else bias.float(), padding, slope, stride).to(x.dtype)
     if x.device.type == "cpu" and onednn_takes(x.dtype):
         if slope is None:
             return torch.mkldnn_convolution(x, weight, bias, padding, stride, ONE, 1)
@@ -307,11 +310,18 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Shape = (1, 
 
 def add_conv3d(y: Tensor, x: Tensor, weight: Tensor, padding: Shape, stride: Shape = ONE) -> Tensor:
     """y + conv3d(x), written over y: a convolution of cat([a, b], 1) needs no cat."""
+    if _is_thin_half(x, weight, padding, stride):
+        return y.add_(conv3d(x, weight, None, padding, None, stride))
     if x.device.type == "cpu" and onednn_takes(x.dtype):
         total: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
             y, x, weight, None, padding, stride, ONE, 1, "add", 1.0, None, [], None)
         return total
     return y.add_(F.conv3d(x, weight, None, stride, padding))
+
+
+def _is_thin_half(x: Tensor, weight: Tensor, padding: Shape, stride: Shape) -> bool:
+    half = x.dtype in (torch.bfloat16, torch.float16)
+    return half and x.device.type == "cpu" and is_thin(x.shape[2:], weight.shape[2:], stride, padding, ONE)
 
 
 @cache

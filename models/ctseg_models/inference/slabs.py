@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 import torch
 from torch import Tensor
 
 from ctseg_models.inference.feature_map import onednn_takes
+from ctseg_models.networks.sound import is_thin
 
 LARGEST_SLAB = {"cpu": 1 << 25, "cuda": 1 << 29}  # values: 128 MB in float32 on a processor
 EASY_SLAB = 1 << 22  # values of a slab that is a view: 16 MB, which the caches hold and the allocator gives again
@@ -179,8 +180,13 @@ def _transposed_slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
 
 
 def _piece(conv: Convolution, x: Tensor, padding: tuple[int, ...], output_padding: tuple[int, ...] | None = None) -> Tensor:
-    """The convolution of a slab by what is fastest."""
+    """The convolution of a slab by what is fastest; a thin one in float32: see `networks.sound`."""
     weight, bias = conv.weight, conv.bias
+    half = x.dtype in (torch.bfloat16, torch.float16)
+    if half and x.device.type == "cpu" and is_thin(x.shape[2:], weight.shape[2:], conv.stride, padding, conv.dilation,
+                                                   transposed=conv.transposed):
+        exact = replace(conv, weight=weight.float(), bias=None if bias is None else bias.float())
+        return _piece(exact, x.float(), padding, output_padding).to(x.dtype)
     known = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.bfloat16)
     if x.device.type == "cpu" and x.ndim == 5 and known and onednn_takes(x.dtype):
         if prod(weight.shape[2:]) == 1 and conv.groups == 1 and not conv.transposed and not any(padding) and set(conv.stride) == {1}:

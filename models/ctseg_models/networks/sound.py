@@ -1,26 +1,80 @@
-"""Two layers of torch 2.13 that give wrong gradients on a CPU, mended; the numbers going forward are the same.
+"""Layers of torch 2.13 that compute wrong numbers on a CPU, replaced by ones that do not.
 
-- oneDNN's bfloat16 weight gradient of a convolution is wrong, often infinite, when the input has more slices than one and fewer than
-  the kernel: two for 3x3x3, two to four for 5x5x5, whatever Y and X are.
+- oneDNN's bfloat16 convolutions are wrong (by a factor of 10^18, or NaN) for some maps that are thinner than the kernel. The outputs,
+  input gradients and weight gradients that are affected depend on the processor: `benchmarks/half_precision.py` measures them.
+  Such maps are computed in float32; see `is_thin` for the rule.
 - `torch.instance_norm` (and `nn.InstanceNorm3d`) gives a wrong gradient for one sample when what comes back is channels-last.
 
-The deepest levels of a U-Net have two slices, and fast training is channels-last: both happen in practice, without a warning.
+The deepest levels of a U-Net have thin maps, and fast training is channels-last: both happen in practice, without a warning.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 
-class Conv3d(nn.Conv3d):
-    """`nn.Conv3d`, computed in float32 under autocast where bfloat16 has wrong gradients."""
+def is_thin(sides: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int],
+            *, transposed: bool = False) -> bool:
+    """Whether half precision is not to be trusted for a convolution of a map with spatial `sides`.
+
+    It is not where the map is shorter than the dilated kernel along any axis; for a stride above 1 also where the strided map is.
+    (The strided map is the output of a convolution and the input of a transposed one.) Of 9,000 random convolutions under
+    AVX512_CORE_AMX and AVX512_CORE_BF16, 304 were wrong and 4 crashed, all of them thin in this sense: a depth of one, fewer slices
+    than the kernel has, or a stride along x that leaves one column.
+    """
+    for n, k, s, p, d in zip(sides, kernel, stride, padding, dilation, strict=True):
+        extent = d * (k - 1) + 1
+        dense, strided = ((n - 1) * s - 2 * p + extent, n) if transposed else (n, (n + 2 * p - extent) // s + 1)
+        if k > 1 and (dense < extent or (s > 1 and strided < extent)):
+            return True
+    return False
+
+
+Convolutional = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
+
+
+def _convolved(forward: Callable[[Tensor], Tensor], layer: Convolutional, x: Tensor) -> Tensor:
+    """`forward(x)`, in float32 where autocast would compute a thin map in half precision on the CPU."""
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return forward(x)
+    axes = len(layer.kernel_size)
+    padding = (0,) * axes if isinstance(layer.padding, str) else layer.padding
+    if not is_thin(x.shape[-axes:], layer.kernel_size, layer.stride, padding, layer.dilation, transposed=layer.transposed):
+        return forward(x)
+    with torch.autocast("cpu", enabled=False):
+        return forward(x.float())
+
+
+class Conv2d(nn.Conv2d):
+    """(B, C, Y, X)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and 1 < x.shape[2] < self.kernel_size[0] and torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(x.float())
-        return super().forward(x)
+        return _convolved(super().forward, self, x)
+
+
+class Conv3d(nn.Conv3d):
+    """(B, C, Z, Y, X)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _convolved(super().forward, self, x)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """(B, C, Y, X)."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return _convolved(partial(super().forward, output_size=output_size), self, x)
+
+
+class ConvTranspose3d(nn.ConvTranspose3d):
+    """(B, C, Z, Y, X)."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return _convolved(partial(super().forward, output_size=output_size), self, x)
 
 
 def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -45,7 +99,8 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
 
 SOUND: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Conv3d: Conv3d, nn.InstanceNorm3d: InstanceNorm3d, nn.InstanceNorm2d: InstanceNorm2d,
+    nn.Conv2d: Conv2d, nn.Conv3d: Conv3d, nn.ConvTranspose2d: ConvTranspose2d, nn.ConvTranspose3d: ConvTranspose3d,
+    nn.InstanceNorm2d: InstanceNorm2d, nn.InstanceNorm3d: InstanceNorm3d,
 }
 
 
