@@ -14,6 +14,7 @@ from ctseg_imaging import formats, phantom
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.phantom_shapes import Points, capsule, ellipsoid
 from ctseg_imaging.phantom_texture import Texture
+from tests.pace import at_most
 
 ORGANS = (1, 2, 3, 4)
 PLAUSIBLE_ML = {1: (600, 2600), 2: (120, 480), 3: (50, 480), 4: (40, 170)}
@@ -137,16 +138,15 @@ def test_noise_is_stronger_in_thin_slices():
 
 
 def test_the_default_takes_seconds():
-    started = time.process_time()
-    phantom.abdomen(8)
-    assert time.process_time() - started < 6  # 1 s on a free core; room for a busy machine
+    with at_most(6, time.process_time):
+        phantom.abdomen(8)
 
 
 @pytest.mark.long
 def test_a_full_size_ct_fits_in_a_minute_and_little_memory():
-    started = time.process_time()
-    case = phantom.abdomen(5, (150, 512, 512), (2, 0.75, 0.75))
-    assert case.image.array.shape == (150, 512, 512) and time.process_time() - started < 90
+    with at_most(90, time.process_time):
+        case = phantom.abdomen(5, (150, 512, 512), (2, 0.75, 0.75))
+    assert case.image.array.shape == (150, 512, 512)
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [((0, 4, 4), (1, 1, 1)), ((4, 4), (1, 1, 1)), ((4, 4, 4), (1, -1, 1))])

@@ -15,6 +15,7 @@ from napari_ctseg.overlays import AGREED, EXTRA, MISSED, SWAPPED, dashes, error_
 from napari_ctseg.painting import Painting
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
+from tests.pace import PATIENCE_MS
 from tests.plugin.workers import at_once
 
 SHAPE, SPACING = (9, 20, 24), (3.0, 1.5, 2.0)
@@ -239,7 +240,7 @@ def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cur
     show_labels(viewer, truth, "truth")
     show_labels(viewer, prediction, "prediction")
     dock.controller.choose(prediction="prediction", truth="truth")
-    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=10000)
+    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=PATIENCE_MS)
     dock._viewer.window.add_dock_widget(dock, name="Compare")
     dock.plot._ask(3.2)
     assert slice_of(viewer, viewer.layers["truth"]) == 2
@@ -248,5 +249,6 @@ def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cur
     assert dock.table.rowCount() == 2 and dock.table.item(0, 1).text() == "0.90"
     layer = viewer.layers["prediction"]
     layer.paint((5, 2, 2), 1)
-    qtbot.waitUntil(lambda: dock.table.item(0, 1).text() != "0.90" or dock.controller.state.rows[0].volume_pred_ml > 3.6, timeout=1000)
+    qtbot.waitUntil(lambda: dock.table.item(0, 1).text() != "0.90" or dock.controller.state.rows[0].volume_pred_ml > 3.6,
+                    timeout=PATIENCE_MS)
     assert dock.report.isEnabled()

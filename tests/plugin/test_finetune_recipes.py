@@ -8,6 +8,7 @@ from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.finetune.jobs import Order, TrainingJobs, recipe_of
 from napari_ctseg.docks.finetune.state import CurvePoint, HoldOut, Phase, RecipeRow, Score
 from napari_ctseg.docks.finetune.words import score_table
+from tests.pace import PATIENCE_MS
 
 LISTED = (RecipeRow("plain-2d", "A plain network (2D)"), RecipeRow("siamese", "Needs features", "MR", needs_features=True),
           RecipeRow("where", "Finds the box.", localises=True))
@@ -65,7 +66,7 @@ def dock(make_plugin_viewer, qtbot, tmp_path):
     viewer = make_plugin_viewer()
     dock = FineTuneDock(viewer, Jobs(tmp_path))
     viewer.window.add_dock_widget(dock, name="Fine-tune", area="right")
-    qtbot.waitUntil(lambda: bool(dock.controller.state.recipes), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(dock.controller.state.recipes), timeout=PATIENCE_MS)
     return dock
 
 
@@ -116,7 +117,7 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     large = dock.samples.large
     assert large.isVisible() and "Doe" not in large.windowTitle()
     large.close()
-    qtbot.waitUntil(lambda: dock.samples.large is None, timeout=5_000)
+    qtbot.waitUntil(lambda: dock.samples.large is None, timeout=PATIENCE_MS)
 
     only_after = score_table(replace(running, scores=(Score("a<b", None, 0.5), Score("mean", None, 0.5))))
     both = score_table(replace(running, scores=(Score("liver", 0.25, None), Score("mean", 0.25, None))))

@@ -5,6 +5,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_ctseg.painting import BrushRules, Painting, set_mask
+from tests.pace import PATIENCE_MS
 
 SHAPE = (7, 18, 20)
 
@@ -112,7 +113,7 @@ def test_the_touched_slices_come_once_a_frame(layer, qtbot):
     painting, seen = Painting.of(layer), []
     painting.touched.connect(seen.append)
     stroke(layer, (3, 7, 6), (3, 8, 6), (3, 9, 6), value=3)
-    qtbot.waitUntil(lambda: bool(seen), timeout=1000)
+    qtbot.waitUntil(lambda: bool(seen), timeout=PATIENCE_MS)
     assert seen == [(3,)]
     layer.n_edit_dimensions = 3
     layer.paint((3, 7, 12), 4)                 # 9 mm across, 3 mm slices: one slice to each side

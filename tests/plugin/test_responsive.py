@@ -1,13 +1,11 @@
 """A run must not be felt in the viewer: what the event loop, the brush, the slider and the end of the viewer notice of it."""
 
-import os
 import statistics
 import subprocess
 import sys
 import textwrap
 import time
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -26,12 +24,12 @@ from napari_ctseg.docks.run_model.models import InstalledModels
 from napari_ctseg.docks.run_model.state import Phase
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.layers import BOXES, label_map_of, show_labels, show_volume
+from tests.pace import PATIENCE_MS, PATIENCE_S, at_most, slowness
 
 BUNDLE = "phantom-abdomen-scn"
 TICK_MS = 5
 LIMIT_MS = 50.0
-BUSY = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-on_a_free_machine = pytest.mark.skipif(2 * (os.cpu_count() or 1) < BUSY, reason=f"The machine has other work (load {BUSY:.1f}).")
+FREE = 1.5  # how slow work may be on a machine that has nothing else to do
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +69,13 @@ def opened(make_plugin_viewer, qtbot, request):
     dock = RunModelDock(viewer)
     viewer.window.add_dock_widget(dock, name="Run model", area="right")
     dock.controller.choose_bundles([BUNDLE])
-    qtbot.waitUntil(lambda: dock.go.isEnabled(), timeout=5000)
+    qtbot.waitUntil(lambda: dock.go.isEnabled(), timeout=PATIENCE_MS)
     qtbot.wait(500)
     yield viewer, image, dock
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=60_000)
+    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
 
 
-def gaps_ms(until, on_tick=lambda: None, longest=100.0):
+def gaps_ms(until, on_tick=lambda: None, longest=2 * PATIENCE_S):
     """How many milliseconds later than it should the event loop came round, for every tick until `until` is true."""
     loop, timer, late = QEventLoop(), QTimer(), []
     timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -134,58 +132,65 @@ def run(dock):
     assert dock.controller.state.busy
 
 
-@on_a_free_machine
 @pytest.mark.parametrize("opened", ["whole"], indirect=True)
 def test_the_event_loop_stays_quick_through_two_runs_in_a_row(as_many_threads_as_a_person_has, opened):
     viewer, _, dock = opened
-    idle, during = p99(gaps_ms(after(2))), []
+    idle, during, busy = p99(gaps_ms(after(2))), [], [slowness()]
     for _ in range(2):
         run(dock)
         during.append(p99(gaps_ms(ended(dock))))
+        busy.append(slowness())
         assert dock.controller.state.phase is Phase.DONE, dock.controller.state.message
     labels = label_map_of(viewer.layers[BUNDLE])
     dock.controller._models = OnlyReports(Prediction(labels, tuple(viewer.layers[f"{BUNDLE} box"].metadata[BOXES])))
     run(dock)
     drawing = p99(gaps_ms(ended(dock)))
-    print(f"load {BUSY:.1f}; event loop, p99 of {TICK_MS} ms ticks: idle {idle:.1f} ms, a run's reports without a run {drawing:.1f} ms, "
+    print(f"machine {max(busy):.1f} times as slow as a free one; event loop, p99 of {TICK_MS} ms ticks: idle {idle:.1f} ms, "
+          f"a run's reports without a run {drawing:.1f} ms, "
           f"cold run {during[0]:.1f} ms, warm run {during[1]:.1f} ms")
-    assert min(during) <= max(LIMIT_MS, 2 * drawing)  # what else the machine does may disturb one of the two, and the drawing
+    # what else the machine does may disturb one of the two, and the drawing
+    assert min(during) <= max(LIMIT_MS * max(busy), 2 * drawing, 3 * idle)
     first, second = (viewer.layers[name] for name in (BUNDLE, f"{BUNDLE} [1]"))
     assert first.data.any() and np.array_equal(first.data, second.data)
 
 
-@on_a_free_machine
 @pytest.mark.parametrize("opened", ["whole"], indirect=True)
 def test_moving_the_slider_takes_no_longer_while_a_run_goes_on(as_many_threads_as_a_person_has, opened):
     viewer, _, dock = opened
 
     def steps(until):
-        """Seconds from a move of the slider to the picture of it."""
-        took, number = [], 0
+        """Seconds from a move of the slider to the picture of it, and how much the viewer's thread computed for that."""
+        took, computed, number = [], [], 0
         while not until():
-            begun = time.perf_counter()
+            begun, before = time.perf_counter(), time.thread_time()
             number += 1
             viewer.dims.set_current_step(0, 10 + number % 50)
             viewer.window._qt_viewer.canvas.native.repaint()
             QApplication.processEvents()
             took.append(time.perf_counter() - begun)
-        return took
+            computed.append(time.thread_time() - before)
+        return statistics.median(took), statistics.median(computed), len(took)
 
     steps(after(0.5))
+    busy = [slowness()]
     before = steps(after(3))
     run(dock)
     during = steps(lambda: dock.controller.state.phase is not Phase.WAITING and ended(dock)())
     again = steps(after(3))
-    alone, beside = max(statistics.median(before), statistics.median(again)), statistics.median(during)
-    print(f"load {BUSY:.1f}; slider, median step: alone {1000 * alone:.1f} ms, beside a run {1000 * beside:.1f} ms")
-    assert dock.controller.state.phase is Phase.DONE and len(during) > 20
-    assert beside <= 1.5 * alone, (before, during)
+    busy.append(slowness())
+    took, computed = (max(before[k], again[k]) for k in (0, 1))
+    print(f"machine {max(busy):.1f} times as slow as a free one; slider, median step: alone {1000 * took:.1f} ms, "
+          f"beside a run {1000 * during[0]:.1f} ms; computed {1000 * computed:.1f} and {1000 * during[1]:.1f} ms")
+    assert dock.controller.state.phase is Phase.DONE and during[2] > 20
+    assert during[1] <= 1.5 * computed, (before, during, again)   # the run puts no work into the viewer's thread
+    if max(busy) < FREE:                                          # else the run and the viewer share what others leave
+        assert during[0] <= 1.5 * took, (before, during, again)
 
 
 def test_painting_goes_on_during_a_run_and_its_result_touches_nothing(opened, case):
     viewer, _, dock = opened
     mine = show_labels(viewer, LabelMap(np.zeros(case.geometry.shape, np.uint8), case.geometry,
-                                        Labels.from_names({1: "mine"})), "mine")
+                                        Labels.from_names({1: "mine"})), "mine", role="edited")
     mine.brush_size, painted, strokes = 5, set(), count()
 
     def stroke():
@@ -206,9 +211,9 @@ def test_painting_goes_on_during_a_run_and_its_result_touches_nothing(opened, ca
 def test_the_result_comes_although_the_image_was_removed(opened, qtbot):
     viewer, image, dock = opened
     run(dock)
-    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=60_000)
+    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=PATIENCE_MS)
     viewer.layers.remove(image)
-    qtbot.waitUntil(ended(dock), timeout=60_000)
+    qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     assert BUNDLE in viewer.layers and viewer.layers[BUNDLE].data.any()
     assert not dock.go.isEnabled() and dock.controller.state.why_not == "Open an image first."
 
@@ -216,26 +221,27 @@ def test_the_result_comes_although_the_image_was_removed(opened, qtbot):
 def test_a_killed_computing_process_is_a_sentence_and_the_next_run_works(opened, qtbot):
     viewer, _, dock = opened
     run(dock)
-    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=60_000)
+    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=PATIENCE_MS)
     NETWORKS.process.process.kill()
-    qtbot.waitUntil(ended(dock), timeout=5000)
+    qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     state = dock.controller.state
     assert state.phase is Phase.FAILED and state.message.startswith(f"{BUNDLE}: the computing process ended unexpectedly")
     assert dock.go.isEnabled() and BUNDLE not in viewer.layers
     run(dock)
-    qtbot.waitUntil(ended(dock), timeout=60_000)
+    qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     assert dock.controller.state.phase is Phase.DONE and BUNDLE in viewer.layers
 
 
 def test_cancel_leaves_the_dock_ready_and_no_computing(opened, qtbot):
     viewer, _, dock = opened
     run(dock)
-    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=60_000)
+    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=PATIENCE_MS)
     child = psutil.Process(NETWORKS.process.process.pid)
-    begun = time.monotonic()
-    dock.stop.click()
-    assert dock.go.isEnabled() and time.monotonic() - begun < 1
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=2000)
+    with at_most(1):
+        dock.stop.click()
+    assert dock.go.isEnabled()
+    with at_most(2):
+        qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
     qtbot.wait(300)  # memory is given back
     if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
         used = child.cpu_times().user
@@ -274,13 +280,11 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
         napari.run()
         print("ended", flush=True)
     """)
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=tmp_path)
     told = [line.split() for line in answer.stdout.splitlines() if line.startswith(("computing", "ended"))]
     assert len(told) == 2 and answer.returncode == 0, answer.stderr
     number, torch_loaded = told[0][1:]
     assert torch_loaded == "False"
     assert "Traceback" not in answer.stderr
-    end = time.monotonic() + 3
-    while Path(f"/proc/{number}").exists() and time.monotonic() < end:
-        time.sleep(0.02)
+    psutil.wait_procs([psutil.Process(int(number))] if psutil.pid_exists(int(number)) else [], timeout=PATIENCE_S)
     assert not psutil.pid_exists(int(number))

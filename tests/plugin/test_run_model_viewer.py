@@ -30,6 +30,7 @@ from napari_ctseg.docks.run_model.side_form import SideForm
 from napari_ctseg.docks.run_model.state import Confidence, Phase, RegionChoice
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.layers import show_volume
+from tests.pace import PATIENCE_MS
 from tests.plugin.run_model_fakes import FakeLibrary, with_kinds
 
 KINDS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QTreeWidget, QTableWidget)
@@ -62,7 +63,7 @@ def test_a_dropped_folder_becomes_a_ticked_model(docked, qtbot, tmp_path):
     (tmp_path / "colon").mkdir()
     (tmp_path / "colon" / "plans.json").write_text("{}")
     drop(docked, tmp_path / "colon")
-    qtbot.waitUntil(lambda: docked.message.text() == "Added: colon.", timeout=10_000)
+    qtbot.waitUntil(lambda: docked.message.text() == "Added: colon.", timeout=PATIENCE_MS)
     ticked = [item.text(0) for item in map(docked.models.topLevelItem, range(docked.models.topLevelItemCount()))
               if item.checkState(0) == Qt.CheckState.Checked]
     assert ticked == ["colon"] and docked.go.isEnabled()
@@ -79,7 +80,7 @@ def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docke
     network = tmp_path / "net.onnx"
     network.write_bytes(b"x")
     drop(docked, network)
-    qtbot.waitUntil(lambda: isinstance(docked.dialog, SideForm), timeout=10_000)
+    qtbot.waitUntil(lambda: isinstance(docked.dialog, SideForm), timeout=PATIENCE_MS)
     form = docked.dialog
     assert form.faults["labels"].text() == "the name of label 1 is needed" and not form.add.isEnabled() and "missing" in form.add.toolTip()
     form.maps.item(1, 2).setText("liver")
@@ -92,7 +93,7 @@ def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docke
     form.sides[1].setText("11")
     assert list(tmp_path.glob("*.json")) == []
     form.add.click()
-    qtbot.waitUntil(lambda: docked.message.text() == "Added: net.", timeout=10_000)
+    qtbot.waitUntil(lambda: docked.message.text() == "Added: net.", timeout=PATIENCE_MS)
     assert docked.dialog is None and "\"orientation\": \"RAS\"" in network.with_suffix(".json").read_text()
 
 
@@ -100,7 +101,7 @@ def test_cancelling_the_form_leaves_nothing(docked, qtbot, tmp_path):
     network = tmp_path / "net.onnx"
     network.write_bytes(b"x")
     drop(docked, network)
-    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
     docked.dialog.reject()
     assert docked.dialog is None and docked.controller.state.form is None
     assert [path.name for path in tmp_path.iterdir() if "net" in path.name] == ["net.onnx"]
@@ -109,7 +110,7 @@ def test_cancelling_the_form_leaves_nothing(docked, qtbot, tmp_path):
 def test_more_channels_and_classes_get_rows(docked, qtbot, tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"x")
     drop(docked, tmp_path / "net.onnx")
-    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
     form = docked.dialog
     form.channel_count.setValue(2)
     form.channels.item(1, 2).setText("-500")
@@ -122,18 +123,18 @@ def test_more_channels_and_classes_get_rows(docked, qtbot, tmp_path):
 
 def test_the_trust_question_names_the_code_and_its_default_is_no(docked, qtbot):
     docked.controller.choose_bundles(["spleen"])
-    qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=10_000)
+    qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=PATIENCE_MS)
     item = docked.models.topLevelItem(3)
     assert not item.icon(0).isNull() and "scripts.net.Net" in item.toolTip(0) and docked.models.topLevelItem(0).icon(0).isNull()
     for answer, ran in (("Do not run it", False), ("Run this code", True)):
         docked.go.click()
-        qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
+        qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
         box = docked.dialog
         assert isinstance(box, QMessageBox) and box.defaultButton() is not None and box.defaultButton().text() == "Do not run it"
         assert "/models/spleen" in box.informativeText() and "scripts.net.Net" in box.informativeText()
         button(box, answer).click()
         if ran:
-            qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=10_000)
+            qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
         else:
             assert docked.message.text() == "Nothing was run." and docked.dialog is None
     assert "spleen" in docked.controller.viewer.layers and "allowed" in item_tip(docked, 3)
@@ -145,9 +146,9 @@ def item_tip(dock, row):
 
 def test_escape_does_not_run_the_code(docked, qtbot):
     docked.controller.choose_bundles(["spleen"])
-    qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=10_000)
+    qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=PATIENCE_MS)
     docked.go.click()
-    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
     qtbot.keyClick(docked.dialog, Qt.Key.Key_Escape)
     assert docked.dialog is None and not docked.controller.state.busy and docked.message.text() == "Nothing was run."
 
@@ -181,14 +182,14 @@ def test_a_dock_that_is_gone_cancels_its_run_and_hears_of_nothing(docked, qtbot,
     controller, viewer = docked.controller, docked.controller.viewer
     monkeypatch.setattr(controller._models, "run", endless)
     controller.run()
-    qtbot.waitUntil(lambda: controller.state.phase is Phase.RUNNING, timeout=10_000)
+    qtbot.waitUntil(lambda: controller.state.phase is Phase.RUNNING, timeout=PATIENCE_MS)
     task, shown = controller._task, []
     monkeypatch.setattr(controller.view, "show", shown.append)
     if how == "dock":
         viewer.window.remove_dock_widget(docked)
     else:
         sip.delete(docked)  # as Qt does with what is in a window that closes
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=10_000)
+    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
     show_volume(viewer, Volume(volume.array, volume.geometry), "later")
     controller._told(message="later")
     controller.run()
@@ -206,7 +207,7 @@ def test_everything_has_a_tooltip_and_fits_320_by_700(docked, qtbot, volume):
     show_volume(docked.controller.viewer, Volume(volume.array, volume.geometry), "flair")
     docked.controller.choose_bundles(["abdomen", "headneck"])
     docked.controller.run()
-    qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=10_000)
+    qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
     controls = [w for w in docked.findChildren(KINDS) if not w.objectName().startswith("qt_")]
     assert len(controls) >= 15 and [w for w in controls if not w.toolTip() and not isinstance(w.parent(), QAbstractSpinBox)] == []
     docked.resize(320, 700)

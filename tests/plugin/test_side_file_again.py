@@ -16,6 +16,7 @@ from napari_ctseg.docks.run_model.state import Phase
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.layers import show_volume
 from napari_ctseg.preferences import Preferences
+from tests.pace import PATIENCE_MS
 from tests.plugin.run_model_fakes import FakeLibrary, FakeView, Later
 from tests.plugin.workers import at_once
 
@@ -111,7 +112,7 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(make_plug
     dock.controller.choose_bundles(["abdomen of yesterday"])
     assert not dock.mend.isVisible() and dock.describe.isVisible() and dock.describe.isEnabled()
     dock.go.click()
-    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.FAILED, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.FAILED, timeout=PATIENCE_MS)
     assert "multiple_of" in dock.message.text() and dock.mend.isVisible()
     qtbot.mouseClick(dock.mend, Qt.MouseButton.LeftButton)
     form = dock.dialog
@@ -124,5 +125,5 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(make_plug
     assert dock.dialog is None and dock.controller.state.chosen == ("abdomen of today",) and not dock.mend.isVisible()
     assert dock.message.text() == "The description of net.onnx is written anew."
     dock.go.click()
-    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.DONE, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
     assert "abdomen of today" in viewer.layers

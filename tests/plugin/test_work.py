@@ -5,6 +5,7 @@ import pytest
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from napari_ctseg import work
+from tests.pace import PATIENCE_MS, PATIENCE_S
 
 
 class Heard:
@@ -20,7 +21,7 @@ class Heard:
 @pytest.fixture(autouse=True)
 def nothing_left(qtbot):
     yield
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=5000)
+    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
 
 
 def counting(n):
@@ -42,7 +43,7 @@ def test_a_generator_reports_and_returns_in_the_gui_thread(qtbot):
         threads.append(threading.current_thread())
 
     work.run(factory, on_progress, heard.values.append, heard.errors.append)
-    qtbot.waitUntil(lambda: heard.values == [3], timeout=5000)
+    qtbot.waitUntil(lambda: heard.values == [3], timeout=PATIENCE_MS)
     assert [step.done for step in heard.steps] == [1, 2, 3]
     assert threads[0] is not threading.main_thread() and set(threads[1:]) == {threading.main_thread()}
 
@@ -55,7 +56,7 @@ def test_an_error_is_told_whatever_its_kind(qtbot, error):
 
     heard = Heard()
     heard.run(failing)
-    qtbot.waitUntil(lambda: len(heard.errors) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(heard.errors) == 1, timeout=PATIENCE_MS)
     assert heard.errors[0] is error and not heard.values
 
 
@@ -72,18 +73,18 @@ def test_cancel_closes_the_generator_and_nothing_is_called_back(qtbot):
         try:
             while True:
                 yield Progress("slow")
-                go.wait(5)
+                go.wait(PATIENCE_S)
         finally:
             closed.set()
 
     heard = Heard()
     task = heard.run(slow)
-    qtbot.waitUntil(lambda: len(heard.steps) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(heard.steps) == 1, timeout=PATIENCE_MS)
     task.cancel()
     assert task.done
     go.set()
-    assert closed.wait(5)
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=5000)
+    assert closed.wait(PATIENCE_S)
+    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
     assert not heard.values and not heard.errors and len(heard.steps) == 1
 
 
@@ -103,7 +104,7 @@ def test_one_at_a_time_and_in_order(qtbot):
 
     for name in "abc":
         work.run(job(name), lambda step: None, order.append, order.append)
-    qtbot.waitUntil(lambda: len(order) == 3, timeout=5000)
+    qtbot.waitUntil(lambda: len(order) == 3, timeout=PATIENCE_MS)
     assert order == ["a", "b", "c"] and most[0] == 1
 
 
@@ -112,7 +113,7 @@ def test_a_waiting_task_can_be_cancelled_before_it_starts(qtbot):
 
     def first():
         yield Progress("first")
-        go.wait(5)
+        go.wait(PATIENCE_S)
 
     def second():
         started.append(True)
@@ -123,5 +124,5 @@ def test_a_waiting_task_can_be_cancelled_before_it_starts(qtbot):
     task = heard.run(second)
     task.cancel()
     go.set()
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=5000)
+    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
     assert not started and heard.values == [None]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ctseg_imaging.metrics.surfaces import neighbour_codes, snap, surface_distances, surfel_areas_mm2
+from tests.pace import at_most
 
 PAIRS = ("blobs_isotropic", "blobs_anisotropic", "organ_perturbed", "organ_shifted", "organ_eroded_other_spacing", "touching_borders",
          "single_voxels", "thin_plates", "identical", "empty_reference", "empty_prediction", "both_empty")
@@ -149,6 +150,5 @@ def test_an_organ_in_a_ct_of_512_x_512_x_100_takes_less_than_two_seconds():
     def ball(centre, radius_mm):
         return sum(((axis - at) * step) ** 2 for axis, at, step in zip(grid, centre, (2.5, 0.8, 0.8), strict=True)) < radius_mm**2
     a, b = ball((50, 250, 200), 90), ball((51, 255, 205), 92)
-    start = time.process_time()
-    surface_distances(a, b, (2.5, 0.8, 0.8))
-    assert time.process_time() - start < 2
+    with at_most(2, time.process_time):
+        surface_distances(a, b, (2.5, 0.8, 0.8))
