@@ -290,4 +290,4 @@ if {end!r} == "deaf":
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     child = int(answer.stdout)
     assert (answer.returncode == 0) == (end == "return"), answer.stderr
-    assert until(lambda: gone(child), 3.0)
+    assert until(lambda: gone(child))
