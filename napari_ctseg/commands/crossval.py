@@ -28,7 +28,7 @@ PLAN, SCORES, TABLE = "folds.json", "scores.json", "crossval"
 
 def crossval(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`napari-ctseg recipes`) or a YAML file.")],
-    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon).")],
+    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Decathlon or nnU-Net raw).")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets fold_1, fold_2, ... and crossval.json and .csv.")],
     folds: Annotated[int, typer.Option(min=2, metavar="N", help="How many.")] = 5,
     values: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field; repeatable.")] = None,

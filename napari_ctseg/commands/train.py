@@ -21,7 +21,7 @@ WAIT_S = 0.5
 
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`napari-ctseg recipes`) or a YAML file.")],
-    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon).")],
+    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Decathlon or nnU-Net raw).")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets checkpoints, events.jsonl and the bundle.")],
     values: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field; repeatable.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR, with the same recipe.")] = False,

@@ -1,4 +1,4 @@
-"""A data set in the layout of the Medical Segmentation Decathlon, described without reading a voxel."""
+"""A data set in the layout of the Medical Segmentation Decathlon or of nnU-Net, described without reading a voxel."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctseg_imaging.dataset_json import label_names
 from ctseg_imaging.endings import case_name
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.volume import Labels
+from ctseg_training.data import nnunet_raw
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def open_dataset(folder: str | Path, labels: Labels | None = None) -> Decathlon:
         raise RecipeError(f"{path}: labels_present must map a case to a list of label names.")
     lists = {}
     for split in ("training", "validation"):
-        entries = fields.get(split) or []
+        entries = nnunet_raw.listed(path, fields) if split == "training" and nnunet_raw.is_raw(fields) else fields.get(split) or []
         if not isinstance(entries, list):
             raise RecipeError(f"{path}: {split} must be a list of image and label pairs.")
         lists[split] = tuple(_entry(path, entry, stored, labels, named) for entry in entries)
@@ -70,10 +72,10 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RecipeError(f"{path}: does not exist; name a folder in the Medical Segmentation Decathlon's layout.") from error
+        raise RecipeError(f"{path}: does not exist; name a data set of the Medical Segmentation Decathlon or of nnU-Net.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: is not readable as JSON; correct it.") from error
-    if not isinstance(fields, dict) or "training" not in fields or "labels" not in fields:
+    if not isinstance(fields, dict) or "labels" not in fields or ("training" not in fields and not nnunet_raw.is_raw(fields)):
         raise RecipeError(f"{path}: needs at least \"labels\" and \"training\".")
     return fields
 
@@ -81,11 +83,7 @@ def _json(path: Path) -> dict[str, Any]:
 def _labels(path: Path, fields: Mapping[str, Any]) -> Labels:
     """Decathlon writes {"1": "liver"}, nnU-Net v2 {"liver": 1}; both are taken."""
     try:
-        pairs = {}
-        for key, value in fields["labels"].items():
-            number, name = (int(key), str(value)) if str(key).isdigit() else (int(value), str(key))
-            pairs[number] = name
-        labels = Labels.from_names(pairs)
+        labels = Labels.from_names(label_names(fields["labels"]))
     except (AttributeError, TypeError, ValueError) as error:
         raise RecipeError(f"{path}: labels must map each value to a name, such as {{\"1\": \"liver\"}}.") from error
     names = [label.name for label in labels]
@@ -101,7 +99,7 @@ def _entry(path: Path, entry: Any, stored: Labels, labels: Labels, named: Mappin
     for file in (image, label):
         if not file.is_file():
             raise RecipeError(f"{file}: is listed in {path.name} and does not exist; add the file or remove the case.")
-    name = case_name(image)
+    name = case_name(label if case_name(image) == f"{case_name(label)}{nnunet_raw.FIRST_CHANNEL}" else image)
     contoured = named.get(name, [one.name for one in stored])
     if unknown := sorted(set(contoured) - {one.name for one in stored}):
         raise RecipeError(f"{path}: labels_present of {name} names {unknown[0]!r}, which labels does not have.")
