@@ -277,7 +277,7 @@ import os, signal, sys, time
 sys.path.insert(0, {str(HERE)!r})
 import jobs_elsewhere as jobs
 from napari_ctseg.compute import NETWORKS, client, run_in_worker
-generator = run_in_worker(jobs.deaf if {end!r} == "deaf" else jobs.network, *(() if {end!r} == "deaf" else (60,)), title="toy")
+generator = run_in_worker(jobs.deaf if {end!r} == "deaf" else jobs.network, *(() if {end!r} == "deaf" else (600,)), title="toy")
 while next(generator) is client.STARTING:
     pass
 assert "torch" not in sys.modules
