@@ -9,6 +9,7 @@ import typer
 
 from napari_ctseg.commands.console import note, say, say_json
 from napari_ctseg.commands.export import export
+from napari_ctseg.commands.side_table import side_table
 
 if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle
@@ -43,6 +44,7 @@ def list_(as_json: AsJson = False) -> None:
 def show(name: BundleArgument, as_json: AsJson = False) -> None:
     """What a bundle is for, its labels, stages and scores."""
     from ctseg_models.bundles import store
+    from ctseg_models.bundles.side_file import SideFile
 
     bundle = store.find(name)
     facts = _facts(bundle)
@@ -55,6 +57,9 @@ def show(name: BundleArgument, as_json: AsJson = False) -> None:
                 say(f"{'stage':<12}{stage['name']}: {stage['network']} at {' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)")
         elif key == "labels":
             say(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
+        elif key == "side_file":
+            for line in side_table(SideFile.model_validate(value)):
+                say(line)
         elif key == "needs_trust":
             for reason in value:
                 say(f"{'would run':<12}{reason}")

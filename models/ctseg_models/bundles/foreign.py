@@ -100,7 +100,7 @@ def describe(path: Path, kind: Kind) -> dict[str, object]:
         raise BundleError(f"{path}: does not exist; check the name.")
     side = read_side_file(path)
     return {"name": side.name or path.name.split(".")[0], "path": path, "kind": kind, "labels": side.label_set(),
-            "channels": tuple(channel.name for channel in side.channels), "modality": side.modality,
+            "channels": side.images, "modality": side.modality,
             "spacing_mm": side.spacing_zyx_mm, "card": side.card, "version": side.version, "side": side}
 
 

@@ -27,6 +27,7 @@ from ctseg_models.bundles.faults import first_fault
 from ctseg_models.bundles.metadata import Intensity, Share
 from ctseg_models.inference.lattice import Turn
 
+MOST_SOURCES = 64  # channels of a volume that a network may read
 LARGEST_SIDE_FILE = 4 * 2**20  # bytes; thousands of labels take less
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -49,7 +50,7 @@ class Channel(_Strict):
     """
 
     name: str = "CT"
-    source: int = Field(0, ge=0)
+    source: int = Field(0, ge=0, lt=MOST_SOURCES)
     clip: tuple[float, float] | None = None
     clip_quantiles: tuple[Share, Share] | None = None
     normalise: Literal["none", "range", "minmax", "max", "zscore", "zscore_nonzero", "fixed"] = "none"
@@ -177,6 +178,14 @@ class SideFile(_Strict):
     def label_set(self) -> Labels:
         """The labels as the viewer and the writers know them."""
         return Labels.from_names(self.labels)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """What each channel of the volume has to be: several channels of the network may be windows of one image (`source`)."""
+        names: list[dict[str, None]] = [{} for _ in range(1 + max(channel.source for channel in self.channels))]
+        for channel in self.channels:
+            names[channel.source][channel.name] = None
+        return tuple(" / ".join(own) or "not used" for own in names)
 
     @property
     def turn(self) -> Turn:
