@@ -14,8 +14,7 @@ GAP = "  "
 def side_table(side: SideFile) -> list[str]:
     """Lines: the network's input, one row a channel, one row a class of its output."""
     output = side.output
-    names = {value: name for value, name in side.labels.items()}
-    classes = [(str(number), "" if value is None else str(value), names.get(value or 0, "background"))
+    classes = [(str(number), "" if value is None else str(value), side.labels.get(value or 0, "background"))
                for number, value in enumerate(output.classes)]
     channels = [(str(number), channel.name, str(channel.source), channel.normalise, _clipped(channel), _more(channel))
                 for number, channel in enumerate(side.channels, 1)]
