@@ -164,3 +164,12 @@ def test_a_read_only_folder_is_a_sentence(opened, tmp_path):
 def test_a_prediction_s_history_counts_as_ours(tmp_path):
     (tmp_path / "m.provenance.json").write_text(json.dumps({"bundles": []}))
     assert export(tmp_path / "m.nii", mask(), None, {}, []).history_fault == ""
+
+
+def test_a_locked_mask_can_be_exported(opened, tmp_path):
+    from napari_ctseg.reference import lock
+    lock(opened.viewer.layers["drawn"])
+    opened.choose("drawn")
+    assert opened.state.locked
+    opened.save(tmp_path / "again.nii.gz")
+    assert np.array_equal(formats.read_labels(tmp_path / "again.nii.gz").array, mask().array)

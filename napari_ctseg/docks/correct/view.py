@@ -173,7 +173,7 @@ class CorrectDock(parts.Dock):
         parts.able(self.add, why_not, "A new class with the next free value.")
         parts.able(self.undo, why_not, "Takes back the last stroke or operation. Key: Ctrl+Z")
         parts.able(self.redo, why_not, "Does again what was undone. Key: Ctrl+Shift+Z")
-        parts.able(self.export, why_not or ("The export is under way." if state.exporting else ""),
+        parts.able(self.export, ("" if state.locked else why_not) or ("The export is under way." if state.exporting else ""),
                    "Writes the mask as NIfTI, NRRD or MHA with the image's geometry, and its history as NAME.provenance.json next to it.")
         parts.say(self.note, state.note)
         parts.say(self.saved, state.saved)
