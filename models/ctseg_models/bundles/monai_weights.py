@@ -108,8 +108,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The named tensors of a file, float32 where they are numbers with a point. Raises BundleError; runs nothing of the file."""
     from torch import Tensor
 
+    from ctseg_models.networks.nnunet_blocks import without_wrappers
+
     content: Any = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
-    tensors = {name.removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {without_wrappers(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise BundleError(f"{path}: holds no named weights; get the bundle again.")
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}

@@ -13,10 +13,12 @@ from ctseg_models.bundles.foreign import ForeignBundle, Network, describe
 from ctseg_models.bundles.side_file import SideFile
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 T = TypeVar("T")
 SUFFIXES = (".onnx",)
+FOLDING = "ConstantFolding"  # would compute when a file is only opened, for hours or gigabytes where it was made to
 POLL_SECONDS = 0.2
 LONGEST_STOP = 2.0  # seconds that are waited for a cancelled run to end; onnxruntime asks between operators only
 _REFUSALS = ("Fail", "InvalidArgument", "InvalidProtobuf", "NoSuchFile", "NotImplemented", "RuntimeException", "InvalidGraph",
@@ -43,7 +45,8 @@ class OnnxBundle(ForeignBundle):
         runtime, refusals = _runtime(self.path)
         session = opened(self.path, device)
         source, target = session.get_inputs()[0], _chosen([output.name for output in session.get_outputs()], self.side, self.path)
-        kind = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64}.get(source.type, torch.float32)
+        integers = {f"tensor({name})": getattr(torch, name) for name in ("int8", "int16", "int32", "int64", "uint8")}
+        kind = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64, **integers}.get(source.type, torch.float32)
         path = self.path
 
         def forward(x: Tensor) -> Generator[float, None, Tensor]:
@@ -51,7 +54,7 @@ class OnnxBundle(ForeignBundle):
 
             def call() -> Tensor:
                 try:
-                    return torch.from_numpy(session.run([target], {source.name: x.cpu().to(kind).numpy()}, run)[0]).to(x.device)
+                    return torch.from_numpy(session.run([target], {source.name: _cast(x.cpu(), kind).numpy()}, run)[0]).to(x.device)
                 except refusals as error:
                     if "Failed to allocate memory" in str(error):
                         raise torch.OutOfMemoryError(str(error)) from error
@@ -64,6 +67,16 @@ class OnnxBundle(ForeignBundle):
             return in_background(call, stop)
 
         return Network(forward)
+
+
+def _cast(x: Tensor, kind: torch.dtype) -> Tensor:
+    """To the type that the network takes; to integers by rounding, and within what the type holds."""
+    import torch
+
+    if kind.is_floating_point:
+        return x.to(kind)
+    limits = torch.iinfo(kind)
+    return x.double().round().clamp(limits.min, limits.max).to(kind)
 
 
 def read_onnx(path: Path) -> OnnxBundle:
@@ -99,7 +112,7 @@ def opened(path: Path, device: str) -> Any:
     number = device.partition(":")[2] or "0"
     providers: list[Any] = ["CPUExecutionProvider"] if device == "cpu" else [(gpu, {"device_id": number}), "CPUExecutionProvider"]
     try:
-        session = runtime.InferenceSession(str(path), options, providers=providers)
+        session = runtime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=[FOLDING])
     except refusals as error:
         raise BundleError(f"{path}: onnxruntime cannot run this file; export the network again with a common opset (17, say).") from error
     if device != "cpu" and gpu not in session.get_providers():

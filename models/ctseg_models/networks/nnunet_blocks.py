@@ -5,6 +5,7 @@ After dynamic_network_architectures (Isensee et al., Apache-2.0): `simple_conv_b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -146,8 +147,16 @@ class UNetDecoder(nn.Module):
         return logits
 
 
+WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
+
+
+def without_wrappers(name: str) -> str:
+    """A weight's name without what data-parallel and compiled networks put before it, in any order and repeated."""
+    return WRAPPERS.sub("", name)
+
+
 def own_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A checkpoint's `network_weights` with each tensor once: without the second names that the modules' own lists give, and without
     the prefixes of data-parallel and compiled networks."""
-    stripped = {name.removeprefix("module.").removeprefix("_orig_mod."): tensor for name, tensor in weights.items()}
+    stripped = {without_wrappers(name): tensor for name, tensor in weights.items()}
     return {name: tensor for name, tensor in stripped.items() if ".all_modules." not in name and not name.startswith("decoder.encoder.")}
