@@ -28,6 +28,7 @@ from ctseg_training.data.sampling import Sampler
 from ctseg_training.data.statistics import with_statistics
 from ctseg_training.events import EVENTS, EventLog, NoLog, holds_run
 from ctseg_training.geometric import Geometry
+from ctseg_training.half_check import wrong_layers
 from ctseg_training.heldout import Split, split_cases
 from ctseg_training.memory import resident_mb
 from ctseg_training.overlays import Finding, save_samples
@@ -121,6 +122,12 @@ class _Training:
         hardware = Hardware.choose(device, recipe.precision)
         geometric = Geometry.of(recipe, out / "duals", len(split.training), stage.outputs)
         run = Run.begin(recipe, stage, hardware, init_from, geometric, _names_hash(split), world)
+        if (size := recipe.sampling.size) is not None and hardware.bf16 and hardware.device == "cpu":
+            shape = (1, len(stage.channels), *size[-recipe.network.dimensions:])
+            if wrong := wrong_layers(run.network, shape):
+                run.learner = replace(run.learner, hardware=replace(hardware, bf16=False))
+                log.write("warning", wrong_layers=wrong, message="On this processor bfloat16 gives wrong results for small maps of the "
+                          f"network ({wrong[0]}), so float32 is used.")
         if resume:
             run.resume(out / LAST)
         elif geometric is not None:
