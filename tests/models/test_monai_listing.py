@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ctseg_imaging.errors import BundleError, TrustNeeded
+from ctseg_models.bundles import trust
 from ctseg_models.bundles.monai import read_monai
 from tests.models.monai_making import ARGMAX, INVERT, SOFTMAX, monai_bundle, rewritten
 
@@ -50,4 +52,51 @@ def test_an_expression_is_listed_for_any_of_its_parts(text: str, tmp_path: Path)
 
 def test_what_is_plain_arithmetic_is_not_listed(tmp_path: Path) -> None:
     plain = compose({**IDENTITY, "keys": "$'im' + 'age'", "allow_missing_keys": "$torch.cuda.is_available() and @sizes[0] > 3"})
-    assert reasons(tmp_path / "made", sizes=[1, 2], preprocessing=plain).count("\n") == 1  # the lambda, and what it is given to
+    told = reasons(tmp_path / "made", sizes=[1, 2], preprocessing=plain)
+    assert told.count("\n") == 4  # the lambda, what it is given to, and three imports
+
+
+IMPORTS: dict[str, dict[str, Any]] = {
+    "in an entry that nothing uses": {"unused": {"deep": ["$import canary"]}},
+    "imports as a text": {"imports": "$import canary"},
+    "from a module": {"imports": ["$from canary import x"]},
+    "of a module that is switched off": {"unused": {"_target_": "UNet", "_disabled_": True, "x": "$import canary"}},
+    "under the name of a known module": {"imports": ["$import canary as numpy"]},
+}
+
+
+@pytest.mark.parametrize("case", IMPORTS)
+def test_every_import_is_listed_and_runs_only_after_the_decision(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = rewritten(monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **IMPORTS[case])
+    (folder / "canary.py").write_text("from pathlib import Path\nPath('canary ran').touch()\nx = 1\n")
+    bundle = read_monai(folder)
+    assert any("canary" in reason for reason in bundle.needs_trust)
+    bundle.verify()
+    with pytest.raises(TrustNeeded):
+        bundle.load()
+    assert not Path("canary ran").exists()
+
+
+def test_a_macro_in_what_a_macro_names_is_refused(tmp_path: Path) -> None:
+    folder = monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LAMBDA))
+    (folder / "configs/a.json").write_text('{"inner": ["%configs/b.json#x"]}')
+    with pytest.raises(BundleError, match="holds a macro itself"):
+        read_monai(rewritten(folder, unused="%configs/a.json#inner"))
+
+
+def test_monai_reads_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that a macro names is the bundle's own as it was read, not one of the same name in the current folder, nor a later one."""
+    folder = monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LAMBDA))
+    (folder / "configs/a.json").write_text('{"x": "$import math"}')
+    bundle = read_monai(rewritten(folder, unused="%configs/a.json#x"))
+    assert any("import math" in reason for reason in bundle.needs_trust)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "configs").mkdir(parents=True)
+    (elsewhere / "canary.py").write_text("from pathlib import Path\nPath('canary ran').touch()\n")
+    (elsewhere / "configs/a.json").write_text('{"x": "$import canary"}')
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.syspath_prepend(str(elsewhere))
+    trust.trust(bundle, trust.content_hash(bundle.path))
+    bundle.load()
+    assert not Path("canary ran").exists()

@@ -18,7 +18,7 @@ from ctseg_models.bundles.bundle import Bundle, Layout, LoadedStage, Model
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_facts import Facts, facts_of
 from ctseg_models.bundles.monai_interpreted import Interpreted
-from ctseg_models.bundles.monai_listing import listed
+from ctseg_models.bundles.monai_listing import imports, listed
 from ctseg_models.bundles.monai_networks import NETWORKS, build_network, check_network
 from ctseg_models.bundles.monai_output import IGNORED, output, windows
 from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
@@ -124,7 +124,7 @@ class MonaiBundle(Bundle):
         if self.scripted is not None:
             return load_scripted(self.scripted, device), None
         assert self.weights is not None
-        (network,) = parsed_by_monai(self.config.path, self.path, (self.parts.names[3],))
+        (network,) = parsed_by_monai(self.config, (self.parts.names[3],))
         try:
             network.load_state_dict(read_weights(self.weights))
         except (RuntimeError, AttributeError) as error:
@@ -133,7 +133,7 @@ class MonaiBundle(Bundle):
 
     def _pipeline(self) -> tuple[Any, Any, Any]:
         if self.way == "by its own code":
-            before, inferer, after = parsed_by_monai(self.config.path, self.path, self.parts.names[:3])
+            before, inferer, after = parsed_by_monai(self.config, self.parts.names[:3])
         else:
             made = already_done(self.parts.before)
             before, inferer, after = (built(part, made) for part in (self.parts.before, self.parts.inferer, self.parts.after))
@@ -201,11 +201,7 @@ def _reasons(config: Config, parts: Parts, scripted: Path | None) -> list[str]:
             found[parts.names[3]] = f"the network {error} at \"{parts.names[3]}\" of {config.path.name}"
     if found:
         found |= {where: said for where, said in listed(config, parts.names, NETWORKS).items() if where not in found}
-        known = ("glob", "os", "numpy", "torch", "monai", "json", "math", "sys", "pathlib", "re")
-        imports = config.content.get("imports", [])
-        for text in imports if isinstance(imports, list) else []:
-            if isinstance(text, str) and text.startswith("$") and text[1:].split()[1:2] and text[1:].split()[1].split(".")[0] not in known:
-                found[text] = f"\"{text[1:]}\" of {config.path.name}"
+        found |= {text: f"\"{text[1:].strip()}\" of {config.path.name}" for text in imports(config.content)}
     return list(found.values())
 
 

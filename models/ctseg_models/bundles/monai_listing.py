@@ -11,7 +11,7 @@ from typing import Any
 
 from ctseg_models.bundles.monai_expressions import FUNCTIONS, NAMES, REFERENCE, NotPlainError, dotted, parse
 from ctseg_models.bundles.monai_output import IGNORED
-from ctseg_models.bundles.monai_reader import Component, Config, absolute
+from ctseg_models.bundles.monai_reader import Component, Config, absolute, texts
 from ctseg_models.bundles.monai_runner import is_harmless
 from ctseg_models.bundles.monai_transforms import NOTHING
 
@@ -34,6 +34,18 @@ def listed(config: Config, names: Collection[str], networks: Collection[str]) ->
             found[where] = f"{said} at \"{where}\" of {config.path.name}"
         todo += _inside(config, node, where)
     return found
+
+
+def imports(content: Any) -> Iterator[str]:
+    """Every import statement of a config, wherever it stands: MONAI's parser runs all of them, those of unused entries too."""
+    for text in texts(content):
+        if text.startswith("$") and "import" in text:
+            try:
+                statements = ast.parse(text[1:]).body
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                statements = []
+            if any(isinstance(statement, ast.Import | ast.ImportFrom) for statement in statements):
+                yield text
 
 
 def _inside(config: Config, node: Any, where: str) -> Iterator[tuple[Any, str]]:

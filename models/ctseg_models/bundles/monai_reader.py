@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Container, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,8 +183,15 @@ class Config:
         else:
             raise BundleError(f"{self.path}: \"{name}\" names no part of the config; get the bundle again.")
 
+    def for_monai(self, folder: Path) -> dict[str, Any]:
+        """A copy for MONAI's own parser, without macros: there is nothing left for it to read or to resolve from elsewhere."""
+        return {**deepcopy(self.content), "bundle_root": str(folder)}
+
     def _without_macros(self, node: Any, where: str, depth: int, files: dict[Path, Any]) -> Any:
-        """What a macro names is put there as it is, not copied: nothing changes a config any more. files : those that were read."""
+        """What a macro names is put there as it is, not copied: nothing changes a config any more. files : those that were read.
+
+        Raises BundleError for a macro within what a macro names, which MONAI does not resolve either.
+        """
         if depth > DEEPEST:
             raise BundleError(f"{self.path}: \"{where}\" is nested more than {DEEPEST} deep; the config is damaged.")
         if isinstance(node, dict):
@@ -194,13 +202,29 @@ class Config:
             return node
         text = absolute(node, where).replace("::", "#")
         if (outside := _OUTSIDE.match(text)) is None:
-            return self.raw(text[1:])
+            return self._plain(self.raw(text[1:]), where)
         path = inside(self.folder, outside.group(1), self.path)
         if path not in files:
             files[path] = read_plain(path)
         content = files[path]
         other = Config(path, self.folder, content if isinstance(content, dict) else {})
-        return other.raw(outside.group(2)) if outside.group(2) else content
+        return self._plain(other.raw(outside.group(2)) if outside.group(2) else content, where)
+
+    def _plain(self, node: Any, where: str) -> Any:
+        """What a macro named, as it is. Raises BundleError where a macro is in it."""
+        check_size(node, self.path)
+        if any(text.startswith("%") for text in texts(node)):
+            raise BundleError(f"{self.path}: what the macro at \"{where}\" names holds a macro itself, so the bundle is refused; "
+                              "get it from its author.")
+        return node
+
+
+def texts(node: Any) -> Iterator[str]:
+    """Every text in plain data."""
+    if isinstance(node, str):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from texts(child)
 
 
 def read_plain(path: Path) -> Any:

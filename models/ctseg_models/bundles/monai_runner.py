@@ -19,7 +19,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
 from ctseg_models.bundles.bundle import LARGEST_LABEL, Prepared, Written
 from ctseg_models.bundles.monai_arguments import NotHereError
-from ctseg_models.bundles.monai_reader import Component
+from ctseg_models.bundles.monai_reader import Component, Config
 from ctseg_models.bundles.monai_transforms import NOTHING, components
 from ctseg_models.inference.lattice import Box, Lattice
 
@@ -125,18 +125,19 @@ def _identity(component: Component) -> Any:
     return Identityd(keys=component.arguments.get("keys", []), allow_missing_keys=True)
 
 
-def parsed_by_monai(path: Path, folder: Path, names: tuple[str, ...]) -> list[Any]:
-    """The parts of a config as MONAI's own parser makes them: code of the bundle runs. Only after require_trust. Raises BundleError."""
+def parsed_by_monai(config: Config, names: tuple[str, ...]) -> list[Any]:
+    """The parts of a config as MONAI's own parser makes them of what was read and listed here: code of the bundle runs.
+
+    Only after require_trust. Raises BundleError.
+    """
     from monai.bundle import ConfigParser
 
-    with own_modules(folder):
+    with own_modules(config.folder):
         try:
-            parser = ConfigParser()
-            parser.read_config(str(path))
-            parser["bundle_root"] = str(folder)
+            parser = ConfigParser(config.for_monai(config.folder))
             return [_without_files(parser.get_parsed_content(name)) if name else None for name in names]
         except Exception as error:  # a stranger's code may raise whatever it likes
-            raise BundleError(f"{path}: its own code failed ({_line(error)}); tell its author.") from error
+            raise BundleError(f"{config.path}: its own code failed ({_line(error)}); tell its author.") from error
 
 
 def _without_files(made: Any) -> Any:
