@@ -94,7 +94,7 @@ Change = BoxChange | PointChange
 
 
 def merged(patches: Sequence[Patch]) -> Patch:
-    """One patch with the effect of `patches` one after the other."""
+    """One patch with the effect of `patches` one after the other; what they changed and changed back is left out."""
     if len(patches) == 1 and (np.diff(patches[0].index) > 0).all():
         return patches[0]
     index = np.concatenate([patch.index for patch in patches])
@@ -104,7 +104,7 @@ def merged(patches: Sequence[Patch]) -> Patch:
     last = np.append(first[1:], len(ordered)) - 1
     old = np.concatenate([patch.old for patch in patches])[order][first]
     new = np.concatenate([patch.new for patch in patches])[order][last]
-    return Patch(ordered[first], old, new)
+    return Patch(ordered[first], old, new).where(old != new)
 
 
 def between(before: NDArray[Any], after: NDArray[Any]) -> Patch:

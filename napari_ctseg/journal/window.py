@@ -90,7 +90,8 @@ class Questions(QObject):  # type: ignore[misc]
         for recording in left:
             recording.close()
         WRITER.flush()
-        self._keeper.list_waiting()
+        if self._is_open():
+            self._keeper.list_waiting()
 
     def _dock_closed(self, recording: Recording) -> None:
         """The dock that edits a layer was closed; the layer stays, and so does what is kept unless it is discarded."""

@@ -349,8 +349,8 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
     assert dock.controller.state.layer == "mask"              # it hears no more
 
 
-def drag(layer, points):
-    """A mouse drag through napari's own callbacks, from press to release."""
+def drag(layer, points, moved=lambda: None):
+    """A mouse drag through napari's own callbacks, from press to release; `moved` is called after each."""
     class Event:
         type, button, dims_displayed, view_direction, handled, modifiers = "mouse_press", 1, [1, 2], None, False, ()
         position = layer.data_to_world(points[0])
@@ -360,3 +360,4 @@ def drag(layer, points):
         event.type, event.position = kind, layer.data_to_world(point)
         for stroke in strokes:
             next(stroke, None)
+        moved()

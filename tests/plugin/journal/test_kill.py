@@ -1,0 +1,94 @@
+"""kill -9 while somebody paints in the real viewer: what is missing afterwards is less than a second old, the rest is there to the bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctseg_imaging import formats
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.volume import LabelMap, Labels, Volume
+from napari_ctseg.journal import folder
+from napari_ctseg.journal.replay import replay
+
+SHAPE = (17, 60, 72)
+C, S = np.cos(np.radians(10)), np.sin(np.radians(10))
+GRID = Geometry.from_parts(SHAPE, (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), np.array([[C, -S, 0], [S, C, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0]))
+ROOT = Path(__file__).resolve().parents[3]
+STARTING_S = 120
+LATE_S = 1.0
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(5)
+    image = Volume((rng.normal(size=SHAPE) * 500).astype(np.int16), GRID, modality="CT")
+    array = np.zeros(SHAPE, np.uint8)
+    array[3:9, 10:30, 10:40] = 1
+    array[10:14, 20:50, 30:60] = 2
+    formats.write(tmp_path / "ct.nii.gz", image)
+    formats.write(tmp_path / "labels.nii.gz", LabelMap(array, GRID, Labels.from_names({1: "liver", 2: "spleen", 3: "kidney"})))
+    return tmp_path
+
+
+def paint_and_kill(files, what, after_s, rate=5.0):
+    """Paint for `after_s` seconds, kill; gives the ledger as (time, checksum, word), and the time of the kill."""
+    ledger = files / "ledger.txt"
+    ledger.unlink(missing_ok=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    painter = subprocess.Popen([sys.executable, "-m", "tests.plugin.journal.painter", str(files / "ct.nii.gz"),
+                                str(files / "labels.nii.gz"), str(ledger), "600", str(rate), what], cwd=ROOT, env=environment,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    waited = time.monotonic() + STARTING_S
+    while not (ledger.exists() and "stroke" in ledger.read_text()):
+        assert painter.poll() is None and time.monotonic() < waited, painter.communicate()[0] if painter.poll() is not None else "no stroke"
+        time.sleep(0.05)
+    time.sleep(after_s)
+    painter.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    painter.communicate()
+    lines = [line.split(" ", 2) for line in ledger.read_text().splitlines()]
+    return [(float(when), int(checksum), word) for when, checksum, word in lines if word], killed
+
+
+def check(ledger, killed):
+    (kept,) = folder.find()
+    found = zlib.crc32(np.ascontiguousarray(replay(kept.path).shown).tobytes())
+    k = max((k for k, (_, checksum, _) in enumerate(ledger) if checksum == found), default=None)
+    assert k is not None, "what was restored is no state that the viewer ever showed"
+    missing = [killed - when for when, checksum, _ in ledger[k + 1:] if checksum != found]
+    assert max(missing, default=0.0) < LATE_S
+    return kept
+
+
+@pytest.mark.parametrize("what", ["strokes", "operations", "renewals"])
+def test_killed_after_some_strokes(files, what):
+    kept = check(*paint_and_kill(files, what, 2.5))
+    assert kept.edits > 3
+
+
+def test_with_a_full_disk_the_user_is_told_and_painting_goes_on(files):
+    ledger, _ = paint_and_kill(files, "full disk", 6.0)
+    told = [k for k, (_, _, word) in enumerate(ledger) if word.startswith("told")]
+    assert told and "free some space" in ledger[told[0]][2]
+    assert sum(word == "stroke" for _, _, word in ledger[told[0]:]) > 3
+    (kept,) = folder.find()
+    found = zlib.crc32(np.ascontiguousarray(replay(kept.path).shown).tobytes())
+    assert found in [checksum for _, checksum, _ in ledger[:told[0] + 2]]       # all until the disk was full is there
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("what", ["strokes", "operations", "renewals"])
+def test_killed_ten_times_at_a_random_moment_of_a_minute(files, what):
+    rng = np.random.default_rng()
+    for _ in range(10):
+        after_s = float(rng.uniform(1, 60))
+        kept = check(*paint_and_kill(files, what, after_s))
+        kept.path.unlink()
