@@ -45,7 +45,8 @@ def test_a_box_and_points_are_the_voxels_that_numpy_changes():
     where = (slice(1, 3), slice(2, 5), slice(6, 10))
     box = BoxChange(where, mask, array[where][mask], 300)
     array[where][mask] = 300
-    points = PointChange((np.array([4, 1]), np.array([0, 2]), np.array([10, 6])), np.array([0, array[1, 2, 6]], np.uint16), np.array([7, 8]))
+    old = np.array([0, array[1, 2, 6]], np.uint16)
+    points = PointChange((np.array([4, 1]), np.array([0, 2]), np.array([10, 6])), old, np.array([7, 8]))
     array[[4, 1], [0, 2], [10, 6]] = [7, 8]
     found = np.zeros(SHAPE, np.uint16)
     write(found, merged([box.patch(SHAPE), points.patch(SHAPE)]))

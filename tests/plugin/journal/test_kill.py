@@ -19,7 +19,8 @@ from napari_ctseg.journal.replay import replay
 
 SHAPE = (17, 60, 72)
 C, S = np.cos(np.radians(10)), np.sin(np.radians(10))
-GRID = Geometry.from_parts(SHAPE, (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), np.array([[C, -S, 0], [S, C, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0]))
+TURNED = np.array([[C, -S, 0], [S, C, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0])
+GRID = Geometry.from_parts(SHAPE, (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), TURNED)
 ROOT = Path(__file__).resolve().parents[3]
 STARTING_S = 120
 LATE_S = 1.0
