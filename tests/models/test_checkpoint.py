@@ -160,3 +160,14 @@ def test_damaged_and_foreign_files_say_so(checkpoint: Path, tmp_path: Path) -> N
     checkpoint.write_bytes(script.getvalue())
     with pytest.raises(BundleError, match="TorchScript"):
         load_checkpoint(checkpoint)
+
+
+def test_tuples_that_repeat_each_other_are_not_hashed(shared_file: Callable[[str], Path]) -> None:
+    with pytest.raises(BundleError, match="repeats itself more than any checkpoint"):
+        load_checkpoint(shared_file("reported/hostile/hang.pt"))
+
+
+def test_a_tensor_of_80_gb_from_one_number(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1).expand(20_000_000_000)}, tmp_path / "x.pt")
+    with pytest.raises(BundleError, match="larger than its own numbers"):
+        load_checkpoint(tmp_path / "x.pt")

@@ -6,10 +6,15 @@ import hashlib
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles.pickle_look import look_through
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST_PICKLE = 64 * 2**20  # bytes of the structure around the weights; those of real checkpoints have less than 1 MB
 NOT_ALLOWED = re.compile(r"(?:GLOBAL|class) ([\w.]+)")
@@ -24,7 +29,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     import torch
 
-    _check_archive(path)
+    for record in _check_archive(path):
+        if record.filename.endswith("data.pkl"):
+            with zipfile.ZipFile(path) as archive:
+                look_through(path, archive.read(record))
     try:
         with torch.serialization.safe_globals(_numpy_numbers()):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -38,7 +46,25 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: the file is damaged; get it again.") from error
     if not isinstance(content, dict):
         raise BundleError(f"{path}: holds a {type(content).__name__} where a checkpoint holds named weights; name a checkpoint.")
+    for tensor in _tensors(content):
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise BundleError(f"{path}: holds a tensor of {tuple(tensor.shape)} that is larger than its own numbers, so it was refused; "
+                              "get the file from its author.")
     return content
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """Every tensor in what a file held, each container once."""
+    from torch import Tensor
+
+    stack, seen = [content], set()
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, dict | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            stack.extend(one.values() if isinstance(one, dict) else one)
 
 
 def contents_hash(path: Path) -> str:
