@@ -22,9 +22,9 @@ def look_through(path: Path, content: bytes) -> None:
                 raise _refused(path)
             name = opcode.name
             if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-                memo[len(memo) if name == "MEMOIZE" else int(argument)] = stack[-1]
+                memo[len(memo) if name == "MEMOIZE" else int(str(argument))] = stack[-1]
             elif name in ("GET", "BINGET", "LONG_BINGET"):
-                stack.append(memo[int(argument)])
+                stack.append(memo[int(str(argument))])
             elif name == "DUP":
                 stack.append(stack[-1])
             else:
