@@ -11,13 +11,14 @@ import numpy as np
 
 from ctseg_imaging import formats, label_names
 from ctseg_imaging.endings import split_ending
-from ctseg_imaging.errors import ChoiceNeeded, CtsegError
+from ctseg_imaging.errors import ChoiceNeeded, CtsegError, FormatError, GeometryError
 from ctseg_imaging.formats.dicom_study import Use
 from ctseg_imaging.formats.labels import to_label_map
-from ctseg_imaging.volume import LabelMap, Volume
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume
 from napari_ctseg import orientation, reading, study
 from napari_ctseg.journal import keeper
-from napari_ctseg.layers import LayerData, label_data, volume_data
+from napari_ctseg.layers import LayerData, label_data, volume_data, volume_of
 
 NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
 MOST_TOGETHER = 8  # volumes of one file that are opened side by side
@@ -52,6 +53,8 @@ def open_path(path: Path) -> list[LayerData]:
     Several DICOM series are listed in a dialog; a cancelled one opens nothing. Raises CtsegError for what cannot be read, ChoiceNeeded
     when a file holds too many volumes to open together.
     """
+    if formats.kind_of_segmentation(path) is not None:
+        return _segmentation_layers(path)
     if formats.is_dicom(path):
         return _dicom_layers(path)
     try:
@@ -82,6 +85,39 @@ def _dicom_layers(path: Path) -> list[LayerData]:
         for data, settings, kind in _layers_of(read(path, series=row.choice.uid), path, name):
             layers.append((data, {**settings, "visible": not layers}, kind))
     return layers
+
+
+def _segmentation_layers(path: Path) -> list[LayerData]:
+    """A labels layer for each layer of a segmentation, on the grid of the image that is open where it belongs to that."""
+    grid = _open_grid()
+    try:
+        maps = reading.read_layers(path, grid)
+    except GeometryError:
+        if grid is None:
+            raise
+        maps = reading.read_layers(path)  # contours of another patient, or of another series that is in the folder
+    if len(maps) > MOST_TOGETHER:
+        raise FormatError(f"{path}: holds {len(maps)} layers of overlapping segments, too many to open together; "
+                          "convert the one that you need: napari-ctseg convert --labels --layer K.")
+    layers: list[LayerData] = []
+    for k, label_map in enumerate(maps, 1):
+        for note in label_map.notes:
+            _say(f"{plain_name(path)}: {note}")
+        data, settings, kind = label_data(label_map, plain_name(path) if len(maps) == 1 else f"{plain_name(path)} layer {k}")
+        layers.append((data, {**settings, "visible": not layers}, kind))
+    return layers
+
+
+def _open_grid() -> Geometry | None:
+    """The grid of the image of the current viewer's study; None without one, and for one that has no regular grid."""
+    import napari
+
+    viewer = napari.current_viewer()
+    name = None if viewer is None else study.study_of(viewer).image
+    if viewer is None or name is None or name not in viewer.layers or viewer.layers[name].ndim != 3:
+        return None
+    image = volume_of(viewer.layers[name])
+    return None if isinstance(image, ViewOnlyVolume) else image.geometry
 
 
 def plain_name(path: Path) -> str:

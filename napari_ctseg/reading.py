@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ctseg_imaging.formats import Choice
     from ctseg_imaging.formats.dicom_study import SeriesRow, StudyFolder
+    from ctseg_imaging.geometry import Geometry
     from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume
 
 T = TypeVar("T")
@@ -48,6 +49,16 @@ def read_view_only(path: str | Path, **choice: Any) -> ViewOnlyVolume:
 def read_labels(path: str | Path, **choice: Any) -> LabelMap:
     """As `formats.read_labels`: a label map."""
     return finish(_driven(read_labels_here, path, choice))
+
+
+def read_labels_of(path: str | Path, grid: Geometry, **choice: Any) -> LabelMap:
+    """As `formats.read_labels_of`: a label map, a segmentation on the grid of its image."""
+    return finish(_driven(read_labels_of_here, path, {"grid": grid, **choice}))
+
+
+def read_layers(path: str | Path, grid: Geometry | None = None) -> list[LabelMap]:
+    """As `formats.read_layers`: every layer of a segmentation."""
+    return finish(_driven(read_layers_here, path, {"grid": grid}))
 
 
 def list_choices(path: str | Path) -> list[Choice]:
@@ -107,6 +118,22 @@ def read_labels_here(path: str | Path, choice: dict[str, Any]) -> Generator[Prog
 
     yield Progress("read", 0, 0, f"Reading {Path(path).name}")
     return formats.read_labels(path, **choice)
+
+
+def read_labels_of_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, LabelMap]:
+    """In the reading process."""
+    from ctseg_imaging import formats
+
+    yield Progress("read", 0, 0, f"Reading {Path(path).name}")
+    return formats.read_labels_of(path, **choice)
+
+
+def read_layers_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, list[LabelMap]]:
+    """In the reading process."""
+    from ctseg_imaging import formats
+
+    yield Progress("read", 0, 0, f"Reading {Path(path).name}")
+    return formats.read_layers(path, **choice)
 
 
 def list_choices_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, list[Choice]]:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 INTERRUPTED = 130
 VERBOSE = ("-v", "--verbose")
+LAYER = "Of overlapping segments: the number of a layer, the name of a segment, or merged (smaller over larger)."
 NEAREST_GRID = "Where rounding in a header has sheared the axes, take the nearest grid without shear."
 
 out = Console(soft_wrap=True, highlight=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_ctseg.commands.console import NEAREST_GRID, note, refuse_existing, say
+from napari_ctseg.commands.console import LAYER, NEAREST_GRID, note, refuse_existing, say
+
+if TYPE_CHECKING:
+    from ctseg_imaging.volume import LabelMap, Volume
 
 
 def convert(
@@ -17,6 +20,7 @@ def convert(
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in the list or its UID.")] = None,
     like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over the header geometry of this file on the same grid.")] = None,
     labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such.")] = False,
+    layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
 ) -> None:
@@ -30,10 +34,15 @@ def convert(
     refuse_sources(target, [source] if like is None else [source, like])
     if labels and series is not None:
         raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
-    item = (reading.read_labels(source, volume=volume, nearest_grid=nearest_grid) if labels
-            else reading.read(source, volume=volume, series=series, nearest_grid=nearest_grid))
-    pattern = reading.read(like, nearest_grid=nearest_grid) if like is not None else item
-    formats.write(target, item, like=pattern, overwrite=overwrite)
+    pattern = reading.read(like, nearest_grid=nearest_grid) if like is not None else None
+    item: LabelMap | Volume
+    if pattern is not None and formats.kind_of_segmentation(source) is not None:
+        item = reading.read_labels(source, volume=volume, segment_layer=layer, like=pattern.geometry)
+    elif labels or formats.kind_of_segmentation(source) is not None:
+        item = reading.read_labels(source, volume=volume, segment_layer=layer, nearest_grid=nearest_grid)
+    else:
+        item = reading.read(source, volume=volume, series=series, nearest_grid=nearest_grid)
+    formats.write(target, item, like=item if pattern is None else pattern, overwrite=overwrite)
     for remark in item.notes:
         note(f"{source}: {remark}")
     say(str(target))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, refuse_existing, say
+from napari_ctseg.commands.console import LAYER, follow, note, refuse_existing, say
 
 if TYPE_CHECKING:
     from ctseg_imaging.metrics.cases import CasePair, Cases
     from ctseg_imaging.metrics.report import CaseReport, Row, SummaryRow
     from ctseg_imaging.progress import Progress
 
+Layers = tuple[str | None, str | None]
 MEASURES = (("dice", 3), ("hd95", 1), ("assd", 2), ("nsd", 3))
 CASE_HEAD = ("label", "Dice", "HD95 mm", "ASSD mm", "NSD", "truth ml", "pred ml", "note")
 MEANS_HEAD = ("label", "Dice", "HD95 mm", "ASSD mm", "NSD", "rows", "empty", "not contoured", "Dice, empty as 0")
@@ -38,6 +40,8 @@ def evaluate(
     per_slice: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV, one line per case, label and slice.")] = None,
     convention: Annotated[ConventionName, typer.Option(help="Whose definitions to follow.")] = ConventionName.DEEPMIND,
     nsd_tolerance: Annotated[float, typer.Option(min=0.0, metavar="MM", help="Tolerance of the normalised surface Dice.")] = 2.0,
+    prediction_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
+    truth_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help="The same for the truth.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
 ) -> None:
     """Dice, HD95, ASSD, NSD and volumes per label, against a truth on any overlapping grid."""
@@ -50,7 +54,7 @@ def evaluate(
     cases = find_cases(prediction, truth)
     for sentence in _unpaired(cases):
         note(sentence)
-    reports = follow(_evaluate_all(cases, convention.value, nsd_tolerance, go_on=prediction.is_dir()))
+    reports = follow(_evaluate_all(cases, convention.value, nsd_tolerance, (prediction_layer, truth_layer), go_on=prediction.is_dir()))
     for report in reports:
         for warning in (report.failed,) if report.failed else report.warnings:
             note(warning)
@@ -64,8 +68,12 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, *, go_on: bool) -> Generator[Progress, None, list[CaseReport]]:
-    """One report per case. go_on : a case that cannot be compared becomes a report that says why; else it raises CtsegError."""
+def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, layers: Layers, *,
+                  go_on: bool) -> Generator[Progress, None, list[CaseReport]]:
+    """One report per case. layers : of the prediction and the truth.
+
+    go_on : a case that cannot be compared becomes a report that says why; else it raises CtsegError.
+    """
     from ctseg_imaging.errors import CtsegError
     from ctseg_imaging.metrics.report import CaseReport
     from ctseg_imaging.progress import Progress
@@ -74,7 +82,7 @@ def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, *, go_on: 
     for done, pair in enumerate(cases.pairs):
         yield Progress("Evaluating", done, len(cases.pairs), pair.case)
         try:
-            reports.append(_evaluate_one(pair, convention, tolerance_mm))
+            reports.append(_evaluate_one(pair, convention, tolerance_mm, layers))
         except CtsegError as error:
             if not go_on:
                 raise
@@ -82,12 +90,14 @@ def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, *, go_on: 
     return reports
 
 
-def _evaluate_one(pair: CasePair, convention: str, tolerance_mm: float) -> CaseReport:
+def _evaluate_one(pair: CasePair, convention: str, tolerance_mm: float, layers: Layers) -> CaseReport:
     from ctseg_imaging.metrics.cases import read_pair
     from ctseg_imaging.metrics.report import evaluate_pair
 
-    prediction, truth = read_pair(pair)
-    return evaluate_pair(prediction, truth, case=pair.case, convention=convention, nsd_tolerance_mm=tolerance_mm)
+    prediction, truth = read_pair(pair, *layers)
+    report = evaluate_pair(prediction, truth, case=pair.case, convention=convention, nsd_tolerance_mm=tolerance_mm)
+    remarks = dict.fromkeys(f"{pair.case}: {remark}" for remark in (*prediction.notes, *truth.notes))
+    return replace(report, warnings=(*remarks, *report.warnings))
 
 
 def _unpaired(cases: Cases) -> list[str]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_ctseg.commands import series_table
-from napari_ctseg.commands.console import NEAREST_GRID, out, say, say_json
+from napari_ctseg.commands.console import LAYER, NEAREST_GRID, out, say, say_json
 
 if TYPE_CHECKING:
-    from ctseg_imaging.volume import Volume
+    from ctseg_imaging.volume import LabelMap, Volume
 
 MOST_LABELS = 64  # more distinct whole numbers than this is an image, not a label map
 
@@ -21,13 +21,16 @@ def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a DICOM folder.")],
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
+    layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Geometry, orientation, HU range, labels, and what looks wrong."""
+    from ctseg_imaging import formats
     from napari_ctseg import reading
 
-    study = series_table.study_of(path) if volume is None and series is None else None
+    segmented = formats.kind_of_segmentation(path)
+    study = series_table.study_of(path) if volume is None and series is None and segmented is None else None
     if study is not None and len(study.candidates) > 1:
         if as_json:
             say_json({"path": str(path), "choices": series_table.facts(study)})
@@ -35,8 +38,11 @@ def info(
             say("\n".join(series_table.lines(study)))
         return
     choices = reading.list_choices(path) if study is None else []
-    if len(choices) > 1 and volume is None and series is None:
+    if len(choices) > 1 and volume is None and series is None and layer is None:
         _show({"path": str(path), "choices": [asdict(choice) for choice in choices]}, as_json)
+        return
+    if segmented is not None:
+        _show(describe_labels(reading.read_labels(path, volume=volume, segment_layer=layer), path), as_json)
         return
     _show(describe(reading.read(path, volume=volume, series=series, nearest_grid=nearest_grid), path), as_json)
 
@@ -67,6 +73,15 @@ def describe(volume: Volume, path: Path) -> dict[str, Any]:
         facts["labels"] = labels
     facts["windows"] = [{"name": w.name, "width": w.width, "level": w.level} for w in volume.windows]
     facts["remarks"] = [*volume.notes, *_suspicions(volume, facts)]
+    return facts
+
+
+def describe_labels(label_map: LabelMap, path: Path) -> dict[str, Any]:
+    """The facts about a segmentation as plain JSON: those of `describe`, and `names` with the value, name and colour of each label."""
+    from ctseg_imaging.volume import Volume
+
+    facts = describe(Volume(label_map.array, label_map.geometry, source=path, notes=label_map.notes), path)
+    facts["names"] = [{"value": label.value, "name": label.name, "colour": label.colour} for label in label_map.labels]
     return facts
 
 
@@ -138,7 +153,10 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     ]
     if facts["minimum"] is not None:
         lines.append(f"{'values':<12}{facts['minimum']:g} to {facts['maximum']:g}, median {facts['median']:g}")
-    if "labels" in facts:
+    for label in facts.get("names", ()):
+        voxels = facts.get("labels", {}).get(str(label["value"]), 0)
+        lines.append(f"{'label':<12}{label['value']}  {label['name']}  {label['colour']}  {voxels} voxels")
+    if "labels" in facts and "names" not in facts:
         lines.append(f"{'labels':<12}" + ", ".join(f"{value}: {count} voxels" for value, count in facts["labels"].items()))
     lines += [f"{'window':<12}{w['name']} {w['width']:g}/{w['level']:g}" for w in facts["windows"]]
     return lines

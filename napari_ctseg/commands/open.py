@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.console import NEAREST_GRID, note
+from napari_ctseg.commands.console import LAYER, NEAREST_GRID, note
 
 
 def open_command(
@@ -17,6 +17,8 @@ def open_command(
     series: Annotated[list[str] | None, typer.Option(metavar="K|UID", help="Which DICOM series; may be given several times.")] = None,
     view_only: Annotated[bool, typer.Option("--view-only", help="Show a tilted, incomplete or uneven DICOM series; it cannot be measured, "
                                                                  "segmented or exported.")] = False,
+    truth_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
+    labels_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help="The same for --labels.")] = None,
     model: Annotated[str | None, typer.Option(metavar="BUNDLE", help="The model that Run model has chosen.")] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
 ) -> None:
@@ -35,14 +37,16 @@ def open_command(
         raise typer.BadParameter("shows images only; leave out --truth, --labels and --model", param_hint="--view-only")
     volumes = [reading.read_view_only(path, series=one) if view_only else
                reading.read(path, series=one, nearest_grid=nearest_grid) for path, one in wanted]
-    truth_map = reading.read_labels(truth, nearest_grid=nearest_grid) if truth is not None else None
-    label_map = reading.read_labels(labels, nearest_grid=nearest_grid) if labels is not None else None
+    truth_map, label_map = (None if path is None else
+                            reading.read_labels_of(path, volumes[0].geometry, segment_layer=layer, nearest_grid=nearest_grid)
+                            for path, layer in ((truth, truth_layer), (labels, labels_layer)))
     if model is not None:
         from ctseg_models.bundles import store
 
         bundle = store.find(model)
-    for volume, (path, _) in zip(volumes, wanted, strict=True):
-        for remark in volume.notes:
+    sources = [path for path, _ in wanted]
+    for item, path in (*zip(volumes, sources, strict=True), (truth_map, truth), (label_map, labels)):
+        for remark in () if item is None else item.notes:
             note(f"{path}: {remark}")
 
     import napari

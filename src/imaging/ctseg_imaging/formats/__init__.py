@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +22,7 @@ from ctseg_imaging.progress import Progress, finish
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
 __all__ = ["ENDINGS", "Choice", "SegmentationKind", "is_dicom", "is_readable", "kind_of_segmentation", "list_choices", "read",
-           "read_labels", "read_view_only", "reading", "write"]
+           "read_labels", "read_labels_of", "read_layers", "read_view_only", "reading", "write"]
 
 
 def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None, nearest_grid: bool = False) -> Volume:
@@ -93,6 +94,41 @@ def read_labels(path: str | Path, *, names: Mapping[int, str] | None = None, vol
     if names is None and kind in (None, SegmentationKind.SEG_NRRD):  # numbers in DICOM count segments and mean nothing elsewhere
         found = label_names.complete(found, path)
     return found if grid is None else place(found, grid)
+
+
+def read_layers(path: str | Path, grid: Geometry | None = None) -> list[LabelMap]:
+    """Every layer of a segmentation, one label map where no segments overlap.
+
+    grid : of the image that the segmentation belongs to. The layers lie on it, or on their own where the voxels of the two do not
+    coincide. Raises FormatError, GeometryError.
+    """
+    path = Path(path)
+    kind = kind_of_segmentation(path)
+    if kind is None:
+        raise FormatError(f"{path}: is no segmentation with layers; give .seg.nrrd, DICOM SEG or RTSTRUCT.")
+    whole = _segmentation(path, kind, grid)
+    layers = [whole.label_map(choice.index) for choice in whole.choices()]
+    return layers if grid is None else [_near(layer, grid) for layer in layers]
+
+
+def read_labels_of(path: str | Path, grid: Geometry, *, segment_layer: int | str | None = None,
+                   nearest_grid: bool = False) -> LabelMap:
+    """A label map as `read_labels` reads it. A segmentation lies on the grid of its image, `grid`, or on its own where the
+    voxels of the two do not coincide."""
+    kind = kind_of_segmentation(path)
+    if kind is None:
+        return read_labels(path, segment_layer=segment_layer, nearest_grid=nearest_grid)
+    if kind is SegmentationKind.RTSTRUCT:
+        return read_labels(path, segment_layer=segment_layer, like=grid)
+    return _near(read_labels(path, segment_layer=segment_layer), grid)
+
+
+def _near(label_map: LabelMap, grid: Geometry) -> LabelMap:
+    try:
+        return place(label_map, grid)
+    except GeometryError:
+        note = "The segmentation lies on another grid than the image and was left on its own."
+        return replace(label_map, notes=(*label_map.notes, note))
 
 
 def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap
 
 TOLERANCE = 0.1  # voxels: how far a voxel centre may lie from one of the target grid
+MOST_GROWTH = 8  # of a common grid beyond the two that it holds
 
 
 def place(label_map: LabelMap, target: Geometry) -> LabelMap:
@@ -52,3 +54,18 @@ def place(label_map: LabelMap, target: Geometry) -> LabelMap:
             f"The segmentation lies up to {off * max(target.spacing_mm):.3f} mm from the image's voxels; it was moved onto them."
         )
     return replace(label_map, array=array, geometry=target, header=None, notes=tuple(notes))
+
+
+def together(a: LabelMap, b: LabelMap) -> tuple[LabelMap, LabelMap]:
+    """Both on the smallest grid of `a`'s lattice that holds them, or as they are where their voxel centres do not coincide."""
+    corners = np.array(list(product(*[(0, n - 1) for n in b.geometry.shape])), float)
+    reached = np.rint(a.geometry.lps_to_index(b.geometry.index_to_lps(corners))).astype(int)
+    low = np.minimum(reached.min(axis=0), 0)
+    high = np.maximum(reached.max(axis=0) + 1, a.geometry.shape)
+    if np.prod((high - low).astype(float)) > MOST_GROWTH * (a.array.size + b.array.size):
+        return a, b
+    whole = a.geometry if (low == 0).all() and (high == a.geometry.shape).all() else a.geometry.crop(low, high)
+    try:
+        return (a if whole is a.geometry else place(a, whole)), place(b, whole)
+    except GeometryError:
+        return a, b
