@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ctseg_imaging.errors import CtsegError, FormatError
+from ctseg_imaging.errors import CtsegError
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
+from napari_ctseg.docks.compare.measuring import surfaces, write_report
 from napari_ctseg.docks.compare.state import CompareState, Curve, Phase, Row, Surface
 from napari_ctseg.layers import MADE, go_to_slice, label_map_of, slice_of, volume_of
 from napari_ctseg.overlays import DashedOutline, ErrorMap, contour_px, error_codes
@@ -20,7 +21,6 @@ from napari_ctseg.study import study_of
 if TYPE_CHECKING:
     import napari
 
-    from ctseg_imaging.metrics.case_report import CaseReport
     from napari_ctseg.preferences import Preferences
 
 DOCK = "compare"
@@ -385,26 +385,3 @@ def _first(wanted: Sequence[str | None], layers: Sequence[str], guesses: Sequenc
 def is_label_map(layer: Any) -> bool:
     """Three-dimensional labels that are no overlay of this project."""
     return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale and not layer.metadata.get(MADE)
-
-
-def surfaces(counted: Counted, values: list[int], tolerance_mm: float) -> dict[int, tuple[float, float]]:
-    """(HD95 in mm, NSD) of each label."""
-    from ctseg_imaging.metrics.surfaces import surface_distances
-
-    live, found = counted.live, {}
-    for value in values:
-        distances = surface_distances(live.truth == value, live.prediction == value, live.spacing_mm)
-        found[value] = distances.hausdorff(95), distances.nsd(tolerance_mm)
-    return found
-
-
-def write_report(path: Path, maps: tuple[Any, Any], image: Any, tolerance_mm: float) -> CaseReport:
-    """Evaluate and write; the page and tables name the file's stem as the case."""
-    from ctseg_imaging.metrics import report
-
-    writers = {".html": report.write_html, ".csv": report.write_csv, ".json": report.write_json}
-    if path.suffix.lower() not in writers:
-        raise FormatError(f"{path}: end the name in {', '.join(writers)}.")
-    case: CaseReport = report.evaluate_pair(*maps, case=path.name.removesuffix(path.suffix), nsd_tolerance_mm=tolerance_mm, image=image)
-    writers[path.suffix.lower()](path, [case], overwrite=True)
-    return case

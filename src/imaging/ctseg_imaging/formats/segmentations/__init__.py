@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ctseg_imaging.formats import dicom
 from ctseg_imaging.formats.dicom_files import read_header
+from ctseg_imaging.formats.dicom_tags import UNREADABLE
 from ctseg_imaging.formats.segmentations import dicom_seg_reading, rtstruct_reading, rtstruct_series, seg_nrrd
 from ctseg_imaging.formats.segmentations.segments import MERGED, Segmentation
 from ctseg_imaging.geometry import Geometry
@@ -42,7 +43,10 @@ def kind_of(path: str | Path) -> Kind | None:
     if not dicom.looks_like_file(path):
         return None
     header = read_header(path, ["SOPClassUID"])
-    return None if header is None else _CLASSES.get(str(header.get("SOPClassUID", "")))
+    try:
+        return None if header is None else _CLASSES.get(str(header.get("SOPClassUID", "")))
+    except UNREADABLE:  # pydicom converts a value when it is asked for; a class that cannot be converted is none of ours
+        return None
 
 
 def read(path: Path, kind: Kind, like: Geometry | None = None) -> Segmentation:
