@@ -69,20 +69,33 @@ def describe(volume: Volume, path: Path) -> dict[str, Any]:
         "maximum": float(values.max()) if values.size else None,
         "median": float(np.median(values)) if values.size else None,
     }
+    faults: list[str] = []
     if (labels := _label_counts(values)) is not None:
         facts["labels"] = labels
+        names, faults = _names(path, labels)
+        facts |= {"names": names} if names else {}
     facts["windows"] = [{"name": w.name, "width": w.width, "level": w.level} for w in volume.windows]
-    facts["remarks"] = [*volume.notes, *_suspicions(volume, facts)]
+    facts["remarks"] = list(dict.fromkeys([*volume.notes, *faults, *_suspicions(volume, facts)]))
     return facts
 
 
 def describe_labels(label_map: LabelMap, path: Path) -> dict[str, Any]:
     """The facts about a segmentation as plain JSON: those of `describe`, and `names` with the value, name and colour of each label."""
+    from ctseg_imaging.label_names import as_records
     from ctseg_imaging.volume import Volume
 
     facts = describe(Volume(label_map.array, label_map.geometry, source=path, notes=label_map.notes), path)
-    facts["names"] = [{"value": label.value, "name": label.name, "colour": label.colour} for label in label_map.labels]
+    facts["names"] = as_records(label_map.labels)
     return facts
+
+
+def _names(path: Path, counts: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The labels as the files next to `path` name them, [] where nothing names one that occurs; and what is wrong with those files."""
+    from ctseg_imaging.label_names import as_records, beside
+    from ctseg_imaging.volume import Labels
+
+    labels, faults = beside(Labels.from_values([int(value) for value in counts]), path)
+    return as_records(labels) if any(label.named and str(label.value) in counts for label in labels) else [], faults
 
 
 def _label_counts(values: Any) -> dict[str, int] | None:
@@ -155,7 +168,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"{'values':<12}{facts['minimum']:g} to {facts['maximum']:g}, median {facts['median']:g}")
     for label in facts.get("names", ()):
         voxels = facts.get("labels", {}).get(str(label["value"]), 0)
-        lines.append(f"{'label':<12}{label['value']}  {label['name']}  {label['colour']}  {voxels} voxels")
+        name = label["name"] or f"label {label['value']}"
+        marked = "" if label["contoured"] else "  not contoured"
+        lines.append(f"{'label':<12}{label['value']}  {name}  {label['colour']}  {voxels} voxels{marked}")
     if "labels" in facts and "names" not in facts:
         lines.append(f"{'labels':<12}" + ", ".join(f"{value}: {count} voxels" for value, count in facts["labels"].items()))
     lines += [f"{'window':<12}{w['name']} {w['width']:g}/{w['level']:g}" for w in facts["windows"]]

@@ -40,6 +40,20 @@ def test_the_facts_of_a_ct_are_those_it_was_made_with(tmp_path: Path) -> None:
     assert found["remarks"] == []
 
 
+def test_labels_are_named_by_the_files_next_to_them(tmp_path: Path) -> None:
+    array = np.zeros((9, 10, 11), np.uint8)
+    array[0, 0, :5], array[1, 1, :3] = 1, 2
+    (tmp_path / "labelsTr").mkdir()
+    path = write(tmp_path / "labelsTr" / "case.nii.gz", array)
+    (tmp_path / "dataset.json").write_text('{"labels": {"liver": 1, "spleen": 2}, "labels_present": {"case": ["liver"]}}')
+    assert [(label["name"], label["contoured"]) for label in facts(path)["names"]] == [("liver", True), ("spleen", False)]
+    lines = CliRunner().invoke(app, ["info", str(path)]).stdout.splitlines()
+    assert [line.split()[1:] for line in lines if line.startswith("label ")] == [
+        ["1", "liver", "#E69F00", "5", "voxels"], ["2", "spleen", "#56B4E9", "3", "voxels", "not", "contoured"]]
+    (tmp_path / "dataset.json").write_text("{")
+    assert "names" not in facts(path) and any("dataset.json" in remark for remark in facts(path)["remarks"])
+
+
 def test_labels_are_counted_by_value(tmp_path: Path) -> None:
     array = np.zeros((9, 10, 11), np.uint16)
     array[1, 2, 3:5], array[4] = 300, 7

@@ -24,13 +24,19 @@ def complete(label_map: LabelMap, path: Path) -> LabelMap:
 
     A description that is damaged is left out, and a note says so.
     """
-    labels, notes = label_map.labels, list(label_map.notes)
+    labels, faults = beside(label_map.labels, path)
+    return replace(label_map, labels=labels, notes=(*label_map.notes, *faults))
+
+
+def beside(labels: Labels, path: Path) -> tuple[Labels, list[str]]:
+    """`labels` as `complete` completes them, and a sentence for each description that is damaged and was left out."""
+    faults = []
     for source in (_from_provenance, _from_dataset, _from_labels_json):
         try:
             labels = source(labels, path)
         except FormatError as error:
-            notes.append(f"The names of the labels in it were not used: {error}")
-    return replace(label_map, labels=labels, notes=tuple(notes))
+            faults.append(f"The names of the labels in it were not used: {error}")
+    return labels, faults
 
 
 def as_records(labels: Labels) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Geometry
@@ -115,7 +115,7 @@ class Labels:
         return cls(tuple(Label(int(value), name) for value, name in names.items() if int(value) != 0))
 
     @classmethod
-    def from_values(cls, array: NDArray[Any]) -> Labels:
+    def from_values(cls, array: ArrayLike) -> Labels:
         """Names made up ("label 3") for the values that occur in `array`."""
         return cls(tuple(Label(int(value), made_up_name(int(value)), named=False) for value in np.unique(array) if value != 0))
 
