@@ -83,7 +83,7 @@ def test_regions_that_own_code_made_one_mask_of_have_no_names(tmp_path: Path) ->
     """brats_mri_segmentation: the channels are regions, and its lambda makes the labels 1, 2 and 4 of them."""
     regions = read_monai(monai_bundle(tmp_path / "regions", after=(SIGMOID, INVERT, HALF)))
     bundle = read_monai(monai_bundle(tmp_path / "brats", after=(SIGMOID, INVERT, HALF, own_code(BRATS))))
-    assert (bundle.way, len(bundle.needs_trust)) == ("by its own code", 2)
+    assert (bundle.way, len(bundle.needs_trust)) == ("by its own code", 5)  # the transform, its lambda, three imports
     found = finish(run(bundle, smooth_ct(), settings=FP32))
     assert set(np.unique(found.labels.array)) == {0, 1, 2, 4}
     assert names(found.labels.labels) == {1: "label 1", 2: "label 2", 4: "label 4"}

@@ -256,7 +256,7 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
         import napari
         from qtpy.QtCore import QTimer
         from ctseg_imaging import phantom
-        from napari_ctseg.compute import client
+        from napari_ctseg.compute import NETWORKS
         from napari_ctseg.docks.run_model.view import RunModelDock
         from napari_ctseg.layers import show_volume
 

@@ -31,8 +31,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     for record in _check_archive(path):
         if record.filename.endswith("data.pkl"):
-            with zipfile.ZipFile(path) as archive:
-                look_through(path, archive.read(record))
+            look_through(path, _structure(path, record))
     try:
         with torch.serialization.safe_globals(_numpy_numbers()):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -51,6 +50,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise BundleError(f"{path}: holds a tensor of {tuple(tensor.shape)} that is larger than its own numbers, so it was refused; "
                               "get the file from its author.")
     return content
+
+
+def _structure(path: Path, record: zipfile.ZipInfo) -> bytes:
+    """The pickle of a checkpoint. Raises BundleError where the archive's own tables do not agree."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(record)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        raise BundleError(f"{path}: the file is damaged; get it again.") from error
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:
