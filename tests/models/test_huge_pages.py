@@ -31,10 +31,9 @@ def test_large_tensors_lie_in_huge_pages(first: str, expected: bool, monkeypatch
 def test_torch_comes_after_ctseg_models_in_the_command_and_the_computing_process() -> None:
     script = """
 import contextlib, sys
-from napari_ctseg.compute import NETWORKS
 from napari_ctseg.compute.__main__ import serve
 with contextlib.suppress(AttributeError):
-    serve(None, NETWORKS.module)
+    serve(None, "ctseg_models.inference.two_stage")
 import napari_ctseg.commands.main
 names = list(sys.modules)
 print(names.index("ctseg_models") < names.index("torch"))
