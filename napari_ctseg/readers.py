@@ -19,6 +19,7 @@ from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume
 from napari_ctseg import orientation, reading, study
 from napari_ctseg.journal import keeper
 from napari_ctseg.layers import LayerData, label_data, volume_data, volume_of
+from napari_ctseg.waiting import WaitingCancelled, waited
 
 NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
 MOST_TOGETHER = 8  # volumes of one file that are opened side by side
@@ -42,6 +43,8 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
     for one in [path] if isinstance(path, str | Path) else path:
         try:
             layers.extend(open_path(Path(one)))
+        except WaitingCancelled:
+            break
         except CtsegError as error:
             _say(str(error), is_error=True)
     return layers or NOTHING
@@ -58,14 +61,14 @@ def open_path(path: Path) -> list[LayerData]:
     if formats.is_dicom(path):
         return _dicom_layers(path)
     try:
-        return _layers_of(reading.read(path), path, plain_name(path))
+        return _layers_of(waited(reading.reading(path), path.name), path, plain_name(path))
     except ChoiceNeeded:
         choices = reading.list_choices(path)
         if len(choices) > MOST_TOGETHER:
             raise
     layers: list[LayerData] = []
     for choice in choices:
-        part = reading.read(path, volume=choice.index)
+        part = waited(reading.reading(path, volume=choice.index), path.name)
         for data, settings, kind in _layers_of(part, path, f"{plain_name(path)} {choice.index}"):
             layers.append((data, {**settings, "visible": not layers}, kind))
     return layers
@@ -80,9 +83,9 @@ def _dicom_layers(path: Path) -> list[LayerData]:
     layers: list[LayerData] = []
     rows = choose(path)
     for row in rows:
-        read = reading.read_view_only if row.use is Use.VIEW_ONLY else reading.read
+        read = reading.reading_view_only if row.use is Use.VIEW_ONLY else reading.reading
         name = plain_name(path) if len(rows) == 1 else f"{plain_name(path)} {row.choice.index}"
-        for data, settings, kind in _layers_of(read(path, series=row.choice.uid), path, name):
+        for data, settings, kind in _layers_of(waited(read(path, series=row.choice.uid), path.name), path, name):
             layers.append((data, {**settings, "visible": not layers}, kind))
     return layers
 
@@ -91,11 +94,11 @@ def _segmentation_layers(path: Path) -> list[LayerData]:
     """A labels layer for each layer of a segmentation, on the grid of the image that is open where it belongs to that."""
     grid = _open_grid()
     try:
-        maps = reading.read_layers(path, grid)
+        maps = waited(reading.reading_layers(path, grid), path.name)
     except GeometryError:
         if grid is None:
             raise
-        maps = reading.read_layers(path)  # contours of another patient, or of another series that is in the folder
+        maps = waited(reading.reading_layers(path), path.name)  # contours of another patient, or of another series that is in the folder
     if len(maps) > MOST_TOGETHER:
         raise FormatError(f"{path}: holds {len(maps)} layers of overlapping segments, too many to open together; "
                           "convert the one that you need: napari-ctseg convert --labels --layer K.")

@@ -43,7 +43,7 @@ def read(path: str | Path, **choice: Any) -> Volume:
 
 def read_view_only(path: str | Path, **choice: Any) -> ViewOnlyVolume:
     """As `formats.read_view_only`: a DICOM series without a regular grid, to look at."""
-    return finish(_driven(read_view_only_here, path, choice))
+    return finish(reading_view_only(path, **choice))
 
 
 def read_labels(path: str | Path, **choice: Any) -> LabelMap:
@@ -58,7 +58,7 @@ def read_labels_of(path: str | Path, grid: Geometry, **choice: Any) -> LabelMap:
 
 def read_layers(path: str | Path, grid: Geometry | None = None) -> list[LabelMap]:
     """As `formats.read_layers`: every layer of a segmentation."""
-    return finish(_driven(read_layers_here, path, {"grid": grid}))
+    return finish(reading_layers(path, grid))
 
 
 def list_choices(path: str | Path) -> list[Choice]:
@@ -79,6 +79,16 @@ def picture(row: SeriesRow, size: int) -> NDArray[np.uint8]:
 def reading(path: str | Path, **choice: Any) -> Generator[Progress, None, Volume]:
     """As `read`, telling how far it is; closing it cancels."""
     return _driven(reading_here, path, choice)
+
+
+def reading_view_only(path: str | Path, **choice: Any) -> Generator[Progress, None, ViewOnlyVolume]:
+    """As `read_view_only`, telling how far it is; closing it cancels."""
+    return _driven(read_view_only_here, path, choice)
+
+
+def reading_layers(path: str | Path, grid: Geometry | None = None) -> Generator[Progress, None, list[LabelMap]]:
+    """As `read_layers`, telling how far it is; closing it cancels."""
+    return _driven(read_layers_here, path, {"grid": grid})
 
 
 def reading_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, Volume]:

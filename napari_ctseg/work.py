@@ -142,12 +142,12 @@ def details(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _drive(task: Task) -> Generator[Progress, None, Outcome]:
-    """Runs in the thread. The broad catch is the thread's edge: whatever happens has to reach the person who waits."""
+def driven(factory: Factory, is_cancelled: Callable[[], bool]) -> Generator[Progress, None, Outcome]:
+    """Runs in a thread, until the work ends or is cancelled. The broad catch is the thread's edge: whatever happens reaches the user."""
     work = None
     try:
-        work = task.factory()
-        while not task.cancelled:
+        work = factory()
+        while not is_cancelled():
             try:
                 step = next(work)
             except StopIteration as end:
@@ -169,7 +169,7 @@ def _start_next() -> None:
     task = _WAITING.popleft()
     _RUNNING.append(task)
     task.started()
-    worker = create_worker(_drive, task, _start_thread=False)
+    worker = create_worker(driven, task.factory, lambda: task.cancelled, _start_thread=False)
     worker.yielded.connect(task.progressed)
     worker.returned.connect(task.ended)
     worker.finished.connect(lambda: _finished(task))
