@@ -428,3 +428,34 @@ def test_positions_of_two_interleaved_scans(tmp_path):
     folder = save(tmp_path / "ct", [*series(AcquisitionTime="1015"), *shifted])
     assert [choice.slices for choice in formats.list_choices(folder)] == [7, 7]
     np.testing.assert_array_equal(formats.read(folder, series=2).array, HU + 50)
+
+
+NUMBERING = {
+    "time": {"TemporalPositionIdentifier": lambda k: k + 1},
+    "tube voltage": {"KVP": lambda k: f"{118 + k}"},
+    "tube voltage jitter": {"KVP": lambda k: "120" if k in (0, 1, 4) else "121"},
+    "kernel": {"ConvolutionKernel": lambda k: f"B30f-{k}"},
+    "echo time jitter": {"EchoTime": lambda k: "2.45" if k in (0, 1, 4) else "2.46"},
+    "two at once": {"TemporalPositionIdentifier": lambda k: k + 1, "KVP": lambda k: f"{130 - k}"},
+}
+
+
+@pytest.mark.parametrize("what", NUMBERING)
+def test_a_technical_attribute_that_numbers_the_slices_separates_nothing(tmp_path, what):
+    folder = save(tmp_path / "ct", per_slice(series(), **NUMBERING[what]))
+    np.testing.assert_array_equal(formats.read(folder).array, HU)
+
+
+def test_numbered_slices_of_two_echoes_are_two_volumes(tmp_path):
+    numbered = {"TemporalPositionIdentifier": lambda k: k + 1}
+    later = {"TemporalPositionIdentifier": lambda k: k + 8}
+    planes = [*per_slice(series(EchoNumbers=1), **numbered), *per_slice(second(EchoNumbers=2), **later)]
+    folder = save(tmp_path / "ct", planes)
+    assert [choice.apart for choice in formats.list_choices(folder)] == ["echo 1", "echo 2"]
+    np.testing.assert_array_equal(formats.read(folder, series=2).array, HU + 50)
+
+
+def test_two_kernels_in_blocks_are_two_volumes(tmp_path):
+    planes = per_slice(series(), ConvolutionKernel=lambda k: "B30f" if k < 4 else "B70f")
+    choices = formats.list_choices(save(tmp_path / "ct", planes))
+    assert [(choice.apart, choice.slices) for choice in choices] == [("kernel B30f", 4), ("kernel B70f", 3)]

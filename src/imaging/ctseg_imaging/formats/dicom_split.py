@@ -1,15 +1,17 @@
 """From the slices of one SeriesInstanceUID to the volumes that they make up: what differs separates, and
 nothing is merged unasked.
 
-Three kinds of attributes (dicom_traits): identity and technique always separate; acquisition and the like
-where their slices overlap along the normal; times and instance numbers only where slices lie at one position.
+Three kinds of attributes (dicom_traits): identity and technique separate (technique not where it only numbers
+the slices of a stack); acquisition and the like where their slices overlap along the normal; times and
+instance numbers only where slices lie at one position.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,7 +30,12 @@ GRID = (
     "localiser",
     "folder",
 )  # names of what `_grid` adds to the traits
+_FIXED = tuple(trait.name for trait in (*IDENTITY, *ALWAYS))
+SHOWN = (*_FIXED[:4], *GRID, *_FIXED[4:])  # in the order in which they are shown
+TECHNICAL = ("series number", "temporal position", "echo", "stack", "b-value", "kernel", "tube voltage")
+STRICT = tuple(name for name in SHOWN if name not in TECHNICAL)  # these separate even a single slice
 
+K = TypeVar("K")
 TRIGGER_TIME = "trigger time"
 IN_TIME = (TRIGGER_TIME, "acquisition time", "content time", "instance number")  # traits whose order counts
 
@@ -45,14 +52,49 @@ class Part:
 def split(slices: Sequence[Slice]) -> list[Part]:
     """The parts in the order of what sets them apart; one part, with nothing apart, where all slices belong
     together."""
-    fixed = [trait.name for trait in (*IDENTITY, *ALWAYS)]
     known = [{**one.traits, **grid} for one, grid in zip(slices, _grid(slices), strict=True)]
-    names = [name for name in (*fixed[:4], *GRID, *fixed[4:]) if _differs(name, slices, known)]
-    found: dict[tuple[Value, ...], list[Slice]] = {}
-    for one, traits in zip(slices, known, strict=True):
-        found.setdefault(tuple(traits.get(name) for name in names), []).append(one)
-    parts = [Part(tuple(members), dict(zip(names, key, strict=True))) for key, members in found.items()]
+    traits_of = dict(zip(map(id, slices), known, strict=True))
+    strict = [name for name in STRICT if _differs(name, slices, known)]
+    groups = list(_by_key(slices, lambda one: tuple(traits_of[id(one)].get(name) for name in strict)).values())
+    used = set(strict)
+    for name in sorted(TECHNICAL, key=lambda name: len({traits.get(name) for traits in known})):
+        if _differs(name, slices, known):
+            finer = [part for group in groups for part in _by_technique(group, name)]
+            if len(finer) > len(groups):
+                used.add(name)
+            groups = finer
+    names = [name for name in SHOWN if name in used]
+    parts = [Part(tuple(group), {name: _common(group, name, traits_of) for name in names}) for group in groups]
     return [finer for part in _sorted(parts) for finer in _finer(part)]
+
+
+def _by_key(slices: Sequence[Slice], key: Callable[[Slice], K]) -> dict[K, list[Slice]]:
+    groups: dict[K, list[Slice]] = {}
+    for one in slices:
+        groups.setdefault(key(one), []).append(one)
+    return groups
+
+
+def _common(slices: Sequence[Slice], name: str, traits_of: Mapping[int, Mapping[str, Value]]) -> Value:
+    """The one value that the slices share; None where they have several."""
+    found = {traits_of[id(one)].get(name) for one in slices}
+    return found.pop() if len(found) == 1 else None
+
+
+def _by_technique(slices: Sequence[Slice], name: str) -> list[list[Slice]]:
+    """The slices by the value of a technical attribute; all together where it only numbers them."""
+    groups = list(_by_key(slices, lambda one: one.traits.get(name)).values())
+    return groups if len(groups) > 1 and _makes_stacks(slices, groups) else [list(slices)]
+
+
+def _makes_stacks(slices: Sequence[Slice], groups: Sequence[Sequence[Slice]]) -> bool:
+    """Whether the groups are volumes of their own. They are not where slices at distinct positions mostly
+    have a value each, or where an even stack would fall into single slices or stacks with gaps."""
+    if len(slices) < 3 or along_normal(slices) is None or collides(slices):
+        return True
+    if len(groups) > len(slices) // 2:
+        return False
+    return not is_even(slices) or all(len(group) > 1 and is_even(group) for group in groups)
 
 
 def _grid(slices: Sequence[Slice]) -> list[dict[str, Value]]:
@@ -124,6 +166,7 @@ def _finer(part: Part) -> Iterator[Part]:
             len(groups) > 1
             and all(len(members) > 1 for members in groups.values())
             and _overlap(list(groups.values()))
+            and _makes_stacks(part.slices, list(groups.values()))
         ):
             yield from _divided(part, trait.name, groups)
             return
@@ -153,10 +196,7 @@ def _divided(part: Part, name: str, groups: Mapping[Value, Sequence[Slice]]) -> 
 
 
 def _by_value(slices: Sequence[Slice], trait: Trait) -> dict[Value, list[Slice]]:
-    groups: dict[Value, list[Slice]] = {}
-    for one in slices:
-        groups.setdefault(one.traits.get(trait.name), []).append(one)
-    return groups
+    return _by_key(slices, lambda one: one.traits.get(trait.name))
 
 
 def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] | None:

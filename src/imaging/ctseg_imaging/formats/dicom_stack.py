@@ -15,6 +15,7 @@ import numpy as np
 from ctseg_imaging.errors import CtsegError, FormatError, GeometryError, OnlyViewable
 from ctseg_imaging.formats.dicom_series import Series
 from ctseg_imaging.formats.dicom_slices import Slice
+from ctseg_imaging.formats.dicom_traits import ALWAYS
 from ctseg_imaging.geometry import Float, Geometry
 
 STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place in the lattice
@@ -163,6 +164,13 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
             f"The slices come from {len(acquisitions)} acquisitions that follow each other, and were read "
             "as one volume."
         )
+    for trait in ALWAYS:
+        count = len({one.traits.get(trait.name) for one in slices} - {None})
+        if count > 1:
+            notes.append(
+                f"The slices give {count} values of {trait.label}, which make no volumes of their own, and were "
+                "read as one volume."
+            )
     padding = {one.padding * one.slope + one.intercept for one in slices if one.padding is not None}
     if padding:
         notes.append(f"Pixels outside the field of view may hold the padding value {min(padding):g}.")
