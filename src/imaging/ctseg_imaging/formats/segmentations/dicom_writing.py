@@ -1,0 +1,112 @@
+"""What every DICOM segmentation of this program has in common: labels on the slices of a series, patient and study of
+that series, and who made the object. Nothing here quotes the patient in a message.
+
+Source: DICOM PS3.3 C.7.1.1 (patient), C.7.2.1 (general study), C.7.2.2 (patient study), C.7.5.1 (general equipment).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from ctseg_imaging.errors import FormatError, GeometryError
+from ctseg_imaging.formats.dicom import DicomHeader
+from ctseg_imaging.formats.segmentations.dicom_objects import opened, parsing
+from ctseg_imaging.grid_difference import difference
+from ctseg_imaging.resample import reoriented
+from ctseg_imaging.volume import Label, LabelMap, Labels, Volume, exact
+
+MAKER = "napari-ctseg"
+_REQUIRED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+             "AccessionNumber", "ReferringPhysicianName")  # may be empty, must be there
+_OPTIONAL = ("StudyDescription", "PatientAge", "PatientSize", "PatientWeight")
+_LONGEST_NAME = 64  # characters of a DICOM LO
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """Labels on the grid of a DICOM series. labels : those with voxels. source : a slice of the series without its pixels.
+    remarks : one sentence for each thing that the object will not hold as it was."""
+
+    label_map: LabelMap
+    labels: tuple[Label, ...]
+    header: DicomHeader
+    source: Dataset
+    remarks: tuple[str, ...]
+
+
+def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawing:
+    """The labels on the voxels of the series `image`; the axes may run another way. kind : of the object, "RTSTRUCT".
+
+    Raises FormatError for an image that was not read from DICOM or labels without a voxel; GeometryError for another grid.
+    """
+    exact(image, f"be the image of a {kind}")
+    header = image.header
+    if not isinstance(header, DicomHeader):
+        raise FormatError(f"{path}: a {kind} refers to a DICOM series and the image is none; "
+                          "write .seg.nrrd or .nii.gz instead.")
+    placed = reoriented(label_map, image.geometry)
+    if placed is None:
+        how = difference(label_map.geometry, image.geometry)
+        raise GeometryError(f"{path}: the labels lie on another grid than the image ({how}); resample them onto it first.")
+    every = placed.labels.merged(Labels.from_values(placed.array))
+    present = set(np.unique(placed.array).tolist())
+    drawn = tuple(label for label in every if label.value in present)
+    if not drawn:
+        raise FormatError(f"{path}: no voxel has a label, and a {kind} without any says nothing; write .nii.gz instead.")
+    remarks = [f"{label.name} {'has no voxels' if label.contoured else 'was not contoured'} and is not in the {kind}."
+               for label in every if label.value not in present]
+    remarks += [f"The name of label {label.value} was changed to fit DICOM."
+                for label in drawn if name_of(label) != label.name]
+    source = _source(header.files[0], kind)
+    if not source.get("FrameOfReferenceUID"):
+        source.FrameOfReferenceUID = generate_uid(prefix=None)
+        remarks.append(f"The series names no frame of reference; the {kind} has a new one and refers to the series by "
+                       "its slices.")
+    return Drawing(placed, drawn, header, source, tuple(remarks))
+
+
+def add_patient_and_study(made: Dataset, source: Dataset) -> None:
+    """Patient and study as the series has them, unchanged; what has to be there and is missing is empty."""
+    made.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in _REQUIRED:
+        setattr(made, keyword, "")
+    for keyword in (*_REQUIRED, *_OPTIONAL):
+        if source.get(keyword):
+            made[keyword] = source[keyword]  # not checked again: a value against the rules still identifies the patient
+    made.StudyInstanceUID = source.StudyInstanceUID
+    made.FrameOfReferenceUID = source.FrameOfReferenceUID
+    made.PositionReferenceIndicator = source.get("PositionReferenceIndicator", "")
+
+
+def add_series(made: Dataset, modality: str, description: str) -> None:
+    """A new series of one new instance, made now by this program."""
+    now = datetime.now()
+    made.SOPInstanceUID, made.SeriesInstanceUID = generate_uid(prefix=None), generate_uid(prefix=None)
+    made.Modality, made.SeriesNumber, made.InstanceNumber = modality, "1", "1"
+    made.Manufacturer = made.ManufacturerModelName = MAKER
+    made.SeriesDescription = description
+    made.InstanceCreationDate = made.SeriesDate = now.strftime("%Y%m%d")
+    made.InstanceCreationTime = made.SeriesTime = now.strftime("%H%M%S")
+
+
+def name_of(label: Label) -> str:
+    """The name as a DICOM LO: one value of at most 64 characters."""
+    fitting = "".join("/" if c == "\\" else c for c in label.name if c.isprintable())
+    return fitting.strip()[:_LONGEST_NAME].strip() or f"label {label.value}"
+
+
+def _source(path: Path, kind: str) -> Dataset:
+    """A slice of the series with its text decoded. Raises FormatError."""
+    with parsing(path, "DICOM image"):
+        source = opened(path)
+        source.decode()
+        for keyword in ("SOPClassUID", "StudyInstanceUID"):
+            if not source.get(keyword):
+                raise FormatError(f"{path}: has no {keyword}, to which a {kind} has to refer; export the series again.")
+        return source
