@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")  # read and written
+DICOM_ENDING = ".dcm"  # of a DICOM SEG, which is written where the image came from DICOM
 LONGEST_FIRST = (".seg.nrrd", *sorted(ENDINGS, key=len, reverse=True))
 
 

@@ -87,6 +87,7 @@ class Label:
 
     contoured : False when the case was never annotated for it: its absence means nothing then.
     named : False when no file gives the value a name and `name` is made up from it.
+    tags : coded meaning as in a .seg.nrrd ("TerminologyEntry:..."), "" where the source has none.
     """
 
     value: int
@@ -94,6 +95,7 @@ class Label:
     colour: str = ""
     contoured: bool = True
     named: bool = True
+    tags: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)

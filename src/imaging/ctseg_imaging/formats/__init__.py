@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ctseg_imaging import label_names
-from ctseg_imaging.endings import ENDINGS
+from ctseg_imaging.endings import DICOM_ENDING, ENDINGS
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import dicom, itk, nifti, segmentations
 from ctseg_imaging.formats.choice import Choice
@@ -21,8 +21,9 @@ from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.progress import Progress, finish
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
-__all__ = ["ENDINGS", "Choice", "SegmentationKind", "is_dicom", "is_readable", "kind_of_segmentation", "list_choices", "read",
-           "read_labels", "read_labels_of", "read_layers", "read_view_only", "reading", "write"]
+__all__ = ["DICOM_ENDING", "ENDINGS", "Choice", "SegmentationKind", "is_dicom", "is_readable",
+           "kind_of_segmentation", "list_choices", "read", "read_labels", "read_labels_of", "read_layers",
+           "read_view_only", "reading", "write"]
 
 
 def read(path: str | Path, *, volume: int | None = None, series: int | str | None = None, nearest_grid: bool = False) -> Volume:
@@ -131,17 +132,21 @@ def _near(label_map: LabelMap, grid: Geometry) -> LabelMap:
         return replace(label_map, notes=(*label_map.notes, note))
 
 
-def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:
-    """Write `item`, whole or not at all; the ending of `path` decides the format.
+def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap | None = None,
+          overwrite: bool = False) -> tuple[str, ...]:
+    """Write `item`, whole or not at all; the ending of `path` decides the format, .dcm being a DICOM SEG.
 
-    like : whose header geometry (q/sform and codes in NIfTI) to take over; it must have the grid of `item`.
-    Raises FormatError if `path` exists and `overwrite` is false, has no known ending or cannot be written; GeometryError if `like`
-    lies on another grid.
+    like : whose header geometry (q/sform and codes in NIfTI) to take over; it must have the grid of `item`. A DICOM SEG needs
+    the image here, as it was read from DICOM; its voxels have to be those of `item`, in any order of axes.
+    Returns one sentence for each thing that the file does not hold as it was. Raises FormatError if `path` exists and
+    `overwrite` is false, has no known ending or cannot be written; GeometryError if `like` lies on another grid.
     """
     path = Path(path)
     for one in (item, like):
         if isinstance(one, Volume):
             exact(one, "be written")
+    if path.name.lower().endswith(DICOM_ENDING):
+        return _write_seg(path, item, like, overwrite)
     if like is not None and like.geometry.matches(item.geometry) not in (Match.SAME, Match.ROUNDING):
         raise GeometryError(f"{path}: the volume whose geometry it is to take has another grid; resample onto that grid first.")
     if not path.name.lower().endswith(ENDINGS):
@@ -152,6 +157,17 @@ def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap 
         nifti.write(path, item, like, overwrite)
     else:
         itk.write(path, item, like, overwrite)
+    return ()
+
+
+def _write_seg(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None, overwrite: bool) -> tuple[str, ...]:
+    from ctseg_imaging.formats.segmentations.dicom_seg_writing import write_seg  # scikit-image's colours take a moment
+
+    if not isinstance(item, LabelMap):
+        raise FormatError(f"{path}: only labels are written as DICOM, images are not; end it in {', '.join(ENDINGS)}.")
+    if not isinstance(like, Volume):
+        raise FormatError(f"{path}: a DICOM SEG refers to the DICOM series that the labels were drawn on; give that image as well.")
+    return write_seg(path, item, like, overwrite)
 
 
 def list_choices(path: str | Path) -> list[Choice]:

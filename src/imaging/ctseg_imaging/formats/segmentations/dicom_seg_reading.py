@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from skimage.color import lab2rgb
 
 from ctseg_imaging.errors import FormatError, GeometryError
+from ctseg_imaging.formats.segmentations import terminology
 from ctseg_imaging.formats.segmentations.dicom_objects import first, opened, parsing
 from ctseg_imaging.formats.segmentations.segments import (
     Segment,
@@ -193,12 +194,12 @@ def _of_masks(path: Path, dataset: Dataset, frames: _Frames, masks: NDArray[np.b
             f"{path}: has frames of segment {min(unknown)}, which it does not describe; export it again."
         )
     segments = []
-    for number, (name, colour) in descriptions.items():
+    for number, (name, colour, tags) in descriptions.items():
         whole = np.zeros(frames.geometry.shape, bool)
         for frame, (place, segment) in enumerate(zip(frames.places, frames.segments, strict=True)):
             if segment == number:
                 whole[place] |= masks[frame]
-        segments.append(segment_of(number, name, colour, whole))
+        segments.append(segment_of(number, name, colour, whole, tags))
     return tuple(segments)
 
 
@@ -210,14 +211,15 @@ def _of_numbers(dataset: Dataset, frames: _Frames, pixels: NDArray[Any]) -> tupl
     background = int(dataset.get("PixelPaddingValue") or 0)
     numbers = [int(number) for number in np.unique(whole) if number not in (0, background)]
     told = {number: said for number, said in descriptions.items() if number not in (0, background)}
-    return tuple(
-        segment_of(number, *told.get(number, (f"label {number}", "")), whole == number)
-        for number in sorted({*told, *numbers})
-    )
+    segments = []
+    for number in sorted({*told, *numbers}):
+        name, colour, tags = told.get(number, (f"label {number}", "", ""))
+        segments.append(segment_of(number, name, colour, whole == number, tags))
+    return tuple(segments)
 
 
-def _descriptions(dataset: Dataset) -> dict[int, tuple[str, str]]:
-    """{segment number: (name, colour)} in file order."""
+def _descriptions(dataset: Dataset) -> dict[int, tuple[str, str, str]]:
+    """{segment number: (name, colour, tags)} in file order."""
     found = {}
     for item in dataset.get("SegmentSequence") or []:
         number = int(item.SegmentNumber)
@@ -226,14 +228,18 @@ def _descriptions(dataset: Dataset) -> dict[int, tuple[str, str]]:
             or first(item, "SegmentedPropertyTypeCodeSequence").get("CodeMeaning")
             or f"segment {number}"
         )
-        found[number] = (name.strip(), _colour(item.get("RecommendedDisplayCIELabValue")))
+        colour = _colour(item.get("RecommendedDisplayCIELabValue"))
+        found[number] = (name.strip(), colour, terminology.of_segment(item))
     return found
 
 
 def _colour(stored: Any) -> str:
-    """#RRGGBB from CIELab as DICOM stores it: 16 bits each, D50 white (PS3.3 C.10.7.1.1). "" without one."""
+    """#RRGGBB from CIELab as DICOM stores it, 16 bits each (PS3.3 C.10.7.1.1); "" without one.
+
+    The white is sRGB's own, as in DCMTK, dcmqi and highdicom: white stays white.
+    """
     if not stored or len(stored) != 3:
         return ""
     light, a, b = (int(number) for number in stored)
     lab = [light / 65535 * 100, a / 65535 * 255 - 128, b / 65535 * 255 - 128]
-    return colour_of(*lab2rgb(np.array([[lab]]), illuminant="D50")[0, 0])
+    return colour_of(*lab2rgb(np.array([[lab]]), illuminant="D65")[0, 0])

@@ -18,6 +18,7 @@ from scipy import ndimage
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import itk
 from ctseg_imaging.formats.atomic import atomic_path
+from ctseg_imaging.formats.segmentations import terminology
 from ctseg_imaging.formats.segmentations.segments import (
     Segment,
     Segmentation,
@@ -31,10 +32,6 @@ from ctseg_imaging.volume import LabelMap
 
 SUFFIX = ".seg.nrrd"
 _KEY = re.compile(r"^segment(\d+)_(.+)$")
-_TISSUE = (
-    "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~"
-    "Anatomic codes - DICOM master list~^^~^^"
-)
 
 
 def read(path: Path) -> Segmentation:
@@ -52,10 +49,7 @@ def read(path: Path) -> Segmentation:
     segments = tuple(_segment(path, k, fields, array, boxes) for k, fields in sorted(said.items()))
     refuse_empty(path, segments)
     notes += _unlisted(array, said)
-    tags = {
-        fields["name"]: fields["tags"] for fields in said.values() if "name" in fields and "tags" in fields
-    }
-    return Segmentation(path, geometry, segments, tuple(notes), tags)
+    return Segmentation(path, geometry, segments, tuple(notes))
 
 
 def write(path: Path, item: LabelMap, overwrite: bool = False) -> None:
@@ -125,7 +119,8 @@ def _segment(
         )
     box = boxes[layer][value - 1] if value <= len(boxes[layer]) else None
     mask = np.zeros((0, 0, 0), bool) if box is None else array[layer][box] == value
-    return Segment(value, fields.get("name") or f"segment {number + 1}", colour, box, mask)
+    name = fields.get("name") or f"segment {number + 1}"
+    return Segment(value, name, colour, box, mask, fields.get("tags", ""))
 
 
 def _unlisted(array: NDArray[Any], said: Mapping[int, Mapping[str, str]]) -> list[str]:
@@ -151,7 +146,6 @@ def _unlisted(array: NDArray[Any], said: Mapping[int, Mapping[str, str]]) -> lis
 
 def _fields(item: LabelMap) -> dict[str, str]:
     z, y, x = item.geometry.shape
-    tags = item.header if isinstance(item.header, dict) else {}
     fields = {
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
@@ -168,6 +162,6 @@ def _fields(item: LabelMap) -> dict[str, str]:
             f"Segment{k}_LabelValue": str(label.value),
             f"Segment{k}_Layer": "0",
             f"Segment{k}_Extent": f"0 {x - 1} 0 {y - 1} 0 {z - 1}",
-            f"Segment{k}_Tags": tags.get(label.name, f"TerminologyEntry:{_TISSUE}|"),
+            f"Segment{k}_Tags": label.tags or terminology.TISSUE,
         }
     return fields

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,24 +20,25 @@ Box = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One structure. mask : bool (z, y, x) inside `box` of the grid; box None where the structure has no voxel. colour : #RRGGBB or ""."""
+    """One structure. mask : bool (z, y, x) inside `box` of the grid; box None where the structure has no voxel. colour : #RRGGBB or "".
+    tags : coded meaning, as in `Label`."""
 
     value: int
     name: str
     colour: str
     box: Box | None
     mask: NDArray[np.bool_]
+    tags: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What a segmentation file holds on one grid. notes : remarks of the reader. header : opaque, for writing the same kind again."""
+    """What a segmentation file holds on one grid. notes : remarks of the reader."""
 
     path: Path
     geometry: Geometry
     segments: tuple[Segment, ...]
     notes: tuple[str, ...] = ()
-    header: Any = None
 
     def choices(self) -> list[Choice]:
         """One choice per layer; a single one where no segment overlaps another."""
@@ -99,19 +99,19 @@ class Segmentation:
         if hidden:
             notes.append(f"Segments overlap: {hidden} voxels belong to the smaller one of two only.")
         labels = Labels(tuple(_label(segment) for segment in segments))
-        return LabelMap(array, self.geometry, labels, self.header, self.path, tuple(notes))
+        return LabelMap(array, self.geometry, labels, None, self.path, tuple(notes))
 
 
-def segment_of(value: int, name: str, colour: str, mask: NDArray[np.bool_]) -> Segment:
+def segment_of(value: int, name: str, colour: str, mask: NDArray[np.bool_], tags: str = "") -> Segment:
     """A segment from a mask of the whole grid, cut to its box."""
     spans = []
     for axis in range(3):
         found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
         if not found.size:
-            return Segment(value, name, colour, None, np.zeros((0, 0, 0), bool))
+            return Segment(value, name, colour, None, np.zeros((0, 0, 0), bool), tags)
         spans.append(slice(int(found[0]), int(found[-1]) + 1))
     box = (spans[0], spans[1], spans[2])
-    return Segment(value, name, colour, box, mask[box].copy())
+    return Segment(value, name, colour, box, mask[box].copy(), tags)
 
 
 def colour_of(red: float, green: float, blue: float) -> str:
@@ -132,7 +132,11 @@ def refuse_empty(path: Path, segments: Sequence[Segment]) -> None:
 
 def _label(segment: Segment) -> Label:
     return Label(
-        segment.value, segment.name, segment.colour, named=segment.name != made_up_name(segment.value)
+        segment.value,
+        segment.name,
+        segment.colour,
+        named=segment.name != made_up_name(segment.value),
+        tags=segment.tags,
     )
 
 
