@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -171,3 +172,73 @@ def test_a_tensor_of_80_gb_from_one_number(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1).expand(20_000_000_000)}, tmp_path / "x.pt")
     with pytest.raises(BundleError, match="larger than its own numbers"):
         load_checkpoint(tmp_path / "x.pt")
+
+
+STORAGE = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x18tQ"  # the record data/0 of 24 numbers
+BOMBS = {
+    "a storage of 40 GB": (b"ctorch\nFloatStorage\n\x8a\x05\x00\xe4\x0b\x54\x02\x85R", r"could run code .*torch\.FloatStorage"),
+    "a bytearray of 2 GB": (b"cbuiltins\nbytearray\nJ\x00\x94\x35\x77\x85R", r"could run code .*builtins\.bytearray"),
+    "a tensor class of its own": (b"ctorch._utils\n_rebuild_wrapper_subclass\n)R", r"could run code .*_rebuild_wrapper_subclass"),
+    "a sparse tensor": (b"ctorch._utils\n_rebuild_sparse_tensor\n)R", r"could run code .*_rebuild_sparse_tensor"),
+    "a text that doubles": (b"c_codecs\nencode\nX\x02\x00\x00\x00abX\x03\x00\x00\x00hex\x86R", r"could run code .*_codecs\.encode"),
+    "a name made of two texts": (b"\x8c\x02os\x8c\x06system\x93", r"could run code .*STACK_GLOBAL"),
+    "an old way to call": (b"(S'touch pwned'\nios\nsystem\n", r"could run code .*INST"),
+    "a call of what a call gave": (b"ccollections\nOrderedDict\n)R)R", "could run code"),
+    "a NumPy text of 2 GB": (
+        b"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\nX\x0b\x00\x00\x00V2000000000\x85RX\x00\x00\x00\x00\x86R", "damaged"),
+    "NumPy texts": (b"cnumpy\ndtype\nX\x03\x00\x00\x00S99\x85R", "damaged"),
+    "a tensor that makes its record grow": (
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00J\x00\x94\x35\x77\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR",
+        "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_would_fill_the_memory_is_never_built(name: str, checkpoint: Path) -> None:
+    asked, sentence = BOMBS[name]
+    rewritten(checkpoint, data_pkl=b"\x80\x02}U\x01w" + asked + b"s.")
+    before = anonymous_memory()
+    with pytest.raises(BundleError, match=sentence):
+        load_checkpoint(checkpoint)
+    assert anonymous_memory() - before < 100e6
+
+
+def anonymous_memory() -> int:
+    """Bytes of this process that no file stands for; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    found = re.search(r"RssAnon:\s+(\d+)", status.read_text()) if status.is_file() else None
+    return int(found[1]) * 1024 if found else 0
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.complex128])
+def test_tensors_of_kinds_that_no_network_has(kind: torch.dtype, tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(3).to(kind)}, tmp_path / "a.pth")
+    with pytest.raises(BundleError, match="which no network here has"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+def test_records_whose_sizes_disagree(checkpoint: Path) -> None:
+    """A stored record that says it is shorter in the file than when read."""
+    content = bytearray(checkpoint.read_bytes())
+    entry = content.index(b"data/0", content.index(b"PK\x01\x02")) - 46
+    while content[entry:entry + 4] != b"PK\x01\x02":
+        entry -= 1
+    size = struct.unpack_from("<I", content, entry + 24)[0]
+    struct.pack_into("<I", content, entry + 20, size - 4)
+    checkpoint.write_bytes(content)
+    with pytest.raises(BundleError, match="grow beyond"):
+        load_checkpoint(checkpoint)
+
+
+def test_tensors_that_nobody_looks_at_take_no_memory(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(3), "momentum": torch.ones(50_000_000)}, tmp_path / "a.pth")
+    before = anonymous_memory()
+    read = load_checkpoint(tmp_path / "a.pth")
+    assert anonymous_memory() - before < 100e6
+    assert read["momentum"].shape == (50_000_000,) and read["momentum"][-1] == 1
+
+
+def test_attributes_that_a_file_gives_its_dictionaries_are_taken_off(checkpoint: Path) -> None:
+    rewritten(checkpoint, data_pkl=b"\x80\x02ccollections\nOrderedDict\n)R}(U\x06valuesK\x05U\x05itemsK\x06ub.")
+    read = load_checkpoint(checkpoint)
+    assert list(read.values()) == [] and list(read.items()) == []

@@ -144,7 +144,7 @@ def test_a_hostile_checkpoint_runs_nothing(folder: Path, shared_file: SharedFile
 
 def test_checkpoints_that_are_not_nnunets(folder: Path) -> None:
     path = folder / "fold_0/checkpoint_final.pth"
-    good = load_checkpoint(path)
+    good = torch.load(path, weights_only=False)
     weights = {name: tensor.clone() for name, tensor in good["network_weights"].items()}
     for content, said in (({"state_dict": weights}, "no network_weights"), ({**good, "network_weights": [1]}, "no network_weights"),
                           ({**good, "network_weights": {**weights, "more": torch.zeros(2)}}, "nnUNetTrainer"),
@@ -192,7 +192,7 @@ def test_a_renamed_folder_is_known_by_its_weights(folder: Path) -> None:
     misleading = other.rename(other.with_name("nnUNetTrainer__nnUNetPlans__2d"))
     refusal(misleading, "as the configuration \"3d_fullres\" and its folder is of \"2d\"", load=True)
     checkpoint = misleading / "fold_0/checkpoint_final.pth"
-    torch.save({**load_checkpoint(checkpoint), "init_args": {}}, checkpoint)
+    torch.save({**torch.load(checkpoint, weights_only=False), "init_args": {}}, checkpoint)
     refusal(misleading.rename(misleading.with_name("June")), "neither its name nor its weights tell", load=True)
 
 

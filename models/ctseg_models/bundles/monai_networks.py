@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError, first_line
+from ctseg_models.bundles.checkpoint import check_room
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component
 
@@ -59,6 +60,7 @@ def build_network(component: Component, weights: dict[str, Tensor], path: Path) 
         with torch.device("meta"), RowsInMemory():
             outline = getattr(nets, component.name)(**arguments)
         _refuse_other_shapes(outline, weights, path)
+        check_room(outline, path)
         network: nn.Module = getattr(nets, component.name)(**arguments)
     except (TypeError, ValueError, RuntimeError, NotImplementedError, LookupError, AssertionError, ArithmeticError, ImportError) as error:
         raise BundleError(f"{path.parent.parent}: the network {component.name} cannot be built as the config says ({first_line(error)}); "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
 from ctseg_models.bundles.monai_reader import Code, Component, Config
+from ctseg_models.bundles.safe_tensors import read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -105,16 +106,17 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file, float32 where they are numbers with a point. Raises BundleError; runs nothing of the file."""
+    """The named tensors of a file as it holds them, mapped: one that is not looked at takes no memory. Raises BundleError; runs nothing of
+    the file."""
     from torch import Tensor
 
     from ctseg_models.networks.nnunet_blocks import without_wrappers
 
-    content: Any = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    content: Any = read_safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
     tensors = {without_wrappers(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise BundleError(f"{path}: holds no named weights; get the bundle again.")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -132,17 +134,6 @@ def _checkpoint(path: Path) -> dict[str, Any]:
             break
         content = inner
     return content
-
-
-def _safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors: dict[str, Any] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BundleError(f"{path}: not a readable safetensors file; get the bundle again.") from error
-    return tensors
 
 
 def load_scripted(path: Path, device: str) -> nn.Module:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles.checkpoint import check_room
 from ctseg_models.bundles.nnunet_plans import NNUNetPlan
 from ctseg_models.networks.nnunet_blocks import ConvStyle, UNetShape, own_names
 from ctseg_models.networks.plain_conv_unet import PlainConvUNet
@@ -83,6 +84,7 @@ def network_with(weights: Mapping[str, Tensor], plan: NNUNetPlan, device: str, *
     if {name: tensor.shape for name, tensor in own.items()} != {name: tensor.shape for name, tensor in wanted.items()}:
         raise BundleError(f"{path}: the weights are not those of the {plan.network} that {plan.source.name} describes (the trainer "
                           f"\"{trainer}\" may build another one); run this model with nnU-Net itself.")
+    check_room(network, path)
     copies = {name: tensor.to(device, torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
               for name, tensor in own.items()}
     network.load_state_dict(copies, assign=True)

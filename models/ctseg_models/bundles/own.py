@@ -24,9 +24,11 @@ from pydantic import ValidationError
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model
+from ctseg_models.bundles.checkpoint import check_room
 from ctseg_models.bundles.faults import first_fault
 from ctseg_models.bundles.hashes import SUMS, check_sums, sha256_of, write_sums
 from ctseg_models.bundles.metadata import CtsegBlock, LabelEntry, Metadata, Stage, monai_metadata
+from ctseg_models.bundles.safe_tensors import read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,14 +55,11 @@ class OwnBundle(Bundle):
 
     def weights(self, stage_name: str) -> dict[str, Tensor]:
         """The state dict of a stage in float32, whatever the file holds. Raises BundleError."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in self._tensors(stage_name).items()}
 
-        path = self.path / weights_file(self.stage(stage_name))
-        try:
-            return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise BundleError(f"{path}: not a readable safetensors file; get the bundle again.") from error
+    def _tensors(self, stage_name: str) -> dict[str, Tensor]:
+        """As the file holds them, mapped."""
+        return read_safetensors(self.path / weights_file(self.stage(stage_name)))
 
     def stage(self, name: str) -> Stage:
         """The stage called `name`. Raises BundleError."""
@@ -71,16 +70,21 @@ class OwnBundle(Bundle):
 
     def network(self, stage_name: str) -> nn.Module:
         """The network of a stage with its weights, float32, on the CPU, in evaluation mode. Raises BundleError."""
-        stage = self.stage(stage_name)
+        import torch
+
+        stage, path = self.stage(stage_name), self.path / weights_file(self.stage(stage_name))
         try:
+            with torch.device("meta"):
+                outline = build_network(stage)
+            check_room(outline, path)
             network = build_network(stage)
         except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError) as error:
             raise BundleError(f"{self.path / METADATA}: the network of stage {stage.name} cannot be built as it is described; "
                               "get the bundle again.") from error
         try:
-            network.load_state_dict(self.weights(stage_name), strict=True)
+            network.load_state_dict(self._tensors(stage_name), strict=True)
         except RuntimeError as error:
-            raise BundleError(f"{self.path / weights_file(stage)}: the weights do not fit the network that the metadata describes; "
+            raise BundleError(f"{path}: the weights do not fit the network that the metadata describes; "
                               "get the bundle again.") from error
         return network.eval()
 

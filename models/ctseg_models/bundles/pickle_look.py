@@ -10,10 +10,23 @@ from ctseg_imaging.errors import BundleError
 MOST_OPERATIONS = 2_000_000  # of a checkpoint with the log of 1,000 epochs: about 100,000
 MOST_IN_A_TUPLE = 10_000  # entries of a tuple and of all tuples in it, counted at each place where they stand
 MARK = object()
+BYTES = object()  # the arguments of what protocol 2 writes for bytes: a text and "latin1", an encoding that does not grow
+TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
+NUMPY = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+CALLED = frozenset((  # by a checkpoint of weights; whatever else torch allows (a storage of 80 GB, a bytearray) is not needed
+    "collections.OrderedDict", "collections.Counter", "builtins.set", "__builtin__.set", "_codecs.encode", "torch.Size",
+    "torch.device", "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", *NUMPY))
+CALLS = {"REDUCE": 1, "NEWOBJ": 1}  # where among what is taken, from the top, the callable lies
+OTHER_CALLS = ("INST", "OBJ", "NEWOBJ_EX", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
+
+
+class Name(str):
+    """Of something to call, as against a text that the pickle holds."""
 
 
 def look_through(path: Path, content: bytes) -> None:
-    """Raises BundleError for a pickle with more steps than any checkpoint has, or with tuples that grow by repeating each other."""
+    """Raises BundleError for a pickle that calls anything but what weights are made of, that has more steps than any checkpoint, or whose
+    tuples grow by repeating each other."""
     stack: list[object] = []
     memo: dict[int, object] = {}
     try:
@@ -27,14 +40,36 @@ def look_through(path: Path, content: bytes) -> None:
                 stack.append(memo[int(str(argument))])
             elif name == "DUP":
                 stack.append(stack[-1])
+            elif name == "GLOBAL":
+                stack.append(Name(str(argument).replace(" ", ".")))
+            elif name in TEXTS:
+                stack.append(argument)
+            elif name in OTHER_CALLS:
+                raise could_run_code(path, name)
             else:
                 taken = _taken(stack, opcode)
-                weight = 1 + sum(one for one in taken if isinstance(one, int)) if name.startswith("TUPLE") else 1
-                if weight > MOST_IN_A_TUPLE:
-                    raise _refused(path)
-                stack.extend(MARK if one is pickletools.markobject else weight for one in opcode.stack_after)
+                if name in CALLS:
+                    _check_call(path, taken[CALLS[name]], taken[0])
+                stack.extend(MARK if one is pickletools.markobject else _weighed(path, name, taken) for one in opcode.stack_after)
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise BundleError(f"{path}: the file is damaged; get it again.") from error
+
+
+def _check_call(path: Path, called: object, arguments: object) -> None:
+    if not isinstance(called, Name) or called not in CALLED:
+        raise could_run_code(path, called if isinstance(called, Name) else "")
+    if called == "_codecs.encode" and arguments is not BYTES:
+        raise could_run_code(path, called)
+
+
+def _weighed(path: Path, name: str, taken: list[object]) -> object:
+    """What stands for the result of an operation: the entries of a tuple, else 1."""
+    if name == "TUPLE2" and taken[0] == "latin1" and isinstance(taken[1], str):
+        return BYTES
+    weight = 1 + sum(one if isinstance(one, int) else 1 for one in taken) if name.startswith("TUPLE") else 1
+    if weight > MOST_IN_A_TUPLE:
+        raise _refused(path)
+    return weight
 
 
 def _taken(stack: list[object], opcode: pickletools.OpcodeInfo) -> list[object]:
@@ -48,6 +83,13 @@ def _taken(stack: list[object], opcode: pickletools.OpcodeInfo) -> list[object]:
             taken.append(one)
         taken += [stack.pop() for _ in range(before.index(pickletools.markobject))]
     return taken
+
+
+def could_run_code(path: Path, asked: str) -> BundleError:
+    """asked : what the pickle wants to call or build."""
+    named = f" ({asked[:80]})" if asked else ""
+    return BundleError(f"{path}: holds more than weights and could run code when it is read{named}, so it was not read; "
+                       "ask its author for a file of weights alone.")
 
 
 def _refused(path: Path) -> BundleError:
