@@ -7,7 +7,7 @@ own parser after the person's decision (trust.py).
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +26,8 @@ from ctseg_models.bundles.monai_refusals import refuse_hostile_config, refuse_ho
 from ctseg_models.bundles.monai_runner import Pipeline, already_done, built, is_harmless, parsed_by_monai, prepare_by
 from ctseg_models.bundles.monai_transforms import NOTHING, spacing_of, transforms
 from ctseg_models.bundles.monai_weights import fingerprint, load_scripted, read_weights, weights_of
-from ctseg_models.bundles.trust import require_trust
+from ctseg_models.bundles.private_copy import PrivateCopy
+from ctseg_models.bundles.trust import require_decision, require_trust
 from ctseg_models.inference.lattice import Box, Turn
 
 if TYPE_CHECKING:
@@ -82,16 +83,31 @@ class MonaiBundle(Bundle):
 
     def load(self, device: str = "cpu") -> Model:
         require_trust(self)
+        on_cpu = None if device == "cpu" else lambda: self.load("cpu").stages[0]
         try:
-            return self._loaded(device)
+            return self._loaded_from_copy(device, on_cpu) if self.needs_trust else self._loaded(device, on_cpu, None)
         except NotHereError as error:
             raise BundleError(f"{self.path}: asks for {error}, which cannot be run here; look for a newer bundle.") from error
 
-    def _loaded(self, device: str) -> Model:
+    def _loaded_from_copy(self, device: str, on_cpu: Callable[[], LoadedStage] | None) -> Model:
+        """What the user allowed, from a copy that was hashed as it was made: the folder itself may change at any time.
+
+        Raises TrustNeeded or BundleError when it changed since the bundle was listed.
+        """
+        copy = PrivateCopy(self.path)
+        require_decision(self, copy.digest)
+        try:
+            again = read_monai(copy.path)
+            if (repr(again.config.content), again.reasons) != (repr(self.config.content), self.reasons):
+                raise BundleError(f"{self.path}: was changed, and would run other code than was listed; list the models again.")
+            return again._loaded(device, on_cpu, copy)
+        except BundleError as error:
+            raise copy.of_original(error) from error
+
+    def _loaded(self, device: str, on_cpu: Callable[[], LoadedStage] | None, copy: PrivateCopy | None) -> Model:
         network, outline = self._network(device)
         key = self.sha256
         values = self.facts.values
-        on_cpu = None if device == "cpu" else lambda: self.load("cpu").stages[0]
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if self.way == "interpreted":
             way = Interpreted(self.name, self.parts.before, self.parts.inferer, self.parts.after, self.facts, network, outline)
@@ -99,8 +115,8 @@ class MonaiBundle(Bundle):
                                 spacing_mm=self.spacing_mm, key=key, on_cpu=on_cpu)
         else:
             before, inferer, after = self._pipeline()
-            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.labels.values, self.path,
-                                self.facts.exclusive, self.way == "by its own code")
+            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.labels.values,
+                                self.path if copy is None else copy.original, self.facts.exclusive, copy)
             stage = LoadedStage("segment", prepare_by(pipeline, device), _not_prepared, values, lambda _: 0.0, _whole_box, "probabilities",
                                 parameters, key=key, half=False, on_cpu=on_cpu)
         return Model((stage,), self.labels, device)

@@ -21,6 +21,7 @@ from ctseg_models.bundles.bundle import LARGEST_LABEL, Prepared, Written
 from ctseg_models.bundles.monai_arguments import NotHereError
 from ctseg_models.bundles.monai_reader import Component, Config
 from ctseg_models.bundles.monai_transforms import NOTHING, components
+from ctseg_models.bundles.private_copy import PrivateCopy
 from ctseg_models.inference.lattice import Box, Lattice
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ _OF_THE_MACHINE = ("device", "sw_device", "progress")
 @dataclass(frozen=True)
 class Pipeline:
     """What MONAI runs. image_key : the name under which its transforms look for the image. values : the label of each output channel.
-    labels : those that have names in the end. own_code : the person allowed it; otherwise no module is ever looked for in the bundle's
-    folder."""
+    labels : those that have names in the end. folder : the bundle's, for sentences. copy : where its modules are looked for, None where
+    it has no code of its own that the user allowed."""
 
     before: Any
     inferer: Any
@@ -61,7 +62,7 @@ class Pipeline:
     labels: tuple[int, ...]
     folder: Path
     exclusive: bool
-    own_code: bool
+    copy: PrivateCopy | None
 
 
 def is_harmless(component: Component) -> bool:
@@ -203,7 +204,7 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
 
     stored = upright.view.invert(x.cpu().numpy())
     try:
-        with own_modules(pipeline.folder) if pipeline.own_code else nullcontext():
+        with nullcontext() if pipeline.copy is None else own_modules(pipeline.copy.path):
             result = _by_monai(pipeline, np.ascontiguousarray(stored.transpose(0, 3, 2, 1)), _ras(geometry), device)
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         if isinstance(error, torch.OutOfMemoryError):

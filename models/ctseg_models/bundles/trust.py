@@ -26,11 +26,23 @@ def trust_file() -> Path:
 
 def content_hash(path: Path) -> str:
     """SHA-256 over the names and bytes of every file of a bundle: one changed, added or renamed file gives another. Raises BundleError."""
+    return hash_of_files(path, lambda file, _: sha256_of(file))
+
+
+def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
+    """As `content_hash`. digest : the SHA-256 of a file's bytes, given it and its name in the bundle.
+
+    Raises BundleError, also for a name with a line break or another character that cannot be shown: it could stand for several files.
+    """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     total = hashlib.sha256()
     try:
         for file in files:
-            total.update(f"{sha256_of(file)}  {file.relative_to(path).as_posix()}\n".encode())
+            name = file.relative_to(path).as_posix()
+            if not name.isprintable():
+                raise BundleError(f"{path}: has a file whose name {ascii(name)[:80]} holds characters that cannot be shown, so the bundle "
+                                  "is refused; rename the file.")
+            total.update(f"{digest(file, name)}  {name}\n".encode())
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the folder's rights.") from error
     return total.hexdigest()
@@ -75,8 +87,14 @@ def distrust(bundle: Bundle) -> bool:
 
 
 def require_trust(bundle: Bundle) -> None:
-    """Raises TrustNeeded when the bundle would run code of its own and the person has not allowed it."""
-    if bundle.needs_trust and not is_trusted(bundle):
+    """Raises TrustNeeded when the bundle would run code of its own and the user has not allowed it."""
+    if bundle.needs_trust:
+        require_decision(bundle, content_hash(bundle.path))
+
+
+def require_decision(bundle: Bundle, digest: str) -> None:
+    """Raises TrustNeeded unless the user allowed the code of a bundle with this content hash."""
+    if digest not in _decisions():
         first, *more = bundle.needs_trust
         others = f", and {len(more)} more, which `napari-ctseg bundle show` lists" if more else ""
         raise TrustNeeded(f"{bundle.name}: would run code that came with it ({first}{others}); if you know its author, "
