@@ -100,3 +100,87 @@ def test_monai_reads_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     trust.trust(bundle, trust.content_hash(bundle.path))
     bundle.load()
     assert not Path("canary ran").exists()
+
+
+CANARY = ("from pathlib import Path\n\nPath('canary ran').touch()\n\n\n"
+          "class Here:\n    def __init__(self, keys=None):\n        pass\n\n    def __call__(self, data=None):\n        return data\n")
+HERE = {"_target_": "canary.Here", "keys": "image"}
+USED: dict[str, dict[str, Any]] = {
+    "_requires_": {"preprocessing": compose({**IDENTITY, "_requires_": HERE})},
+    "_requires_ by reference": {"far": HERE, "preprocessing": compose({**IDENTITY, "_requires_": "@far"})},
+    "_requires_ as an expression": {"preprocessing": compose({**IDENTITY, "_requires_": ["$__import__('canary')"]})},
+    "_mode_ partial": {"preprocessing": compose({**HERE, "_mode_": "partial"})},
+    "_mode_ callable": {"preprocessing": compose({**HERE, "_mode_": "callable"})},
+    "_mode_ of a harmless component": {"preprocessing": compose({**IDENTITY, "_mode_": "partial", "allow_missing_keys": HERE})},
+    "a dotted callable": {"preprocessing": compose({"_target_": "$@far.Here", "keys": "image"}), "far": "$canary",
+                          "imports": ["$import canary"]},
+    "a lambda": {"preprocessing": compose({**IDENTITY, "keys": "$(lambda: canary.Here() and 'image')()"}), "imports": ["$import canary"]},
+}
+UNUSED: dict[str, dict[str, Any]] = {
+    "a component": {"unused": HERE},
+    "_requires_": {"unused": {**IDENTITY, "_requires_": [HERE]}},
+    "_mode_ callable": {"unused": [{**HERE, "_mode_": "callable"}]},
+    "a dotted callable": {"unused": {"_target_": "canary.Here.__call__"}},
+    "a dotted call": {"unused": "$scripts.canary.Here()"},
+    "a lambda that is called": {"unused": ["$(lambda: open('canary ran', 'w'))()"]},
+    "a lambda within a list": {"unused": ["$[f() for f in [lambda: open('canary ran', 'w')]]"]},
+    "what a switch would say": {"unused": {**IDENTITY, "_disabled_": "$open('canary ran', 'w')"}},
+    "what is run at the end": {"run": ["$open('canary ran', 'w')"], "initialize": ["$open('canary ran', 'w')"]},
+}
+
+
+def with_canary(folder: Path, entries: dict[str, Any]) -> Path:
+    made = rewritten(monai_bundle(folder, after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **entries)
+    (made / "canary.py").write_text(CANARY)
+    return made
+
+
+@pytest.mark.parametrize("case", USED)
+def test_a_canary_in_what_is_used_is_listed_or_refused(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = with_canary(tmp_path / "made", USED[case])
+    try:
+        bundle = read_monai(folder)
+    except BundleError:  # whatever the user would decide
+        bundle = None
+    if bundle is not None:
+        assert any("canary" in reason for reason in bundle.needs_trust)
+        bundle.verify()
+        with pytest.raises(TrustNeeded):
+            bundle.load()
+    assert not Path("canary ran").exists()
+
+
+@pytest.mark.parametrize("case", UNUSED)
+def test_a_canary_in_an_unused_entry_never_runs(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even after the decision about another part of the bundle."""
+    monkeypatch.chdir(tmp_path)
+    folder = with_canary(tmp_path / "made", UNUSED[case])
+    try:
+        bundle = read_monai(folder)
+        trust.trust(bundle, trust.content_hash(bundle.path))
+        bundle.load()
+    except BundleError as refused:
+        assert "_call__" in str(refused)  # noqa: PT017 - only this one is refused at once
+    assert not Path("canary ran").exists()
+
+
+@pytest.mark.parametrize("place", ["monai/evil.py", "torch.py", "colorsys.py", "numpy/deep/a.py"])
+def test_modules_that_stand_in_for_installed_ones_are_refused(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`monai.evil.Identityd` looks like MONAI's own."""
+    monkeypatch.chdir(tmp_path)
+    folder = with_canary(tmp_path / "made", {"preprocessing": compose({"_target_": "monai.evil.Identityd", "keys": "image"})})
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_text(CANARY.replace("Here", "Identityd"))
+    with pytest.raises(BundleError, match=f"would stand in for {place.split('/')[0].removesuffix('.py')}"):
+        read_monai(folder)
+    assert not Path("canary ran").exists()
+
+
+def test_the_usual_folders_of_a_bundle_stand_in_for_nothing(tmp_path: Path) -> None:
+    folder = with_canary(tmp_path / "made", {})
+    for name in ("scripts", "tests", "docs", "json"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "scripts/own.py").touch()
+    (folder / "json/values.json").touch()
+    read_monai(folder)

@@ -22,7 +22,12 @@ from ctseg_models.bundles.monai_listing import imports, listed
 from ctseg_models.bundles.monai_networks import NETWORKS, build_network, check_network
 from ctseg_models.bundles.monai_output import IGNORED, output, windows
 from ctseg_models.bundles.monai_reader import Code, Component, Config, parts_of, read_plain
-from ctseg_models.bundles.monai_refusals import refuse_hostile_config, refuse_hostile_logging, refuse_strange_files
+from ctseg_models.bundles.monai_refusals import (
+    refuse_hostile_config,
+    refuse_hostile_logging,
+    refuse_stand_ins,
+    refuse_strange_files,
+)
 from ctseg_models.bundles.monai_runner import Pipeline, already_done, built, is_harmless, parsed_by_monai, prepare_by
 from ctseg_models.bundles.monai_transforms import NOTHING, spacing_of, transforms
 from ctseg_models.bundles.monai_weights import fingerprint, load_scripted, read_weights, weights_of
@@ -178,6 +183,8 @@ def read_monai(folder: Path) -> MonaiBundle:
     parts = _parts(config)
     weights, scripted = weights_of(config, folder)
     reasons = tuple(_reasons(config, parts, scripted))
+    if reasons:
+        refuse_stand_ins(folder)
     way = _way(parts, reasons)
     facts = facts_of(folder, metadata, parts.network, exclusive=not _sigmoid(parts.after))
     card = folder / "docs/README.md"

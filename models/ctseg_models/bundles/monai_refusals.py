@@ -10,7 +10,10 @@ import configparser
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ BUILT_IN = frozenset(("eval", "exec", "compile", "breakpoint", "globals", "local
 ALLOWED_UNDERSCORES = frozenset(("__version__", "__name__"))
 _UP = re.compile(r"(?:^|[\\/'\"\s])\.\.(?:[\\/]|$|['\"])")
 DATA_KEYS = ("dataset_dir", "data_dir", "datalist", "data_list_file_path", "data_file_base_dir", "dataset", "data", "datasets")
+USUAL = frozenset(("scripts", "configs", "models", "docs", "src", "data", "tests"))  # folders of bundles, whatever else is installed
+MODULE_ENDINGS = (".py", ".so", ".pyd")
 _LOG_STREAMS = ("sys.stdout", "sys.stderr")
 
 
@@ -49,6 +54,25 @@ def refuse_strange_files(folder: Path) -> None:
                 raise BundleError(f"{path}: is neither a file nor a folder, so the bundle is refused; get it from its author.")
         if count > MOST_FILES:
             raise BundleError(f"{folder}: has more than {MOST_FILES} files, so it is no bundle; name the bundle's own folder.")
+
+
+def refuse_stand_ins(folder: Path) -> None:
+    """Raises BundleError when modules of a bundle have the name of an installed package, or one of Python's: they would run in its place,
+    and what the user was asked about says "monai" or "numpy"."""
+    for path in folder.iterdir():
+        if path.name.split(".")[0] in _installed() and (path.suffix in MODULE_ENDINGS or _has_modules(path)):
+            raise BundleError(f"{path}: would stand in for {path.name.split('.')[0]}, which is installed, so the bundle is refused; "
+                              "get it from its author.")
+
+
+def _has_modules(folder: Path) -> bool:
+    return any(path.suffix in MODULE_ENDINGS for path in folder.rglob("*"))
+
+
+@lru_cache(maxsize=1)
+def _installed() -> frozenset[str]:
+    """The first names of all modules that are installed here."""
+    return frozenset((*sys.stdlib_module_names, *packages_distributions())) - USUAL
 
 
 def refuse_hostile_config(path: Path, content: dict[str, Any]) -> None:
