@@ -20,7 +20,9 @@ from ctseg_imaging.label_names import as_records
 from ctseg_imaging.resample import reoriented
 from ctseg_imaging.volume import LabelMap, Volume
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
+ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", formats.DICOM_ENDING)
+FILTERS = ("NIfTI (*.nii.gz *.nii);;Slicer segmentation (*.seg.nrrd);;NRRD (*.nrrd);;MetaImage (*.mha);;"
+           "DICOM SEG (*.dcm)")  # of the file dialogs
 
 
 def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
@@ -30,18 +32,22 @@ def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
 
 @dataclass(frozen=True)
 class Written:
-    """What an export wrote. history_fault : why the history is not beside the mask, "" if it is."""
+    """What an export wrote. history_fault : why the history is not beside the mask, "" if it is. remarks : what the
+    mask's file does not hold as it was, one sentence each."""
 
     mask: Path
     history: Path
     history_fault: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def said_of(written: Written) -> str:
     """The sentence about an export."""
     if written.history_fault:
-        return f"Written: {written.mask.name}. Only its history is missing: {written.history_fault}"
-    return f"Written: {written.mask.name}, with {written.history.name} next to it."
+        said = f"Written: {written.mask.name}. Only its history is missing: {written.history_fault}"
+    else:
+        said = f"Written: {written.mask.name}, with {written.history.name} next to it."
+    return " ".join((said, *written.remarks))
 
 
 def history_path(path: Path) -> Path:
@@ -56,9 +62,10 @@ def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Ma
            edits: Sequence[Mapping[str, Any]], sources: Iterable[Path] = ()) -> Written:
     """Write the mask to `path` (its ending decides the format, an older file is replaced) and its history to `history_path(path)`.
 
-    The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own. sources : files and folders
-    that are open; none of them is replaced. Raises FormatError for a name with another ending, one of `sources`, a history file of that
-    name that this program did not write, or a place that cannot be written to; then nothing was changed. Where only the history could
+    The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own. A .dcm is a
+    DICOM SEG of the image, which has to come from DICOM. sources : files and folders that are open; none of them is
+    replaced. Raises FormatError for a name with another ending, one of `sources`, a history file of that name that this
+    program did not write, or a place that cannot be written to; then nothing was changed. Where only the history could
     not be written, the answer says so.
     """
     beside = history_path(path)
@@ -67,14 +74,15 @@ def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Ma
         refuse_sources(one, opened)
     refuse_foreign_history(beside)
     placed = on_grid_of(label_map, image)
-    like = image if image is not None and placed.geometry is image.geometry else label_map
-    said = told(placed, image if like is image else None, provenance, edits)
-    formats.write(path, placed, like=like, overwrite=True)
+    fits = image is not None and placed.geometry is image.geometry
+    said = told(placed, image if fits else None, provenance, edits)
+    like = image if fits or path.name.lower().endswith(formats.DICOM_ENDING) else label_map
+    remarks = formats.write(path, placed, like=like, overwrite=True)
     try:
         write_bytes(beside, json.dumps(said, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True)
     except FormatError as error:
-        return Written(path, beside, str(error))
-    return Written(path, beside)
+        return Written(path, beside, str(error), remarks)
+    return Written(path, beside, remarks=remarks)
 
 
 def refuse_foreign_history(path: Path) -> None:

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="NIfTI, NRRD, MetaImage or a DICOM folder.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Its ending decides the format: .nii .nii.gz .nrrd .nhdr .mha .mhd")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Its ending decides the format: .nii .nii.gz .nrrd .seg.nrrd "
+                                                        ".nhdr .mha .mhd; .dcm: labels as DICOM SEG, with --like.")],
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
-    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in the list or its UID.")] = None,
-    like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over the header geometry of this file on the same grid.")] = None,
+    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series of IN, or of --like for "
+                                                              "labels: its number in the list or its UID.")] = None,
+    like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over the header geometry of this file on the same "
+                                                               "grid; for .dcm the DICOM folder of the image.")] = None,
     labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such.")] = False,
     layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
@@ -32,17 +35,25 @@ def convert(
 
     refuse_existing(target, overwrite)
     refuse_sources(target, [source] if like is None else [source, like])
-    if labels and series is not None:
+    segmentation = formats.kind_of_segmentation(source) is not None
+    if labels and series is not None and like is None:
         raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
-    pattern = reading.read(like, nearest_grid=nearest_grid) if like is not None else None
+    if target.name.lower().endswith(formats.DICOM_ENDING) and like is None:
+        raise FormatError(f"{target}: only labels are written as DICOM, and they refer to a series; "
+                          "give --labels and the image with --like DICOM_FOLDER.")
+    pattern = None
+    if like is not None:
+        pattern = reading.read(like, series=series if labels or segmentation else None, nearest_grid=nearest_grid)
     item: LabelMap | Volume
-    if pattern is not None and formats.kind_of_segmentation(source) is not None:
+    if pattern is not None and segmentation:
         item = reading.read_labels(source, volume=volume, segment_layer=layer, like=pattern.geometry)
-    elif labels or formats.kind_of_segmentation(source) is not None:
+    elif labels or segmentation:
         item = reading.read_labels(source, volume=volume, segment_layer=layer, nearest_grid=nearest_grid)
     else:
         item = reading.read(source, volume=volume, series=series, nearest_grid=nearest_grid)
-    formats.write(target, item, like=item if pattern is None else pattern, overwrite=overwrite)
+    remarks = formats.write(target, item, like=item if pattern is None else pattern, overwrite=overwrite)
     for remark in item.notes:
         note(f"{source}: {remark}")
+    for remark in remarks:
+        note(f"{target}: {remark}")
     say(str(target))

@@ -61,7 +61,7 @@ class PrecisionChoice(StrEnum):
 
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A file, a DICOM folder, or a folder of cases.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A file (its ending decides the format) or a folder.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A file (its ending decides the format, .dcm: DICOM SEG) or a folder.")],
     model: Annotated[list[str], typer.Option("-m", "--model", metavar="BUNDLE", help="Name, folder, file, stack; repeat for an ensemble.")],
     combine: Annotated[Combination, typer.Option(help="How an ensemble comes to one label.")] = Combination.MEAN,
     weights: Annotated[str | None, typer.Option(metavar="W1,W2,...", help="How much each model counts, for mean and vote.")] = None,
@@ -105,7 +105,7 @@ def predict(
         try:
             image = read_case(case, volume=volume, series=series, nearest_grid=nearest_grid)
             prediction = _predict(stack or bundles, image, combine, shares, box, settings)
-            output.write(image, prediction, (probabilities or ProbabilityType.AUTO).value, overwrite)
+            remarks = output.write(image, prediction, (probabilities or ProbabilityType.AUTO).value, overwrite)
         except CtsegError as error:
             if not several:
                 raise
@@ -114,7 +114,7 @@ def predict(
             records.append({"case": case.name, "error": str(error)})
             continue
         empty = () if prediction.labels.array.any() else ("No label was found; the label map is empty.",)
-        for sentence in (*image.notes, *prediction.warnings, *empty):
+        for sentence in (*image.notes, *prediction.warnings, *empty, *remarks):
             note(f"{case.name}: {sentence}")
         records.append({"case": case.name, "labels": str(output.labels), **prediction.provenance})
         if not as_json:

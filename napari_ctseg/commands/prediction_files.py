@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ctseg_imaging.endings import split_ending
+from ctseg_imaging.endings import DICOM_ENDING, case_name, split_ending
 from napari_ctseg.commands.console import refuse_existing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from ctseg_imaging.volume import Volume
     from ctseg_models.prediction import Prediction
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Probabilities = Literal["auto", "float16", "uint8"]
 
-NO_VOLUME = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".gz", ".zip", ".npy", ".npz", ".hdr", ".img", ".json"})
+NO_VOLUME = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gz", ".zip", ".npy", ".npz", ".hdr", ".img", ".json"})
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -37,6 +37,17 @@ def refuse_unwritable(path: Path) -> None:
         raise FormatError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that can be written to.") from error
 
 
+def refuse_dicom(path: Path, images: Iterable[Path]) -> None:
+    """Raise FormatError if no DICOM SEG can be written for `images`; before the work."""
+    from ctseg_imaging import formats
+    from ctseg_imaging.errors import FormatError
+    from ctseg_imaging.formats.segmentations.dicom_seg_writing import refuse_without_highdicom
+
+    refuse_without_highdicom(path)
+    if not all(formats.is_dicom(image) for image in images):
+        raise FormatError(f"{path}: a DICOM SEG refers to a DICOM series and the image is none; end it in .seg.nrrd or .nii.gz.")
+
+
 @dataclass(frozen=True)
 class Outputs:
     """The files of one case. labels : the label map; the others stand beside it and take their names from it."""
@@ -47,7 +58,7 @@ class Outputs:
     def of(cls, case: CaseFiles, target: Path, several: bool) -> Outputs:
         """OUT itself when it is a file's name, else a file in the folder OUT. Raises FormatError."""
         from ctseg_imaging.errors import FormatError
-        names_a_file = bool(split_ending(target)[1]) and not target.is_dir()
+        names_a_file = bool(split_ending(target)[1] or _is_seg(target)) and not target.is_dir()
         if not names_a_file and target.suffix.lower() in NO_VOLUME and not target.is_dir():
             raise FormatError(f"{target}: labels are not written as {target.suffix}; end it in .nii.gz, .nrrd or .mha, or name a folder.")
         if several and (names_a_file or target.is_file()):
@@ -62,16 +73,16 @@ class Outputs:
         return self.labels.with_name(f"{self._stem}.provenance.json")
 
     def beside(self, what: str, ending: str | None = None) -> Path:
-        """NAME_what, with the ending of the labels or another one."""
+        """NAME_what, with the ending of the labels (.nii.gz where they are a DICOM SEG) or another one."""
         return self.labels.with_name(f"{self._stem}_{what}{self._ending if ending is None else ending}")
 
     @property
     def _stem(self) -> str:
-        return split_ending(self.labels)[0]
+        return case_name(self.labels)
 
     @property
     def _ending(self) -> str:
-        return split_ending(self.labels)[1]
+        return split_ending(self.labels)[1] or ".nii.gz"
 
     def check(self, wanted: list[str], overwrite: bool, images: Collection[Path]) -> None:
         """Before anything is computed: may the files be written? wanted : "probabilities", "edges", "disagreement". images : what is read;
@@ -90,9 +101,15 @@ class Outputs:
         if "probabilities" in wanted:
             refuse_existing(self.beside("probabilities", ENDING), overwrite)
         refuse_unwritable(self.labels)
+        if _is_seg(self.labels):
+            refuse_dicom(self.labels, images)
 
-    def write(self, image: Volume, prediction: Prediction, probabilities: Probabilities, overwrite: bool) -> None:
-        """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last."""
+    def write(self, image: Volume, prediction: Prediction, probabilities: Probabilities,
+              overwrite: bool) -> tuple[str, ...]:
+        """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last.
+
+        Returns what the label file does not hold as it was, one sentence each.
+        """
         from ctseg_imaging import formats
         from ctseg_imaging.formats.atomic import write_bytes
         from ctseg_imaging.label_names import as_records
@@ -105,7 +122,7 @@ class Outputs:
                 formats.write(self.beside(what), item, overwrite=overwrite)
         record = {**prediction.provenance, "labels": as_records(prediction.labels.labels)}
         write_bytes(self.provenance, (json.dumps(record, indent=2) + "\n").encode(), overwrite)
-        formats.write(self.labels, prediction.labels, like=image, overwrite=overwrite)
+        return formats.write(self.labels, prediction.labels, like=image, overwrite=overwrite)
 
     def _write_probabilities(self, maps: Volume, prediction: Prediction, kind: Probabilities, overwrite: bool) -> None:
         """Small ones in the format of the labels; large ones (which come as float16), and where a type was asked for, as Zarr."""
@@ -122,3 +139,7 @@ class Outputs:
             for channel in range(k):
                 for low in range(0, z, SLICES):
                     writer.put(channel, low, maps.array[channel, low:low + SLICES])
+
+
+def _is_seg(path: Path) -> bool:
+    return path.name.lower().endswith(DICOM_ENDING)

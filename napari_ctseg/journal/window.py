@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from ctseg_imaging.errors import CtsegError
-from napari_ctseg.exporting import export, said_of
+from napari_ctseg.exporting import FILTERS, export, said_of
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.keeper import Answer, Keeper, names
 from napari_ctseg.journal.recording import Recording
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 LOOK_MS = 1000  # how often another viewer is looked for
 Ask = Callable[[Sequence[Recording], bool], Answer]
-FILTERS = "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)"
 
 
 class Questions(QObject):  # type: ignore[misc]

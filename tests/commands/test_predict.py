@@ -70,7 +70,7 @@ def test_an_image_that_is_read_is_never_overwritten(bundle: str, tmp_path: Path)
         assert image.read_bytes() == before and list(cases.iterdir()) == [image]
 
 
-@pytest.mark.parametrize("name", ["o.png", "o.dcm", "o.gz"])
+@pytest.mark.parametrize("name", ["o.png", "o.tif", "o.gz"])
 def test_a_name_that_no_label_map_has_makes_no_folder(name: str, bundle: str, tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)

@@ -12,12 +12,15 @@ import pytest
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.label_names import provenance_paths
+from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.exporting import export, history_path
 from napari_ctseg.layers import show_labels, show_volume
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
 from napari_ctseg.writers import write_labels
+from tests.imaging.dicom_making import save, series
 from tests.plugin.test_correct import FakeView, image, mask
 from tests.plugin.test_writers import meta_of
 from tests.plugin.workers import at_once
@@ -173,3 +176,28 @@ def test_a_locked_mask_can_be_exported(opened, tmp_path):
     assert opened.state.locked
     opened.save(tmp_path / "again.nii.gz")
     assert np.array_equal(formats.read_labels(tmp_path / "again.nii.gz").array, mask().array)
+
+
+def test_a_mask_on_a_dicom_series_is_exported_as_dicom_seg(plugin_model, tmp_path):
+    pytest.importorskip("highdicom", reason="highdicom is not installed (the extra dicom).")
+    source = formats.read(save(tmp_path / "ct", series(FrameOfReferenceUID="1.2.3.4")))
+    array = np.random.default_rng(4).integers(0, 3, source.geometry.shape).astype(np.uint8)
+    study_of(plugin_model)
+    show_volume(plugin_model, source, "ct")
+    labels = LabelMap(array, source.geometry, Labels.from_names({1: "liver", 2: "spleen", 7: "absent"}))
+    show_labels(plugin_model, labels, "drawn", role="edited")
+    controller = CorrectController(FakeView(), plugin_model, Preferences(), at_once)
+    controller.save(tmp_path / "mask.dcm")
+    assert controller.state.message == ("Written: mask.dcm, with mask.provenance.json next to it. "
+                                        "absent has no voxels and is not in the DICOM SEG.")
+    assert np.array_equal(formats.read_labels(tmp_path / "mask.dcm", like=source).array, array)
+
+
+def test_a_dicom_seg_of_an_image_from_elsewhere_is_refused(opened, tmp_path):
+    assert "write .seg.nrrd or .nii.gz instead" in refused(opened, tmp_path / "mask.dcm")
+
+
+def test_the_history_of_a_slicer_segmentation_lies_where_it_is_looked_for(opened, tmp_path):
+    opened.save(tmp_path / "mask.seg.nrrd")
+    assert history_path(tmp_path / "mask.seg.nrrd") == provenance_paths(tmp_path / "mask.seg.nrrd")[0]
+    assert (tmp_path / "mask.provenance.json").is_file()

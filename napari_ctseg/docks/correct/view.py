@@ -24,6 +24,7 @@ from napari_ctseg.docks import parts
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import ClassRow, CorrectState, Operation, Tool
+from napari_ctseg.exporting import FILTERS
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -276,8 +277,7 @@ class CorrectDock(parts.Dock):
             self.controller.add_class(name)
 
     def _ask_path(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Export mask", "mask.nii.gz",
-                                              "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)")
+        name, _ = QFileDialog.getSaveFileName(self, "Export mask", "mask.nii.gz", FILTERS)
         if name:
             self.controller.save(Path(name))
 
