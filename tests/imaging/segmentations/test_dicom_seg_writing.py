@@ -188,6 +188,26 @@ def test_an_enhanced_series_is_referred_to_by_frame(tmp_path: Path) -> None:
         assert np.abs(there - np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)).max() < 1e-3
 
 
+def test_a_part_of_an_enhanced_image_is_referred_to_by_the_frames_of_the_file(shared_file, tmp_path: Path) -> None:
+    folder = shared_file("reported/dicom-enhanced-two-times")
+    for number, choice in enumerate(formats.list_choices(folder)):
+        image = formats.read(folder, series=choice.index)
+        array = np.random.default_rng(number).integers(0, 3, image.geometry.shape).astype(np.uint8)
+        path = tmp_path / f"seg{number}.dcm"
+        formats.write(path, LabelMap(array, image.geometry), like=image)
+        assert by_dcmqi(path, image) == by_pydicom(path, image) == expected(array, (1, 2))
+        referred = {
+            (group.PlanePositionSequence[0].ImagePositionPatient[2],
+             group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber)
+            for group in pydicom.dcmread(path).PerFrameFunctionalGroupsSequence
+        }  # fmt: skip
+        assert isinstance(image.header, DicomHeader)
+        heights = [image.geometry.index_to_lps([k, 0, 0])[2] for k in range(len(array))]
+        assert {(round(z, 3), n) for z, n in referred} == {
+            (round(z, 3), frame + 1) for z, frame in zip(heights, image.header.frames, strict=True)
+        }
+
+
 def test_a_source_with_odd_values_keeps_its_patient_and_names_nobody(tmp_path: Path) -> None:
     image = series_along(tmp_path / "ct", TURN)
     for file in (tmp_path / "ct").iterdir():
@@ -237,8 +257,10 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(FormatError, match="not all known"):
         formats.write(target, labels, like=nameless)
     several = replace(image, header=replace(header, frames=(0,) * 7))
-    with pytest.raises(FormatError, match="one whole multi-frame image"):
+    with pytest.raises(FormatError, match="one multi-frame image"):
         formats.write(target, labels, like=several)
+    with pytest.raises(FormatError, match="no SeriesInstanceUID"):
+        formats.write(target, labels, like=replace(image, header=replace(header, series_uid="")))
     monkeypatch.setitem(sys.modules, "highdicom.seg", None)
     with pytest.raises(FormatError, match=r'the extra "dicom"'):
         formats.write(target, labels, like=image)

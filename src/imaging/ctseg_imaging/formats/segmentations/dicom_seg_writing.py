@@ -96,6 +96,8 @@ def _made(path: Path, drawn: Drawing, grid: Geometry) -> Dataset:
     except UNREADABLE as error:
         raise FormatError(f"{path}: highdicom cannot refer to images of this kind ({type(error).__name__}); "
                           f"{_INSTEAD}.") from error
+    if len(images) == 1 and "NumberOfFrames" in images[0]:
+        _number_frames(made, [drawn.header.frames[k] + 1 for k in order])
     for item, label in zip(made.SegmentSequence, drawn.labels, strict=True):
         terminology.put_into(item, label.tags)
     made.ContentCreatorName = ""
@@ -140,11 +142,17 @@ def _images(path: Path, drawn: Drawing, grid: Geometry) -> tuple[list[Dataset], 
     if max(header.frames) < 0:
         return [_slice(drawn, grid, k) for k in order], order
     order = np.argsort(header.frames).tolist()
-    frames = [header.frames[k] for k in order]
-    if len(set(header.files)) > 1 or frames != list(range(int(drawn.source.get("NumberOfFrames") or 1))):
-        raise FormatError(f"{path}: a DICOM SEG refers to one whole multi-frame image, and the series is a part of one or "
-                          f"several; {_INSTEAD}.")
+    if len(set(header.files)) > 1:
+        raise FormatError(f"{path}: a DICOM SEG refers to one multi-frame image, and the series has several; {_INSTEAD}.")
     return [_multi_frame(drawn, grid, order)], order
+
+
+def _number_frames(made: Dataset, numbers: list[int]) -> None:
+    """Refer to frames by their numbers in the file: highdicom has counted those that it was given, 1, 2, 3 ..."""
+    images = [image for group in made.PerFrameFunctionalGroupsSequence for derivation in group.DerivationImageSequence
+              for image in derivation.SourceImageSequence]
+    for image in {id(image): image for image in images}.values():  # segments of one slice share their reference
+        image.ReferencedFrameNumber = numbers[int(image.ReferencedFrameNumber) - 1]
 
 
 def _common(drawn: Drawing, grid: Geometry, k: int) -> Dataset:

@@ -50,6 +50,9 @@ def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawin
     if not isinstance(header, DicomHeader):
         raise FormatError(f"{path}: a {kind} refers to a DICOM series and the image is none; "
                           "write .seg.nrrd or .nii.gz instead.")
+    if not header.series_uid:
+        raise FormatError(f"{path}: the image has no SeriesInstanceUID, to which a {kind} has to refer; "
+                          "write .seg.nrrd or .nii.gz instead.")
     placed = reoriented(label_map, image.geometry)
     if placed is None:
         how = difference(label_map.geometry, image.geometry)
