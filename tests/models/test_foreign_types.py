@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper
 
+from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
@@ -43,14 +45,45 @@ def test_a_network_gets_the_type_that_it_takes(name: str, tmp_path: Path) -> Non
     assert np.array_equal(prediction.labels.array, (array > 0.5).astype(np.uint8))
 
 
-def test_opening_a_file_folds_no_constants(shared_file: Callable[[str], Path], tmp_path: Path) -> None:
+class Looked(torch.nn.Module):
+    """Looks the voxel's value up in a table, which takes whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(4, 2)
+        with torch.no_grad():
+            self.table.weight.copy_(torch.tensor([[1.0, 0], [1, 0], [0, 1], [1, 0]]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.table(x[:, 0]).permute(0, 4, 1, 2, 3)
+
+
+def test_a_torchscript_network_of_whole_numbers_gets_rounded_ones(tmp_path: Path) -> None:
+    torch.jit.script(Looked().eval()).save(str(tmp_path / "x.ts"))
+    array = np.array([[[0, 1.7, 2.2, 1, 3]] * 4] * 3, np.float32)
+    bundle = store.find(side_file(tmp_path / "x.ts"))
+    labels = finish(run(bundle, Volume(array, Geometry.from_parts(array.shape, (1, 1, 1))))).labels.array
+    assert np.array_equal(labels, (np.rint(array) == 2).astype(np.uint8))
+
+
+def test_a_network_that_takes_nothing_says_what_was_tried(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.Conv3d(7, 2, 1).eval()).save(str(tmp_path / "x.ts"))
+    volume = Volume(np.zeros((3, 4, 5), np.float32), Geometry.from_parts((3, 4, 5), (1, 1, 1)))
+    with pytest.raises(BundleError, match=r"does not take an array of .* of float32 or int64 or int32 or int16 or uint8; mend channels"):
+        finish(run(store.find(side_file(tmp_path / "x.ts")), volume))
+
+
+def test_a_file_that_would_compute_gigabytes_from_its_constants_is_not_loaded(shared_file: Callable[[str], Path], tmp_path: Path) -> None:
     for ending in ("onnx", "json"):
         shutil.copyfile(shared_file(f"reported/hostile/fold.{ending}"), tmp_path / f"fold.{ending}")
     # Not ru_maxrss, which a child takes over from the process that started it.
-    code = ("import re, sys, pathlib; from ctseg_models.bundles import store; store.find(sys.argv[1]).load(); "
+    code = ("import re, sys, pathlib\nfrom ctseg_imaging.errors import BundleError\nfrom ctseg_models.bundles import store\n"
+            "try:\n    store.find(sys.argv[1]).load()\nexcept BundleError as error:\n    print(error)\n"
             "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])")
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "fold.onnx")], capture_output=True, text=True, check=True)
-    assert int(ended.stdout) < 2**20  # kB
+    sentence, peak = ended.stdout.splitlines()
+    assert "would compute 22.0 GB from its constants alone" in sentence  # 41 matrices of 12,000 x 12,000 float32
+    assert int(peak) < 2**20  # kB
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "module.module._orig_mod."])

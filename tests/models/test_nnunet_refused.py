@@ -180,6 +180,17 @@ def test_other_checkpoints_other_hash_and_which_folds_count(folder: Path) -> Non
     assert "left out: fold_0" in best.card
 
 
+def test_a_model_of_all_cases_alone(folder: Path) -> None:
+    for name in ("fold_0", "fold_1"):
+        (folder / name).rename(folder / name.replace("fold_0", "fold_all"))
+    assert [path.parent.name for path in read_nnunet(folder).folds] == ["fold_1"]  # the others are judged by cases that they did not see
+    shutil.rmtree(folder / "fold_1")
+    bundle = read_nnunet(folder)
+    assert [path.parent.name for path in bundle.folds] == ["fold_all"]
+    assert "- folds: all (checkpoint_final.pth)\n" in bundle.card
+    assert len(bundle.load().stages) == 1
+
+
 def test_a_renamed_folder_is_known_by_its_weights(folder: Path) -> None:
     changed(folder / "plans.json", "configurations", "2d", to={"inherits_from": CONFIGURATION, "spacing": [9.0, 9.0, 9.0]})
     other = folder.rename(folder.with_name("spleen of June"))

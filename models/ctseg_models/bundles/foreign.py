@@ -19,6 +19,7 @@ from ctseg_models.bundles.side_file import Output, SideFile, read_side_file, sid
 from ctseg_models.bundles.side_input import laid_out, prepared
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from ctseg_models.inference.stepwise import Arithmetic
@@ -205,3 +206,13 @@ def _votes(numbers: Tensor, wanted: Output, path: Path) -> Tensor:
     values = values_of(wanted)
     place = torch.tensor([values.index(value or 0) for value in wanted.classes], device=classes.device)
     return torch.stack([(place[classes] == number).float() for number in range(len(values))])
+
+
+def cast(x: Tensor, kind: torch.dtype) -> Tensor:
+    """To the type that the network takes; to integers by rounding, and within what the type holds."""
+    import torch
+
+    if kind.is_floating_point:
+        return x.to(kind)
+    limits = torch.iinfo(kind)
+    return x.double().round().clamp(limits.min, limits.max).to(kind)

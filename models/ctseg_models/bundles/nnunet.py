@@ -214,11 +214,13 @@ def _described(documents: Documents, plan: NNUNetPlan | None) -> NNUNetBundle:
 
 
 def _folds(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """The final checkpoints of all folds, or where there are none the best ones, and the folds without; never `fold_all`, as nnU-Net."""
+    """The final checkpoints of all folds, or where there are none the best ones, and the folds without; `fold_all`, trained on every case,
+    where there is no other."""
     numbered = sorted((path for path in folder.glob("fold_*") if path.name[5:].isdecimal()), key=lambda path: int(path.name[5:]))
-    for name in CHECKPOINTS:
-        if found := tuple(path / name for path in numbered if (path / name).is_file()):
-            return found, tuple(path.name for path in numbered if not (path / name).is_file())
+    for folds in (numbered, [folder / "fold_all"]):
+        for name in CHECKPOINTS:
+            if found := tuple(path / name for path in folds if (path / name).is_file()):
+                return found, tuple(path.name for path in numbered if not (path / name).is_file())
     raise BundleError(f"{folder}: has no fold_0/{CHECKPOINTS[0]} or another fold's; copy the trained folds into it.")
 
 
@@ -270,7 +272,8 @@ def _card(documents: Documents, plan: NNUNetPlan | None, folds: Sequence[Path], 
         f"# {documents.plans.dataset_name}{'' if plan is None else f', {plan.configuration}'}", "",
         "A model trained with nnU-Net v2. The folder says neither what it is meant for nor how well it does: ask whoever trained it.", "",
         _network_line(plan) if plan is not None else f"- configuration: one of {known}; its checkpoints tell which when it is loaded",
-        f"- folds: {', '.join(path.parent.name.removeprefix('fold_') for path in folds)} ({folds[0].name}), their logits averaged",
+        f"- folds: {', '.join(path.parent.name.removeprefix('fold_') for path in folds)} ({folds[0].name})"
+        f"{', their logits averaged' if len(folds) > 1 else ''}",
         f"- channels: {', '.join(documents.channels if plan is None else _normalised(documents.channels, plan))}",
         f"- labels: {', '.join(f'{value} {name}' for value, name in heads.names.items())}"]
     if without:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.foreign import ForeignBundle, Network, describe
+from ctseg_models.bundles.foreign import ForeignBundle, Network, cast, describe
 from ctseg_models.bundles.side_file import SideFile
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 T = TypeVar("T")
@@ -54,7 +53,7 @@ class OnnxBundle(ForeignBundle):
 
             def call() -> Tensor:
                 try:
-                    return torch.from_numpy(session.run([target], {source.name: _cast(x.cpu(), kind).numpy()}, run)[0]).to(x.device)
+                    return torch.from_numpy(session.run([target], {source.name: cast(x.cpu(), kind).numpy()}, run)[0]).to(x.device)
                 except refusals as error:
                     if "Failed to allocate memory" in str(error):
                         raise torch.OutOfMemoryError(str(error)) from error
@@ -67,16 +66,6 @@ class OnnxBundle(ForeignBundle):
             return in_background(call, stop)
 
         return Network(forward)
-
-
-def _cast(x: Tensor, kind: torch.dtype) -> Tensor:
-    """To the type that the network takes; to integers by rounding, and within what the type holds."""
-    import torch
-
-    if kind.is_floating_point:
-        return x.to(kind)
-    limits = torch.iinfo(kind)
-    return x.double().round().clamp(limits.min, limits.max).to(kind)
 
 
 def read_onnx(path: Path) -> OnnxBundle:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ctseg_imaging.errors import BundleError
+from ctseg_models.bundles.onnx_constants import check_constants
 
 LARGEST_FILE = 2 * 2**30 - 1  # bytes; protobuf's own limit
 DEEPEST = 8  # graphs within graphs
@@ -35,8 +36,8 @@ class Scanned:
 
 
 def scan(path: Path) -> Scanned:
-    """Raises BundleError for a file that is damaged, wants operators from elsewhere, names files outside of its folder, or whose arrays
-    are not as large as they say."""
+    """Raises BundleError for a file that is damaged, wants operators from elsewhere, names files outside of its folder, whose arrays are
+    not as large as they say, or that would compute far more from its constants than it holds."""
     model = _parsed(path)
     own = {(function.domain, function.name) for function in model.functions}
     files: set[Path] = set()
@@ -49,6 +50,7 @@ def scan(path: Path) -> Scanned:
         for tensor in _tensors(graph, nodes):
             if (file := _check_tensor(path, tensor)) is not None:
                 files.add(file)
+    check_constants(path, model, path.stat().st_size + sum(file.stat().st_size for file in files))
     made = {name: node.op_type for node in model.graph.node for name in node.output}
     held = {tensor.name for tensor in model.graph.initializer}
     inputs = tuple(_described(value) for value in model.graph.input if value.name not in held)

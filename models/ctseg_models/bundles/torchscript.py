@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import finish, scaled
-from ctseg_models.bundles.foreign import ForeignBundle, Network, describe
+from ctseg_models.bundles.foreign import ForeignBundle, Network, cast, describe
 from ctseg_models.bundles.side_file import SideFile
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 SUFFIXES = (".ts", ".pt", ".pth", ".torchscript")
@@ -38,17 +39,23 @@ class TorchScriptBundle(ForeignBundle):
         module.eval()
         side, path = self.side, self.path
         kind = next((parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()), torch.float32)
+        kinds = [kind, torch.int64, torch.int32, torch.int16, torch.uint8]  # the first that works: a file does not say what it takes
 
         def call(x: Tensor) -> Tensor:
-            try:
-                with torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # else the first runs are spent on compiling
-                    output = module(x.to(kind))
-            except (RuntimeError, torch.jit.Error) as error:
-                if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-                    raise
-                raise BundleError(f"{path}: the network does not take an array of {tuple(x.shape)}; "
-                                  "mend channels, layout, patch or multiple_of in the side file.") from error
-            return _chosen(output, side, path)
+            errors: list[Exception] = []
+            for kind in kinds:
+                try:
+                    with torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # else the first runs are spent on compiling
+                        output = module(cast(x, kind))
+                except (RuntimeError, torch.jit.Error) as error:
+                    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                        raise
+                    errors.append(error)
+                else:
+                    kinds[:] = [kind]
+                    return _chosen(output, side, path)
+            raise BundleError(f"{path}: the network does not take an array of {tuple(x.shape)} of {_names(kinds)}; "
+                              "mend channels, layout, patch or multiple_of in the side file.") from errors[0]
 
         work = _Work(call, side, device)
 
@@ -62,6 +69,10 @@ class TorchScriptBundle(ForeignBundle):
 def read_torchscript(path: Path) -> TorchScriptBundle:
     """Describe a TorchScript file; it is not loaded. Raises BundleError."""
     return TorchScriptBundle(**describe(path, "torchscript"))  # type: ignore[arg-type]
+
+
+def _names(kinds: Sequence[torch.dtype]) -> str:
+    return " or ".join(str(kind).removeprefix("torch.") for kind in kinds)
 
 
 def _chosen(output: Any, side: SideFile, path: Path) -> Tensor:
