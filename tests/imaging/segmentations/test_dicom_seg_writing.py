@@ -92,7 +92,7 @@ def test_every_reader_finds_the_same_voxels(tmp_path: Path, axes: np.ndarray) ->
     remarks = formats.write(path, LabelMap(mask(), image.geometry, NAMES), like=image)
     assert remarks == (
         "absent has no voxels and is not in the DICOM SEG.",
-        "DICOM SEG numbers its segments from 1: label 3 became 2. Their names tell them apart.",
+        "DICOM SEG numbers its segments from 1: for other programs label 3 is segment 2.",
     )
     for reader in (by_us, by_pydicom, by_highdicom, by_dcmqi):
         assert reader(path, image) == expected(mask()), reader.__name__
@@ -136,6 +136,18 @@ def test_names_colours_patient_and_references(tmp_path: Path) -> None:
         source = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
         at = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
         assert np.abs(at - positions[source]).max() < 1e-3
+
+
+def test_values_and_made_up_names_come_back(tmp_path: Path) -> None:
+    image = series_along(tmp_path / "ct", TURN)
+    formats.write(tmp_path / "seg.dcm", LabelMap(mask(), image.geometry), like=image)
+    back = formats.read_labels(tmp_path / "seg.dcm", like=image)
+    assert np.array_equal(back.array, mask())
+    assert [(label.value, label.name, label.named) for label in back.labels] == [(1, "label 1", False), (3, "label 3", False)]
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    seg.Manufacturer = "another program"
+    seg.save_as(tmp_path / "other.dcm")
+    assert formats.read_labels(tmp_path / "other.dcm").labels.values == (1, 2)
 
 
 def test_white_is_white(tmp_path: Path) -> None:
@@ -234,6 +246,7 @@ def test_large_values_and_uncontoured_labels(tmp_path: Path) -> None:
     labels = Labels((Label(1, "a"), Label(5, "Brainstem", contoured=False), Label(2_000_000_000, "b")))
     remarks = formats.write(tmp_path / "seg.dcm", LabelMap(array, image.geometry, labels), like=image)
     assert remarks[0] == "Brainstem was not contoured and is not in the DICOM SEG."
+    assert formats.read_labels(tmp_path / "seg.dcm").labels.values == (1, 2_000_000_000)
     assert by_us(tmp_path / "seg.dcm", image) == expected(mask())
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from skimage.color import lab2rgb
 
 from ctseg_imaging.errors import FormatError, GeometryError
-from ctseg_imaging.formats.segmentations import terminology
+from ctseg_imaging.formats.segmentations import seg_values, terminology
 from ctseg_imaging.formats.segmentations.dicom_objects import first, opened, parsing
 from ctseg_imaging.formats.segmentations.segments import (
     Segment,
@@ -38,6 +38,16 @@ class _Frames:
     geometry: Geometry
     places: tuple[int, ...]
     segments: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the file says of a segment. value : the label value; the segment number, except in files of this program."""
+
+    value: int
+    name: str
+    colour: str
+    tags: str
 
 
 def read(path: Path, like: Geometry | None = None) -> Segmentation:
@@ -194,12 +204,12 @@ def _of_masks(path: Path, dataset: Dataset, frames: _Frames, masks: NDArray[np.b
             f"{path}: has frames of segment {min(unknown)}, which it does not describe; export it again."
         )
     segments = []
-    for number, (name, colour, tags) in descriptions.items():
+    for number, said in descriptions.items():
         whole = np.zeros(frames.geometry.shape, bool)
         for frame, (place, segment) in enumerate(zip(frames.places, frames.segments, strict=True)):
             if segment == number:
                 whole[place] |= masks[frame]
-        segments.append(segment_of(number, name, colour, whole, tags))
+        segments.append(segment_of(said.value, said.name, said.colour, whole, said.tags))
     return tuple(segments)
 
 
@@ -213,13 +223,13 @@ def _of_numbers(dataset: Dataset, frames: _Frames, pixels: NDArray[Any]) -> tupl
     told = {number: said for number, said in descriptions.items() if number not in (0, background)}
     segments = []
     for number in sorted({*told, *numbers}):
-        name, colour, tags = told.get(number, (f"label {number}", "", ""))
-        segments.append(segment_of(number, name, colour, whole == number, tags))
+        said = told.get(number, _Described(number, f"label {number}", "", ""))
+        segments.append(segment_of(said.value, said.name, said.colour, whole == number, said.tags))
     return tuple(segments)
 
 
-def _descriptions(dataset: Dataset) -> dict[int, tuple[str, str, str]]:
-    """{segment number: (name, colour, tags)} in file order."""
+def _descriptions(dataset: Dataset) -> dict[int, _Described]:
+    """By segment number, in file order."""
     found = {}
     for item in dataset.get("SegmentSequence") or []:
         number = int(item.SegmentNumber)
@@ -229,7 +239,8 @@ def _descriptions(dataset: Dataset) -> dict[int, tuple[str, str, str]]:
             or f"segment {number}"
         )
         colour = _colour(item.get("RecommendedDisplayCIELabValue"))
-        found[number] = (name.strip(), colour, terminology.of_segment(item))
+        value = seg_values.value_of(dataset, item) or number
+        found[number] = _Described(value, name.strip(), colour, terminology.of_segment(item))
     return found
 
 

@@ -18,7 +18,7 @@ from skimage.color import rgb2lab
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.atomic import atomic_path
 from ctseg_imaging.formats.dicom_tags import UNREADABLE
-from ctseg_imaging.formats.segmentations import terminology
+from ctseg_imaging.formats.segmentations import seg_values, terminology
 from ctseg_imaging.formats.segmentations.dicom_objects import parsing
 from ctseg_imaging.formats.segmentations.dicom_writing import (
     MAKER,
@@ -39,10 +39,10 @@ def write_seg(path: str | Path, label_map: LabelMap, image: Volume, overwrite: b
     """Write the labels of `label_map` as a DICOM SEG of the series `image`; one sentence for each thing that is not in the file.
 
     The voxels of the two have to coincide; the axes may run another way. Segments are numbered 1, 2, 3 ... in the order
-    of the values, as BINARY asks. Codes are those of the labels' tags, else tissue. Patient and study are those of the
-    series. Raises FormatError for an image that was not read from DICOM, labels without a voxel, a series whose frames
-    cannot be referred to, a missing highdicom, or a file that is there and not to be replaced; GeometryError for another
-    grid.
+    of the values, as BINARY asks; this program finds the values again. Codes are those of the labels' tags, else tissue.
+    Patient and study are those of the series. Raises FormatError for an image that was not read from DICOM, labels
+    without a voxel, a series whose frames cannot be referred to, a missing highdicom, or a file that is there and not to
+    be replaced; GeometryError for another grid.
     """
     path = Path(path)
     refuse_without_highdicom(path)
@@ -51,7 +51,7 @@ def write_seg(path: str | Path, label_map: LabelMap, image: Volume, overwrite: b
         dataset = _made(path, drawn, image.geometry)
     with atomic_path(path, overwrite) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
-    renumbered = [f"{label.value} became {k}" for k, label in enumerate(drawn.labels, 1) if label.value != k]
+    renumbered = [f"label {label.value} is segment {k}" for k, label in enumerate(drawn.labels, 1) if label.value != k]
     return (*drawn.remarks, *_numbering(renumbered))
 
 
@@ -66,7 +66,7 @@ def refuse_without_highdicom(path: Path) -> None:
 
 def _numbering(renumbered: list[str]) -> list[str]:
     shown = ", ".join(renumbered[:8]) + (" ..." if len(renumbered) > 8 else "")
-    return [f"DICOM SEG numbers its segments from 1: label {shown}. Their names tell them apart."] if renumbered else []
+    return [f"DICOM SEG numbers its segments from 1: for other programs {shown}."] if renumbered else []
 
 
 def _made(path: Path, drawn: Drawing, grid: Geometry) -> Dataset:
@@ -130,6 +130,7 @@ def _described(number: int, label: Label) -> Dataset:
         algorithm_type="MANUAL",
         display_color=CIELabColor(min(max(light, 0.0), 100.0), a, b),
     )
+    seg_values.keep(item, label.value)
     item.SegmentAlgorithmType, item.SegmentAlgorithmName = "SEMIAUTOMATIC", MAKER  # a network, a hand, or both
     return item
 
