@@ -8,12 +8,13 @@ import sys
 import textwrap
 
 import numpy as np
+import pydicom
 import pytest
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.label_names import provenance_paths
-from ctseg_imaging.volume import LabelMap, Labels
+from ctseg_imaging.volume import Label, LabelMap, Labels
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.exporting import export, history_path
 from napari_ctseg.layers import show_labels, show_volume
@@ -184,13 +185,17 @@ def test_a_mask_on_a_dicom_series_is_exported_as_dicom_seg(plugin_model, tmp_pat
     array = np.random.default_rng(4).integers(0, 3, source.geometry.shape).astype(np.uint8)
     study_of(plugin_model)
     show_volume(plugin_model, source, "ct")
-    labels = LabelMap(array, source.geometry, Labels.from_names({1: "liver", 2: "spleen", 7: "absent"}))
+    tags = "TerminologyEntry:x~SCT^123037004^Anatomical Structure~SCT^10200004^Liver~^^~x~^^~^^|"
+    named = Labels((Label(1, "liver", tags=tags), Label(2, "spleen"), Label(7, "absent")))
+    labels = LabelMap(array, source.geometry, named)
     show_labels(plugin_model, labels, "drawn", role="edited")
     controller = CorrectController(FakeView(), plugin_model, Preferences(), at_once)
     controller.save(tmp_path / "mask.dcm")
     assert controller.state.message == ("Written: mask.dcm, with mask.provenance.json next to it. "
                                         "absent has no voxels and is not in the DICOM SEG.")
     assert np.array_equal(formats.read_labels(tmp_path / "mask.dcm", like=source).array, array)
+    codes = pydicom.dcmread(tmp_path / "mask.dcm").SegmentSequence[0].SegmentedPropertyTypeCodeSequence
+    assert codes[0].CodeValue == "10200004"
 
 
 def test_a_dicom_seg_of_an_image_from_elsewhere_is_refused(opened, tmp_path):

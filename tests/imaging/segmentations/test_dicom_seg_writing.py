@@ -150,6 +150,14 @@ def test_values_and_made_up_names_come_back(tmp_path: Path) -> None:
     assert formats.read_labels(tmp_path / "other.dcm").labels.values == (1, 2)
 
 
+def test_a_seg_next_to_its_slices_is_no_slice(tmp_path: Path) -> None:
+    image = series_along(tmp_path / "ct", TURN)
+    formats.write(tmp_path / "ct" / "seg.dcm", LabelMap(mask(), image.geometry, NAMES), like=image)
+    again = formats.read(tmp_path / "ct")
+    assert np.array_equal(again.array, image.array)
+    assert formats.kind_of_segmentation(tmp_path / "ct" / "seg.dcm") is formats.SegmentationKind.DICOM_SEG
+
+
 def test_white_is_white(tmp_path: Path) -> None:
     image = series_along(tmp_path / "ct", TURN)
     colours = Labels((Label(1, "a", "#FFFFFF"), Label(3, "b", "#00FF00")))
