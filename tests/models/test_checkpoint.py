@@ -185,8 +185,9 @@ BOMBS = {
     "an old way to call": (b"(S'touch pwned'\nios\nsystem\n", r"could run code .*INST"),
     "a call of what a call gave": (b"ccollections\nOrderedDict\n)R)R", "could run code"),
     "a NumPy text of 2 GB": (
-        b"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\nX\x0b\x00\x00\x00V2000000000\x85RX\x00\x00\x00\x00\x86R", "damaged"),
-    "NumPy texts": (b"cnumpy\ndtype\nX\x03\x00\x00\x00S99\x85R", "damaged"),
+        b"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\nX\x0b\x00\x00\x00V2000000000\x85RX\x00\x00\x00\x00\x86R",
+        r"no numbers \(V2000000000\)"),
+    "NumPy texts": (b"cnumpy\ndtype\nX\x03\x00\x00\x00S99\x85R", r"no numbers \(S99\)"),
     "a tensor that makes its record grow": (
         b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00J\x00\x94\x35\x77\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR",
         "damaged"),

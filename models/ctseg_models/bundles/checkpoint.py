@@ -39,7 +39,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     _check_archive(path)
     try:
         look_through(path, torch._C.PyTorchFileReader(str(path)).get_record("data.pkl"))  # the very bytes that torch.load takes
-        with torch.serialization.safe_globals(_numpy_numbers()):
+        with torch.serialization.safe_globals(_numpy_numbers(path)):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         asked = NOT_ALLOWED.search(str(error))
@@ -132,14 +132,15 @@ def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
     return records
 
 
-def _numpy_numbers() -> list[Any]:
+def _numpy_numbers(path: Path) -> list[Any]:
     """What a pickled NumPy number is made of, under the names of old and new NumPy; only numbers, which are never large."""
     import numpy as np
     from numpy._core import multiarray
 
     def dtype(kind: Any, *_: Any) -> np.dtype[Any]:
         if str(kind) not in KINDS:
-            raise TypeError("a NumPy type that is no number")
+            raise BundleError(f"{path}: holds NumPy values that are no numbers ({str(kind)[:20]}), which no checkpoint needs, so it was "
+                              "not read; ask its author for a file of weights alone.")
         known: np.dtype[Any] = np.dtype(kind)
         return known
 
