@@ -20,6 +20,8 @@ import SimpleITK as sitk
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.dicom import DicomHeader
+from ctseg_imaging.formats.segmentations.dicom_seg_writing import write_seg
+from ctseg_imaging.formats.segmentations.rtstruct_writing import write_rtstruct
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Label, LabelMap, Labels, Volume
 from tests.imaging.dicom_making import TURN, enhanced
@@ -274,7 +276,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.M
         formats.write(target, LabelMap(np.zeros(SHAPE, np.uint8), image.geometry), like=image)
     header = image.header
     assert isinstance(header, DicomHeader)
-    nameless = replace(image, header=replace(header, instance_uids=("",) * 7))
+    nameless = replace(image, header=replace(header, instance_uids=(header.instance_uids[0], *("",) * 6)))
     with pytest.raises(FormatError, match="not all known"):
         formats.write(target, labels, like=nameless)
     several = replace(image, header=replace(header, frames=(0,) * 7))
@@ -286,6 +288,24 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(FormatError, match=r'the extra "dicom"'):
         formats.write(target, labels, like=image)
     assert not target.exists()
+
+
+def test_a_series_that_was_replaced_or_removed_is_refused(tmp_path: Path) -> None:
+    """The patient of the file must be the patient of the image that was segmented."""
+    image = series_along(tmp_path / "ct", TURN)
+    labels = LabelMap(mask(), image.geometry)
+    file = image.header.files[0]
+    other = pydicom.dcmread(file)
+    other.SOPInstanceUID, other.PatientID = pydicom.uid.generate_uid(), "somebody else"
+    other.save_as(file)
+    for write, target in ((write_rtstruct, "rs.dcm"), (write_seg, "seg.dcm")):
+        with pytest.raises(FormatError, match="another slice than the one that was read"):
+            write(tmp_path / target, labels, image)
+    file.unlink()
+    for write, target in ((write_rtstruct, "rs.dcm"), (write_seg, "seg.dcm")):
+        with pytest.raises(FormatError, match="cannot be read any more"):
+            write(tmp_path / target, labels, image)
+        assert not (tmp_path / target).exists()
 
 
 @pytest.mark.long

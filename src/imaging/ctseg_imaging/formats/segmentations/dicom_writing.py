@@ -66,7 +66,7 @@ def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawin
                for label in every if label.value not in present]
     remarks += [f"The name of label {label.value} was changed to fit DICOM."
                 for label in drawn if name_of(label) != label.name]
-    source = _source(header.files[0], kind)
+    source = _source(header, kind)
     if not source.get("FrameOfReferenceUID"):
         source.FrameOfReferenceUID = generate_uid(prefix=None)
         remarks.append(f"The series names no frame of reference; the {kind} has a new one and refers to the series by "
@@ -104,11 +104,18 @@ def name_of(label: Label) -> str:
     return fitting.strip()[:_LONGEST_NAME].strip() or f"label {label.value}"
 
 
-def _source(path: Path, kind: str) -> Dataset:
-    """A slice of the series with its text decoded. Raises FormatError."""
+def _source(header: DicomHeader, kind: str) -> Dataset:
+    """A slice of the series with its text decoded. Raises FormatError, also where the file is no longer the one that was read."""
+    path = header.files[0]
     with parsing(path, "DICOM image"):
-        source = opened(path)
+        try:
+            source = opened(path)
+        except OSError as error:
+            raise FormatError(f"{path}: a {kind} takes patient and study from this slice, which cannot be read any more "
+                              f"({error.strerror or 'it ends too early'}); write .seg.nrrd or .nii.gz instead.") from error
         source.decode()
+        if str(source.get("SOPInstanceUID", "")) != header.instance_uids[0]:
+            raise FormatError(f"{path}: is another slice than the one that was read; open the image again.")
         for keyword in ("SOPClassUID", "StudyInstanceUID"):
             if not source.get(keyword):
                 raise FormatError(f"{path}: has no {keyword}, to which a {kind} has to refer; export the series again.")
