@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import random
 import re
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,3 +245,29 @@ def test_attributes_that_a_file_gives_its_dictionaries_are_taken_off(checkpoint:
     rewritten(checkpoint, data_pkl=b"\x80\x02ccollections\nOrderedDict\n)R}(U\x06valuesK\x05U\x05itemsK\x06ub.")
     read = load_checkpoint(checkpoint)
     assert list(read.values()) == [] and list(read.items()) == []
+
+
+def test_damaged_structures_end_in_a_sentence(tmp_path: Path) -> None:
+    """Bytes of a checkpoint's pickle changed, put in, taken away and repeated; pieces are those that pickles are made of."""
+    path, rng = tmp_path / "weights.pth", random.Random(3)
+    torch.save({"network_weights": OrderedDict(a=torch.arange(24.0), b=torch.nn.Parameter(torch.ones(3))),
+                "log": [np.float32(0.5), (1, 2), {"x"}], "size": torch.Size([1, 2])}, path)
+    with zipfile.ZipFile(path) as archive:
+        good = archive.read("weights/data.pkl")
+    pieces = [b"R", b".", b"t", b"(", b"}", b")", b"b", b"u", b"s", b"\x81", b"0", b"2", b"Q", b"h\x00", b"q\x01", b"\x85", b"\x86", b"]",
+              b"a", b"e", b"N", b"\x8a\x05\x00\xe4\x0b\x54\x02", b"ccollections\nOrderedDict\n", b"ctorch\nSize\n",
+              b"ctorch._utils\n_rebuild_parameter\n"]
+    outcomes = set()
+    for _ in range(500):
+        damaged = bytearray(good)
+        for _ in range(rng.randint(1, 4)):
+            place, end = rng.randrange(2, len(damaged)), rng.randrange(2, len(damaged))
+            other = rng.choice([bytes([rng.randrange(256)]), rng.choice(pieces), b"", bytes(damaged[end:end + 20])])
+            damaged[place:place + rng.choice([0, 1, 8])] = other
+        rewritten(path, data_pkl=bytes(damaged))
+        try:
+            load_checkpoint(path)
+            outcomes.add("read")
+        except BundleError as error:
+            outcomes.add("refused" if str(error).isprintable() else str(error))
+    assert outcomes == {"read", "refused"}

@@ -269,3 +269,14 @@ def test_the_layout_is_what_preparation_makes(tmp_path: Path) -> None:
         assert prepared.tiling is not None
         assert (layout.window, layout.windows) == (prepared.tiling.window, prepared.tiling.count)
         assert stage.flops(layout.window) > 1e5
+
+
+@pytest.mark.parametrize("reader", [{"keys": []}, {}])
+def test_a_reader_of_nothing_is_a_sentence(reader: dict[str, Any], tmp_path: Path) -> None:
+    """Readers are left out, and their arguments still have to be what MONAI takes."""
+    padded = {"_target_": "SpatialPadd", "keys": "image", "spatial_size": [8, 8, 8]}
+    steps = [{"_target_": "LoadImaged", **reader}, {"_target_": "EnsureChannelFirstd", "keys": "image"}, padded]
+    bundle = read_monai(monai_bundle(tmp_path / "made", preprocessing={"_target_": "Compose", "transforms": steps}))
+    assert bundle.way == "by MONAI"
+    with pytest.raises(BundleError, match="MONAI does not take its arguments"):
+        bundle.load()

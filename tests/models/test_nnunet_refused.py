@@ -247,3 +247,27 @@ def test_listing_shows_it_and_loads_nothing(folder: Path, monkeypatch: pytest.Mo
     assert "of June" in [bundle.name for bundle in store.scan().bundles]
     (folder / "dataset.json").write_text("{}")
     assert any("dataset.json" in fault for fault in store.scan().faults)
+
+
+@pytest.mark.parametrize(("entry", "value", "said"), [
+    ("network_weights", {5: torch.zeros(1)}, "no network_weights"),
+    ("network_weights", {"w": 5}, "no network_weights"),
+    ("inference_allowed_mirroring_axes", torch.zeros(3), "names no axes"),
+    ("inference_allowed_mirroring_axes", [torch.zeros(3)], "names no axes"),
+    ("inference_allowed_mirroring_axes", [1.5, "a"], "names no axes"),
+    ("init_args", {"configuration": torch.zeros(3)}, "as the configuration"),
+    ("init_args", {"configuration": "2d\n\x1b[31mred"}, "as the configuration \"2d\\[31mred\""),
+])
+def test_entries_of_other_kinds_than_nnunet_writes(entry: str, value: Any, said: str, folder: Path) -> None:
+    path = folder / "fold_0/checkpoint_final.pth"
+    torch.save({**torch.load(path, weights_only=False), entry: value}, path)
+    refusal(folder, said, load=True)
+
+
+def test_a_trainer_with_a_strange_name_is_shown_in_one_line(folder: Path) -> None:
+    path = folder / "fold_0/checkpoint_final.pth"
+    content = torch.load(path, weights_only=False)
+    torch.save({**content, "trainer_name": "x\x1b[31m\n" * 1000, "network_weights": {"w": torch.zeros(1)}}, path)
+    with pytest.raises(BundleError, match="may build another one") as refused:
+        store.read(folder).load()
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 600

@@ -19,7 +19,7 @@ from ctseg_models.bundles.own import METADATA, read_own
 from ctseg_models.bundles.safe_tensors import read_safetensors
 from ctseg_models.networks.catalogue import build, classes
 from tests.models.making import threshold_bundle
-from tests.models.monai_making import NETWORK, monai_bundle
+from tests.models.monai_making import NETWORK, monai_bundle, random_weights
 from tests.models.test_nnunet_network import ANISOTROPIC
 
 CATALOGUE = ("unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet", "backbone", "edge_gated")
@@ -41,6 +41,16 @@ def test_a_monai_network_of_repeated_numbers(tmp_path: Path, monkeypatch: pytest
         read_monai(folder).load()
     torch.save(state, folder / "models/model.pt")
     read_monai(folder).load()
+
+
+def test_names_that_are_no_texts_are_left_aside(tmp_path: Path) -> None:
+    folder = monai_bundle(tmp_path / "made", weights=False)
+    strange = {0: torch.zeros(1), (1, 2): torch.zeros(1), None: torch.zeros(1)}
+    torch.save({**strange, **random_weights()}, folder / "models/model.pt")
+    read_monai(folder).load()
+    torch.save(strange, folder / "models/model.pt")
+    with pytest.raises(BundleError, match="holds no named weights"):
+        read_monai(folder).verify()
 
 
 def test_an_nnunet_of_repeated_numbers(shared_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,8 +113,13 @@ def _instance(component: Component, known: dict[int, Any]) -> Any:
         return _identity(component)
     arguments = {name: built(one, known) for name, one in component.arguments.items() if name not in _OF_THE_MACHINE}
     place = inferers if component.name in INFERERS else of_monai
+    return _made(component, lambda: getattr(place, component.name)(**arguments))
+
+
+def _made(component: Component, make: Callable[[], Any]) -> Any:
+    """What MONAI makes of a component. Raises BundleError when it refuses its arguments."""
     try:
-        return getattr(place, component.name)(**arguments)
+        return make()
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
         raise BundleError(f"\"{component.where}\" of the config: MONAI does not take its arguments ({_line(error)}); "
                           "get the bundle again.") from error
@@ -123,7 +128,7 @@ def _instance(component: Component, known: dict[int, Any]) -> Any:
 def _identity(component: Component) -> Any:
     from monai.transforms import Identityd
 
-    return Identityd(keys=component.arguments.get("keys", []), allow_missing_keys=True)
+    return _made(component, lambda: Identityd(keys=component.arguments.get("keys", []), allow_missing_keys=True))
 
 
 def parsed_by_monai(config: Config, names: tuple[str, ...]) -> list[Any]:

@@ -113,7 +113,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from ctseg_models.networks.nnunet_blocks import without_wrappers
 
     content: Any = read_safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
-    tensors = {without_wrappers(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {without_wrappers(name): value for name, value in content.items()
+               if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise BundleError(f"{path}: holds no named weights; get the bundle again.")
     return tensors

@@ -106,17 +106,23 @@ class Fold:
 
         content = load_checkpoint(path)
         weights, start = content.get("network_weights"), content.get("init_args")
-        if not isinstance(weights, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in weights.values()):
+        if not isinstance(weights, dict) or not all(isinstance(name, str) and isinstance(tensor, torch.Tensor)
+                                                    for name, tensor in weights.items()):
             raise BundleError(f"{path}: has no network_weights, so it is no checkpoint of nnU-Net version 2; name its results folder.")
         configuration = start.get("configuration") if isinstance(start, dict) else None
         if configuration not in (None, "", plan.configuration):  # name, spacing and card were taken from the folder's
-            raise BundleError(f"{path}: was trained as the configuration \"{str(configuration)[:60]}\" and its folder is of "
+            raise BundleError(f"{path}: was trained as the configuration \"{_shown(configuration)}\" and its folder is of "
                               f"\"{plan.configuration}\"; give the folder the name that nnU-Net gave it.")
-        axes = content.get("inference_allowed_mirroring_axes") or ()
-        if not isinstance(axes, tuple | list) or any(axis not in range(len(plan.patch)) for axis in axes):
+        axes = () if (said := content.get("inference_allowed_mirroring_axes")) is None else said
+        if not isinstance(axes, tuple | list) or any(not isinstance(axis, int) or axis not in range(len(plan.patch)) for axis in axes):
             raise BundleError(f"{path}: inference_allowed_mirroring_axes names no axes of the network; get the model again.")
         shift = 3 - len(plan.patch)
-        return cls(weights, str(content.get("trainer_name", "")), tuple(int(axis) + shift for axis in axes))
+        return cls(weights, _shown(content.get("trainer_name", "")), tuple(int(axis) + shift for axis in axes))
+
+
+def _shown(said: Any) -> str:
+    """What a checkpoint says, for a sentence."""
+    return "".join(character for character in str(said)[:60] if character.isprintable())
 
 
 def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]) -> Steps:

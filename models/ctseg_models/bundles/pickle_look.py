@@ -87,7 +87,8 @@ def _taken(stack: list[object], opcode: pickletools.OpcodeInfo) -> list[object]:
 
 def could_run_code(path: Path, asked: str) -> BundleError:
     """asked : what the pickle wants to call or build."""
-    named = f" ({asked[:80]})" if asked else ""
+    shown = "".join(character for character in asked[:80] if character.isprintable())
+    named = f" ({shown})" if shown else ""
     return BundleError(f"{path}: holds more than weights and could run code when it is read{named}, so it was not read; "
                        "ask its author for a file of weights alone.")
 
