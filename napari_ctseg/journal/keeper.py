@@ -17,6 +17,7 @@ from napari_ctseg.journal.recording import Recording
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.layers import MADE, show_labels, source_of
+from napari_ctseg.study import study_of
 
 if TYPE_CHECKING:
     import napari
@@ -152,6 +153,7 @@ class Keeper:
         layer = show_labels(viewer, replayed.label_map, "recovered mask", role="edited")
         recording = self._recordings[_real(layer)]
         recording.continue_from(kept, replayed)
+        study_of(viewer).edited = layer.name  # correcting goes on with it
         self.list_waiting()
         return layer
 

@@ -43,7 +43,10 @@ class RestoreDialog(QDialog):  # type: ignore[misc]
         column, row = QVBoxLayout(self), QHBoxLayout()
         for widget in (self.restore, self.discard, self.back, later):
             row.addWidget(widget)
-        for widget in (self.list, self.message, self.room):
+        self.heading = QLabel("These edits of the open image were not exported. Restore opens them as a mask of their own, "
+                              "with their undo steps.")
+        self.heading.setWordWrap(True)
+        for widget in (self.heading, self.list, self.message, self.room):
             column.addWidget(widget)
         column.addLayout(row)
         self.list.currentItemChanged.connect(self._chosen)

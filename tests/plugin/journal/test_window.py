@@ -16,6 +16,7 @@ from napari_ctseg.journal.keeper import Answer, keeper_of
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.painting import Painting
 from napari_ctseg.reference import release
+from napari_ctseg.study import study_of
 from tests.plugin.test_correct import drag, image, mask
 
 
@@ -177,6 +178,7 @@ def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(opened,
     assert len(journals()) == 1
     dialog.restore.click()
     restored = again.layers["recovered mask"]
+    assert study_of(again).edited == "recovered mask"
     assert np.array_equal(restored.data, painted) and not keeper_of(again).waiting
     restored.undo()
     assert np.array_equal(restored.data, mask().array[::-1, :, ::-1])
