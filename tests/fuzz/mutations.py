@@ -319,7 +319,7 @@ def inside_zip(mutation: Mutation) -> Mutation:
         try:
             with zipfile.ZipFile(BytesIO(data)) as archive:
                 members = {info.filename: archive.read(info) for info in archive.infolist()}
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError):
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError):
             return mutation(rng, data)
         pickles = [name for name in members if name.endswith((".pkl", ".py", "version", "byteorder"))]
         name = rng.choice(pickles if pickles and rng.random() < 0.8 else sorted(members))

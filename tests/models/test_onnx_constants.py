@@ -90,3 +90,15 @@ def test_what_grows_with_the_input_is_not_counted(tmp_path: Path) -> None:
     """A network of one size may have large maps."""
     nodes = [helper.make_node("Expand", ["x", "s"], ["k"]), helper.make_node("ReduceMean", ["k"], ["y"], axes=[1], keepdims=1)]
     scan(written(tmp_path / "x.onnx", nodes, [sides(1, 512, 128, 128, 128)]))
+
+
+def test_a_name_that_is_no_utf_8_is_a_sentence(tmp_path: Path) -> None:
+    """onnxruntime's own sentence about it cannot be read."""
+    from ctseg_models.bundles.onnx import opened
+
+    path = tmp_path / "x.onnx"
+    node = helper.make_node("Nonesuch", ["x"], ["y"], name="nnnnnnnn")
+    content = written(path, [node], []).read_bytes()
+    path.write_bytes(content.replace(b"nnnnnnnn", b"nnn\x80nnnn"))
+    with pytest.raises(BundleError, match="onnxruntime cannot run this file"):
+        opened(path, "cpu")

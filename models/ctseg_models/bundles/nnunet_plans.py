@@ -271,7 +271,7 @@ def _of_old_plans(raw: dict[str, Any], dimensions: int, path: Path) -> dict[str,
 def _resampling(function: str, arguments: dict[str, Any], path: Path, orders: tuple[int, ...] = (0, 1, 2, 3)) -> Resampling:
     """Raises BundleError for a resampling that is not built in here."""
     if function not in RESAMPLING:
-        raise BundleError(f"{path}: resamples with \"{function}\", which this program does not know ({', '.join(RESAMPLING)}); "
+        raise BundleError(f"{path}: resamples with \"{function[:60]}\", which this program does not know ({', '.join(RESAMPLING)}); "
                           "run this model with nnU-Net itself.")
     torch_way = function == RESAMPLING[1]
     order, order_z = (1, 0) if torch_way else (arguments.get("order", 1 if orders == (1,) else 3), arguments.get("order_z", 0))

@@ -120,7 +120,8 @@ def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as error:
         raise BundleError(f"{path}: running ONNX needs onnxruntime; install it with pip install napari-ctseg[onnx].") from error
-    return onnxruntime, tuple(getattr(state, name) for name in _REFUSALS if hasattr(state, name))
+    known = [getattr(state, name) for name in _REFUSALS if hasattr(state, name)]
+    return onnxruntime, (*known, UnicodeDecodeError)  # of a sentence of its own about a name that is no UTF-8
 
 
 def _chosen(names: list[str], side: SideFile, path: Path) -> str:
