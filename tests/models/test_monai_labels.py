@@ -15,6 +15,7 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels
+from ctseg_models.bundles import trust
 from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Prepared
 from ctseg_models.bundles.monai import MonaiBundle, read_monai
 from ctseg_models.ensemble import run_ensemble
@@ -48,9 +49,11 @@ def plain(tmp_path: Path) -> MonaiBundle:
     return replace(read_monai(monai_bundle(tmp_path / "plain")), way="by MONAI")
 
 
-@pytest.fixture
-def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ctseg_models.bundles.monai.require_trust", lambda _: None)
+def allowed(folder: Path) -> MonaiBundle:
+    """A bundle whose own code the user allowed."""
+    bundle = read_monai(folder)
+    trust.trust(bundle, trust.content_hash(folder))
+    return bundle
 
 
 @pytest.mark.parametrize(("new", "expected"), [([0, 1, 40], {1: "liver", 40: "spleen"}), ([0, 2, 1], {1: "spleen", 2: "liver"}),
@@ -66,9 +69,9 @@ def test_names_go_with_the_numbers_that_they_are_mapped_to(new: list[int], expec
     assert not any("wrote the labels" in said for said in got.provenance["warnings"])
 
 
-@pytest.mark.usefixtures("allowed")
 def test_a_label_that_nobody_named_is_kept_and_told(plain: MonaiBundle, tmp_path: Path) -> None:
-    bundle = read_monai(monai_bundle(tmp_path / "own", after=(SOFTMAX, INVERT, ARGMAX, own_code("$lambda x: torch.where(x == 2, 7, x)"))))
+    after = (SOFTMAX, INVERT, ARGMAX, own_code("$lambda x: torch.where(x == 2, 7, x)"))
+    bundle = allowed(monai_bundle(tmp_path / "own", after=after))
     got = finish(run(bundle, smooth_ct(), settings=FP32))
     assert (got.labels.array == np.array([0, 1, 7])[finish(run(plain, smooth_ct(), settings=FP32)).labels.array]).all()
     assert names(got.labels.labels) == {1: "label 1", 7: "label 7"}
@@ -78,11 +81,10 @@ def test_a_label_that_nobody_named_is_kept_and_told(plain: MonaiBundle, tmp_path
         finish(run_ensemble([bundle, plain], smooth_ct(), settings=FP32))
 
 
-@pytest.mark.usefixtures("allowed")
 def test_regions_that_own_code_made_one_mask_of_have_no_names(tmp_path: Path) -> None:
     """brats_mri_segmentation: the channels are regions, and its lambda makes the labels 1, 2 and 4 of them."""
     regions = read_monai(monai_bundle(tmp_path / "regions", after=(SIGMOID, INVERT, HALF)))
-    bundle = read_monai(monai_bundle(tmp_path / "brats", after=(SIGMOID, INVERT, HALF, own_code(BRATS))))
+    bundle = allowed(monai_bundle(tmp_path / "brats", after=(SIGMOID, INVERT, HALF, own_code(BRATS))))
     assert (bundle.way, len(bundle.needs_trust)) == ("by its own code", 5)  # the transform, its lambda, three imports
     found = finish(run(bundle, smooth_ct(), settings=FP32))
     assert set(np.unique(found.labels.array)) == {0, 1, 2, 4}
@@ -108,10 +110,10 @@ def test_what_is_no_mask_is_refused(new: list[int], tmp_path: Path) -> None:
         finish(run(bundle, smooth_ct(), settings=FP32))
 
 
-@pytest.mark.usefixtures("allowed")
 def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The graphics card has too little memory, and what the spare network wrote is what counts."""
-    bundle = read_monai(monai_bundle(tmp_path / "own", after=(SOFTMAX, INVERT, ARGMAX, own_code("$lambda x: torch.where(x == 2, 7, x)"))))
+    after = (SOFTMAX, INVERT, ARGMAX, own_code("$lambda x: torch.where(x == 2, 7, x)"))
+    bundle = allowed(monai_bundle(tmp_path / "own", after=after))
     expected = finish(run(bundle, smooth_ct(), settings=FP32)).labels.array
 
     def too_large(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
