@@ -87,6 +87,13 @@ def test_values_beyond_int16_become_int32(tmp_path):
     np.testing.assert_array_equal(volume.array[3], HU[3])
 
 
+def test_whole_values_beyond_int64_become_float32(tmp_path):
+    planes = series(RescaleSlope="1000000000000000")
+    planes[4].PixelData = np.full(HU[4].shape, 30000, np.int16).tobytes()
+    volume = formats.read(save(tmp_path / "ct", planes))
+    np.testing.assert_allclose(volume.array[4], 3e19, rtol=1e-6)
+
+
 def test_windows_of_the_file(tmp_path):
     planes = series(WindowCenter=["40", "-600"], WindowWidth=["400", "1200"], WindowCenterWidthExplanation=["ABDOMEN", "LUNG"])
     windows = formats.read(save(tmp_path / "ct", planes)).windows

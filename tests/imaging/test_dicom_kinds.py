@@ -346,6 +346,8 @@ def test_a_number_that_is_not_needed_does_not_stop_the_reading(tmp_path, keyword
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour picture"),
         ({"RescaleIntercept": None}, "only one of RescaleSlope"),
         ({"RescaleSlope": "0"}, "RescaleSlope is 0"),
+        ({"RescaleSlope": "1E30"}, "too large to be true"),
+        ({"RescaleIntercept": "-1E200"}, "too large to be true"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"], "Modality": "MR"}, "Siemens mosaic"),
     ],
 )

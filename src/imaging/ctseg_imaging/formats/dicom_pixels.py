@@ -144,11 +144,18 @@ def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, Non
 
 
 def real_values(one: Slice, pixels: Pixels) -> NDArray[Any]:
-    """(rows, columns) of one slice after its rescale: int64 where slope, intercept and pixels are whole, else
-    float64."""
+    """(rows, columns) of one slice after its rescale: int64 where slope, intercept and pixels are whole and
+    every result fits, else float64."""
     stored = pixels[one]
-    if stored.dtype.kind == "f" or not (one.slope.is_integer() and one.intercept.is_integer()):
+    if stored.dtype.kind == "f" or not _stays_whole(one, stored):
         values: NDArray[Any] = stored.astype(np.float64) * one.slope + one.intercept
     else:
         values = stored.astype(np.int64) * int(one.slope) + int(one.intercept)
     return values
+
+
+def _stays_whole(one: Slice, stored: NDArray[Any]) -> bool:
+    if not (one.slope.is_integer() and one.intercept.is_integer()):
+        return False
+    largest = max(abs(int(stored.min())), abs(int(stored.max())))
+    return largest * abs(int(one.slope)) + abs(int(one.intercept)) <= np.iinfo(np.int64).max

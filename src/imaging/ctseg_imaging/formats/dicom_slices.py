@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from ctseg_imaging.formats import dicom_traits
 from ctseg_imaging.formats.dicom_tags import Garbled, integer, items, number, numbers, text, values, words
+from ctseg_imaging.formats.scaling import LARGEST_SCALE
 from ctseg_imaging.geometry import Float
 from ctseg_imaging.volume import Window
 
@@ -168,6 +169,8 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
     slope, intercept = needed("RescaleSlope", 1), needed("RescaleIntercept", 1)
     if slope is not None and slope[0] == 0:
         wrong.append("RescaleSlope is 0, which makes every pixel equal")
+    if max(abs(value[0]) for value in (slope, intercept, (0.0,)) if value is not None) > LARGEST_SCALE:
+        wrong.append("RescaleSlope or RescaleIntercept is too large to be true")
     if (slope is None) != (intercept is None):
         wrong.append("only one of RescaleSlope and RescaleIntercept is given")
     wrong += _kind_faults(headers)

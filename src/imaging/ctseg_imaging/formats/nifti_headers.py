@@ -16,7 +16,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError, GeometryError
-from ctseg_imaging.formats.scaling import stored_values
+from ctseg_imaging.formats.scaling import LARGEST_SCALE, stored_values
 from ctseg_imaging.geometry import Float, Geometry, Match, Triple
 from ctseg_imaging.volume import LabelMap, Volume
 
@@ -25,7 +25,6 @@ UNKNOWN_ORIENTATION = "Orientation unknown: the file gives voxel sizes but no qf
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown is read as mm, as every reader does
 _PLAUSIBLE_MM = (0.02, 50.0)  # a side of a voxel, from micro-CT to a scout
 _SAME_SIZE = 1e-3  # relative; float32 leaves 1e-7
-_LARGEST_SCALE = 1e30
 _GEOMETRY_FIELDS = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
                     "srow_x", "srow_y", "srow_z", "xyzt_units")
 
@@ -145,7 +144,7 @@ def scaling_doubt(path: Path, header: Header) -> str | None:
     if math.isinf(slope) or (not math.isfinite(inter) and math.isfinite(slope) and slope != 0):
         raise FormatError(f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so that their values are not "
                           "known; export it again.")
-    if max(abs(slope), abs(inter)) > _LARGEST_SCALE:
+    if max(abs(slope), abs(inter)) > LARGEST_SCALE:
         raise FormatError(f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter); is its header damaged?")
     if (slope == 0 or math.isnan(slope)) and inter != 0 and not math.isnan(inter):
         return f"scl_slope is {slope:g}, which stands for no scaling; scl_inter ({inter:g}) was left out."

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST_SCALE = 1e28  # of a slope or an intercept; 32-bit numbers times this still fit float32
+
 
 def real_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
     """The values of `stored` (z, y, x); the same array when slope is 1 and inter 0.
