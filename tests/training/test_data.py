@@ -365,6 +365,7 @@ def test_held_out_cases_are_seeded_and_named(dataset_folder: Path, tiny: Recipe)
     ({"training": []}, "no training case"),
     ({"training": [{"image": "x.nii.gz"}]}, "needs an \"image\" and a \"label\""),
     ({"training": [{"image": "./x.nii.gz", "label": "./x.nii.gz"}]}, "does not exist"),
+    ({"training": [{"image": "x" * 5000, "label": "./x.nii.gz"}]}, "does not exist"),
     ({"labels_present": {"case_0": ["spleen"]}}, "'spleen'"),
     ({"labels_present": []}, None),
     ({"labels_present": [1]}, "labels_present must map"),

@@ -50,3 +50,17 @@ def test_keys_below_a_mapping_are_the_persons_own() -> None:
 def test_a_field_of_another_kind_of_network_is_not_suggested_for_this_one() -> None:
     with pytest.raises(RecipeError, match=r"network\.spatial_filters is no field of a recipe; network has kind, levels, .*norm\.$"):
         load_recipe("headneck-segment", ["network={kind: unet, spatial_filters: 3}"])
+
+
+def test_a_key_with_line_breaks_is_answered_on_one_line(tmp_path: Path) -> None:
+    fields = yaml.safe_load(recipe_text("headneck-segment"))
+    fields["losses"][1]["kind\n\n\nx"] = "dice"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "mine.yaml")
+    assert "losses.1.kind x is no field of a recipe" in str(caught.value)
+
+
+def test_a_depth_that_no_image_has_voxels_for_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"network\.levels: input should be less than or equal to 12"):
+        load_recipe("headneck-segment", ["network.levels=1000000000000"])

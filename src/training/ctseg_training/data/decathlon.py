@@ -95,10 +95,7 @@ def _labels(path: Path, fields: Mapping[str, Any]) -> Labels:
 def _entry(path: Path, entry: Any, stored: Labels, labels: Labels, named: Mapping[str, Any]) -> CaseEntry:
     if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
         raise RecipeError(f"{path}: each training case needs an \"image\" and a \"label\".")
-    image, label = (path.parent / str(entry[key]) for key in ("image", "label"))
-    for file in (image, label):
-        if not file.is_file():
-            raise RecipeError(f"{file}: is listed in {path.name} and does not exist; add the file or remove the case.")
+    image, label = (_listed_file(path, str(entry[key])) for key in ("image", "label"))
     name = case_name(label if case_name(image) == f"{case_name(label)}{nnunet_raw.FIRST_CHANNEL}" else image)
     contoured = named.get(name, [one.name for one in stored])
     if unknown := sorted(set(contoured) - {one.name for one in stored}):
@@ -107,3 +104,13 @@ def _entry(path: Path, entry: Any, stored: Labels, labels: Labels, named: Mappin
     classes = tuple((one.value, index[one.name]) for one in stored)
     present = (True, *(one.name in contoured for one in labels))
     return CaseEntry(name, image, label, classes, present)
+
+
+def _listed_file(path: Path, listed: str) -> Path:
+    file = path.parent / listed
+    try:
+        if file.is_file():
+            return file
+    except OSError:  # a name that is longer than the file system allows
+        file = path.parent / f"{listed[:100]}..."
+    raise RecipeError(f"{file}: is listed in {path.name} and does not exist; add the file or remove the case.")

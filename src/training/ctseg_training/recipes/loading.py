@@ -178,8 +178,8 @@ def _places(model: type[BaseModel], above: str = "") -> Iterator[str]:
 
 
 def _sentence(text: str) -> str:
-    """With its full stop; a word that is longer than any name of ours is cut."""
-    text = re.sub(r"(\w{60})\w+", r"\1...", text)
+    """On one line, with its full stop; a word that is longer than any name of ours is cut."""
+    text = re.sub(r"(\w{60})\w+", r"\1...", " ".join(text.split()))
     return text if text.endswith("?") else f"{text}."
 
 

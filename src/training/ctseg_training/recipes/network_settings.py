@@ -9,6 +9,9 @@ from pydantic import Field, PositiveInt, model_validator
 
 from ctseg_training.recipes.settings import NonNegative, Settings, Share
 
+MOST_LEVELS = 12  # halves 2048 voxels to one
+Depth = Annotated[int, Field(gt=0, le=MOST_LEVELS)]
+
 
 class AnyNetwork(Settings):
     """What every network says of itself."""
@@ -33,7 +36,7 @@ class UNetSettings(AnyNetwork):
 
     kind: Literal["unet"]
     dimensions: ClassVar[int] = 3
-    levels: PositiveInt = 5
+    levels: Depth = 5
     filters: PositiveInt = 32
     dropout: Share = 0.1
     negative_slope: NonNegative = 0.1
@@ -44,7 +47,7 @@ class SCNSettings(UNetSettings):
     """The SpatialConfiguration-Net of paper 5 (`ctseg_models.networks.scn`)."""
 
     kind: Literal["scn"]  # type: ignore[assignment]
-    spatial_levels: PositiveInt = 4
+    spatial_levels: Depth = 4
     spatial_filters: PositiveInt = 16
     label_dropout: Share = 0.25
     image_dropout: Share = 0.5
@@ -71,7 +74,7 @@ class DenseUNetSettings(SUNetSettings):
     filters: PositiveInt = 32
     dropout: ClassVar[float] = 0.0  # type: ignore[misc]
     convolutions: PositiveInt = 2
-    poolings: PositiveInt = 4
+    poolings: Depth = 4
     negative_slope: NonNegative = 0.1
 
 
@@ -114,7 +117,7 @@ class BackboneSettings(AnyNetwork):
     kind: Literal["backbone"]
     backbone: Literal["unet", "vnet", "segnet"]
     dimensions: Literal[2, 3] = 3
-    levels: Annotated[int, Field(ge=2)] = 4
+    levels: Annotated[int, Field(ge=2, le=MOST_LEVELS)] = 4
     filters: Annotated[int, Field(multiple_of=8, gt=0)] = 16
 
     @property
@@ -126,7 +129,7 @@ class EdgeGatedSettings(BackboneSettings):
     """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one edge map for all labels."""
 
     kind: Literal["edge_gated"]  # type: ignore[assignment]
-    levels: Annotated[int, Field(ge=3)] = 4
+    levels: Annotated[int, Field(ge=3, le=MOST_LEVELS)] = 4
     shared_edge: bool = False
 
     @property
