@@ -9,7 +9,7 @@ contained already, as the command's is, reads in itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,9 +66,9 @@ def list_choices(path: str | Path) -> list[Choice]:
     return finish(_driven(list_choices_here, path, {}))
 
 
-def series_list(path: str | Path) -> Generator[Progress, None, StudyFolder]:
+def series_list(path: str | Path, files: Collection[Path] = ()) -> Generator[Progress, None, StudyFolder]:
     """As `dicom_study.listing`: the series of a DICOM folder, from the headers; closing it cancels."""
-    return _driven(series_list_here, path, {})
+    return _driven(series_list_here, path, {"files": files})
 
 
 def picture(row: SeriesRow, size: int) -> NDArray[np.uint8]:

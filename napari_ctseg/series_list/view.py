@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +38,26 @@ def can_ask() -> bool:
     return isinstance(QApplication.instance(), QApplication)
 
 
-def choose(path: Path, parent: QWidget | None = None) -> list[SeriesRow]:
+def choose(path: Path, files: Collection[Path] = (), parent: QWidget | None = None) -> list[SeriesRow]:
     """The series of a DICOM path to open: the only one of its rank, else the user's answer; [] for Cancel.
 
+    files : of the folder, where only the series of these count.
     The folder is scanned and pictures are made in the reading process; the event loop runs meanwhile. Raises CtsegError.
     """
-    dialog = SeriesDialog(path, parent)
+    dialog = SeriesDialog(path, files, parent)
     return dialog.answer()
 
 
 class SeriesDialog(QDialog):  # type: ignore[misc]
     """Scans `path`, then asks if there is anything to ask about."""
 
-    def __init__(self, path: Path, parent: QWidget | None = None) -> None:
+    def __init__(self, path: Path, files: Collection[Path] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Open DICOM")
         self.setModal(True)
         self.resize(860, 480)
         self.study: StudyFolder | None = None
-        self._path = path
+        self._path, self._files = path, files
         self._error: CtsegError | None = None
         self._only: list[SeriesRow] = []  # there is nothing to choose
         self._loop = QEventLoop()
@@ -69,7 +70,7 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
 
     def answer(self) -> list[SeriesRow]:
         """Run until there is an answer. Raises CtsegError for what the scan found wrong."""
-        self._start(reading.series_list(self._path), self._progressed, self._scanned)
+        self._start(reading.series_list(self._path, self._files), self._progressed, self._scanned)
         self._patience.start(PATIENCE_MS)
         self._loop.exec()
         self._patience.stop()

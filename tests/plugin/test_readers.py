@@ -9,8 +9,9 @@ from napari.utils.notifications import notification_manager
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume
+from napari_ctseg.layer_data import plain_name
 from napari_ctseg.layers import KEY
-from napari_ctseg.readers import NOTHING, get_reader, plain_name
+from napari_ctseg.readers import NOTHING, get_reader
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ rescale.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -87,7 +87,7 @@ def list_choices(path: Path) -> list[Choice]:
     """The series that count, numbered as `read` takes them. Localisers and small series are left out unless
     there is nothing else."""
     folder = finish(scanned(path))
-    return [choice for choice in choices_of(path, folder) if choice.index <= len(candidates(path, folder))]
+    return [choice for choice in choices_of(folder) if choice.index <= len(candidates(folder))]
 
 
 def looks_like_folder(path: Path) -> bool:
@@ -113,51 +113,55 @@ def _header(series: Series, slices: Sequence[Slice]) -> DicomHeader:
     )
 
 
-def scanned(path: Path) -> Generator[Progress, None, Folder]:
-    """The folder, or the folder of a file. Raises FormatError if it holds no image."""
+def scanned(path: Path, files: Collection[Path] = ()) -> Generator[Progress, None, Folder]:
+    """What a folder holds; of a file, what it belongs to. files : of the folder, where only what these belong to counts.
+
+    Raises FormatError if there is no image.
+    """
+    single = path.is_file() and path.name.upper() != "DICOMDIR"
     folder = yield from scanning(path if path.is_dir() else path.parent)
-    if folder.series:
-        return folder
+    if single or files:
+        folder = folder.only([path] if single else files)
+    if not folder.series:
+        raise FormatError(f"{path}: {_no_image(path, folder, single)}")
+    return folder
+
+
+def _no_image(path: Path, folder: Folder, single: bool) -> str:
+    """Why there is no image, and what to do."""
+    if single:
+        return (
+            "begins as DICOM and cannot be read; copy or export it again."
+            if path in folder.damaged
+            else "is a DICOM object without an image; give a slice or the folder of the series."
+        )
     if folder.others:
-        raise FormatError(
-            f"{path}: holds DICOM objects but no images (contours, segmentations or dose only); give the "
-            "image series."
-        )
+        return "holds DICOM objects but no images (contours, segmentations or dose only); give the image series."
     if folder.damaged:
-        raise FormatError(
-            f"{path}: {folder.damaged[0].name} begins as DICOM and cannot be read; copy or export it again."
-        )
-    raise FormatError(f"{path}: holds no DICOM file; choose the folder with the slices.")
+        return f"{folder.damaged[0].name} begins as DICOM and cannot be read; copy or export it again."
+    return "holds no DICOM file; choose the folder with the slices."
 
 
-def ranked(path: Path, folder: Folder) -> list[Series]:
+def ranked(folder: Folder) -> list[Series]:
     """Every series, those to choose from first; the others follow in the order of the folder. The place is
     the number of a Choice."""
-    first = candidates(path, folder)
+    first = candidates(folder)
     return [*first, *(series for series in folder.series if series not in first)]
 
 
-def choices_of(path: Path, folder: Folder) -> list[Choice]:
+def choices_of(folder: Folder) -> list[Choice]:
     """Every series as a choice."""
     return [
         Choice(k, series.key, series.description, len(series.slices), series.apart)
-        for k, series in enumerate(ranked(path, folder), 1)
+        for k, series in enumerate(ranked(folder), 1)
     ]
 
 
-def candidates(path: Path, folder: Folder) -> list[Series]:
-    """The series to choose from: those of a file; else those that are images and not much smaller than the
-    largest.
+def candidates(folder: Folder) -> list[Series]:
+    """The series to choose from: those that are images and not much smaller than the largest.
 
     The parts of one SeriesInstanceUID go together: none of them is left out unasked.
     """
-    if path.is_file() and path.name.upper() != "DICOMDIR":
-        own = [series for series in folder.series if any(one.path == path for one in series.slices)]
-        if not own:
-            raise FormatError(
-                f"{path}: is a DICOM object without an image; give a slice or the folder of the series."
-            )
-        return own
     proper = [series for series in folder.series if not series.localiser and _may_be_volume(series)]
     proper = proper or [series for series in folder.series if not series.localiser] or list(folder.series)
     most = max(len(series.slices) for series in proper)
@@ -175,9 +179,9 @@ def _may_be_volume(series: Series) -> bool:
 
 def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
     """The wanted series, or the only candidate. Raises ChoiceNeeded, FormatError."""
-    every = ranked(path, folder)
+    every = ranked(folder)
     if wanted is None:
-        possible = candidates(path, folder)
+        possible = candidates(folder)
     else:
         possible = [series for k, series in enumerate(every, 1) if str(wanted) in (str(k), series.key)]
         possible = possible or [series for series in every if series.uid and series.uid == wanted]
@@ -186,7 +190,7 @@ def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
             f"{path}: has no series {wanted}; it holds {len(every)} (series 1 to {len(every)})."
         )
     if len(possible) > 1:
-        shown = [choice for choice in choices_of(path, folder) if every[choice.index - 1] in possible]
+        shown = [choice for choice in choices_of(folder) if every[choice.index - 1] in possible]
         raise ChoiceNeeded(choice_needed(path, shown, "series", "series"))
     return possible[0]
 

@@ -3,8 +3,8 @@ up one volume."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -115,9 +115,8 @@ class OtherObject:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds. damaged : files that begin as DICOM and cannot be read. other_files : files that
-    are
-    no DICOM. missing : files that the folder's DICOMDIR lists and that are not there.
+    """What a folder holds. damaged : files that begin as DICOM and cannot be read. other_files : how many
+    files are no DICOM. missing : how many files its DICOMDIR lists that are not there.
     """
 
     series: tuple[Series, ...]
@@ -125,6 +124,12 @@ class Folder:
     other_files: int = 0
     damaged: tuple[Path, ...] = ()
     missing: int = 0
+
+    def only(self, files: Collection[Path]) -> Folder:
+        """The series and objects that at least one of `files` belongs to, each series whole."""
+        wanted = frozenset(files)
+        series = tuple(one for one in self.series if any(plane.path in wanted for plane in one.slices))
+        return replace(self, series=series, others=tuple(one for one in self.others if one.path in wanted))
 
 
 def scanning(path: Path) -> Generator[Progress, None, Folder]:

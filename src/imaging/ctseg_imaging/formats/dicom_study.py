@@ -6,7 +6,7 @@ Patients and studies are numbered in the order in which they are met; nothing he
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -74,14 +74,15 @@ class StudyFolder:
         return tuple(row for row in self.rows if not row.minor)
 
 
-def listing(path: Path) -> Generator[Progress, None, StudyFolder]:
-    """List the series below a folder, or those of a file. Reads headers only. Raises FormatError where there
-    is no image."""
-    folder = yield from dicom.scanned(path)
-    ranked, choices = dicom.ranked(path, folder), dicom.choices_of(path, folder)
-    candidates = len(dicom.candidates(path, folder))
-    if path.is_file() and path.name.upper() != "DICOMDIR":
-        ranked = ranked[:candidates]
+def listing(path: Path, files: Collection[Path] = ()) -> Generator[Progress, None, StudyFolder]:
+    """List the series below a folder, or those of a file. Reads headers only. files : of the folder, where only the
+    series and objects that these belong to count.
+
+    Raises FormatError where there is no image.
+    """
+    folder = yield from dicom.scanned(path, files)
+    ranked, choices = dicom.ranked(folder), dicom.choices_of(folder)
+    candidates = len(dicom.candidates(folder))
     objects = [one for one in folder.others if one.kind in SEGMENTATIONS]
     refers = _assigned(objects, folder)
     patients, studies = _numbers(folder.series, "patient"), _numbers(folder.series, "study")
@@ -94,7 +95,7 @@ def listing(path: Path) -> Generator[Progress, None, StudyFolder]:
             choice.index > candidates,
             tuple(one for one in objects if series.uid in refers[one.path]),
         )
-        for series, choice in zip(ranked, choices, strict=False)
+        for series, choice in zip(ranked, choices, strict=True)
     )
     return StudyFolder(path, rows, tuple(one for one in objects if not refers[one.path]))
 
