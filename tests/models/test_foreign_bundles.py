@@ -150,6 +150,17 @@ def test_what_is_no_network_is_a_sentence(tmp_path: Path) -> None:
         network.with_suffix(".json").unlink()
 
 
+def test_a_network_that_cannot_be_held_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = side_file(scripted(Ramp(), tmp_path / "r.ts"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr("torch.jit.load", full)
+    with pytest.raises(BundleError, match="not a readable TorchScript"):
+        store.find(network).load()
+
+
 def test_a_promise_that_the_network_does_not_keep_is_a_sentence(tmp_path: Path) -> None:
     network = side_file(scripted(Ramp(), tmp_path / "r.ts"))  # three maps where two are promised
     volume = Volume(np.zeros((4, 4, 4), np.int16), Geometry.from_parts((4, 4, 4), (1.0, 1.0, 1.0)))

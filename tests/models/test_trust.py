@@ -201,3 +201,11 @@ def test_decisions_lie_in_one_small_file(own_code: Path, monkeypatch: pytest.Mon
     trust.trust(read_monai(own_code), trust.content_hash(own_code))
     content = json.loads((tmp_path / "new folder" / "decisions.json").read_text())
     assert content == {trust.content_hash(own_code): "own"}
+
+
+def test_a_question_about_a_very_long_text_is_still_one_sentence(tmp_path: Path) -> None:
+    bundle = read_monai(monai_bundle(tmp_path / "long", imports=["$import " + "a" * 5000]))
+    with pytest.raises(TrustNeeded) as caught:
+        trust.require_trust(bundle)
+    assert len(str(caught.value)) < 1000
+    assert any(len(reason) > 5000 for reason in bundle.needs_trust)  # `bundle show` lists all of it

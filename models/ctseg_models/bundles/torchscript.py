@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".ts", ".pt", ".pth", ".torchscript")
 PROBE = 32  # voxels a side: what the operations of a network that takes any size are counted on
 
+# What torch's parser raises for damaged files; MemoryError for a size that is no size.
+_PARSER_FAULTS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError)
+
 
 class TorchScriptBundle(ForeignBundle):
     """`NAME.ts` with `NAME.json`."""
@@ -34,7 +37,7 @@ class TorchScriptBundle(ForeignBundle):
         checked = io.BytesIO(checked_archive(self.path))
         try:
             module: Any = torch.jit.load(checked, map_location=device)  # type: ignore[no-untyped-call]
-        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError) as error:  # whatever torch's parser trips over
+        except _PARSER_FAULTS as error:
             raise BundleError(f"{self.path}: not a readable TorchScript file; export the network with torch.jit again.") from error
         module.eval()
         side, path = self.side, self.path

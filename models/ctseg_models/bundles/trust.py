@@ -97,7 +97,8 @@ def require_decision(bundle: Bundle, digest: str) -> None:
     if digest not in _decisions():
         first, *more = bundle.needs_trust
         others = f", and {len(more)} more, which `napari-ctseg bundle show` lists" if more else ""
-        raise TrustNeeded(f"{bundle.name}: would run code that came with it ({first}{others}); if you know its author, "
+        shown = first if len(first) <= 300 else f"{first[:300]}..."
+        raise TrustNeeded(f"{bundle.name}: would run code that came with it ({shown}{others}); if you know its author, "
                           f"allow it with `napari-ctseg bundle trust \"{bundle.name}\"`.")
 
 
