@@ -204,7 +204,8 @@ def test_decisions_lie_in_one_small_file(own_code: Path, monkeypatch: pytest.Mon
 
 
 def test_a_question_about_a_very_long_text_is_still_one_sentence(tmp_path: Path) -> None:
-    bundle = read_monai(monai_bundle(tmp_path / "long", imports=["$import " + "a" * 5000]))
+    long_name = {"_target_": f"scripts.own.{'a' * 5000}", "keys": "image"}
+    bundle = read_monai(monai_bundle(tmp_path / "long", before=(ORIENTATION, SPACING, RANGE, long_name)))
     with pytest.raises(TrustNeeded) as caught:
         trust.require_trust(bundle)
     assert len(str(caught.value)) < 1000
