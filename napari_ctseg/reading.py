@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.progress import Progress, finish
-from napari_ctseg.compute import READER, EndedUnexpectedly, is_contained
+from napari_ctseg.compute.client import READER
+from napari_ctseg.compute.containment import is_contained
+from napari_ctseg.compute.messages import EndedUnexpectedly
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -41,18 +41,18 @@ class CtsegGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take `-v` out of the line, before or after the verb, so that no verb has to know it."""
         end = args.index("--") if "--" in args else len(args)
-        ctx.obj = {"verbose": _is_verbose(args)}
+        ctx.obj = {"verbose": is_verbose(args)}
         return super().parse_args(ctx, [word for word in args[:end] if word not in VERBOSE] + args[end:])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; CtsegError and OSError become a sentence and exit 1, an interrupt exit 130."""
         try:
-            with _without_remarks(ctx.obj["verbose"]):
+            with _without_remarks(ctx.obj["verbose"]), _others_apart():
                 return super().invoke(ctx)
         except CtsegError as error:
             _fail(ctx, str(error))
         except BrokenPipeError:  # `napari-ctseg info X | head`: the reader has what it wants
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - Python flushes it when it ends
+            _write_nowhere(out.file)
             raise typer.Exit(0) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
@@ -64,9 +64,42 @@ class CtsegGroup(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
-def _is_verbose(args: Sequence[str]) -> bool:
+def _write_nowhere(stream: Any) -> None:
+    """What is still in `stream` when Python ends and flushes it goes to the null device."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def is_verbose(args: Sequence[str]) -> bool:
+    """Whether a command line has `-v`."""
     end = list(args).index("--") if "--" in args else len(args)
     return any(word in VERBOSE for word in args[:end])
+
+
+_OTHERS: list[TextIO] = []  # where libraries and networks print to in a contained process
+
+
+def keep_others_off_the_terminal(verbose: bool) -> None:
+    """From now on only `out`, `err` and the front end write to this process's stdout and stderr. What libraries, C code and networks
+    print goes to stderr if `verbose`, else nowhere."""
+    mine = [open(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors=stream.errors, buffering=1)  # noqa: PTH123, SIM115
+            for stream in (sys.stdout, sys.stderr)]
+    theirs = os.dup(2) if verbose else os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(theirs, descriptor)
+    _OTHERS.append(open(theirs, "w", encoding="utf-8", errors="replace", buffering=1))  # noqa: PTH123, SIM115
+    sys.stdout, sys.stderr = mine
+    out.file, err.file = mine
+
+
+@contextmanager
+def _others_apart() -> Iterator[None]:
+    """Python's own `print` during a verb goes where that of C code goes."""
+    if not _OTHERS:
+        yield
+        return
+    with redirect_stdout(_OTHERS[0]), redirect_stderr(_OTHERS[0]):
+        yield
 
 
 @contextmanager
@@ -88,7 +121,7 @@ def _without_remarks(verbose: bool) -> Iterator[None]:
 
 def unforeseen(error: Exception, args: Sequence[str]) -> None:
     """One sentence for an error that nobody foresaw. args : of the command line. Raises SystemExit."""
-    if _is_verbose(args):
+    if is_verbose(args):
         err.print("".join(traceback.format_exception(error)), markup=False, end="")
     first = next(iter(str(error).splitlines()), "")
     what = f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__
@@ -117,7 +150,7 @@ def note(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """A result for a program, on stdout. Raises TypeError for what JSON does not know."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    out.file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -156,7 +189,7 @@ def _follow_with_bar(work: Generator[Progress, None, T]) -> T:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
                TextColumn("{task.fields[message]}"))
-    with Bars(*columns, console=err, transient=True) as bars:
+    with Bars(*columns, console=err, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
         task, stage = bars.add_task("", total=None, message=""), ""
         while True:
             try:

@@ -60,9 +60,16 @@ app.add_typer(bundle, name="bundle")
 
 
 def run() -> None:
-    """The console script."""
+    """The command, in a child process where its verb needs one; see supervised.py."""
+    from napari_ctseg.commands import supervised
+
+    supervised.run()
+
+
+def run_here() -> None:
+    """The command in this process."""
     try:
-        app()
+        app(prog_name="napari-ctseg")
     except Exception as error:  # noqa: BLE001 - a fault of ours, which no front end can mend: a sentence, the traceback with -v
         unforeseen(error, sys.argv[1:])
 

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 from ctseg_imaging.progress import Progress
 from napari_ctseg.compute.death import ended, too_large
 from napari_ctseg.compute.inherited import handing_over
+from napari_ctseg.compute.memory import Limit, resident_bytes
 from napari_ctseg.compute.messages import Arrived, Cancel, Closed, ComputingProcessError, Elsewhere, Job, Raised, Returned, Step
 from napari_ctseg.compute.parcels import Parcel, receive
 
@@ -29,7 +30,6 @@ PATIENCE_SECONDS = 1.5  # for a cancelled job to end by itself
 IDLE_MINUTES = 10.0
 MUCH_MB = 150.0  # resident; less is not worth ending an idle process for
 SECONDS_BETWEEN_LOOKS = 0.1  # at how much memory it takes
-SHARE_OF_FREE = 0.9  # of the memory that is free when a job starts, the job may take so much
 STARTING = Progress("load", 0, 1, "Starting the computing process")
 _NUMBERS = count(1)
 
@@ -56,7 +56,8 @@ class ComputingProcess:
                                             "or free some space, then run it again.") from error
             opened.pop_all()  # they live as long as the process
         self._ready = False
-        self._most_bytes, self._looked = float("inf"), 0.0
+        self._limit: Limit | None = None
+        self._looked = 0.0
         self._idle: threading.Timer | None = None
 
     @property
@@ -86,7 +87,7 @@ class ComputingProcess:
         self._stay()
         self._log.seek(0)
         self._log.truncate()
-        self._most_bytes = 1e6 * self.resident_mb() + SHARE_OF_FREE * free_bytes()
+        self._limit = Limit(self.process.pid)
         parcel = Parcel(job)
         answer: Returned | Raised | None = None
         try:
@@ -119,24 +120,15 @@ class ComputingProcess:
         self._idle.daemon = True
         self._idle.start()
 
-    def resident_mb(self) -> float:
-        """How much memory it holds."""
-        import psutil
-
-        try:
-            return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
-        except psutil.NoSuchProcess:
-            return 0.0
-
     def _watch_memory(self, title: str) -> None:
         """Kill it when it takes nearly all memory, before the system slows down or the kernel chooses what to end."""
-        if time.monotonic() < self._looked + SECONDS_BETWEEN_LOOKS:
+        if self._limit is None or time.monotonic() < self._looked + SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
-        if 1e6 * self.resident_mb() > self._most_bytes:
+        if self._limit.is_exceeded():
             self.process.kill()
             self.process.wait()
-            raise too_large(title, self._most_bytes)
+            raise too_large(title, self._limit.most_bytes)
 
     def end(self) -> None:
         """Kill it; it holds nothing that has to be saved."""
@@ -238,7 +230,7 @@ class Worker:
         """Called by the timer."""
         if self.busy.acquire(blocking=False):
             try:
-                if process is self.process and process.resident_mb() > MUCH_MB:
+                if process is self.process and resident_bytes(process.process.pid) > 1e6 * MUCH_MB:
                     self.shut_down()
             finally:
                 self.busy.release()
@@ -257,13 +249,6 @@ def shut_down() -> None:
     """End all worker processes; later jobs start others."""
     for worker in (NETWORKS, READER):
         worker.shut_down()
-
-
-def free_bytes() -> float:
-    """How much memory a new process could take without swapping."""
-    import psutil
-
-    return float(psutil.virtual_memory().available)
 
 
 def _folder() -> str:

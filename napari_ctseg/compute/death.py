@@ -12,7 +12,7 @@ NO_MEMORY = "choose a smaller region, fewer models or another device"
 
 def ended(title: str, code: int) -> EndedUnexpectedly:
     """What to raise. code : of subprocess, negative for a signal."""
-    how, advice = _cause(code)
+    how, advice = cause(code)
     return EndedUnexpectedly(f"{title}: the computing process ended unexpectedly ({how}); {advice}. Nothing in the viewer is lost.", how)
 
 
@@ -22,7 +22,7 @@ def too_large(title: str, most_bytes: float) -> EndedUnexpectedly:
     return EndedUnexpectedly(f"{title}: the computing process was ended ({how}); {NO_MEMORY}, and run it again.", how)
 
 
-def _cause(code: int) -> tuple[str, str]:
+def cause(code: int) -> tuple[str, str]:
     """What happened, and what to do about it."""
     if code >= 0:
         return f"exit code {code}", "run it again, and report what Details says if it happens again"

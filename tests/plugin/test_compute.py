@@ -16,7 +16,8 @@ import pytest
 from ctseg_imaging.errors import BundleError, CtsegError
 from ctseg_imaging.progress import Progress, finish
 from napari_ctseg import work
-from napari_ctseg.compute import NETWORKS, client, run_in_worker, shut_down
+from napari_ctseg.compute import client
+from napari_ctseg.compute.client import NETWORKS, run_in_worker, shut_down
 from napari_ctseg.compute.death import ended
 from napari_ctseg.compute.messages import ComputingProcessError
 from napari_ctseg.compute.parcels import Parcel, receive
@@ -276,7 +277,8 @@ def test_it_ends_with_the_viewers_process(end):
 import os, signal, sys, time
 sys.path.insert(0, {str(HERE)!r})
 import jobs_elsewhere as jobs
-from napari_ctseg.compute import NETWORKS, client, run_in_worker
+from napari_ctseg.compute import client
+from napari_ctseg.compute.client import NETWORKS, run_in_worker
 generator = run_in_worker(jobs.deaf if {end!r} == "deaf" else jobs.network, *(() if {end!r} == "deaf" else (600,)), title="toy")
 while next(generator) is client.STARTING:
     pass

@@ -19,7 +19,7 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from ctseg_models.prediction import Prediction
 from napari_ctseg import work
-from napari_ctseg.compute import NETWORKS, shut_down
+from napari_ctseg.compute.client import NETWORKS, shut_down
 from napari_ctseg.docks.run_model.models import InstalledModels
 from napari_ctseg.docks.run_model.state import Phase
 from napari_ctseg.docks.run_model.view import RunModelDock
@@ -256,7 +256,7 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
         import napari
         from qtpy.QtCore import QTimer
         from ctseg_imaging import phantom
-        from napari_ctseg.compute import NETWORKS
+        from napari_ctseg.compute.client import NETWORKS
         from napari_ctseg.docks.run_model.view import RunModelDock
         from napari_ctseg.layers import show_volume
 

@@ -10,7 +10,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.store import find
-from napari_ctseg.compute import shut_down
+from napari_ctseg.compute.client import shut_down
 from napari_ctseg.docks.run_model.models import InstalledModels, Request
 from napari_ctseg.docks.run_model.state import Combine, RegionChoice
 from napari_ctseg.docks.run_model.warm import Warm, identity

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
-from napari_ctseg.compute import run_in_worker
+from napari_ctseg.compute.client import run_in_worker
 
 if TYPE_CHECKING:
     from ctseg_models.bundles.bundle import Bundle

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
-from napari_ctseg.compute import NETWORKS, run_in_worker
+from napari_ctseg.compute.client import NETWORKS, run_in_worker
 from napari_ctseg.docks.run_model.box import Box
 from napari_ctseg.docks.run_model.state import Combine, RegionChoice
 from napari_ctseg.docks.run_model.warm import Warm

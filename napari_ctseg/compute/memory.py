@@ -1,0 +1,32 @@
+"""How much memory a child may take: nearly all that was free when it began."""
+
+from __future__ import annotations
+
+import psutil
+
+SHARE_OF_FREE = 0.9
+
+
+class Limit:
+    """Watches one process. most_bytes : resident, what it had at the beginning included."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.most_bytes = resident_bytes(pid) + SHARE_OF_FREE * free_bytes()
+
+    def is_exceeded(self) -> bool:
+        """Whether it takes more now."""
+        return resident_bytes(self._pid) > self.most_bytes
+
+
+def resident_bytes(pid: int) -> float:
+    """What a process takes; 0 when it is gone."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def free_bytes() -> float:
+    """What a process could take without swapping."""
+    return float(psutil.virtual_memory().available)
