@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ SLAB_BYTES = 2 * 1024**2
 STEP_S = 0.05  # of work on a base before waiting edits have their turn
 GROWTH_BYTES = 16 * 1024**2  # a journal that grew by this, and by its own size, is written anew
 SYNC_S = 1.0
+WAITING_BYTES = 64 * 1024**2  # of edits that wait for room on the disk; beyond it a fresh copy of the mask takes their place
 _OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0)
 
 
@@ -51,6 +53,11 @@ class _Generation:
         """Add a frame; one that cannot be written waits for the next call. Raises OSError."""
         self._waiting.append(data)
         self.flush()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What could not be written yet."""
+        return sum(map(len, self._waiting))
 
     def flush(self) -> None:
         """Write what waits. Raises OSError, with the file ending in a whole frame."""
@@ -91,10 +98,11 @@ class _Generation:
 class JournalFile:
     """Appends to `path`; `begin` writes it anew beside the old one, which stays until the new one is whole.
 
-    post : runs a callable later in the same thread. failed : told once when edits cannot be kept. kept : told when they can be again.
+    post : runs a callable later in the same thread. failed : called once when edits cannot be kept, with an OSError where that may pass
+    and with any other exception where this journal has ended. kept : called when they can be kept again.
     """
 
-    def __init__(self, path: Path, post: Callable[[Callable[[], None]], None], failed: Callable[[OSError], None],
+    def __init__(self, path: Path, post: Callable[[Callable[[], None]], None], failed: Callable[[Exception], None],
                  kept: Callable[[], None]) -> None:
         self.path, self._post, self._failed, self._kept = path, post, failed, kept
         self._now: _Generation | None = None
@@ -104,7 +112,21 @@ class JournalFile:
         self._first_size = 0
         self._synced = 0.0
         self.in_trouble = False
+        self.broken = False
         self.wanted = False  # a new generation, with the history that only the caller has
+
+    def run(self, task: Callable[[JournalFile], None]) -> None:
+        """Do `task`. An exception that was not foreseen ends this journal, which stays as it is on the disk, and is reported."""
+        if self.broken:
+            return
+        try:
+            task(self)
+        except Exception as error:  # noqa: BLE001 - the thread's edge: whatever it is, the user has to know
+            self.broken, self.wanted = True, False
+            self.in_trouble = True
+            self._drop_next()
+            self._drop_now()
+            self._failed(error)
 
     # ---- generations
 
@@ -137,7 +159,7 @@ class JournalFile:
                 generation.append(frame(Kind.BASE, np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1)))
                 self._at = stop
                 if time.monotonic() > until:
-                    self._post(self._base_step)
+                    self._post(partial(self.run, JournalFile._base_step))
                     return
             generation.append(frame(Kind.BASE_END))
             generation.sync()
@@ -206,7 +228,17 @@ class JournalFile:
                 self._now.append(data)
                 self._well()
             except OSError as error:
+                if self._now.waiting_bytes > WAITING_BYTES:
+                    self._drop_now()
+                    self.wanted = self._next is None
                 self._trouble(error)
+
+    def _drop_now(self) -> None:
+        """Append no more to the file, which stays on the disk as it is."""
+        if self._now is not None:
+            with suppress(OSError):
+                self._now.close()
+        self._now = None
 
     # ---- the disk
 
@@ -234,9 +266,7 @@ class JournalFile:
         """Flush and let go of the file."""
         self.sync_now()
         self._drop_next()
-        if self._now is not None:
-            self._now.close()
-        self._now = None
+        self._drop_now()
 
     def _trouble(self, error: OSError) -> None:
         if not self.in_trouble:

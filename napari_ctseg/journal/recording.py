@@ -75,6 +75,8 @@ class Recording:
 
     def flush(self) -> bool:
         """Wait until all is on the disk; False if it is not."""
+        if self._file is not None and self._file.wanted:
+            self._begin()
         return WRITER.flush() and (self._file is None or not self._file.in_trouble)
 
     def close(self) -> None:
@@ -121,7 +123,7 @@ class Recording:
         self._before = self.unsaved
         start = Start(self._header(), self.layer.data, tuple(history.done), tuple(history.undone))
         self._file.wanted = False
-        WRITER.post(partial(self._file.begin, start))
+        self._post(self._file, lambda file: file.begin(start))
 
     def _header(self) -> dict[str, Any]:
         source = source_of(self.layer)
@@ -134,9 +136,9 @@ class Recording:
     def _added(self, gesture: Gesture) -> None:
         if self._file is not None and self._part_of is not gesture:
             self._part_of = gesture
-            WRITER.post(partial(self._write_part, self._file, gesture))
+            self._post(self._file, partial(self._write_part, gesture))
 
-    def _write_part(self, file: JournalFile, gesture: Gesture) -> None:
+    def _write_part(self, gesture: Gesture, file: JournalFile) -> None:
         if self._part_of is gesture:
             self._part_of = None
         file.part(gesture)
@@ -146,7 +148,7 @@ class Recording:
 
     def _aborted(self, gesture: Gesture) -> None:
         if self._file is not None:
-            WRITER.post(partial(self._file.abort, gesture))
+            self._post(self._file, lambda file: file.abort(gesture))
 
     def _moved(self, kind: Kind, patch: Patch) -> None:
         self._step(lambda file: file.moved(kind, patch))
@@ -157,8 +159,9 @@ class Recording:
             source = source_of(self.layer)
             if source is not None and source.labels is not self._labels:
                 self._labels = source.labels
-                WRITER.post(partial(file.labels, labels_to_json(source.labels or Labels())))
-            WRITER.post(partial(write, file))
+                entries = labels_to_json(source.labels or Labels())
+                self._post(file, lambda file: file.labels(entries))
+            self._post(file, write)
         self.changed.emit()
 
     def _replaced(self, changed: bool) -> None:
@@ -170,9 +173,16 @@ class Recording:
     def _well(self) -> None:
         self.kept.emit()
 
-    def _trouble(self, error: OSError) -> None:
-        self.failed.emit(f"Edits cannot be kept for recovery ({error.strerror}): free some space. Painting goes on, and what "
-                         "is painted is kept as soon as there is room.")
+    def _post(self, file: JournalFile, task: Callable[[JournalFile], None]) -> None:
+        WRITER.post(partial(file.run, task))
+
+    def _trouble(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            self.failed.emit(f"Edits cannot be kept for recovery ({error.strerror}): free some space. Painting goes on, and what "
+                             "is painted is kept as soon as there is room.")
+        else:
+            self.failed.emit(f"From now on edits of {self.layer.name} are not kept for recovery ({type(error).__name__}): export the "
+                             "mask soon. Painting goes on.")
 
 
 def _finish(path: Path, then: Callable[[Path], None]) -> None:

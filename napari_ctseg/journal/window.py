@@ -62,8 +62,9 @@ class Questions(QObject):  # type: ignore[misc]
         """Qt's: the window is asked to close, by whatever way."""
         if event.type() != QEvent.Type.Close or self._closing:
             return False
-        WRITER.flush()
         unsaved = self._keeper.unsaved
+        for recording in unsaved:
+            recording.flush()
         if unsaved and not self._keeper.settle(unsaved, self.ask(unsaved, True), self._export):
             event.ignore()
             return True

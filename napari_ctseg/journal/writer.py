@@ -26,7 +26,7 @@ class Writer:
         self._some, self._hurry = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
-    def open(self, path: Path, failed: Callable[[OSError], None], kept: Callable[[], None]) -> JournalFile:
+    def open(self, path: Path, failed: Callable[[Exception], None], kept: Callable[[], None]) -> JournalFile:
         """A journal that this thread looks after until `close`."""
         file = JournalFile(path, self._again, failed, kept)
         self._files.add(file)
@@ -79,11 +79,19 @@ class Writer:
                 self._some.clear()
                 self._hurry.clear()
                 for _ in range(len(self._tasks)):
-                    self._tasks.popleft()()
+                    _run_reporting(self._tasks.popleft())
                 if self._tasks:
                     self._some.set()
             waits = [wait for file in tuple(self._files) if (wait := file.sync()) is not None]
             due = min(waits, default=None)
+
+
+def _run_reporting(task: Callable[[], None]) -> None:
+    """Run `task`; an exception is reported as one of a thread is (napari shows it), and the thread goes on with the next task."""
+    try:
+        task()
+    except Exception as error:  # noqa: BLE001 - the thread's edge: other journals go on
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread())))
 
 
 WRITER = Writer()

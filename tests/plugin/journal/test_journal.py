@@ -206,6 +206,54 @@ def test_a_renewal_that_finds_no_room_leaves_the_journal_as_it_is(journal, monke
     assert [path.name for path in journal.file.path.parent.iterdir()] == [journal.file.path.name]
 
 
+def test_edits_that_wait_for_a_full_disk_are_bounded_and_a_fresh_copy_takes_their_place(journal, monkeypatch):
+    array = np.zeros(SHAPE, np.uint8)
+    journal.file.begin(start(array))
+    journal.file.end(stroke(array, 1))
+    safe = array.copy()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as within:
+        within.setattr(os, "write", full)
+        within.setattr("napari_ctseg.journal.file.WAITING_BYTES", 400)
+        for k in range(2, 60):
+            journal.file.end(stroke(array, k))
+            assert journal.file._now is None or journal.file._now.waiting_bytes < 1000
+        assert journal.file.wanted and len(journal.said) == 1
+        journal.file.begin(start(array))
+        assert journal.file.wanted and np.array_equal(replay(journal.file.path).shown, safe)
+    journal.file.begin(start(array))
+    assert journal.said[1:] == ["kept"] and np.array_equal(replay(journal.file.path).shown, array)
+    journal.file.end(stroke(array, 60))
+    assert np.array_equal(replay(journal.file.path).shown, array)
+
+
+def test_an_unforeseen_exception_ends_the_journal_and_is_reported_once(journal):
+    array = np.zeros(SHAPE, np.uint8)
+    journal.file.begin(start(array))
+    journal.file.end(stroke(array, 1))
+    safe = array.copy()
+
+    def fault(_):
+        raise MemoryError
+
+    journal.file.run(fault)
+    journal.file.run(fault)
+    journal.file.run(lambda file: file.end(stroke(array, 2)))
+    assert [type(error) for error in journal.said] == [MemoryError] and journal.file.in_trouble
+    assert np.array_equal(replay(journal.file.path).shown, safe)
+
+
+def test_the_writer_goes_on_after_a_task_that_failed(monkeypatch):
+    writer, seen = Writer(), []
+    monkeypatch.setattr("threading.excepthook", lambda args: seen.append(args.exc_type))
+    writer.post(lambda: {}["absent"])
+    writer.post(lambda: seen.append("next"))
+    assert writer.flush(5.0) and seen == [KeyError, "next"]
+
+
 def test_the_writer_flushes_what_was_posted_in_order():
     writer, seen = Writer(), []
     for k in range(100):

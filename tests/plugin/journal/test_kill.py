@@ -68,7 +68,7 @@ def check(ledger, killed):
     return kept
 
 
-@pytest.mark.parametrize("what", ["strokes", "operations", "renewals"])
+@pytest.mark.parametrize("what", ["strokes", *(pytest.param(what, marks=pytest.mark.long) for what in ("operations", "renewals"))])
 def test_killed_after_some_strokes(files, what):
     kept = check(*paint_and_kill(files, what, 2.5))
     assert kept.edits > 3
