@@ -27,7 +27,15 @@ VERBOSE = ("-v", "--verbose")
 LAYER = "Of overlapping segments: the number of a layer, the name of a segment, or merged (smaller over larger)."
 NEAREST_GRID = "Where rounding in a header has sheared the axes, take the nearest grid without shear."
 
-out = Console(soft_wrap=True, highlight=False)
+
+class _Results(Console):
+    """Where results go. A reader that has closed the pipe is known by its error, which CtsegGroup handles."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+out = _Results(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
