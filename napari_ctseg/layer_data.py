@@ -91,6 +91,6 @@ def _few_values(array: Any) -> Any:
 
 def say(sentence: str, *, is_error: bool = False) -> None:
     """Show a notification."""
-    from napari.utils.notifications import show_error, show_info
+    from napari_ctseg import notices
 
-    (show_error if is_error else show_info)(sentence)
+    (notices.error if is_error else notices.info)(sentence)

@@ -73,13 +73,12 @@ class _Announcer:
         Painting.of(layer).locked_out.connect(self._refused)
 
     def _refused(self, why: str) -> None:
-        from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
+        from napari_ctseg import notices
 
         recently = self._quiet.isActive()
         self._quiet.start()
         if not recently:
-            actions = (("Unlock", self._unlock),)
-            notification_manager.dispatch(Notification(why, NotificationSeverity.WARNING, actions=actions))
+            notices.warning(why, (("Unlock", self._unlock),))
 
     def _unlock(self, dialog: Any = None) -> None:
         if (layer := self._layer()) is not None:

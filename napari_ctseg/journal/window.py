@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from ctseg_imaging.errors import CtsegError
+from napari_ctseg import notices
 from napari_ctseg.exporting import FILTERS, export, said_of
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.keeper import Answer, Keeper, names
@@ -45,7 +45,7 @@ class Questions(QObject):  # type: ignore[misc]
         self._closing = False
         self._window = weakref.ref(viewer.window._qt_window)
         viewer.window._qt_window.installEventFilter(self)
-        self._told.connect(lambda sentence: show_warning(sentence))
+        self._told.connect(lambda sentence: notices.warning(sentence))
         keeper.told.connect(self._tell)
         keeper.offers.connect(self._offer)
         keeper.in_use.connect(self._in_use)
@@ -139,7 +139,7 @@ class Questions(QObject):  # type: ignore[misc]
         except CtsegError as error:
             QMessageBox.warning(self._window(), "Not exported", str(error))
             return False
-        show_info(said_of(written))
+        notices.info(said_of(written))
         return True
 
     def _tell(self, sentence: str) -> None:
