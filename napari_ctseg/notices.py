@@ -11,7 +11,7 @@ from typing import Any
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
 
 Actions = Sequence[tuple[str, Callable[[Any], None]]]
-TEXT_WIDTH = 280  # pixels left for the text in napari's notification
+BESIDE_TEXT, MARGIN, LEAST_WIDTH = 120, 16, 200  # pixels: icon and buttons beside the text, around the notification, of it
 
 
 def error(sentence: str) -> None:
@@ -46,8 +46,11 @@ def _show_whole(dialog: Any) -> None:
     dialog.DISMISS_AFTER = 0  # of this one: leaving it with the mouse would start the timer again
     dialog.geom_anim.stop()
     message = dialog.message
+    width = min(dialog.MIN_WIDTH, max(LEAST_WIDTH, dialog.parent().width() - MARGIN))  # a narrow canvas would cut it off
+    message.setMinimumWidth(0)
+    dialog.setFixedWidth(width)
     wrapped = Qt.TextFlag.TextWordWrap | Qt.TextFlag.TextWrapAnywhere
-    lines = message.fontMetrics().boundingRect(QRect(0, 0, TEXT_WIDTH, 10_000), wrapped.value, message.text())
+    lines = message.fontMetrics().boundingRect(QRect(0, 0, width - BESIDE_TEXT, 10_000), wrapped.value, message.text())
     added = max(0, lines.height() + message.fontMetrics().lineSpacing() - message.height())
     message.setFixedHeight(message.height() + added)
     dialog.expand_button.hide()
