@@ -461,3 +461,11 @@ def test_two_kernels_in_blocks_are_two_volumes(tmp_path):
     planes = per_slice(series(), ConvolutionKernel=lambda k: "B30f" if k < 4 else "B70f")
     choices = formats.list_choices(save(tmp_path / "ct", planes))
     assert [(choice.apart, choice.slices) for choice in choices] == [("kernel B30f", 4), ("kernel B70f", 3)]
+
+
+def test_frames_without_positions_of_their_own_are_refused(tmp_path):
+    """A multi-frame object with the position of its first frame only: one frame read as a slice would lose the others."""
+    stored = (HU.astype(np.int32) + 1024).astype("<u2").tobytes()
+    folder = save(tmp_path / "nm", [plane(0, NumberOfFrames=7, PixelData=stored)])
+    with pytest.raises(FormatError, match="describes 0 of its 7 frames"):
+        formats.read(folder)
