@@ -117,8 +117,10 @@ def slices_of(path: Path, header: Dataset) -> Iterator[Slice]:
     if frames == 1 and not groups:
         yield _slice(path, -1, [header])
         return
+    if not groups and "ImagePositionPatient" in header:
+        del header.ImagePositionPatient  # of the first frame only
     common = [*_group_items(shared), header]
-    missing = () if len(groups) == frames else (f"it describes {len(groups)} of its {frames} frames",)
+    missing = () if len(groups) in (0, frames) else (f"it describes {len(groups)} of its {frames} frames",)
     for frame, group in enumerate(groups or [Dataset()]):
         yield _slice(path, frame, [*_group_items(group), *common], missing)
 
