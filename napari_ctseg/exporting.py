@@ -20,9 +20,8 @@ from ctseg_imaging.label_names import as_records
 from ctseg_imaging.resample import reoriented
 from ctseg_imaging.volume import LabelMap, Volume
 
-ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", formats.DICOM_ENDING)
-FILTERS = ("NIfTI (*.nii.gz *.nii);;Slicer segmentation (*.seg.nrrd);;NRRD (*.nrrd);;MetaImage (*.mha);;"
-           "DICOM SEG (*.dcm)")  # of the file dialogs
+ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", formats.RTSTRUCT_ENDING,
+           formats.DICOM_ENDING)
 
 
 def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
@@ -63,10 +62,10 @@ def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Ma
     """Write the mask to `path` (its ending decides the format, an older file is replaced) and its history to `history_path(path)`.
 
     The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own. A .dcm is a
-    DICOM SEG of the image, which has to come from DICOM. sources : files and folders that are open; none of them is
-    replaced. Raises FormatError for a name with another ending, one of `sources`, a history file of that name that this
-    program did not write, or a place that cannot be written to; then nothing was changed. Where only the history could
-    not be written, the answer says so.
+    DICOM SEG of the image and a .rtstruct.dcm an RTSTRUCT; the image has to come from DICOM. sources : files and folders
+    that are open; none of them is replaced. Raises FormatError for a name with another ending, one of `sources`, a history
+    file of that name that this program did not write, or a place that cannot be written to; then nothing was changed.
+    Where only the history could not be written, the answer says so.
     """
     beside = history_path(path)
     opened = tuple(sources)

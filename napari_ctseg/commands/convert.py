@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="NIfTI, NRRD, MetaImage or a DICOM folder.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Its ending decides the format: .nii .nii.gz .nrrd .seg.nrrd "
-                                                        ".nhdr .mha .mhd; .dcm: labels as DICOM SEG, with --like.")],
+                                                        ".nhdr .mha .mhd; with --like, labels as DICOM SEG (.dcm) "
+                                                        "or RTSTRUCT (.rtstruct.dcm).")],
     volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series of IN, or of --like for "
                                                               "labels: its number in the list or its UID.")] = None,

@@ -61,7 +61,8 @@ class PrecisionChoice(StrEnum):
 
 def predict(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A file, a DICOM folder, or a folder of cases.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A file (its ending decides the format, .dcm: DICOM SEG) or a folder.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A file, whose ending decides the format (.dcm: DICOM SEG, "
+                                                              ".rtstruct.dcm: RTSTRUCT), or a folder.")],
     model: Annotated[list[str], typer.Option("-m", "--model", metavar="BUNDLE", help="Name, folder, file, stack; repeat for an ensemble.")],
     combine: Annotated[Combination, typer.Option(help="How an ensemble comes to one label.")] = Combination.MEAN,
     weights: Annotated[str | None, typer.Option(metavar="W1,W2,...", help="How much each model counts, for mean and vote.")] = None,
@@ -72,6 +73,7 @@ def predict(
     region: Annotated[str | None, typer.Option(metavar="X0,X1,Y0,Y1,Z0,Z1", help="Look in this box of LPS mm only; no localiser.")] = None,
     probabilities: Annotated[ProbabilityType | None, typer.Option("--probabilities", help="Also write the probabilities, on the network's "
                                                                   "grid; with a type, or when large, as Zarr.")] = None,
+    rtstruct: Annotated[bool, typer.Option("--rtstruct", help="Also write contours, NAME.rtstruct.dcm, where IN is DICOM.")] = False,
     edge_map: Annotated[bool, typer.Option("--edge-map", help="Also write where the borders of the labels are unsure.")] = False,
     disagreement: Annotated[DisagreementKind | None, typer.Option("--disagreement", help="What an ensemble's disagreement map holds; of "
                                                                   "a single model there is the entropy.")] = None,
@@ -96,7 +98,7 @@ def predict(
     settings = Settings(device=device, precision=precision.value, probabilities=probabilities is not None, edge_map=edge_map,
                         threads=threads, mirroring=mirror, disagreement="share" if disagreement is None else disagreement.value)
     cases, several = cases_in(source, max(len(bundle.channels) for bundle in bundles))
-    outputs = [Outputs.of(case, target, several) for case in cases]
+    outputs = [Outputs.of(case, target, several, rtstruct) for case in cases]
     images = {file.resolve() for case in cases for file in case.files}
     for output in outputs:
         output.check(_wanted(settings, len(bundles), stack), overwrite, images)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QMessageBox
 
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg import notices
-from napari_ctseg.exporting import FILTERS, export, said_of
+from napari_ctseg.export_dialog import ask_where
+from napari_ctseg.exporting import export, said_of
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.keeper import Answer, Keeper, names
 from napari_ctseg.journal.recording import Recording
@@ -24,6 +25,8 @@ from napari_ctseg.study import open_sources, study_of
 
 if TYPE_CHECKING:
     import napari
+
+    from ctseg_imaging.volume import Volume
 
 LOOK_MS = 1000  # how often another viewer is looked for
 Ask = Callable[[Sequence[Recording], bool], Answer]
@@ -122,16 +125,18 @@ class Questions(QObject):  # type: ignore[misc]
         return answers.get(box.clickedButton(), Answer.CANCEL if may_stay else Answer.KEEP)
 
     def _where(self, recording: Recording) -> Path | None:
-        name, _ = QFileDialog.getSaveFileName(self._window(), f"Export {recording.layer.name}", "mask.nii.gz", FILTERS)
-        return Path(name) if name else None
+        return ask_where(self._window(), f"Export {recording.layer.name}", self._image())
+
+    def _image(self) -> Volume | None:
+        viewer = self._viewer()
+        image = study_of(viewer).image if viewer is not None else None
+        return volume_of(viewer.layers[image]) if viewer is not None and image in viewer.layers else None
 
     def _export(self, recording: Recording) -> bool:
         path = self.where(recording)
         if path is None:
             return False
-        viewer = self._viewer()
-        image = study_of(viewer).image if viewer is not None else None
-        volume = volume_of(viewer.layers[image]) if viewer is not None and image in viewer.layers else None
+        volume = self._image()
         source = source_of(recording.layer)
         try:
             written = export(path, label_map_of(recording.layer), volume, {} if source is None else source.provenance,

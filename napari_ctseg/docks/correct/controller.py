@@ -256,7 +256,7 @@ class CorrectController(Steps):
             self._show(replace(self.state, message=self.state.why_not or "Still exporting."))
             return
         layer = self._followed.layer
-        source, image = source_of(layer), self._image_volume()
+        source, image = source_of(layer), self.image_volume()
         label_map = label_map_of(layer)
         label_map = replace(label_map, array=label_map.array.copy(), labels=self._followed.labels)
         provenance, edits = ({} if source is None else source.provenance), list(edits_of(layer))
@@ -356,7 +356,8 @@ class CorrectController(Steps):
             return "Image and mask lie on different grids, so that the brush cannot look at the image's values."
         return ""
 
-    def _image_volume(self) -> Any:
+    def image_volume(self) -> Any:
+        """The image that the mask is drawn on, or None."""
         name = self._study.image
         return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -11,7 +10,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
     QCheckBox,
-    QFileDialog,
     QFormLayout,
     QHeaderView,
     QInputDialog,
@@ -24,7 +22,7 @@ from napari_ctseg.docks import parts
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import ClassRow, CorrectState, Operation, Tool
-from napari_ctseg.exporting import FILTERS
+from napari_ctseg.export_dialog import ask_where
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -277,9 +275,9 @@ class CorrectDock(parts.Dock):
             self.controller.add_class(name)
 
     def _ask_path(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Export mask", "mask.nii.gz", FILTERS)
-        if name:
-            self.controller.save(Path(name))
+        path = ask_where(self, "Export mask", self.controller.image_volume())
+        if path is not None:
+            self.controller.save(path)
 
 
 def _table() -> QTableWidget:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")  # read and written
 DICOM_ENDING = ".dcm"  # of a DICOM SEG, which is written where the image came from DICOM
+RTSTRUCT_ENDING = ".rtstruct.dcm"  # of an RTSTRUCT, likewise
 LONGEST_FIRST = (".seg.nrrd", *sorted(ENDINGS, key=len, reverse=True))
 
 
@@ -19,5 +20,7 @@ def split_ending(path: Path) -> tuple[str, str]:
 
 def case_name(path: Path) -> str:
     """What reports, dataset.json and provenance files call the case of a file: its name without the ending."""
+    if path.name.lower().endswith(RTSTRUCT_ENDING):
+        return path.name[: -len(RTSTRUCT_ENDING)]
     stem, ending = split_ending(path)
     return stem if ending else path.stem

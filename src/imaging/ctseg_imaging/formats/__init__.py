@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ctseg_imaging import label_names
-from ctseg_imaging.endings import DICOM_ENDING, ENDINGS
+from ctseg_imaging.endings import DICOM_ENDING, ENDINGS, RTSTRUCT_ENDING
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import dicom, itk, nifti, segmentations
 from ctseg_imaging.formats.choice import Choice
@@ -21,7 +21,7 @@ from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.progress import Progress, finish
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume, exact
 
-__all__ = ["DICOM_ENDING", "ENDINGS", "Choice", "SegmentationKind", "is_dicom", "is_readable",
+__all__ = ["DICOM_ENDING", "ENDINGS", "RTSTRUCT_ENDING", "Choice", "SegmentationKind", "is_dicom", "is_readable",
            "kind_of_segmentation", "list_choices", "read", "read_labels", "read_labels_of", "read_layers",
            "read_view_only", "reading", "write"]
 
@@ -134,10 +134,11 @@ def _near(label_map: LabelMap, grid: Geometry) -> LabelMap:
 
 def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap | None = None,
           overwrite: bool = False) -> tuple[str, ...]:
-    """Write `item`, whole or not at all; the ending of `path` decides the format, .dcm being a DICOM SEG.
+    """Write `item`, whole or not at all; the ending of `path` decides the format: .rtstruct.dcm is an RTSTRUCT, any other
+    .dcm a DICOM SEG.
 
-    like : whose header geometry (q/sform and codes in NIfTI) to take over; it must have the grid of `item`. A DICOM SEG needs
-    the image here, as it was read from DICOM; its voxels have to be those of `item`, in any order of axes.
+    like : whose header geometry (q/sform and codes in NIfTI) to take over; it must have the grid of `item`. A DICOM SEG or
+    RTSTRUCT needs the image here, as it was read from DICOM; its voxels have to be those of `item`, in any order of axes.
     Returns one sentence for each thing that the file does not hold as it was. Raises FormatError if `path` exists and
     `overwrite` is false, has no known ending or cannot be written; GeometryError if `like` lies on another grid.
     """
@@ -146,7 +147,7 @@ def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap 
         if isinstance(one, Volume):
             exact(one, "be written")
     if path.name.lower().endswith(DICOM_ENDING):
-        return _write_seg(path, item, like, overwrite)
+        return _write_dicom(path, item, like, overwrite)
     if like is not None and like.geometry.matches(item.geometry) not in (Match.SAME, Match.ROUNDING):
         raise GeometryError(f"{path}: the volume whose geometry it is to take has another grid; resample onto that grid first.")
     if not path.name.lower().endswith(ENDINGS):
@@ -160,13 +161,18 @@ def write(path: str | Path, item: Volume | LabelMap, *, like: Volume | LabelMap 
     return ()
 
 
-def _write_seg(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None, overwrite: bool) -> tuple[str, ...]:
-    from ctseg_imaging.formats.segmentations.dicom_seg_writing import write_seg  # scikit-image's colours take a moment
-
+def _write_dicom(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None, overwrite: bool) -> tuple[str, ...]:
+    kind = SegmentationKind.RTSTRUCT if path.name.lower().endswith(RTSTRUCT_ENDING) else SegmentationKind.DICOM_SEG
     if not isinstance(item, LabelMap):
         raise FormatError(f"{path}: only labels are written as DICOM, images are not; end it in {', '.join(ENDINGS)}.")
     if not isinstance(like, Volume):
-        raise FormatError(f"{path}: a DICOM SEG refers to the DICOM series that the labels were drawn on; give that image as well.")
+        raise FormatError(f"{path}: a {kind} refers to the DICOM series that the labels were drawn on; give that image as well.")
+    if kind is SegmentationKind.RTSTRUCT:
+        from ctseg_imaging.formats.segmentations.rtstruct_writing import write_rtstruct
+
+        return write_rtstruct(path, item, like, overwrite)
+    from ctseg_imaging.formats.segmentations.dicom_seg_writing import write_seg  # scikit-image's colours take a moment
+
     return write_seg(path, item, like, overwrite)
 
 
