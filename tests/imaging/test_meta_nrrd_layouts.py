@@ -351,3 +351,11 @@ def test_no_voxel_comes_from_memory(tmp_path):
     assert len(answers[0]) == len(paths)
     assert answers[0][0] == answers[0][1]
     assert all("cut off" in answer or "damaged" in answer for answer in answers[0][2:])
+
+
+def test_more_volumes_than_anybody_has_are_refused(tmp_path):
+    path = tmp_path / "a.nrrd"
+    path.write_text("NRRD0004\ntype: uchar\ndimension: 4\nspace: left-posterior-superior\nsizes: 3 4 5 2000000000\n"
+                    "space directions: (1,0,0) (0,1,0) (0,0,1) none\nkinds: domain domain domain list\nencoding: raw\n\n")
+    with pytest.raises(FormatError, match=r"a\.nrrd: .*(2000000000 volumes|bytes|voxels)"):
+        formats.read(path)

@@ -19,6 +19,7 @@ from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+MOST_VOLUMES = 100_000  # of a 4D file; more is a damaged header
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings print to stderr; what matters is checked here
 
 
@@ -72,9 +73,11 @@ def layout(path: Path) -> Stored:
         start = file.read(LONGEST_HEADER)
     if not start:
         raise FormatError(f"{path}: is empty (0 bytes); copy or export it again.")
-    if path.suffix.lower() in (".nrrd", ".nhdr"):
-        return nrrd.layout(path, start)
-    return metaimage.layout(path, start)
+    kind = nrrd if path.suffix.lower() in (".nrrd", ".nhdr") else metaimage
+    stored = kind.layout(path, start)
+    if stored.volumes > MOST_VOLUMES:
+        raise FormatError(f"{path}: its header counts {stored.volumes} volumes; is it damaged?")
+    return stored
 
 
 def _choices(stored: Stored) -> list[Choice]:
