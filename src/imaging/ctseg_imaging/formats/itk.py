@@ -73,8 +73,8 @@ def layout(path: Path) -> Stored:
         start = file.read(LONGEST_HEADER)
     if not start:
         raise FormatError(f"{path}: is empty (0 bytes); copy or export it again.")
-    kind = nrrd if path.suffix.lower() in (".nrrd", ".nhdr") else metaimage
-    stored = kind.layout(path, start)
+    read_layout = nrrd.layout if path.suffix.lower() in (".nrrd", ".nhdr") else metaimage.layout
+    stored = read_layout(path, start)
     if stored.volumes > MOST_VOLUMES:
         raise FormatError(f"{path}: its header counts {stored.volumes} volumes; is it damaged?")
     return stored
