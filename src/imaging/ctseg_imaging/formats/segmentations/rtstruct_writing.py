@@ -1,7 +1,8 @@
 """RTSTRUCT written: every label as closed contours on the slices of the DICOM series that it was drawn on.
 
 Contours run along voxel borders, where no voxel centre lies: a reader that takes the voxels whose centres are
-inside gets the mask back. A hole is joined to its outline by a channel of no width (keyhole).
+inside gets the mask back. A hole is joined to its outline by a channel of no width (keyhole). The last point is
+the middle of the closing edge, because plastimatch drops the last point of a contour that ends above its start.
 Source: DICOM PS3.3 A.19 (RT Structure Set IOD), C.8.8.5, C.8.8.6, C.8.8.8.
 """
 
@@ -123,7 +124,7 @@ def _drawn(label: Label, mask: NDArray[np.bool_], grid: Geometry, references: li
 
 
 def _outlines(mask: NDArray[np.bool_]) -> Iterator[Float]:
-    """(row, column) outlines of one slice, traced inside the box of its voxels."""
+    """(row, column) outlines of one slice, traced inside the box of its voxels, each ending in the middle of its closing edge."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     for outline in trace(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]):
-        yield outline + np.array([rows[0], columns[0]])
+        yield np.vstack([outline, (outline[:1] + outline[-1:]) / 2]) + np.array([rows[0], columns[0]])
