@@ -70,3 +70,13 @@ def test_something_else_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.zarr").mkdir()
     with pytest.raises(FormatError, match="cannot be read as probability maps"):
         read_maps(tmp_path / "x.zarr")
+
+
+def test_chunks_of_no_length_are_a_sentence(tmp_path: Path) -> None:
+    write(tmp_path / "p.zarr", "uint8")
+    header = tmp_path / "p.zarr/0/.zarray"
+    stored = json.loads(header.read_text())
+    stored["chunks"][1] = 0
+    header.write_text(json.dumps(stored))
+    with pytest.raises(FormatError, match="cannot be read as probability maps"):
+        read_maps(tmp_path / "p.zarr")

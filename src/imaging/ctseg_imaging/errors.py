@@ -6,7 +6,19 @@ from pathlib import Path
 
 
 class CtsegError(Exception):
-    """A fault in the input, worded for the person who gave it; front ends show the sentence and no traceback."""
+    """A fault in the input, worded for the user who gave it; front ends show the sentence and no traceback.
+
+    A damaged file can hold names of any length: what is longer than LONGEST characters is shown without its middle, because the file stands
+    at the beginning of the sentence and what to do at its end.
+    """
+
+    LONGEST = 1200
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) <= self.LONGEST:
+            return text
+        return f"{text[: self.LONGEST * 2 // 3]} … {text[-self.LONGEST // 4 :]}"
 
 
 class FormatError(CtsegError):
@@ -34,7 +46,9 @@ class ShearedGrid(GeometryError):
 
 
 class ChoiceNeeded(FormatError):
-    """Several volumes or series of equal rank: the person has to name one."""
+    """Several volumes or series of equal rank, all of which are listed: the user has to name one."""
+
+    LONGEST = 100_000
 
 
 class BundleError(CtsegError):

@@ -99,4 +99,5 @@ def test_what_cannot_be_paired_is_a_sentence(folders):
 
 
 def test_names_lose_their_whole_ending(tmp_path):
-    assert [case_name(tmp_path / name) for name in ("a.b.nii.gz", "a.NII", "a.mhd", "a.txt")] == ["a.b", "a", "a", "a"]
+    assert [case_name(tmp_path / name) for name in ("a.b.nii.gz", "a.NII", "a.mhd", "a.txt", "a.RTSTRUCT.dcm", "b.dcm")] == [
+        "a.b", "a", "a", "a", "a", "b"]

@@ -83,7 +83,8 @@ def read_maps(path: Path) -> tuple[Volume, tuple[str, ...]]:
         values = array[:].astype(np.float32) * np.float32(array.attrs["scale_factor"]) + np.float32(array.attrs["add_offset"])
         geometry = Geometry(values.shape[1:], np.array(told["ctseg"]["affine_lps"]))
         return Volume(values, geometry, source=path), tuple(channel["label"] for channel in told["omero"]["channels"])
-    except (OSError, ValueError, TypeError, RuntimeError, SystemError, LookupError, AttributeError, MemoryError) as error:  # zarr, blosc
+    except (OSError, ValueError, TypeError, RuntimeError, SystemError, LookupError, AttributeError, ArithmeticError,
+            MemoryError) as error:  # of zarr and blosc
         raise FormatError(f"{path}: cannot be read as probability maps that napari-ctseg wrote; predict again.") from error
 
 
