@@ -1,4 +1,4 @@
-"""A process that paints in the real viewer until it is killed, and writes down what the array was after every movement of the mouse.
+"""A process that paints in the real viewer until it is killed, and writes down every state of the array.
 
 python painter.py IMAGE LABELS LEDGER SECONDS STROKES_PER_SECOND WHAT   with WHAT: strokes, operations, renewals, full disk
 A line of the ledger: time, CRC-32 of the layer's array, what has just happened.
@@ -21,6 +21,7 @@ def main(image, labels, ledger, seconds, rate, what):
     from napari_ctseg.docks.correct.state import Operation
     from napari_ctseg.journal import file
     from napari_ctseg.journal.keeper import keeper_of
+    from napari_ctseg.painting import Painting
     from napari_ctseg.reference import release
     from tests.plugin.test_correct import drag
 
@@ -64,11 +65,13 @@ def main(image, labels, ledger, seconds, rate, what):
             return
         stroke()
 
+    # Every state that a part of a gesture, and with it the journal, can end in: a dab is announced before the array changes.
+    steps = Painting.of(layer).steps
+    for signal, said in ((steps.added, "dab"), (steps.ended, "ended"), (steps.moved, "moved")):
+        signal.connect(lambda *_, said=said: note(said))
     if what == "full disk":
         keeper_of(viewer).told.connect(lambda said: note("told " + said))
         QTimer.singleShot(1500, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY)))
-    from napari_ctseg.painting import Painting
-    Painting.of(layer).touched.connect(lambda _: note("touched"))
     timer = QTimer()
     timer.timeout.connect(tick)
     timer.start(int(1000 / rate))

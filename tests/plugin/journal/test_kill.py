@@ -15,6 +15,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.journal import folder
+from napari_ctseg.journal.patches import write
 from napari_ctseg.journal.replay import replay
 
 SHAPE = (17, 60, 72)
@@ -55,22 +56,33 @@ def paint_and_kill(files, what, after_s, rate=5.0):
     killed = time.monotonic()
     painter.communicate()
     lines = [line.split(" ", 2) for line in ledger.read_text().splitlines()]
-    return [(float(when), int(checksum), word) for when, checksum, word in lines if word], killed
+    return [(float(when), int(state), word) for when, state, word in lines if word], killed
+
+
+def checksum(array):
+    return zlib.crc32(np.ascontiguousarray(array).tobytes())
 
 
 def check(ledger, killed):
+    """What was restored is a state of the viewer, to the bit; all that came after it is less than a second old; and its steps lead back to
+    the array as it was opened. Gives what is kept, and the age of the oldest change that is missing."""
     (kept,) = folder.find()
-    found = zlib.crc32(np.ascontiguousarray(replay(kept.path).shown).tobytes())
-    k = max((k for k, (_, checksum, _) in enumerate(ledger) if checksum == found), default=None)
+    replayed = replay(kept.path)
+    found = checksum(replayed.shown)
+    k = max((k for k, (_, state, _) in enumerate(ledger) if state == found), default=None)
     assert k is not None, "what was restored is no state that the viewer ever showed"
-    missing = [killed - when for when, checksum, _ in ledger[k + 1:] if checksum != found]
-    assert max(missing, default=0.0) < LATE_S
-    return kept
+    late_s = max((killed - when for when, state, _ in ledger[k + 1:] if state != found), default=0.0)
+    assert late_s < LATE_S
+    array = replayed.shown.copy()
+    for gesture in reversed(replayed.history.done):
+        write(array, gesture.patch().inverse)
+    assert checksum(array) == ledger[0][1]
+    return kept, late_s
 
 
 @pytest.mark.parametrize("what", ["strokes", *(pytest.param(what, marks=pytest.mark.long) for what in ("operations", "renewals"))])
 def test_killed_after_some_strokes(files, what):
-    kept = check(*paint_and_kill(files, what, 2.5))
+    kept, _ = check(*paint_and_kill(files, what, 2.5))
     assert kept.edits > 3
 
 
@@ -80,8 +92,7 @@ def test_with_a_full_disk_the_user_is_told_and_painting_goes_on(files):
     assert told and "free some space" in ledger[told[0]][2]
     assert sum(word == "stroke" for _, _, word in ledger[told[0]:]) > 3
     (kept,) = folder.find()
-    found = zlib.crc32(np.ascontiguousarray(replay(kept.path).shown).tobytes())
-    assert found in [checksum for _, checksum, _ in ledger[:told[0] + 2]]       # all until the disk was full is there
+    assert checksum(replay(kept.path).shown) in [state for _, state, _ in ledger[:told[0] + 2]]       # all until the disk was full is there
 
 
 @pytest.mark.long
@@ -91,5 +102,6 @@ def test_killed_ten_times_at_a_random_moment_of_a_minute(files, what):
     rng = np.random.default_rng()
     for _ in range(10):
         after_s = float(rng.uniform(1, 60))
-        kept = check(*paint_and_kill(files, what, after_s))
+        kept, late_s = check(*paint_and_kill(files, what, after_s))
+        print(f"{what}: killed after {after_s:.1f} s, {kept.edits} edits; the oldest missing change is {late_s:.2f} s old", flush=True)
         kept.path.unlink()
