@@ -122,7 +122,7 @@ def test_series_are_chosen_by_number_or_uid(tmp_path):
     for wanted in (2, "2", OTHER):
         volume = formats.read(folder, series=wanted)
         np.testing.assert_array_equal(volume.array, HU + 1)
-        assert "Left out another series" in volume.notes[0]
+        assert volume.notes == ()
     with pytest.raises(FormatError, match="no series 3"):
         formats.read(folder, series=3)
 
@@ -251,7 +251,7 @@ def test_multiframe_without_positions_is_refused(tmp_path):
 
 def test_a_folder_of_contours_only_is_named_as_such(tmp_path):
     contours = plane(0, SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", Rows=None, PixelData=None)
-    with pytest.raises(FormatError, match="no images"):
+    with pytest.raises(FormatError, match=r"no image .*contours"):
         formats.read(save(tmp_path / "rt", [contours]))
 
 

@@ -17,9 +17,10 @@ from ctseg_imaging.errors import ChoiceNeeded, FormatError, OnlyViewable
 from ctseg_imaging.formats.choice import Choice, choice_needed
 from ctseg_imaging.formats.dicom_files import looks_like_dicom
 from ctseg_imaging.formats.dicom_pixels import Pixels, decoding
-from ctseg_imaging.formats.dicom_series import Folder, Series, scanning
+from ctseg_imaging.formats.dicom_series import Folder, Series, kinds_of, scanning
 from ctseg_imaging.formats.dicom_slices import Slice
-from ctseg_imaging.formats.dicom_stack import arranged, geometry_of, judge
+from ctseg_imaging.formats.dicom_stack import arranged, check_complete, geometry_of, judge
+from ctseg_imaging.formats.dicom_unread import Why
 from ctseg_imaging.formats.dicom_view_only import placing
 from ctseg_imaging.progress import Progress, finish
 from ctseg_imaging.volume import ViewOnlyVolume, Volume
@@ -55,9 +56,10 @@ def reading(path: Path, series: int | str | None = None) -> Generator[Progress, 
     """
     folder = yield from scanned(path)
     chosen = _choose(path, folder, series)
-    notes = _left_out(folder, chosen)
+    notes = _left_out(folder, chosen, is_named=series is not None)
     pixels = Pixels(path)
     slices = arranged(path, chosen, pixels.identical, notes)
+    check_complete(path, chosen)
     geometry = geometry_of(path, slices, notes)
     array = yield from decoding(slices, pixels)
     return Volume(
@@ -70,10 +72,11 @@ def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, 
     can be read exactly."""
     folder = yield from scanned(path)
     chosen = _choose(path, folder, series)
-    notes = _left_out(folder, chosen)
+    notes = _left_out(folder, chosen, is_named=series is not None)
     pixels = Pixels(path)
     slices = arranged(path, chosen, pixels.identical, notes)
     try:
+        check_complete(path, chosen)
         geometry_of(path, slices, [])
     except OnlyViewable as reason:
         array, geometry, how = yield from placing(slices, pixels)
@@ -129,16 +132,13 @@ def scanned(path: Path, files: Collection[Path] = ()) -> Generator[Progress, Non
 
 def _no_image(path: Path, folder: Folder, single: bool) -> str:
     """Why there is no image, and what to do."""
-    if single:
-        return (
-            "begins as DICOM and cannot be read; copy or export it again."
-            if path in folder.damaged
-            else "is a DICOM object without an image; give a slice or the folder of the series."
-        )
+    unread = [one for one in folder.unread if one.path == path or (not single and not one.is_stranger)]
+    if unread:
+        return f"{unread[0].path.name} {unread[0].why}; copy or export it again."
+    if folder.others and single:
+        return f"holds no image but {kinds_of(folder.others)}; give a slice or the folder of the series."
     if folder.others:
-        return "holds DICOM objects but no images (contours, segmentations or dose only); give the image series."
-    if folder.damaged:
-        return f"{folder.damaged[0].name} begins as DICOM and cannot be read; copy or export it again."
+        return f"holds no image series but DICOM objects without one ({kinds_of(folder.others)}); give the image series."
     return "holds no DICOM file; choose the folder with the slices."
 
 
@@ -195,9 +195,9 @@ def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
     return possible[0]
 
 
-def _left_out(folder: Folder, chosen: Series) -> list[str]:
-    """One sentence for each kind of thing that was not read."""
-    others = [series for series in folder.series if series is not chosen]
+def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
+    """One sentence for each kind of thing that was not read. is_named : whether the user named the series, and so knows of others."""
+    others = [] if is_named else [series for series in folder.series if series is not chosen]
     notes = [
         f"Left out {'a localiser' if one.localiser else 'another series'} ({one.description}"
         f"{'; it cannot be read: ' + one.fault if one.fault else ''})."
@@ -206,18 +206,16 @@ def _left_out(folder: Folder, chosen: Series) -> list[str]:
     if len(others) > _MOST_LISTED:
         notes.append(f"Left out {len(others) - _MOST_LISTED} more series; the list of the folder shows them.")
     if folder.others:
-        notes.append(
-            f"Left out {len(folder.others)} DICOM object(s) that are no images (contours, segmentations, "
-            "dose, reports)."
-        )
-    if folder.other_files:
-        notes.append(f"Left out {folder.other_files} file(s) that are not DICOM.")
-    if folder.damaged:
-        notes.append(
-            f"{len(folder.damaged)} file(s) begin as DICOM and cannot be read ({folder.damaged[0].name}); "
-            "slices "
-            "may be missing at the ends of the volume."
-        )
+        notes.append(f"Left out {len(folder.others)} DICOM object(s) that are no images ({kinds_of(folder.others)}).")
+    elsewhere = [one for one in folder.unread if one not in chosen.lost]
+    strangers = sum(one.why is not Why.DAMAGED for one in elsewhere)
+    if strangers:
+        notes.append(f"Left out {strangers} file(s) that are not DICOM.")
+    damaged = [one.path.name for one in elsewhere if one.why is Why.DAMAGED]
+    if damaged:
+        notes.append(f"Left out {len(damaged)} file(s) that begin as DICOM and cannot be read ({damaged[0]}).")
+    if chosen.lost:
+        notes.append(f"{len(chosen.lost)} file(s) that may be slices cannot be read ({chosen.lost[0].path.name}).")
     if folder.missing:
         notes.append(f"The DICOMDIR lists {folder.missing} file(s) that are not there; the export may be incomplete.")
     return notes

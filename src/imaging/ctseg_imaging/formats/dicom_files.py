@@ -21,15 +21,14 @@ _LONGEST_FIRST = 1024  # bytes: the first elements of a data set are short
 
 
 def files_below(path: Path) -> list[Path]:
-    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR and empty
-    files."""
+    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR."""
     found = [
         Path(folder) / name
         for folder, _, names in os.walk(path)
         for name in names
         if name.upper() != "DICOMDIR"
     ]
-    return sorted(file for file in found if file.is_file() and file.stat().st_size)
+    return sorted(file for file in found if file.is_file())
 
 
 def missing_from(path: Path) -> int:

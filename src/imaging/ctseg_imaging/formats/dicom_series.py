@@ -8,26 +8,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from ctseg_imaging.formats.dicom_files import files_below, looks_like_dicom, missing_from, read_header
 from ctseg_imaging.formats.dicom_slices import TAGS, Slice, slices_of
 from ctseg_imaging.formats.dicom_split import Part, split
 from ctseg_imaging.formats.dicom_tags import text
 from ctseg_imaging.formats.dicom_traits import TRAITS, Value
+from ctseg_imaging.formats.dicom_unread import Unread, Why, lost_slices
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Window
 
-# Objects with rows and columns that are no images of a patient: segmentations, dose, and whatever is drawn on
-# a screen.
-_NO_IMAGE = (
-    "1.2.840.10008.5.1.4.1.1.66.",
-    "1.2.840.10008.5.1.4.1.1.481.",
-    "1.2.840.10008.5.1.4.1.1.7",
-    "1.2.840.10008.5.1.4.1.1.11.",
-    "1.2.840.10008.5.1.4.1.1.88.",
-    "1.2.840.10008.5.1.4.1.1.104.",
-    "1.2.840.10008.1.3.10",
-)
+# Objects that are no images of a patient though some have rows and columns, by the beginning of their SOP class.
+_NO_IMAGE = {
+    "1.2.840.10008.5.1.4.1.1.66.": "segmentations",
+    "1.2.840.10008.5.1.4.1.1.481.3": "contours",
+    "1.2.840.10008.5.1.4.1.1.481.2": "dose",
+    "1.2.840.10008.5.1.4.1.1.481.": "radiotherapy plans or images",
+    "1.2.840.10008.5.1.4.1.1.7": "screen captures, which have no place in the patient",
+    "1.2.840.10008.5.1.4.1.1.11.": "presentation states",
+    "1.2.840.10008.5.1.4.1.1.88.": "reports",
+    "1.2.840.10008.5.1.4.1.1.104.": "documents",
+    "1.2.840.10008.1.3.10": "directories",
+}
 _LABELS = {trait.name: trait.label for trait in TRAITS} | {
     "size": "pixels",
     "pixel spacing": "pixel spacing (mm)",
@@ -43,13 +46,15 @@ class Series:
     none.
 
     part : from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one. apart : what
-    distinguishes this part from the others, in words that do not identify a patient.
+    distinguishes this part from the others, in words that do not identify a patient. lost : files that may be
+    slices of it and cannot be read.
     """
 
     uid: str
     slices: tuple[Slice, ...]
     part: int = 0
     apart: str = ""
+    lost: tuple[Unread, ...] = ()
 
     @property
     def key(self) -> str:
@@ -104,10 +109,11 @@ class Series:
 
 @dataclass(frozen=True)
 class OtherObject:
-    """A DICOM object without an image. kind : its modality, such as RTSTRUCT or SEG. series_uid : its own."""
+    """A DICOM object without an image. kind : its modality, such as SEG. what : the same in plain words. series_uid : its own."""
 
     path: Path
     kind: str
+    what: str
     series_uid: str
     study_uid: str
     frame_of_reference_uid: str
@@ -115,14 +121,13 @@ class OtherObject:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds. damaged : files that begin as DICOM and cannot be read. other_files : how many
-    files are no DICOM. missing : how many files its DICOMDIR lists that are not there.
+    """What a folder holds. unread : files that are empty, damaged or no DICOM. missing : how many files its
+    DICOMDIR lists that are not there.
     """
 
     series: tuple[Series, ...]
     others: tuple[OtherObject, ...] = ()
-    other_files: int = 0
-    damaged: tuple[Path, ...] = ()
+    unread: tuple[Unread, ...] = ()
     missing: int = 0
 
     def only(self, files: Collection[Path]) -> Folder:
@@ -138,31 +143,44 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
     files = files_below(path)
     members: dict[str, list[Slice]] = {}
     others: list[OtherObject] = []
-    damaged: list[Path] = []
-    strangers = 0
+    unread: list[Unread] = []
     for k, file in enumerate(files):
         if k and k % _STEP == 0:
             yield Progress("headers", k, len(files), f"Reading the header of file {k + 1} of {len(files)}")
         if not looks_like_dicom(file):
-            strangers += 1
+            unread.append(Unread(file, Why.STRANGE if file.stat().st_size else Why.EMPTY))
             continue
         header = read_header(file, TAGS)
-        if header is None:
-            damaged.append(file)
-        elif "Rows" not in header or text([header], "SOPClassUID").startswith(_NO_IMAGE):
+        if header is None or _is_cut_off(header):
+            unread.append(Unread(file, Why.DAMAGED))
+        elif "Rows" not in header or text([header], "SOPClassUID").startswith(tuple(_NO_IMAGE)):
             others.append(_other(file, header))
         else:
             for one in slices_of(file, header):
                 members.setdefault(one.series_uid, []).append(one)
     series = [one for uid, slices in members.items() for one in _series(uid, slices)]
     series.sort(key=lambda one: (one.number, one.uid, one.part))
-    return Folder(tuple(series), tuple(others), strangers, tuple(damaged), missing_from(path))
+    lost = lost_slices([{plane.path for plane in one.slices} for one in series], unread)
+    series = [replace(one, lost=files) for one, files in zip(series, lost, strict=True)]
+    return Folder(tuple(series), tuple(others), tuple(unread), missing_from(path))
+
+
+def _is_cut_off(header: Dataset) -> bool:
+    """Whether an image ends before its rows are given."""
+    return "Rows" not in header and "Image Storage" in UID(text([header], "SOPClassUID")).name
+
+
+def kinds_of(objects: Iterable[OtherObject]) -> str:
+    """What the objects are, each kind once."""
+    return ", ".join(dict.fromkeys(one.what for one in objects))
 
 
 def _other(path: Path, header: Dataset) -> OtherObject:
+    uid = text([header], "SOPClassUID")
     return OtherObject(
         path,
         text([header], "Modality"),
+        next((what for start, what in _NO_IMAGE.items() if uid.startswith(start)), "other objects"),
         text([header], "SeriesInstanceUID"),
         text([header], "StudyInstanceUID"),
         text([header], "FrameOfReferenceUID"),

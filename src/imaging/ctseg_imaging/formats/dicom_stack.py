@@ -45,6 +45,7 @@ def judge(series: Series) -> Judgement:
     path = Path("-")
     try:
         ordered = arranged(path, series, lambda a, b: True, [])
+        check_complete(path, series)
         geometry_of(path, ordered, [])
     except OnlyViewable as error:
         return Judgement(False, True, _clause(error))
@@ -90,6 +91,17 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
         notes.append(f"{copies} slice(s) were there twice with identical pixels and were used once.")
     notes += _remarks(kept)
     return kept
+
+
+def check_complete(path: Path, series: Series) -> None:
+    """Raise OnlyViewable if a file that may be a slice of the series cannot be read."""
+    if series.lost:
+        first, more = series.lost[0], len(series.lost) - 1
+        also = f" ({more} other file{'s' if more > 1 else ''} too)" if more else ""
+        raise OnlyViewable(
+            f"{path}: {first.path.name} {first.why}{also} and may be a slice of the series, which would be incomplete; copy the series "
+            f"again, take the file out of the folder if it is no slice, or, {_LOOK}."
+        )
 
 
 def _check_values(path: Path, slices: Sequence[Slice], notes: list[str]) -> None:

@@ -1,0 +1,60 @@
+"""Files that may be slices and cannot be read: empty, cut off or damaged. A series with such a file next to its slices may be
+incomplete, at its ends too, where no gap shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Why(StrEnum):
+    """What is wrong with a file, as a clause after its name."""
+
+    EMPTY = "is empty (0 bytes)"
+    DAMAGED = "begins as DICOM and cannot be read"
+    STRANGE = "is no DICOM file"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that was not read."""
+
+    path: Path
+    why: Why
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nothing but its name could make it DICOM."""
+        return self.why is Why.STRANGE
+
+
+def lost_slices(series: Sequence[Collection[Path]], unread: Sequence[Unread]) -> list[tuple[Unread, ...]]:
+    """Of each series, given by its files, the unread files that may be slices of it: those that are called as its files
+    are, numbers aside; and where no series calls its files so, those with the ending of its files in the same folder."""
+    patterns = [{_pattern(path) for path in files} for files in series]
+    endings = [{(path.parent, _ending(path)) for path in files} for files in series]
+    lost: list[list[Unread]] = [[] for _ in series]
+    for one in unread:
+        alike = [k for k, known in enumerate(patterns) if _pattern(one.path) in known]
+        if not alike and _could_be_slice(one):
+            alike = [k for k, known in enumerate(endings) if (one.path.parent, _ending(one.path)) in known]
+        for k in alike:
+            lost[k].append(one)
+    return [tuple(found) for found in lost]
+
+
+def _could_be_slice(one: Unread) -> bool:
+    """A file without an ending that is no DICOM is a note or a script; a hidden one belongs to the system."""
+    return not one.path.name.startswith(".") and (not one.is_stranger or _ending(one.path) != "")
+
+
+def _pattern(path: Path) -> tuple[Path, str]:
+    return path.parent, re.sub(r"[0-9]+", "0", path.name.lower())
+
+
+def _ending(path: Path) -> str:
+    """The last ending in small letters; "" for none and for the last number of a UID."""
+    return path.suffix.lower() if path.suffix[1:].isalpha() else ""
