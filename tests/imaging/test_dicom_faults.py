@@ -59,6 +59,24 @@ def test_a_folder_of_empty_files_says_so(tmp_path):
         formats.read(tmp_path)
 
 
+# ---- how pixels are stored
+
+@pytest.mark.parametrize("keyword", ["SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"])
+def test_a_missing_tag_of_the_pixels_is_named(tmp_path, keyword):
+    planes = series()
+    planes[3]["PixelData"].VR = "OW"
+    delattr(planes[3], keyword)
+    with pytest.raises(FormatError, match=rf"004.dcm: {keyword} is missing"):
+        formats.read(save(tmp_path / "ct", planes))
+
+
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (16, 11)])
+def test_a_high_bit_at_another_place_is_refused(tmp_path, stored, high):
+    """Two readers differ here: the twelve bits below the high bit, or the lowest twelve."""
+    with pytest.raises(FormatError, match=f"HighBit is {high} where the {stored} bits"):
+        formats.read(save(tmp_path / "ct", series(BitsStored=stored, HighBit=high)))
+
+
 # ---- what is said
 
 def test_a_folder_of_screen_captures_is_called_so(tmp_path):
