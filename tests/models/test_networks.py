@@ -7,7 +7,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ctseg_imaging.errors import BundleError
 from ctseg_models.inference.stepwise import scn_flops, unet_flops
+from ctseg_models.networks.catalogue import build
 from ctseg_models.networks.scn import SCN, SCNConfig
 from ctseg_models.networks.unet import UNet, UNetConfig
 
@@ -51,3 +53,13 @@ def test_the_scns_operations(shape: tuple[int, int, int], printed: int) -> None:
 def test_our_count_is_torchs_to_the_last_operation(shape: tuple[int, int, int]) -> None:
     config = UNetConfig(outputs=3, levels=4, filters=8)
     assert unet_flops(config, shape) == counted(UNet, config, shape)
+
+
+@pytest.mark.parametrize(("kind", "config", "named"), [
+    ("unet", {"levels": 65536, "filters": 2}, "levels"),
+    ("nnunet", {"filters": [4] * 5000}, "filters"),
+    ("nnunet", {"strides": [[1, 1, 1], [1, 8192, 1]]}, "strides"),
+])
+def test_a_network_that_takes_minutes_to_build_is_refused(kind: str, config: dict[str, object], named: str) -> None:
+    with pytest.raises(BundleError, match=f"cannot be built with {named} above 4096"):
+        build(kind, config, in_channels=1, outputs=2)

@@ -9,6 +9,7 @@ from torch import nn
 
 from ctseg_imaging.errors import BundleError
 
+LARGEST = 4096  # of a width, a count of layers or a list in a configuration: no network here comes near, and more takes minutes to build
 Kind = Literal["unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet", "backbone", "edge_gated"]
 
 
@@ -45,7 +46,7 @@ def classes(kind: str) -> tuple[type[Any], type[nn.Module]]:
 def build(kind: str, config: dict[str, Any], *, in_channels: int, outputs: int) -> nn.Module:
     """The network with fresh weights by torch's current seed. config : the other fields of its configuration; lists stand for tuples.
 
-    Raises BundleError for a field that the network does not have.
+    Raises BundleError for a field that the network does not have, or a number above LARGEST.
     """
     from ctseg_models.networks.sound import mend
 
@@ -53,9 +54,17 @@ def build(kind: str, config: dict[str, Any], *, in_channels: int, outputs: int) 
     known = {field.name for field in fields(configuration)}
     if unknown := sorted(set(config) - known):
         raise BundleError(f"The {kind} network knows no {', '.join(unknown)}; the bundle was written by a newer version of napari-ctseg.")
+    if large := sorted(key for key, value in config.items() if _too_large(value)):
+        raise BundleError(f"The {kind} network cannot be built with {', '.join(large)} above {LARGEST}; get the bundle again.")
     entries = {key: _tuples(value) for key, value in config.items()} | {"in_channels": in_channels, "outputs": outputs}
     return mend(network(configuration(**entries)))
 
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(one) for one in value) if isinstance(value, list | tuple) else value
+
+
+def _too_large(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) > LARGEST or any(map(_too_large, value))
+    return isinstance(value, int | float) and abs(value) > LARGEST
