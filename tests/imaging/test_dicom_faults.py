@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from ctseg_imaging import formats
-from ctseg_imaging.errors import FormatError, OnlyViewable
-from tests.imaging.dicom_making import HU, OTHER, plane, save, series
+from ctseg_imaging.errors import FormatError, GeometryError, OnlyViewable
+from tests.imaging.dicom_making import HU, OTHER, TURN, enhanced, plane, save, series
 
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -75,6 +76,62 @@ def test_a_high_bit_at_another_place_is_refused(tmp_path, stored, high):
     """Two readers differ here: the twelve bits below the high bit, or the lowest twelve."""
     with pytest.raises(FormatError, match=f"HighBit is {high} where the {stored} bits"):
         formats.read(save(tmp_path / "ct", series(BitsStored=stored, HighBit=high)))
+
+
+# ---- frames of an enhanced object
+
+def frames(count: int, change) -> Dataset:
+    """`count` times the frames of one object, the values of each 50 HU above those before; change(volume, frame number, frame)."""
+    made = enhanced()
+    stored = np.frombuffer(made.PixelData, "<u2")
+    made.PixelData = b"".join((stored + 50 * n).astype("<u2").tobytes() for n in range(count))
+    groups = []
+    for n in range(count):
+        for k, group in enumerate(enhanced().PerFrameFunctionalGroupsSequence):
+            change(n, k, group)
+            groups.append(group)
+    made.PerFrameFunctionalGroupsSequence, made.NumberOfFrames = groups, len(groups)
+    return made
+
+
+def indexed(indices):
+    """A change that gives each frame its DimensionIndexValues."""
+    def change(n, k, group):
+        item = Dataset()
+        item.DimensionIndexValues = indices(n, k)
+        group.FrameContentSequence = [item]
+    return change
+
+
+def test_stacks_that_only_their_indices_tell_apart_are_choices(tmp_path):
+    folder = save(tmp_path / "mr", [frames(2, indexed(lambda n, k: [k + 1, n + 1]))])
+    assert [choice.apart for choice in formats.list_choices(folder)] == ["dimension 2 at 1", "dimension 2 at 2"]
+    for n in range(2):
+        np.testing.assert_array_equal(formats.read(folder, series=n + 1).array, HU + 50 * n)
+
+
+def test_volumes_that_only_two_indices_together_tell_apart_are_choices(tmp_path):
+    folder = save(tmp_path / "mr", [frames(4, indexed(lambda n, k: [n // 2 + 1, k + 1, n % 2 + 1]))])
+    assert [choice.apart for choice in formats.list_choices(folder)] == [
+        f"dimension 1 at {first}, dimension 3 at {third}" for first in (1, 2) for third in (1, 2)]
+    for n in range(4):
+        np.testing.assert_array_equal(formats.read(folder, series=n + 1).array, HU + 50 * n)
+
+
+def test_positions_that_do_not_follow_the_orientation_are_no_copies(tmp_path):
+    """A second stack with other directions and the same positions: all of it lies in one plane, side by side."""
+    def change(n, k, group):
+        if n:
+            turned = Dataset()
+            turned.ImageOrientationPatient = [f"{v:.9f}" for v in (*TURN[:, 0], *TURN[:, 2])]
+            group.PlaneOrientationSequence = [turned]
+
+    made = frames(2, change)
+    made.PixelData = bytes(len(made.PixelData))  # copies would be equal
+    folder = save(tmp_path / "mr", [made])
+    assert formats.read(folder, series=1).array.shape == HU.shape
+    with pytest.raises(GeometryError, match=r"frame \d+ of 001.dcm .* beside each other in one plane"):
+        formats.read(folder, series=2)
 
 
 # ---- what is said

@@ -8,6 +8,7 @@ instance numbers only where slices lie at one position.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -204,8 +205,9 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
     there is none.
 
     First by equal values, as many as slices lie at one position; then by the order of the values at each
-    position, where these form blocks (one scan after the other) or are trigger times; last by any values that
-    leave at least two slices in each group.
+    position, where these form blocks (one scan after the other) or are trigger times; then by any values that
+    leave at least two slices in each group; last by values that every position has equally often, where it
+    takes several attributes.
     """
     places = _places(slices)
     most = max(len(group) for group in places)
@@ -226,6 +228,10 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
         groups = _by_value(slices, trait)
         if len(groups) > 1 and all(len(one) > 1 and not collides(one) for one in groups.values()):
             return trait.name, groups
+    for trait in candidates:
+        counts = [Counter(one.traits.get(trait.name) for one in group) for group in places]
+        if len(counts[0]) > 1 and all(count == counts[0] for count in counts):
+            return trait.name, _by_value(slices, trait)
     return None
 
 

@@ -77,11 +77,16 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
     for before, one, step in zip(ordered, ordered[1:], steps, strict=False):
         if step > same:
             kept.append(one)
+        elif (aside := float(np.linalg.norm(position(one) - position(before)))) > SIDEWAYS_TOLERANCE * min(spacing(one)) + same:
+            raise GeometryError(
+                f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm beside each other in one plane, so their positions do not "
+                "follow their orientation and make no stack; export the series again."
+            )
         elif same_pixels(before, one):
             copies += 1
         else:
             height = f"{float(position(one) @ normal):.2f} mm along the normal"
-            place = f"{height}, {before.path.name} and {one.path.name}"
+            place = f"{height}, {_named(before)} and {_named(one)}"
             raise GeometryError(
                 f"{path}: two different slices lie at one position ({place}), and no attribute says which "
                 "scan, phase or acquisition each belongs to; take one of them out of the folder, or export "
@@ -91,6 +96,11 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
         notes.append(f"{copies} slice(s) were there twice with identical pixels and were used once.")
     notes += _remarks(kept)
     return kept
+
+
+def _named(one: Slice) -> str:
+    """A slice by its file, and by its frame (from 1) where the file has several."""
+    return one.path.name if one.frame < 0 else f"frame {one.frame + 1} of {one.path.name}"
 
 
 def check_complete(path: Path, series: Series) -> None:

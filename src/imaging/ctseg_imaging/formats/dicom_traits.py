@@ -17,6 +17,7 @@ from ctseg_imaging.formats.dicom_tags import Garbled, number, text, values, word
 
 Value = str | float | int | tuple[Any, ...] | None
 MOSAIC = "MOSAIC"
+_DIMENSIONS = 5  # that are looked at
 _SIEMENS_B, _GE_B, _PHILIPS_B = 0x0019100C, 0x00431039, 0x20011003
 PRIVATE = (0x00190010, 0x0019100A, _SIEMENS_B, 0x00430010, _GE_B, 0x20010010, _PHILIPS_B)
 
@@ -81,6 +82,19 @@ def _b_value(headers: Sequence[Dataset]) -> Value:
     return None
 
 
+def _dimension(index: int) -> Callable[[Sequence[Dataset]], Value]:
+    """One of the indices that order the frames of an enhanced object; see PS3.3 C.7.6.17."""
+
+    def read(headers: Sequence[Dataset]) -> Value:
+        try:
+            found = values(headers, "DimensionIndexValues")
+            return float(found[index]) if index < len(found) else None
+        except (Garbled, ValueError, TypeError):
+            return None
+
+    return read
+
+
 def _private_number(value: Any) -> float:
     """Private attributes of unknown VR come as bytes: text, or one little-endian float."""
     if not isinstance(value, bytes):
@@ -142,6 +156,7 @@ AT_ONE_POSITION = (
         private=True,
     ),
     Trait("content time", "time of reconstruction", _text("ContentTime"), private=True),
+    *(Trait(f"dimension {k + 1}", f"dimension {k + 1} at", _dimension(k)) for k in range(_DIMENSIONS)),
     Trait("instance number", "block of instance numbers", _number("InstanceNumber"), private=True),
 )
 TRAITS = (*IDENTITY, *ALWAYS, *OVERLAPPING, *AT_ONE_POSITION)
