@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError, GeometryError, OnlyViewable
+from ctseg_imaging.volume import LabelMap
 from tests.imaging.dicom_making import HU, OTHER, TURN, enhanced, plane, save, series
 
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -76,6 +78,53 @@ def test_a_high_bit_at_another_place_is_refused(tmp_path, stored, high):
     """Two readers differ here: the twelve bits below the high bit, or the lowest twelve."""
     with pytest.raises(FormatError, match=f"HighBit is {high} where the {stored} bits"):
         formats.read(save(tmp_path / "ct", series(BitsStored=stored, HighBit=high)))
+
+
+# ---- UIDs
+
+TORN = {
+    "SeriesInstanceUID": ["SeriesInstanceUID"],
+    "StudyInstanceUID": ["StudyInstanceUID"],
+    "FrameOfReferenceUID": ["FrameOfReferenceUID"],
+    "all": ["SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"],
+}
+
+
+def torn(planes: list[Dataset], keywords: list[str]) -> list[Dataset]:
+    for header in planes:
+        for keyword in keywords:
+            setattr(header, keyword, generate_uid())
+    return planes
+
+
+@pytest.mark.parametrize("what", TORN)
+def test_files_with_a_uid_of_their_own_each_are_one_series(tmp_path, what):
+    folder = save(tmp_path / "ct", torn(series(), TORN[what]))
+    [choice] = formats.list_choices(folder)
+    assert choice.slices == 7
+    for path in (folder, folder / "004.dcm"):
+        volume = formats.read(path)
+        np.testing.assert_array_equal(volume.array, HU)
+        assert len(volume.notes) == 1 and TORN[what][-1] in volume.notes[0] and "read as one series" in volume.notes[0]
+    mask = LabelMap((volume.array > 0).astype(np.uint8), volume.geometry)
+    with pytest.raises(FormatError, match="share no SeriesInstanceUID"):
+        formats.write(tmp_path / "out.dcm", mask, like=volume)
+
+
+def test_two_torn_series_stay_two(tmp_path):
+    planes = [*series(AcquisitionNumber=1), *[plane(k, HU[k] + 50, AcquisitionNumber=2) for k in range(7)]]
+    folder = save(tmp_path / "ct", torn(planes, ["SeriesInstanceUID"]))
+    choices = formats.list_choices(folder)
+    assert [choice.apart for choice in choices] == [f"acquisition {n}, joined from 7 files" for n in (1, 2)]
+    for n, choice in enumerate(choices):
+        np.testing.assert_array_equal(formats.read(folder, series=choice.uid).array, HU + 50 * n)
+
+
+def test_torn_slices_of_several_patients_are_not_joined(tmp_path):
+    planes = torn(series(), ["SeriesInstanceUID"])
+    for k, header in enumerate(planes):
+        header.PatientID = f"{k}"
+    assert [choice.slices for choice in formats.list_choices(save(tmp_path / "ct", planes))] == [1] * 7
 
 
 # ---- frames of an enhanced object

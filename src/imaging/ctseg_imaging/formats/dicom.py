@@ -16,6 +16,7 @@ from pathlib import Path
 from ctseg_imaging.errors import ChoiceNeeded, FormatError, OnlyViewable
 from ctseg_imaging.formats.choice import Choice, choice_needed
 from ctseg_imaging.formats.dicom_files import looks_like_dicom
+from ctseg_imaging.formats.dicom_joined import joined
 from ctseg_imaging.formats.dicom_pixels import Pixels, decoding
 from ctseg_imaging.formats.dicom_series import Folder, Series, kinds_of, scanning
 from ctseg_imaging.formats.dicom_slices import Slice
@@ -122,7 +123,7 @@ def scanned(path: Path, files: Collection[Path] = ()) -> Generator[Progress, Non
     Raises FormatError if there is no image.
     """
     single = path.is_file() and path.name.upper() != "DICOMDIR"
-    folder = yield from scanning(path if path.is_dir() else path.parent)
+    folder = joined((yield from scanning(path if path.is_dir() else path.parent)))
     if single or files:
         folder = folder.only([path] if single else files)
     if not folder.series:

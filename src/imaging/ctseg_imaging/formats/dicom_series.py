@@ -47,7 +47,7 @@ class Series:
 
     part : from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one. apart : what
     distinguishes this part from the others, in words that do not identify a patient. lost : files that may be
-    slices of it and cannot be read.
+    slices of it and cannot be read. remark : what the user has to know about it, "" for nothing.
     """
 
     uid: str
@@ -55,6 +55,7 @@ class Series:
     part: int = 0
     apart: str = ""
     lost: tuple[Unread, ...] = ()
+    remark: str = ""
 
     @property
     def key(self) -> str:
@@ -193,11 +194,11 @@ def _series(uid: str, slices: Sequence[Slice]) -> Iterable[Series]:
         return [Series(uid, parts[0].slices)]
     return [
         Series(uid, part.slices, k, said)
-        for k, (part, said) in enumerate(zip(parts, _apart(parts), strict=True), 1)
+        for k, (part, said) in enumerate(zip(parts, apart_of(parts), strict=True), 1)
     ]
 
 
-def _apart(parts: Sequence[Part]) -> list[str]:
+def apart_of(parts: Sequence[Part]) -> list[str]:
     """What sets each part apart: attributes until no two parts share a text. What may identify the patient is
     numbered."""
     names = list(dict.fromkeys(name for part in parts for name in part.apart))

@@ -92,6 +92,8 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
                 "scan, phase or acquisition each belongs to; take one of them out of the folder, or export "
                 "the series again."
             )
+    if series.remark:
+        notes.append(series.remark)
     if copies:
         notes.append(f"{copies} slice(s) were there twice with identical pixels and were used once.")
     notes += _remarks(kept)

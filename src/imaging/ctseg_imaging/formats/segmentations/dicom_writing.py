@@ -51,7 +51,7 @@ def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawin
         raise FormatError(f"{path}: a {kind} refers to a DICOM series and the image is none; "
                           "write .seg.nrrd or .nii.gz instead.")
     if not header.series_uid:
-        raise FormatError(f"{path}: the image has no SeriesInstanceUID, to which a {kind} has to refer; "
+        raise FormatError(f"{path}: the slices of the image share no SeriesInstanceUID, to which a {kind} has to refer; "
                           "write .seg.nrrd or .nii.gz instead.")
     placed = reoriented(label_map, image.geometry)
     if placed is None:
