@@ -314,7 +314,7 @@ def test_the_steps_are_listed_and_one_can_jump_to_each(viewer):
         layer.paint(centre, value)
         states.append(layer.data.copy())
     flush(controller)
-    assert len(view.state.steps) == 3 and view.state.step == 3 and "slice 5" in view.state.steps[0]
+    assert len(view.state.steps) == 3 and view.state.step == 3 and "liver, slice 5" in view.state.steps[0]
     for k in (1, 3, 0, 2):
         controller.go_to_step(k)
         flush(controller)
@@ -323,7 +323,8 @@ def test_the_steps_are_listed_and_one_can_jump_to_each(viewer):
 
 def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(make_plugin_viewer):
     viewer = with_image(make_plugin_viewer())
-    from napari_ctseg.docks.correct.view import LOCK, CorrectDock
+    from napari_ctseg.docks.correct.class_table import LOCK
+    from napari_ctseg.docks.correct.view import CorrectDock
     label_map = mask()
     layer = show_labels(viewer, label_map, "mask")
     study_of(viewer).truth = None

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.journal.keeper import Keeper
-from napari_ctseg.layers import go_to_slice
+from napari_ctseg.layers import go_to_slice, source_of
 from napari_ctseg.painting import Painting
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ class Steps:
         if (layer := self._layer) is None:
             return
         history, recording = Painting.of(layer).steps.history, self._keeper.recording(layer)
-        steps = tuple(words.step(gesture.meta) for gesture in (*history.done, *reversed(history.undone)))
+        source = source_of(layer)
+        labels = source.labels if source is not None and source.labels is not None else Labels()
+        steps = tuple(words.step(gesture.meta, labels) for gesture in (*history.done, *reversed(history.undone)))
         saved = words.unsaved(recording.unsaved if recording is not None else 0)
         self._show(replace(self.state, steps=steps, step=len(history.done), saved=saved))
 

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QButtonGroup,
-    QCheckBox,
-    QFormLayout,
-    QHeaderView,
-    QInputDialog,
-    QListWidget,
-    QTableWidget,
-    QTableWidgetItem,
-)
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QFormLayout, QInputDialog
 
 from napari_ctseg.docks import parts
 from napari_ctseg.docks.correct import words
+from napari_ctseg.docks.correct.class_table import ClassTable, StepList
 from napari_ctseg.docks.correct.controller import CorrectController
-from napari_ctseg.docks.correct.state import ClassRow, CorrectState, Operation, Tool
+from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
 from napari_ctseg.export_dialog import ask_where
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
     import napari
 
-STEPS_HEIGHT = 66
-HEADERS = (("class", "Click to paint this class."), ("lock", "Locked: no tool, operation or undo changes this class."),
-           ("ml", "Volume; follows the brush."), ("slice", "Dice in this slice against the truth."), ("Dice", "Dice against the truth."))
-NAME, LOCK, VOLUME, IN_SLICE, DICE = range(len(HEADERS))
 TOOLS = {Tool.PAN: ("Pan", "Move and zoom. Key: 6 or Z"), Tool.PAINT: ("Paint", "Brush the chosen class. Key: 2 or P"),
          Tool.ERASE: ("Erase", "Brush background. Key: 1 or E"), Tool.FILL: ("Fill", "Fill the area that is clicked. Key: 4 or F"),
          Tool.PICK: ("Pick", "Choose the class that is clicked. Key: 5 or L")}
@@ -81,13 +67,11 @@ class CorrectDock(parts.Dock):
         self.window = QCheckBox("Only HU")
         self.low = parts.number("The lowest value that the brush changes.", -5000, 20000, 10, "", 0)
         self.high = parts.number("The highest value that the brush changes.", -5000, 20000, 10, "", 0)
-        self.table = _table()
+        self.table = ClassTable()
         self.add = parts.button("Add class…", "A new class with the next free value.")
         self.undo = parts.button("↶ Undo", "Takes back the last stroke or operation. Key: Ctrl+Z")
         self.redo = parts.button("↷ Redo", "Does again what was undone. Key: Ctrl+Shift+Z")
-        self.steps = QListWidget()
-        self.steps.setToolTip("What was done, the last step below; click a step to undo or redo up to it.")
-        self.steps.setFixedHeight(STEPS_HEIGHT)
+        self.steps = StepList()
         self.operations = {operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()}
         self.margin = parts.number("Distance for grow, shrink and smooth.", 0.1, 100, 0.5, " mm")
         self.island = parts.number("Parts below this volume are islands.", 0.01, 1000, 0.1, " ml", 2)
@@ -131,8 +115,8 @@ class CorrectDock(parts.Dock):
         self.only_background.toggled.connect(controller.set_only_background)
         for signal in (self.window.toggled, self.low.valueChanged, self.high.valueChanged):
             signal.connect(lambda _: controller.set_window(self.window.isChecked(), self.low.value(), self.high.value()))
-        self.table.cellClicked.connect(lambda k, column: controller.select(self._value(k)) if column != LOCK else None)
-        self.table.itemChanged.connect(self._lock_changed)
+        self.table.chosen.connect(controller.select)
+        self.table.lock.connect(controller.lock)
         self.add.clicked.connect(self._ask_name)
         self.undo.clicked.connect(controller.undo)
         self.redo.clicked.connect(controller.redo)
@@ -162,9 +146,9 @@ class CorrectDock(parts.Dock):
         parts.say(self.offer, words.offer(state.kept))
         self.restore.setVisible(bool(state.kept))
         self.others.setVisible(bool(state.kept))
-        self._draw_steps(state)
+        self.steps.draw(state.steps, state.step)
         self._draw_tools(state, why_not)
-        self._draw_classes(state)
+        self.table.draw(state.classes, state.selected, state.truth is not None)
         for operation, pressed in self.operations.items():
             parts.able(pressed, state.operation_why_not, f"{OPERATIONS[operation][1]} One undo step; locked classes stay.")
         chosen = next((row.name for row in state.classes if row.value == state.selected), "")
@@ -210,64 +194,8 @@ class CorrectDock(parts.Dock):
         parts.able(self.low, why_not or state.window_why_not or off, "The lowest value that the brush changes.")
         parts.able(self.high, why_not or state.window_why_not or off, "The highest value that the brush changes.")
 
-    def _draw_classes(self, state: CorrectState) -> None:
-        self.table.setVisible(bool(state.classes))
-        judged = state.truth is not None
-        with QSignalBlocker(self.table):
-            self.table.setRowCount(len(state.classes))
-            for k, row in enumerate(state.classes):
-                self._draw_class(k, row, row.value == state.selected)
-        for column in (IN_SLICE, DICE):
-            self.table.setColumnHidden(column, not judged)
-        header = self.table.horizontalHeader()
-        for column, width in ((LOCK, 34), (VOLUME, 48), (IN_SLICE, 42), (DICE, 42)):
-            header.resizeSection(column, width)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        height = header.height() + sum(self.table.rowHeight(k) for k in range(len(state.classes))) + 4
-        self.table.setFixedHeight(min(height, 200))
-
-    def _draw_class(self, k: int, row: ClassRow, selected: bool) -> None:
-        words = (row.name, "", f"{row.volume_ml:.1f}", _score(row.slice_dice), _score(row.dice))
-        for column, word in enumerate(words):
-            if (item := self.table.item(k, column)) is None:
-                item = QTableWidgetItem()
-                self.table.setItem(k, column, item)
-            item.setText(word)
-            item.setToolTip(HEADERS[column][1])
-            font = item.font()
-            font.setBold(selected)
-            item.setFont(font)
-            item.setBackground(self.palette().highlight() if selected else self.palette().base())
-            if column == NAME:
-                item.setIcon(parts.swatch(row.colour))
-                item.setData(Qt.ItemDataRole.UserRole, row.value)
-            elif column == LOCK:
-                item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
-                item.setCheckState(Qt.CheckState.Checked if row.locked else Qt.CheckState.Unchecked)
-            else:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-
-    def _draw_steps(self, state: CorrectState) -> None:
-        self.steps.setVisible(bool(state.steps))
-        lines = ("as opened", *state.steps)
-        while self.steps.count() > len(lines):
-            self.steps.takeItem(self.steps.count() - 1)
-        for k, word in enumerate(lines):
-            if k >= self.steps.count():
-                self.steps.addItem(word)
-            elif self.steps.item(k).text() != word:
-                self.steps.item(k).setText(word)
-        self.steps.setCurrentRow(state.step)
-
     def _list_kept(self) -> None:
         self.controller.list_kept()
-
-    def _value(self, k: int) -> int:
-        return int(self.table.item(k, NAME).data(Qt.ItemDataRole.UserRole))
-
-    def _lock_changed(self, item: QTableWidgetItem) -> None:
-        if item.column() == LOCK:
-            self.controller.lock(self._value(item.row()), item.checkState() == Qt.CheckState.Checked)
 
     def _ask_name(self) -> None:
         name, agreed = QInputDialog.getText(self, "Add class", "Name of the class")
@@ -278,24 +206,3 @@ class CorrectDock(parts.Dock):
         path = ask_where(self, "Export mask", self.controller.image_volume())
         if path is not None:
             self.controller.save(path)
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, len(HEADERS))
-    for column, (word, tip) in enumerate(HEADERS):
-        item = QTableWidgetItem(word)
-        item.setToolTip(tip)
-        table.setHorizontalHeaderItem(column, item)
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(20)
-    table.horizontalHeader().setMinimumSectionSize(22)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-    table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setStyleSheet("QTableWidget { font-size: 11px; } QHeaderView::section { font-size: 11px; padding: 1px 2px; }")
-    return table
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else "–" if math.isnan(value) else f"{value:.2f}"
