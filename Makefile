@@ -48,7 +48,7 @@ lint: $(VENV)/stamp-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/stamp-dev
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/*.py; do echo "== $$script"; $(ON_DISPLAY) $(BIN)/python $$script || exit 1; done
 
 train-small: $(VENV)/stamp-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.experiments.small runs/small --table docs/small-recipes.md

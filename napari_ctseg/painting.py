@@ -110,9 +110,9 @@ class Painting:
 
     def _note(self, start: int, stop: int) -> None:
         self.version += 1
-        self._pending.update(range(start, stop))
-        if not self._timer.isActive():
+        if not self._pending:
             self._timer.start()
+        self._pending.update(range(start, stop))
 
     def undo(self) -> None:
         """Take back the last stroke, polygon, fill or operation, whichever slice it was in; locked classes stay."""
@@ -192,6 +192,8 @@ class Painting:
         if value in rules.locked:
             self.refused.emit("This class is locked: unlock it to change it.")
             return np.zeros_like(mask)
+        if not rules.locked and rules.limits_hu is None:
+            return mask
         allowed = mask & ~self._locked(data) if rules.locked else mask
         if mask.any() and not allowed.any():
             self.refused.emit("All that lies under the brush is locked.")
@@ -209,7 +211,7 @@ class Painting:
         def apply(data: NDArray[Any], mask: NDArray[np.bool_], new_label: int, volume_slice: Index) -> NDArray[np.bool_] | None:
             if self._is_locked():
                 return None
-            whole = np.broadcast_to(mask, data.shape)
+            whole = mask if mask.shape == data.shape else np.broadcast_to(mask, data.shape)
             allowed = self._allowed(data, whole, int(new_label), volume_slice)
             changed: NDArray[np.bool_] | None = plain(data, allowed, new_label, volume_slice) if allowed.any() else None
             if changed is not None:

@@ -18,7 +18,7 @@ from napari_ctseg.journal.history import Gesture
 from napari_ctseg.journal.patches import Patch
 from napari_ctseg.journal.replay import Replayed, labels_to_json
 from napari_ctseg.journal.writer import WRITER
-from napari_ctseg.layers import source_of
+from napari_ctseg.layers import KEY, LayerSource, source_of
 from napari_ctseg.painting import Painting
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class Recording:
     def _begin(self) -> None:
         """A new generation of the journal, with the layer as it is."""
         if source_of(self.layer) is None:
-            return  # the array was replaced by one of another shape: its place in the patient is not known
+            self._lost()
+            return
         if self._file is None:
             try:
                 self.path = self.path or folder.new_path(self._key())
@@ -124,6 +125,15 @@ class Recording:
         start = Start(self._header(), self.layer.data, tuple(history.done), tuple(history.undone))
         self._file.wanted = False
         self._post(self._file, lambda file: file.begin(start))
+
+    def _lost(self) -> None:
+        """The array was replaced by one of another shape: its place in the patient is not known. What is kept stays."""
+        file, path = self._file, self.path
+        self._file = self.path = None
+        if file is not None and path is not None:
+            WRITER.close(file)
+            WRITER.post(partial(folder.release, path))
+            self.failed.emit(f"{self.layer.name} has another shape now: its edits are not kept for recovery from now on. Export the mask.")
 
     def _header(self) -> dict[str, Any]:
         source = source_of(self.layer)
@@ -156,8 +166,8 @@ class Recording:
     def _step(self, write: Callable[[JournalFile], None]) -> None:
         self.unsaved += 1
         if (file := self._file) is not None:
-            source = source_of(self.layer)
-            if source is not None and source.labels is not self._labels:
+            source = self.layer.metadata.get(KEY)  # source_of would look at the shape as well, which `replaced` tells
+            if isinstance(source, LayerSource) and source.labels is not self._labels:
                 self._labels = source.labels
                 entries = labels_to_json(source.labels or Labels())
                 self._post(file, lambda file: file.labels(entries))

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 from ctseg_imaging import formats
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.keeper import Answer, keeper_of
+from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.painting import Painting
 from napari_ctseg.reference import release
@@ -83,6 +84,21 @@ def test_strokes_are_kept_without_any_dock_and_napari_s_keys_undo_them(opened, q
     assert np.array_equal(layer.data, before)
     qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
     assert np.array_equal(layer.data, painted)
+
+
+def test_an_array_of_another_shape_ends_the_journal_and_what_is_kept_stays(opened):
+    viewer, layer = opened
+    told = []
+    keeper_of(viewer).told.connect(told.append)
+    paint(layer)
+    painted = layer.data.copy()
+    layer.data = np.zeros((9, 20, 20), np.uint8)
+    layer.paint((4, 10, 10), 1)
+    layer.paint((4, 12, 10), 2)
+    WRITER.flush()
+    (kept,) = folder.find()
+    assert np.array_equal(replay(kept.path).shown, painted)
+    assert len(told) == 1 and "another shape" in told[0] and keeper_of(viewer).unsaved
 
 
 @pytest.mark.parametrize("answer", list(Answer))
