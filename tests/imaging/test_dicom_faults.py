@@ -8,7 +8,7 @@ from pydicom.uid import generate_uid
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError, GeometryError, OnlyViewable
 from ctseg_imaging.volume import LabelMap
-from tests.imaging.dicom_making import HU, OTHER, TURN, enhanced, plane, save, series
+from tests.imaging.dicom_making import HU, ORIGIN, OTHER, STEP, TURN, enhanced, plane, save, series
 
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -125,6 +125,57 @@ def test_torn_slices_of_several_patients_are_not_joined(tmp_path):
     for k, header in enumerate(planes):
         header.PatientID = f"{k}"
     assert [choice.slices for choice in formats.list_choices(save(tmp_path / "ct", planes))] == [1] * 7
+
+
+# ---- rounded positions
+
+def rounded(decimals: int, planes: list[Dataset], places) -> list[Dataset]:
+    """The planes at places (in mm along the normal), their coordinates rounded."""
+    for header, place in zip(planes, places, strict=True):
+        header.ImagePositionPatient = [f"{v:.{decimals}f}" for v in ORIGIN + place * TURN[:, 2]]
+    return planes
+
+
+def test_an_oblique_volume_with_positions_rounded_to_a_tenth_is_a_volume(tmp_path):
+    """The true first and last positions are met within the rounding, which is 0.05 mm along each axis."""
+    folder = save(tmp_path / "mr", rounded(1, series(), STEP * np.arange(7)))
+    volume = formats.read(folder)
+    np.testing.assert_array_equal(volume.array, HU)
+    assert "rounded to 0.1 mm" in volume.notes[0]
+    for k in range(7):
+        np.testing.assert_allclose(volume.geometry.index_to_lps((k, 0, 0)), ORIGIN + k * STEP * TURN[:, 2], atol=0.05 * np.sqrt(3))
+    written = formats.write(tmp_path / "out.nii.gz", volume)
+    assert written == ()
+    np.testing.assert_allclose(formats.read(tmp_path / "out.nii.gz").geometry.affine_lps, volume.geometry.affine_lps, atol=1e-5)
+
+
+UNEVEN = {
+    "moved by 0.4 mm": (1, [0, 3, 6.4, 9, 12, 15, 18]),
+    "missing": (1, [0, 3, 6, 12, 15, 18, 21]),
+    "creeping": (1, [0, 3, 6, 9, 12.3, 15.6, 18.9]),
+    "whole mm": (0, 2.5 * np.arange(7)),
+    "six decimals": (6, [0, 3, 6.08, 9, 12, 15, 18]),
+}
+
+
+@pytest.mark.parametrize("what", UNEVEN)
+def test_what_is_more_than_rounding_is_uneven(tmp_path, what):
+    with pytest.raises(OnlyViewable, match=r"uneven|missing|straight above"):
+        formats.read(save(tmp_path / "mr", rounded(UNEVEN[what][0], series(), UNEVEN[what][1])))
+
+
+def test_a_rounded_tilt_is_a_tilt(tmp_path):
+    planes = series()
+    for k, header in enumerate(planes):
+        header.ImagePositionPatient = [f"{v:.1f}" for v in ORIGIN + k * (STEP * TURN[:, 2] + 0.1 * TURN[:, 1])]
+    with pytest.raises(OnlyViewable, match="tilt of"):
+        formats.read(save(tmp_path / "ct", planes))
+
+
+def test_rounding_does_not_divide_a_series(tmp_path):
+    """Acquisitions of two slices each, which lie evenly in any case."""
+    planes = [plane(k, AcquisitionNumber=1 + k // 2) for k in range(6)]
+    np.testing.assert_array_equal(formats.read(save(tmp_path / "mr", rounded(1, planes, STEP * np.arange(6)))).array, HU[:6])
 
 
 # ---- frames of an enhanced object

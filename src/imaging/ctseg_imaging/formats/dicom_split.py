@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ctseg_imaging.formats.dicom_lattice import is_rounded
 from ctseg_imaging.formats.dicom_slices import Slice
 from ctseg_imaging.formats.dicom_traits import ALWAYS, AT_ONE_POSITION, IDENTITY, OVERLAPPING, Trait, Value
 from ctseg_imaging.geometry import Float
@@ -24,13 +25,7 @@ ALIKE = 1e-3  # of a direction cosine
 SAME_SPACING = 1e-4  # relative
 ONE_PLACE = 0.02  # of a pixel: nearer slices lie at one position
 EVEN = 0.02  # of a slice step
-GRID = (
-    "size",
-    "orientation",
-    "pixel spacing",
-    "localiser",
-    "folder",
-)  # names of what `_grid` adds to the traits
+GRID = ("size", "orientation", "pixel spacing", "localiser")  # what `_grid` adds to the traits
 _FIXED = tuple(trait.name for trait in (*IDENTITY, *ALWAYS))
 SHOWN = (*_FIXED[:4], *GRID, *_FIXED[4:])  # in the order in which they are shown
 TECHNICAL = ("series number", "temporal position", "echo", "stack", "b-value", "kernel", "tube voltage")
@@ -145,15 +140,8 @@ def _sorted(parts: list[Part]) -> list[Part]:
     private = {trait.name for trait in IDENTITY if trait.private}
 
     def key(part: Part) -> tuple[tuple[bool, float, str], ...]:
-        return tuple(
-            (
-                isinstance(value, str),
-                float(value) if isinstance(value, (int, float)) else 0.0,
-                str(value or ""),
-            )
-            for name, value in part.apart.items()
-            if name not in private
-        )
+        return tuple((isinstance(value, str), float(value) if isinstance(value, (int, float)) else 0.0, str(value or ""))
+                     for name, value in part.apart.items() if name not in private)
 
     return sorted(parts, key=key)
 
@@ -163,21 +151,15 @@ def _finer(part: Part) -> Iterator[Part]:
     attribute separates them."""
     for trait in OVERLAPPING:
         groups = _by_value(part.slices, trait)
-        if (
-            len(groups) > 1
-            and all(len(members) > 1 for members in groups.values())
-            and _overlap(list(groups.values()))
-            and _makes_stacks(part.slices, list(groups.values()))
-        ):
+        members = list(groups.values())
+        if len(groups) > 1 and all(len(one) > 1 for one in members) and _overlap(members) and _makes_stacks(part.slices, members):
             yield from _divided(part, trait.name, groups)
             return
     if not collides(part.slices):
         if not is_even(part.slices):
             for trait in (*OVERLAPPING, *AT_ONE_POSITION):
                 groups = _by_value(part.slices, trait)
-                if 1 < len(groups) <= len(part.slices) // 2 and all(
-                    len(one) > 1 and is_even(one) for one in groups.values()
-                ):
+                if len(groups) > 1 and all(len(one) > 2 and is_even(one) for one in groups.values()):
                     yield from _divided(part, trait.name, groups)
                     return
         yield part
@@ -190,9 +172,7 @@ def _finer(part: Part) -> Iterator[Part]:
 
 
 def _divided(part: Part, name: str, groups: Mapping[Value, Sequence[Slice]]) -> Iterator[Part]:
-    for finer in _sorted(
-        [Part(tuple(members), {**part.apart, name: value}) for value, members in groups.items()]
-    ):
+    for finer in _sorted([Part(tuple(members), {**part.apart, name: value}) for value, members in groups.items()]):
         yield from _finer(finer)
 
 
@@ -214,11 +194,7 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
     candidates = (*OVERLAPPING, *AT_ONE_POSITION)
     for trait in candidates:
         groups = _by_value(slices, trait)
-        if (
-            len(groups) == most
-            and not any(collides(members) for members in groups.values())
-            and _enough(trait.name, groups, len(places))
-        ):
+        if len(groups) == most and not any(map(collides, groups.values())) and _enough(trait.name, groups, len(places)):
             return trait.name, groups
     for name in IN_TIME:
         ranked = _by_rank(places, name)
@@ -254,16 +230,10 @@ def _by_rank(places: Sequence[Sequence[Slice]], name: str) -> dict[Value, list[S
         return (found, "") if isinstance(found, float) else (0.0, str(found or ""))
 
     counts = {len({value(one) for one in group}) for group in places} | {len(group) for group in places}
-    if (
-        len(places) < 2
-        or len(counts) != 1
-        or any(one.traits.get(name) is None for group in places for one in group)
-    ):
+    if len(places) < 2 or len(counts) != 1 or any(one.traits.get(name) is None for group in places for one in group):
         return None
     ordered = [sorted(group, key=value) for group in places]
-    groups: dict[Value, list[Slice]] = {
-        rank + 1: [group[rank] for group in ordered] for rank in range(len(places[0]))
-    }
+    groups: dict[Value, list[Slice]] = {rank + 1: [group[rank] for group in ordered] for rank in range(len(places[0]))}
     extents = [sorted(map(value, members)) for members in groups.values()]
     in_blocks = all(before[-1] < after[0] for before, after in pairwise(extents))
     return groups if in_blocks or name == TRIGGER_TIME else None
@@ -272,14 +242,9 @@ def _by_rank(places: Sequence[Sequence[Slice]], name: str) -> dict[Value, list[S
 def along_normal(slices: Sequence[Slice]) -> Float | None:
     """(n,) mm of each slice along the normal of the first; None where one has no place."""
     first = slices[0]
-    if (
-        first.along_row is None
-        or first.along_column is None
-        or any(one.position_lps_mm is None for one in slices)
-    ):
+    if first.along_row is None or first.along_column is None or any(one.position_lps_mm is None for one in slices):
         return None
-    normal = np.cross(first.along_row, first.along_column)
-    places: Float = np.array([one.position_lps_mm for one in slices]) @ normal
+    places: Float = np.array([one.position_lps_mm for one in slices]) @ np.cross(first.along_row, first.along_column)
     return places
 
 
@@ -307,12 +272,17 @@ def collides(slices: Sequence[Slice]) -> bool:
 
 
 def is_even(slices: Sequence[Slice]) -> bool:
-    """Whether the positions are evenly spaced, copies aside; one or two always are."""
-    along = along_normal([group[0] for group in _places(slices)])
+    """Whether the positions are evenly spaced, copies and rounding aside; one or two always are."""
+    once = [group[0] for group in _places(slices)]
+    along = along_normal(once)
     if along is None or len(along) < 3:
         return True
     steps = np.diff(np.sort(along))
-    return bool((np.abs(steps - np.median(steps)) <= EVEN * np.median(steps)).all())
+    if (np.abs(steps - np.median(steps)) <= EVEN * np.median(steps)).all():
+        return True
+    row, column = once[0].along_row, once[0].along_column
+    assert row is not None and column is not None  # there are places along the normal
+    return is_rounded(np.array([one.position_lps_mm for one in once]), np.cross(row, column))
 
 
 def _overlap(groups: Sequence[Sequence[Slice]]) -> bool:

@@ -13,19 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from ctseg_imaging.errors import CtsegError, FormatError, GeometryError, OnlyViewable
+from ctseg_imaging.formats.dicom_lattice import LOOK, SIDEWAYS_TOLERANCE, lattice_of
 from ctseg_imaging.formats.dicom_series import Series
 from ctseg_imaging.formats.dicom_slices import Slice
 from ctseg_imaging.formats.dicom_traits import ALWAYS
 from ctseg_imaging.geometry import Float, Geometry
 
-STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place in the lattice
-SIDEWAYS_TOLERANCE = (
-    0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
-)
 SAME_PLACE = 0.01  # of a slice step or mm: closer than this is the same position
 ALIKE = 1e-3  # of a direction cosine
 _MOST_NAMED = 3
-_LOOK = "to look at it as it is, open it as view only (--view-only)"
 
 SamePixels = Callable[[Slice, Slice], bool]
 
@@ -112,7 +108,7 @@ def check_complete(path: Path, series: Series) -> None:
         also = f" ({more} other file{'s' if more > 1 else ''} too)" if more else ""
         raise OnlyViewable(
             f"{path}: {first.path.name} {first.why}{also} and may be a slice of the series, which would be incomplete; copy the series "
-            f"again, take the file out of the folder if it is no slice, or, {_LOOK}."
+            f"again, take the file out of the folder if it is no slice, or, {LOOK}."
         )
 
 
@@ -211,15 +207,17 @@ def geometry_of(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geomet
         if not first.thickness_mm or first.thickness_mm <= 0:
             raise GeometryError(f"{path}: is a single slice without a thickness; give the whole series.")
         notes.append(f"A single slice; its thickness of {first.thickness_mm:g} mm was taken as the spacing.")
-        step = first.thickness_mm
+        origin, step = positions[0], first.thickness_mm
     else:
-        step = _checked_step(path, positions, normal, min(spacing(first)))
+        lattice = lattice_of(path, positions, normal, min(spacing(first)))
+        origin, step = lattice.origin_lps_mm, lattice.step_mm
+        notes += lattice.remarks
         if first.thickness_mm and abs(first.thickness_mm - step) > 0.01 * step:
             notes.append(
                 f"The header gives the slices {first.thickness_mm:g} mm; their positions lie {step:g} mm "
                 "apart, which was used."
             )
-    return grid((len(slices), *first.shape), first, positions[0], step)
+    return grid((len(slices), *first.shape), first, origin, step)
 
 
 def grid(shape: tuple[int, int, int], first: Slice, origin_lps_mm: Float, step_mm: float) -> Geometry:
@@ -230,43 +228,6 @@ def grid(shape: tuple[int, int, int], first: Slice, origin_lps_mm: Float, step_m
     affine[:3, 2] = along_rows(first) * spacing(first)[1]
     affine[:3, 3] = origin_lps_mm
     return Geometry(shape, affine)
-
-
-def _checked_step(path: Path, positions: Float, normal: Float, pixel_mm: float) -> float:
-    """The distance of neighbouring slices in mm, from (n, 3) ordered positions."""
-    along = positions @ normal
-    steps = np.diff(along)
-    usual = float(np.median(steps))
-    sideways = positions - positions[0] - np.outer(along - along[0], normal)
-    offset = float(np.linalg.norm(sideways, axis=1).max())
-    if offset > SIDEWAYS_TOLERANCE * pixel_mm:
-        angle = np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), along[-1] - along[0]))
-        raise OnlyViewable(
-            f"{path}: the slices do not lie straight above each other (gantry tilt of {angle:.1f} degrees, "
-            "a sheared grid); "
-            f"have the series corrected for the tilt by resampling it first, or, {_LOOK}."
-        )
-    for k, step in enumerate(steps):
-        if abs(step - usual) > STEP_TOLERANCE * usual:
-            skipped = round(step / usual) - 1
-            if skipped >= 1 and abs(step - (skipped + 1) * usual) <= STEP_TOLERANCE * usual * (skipped + 1):
-                why = f"{skipped} slice{'s are' if skipped > 1 else ' is'} missing"
-            else:
-                why = "the spacing is uneven"
-            raise OnlyViewable(
-                f"{path}: slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has "
-                f"{usual:.2f} mm ({why}); "
-                f"export the series again with every slice, or, {_LOOK}."
-            )
-    mean = float(along[-1] - along[0]) / (len(along) - 1)
-    drift = float(np.abs(along - along[0] - mean * np.arange(len(along))).max())
-    if drift > STEP_TOLERANCE * mean:
-        raise OnlyViewable(
-            f"{path}: the slices lie up to {drift:.2f} mm from even steps of {mean:.2f} mm (the spacing is "
-            "uneven); "
-            f"export the series again with even steps, or, {_LOOK}."
-        )
-    return mean
 
 
 def position(one: Slice) -> Float:

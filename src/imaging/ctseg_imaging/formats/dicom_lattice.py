@@ -1,0 +1,104 @@
+"""Whether the positions of ordered slices make a regular lattice, and which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ctseg_imaging.errors import OnlyViewable
+from ctseg_imaging.geometry import Float
+
+STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place in the lattice
+SIDEWAYS_TOLERANCE = 0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
+COARSEST = 0.1  # mm: positions that are rounded more coarsely place nothing
+FINEST_STEP = 5  # times the rounding: thinner slices may be uneven for another reason
+LOOK = "to look at it as it is, open it as view only (--view-only)"
+_MOST_DECIMALS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Slices at even steps along their normal. origin_lps_mm : (3,) of the first one. remarks : how it differs from what is written."""
+
+    origin_lps_mm: Float
+    step_mm: float
+    remarks: tuple[str, ...] = ()
+
+
+def lattice_of(path: Path, positions: Float, normal: Float, pixel_mm: float) -> Lattice:
+    """The lattice of (n, 3) ordered positions, two at least: from the first to the last one, and where rounding has moved the
+    positions the one closest to all of them.
+
+    Raises OnlyViewable for a missing slice, uneven steps or a tilted gantry.
+    """
+    reason = _uneven(positions, normal, pixel_mm)
+    if not reason:
+        return Lattice(positions[0], float((positions[-1] - positions[0]) @ normal) / (len(positions) - 1))
+    rounded = _rounded(positions, normal)
+    if rounded is None:
+        raise OnlyViewable(f"{path}: {reason}, or, {LOOK}.")
+    return rounded
+
+
+def _rounded(positions: Float, normal: Float) -> Lattice | None:
+    """The closest lattice (least squares), if no coordinate lies farther from it than the last decimal that is written."""
+    unit = _last_decimal(positions)
+    along = positions @ normal
+    number = np.arange(len(positions)) - (len(positions) - 1) / 2
+    step = float(number @ along / (number @ number))
+    if unit > COARSEST or unit * FINEST_STEP > step:
+        return None
+    fitted = positions.mean(axis=0) + np.outer(number * step, normal)
+    if np.abs(positions - fitted).max() > unit:
+        return None
+    distance = float(np.linalg.norm(positions - fitted, axis=1).max())
+    remark = (f"The positions of the slices are rounded to {unit:g} mm; the slices were taken as even, each at most {distance:.2f} mm "
+              "from its written position.")
+    return Lattice(fitted[0], step, (remark,))
+
+
+def is_rounded(positions: Float, normal: Float) -> bool:
+    """Whether (n, 3) positions, in any order, are those of a lattice but for rounding."""
+    return _rounded(positions[np.argsort(positions @ normal)], normal) is not None
+
+
+def _last_decimal(positions: Float) -> float:
+    """The value of the last decimal that a coordinate has, such as 0.1; that of the last one looked at where there are more."""
+    exact = (d for d in range(_MOST_DECIMALS) if np.abs(np.round(positions, d) - positions).max() < 10.0**-_MOST_DECIMALS / 2)
+    return float(10.0 ** -next(exact, _MOST_DECIMALS))
+
+
+def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
+    """Why the positions, as they are written, make no lattice, and what to do; "" where they make one."""
+    along = positions @ normal
+    steps = np.diff(along)
+    usual = float(np.median(steps))
+    sideways = positions - positions[0] - np.outer(along - along[0], normal)
+    offset = float(np.linalg.norm(sideways, axis=1).max())
+    if offset > SIDEWAYS_TOLERANCE * pixel_mm:
+        angle = np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), along[-1] - along[0]))
+        return (
+            f"the slices do not lie straight above each other (gantry tilt of {angle:.1f} degrees, a sheared grid); "
+            "have the series corrected for the tilt by resampling it first"
+        )
+    for k, step in enumerate(steps):
+        if abs(step - usual) > STEP_TOLERANCE * usual:
+            skipped = round(step / usual) - 1
+            if skipped >= 1 and abs(step - (skipped + 1) * usual) <= STEP_TOLERANCE * usual * (skipped + 1):
+                why = f"{skipped} slice{'s are' if skipped > 1 else ' is'} missing"
+            else:
+                why = "the spacing is uneven"
+            return (
+                f"slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has {usual:.2f} mm ({why}); "
+                "export the series again with every slice"
+            )
+    mean = float(along[-1] - along[0]) / (len(along) - 1)
+    drift = float(np.abs(along - along[0] - mean * np.arange(len(along))).max())
+    if drift > STEP_TOLERANCE * mean:
+        return (
+            f"the slices lie up to {drift:.2f} mm from even steps of {mean:.2f} mm (the spacing is uneven); "
+            "export the series again with even steps"
+        )
+    return ""
