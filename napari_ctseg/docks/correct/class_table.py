@@ -94,6 +94,8 @@ class StepList(QListWidget):  # type: ignore[misc]
         super().__init__()
         self.setToolTip("What was done, the last step below, undone steps in italics; click a step to undo or redo up to it.")
         self.setFixedHeight(STEPS_HEIGHT)
+        self._lines: tuple[str, ...] = ()
+        self._done = 0
 
     def draw(self, steps: Sequence[str], done: int) -> None:
         """done : how many of the steps are done."""
@@ -101,7 +103,11 @@ class StepList(QListWidget):  # type: ignore[misc]
         lines = ("as opened", *steps)
         while self.count() > len(lines):
             self.takeItem(self.count() - 1)
-        for k, word in enumerate(lines):
+        both = zip(lines, self._lines, strict=False)
+        same = next((k for k, (new, old) in enumerate(both) if new != old), min(len(lines), len(self._lines)))
+        # A day's painting has thousands of steps, and this is called after every stroke: only what changed is drawn.
+        for k in range(min(same, done + 1, self._done + 1), len(lines)):
+            word = lines[k]
             if k >= self.count():
                 self.addItem(word)
             item = self.item(k)
@@ -111,6 +117,7 @@ class StepList(QListWidget):  # type: ignore[misc]
                 font = item.font()
                 font.setItalic(k > done)
                 item.setFont(font)
+        self._lines, self._done = lines, done
         self.setCurrentRow(done)
 
 

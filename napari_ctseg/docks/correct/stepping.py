@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.state import CorrectState
+from napari_ctseg.journal.history import Gesture
 from napari_ctseg.journal.keeper import Keeper
 from napari_ctseg.layers import go_to_slice, source_of
 from napari_ctseg.painting import Painting
@@ -17,6 +19,8 @@ from napari_ctseg.painting import Painting
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels as LabelsLayer
+
+NO_LABELS = Labels()
 
 
 class Steps:
@@ -91,8 +95,8 @@ class Steps:
             return
         history, recording = Painting.of(layer).steps.history, self._keeper.recording(layer)
         source = source_of(layer)
-        labels = source.labels if source is not None and source.labels is not None else Labels()
-        steps = tuple(words.step(gesture.meta, labels) for gesture in (*history.done, *reversed(history.undone)))
+        labels = source.labels if source is not None and source.labels is not None else NO_LABELS
+        steps = tuple(_line(gesture, labels) for gesture in (*history.done, *reversed(history.undone)))
         saved = words.unsaved(recording.unsaved if recording is not None else 0)
         self._show(replace(self.state, steps=steps, step=len(history.done), saved=saved))
 
@@ -104,3 +108,14 @@ class Steps:
         step(painting)
         if len(painting.steps.log) == before and not self.state.message:
             self._show(replace(self.state, message=empty))
+
+
+_LINES: WeakKeyDictionary[Gesture, tuple[Labels, str]] = WeakKeyDictionary()
+
+
+def _line(gesture: Gesture, labels: Labels) -> str:
+    """What the list says of a step; made once, because the list is drawn after every stroke."""
+    known = _LINES.get(gesture)
+    if known is None or known[0] is not labels:
+        known = _LINES[gesture] = labels, words.step(gesture.meta, labels)
+    return known[1]
