@@ -30,23 +30,26 @@ def info(sentence: str) -> None:
 
 
 def _show(sentence: str, severity: NotificationSeverity, actions: Actions = ()) -> None:
-    notification_manager.dispatch(Notification(sentence, severity, actions))
     from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from napari._qt.qt_main_window import _QtMainWindow
 
+    window = _QtMainWindow.current()
+    if window is not None and any(one.message.text() == sentence for one in _shown(window._qt_viewer.canvas.native)):
+        return  # it stands there already
+    notification_manager.dispatch(Notification(sentence, severity, actions))
     shown = NapariQtNotification._instances
     if shown and shown[-1].message.text() == sentence:
         _show_whole(shown[-1])
 
 
 def _show_whole(dialog: Any) -> None:
-    """Make the dialog as high as its text, without napari's timer."""
+    """Make the dialog as high as its text, without napari's timer, and put it below the earlier ones."""
     from qtpy.QtCore import QRect, Qt
 
     dialog.timer_stop()
     dialog.DISMISS_AFTER = 0  # of this one: leaving it with the mouse would start the timer again
-    dialog.geom_anim.stop()
-    message = dialog.message
-    width = min(dialog.MIN_WIDTH, max(LEAST_WIDTH, dialog.parent().width() - MARGIN))  # a narrow canvas would cut it off
+    canvas, message = dialog.parent(), dialog.message
+    width = min(dialog.MIN_WIDTH, max(LEAST_WIDTH, canvas.width() - MARGIN))  # a narrow canvas would cut it off
     message.setMinimumWidth(0)
     dialog.setFixedWidth(width)
     wrapped = Qt.TextFlag.TextWordWrap | Qt.TextFlag.TextWrapAnywhere
@@ -56,4 +59,29 @@ def _show_whole(dialog: Any) -> None:
     dialog.expand_button.hide()
     dialog.source_label.hide()
     dialog.setFixedHeight(dialog.minimumHeight() + added)
-    dialog.move_to_bottom_right()
+
+    def again() -> None:
+        _stack(canvas)
+
+    canvas.resized.connect(again)
+    dialog.finished.connect(lambda: canvas.resized.disconnect(again))
+    dialog.finished.connect(again)
+    again()
+
+
+def _stack(canvas: Any) -> None:
+    """Put the notifications of a canvas one above the other, the last one below. Those without room come back once others are closed."""
+    dialogs, bottom = _shown(canvas), canvas.height() - MARGIN // 2
+    for dialog in reversed(dialogs):
+        dialog.geom_anim.stop()
+        top = bottom - dialog.height()
+        dialog.move(canvas.width() - dialog.width() - MARGIN // 2, top)
+        dialog.setVisible(top >= 0 or dialog is dialogs[-1])
+        bottom = top - MARGIN // 2
+
+
+def _shown(canvas: Any) -> list[Any]:
+    """The notifications of a canvas that were not closed, oldest first."""
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+
+    return [dialog for dialog in canvas.findChildren(NapariQtNotification) if dialog in NapariQtNotification._instances]

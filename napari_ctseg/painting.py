@@ -43,19 +43,20 @@ class Painting:
     """Watches one Labels layer; `of` gives the one object of a layer, whoever asks.
 
     touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a stroke changed nothing.
-    locked_out : the same, where it was the layer's padlock. replaced : `layer.data` is another array now, whatever was counted on the old.
-    steps : undo and redo, also for napari's own keys. read_only : why nothing may change at all, "" when it may.
+    locked_out : the same, where it was the layer's padlock or another viewer. replaced : `layer.data` is another array now.
+    steps : undo and redo, also for napari's own keys.
     """
 
     touched = Signal(tuple)
     refused = Signal(str)
     locked_out = Signal(str)
     replaced = Signal()
+    read_only_changed = Signal()
 
     def __init__(self, layer: Labels) -> None:
         self._layer = weakref.ref(layer)
         self.rules = BrushRules()
-        self.read_only = ""
+        self._read_only = ""
         self.version = 0
         self._only_locks = False
         self._said: dict[str, Any] | None = None
@@ -85,6 +86,17 @@ class Painting:
             known = layer.__dict__["_ctseg_painting"] = cls(layer)
         painting: Painting = known
         return painting
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing may change at all, "" when it may."""
+        return self._read_only
+
+    @read_only.setter
+    def read_only(self, why: str) -> None:
+        if why != self._read_only:
+            self._read_only = why
+            self.read_only_changed.emit()
 
     @contextmanager
     def operation(self, said: dict[str, Any] | None = None) -> Iterator[None]:
@@ -151,16 +163,13 @@ class Painting:
 
     def _is_locked(self) -> bool:
         """Whether the padlock, or another viewer, refuses a change; says so."""
-        if self.read_only:
-            self.refused.emit(self.read_only)
-            return True
-        layer = self._layer()
-        if layer is None or not layer.locked:
-            return False
-        why = f"{layer.name} is locked: unlock it (the padlock in the layer list) to change it, or correct a copy."
-        self.refused.emit(why)
-        self.locked_out.emit(why)
-        return True
+        why, layer = self.read_only, self._layer()
+        if not why and layer is not None and layer.locked:
+            why = f"{layer.name} is locked: unlock it (the padlock in the layer list) to change it, or correct a copy."
+        if why:
+            self.refused.emit(why)
+            self.locked_out.emit(why)
+        return bool(why)
 
     def _frozen(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         return self._locked(values) if self.rules.locked else np.zeros(values.shape, bool)

@@ -24,10 +24,10 @@ _MASKS: weakref.WeakSet[Layer] = weakref.WeakSet()  # label layers of every view
 
 
 def lock(layer: Layer) -> None:
-    """Close the padlock of a label layer; a stroke on it becomes a notification with a button that unlocks it."""
+    """Close the padlock of a label layer; a stroke on it becomes a notification that offers to correct a copy or to unlock it."""
     layer = unwrapped(layer)
     if can_be_painted(layer):
-        _announce_refusals(layer)
+        announce_refusals(layer)
         layer.locked = True
         watch(layer)
 
@@ -56,9 +56,10 @@ def watch(layer: Layer) -> None:
             reference.data = np.array(reference.data)
 
 
-def _announce_refusals(layer: Layer) -> None:
-    """Once a layer: what its padlock refuses is announced in the viewer, also where no dock is open."""
-    if "_ctseg_announcer" not in layer.__dict__:
+def announce_refusals(layer: Layer) -> None:
+    """Once a layer: what its padlock or another viewer refuses is announced in the viewer, also where no dock is open."""
+    layer = unwrapped(layer)
+    if can_be_painted(layer) and "_ctseg_announcer" not in layer.__dict__:
         layer.__dict__["_ctseg_announcer"] = _Announcer(layer)
 
 
@@ -70,7 +71,8 @@ class _Announcer:
         self._quiet = QTimer()
         self._quiet.setSingleShot(True)
         self._quiet.setInterval(QUIET_MS)
-        Painting.of(layer).locked_out.connect(self._refused)
+        self._painting = Painting.of(layer)
+        self._painting.locked_out.connect(self._refused)
 
     def _refused(self, why: str) -> None:
         from napari_ctseg import notices
@@ -78,8 +80,26 @@ class _Announcer:
         recently = self._quiet.isActive()
         self._quiet.start()
         if not recently:
-            notices.warning(why, (("Unlock", self._unlock),))
+            ways = (("Take over", self._take_over),) if self._painting.read_only else (("Correct a copy", self._copy),
+                                                                                         ("Unlock", self._unlock))
+            notices.warning(why, ways)
 
     def _unlock(self, dialog: Any = None) -> None:
         if (layer := self._layer()) is not None:
             release(layer)
+
+    def _copy(self, dialog: Any = None) -> None:
+        from napari_ctseg.copying import correct_copy
+        from napari_ctseg.study import viewer_of
+
+        layer = self._layer()
+        if layer is not None and (viewer := viewer_of(layer)) is not None:
+            correct_copy(viewer, layer.name)
+
+    def _take_over(self, dialog: Any = None) -> None:
+        from napari_ctseg.journal.keeper import keeper_of
+        from napari_ctseg.study import viewer_of
+
+        layer = self._layer()
+        if layer is not None and (viewer := viewer_of(layer)) is not None:
+            keeper_of(viewer).take_over()

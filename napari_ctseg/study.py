@@ -11,7 +11,7 @@ from psygnal import SignalGroupDescriptor
 
 from napari_ctseg.layers import ROLE, slice_of, source_of
 from napari_ctseg.proxies import unwrapped
-from napari_ctseg.reference import lock, release, watch
+from napari_ctseg.reference import announce_refusals, lock, release, watch
 
 if TYPE_CHECKING:
     import napari
@@ -66,6 +66,8 @@ class _Binding:
         if role is not None and (newest or getattr(self.study, role) is None):
             setattr(self.study, role, layer.name)
         watch(layer)
+        if hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and source_of(layer) is not None:
+            announce_refusals(layer)
         self._moved()
 
     def _removed(self, event: Any) -> None:
@@ -114,6 +116,12 @@ def open_sources() -> tuple[Path, ...]:
     viewers = [viewer for binding in _BINDINGS.values() if (viewer := binding.viewer()) is not None]
     found = [source_of(layer) for viewer in viewers for layer in viewer.layers if hasattr(layer.data, "shape")]
     return tuple({source.source for source in found if source is not None and source.source is not None})
+
+
+def viewer_of(layer: Layer) -> napari.viewer.Viewer | None:
+    """The viewer with a Study that `layer` is in."""
+    viewers = [viewer for binding in _BINDINGS.values() if (viewer := binding.viewer()) is not None]
+    return next((viewer for viewer in viewers if layer in viewer.layers), None)
 
 
 def follow_current() -> None:

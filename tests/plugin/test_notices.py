@@ -1,7 +1,10 @@
 """A sentence is shown whole and stays, in the real viewer."""
 
+from itertools import pairwise
+
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 
+from napari_ctseg import notices
 from napari_ctseg.readers import read_for_napari
 
 
@@ -22,3 +25,28 @@ def test_the_sentence_about_a_bad_file_is_shown_whole_and_stays(make_napari_view
     dialog.leaveEvent(None)
     assert not dialog.timer.isActive()
     dialog.close()
+
+
+def test_sentences_stand_one_above_the_other_and_each_only_once(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(900, 700)
+    NapariQtNotification._instances.clear()
+    for number in range(20):
+        notices.warning(f"Sentence {number}: this file could not be read, because it is empty; get it again.")
+    notices.warning("Sentence 19: this file could not be read, because it is empty; get it again.")
+    dialogs = list(NapariQtNotification._instances)
+    assert len(dialogs) == 20
+
+    def seen():
+        return [dialog for dialog in NapariQtNotification._instances if dialog.isVisible()]
+
+    def apart(some):
+        return all(below.y() >= above.geometry().bottom() and above.y() >= 0 for above, below in pairwise(some))
+
+    assert 2 < len(seen()) < 20 and apart(seen()) and seen()[-1] is dialogs[-1]
+    room = len(seen())
+    for dialog in seen():
+        dialog.close()
+    assert len(seen()) == room and apart(seen())  # the earlier ones have their turn
+    viewer.window.resize(900, 500)
+    qtbot.waitUntil(lambda: 1 < len(seen()) < room and apart(seen()))

@@ -13,6 +13,7 @@ from ctseg_imaging.geometry import Match
 from ctseg_imaging.volume import LabelMap, Labels, exact
 from napari_ctseg import work
 from napari_ctseg.aside import Aside, run_aside
+from napari_ctseg.copying import correct_copy
 from napari_ctseg.docks.correct.classes import add_class, class_rows
 from napari_ctseg.docks.correct.following import Ears, Followed
 from napari_ctseg.docks.correct.operations import apply_operation
@@ -122,16 +123,13 @@ class CorrectController(Steps):
     # ---- the reference
 
     def correct_copy(self) -> None:
-        """Add a copy of the locked layer and correct that; the layer itself stays as it is."""
-        name = self.state.to_copy
-        if name is None:
-            return
-        layer = self.viewer.layers[name]
-        source, label_map = source_of(layer), label_map_of(layer)
-        copy = replace(label_map, array=label_map.array.copy(), source=None)
-        added = show_labels(self.viewer, copy, f"{name} corrected", None if source is None else source.provenance, role="edited")
-        edits_of(added).append({"operation": "copied to be corrected"})
-        self.choose(added.name)
+        """Add a copy of the locked layer and correct that; the layer itself stays as it is, hidden below."""
+        if (name := self.state.to_copy) is not None:
+            self.choose(correct_copy(self.viewer, name).name)
+
+    def take_over(self) -> None:
+        """Edit here what another viewer edits; it becomes read-only there."""
+        self._keeper.take_over()
 
     def set_lock(self, on: bool) -> None:
         """Close or open the padlock of the layer that `state.padlock` names. Unlocked where nothing else is there, it is corrected."""
@@ -276,10 +274,10 @@ class CorrectController(Steps):
         self._unfollow()
         state = self.state
         if state.layer is None:
-            self._show(replace(state, classes=(), note=""))
+            self._show(replace(state, classes=(), note="", in_use=""))
             return
         layer = self.viewer.layers[state.layer]
-        ears = Ears(self._layer_changed, self._stroke, self._refused, self._painted, self._tell, self._failed)
+        ears = Ears(self._layer_changed, self._stroke, self._refused, self._painted, self._tell, self._failed, self._use_changed)
         try:
             self._followed = Followed(layer, None if state.truth is None else self.viewer.layers[state.truth], ears, self._aside)
         except (CtsegError, ValueError) as error:
@@ -287,6 +285,7 @@ class CorrectController(Steps):
             return
         layer.brush_size = max(1, round(state.brush_mm / _finest(layer)))
         self._layer_changed()
+        self._use_changed()
         self._show_steps()
         self._tell()
 
@@ -308,6 +307,10 @@ class CorrectController(Steps):
         step = _finest(layer)
         self._show(replace(self.state, tool=tool, brush_step_mm=step, brush_mm=layer.brush_size * step, selected=int(layer.selected_label),
                            only_background=bool(layer.preserve_labels), brush_3d=layer.n_edit_dimensions == 3))
+
+    def _use_changed(self) -> None:
+        if self._followed is not None:
+            self._show(replace(self.state, in_use=self._followed.painting.read_only))
 
     def _painted(self) -> None:
         self._show_steps()

@@ -22,7 +22,8 @@ CONTROLS = ("mode", "brush_size", "selected_label", "preserve_labels", "n_edit_d
 @dataclass(frozen=True)
 class Ears:
     """Who is told what. controls : napari's own controls changed. stroke : one undo step was made. refused : why a stroke did nothing.
-    painted : the voxels changed. counted : the numbers changed. failed : it cannot be compared with the truth."""
+    painted : the voxels changed. counted : the numbers changed. failed : it cannot be compared with the truth.
+    use : another viewer began or ceased to edit the image."""
 
     controls: Callable[[], None]
     stroke: Callable[[], None]
@@ -30,6 +31,7 @@ class Ears:
     painted: Callable[[], None]
     counted: Callable[[], None]
     failed: Callable[[Exception], None]
+    use: Callable[[], None]
 
 
 class Followed:
@@ -51,6 +53,7 @@ class Followed:
         self.painting.replaced.connect(self._replaced)
         self.painting.touched.connect(self._touched)
         self.painting.refused.connect(self._refused)
+        self.painting.read_only_changed.connect(self._use)
         for name in CONTROLS:
             getattr(layer.events, name).connect(self._controls)
         layer.events.paint.connect(self._stroke)
@@ -60,6 +63,7 @@ class Followed:
         self.painting.replaced.disconnect(self._replaced)
         self.painting.touched.disconnect(self._touched)
         self.painting.refused.disconnect(self._refused)
+        self.painting.read_only_changed.disconnect(self._use)
         for name in CONTROLS:
             getattr(self.layer.events, name).disconnect(self._controls)
         self.layer.events.paint.disconnect(self._stroke)
@@ -108,6 +112,9 @@ class Followed:
 
     def _refused(self, why: str) -> None:
         self._ears.refused(why)
+
+    def _use(self) -> None:
+        self._ears.use()
 
     def _controls(self, event: Any = None) -> None:
         self._ears.controls()

@@ -47,7 +47,7 @@ class ClassRow:
 class CorrectState:
     """truth : the layer that the metrics are against, None when there is none. reference : the study's truth, corrected or not.
     locked, reference_locked : whether napari's padlock is closed on the layer, on the reference.
-    window_why_not : why the brush cannot be limited to HU.
+    in_use : why another viewer keeps the layer from being changed here. window_why_not : why the brush cannot be limited to HU.
     brush_step_mm : the smallest change of the brush's size. kept : edits of an earlier time that wait to be restored.
     steps : what was done, oldest first, undone steps last. step : how many of them are done."""
 
@@ -57,6 +57,7 @@ class CorrectState:
     locked: bool = False
     reference: str | None = None
     reference_locked: bool = False
+    in_use: str = ""
     tool: Tool | None = Tool.PAN
     brush_mm: float = 10.0
     brush_step_mm: float = 1.0
@@ -87,7 +88,7 @@ class CorrectState:
             return "Run a model or open a label map first; or begin an empty mask."
         if self.layer is None:
             return f"{self.reference} is the reference: correct a copy, or unlock it." if self.reference else "Choose a mask first."
-        return f"{self.layer} is locked: correct a copy, or unlock it." if self.locked else ""
+        return self.in_use or (f"{self.layer} is locked: correct a copy, or unlock it." if self.locked else "")
 
     @property
     def to_copy(self) -> str | None:
@@ -109,6 +110,8 @@ class CorrectState:
     @property
     def which(self) -> str:
         """Which layer the tools change, and what becomes of the reference."""
+        if self.in_use:
+            return self.in_use
         if self.layer is None:
             return f"“{self.reference}” is the reference (truth) and locked. No other mask is open to correct." if self.reference else ""
         if self.layer == self.reference:

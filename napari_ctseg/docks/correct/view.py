@@ -54,6 +54,7 @@ class CorrectDock(parts.Dock):
         self.which = parts.text()
         self.copy = parts.button("Correct a copy", "Adds a copy of the locked layer and corrects that; the layer itself stays as it is.")
         self.padlock = parts.button("Unlock", "")
+        self.take_over = parts.button("Take over", "Edit here; the other viewer becomes read-only.")
         self.tools = {tool: parts.button(words, tip) for tool, (words, tip) in TOOLS.items()}
         self._group = QButtonGroup(self)
         for tool in self.tools.values():
@@ -94,7 +95,7 @@ class CorrectDock(parts.Dock):
                  parts.row(of[Operation.GROW], of[Operation.SHRINK], of[Operation.SMOOTH], self.margin),
                  parts.row(of[Operation.DROP_ISLANDS], self.island))
         column = parts.scrolled(self, [self.empty, self.begin, self.offer, parts.row(self.restore, self.others), form,
-                                       self.which, parts.row(self.copy, self.padlock),
+                                       self.which, self.take_over, parts.row(self.copy, self.padlock),
                                        parts.row(*self.tools.values()), brush, self.table, parts.row(self.add, self.undo, self.redo),
                                        self.steps, self.note, self.on, *lines, self.export, self.saved, self.message, self.details])
         column.addStretch()
@@ -107,6 +108,7 @@ class CorrectDock(parts.Dock):
         self.steps.itemClicked.connect(lambda item: controller.go_to_step(self.steps.row(item)))
         self.layer.textActivated.connect(controller.choose)
         self.copy.clicked.connect(controller.correct_copy)
+        self.take_over.clicked.connect(controller.take_over)
         self.padlock.clicked.connect(lambda: controller.set_lock(not controller.state.padlock_closed))
         for tool, pressed in self.tools.items():
             pressed.clicked.connect(lambda _, tool=tool: controller.set_tool(tool))
@@ -156,8 +158,10 @@ class CorrectDock(parts.Dock):
         parts.able(self.add, why_not, "A new class with the next free value.")
         parts.able(self.undo, why_not, "Takes back the last stroke or operation. Key: Ctrl+Z")
         parts.able(self.redo, why_not, "Does again what was undone. Key: Ctrl+Shift+Z")
-        parts.able(self.export, ("" if state.locked else why_not) or ("The export is under way." if state.exporting else ""),
-                   "Writes the mask as NIfTI, NRRD or MHA with the image's geometry, and its history as NAME.provenance.json next to it.")
+        no_export = "" if state.locked or state.in_use else why_not
+        parts.able(self.export, no_export or ("The export is under way." if state.exporting else ""),
+                   "Writes the mask as NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT with the image's geometry, and its history as "
+                   "NAME.provenance.json next to it.")
         parts.say(self.note, state.note)
         parts.say(self.saved, state.saved)
         parts.say(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
@@ -165,7 +169,8 @@ class CorrectDock(parts.Dock):
 
     def _draw_which(self, state: CorrectState) -> None:
         parts.say(self.which, state.which)
-        self.which.setStyleSheet(parts.AMBER if state.reference_at_risk or state.layer is None else "")
+        self.which.setStyleSheet(parts.AMBER if state.reference_at_risk or state.layer is None or state.in_use else "")
+        self.take_over.setVisible(bool(state.in_use))
         self.copy.setVisible(state.to_copy is not None)
         self.copy.setText(f"Correct a copy of “{state.to_copy}”")
         self.padlock.setVisible(state.padlock is not None)
