@@ -71,7 +71,7 @@ def test_an_nnunet_of_repeated_numbers(shared_file: Callable[[str], Path], tmp_p
 def test_a_network_of_gigabytes_in_our_own_bundle(tmp_path: Path) -> None:
     folder = threshold_bundle(tmp_path / "own", two_stages=False).path
     metadata = json.loads((folder / METADATA).read_text())
-    metadata["ctseg"]["stages"][0]["config"]["filters"] = 8192
+    metadata["ctseg"]["stages"][0]["config"]["filters"] = 4096
     (folder / METADATA).write_text(json.dumps(metadata))
     with pytest.raises(BundleError, match="more than the file can hold weights for"):
         read_own(folder).network("segment")
