@@ -18,9 +18,9 @@ import torch
 
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles import store
-from ctseg_models.bundles.bundle import Bundle
 from ctseg_models.bundles.export import export
-from ctseg_models.inference.stepwise import Arithmetic
+from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.contract.bundle import Bundle
 
 
 def seconds(call: Callable[[], object], runs: int) -> list[float]:

@@ -42,14 +42,15 @@ from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
-from ctseg_models.bundles.own import OwnBundle, read_own
+from ctseg_models.bundles.own.bundle import OwnBundle, read_own
+from ctseg_models.contract.lattice import Box, Lattice, Region
+from ctseg_models.contract.plan import StagePlan
+from ctseg_models.contract.prediction import Prediction
+from ctseg_models.contract.upright import Upright
 from ctseg_models.inference import Settings, run
-from ctseg_models.inference.arithmetic import choose
-from ctseg_models.inference.lattice import Box, Lattice, Region, StagePlan
-from ctseg_models.inference.preprocess import network_input
-from ctseg_models.inference.upright import Upright
+from ctseg_models.inference.input.preprocess import network_input
+from ctseg_models.inference.network.precision import choose
 from ctseg_models.networks.probabilities import Probabilities
-from ctseg_models.prediction import Prediction
 
 HEADING = "Two stages of paper 5"
 WINDOW, OVERLAP, WINDOWS_AT_ONCE = (96, 96, 96), 0.5, 4
@@ -93,7 +94,7 @@ def plain_labels(bundle: OwnBundle, volume: Volume, networks: list[torch.nn.Modu
     """Localise, crop, segment, and the labels at full resolution; boxes are rounded to voxels."""
     spacing = np.array(volume.geometry.spacing_mm)
     image = torch.from_numpy(volume.array)[None, None].to(device).float()
-    plans = [StagePlan.of(stage) for stage in bundle.stages]
+    plans = [stage.plan for stage in bundle.stages]
     box = Box.whole(volume.geometry)
     if len(plans) == 2:
         lattice = plans[0].lattice(box, divide_evenly=True)
@@ -133,7 +134,7 @@ def monai(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels:
     upright = Upright.of(volume)
     for stage in bundle.stages:
         network = Probabilities(bundle.network(stage.name).to(chosen.device).requires_grad_(False))
-        x = array_of(StagePlan.of(stage), stage.name == "localise", chosen.box, upright).to(chosen.device)
+        x = array_of(stage.plan, stage.name == "localise", chosen.box, upright).to(chosen.device)
         _, seconds = timed(lambda n=network, a=x: sliding_window_inference(a, WINDOW, WINDOWS_AT_ONCE, n, overlap=OVERLAP),  # type: ignore[misc]
                            chosen.device)
         total += seconds

@@ -27,12 +27,14 @@ from torch import Tensor, nn
 from benchmarks.speed.made import made_ct
 from benchmarks.speed.measuring import MEGABYTE, in_a_child, loaded, machine, peak_bytes, stored, timed, write_section
 from ctseg_imaging.progress import finish
-from ctseg_models.bundles import nnunet
-from ctseg_models.bundles.nnunet import read_nnunet
-from ctseg_models.bundles.nnunet_network import empty_network
-from ctseg_models.bundles.nnunet_plans import Documents
-from ctseg_models.inference import Settings, feature_map, nnunet_steps, run
-from ctseg_models.inference.arithmetic import choose
+from ctseg_models.bundles.nnunet import bundle as nnunet
+from ctseg_models.bundles.nnunet import slab_steps as nnunet_steps
+from ctseg_models.bundles.nnunet.bundle import read_nnunet
+from ctseg_models.bundles.nnunet.network import empty_network
+from ctseg_models.bundles.nnunet.plans import Documents
+from ctseg_models.inference import Settings, run
+from ctseg_models.inference.network import feature_map
+from ctseg_models.inference.network.precision import choose
 
 HEADING = "An nnU-Net results folder"
 FEATURES = (32, 64, 128, 256, 320, 320)

@@ -29,27 +29,26 @@ from torch.nn import functional as F
 
 from benchmarks.experiments.trials import SHARED, headneck, hippocampus, table
 from ctseg_imaging.progress import finish
-from ctseg_models.bundles.metadata import Stage
-from ctseg_models.bundles.own import build_network
-from ctseg_models.inference.lattice import StagePlan
+from ctseg_models.bundles.own.bundle import build_network
+from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.networks import unet
 from ctseg_models.networks.outputs import named_outputs
 from ctseg_models.networks.sound import SOUND
 from ctseg_training.data.cases import Cases
 from ctseg_training.data.decathlon import CaseEntry, Decathlon, open_dataset
 from ctseg_training.data.feeding import Batch, Batches, fed
+from ctseg_training.data.heldout import split_cases
 from ctseg_training.data.sampling import Sampler
 from ctseg_training.data.statistics import with_statistics
-from ctseg_training.engine import train
-from ctseg_training.events import EVENTS, read_events
-from ctseg_training.heldout import split_cases
 from ctseg_training.losses.objective import Objective, Seen
-from ctseg_training.optimisation import build_optimiser
 from ctseg_training.recipes import load_recipe
 from ctseg_training.recipes.schema import Recipe
-from ctseg_training.run import Run
-from ctseg_training.stages import stage_of
-from ctseg_training.steps import Hardware
+from ctseg_training.recipes.stages import stage_of
+from ctseg_training.record.events import EVENTS, read_events
+from ctseg_training.run.engine import train
+from ctseg_training.run.optimisation import build_optimiser
+from ctseg_training.run.state import Run
+from ctseg_training.run.steps import Hardware
 
 AIM_WITH_BF16, AIM_WITHOUT, AIM_BUSY = 2.0, 1.3, 0.90
 WARM = 2  # steps before the clock starts
@@ -85,7 +84,7 @@ class Task:
 
     def batches(self) -> Batches:
         """With no case open yet: an open one would travel to the process that makes the batches."""
-        plan = StagePlan.of(self.stage)
+        plan = self.stage.plan
         return Batches(self.training, Cases(self.cases, plan.channels), Sampler.of(self.recipe, plan, self.dataset))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import napari
 
     from ctseg_imaging.volume import LabelMap, Volume, Window
-    from ctseg_models.prediction import Prediction
+    from ctseg_models.contract.prediction import Prediction
 
 SIZE = 1640, 1000  # of the window, logical pixels
 DOCK_WIDTH = 430

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
     from numpy.typing import NDArray
 
-    from ctseg_models.prediction import Prediction, RoiBox
+    from ctseg_models.contract.prediction import Prediction, RoiBox
 
 KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made

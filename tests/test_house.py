@@ -83,6 +83,19 @@ def test_files_stay_short_and_say_what_they_are_for(package: str) -> None:
         assert path.name == "__init__.py" or text.startswith('"""'), f"{path} does not say in its first line what it is for."
 
 
+SMALL = ("models/ctseg_models", "src/training/ctseg_training")  # folders whose walls are finished
+MANY_FILES = ("networks",)  # one network a file
+
+
+@pytest.mark.parametrize("package", SMALL)
+def test_folders_and_files_stay_small(package: str) -> None:
+    for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
+        sources = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(sources) <= 12 or folder.name in MANY_FILES, f"{folder} has {len(sources)} files; group some of them in a folder."
+        for path in sources:
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, f"{path} has more than 300 lines."
+
+
 @pytest.mark.long
 def test_the_wheel_has_packages_manifest_recipes_and_trained_bundles(tmp_path: Path) -> None:
     build = subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, capture_output=True,

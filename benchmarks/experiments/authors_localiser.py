@@ -21,17 +21,16 @@ from benchmarks.experiments.trials import SHARED, mean_sd, table
 from ctseg_imaging.phantom import dataset_steps
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels
-from ctseg_models.bundles.own import OwnBundle, write_bundle
-from ctseg_models.inference.lattice import StagePlan
+from ctseg_models.bundles.own.bundle import OwnBundle, write_bundle
 from ctseg_training.data.cases import Cases
 from ctseg_training.data.decathlon import CaseEntry, Decathlon, open_dataset
 from ctseg_training.data.feeding import Batches, fed
 from ctseg_training.data.sampling import Sampler
 from ctseg_training.recipes import load_recipe
-from ctseg_training.run import Run
+from ctseg_training.recipes.stages import stage_of
+from ctseg_training.run.state import Run
+from ctseg_training.run.steps import Hardware
 from ctseg_training.scoring import bundle_scores
-from ctseg_training.stages import stage_of
-from ctseg_training.steps import Hardware
 
 WEIGHTS, TORSO = SHARED / "flare21-localiser/localiser.safetensors", SHARED / "torso-ct"
 TORSO_ORGANS = (1, 2, 3, 5, 7)  # TotalSegmentator: spleen, both kidneys, liver, pancreas; gallbladder and stomach are none of the authors'
@@ -86,7 +85,7 @@ def _train(setting: Setting, start: str, seed: int, folder: Path) -> list[dict[s
     recipe = load_recipe("scn-localise", [*COMMON, f"optimiser.learning_rate={RATES[start]}", f"seed={seed}",
                                           f"budget={{steps: {setting.steps[-1]}}}"])
     stage = stage_of(recipe, setting.dataset.labels)
-    plan = StagePlan.of(stage)
+    plan = stage.plan
     authors = None
     if start == "authors":
         authors = write_bundle(folder / "start", name="authors", stages=[stage], weights={"localise": load_file(WEIGHTS)}, labels=LABELS,

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.experiments.trials import SHARED, Trial, case_means, facts, mean_sd, run, table, write_set
 from ctseg_imaging.progress import finish
-from ctseg_models.bundles.own import read_own
+from ctseg_models.bundles.own.bundle import read_own
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.stack_training import train_stack
 

@@ -19,7 +19,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.phantom import dataset_steps
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, Labels
-from ctseg_models.bundles.own import compose, read_own
+from ctseg_models.bundles.own.bundle import compose, read_own
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.job import Job, JobState
 from ctseg_training.recipes import Recipe, load_recipe, save_recipe

@@ -14,9 +14,11 @@ from torch.nn import functional as F
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels, Volume
-from ctseg_models.bundles.metadata import Intensity, Sizes, Stage
-from ctseg_models.bundles.own import OwnBundle, build_network, write_bundle
-from ctseg_models.inference.stepwise import Arithmetic, unet_steps
+from ctseg_models.bundles.own.bundle import OwnBundle, build_network, write_bundle
+from ctseg_models.bundles.own.metadata import Stage
+from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.contract.plan import Intensity, Sizes
+from ctseg_models.inference.network.stepwise import unet_steps
 from ctseg_models.networks.scn import SCN
 from ctseg_models.networks.unet import UNet
 

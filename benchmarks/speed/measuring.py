@@ -16,7 +16,7 @@ import torch
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume
-from ctseg_models.inference.feature_map import conv3d
+from ctseg_models.inference.network.onednn import conv3d
 
 T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[2]

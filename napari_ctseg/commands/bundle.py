@@ -12,7 +12,7 @@ from napari_ctseg.commands.export import export
 from napari_ctseg.commands.side_table import side_table
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.contract.bundle import Bundle
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   help="Trained models: list, show, verify, compose, add, trust, export.")
@@ -44,7 +44,7 @@ def list_(as_json: AsJson = False) -> None:
 def show(name: BundleArgument, as_json: AsJson = False) -> None:
     """What a bundle is for, its labels, stages and scores."""
     from ctseg_models.bundles import store
-    from ctseg_models.bundles.side_file import SideFile
+    from ctseg_models.bundles.single_file.side_file import SideFile
 
     bundle = store.find(name)
     facts = _facts(bundle)
@@ -72,7 +72,7 @@ def show(name: BundleArgument, as_json: AsJson = False) -> None:
 def verify(name: BundleArgument) -> None:
     """Look at every file of a bundle, and load it unless that would run code of its own. Exit 1 and a sentence when something is wrong."""
     from ctseg_models.bundles import store
-    from ctseg_models.bundles.trust import is_trusted
+    from ctseg_models.vetting.trust import is_trusted
 
     bundle = store.find(name)
     bundle.verify()
@@ -88,7 +88,7 @@ def trust(name: BundleArgument,
           revoke: Annotated[bool, typer.Option("--revoke", help="Take the decision back.")] = False) -> None:
     """Let a bundle run the code that came with it, as it is now: one changed byte, and you are asked again."""
     from ctseg_models.bundles import store
-    from ctseg_models.bundles import trust as decisions
+    from ctseg_models.vetting import trust as decisions
 
     bundle = store.find(name)
     if revoke:
@@ -115,8 +115,8 @@ def compose(
     """A two-stage bundle from a localiser and a segmenter."""
     from ctseg_imaging.errors import BundleError
     from ctseg_models.bundles import store
-    from ctseg_models.bundles.own import OwnBundle
-    from ctseg_models.bundles.own import compose as compose_bundles
+    from ctseg_models.bundles.own.bundle import OwnBundle
+    from ctseg_models.bundles.own.bundle import compose as compose_bundles
 
     if len(stage) != 2:
         raise typer.BadParameter("give it twice: the localiser's bundle, then the segmenter's", param_hint="--stage")
@@ -160,7 +160,7 @@ def _listed(bundle: Bundle) -> str:
 
 def _trust_state(bundle: Bundle) -> str:
     """One word or two for the list."""
-    from ctseg_models.bundles.trust import is_trusted
+    from ctseg_models.vetting.trust import is_trusted
 
     if not bundle.needs_trust:
         return ""
@@ -185,9 +185,9 @@ app.command("export")(export)
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
     """What a bundle says about itself, as plain JSON, without its card."""
-    from ctseg_models.bundles.foreign import ForeignBundle
-    from ctseg_models.bundles.monai import MonaiBundle
-    from ctseg_models.bundles.own import OwnBundle
+    from ctseg_models.bundles.monai.bundle import MonaiBundle
+    from ctseg_models.bundles.own.bundle import OwnBundle
+    from ctseg_models.bundles.single_file.bundle import ForeignBundle
 
     facts: dict[str, Any] = {"name": bundle.name, "version": bundle.version, "kind": bundle.kind, "path": str(bundle.path),
                              "modality": bundle.modality, "channels": list(bundle.channels),

@@ -14,7 +14,7 @@ from napari_ctseg.commands.stack import held_out
 
 if TYPE_CHECKING:
     from ctseg_imaging.volume import Labels
-    from ctseg_models.calibrating import KnownCase
+    from ctseg_models.calibration.fitting import KnownCase
     from ctseg_training.data.decathlon import CaseEntry
 
 
@@ -35,9 +35,9 @@ def calibrate(
     """
     from ctseg_imaging.errors import BundleError, BundleExists
     from ctseg_models.bundles import store
-    from ctseg_models.bundles.own import OwnBundle
-    from ctseg_models.calibrating import calibrate as fit
-    from ctseg_models.calibrating import copied_with_calibration, with_calibration
+    from ctseg_models.bundles.own.bundle import OwnBundle
+    from ctseg_models.calibration.fitting import calibrate as fit
+    from ctseg_models.calibration.fitting import copied_with_calibration, with_calibration
     from ctseg_models.inference import Settings
     from ctseg_training.data.decathlon import open_dataset
 
@@ -76,7 +76,7 @@ def _read(entry: CaseEntry, labels: Labels) -> KnownCase:
     """The case with its truth in the bundle's label values. Raises FormatError."""
     import numpy as np
 
-    from ctseg_models.calibrating import KnownCase
+    from ctseg_models.calibration.fitting import KnownCase
     from napari_ctseg import reading
 
     volume, stored = reading.read(entry.image), reading.read_labels(entry.label).array

@@ -129,11 +129,11 @@ def _one_fold(recipe: Recipe, data: Path, held_out: Sequence[CaseEntry], folder:
               ) -> Generator[Progress, None, dict[str, Dice]]:
     """Train what is not trained and score what is not scored. A fold ended by its `stop` file counts as it is."""
     from ctseg_imaging.formats.atomic import write_bytes
-    from ctseg_models.bundles.own import read_own
-    from ctseg_training.engine import LAST, train
-    from ctseg_training.events import EVENTS
+    from ctseg_models.bundles.own.bundle import read_own
+    from ctseg_training.record.events import EVENTS
+    from ctseg_training.run.engine import LAST, train
+    from ctseg_training.run.steps import Hardware
     from ctseg_training.scoring import bundle_scores
-    from ctseg_training.steps import Hardware
 
     if (folder / SCORES).is_file():
         found: dict[str, Dice] = json.loads((folder / SCORES).read_text(encoding="utf-8"))
@@ -155,7 +155,7 @@ def _one_fold(recipe: Recipe, data: Path, held_out: Sequence[CaseEntry], folder:
 
 def _trained(folder: Path) -> bool:
     """Whether the last run there came to its end, or was stopped with a bundle."""
-    from ctseg_training.events import ENDS, EVENTS, read_events
+    from ctseg_training.record.events import ENDS, EVENTS, read_events
 
     told = [event for event in read_events(folder / EVENTS) if event.kind in (*ENDS, "start")]
     return bool(told) and (told[-1].kind == "done" or (told[-1].kind == "stopped" and told[-1].data.get("bundle") is not None))

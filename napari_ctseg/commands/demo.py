@@ -13,9 +13,9 @@ import typer
 from napari_ctseg.commands.console import follow, note, out, refuse_existing, say
 
 if TYPE_CHECKING:
-    from ctseg_imaging.metrics.report import CaseReport
+    from ctseg_imaging.metrics.case_report import CaseReport
     from ctseg_imaging.volume import LabelMap, Volume
-    from ctseg_models.prediction import Prediction
+    from ctseg_models.contract.prediction import Prediction
 
 PHANTOM_BUNDLE, REAL_BUNDLE = "phantom-abdomen-scn", "headneck-ct-scn"
 # Seeds and sizes that no training used: the bundle saw seeds 100 to 191, 2.5 to 4.0 mm between slices and 2.4 to 3.4 mm in plane, so
@@ -98,7 +98,7 @@ def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
 
 def predict_and_score(bundle: Any, case: Shown) -> tuple[Prediction, CaseReport]:
     """The bundle's prediction and its metrics against the truth."""
-    from ctseg_imaging.metrics.report import evaluate_pair
+    from ctseg_imaging.metrics.case_report import evaluate_pair
     from ctseg_models import inference
 
     prediction = follow(inference.run(bundle, case.image))

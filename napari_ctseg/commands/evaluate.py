@@ -13,8 +13,9 @@ import typer
 from napari_ctseg.commands.console import LAYER, follow, note, refuse_existing, say
 
 if TYPE_CHECKING:
+    from ctseg_imaging.metrics.case_report import CaseReport, Row
     from ctseg_imaging.metrics.cases import CasePair, Cases
-    from ctseg_imaging.metrics.report import CaseReport, Row, SummaryRow
+    from ctseg_imaging.metrics.summary import SummaryRow
     from ctseg_imaging.progress import Progress
 
 Layers = tuple[str | None, str | None]
@@ -75,7 +76,7 @@ def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, layers: La
     go_on : a case that cannot be compared becomes a report that says why; else it raises CtsegError.
     """
     from ctseg_imaging.errors import CtsegError
-    from ctseg_imaging.metrics.report import CaseReport
+    from ctseg_imaging.metrics.case_report import CaseReport
     from ctseg_imaging.progress import Progress
 
     reports = []
@@ -91,8 +92,8 @@ def _evaluate_all(cases: Cases, convention: str, tolerance_mm: float, layers: La
 
 
 def _evaluate_one(pair: CasePair, convention: str, tolerance_mm: float, layers: Layers) -> CaseReport:
+    from ctseg_imaging.metrics.case_report import evaluate_pair
     from ctseg_imaging.metrics.cases import read_pair
-    from ctseg_imaging.metrics.report import evaluate_pair
 
     prediction, truth = read_pair(pair, *layers)
     report = evaluate_pair(prediction, truth, case=pair.case, convention=convention, nsd_tolerance_mm=tolerance_mm)
@@ -116,7 +117,7 @@ def _few(names: tuple[str, ...]) -> str:
 
 def _show(reports: list[CaseReport]) -> None:
     """The rows of one case or the means of several, and a line that sums up."""
-    from ctseg_imaging.metrics.report import summary
+    from ctseg_imaging.metrics.summary import summary
 
     rows = [row for report in reports for row in report.rows if row.label is not None]
     if not rows:

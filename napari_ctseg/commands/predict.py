@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ctseg_imaging.volume import Volume
-    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.contract.bundle import Bundle
+    from ctseg_models.contract.prediction import Prediction
+    from ctseg_models.ensembles.stacking import Stack
     from ctseg_models.inference import Region, Settings
-    from ctseg_models.prediction import Prediction
-    from ctseg_models.stacking import Stack
 
 
 class Combination(StrEnum):
@@ -144,7 +144,7 @@ def parse_region(text: str) -> Region:
 def _stack(models: Sequence[str]) -> Stack | None:
     """The stack that is named, if one is (`napari-ctseg stack` writes them). Raises BundleError for one beside other models."""
     from ctseg_imaging.errors import BundleError
-    from ctseg_models.stacking import DESCRIPTION, read_stack
+    from ctseg_models.ensembles.stacking import DESCRIPTION, read_stack
 
     folders = [Path(name) for name in models if (Path(name) / DESCRIPTION).is_file()]
     if not folders:
@@ -193,7 +193,7 @@ def _wanted(settings: Settings, members: int, stack: Stack | None) -> list[str]:
 def _predict(bundles: Sequence[Bundle] | Stack, image: Volume, combine: Combination, weights: Sequence[float] | None,
              region: Region | None, settings: Settings) -> Prediction:
     """One bundle, an ensemble or a stack."""
-    from ctseg_models.stacking import Stack, run_stack
+    from ctseg_models.ensembles.stacking import Stack, run_stack
 
     if isinstance(bundles, Stack):
         return follow(run_stack(bundles, image, region=region, settings=settings))
@@ -201,6 +201,6 @@ def _predict(bundles: Sequence[Bundle] | Stack, image: Volume, combine: Combinat
         from ctseg_models.inference import run
 
         return follow(run(bundles[0], image, region=region, settings=settings))
-    from ctseg_models.ensemble import run_ensemble
+    from ctseg_models.ensembles.ensemble import run_ensemble
 
     return follow(run_ensemble(bundles, image, combine=combine.value, weights=weights, region=region, settings=settings))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from ctseg_imaging.volume import LabelMap, Volume
-    from ctseg_models.prediction import Prediction
+    from ctseg_models.contract.prediction import Prediction
     from napari_ctseg.commands.case_files import CaseFiles
 
 Probabilities = Literal["auto", "float16", "uint8"]

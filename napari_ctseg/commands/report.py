@@ -14,7 +14,8 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder given to train with --out.")],
 ) -> None:
     """Make DIR/report.html and DIR/curves.csv anew from what the run has said so far, also while it is going on."""
-    from ctseg_training.report import write_csv, write_report
+    from ctseg_training.record.history import write_csv
+    from ctseg_training.record.report import write_report
 
     say(str(write_report(run)))
     say(str(write_csv(run)))

@@ -12,7 +12,7 @@ from napari_ctseg.commands.console import follow, note, say
 
 if TYPE_CHECKING:
     from ctseg_imaging.progress import Progress
-    from ctseg_models.bundles.own import OwnBundle
+    from ctseg_models.bundles.own.bundle import OwnBundle
     from ctseg_training.job import Job
     from ctseg_training.recipes import Recipe
 
@@ -33,9 +33,9 @@ def train(
     processes: Annotated[int, typer.Option(min=1, metavar="P", help="That train together, one per GPU where there are some.")] = 1,
 ) -> None:
     """Train, score on held-out cases, and write a bundle to DIR/bundle. A file DIR/stop ends it early, with a bundle."""
-    from ctseg_training.engine import train as train_stage
     from ctseg_training.job import Job
     from ctseg_training.recipes import load_recipe
+    from ctseg_training.run.engine import train as train_stage
 
     chosen = load_recipe(recipe, values or ())
     bundle = None
@@ -54,9 +54,9 @@ def train(
 
 def _start_from(name: str, recipe: Recipe) -> tuple[OwnBundle, Recipe]:
     from ctseg_imaging.errors import BundleError
-    from ctseg_models.bundles.own import OwnBundle
+    from ctseg_models.bundles.own.bundle import OwnBundle
     from ctseg_models.bundles.store import find
-    from ctseg_training.stages import recipe_for
+    from ctseg_training.recipes.stages import recipe_for
 
     bundle = find(name)
     if not isinstance(bundle, OwnBundle):
@@ -91,7 +91,7 @@ def _followed(job: Job) -> Generator[Progress, None, Path]:
 
 def _told(folder: Path) -> Path:
     """Say the scores of a finished bundle on stderr; its folder."""
-    from ctseg_models.bundles.own import read_own
+    from ctseg_models.bundles.own.bundle import read_own
 
     scores = read_own(folder).block.scores
     before = scores.get("dice_before", {})

@@ -115,7 +115,7 @@ def free_memory() -> None:
         return
     import torch
 
-    from ctseg_models.inference import buffers
+    from ctseg_models.inference.network import buffers
 
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()

@@ -236,7 +236,7 @@ class Worker:
                 self.busy.release()
 
 
-NETWORKS = Worker("ctseg_models.inference.two_stage")  # torch takes seconds to load, which is why the process stays
+NETWORKS = Worker("ctseg_models.inference.pipeline")  # torch takes seconds to load, which is why the process stays
 READER = Worker("ctseg_imaging.formats")  # without torch, so that it is there at once
 
 

@@ -18,11 +18,11 @@ from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, Volume
-from ctseg_models.bundles.own import read_own
+from ctseg_models.bundles.own.bundle import read_own
 from ctseg_models.inference import Region, run
-from ctseg_training.engine import train
 from ctseg_training.recipes import load_recipe
 from ctseg_training.recipes.schema import Validation
+from ctseg_training.run.engine import train
 from napari_ctseg.commands.main import app
 
 TINY = {

@@ -17,7 +17,7 @@ import pytest
 import SimpleITK as sitk
 
 from ctseg_imaging.errors import RecipeError
-from ctseg_imaging.metrics.report import CaseReport, Row
+from ctseg_imaging.metrics.case_report import CaseReport, Row
 from ctseg_imaging.volume import Labels
 from napari_ctseg import desk
 from napari_ctseg.commands import demo

@@ -157,8 +157,8 @@ def test_bad_bundles_are_sentences(bundle: str, tmp_path: Path) -> None:
 
 
 def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
-    from ctseg_models.bundles.metadata import Intensity
-    from ctseg_models.bundles.own import write_bundle
+    from ctseg_models.bundles.own.bundle import write_bundle
+    from ctseg_models.contract.plan import Intensity
     from tests.models.making import threshold_stage, threshold_weights
 
     stage = threshold_stage("segment", 200, (2.0, 2.5, 2.5), more_channels=(Intensity(source=1),))
@@ -178,8 +178,8 @@ def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
 
 def test_a_4d_file_brings_the_channels(tmp_path: Path) -> None:
     from ctseg_imaging.volume import Volume
-    from ctseg_models.bundles.metadata import Intensity
-    from ctseg_models.bundles.own import write_bundle
+    from ctseg_models.bundles.own.bundle import write_bundle
+    from ctseg_models.contract.plan import Intensity
     from tests.models.making import threshold_stage, threshold_weights
 
     stage = threshold_stage("segment", 200, (2.0, 2.5, 2.5), more_channels=(Intensity(source=1),))
@@ -218,7 +218,7 @@ def test_large_probabilities_are_zarr(bundle: str, tmp_path: Path, monkeypatch: 
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
     assert call("predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "small.nii.gz").exit_code == 0
-    monkeypatch.setattr("ctseg_models.probability_volume.LARGE", 1000)
+    monkeypatch.setattr("ctseg_models.inference.labels.probability_volume.LARGE", 1000)
     assert call("predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "large.nii.gz").exit_code == 0
     large, _ = read_maps(tmp_path / "large_probabilities.zarr")
     small = [formats.read(tmp_path / "small_probabilities.nii.gz", volume=number) for number in (1, 2)]

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from ctseg_imaging import formats
 from ctseg_models.bundles import store
 from napari_ctseg.commands.main import app
+from tests.models.bundles.single_file.test_foreign_bundles import side_file
 from tests.models.making import body_with_organ
-from tests.models.test_foreign_bundles import side_file
 
 WIDE, NARROW = [-1000, 1000], [100, 200]  # tissue is 40 HU, the organ 300
 LABELS = {"1": "tissue", "2": "organ"}

@@ -382,7 +382,7 @@ def own_bundle(folder: Path) -> list[Path]:
 
 def sums(path: Path) -> None:
     """Hashes as of a bundle whose files are as they should be."""
-    from ctseg_models.bundles.hashes import write_sums
+    from ctseg_models.vetting.hashes import write_sums
 
     write_sums(path)
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Labels, Volume
-from ctseg_models.bundles.metadata import Intensity, Sizes, Stage
-from ctseg_models.bundles.own import OwnBundle, build_network, write_bundle
+from ctseg_models.bundles.own.bundle import OwnBundle, build_network, write_bundle
+from ctseg_models.bundles.own.metadata import Stage
+from ctseg_models.contract.plan import Intensity, Sizes
 
 AIR, TISSUE, ORGAN = -1000, 40, 300
 

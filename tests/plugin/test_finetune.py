@@ -440,8 +440,8 @@ def tiny_bundle(folder, tmp_path):
     """A model of a few thousand parameters that has seen two steps, in the person's store."""
     from ctseg_imaging.progress import finish
     from ctseg_models.bundles.store import add
-    from ctseg_training.engine import train
     from ctseg_training.recipes import load_recipe
+    from ctseg_training.run.engine import train
     recipe = load_recipe("scn-segment", (
         "data.spacing_mm=[3, 3, 3]", "data.sizes={min: [16, 16, 16], max: [32, 32, 32], step: [8, 8, 8]}", "data.margin_mm=6",
         "budget={steps: 2}", "precision=fp32", "validation={share: 0, at_most: 1}", "schedule.warmup_steps=0", "workers=0",

@@ -17,7 +17,7 @@ from ctseg_imaging import phantom
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from ctseg_models.prediction import Prediction
+from ctseg_models.contract.prediction import Prediction
 from napari_ctseg import work
 from napari_ctseg.compute.client import NETWORKS, shut_down
 from napari_ctseg.docks.run_model.models import InstalledModels

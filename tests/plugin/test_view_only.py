@@ -7,7 +7,7 @@ import pytest
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.volume import ViewOnlyVolume
-from ctseg_models.inference.upright import Upright
+from ctseg_models.contract.upright import Upright
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.run_model import channels
 from napari_ctseg.layers import label_map_of, show_volume, volume_of

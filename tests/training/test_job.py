@@ -17,14 +17,13 @@ import torch
 
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.progress import finish
-from ctseg_models.bundles.own import read_own
-from ctseg_training.checkpoint import load_checkpoint
-from ctseg_training.engine import LAST, train
+from ctseg_models.bundles.own.bundle import read_own
 from ctseg_training.job import Job, JobState
 from ctseg_training.recipes import Recipe
 from ctseg_training.recipes.schema import Checkpoints
-
-from .conftest import write_dataset
+from ctseg_training.run.checkpoint import load_checkpoint
+from ctseg_training.run.engine import LAST, train
+from tests.training.conftest import write_dataset
 
 PATIENCE_S = 120.0
 
@@ -99,7 +98,7 @@ def test_a_job_that_fails_says_why(tiny: Recipe, tmp_path: Path) -> None:
 
 def test_following_a_job_needs_no_torch() -> None:
     """The docks import this module when they open."""
-    code = "import sys, ctseg_training.job, ctseg_training.stages; sys.exit('torch' in sys.modules)"
+    code = "import sys, ctseg_training.job, ctseg_training.recipes.stages; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -14,24 +14,17 @@ from ctseg_imaging.errors import BundleError, RecipeError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.contract.bundle import Bundle
+from ctseg_models.contract.lattice import Box, Lattice
+from ctseg_models.contract.upright import Upright
+from ctseg_models.ensembles.members import common_target, run_members
+from ctseg_models.ensembles.stacking import Member, Stacker, StackerConfig, concatenated, paint_stack, read_stack, run_stack, write_stack
 from ctseg_models.inference import Settings
-from ctseg_models.inference.arithmetic import choose
-from ctseg_models.inference.assemble import ClassMaps, Sampler, Target, paint
-from ctseg_models.inference.lattice import Box, Lattice
-from ctseg_models.inference.two_stage import Found
-from ctseg_models.inference.upright import Upright
-from ctseg_models.members import common_target, run_members
-from ctseg_models.stacking import (
-    Member,
-    Stacker,
-    StackerConfig,
-    concatenated,
-    paint_stack,
-    read_stack,
-    run_stack,
-    write_stack,
-)
+from ctseg_models.inference.labels.class_maps import ClassMaps, Target
+from ctseg_models.inference.labels.paint import paint
+from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.network.precision import choose
+from ctseg_models.inference.pipeline import Found
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.stack_training import Patch, StackSettings, distinct_names, draw_patches, fit, halves, train_stack
 from tests.models.making import dice, threshold_bundle

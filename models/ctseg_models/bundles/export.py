@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles import onnx, torchscript
-from ctseg_models.bundles.bundle import Bundle
-from ctseg_models.bundles.hashes import sha256_of
-from ctseg_models.bundles.metadata import Intensity, Stage
-from ctseg_models.bundles.own import OwnBundle
-from ctseg_models.bundles.side_file import Channel, Output, SideFile, side_file_path, write_side_file
+from ctseg_models.bundles.own.bundle import OwnBundle
+from ctseg_models.bundles.own.metadata import Stage
+from ctseg_models.bundles.single_file import onnx, torchscript
+from ctseg_models.bundles.single_file.side_file import Channel, Output, SideFile, side_file_path, write_side_file
+from ctseg_models.contract.bundle import Bundle
+from ctseg_models.contract.plan import Intensity
+from ctseg_models.vetting.hashes import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -118,7 +119,7 @@ def _export_stage(bundle: OwnBundle, stage: Stage, to: Format, path: Path) -> No
     """Network and side file into a folder of our own. Raises BundleError when the file is not the same network."""
     import torch
 
-    from ctseg_models.bundles.plain_network import plain
+    from ctseg_models.bundles.own.plain_network import plain
     from ctseg_models.networks.probabilities import Probabilities
 
     network = bundle.network(stage.name)
@@ -153,7 +154,7 @@ def _to_torchscript(network: nn.Module, small: Tensor, other: Tensor, path: Path
     """Write the file, and what it gives for `other`."""
     import torch
 
-    from ctseg_models.bundles.scan_torchscript import checked_archive
+    from ctseg_models.vetting.scan_torchscript import checked_archive
 
     traced: Any = torch.jit.trace(network, small, check_trace=False)  # type: ignore[no-untyped-call]
     traced.save(str(path))
@@ -166,7 +167,7 @@ def _to_onnx(network: nn.Module, small: Tensor, other: Tensor, path: Path) -> Te
     """Write the file, and what onnxruntime gives for `other`. Raises BundleError where that is not installed."""
     import torch
 
-    from ctseg_models.bundles.scan_onnx import scan
+    from ctseg_models.vetting.scan_onnx import scan
 
     axes = {0: "batch", **{2 + number: name for number, name in enumerate("zyx"[5 - small.ndim:])}}
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # what it cannot write it prints by the page

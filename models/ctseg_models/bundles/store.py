@@ -11,16 +11,16 @@ from pathlib import Path
 import platformdirs
 
 from ctseg_imaging.errors import BundleError, BundleExists, first_line
-from ctseg_models.bundles import onnx, torchscript
-from ctseg_models.bundles.bundle import Bundle
-from ctseg_models.bundles.foreign import ForeignBundle
-from ctseg_models.bundles.monai import looks_like_monai, read_monai
-from ctseg_models.bundles.monai_reader import read_plain
-from ctseg_models.bundles.monai_refusals import refuse_strange_files
-from ctseg_models.bundles.nnunet import NNUNetBundle, looks_like_nnunet, read_nnunet
-from ctseg_models.bundles.own import METADATA, read_own
-from ctseg_models.bundles.side_file import side_file_path
-from ctseg_models.bundles.unpacking import unpack
+from ctseg_models.bundles.monai.bundle import looks_like_monai, read_monai
+from ctseg_models.bundles.monai.config.plain_files import read_plain
+from ctseg_models.bundles.monai.config.refusals import refuse_strange_files
+from ctseg_models.bundles.nnunet.bundle import NNUNetBundle, looks_like_nnunet, read_nnunet
+from ctseg_models.bundles.own.bundle import METADATA, read_own
+from ctseg_models.bundles.single_file import onnx, torchscript
+from ctseg_models.bundles.single_file.bundle import ForeignBundle
+from ctseg_models.bundles.single_file.side_file import side_file_path
+from ctseg_models.contract.bundle import Bundle
+from ctseg_models.vetting.unpacking import unpack
 
 ARCHIVE = ".zip"
 MOST_NAMED = 5  # models in a sentence

@@ -6,12 +6,12 @@ from collections.abc import Generator
 
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
-from ctseg_models.bundles.bundle import Bundle
+from ctseg_models.contract.bundle import Bundle
+from ctseg_models.contract.lattice import Region
+from ctseg_models.contract.prediction import Prediction
 from ctseg_models.inference.cost import Estimate, estimate, estimate_together
-from ctseg_models.inference.lattice import Region
 from ctseg_models.inference.remembered import Remembered
 from ctseg_models.inference.settings import Settings
-from ctseg_models.prediction import Prediction
 
 __all__ = ["Estimate", "Prediction", "Region", "Remembered", "Settings", "estimate", "estimate_together", "run"]
 
@@ -25,6 +25,6 @@ def run(bundle: Bundle, volume: Volume, *, region: Region | None = None, setting
     cancels; no step is longer than about a second.
     Raises BundleError when the bundle is damaged or does not fit the volume.
     """
-    from ctseg_models.inference.two_stage import run_bundle
+    from ctseg_models.inference.pipeline import run_bundle
 
     return (yield from run_bundle(bundle, volume, region=region, settings=settings, remembered=remembered))

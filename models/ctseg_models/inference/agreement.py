@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
-from ctseg_models.bundles.bundle import Form, LoadedStage, Prepared, Steps
-from ctseg_models.inference.crops import smaller, spread
+from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.contract.stage import Form, LoadedStage, Prepared, Steps
+from ctseg_models.inference.input.crops import smaller, spread
 from ctseg_models.inference.shortage import is_shortage
-from ctseg_models.inference.stepwise import Arithmetic
 
 LEAST_DICE = 0.995
 LEAST_VOXELS = 200  # of a class within the crop; a Dice of fewer says nothing

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.volume import Volume
-from ctseg_models.inference.lattice import Box, Region
+from ctseg_models.contract.lattice import Box, Region
 from ctseg_models.inference.settings import Settings
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.bundle import Bundle, Layout, LoadedStage
-    from ctseg_models.inference.stepwise import Arithmetic
+    from ctseg_models.contract.arithmetic import Arithmetic
+    from ctseg_models.contract.bundle import Bundle
+    from ctseg_models.contract.stage import Layout, LoadedStage
 
 SIDE = 48  # voxels of the crop that is tried, about
 TRIAL_SECONDS = 0.7  # for which a crop may be tried
@@ -61,9 +62,9 @@ def estimate_together(bundles: Sequence[Bundle], volume: Volume, *, region: Regi
 def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: Settings) -> tuple[float, float, float, float]:
     """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest network at work; bytes of its class
     maps in float32, which an ensemble keeps."""
-    from ctseg_models.inference.arithmetic import choose
-    from ctseg_models.inference.threads import thread_count
-    from ctseg_models.inference.upright import Upright
+    from ctseg_models.contract.upright import Upright
+    from ctseg_models.inference.network.precision import choose
+    from ctseg_models.inference.network.threads import thread_count
 
     upright = Upright.of(volume)
     box = Box.whole(upright.geometry) if region is None else region.box(upright.geometry)
@@ -86,8 +87,8 @@ def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: 
 
 def _window_seconds(stage: LoadedStage, window: Shape, channels: int, device: str, arithmetic: Arithmetic) -> float:
     """For one window (or the whole array): in proportion to a crop of it, else from the operations and the speed of a convolution."""
-    from ctseg_models.inference.arithmetic import flops_per_second
-    from ctseg_models.inference.crops import smaller
+    from ctseg_models.inference.input.crops import smaller
+    from ctseg_models.inference.network.precision import flops_per_second
 
     flops = stage.flops(window)
     crop = smaller(window, SIDE)
@@ -131,14 +132,14 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
 
 def _kept_bytes(whole: float, taken: float = 0.0) -> float:
     """What class maps of `whole` bytes in float32 take of the memory where they are kept beside `taken` bytes: see `maps.room_for`."""
-    from ctseg_models.inference.maps import HALVED, IN_MEMORY
+    from ctseg_models.inference.maps.kept import HALVED, IN_MEMORY
 
     return whole if taken + whole <= IN_MEMORY else whole / 2 if taken + whole / 2 <= HALVED else 0.0
 
 
 def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: Arithmetic, kept: bool) -> float:
     """The input, the class maps, and what the network holds while it works on a window."""
-    from ctseg_models.inference.sliding_window import AHEAD, LARGE
+    from ctseg_models.inference.maps.windowed import AHEAD, LARGE
 
     window, classes = prod(layout.window), len(stage.values) + stage.edges
     per_voxel = stage.flops(layout.window) / window or UNKNOWN_FLOPS_PER_VOXEL

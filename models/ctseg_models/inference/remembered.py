@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctseg_models.inference.lattice import Box
+from ctseg_models.contract.lattice import Box
 
 
 @dataclass(eq=False)

@@ -12,14 +12,16 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError, first_line
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
-from ctseg_models.bundles.bundle import Bundle, LoadedStage, Model, Steps
-from ctseg_models.inference import buffers
-from ctseg_models.inference.crops import halved
-from ctseg_models.inference.lattice import Box
-from ctseg_models.inference.maps import MemoryMaps, gathered
-from ctseg_models.inference.sliding_window import Tiling, WindowedMaps
-from ctseg_models.inference.stepwise import Arithmetic
-from ctseg_models.inference.upright import Upright
+from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.contract.bundle import Bundle
+from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.stage import LoadedStage, Model, Steps
+from ctseg_models.contract.tiling import Tiling
+from ctseg_models.contract.upright import Upright
+from ctseg_models.inference.input.crops import halved
+from ctseg_models.inference.maps.kept import MemoryMaps, gathered
+from ctseg_models.inference.maps.windowed import WindowedMaps
+from ctseg_models.inference.network import buffers
 
 SHORTEST = 32  # voxels: a side is not halved to less
 OVERLAP = 0.5

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.hashes import sha256_of
+from ctseg_models.vetting.hashes import sha256_of
 
 TORCHVISION_NAMES = {"conv1_1": "features.0", "conv1_2": "features.2", "conv2_1": "features.5", "conv2_2": "features.7"}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision's weights expect it

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import napari
 
-    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.contract.bundle import Bundle
     from napari_ctseg.preferences import Preferences
 
 DOCK = "finetune"

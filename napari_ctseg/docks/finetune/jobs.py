@@ -17,7 +17,7 @@ from platformdirs import user_data_path
 from napari_ctseg.docks.finetune.state import HoldOut, RecipeRow
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.contract.bundle import Bundle
     from ctseg_training.recipes import Recipe
 
 ADDED = "added.txt"  # in a job's folder, once its bundle is in the store: the name it has there
@@ -177,7 +177,7 @@ def recipe_of(order: Order) -> Recipe:
     Raises RecipeError.
     """
     from ctseg_training.recipes import load_recipe
-    from ctseg_training.stages import recipe_for
+    from ctseg_training.recipes.stages import recipe_for
 
     every = f"validation.every_minutes={max(0.5, order.minutes / POINTS):.2f}"
     chosen = [f"budget={{minutes: {order.minutes}}}", *_held_out(order.hold_out), every, "validation.every_steps=null"]

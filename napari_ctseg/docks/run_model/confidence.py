@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_ctseg.docks.run_model.state import Confidence
 
 if TYPE_CHECKING:
-    from ctseg_models.prediction import Prediction
+    from ctseg_models.contract.prediction import Prediction
 
 
 def confidence_of(prediction: Prediction) -> tuple[Confidence, ...]:

@@ -12,8 +12,8 @@ from ctseg_imaging.progress import Progress
 from napari_ctseg.compute.client import run_in_worker
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.bundle import Bundle
     from ctseg_models.bundles.export import Format
+    from ctseg_models.contract.bundle import Bundle
 
 IMAGE_FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".png", ".jpg", ".tif", ".tiff")
 NETWORK_FILES = (".onnx", ".ts", ".pt", ".pth", ".torchscript")
@@ -75,19 +75,19 @@ class InstalledLibrary:
     """The store of ctseg_models. What loads a network happens in the computing process."""
 
     def needs_form(self, path: Path) -> bool:
-        from ctseg_models.bundles.side_file import side_file_path
+        from ctseg_models.bundles.single_file.side_file import side_file_path
 
         return path.is_file() and path.suffix.lower() in NETWORK_FILES and not side_file_path(path).exists()
 
     def mirror_axes(self, bundle: Bundle) -> int | None:
-        from ctseg_models.bundles.own import OwnBundle
+        from ctseg_models.bundles.own.bundle import OwnBundle
 
         if isinstance(bundle, OwnBundle):
             return len(bundle.stages[-1].mirror_axes)
         return None if bundle.kind == "nnunet" else 0
 
     def localises(self, bundle: Bundle) -> bool:
-        from ctseg_models.bundles.own import OwnBundle
+        from ctseg_models.bundles.own.bundle import OwnBundle
 
         return isinstance(bundle, OwnBundle) and any(stage.name == "localise" for stage in bundle.stages)
 
@@ -96,14 +96,14 @@ class InstalledLibrary:
         return "" if bare else bundle.sha256
 
     def described(self, path: Path) -> bool:
-        from ctseg_models.bundles.side_file import side_file_path
+        from ctseg_models.bundles.single_file.side_file import side_file_path
 
         side = side_file_path(path)
         return path.is_file() and path.suffix.lower() in NETWORK_FILES and side.is_file() and os.access(side, os.W_OK) and os.access(
             side.parent, os.W_OK)
 
     def description(self, network: Path) -> dict[str, Any]:
-        from ctseg_models.bundles.side_file import read_side_file
+        from ctseg_models.bundles.single_file.side_file import read_side_file
 
         side = read_side_file(network)
         said = side.model_dump(mode="json", exclude_defaults=True)
@@ -111,14 +111,14 @@ class InstalledLibrary:
                 "channels": [{"name": channel.name, **entry} for channel, entry in zip(side.channels, said["channels"], strict=True)]}
 
     def guess(self, network: Path) -> dict[str, Any]:
-        from ctseg_models.bundles.side_file import guess_side_file
+        from ctseg_models.bundles.single_file.side_file import guess_side_file
 
         return guess_side_file(network)
 
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         from pydantic import ValidationError
 
-        from ctseg_models.bundles.side_file import SideFile
+        from ctseg_models.bundles.single_file.side_file import SideFile
 
         try:
             SideFile.model_validate(dict(side))
@@ -127,7 +127,7 @@ class InstalledLibrary:
         return {}
 
     def write_side_file(self, network: Path, side: Mapping[str, Any], overwrite: bool) -> None:
-        from ctseg_models.bundles.side_file import SideFile, write_side_file
+        from ctseg_models.bundles.single_file.side_file import SideFile, write_side_file
 
         write_side_file(network, SideFile.model_validate(dict(side)), overwrite=overwrite)
 
@@ -141,23 +141,23 @@ class InstalledLibrary:
         return run_in_worker(exported, bundle, to, out, title=bundle.name)
 
     def trusted(self, bundles: Sequence[Bundle]) -> frozenset[str]:
-        from ctseg_models.bundles.trust import is_trusted
+        from ctseg_models.vetting.trust import is_trusted
 
         return frozenset(bundle.name for bundle in bundles if is_trusted(bundle))
 
     def digest(self, bundle: Bundle) -> str:
         from ctseg_models.bundles.store import read
-        from ctseg_models.bundles.trust import digest_for_question
+        from ctseg_models.vetting.trust import digest_for_question
 
         return digest_for_question(bundle, lambda: read(bundle.path))
 
     def trust(self, bundle: Bundle, digest: str) -> None:
-        from ctseg_models.bundles.trust import trust
+        from ctseg_models.vetting.trust import trust
 
         trust(bundle, digest)
 
     def withdraw(self, bundle: Bundle) -> None:
-        from ctseg_models.bundles.trust import distrust
+        from ctseg_models.vetting.trust import distrust
 
         distrust(bundle)
 

@@ -15,7 +15,7 @@ from napari_ctseg.docks.run_model.state import Combine, RegionChoice
 from napari_ctseg.docks.run_model.warm import Warm
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.bundle import Bundle
+    from ctseg_models.contract.bundle import Bundle
     from ctseg_models.inference import Estimate, Prediction
 
 _WARM = Warm()  # filled in the computing process only
@@ -94,7 +94,7 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
         yield Progress("load", 0, 1, f"Loading {_title(request)}")
         (bundle,) = _with_warm_models(request).bundles
         return (yield from run(bundle, request.volume, region=_region(request), settings=_settings(request), remembered=remembered))
-    from ctseg_models.ensemble import run_ensemble
+    from ctseg_models.ensembles.ensemble import run_ensemble
 
     return (yield from run_ensemble(request.bundles, request.volume, combine=request.combine.value, weights=request.weights,
                                     region=_region(request), settings=_settings(request), remembered=remembered))

@@ -16,8 +16,8 @@ from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, Replaceme
 
 if TYPE_CHECKING:
     from ctseg_imaging.volume import Volume
-    from ctseg_models.bundles.bundle import Bundle
     from ctseg_models.bundles.export import Format
+    from ctseg_models.contract.bundle import Bundle
 
 Runner = Callable[..., work.Task]
 Errand = Callable[[], Generator[Progress, None, str]]

@@ -10,7 +10,8 @@ import numpy as np
 from ctseg_imaging.volume import Volume
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.bundle import Bundle, Model
+    from ctseg_models.contract.bundle import Bundle
+    from ctseg_models.contract.stage import Model
     from ctseg_models.inference import Remembered
 
 
@@ -27,7 +28,7 @@ class Warm:
         The hash of its files says which they are. One that asks for trust is loaded each time, so that it asks each time.
         Raises BundleError as `load` does, and when the device is not there.
         """
-        from ctseg_models.inference.arithmetic import check_device
+        from ctseg_models.inference.network.precision import check_device
 
         check_device(device)
         if not bundle.sha256 or bundle.needs_trust:

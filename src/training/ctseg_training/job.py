@@ -28,9 +28,9 @@ import psutil
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_training.data.decathlon import open_dataset
-from ctseg_training.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
 from ctseg_training.recipes.loading import load_recipe, save_recipe
 from ctseg_training.recipes.schema import Recipe
+from ctseg_training.record.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
 
 MODULE = "ctseg_training.job"  # what the child runs
 POLL_S = 0.1
@@ -242,8 +242,8 @@ def main(arguments: Sequence[str]) -> int:
 def _work(folder: Path, asked: list[int]) -> None:
     import torch
 
-    from ctseg_models.bundles.own import read_own
-    from ctseg_training.engine import train
+    from ctseg_models.bundles.own.bundle import read_own
+    from ctseg_training.run.engine import train
 
     order = read_order(folder)
     if order.threads is not None:

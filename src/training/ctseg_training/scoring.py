@@ -13,19 +13,21 @@ from torch import nn
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress, finish
-from ctseg_models.bundles.bundle import Steps
-from ctseg_models.bundles.own import OwnBundle
+from ctseg_models.bundles.own.bundle import OwnBundle
+from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.plan import StagePlan
+from ctseg_models.contract.stage import Steps
+from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference import Region, Settings, run
-from ctseg_models.inference.arithmetic import choose
-from ctseg_models.inference.lattice import Box, StagePlan
-from ctseg_models.inference.preprocess import network_input
-from ctseg_models.inference.sliding_window import Tiling, sliding_window
-from ctseg_models.inference.stepwise import steps_of
+from ctseg_models.inference.input.preprocess import network_input
+from ctseg_models.inference.maps.windowed import sliding_window
+from ctseg_models.inference.network.precision import choose
+from ctseg_models.inference.network.stepwise import steps_of
 from ctseg_training.data.cases import Case, Cases
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.data.resampling import reach, sample_labels
 from ctseg_training.data.spatial import identity, sample_points
-from ctseg_training.overlays import Finding
+from ctseg_training.record.overlays import Finding
 
 PICTURES = 3  # held-out cases that are drawn
 

@@ -21,13 +21,15 @@ from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.geometry import Match, Shape
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Labels
-from ctseg_models.bundles.bundle import Bundle
-from ctseg_models.inference.arithmetic import check_device, choose
-from ctseg_models.inference.assemble import Sampler, Target, paint
-from ctseg_models.inference.two_stage import Found, report
-from ctseg_models.inference.upright import Upright
-from ctseg_models.members import common_target, run_members
-from ctseg_models.stacking import Member, Stack, Stacker, StackerConfig, concatenated, paint_stack, write_stack
+from ctseg_models.contract.bundle import Bundle
+from ctseg_models.contract.upright import Upright
+from ctseg_models.ensembles.members import common_target, run_members
+from ctseg_models.ensembles.stacking import Member, Stack, Stacker, StackerConfig, concatenated, paint_stack, write_stack
+from ctseg_models.inference.labels.class_maps import Target
+from ctseg_models.inference.labels.paint import paint
+from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.network.precision import check_device, choose
+from ctseg_models.inference.pipeline import Found, report
 from ctseg_training.data.decathlon import CaseEntry, Decathlon
 from ctseg_training.data.folds import spread_table
 from ctseg_training.losses import cross_entropy, soft_dice

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from ctseg_imaging.endings import case_name
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats import write
 from ctseg_imaging.geometry import Geometry
-from ctseg_imaging.metrics.cases import case_name, find_cases, read_pair
+from ctseg_imaging.metrics.cases import find_cases, read_pair
 from ctseg_imaging.volume import LabelMap
 
 GEOMETRY = Geometry.from_parts((3, 4, 5), (2.5, 0.8, 0.9))

@@ -9,18 +9,10 @@ import pytest
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import read_labels
 from ctseg_imaging.geometry import Geometry, Match
-from ctseg_imaging.metrics.report import (
-    COLUMNS,
-    NOT_CONTOURED,
-    CaseReport,
-    Row,
-    evaluate_pair,
-    summary,
-    write_csv,
-    write_html,
-    write_json,
-    write_per_slice_csv,
-)
+from ctseg_imaging.metrics.case_report import NOT_CONTOURED, CaseReport, Row, evaluate_pair
+from ctseg_imaging.metrics.page import write_html
+from ctseg_imaging.metrics.summary import summary
+from ctseg_imaging.metrics.tables import COLUMNS, write_csv, write_json, write_per_slice_csv
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 
 SHAPE, SPACING = (7, 18, 19), (2.5, 0.8, 0.9)

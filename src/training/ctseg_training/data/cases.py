@@ -19,9 +19,9 @@ from torch import Tensor
 from ctseg_imaging import formats
 from ctseg_imaging.errors import BundleError, RecipeError
 from ctseg_imaging.geometry import AxisView, Geometry, Match, Triple
-from ctseg_models.bundles.metadata import Intensity
-from ctseg_models.inference.intensities import settle
-from ctseg_models.inference.lattice import Box
+from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.plan import Intensity
+from ctseg_models.inference.input.intensities import settle
 from ctseg_training.data.decathlon import CaseEntry
 
 POINTS_PER_LABEL = 2000
@@ -51,7 +51,6 @@ class Case:
     def spacing_mm(self) -> Triple:
         """(z, y, x)."""
         return self.geometry.spacing_mm
-
 
 
 def load_case(entry: CaseEntry, channels: Sequence[Intensity]) -> Case:

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctseg_models.bundles.metadata import Intensity
-from ctseg_models.inference.intensities import normalise
-from ctseg_models.inference.lattice import Box, Lattice, StagePlan
+from ctseg_models.contract.lattice import Box, Lattice
+from ctseg_models.contract.plan import Intensity, StagePlan
+from ctseg_models.inference.input.intensities import normalise
 from ctseg_training.data.cases import Case
 from ctseg_training.data.decathlon import Decathlon
 from ctseg_training.data.resampling import reach, sample_image, sample_labels

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ctseg_training.data.slabs import CTCues, Generic, InPlane
 from ctseg_training.data.spatial import spline
+from ctseg_training.recipes.slab_settings import CTCues, Generic, InPlane
 
 Slab = tuple[Tensor, Tensor]
 

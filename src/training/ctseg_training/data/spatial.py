@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctseg_models.inference.lattice import Lattice
+from ctseg_models.contract.lattice import Lattice
 from ctseg_training.recipes.data_settings import Augmentation
 
 

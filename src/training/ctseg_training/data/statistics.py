@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ctseg_imaging import formats
-from ctseg_models.bundles.metadata import Intensity
-from ctseg_models.inference.intensities import moments, settle
+from ctseg_models.contract.plan import Intensity
+from ctseg_models.inference.input.intensities import moments, settle
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.recipes.schema import Recipe
 

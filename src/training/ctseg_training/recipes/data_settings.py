@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from ctseg_models.bundles.metadata import Growth, Intensity, Sizes
-from ctseg_training.data.slabs import CTCues, Generic, InPlane
+from ctseg_models.contract.plan import Growth, Intensity, Sizes
 from ctseg_training.recipes.settings import NonNegative, Settings, Share, Sizes3, Triple
+from ctseg_training.recipes.slab_settings import CTCues, Generic, InPlane
 
 
 class SampleStatistics(Settings):
@@ -25,7 +25,7 @@ class Data(Settings):
     """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so that inference does the same.
 
     sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as the `Stage` of
-    `ctseg_models.bundles.metadata` has them. margin_mm : around the box that the localiser finds.
+    `ctseg_models.bundles.own.metadata` has them. margin_mm : around the box that the localiser finds.
     label_smoothing_voxels : of the true labels, in training only. zscore_sample : takes the place of every channel's shift and scale.
     """
 

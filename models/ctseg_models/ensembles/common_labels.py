@@ -1,0 +1,57 @@
+"""Labels of several bundles under one set of values: what has one name is one label, whatever number each bundle gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ctseg_imaging.errors import BundleError
+from ctseg_imaging.volume import Label, Labels
+from ctseg_models.contract.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class CommonLabels:
+    """labels : of all bundles together. meanings : per bundle {its own value: the common one}, 0 with them. warnings : of labels that had
+    to get another value because theirs is taken by another name, one sentence each."""
+
+    labels: Labels
+    meanings: tuple[Mapping[int, int], ...]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bundles: Sequence[Bundle]) -> CommonLabels:
+        """The first bundle to name a label gives its value and colour; names are compared without regard to case.
+
+        Raises BundleError without a bundle.
+        """
+        if not bundles:
+            raise BundleError("An ensemble needs a bundle; name one or more.")
+        entries: dict[int, Label] = {}
+        by_name: dict[str, int] = {}
+        meanings, warnings = [], []
+        free = 1 + max(value for bundle in bundles for value in (0, *bundle.labels.values))
+        for bundle in bundles:
+            meaning = {0: 0}
+            for label in bundle.labels:
+                name, value = label.name.casefold(), label.value
+                known = by_name.get(name)
+                if known is not None and known not in meaning.values():
+                    value = known
+                elif value in entries:
+                    warnings.append(f"{bundle.name} calls {label.name} what is {entries[value].name} elsewhere (label {value}); "
+                                    f"here {label.name} is label {free}.")
+                    value, free = free, free + 1
+                if value not in entries:
+                    entries[value] = label if value == label.value else replace(label, value=value, colour="")
+                    by_name.setdefault(name, value)
+                meaning[label.value] = value
+            meanings.append(meaning)
+        return cls(Labels(tuple(entries.values())), tuple(meanings), tuple(warnings))
+
+    def record(self, bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
+        """For the provenance: the bundles whose values became others."""
+        changed = [(bundle.name, {str(own): value for own, value in meaning.items() if own != value})
+                   for bundle, meaning in zip(bundles, self.meanings, strict=True)]
+        return [{"bundle": name, "values": values} for name, values in changed if values]

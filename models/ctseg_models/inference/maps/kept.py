@@ -1,0 +1,158 @@
+"""Class maps that need not exist all at once: slices along z become available, are read, and are forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctseg_models.contract.maps import Maps
+from ctseg_models.inference.maps.scratch import unnamed_file
+
+IN_MEMORY = 1_000_000_000  # bytes: float32 up to here
+HALVED = 2_000_000_000  # bytes in float16 up to here, in a temporary file beyond
+SLICES_AT_ONCE = 16
+
+
+class MemoryMaps:
+    """Maps in one tensor (K, z, y, x), any floating-point type, any device."""
+
+    pending = False
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(K, z, y, x)."""
+        k, z, y, x = self.tensor.shape
+        return k, z, y, x
+
+    def advance(self, high: int) -> Generator[float, None, None]:
+        """Everything is there."""
+        yield from ()
+
+    def forget(self, low: int) -> None:
+        """They stay."""
+
+    def part(self, k: int, low: int, high: int) -> Tensor:
+        """(high - low, y, x) float32."""
+        return self.tensor[k, low:high].float().cpu()
+
+    def write(self, low: int, slices: Tensor) -> None:
+        """Slices (K, n, y, x) from `low` on."""
+        self.tensor[:, low:low + slices.shape[1]] = slices
+
+
+class FileMaps:
+    """Maps as float16 in a temporary file that has no name and goes with this object."""
+
+    pending = False
+
+    def __init__(self, shape: tuple[int, int, int, int]) -> None:
+        self.shape = shape
+        self._plane = shape[2] * shape[3]
+        self._file = unnamed_file(2 * int(np.prod(shape, dtype=np.int64)))
+
+    def advance(self, high: int) -> Generator[float, None, None]:
+        """Everything is there."""
+        yield from ()
+
+    def forget(self, low: int) -> None:
+        """They stay."""
+
+    def part(self, k: int, low: int, high: int) -> Tensor:
+        """(high - low, y, x) float32."""
+        self._file.seek(2 * self._plane * (k * self.shape[1] + low))
+        read = np.fromfile(self._file, np.float16, (high - low) * self._plane)
+        return torch.from_numpy(read.reshape(high - low, *self.shape[2:]).astype(np.float32))
+
+    def write(self, low: int, slices: Tensor) -> None:
+        """Slices (K, n, y, x) from `low` on."""
+        for k, one in enumerate(slices.half().numpy()):
+            self._file.seek(2 * self._plane * (k * self.shape[1] + low))
+            self._file.write(np.ascontiguousarray(one).data)
+        self._file.flush()
+
+
+class LabelMaps:
+    """A map of 0 and 1 for each of `values` of an array of `labels` (z, y, x), made when it is asked for."""
+
+    pending = False
+
+    def __init__(self, labels: Tensor, values: tuple[int, ...]) -> None:
+        self.labels, self._values = labels, values
+        z, y, x = labels.shape
+        self.shape = (len(values), z, y, x)
+
+    def advance(self, high: int) -> Generator[float, None, None]:
+        """Everything is there."""
+        yield from ()
+
+    def forget(self, low: int) -> None:
+        """They stay."""
+
+    def part(self, k: int, low: int, high: int) -> Tensor:
+        """(high - low, y, x) float32."""
+        return (self.labels[low:high] == self._values[k]).float()
+
+
+def room_for(shape: tuple[int, int, int, int], taken: int = 0) -> MemoryMaps | FileMaps:
+    """Where maps of this shape can be kept until they are read again and again. taken : bytes of memory that others hold meanwhile."""
+    count = int(np.prod(shape, dtype=np.int64))
+    if taken + 4 * count <= IN_MEMORY:
+        return MemoryMaps(torch.empty(shape))
+    return MemoryMaps(torch.empty(shape, dtype=torch.float16)) if taken + 2 * count <= HALVED else FileMaps(shape)
+
+
+def held_bytes(maps: Maps) -> int:
+    """What kept maps hold of the memory."""
+    if isinstance(maps, FileMaps):
+        return 0
+    if isinstance(maps, LabelMaps):
+        return maps.labels.nbytes
+    return maps.tensor.nbytes if isinstance(maps, MemoryMaps) else 4 * int(np.prod(maps.shape, dtype=np.int64))
+
+
+def gathered(maps: Maps, room: MemoryMaps | FileMaps | None = None) -> Generator[float, None, MemoryMaps | FileMaps]:
+    """`maps` with every slice readable as often as wanted, in `room`; yields shares of the work."""
+    if room is None:
+        room = room_for(maps.shape)
+    depth = maps.shape[1]
+    for low in range(0, depth, SLICES_AT_ONCE):
+        high = min(depth, low + SLICES_AT_ONCE)
+        yield from maps.advance(high)
+        room.write(low, torch.stack([maps.part(k, low, high) for k in range(maps.shape[0])]))
+        maps.forget(high)
+    return room
+
+
+class CutMaps:
+    """The voxels [start, stop) of other maps: padding cut off."""
+
+    def __init__(self, maps: Maps, start: tuple[int, int, int], stop: tuple[int, int, int]) -> None:
+        self._maps, self._start, self._stop = maps, start, stop
+        z, y, x = (b - a for a, b in zip(start, stop, strict=True))
+        self.shape = (maps.shape[0], z, y, x)
+
+    @property
+    def pending(self) -> bool:
+        """Whether `advance` still has work to do."""
+        return self._maps.pending
+
+    def advance(self, high: int) -> Generator[float, None, None]:
+        """Make the slices below `high` readable."""
+        return self._maps.advance(self._start[0] + high if high < self.shape[1] else self._maps.shape[1])
+
+    def forget(self, low: int) -> None:
+        """The slices below `low` will not be read any more."""
+        self._maps.forget(self._start[0] + low)
+
+    def part(self, k: int, low: int, high: int) -> Tensor:
+        """(high - low, y, x) float32."""
+        z, y, x = self._start
+        return self._maps.part(k, z + low, z + high)[:, y:self._stop[1], x:self._stop[2]]
+
+
