@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.errors import CtsegError, GeometryError
 from ctseg_imaging.formats.dicom_study import Use
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import ViewOnlyVolume
 from napari_ctseg import reading, study
-from napari_ctseg.layer_data import image_layers, label_layers, plain_name
+from napari_ctseg.layer_data import image_layers, label_layers, plain_name, say
 from napari_ctseg.layers import LayerData, volume_of
-from napari_ctseg.waiting import waited
+from napari_ctseg.waiting import front_window, waited
+
+if TYPE_CHECKING:
+    from napari_ctseg.series_list.lines import Opening
 
 
 def series_layers(path: Path, files: Collection[Path] = ()) -> list[LayerData]:
-    """The layers of the series that the user chooses, or of the only one. files : of the folder, where only the series of these count.
+    """The layers of the series and segmentations that the user chooses, or of the only ones. files : of the folder, where only what
+    these belong to counts. What cannot be opened of several is told, and the others go on.
 
     Without a running application there is nobody to ask. Raises CtsegError; ChoiceNeeded if there is nobody to ask about several.
     """
@@ -24,19 +30,53 @@ def series_layers(path: Path, files: Collection[Path] = ()) -> list[LayerData]:
 
     if not can_ask():
         return image_layers(reading.read(path), plain_name(path))
-    layers: list[LayerData] = []
-    rows = choose(path, files)
-    for row in rows:
+    return _layers_of(path, choose(path, files, front_window()))
+
+
+def _layers_of(path: Path, chosen: Opening) -> list[LayerData]:
+    """The first image and the first segmentation are visible."""
+    images: list[LayerData] = []
+    grids: dict[str, Geometry] = {}
+    for row in chosen.series:
         read = reading.reading_view_only if row.use is Use.VIEW_ONLY else reading.reading
-        name = plain_name(path) if len(rows) == 1 else f"{plain_name(path)} {row.choice.index}"
-        for data, settings, kind in image_layers(waited(read(path, series=row.choice.uid), path.name), name):
-            layers.append((data, {**settings, "visible": not layers}, kind))
-    return layers
+        name = plain_name(path) if len(chosen.series) == 1 else f"{plain_name(path)} {row.choice.index}"
+        with _told(len(chosen.series) + len(chosen.drawings)):
+            volume = waited(read(path, series=row.choice.uid), path.name)
+            images += image_layers(volume, name)
+            if not isinstance(volume, ViewOnlyVolume):
+                grids[row.choice.uid] = volume.geometry
+    for row in chosen.left_out:
+        say(f"{plain_name(path)}: Left out a smaller series ({row.choice.description}); open one of its files to see it.")
+    labels: list[LayerData] = []
+    for one in chosen.drawings:
+        grid = grids.get(one.series.choice.uid) if one.series is not None else None
+        with _told(len(chosen.series) + len(chosen.drawings)):
+            labels += _segmentation_on(one.drawing.path, _open_grid() if one.series is None else grid)
+    return [*_first_visible(images), *_first_visible(labels)]
+
+
+@contextmanager
+def _told(things: int) -> Iterator[None]:
+    """Tell of a fault of one of several things; that of the only one is the caller's."""
+    try:
+        yield
+    except CtsegError as error:
+        if things == 1:
+            raise
+        say(str(error), is_error=True)
+
+
+def _first_visible(layers: list[LayerData]) -> list[LayerData]:
+    return [(data, {**settings, "visible": not k}, kind) for k, (data, settings, kind) in enumerate(layers)]
 
 
 def segmentation_layers(path: Path) -> list[LayerData]:
     """A labels layer for each layer of a segmentation, on the grid of the image that is open where it belongs to that."""
-    grid = _open_grid()
+    return _segmentation_on(path, _open_grid())
+
+
+def _segmentation_on(path: Path, grid: Geometry | None) -> list[LayerData]:
+    """On `grid`, or where it belongs elsewhere on its own or on that of its series."""
     try:
         return label_layers(waited(reading.reading_layers(path, grid), path.name), path)
     except GeometryError:

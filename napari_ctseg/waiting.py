@@ -93,15 +93,19 @@ class _Wait:
         self._loop.quit()
 
 
+def front_window() -> Any:
+    """The Qt window of the current viewer, whose theme a dialog takes as its child; None without one."""
+    import napari
+
+    return getattr(getattr(napari.current_viewer(), "window", None), "_qt_window", None)
+
+
 def _dialog(title: str) -> Any:
     """Modal to the application: a second file is not opened while the first one is being read."""
-    import napari
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QProgressDialog
 
-    viewer = napari.current_viewer()
-    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
-    dialog = QProgressDialog(title, "Cancel", 0, 0, window)
+    dialog = QProgressDialog(title, "Cancel", 0, 0, front_window())
     dialog.setWindowTitle("Opening")
     dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
     dialog.setMinimumDuration(2**31 - 1)  # shown by our own timer

@@ -1,11 +1,14 @@
-"""The list of series before a DICOM folder is opened: a picture, the number of slices and what sets each series apart."""
+"""The list of series before a DICOM folder is opened: a picture, the number of slices and what sets each series apart, and the
+segmentations that refer to it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QEventLoop, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
@@ -23,14 +26,16 @@ from qtpy.QtWidgets import (
 )
 
 from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.formats.dicom_study import SeriesRow, StudyFolder, Use
+from ctseg_imaging.formats.dicom_study import SeriesRow, StudyFolder
 from ctseg_imaging.progress import Progress
 from napari_ctseg import reading
 from napari_ctseg.series_list import words
+from napari_ctseg.series_list.lines import DrawnOn, Heading, Line, Opening, can_open, lines_of, opening, unasked
 from napari_ctseg.work import Outcome
 
 PATIENCE_MS = 300  # a folder that is scanned faster shows no dialog while it is scanned
 PICTURE = 72  # pixels
+TEXT_ROW = 26  # pixels of a line without a picture
 
 
 def can_ask() -> bool:
@@ -38,8 +43,8 @@ def can_ask() -> bool:
     return isinstance(QApplication.instance(), QApplication)
 
 
-def choose(path: Path, files: Collection[Path] = (), parent: QWidget | None = None) -> list[SeriesRow]:
-    """The series of a DICOM path to open: the only one of its rank, else the user's answer; [] for Cancel.
+def choose(path: Path, files: Collection[Path] = (), parent: QWidget | None = None) -> Opening:
+    """What of a DICOM path is opened: the only series of its rank, else the user's answer; nothing for Cancel. parent : whose theme it has.
 
     files : of the folder, where only the series of these count.
     The folder is scanned and pictures are made in the reading process; the event loop runs meanwhile. Raises CtsegError.
@@ -58,8 +63,9 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
         self.resize(860, 480)
         self.study: StudyFolder | None = None
         self._path, self._files = path, files
+        self.lines: list[Line] = []
         self._error: CtsegError | None = None
-        self._only: list[SeriesRow] = []  # there is nothing to choose
+        self._only: Opening | None = None  # where there is nothing to choose
         self._loop = QEventLoop()
         self._workers: list[Any] = []
         self._patience = QTimer(self)
@@ -68,7 +74,7 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
         self.finished.connect(self._loop.quit)
         self._build()
 
-    def answer(self) -> list[SeriesRow]:
+    def answer(self) -> Opening:
         """Run until there is an answer. Raises CtsegError for what the scan found wrong."""
         self._start(reading.series_list(self._path, self._files), self._progressed, self._scanned)
         self._patience.start(PATIENCE_MS)
@@ -79,17 +85,18 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
         self.hide()
         if self._error is not None:
             raise self._error
-        if self.study is None or self._only:
+        if self._only is not None:
             return self._only
-        return self.selected() if self.result() == QDialog.DialogCode.Accepted else []
+        return self.selected() if self.result() == QDialog.DialogCode.Accepted else Opening()
 
-    def selected(self) -> list[SeriesRow]:
-        """The selected series that can be opened, in the order of the list."""
-        assert self.study is not None
-        numbers = sorted({index.row() for index in self.table.selectionModel().selectedRows()})
-        return [row for row in map(self.study.rows.__getitem__, numbers) if row.use is not Use.NOTHING]
+    def selected(self) -> Opening:
+        """What the selected lines open."""
+        return opening(self.lines, self._selected_lines())
 
     # ---- inside
+
+    def _selected_lines(self) -> list[Line]:
+        return [self.lines[index.row()] for index in self.table.selectionModel().selectedRows()]
 
     def _build(self) -> None:
         self.heading = QLabel("Reading the headers…")
@@ -115,7 +122,7 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
         self.open_button = self.buttons.button(QDialogButtonBox.StandardButton.Open)
         self.open_button.setDefault(True)
         self.open_button.setEnabled(False)
-        self.open_button.setToolTip("Opens the selected series, each as a layer. Key: Enter")
+        self.open_button.setToolTip("Opens the selected series and segmentations, each as a layer. Key: Enter")
         self.buttons.button(QDialogButtonBox.StandardButton.Cancel).setToolTip("Opens nothing. Key: Esc")
         layout = QVBoxLayout(self)
         for widget in (self.heading, self.bar, self.table, self.reason, self.buttons):
@@ -156,55 +163,84 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
         study: StudyFolder = outcome.value
         self.study = study
         self._fill(study)
-        ready = study.candidates
-        if len(ready) == 1 and ready[0].use is not Use.VIEW_ONLY:
-            self._only = list(ready)
+        self._only = unasked(study)
+        if self._only is not None:
             self._loop.quit()
             return
         self._patience.stop()
         self.show()
         self.table.setFocus()
-        self._start(_pictures(study), self._pictured, lambda _: None)
+        self._start(_pictures(self.lines), self._pictured, lambda _: None)
 
     def _fill(self, study: StudyFolder) -> None:
         self.bar.hide()
         self.heading.setText(words.HELP)
-        self.table.setRowCount(len(study.rows))
-        for number, row in enumerate(study.rows):
-            for column, text in enumerate(words.cells(row, study)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(words.tooltip(row) or text)
-                if row.use is Use.NOTHING:
-                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsSelectable)
-                self.table.setItem(number, column, item)
-        first = next((k for k, row in enumerate(study.rows) if row.use is not Use.NOTHING), None)
+        self.lines = lines_of(study)
+        self.table.setRowCount(len(self.lines))
+        for number, line in enumerate(self.lines):
+            for column, text in enumerate(words.cells(line, self.lines)):
+                self.table.setItem(number, column, self._item(line, text))
+            if isinstance(line, Heading):
+                self.table.setSpan(number, 0, 1, len(words.COLUMNS))
+            if isinstance(line, DrawnOn):
+                self.table.setSpan(number, 1, 1, len(words.COLUMNS) - 2)
+            if not isinstance(line, SeriesRow):
+                self.table.setRowHeight(number, TEXT_ROW)
+        first = next((k for k, line in enumerate(self.lines) if can_open(line)), None)
         if first is not None:
             self.table.selectRow(first)
 
+    def _item(self, line: Line, text: str) -> QTableWidgetItem:
+        item = QTableWidgetItem(text)
+        item.setToolTip(words.tooltip(line) or text)
+        if isinstance(line, Heading):
+            item.setFlags(Qt.ItemFlag.NoItemFlags)  # the arrow keys pass over it
+            item.setForeground(self.palette().text())
+            font = item.font()
+            font.setBold(True)
+            item.setFont(font)
+        elif not can_open(line):
+            item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsSelectable)
+        return item
+
     def _pictured(self, found: tuple[int, Any]) -> None:
         number, array = found
-        height, width = array.shape
-        image = QImage(array.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
-        self.table.item(number, 0).setIcon(QIcon(QPixmap.fromImage(image)))
+        line = self.lines[number]
+        assert isinstance(line, SeriesRow)
+        picture = _picture(array, line.middle.spacing_mm)
+        icon = QIcon(picture)
+        icon.addPixmap(picture, QIcon.Mode.Selected)  # grey values stay grey
+        self.table.item(number, 0).setIcon(icon)
 
     def _selection_changed(self) -> None:
         if self.study is not None:
-            chosen = self.selected()
-            self.open_button.setEnabled(bool(chosen))
-            self.reason.setText("\n".join(dict.fromkeys(text for row in chosen if (text := words.tooltip(row)))))
+            self.open_button.setEnabled(bool(self.selected()))
+            said = [text for line in self._selected_lines() if (text := words.tooltip(line))]
+            self.reason.setText("\n".join(dict.fromkeys(said)))
 
     def _accept(self) -> None:
         if self.study is not None and self.selected():
             self.accept()
 
 
-def _pictures(study: StudyFolder) -> Generator[tuple[int, Any], None, None]:
-    """(row, picture) of every series whose pixels can be read."""
-    for number, row in enumerate(study.rows):
-        try:
-            yield number, reading.picture(row, PICTURE)
-        except CtsegError:
-            continue
+def _pictures(lines: Sequence[Line]) -> Generator[tuple[int, Any], None, None]:
+    """(line, picture) of every series whose pixels can be read."""
+    for number, line in enumerate(lines):
+        if isinstance(line, SeriesRow):
+            try:
+                yield number, reading.picture(line, 2 * PICTURE)
+            except CtsegError:
+                continue
+
+
+def _picture(array: NDArray[np.uint8], spacing_mm: tuple[float, float] | None) -> QPixmap:
+    """(y, x) grey values as they lie in the patient: pixels that are not square are stretched. The longer side fills the cell."""
+    height, width = array.shape
+    image = QImage(array.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
+    tall, wide = (height, width) if spacing_mm is None else (height * spacing_mm[0], width * spacing_mm[1])
+    scale = PICTURE / max(tall, wide)
+    size = QSize(max(1, round(wide * scale)), max(1, round(tall * scale)))
+    return QPixmap.fromImage(image.scaled(size, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation))
 
 
 def _driven(work: Generator[Any, None, Any]) -> Generator[Any, None, Outcome]:

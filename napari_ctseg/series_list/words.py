@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
-from ctseg_imaging.formats.dicom_study import SeriesRow, StudyFolder, Use
+from collections.abc import Sequence
+
+from ctseg_imaging.formats.dicom_study import Use
+from napari_ctseg.series_list.lines import DrawnOn, Heading, Line, can_open
 
 COLUMNS = ("", "Series", "Slices", "Voxel (mm)", "Use")
-HELP = "Choose one or more series. Arrow keys move, Shift or Ctrl selects several, Enter opens, Esc opens nothing."
+HELP = "Choose series or segmentations. Arrow keys move, Shift or Ctrl selects several, Enter opens, Esc opens nothing."
+MOST_NAMES = 4  # structures of a segmentation that are named
+_FILES = {"RTSTRUCT": "Contours (RTSTRUCT)", "SEG": "Segmentation (SEG)"}
 
 
-def cells(row: SeriesRow, study: StudyFolder) -> tuple[str, ...]:
-    """The texts of a row, one a column."""
-    voxel = "" if row.spacing_mm is None else " × ".join(f"{step:.3g}" for step in reversed(row.spacing_mm))
-    return "", series(row, study), str(row.choice.slices), voxel, row.use.value
+def cells(line: Line, lines: Sequence[Line]) -> tuple[str, ...]:
+    """The texts of one of `lines`, one a column."""
+    if isinstance(line, Heading):
+        return line.text, "", "", "", ""
+    if isinstance(line, DrawnOn):
+        alike = [one for one in lines if isinstance(one, DrawnOn) and one.series is line.series and _drawn(one) == _drawn(line)]
+        return "", f"    {_drawn(line)}" + (f", {line.drawing.path.name}" if len(alike) > 1 else ""), "", "", _use(line)
+    voxel = "" if line.spacing_mm is None else " × ".join(f"{step:.3g}" for step in reversed(line.spacing_mm))
+    return "", line.choice.description, str(line.choice.slices), voxel, line.use.value
 
 
-def series(row: SeriesRow, study: StudyFolder) -> str:
-    """What kind of series and what distinguishes it; patients and studies by number where there are several."""
-    where = []
-    if len({one.patient for one in study.rows}) > 1:
-        where.append(f"patient {row.patient}")
-    if len({one.study for one in study.rows}) > 1:
-        where.append(f"study {row.study}")
-    lines = [row.choice.description]
-    if where:
-        lines.append(", ".join(where))
-    if row.objects:
-        kinds = [one.kind for one in row.objects]
-        lines.append("with " + ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)))
-    return "\n".join(lines)
+def _drawn(line: DrawnOn) -> str:
+    names = line.drawing.structures
+    count = f": {len(names)} structure{'s' if len(names) > 1 else ''}" if names else ""
+    listed = ", ".join(name for name in names[:MOST_NAMES] if name)
+    more = ", …" if len(names) > MOST_NAMES else ""
+    return f"{_FILES.get(line.drawing.kind, line.drawing.kind)}{count}" + (f" ({listed}{more})" if listed else "")
 
 
-def tooltip(row: SeriesRow) -> str:
-    """Why a series cannot be read, and what can be done."""
-    if row.use is Use.VIEW_ONLY:
-        return f"View only: {row.reason}. It can be looked at, but not measured, segmented, corrected or exported."
-    return f"Cannot be read: {row.reason}." if row.use is Use.NOTHING else ""
+def _use(line: DrawnOn) -> str:
+    if line.series is None:
+        return "without its series"
+    if line.series.use is Use.READ:
+        return "opens with its series"
+    return "opens alone" if can_open(line) else Use.NOTHING.value
+
+
+def tooltip(line: Line) -> str:
+    """Why a line cannot be opened as it should, and what can be done."""
+    if isinstance(line, Heading):
+        return ""
+    if isinstance(line, DrawnOn):
+        return _drawn_tooltip(line)
+    if line.use is Use.VIEW_ONLY:
+        return f"View only: {line.reason}. It can be looked at, but not measured, segmented, corrected or exported."
+    return f"Cannot be read: {line.reason}." if line.use is Use.NOTHING else ""
+
+
+def _drawn_tooltip(line: DrawnOn) -> str:
+    if line.series is None:
+        return ("The series that it refers to is not in this folder. A SEG opens on its own voxels, contours on the image that is open; "
+                "open the image first.")
+    if not can_open(line):
+        return "Contours need the voxels of their series, which cannot be read exactly."
+    return ""

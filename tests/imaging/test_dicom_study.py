@@ -100,9 +100,15 @@ def test_long_folders_report_progress(tmp_path):
     assert all(isinstance(step, Progress) for step in steps)
 
 
-def test_a_folder_without_images_is_refused(tmp_path):
+def test_a_folder_without_images_lists_its_segmentations(tmp_path):
+    folder = save(tmp_path / "rt", [contours(SERIES)])
+    study = listed(folder)
+    assert study.rows == study.candidates == () and [one.kind for one in study.unassigned] == ["RTSTRUCT"]
     with pytest.raises(FormatError, match=r"no image .*contours"):
-        listed(save(tmp_path / "rt", [contours(SERIES)]))
+        formats.read(folder)
+    report = plane(0, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.67", Modality="SR", Rows=None, PixelData=None)
+    with pytest.raises(FormatError, match=r"no image .*reports"):
+        listed(save(tmp_path / "sr", [report]))
 
 
 def test_a_real_folder(shared_file):

@@ -79,11 +79,27 @@ def test_pictures_and_numbers_of_slices_are_shown(qtbot, two):
             return
         found["slices"] = [dialog.table.item(k, 2).text() for k in range(2)]
         found["voxels"] = dialog.table.item(0, 3).text()
+        size = dialog.table.item(0, 0).icon().availableSizes()[0]
+        found["picture"] = size.width(), size.height()
         dialog.reject()
 
     answering(look, [])
     assert opened(two) == NOTHING
-    assert found == {"slices": ["7", "7"], "voxels": "0.9 × 1.7 × 3"}
+    assert found == {"slices": ["7", "7"], "voxels": "0.9 × 1.7 × 3", "picture": (round(72 * 9 * 0.9 / (8 * 1.7)), 72)}
+
+
+def test_the_list_belongs_to_the_window_of_the_viewer(make_napari_viewer, two):
+    """As its child it has napari's theme and lies in front of it."""
+    viewer = make_napari_viewer()
+    parents = []
+
+    def look(dialog):
+        parents.append(dialog.parent())
+        dialog.reject()
+
+    answering(look, [])
+    assert opened(two) == NOTHING
+    assert parents == [viewer.window._qt_window]
 
 
 def test_a_single_series_is_opened_unasked(qtbot, tmp_path):
@@ -121,7 +137,7 @@ def test_what_cannot_be_read_is_a_sentence_or_cannot_be_selected(qtbot, tmp_path
 
     def everything(dialog):
         dialog.table.selectAll()
-        chosen.extend(row.choice.apart for row in dialog.selected())
+        chosen.extend(row.choice.apart for row in dialog.selected().series)
         dialog.reject()
 
     answering(everything, [])

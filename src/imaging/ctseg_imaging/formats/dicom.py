@@ -117,18 +117,28 @@ def _header(series: Series, slices: Sequence[Slice]) -> DicomHeader:
     )
 
 
-def scanned(path: Path, files: Collection[Path] = ()) -> Generator[Progress, None, Folder]:
-    """What a folder holds; of a file, what it belongs to. files : of the folder, where only what these belong to counts.
-
-    Raises FormatError if there is no image.
-    """
-    single = path.is_file() and path.name.upper() != "DICOMDIR"
-    folder = joined((yield from scanning(path if path.is_dir() else path.parent)))
-    if single or files:
-        folder = folder.only([path] if single else files)
-    if not folder.series:
-        raise FormatError(f"{path}: {_no_image(path, folder, single)}")
+def scanned(path: Path) -> Generator[Progress, None, Folder]:
+    """What a folder holds; of a file, what it belongs to. Raises FormatError if there is no image."""
+    folder = yield from scanned_for_anything(path)
+    check_has_image(path, folder)
     return folder
+
+
+def scanned_for_anything(path: Path, files: Collection[Path] = ()) -> Generator[Progress, None, Folder]:
+    """As `scanned`, also without an image. files : of the folder, where only what these belong to counts."""
+    folder = joined((yield from scanning(path if path.is_dir() else path.parent)))
+    return folder.only([path] if _is_single(path) else files) if _is_single(path) or files else folder
+
+
+def check_has_image(path: Path, folder: Folder) -> None:
+    """Raise FormatError where a folder holds no image."""
+    if not folder.series:
+        raise FormatError(f"{path}: {_no_image(path, folder, _is_single(path))}")
+
+
+def _is_single(path: Path) -> bool:
+    """Whether a path stands for the series of one file; a DICOMDIR stands for its folder."""
+    return path.is_file() and path.name.upper() != "DICOMDIR"
 
 
 def _no_image(path: Path, folder: Folder, single: bool) -> str:
@@ -165,7 +175,7 @@ def candidates(folder: Folder) -> list[Series]:
     """
     proper = [series for series in folder.series if not series.localiser and _may_be_volume(series)]
     proper = proper or [series for series in folder.series if not series.localiser] or list(folder.series)
-    most = max(len(series.slices) for series in proper)
+    most = max((len(series.slices) for series in proper), default=0)
     large = {id(series) for series in proper if len(series.slices) >= MINOR_SERIES * most}
     divided = {series.uid for series in folder.series if id(series) in large and series.part}
     return [

@@ -27,6 +27,8 @@ from ctseg_imaging.formats.dicom_tags import Garbled, items, text
 from ctseg_imaging.progress import Progress
 
 SEGMENTATIONS = ("RTSTRUCT", "SEG")
+_STRUCTURES = {"StructureSetROISequence": "ROIName", "SegmentSequence": "SegmentLabel"}
+_MOST_STRUCTURES = 200  # whose names are read
 _REFERENCES = ("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence")
 
 
@@ -36,6 +38,15 @@ class Use(StrEnum):
     READ = "read"
     VIEW_ONLY = "view only"
     NOTHING = "not readable"
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """An RTSTRUCT or SEG. kind : the one or the other. structures : the names of what is drawn."""
+
+    path: Path
+    kind: str
+    structures: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +66,7 @@ class SeriesRow:
     reason: str
     minor: bool
     spacing_mm: tuple[float, float, float] | None
-    objects: tuple[OtherObject, ...]
+    objects: tuple[Drawing, ...]
     middle: Slice
 
 
@@ -66,7 +77,7 @@ class StudyFolder:
 
     path: Path
     rows: tuple[SeriesRow, ...]
-    unassigned: tuple[OtherObject, ...]
+    unassigned: tuple[Drawing, ...]
 
     @property
     def candidates(self) -> tuple[SeriesRow, ...]:
@@ -78,13 +89,15 @@ def listing(path: Path, files: Collection[Path] = ()) -> Generator[Progress, Non
     """List the series below a folder, or those of a file. Reads headers only. files : of the folder, where only the
     series and objects that these belong to count.
 
-    Raises FormatError where there is no image.
+    Raises FormatError where there is neither an image nor a segmentation.
     """
-    folder = yield from dicom.scanned(path, files)
+    folder = yield from dicom.scanned_for_anything(path, files)
+    objects = [one for one in folder.others if one.kind in SEGMENTATIONS]
+    if not objects:
+        dicom.check_has_image(path, folder)
     ranked, choices = dicom.ranked(folder), dicom.choices_of(folder)
     candidates = len(dicom.candidates(folder))
-    objects = [one for one in folder.others if one.kind in SEGMENTATIONS]
-    refers = _assigned(objects, folder)
+    refers, drawings = _assigned(objects, folder)
     patients, studies = _numbers(folder.series, "patient"), _numbers(folder.series, "study")
     rows = tuple(
         _row(
@@ -93,11 +106,11 @@ def listing(path: Path, files: Collection[Path] = ()) -> Generator[Progress, Non
             patients[series.slices[0].traits.get("patient")],
             studies[series.slices[0].traits.get("study")],
             choice.index > candidates,
-            tuple(one for one in objects if series.uid in refers[one.path]),
+            tuple(one for one in drawings if series.uid in refers[one.path]),
         )
         for series, choice in zip(ranked, choices, strict=True)
     )
-    return StudyFolder(path, rows, tuple(one for one in objects if not refers[one.path]))
+    return StudyFolder(path, rows, tuple(one for one in drawings if not refers[one.path]))
 
 
 def picture(row: SeriesRow, size: int = 96) -> NDArray[np.uint8]:
@@ -118,7 +131,7 @@ def picture(row: SeriesRow, size: int = 96) -> NDArray[np.uint8]:
 
 
 def _row(
-    series: Series, choice: Choice, patient: int, study: int, minor: bool, objects: tuple[OtherObject, ...]
+    series: Series, choice: Choice, patient: int, study: int, minor: bool, objects: tuple[Drawing, ...]
 ) -> SeriesRow:
     judged = judge(series)
     use = Use.READ if judged.readable else Use.VIEW_ONLY if judged.viewable else Use.NOTHING
@@ -148,20 +161,31 @@ def _numbers(series: Sequence[Series], trait: str) -> Mapping[object, int]:
     return {value: k for k, value in enumerate(values, 1)}
 
 
-def _assigned(objects: Sequence[OtherObject], folder: Folder) -> dict[Path, set[str]]:
-    """The SeriesInstanceUIDs that each object refers to: named in it, else those of its frame of
-    reference."""
+def _assigned(objects: Sequence[OtherObject], folder: Folder) -> tuple[dict[Path, set[str]], list[Drawing]]:
+    """The SeriesInstanceUIDs that each object refers to: named in it, else those of its frame of reference; and
+    what is drawn in it."""
     known = {series.uid for series in folder.series}
     frames: dict[str, set[str]] = {}
     for series in folder.series:
         frames.setdefault(str(series.slices[0].traits.get("frame of reference", "")), set()).add(series.uid)
-    found = {}
+    found, drawings = {}, []
     for one in objects:
-        header = read_header(one.path, ("SOPClassUID", "FrameOfReferenceUID", *_REFERENCES))
-        named = set(_series_named(header)) & known if header is not None else set()
-        frame = one.frame_of_reference_uid or (_frame_named(header) if header is not None else "")
+        header = read_header(one.path, ("SOPClassUID", "FrameOfReferenceUID", *_REFERENCES, *_STRUCTURES)) or Dataset()
+        named = set(_series_named(header)) & known
+        frame = one.frame_of_reference_uid or _frame_named(header)
         found[one.path] = named or (frames.get(frame, set()) if frame else set())
-    return found
+        drawings.append(Drawing(one.path, one.kind, _structures(header)))
+    return found, drawings
+
+
+def _structures(header: Dataset) -> tuple[str, ...]:
+    for sequence, keyword in _STRUCTURES.items():
+        try:
+            if found := items(header, sequence)[:_MOST_STRUCTURES]:
+                return tuple(text([item], keyword) for item in found)
+        except Garbled:
+            continue
+    return ()
 
 
 def _series_named(header: Dataset) -> Generator[str, None, None]:
