@@ -33,12 +33,15 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
     """
     from ctseg_imaging import formats
     from napari_ctseg import reading
+    from napari_ctseg.commands.console import note
 
     if not path.exists():
         raise FormatError(f"{path}: does not exist; check the name.")
     if path.is_dir():
         images = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".") and split_ending(file)[1])
         if images:
+            if formats.is_readable(path):
+                note(f"{path}: holds DICOM besides its images; only the images are cases. For a DICOM series give its own folder.")
             return _grouped(path, images, channels), True
         if not formats.is_readable(path):
             hint = "; name its folder of images, such as imagesTr" if (path / "dataset.json").is_file() else ""

@@ -23,7 +23,8 @@ def convert(
                                                               "labels: its number in the list or its UID.")] = None,
     like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over the header geometry of this file on the same "
                                                                "grid; for .dcm the DICOM folder of the image.")] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such; of a DICOM folder, its "
+                                                          "segmentation.")] = False,
     layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
@@ -33,7 +34,9 @@ def convert(
     from ctseg_imaging.errors import FormatError
     from ctseg_imaging.formats.atomic import refuse_sources
     from napari_ctseg import reading
+    from napari_ctseg.commands.series_table import segmentation_in
 
+    source = segmentation_in(source) if labels else source
     refuse_existing(target, overwrite)
     refuse_sources(target, [source] if like is None else [source, like])
     segmentation = formats.kind_of_segmentation(source) is not None

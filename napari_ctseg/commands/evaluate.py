@@ -48,7 +48,10 @@ def evaluate(
     """Dice, HD95, ASSD, NSD and volumes per label, against a truth on any overlapping grid."""
     from ctseg_imaging.metrics import report as reports_of
     from ctseg_imaging.metrics.cases import find_cases
+    from napari_ctseg.commands.series_table import segmentation_in
 
+    if prediction.is_dir() != truth.is_dir():  # the segmentation of a patient's folder against a file
+        prediction, truth = segmentation_in(prediction), segmentation_in(truth)
     for path in (csv, json, html, per_slice):
         if path is not None:
             refuse_existing(path, overwrite)

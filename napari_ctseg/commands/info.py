@@ -31,9 +31,10 @@ def info(
 
     segmented = formats.kind_of_segmentation(path)
     study = series_table.study_of(path) if volume is None and series is None and segmented is None else None
-    if study is not None and len(study.candidates) > 1:
+    if study is not None and len(study.candidates) != 1:
         if as_json:
-            say_json({"path": str(path), "choices": series_table.facts(study)})
+            say_json({"path": str(path), "choices": series_table.facts(study),
+                      "without_series": series_table.drawing_facts(study.unassigned)})
         else:
             say("\n".join(series_table.lines(study)))
         return
@@ -44,7 +45,10 @@ def info(
     if segmented is not None:
         _show(describe_labels(reading.read_labels(path, volume=volume, segment_layer=layer), path), as_json)
         return
-    _show(describe(reading.read(path, volume=volume, series=series, nearest_grid=nearest_grid), path), as_json)
+    facts = describe(reading.read(path, volume=volume, series=series, nearest_grid=nearest_grid), path)
+    if study is not None and (drawings := series_table.every_drawing(study)):
+        facts["segmentations"] = series_table.drawing_facts(drawings)
+    _show(facts, as_json)
 
 
 def describe(volume: Volume, path: Path) -> dict[str, Any]:
@@ -173,5 +177,6 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"{'label':<12}{label['value']}  {name}  {label['colour']}  {voxels} voxels{marked}")
     if "labels" in facts and "names" not in facts:
         lines.append(f"{'labels':<12}" + ", ".join(f"{value}: {count} voxels" for value, count in facts["labels"].items()))
+    lines += [f"{one['kind']:<12}{one['path']}" for one in facts.get("segmentations", ())]
     lines += [f"{'window':<12}{w['name']} {w['width']:g}/{w['level']:g}" for w in facts["windows"]]
     return lines

@@ -41,4 +41,4 @@ def choice_needed(path: Path, choices: Sequence[Choice], one: str, many: str) ->
     """The sentence that lists the choices. one, many : what they are called."""
     listed = "; ".join(f"{choice.index}: {choice.description}" for choice in choices[:12])
     more = f"; and {len(choices) - 12} more" if len(choices) > 12 else ""
-    return f"{path}: holds {len(choices)} {many} to choose from ({listed}{more}); choose one {one} by its number."
+    return f"{path}: holds {len(choices)} {many} to choose from ({listed}{more}); choose one by its number (--{one})."

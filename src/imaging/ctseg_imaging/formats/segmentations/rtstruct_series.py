@@ -18,6 +18,7 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 
 MOST_FILES = 5000  # below a folder that is searched
+DISC_LEVELS = 3  # above the two folders over a file
 _TAGS = [
     "SOPClassUID",
     "ReferencedFrameOfReferenceSequence",
@@ -27,14 +28,14 @@ _TAGS = [
 
 
 def image_of(path: Path) -> Volume:
-    """The series that `path` refers to, looked for in its folder, below it, and in the folder above.
+    """The series that `path` refers to, looked for in its folder, below it, in the folder above, and on its disc (see `_folders`).
 
     Raises FormatError where it is not there; ChoiceNeeded, GeometryError as `dicom.read` does.
     """
     with parsing(path, "RTSTRUCT"):
         header = read_header(path, _TAGS) or Dataset()
         series, frames = set(_series_uids(header)), set(_frame_uids(header))
-    for folder in filter(_is_small, dict.fromkeys((path.absolute().parent, path.absolute().parent.parent))):
+    for folder in filter(_is_small, _folders(path)):
         found = finish(scanning(folder)).series
         chosen = [one.uid for one in found if one.uid in series]
         chosen = chosen or [
@@ -45,6 +46,13 @@ def image_of(path: Path) -> Volume:
     raise FormatError(
         f"{path}: its image series is not in its folder or the one above; give the image as well, contours need its grid."
     )
+
+
+def _folders(path: Path) -> list[Path]:
+    """Where to look: the two folders above a file, and the nearest of the next ones that has a DICOMDIR."""
+    above = path.absolute().parents
+    disc = [folder for folder in above[2:2 + DISC_LEVELS] if (folder / "DICOMDIR").is_file()]
+    return [*above[:2], *disc[:1]]
 
 
 def _is_small(folder: Path) -> bool:
