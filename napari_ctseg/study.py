@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from napari_ctseg import view_only
 from napari_ctseg.layers import ROLE, slice_of, source_of
 from napari_ctseg.proxies import unwrapped
 from napari_ctseg.reference import announce_refusals, lock, release, watch
@@ -61,6 +62,8 @@ class _Binding:
     def _watch(self, layer: Layer) -> None:
         self._names[layer] = layer.name
         layer.events.name.connect(self._renamed)
+        if (viewer := self.viewer()) is not None:
+            view_only.mark(viewer, layer)
         role = natural_role(layer)
         newest = role == "prediction" and layer.source.parent is None  # and no duplicate of an older one
         if role is not None and (newest or getattr(self.study, role) is None):

@@ -46,12 +46,16 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
 ) -> None:
     """Dice, HD95, ASSD, NSD and volumes per label, against a truth on any overlapping grid."""
+    from ctseg_imaging.errors import FormatError
+    from ctseg_imaging.formats import is_readable
     from ctseg_imaging.metrics import report as reports_of
     from ctseg_imaging.metrics.cases import find_cases
     from napari_ctseg.commands.series_table import segmentation_in
 
     if prediction.is_dir() != truth.is_dir():  # the segmentation of a patient's folder against a file
         prediction, truth = segmentation_in(prediction), segmentation_in(truth)
+        if (folder := next((path for path in (prediction, truth) if path.is_dir() and is_readable(path)), None)) is not None:
+            raise FormatError(f"{folder}: holds DICOM images and no segmentation to evaluate; give a label map, DICOM SEG or RTSTRUCT.")
     for path in (csv, json, html, per_slice):
         if path is not None:
             refuse_existing(path, overwrite)

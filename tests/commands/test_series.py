@@ -13,6 +13,9 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner, Result
 
+from ctseg_imaging import formats
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.volume import LabelMap
 from napari_ctseg.commands.main import app
 from tests.imaging.dicom_making import HU, OTHER, plane, save, series
 from tests.models.making import threshold_bundle
@@ -108,3 +111,23 @@ def test_view_only_is_offered_and_never_converted(tmp_path: Path) -> None:
     refused = call("convert", folder, tmp_path / "out.nii.gz")
     assert refused.exit_code == 1 and "--view-only" in refused.stderr and not (tmp_path / "out.nii.gz").exists()
     assert call("open", folder, "--view-only", "--truth", folder).exit_code == 2
+
+
+def test_no_command_measures_or_segments_a_view_only_series(tmp_path: Path) -> None:
+    """Each says why, and how to look at it."""
+    incomplete = series()
+    del incomplete[3]
+    folder = save(tmp_path / "incomplete", incomplete)
+    bundle = threshold_bundle(tmp_path / "threshold").path
+    truth = tmp_path / "truth.nii.gz"
+    formats.write(truth, LabelMap(np.zeros((6, 8, 9), np.uint8), Geometry.from_parts((6, 8, 9), (3, 1.7, 0.9))))
+    before = set(tmp_path.rglob("*"))
+    for words in (("predict", "-m", bundle, folder, tmp_path / "out.nii.gz"), ("convert", "--labels", folder, tmp_path / "out.nii.gz"),
+                  ("convert", "--labels", truth, tmp_path / "out.dcm", "--like", folder), ("info", folder)):
+        refused = call(*words)
+        assert refused.exit_code == 1, words
+        assert "1 slice is missing" in refused.stderr and "--view-only" in refused.stderr, words
+    for words in (("evaluate", folder, truth), ("evaluate", truth, folder)):
+        refused = call(*words)
+        assert refused.exit_code == 1 and "no segmentation to evaluate" in refused.stderr
+    assert set(tmp_path.rglob("*")) == before

@@ -8,12 +8,15 @@ import pytest
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.volume import ViewOnlyVolume
 from ctseg_models.contract.upright import Upright
+from napari_ctseg.docks.compare.controller import CompareController
+from napari_ctseg.docks.compare.state import Phase
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.run_model import channels
-from napari_ctseg.layers import label_map_of, show_volume, volume_of
+from napari_ctseg.layers import label_map_of, show_labels, show_volume, volume_of
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.study import study_of
-from napari_ctseg.writers import write_image
+from napari_ctseg.writers import write_image, write_labels
+from tests.plugin.workers import at_once
 
 
 @pytest.fixture
@@ -41,6 +44,42 @@ def test_nothing_works_on_it(make_plugin_viewer, view_only, tmp_path):
     converted = viewer.add_labels(np.abs(layer.data), metadata=layer.metadata)
     with pytest.raises(GeometryError, match="cannot be used as a mask"):
         label_map_of(converted)
+
+
+@pytest.mark.parametrize("how", ["napari's own button", "converted"])
+def test_masks_on_it_are_not_compared_or_exported(make_plugin_viewer, view_only, tmp_path, how):
+    viewer = make_plugin_viewer()
+    image = show_volume(viewer, view_only, "head")
+    study_of(viewer)
+    for k in range(2):
+        if how == "converted":
+            viewer.add_labels(np.abs(image.data) + k, metadata=image.metadata)
+        else:
+            viewer._new_labels()
+            viewer.layers[-1].data[1, 2, 3 + k] = 1
+    controller = CompareController(Mock(), viewer, Preferences(), at_once)
+    assert len(controller.state.layers) == 2
+    controller.choose(prediction=viewer.layers[1].name, truth=viewer.layers[2].name)
+    assert controller.state.phase is Phase.FAILED
+    assert "open for viewing only and cannot be used as a mask" in controller.state.message
+    controller.save(tmp_path / "report.csv")
+    controller.close()
+    layer = viewer.layers[2]
+    with pytest.raises(GeometryError, match="open for viewing only"):
+        write_labels(str(tmp_path / "out.nii.gz"), layer.data, {"name": layer.name, "metadata": layer.metadata, "scale": layer.scale,
+                                                               "translate": layer.translate})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_report_of_other_masks_has_no_picture_of_it(make_plugin_viewer, view_only, label_map, tmp_path):
+    viewer = make_plugin_viewer()
+    show_volume(viewer, view_only, "head")
+    for name in ("truth", "other"):
+        show_labels(viewer, label_map, name, role=None if name == "truth" else "prediction")
+    controller = CompareController(Mock(), viewer, Preferences(), at_once)
+    controller.save(tmp_path / "report.csv")
+    assert "cannot be measured" in controller.state.message and not list(tmp_path.iterdir())
+    controller.close()
 
 
 def test_correct_says_why_it_begins_no_mask(make_plugin_viewer, view_only):
