@@ -44,7 +44,7 @@ def test_help_loads_nothing_heavy(verb: str | None) -> None:
 def test_the_manifest_loads_no_torch_and_names_what_is_there() -> None:
     code = ("import npe2\nmanifest = npe2.PluginManifest.from_distribution('napari-ctseg')\nmanifest.validate_imports()\n"
             "assert [w.display_name for w in manifest.contributions.widgets] == "
-            "['Window', 'Run model', 'Compare', 'Correct & export', 'Fine-tune'], manifest.contributions.widgets")
+            "['Window', 'Run model', 'Compare', 'Correct & export', 'Fine-tune', 'Recovery'], manifest.contributions.widgets")
     assert loaded_by(code, ("torch", "monai")) == set()
 
 

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +23,31 @@ from platformdirs import user_state_path
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.geometry import Geometry
-from napari_ctseg.journal.replay import count
+from napari_ctseg.journal.replay import Summary, summary
 
 ENDING = ".journal"
+DISCARDED = "discarded"  # the folder within the folder
 DAYS_DISCARDED = 14
-LIMIT_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One journal. when : of the last edit, local time. edits : None where it is damaged beyond restoring. size : bytes."""
+    """One journal. when : of the last step, local time. holds : None where it is damaged beyond restoring. size : bytes."""
 
     path: Path
     when: datetime
-    edits: int | None
+    holds: Summary | None
     size: int
+
+    @property
+    def steps(self) -> int | None:
+        """Strokes, operations, undos and redos; None where it is damaged."""
+        return None if self.holds is None else self.holds.steps
+
+    @property
+    def is_discarded(self) -> bool:
+        """Whether it was put aside."""
+        return self.path.parent.name == DISCARDED
 
     @property
     def key(self) -> str:
@@ -53,8 +64,8 @@ def prepared() -> Path:
     """The folder, made if need be, readable for this user only. Raises FormatError where it cannot be made."""
     place = folder()
     try:
-        (place / "discarded").mkdir(parents=True, exist_ok=True)
-        for one in (place, place / "discarded"):
+        (place / DISCARDED).mkdir(parents=True, exist_ok=True)
+        for one in (place, place / DISCARDED):
             one.chmod(0o700)
     except OSError as error:
         raise FormatError(f"{place}: edits cannot be kept there ({error.strerror}); make the folder writable.") from error
@@ -80,7 +91,7 @@ def find(*keys: str) -> tuple[Kept, ...]:
 
 def discarded(*keys: str) -> tuple[Kept, ...]:
     """What was discarded and can still be brought back, the newest first."""
-    return _listed(folder() / "discarded", keys)
+    return _listed(folder() / DISCARDED, keys)
 
 
 def _listed(place: Path, keys: tuple[str, ...]) -> tuple[Kept, ...]:
@@ -89,21 +100,26 @@ def _listed(place: Path, keys: tuple[str, ...]) -> tuple[Kept, ...]:
         if (not keys or path.name.partition("-")[0] in keys) and writer_of(path) is None:
             with suppress(FileNotFoundError):
                 found.append(_kept(path))
-    return tuple(sorted((kept for kept in found if kept.edits != 0), key=lambda kept: kept.when, reverse=True))
+    return tuple(sorted((kept for kept in found if kept.steps != 0), key=lambda kept: kept.when, reverse=True))
 
 
 def _kept(path: Path) -> Kept:
     state = path.stat()
+    return Kept(path, datetime.fromtimestamp(state.st_mtime), _holds(path, state.st_mtime_ns, state.st_size), state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _holds(path: Path, changed_ns: int, size: int) -> Summary | None:
+    """The summary of a file, read again when the file has changed."""
     try:
-        edits: int | None = count(path)
+        return summary(path)
     except FormatError:
-        edits = None
-    return Kept(path, datetime.fromtimestamp(state.st_mtime), edits, state.st_size)
+        return None
 
 
 def discard(path: Path) -> None:
     """Put a journal aside; `bring_back` returns it within DAYS_DISCARDED. Nothing happens if it is not there."""
-    target = prepared() / "discarded" / path.name
+    target = prepared() / DISCARDED / path.name
     with suppress(FileNotFoundError):
         path.replace(target)
         os.utime(target)
@@ -113,7 +129,7 @@ def bring_back(path: Path) -> Path:
     """Undo `discard`; gives the journal's path. Raises FormatError if it is gone."""
     target = prepared() / path.name
     try:
-        (target.parent / "discarded" / path.name).replace(target)
+        (target.parent / DISCARDED / path.name).replace(target)
     except OSError as error:
         raise FormatError(f"{path.name}: the discarded edits are no longer there.") from error
     return target
@@ -128,13 +144,13 @@ def used_bytes() -> int:
     return total
 
 
-def sweep(limit: int = LIMIT_BYTES) -> None:
+def sweep(limit: int) -> None:
     """Delete what was discarded too long ago, or what is too much of it, and what killed processes left half-written.
 
     What was not discarded is never deleted.
     """
     place = folder()
-    old = sorted((place / "discarded").glob(f"*{ENDING}"), key=lambda path: path.stat().st_mtime)
+    old = sorted((place / DISCARDED).glob(f"*{ENDING}"), key=lambda path: path.stat().st_mtime)
     since = time.time() - DAYS_DISCARDED * 86400
     for path in old:
         if path.stat().st_mtime < since or used_bytes() > limit:

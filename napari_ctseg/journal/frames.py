@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from enum import IntEnum
 from pathlib import Path
 
@@ -28,6 +28,9 @@ class Kind(IntEnum):
     LABELS = 11  # JSON: names and colours changed
 
 
+_KNOWN = frozenset(int(kind) for kind in Kind)
+
+
 def frame(kind: Kind, payload: bytes = b"") -> bytes:
     """One frame as it lies in the file."""
     return _HEAD.pack(kind, len(payload), _checksum(kind, payload)) + payload
@@ -41,7 +44,7 @@ def frames(path: Path) -> Iterator[tuple[Kind, bytes]]:
             return
         while len(head := stream.read(_HEAD.size)) == _HEAD.size:
             kind, length, checksum = _HEAD.unpack(head)
-            if length > size - stream.tell() or kind not in set(Kind):
+            if length > size - stream.tell() or kind not in _KNOWN:
                 return
             payload = stream.read(length)
             if _checksum(kind, payload) != checksum:
@@ -49,18 +52,24 @@ def frames(path: Path) -> Iterator[tuple[Kind, bytes]]:
             yield Kind(kind), payload
 
 
-def kinds(path: Path) -> Iterator[Kind]:
-    """The kinds of the frames alone, from their heads, without a look at the payload. Raises OSError."""
+def heads(path: Path, wanted: Container[Kind] = ()) -> Iterator[tuple[Kind, bytes]]:
+    """As `frames`, with a look at the payload of the `wanted` kinds only; the others come empty and unchecked. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             return
         while len(head := stream.read(_HEAD.size)) == _HEAD.size:
-            kind, length, _ = _HEAD.unpack(head)
-            if length > size - stream.tell() or kind not in set(Kind):
+            kind, length, checksum = _HEAD.unpack(head)
+            if length > size - stream.tell() or kind not in _KNOWN:
                 return
-            stream.seek(length, 1)
-            yield Kind(kind)
+            payload = b""
+            if kind in wanted:
+                payload = stream.read(length)
+                if _checksum(kind, payload) != checksum:
+                    return
+            else:
+                stream.seek(length, 1)
+            yield Kind(kind), payload
 
 
 def _checksum(kind: int, payload: bytes) -> int:

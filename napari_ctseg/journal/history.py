@@ -8,8 +8,6 @@ from typing import Any
 
 from napari_ctseg.journal.patches import Change, Patch, merged, pack, unpack
 
-LIMIT_BYTES = 256 * 1024**2
-
 
 class Gesture:
     """One undo step: a stroke, fill, polygon or operation on an array of `shape`.
@@ -71,7 +69,7 @@ class History:
     The oldest are forgotten once all together take more than `limit` bytes; the last one always stays.
     """
 
-    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self.done: list[Gesture] = []
         self.undone: list[Gesture] = []
@@ -84,6 +82,16 @@ class History:
         self._at_most += gesture.size
         if self._at_most > self.limit:
             self._trim()
+
+    def take(self, other: History) -> None:
+        """Become what `other` is, within the own limit."""
+        self.done[:], self.undone[:] = other.done, other.undone
+        self.set_limit(self.limit)
+
+    def set_limit(self, limit: int) -> None:
+        """Forget what is beyond `limit` bytes now, and from now on."""
+        self.limit = limit
+        self._trim()
 
     def _trim(self) -> None:
         sizes = [gesture.size for gesture in self.done]

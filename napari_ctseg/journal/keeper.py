@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from ctseg_imaging.errors import FormatError
-from napari_ctseg.journal import folder
+from napari_ctseg.journal import folder, words
+from napari_ctseg.journal.limits import FOLDER, UNDO
 from napari_ctseg.journal.recording import Recording
-from napari_ctseg.journal.replay import replay
+from napari_ctseg.journal.replay import Replayed, replay
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.layers import MADE, show_labels, source_of
 from napari_ctseg.study import study_of
@@ -64,7 +65,7 @@ class Keeper:
         viewer.layers.events.removed.connect(self._removed)
         for layer in viewer.layers:
             self._watch(layer)
-        WRITER.post(folder.sweep)
+        self._is_full = False
 
     # ---- which layers
 
@@ -95,6 +96,7 @@ class Keeper:
             recording.changed.connect(self._changed)
             recording.failed.connect(self._failed)
             recording.kept.connect(self._well)
+            recording.began.connect(self._tidy_later)
             self._recordings[layer] = recording
         self.keys.add(folder.key_of(source.geometry, source.source))
         self.check_use()
@@ -134,11 +136,14 @@ class Keeper:
 
     # ---- earlier edits
 
+    @property
+    def everything(self) -> tuple[folder.Kept, ...]:
+        """All that is kept and belongs to no layer that is open, whatever its image, the newest first."""
+        return _not_open(folder.find())
+
     def list_waiting(self) -> None:
         """Look into the folder again."""
-        mine = {one.path for keeper in _KEEPERS.values() for one in keeper.recordings}
-        found = folder.find(*self.keys) if self.keys else ()
-        self.waiting = tuple(kept for kept in found if kept.path not in mine)
+        self.waiting = _not_open(folder.find(*self.keys)) if self.keys else ()
         self.listed.emit()
         new = {kept.path for kept in self.waiting} - self._offered
         self._offered |= new
@@ -147,9 +152,12 @@ class Keeper:
 
     def restore(self, kept: folder.Kept) -> LabelsLayer:
         """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are damaged."""
+        return self.show(kept, replay(kept.path))
+
+    def show(self, kept: folder.Kept, replayed: Replayed) -> LabelsLayer:
+        """As `restore`, with what was replayed already."""
         viewer = self._viewer()
         assert viewer is not None, "the viewer is gone"
-        replayed = replay(kept.path)
         layer = show_labels(viewer, replayed.label_map, "recovered mask", role="edited")
         recording = self._recordings[_real(layer)]
         recording.continue_from(kept, replayed)
@@ -166,6 +174,24 @@ class Keeper:
         """Undo `discard`. Raises FormatError if it is gone."""
         folder.bring_back(kept.path)
         self.list_waiting()
+
+    def limits_changed(self) -> None:
+        """The user set other limits."""
+        for recording in self.recordings:
+            recording.painting.steps.history.set_limit(UNDO.bytes)
+        self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        WRITER.post(self._tidy)
+
+    def _tidy(self) -> None:
+        """Delete what was discarded long ago; tell once if what is kept takes more than the limit."""
+        limit = FOLDER.bytes
+        folder.sweep(limit)
+        used, before = folder.used_bytes(), self._is_full
+        self._is_full = used > limit
+        if self._is_full and not before:
+            self.told.emit(words.room(used, limit))
 
     # ---- leaving
 
@@ -242,6 +268,7 @@ def keeper_of(viewer: napari.viewer.Viewer) -> Keeper:
             from napari_ctseg.journal.window import Questions
 
             keeper.questions = Questions(viewer, keeper)  # type: ignore[attr-defined]
+        keeper._tidy_later()
     return _KEEPERS[viewer]
 
 
@@ -251,6 +278,11 @@ def attach_current() -> None:
 
     if (viewer := napari.current_viewer()) is not None:
         keeper_of(viewer)
+
+
+def _not_open(found: Iterable[folder.Kept]) -> tuple[folder.Kept, ...]:
+    open_here = {one.path for keeper in _KEEPERS.values() for one in keeper.recordings}
+    return tuple(kept for kept in found if kept.path not in open_here)
 
 
 def names(recordings: Sequence[Recording]) -> str:

@@ -31,12 +31,13 @@ class Recording:
     """Follows `layer` until `close`. key : gives the image that the edits belong to, as folder.key_of does.
 
     changed : after every step, export or discard. failed : edits cannot be kept any more; kept : they can be again. Both may come from the
-    writer's thread. unsaved : steps since the layer was opened or exported.
+    writer's thread. began : a file was begun. unsaved : steps since the layer was opened or exported.
     """
 
     changed = Signal()
     failed = Signal(str)
     kept = Signal()
+    began = Signal()
 
     def __init__(self, layer: LabelsLayer, key: Callable[[], str]) -> None:
         self.layer, self._key = layer, key
@@ -57,9 +58,9 @@ class Recording:
     def continue_from(self, kept: folder.Kept, replayed: Replayed) -> None:
         """The layer shows what was replayed from `kept`: go on with its history and its file."""
         steps = self.painting.steps
-        steps.history.done[:], steps.history.undone[:] = replayed.history.done, replayed.history.undone
+        steps.history.take(replayed.history)
         steps.log[:] = replayed.edits
-        self.path, self.unsaved = kept.path, kept.edits or 0
+        self.path, self.unsaved = kept.path, kept.steps or 0
         self._begin()
         self.changed.emit()
 
@@ -120,6 +121,7 @@ class Recording:
                 self.failed.emit(f"Edits are not kept for recovery: {error}")
                 return
             self._file = WRITER.open(self.path, self._trouble, self._well)
+            self.began.emit()
         history = self.painting.steps.history
         self._before = self.unsaved
         start = Start(self._header(), self.layer.data, tuple(history.done), tuple(history.undone))

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import CtsegError, FormatError
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.volume import Label, LabelMap, Labels
-from napari_ctseg.journal.frames import Kind, frames, kinds
+from napari_ctseg.journal.frames import Kind, frames, heads
 from napari_ctseg.journal.history import Gesture, History
+from napari_ctseg.journal.limits import UNDO
 from napari_ctseg.journal.patches import Patch, merged, unpack, write
 
 EDITS = (Kind.GESTURE, Kind.UNDO, Kind.REDO)
@@ -33,41 +34,57 @@ class Replayed:
     edits: list[dict[str, Any]]
 
 
-def count(path: Path) -> int:
-    """How many gestures, undos and redos the journal holds, those of earlier generations included. Raises FormatError if it has no base."""
+@dataclass(frozen=True)
+class Summary:
+    """What a journal holds, without the voxels. steps : gestures, undos and redos, those of earlier generations included."""
+
+    steps: int
+    geometry: Geometry
+    labels: Labels
+
+
+def summary(path: Path) -> Summary:
+    """Raises FormatError if the journal cannot be restored: it is no journal or has no whole copy of the mask."""
     try:
-        found = list(kinds(path))
-        header = next(iter(frames(path)), None)
-        if header is None or header[0] is not Kind.HEADER or Kind.BASE_END not in found:
+        found = list(heads(path, {Kind.HEADER, Kind.LABELS}))
+        if not found or found[0][0] is not Kind.HEADER or all(kind is not Kind.BASE_END for kind, _ in found):
             raise FormatError(_DAMAGED.format(path=path))
-        before = int(json.loads(header[1]).get("before", 0))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        header = json.loads(found[0][1])
+        geometry, _ = _place(header)
+        names = next((json.loads(payload) for kind, payload in reversed(found) if kind is Kind.LABELS), header["labels"])
+        steps = int(header.get("before", 0)) + sum(kind in EDITS for kind, _ in found) + (found[-1][0] is Kind.PART)
+        return Summary(steps, geometry, labels_from_json(names))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError, CtsegError) as error:
         raise FormatError(_DAMAGED.format(path=path)) from error
-    open_parts = Kind.PART in found and found[-1] is Kind.PART
-    return before + sum(kind in EDITS for kind in found) + open_parts
 
 
 def replay(path: Path) -> Replayed:
     """The mask as the journal's last whole frame left it. Raises FormatError if it cannot be restored at all."""
     try:
         return _Replay().run(path)
+    except FileNotFoundError as error:
+        raise FormatError(f"{path}: these edits are no longer kept; they were exported or discarded in another viewer.") from error
     except (OSError, ValueError, LookupError, TypeError, RecursionError, ArithmeticError, zlib.error, MemoryError, CtsegError) as error:
         raise FormatError(_DAMAGED.format(path=path)) from error
 
 
 def labels_to_json(labels: Labels) -> list[list[Any]]:
-    """Value, name, colour and contoured of each label."""
-    return [[label.value, label.name, label.colour, label.contoured] for label in labels]
+    """Value, name, colour, contoured, named and tags of each label."""
+    return [[label.value, label.name, label.colour, label.contoured, label.named, label.tags] for label in labels]
 
 
 def labels_from_json(entries: list[list[Any]]) -> Labels:
-    """The reverse of `labels_to_json`."""
-    return Labels(tuple(Label(int(value), str(name), str(colour), bool(there)) for value, name, colour, there in entries))
+    """The reverse of `labels_to_json`; journals of earlier versions end each label after `contoured`."""
+    return Labels(tuple(_label(*entry) for entry in entries))
+
+
+def _label(value: int, name: str, colour: str, contoured: bool, named: bool = True, tags: str = "") -> Label:
+    return Label(int(value), str(name), str(colour), bool(contoured), bool(named), str(tags))
 
 
 class _Replay:
     def __init__(self) -> None:
-        self.history = History()
+        self.history = History(UNDO.bytes)
         self.edits: list[dict[str, Any]] = []
         self.array: NDArray[Any] = np.zeros((0, 0, 0), np.uint8)
         self._parts: list[bytes] = []

@@ -1,145 +1,114 @@
-"""The list of kept edits: by image, time and number of edits, each with a picture; restore, discard, bring back."""
+"""Two places for the list of kept masks: a dialog that offers those of the open image, and the Recovery dock with all of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QImage, QPixmap
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.volume import Labels
-from napari_ctseg.aside import run_aside
-from napari_ctseg.desk import fullest_slice
-from napari_ctseg.journal import folder
-from napari_ctseg.journal.replay import Replayed, replay
+from napari_ctseg.docks.parts import Dock
+from napari_ctseg.journal.keeper import Keeper, keeper_of
+from napari_ctseg.journal.kept_list import KeptList
+from napari_ctseg.journal.limits import FOLDER, UNDO, Limit
 
 if TYPE_CHECKING:
-    from napari_ctseg.journal.keeper import Keeper
+    import napari
+    from qtpy.QtGui import QShowEvent
 
-PICTURE = 96  # pixels
+OFFERED = ("These edits of the open image were not exported. Restore opens them as a mask of their own, with their undo steps. "
+           "All kept masks are in Plugins > CT segmentation > Recovery.")
+ALL = "Masks that were drawn and not exported, also of images that are not open. Nothing is deleted before it was discarded."
 
 
 class RestoreDialog(QDialog):  # type: ignore[misc]
-    """Kept edits first, then those that were discarded; the buttons act on the chosen line."""
+    """What is kept of the open images. Return and Escape leave everything as it is."""
 
     def __init__(self, parent: QWidget | None, keeper: Keeper) -> None:
         super().__init__(parent)
         self._keeper = keeper
-        self._kept: dict[str, folder.Kept] = {}
         self.setWindowTitle("Edits that were not exported")
-        self.list = QListWidget()
-        self.list.setIconSize(QSize(PICTURE, PICTURE))
-        self.message, self.room = QLabel(), QLabel()
-        self.restore, self.discard = QPushButton("Restore"), QPushButton("Discard")
-        self.back, later = QPushButton("Bring back"), QPushButton("Later")
-        self.message.setWordWrap(True)
-        for button, action in ((self.restore, self._restore), (self.discard, self._discard), (self.back, self._bring_back),
-                               (later, self.close)):
-            button.clicked.connect(action)
-        column, row = QVBoxLayout(self), QHBoxLayout()
-        for widget in (self.restore, self.discard, self.back, later):
-            row.addWidget(widget)
-        self.heading = QLabel("These edits of the open image were not exported. Restore opens them as a mask of their own, "
-                              "with their undo steps.")
-        self.heading.setWordWrap(True)
-        for widget in (self.heading, self.list, self.message, self.room):
+        self.kept = KeptList(keeper, everything=False)
+        self.kept.restored.connect(self._restored)
+        heading = QLabel(OFFERED)
+        heading.setWordWrap(True)
+        buttons = QDialogButtonBox()
+        self.later = buttons.addButton("Later", QDialogButtonBox.ButtonRole.RejectRole)
+        self.later.setDefault(True)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        for widget in (heading, self.kept, buttons):
             column.addWidget(widget)
-        column.addLayout(row)
-        self.list.currentItemChanged.connect(self._chosen)
-        self.resize(460, 360)
+        self.finished.connect(self.kept.stop)
+        self.resize(480, 420)
 
     def fill(self) -> None:
         """Show what is kept and discarded now."""
-        self.list.clear()
-        self._kept = {}
-        keys = self._keeper.keys
-        for kept in self._keeper.waiting:
-            self._add(kept, "")
-        for kept in folder.discarded(*keys) if keys else ():
-            self._add(kept, "discarded: ")
-        used = folder.used_bytes() / 1024**2
-        self.room.setText(f"The recovery folder takes {used:.0f} MB; discarded edits are deleted after {folder.DAYS_DISCARDED} days or "
-                          f"once it takes more than {folder.LIMIT_BYTES / 1024**2:.0f} MB.")
-        self.list.setCurrentRow(0)
-        self._chosen()
+        self.kept.fill()
 
-    def _add(self, kept: folder.Kept, state: str) -> None:
-        edits = "damaged" if kept.edits is None else "1 edit" if kept.edits == 1 else f"{kept.edits} edits"
-        item = QListWidgetItem(f"{state}{kept.when:%d %b %Y, %H:%M}\n{edits}")
-        item.setData(Qt.ItemDataRole.UserRole, str(kept.path))
-        item.setIcon(QIcon(_blank()))
-        self._kept[str(kept.path)] = kept
-        self.list.addItem(item)
-        if kept.edits is not None:
-            run_aside(lambda: picture(replay(kept.path)), lambda pixels: self._show_picture(str(kept.path), pixels), lambda _: None)
-
-    def _show_picture(self, path: str, pixels: NDArray[np.uint8]) -> None:
-        if path in self._kept and self.isVisible():
-            image = QImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], 3 * pixels.shape[1], QImage.Format.Format_RGB888)
-            icon = QIcon(QPixmap.fromImage(image).scaled(PICTURE, PICTURE, Qt.AspectRatioMode.KeepAspectRatio))
-            for k in range(self.list.count()):
-                if self.list.item(k).data(Qt.ItemDataRole.UserRole) == path:
-                    self.list.item(k).setIcon(icon)
-
-    def _current(self) -> folder.Kept | None:
-        item = self.list.currentItem()
-        return None if item is None else self._kept.get(item.data(Qt.ItemDataRole.UserRole))
-
-    def _chosen(self, *_: Any) -> None:
-        kept = self._current()
-        aside = kept is not None and kept.path.parent != folder.folder()
-        self.restore.setEnabled(kept is not None and not aside and kept.edits is not None)
-        self.discard.setEnabled(kept is not None and not aside)
-        self.back.setEnabled(aside)
-
-    def _restore(self) -> None:
-        if (kept := self._current()) is None:
-            return
-        try:
-            self._keeper.restore(kept)
-        except CtsegError as error:
-            self.message.setText(str(error))
-            return
-        self._done()
-
-    def _discard(self) -> None:
-        if (kept := self._current()) is not None:
-            self._keeper.discard(kept)
-            self.message.setText(f"Discarded. It can be brought back for {folder.DAYS_DISCARDED} days.")
-            self.fill()
-
-    def _bring_back(self) -> None:
-        if (kept := self._current()) is not None:
-            self._keeper.bring_back(kept)
-            self.fill()
-
-    def _done(self) -> None:
-        if self._keeper.waiting:
-            self.fill()
-        else:
+    def _restored(self) -> None:
+        if not self._keeper.waiting:
             self.accept()
 
 
-def picture(replayed: Replayed) -> NDArray[np.uint8]:
-    """(y, x, 3) of the axial slice that shows most, in the labels' colours on black."""
-    plane = replayed.shown[fullest_slice(replayed.shown)]
-    return coloured(plane, replayed.label_map.labels)
+class RecoveryDock(Dock):
+    """All kept masks, also of images that are not open, and how much may be kept."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._keeper = keeper_of(viewer)
+        self.kept = KeptList(self._keeper, everything=True)
+        heading, self.fault = QLabel(ALL), QLabel()
+        for label in (heading, self.fault):
+            label.setWordWrap(True)
+        self.undo = _mb(UNDO, "Memory for what can be undone in one mask; the oldest steps go first.")
+        self.folder = _mb(FOLDER, "Disk space for kept and discarded masks. Beyond it discarded ones are deleted; kept ones never are.")
+        self.undo.valueChanged.connect(lambda mb: self._set(UNDO, mb))
+        self.folder.valueChanged.connect(lambda mb: self._set(FOLDER, mb))
+        form = QFormLayout()
+        form.addRow("Undo", self.undo)
+        form.addRow("Recovery folder", self.folder)
+        column = QVBoxLayout(self)
+        column.addWidget(heading)
+        column.addWidget(self.kept, 1)
+        column.addLayout(form)
+        column.addWidget(self.fault)
+        self._keeper.listed.connect(self._listed)
+        self.kept.fill()
+
+    def closed(self) -> None:
+        """Follow the viewer no more."""
+        self._keeper.listed.disconnect(self._listed, missing_ok=True)
+        self.kept.stop()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Qt's: other viewers may have kept something meanwhile."""
+        super().showEvent(event)
+        self.kept.fill()
+
+    def _listed(self) -> None:
+        if self.isVisible():
+            self.kept.fill()
+
+    def _set(self, limit: Limit, mb: int) -> None:
+        try:
+            limit.keep(mb)
+        except CtsegError as error:
+            self.fault.setText(str(error))
+            return
+        self.fault.clear()
+        self._keeper.limits_changed()
+        self.kept.fill()
 
 
-def coloured(plane: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
-    """(y, x, 3) of a plane (y, x) of labels."""
-    pixels = np.zeros((*plane.shape, 3), np.uint8)
-    for value in np.unique(plane[plane > 0]):
-        colour = QColor(labels.colour(int(value)))
-        pixels[plane == value] = colour.red(), colour.green(), colour.blue()
-    return pixels
-
-
-def _blank() -> QPixmap:
-    made = QPixmap(PICTURE, PICTURE)
-    made.fill(QColor("black"))
-    return made
+def _mb(limit: Limit, tip: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(limit.least, limit.most)
+    box.setSuffix(" MB")
+    box.setSingleStep(64)
+    box.setKeyboardTracking(False)
+    box.setToolTip(tip)
+    with QSignalBlocker(box):
+        box.setValue(limit.mb)
+    return box

@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_ctseg.journal.frames import Kind
 from napari_ctseg.journal.history import Gesture, History
+from napari_ctseg.journal.limits import UNDO
 from napari_ctseg.journal.patches import Change, Patch, between, pack, values_at, write
 
 Frozen = Callable[[NDArray[Any]], NDArray[np.bool_]]
@@ -35,7 +36,7 @@ class Steps:
 
     def __init__(self, array: Callable[[], NDArray[Any]], frozen: Frozen, log: list[dict[str, Any]]) -> None:
         self._array, self._frozen, self.log = array, frozen, log
-        self.history, self.held_back = History(), 0
+        self.history, self.held_back = History(UNDO.bytes), 0
         self._open: Gesture | None = None
 
     def add(self, change: Change) -> None:

@@ -18,6 +18,7 @@ from napari_ctseg.journal import folder
 from napari_ctseg.journal.keeper import Answer, Keeper, names
 from napari_ctseg.journal.recording import Recording
 from napari_ctseg.journal.restoring import RestoreDialog
+from napari_ctseg.journal.words import steps
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.layers import label_map_of, source_of, volume_of
 from napari_ctseg.painting import edits_of
@@ -112,13 +113,14 @@ class Questions(QObject):  # type: ignore[misc]
     def _ask(self, recordings: Sequence[Recording], may_stay: bool) -> Answer:
         box = QMessageBox(self._window())
         box.setWindowTitle("Edits that were not exported")
-        box.setText(f"{names(recordings)}: {sum(one.unsaved for one in recordings)} edits were not exported.")
-        box.setInformativeText("Kept edits are offered when the image is opened again. Discarded ones can be brought back for "
-                               f"{folder.DAYS_DISCARDED} days.")
+        box.setText(f"{names(recordings)}: not exported, {steps(sum(one.unsaved for one in recordings))}.")
+        box.setInformativeText("A kept mask is offered when the image is opened again. A discarded one can be brought back for "
+                               f"{folder.DAYS_DISCARDED} days. Both are in Plugins > CT segmentation > Recovery.")
         role = QMessageBox.ButtonRole
-        answers: dict[Any, Answer] = {box.addButton("Export…", role.AcceptRole): Answer.EXPORT,
-                                      box.addButton("Keep for next time", role.AcceptRole): Answer.KEEP,
+        keep = box.addButton("Keep for next time", role.AcceptRole)
+        answers: dict[Any, Answer] = {box.addButton("Export…", role.AcceptRole): Answer.EXPORT, keep: Answer.KEEP,
                                       box.addButton("Discard", role.DestructiveRole): Answer.DISCARD}
+        box.setDefaultButton(keep)
         if may_stay:
             answers[box.addButton(QMessageBox.StandardButton.Cancel)] = Answer.CANCEL
         box.exec()
@@ -177,7 +179,7 @@ class Questions(QObject):  # type: ignore[misc]
                 return
             box = QMessageBox(QMessageBox.Icon.Warning, "Open in another viewer", why, parent=self._window())
             take = box.addButton("Take over", QMessageBox.ButtonRole.DestructiveRole)
-            box.addButton("Only look", QMessageBox.ButtonRole.RejectRole)
+            box.setDefaultButton(box.addButton("Only look", QMessageBox.ButtonRole.RejectRole))
             take.clicked.connect(self._keeper.take_over)
             box.open()
 

@@ -503,9 +503,9 @@ def journals(folder: Path) -> list[Path]:
 
 
 def read_journal(path: Path) -> None:
-    from napari_ctseg.journal.replay import count, replay
+    from napari_ctseg.journal.replay import replay, summary
 
-    count(path)
+    summary(path)
     replay(path)
 
 

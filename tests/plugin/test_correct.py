@@ -254,12 +254,12 @@ def test_edits_are_kept_and_offered_and_restored_when_the_image_is_opened_again(
     controller, view, layer = opened(viewer, mask())
     layer.paint((4, 10, 12), 3)
     flush(controller)
-    assert len(journals()) == 1 and "1 edit" in view.state.saved and not view.state.kept
+    assert len(journals()) == 1 and "1 step" in view.state.saved and not view.state.kept
     painted = layer.data.copy()
     keeper_of(viewer).close()
     again = with_image()
     second = CorrectController(FakeView(), again, Preferences(), at_once)
-    assert [kept.edits for kept in second.state.kept] == [1]
+    assert [kept.steps for kept in second.state.kept] == [1]
     second.restore()
     restored = again.layers["recovered mask"]
     assert np.array_equal(restored.data, painted) and second.state.layer == "recovered mask"
@@ -290,7 +290,7 @@ def test_a_damaged_journal_is_a_sentence_and_healthy_ones_are_restored(viewer):
     damaged.write_bytes(healthy.read_bytes()[:100])
     again = with_image()
     second = CorrectController(FakeView(), again, Preferences(), at_once)
-    assert sorted((kept.path.name, kept.edits) for kept in second.state.kept) == sorted([(damaged.name, None), (healthy.name, 1)])
+    assert sorted((kept.path.name, kept.steps) for kept in second.state.kept) == sorted([(damaged.name, None), (healthy.name, 1)])
     second.restore()
     assert "damaged" in second.view.state.message
     second.discard()

@@ -8,6 +8,7 @@ from typing import Any
 from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.correct.state import Tool
 from napari_ctseg.journal.folder import Kept
+from napari_ctseg.journal.words import steps
 
 
 def step(meta: Mapping[str, Any], labels: Labels) -> str:
@@ -20,9 +21,9 @@ def step(meta: Mapping[str, Any], labels: Labels) -> str:
     return ", ".join([operation, *name, *([f"slice {where + 1}"] if where is not None else [])])
 
 
-def unsaved(edits: int) -> str:
+def unsaved(count: int) -> str:
     """What is kept of the mask that is corrected; "" for nothing."""
-    return f"Not exported, kept for recovery: {_edits(edits)}" if edits else ""
+    return f"Not exported, kept for recovery: {steps(count)}" if count else ""
 
 
 def offer(kept: tuple[Kept, ...]) -> str:
@@ -30,10 +31,7 @@ def offer(kept: tuple[Kept, ...]) -> str:
     if not kept:
         return ""
     newest, others = kept[0], "" if len(kept) == 1 else " One more is kept." if len(kept) == 2 else f" {len(kept) - 1} more are kept."
-    what = "Damaged edits" if newest.edits is None else _edits(newest.edits)
-    were = "was" if newest.edits == 1 else "were"
+    what = "Damaged edits" if newest.steps is None else steps(newest.steps)
+    were = "was" if newest.steps == 1 else "were"
     return f"{what} of {newest.when:%d %b, %H:%M} on this image {were} not exported.{others}"
 
-
-def _edits(count: int) -> str:
-    return "1 edit" if count == 1 else f"{count} edits"

@@ -83,7 +83,7 @@ def check(ledger, killed):
 @pytest.mark.parametrize("what", ["strokes", *(pytest.param(what, marks=pytest.mark.long) for what in ("operations", "renewals"))])
 def test_killed_after_some_strokes(files, what):
     kept, _ = check(*paint_and_kill(files, what, 2.5))
-    assert kept.edits > 3
+    assert kept.steps > 3
 
 
 def test_with_a_full_disk_the_user_is_told_and_painting_goes_on(files):
@@ -103,5 +103,5 @@ def test_killed_ten_times_at_a_random_moment_of_a_minute(files, what):
     for _ in range(10):
         after_s = float(rng.uniform(1, 60))
         kept, late_s = check(*paint_and_kill(files, what, after_s))
-        print(f"{what}: killed after {after_s:.1f} s, {kept.edits} edits; the oldest missing change is {late_s:.2f} s old", flush=True)
+        print(f"{what}: killed after {after_s:.1f} s, {kept.steps} steps; the oldest missing change is {late_s:.2f} s old", flush=True)
         kept.path.unlink()

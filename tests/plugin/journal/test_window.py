@@ -170,7 +170,7 @@ def test_closing_the_dock_asks_and_the_layer_stays(opened, qtbot):
     qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
     assert asked == [([layer.name], False)] and layer in viewer.layers and len(journals()) == 1
     layer.paint((2, 3, 3), 2)                                          # without the dock
-    assert journals() and folder.find()[0].edits == 2
+    assert journals() and folder.find()[0].steps == 2
 
 
 def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(opened, make_napari_viewer, files, qtbot):
@@ -184,15 +184,16 @@ def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(opened,
     again = make_napari_viewer(show=True)
     again.open(str(files / "ct.nii.gz"), plugin="napari-ctseg")
     asking = keeper_of(again).questions
-    qtbot.waitUntil(lambda: asking.dialog is not None and asking.dialog.list.count() == 1, timeout=20_000)
-    dialog = asking.dialog
-    assert "1 edit" in dialog.list.item(0).text() and "MB" in dialog.room.text()
+    qtbot.waitUntil(lambda: asking.dialog is not None and asking.dialog.kept.list.count() == 1, timeout=20_000)
+    dialog = asking.dialog.kept
+    assert "1 step" in dialog.list.item(0).text() and "MB" in dialog.room.text()
     qtbot.waitUntil(lambda: colours(dialog.list.item(0).icon()) > 2, timeout=20_000)     # its picture, from a thread
     dialog.discard.click()
-    assert not journals() and dialog.list.item(0).text().startswith("discarded")
+    assert not journals() and "discarded" in dialog.list.item(0).text()
     dialog.back.click()
     assert len(journals()) == 1
     dialog.restore.click()
+    qtbot.waitUntil(lambda: "recovered mask" in again.layers, timeout=20_000)
     restored = again.layers["recovered mask"]
     assert study_of(again).edited == "recovered mask"
     assert np.array_equal(restored.data, painted) and not keeper_of(again).waiting

@@ -1,0 +1,49 @@
+"""What is said about kept masks. Nothing of it identifies a patient."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from napari_ctseg.journal import folder
+from napari_ctseg.journal.replay import Summary
+
+MOST_NAMES = 4
+
+
+def steps(count: int) -> str:
+    """An undo is a step too: it changed the mask."""
+    return "1 step" if count == 1 else f"{count} steps"
+
+
+def kept(one: folder.Kept, is_open: bool) -> str:
+    """The lines of the list about one mask. is_open : its image or file is open."""
+    what = "damaged" if one.steps is None else steps(one.steps)
+    lines = [f"{one.when:%d %b %Y, %H:%M} · {what}"]
+    if one.holds is not None:
+        lines += [_grid(one.holds), _classes(one.holds)]
+    if one.is_discarded:
+        lines.append(f"discarded; deleted after {one.when + timedelta(days=folder.DAYS_DISCARDED):%d %b %Y}")
+    else:
+        lines.append("of the open image" if is_open else "its image is not open")
+    return "\n".join(lines)
+
+
+def room(used: int, limit: int) -> str:
+    """How full the folder is, both in bytes."""
+    if used > limit:
+        return (f"The recovery folder takes {used / 1024**2:.0f} MB, more than its limit of {limit / 1024**2:.0f} MB: export and discard "
+                "what you do not need (Plugins > CT segmentation > Recovery), or raise the limit there. Everything is still kept.")
+    return (f"The recovery folder takes {used / 1024**2:.0f} MB. Discarded masks are deleted after {folder.DAYS_DISCARDED} days, or once "
+            f"it takes more than {limit / 1024**2:.0f} MB.")
+
+
+def _grid(holds: Summary) -> str:
+    shape = " × ".join(str(n) for n in reversed(holds.geometry.shape))
+    spacing = " × ".join(f"{mm:.3g}" for mm in reversed(holds.geometry.spacing_mm))
+    return f"{shape} voxels of {spacing} mm"
+
+
+def _classes(holds: Summary) -> str:
+    names = [label.name for label in holds.labels]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
