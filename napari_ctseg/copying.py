@@ -22,8 +22,7 @@ def correct_copy(viewer: napari.viewer.Viewer, name: str) -> LabelsLayer:
     copy = replace(label_map, array=label_map.array.copy(), source=None)
     added = show_labels(viewer, copy, f"{name} corrected", None if source is None else source.provenance, role="edited")
     edits_of(added).append({"operation": "copied to be corrected"})
-    added.brush_size, added.selected_label = layer.brush_size, layer.selected_label
-    added.mode = layer.mode
+    added.mode, added.selected_label = layer.mode, layer.selected_label
     layer.visible = False
     study_of(viewer).edited = added.name
     return added

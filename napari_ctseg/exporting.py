@@ -43,9 +43,9 @@ class Written:
 def said_of(written: Written) -> str:
     """The sentence about an export."""
     if written.history_fault:
-        said = f"Written: {written.mask.name}. Only its history is missing: {written.history_fault}"
+        said = f"Written: {written.mask}. Only its history is missing: {written.history_fault}"
     else:
-        said = f"Written: {written.mask.name}, with {written.history.name} next to it."
+        said = f"Written: {written.mask}, with {written.history.name} next to it."
     return " ".join((said, *written.remarks))
 
 

@@ -129,10 +129,12 @@ def scrolled(owner: QWidget, items: Sequence[QWidget | QLayout]) -> QVBoxLayout:
 
 
 def swatch(colour: str) -> QIcon:
-    """A square of one colour."""
+    """A square of one colour, the same in a selected row."""
     picture = QPixmap(SWATCH, SWATCH)
     picture.fill(QColor(colour))
-    return QIcon(picture)
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)
+    return icon
 
 
 def show_details(owner: QWidget, message: str, details: str) -> None:

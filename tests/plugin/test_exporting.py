@@ -87,7 +87,7 @@ def test_a_foreign_json_stays_and_ours_is_replaced(opened, tmp_path, content):
     foreign.unlink()
     for _ in range(2):
         opened.save(tmp_path / "mask.nii.gz")
-        assert opened.state.message == "Written: mask.nii.gz, with mask.provenance.json next to it."
+        assert opened.state.message == f"Written: {tmp_path / 'mask.nii.gz'}, with mask.provenance.json next to it."
     assert json.loads(foreign.read_text())["program"].startswith("napari-ctseg") and (tmp_path / "mask.json").read_bytes() == content
 
 
@@ -120,7 +120,7 @@ def test_where_only_the_history_fails_the_sentence_says_that_the_mask_is_there(o
     ours.write_text(json.dumps({"program": "napari-ctseg 0"}))
     ours.chmod(0o444)
     opened.save(tmp_path / "mask.nrrd")
-    assert opened.state.message.startswith("Written: mask.nrrd. Only its history is missing:")
+    assert opened.state.message.startswith(f"Written: {tmp_path / 'mask.nrrd'}. Only its history is missing:")
     assert np.array_equal(formats.read_labels(tmp_path / "mask.nrrd").array, mask().array)
 
 
@@ -191,7 +191,7 @@ def test_a_mask_on_a_dicom_series_is_exported_as_dicom_seg(plugin_model, tmp_pat
     show_labels(plugin_model, labels, "drawn", role="edited")
     controller = CorrectController(FakeView(), plugin_model, Preferences(), at_once)
     controller.save(tmp_path / "mask.dcm")
-    assert controller.state.message == ("Written: mask.dcm, with mask.provenance.json next to it. "
+    assert controller.state.message == (f"Written: {tmp_path / 'mask.dcm'}, with mask.provenance.json next to it. "
                                         "absent has no voxels and is not in the DICOM SEG.")
     assert np.array_equal(formats.read_labels(tmp_path / "mask.dcm", like=source).array, array)
     codes = pydicom.dcmread(tmp_path / "mask.dcm").SegmentSequence[0].SegmentedPropertyTypeCodeSequence

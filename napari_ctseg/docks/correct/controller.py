@@ -322,7 +322,7 @@ class CorrectController(Steps):
             self._show(replace(self.state, message="", details=""))
 
     def _refused(self, why: str) -> None:
-        if why != self.state.message:
+        if why not in (self.state.message, self.state.in_use):
             self._show(replace(self.state, message=why, details=""))
 
     def _moved(self, event: Any = None) -> None:

@@ -165,6 +165,7 @@ class CorrectDock(parts.Dock):
         parts.say(self.note, state.note)
         parts.say(self.saved, state.saved)
         parts.say(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
+        self.message.setStyleSheet(parts.AMBER if state.details else "")
         self.details.setVisible(bool(state.details))
 
     def _draw_which(self, state: CorrectState) -> None:

@@ -1,0 +1,126 @@
+"""The real export dialog, with keys and buttons as a user presses them."""
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QLineEdit, QMessageBox
+
+from ctseg_imaging import formats
+from ctseg_imaging.volume import LabelMap, Labels
+from napari_ctseg.docks.correct.view import CorrectDock
+from napari_ctseg.export_dialog import ExportDialog, ask_where
+from napari_ctseg.layers import show_labels, show_volume
+from napari_ctseg.study import study_of
+from tests.imaging.dicom_making import save, series
+
+RTSTRUCT, SEG = "RTSTRUCT (*.rtstruct.dcm)", "DICOM SEG (*.dcm)"
+NIFTI, SLICER = "NIfTI (*.nii.gz *.nii)", "Slicer segmentation (*.seg.nrrd)"
+YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+SAVE, CANCEL = QDialogButtonBox.StandardButton.Save, QDialogButtonBox.StandardButton.Cancel
+
+
+def in_dialog(*acts):
+    """Do each act with the dialog in front, as soon as one of its kind is there."""
+    (kind, act), *rest = acts
+
+    def when_there():
+        front = QApplication.activeModalWidget()
+        if not isinstance(front, kind):
+            QTimer.singleShot(20, when_there)
+            return
+        if rest:
+            in_dialog(*rest)  # before the act, which may open another dialog and return only after that
+        act(front)
+
+    QTimer.singleShot(20, when_there)
+
+
+def types(text):
+    def act(dialog):
+        edit = dialog.findChild(QLineEdit, "fileNameEdit")
+        edit.selectAll()
+        QTest.keyClicks(edit, str(text))
+    return ExportDialog, act
+
+
+def takes(name_filter):
+    def act(dialog):
+        box = dialog.findChild(QComboBox, "fileTypeCombo")
+        QTest.keyClicks(box, name_filter[:4])  # as the user, who types the beginning
+        assert box.currentText() == name_filter
+    return ExportDialog, act
+
+
+def presses(button):
+    def act(dialog):
+        if (completions := QApplication.activePopupWidget()) is not None:
+            completions.close()  # the first click outside does so
+        buttons = dialog.findChild(QDialogButtonBox) if isinstance(dialog, ExportDialog) else dialog
+        QTest.mouseClick(buttons.button(button), Qt.MouseButton.LeftButton)
+    return (QMessageBox if button in (YES, NO) else ExportDialog), act
+
+
+
+
+@pytest.fixture
+def opened(make_napari_viewer, tmp_path):
+    """An image from DICOM and a mask on it in the real viewer; the dock that exports it."""
+    pytest.importorskip("highdicom", reason="highdicom is not installed (the extra dicom).")
+    source = formats.read(save(tmp_path / "ct", series(FrameOfReferenceUID="1.2.3.4")))
+    array = np.zeros(source.geometry.shape, np.uint8)
+    array[:, 1:3, 1:4] = 2
+    viewer = make_napari_viewer(show=True)
+    study_of(viewer)
+    show_volume(viewer, source, "ct")
+    show_labels(viewer, LabelMap(array, source.geometry, Labels.from_names({2: "spleen"})), "drawn", role="edited")
+    dock = CorrectDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Correct & export")
+    return dock
+
+
+@pytest.mark.parametrize(("typed", "chosen", "stem", "ending", "modality"), [
+    ("case.1", RTSTRUCT, "case.1", ".rtstruct.dcm", "RTSTRUCT"), ("mask", SEG, "mask", ".dcm", "SEG"),
+    ("mask.nii.gz", RTSTRUCT, "mask", ".rtstruct.dcm", "RTSTRUCT")])
+def test_the_chosen_type_is_what_is_written(opened, tmp_path, qtbot, typed, chosen, stem, ending, modality):
+    in_dialog(types(tmp_path / typed), takes(chosen), presses(SAVE))
+    opened.export.click()
+    qtbot.waitUntil(lambda: not opened.controller.state.exporting)
+    assert str(tmp_path / f"{stem}{ending}") in opened.message.text(), opened.message.text()
+    assert pydicom.dcmread(tmp_path / f"{stem}{ending}").Modality == modality
+    assert {path.name for path in tmp_path.iterdir()} == {"ct", f"{stem}{ending}", f"{stem}.provenance.json"}
+
+
+def test_a_name_with_a_dot_gets_an_ending_and_an_older_file_is_asked_about(opened, tmp_path, qtbot):
+    in_dialog(types(tmp_path / "2026.11.29"), presses(SAVE))
+    opened.export.click()
+    qtbot.waitUntil(lambda: not opened.controller.state.exporting)
+    mask = tmp_path / "2026.11.29.nii.gz"
+    assert np.count_nonzero(np.asarray(nibabel.load(mask).dataobj) == 2) == 6 * opened.controller.image_volume().geometry.shape[0]
+    mask.write_bytes(b"older")
+    in_dialog(types(tmp_path / "2026.11.29"), presses(SAVE), presses(NO), presses(CANCEL))
+    opened.export.click()
+    assert mask.read_bytes() == b"older"
+    in_dialog(types(tmp_path / "2026.11.29"), presses(SAVE), presses(YES))
+    opened.export.click()
+    qtbot.waitUntil(lambda: not opened.controller.state.exporting and mask.read_bytes() != b"older")
+    assert nibabel.load(mask).shape
+
+
+def test_cancel_writes_nothing(opened, tmp_path):
+    before = set(tmp_path.rglob("*"))
+    in_dialog(types(tmp_path / "mask"), presses(CANCEL))
+    opened.export.click()
+    assert set(tmp_path.rglob("*")) == before and "Written" not in opened.message.text()
+
+
+@pytest.mark.parametrize(("typed", "chosen", "path"), [
+    ("a", NIFTI, "a.nii.gz"), ("a.nii", NIFTI, "a.nii"), ("a.mha", NIFTI, "a.mha"), ("A.NII.GZ", NIFTI, "A.NII.GZ"),
+    ("a.nrrd", SLICER, "a.seg.nrrd"), ("a.b", SLICER, "a.b.seg.nrrd")])
+def test_which_ending_a_name_gets_for_an_image_that_is_no_dicom(qapp, tmp_path, typed, chosen, path):
+    in_dialog(takes(chosen), types(tmp_path / typed), presses(SAVE))
+    assert ask_where(None, "Export", None) == tmp_path / path
+    dialog = ExportDialog(None, "Export", None)
+    assert not any("DICOM" in one or "RTSTRUCT" in one for one in dialog.nameFilters())
