@@ -1,9 +1,12 @@
 """Faults of an export, a disc or an anonymiser: each is refused by its true cause, or read with a remark."""
 
+import os
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEGLSLossless, generate_uid
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError, GeometryError, OnlyViewable
@@ -35,6 +38,38 @@ def test_a_file_that_may_be_the_last_slice_makes_a_series_view_only(tmp_path, ki
     assert "008.dcm" in volume.why and "008.dcm" in " ".join(volume.notes)
     (folder / "008.dcm").unlink()
     assert formats.read(folder).notes == ()
+
+
+@pytest.mark.parametrize("name", ["001.dcm.part", "001.dcm.gz"])
+def test_a_slice_under_another_ending_is_one_that_is_missing(tmp_path, name):
+    """A download that was not finished, a slice that was packed."""
+    folder = save(tmp_path / "ct", series())
+    (folder / name).write_bytes((folder / "001.dcm").read_bytes()[:400])
+    assert formats.read(folder).array.shape == HU.shape  # the slice itself is there
+    (folder / "001.dcm").unlink()
+    with pytest.raises(OnlyViewable, match=f"{name} .* may be a slice"):
+        formats.read(folder)
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    save(tmp_path / "elsewhere", series())
+    root = tmp_path / "patient"
+    root.mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root)
+    volume = formats.read(root)
+    np.testing.assert_array_equal(volume.array, HU)
+    assert volume.notes == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="Root may open every folder.")
+def test_a_folder_that_cannot_be_opened_is_told(tmp_path):
+    save(tmp_path / "ct", series())
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    assert "1 folder(s) that cannot be opened" in " ".join(formats.read(tmp_path).notes)
+    closed.chmod(0o700)
 
 
 @pytest.mark.parametrize("name", ["readme.txt", "DICOM.log", ".nomedia", "._008.dcm", "VERSION"])
@@ -80,7 +115,105 @@ def test_a_high_bit_at_another_place_is_refused(tmp_path, stored, high):
         formats.read(save(tmp_path / "ct", series(BitsStored=stored, HighBit=high)))
 
 
+def test_a_stream_that_is_cut_off_inside_its_file_is_refused(tmp_path):
+    """A decoder of JPEG-LS completes it with whatever it has."""
+    planes = [plane(k, HU[k].repeat(8, 0).repeat(8, 1)) for k in range(7)]
+    for header in planes:
+        header.compress(JPEGLSLossless, generate_instance_uid=False)
+    [stream] = generate_frames(planes[3].PixelData, number_of_frames=1)
+    planes[3].PixelData = encapsulate([stream[: len(stream) // 4 * 2]])
+    with pytest.raises(FormatError, match=r"compressed pixels of 004.dcm end too early"):
+        formats.read(save(tmp_path / "ct", planes))
+
+
+@pytest.mark.parametrize("more", [bytes(18), bytes(144)])
+def test_more_pixels_than_rows_are_refused(tmp_path, more):
+    planes = series()
+    planes[3].PixelData += more
+    with pytest.raises(FormatError, match=r"004.dcm holds more pixels than its 8 rows"):
+        formats.read(save(tmp_path / "ct", planes))
+
+
+def test_a_byte_that_makes_the_pixels_even_is_none_of_them(tmp_path):
+    stored = np.random.default_rng(3).integers(0, 256, (3, 7, 9)).astype(np.uint8)
+    planes = [plane(k, HU[k][:7], BitsAllocated=8, BitsStored=8, HighBit=7, RescaleIntercept="0", PixelData=stored[k].tobytes() + b"\0")
+              for k in range(3)]
+    for header in planes:
+        header["PixelData"].VR = "OB"
+    np.testing.assert_array_equal(formats.read(save(tmp_path / "ct", planes)).array, stored)
+
+
+def test_more_bits_than_a_pixel_has_are_refused(tmp_path):
+    with pytest.raises(FormatError, match="BitsStored is 32 where a pixel has 16 bits"):
+        formats.read(save(tmp_path / "ct", series(BitsStored=32, HighBit=31)))
+
+
+# ---- doubts about values and sizes
+
+def mapped(slope: float, **fields) -> list[Dataset]:
+    item = Dataset()
+    item.RealWorldValueSlope, item.RealWorldValueIntercept = slope, 0.0
+    return series(Modality="MR", RealWorldValueMappingSequence=[item], **fields)
+
+
+DOUBTS = {
+    "lossy": (lambda: series(LossyImageCompression="01"), "compressed with loss"),
+    "real world": (lambda: mapped(2.5, RescaleSlope=None, RescaleIntercept=None), "RealWorldValueMappingSequence"),
+    "metres": (lambda: series(PixelSpacing=["0.0017", "0.0009"]), "0.0009 x 0.0017 mm is unusual"),
+}
+NO_DOUBTS = {
+    "not lossy": lambda: series(LossyImageCompression="00"),
+    "rescaled": lambda: mapped(2.5),
+    "same scale": lambda: mapped(1.0, RescaleSlope=None, RescaleIntercept=None),
+    "distance against the normal": lambda: series(SpacingBetweenSlices="-3"),
+}
+
+
+@pytest.mark.parametrize("what", DOUBTS)
+def test_a_doubt_is_a_remark(tmp_path, what):
+    planes, sentence = DOUBTS[what]
+    assert sentence in " ".join(formats.read(save(tmp_path / "ct", planes())).notes)
+
+
+@pytest.mark.parametrize("what", NO_DOUBTS)
+def test_no_remark_without_a_doubt(tmp_path, what):
+    assert formats.read(save(tmp_path / "ct", NO_DOUBTS[what]())).notes == ()
+
+
 # ---- UIDs
+
+def test_one_instance_uid_for_all_slices_hides_no_second_volume(tmp_path):
+    planes = [*series(SOPInstanceUID="1.2.3", AcquisitionTime="10"),
+              *[plane(k, HU[k] + 50, SOPInstanceUID="1.2.3", AcquisitionTime="11") for k in range(7)]]
+    folder = save(tmp_path / "ct", planes)
+    assert [choice.slices for choice in formats.list_choices(folder)] == [7, 7]
+    volume = formats.read(folder, series=2)
+    np.testing.assert_array_equal(volume.array, HU + 50)
+    with pytest.raises(FormatError, match="refers to every slice"):
+        formats.write(tmp_path / "out.dcm", LabelMap((HU > 0).astype(np.uint8), volume.geometry), like=volume)
+
+
+@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID", "Modality"])
+def test_slices_without_an_identity_that_complete_a_stack_belong_to_it(tmp_path, keyword):
+    planes = series(FrameOfReferenceUID="1.2.3")
+    for k in (1, 4):
+        delattr(planes[k], keyword)
+    volume = formats.read(save(tmp_path / "ct", planes))
+    np.testing.assert_array_equal(volume.array, HU)
+    assert "2 slice(s) give no" in volume.notes[0]
+
+
+def test_slices_without_a_patient_are_not_mixed_with_those_of_one(tmp_path):
+    planes = series()
+    for k in (1, 4):
+        planes[k].PatientID, planes[k].PatientName = "", ""
+    assert sorted(choice.slices for choice in formats.list_choices(save(tmp_path / "ct", planes))) == [2, 5]
+
+
+def test_slices_at_one_position_are_no_series_of_single_slices(tmp_path):
+    with pytest.raises(GeometryError, match="no attribute says which"):
+        formats.read(save(tmp_path / "ct", series(ImagePositionPatient=["0", "0", "0"])))
+
 
 TORN = {
     "SeriesInstanceUID": ["SeriesInstanceUID"],
@@ -236,11 +369,11 @@ def test_positions_that_do_not_follow_the_orientation_are_no_copies(tmp_path):
 
 # ---- what is said
 
-def test_a_folder_of_screen_captures_is_called_so(tmp_path):
+def test_a_folder_of_secondary_captures_is_called_so(tmp_path):
     captures = [plane(k, SOPClassUID=CAPTURE, Modality="OT", ImagePositionPatient=None, ImageOrientationPatient=None) for k in range(3)]
     folder = save(tmp_path / "captures", captures)
     for path in (folder, next(folder.iterdir())):
-        with pytest.raises(FormatError, match="screen captures") as refusal:
+        with pytest.raises(FormatError, match="secondary captures") as refusal:
             formats.read(path)
         assert "contours" not in str(refusal.value)
 

@@ -7,7 +7,6 @@ rescale.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from ctseg_imaging.errors import ChoiceNeeded, FormatError, OnlyViewable
 from ctseg_imaging.formats.choice import Choice, choice_needed
-from ctseg_imaging.formats.dicom_files import looks_like_dicom
+from ctseg_imaging.formats.dicom_files import looks_like_dicom, walk
 from ctseg_imaging.formats.dicom_joined import joined
 from ctseg_imaging.formats.dicom_pixels import Pixels, decoding
 from ctseg_imaging.formats.dicom_series import Folder, Series, kinds_of, scanning
@@ -97,10 +96,7 @@ def list_choices(path: Path) -> list[Choice]:
 def looks_like_folder(path: Path) -> bool:
     """Whether one of the first files met in a folder and its sub-folders is DICOM; a quick look, also into a
     large tree."""
-    found = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    return any(
-        looks_like_dicom(file) for file in islice((file for file in found if file.is_file()), _QUICK_LOOK)
-    )
+    return any(looks_like_dicom(file) for file in islice(walk(path), _QUICK_LOOK))
 
 
 def looks_like_file(path: Path) -> bool:
@@ -146,6 +142,8 @@ def _no_image(path: Path, folder: Folder, single: bool) -> str:
     unread = [one for one in folder.unread if one.path == path or (not single and not one.is_stranger)]
     if unread:
         return f"{unread[0].path.name} {unread[0].why}; copy or export it again."
+    if folder.missing:
+        return f"its DICOMDIR lists {folder.missing} file(s) that are not there; copy the whole disc."
     if folder.others and single:
         return f"holds no image but {kinds_of(folder.others)}; give a slice or the folder of the series."
     if folder.others:
@@ -219,12 +217,15 @@ def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
     if folder.others and not is_named:
         notes.append(f"Left out {len(folder.others)} DICOM object(s) that are no images ({kinds_of(folder.others)}).")
     elsewhere = [one for one in folder.unread if one not in chosen.lost]
-    strangers = sum(one.why is not Why.DAMAGED for one in elsewhere)
+    strangers = sum(one.why in (Why.STRANGE, Why.EMPTY) for one in elsewhere)
     if strangers:
         notes.append(f"Left out {strangers} file(s) that are not DICOM.")
     damaged = [one.path.name for one in elsewhere if one.why is Why.DAMAGED]
     if damaged:
         notes.append(f"Left out {len(damaged)} file(s) that begin as DICOM and cannot be read ({damaged[0]}).")
+    closed = [one.path.name for one in elsewhere if one.why is Why.CLOSED]
+    if closed:
+        notes.append(f"Left out {len(closed)} folder(s) that cannot be opened ({closed[0]}).")
     if chosen.lost:
         notes.append(f"{len(chosen.lost)} file(s) that may be slices cannot be read ({chosen.lost[0].path.name}).")
     if folder.missing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pydicom
@@ -20,15 +20,26 @@ _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00")  # of a data set, of file meta inform
 _LONGEST_FIRST = 1024  # bytes: the first elements of a data set are short
 
 
-def files_below(path: Path) -> list[Path]:
-    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR."""
-    found = [
-        Path(folder) / name
-        for folder, _, names in os.walk(path)
-        for name in names
-        if name.upper() != "DICOMDIR"
-    ]
-    return sorted(file for file in found if file.is_file())
+def walk(path: Path, closed: list[Path] | None = None) -> Iterator[Path]:
+    """The files of a folder and its sub-folders, links followed, each folder once. closed : gets the folders that cannot be opened."""
+    seen: set[str] = set()
+
+    def told(error: OSError) -> None:
+        if closed is not None:
+            closed.append(Path(error.filename))
+
+    for folder, below, names in os.walk(path, followlinks=True, onerror=told):
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        yield from (file for name in names if (file := Path(folder) / name).is_file())
+
+
+def files_below(path: Path, closed: list[Path]) -> list[Path]:
+    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR. closed : as in `walk`."""
+    return sorted(file for file in walk(path, closed) if file.name.upper() != "DICOMDIR")
 
 
 def missing_from(path: Path) -> int:

@@ -12,14 +12,29 @@ import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.dicom_slices import Slice
 from ctseg_imaging.formats.dicom_tags import UNREADABLE
 from ctseg_imaging.formats.scaling import smallest_integer
 from ctseg_imaging.progress import Progress
+
+_END_OF_IMAGE, _PADDED = b"\xff\xd9", 8  # bytes at the end of a frame that hold the marker
+_ENDS_WITH_MARKER = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
 
 
 class Pixels:
@@ -60,7 +75,9 @@ class Pixels:
                     )
                 syntax = _transfer_syntax(dataset)
                 if syntax.is_encapsulated and not _has_decoder(syntax):
+                    self._check_whole(dataset, syntax, name)
                     return _decode_without_plugin(self.path, name, one, syntax)
+                self._check_whole(dataset, syntax, name)
                 pixels: NDArray[Any] = dataset.pixel_array
             except (*UNREADABLE, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
@@ -76,6 +93,20 @@ class Pixels:
                 "export it again."
             )
         return pixels
+
+
+    def _check_whole(self, dataset: Dataset, syntax: UID, name: str) -> None:
+        """Raise FormatError for a stream that its decoder would complete, and for a row or more beyond the picture."""
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if syntax in _ENDS_WITH_MARKER:
+            for frame in generate_frames(dataset.PixelData, number_of_frames=frames):
+                if _END_OF_IMAGE not in frame[-_PADDED:]:
+                    raise FormatError(f"{self.path}: the compressed pixels of {name} end too early; copy or export the series again.")
+        elif not syntax.is_encapsulated and "PixelData" in dataset:
+            row = int(dataset.Columns) * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
+            if len(dataset.PixelData) - frames * int(dataset.Rows) * row >= max(row, 2):  # one byte may make it even
+                raise FormatError(f"{self.path}: {name} holds more pixels than its {dataset.Rows} rows and {frames} frame(s) take; "
+                                  "export it again.")
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:

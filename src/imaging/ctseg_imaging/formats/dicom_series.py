@@ -25,7 +25,7 @@ _NO_IMAGE = {
     "1.2.840.10008.5.1.4.1.1.481.3": "contours",
     "1.2.840.10008.5.1.4.1.1.481.2": "dose",
     "1.2.840.10008.5.1.4.1.1.481.": "radiotherapy plans or images",
-    "1.2.840.10008.5.1.4.1.1.7": "screen captures, which have no place in the patient",
+    "1.2.840.10008.5.1.4.1.1.7": "secondary captures such as screenshots",
     "1.2.840.10008.5.1.4.1.1.11.": "presentation states",
     "1.2.840.10008.5.1.4.1.1.88.": "reports",
     "1.2.840.10008.5.1.4.1.1.104.": "documents",
@@ -141,10 +141,11 @@ class Folder:
 def scanning(path: Path) -> Generator[Progress, None, Folder]:
     """Read the headers of every file below a folder. The series are ordered by number, then UID, then
     part."""
-    files = files_below(path)
+    closed: list[Path] = []
+    files = files_below(path, closed)
     members: dict[str, list[Slice]] = {}
     others: list[OtherObject] = []
-    unread: list[Unread] = []
+    unread = [Unread(folder, Why.CLOSED) for folder in closed]
     for k, file in enumerate(files):
         if k and k % _STEP == 0:
             yield Progress("headers", k, len(files), f"Reading the header of file {k + 1} of {len(files)}")
@@ -167,8 +168,10 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
 
 
 def _is_cut_off(header: Dataset) -> bool:
-    """Whether an image ends before its rows are given."""
-    return "Rows" not in header and "Image Storage" in UID(text([header], "SOPClassUID")).name
+    """Whether an image ends before its rows are given, or any object before its series."""
+    if "Rows" in header or text([header], "SOPClassUID").startswith(tuple(_NO_IMAGE)):
+        return False
+    return not text([header], "SeriesInstanceUID") or "Image Storage" in UID(text([header], "SOPClassUID")).name
 
 
 def kinds_of(objects: Iterable[OtherObject]) -> str:

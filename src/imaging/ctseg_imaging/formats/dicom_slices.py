@@ -14,6 +14,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ctseg_imaging.formats import dicom_traits
+from ctseg_imaging.formats.dicom_picture import picture_faults, picture_remarks
 from ctseg_imaging.formats.dicom_tags import Garbled, integer, items, number, numbers, text, values, words
 from ctseg_imaging.formats.scaling import LARGEST_SCALE
 from ctseg_imaging.geometry import Float
@@ -45,6 +46,8 @@ TAGS = (
     "PerFrameFunctionalGroupsSequence",
     "ModalityLUTSequence",
     "PixelPaddingValue",
+    "LossyImageCompression",
+    "RealWorldValueMappingSequence",
     *dicom_traits.KEYWORDS,
 )
 _GROUPS = (
@@ -65,9 +68,8 @@ _GROUPS = (
     "MRTimingAndRelatedParametersSequence",
     "CardiacSynchronizationSequence",
     "TemporalPositionSequence",
+    "RealWorldValueMappingSequence",
 )
-_PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"  # its pixels may be floats, of which no bits are described
-_STORAGE = ("BitsAllocated", "BitsStored", "PixelRepresentation")
 _NESTED = {"MRDiffusionSequence": "DiffusionGradientDirectionSequence"}
 
 
@@ -81,7 +83,7 @@ class Slice:
     the slice, or the given distance of slices.
     slope, intercept : 1 and 0 where `rescaled` is false. traits : see dicom_traits. faults : why it cannot be
     read.
-    remarks : attributes that are of no use but not needed either.
+    remarks : attributes that are of no use but not needed either. doubts : sentences about the values.
     """
 
     path: Path
@@ -103,6 +105,7 @@ class Slice:
     windows: tuple[Window, ...] = ()
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def is_localiser(self) -> bool:
@@ -181,8 +184,8 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
         wrong.append("RescaleSlope or RescaleIntercept is too large to be true")
     if (slope is None) != (intercept is None):
         wrong.append("only one of RescaleSlope and RescaleIntercept is given")
-    wrong += [*_kind_faults(headers), *_storage_faults(headers)]
-    between, thickness = useful("SpacingBetweenSlices"), useful("SliceThickness")
+    wrong += picture_faults(headers)
+    between, thickness = useful("SpacingBetweenSlices"), useful("SliceThickness")  # negative in some of nuclear medicine
     windows, window_fault = _windows(headers)
     return Slice(
         path,
@@ -192,7 +195,7 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
         along_row,
         along_column,
         (float(spacing[0]), float(spacing[1])) if spacing is not None else None,
-        between if between is not None else thickness,
+        abs(between) if between is not None else thickness,
         float(slope[0]) if slope is not None else 1.0,
         float(intercept[0]) if intercept is not None else 0.0,
         slope is not None,
@@ -204,47 +207,8 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
         windows,
         tuple(dict.fromkeys(wrong)),
         tuple(dict.fromkeys([*odd, *window_fault])),
+        picture_remarks(headers),
     )
-
-
-def _kind_faults(headers: Sequence[Dataset]) -> Iterator[str]:
-    """Why the picture is no plane of numbers: colour, a lookup table, a mosaic."""
-    try:
-        samples = integer(headers, "SamplesPerPixel") or 1
-    except Garbled as fault:
-        yield str(fault)
-        samples = 1
-    stored = text(headers, "PhotometricInterpretation").upper()
-    if samples != 1 or (stored and not stored.startswith("MONOCHROME")):
-        yield "it is a colour picture (a screen capture, a report or an overlay), not a CT, MR or PET image"
-    try:
-        if values(headers, "ModalityLUTSequence"):
-            yield "it gives its values through a lookup table, which is not supported"
-    except Garbled as fault:
-        yield str(fault)
-    count = dicom_traits.tiles(headers)
-    if count is not None:
-        yield (
-            f"it is a Siemens mosaic, {count or 'many'} slices tiled in one picture, which is not "
-            "supported: convert it "
-            "with dcm2niix, or export it as an enhanced (multi-frame) object"
-        )
-
-
-def _storage_faults(headers: Sequence[Dataset]) -> Iterator[str]:
-    """Why the pixels do not say what their bits mean. Source: PS3.5 8.1.1; other places of the high bit are retired, and where
-    files give them the bits mostly lie where they should."""
-    floats = text(headers, "SOPClassUID") == _PARAMETRIC_MAP
-    for keyword in ("SamplesPerPixel", "PhotometricInterpretation", *(() if floats else _STORAGE)):
-        if not words(headers, keyword):
-            yield f"{keyword} is missing or cannot be read, so its pixels could mean anything"
-    try:
-        stored, high = integer(headers, "BitsStored"), integer(headers, "HighBit")
-    except Garbled as fault:
-        yield str(fault)
-        return
-    if stored is not None and high is not None and high != stored - 1:
-        yield f"HighBit is {high} where the {stored} bits stored end in bit {stored - 1}, so its pixels could mean two things"
 
 
 def _padding(headers: Sequence[Dataset]) -> float | None:

@@ -32,7 +32,7 @@ TECHNICAL = ("series number", "temporal position", "echo", "stack", "b-value", "
 STRICT = tuple(name for name in SHOWN if name not in TECHNICAL)  # these separate even a single slice
 
 K = TypeVar("K")
-TRIGGER_TIME = "trigger time"
+PATIENT, TRIGGER_TIME = "patient", "trigger time"
 IN_TIME = (TRIGGER_TIME, "acquisition time", "content time", "instance number")  # traits whose order counts
 
 
@@ -125,13 +125,15 @@ def _kind(value: Float, known: list[Float], atol: float, rtol: float) -> int:
 
 def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Value]]) -> bool:
     """Whether an attribute separates. Where only some slices give it, and only one value, it separates if
-    they lie at one position."""
+    they lie at one position; that of the patient always, and what else identifies the series unless all make one even stack."""
     given = {traits.get(name) for traits in known}
     if len(given - {None}) > 1:
         return True
     if len(given) == 1 or name in GRID:
         return False
-    return name in {trait.name for trait in IDENTITY} or collides(slices)
+    if name in {trait.name for trait in IDENTITY} and (name == PATIENT or not is_even(slices)):
+        return True
+    return collides(slices)
 
 
 def _sorted(parts: list[Part]) -> list[Part]:
@@ -204,7 +206,7 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
         groups = _by_value(slices, trait)
         if len(groups) > 1 and all(len(one) > 1 and not collides(one) for one in groups.values()):
             return trait.name, groups
-    for trait in candidates:
+    for trait in candidates if len(places) > 1 else ():
         counts = [Counter(one.traits.get(trait.name) for one in group) for group in places]
         if len(counts[0]) > 1 and all(count == counts[0] for count in counts):
             return trait.name, _by_value(slices, trait)
@@ -251,7 +253,7 @@ def along_normal(slices: Sequence[Slice]) -> Float | None:
 def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Slices by position along the normal, copies of one instance once; one group each where there is no
     position."""
-    unique = list({(one.instance_uid or str(one.path), one.frame): one for one in slices}.values())
+    unique = _instances(slices)
     along = along_normal(unique)
     if along is None:
         return [[one] for one in unique]
@@ -264,6 +266,14 @@ def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
         else:
             groups.append([unique[k]])
     return groups
+
+
+def _instances(slices: Sequence[Slice]) -> list[Slice]:
+    """Copies of one instance once. Where one SOPInstanceUID is found at several positions it names nothing, and all count."""
+    unique = {(one.instance_uid or str(one.path), one.frame): one for one in slices}
+    places = {(*key, None if one.position_lps_mm is None else tuple(one.position_lps_mm))
+              for one in slices for key in [(one.instance_uid or str(one.path), one.frame)]}
+    return list(unique.values()) if len(places) == len(unique) else list(slices)
 
 
 def collides(slices: Sequence[Slice]) -> bool:

@@ -16,11 +16,12 @@ from ctseg_imaging.errors import CtsegError, FormatError, GeometryError, OnlyVie
 from ctseg_imaging.formats.dicom_lattice import LOOK, SIDEWAYS_TOLERANCE, lattice_of
 from ctseg_imaging.formats.dicom_series import Series
 from ctseg_imaging.formats.dicom_slices import Slice
-from ctseg_imaging.formats.dicom_traits import ALWAYS
+from ctseg_imaging.formats.dicom_traits import ALWAYS, IDENTITY
 from ctseg_imaging.geometry import Float, Geometry
 
 SAME_PLACE = 0.01  # of a slice step or mm: closer than this is the same position
 ALIKE = 1e-3  # of a direction cosine
+SMALLEST_PIXEL_MM, LARGEST_PIXEL_MM = 0.02, 20.0  # of a body in a scanner
 _MOST_NAMED = 3
 
 SamePixels = Callable[[Slice, Slice], bool]
@@ -153,7 +154,7 @@ def _check_planes(path: Path, slices: Sequence[Slice]) -> None:
             )
         if one.spacing_mm is None or min(one.spacing_mm) <= 0:
             raise GeometryError(
-                f"{path}: {one.path.name} has no pixel spacing; export the series again with its geometry."
+                f"{path}: {one.path.name} has no pixel spacing above 0; export the series again with its geometry."
             )
     first = slices[0]
     for one in slices[1:]:
@@ -178,6 +179,11 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
         for remark in one.remarks:
             counts[remark] = counts.get(remark, 0) + 1
     notes = [f"In {count} slice(s) {remark}; it was ignored." for remark, count in counts.items()]
+    notes += dict.fromkeys(doubt for one in slices for doubt in one.doubts)
+    for trait in IDENTITY:
+        without = sum(trait.name not in one.traits for one in slices)
+        if 0 < without < len(slices):
+            notes.append(f"{without} slice(s) give no {trait.label}; they complete the stack and were read as part of it.")
     acquisitions = {one.traits.get("acquisition") for one in slices}
     if 1 < len(acquisitions) < len(slices):
         notes.append(
@@ -217,6 +223,8 @@ def geometry_of(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geomet
                 f"The header gives the slices {first.thickness_mm:g} mm; their positions lie {step:g} mm "
                 "apart, which was used."
             )
+    if not SMALLEST_PIXEL_MM <= min(spacing(first)) <= max(spacing(first)) <= LARGEST_PIXEL_MM:
+        notes.append(f"A pixel of {spacing(first)[1]:g} x {spacing(first)[0]:g} mm is unusual; check whether the file gives it in mm.")
     return grid((len(slices), *first.shape), first, origin, step)
 
 

@@ -16,6 +16,7 @@ class Why(StrEnum):
     EMPTY = "is empty (0 bytes)"
     DAMAGED = "begins as DICOM and cannot be read"
     STRANGE = "is no DICOM file"
+    CLOSED = "cannot be opened"
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,15 @@ class Unread:
 
 def lost_slices(series: Sequence[Collection[Path]], unread: Sequence[Unread]) -> list[tuple[Unread, ...]]:
     """Of each series, given by its files, the unread files that may be slices of it: those that are called as its files
-    are, numbers aside; and where no series calls its files so, those with the ending of its files in the same folder."""
+    are, numbers aside, or so with one ending more (.gz, .part) where that file is not there; and where no series calls its files
+    so, those with the ending of its files in the same folder."""
+    every = {path for files in series for path in files}
     patterns = [{_pattern(path) for path in files} for files in series]
     endings = [{(path.parent, _ending(path)) for path in files} for files in series]
     lost: list[list[Unread]] = [[] for _ in series]
     for one in unread:
-        alike = [k for k, known in enumerate(patterns) if _pattern(one.path) in known]
+        names = {_pattern(one.path)} | ({_pattern(one.path.with_suffix(""))} if one.path.with_suffix("") not in every else set())
+        alike = [k for k, known in enumerate(patterns) if not names.isdisjoint(known)]
         if not alike and _could_be_slice(one):
             alike = [k for k, known in enumerate(endings) if (one.path.parent, _ending(one.path)) in known]
         for k in alike:

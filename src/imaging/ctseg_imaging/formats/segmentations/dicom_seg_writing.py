@@ -138,7 +138,8 @@ def _described(number: int, label: Label) -> Dataset:
 def _images(path: Path, drawn: Drawing, grid: Geometry) -> tuple[list[Dataset], list[int]]:
     """What a segmentation refers to, as highdicom takes it, and the slices of the array in that order."""
     header, order = drawn.header, list(range(grid.shape[0]))
-    if len(header.files) != len(order) or not all(header.instance_uids):
+    named = set(zip(header.instance_uids, header.frames, strict=True))
+    if len(header.files) != len(order) or len(named) != len(order) or not all(header.instance_uids):
         raise FormatError(f"{path}: a DICOM SEG refers to every slice of its image, and they are not all known; {_INSTEAD}.")
     if max(header.frames) < 0:
         return [_slice(drawn, grid, k) for k in order], order

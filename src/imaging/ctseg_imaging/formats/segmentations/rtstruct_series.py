@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats import dicom
-from ctseg_imaging.formats.dicom_files import read_header
+from ctseg_imaging.formats.dicom_files import read_header, walk
 from ctseg_imaging.formats.dicom_series import scanning
 from ctseg_imaging.formats.segmentations.dicom_objects import parsing
 from ctseg_imaging.progress import finish
@@ -57,8 +56,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _is_small(folder: Path) -> bool:
     """Whether a folder holds few enough files to look at each."""
-    names = (name for _, _, files in os.walk(folder) for name in files)
-    return len(list(islice(names, MOST_FILES + 1))) <= MOST_FILES
+    return len(list(islice(walk(folder), MOST_FILES + 1))) <= MOST_FILES
 
 
 def _series_uids(header: Dataset) -> Iterator[str]:
