@@ -19,9 +19,13 @@ NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
-    """napari's question whether this plugin reads `path`: a look at names and first bytes only."""
-    paths = [path] if isinstance(path, str | Path) else list(path)
-    return read_for_napari if paths and all(formats.is_readable(one) for one in paths) else None
+    """napari's question whether this plugin reads `path`: a look at names and first bytes only.
+
+    A folder or a file without an ending comes here only where the user chose this plugin for it, or no other one takes it: then the
+    answer to one that is no DICOM is the reader's sentence, where napari would show a traceback.
+    """
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    return read_for_napari if paths and all(one.is_dir() or not one.suffix or formats.is_readable(one) for one in paths) else None
 
 
 def read_for_napari(path: str | Sequence[str]) -> list[Any]:

@@ -109,8 +109,18 @@ def test_the_good_ones_of_several_open(tmp_path, volume, said):
 
 def test_other_files_are_left_to_other_readers(tmp_path):
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    assert get_reader(str(tmp_path / "picture.png")) is None
+
+
+def test_a_folder_or_file_that_napari_brings_here_without_dicom_in_it_is_a_sentence(make_napari_viewer, tmp_path, said):
     (tmp_path / "empty").mkdir()
-    assert get_reader(str(tmp_path / "picture.png")) is None and get_reader(str(tmp_path / "empty")) is None
+    (tmp_path / "notes").write_text("no DICOM")
+    viewer = make_napari_viewer()
+    viewer.open(tmp_path / "empty", plugin="napari-ctseg")
+    viewer.open(tmp_path / "notes", plugin="napari-ctseg")
+    told = said()
+    assert not viewer.layers and len(told) == 2
+    assert str(tmp_path / "empty") in told[0] and "no DICOM" in told[0] and str(tmp_path / "notes") in told[1]
 
 
 def test_names_without_endings(tmp_path):
