@@ -46,13 +46,20 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
 
 
 def _layers_once(path: Path, opened: list[Path]) -> list[LayerData]:
-    """As `open_path`. opened : what is opened with it; the DICOM files of one folder among them are opened by the first one of them."""
-    if len(opened) == 1 or not path.is_file() or not formats.dicom.looks_like_file(path):
+    """As `open_path`. opened : what is opened with it; the DICOM files of one folder among them are opened by the first one of them,
+    unless all are segmentations."""
+    if len(opened) == 1 or not path.is_file() or not formats.dicom.looks_like_file(path) or _only_segmentations(path, opened):
         return open_path(path)
     if not together.leads(path, opened):
         return []
     files = together.dicom_files(path, opened)
     return open_path(path) if len(files) == 1 else series_layers(path.parent, files)
+
+
+def _only_segmentations(path: Path, opened: list[Path]) -> bool:
+    if formats.kind_of_segmentation(path) is None:
+        return False
+    return all(formats.kind_of_segmentation(one) is not None for one in together.dicom_files(path, opened))
 
 
 def open_path(path: Path) -> list[LayerData]:

@@ -21,7 +21,8 @@ def cells(line: Line, lines: Sequence[Line]) -> tuple[str, ...]:
         alike = [one for one in lines if isinstance(one, DrawnOn) and one.series is line.series and _drawn(one) == _drawn(line)]
         return "", f"    {_drawn(line)}" + (f", {line.drawing.path.name}" if len(alike) > 1 else ""), "", "", _use(line)
     voxel = "" if line.spacing_mm is None else " × ".join(f"{step:.3g}" for step in reversed(line.spacing_mm))
-    return "", line.choice.description, str(line.choice.slices), voxel, line.use.value
+    described = f"{line.choice.description}\n{line.reason}" if line.reason else line.choice.description
+    return "", described, str(line.choice.slices), voxel, line.use.value
 
 
 def _drawn(line: DrawnOn) -> str:

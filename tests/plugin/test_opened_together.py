@@ -10,6 +10,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from ctseg_imaging import formats
+from ctseg_imaging.volume import LabelMap
 from napari_ctseg.layers import KEY, volume_of
 from napari_ctseg.series_list.view import SeriesDialog
 from tests.imaging.dicom_making import HU, OTHER, plane, save, series
@@ -113,3 +114,23 @@ def test_pictures_are_left_to_others(viewer, tmp_path):
 
     for name in ("photo.tif", "a.png", "1.2.tif", "table.csv", "IM1.jpg"):
         assert "napari-ctseg" not in _npe2.get_readers(str(tmp_path / name))
+
+
+def test_segmentations_that_are_dropped_together_all_open(viewer, tmp_path):
+    """On the image that is open, without a question; with slices of their series among them, each once."""
+    needed = {"StudyDate": "20200101", "FrameOfReferenceUID": "1.2.3"}
+    folder = save(tmp_path / "ct", series(**needed))
+    volume = formats.read(folder)
+    for value, name in enumerate(("liver.dcm", "spleen.rtstruct.dcm"), 1):
+        array = np.zeros(volume.geometry.shape, np.uint8)
+        array[2:5, 1:6, value : value + 3] = 1
+        formats.write(folder / name, LabelMap(array, volume.geometry), like=volume)
+    drawn = [folder / "liver.dcm", folder / "spleen.rtstruct.dcm"]
+    drop(viewer, [folder / "001.dcm"])
+    drop(viewer, drawn)
+    assert [layer.name for layer in viewer.layers] == ["001.dcm", "liver.dcm", "spleen.rtstruct.dcm"]
+    for layer in viewer.layers[1:]:
+        assert layer.metadata[KEY].geometry.matches(volume.geometry) == "same"
+    viewer.layers.clear()
+    drop(viewer, [folder / "001.dcm", drawn[0]])
+    assert [layer.name for layer in viewer.layers] == ["ct", "liver.dcm"]

@@ -90,7 +90,7 @@ def list_choices(path: Path) -> list[Choice]:
     """The series that count, numbered as `read` takes them. Localisers and small series are left out unless
     there is nothing else."""
     folder = finish(scanned(path))
-    return [choice for choice in choices_of(folder) if choice.index <= len(candidates(folder))]
+    return choices_of(folder)[: len(candidates(folder))]
 
 
 def looks_like_folder(path: Path) -> bool:

@@ -6,14 +6,15 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
+from pydicom.tag import BaseTag, Tag
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.geometry import Float
@@ -38,13 +39,19 @@ class Garbled(FormatError):
     """An attribute that is there and has no usable value. Its text is not quoted: it may be anything."""
 
 
+@cache
+def _tag(keyword: str | int) -> BaseTag:
+    return Tag(keyword)
+
+
 def values(headers: Sequence[Dataset], keyword: str | int) -> list[Any]:
     """The values of an attribute in the first dataset that has it; [] where none has. Raises Garbled."""
+    tag = _tag(keyword)
     for header in headers:
         try:
-            value = header.get(keyword)
-            if isinstance(value, DataElement):  # pydicom's answer for a tag by number
-                value = value.value
+            if tag not in header:  # a frame has many datasets, and each most attributes not
+                continue
+            value = header[tag].value
             if value is None or value == "" or value == b"":
                 continue
             return list(value) if isinstance(value, (list, tuple, MultiValue, Items)) else [value]

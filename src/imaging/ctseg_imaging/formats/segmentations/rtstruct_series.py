@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from ctseg_imaging.errors import FormatError
+from ctseg_imaging.errors import ChoiceNeeded, FormatError
 from ctseg_imaging.formats import dicom
 from ctseg_imaging.formats.dicom_files import read_header, walk
 from ctseg_imaging.formats.dicom_series import scanning
@@ -41,10 +41,18 @@ def image_of(path: Path) -> Volume:
             one.uid for one in found if one.slices[0].traits.get("frame of reference") in frames
         ]
         if len(set(chosen)) == 1:
-            return dicom.read(folder, chosen[0])
+            return _read(path, folder, chosen[0])
     raise FormatError(
         f"{path}: its image series is not in its folder or the one above; give the image as well, contours need its grid."
     )
+
+
+def _read(path: Path, folder: Path, uid: str) -> Volume:
+    try:
+        return dicom.read(folder, uid)
+    except ChoiceNeeded as error:
+        raise ChoiceNeeded(f"{path}: refers to a series of several volumes; give the image as well (--like {folder} --series K, "
+                           "K as info lists them).") from error
 
 
 def _folders(path: Path) -> list[Path]:
