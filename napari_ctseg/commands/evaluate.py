@@ -145,7 +145,7 @@ def _means(row: SummaryRow) -> tuple[str, ...]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    figures = (_figure(getattr(row, key), digits) for key, digits in (*MEASURES, ("volume_truth_ml", 2), ("volume_pred_ml", 2)))
+    figures = (_figure(row.shown(key), digits) for key, digits in (*MEASURES, ("volume_truth_ml", 2), ("volume_pred_ml", 2)))
     return row.name, *figures, row.note
 
 

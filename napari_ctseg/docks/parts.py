@@ -109,14 +109,23 @@ def row(*items: QWidget) -> QHBoxLayout:
     return line
 
 
+def group(items: Sequence[QWidget | QLayout]) -> QWidget:
+    """One column that is shown and hidden as a whole."""
+    body = QWidget()
+    column = QVBoxLayout(body)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(5)
+    _fill(column, items)
+    return body
+
+
 def scrolled(owner: QWidget, items: Sequence[QWidget | QLayout]) -> QVBoxLayout:
     """Fill `owner` with one column that scrolls up and down and never sideways; returns the column."""
     body = QWidget()
     column = QVBoxLayout(body)
     column.setContentsMargins(6, 6, 6, 6)
     column.setSpacing(5)
-    for item in items:
-        column.addLayout(item) if isinstance(item, QLayout) else column.addWidget(item)
+    _fill(column, items)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -126,6 +135,11 @@ def scrolled(owner: QWidget, items: Sequence[QWidget | QLayout]) -> QVBoxLayout:
     outer.addWidget(scroll)
     owner.setMinimumWidth(280)
     return column
+
+
+def _fill(column: QVBoxLayout, items: Sequence[QWidget | QLayout]) -> None:
+    for item in items:
+        column.addLayout(item) if isinstance(item, QLayout) else column.addWidget(item)
 
 
 def swatch(colour: str) -> QIcon:

@@ -1,11 +1,13 @@
 """The Compare dock: numbers by hand on a small pair, then the real viewer."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.docks.compare.controller import CompareController
@@ -237,7 +239,9 @@ def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cur
     dock = CompareDock(viewer)
     qtbot.addWidget(dock)
     assert not dock.report.isEnabled() and "label layers" in dock.report.toolTip()
+    assert "File > Open" in dock.empty.text() and not dock.controls.isVisibleTo(dock)
     show_labels(viewer, truth, "truth")
+    assert "“truth” is open" in dock.empty.text()
     show_labels(viewer, prediction, "prediction")
     dock.controller.choose(prediction="prediction", truth="truth")
     qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=PATIENCE_MS)
@@ -252,3 +256,32 @@ def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cur
     qtbot.waitUntil(lambda: dock.table.item(0, 1).text() != "0.90" or dock.controller.state.rows[0].volume_pred_ml > 3.6,
                     timeout=PATIENCE_MS)
     assert dock.report.isEnabled()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_neither_mask_has_is_a_dash_in_the_dock_and_in_evaluate(make_napari_viewer, qtbot, tmp_path, capsys, theme):
+    from napari_ctseg.commands.evaluate import evaluate
+    from napari_ctseg.docks.compare.view import CompareDock
+    labels = Labels.from_names({1: "liver", 2: "spleen", 3: "kidney", 4: "pancreas"})
+    prediction, truth = (replace(one, array=np.zeros_like(one.array), labels=labels) for one in pair())
+    for one, extra in ((prediction, 3), (truth, 2)):
+        one.array[2:4, 2:4, 2:6] = 1
+        one.array[5:7, 2:4, 2:6] = extra
+        name = "prediction" if one is prediction else "truth"
+        formats.write(tmp_path / f"{name}.nii.gz", one)
+    viewer = make_napari_viewer(show=True)
+    viewer.theme = theme
+    dock = CompareDock(viewer)
+    show_labels(viewer, truth, "truth")
+    show_labels(viewer, prediction, "prediction")
+    dock.controller.choose(prediction="prediction", truth="truth")
+    viewer.window.add_dock_widget(dock, name="Compare")
+    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=PATIENCE_MS)
+    shown = {dock.table.item(k, 0).text(): [dock.table.item(k, column).text() for column in (1, 2, 3)] for k in range(4)}
+    assert shown == {"liver": ["1.00", "0.0", "1.00"], "spleen": ["0.00", "∞", "0.00"], "kidney": ["0.00", "∞", "0.00"],
+                     "pancreas": ["–", "–", "–"]}
+    assert "empty in both" in dock.table.item(3, 0).toolTip() and "empty in the prediction" in dock.table.item(1, 2).toolTip()
+    (tmp_path / "labels.json").write_text('{"1": "liver", "2": "spleen", "3": "kidney", "4": "pancreas"}')
+    evaluate(tmp_path / "prediction.nii.gz", tmp_path / "truth.nii.gz")
+    lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert lines["pancreas"][1:5] == ["-"] * 4 and lines["spleen"][1:3] == ["0.000", "inf"]

@@ -8,6 +8,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from ctseg_imaging.metrics.case_report import EMPTY_IN_BOTH, empty_note
+
 
 class Phase(StrEnum):
     """Where the comparison stands."""
@@ -43,6 +45,16 @@ class Row:
     def difference_ml(self) -> float:
         """Predicted minus true volume."""
         return self.volume_pred_ml - self.volume_truth_ml
+
+    @property
+    def note(self) -> str:
+        """Which side has no voxel of it, in the words of the reports; "" where both have some."""
+        return empty_note(self.volume_truth_ml, self.volume_pred_ml)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is anything to measure."""
+        return self.note != EMPTY_IN_BOTH
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +92,15 @@ class CompareState:
     note: str = ""
     message: str = ""
     details: str = ""
+
+    @property
+    def empty(self) -> str:
+        """What to do first where there are no two layers to compare; "" where there are."""
+        if not self.layers:
+            return "Open a truth (File > Open) and run a model, or open two label maps: their difference shows here."
+        if len(self.layers) == 1:
+            return f"“{self.layers[0]}” is open. Run a model, or open another label map (File > Open), to compare the two."
+        return ""
 
     @property
     def which(self) -> str:

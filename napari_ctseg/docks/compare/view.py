@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer
+from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_ctseg.docks import parts
@@ -26,6 +27,7 @@ HEADERS = (("label", "The label. Click a row to see its errors and its line alon
            ("NSD", "Share of both surfaces within the tolerance of each other, 0 to 1. Grey: being measured."),
            ("pred", "Predicted volume in ml."), ("truth", "True volume in ml."), ("diff", "Predicted minus true volume in ml."))
 IDLE_MS = 500
+NONE, FAINT = "–", 0.5  # where there is nothing to measure; how much of the text's colour is left then
 WIDTHS = (34, 38, 34, 36, 36, 38)  # px of the numbers' columns; the names take the rest
 SWAP = "The prediction becomes the truth and is locked; the truth becomes the prediction and stays locked until you unlock it."
 NEXT_KEY, MISSED_KEY = "N", "Shift+N"
@@ -73,9 +75,9 @@ class CompareDock(parts.Dock):
         form.addRow("Truth", self.truth)
         tolerance = QFormLayout()
         tolerance.addRow("NSD tolerance", self.tolerance)
-        column = parts.scrolled(self, [self.empty, form, self.which, parts.row(self.contours, self.errors, self.swap), self.legend,
-                                       self.note, self.table, self.plot, self.where, parts.row(self.worse, self.missed), tolerance,
-                                       self.report, self.message, self.details])
+        self.controls = parts.group([form, self.which, parts.row(self.contours, self.errors, self.swap), self.legend, self.note,
+                                     self.table, self.plot, self.where, parts.row(self.worse, self.missed), tolerance, self.report])
+        column = parts.scrolled(self, [self.empty, self.controls, self.message, self.details])
         column.addStretch()
         self._paint_theme()
 
@@ -111,8 +113,8 @@ class CompareDock(parts.Dock):
             super().show()
             return
         why_not = state.why_not
-        parts.say(self.empty, "Open a truth (File > Open) and run a model, or open two label maps: their difference shows here."
-                  if len(state.layers) < 2 else "")
+        parts.say(self.empty, state.empty)
+        self.controls.setVisible(not state.empty)
         parts.fill(self.prediction, state.layers, state.prediction)
         parts.fill(self.truth, state.layers, state.truth)
         parts.say(self.which, state.which)
@@ -175,7 +177,8 @@ class CompareDock(parts.Dock):
         self.table.setFixedHeight(min(height, 260))
 
     def _draw_row(self, k: int, row: Row, focused: bool) -> None:
-        words = (row.name, _score(row.dice), _distance(row.hd95_mm), _score(row.nsd), _ml(row.volume_pred_ml), _ml(row.volume_truth_ml),
+        hd95, nsd = (_distance(row.hd95_mm), _score(row.nsd)) if row.measured else (NONE, NONE)
+        words = (row.name, _score(row.dice), hd95, nsd, _ml(row.volume_pred_ml), _ml(row.volume_truth_ml),
                  _signed(row.difference_ml))
         exact = _exact(row)
         for column, word in enumerate(words):
@@ -183,14 +186,14 @@ class CompareDock(parts.Dock):
                 item = QTableWidgetItem()
                 self.table.setItem(k, column, item)
             item.setText(word)
-            item.setToolTip(f"{row.name}: {exact[column]}" if column else row.name)
+            item.setToolTip(f"{row.name}: {exact[column]}" if column else ", ".join(filter(None, (row.name, row.note))))
             if column == 0:
                 item.setIcon(parts.swatch(row.colour))
                 item.setData(Qt.ItemDataRole.UserRole, row.value)
             else:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            waiting = column in (2, 3) and row.surface is Surface.WAITING
-            item.setForeground(self.palette().placeholderText() if waiting else self.palette().text())
+            waiting = column in (2, 3) and row.measured and row.surface is Surface.WAITING
+            item.setForeground(self._faint if waiting or not row.measured else QBrush())  # none: the theme's
             font = item.font()
             font.setBold(focused)
             item.setFont(font)
@@ -204,6 +207,11 @@ class CompareDock(parts.Dock):
 
         theme = get_theme(self._viewer.theme)
         self.plot.paint_theme(theme.background.as_hex(), theme.text.as_hex())
+        colour = QColor(theme.text.as_hex())
+        colour.setAlphaF(FAINT)
+        self._faint = QBrush(colour)
+        if hasattr(self, "controller"):
+            self._draw_rows(self.controller.state)
 
     def _ask_path(self) -> None:
         name, _ = QFileDialog.getSaveFileName(self, "Save report", "report.html", "Web page (*.html);;Table (*.csv);;Data (*.json)")
@@ -232,11 +240,11 @@ def _table() -> QTableWidget:
 
 
 def _score(value: float | None) -> str:
-    return "…" if value is None else "–" if math.isnan(value) else f"{value:.2f}"
+    return "…" if value is None else NONE if math.isnan(value) else f"{value:.2f}"
 
 
 def _distance(value: float | None) -> str:
-    return "…" if value is None else "–" if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.1f}"
+    return "…" if value is None else NONE if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.1f}"
 
 
 def _ml(value: float) -> str:
@@ -249,7 +257,11 @@ def _signed(value: float) -> str:
 
 def _exact(row: Row) -> tuple[str, ...]:
     """What the narrow cells round off."""
-    hd95 = "not measured yet" if row.hd95_mm is None else f"{row.hd95_mm:.2f} mm"
-    nsd = "not measured yet" if row.nsd is None else f"{row.nsd:.4f}"
-    return (row.name, f"Dice {row.dice:.4f}", f"HD95 {hd95}", f"NSD {nsd}", f"Predicted: {row.volume_pred_ml:.3f} ml",
+    if not row.measured:
+        dice = hd95 = nsd = row.note
+    else:
+        dice = f"{row.dice:.4f}"
+        hd95, nsd = ("not measured yet" if value is None else f"{value:.{digits}f}{unit}" if math.isfinite(value) else row.note
+                     for value, digits, unit in ((row.hd95_mm, 2, " mm"), (row.nsd, 4, "")))
+    return (row.name, f"Dice {dice}", f"HD95 {hd95}", f"NSD {nsd}", f"Predicted: {row.volume_pred_ml:.3f} ml",
             f"True: {row.volume_truth_ml:.3f} ml", f"Difference: {row.difference_ml:+.3f} ml")

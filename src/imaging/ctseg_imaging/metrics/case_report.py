@@ -22,6 +22,7 @@ from ctseg_imaging.volume import LabelMap, Labels, Volume, exact
 
 NAN = float("nan")
 NOT_CONTOURED = "not contoured"
+EMPTY_IN_BOTH = "empty in both"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Row:
     def empty(self) -> bool:
         """Whether the truth, the prediction or both have no voxel of the label."""
         return self.contoured and (self.volume_truth_ml == 0 or self.volume_pred_ml == 0)
+
+    def shown(self, key: str) -> float | None:
+        """The field `key` for a reader. What neither side has is not measured, whatever number a convention gives to it."""
+        value: float | None = getattr(self, key)
+        return NAN if self.note == EMPTY_IN_BOTH and not key.startswith("volume") else value
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class _Comparison:
         surface = surface_scores(truth, prediction, self.spacing_mm, self.convention, self.nsd_tolerance_mm)
         truth_ml, prediction_ml = self.histogram.volumes_ml(value, float(np.prod(self.spacing_mm)))
         row = Row(self.case, value, "", overlap.dice, overlap.iou, overlap.precision, overlap.recall, truth_ml, prediction_ml,
-                  overlap.avd_percent, surface.hd, surface.hd95, surface.assd, surface.nsd, note=_empty_note(truth_ml, prediction_ml))
+                  overlap.avd_percent, surface.hd, surface.hd95, surface.assd, surface.nsd, note=empty_note(truth_ml, prediction_ml))
         if self.convention is Convention.WMH2017:
             lesions = count_lesions(truth, prediction)
             row = replace(row, lesion_recall=lesions.recall, lesion_f1=lesions.f1)
@@ -191,10 +197,11 @@ class _Comparison:
         return rows
 
 
-def _empty_note(truth_ml: float, prediction_ml: float) -> str:
+def empty_note(truth_ml: float, prediction_ml: float) -> str:
+    """Which of the two has no voxel of a label; "" where both have some."""
     if truth_ml and prediction_ml:
         return ""
-    return "empty in both" if truth_ml == prediction_ml else "empty in the truth" if truth_ml == 0 else "empty in the prediction"
+    return EMPTY_IN_BOTH if truth_ml == prediction_ml else "empty in the truth" if truth_ml == 0 else "empty in the prediction"
 
 
 def _naming_warnings(prediction: Labels, truth: Labels, case: str) -> list[str]:

@@ -62,7 +62,7 @@ def _summary_table(rows: Iterable[SummaryRow]) -> str:
 
 def _case_table(rows: Sequence[Row]) -> str:
     head = ["Label", *(title for _, title, _ in _NUMBERS), "Note"]
-    body = [[row.name, *(_number(getattr(row, key), digits) for key, _, digits in _NUMBERS), row.note] for row in rows]
+    body = [[row.name, *(_number(row.shown(key), digits) for key, _, digits in _NUMBERS), row.note] for row in rows]
     return _table(head, body, ["" if row.contoured else "none" for row in rows])
 
 
