@@ -151,13 +151,15 @@ class Keeper:
             self.offers.emit()
 
     def restore(self, kept: folder.Kept) -> LabelsLayer:
-        """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are damaged."""
+        """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are damaged or open already."""
         return self.show(kept, replay(kept.path))
 
     def show(self, kept: folder.Kept, replayed: Replayed) -> LabelsLayer:
         """As `restore`, with what was replayed already."""
         viewer = self._viewer()
         assert viewer is not None, "the viewer is gone"
+        if not _not_open([kept]):
+            raise FormatError(f"{kept.path}: these edits are open already.")
         layer = show_labels(viewer, replayed.label_map, "recovered mask", role="edited")
         recording = self._recordings[_real(layer)]
         recording.continue_from(kept, replayed)

@@ -9,10 +9,12 @@ from weakref import WeakKeyDictionary
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import Labels
+from napari_ctseg.aside import Aside
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.journal.history import Gesture
 from napari_ctseg.journal.keeper import Keeper
+from napari_ctseg.journal.replay import Replayed, replay
 from napari_ctseg.layers import go_to_slice, source_of
 from napari_ctseg.painting import Painting
 
@@ -29,6 +31,7 @@ class Steps:
     viewer: napari.viewer.Viewer
     state: CorrectState
     _keeper: Keeper
+    _aside: Aside
 
     @property
     def _layer(self) -> LabelsLayer | None:
@@ -63,14 +66,21 @@ class Steps:
 
     def restore(self) -> None:
         """Open the newest kept edits as a mask of their own."""
-        if not self.state.kept:
+        if not self.state.kept or self.state.working:
             return
-        try:
-            layer = self._keeper.restore(self.state.kept[0])
-        except CtsegError as error:
-            self._failed(error)
-            return
-        self.choose(layer.name)
+        kept = self.state.kept[0]
+
+        def done(replayed: Replayed) -> None:
+            self._show(replace(self.state, working=""))
+            try:
+                layer = self._keeper.show(kept, replayed)
+            except CtsegError as error:
+                self._failed(error)
+                return
+            self.choose(layer.name)
+
+        self._show(replace(self.state, working="restoring", message="", details=""))
+        self._aside(lambda: replay(kept.path), done, self._failed)
 
     def list_kept(self) -> None:
         """Show all that is kept for this image, and what was discarded."""

@@ -86,6 +86,7 @@ def test_killed_after_some_strokes(files, what):
     assert kept.steps > 3
 
 
+@pytest.mark.long
 def test_with_a_full_disk_the_user_is_told_and_painting_goes_on(files):
     ledger, _ = paint_and_kill(files, "full disk", 6.0)
     told = [k for k, (_, _, word) in enumerate(ledger) if word.startswith("told")]

@@ -158,6 +158,17 @@ def test_a_folder_beyond_its_limit_is_told_once_and_nothing_kept_is_deleted(make
     assert len(told) <= 1 and keeper._is_full and len(folder.find()) == 1
 
 
+def test_kept_edits_are_restored_once(make_plugin_viewer):
+    draw_and_close(make_plugin_viewer, mask(), image())
+    viewer = make_plugin_viewer()
+    show_volume(viewer, image(), "image")
+    (kept,) = keeper_of(viewer).waiting
+    keeper_of(viewer).restore(kept)
+    with pytest.raises(FormatError, match="open already"):
+        keeper_of(viewer).restore(kept)
+    assert len(keeper_of(viewer).recordings) == 1
+
+
 def test_a_restored_history_keeps_to_the_limit():
     def gesture(k):
         noise = np.random.default_rng(k).integers(0, 200, 5000).astype(np.uint8)
