@@ -38,7 +38,40 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
     raised.show()
     raised.raise_()
     viewer.window._qt_window.resizeDocks([raised], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    _show_names_whole(viewer.window._qt_window, docks)
     return widgets
+
+
+def _show_names_whole(window: Any, docks: list[Any]) -> None:
+    """Keep the docks as wide as their five tabs: names that are cut off would not tell them apart."""
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtWidgets import QTabBar
+
+    def widen() -> None:
+        for bar in window.findChildren(QTabBar):
+            if bar.count() == len(docks):
+                bar.setElideMode(Qt.TextElideMode.ElideNone)
+                docks[0].setMinimumWidth(bar.sizeHint().width())
+
+    timer = QTimer(window)  # Qt makes the tabs when it lays the window out
+    timer.setSingleShot(True)
+    timer.timeout.connect(widen)
+    timer.start(0)
+
+
+def fit_screen(viewer: napari.Viewer) -> None:
+    """Make a window that is larger than this screen as large as it: napari remembers a size that fitted another one."""
+    from qtpy.QtCore import QSize
+    from qtpy.QtWidgets import QStyle
+
+    window = viewer.window._qt_window
+    room = window.screen().availableGeometry()
+    title = QSize(0, window.style().pixelMetric(QStyle.PixelMetric.PM_TitleBarHeight))  # not there yet where the window is new
+    border = (window.frameGeometry().size() - window.size()).expandedTo(title)
+    fitting = window.size().boundedTo(room.size() - border)
+    if fitting != window.size():
+        window.resize(fitting)
+        window.move(room.topLeft())
 
 
 def lay_out(viewer: napari.viewer.Viewer, volume: Volume, name: str, truth: LabelMap | None = None, labels: LabelMap | None = None) -> None:

@@ -62,6 +62,7 @@ def open_command(
         docks = desk.open_docks(viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window")
         if model is not None:
             docks["Run model"].controller.choose_bundles([bundle.name])
+        desk.fit_screen(viewer)
         if not is_real:
             note("There is no display: the viewer opened on a virtual one and closed again.")
             viewer.close()

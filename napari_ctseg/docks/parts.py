@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
@@ -21,7 +23,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-AMBER = "color: #E69F00;"
+AMBER, AMBER_ON_LIGHT = "#E69F00", "#8F5A00"
+MIDDLE = 128  # of a colour's lightness
 SWATCH = 12
 DETAILS_SIZE = (480, 300)
 
@@ -39,13 +42,49 @@ class Dock(QWidget):  # type: ignore[misc]
             self.closed()
 
 
-def text(style: str = "") -> QLabel:
-    """A wrapping label whose text can be copied."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setStyleSheet(style)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
+class Text(QLabel):  # type: ignore[misc]
+    """A wrapping label whose text can be copied. A remark is amber, in a tone that can be read in the theme."""
+
+    def __init__(self, remark: bool = False) -> None:
+        super().__init__()
+        self._remark = remark
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._paint()
+
+    def mark(self, remark: bool) -> None:
+        """Whether it is a remark from now on."""
+        if remark != self._remark:
+            self._remark = remark
+            self._paint()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Qt tells of a new frame, which has a theme, and of a new theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.ParentChange):
+            self._paint()
+
+    def _paint(self) -> None:
+        style = f"color: {AMBER_ON_LIGHT if _is_light(self) else AMBER};" if self._remark else ""
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
+
+
+def _is_light(widget: QWidget) -> bool:
+    """Whether the theme of the widget's window is a light one; of napari's settings as long as it is in none."""
+    viewer = getattr(getattr(widget.window(), "_qt_viewer", None), "viewer", None)
+    theme = get_theme(get_settings().appearance.theme if viewer is None else viewer.theme)
+    return bool(QColor(theme.background.as_hex()).lightness() > MIDDLE)
+
+
+def text() -> Text:
+    """An ordinary text."""
+    return Text()
+
+
+def remark() -> Text:
+    """What the user has to know."""
+    return Text(remark=True)
 
 
 def say(label: QLabel, words: str) -> None:

@@ -59,7 +59,7 @@ class CompareDock(parts.Dock):
         self.swap = parts.button("⇅ swap", SWAP)
         self.contours, self.errors = QCheckBox("Contours"), QCheckBox("Error map")
         self.tolerance = parts.number("NSD counts surfaces this near to each other as the same.", 0.0, 20.0, 0.5, " mm")
-        self.note, self.message = parts.text(parts.AMBER), parts.text()
+        self.note, self.message = parts.remark(), parts.text()
         self.table = _table()
         self.plot = SlicePlot(lambda index: self.controller.go_to(index))
         self.where = parts.text()
@@ -118,7 +118,7 @@ class CompareDock(parts.Dock):
         parts.fill(self.prediction, state.layers, state.prediction)
         parts.fill(self.truth, state.layers, state.truth)
         parts.say(self.which, state.which)
-        self.which.setStyleSheet(parts.AMBER if state.truth_guessed else "")
+        self.which.mark(state.truth_guessed)
         for box, on, tip in ((self.contours, state.contours, "Outlines instead of areas: prediction solid, truth dashed."),
                              (self.errors, state.errors, "A layer in which both agree (faint green), only the prediction (orange) or only "
                                                          "the truth (blue) has a label, or they have different ones (pink).")):
@@ -137,7 +137,7 @@ class CompareDock(parts.Dock):
         parts.say(self.note, state.note)
         counting = "Counting…" if state.phase is Phase.COUNTING else ""
         parts.say(self.message, counting or state.message or (why_not if len(state.layers) > 1 else ""))
-        self.message.setStyleSheet(parts.AMBER if state.phase is Phase.FAILED else "")
+        self.message.mark(state.phase is Phase.FAILED)
         self.details.setVisible(bool(state.details))
         for widget in (self.table, self.plot, self.where):
             widget.setVisible(bool(state.rows))

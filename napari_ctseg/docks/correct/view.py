@@ -45,7 +45,7 @@ class CorrectDock(parts.Dock):
     # ---- building
 
     def _build(self) -> None:
-        self.empty, self.offer, self.note, self.message, self.saved = (parts.text(), parts.text(parts.AMBER), parts.text(parts.AMBER),
+        self.empty, self.offer, self.note, self.message, self.saved = (parts.text(), parts.remark(), parts.remark(),
                                                                        parts.text(), parts.text())
         self.begin = parts.button("Begin an empty mask", "Adds a mask without any voxel on the image's grid.")
         self.restore = parts.button("Restore", "Opens the newest kept edits as a mask of their own, with their undo steps.")
@@ -165,12 +165,12 @@ class CorrectDock(parts.Dock):
         parts.say(self.note, state.note)
         parts.say(self.saved, state.saved)
         parts.say(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
-        self.message.setStyleSheet(parts.AMBER if state.details else "")
+        self.message.mark(bool(state.details))
         self.details.setVisible(bool(state.details))
 
     def _draw_which(self, state: CorrectState) -> None:
         parts.say(self.which, state.which)
-        self.which.setStyleSheet(parts.AMBER if state.reference_at_risk or state.layer is None or state.in_use else "")
+        self.which.mark(bool(state.reference_at_risk or state.layer is None or state.in_use))
         self.take_over.setVisible(bool(state.in_use))
         self.copy.setVisible(state.to_copy is not None)
         self.copy.setText(f"Correct a copy of “{state.to_copy}”")

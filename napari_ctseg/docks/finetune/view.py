@@ -51,7 +51,7 @@ class FineTuneDock(parts.Dock):
     # ---- building
 
     def _build(self) -> None:
-        self.empty, self.warnings, self.message, self.stage = parts.text(), parts.text(parts.AMBER), parts.text(), parts.text()
+        self.empty, self.warnings, self.message, self.stage = parts.text(), parts.remark(), parts.text(), parts.text()
         self.base = parts.combo(BASE)
         self.about = parts.text()
         self.features = parts.button("VGG-19's weights…", FEATURES)
@@ -142,7 +142,7 @@ class FineTuneDock(parts.Dock):
         self.scores.setVisible(bool(state.scores))
         parts.say(self.warnings, "\n".join(state.warnings))
         parts.say(self.message, state.message)
-        self.message.setStyleSheet(parts.AMBER if state.phase is Phase.FAILED or state.better is False else "")
+        self.message.mark(state.phase is Phase.FAILED or state.better is False)
         self.details.setVisible(bool(state.details))
 
     def _draw_buttons(self, state: FineTuneState) -> None:

@@ -237,10 +237,10 @@ def _by_place(faults: Mapping[str, str], places: Mapping[str, object]) -> dict[s
     return {place: "; ".join(dict.fromkeys(said)) for place, said in shown.items()}
 
 
-def _fault() -> QLabel:
+def _fault() -> parts.Text:
     """One line beside a field; what is too long for it is its tooltip."""
-    label = QLabel()
-    label.setStyleSheet(parts.AMBER)
+    label = parts.remark()
+    label.setWordWrap(False)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return label
 

@@ -172,7 +172,7 @@ class WindowDock(QWidget):  # type: ignore[misc]
             if not presets:
                 continue
             heading = QLabel(kind.value)
-            heading.setStyleSheet("color: palette(mid); margin-top: 4px;")
+            heading.setStyleSheet("margin-top: 4px;")
             self.presets.addWidget(heading)
             grid = QGridLayout()
             grid.setSpacing(3)
