@@ -36,9 +36,9 @@ def _drawn(line: DrawnOn) -> str:
 def _use(line: DrawnOn) -> str:
     if line.series is None:
         return "without its series"
-    if line.series.use is Use.READ:
-        return "opens with its series"
-    return "opens alone" if can_open(line) else Use.NOTHING.value
+    if not can_open(line):
+        return Use.NOTHING.value
+    return "opens alone" if line.series.use is Use.NOTHING else "opens with its series"
 
 
 def tooltip(line: Line) -> str:

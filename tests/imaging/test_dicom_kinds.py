@@ -457,6 +457,34 @@ def test_numbered_slices_of_two_echoes_are_two_volumes(tmp_path):
     np.testing.assert_array_equal(formats.read(folder, series=2).array, HU + 50)
 
 
+@pytest.mark.parametrize("keyword", ["SeriesNumber", "Modality", "StudyInstanceUID", "ImageType"])
+def test_what_some_slices_of_two_volumes_lack_divides_them_no_further(tmp_path, keyword):
+    planes = [*series(EchoTime="2.3"), *second(EchoTime="4.6")]
+    for k in (1, 4, 8, 9):
+        delattr(planes[k], keyword)
+    folder = save(tmp_path / "ct", planes)
+    assert [choice.apart for choice in formats.list_choices(folder)] == ["echo time (ms) 2.3", "echo time (ms) 4.6"]
+    np.testing.assert_array_equal(formats.read(folder, series=2).array, HU + 50)
+
+
+def test_a_number_for_each_slice_of_two_volumes_makes_no_single_slices(tmp_path):
+    planes = [*series(AcquisitionTime="1015"), *second(AcquisitionTime="1019")]
+    folder = save(tmp_path / "ct", per_slice(planes, TemporalPositionIdentifier=lambda k: k + 1))
+    assert [choice.slices for choice in formats.list_choices(folder)] == [7, 7]
+    np.testing.assert_array_equal(formats.read(folder, series=1).array, HU)
+
+
+def test_times_of_a_single_position_are_choices(tmp_path):
+    planes = [plane(2, HU[k], TemporalPositionIdentifier=k + 1) for k in range(7)]
+    assert [choice.apart for choice in formats.list_choices(save(tmp_path / "ct", planes))] == [
+        f"temporal position {k + 1}" for k in range(7)]
+
+
+def test_slices_of_one_stack_may_be_of_several_thicknesses(tmp_path):
+    folder = save(tmp_path / "ct", per_slice(series(), SliceThickness=lambda k: "3.1" if k % 2 else "3"))
+    np.testing.assert_array_equal(formats.read(folder).array, HU)
+
+
 def test_two_kernels_in_blocks_are_two_volumes(tmp_path):
     planes = per_slice(series(), ConvolutionKernel=lambda k: "B30f" if k < 4 else "B70f")
     choices = formats.list_choices(save(tmp_path / "ct", planes))

@@ -143,3 +143,21 @@ def test_several_patients_have_headings_and_no_repeated_words(qtbot, tmp_path):
     assert shown == ["Patient 1, study 1", "", "Patient 2, study 2", ""]
     assert "patient" not in " ".join(seen[0])
     assert settings["metadata"][KEY].header.series_uid == OTHER
+
+
+def test_a_view_only_series_opens_with_its_seg_and_not_with_contours(qtbot, patient):
+    """A SEG has voxels of its own; contours need those of the series."""
+    shutil.rmtree(patient / "SE2")
+    (patient / "SE1" / "004.dcm").unlink()
+    seen = []
+
+    def look(dialog):
+        seen.append([dialog.table.item(k, 4).text() for k in range(dialog.table.rowCount())])
+        dialog.table.selectAll()
+        enter(dialog)
+
+    answering(look, [])
+    layers = opened(patient)
+    assert seen == [["view only", "not readable", "opens with its series"]]
+    assert [kind for _, _, kind in layers] == ["image", "labels"]
+    assert layers[0][1]["name"].endswith("(view only)") and np.count_nonzero(layers[1][0]) == np.prod([3, 5, 5])

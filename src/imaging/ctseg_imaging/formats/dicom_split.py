@@ -16,15 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from ctseg_imaging.formats.dicom_lattice import is_rounded
+from ctseg_imaging.formats.dicom_places import along_normal, collides, is_even, overlap, places_of
 from ctseg_imaging.formats.dicom_slices import Slice
 from ctseg_imaging.formats.dicom_traits import ALWAYS, AT_ONE_POSITION, IDENTITY, OVERLAPPING, Trait, Value
 from ctseg_imaging.geometry import Float
 
 ALIKE = 1e-3  # of a direction cosine
 SAME_SPACING = 1e-4  # relative
-ONE_PLACE = 0.02  # of a pixel: nearer slices lie at one position
-EVEN = 0.02  # of a slice step
 GRID = ("size", "orientation", "pixel spacing", "localiser")  # what `_grid` adds to the traits
 _FIXED = tuple(trait.name for trait in (*IDENTITY, *ALWAYS))
 SHOWN = (*_FIXED[:4], *GRID, *_FIXED[4:])  # in the order in which they are shown
@@ -32,7 +30,7 @@ TECHNICAL = ("series number", "temporal position", "echo", "stack", "b-value", "
 STRICT = tuple(name for name in SHOWN if name not in TECHNICAL)  # these separate even a single slice
 
 K = TypeVar("K")
-PATIENT, TRIGGER_TIME = "patient", "trigger time"
+PATIENT, THICKNESS, TRIGGER_TIME = "patient", "thickness", "trigger time"
 IN_TIME = (TRIGGER_TIME, "acquisition time", "content time", "instance number")  # traits whose order counts
 
 
@@ -86,8 +84,10 @@ def _by_technique(slices: Sequence[Slice], name: str) -> list[list[Slice]]:
 def _makes_stacks(slices: Sequence[Slice], groups: Sequence[Sequence[Slice]]) -> bool:
     """Whether the groups are volumes of their own. They are not where slices at distinct positions mostly
     have a value each, or where an even stack would fall into single slices or stacks with gaps."""
-    if len(slices) < 3 or along_normal(slices) is None or collides(slices):
+    if len(slices) < 3 or along_normal(slices) is None:
         return True
+    if collides(slices):
+        return len(places_of(slices)) == 1 or sum(len(group) == 1 for group in groups) * 2 <= len(groups)
     if len(groups) > len(slices) // 2:
         return False
     return not is_even(slices) or all(len(group) > 1 and is_even(group) for group in groups)
@@ -124,16 +124,15 @@ def _kind(value: Float, known: list[Float], atol: float, rtol: float) -> int:
 
 
 def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Value]]) -> bool:
-    """Whether an attribute separates. Where only some slices give it, and only one value, it separates if
-    they lie at one position; that of the patient always, and what else identifies the series unless all make one even stack."""
+    """Whether an attribute separates. Where only some slices give it, and only one value, it does if slices lie
+    at one position and it separates those; that of the patient always does."""
     given = {traits.get(name) for traits in known}
     if len(given - {None}) > 1:
         return True
     if len(given) == 1 or name in GRID:
         return False
-    if name in {trait.name for trait in IDENTITY} and (name == PATIENT or not is_even(slices)):
-        return True
-    return collides(slices)
+    with_it, without = ([one for one, traits in zip(slices, known, strict=True) if (name in traits) is there] for there in (True, False))
+    return name == PATIENT or (collides(slices) and not collides(with_it) and not collides(without))
 
 
 def _sorted(parts: list[Part]) -> list[Part]:
@@ -151,10 +150,13 @@ def _sorted(parts: list[Part]) -> list[Part]:
 def _finer(part: Part) -> Iterator[Part]:
     """A part of one technique, divided where acquisitions overlap, or slices lie at one position and an
     attribute separates them."""
+    one_stack = is_even(part.slices) and not collides(part.slices)
     for trait in OVERLAPPING:
+        if one_stack and trait.name == THICKNESS:
+            continue  # slices of one stack may have several
         groups = _by_value(part.slices, trait)
         members = list(groups.values())
-        if len(groups) > 1 and all(len(one) > 1 for one in members) and _overlap(members) and _makes_stacks(part.slices, members):
+        if len(groups) > 1 and all(len(one) > 1 for one in members) and overlap(members) and _makes_stacks(part.slices, members):
             yield from _divided(part, trait.name, groups)
             return
     if not collides(part.slices):
@@ -191,7 +193,7 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
     leave at least two slices in each group; last by values that every position has equally often, where it
     takes several attributes.
     """
-    places = _places(slices)
+    places = places_of(slices)
     most = max(len(group) for group in places)
     candidates = (*OVERLAPPING, *AT_ONE_POSITION)
     for trait in candidates:
@@ -239,70 +241,3 @@ def _by_rank(places: Sequence[Sequence[Slice]], name: str) -> dict[Value, list[S
     extents = [sorted(map(value, members)) for members in groups.values()]
     in_blocks = all(before[-1] < after[0] for before, after in pairwise(extents))
     return groups if in_blocks or name == TRIGGER_TIME else None
-
-
-def along_normal(slices: Sequence[Slice]) -> Float | None:
-    """(n,) mm of each slice along the normal of the first; None where one has no place."""
-    first = slices[0]
-    if first.along_row is None or first.along_column is None or any(one.position_lps_mm is None for one in slices):
-        return None
-    places: Float = np.array([one.position_lps_mm for one in slices]) @ np.cross(first.along_row, first.along_column)
-    return places
-
-
-def _places(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Slices by position along the normal, copies of one instance once; one group each where there is no
-    position."""
-    unique = _instances(slices)
-    along = along_normal(unique)
-    if along is None:
-        return [[one] for one in unique]
-    near = ONE_PLACE * min(unique[0].spacing_mm or (1.0,))
-    order = np.argsort(along, kind="stable")
-    groups: list[list[Slice]] = []
-    for before, k in zip([None, *order[:-1]], order, strict=True):
-        if before is not None and along[k] - along[before] <= near:
-            groups[-1].append(unique[k])
-        else:
-            groups.append([unique[k]])
-    return groups
-
-
-def _instances(slices: Sequence[Slice]) -> list[Slice]:
-    """Copies of one instance once. Where one SOPInstanceUID is found at several positions it names nothing, and all count."""
-    unique = {(one.instance_uid or str(one.path), one.frame): one for one in slices}
-    places = {(*key, None if one.position_lps_mm is None else tuple(one.position_lps_mm))
-              for one in slices for key in [(one.instance_uid or str(one.path), one.frame)]}
-    return list(unique.values()) if len(places) == len(unique) else list(slices)
-
-
-def collides(slices: Sequence[Slice]) -> bool:
-    """Whether different instances lie at one position."""
-    return any(len(group) > 1 for group in _places(slices))
-
-
-def is_even(slices: Sequence[Slice]) -> bool:
-    """Whether the positions are evenly spaced, copies and rounding aside; one or two always are."""
-    once = [group[0] for group in _places(slices)]
-    along = along_normal(once)
-    if along is None or len(along) < 3:
-        return True
-    steps = np.diff(np.sort(along))
-    if (np.abs(steps - np.median(steps)) <= EVEN * np.median(steps)).all():
-        return True
-    row, column = once[0].along_row, once[0].along_column
-    assert row is not None and column is not None  # there are places along the normal
-    return is_rounded(np.array([one.position_lps_mm for one in once]), np.cross(row, column))
-
-
-def _overlap(groups: Sequence[Sequence[Slice]]) -> bool:
-    """Whether groups interleave or overlap along the normal instead of following each other."""
-    extents = []
-    for members in groups:
-        along = along_normal(members)
-        if along is None:
-            return False
-        extents.append((float(along.min()), float(along.max())))
-    extents.sort()
-    near = ONE_PLACE * min(groups[0][0].spacing_mm or (1.0,))
-    return any(after[0] <= before[1] - near for before, after in pairwise(extents))

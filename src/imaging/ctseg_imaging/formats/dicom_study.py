@@ -19,9 +19,9 @@ from ctseg_imaging.formats import dicom
 from ctseg_imaging.formats.choice import Choice
 from ctseg_imaging.formats.dicom_files import read_header
 from ctseg_imaging.formats.dicom_pixels import Pixels, real_values
+from ctseg_imaging.formats.dicom_places import along_normal
 from ctseg_imaging.formats.dicom_series import Folder, OtherObject, Series
 from ctseg_imaging.formats.dicom_slices import Slice
-from ctseg_imaging.formats.dicom_split import along_normal
 from ctseg_imaging.formats.dicom_stack import judge
 from ctseg_imaging.formats.dicom_tags import Garbled, items, text
 from ctseg_imaging.progress import Progress
