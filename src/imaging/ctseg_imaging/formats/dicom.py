@@ -217,9 +217,12 @@ def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
     if folder.others and not is_named:
         notes.append(f"Left out {len(folder.others)} DICOM object(s) that are no images ({kinds_of(folder.others)}).")
     elsewhere = [one for one in folder.unread if one not in chosen.lost]
-    strangers = sum(one.why in (Why.STRANGE, Why.EMPTY) for one in elsewhere)
+    strangers = sum(one.why is Why.STRANGE for one in elsewhere)
     if strangers:
         notes.append(f"Left out {strangers} file(s) that are not DICOM.")
+    empty = [one.path.name for one in elsewhere if one.why is Why.EMPTY]
+    if empty:
+        notes.append(f"Left out {len(empty)} empty file(s) ({empty[0]}).")
     damaged = [one.path.name for one in elsewhere if one.why is Why.DAMAGED]
     if damaged:
         notes.append(f"Left out {len(damaged)} file(s) that begin as DICOM and cannot be read ({damaged[0]}).")

@@ -79,8 +79,9 @@ def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
     offset = float(np.linalg.norm(sideways, axis=1).max())
     if offset > SIDEWAYS_TOLERANCE * pixel_mm:
         angle = np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), along[-1] - along[0]))
+        tilt = f"{angle:.{1 if angle >= 0.1 else 3}f}"
         return (
-            f"the slices do not lie straight above each other (gantry tilt of {angle:.1f} degrees, a sheared grid); "
+            f"the slices do not lie straight above each other (gantry tilt of {tilt} degrees, a sheared grid); "
             "have the series corrected for the tilt by resampling it first"
         )
     for k, step in enumerate(steps):

@@ -60,9 +60,8 @@ def _kind_faults(headers: Sequence[Dataset]) -> Iterator[str]:
     count = dicom_traits.tiles(headers)
     if count is not None:
         yield (
-            f"it is a Siemens mosaic, {count or 'many'} slices tiled in one picture, which is not "
-            "supported: convert it "
-            "with dcm2niix, or export it as an enhanced (multi-frame) object"
+            f"it is a Siemens mosaic, {count or 'many'} slices tiled in one picture, which is not supported "
+            "(dcm2niix converts it, and scanners export the same as an enhanced, multi-frame object)"
         )
 
 

@@ -62,7 +62,7 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
     Raises FormatError or GeometryError if they belong to no single stack of slices.
     """
     if series.fault:
-        raise FormatError(f"{path}: {series.fault}.")
+        raise FormatError(f"{path}: {series.fault}; export the series again or give another.")
     _check_values(path, series.slices, notes)
     _check_planes(path, series.slices)
     normal = normal_of(series.slices[0])
