@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QListView, QTreeView
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFileSystemModel, QLineEdit, QListView, QTreeView
 
 from ctseg_imaging import formats
 from ctseg_imaging.formats.dicom import DicomHeader
@@ -38,7 +38,9 @@ class ExportDialog(QFileDialog):  # type: ignore[misc]
     """Asks for one new file, and before an older one is replaced. DICOM is offered for images from DICOM.
 
     Qt's own dialog, because those of the systems know an ending of one part only: with "*.rtstruct.dcm" chosen they name a file "mask.dcm",
-    which would be a DICOM SEG. Qt's does so too where the type is chosen after the name; that is put right here.
+    which would be a DICOM SEG. Qt's does so too where the type is chosen after the name. It also selects what a typed path passes through,
+    and then takes the selection for the answer, or the last part of the path in the folder shown. So what counts here is what the user
+    typed or clicked.
     """
 
     def __init__(self, parent: QWidget | None, title: str, image: Volume | None) -> None:
@@ -48,12 +50,17 @@ class ExportDialog(QFileDialog):  # type: ignore[misc]
         self.setOption(QFileDialog.Option.DontUseNativeDialog)
         self.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         self.setNameFilters(list(self._endings))
-        self._name: QLineEdit = self.findChild(QLineEdit, "fileNameEdit")
         self._listings = self.findChild(QListView, "listView"), self.findChild(QTreeView, "treeView")
-        self._name.setText("mask" + self.ending)
-        self._name.selectAll()
-        self._typed = self._name.text()
-        self._name.textEdited.connect(self._edited)
+        self._line: QLineEdit = self.findChild(QLineEdit, "fileNameEdit")
+        self._name, self._folder = "mask" + self.ending, ""  # as typed or clicked; a folder that was clicked after that
+        self._show_name()
+        self._line.selectAll()
+        self._line.textEdited.connect(self._typed)
+        self._line.completer().activated.connect(self._typed)
+        self.currentChanged.connect(self._clicked)
+        for listing in self._listings:
+            listing.clicked.connect(lambda index: self._clicked(index.data(QFileSystemModel.Roles.FilePathRole)))
+        self.directoryEntered.connect(lambda _: self._clicked(""))
         self.findChild(QComboBox, "fileTypeCombo").activated.connect(self._type_chosen)
 
     @property
@@ -63,21 +70,38 @@ class ExportDialog(QFileDialog):  # type: ignore[misc]
 
     def accept(self) -> None:
         """Qt's: Save was pressed. A name without the ending of a format gets that of the chosen type."""
-        name = self._name.text()
+        place = Path(self.directory().absolutePath())
+        folder = self._folder or (self._name if self._name and (place / self._name).is_dir() else "")
+        if folder:
+            self.setDirectory(str(place / folder))
+            self._name, self._folder = ("mask" + self.ending if folder == self._name else self._name), ""
+        elif self._name:
+            self._name = with_ending(self._name, self.ending)
         for listing in self._listings:
-            listing.clearSelection()  # the folders that Qt selected while a path was typed would go before the name
-        if name and not Path(self.directory().absoluteFilePath(name)).is_dir():
-            name = with_ending(name, self.ending)
-        self._name.setText(name)
-        super().accept()
+            listing.clearSelection()
+        self._show_name()
+        if not folder:
+            super().accept()
 
-    def _edited(self, text: str) -> None:
-        self._typed = text
+    def _show_name(self) -> None:
+        """Without Qt's completion of it."""
+        blocked = self._line.blockSignals(True)
+        self._line.setText(self._name)
+        self._line.blockSignals(blocked)
+
+    def _typed(self, text: str) -> None:
+        self._name, self._folder = text, ""
+
+    def _clicked(self, path: str) -> None:
+        """A folder is entered by Save; a file is named anew, wherever the user goes on to."""
+        self._folder = path if path and Path(path).is_dir() else ""
+        if path and not self._folder:
+            self._name = Path(path).name
 
     def _type_chosen(self) -> None:
         """Qt has replaced the last part of the ending by now, or something that it took for one."""
-        self._name.setText(without_ending(self._typed) + self.ending)
-        self._typed = self._name.text()
+        self._name = without_ending(self._name) + self.ending
+        self._show_name()
 
 
 def with_ending(name: str, ending: str) -> str:

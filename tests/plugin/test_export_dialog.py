@@ -4,9 +4,6 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QLineEdit, QMessageBox
 
 from ctseg_imaging import formats
 from ctseg_imaging.volume import LabelMap, Labels
@@ -15,54 +12,10 @@ from napari_ctseg.export_dialog import ExportDialog, ask_where
 from napari_ctseg.layers import show_labels, show_volume
 from napari_ctseg.study import study_of
 from tests.imaging.dicom_making import save, series
+from tests.plugin.pressing import answers, cancels, clicks, in_dialog, saves, takes, types
 
 RTSTRUCT, SEG = "RTSTRUCT (*.rtstruct.dcm)", "DICOM SEG (*.dcm)"
 NIFTI, SLICER = "NIfTI (*.nii.gz *.nii)", "Slicer segmentation (*.seg.nrrd)"
-YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-SAVE, CANCEL = QDialogButtonBox.StandardButton.Save, QDialogButtonBox.StandardButton.Cancel
-
-
-def in_dialog(*acts):
-    """Do each act with the dialog in front, as soon as one of its kind is there."""
-    (kind, act), *rest = acts
-
-    def when_there():
-        front = QApplication.activeModalWidget()
-        if not isinstance(front, kind):
-            QTimer.singleShot(20, when_there)
-            return
-        if rest:
-            in_dialog(*rest)  # before the act, which may open another dialog and return only after that
-        act(front)
-
-    QTimer.singleShot(20, when_there)
-
-
-def types(text):
-    def act(dialog):
-        edit = dialog.findChild(QLineEdit, "fileNameEdit")
-        edit.selectAll()
-        QTest.keyClicks(edit, str(text))
-    return ExportDialog, act
-
-
-def takes(name_filter):
-    def act(dialog):
-        box = dialog.findChild(QComboBox, "fileTypeCombo")
-        QTest.keyClicks(box, name_filter[:4])  # as the user, who types the beginning
-        assert box.currentText() == name_filter
-    return ExportDialog, act
-
-
-def presses(button):
-    def act(dialog):
-        if (completions := QApplication.activePopupWidget()) is not None:
-            completions.close()  # the first click outside does so
-        buttons = dialog.findChild(QDialogButtonBox) if isinstance(dialog, ExportDialog) else dialog
-        QTest.mouseClick(buttons.button(button), Qt.MouseButton.LeftButton)
-    return (QMessageBox if button in (YES, NO) else ExportDialog), act
-
-
 
 
 @pytest.fixture
@@ -85,7 +38,7 @@ def opened(make_napari_viewer, tmp_path):
     ("case.1", RTSTRUCT, "case.1", ".rtstruct.dcm", "RTSTRUCT"), ("mask", SEG, "mask", ".dcm", "SEG"),
     ("mask.nii.gz", RTSTRUCT, "mask", ".rtstruct.dcm", "RTSTRUCT")])
 def test_the_chosen_type_is_what_is_written(opened, tmp_path, qtbot, typed, chosen, stem, ending, modality):
-    in_dialog(types(tmp_path / typed), takes(chosen), presses(SAVE))
+    in_dialog(types(tmp_path / typed), takes(chosen), saves())
     opened.export.click()
     qtbot.waitUntil(lambda: not opened.controller.state.exporting)
     assert str(tmp_path / f"{stem}{ending}") in opened.message.text(), opened.message.text()
@@ -94,16 +47,16 @@ def test_the_chosen_type_is_what_is_written(opened, tmp_path, qtbot, typed, chos
 
 
 def test_a_name_with_a_dot_gets_an_ending_and_an_older_file_is_asked_about(opened, tmp_path, qtbot):
-    in_dialog(types(tmp_path / "2026.11.29"), presses(SAVE))
+    in_dialog(types(tmp_path / "2026.11.29"), saves())
     opened.export.click()
     qtbot.waitUntil(lambda: not opened.controller.state.exporting)
     mask = tmp_path / "2026.11.29.nii.gz"
     assert np.count_nonzero(np.asarray(nibabel.load(mask).dataobj) == 2) == 6 * opened.controller.image_volume().geometry.shape[0]
     mask.write_bytes(b"older")
-    in_dialog(types(tmp_path / "2026.11.29"), presses(SAVE), presses(NO), presses(CANCEL))
+    in_dialog(types(tmp_path / "2026.11.29"), saves(), answers("No"), cancels())
     opened.export.click()
     assert mask.read_bytes() == b"older"
-    in_dialog(types(tmp_path / "2026.11.29"), presses(SAVE), presses(YES))
+    in_dialog(types(tmp_path / "2026.11.29"), saves(), answers("Yes"))
     opened.export.click()
     qtbot.waitUntil(lambda: not opened.controller.state.exporting and mask.read_bytes() != b"older")
     assert nibabel.load(mask).shape
@@ -111,7 +64,7 @@ def test_a_name_with_a_dot_gets_an_ending_and_an_older_file_is_asked_about(opene
 
 def test_cancel_writes_nothing(opened, tmp_path):
     before = set(tmp_path.rglob("*"))
-    in_dialog(types(tmp_path / "mask"), presses(CANCEL))
+    in_dialog(types(tmp_path / "mask"), cancels())
     opened.export.click()
     assert set(tmp_path.rglob("*")) == before and "Written" not in opened.message.text()
 
@@ -120,7 +73,22 @@ def test_cancel_writes_nothing(opened, tmp_path):
     ("a", NIFTI, "a.nii.gz"), ("a.nii", NIFTI, "a.nii"), ("a.mha", NIFTI, "a.mha"), ("A.NII.GZ", NIFTI, "A.NII.GZ"),
     ("a.nrrd", SLICER, "a.seg.nrrd"), ("a.b", SLICER, "a.b.seg.nrrd")])
 def test_which_ending_a_name_gets_for_an_image_that_is_no_dicom(qapp, tmp_path, typed, chosen, path):
-    in_dialog(takes(chosen), types(tmp_path / typed), presses(SAVE))
+    in_dialog(takes(chosen), types(tmp_path / typed), saves())
     assert ask_where(None, "Export", None) == tmp_path / path
     dialog = ExportDialog(None, "Export", None)
     assert not any("DICOM" in one or "RTSTRUCT" in one for one in dialog.nameFilters())
+
+
+def test_a_typed_path_of_an_older_file_is_that_file_and_no_other(qapp, tmp_path):
+    (tmp_path / "older.nii.gz").write_bytes(b"older")
+    in_dialog(types(tmp_path / "older.nii.gz"), saves(), answers("Yes"))
+    assert ask_where(None, "Export", None) == tmp_path / "older.nii.gz"
+
+
+def test_folders_and_files_are_clicked_as_everywhere(qapp, tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "older.nii.gz").write_bytes(b"older")
+    in_dialog(types(tmp_path), saves(), clicks("inner"), saves(), types("new"), saves())
+    assert ask_where(None, "Export", None) == tmp_path / "inner" / "new.nii.gz"
+    in_dialog(types(tmp_path / "inner"), saves(), clicks("older.nii.gz"), saves(), answers("Yes"))
+    assert ask_where(None, "Export", None) == tmp_path / "inner" / "older.nii.gz"

@@ -1,0 +1,99 @@
+"""Keys and buttons of real dialogs, pressed as a user presses them while the program waits for the answer."""
+
+import time
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QLineEdit, QListView, QMessageBox, QTreeView
+
+from napari_ctseg.export_dialog import ExportDialog
+from tests.pace import PATIENCE_MS
+
+LOOK_MS = 20
+
+
+def in_dialog(*acts):
+    """Do each act with the dialog in front, as soon as one of its kind is there."""
+    (kind, act), *rest = acts
+
+    def when_there():
+        front = QApplication.activeModalWidget()
+        if not isinstance(front, kind):
+            QTimer.singleShot(LOOK_MS, when_there)
+            return
+        if rest:
+            in_dialog(*rest)  # before the act, which may open another dialog and return only after that
+        try:
+            act(front)
+        except BaseException:
+            front.close()  # a test that fails ends
+            raise
+
+    QTimer.singleShot(LOOK_MS, when_there)
+
+
+def answers(words):
+    """Press the button of a question that says `words`."""
+    def act(question):
+        buttons = {button.text().replace("&", ""): button for button in question.buttons()}
+        QTest.mouseClick(buttons[words], Qt.MouseButton.LeftButton)
+    return QMessageBox, act
+
+
+def escapes():
+    """Press Escape in a question."""
+    return QMessageBox, lambda question: QTest.keyClick(question, Qt.Key.Key_Escape)
+
+
+def types(text):
+    """Type a name or a path into the export dialog."""
+    def act(dialog):
+        edit = dialog.findChild(QLineEdit, "fileNameEdit")
+        edit.selectAll()
+        QTest.keyClicks(edit, str(text))
+    return ExportDialog, act
+
+
+def takes(name_filter):
+    """Choose the type of the export."""
+    def act(dialog):
+        box = dialog.findChild(QComboBox, "fileTypeCombo")
+        QTest.keyClicks(box, name_filter[:4])  # as the user, who types the beginning
+        assert box.currentText() == name_filter
+    return ExportDialog, act
+
+
+def clicks(name):
+    """Click a file or a folder in the listing of the export dialog, once it is there."""
+    def act(dialog):
+        listing = next(one for one in (dialog.findChild(QListView, "listView"), dialog.findChild(QTreeView, "treeView")) if one.isVisible())
+        names = {}
+
+        def there():
+            root = listing.rootIndex()
+            found = [root.model().index(k, 0, root) for k in range(root.model().rowCount(root))]
+            names.update({index.data(): index for index in found})
+            return name in names
+
+        end = time.monotonic() + PATIENCE_MS / 1000
+        while not there() and time.monotonic() < end:
+            QApplication.processEvents()
+        listing.scrollTo(names[name])
+        QTest.mouseClick(listing.viewport(), Qt.MouseButton.LeftButton, pos=listing.visualRect(names[name]).center())
+    return ExportDialog, act
+
+
+def saves():
+    """Press Save."""
+    return ExportDialog, lambda dialog: _press(dialog, QDialogButtonBox.StandardButton.Save)
+
+
+def cancels():
+    """Press Cancel in the export dialog."""
+    return ExportDialog, lambda dialog: _press(dialog, QDialogButtonBox.StandardButton.Cancel)
+
+
+def _press(dialog, button):
+    if (completions := QApplication.activePopupWidget()) is not None:
+        completions.close()  # as the first click outside does
+    QTest.mouseClick(dialog.findChild(QDialogButtonBox).button(button), Qt.MouseButton.LeftButton)

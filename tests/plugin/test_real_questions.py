@@ -1,0 +1,109 @@
+"""The question on leaving, with the buttons of the real dialog: each does what it says and nothing that was drawn is lost."""
+
+import nibabel
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QPushButton
+
+from ctseg_imaging import formats
+from napari_ctseg.journal import folder
+from napari_ctseg.journal.replay import replay
+from napari_ctseg.journal.writer import WRITER
+from napari_ctseg.layers import label_map_of
+from napari_ctseg.reference import release
+from tests.pace import PATIENCE_MS
+from tests.plugin.pressing import answers, cancels, escapes, in_dialog, saves, types
+from tests.plugin.test_correct import drag, image, mask
+
+KEEP, DISCARD, EXPORT, CANCEL = "Keep for next time", "Discard", "Export…", "Cancel"
+
+
+@pytest.fixture
+def painted(make_napari_viewer, tmp_path):
+    """A viewer, a mask with a stroke that was not exported, and its voxels."""
+    formats.write(tmp_path / "ct.nii.gz", image())
+    formats.write(tmp_path / "labels.nii.gz", mask())
+    viewer = make_napari_viewer(show=True)
+    viewer.open(str(tmp_path / "ct.nii.gz"), plugin="napari-ctseg")
+    (layer,) = viewer.open(str(tmp_path / "labels.nii.gz"), plugin="napari-ctseg")
+    release(layer)
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 3, 4
+    drag(layer, [(4, 10, 6), (4, 10, 12), (4, 12, 18)])
+    return viewer, layer, layer.data.copy()
+
+
+def close(viewer):
+    """What Qt does when the window is to close; gives whether it may. The window itself is left to the fixture."""
+    event = QCloseEvent()
+    QApplication.sendEvent(viewer.window._qt_window, event)
+    return event.isAccepted()
+
+
+def kept():
+    WRITER.flush()
+    return folder.find()
+
+
+def in_folder(folder_, name):
+    return [types(folder_ / name), saves()]
+
+
+def exported(path, layer, voxels):
+    """Whether the file holds the voxels of the layer, read without a line of ours; `label_map_of` only turns them round."""
+    stored = label_map_of(layer).array
+    return np.array_equal(np.asarray(nibabel.load(path).dataobj).T, stored) and np.array_equal(layer.data, voxels)
+
+
+def test_the_window_closes_on_keep_and_the_mask_is_found_again(painted):
+    viewer, _, voxels = painted
+    in_dialog(answers(KEEP))
+    assert close(viewer)
+    (one,) = kept()
+    assert np.array_equal(replay(one.path).shown, voxels)
+
+
+def test_the_window_closes_on_discard_and_the_mask_can_be_brought_back(painted):
+    viewer, _, voxels = painted
+    in_dialog(answers(DISCARD))
+    assert close(viewer) and not kept()
+    folder.bring_back(folder.discarded()[0].path)
+    assert np.array_equal(replay(kept()[0].path).shown, voxels)
+
+
+def test_the_window_closes_on_export_once_the_file_is_written(painted, tmp_path):
+    viewer, layer, voxels = painted
+    in_dialog(answers(EXPORT), *in_folder(tmp_path, "out"))
+    assert close(viewer) and not kept() and exported(tmp_path / "out.nii.gz", layer, voxels)
+
+
+@pytest.mark.parametrize("acts", [[answers(CANCEL)], [escapes()], [answers(EXPORT), cancels()]], ids=["cancel", "escape", "no file"])
+def test_the_window_stays(painted, acts):
+    viewer, layer, voxels = painted
+    in_dialog(*acts)
+    assert not close(viewer) and layer in viewer.layers
+    (one,) = kept()
+    assert np.array_equal(replay(one.path).shown, voxels)
+
+
+def test_the_window_stays_when_the_export_would_replace_the_image(painted, tmp_path):
+    viewer, _, _ = painted
+    before = (tmp_path / "ct.nii.gz").read_bytes()
+    in_dialog(answers(EXPORT), types(tmp_path / "ct.nii.gz"), saves(), answers("Yes"), answers("OK"))
+    assert not close(viewer) and (tmp_path / "ct.nii.gz").read_bytes() == before and len(kept()) == 1
+
+
+@pytest.mark.parametrize("answer", [KEEP, DISCARD])
+def test_the_trash_button_asks_and_loses_nothing(painted, qtbot, answer):
+    viewer, layer, voxels = painted
+    viewer.layers.selection = {layer}
+    in_dialog(answers(answer))
+    trash = viewer.window._qt_viewer.layerButtons.deleteButton
+    assert isinstance(trash, QPushButton)
+    QTest.mouseClick(trash, Qt.MouseButton.LeftButton)
+    assert layer not in viewer.layers
+    qtbot.waitUntil(lambda: len(kept()) == (answer == KEEP) and len(folder.discarded()) == (answer == DISCARD), timeout=PATIENCE_MS)
+    (one,) = kept() or folder.discarded()
+    assert np.array_equal(replay(one.path).shown, voxels)
