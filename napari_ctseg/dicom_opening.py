@@ -16,6 +16,8 @@ from napari_ctseg.layer_data import image_layers, label_layers, plain_name, say
 from napari_ctseg.layers import LayerData, volume_of
 from napari_ctseg.waiting import front_window, waited
 
+MOST_NAMED = 3  # series that were left out
+
 if TYPE_CHECKING:
     from napari_ctseg.series_list.lines import Opening
 
@@ -45,8 +47,10 @@ def _layers_of(path: Path, chosen: Opening) -> list[LayerData]:
             images += image_layers(volume, name)
             if not isinstance(volume, ViewOnlyVolume):
                 grids[row.choice.uid] = volume.geometry
-    for row in chosen.left_out:
-        say(f"{plain_name(path)}: Left out a smaller series ({row.choice.description}); open one of its files to see it.")
+    if chosen.left_out:
+        listed = "; ".join(row.choice.description for row in chosen.left_out[:MOST_NAMED])
+        more = f" and {len(chosen.left_out) - MOST_NAMED} more" if len(chosen.left_out) > MOST_NAMED else ""
+        say(f"{plain_name(path)}: Left out smaller series ({listed}{more}); to open one, open one of its files.")
     labels: list[LayerData] = []
     for one in chosen.drawings:
         grid = grids.get(one.series.choice.uid) if one.series is not None else None

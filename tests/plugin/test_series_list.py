@@ -103,10 +103,14 @@ def test_the_list_belongs_to_the_window_of_the_viewer(make_napari_viewer, two):
 
 
 def test_a_single_series_is_opened_unasked(qtbot, tmp_path):
+    from napari.utils.notifications import notification_manager
+
     scout = plane(0, SeriesInstanceUID=OTHER, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     folder = save(tmp_path / "ct", [*series(), scout])
+    notification_manager.records.clear()
     [(_, settings, _)] = opened(folder)
     assert settings["name"] == "ct"
+    assert len([one for one in notification_manager.records if "Left out smaller series (CT, localiser" in str(one.message)]) == 1
 
 
 def test_an_incomplete_series_is_offered_as_view_only(make_plugin_viewer, tmp_path):
