@@ -1,5 +1,7 @@
 """A patient folder as a PACS exports it: series in sub-folders, segmentations beside them, a DICOMDIR."""
 
+import shutil
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -7,7 +9,7 @@ from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid
 
 from ctseg_imaging import formats
-from ctseg_imaging.errors import FormatError
+from ctseg_imaging.errors import FormatError, OnlyViewable
 from ctseg_imaging.formats import dicom_study
 from ctseg_imaging.formats.dicom_study import Use
 from ctseg_imaging.progress import Progress, finish
@@ -86,11 +88,26 @@ def test_a_directory_is_never_believed_over_the_files(tmp_path):
     assert volume.notes == ()
     np.testing.assert_array_equal(formats.read(root / "DICOMDIR").array, HU)
     listed_files = sorted(file for file in root.rglob("*") if file.is_file() and file.name not in ("DICOMDIR", "extra.dcm"))
-    listed_files[0].unlink()
-    said = " ".join(formats.read(root).notes)
-    assert "DICOMDIR lists 1 file(s) that are not there" in said
+    listed_files[0].unlink()  # the first slice, which leaves no gap
+    with pytest.raises(OnlyViewable, match=f"{listed_files[0].name} is listed in the DICOMDIR and not there"):
+        formats.read(root)
+    assert formats.read_view_only(root).array.shape == (6, 8, 9)
     (root / "DICOMDIR").write_bytes(b"no directory")
-    assert "DICOMDIR" not in " ".join(formats.read(root).notes)
+    assert formats.read(root).notes == ()
+
+
+def test_a_series_that_was_left_on_the_disc_is_a_remark(tmp_path):
+    disc = FileSet()
+    for header in [*series(), *[plane(k, SeriesInstanceUID=OTHER, SeriesNumber=4) for k in range(7)]]:
+        header.PatientID, header.StudyDate, header.StudyTime, header.StudyID = "1", "20200101", "120000", "1"
+        disc.add(header)
+    root = tmp_path / "disc"
+    disc.write(root)
+    second = sorted(path for path in root.rglob("*") if path.is_dir())[-1]
+    shutil.rmtree(second)
+    volume = formats.read(root)
+    np.testing.assert_array_equal(volume.array, HU)
+    assert volume.notes == ("The DICOMDIR lists 7 file(s) that are not there; the export may be incomplete.",)
 
 
 def test_long_folders_report_progress(tmp_path):

@@ -142,8 +142,6 @@ def _no_image(path: Path, folder: Folder, single: bool) -> str:
     unread = [one for one in folder.unread if one.path == path or (not single and not one.is_stranger)]
     if unread:
         return f"{unread[0].path.name} {unread[0].why}; copy or export it again."
-    if folder.missing:
-        return f"its DICOMDIR lists {folder.missing} file(s) that are not there; copy the whole disc."
     if folder.others and single:
         return f"holds no image but {kinds_of(folder.others)}; give a slice or the folder of the series."
     if folder.others:
@@ -231,6 +229,7 @@ def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
         notes.append(f"Left out {len(closed)} folder(s) that cannot be opened ({closed[0]}).")
     if chosen.lost:
         notes.append(f"{len(chosen.lost)} file(s) that may be slices cannot be read ({chosen.lost[0].path.name}).")
-    if folder.missing:
-        notes.append(f"The DICOMDIR lists {folder.missing} file(s) that are not there; the export may be incomplete.")
+    absent = sum(one.why is Why.ABSENT for one in elsewhere)
+    if absent:
+        notes.append(f"The DICOMDIR lists {absent} file(s) that are not there; the export may be incomplete.")
     return notes

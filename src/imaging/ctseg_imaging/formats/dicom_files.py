@@ -42,27 +42,28 @@ def files_below(path: Path, closed: list[Path]) -> list[Path]:
     return sorted(file for file in walk(path, closed) if file.name.upper() != "DICOMDIR")
 
 
-def missing_from(path: Path) -> int:
-    """How many files the DICOMDIR of a folder lists that are not there; 0 without a DICOMDIR, and for an unreadable one.
+def missing_from(path: Path) -> list[Path]:
+    """The files that the DICOMDIR of a folder lists and that are not there; [] without a DICOMDIR, and for an unreadable one.
 
     Nothing else is taken from a DICOMDIR: the headers of the files are the truth, and tell more.
     """
     directory = next((file for file in path.iterdir() if file.name.upper() == "DICOMDIR" and file.is_file()), None)
     if directory is None:
-        return 0
+        return []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             records = items(pydicom.dcmread(directory, force=True), "DirectoryRecordSequence")
         except (*UNREADABLE, OSError, Garbled):
-            return 0
+            return []
     names = [words([record], "ReferencedFileID") for record in records]
-    return sum(bool(name) and not _is_there(path, name) for name in names)
+    spelled = [_spellings(path, name) for name in names if name]
+    return [next((file for file in files if file.parent.is_dir()), files[0]) for files in spelled if not any(map(Path.is_file, files))]
 
 
-def _is_there(folder: Path, parts: Sequence[str]) -> bool:
-    """Whether a file is there under any spelling that discs come with: as listed, in small letters."""
-    return any(folder.joinpath(*spelling).is_file() for spelling in (parts, [part.lower() for part in parts]))
+def _spellings(folder: Path, parts: Sequence[str]) -> list[Path]:
+    """A file under the spellings that discs come with: as listed, in small letters."""
+    return [folder.joinpath(*spelling) for spelling in (parts, [part.lower() for part in parts])]
 
 
 def looks_like_dicom(path: Path) -> bool:

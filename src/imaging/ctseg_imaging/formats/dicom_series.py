@@ -122,14 +122,11 @@ class OtherObject:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds. unread : files that are empty, damaged or no DICOM. missing : how many files its
-    DICOMDIR lists that are not there.
-    """
+    """What a folder holds. unread : files that are empty, damaged, no DICOM or only listed in its DICOMDIR."""
 
     series: tuple[Series, ...]
     others: tuple[OtherObject, ...] = ()
     unread: tuple[Unread, ...] = ()
-    missing: int = 0
 
     def only(self, files: Collection[Path]) -> Folder:
         """The series and objects that at least one of `files` belongs to, each series whole."""
@@ -145,7 +142,7 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
     files = files_below(path, closed)
     members: dict[str, list[Slice]] = {}
     others: list[OtherObject] = []
-    unread = [Unread(folder, Why.CLOSED) for folder in closed]
+    unread = [Unread(folder, Why.CLOSED) for folder in closed] + [Unread(file, Why.ABSENT) for file in missing_from(path)]
     for k, file in enumerate(files):
         if k and k % _STEP == 0:
             yield Progress("headers", k, len(files), f"Reading the header of file {k + 1} of {len(files)}")
@@ -164,7 +161,7 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
     series.sort(key=lambda one: (one.number, one.uid, one.part))
     lost = lost_slices([{plane.path for plane in one.slices} for one in series], unread)
     series = [replace(one, lost=files) for one, files in zip(series, lost, strict=True)]
-    return Folder(tuple(series), tuple(others), tuple(unread), missing_from(path))
+    return Folder(tuple(series), tuple(others), tuple(unread))
 
 
 def _is_cut_off(header: Dataset) -> bool:

@@ -17,6 +17,7 @@ class Why(StrEnum):
     DAMAGED = "begins as DICOM and cannot be read"
     STRANGE = "is no DICOM file"
     CLOSED = "cannot be opened"
+    ABSENT = "is listed in the DICOMDIR and not there"
 
 
 @dataclass(frozen=True)
