@@ -299,6 +299,26 @@ def test_what_is_more_than_rounding_is_uneven(tmp_path, what):
         formats.read(save(tmp_path / "mr", rounded(UNEVEN[what][0], series(), UNEVEN[what][1])))
 
 
+def long_series(decimals: int, lean: float = 0.0) -> list[Dataset]:
+    """Sixty slices whose directions are rounded and whose positions are not; lean : mm aside with each slice."""
+    directions = [f"{v:.{decimals}f}" for v in (*TURN[:, 0], *TURN[:, 1])]
+    return [plane(k % 7, InstanceNumber=k, ImageOrientationPatient=directions, PixelSpacing=["0.5", "0.4"],
+                  ImagePositionPatient=[f"{v:.6f}" for v in ORIGIN + k * (STEP * TURN[:, 2] + lean * TURN[:, 1])]) for k in range(60)]
+
+
+def test_directions_rounded_to_three_decimals_are_no_tilt(tmp_path):
+    volume = formats.read(save(tmp_path / "mr", long_series(3)))
+    assert "directions of the slices are rounded" in volume.notes[0]
+    for k in (0, 30, 59):
+        np.testing.assert_allclose(volume.geometry.index_to_lps((k, 0, 0)), ORIGIN + k * STEP * TURN[:, 2], atol=0.1)
+
+
+@pytest.mark.parametrize(("decimals", "lean"), [(3, 0.02), (9, 0.005)])
+def test_more_than_the_rounding_of_directions_is_a_tilt(tmp_path, decimals, lean):
+    with pytest.raises(OnlyViewable, match="tilt of"):
+        formats.read(save(tmp_path / "mr", long_series(decimals, lean)))
+
+
 def test_a_rounded_tilt_is_a_tilt(tmp_path):
     planes = series()
     for k, header in enumerate(planes):

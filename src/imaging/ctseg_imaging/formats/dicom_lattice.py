@@ -14,6 +14,7 @@ STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place
 SIDEWAYS_TOLERANCE = 0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
 COARSEST = 0.1  # mm: positions that are rounded more coarsely place nothing
 FINEST_STEP = 5  # times the rounding: thinner slices may be uneven for another reason
+MOST_ASIDE = 0.2  # mm: how far rounded directions may lead the outer slices aside
 LOOK = "to look at it as it is, open it as view only (--view-only)"
 _MOST_DECIMALS = 6
 
@@ -27,44 +28,48 @@ class Lattice:
     remarks: tuple[str, ...] = ()
 
 
-def lattice_of(path: Path, positions: Float, normal: Float, pixel_mm: float) -> Lattice:
+def lattice_of(path: Path, positions: Float, normal: Float, pixel_mm: float, direction_unit: float = 0.0) -> Lattice:
     """The lattice of (n, 3) ordered positions, two at least: from the first to the last one, and where rounding has moved the
-    positions the one closest to all of them.
+    positions or turned the normal the one closest to all of them. direction_unit : the last decimal of the written directions.
 
     Raises OnlyViewable for a missing slice, uneven steps or a tilted gantry.
     """
     reason = _uneven(positions, normal, pixel_mm)
     if not reason:
         return Lattice(positions[0], float((positions[-1] - positions[0]) @ normal) / (len(positions) - 1))
-    rounded = _rounded(positions, normal)
+    rounded = _rounded(positions, normal, direction_unit)
     if rounded is None:
         raise OnlyViewable(f"{path}: {reason}, or, {LOOK}.")
     return rounded
 
 
-def _rounded(positions: Float, normal: Float) -> Lattice | None:
-    """The closest lattice (least squares), if no coordinate lies farther from it than the last decimal that is written."""
-    unit = _last_decimal(positions)
-    along = positions @ normal
+def _rounded(positions: Float, normal: Float, direction_unit: float) -> Lattice | None:
+    """The closest lattice (least squares) along the normal, if no coordinate lies farther from it than the last decimal that is
+    written, or from one along a normal that differs by no more than the rounding of its directions."""
+    unit = last_decimal(positions)
     number = np.arange(len(positions)) - (len(positions) - 1) / 2
-    step = float(number @ along / (number @ number))
+    way = number @ positions / (number @ number)
+    step = float(way @ normal)
     if unit > COARSEST or unit * FINEST_STEP > step:
         return None
-    fitted = positions.mean(axis=0) + np.outer(number * step, normal)
-    if np.abs(positions - fitted).max() > unit:
+    middle = positions.mean(axis=0)
+    aside = float(np.linalg.norm(way - step * normal))
+    ways = [step * normal, *([way] if aside <= direction_unit * step and aside * len(positions) / 2 <= MOST_ASIDE else [])]
+    if not any(np.abs(positions - middle - np.outer(number, one)).max() <= unit for one in ways):
         return None
+    fitted = middle + np.outer(number * step, normal)
     distance = float(np.linalg.norm(positions - fitted, axis=1).max())
-    remark = (f"The positions of the slices are rounded to {unit:g} mm; the slices were taken as even, each at most {distance:.2f} mm "
-              "from its written position.")
+    what = f"positions of the slices are rounded to {unit:g} mm" if unit > direction_unit else "directions of the slices are rounded"
+    remark = f"The {what}; the slices were taken as even, each at most {distance:.2f} mm from its written position."
     return Lattice(fitted[0], step, (remark,))
 
 
 def is_rounded(positions: Float, normal: Float) -> bool:
     """Whether (n, 3) positions, in any order, are those of a lattice but for rounding."""
-    return _rounded(positions[np.argsort(positions @ normal)], normal) is not None
+    return _rounded(positions[np.argsort(positions @ normal)], normal, 0.0) is not None
 
 
-def _last_decimal(positions: Float) -> float:
+def last_decimal(positions: Float) -> float:
     """The value of the last decimal that a coordinate has, such as 0.1; that of the last one looked at where there are more."""
     exact = (d for d in range(_MOST_DECIMALS) if np.abs(np.round(positions, d) - positions).max() < 10.0**-_MOST_DECIMALS / 2)
     return float(10.0 ** -next(exact, _MOST_DECIMALS))

@@ -14,6 +14,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ctseg_imaging.formats import dicom_traits
+from ctseg_imaging.formats.dicom_lattice import last_decimal
 from ctseg_imaging.formats.dicom_picture import picture_faults, picture_remarks
 from ctseg_imaging.formats.dicom_tags import Garbled, integer, items, number, numbers, text, values, words
 from ctseg_imaging.formats.scaling import LARGEST_SCALE
@@ -84,6 +85,7 @@ class Slice:
     slope, intercept : 1 and 0 where `rescaled` is false. traits : see dicom_traits. faults : why it cannot be
     read.
     remarks : attributes that are of no use but not needed either. doubts : sentences about the values.
+    direction_unit : the last decimal that a written direction cosine has; 0 where all are whole.
     """
 
     path: Path
@@ -106,6 +108,7 @@ class Slice:
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    direction_unit: float = 0.0
 
     @property
     def is_localiser(self) -> bool:
@@ -175,7 +178,8 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
             return None
 
     shape = size("Rows"), size("Columns")
-    along_row, along_column = _right_angled(needed("ImageOrientationPatient", 6))
+    cosines = needed("ImageOrientationPatient", 6)
+    along_row, along_column = _right_angled(cosines)
     spacing = needed("PixelSpacing", 2)
     slope, intercept = needed("RescaleSlope", 1), needed("RescaleIntercept", 1)
     if slope is not None and slope[0] == 0:
@@ -208,6 +212,7 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
         tuple(dict.fromkeys(wrong)),
         tuple(dict.fromkeys([*odd, *window_fault])),
         picture_remarks(headers),
+        _direction_unit(cosines),
     )
 
 
@@ -216,6 +221,10 @@ def _padding(headers: Sequence[Dataset]) -> float | None:
         return number(headers, "PixelPaddingValue")
     except Garbled:
         return None
+
+
+def _direction_unit(cosines: Float | None) -> float:
+    return 0.0 if cosines is None or (unit := last_decimal(cosines)) >= 1 else unit
 
 
 def _right_angled(cosines: Float | None) -> tuple[Float | None, Float | None]:

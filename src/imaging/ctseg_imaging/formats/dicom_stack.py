@@ -215,7 +215,7 @@ def geometry_of(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geomet
         notes.append(f"A single slice; its thickness of {first.thickness_mm:g} mm was taken as the spacing.")
         origin, step = positions[0], first.thickness_mm
     else:
-        lattice = lattice_of(path, positions, normal, min(spacing(first)))
+        lattice = lattice_of(path, positions, normal, min(spacing(first)), first.direction_unit)
         origin, step = lattice.origin_lps_mm, lattice.step_mm
         notes += lattice.remarks
         if first.thickness_mm and abs(first.thickness_mm - step) > 0.01 * step:
