@@ -76,10 +76,12 @@ def fit_screen(viewer: napari.Viewer) -> None:
 
 def lay_out(viewer: napari.viewer.Viewer, volume: Volume, name: str, truth: LabelMap | None = None, labels: LabelMap | None = None) -> None:
     """Add an image with, where given, its ground truth and a mask to look at or correct, and write the roles into the study."""
+    from napari_ctseg.closing import ask_once
     from napari_ctseg.layers import show_labels, show_volume
     from napari_ctseg.study import study_of
 
     study = study_of(viewer)
+    ask_once(viewer)
     study.image = show_volume(viewer, volume, name).name
     if truth is not None:
         study.truth = show_labels(viewer, truth, "truth").name

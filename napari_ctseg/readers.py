@@ -8,9 +8,8 @@ from typing import Any
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
-from napari_ctseg import orientation, reading, study, together
+from napari_ctseg import closing, orientation, reading, study, together
 from napari_ctseg.dicom_opening import segmentation_layers, series_layers
-from napari_ctseg.journal import keeper
 from napari_ctseg.layer_data import MOST_TOGETHER, layers_of, plain_name, say
 from napari_ctseg.layers import LayerData
 from napari_ctseg.waiting import WaitingCancelled, waited
@@ -32,7 +31,7 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
     """LayerData of every path. What cannot be read becomes a notification with its sentence, and the others go on."""
     orientation.attach_current()
     study.follow_current()
-    keeper.attach_current()
+    closing.attach_current()
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
     layers: list[Any] = []
     for one in paths:

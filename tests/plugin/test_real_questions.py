@@ -3,13 +3,16 @@
 import nibabel
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from napari._qt.dialogs.confirm_close_dialog import ConfirmCloseDialog
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton
 
 from ctseg_imaging import formats
+from napari_ctseg.closing import NAME
 from napari_ctseg.journal import folder
+from napari_ctseg.journal.keeper import keeper_of
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.layers import label_map_of
@@ -107,3 +110,55 @@ def test_the_trash_button_asks_and_loses_nothing(painted, qtbot, answer):
     qtbot.waitUntil(lambda: len(kept()) == (answer == KEEP) and len(folder.discarded()) == (answer == DISCARD), timeout=PATIENCE_MS)
     (one,) = kept() or folder.discarded()
     assert np.array_equal(replay(one.path).shown, voxels)
+
+
+WAYS = {"the window's X": lambda window: window.windowHandle().close(),
+        "Ctrl+Q": lambda window: window.close(quit_app=True, confirm_need=True),
+        "Ctrl+W": lambda window: window.close(quit_app=False, confirm_need=True)}
+
+
+class LastEar(QObject):
+    """Hears of a close that napari_ctseg lets pass, before napari does, and ends it there until it is taken out."""
+
+    def __init__(self, viewer):
+        window = viewer.window._qt_window
+        super().__init__(window)
+        self.heard = []
+        for ear in (self, keeper_of(viewer).questions, window.findChild(QObject, NAME)):
+            window.installEventFilter(ear)  # the last one hears first
+
+    def eventFilter(self, watched, event):
+        if event.type() != QEvent.Type.Close:
+            return False
+        self.heard.append("X" if event.spontaneous() else "program")
+        event.ignore()
+        return True
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("answer", [KEEP, CANCEL])
+def test_it_is_the_only_question(painted, qtbot, monkeypatch, way, answer):
+    viewer, _, voxels = painted
+    window, asked, answered = viewer.window._qt_window, [], []
+    monkeypatch.setattr(ConfirmCloseDialog, "exec_", lambda dialog: asked.append(dialog) or 0)
+    ear = LastEar(viewer)
+    kind, press = answers(answer)
+    in_dialog((kind, lambda question: (answered.append(answer), press(question))))
+    WAYS[way](window)
+    qtbot.waitUntil(lambda: bool(answered), timeout=PATIENCE_MS)
+    if answer == KEEP:  # napari does not ask about a close that is not spontaneous
+        qtbot.waitUntil(lambda: ear.heard == ["program"], timeout=PATIENCE_MS)
+    assert not asked and ear.heard == (["program"] if answer == KEEP else []) and window._quit_app is False
+    window.removeEventFilter(ear)
+    (one,) = kept()
+    assert np.array_equal(replay(one.path).shown, voxels)
+
+
+def test_without_edits_napari_asks_as_ever(painted, monkeypatch):
+    viewer, layer, _ = painted
+    layer.undo()
+    keeper_of(viewer).recording(layer).exported()
+    asked = []
+    monkeypatch.setattr(ConfirmCloseDialog, "exec_", lambda dialog: asked.append(dialog) or 0)
+    viewer.window._qt_window.close(quit_app=True, confirm_need=True)
+    assert len(asked) == 1 and viewer.window._qt_window.isVisible()
