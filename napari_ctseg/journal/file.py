@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ctseg.journal.frames import MAGIC, Kind, frame
+from napari_ctseg.journal.frames import Kind, frame
+from napari_ctseg.journal.generation import Generation
 from napari_ctseg.journal.history import Gesture
 from napari_ctseg.journal.patches import Patch, pack
 from napari_ctseg.journal.replay import gesture_payload
@@ -26,7 +27,6 @@ STEP_S = 0.05  # of work on a base before waiting edits have their turn
 GROWTH_BYTES = 16 * 1024**2  # a journal that grew by this, and by its own size, is written anew
 SYNC_S = 1.0
 WAITING_BYTES = 64 * 1024**2  # of edits that wait for room on the disk; beyond it a fresh copy of the mask takes their place
-_OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,62 +39,6 @@ class Start:
     undone: tuple[Gesture, ...]
 
 
-class _Generation:
-    """A file that is appended to at a known place, so that a write that failed half-way leaves nothing behind."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._handle = os.open(path, os.O_CREAT | os.O_TRUNC | _OPEN, 0o600)
-        self._waiting: list[bytes] = [MAGIC]
-        self.size = 0
-        self.dirty = False
-
-    def append(self, data: bytes) -> None:
-        """Add a frame; one that cannot be written waits for the next call. Raises OSError."""
-        self._waiting.append(data)
-        self.flush()
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What could not be written yet."""
-        return sum(map(len, self._waiting))
-
-    def flush(self) -> None:
-        """Write what waits. Raises OSError, with the file ending in a whole frame."""
-        while self._waiting:
-            data = memoryview(self._waiting[0])
-            written = 0
-            try:
-                os.lseek(self._handle, self.size, os.SEEK_SET)
-                while written < len(data):
-                    written += os.write(self._handle, data[written:])
-            except OSError:
-                os.ftruncate(self._handle, self.size)
-                raise
-            self.size += len(data)
-            self.dirty = True
-            del self._waiting[0]
-
-    def sync(self) -> None:
-        """Have the disk keep it, against a power cut."""
-        if self.dirty:
-            os.fsync(self._handle)
-            self.dirty = False
-
-    def move(self, path: Path) -> None:
-        """Take the place of `path`. The file is closed meanwhile: some systems move no open file. Raises OSError."""
-        os.close(self._handle)
-        try:
-            self.path.replace(path)
-            self.path = path
-        finally:
-            self._handle = os.open(self.path, _OPEN)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._handle)
-
-
 class JournalFile:
     """Appends to `path`; `begin` writes it anew beside the old one, which stays until the new one is whole.
 
@@ -105,8 +49,8 @@ class JournalFile:
     def __init__(self, path: Path, post: Callable[[Callable[[], None]], None], failed: Callable[[Exception], None],
                  kept: Callable[[], None]) -> None:
         self.path, self._post, self._failed, self._kept = path, post, failed, kept
-        self._now: _Generation | None = None
-        self._next: _Generation | None = None
+        self._now: Generation | None = None
+        self._next: Generation | None = None
         self._start: Start | None = None
         self._at = 0
         self._first_size = 0
@@ -136,7 +80,7 @@ class JournalFile:
         self._drop_next()
         self._start, self._at = start, 0
         try:
-            self._next = _Generation(self.path.with_suffix(".part"))
+            self._next = Generation(self.path.with_suffix(".part"))
             self._next.append(frame(Kind.HEADER, json.dumps(start.header).encode()))
             for kind, gestures in ((Kind.PAST, start.done), (Kind.FUTURE, start.undone)):
                 for gesture in gestures:
@@ -144,30 +88,55 @@ class JournalFile:
         except OSError as error:
             self._give_up(error)
             return
-        self._base_step()
+        self._base_step(self._next)
 
-    def _base_step(self) -> None:
-        start, generation = self._start, self._next
-        if start is None or generation is None:
-            return
-        depth, thick = len(start.array), max(1, SLAB_BYTES // max(1, start.array[0].nbytes))
-        until = time.monotonic() + STEP_S
-        try:
-            while self._at < depth:
-                stop = min(depth, self._at + thick)
-                slab = np.ascontiguousarray(start.array[self._at:stop])
-                generation.append(frame(Kind.BASE, np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1)))
-                self._at = stop
-                if time.monotonic() > until:
-                    self._post(partial(self.run, JournalFile._base_step))
-                    return
-            generation.append(frame(Kind.BASE_END))
-            generation.sync()
-            self._switch(generation)
-        except OSError as error:
-            self._give_up(error)
+    def _base_step(self, generation: Generation) -> None:
+        """Write slices for a short time; the rest, and then the end, come after the edits that wait."""
+        if generation is self._next:
+            try:
+                whole = self._write_base(generation, time.monotonic() + STEP_S)
+            except OSError as error:
+                self._give_up(error)
+                return
+            self._later(JournalFile._end_base if whole else JournalFile._base_step, generation)
 
-    def _switch(self, generation: _Generation) -> None:
+    def _write_base(self, generation: Generation, until: float) -> bool:
+        """Write slices until all are written, or until that time. Gives whether all are. Raises OSError."""
+        assert self._start is not None, "there is one with every new generation"
+        array = self._start.array
+        thick = max(1, SLAB_BYTES // max(1, array[0].nbytes))
+        while self._at < len(array):
+            stop = min(len(array), self._at + thick)
+            slab = np.ascontiguousarray(array[self._at:stop])
+            generation.append(frame(Kind.BASE, np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1)))
+            self._at = stop
+            if time.monotonic() > until:
+                break
+        return self._at == len(array)
+
+    def _end_base(self, generation: Generation) -> None:
+        """All that was changed while the base was read has been written by now: edits are posted before they change the array. Without
+        it, the base could show a part of a stroke that is in no frame, and undo would not take it back."""
+        if generation is self._next:
+            try:
+                generation.append(frame(Kind.BASE_END))
+                generation.sync()
+                self._switch(generation)
+            except OSError as error:
+                self._give_up(error)
+
+    def _later(self, task: Callable[[JournalFile, Generation], None], generation: Generation) -> None:
+        self._post(partial(self.run, lambda file: task(file, generation)))
+
+    def _hasten(self) -> None:
+        if (generation := self._next) is not None:
+            try:
+                self._write_base(generation, math.inf)
+            except OSError as error:
+                self._give_up(error)
+            self._end_base(generation)
+
+    def _switch(self, generation: Generation) -> None:
         if self._now is not None:
             self._now.close()
             self._now = None  # from here on the new one is whole and on the disk, whatever its name
@@ -263,7 +232,8 @@ class JournalFile:
                 self._trouble(error)
 
     def close(self) -> None:
-        """Flush and let go of the file."""
+        """Flush and let go of the file; a generation that is under way is written to its end."""
+        self._hasten()
         self.sync_now()
         self._drop_next()
         self._drop_now()

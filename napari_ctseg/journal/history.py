@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from napari_ctseg.journal.patches import Change, Patch, merged, pack, unpack
+from napari_ctseg.journal.patches import Change, Patch, joined, merged, pack, unpack
 
 
 class Gesture:
@@ -29,12 +29,15 @@ class Gesture:
             self._raw.append(change)
 
     def pack_next(self) -> bytes | None:
-        """Pack what was added since the last call and return it; None if nothing was."""
+        """Pack what was added since the last call and return it; None if nothing was.
+
+        With the voxels that were changed and changed back: a copy of the array may have been made in between.
+        """
         with self._lock:
             raw = list(self._raw)
         if not raw:
             return None
-        packed = pack(merged([change.patch(self.shape) for change in raw]))
+        packed = pack(joined([change.patch(self.shape) for change in raw]))
         with self._lock:
             self._packed.append(packed)
             del self._raw[:len(raw)]

@@ -87,14 +87,20 @@ class PointChange:
         """The same as positions in an array of `shape`."""
         index = np.ravel_multi_index(self.indices, tuple(shape)).astype(np.int64)
         new = np.broadcast_to(np.asarray(self.new, self.old.dtype), index.shape)
-        return merged([Patch(index, np.asarray(self.old), new)])
+        return joined([Patch(index, np.asarray(self.old), new)])
 
 
 Change = BoxChange | PointChange
 
 
 def merged(patches: Sequence[Patch]) -> Patch:
-    """One patch with the effect of `patches` one after the other; what they changed and changed back is left out."""
+    """As `joined`; what they changed and changed back is left out."""
+    patch = joined(patches)
+    return patch.where(patch.old != patch.new)
+
+
+def joined(patches: Sequence[Patch]) -> Patch:
+    """One patch with the effect of `patches` one after the other, with all voxels that any of them wrote."""
     if len(patches) == 1 and (np.diff(patches[0].index) > 0).all():
         return patches[0]
     index = np.concatenate([patch.index for patch in patches])
@@ -104,7 +110,7 @@ def merged(patches: Sequence[Patch]) -> Patch:
     last = np.append(first[1:], len(ordered)) - 1
     old = np.concatenate([patch.old for patch in patches])[order][first]
     new = np.concatenate([patch.new for patch in patches])[order][last]
-    return Patch(ordered[first], old, new).where(old != new)
+    return Patch(ordered[first], old, new)
 
 
 def between(before: NDArray[Any], after: NDArray[Any]) -> Patch:

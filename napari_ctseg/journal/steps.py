@@ -22,7 +22,7 @@ class Steps:
     """Gestures of one array. array : gives it as it is now. frozen : of values, those that may neither come nor go.
 
     starting : the array is about to change and nothing is under way. added, ended, aborted : the gesture under way. moved : Kind.UNDO or
-    Kind.REDO and the patch that was written. replaced : the array is another one, with
+    Kind.REDO and the patch that is about to be written. replaced : the array is another one, with
     other values (True) or the same. log : all that was done, undone things included.
     held_back : how many voxels the last undo or redo left alone because they are frozen.
     """
@@ -82,9 +82,9 @@ class Steps:
         free = differs & ~self._frozen(now) & ~self._frozen(wanted)
         self.held_back = int(np.count_nonzero(differs) - np.count_nonzero(free))
         patch = Patch(step.index, now, wanted).where(free)
-        write(self._array(), patch)
         self.log.append({"operation": "undo" if undoing else "redo"})
-        self.moved.emit(kind, patch)
+        self.moved.emit(kind, patch)  # before the array changes, as every edit
+        write(self._array(), patch)
         return patch
 
     def replace(self, before: NDArray[Any], after: NDArray[Any]) -> None:

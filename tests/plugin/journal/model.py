@@ -147,6 +147,8 @@ class Model(RuleBasedStateMachine):
             return
         edits = folder._kept(path)
         replayed = replay(path)
+        WRITER._files.discard(self.recording._file)                     # the process is gone, and its open files with it
+        self.recording._file._drop_now()
         self.layer = layer_of(replayed.label_map)
         self.recording = Recording(self.layer, lambda: KEY)
         self.recording.continue_from(edits, replayed)

@@ -119,6 +119,10 @@ class Now:
         while self.tasks:
             self.tasks.pop(0)()
 
+    def begin(self, start):
+        self.file.begin(start)
+        self.run()
+
 
 @pytest.fixture
 def journal(tmp_path):
@@ -146,9 +150,53 @@ def test_strokes_during_a_base_and_during_its_renewal_are_all_there(journal, mon
     assert [label.name for label in again.label_map.labels] == ["liver"]
 
 
-def test_a_journal_that_ends_anywhere_gives_the_state_after_a_whole_step(journal):
+def test_what_a_base_shows_of_the_stroke_under_way_is_undone_wherever_the_process_is_killed(journal):
+    array = np.zeros(SHAPE, np.uint8)
+    journal.begin(start(array))
+    under_way = stroke(array, 1)                                        # in the array, and its part is posted
+    journal.tasks.append(lambda: journal.file.part(under_way))
+    journal.file.begin(start(array))                                    # this base has the stroke, this history has not
+    while True:
+        replayed = replay(journal.file.path)
+        found = replayed.shown.copy()
+        assert np.array_equal(found, array) or not found.any()
+        for gesture in reversed(replayed.history.done):
+            write(found, gesture.patch().inverse)
+        assert not found.any()
+        if not journal.tasks:
+            break
+        journal.tasks.pop(0)()
+    assert np.array_equal(replay(journal.file.path).shown, array) and not journal.file._next
+
+
+def test_a_voxel_that_a_stroke_changes_and_changes_back_while_the_base_is_read_is_right(journal):
+    array = np.zeros(SHAPE, np.uint8)
+    where, gesture = (slice(1, 2), slice(1, 5), slice(2, 9)), Gesture(SHAPE)
+    for value in (3, 0):
+        gesture.add(BoxChange(where, None, array[where].copy(), value))
+        array[where] = value
+        if value:
+            journal.file.begin(start(array))                            # the base has it between the two
+    journal.file.end(gesture)
+    journal.run()
+    replayed = replay(journal.file.path)
+    assert not replayed.shown.any() and not len(replayed.history.done[0].patch())
+
+
+def test_a_generation_that_is_under_way_is_whole_when_the_journal_is_closed(journal, monkeypatch):
+    monkeypatch.setattr("napari_ctseg.journal.file.SLAB_BYTES", 1)
+    monkeypatch.setattr("napari_ctseg.journal.file.STEP_S", 0.0)
     array = np.zeros(SHAPE, np.uint8)
     journal.file.begin(start(array))
+    journal.file.end(stroke(array, 1))
+    assert not journal.file.path.exists()
+    journal.file.close()
+    assert np.array_equal(replay(journal.file.path).shown, array)
+
+
+def test_a_journal_that_ends_anywhere_gives_the_state_after_a_whole_step(journal):
+    array = np.zeros(SHAPE, np.uint8)
+    journal.begin(start(array))
     states, sizes = [array.copy()], [journal.file._now.size]
     for k in range(6):
         journal.file.end(stroke(array, k))
@@ -169,7 +217,7 @@ def test_a_journal_that_ends_anywhere_gives_the_state_after_a_whole_step(journal
 
 def test_a_full_disk_is_told_once_and_what_was_painted_is_kept_once_there_is_room(journal, monkeypatch):
     array = np.zeros(SHAPE, np.uint8)
-    journal.file.begin(start(array))
+    journal.begin(start(array))
     written = os.write
 
     def full(handle, data):
@@ -191,7 +239,7 @@ def test_a_full_disk_is_told_once_and_what_was_painted_is_kept_once_there_is_roo
 
 def test_a_renewal_that_finds_no_room_leaves_the_journal_as_it_is(journal, monkeypatch):
     array = np.zeros(SHAPE, np.uint8)
-    journal.file.begin(start(array))
+    journal.begin(start(array))
     journal.file.end(stroke(array, 1))
 
     def full(*_):
@@ -199,7 +247,7 @@ def test_a_renewal_that_finds_no_room_leaves_the_journal_as_it_is(journal, monke
 
     with monkeypatch.context() as within:
         within.setattr("napari_ctseg.journal.file.zlib.compress", full)
-        journal.file.begin(start(array))
+        journal.begin(start(array))
     assert journal.said[0].errno == errno.ENOSPC
     journal.file.end(stroke(array, 2))
     assert np.array_equal(replay(journal.file.path).shown, array)
@@ -208,7 +256,7 @@ def test_a_renewal_that_finds_no_room_leaves_the_journal_as_it_is(journal, monke
 
 def test_edits_that_wait_for_a_full_disk_are_bounded_and_a_fresh_copy_takes_their_place(journal, monkeypatch):
     array = np.zeros(SHAPE, np.uint8)
-    journal.file.begin(start(array))
+    journal.begin(start(array))
     journal.file.end(stroke(array, 1))
     safe = array.copy()
 
@@ -222,9 +270,9 @@ def test_edits_that_wait_for_a_full_disk_are_bounded_and_a_fresh_copy_takes_thei
             journal.file.end(stroke(array, k))
             assert journal.file._now is None or journal.file._now.waiting_bytes < 1000
         assert journal.file.wanted and len(journal.said) == 1
-        journal.file.begin(start(array))
+        journal.begin(start(array))
         assert journal.file.wanted and np.array_equal(replay(journal.file.path).shown, safe)
-    journal.file.begin(start(array))
+    journal.begin(start(array))
     assert journal.said[1:] == ["kept"] and np.array_equal(replay(journal.file.path).shown, array)
     journal.file.end(stroke(array, 60))
     assert np.array_equal(replay(journal.file.path).shown, array)
@@ -232,7 +280,7 @@ def test_edits_that_wait_for_a_full_disk_are_bounded_and_a_fresh_copy_takes_thei
 
 def test_an_unforeseen_exception_ends_the_journal_and_is_reported_once(journal):
     array = np.zeros(SHAPE, np.uint8)
-    journal.file.begin(start(array))
+    journal.begin(start(array))
     journal.file.end(stroke(array, 1))
     safe = array.copy()
 
@@ -267,7 +315,7 @@ def test_the_writer_flushes_what_was_posted_in_order():
 def kept_journal(key="0123456789abcdef01234567", strokes=3):
     path = folder.new_path(key)
     now, array = Now(path), np.zeros(SHAPE, np.uint8)
-    now.file.begin(start(array))
+    now.begin(start(array))
     for k in range(strokes):
         now.file.end(stroke(array, k))
     now.file.close()
