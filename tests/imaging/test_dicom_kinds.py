@@ -485,6 +485,23 @@ def test_slices_of_one_stack_may_be_of_several_thicknesses(tmp_path):
     np.testing.assert_array_equal(formats.read(folder).array, HU)
 
 
+def test_two_reconstructions_of_other_thickness_are_two_volumes(tmp_path):
+    """Thick slices at every second position of the thin ones, and between them."""
+    for shift in (0, 0.5):
+        places = [ORIGIN + (2 * k + shift) * STEP * TURN[:, 2] for k in range(3)]
+        thick = [plane(k, HU[k] + 50, SliceThickness="6", ImagePositionPatient=[f"{v:.9g}" for v in at]) for k, at in enumerate(places)]
+        choices = formats.list_choices(folder := save(tmp_path / f"ct{shift}", [*series(), *thick]))
+        assert [choice.apart for choice in choices] == ["slice thickness (mm) 3", "slice thickness (mm) 6"]
+        np.testing.assert_array_equal(formats.read(folder, series=2).array, HU[:3] + 50)
+
+
+def test_thickness_that_varies_does_not_mix_two_volumes(tmp_path):
+    planes = per_slice([*series(SeriesDescription="a"), *second(SeriesDescription="b")], SliceThickness=lambda k: "3.1" if k % 2 else "3")
+    folder = save(tmp_path / "ct", planes)
+    assert [choice.apart for choice in formats.list_choices(folder)] == ["protocol 1", "protocol 2"]
+    np.testing.assert_array_equal(formats.read(folder, series=2).array, HU + 50)
+
+
 def test_two_kernels_in_blocks_are_two_volumes(tmp_path):
     planes = per_slice(series(), ConvolutionKernel=lambda k: "B30f" if k < 4 else "B70f")
     choices = formats.list_choices(save(tmp_path / "ct", planes))

@@ -30,7 +30,7 @@ TECHNICAL = ("series number", "temporal position", "echo", "stack", "b-value", "
 STRICT = tuple(name for name in SHOWN if name not in TECHNICAL)  # these separate even a single slice
 
 K = TypeVar("K")
-PATIENT, THICKNESS, TRIGGER_TIME = "patient", "thickness", "trigger time"
+PATIENT, TRIGGER_TIME = "patient", "trigger time"
 IN_TIME = (TRIGGER_TIME, "acquisition time", "content time", "instance number")  # traits whose order counts
 
 
@@ -150,10 +150,7 @@ def _sorted(parts: list[Part]) -> list[Part]:
 def _finer(part: Part) -> Iterator[Part]:
     """A part of one technique, divided where acquisitions overlap, or slices lie at one position and an
     attribute separates them."""
-    one_stack = is_even(part.slices) and not collides(part.slices)
     for trait in OVERLAPPING:
-        if one_stack and trait.name == THICKNESS:
-            continue  # slices of one stack may have several
         groups = _by_value(part.slices, trait)
         members = list(groups.values())
         if len(groups) > 1 and all(len(one) > 1 for one in members) and overlap(members) and _makes_stacks(part.slices, members):

@@ -138,7 +138,6 @@ OVERLAPPING = (
     Trait("echo time", "echo time (ms)", _number("EffectiveEchoTime", "EchoTime", digits=2)),
     Trait("inversion time", "inversion time (ms)", _number("InversionTime", digits=0)),
     Trait("flip angle", "flip angle", _number("FlipAngle", digits=0)),
-    Trait("thickness", "slice thickness (mm)", _number("SliceThickness", digits=1)),
     Trait("cardiac phase", "cardiac phase (%)", _number("NominalPercentageOfCardiacPhase")),
 )
 # These separate slices that lie at one position, and mean nothing otherwise.
@@ -148,6 +147,7 @@ AT_ONE_POSITION = (
     Trait("description", "protocol", _text("SeriesDescription"), private=True),
     Trait("protocol", "protocol", _text("ProtocolName"), private=True),
     Trait("acquisition UID", "acquisition", _text("AcquisitionUID"), private=True),
+    Trait("thickness", "slice thickness (mm)", _number("SliceThickness", digits=1)),
     Trait("trigger time", "trigger time (ms)", _number("NominalCardiacTriggerDelayTime", "TriggerTime")),
     Trait(
         "acquisition time",
