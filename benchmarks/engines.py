@@ -1,6 +1,6 @@
 """onnxruntime beside torch: one exported network of this project, in float32, on one array.
 
-    python benchmarks/engines.py [--bundle headneck-ct-scn] [--size 112,96,96] [--runs 3]
+python benchmarks/engines.py [--bundle headneck-ct-scn] [--size 112,96,96] [--runs 3]
 """
 
 from __future__ import annotations
@@ -45,18 +45,34 @@ def main() -> None:
     bundle = store.find(given.bundle)
     x = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
-        files = [export(bundle, "onnx", Path(folder) / "o.onnx")[-1], export(bundle, "torchscript", Path(folder) / "t.ts")[-1]]
-        named: dict[str, Bundle] = {"own steps": bundle, "onnxruntime": store.find(files[0]), "TorchScript": store.find(files[1])}
-        print(f"{bundle.name}, {given.size} voxels, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}, "
-              f"torch {torch.__version__}\n")
-        print("| engine | median s | fastest s | largest difference of a probability |\n| --- | --- | --- | --- |")
+        files = [
+            export(bundle, "onnx", Path(folder) / "o.onnx")[-1],
+            export(bundle, "torchscript", Path(folder) / "t.ts")[-1],
+        ]
+        named: dict[str, Bundle] = {
+            "own steps": bundle,
+            "onnxruntime": store.find(files[0]),
+            "TorchScript": store.find(files[1]),
+        }
+        print(
+            f"{bundle.name}, {given.size} voxels, {torch.get_num_threads()} threads, "
+            f"{platform.processor() or platform.machine()}, "
+            f"torch {torch.__version__}\n"
+        )
+        print(
+            "| engine | median s | fastest s | largest difference of a probability |\n| --- | --- | --- | "
+            "--- |"
+        )
         own = None
         for name, one in named.items():
             stage = one.load("cpu").stages[-1]
             maps = finish(stage.steps(x, Arithmetic()))
             own = maps if own is None else own
             taken = seconds(lambda stage=stage: finish(stage.steps(x, Arithmetic())), given.runs)  # type: ignore[misc]
-            print(f"| {name} | {np.median(taken):.2f} | {min(taken):.2f} | {float((maps - own).abs().max()):.1e} |")
+            print(
+                f"| {name} | {np.median(taken):.2f} | {min(taken):.2f} | "
+                f"{float((maps - own).abs().max()):.1e} |"
+            )
     print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 

@@ -1,12 +1,15 @@
 """Where torch's bfloat16 convolutions on this processor are wrong: small random ones against float64.
 
-    python benchmarks/half_precision.py --isa AVX512_CORE_AMX --isa AVX512_CORE_BF16 --count 2000 --out found.jsonl
+python benchmarks/half_precision.py --isa AVX512_CORE_AMX --isa AVX512_CORE_BF16 --count 2000 --out
+found.jsonl
 
-Each line of the output is one convolution under one instruction set (`ONEDNN_MAX_CPU_ISA`) with the relative errors of its
-output, its input gradient, its weight gradient and its bias gradient; "slow" where it took longer than the limit. The
-convolutions follow from the seed, so the same command continues an interrupted run. `--quick` checks 300.
+Each line of the output is one convolution under one instruction set (`ONEDNN_MAX_CPU_ISA`) with the relative
+errors of its output, its input gradient, its weight gradient and its bias gradient; "slow" where it took
+longer than the limit. The convolutions follow from the seed, so the same command continues an interrupted
+run. `--quick` checks 300.
 
-The convolutions run in a worker process, which is replaced when one of them exceeds the time limit or crashes.
+The convolutions run in a worker process, which is replaced when one of them exceeds the time limit or
+crashes.
 """
 
 from __future__ import annotations
@@ -45,19 +48,35 @@ def shapes(seed: int) -> Iterator[Shape]:
         out = channels[1] if groups == 1 else groups
         stride = [rng.choice((1, 1, 2)) for _ in kernel] if rng.random() < 0.5 else [1] * axes
         transposed = rng.random() < 0.2
-        if not transposed and any(n + 2 * p < d for n, p, d in
-                                  zip(size, padding, (dilation * (k - 1) + 1 for k in kernel), strict=True)):
+        if not transposed and any(
+            n + 2 * p < d
+            for n, p, d in zip(size, padding, (dilation * (k - 1) + 1 for k in kernel), strict=True)
+        ):
             continue
-        if transposed and any((n - 1) * s - 2 * p + dilation * (k - 1) + 1 < 1
-                              for n, s, p, k in zip(size, stride, padding, kernel, strict=True)):
+        if transposed and any(
+            (n - 1) * s - 2 * p + dilation * (k - 1) + 1 < 1
+            for n, s, p, k in zip(size, stride, padding, kernel, strict=True)
+        ):
             continue
-        yield {"transposed": transposed, "kernel": kernel, "size": size, "stride": stride, "padding": padding,
-               "dilation": dilation, "groups": groups, "in": channels[0], "out": out, "batch": rng.choice((1, 2)),
-               "layout": rng.choice(("contiguous", "channels_last"))}
+        yield {
+            "transposed": transposed,
+            "kernel": kernel,
+            "size": size,
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+            "in": channels[0],
+            "out": out,
+            "batch": rng.choice((1, 2)),
+            "layout": rng.choice(("contiguous", "channels_last")),
+        }
 
 
 def errors(shape: Shape) -> dict[str, float]:
-    """Relative errors of bfloat16 against float64 on the same (rounded) numbers; infinite where a value is not finite."""
+    """Relative errors of bfloat16 against float64 on the same (rounded) numbers; infinite where a value is
+    not finite.
+    """
     import torch
     from torch.nn import functional as F
 
@@ -69,9 +88,11 @@ def errors(shape: Shape) -> dict[str, float]:
     layout = torch.contiguous_format
     if shape["layout"] == "channels_last":
         layout = torch.channels_last if axes == 2 else torch.channels_last_3d
-    numbers = {"input gradient": torch.randn(shape["batch"], shape["in"], *shape["size"]),
-               "weight gradient": torch.randn(outer, within // shape["groups"], *shape["kernel"]),
-               "bias gradient": torch.randn(shape["out"])}
+    numbers = {
+        "input gradient": torch.randn(shape["batch"], shape["in"], *shape["size"]),
+        "weight gradient": torch.randn(outer, within // shape["groups"], *shape["kernel"]),
+        "bias gradient": torch.randn(shape["out"]),
+    }
     settings = {name: shape[name] for name in ("stride", "padding", "dilation", "groups")}
     results: list[list[Any]] = []
     back = None
@@ -106,10 +127,29 @@ class Worker:
 
     def _start(self) -> None:
         environment = os.environ | {"ONEDNN_MAX_CPU_ISA": self.isa}
-        self._process = subprocess.Popen([sys.executable, __file__, "--worker"], env=environment, text=True,
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.ask({"transposed": False, "kernel": [1, 1], "size": [1, 1], "stride": [1, 1], "padding": [0, 0], "dilation": 1,
-                  "groups": 1, "in": 1, "out": 1, "batch": 1, "layout": "contiguous"}, 120)  # importing torch is not counted
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--worker"],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.ask(
+            {
+                "transposed": False,
+                "kernel": [1, 1],
+                "size": [1, 1],
+                "stride": [1, 1],
+                "padding": [0, 0],
+                "dilation": 1,
+                "groups": 1,
+                "in": 1,
+                "out": 1,
+                "batch": 1,
+                "layout": "contiguous",
+            },
+            120,
+        )  # importing torch is not counted
 
     def ask(self, shape: Shape, seconds: float = SECONDS) -> dict[str, float] | str:
         """The errors; "slow" or "crashed", after which the process is a new one."""
@@ -135,7 +175,9 @@ class Worker:
 
 def main() -> None:
     """Continue the file, then summarise what was wrong in it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--isa", action="append", choices=ISAS, help="repeatable; default: all")
     parser.add_argument("--count", type=int, default=2000, help="convolutions for each instruction set")
     parser.add_argument("--quick", action="store_true", help="300 convolutions")
@@ -146,7 +188,11 @@ def main() -> None:
     if arguments.worker:
         return work()
     count = 300 if arguments.quick else arguments.count
-    known = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    known = (
+        [json.loads(line) for line in arguments.out.read_text().splitlines()]
+        if arguments.out.exists()
+        else []
+    )
     done = Counter(row["isa"] for row in known if row["seed"] == arguments.seed)
     with arguments.out.open("a") as out:
         for isa in arguments.isa or ISAS:

@@ -1,13 +1,16 @@
-"""A two-stage bundle on a CT of 512 x 512 x 300, from array to labels: ours, a plain torch script, and MONAI's sliding window.
+"""A two-stage bundle on a CT of 512 x 512 x 300, from array to labels: ours, a plain torch script, and
+MONAI's sliding window.
 
-    python benchmarks/inference.py                                # made CT, networks of paper 5's sizes; about six minutes on two cores
+    python benchmarks/inference.py                                # made CT, networks of paper 5's sizes;
+    about six minutes on two cores
     python benchmarks/inference.py --write docs/speed.md          # the table goes there as well
     python benchmarks/inference.py --bundle headneck-ct-scn CT.nii.gz
     python benchmarks/inference.py --device cuda
 
-Every way runs in processes of its own, in turn, and the best of its rounds counts. The plain script runs the same two networks once each,
-as a user of torch writes it down: float32, torch's own layout, F.interpolate before and after, classes compared at full resolution one
-after the other. MONAI's inferer gets the arrays that our preprocessing made, and only the networks with the inferer are timed.
+Every way runs in processes of its own, in turn, and the best of its rounds counts. The plain script runs
+the same two networks once each, as a user of torch writes it down: float32, torch's own layout,
+F.interpolate before and after, classes compared at full resolution one after the other. MONAI's inferer
+gets the arrays that our preprocessing made, and only the networks with the inferer are timed.
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ from ctseg_models.contract.lattice import Box, Lattice, Region
 from ctseg_models.contract.plan import StagePlan
 from ctseg_models.contract.prediction import Prediction
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference.input.preprocess import network_input
 from ctseg_models.inference.network.precision import choose
 from ctseg_models.networks.probabilities import Probabilities
@@ -60,19 +63,36 @@ Result = dict[str, Any]
 
 
 def ours(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels: Path) -> Result:
-    """`inference.run`, in the precision that is faster here; the networks' operations a second beside a bare convolution's."""
+    """`inference.run`, in the precision that is faster here; the networks' operations a second beside a
+    bare convolution's.
+    """
     dtype = choose("auto", chosen.device).dtype
-    settings = Settings(device=chosen.device, precision="fp32" if dtype == torch.float32 else "bf16", threads=chosen.threads)
-    results = [timed(lambda: finish(run(bundle, volume, settings=settings)), chosen.device) for _ in range(RUNS)]
+    settings = InferenceSettings(
+        device=chosen.device, precision="fp32" if dtype == torch.float32 else "bf16", threads=chosen.threads
+    )
+    results = [
+        timed(lambda: finish(run(bundle, volume, settings=settings)), chosen.device) for _ in range(RUNS)
+    ]
     peak = peak_bytes()
     prediction, seconds = min(results, key=lambda pair: pair[1])
     np.save(labels, prediction.labels.array)
     stages = prediction.provenance["stages"]
-    flops = sum(stage.flops(tuple(log["size"])) for stage, log in zip(bundle.load().stages, stages, strict=True))
+    flops = sum(
+        stage.flops(tuple(log["size"])) for stage, log in zip(bundle.load().stages, stages, strict=True)
+    )
     network = sum(log["seconds"]["network"] for log in stages)
     best = ceiling(dtype, chosen.device, tuple(stages[-1]["size"][1:]))
-    return {"seconds": seconds, "network": network, "flops": flops, "ceiling": best, "peak": peak, "dtype": str(dtype),
-            "times": prediction.provenance["seconds"], "sizes": [log["size"] for log in stages], "box": box_of(prediction)}
+    return {
+        "seconds": seconds,
+        "network": network,
+        "flops": flops,
+        "ceiling": best,
+        "peak": peak,
+        "dtype": str(dtype),
+        "times": prediction.provenance["seconds"],
+        "sizes": [log["size"] for log in stages],
+        "box": box_of(prediction),
+    }
 
 
 def box_of(prediction: Prediction) -> list[list[int]]:
@@ -90,7 +110,9 @@ def plain(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels:
     return {"seconds": seconds, "peak": peak_bytes()}
 
 
-def plain_labels(bundle: OwnBundle, volume: Volume, networks: list[torch.nn.Module], device: str) -> NDArray[np.uint8]:
+def plain_labels(
+    bundle: OwnBundle, volume: Volume, networks: list[torch.nn.Module], device: str
+) -> NDArray[np.uint8]:
     """Localise, crop, segment, and the labels at full resolution; boxes are rounded to voxels."""
     spacing = np.array(volume.geometry.spacing_mm)
     image = torch.from_numpy(volume.array)[None, None].to(device).float()
@@ -100,11 +122,18 @@ def plain_labels(bundle: OwnBundle, volume: Volume, networks: list[torch.nn.Modu
         lattice = plans[0].lattice(box, divide_evenly=True)
         count = [round(e / s) for e, s in zip(box.extent, lattice.spacing_mm, strict=True)]
         before = [(n - c) // 2 for n, c in zip(lattice.shape, count, strict=True)]
-        sides = [side for n, c, b in reversed(list(zip(lattice.shape, count, before, strict=True))) for side in (b, n - c - b)]
+        sides = [
+            side
+            for n, c, b in reversed(list(zip(lattice.shape, count, before, strict=True)))
+            for side in (b, n - c - b)
+        ]
         coarse = F.pad(F.interpolate(image, size=count, mode="area"), sides, value=plans[0].pad)
         seen = networks[0](scaled(coarse, plans[0]))[0].argmax(dim=0).nonzero().cpu().numpy()
         step, low = np.array(lattice.spacing_mm), np.array(lattice.low_mm)
-        ends = seen.min(axis=0) * step + low - plans[0].margin_mm, (seen.max(axis=0) + 1) * step + low + plans[0].margin_mm
+        ends = (
+            seen.min(axis=0) * step + low - plans[0].margin_mm,
+            (seen.max(axis=0) + 1) * step + low + plans[0].margin_mm,
+        )
         box = Box(tuple(ends[0]), tuple(ends[1])).cut(box)
     lattice = plans[-1].lattice(box, divide_evenly=False)
     start = np.maximum(0, np.round(np.array(lattice.low_mm) / spacing)).astype(int)
@@ -112,9 +141,12 @@ def plain_labels(bundle: OwnBundle, volume: Volume, networks: list[torch.nn.Modu
     place = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     crop = F.interpolate(image[:, :, place[0], place[1], place[2]], size=lattice.shape, mode="area")
     maps = Probabilities(networks[-1])(scaled(crop, plans[-1]))
-    best, labels = torch.zeros((), device=device), torch.zeros([int(n) for n in stop - start], dtype=torch.uint8, device=device)
+    best, labels = (
+        torch.zeros((), device=device),
+        torch.zeros([int(n) for n in stop - start], dtype=torch.uint8, device=device),
+    )
     for value in range(maps.shape[1]):
-        chance = F.interpolate(maps[:, value:value + 1], size=labels.shape, mode="trilinear")[0, 0]
+        chance = F.interpolate(maps[:, value : value + 1], size=labels.shape, mode="trilinear")[0, 0]
         labels[chance > best] = value
         best = torch.maximum(best, chance)
     out = np.zeros(volume.array.shape, np.uint8)
@@ -135,15 +167,21 @@ def monai(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels:
     for stage in bundle.stages:
         network = Probabilities(bundle.network(stage.name).to(chosen.device).requires_grad_(False))
         x = array_of(stage.plan, stage.name == "localise", chosen.box, upright).to(chosen.device)
-        _, seconds = timed(lambda n=network, a=x: sliding_window_inference(a, WINDOW, WINDOWS_AT_ONCE, n, overlap=OVERLAP),  # type: ignore[misc]
-                           chosen.device)
+        _, seconds = timed(
+            lambda n=network, a=x: sliding_window_inference(a, WINDOW, WINDOWS_AT_ONCE, n, overlap=OVERLAP),  # type: ignore[misc]
+            chosen.device,
+        )
         total += seconds
     return {"seconds": total, "peak": peak_bytes()}
 
 
 def array_of(plan: StagePlan, whole: bool, box: list[Shape], upright: Upright) -> Tensor:
     """What our preprocessing gives a network: of the whole volume, or of a box of stored voxels."""
-    wanted = Box.whole(upright.geometry) if whole else Region.from_index(upright.volume.geometry, *box).box(upright.geometry)
+    wanted = (
+        Box.whole(upright.geometry)
+        if whole
+        else Region.from_index(upright.volume.geometry, *box).box(upright.geometry)
+    )
     lattice: Lattice = plan.lattice(wanted, divide_evenly=whole)
     view = upright.view.apply(upright.volume.array)
     return finish(network_input(view, upright.geometry.spacing_mm, lattice, plan))
@@ -158,7 +196,9 @@ def child(chosen: argparse.Namespace) -> None:
     volume = loaded(chosen.folder / "ct.npy")
     chosen.box = json.loads(chosen.box)
     with torch.inference_mode():
-        found = WAYS[chosen.way](read_own(chosen.bundle_folder), volume, chosen, chosen.folder / f"{chosen.way}.npy")
+        found = WAYS[chosen.way](
+            read_own(chosen.bundle_folder), volume, chosen, chosen.folder / f"{chosen.way}.npy"
+        )
     if chosen.device.startswith("cuda"):
         found["gpu_peak"] = torch.cuda.max_memory_allocated(chosen.device)
     print(json.dumps(found))
@@ -170,8 +210,20 @@ def compare(bundle: OwnBundle, folder: Path, chosen: argparse.Namespace) -> str:
     box = "null"
     for turn in range(chosen.rounds):
         for way in WAYS if turn == 0 else ("ours", "plain"):
-            arguments = ["--way", way, "--folder", str(folder), "--bundle-folder", str(bundle.path), "--box", box,
-                         "--device", chosen.device, "--threads", str(chosen.threads)]
+            arguments = [
+                "--way",
+                way,
+                "--folder",
+                str(folder),
+                "--bundle-folder",
+                str(bundle.path),
+                "--box",
+                box,
+                "--device",
+                chosen.device,
+                "--threads",
+                str(chosen.threads),
+            ]
             found = in_a_child(__file__, arguments)
             box = json.dumps(found["box"]) if way == "ours" else box
             print(f"{way}: {found['seconds']:.2f} s", flush=True)
@@ -183,13 +235,21 @@ def compare(bundle: OwnBundle, folder: Path, chosen: argparse.Namespace) -> str:
 def told(best: dict[str, Result], folder: Path, chosen: argparse.Namespace) -> str:
     """The table and the sentences below it."""
     mine, volume = best["ours"], loaded(folder / "ct.npy")
-    names = {"ours": f"ours ({mine['dtype'].removeprefix('torch.')})", "plain": "the two networks once, plain torch, float32",
-             "monai": f"MONAI sliding window {WINDOW[0]}³, overlap {OVERLAP}, float32 (networks alone)"}
-    rows = ["| way | ms | times ours | peak RSS beyond the volume, MB |" + (" peak GPU, MB |" if "gpu_peak" in mine else "")]
+    names = {
+        "ours": f"ours ({mine['dtype'].removeprefix('torch.')})",
+        "plain": "the two networks once, plain torch, float32",
+        "monai": f"MONAI sliding window {WINDOW[0]}³, overlap {OVERLAP}, float32 (networks alone)",
+    }
+    rows = [
+        "| way | ms | times ours | peak RSS beyond the volume, MB |"
+        + (" peak GPU, MB |" if "gpu_peak" in mine else "")
+    ]
     rows.append("|---|---|---|---|" + ("---|" if "gpu_peak" in mine else ""))
     for way, found in best.items():
-        row = (f"| {names[way]} | {1000 * found['seconds']:.0f} | {found['seconds'] / mine['seconds']:.1f} | "
-               f"{(found['peak'] - volume.array.nbytes) / MEGABYTE:.0f} |")
+        row = (
+            f"| {names[way]} | {1000 * found['seconds']:.0f} | {found['seconds'] / mine['seconds']:.1f} | "
+            f"{(found['peak'] - volume.array.nbytes) / MEGABYTE:.0f} |"
+        )
         rows.append(row + (f" {found['gpu_peak'] / MEGABYTE:.0f} |" if "gpu_peak" in found else ""))
     share = mine["flops"] / mine["network"] / mine["ceiling"]
     labels = {way: np.load(folder / f"{way}.npy") for way in ("ours", "plain")}
@@ -198,16 +258,31 @@ def told(best: dict[str, Result], folder: Path, chosen: argparse.Namespace) -> s
     shapes = " and ".join(" x ".join(str(n) for n in size) for size in mine["sizes"])
     parts = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in mine["times"].items())
     beyond = mine["peak"] - volume.array.nbytes
-    return "\n".join([
-        f"{machine(chosen.threads, chosen.device)} A CT of {size} voxels, the networks on {shapes}; from array to labels, the best of "
-        f"{chosen.rounds} processes each (MONAI: of one).\n", *rows, "",
-        f"Ours: {parts}. The networks reach {mine['flops'] / mine['network'] / 1e9:.0f} Gflop/s, {100 * share:.0f} % of the "
-        f"{mine['ceiling'] / 1e9:.0f} of the fastest bare convolution. {100 * alike:.2f} % of the labels are the plain script's, "
-        f"which rounds its box to voxels (Dice {', '.join(f'{d:.3f}' for d in dice(labels['ours'], labels['plain']).values())}).\n",
-        verdict("at least twice as fast as plain torch", best["plain"]["seconds"] / mine["seconds"] >= AIMS["plain"]),
-        verdict("at least eight times as fast as MONAI's sliding window", best["monai"]["seconds"] / mine["seconds"] >= AIMS["monai"]),
-        verdict("the networks at 60 % of a bare convolution or more", share >= AIMS["share"]),
-        verdict("at most 2.5 GB beyond the volume", beyond <= AIMS["beyond"])])
+    return "\n".join(
+        [
+            f"{machine(chosen.threads, chosen.device)} A CT of {size} voxels, the networks on {shapes}; from "
+            "array to labels, the best of "
+            f"{chosen.rounds} processes each (MONAI: of one).\n",
+            *rows,
+            "",
+            f"Ours: {parts}. The networks reach {mine['flops'] / mine['network'] / 1e9:.0f} Gflop/s, "
+            f"{100 * share:.0f} % of the "
+            f"{mine['ceiling'] / 1e9:.0f} of the fastest bare convolution. {100 * alike:.2f} % of the labels "
+            "are the plain script's, "
+            "which rounds its box to voxels (Dice "
+            f"{', '.join(f'{d:.3f}' for d in dice(labels['ours'], labels['plain']).values())}).\n",
+            verdict(
+                "at least twice as fast as plain torch",
+                best["plain"]["seconds"] / mine["seconds"] >= AIMS["plain"],
+            ),
+            verdict(
+                "at least eight times as fast as MONAI's sliding window",
+                best["monai"]["seconds"] / mine["seconds"] >= AIMS["monai"],
+            ),
+            verdict("the networks at 60 % of a bare convolution or more", share >= AIMS["share"]),
+            verdict("at most 2.5 GB beyond the volume", beyond <= AIMS["beyond"]),
+        ]
+    )
 
 
 def verdict(aim: str, met: bool) -> str:
@@ -217,7 +292,9 @@ def verdict(aim: str, met: bool) -> str:
 
 def main() -> None:
     """Print, and with --write put on a page, the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("image", nargs="?", type=Path)
     parser.add_argument("--bundle")
     parser.add_argument("--device", default="cpu")
@@ -243,7 +320,9 @@ def main() -> None:
         stored(volume, folder / "ct.npy")
         bundle = store.find(chosen.bundle) if chosen.bundle else two_stage(folder)
         if not isinstance(bundle, OwnBundle):
-            raise SystemExit("Name a bundle of this project; a TorchScript or ONNX file has no network to hand to MONAI.")
+            raise SystemExit(
+                "Name a bundle of this project; a TorchScript or ONNX file has no network to hand to MONAI."
+            )
         text = compare(bundle, folder, chosen)
     print(f"\n{text}")
     if chosen.write is not None:

@@ -1,11 +1,12 @@
 """What the journal adds to a stroke of the brush in the GUI thread, and what it takes of disk and memory.
 
-    python benchmarks/journal.py [--strokes 1000] [--size 300,512,512] [--dabs 10]
+python benchmarks/journal.py [--strokes 1000] [--size 300,512,512] [--dabs 10]
 
-Three label layers of 8 classes in one napari window get the same drags through napari's own mouse callbacks, in turns of fifty: one as
-napari has it, one with this project's brush rules and undo (Painting) and one that is recorded as well. All that the writer's thread has to
-do falls into the turn of the recorded layer. Timed are the callbacks in the GUI thread with all that listens to them; the picture is drawn
-between the strokes. Without a display: xvfb-run -a python benchmarks/journal.py
+Three label layers of 8 classes in one napari window get the same drags through napari's own mouse
+callbacks, in turns of fifty: one as napari has it, one with this project's brush rules and undo (Painting)
+and one that is recorded as well. All that the writer's thread has to do falls into the turn of the
+recorded layer. Timed are the callbacks in the GUI thread with all that listens to them; the picture is
+drawn between the strokes. Without a display: xvfb-run -a python benchmarks/journal.py
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ def organs(size: tuple[int, ...]) -> NDArray[np.uint8]:
     at = np.ogrid[tuple(slice(0, n) for n in size)]
     rng = np.random.default_rng(0)
     for value in range(1, CLASSES + 1):
-        distance = sum(((axis - n * rng.uniform(0.2, 0.8)) / (n * rng.uniform(0.06, 0.15))) ** 2 for axis, n in zip(at, size, strict=True))
+        distance = sum(
+            ((axis - n * rng.uniform(0.2, 0.8)) / (n * rng.uniform(0.06, 0.15))) ** 2
+            for axis, n in zip(at, size, strict=True)
+        )
         array[distance < 1] = value
     return array
 
@@ -63,11 +67,26 @@ def drags(size: tuple[int, ...], dabs: int) -> Iterator[tuple[int, int, Points]]
 
 def drag(layer: Any, path: Points) -> float:
     """Seconds that the callbacks of a drag take, from press to release."""
-    event = SimpleNamespace(type="mouse_press", button=1, dims_displayed=[1, 2], view_direction=None, handled=False, modifiers=(),
-                            position=layer.data_to_world(path[0]))
+    event = SimpleNamespace(
+        type="mouse_press",
+        button=1,
+        dims_displayed=[1, 2],
+        view_direction=None,
+        handled=False,
+        modifiers=(),
+        position=layer.data_to_world(path[0]),
+    )
     taken = -time.perf_counter()
-    strokes = [stroke for stroke in (callback(layer, event) for callback in layer.mouse_drag_callbacks) if hasattr(stroke, "__next__")]
-    for kind, point in (("mouse_press", path[0]), *(("mouse_move", point) for point in path[1:]), ("mouse_release", path[-1])):
+    strokes = [
+        stroke
+        for stroke in (callback(layer, event) for callback in layer.mouse_drag_callbacks)
+        if hasattr(stroke, "__next__")
+    ]
+    for kind, point in (
+        ("mouse_press", path[0]),
+        *(("mouse_move", point) for point in path[1:]),
+        ("mouse_release", path[-1]),
+    ):
         event.type, event.position = kind, layer.data_to_world(point)
         for stroke in strokes:
             next(stroke, None)
@@ -78,7 +97,11 @@ def cpu() -> str:
     """The processor and what it can do."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in found.get("flags", "").split()]
+    flags = [
+        flag
+        for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+        if flag in found.get("flags", "").split()
+    ]
     return f"{found.get('model name', platform.processor())} ({', '.join(flags)}), {os.cpu_count()} cores"
 
 
@@ -95,7 +118,9 @@ def main() -> None:
     keeper = keeper_of(viewer)
     layers = {}
     for name in ("napari alone", "Painting", "Painting and journal"):
-        data, settings, _ = label_data(LabelMap(array.copy(), geometry, Labels.from_names({v: f"organ {v}" for v in range(1, 9)})), name)
+        data, settings, _ = label_data(
+            LabelMap(array.copy(), geometry, Labels.from_names({v: f"organ {v}" for v in range(1, 9)})), name
+        )
         if not name.endswith("journal"):
             del settings["metadata"]  # the keeper records what has a place in a patient
         else:
@@ -112,27 +137,40 @@ def main() -> None:
     journal, undo = recording.path.stat().st_size / 1e6, Painting.of(recorded).steps.history.size / 1e6
     begun = time.perf_counter()
     same = all(np.array_equal(layer.data, replay(recording.path).shown) for layer in layers.values())
-    print(f"{given.strokes} strokes of {given.dabs} dabs on {given.size} voxels, {CLASSES} classes; {cpu()}\n")
-    print("| layer | median ms | p95 ms | ratio of medians | ratio of p95 | median of ratios |\n| --- | --- | --- | --- | --- | --- |")
+    print(
+        f"{given.strokes} strokes of {given.dabs} dabs on {given.size} voxels, {CLASSES} classes; {cpu()}\n"
+    )
+    print(
+        "| layer | median ms | p95 ms | ratio of medians | ratio of p95 | median of ratios |\n| --- | --- | "
+        "--- | --- | --- | --- |"
+    )
     for name, values in taken.items():
         ms = np.array(values) * 1000
-        ratios = [f"{journalled / other:.3f}" for journalled, other in (
-            (np.median(taken["Painting and journal"]) * 1000, np.median(ms)),
-            (np.percentile(taken["Painting and journal"], 95) * 1000, np.percentile(ms, 95)),
-            (np.median(np.array(taken["Painting and journal"]) / np.array(values)), 1.0))]
+        ratios = [
+            f"{journalled / other:.3f}"
+            for journalled, other in (
+                (np.median(taken["Painting and journal"]) * 1000, np.median(ms)),
+                (np.percentile(taken["Painting and journal"], 95) * 1000, np.percentile(ms, 95)),
+                (np.median(np.array(taken["Painting and journal"]) / np.array(values)), 1.0),
+            )
+        ]
         print(f"| {name} | {np.median(ms):.2f} | {np.percentile(ms, 95):.2f} | {' | '.join(ratios)} |")
-    print(f"\njournal {journal:.2f} MB, undo {undo:.2f} MB; replayed in {(time.perf_counter() - begun) / 3:.1f} s, "
-          f"{'equal' if same else 'NOT EQUAL'} to all three layers")
+    print(
+        f"\njournal {journal:.2f} MB, undo {undo:.2f} MB; replayed in "
+        f"{(time.perf_counter() - begun) / 3:.1f} s, "
+        f"{'equal' if same else 'NOT EQUAL'} to all three layers"
+    )
 
 
-def measure(viewer: Any, layers: dict[str, Any], strokes: Iterator[tuple[int, int, Points]],
-            count: int) -> dict[str, list[float]]:
+def measure(
+    viewer: Any, layers: dict[str, Any], strokes: Iterator[tuple[int, int, Points]], count: int
+) -> dict[str, list[float]]:
     """Seconds of each stroke on each layer."""
     taken: dict[str, list[float]] = {name: [] for name in layers}
     for number in range(0, count, TURN):
         turn = [next(strokes) for _ in range(min(TURN, count - number))]
         names = list(layers)
-        for name in names[number // TURN % 3:] + names[:number // TURN % 3]:
+        for name in names[number // TURN % 3 :] + names[: number // TURN % 3]:
             layer = layers[name]
             for value, diameter, path in turn:
                 viewer.dims.set_point(0, float(layer.translate[0] + path[0][0] * layer.scale[0]))

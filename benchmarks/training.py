@@ -1,12 +1,16 @@
-"""Our training step against an ordinary loop and MONAI's trainer: the same network, weights, batches, loss and optimiser, one run.
+"""Our training step against an ordinary loop and MONAI's trainer: the same network, weights, batches, loss
+and optimiser, one run.
 
-    python benchmarks/training.py                                    # the SCN of headneck-segment, the 3D U-Net of hippocampus
+    python benchmarks/training.py                                    # the SCN of headneck-segment, the 3D
+    U-Net of hippocampus
     python benchmarks/training.py --table docs/training-speed.md
 
-The ordinary loop is what a user of torch writes: float32, torch's own layers and layout, each batch made between two steps. MONAI's
-`SupervisedTrainer` computes the same and gets its batches as we do, from processes of their own. The ways take turns, each round with
-batches of its own, so that a machine that others use too slows all of them. What is timed of ours is the whole step: clipping, average of
-the weights and learning rate too, which the others do without. Last, the share of a whole run's time that it waited for no data.
+The ordinary loop is what a user of torch writes: float32, torch's own layers and layout, each batch made
+between two steps. MONAI's `SupervisedTrainer` computes the same and gets its batches as we do, from
+processes of their own. The ways take turns, each round with batches of its own, so that a machine that
+others use too slows all of them. What is timed of ours is the whole step: clipping, average of the weights
+and learning rate too, which the others do without. Last, the share of a whole run's time that it waited
+for no data.
 """
 
 from __future__ import annotations
@@ -33,14 +37,14 @@ from ctseg_models.bundles.own.bundle import build_network
 from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.networks import unet
 from ctseg_models.networks.outputs import named_outputs
-from ctseg_models.networks.sound import SOUND
-from ctseg_training.data.cases import Cases
+from ctseg_models.networks.patched_layers import SOUND
+from ctseg_training.data.cases import CaseStore
 from ctseg_training.data.decathlon import CaseEntry, Decathlon, open_dataset
 from ctseg_training.data.feeding import Batch, Batches, fed
 from ctseg_training.data.heldout import split_cases
-from ctseg_training.data.sampling import Sampler
+from ctseg_training.data.sampling import PatchSampler
 from ctseg_training.data.statistics import with_statistics
-from ctseg_training.losses.objective import Objective, Seen
+from ctseg_training.losses.objective import LossInput, Objective
 from ctseg_training.recipes import load_recipe
 from ctseg_training.recipes.schema import Recipe
 from ctseg_training.recipes.stages import stage_of
@@ -55,8 +59,16 @@ WARM = 2  # steps before the clock starts
 ENGINE_STEPS = 10  # times --steps, of the whole run
 HEADNECK_CASES = 12
 SOURCES = {"headneck-segment": "headneck-ct", "hippocampus": "hippocampus-mr"}  # by recipe
-HEADS = ("way", "batches are made by", "steps/s, median", "each round", "waiting for batches", "CPU s a step", "times the ordinary loop",
-         "loss of step 1")
+HEADS = (
+    "way",
+    "batches are made by",
+    "steps/s, median",
+    "each round",
+    "waiting for batches",
+    "CPU s a step",
+    "times the ordinary loop",
+    "loss of step 1",
+)
 PLAIN = {sound: plain for plain, sound in SOUND.items()}
 
 
@@ -85,11 +97,17 @@ class Task:
     def batches(self) -> Batches:
         """With no case open yet: an open one would travel to the process that makes the batches."""
         plan = self.stage.plan
-        return Batches(self.training, Cases(self.cases, plan.channels), Sampler.of(self.recipe, plan, self.dataset))
+        return Batches(
+            self.training,
+            CaseStore(self.cases, plan.channels),
+            PatchSampler.of(self.recipe, plan, self.dataset),
+        )
 
 
 class Stopwatch:
-    """Hands batches on; its time and what of it was spent waiting for them count from batch number `warm` on."""
+    """Hands batches on; its time and what of it was spent waiting for them count from batch number `warm`
+    on.
+    """
 
     def __init__(self, feed: Iterator[Batch], warm: int) -> None:
         self.feed, self.warm, self.taken = feed, warm, 0
@@ -110,7 +128,9 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Way:
-    """train : takes so many batches of the feed and gives the first one's loss. workers : processes that make batches."""
+    """train : takes so many batches of the feed and gives the first one's loss. workers : processes that
+    make batches.
+    """
 
     name: str
     train: Callable[[Task, Iterator[Batch], int], float]
@@ -119,8 +139,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Lap:
-    """What one way did in one round. waiting : share of the time. cpu_s : of all threads of this process, per step; a machine that others
-    use too changes it less, and where batches are made in another process they are not in it."""
+    """What one way did in one round. waiting : share of the time. cpu_s : of all threads of this process,
+    per step; a machine that others use too changes it less, and where batches are made in another process
+    they are not in it.
+    """
 
     steps_per_s: float
     waiting: float
@@ -141,7 +163,9 @@ def ours(precision: str) -> Callable[[Task, Iterator[Batch], int], float]:
 
 
 class Ordinary:
-    """The recipe's network with torch's own layers, its loss and optimiser. Within `torch_dropout` it is torch throughout."""
+    """The recipe's network with torch's own layers, its loss and optimiser. Within `torch_dropout` it is
+    torch throughout.
+    """
 
     def __init__(self, task: Task) -> None:
         torch.manual_seed(task.recipe.seed)
@@ -155,7 +179,7 @@ class Ordinary:
     def loss(self, returned: Any, batch: Batch) -> Tensor:
         """Of what the network returned for a batch."""
         outputs = named_outputs(returned, batch.present.shape[1])
-        value, _ = self.objective(outputs, Seen(batch.image, batch.target, batch.present))
+        value, _ = self.objective(outputs, LossInput(batch.image, batch.target, batch.present))
         self.first_loss = float(value.detach()) if self.first_loss is None else self.first_loss
         return value
 
@@ -183,9 +207,18 @@ def monai_trainer(task: Task, feed: Iterator[Batch], steps: int) -> float:
 
     state = Ordinary(task)
     trainer = SupervisedTrainer(
-        device=torch.device("cpu"), max_epochs=1, epoch_length=steps, train_data_loader=feed, network=state.network,
-        optimizer=state.optimiser, loss_function=state.loss, prepare_batch=lambda batch, *_, **__: (batch.image, batch), amp=False,
-        decollate=False, optim_set_to_none=True)
+        device=torch.device("cpu"),
+        max_epochs=1,
+        epoch_length=steps,
+        train_data_loader=feed,
+        network=state.network,
+        optimizer=state.optimiser,
+        loss_function=state.loss,
+        prepare_batch=lambda batch, *_, **__: (batch.image, batch),
+        amp=False,
+        decollate=False,
+        optim_set_to_none=True,
+    )
     with torch_dropout():
         trainer.run()
     return state.first_loss or 0.0
@@ -219,21 +252,46 @@ def compare(task: Task, ways: Sequence[Way], steps: int, rounds: int, warm: int)
             way = ways[(number + turn) % len(ways)]  # another one first in each round
             done = lap(way, task, number * (warm + steps), steps, warm)
             laps[way.name].append(done)
-            print(f"{task.recipe.name}, round {number + 1} of {rounds}: {way.name}, {done.steps_per_s:.3f} steps/s", flush=True)
+            print(
+                f"{task.recipe.name}, round {number + 1} of {rounds}: {way.name}, {done.steps_per_s:.3f} "
+                "steps/s",
+                flush=True,
+            )
     base = laps[ways[-1].name]
-    times = {way.name: statistics.median(one.steps_per_s / slow.steps_per_s for one, slow in zip(laps[way.name], base, strict=True))
-             for way in ways}
+    times = {
+        way.name: statistics.median(
+            one.steps_per_s / slow.steps_per_s for one, slow in zip(laps[way.name], base, strict=True)
+        )
+        for way in ways
+    }
     rows = [_row(way, laps[way.name], times[way.name]) for way in ways]
     if find_spec("ignite") is None:
-        rows.append(("MONAI SupervisedTrainer, fp32", "", "not installed (needs pytorch-ignite)", *[""] * (len(HEADS) - 3)))
+        rows.append(
+            (
+                "MONAI SupervisedTrainer, fp32",
+                "",
+                "not installed (needs pytorch-ignite)",
+                *[""] * (len(HEADS) - 3),
+            )
+        )
     aim = AIM_WITH_BF16 if Hardware.choose("cpu", "auto").bf16 else AIM_WITHOUT
-    return f"{table(HEADS, rows)}\n{ways[0].name}: {times[ways[0].name]:.2f} times the ordinary loop; the aim is {aim}.\n"
+    return (
+        f"{table(HEADS, rows)}\n{ways[0].name}: {times[ways[0].name]:.2f} times the ordinary loop; the aim "
+        f"is {aim}.\n"
+    )
 
 
 def _row(way: Way, laps: Sequence[Lap], times: float) -> tuple[str, ...]:
-    return (way.name, "another process" if way.workers else "the loop itself", f"{statistics.median(one.steps_per_s for one in laps):.3f}",
-            ", ".join(f"{one.steps_per_s:.3f}" for one in laps), f"{100 * statistics.median(one.waiting for one in laps):.0f} %",
-            f"{statistics.median(one.cpu_s for one in laps):.2f}", f"{times:.2f}", f"{laps[0].first_loss:.3f}")
+    return (
+        way.name,
+        "another process" if way.workers else "the loop itself",
+        f"{statistics.median(one.steps_per_s for one in laps):.3f}",
+        ", ".join(f"{one.steps_per_s:.3f}" for one in laps),
+        f"{100 * statistics.median(one.waiting for one in laps):.0f} %",
+        f"{statistics.median(one.cpu_s for one in laps):.2f}",
+        f"{times:.2f}",
+        f"{laps[0].first_loss:.3f}",
+    )
 
 
 def busy(task: Task, steps: int, out: Path) -> str:
@@ -245,25 +303,35 @@ def busy(task: Task, steps: int, out: Path) -> str:
     whole = 1 - end["waited"] / end["seconds"]
     since = (told[-1]["elapsed"] - told[0]["elapsed"], told[-1]["waited"] - told[0]["waited"])
     after = f"{1 - since[1] / since[0]:.3f}" if since[0] > 0 else "not known"
-    return (f"A run of {end['step']} steps in {end['seconds']} s: {whole:.3f} of the time not waiting for data, the start of the process "
-            f"that makes them included; {after} after the first step. The aim is {AIM_BUSY:.2f}.\n")
+    return (
+        f"A run of {end['step']} steps in {end['seconds']} s: {whole:.3f} of the time not waiting for data, "
+        "the start of the process "
+        f"that makes them included; {after} after the first step. The aim is {AIM_BUSY:.2f}.\n"
+    )
 
 
 def networks_of(task: Task) -> str:
     """What the table is about, in words."""
     network: nn.Module = build_network(task.stage)
     size = "x".join(map(str, task.recipe.sampling.size or ()))
-    return (f"{type(network).__name__} with {sum(p.numel() for p in network.parameters()):,} parameters, {task.stage.outputs} labels, "
-            f"{task.recipe.batch} x {size} voxels.")
+    return (
+        f"{type(network).__name__} with {sum(p.numel() for p in network.parameters()):,} parameters, "
+        f"{task.stage.outputs} labels, "
+        f"{task.recipe.batch} x {size} voxels."
+    )
 
 
 def main() -> None:
     """Print, and with --table write, a section for each network."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=12, help="of each way in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", nargs="+", default=["auto", "fp32"], choices=["auto", "fp32", "bf16"], help="of ours")
+    parser.add_argument(
+        "--precision", nargs="+", default=["auto", "fp32"], choices=["auto", "fp32", "bf16"], help="of ours"
+    )
     parser.add_argument("--only", nargs="+", default=list(SOURCES), choices=list(SOURCES), help="recipes")
     parser.add_argument("--quick", action="store_true", help="one round of two steps: does it run?")
     parser.add_argument("--table", type=Path)
@@ -271,8 +339,11 @@ def main() -> None:
     if chosen.quick:
         chosen.steps, chosen.rounds = 2, 1
     torch.set_num_threads(chosen.threads)
-    sections = ["# How fast training is\n", f"Made by `benchmarks/training.py`. {machine(chosen.threads)} {chosen.rounds} rounds of "
-                f"{chosen.steps} steps, each way in turn.\n"]
+    sections = [
+        "# How fast training is\n",
+        f"Made by `benchmarks/training.py`. {machine(chosen.threads)} {chosen.rounds} rounds of "
+        f"{chosen.steps} steps, each way in turn.\n",
+    ]
     with tempfile.TemporaryDirectory() as made:
         for name in chosen.only:
             section = measured(name, Path(made), chosen)
@@ -285,7 +356,10 @@ def main() -> None:
 def machine(threads: int) -> str:
     """A sentence."""
     bf16 = "with" if Hardware.choose("cpu", "auto").bf16 else "without"
-    return f"Torch {torch.__version__}, {threads} threads, {torch.backends.cpu.get_cpu_capability()}, {bf16} fast bf16."
+    return (
+        f"Torch {torch.__version__}, {threads} threads, {torch.backends.cpu.get_cpu_capability()}, {bf16} "
+        "fast bf16."
+    )
 
 
 def measured(name: str, folder: Path, chosen: argparse.Namespace) -> str:

@@ -1,4 +1,6 @@
-"""Does an idea help? Arms that differ in the idea alone: same data, steps and seeds; the table says what came out, whatever it is."""
+"""Does an idea help? Arms that differ in the idea alone: same data, steps and seeds; the table says what
+came out, whatever it is.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,18 @@ import numpy as np
 from benchmarks.experiments.trials import Trial, case_means, facts, run, scores, table
 
 SEEDS = 3
-SHORT = ("The runs are short, for two cores and one thread each: they show which arm gets further in so many steps, not where either would "
-         "end.")
+SHORT = (
+    "The runs are short, for two cores and one thread each: they show which arm gets further in so many "
+    "steps, not where either would "
+    "end."
+)
 
 
 @dataclass(frozen=True)
 class Question:
-    """title and told : of the page in docs. arms : by name, the overrides of `recipe`; the first is the paper's idea. data : makes the
-    data set in a folder."""
+    """title and told : of the page in docs. arms : by name, the overrides of `recipe`; the first is the
+    paper's idea. data : makes the data set in a folder.
+    """
 
     name: str
     title: str
@@ -32,14 +38,21 @@ class Question:
 def main(question: Question) -> None:
     """Train every arm with every seed and write docs/ideas/NAME.md."""
     parser = argparse.ArgumentParser(description=question.title)
-    parser.add_argument("out", type=Path, help="for runs and data sets; go on with the same after an interruption")
+    parser.add_argument(
+        "out", type=Path, help="for runs and data sets; go on with the same after an interruption"
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--docs", type=Path, default=Path("docs/ideas"))
     arguments = parser.parse_args()
     data = question.data(arguments.out / "data")
-    trials = {(arm, seed): Trial(f"{question.name}-{arm.replace(' ', '-')}-{seed}", question.recipe, data, tuple(values), seed)
-              for seed in range(arguments.seeds) for arm, values in question.arms.items()}
+    trials = {
+        (arm, seed): Trial(
+            f"{question.name}-{arm.replace(' ', '-')}-{seed}", question.recipe, data, tuple(values), seed
+        )
+        for seed in range(arguments.seeds)
+        for arm, values in question.arms.items()
+    }
     run(list(trials.values()), arguments.out, arguments.at_once)
     text = _page(question, trials, arguments.out, arguments.seeds)
     print(text)
@@ -54,16 +67,42 @@ def _page(question: Question, trials: Mapping[tuple[str, int], Trial], out: Path
         means[arm] = np.array([np.mean(dice) for dice in of_seeds])
         spread = np.mean([np.std(dice, ddof=1) for dice in of_seeds])
         told = [facts(trials[arm, seed], out) for seed in range(seeds)]
-        rows.append((arm, f"{means[arm].mean():.3f} ± {means[arm].std(ddof=1):.3f}" if seeds > 1 else f"{means[arm].mean():.3f}",
-                     ", ".join(f"{mean:.3f}" for mean in means[arm]), f"{spread:.3f}", str(told[0]["parameters"]), str(told[0]["steps"]),
-                     f"{np.mean([one['seconds'] for one in told]):.0f}"))
-    heads = ("arm", "Dice, mean ± sd over seeds", "each seed", "sd over cases", "parameters", "steps", "seconds")
+        rows.append(
+            (
+                arm,
+                f"{means[arm].mean():.3f} ± {means[arm].std(ddof=1):.3f}"
+                if seeds > 1
+                else f"{means[arm].mean():.3f}",
+                ", ".join(f"{mean:.3f}" for mean in means[arm]),
+                f"{spread:.3f}",
+                str(told[0]["parameters"]),
+                str(told[0]["steps"]),
+                f"{np.mean([one['seconds'] for one in told]):.0f}",
+            )
+        )
+    heads = (
+        "arm",
+        "Dice, mean ± sd over seeds",
+        "each seed",
+        "sd over cases",
+        "parameters",
+        "steps",
+        "seconds",
+    )
     first, *others = question.arms
     differences = [f"{first} minus {other}: {_difference(means[first] - means[other])}." for other in others]
-    return f"# {question.title}\n\n{question.told} {SHORT}\n\n{table(heads, rows)}\n" + "\n".join(differences) + "\n"
+    return (
+        f"# {question.title}\n\n{question.told} {SHORT}\n\n{table(heads, rows)}\n"
+        + "\n".join(differences)
+        + "\n"
+    )
 
 
 def _difference(values: np.ndarray) -> str:  # type: ignore[type-arg]
     """Of the same seeds; three seeds prove little, so the sign of each is told and no test made."""
-    same = "of one sign in every seed" if len({bool(value > 0) for value in values}) == 1 else "of different signs"
+    same = (
+        "of one sign in every seed"
+        if len({bool(value > 0) for value in values}) == 1
+        else "of different signs"
+    )
     return f"{values.mean():+.3f} ({', '.join(f'{value:+.3f}' for value in values)}; {same})"

@@ -17,10 +17,15 @@ def without_edges() -> tuple[str, ...]:
 
 
 QUESTION = Question(
-    "edges", "Does the edge stream of paper 2 help?",
-    "3D U-Net backbone on the hippocampus (208 cases trained on, 52 held out); with the edge-gated stream and its losses, and the same "
+    "edges",
+    "Does the edge stream of paper 2 help?",
+    "3D U-Net backbone on the hippocampus (208 cases trained on, 52 held out); with the edge-gated stream "
+    "and its losses, and the same "
     "backbone with the Dice loss alone. Dice on the cases' own grid.",
-    "edge-gated-unet-small", {"edge-gated": COMMON, "backbone alone": without_edges()}, hippocampus)
+    "edge-gated-unet-small",
+    {"edge-gated": COMMON, "backbone alone": without_edges()},
+    hippocampus,
+)
 
 if __name__ == "__main__":
     main(QUESTION)

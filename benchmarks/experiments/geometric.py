@@ -7,10 +7,15 @@ from benchmarks.experiments.trials import hippocampus
 
 COMMON = ("validation.share=0", "budget={steps: 250}")
 QUESTION = Question(
-    "geometric", "Do the geometric constraints of paper 1 help?",
-    "sU-Net on slices of the hippocampus (208 cases trained on, 52 held out), squared Dice loss, the same fixed samples; with and without "
+    "geometric",
+    "Do the geometric constraints of paper 1 help?",
+    "sU-Net on slices of the hippocampus (208 cases trained on, 52 held out), squared Dice loss, the same "
+    "fixed samples; with and without "
     "the ADMM term. Dice on the cases' own grid.",
-    "geometric-sunet-small", {"constraints": COMMON, "no constraints": (*COMMON, "geometric=null")}, hippocampus)
+    "geometric-sunet-small",
+    {"constraints": COMMON, "no constraints": (*COMMON, "geometric=null")},
+    hippocampus,
+)
 
 if __name__ == "__main__":
     main(QUESTION)

@@ -1,6 +1,8 @@
-"""Training runs that are compared: data sets made from `../shared/data`, a queue of jobs, Dice of held-out cases, a table.
+"""Training runs that are compared: data sets made from `../shared/data`, a queue of jobs, Dice of held-out
+cases, a table.
 
-Every run is a job of its own with one thread, two at a time; what is done is kept, what was interrupted goes on where it was.
+Every run is a job of its own with one thread, two at a time; what is done is kept, what was interrupted
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from ctseg_imaging import formats
 from ctseg_imaging.phantom import dataset_steps
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, Labels
-from ctseg_models.bundles.own.bundle import compose, read_own
+from ctseg_models.bundles.own.bundle import read_own
+from ctseg_models.bundles.own.writing import compose
 from ctseg_training.data.decathlon import open_dataset
-from ctseg_training.job import Job, JobState
+from ctseg_training.job import Job
+from ctseg_training.job_order import JobState
 from ctseg_training.recipes import Recipe, load_recipe, save_recipe
 from ctseg_training.scoring import bundle_scores
 
@@ -34,8 +38,9 @@ POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Trial:
-    """name : of its folder. data : a data set's folder; its validation list is what is scored. localiser : the name of another trial whose
-    bundle says where to look."""
+    """name : of its folder. data : a data set's folder; its validation list is what is scored. localiser :
+    the name of another trial whose bundle says where to look.
+    """
 
     name: str
     recipe: str
@@ -91,9 +96,17 @@ def scores(trial: Trial, out: Path) -> list[dict[str, float | None]]:
     if not kept.is_file():
         bundle = read_own(out / trial.name / "bundle")
         if trial.localiser is not None:
-            bundle = compose(read_own(out / trial.localiser / "bundle"), bundle, out / trial.name / "two-stage", overwrite=True)
+            bundle = compose(
+                read_own(out / trial.localiser / "bundle"),
+                bundle,
+                out / trial.name / "two-stage",
+                overwrite=True,
+            )
         whole = load_recipe(trial.recipe, trial.overrides).sees_whole or trial.localiser is not None
-        rows = [finish(bundle_scores(bundle, [entry], whole=whole)).dice for entry in open_dataset(trial.data).validation]
+        rows = [
+            finish(bundle_scores(bundle, [entry], whole=whole)).dice
+            for entry in open_dataset(trial.data).validation
+        ]
         kept.write_text(json.dumps(rows), encoding="utf-8")
     rows = json.loads(kept.read_text(encoding="utf-8"))
     return list(rows)
@@ -115,7 +128,11 @@ def facts(trial: Trial, out: Path) -> dict[str, Any]:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *("| " + " | ".join(row) + " |" for row in rows)]
+    lines = [
+        "| " + " | ".join(heads) + " |",
+        "|" + "---|" * len(heads),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -129,17 +146,32 @@ def hippocampus(out: Path) -> Path:
     source = SHARED / "hippocampus-mr"
     fields = json.loads((source / "dataset.json").read_text(encoding="utf-8"))
     cases = sorted(fields["training"], key=lambda case: str(case["image"]))
-    return write_set(out, "hippocampus", {value: name for value, name in fields["labels"].items() if value != "0"}, source,
-                  [case for number, case in enumerate(cases) if number % 5], cases[::5])
+    return write_set(
+        out,
+        "hippocampus",
+        {value: name for value, name in fields["labels"].items() if value != "0"},
+        source,
+        [case for number, case in enumerate(cases) if number % 5],
+        cases[::5],
+    )
 
 
 def headneck(out: Path, train: int = 40, held_out: int = 10) -> Path:
-    """Seven organs; the last of the training cases are held out, the data set's own validation list is left alone."""
+    """Seven organs; the last of the training cases are held out, the data set's own validation list is
+    left alone.
+    """
     source = SHARED / "headneck-ct"
     fields = json.loads((source / "dataset.json").read_text(encoding="utf-8"))
     cases = fields["training"]
-    return write_set(out, "headneck", {value: name for value, name in fields["labels"].items() if value != "0"}, source, cases[:train],
-                  cases[-held_out:], fields["labels_present"])
+    return write_set(
+        out,
+        "headneck",
+        {value: name for value, name in fields["labels"].items() if value != "0"},
+        source,
+        cases[:train],
+        cases[-held_out:],
+        fields["labels_present"],
+    )
 
 
 def mandible(out: Path, train: int = 40, held_out: int = 10) -> Path:
@@ -147,7 +179,11 @@ def mandible(out: Path, train: int = 40, held_out: int = 10) -> Path:
     source, folder = SHARED / "headneck-ct", out / "mandible"
     fields = json.loads((source / "dataset.json").read_text(encoding="utf-8"))
     present = fields["labels_present"]
-    cases = [case for case in fields["training"] if "Mandible" in present[Path(case["image"]).name.removesuffix(".nii.gz")]]
+    cases = [
+        case
+        for case in fields["training"]
+        if "Mandible" in present[Path(case["image"]).name.removesuffix(".nii.gz")]
+    ]
     chosen = [*cases[:train], *cases[-held_out:]]
     (folder / "labels").mkdir(parents=True, exist_ok=True)
     for case in chosen:
@@ -156,7 +192,10 @@ def mandible(out: Path, train: int = 40, held_out: int = 10) -> Path:
             stored = formats.read_labels(source / case["label"])
             alone = (stored.array == MANDIBLE).astype(np.uint8)
             formats.write(target, LabelMap(alone, stored.geometry, Labels.from_names({1: "Mandible"})))
-    pairs = [{"image": case["image"], "label": str(folder / "labels" / Path(case["label"]).name)} for case in chosen]
+    pairs = [
+        {"image": case["image"], "label": str(folder / "labels" / Path(case["label"]).name)}
+        for case in chosen
+    ]
     return write_set(out, "mandible", {"1": "Mandible"}, source, pairs[:train], pairs[train:])
 
 
@@ -173,14 +212,23 @@ def vgg_file() -> Path:
     return next(iter(sorted(VGG.glob("*.safetensors"))))
 
 
-def write_set(out: Path, name: str, labels: dict[str, str], source: Path, training: Sequence[dict[str, str]],
-           validation: Sequence[dict[str, str]], present: dict[str, list[str]] | None = None) -> Path:
+def write_set(
+    out: Path,
+    name: str,
+    labels: dict[str, str],
+    source: Path,
+    training: Sequence[dict[str, str]],
+    validation: Sequence[dict[str, str]],
+    present: dict[str, list[str]] | None = None,
+) -> Path:
     """A dataset.json that names the files where they lie."""
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     fields: dict[str, Any] = {"name": name, "labels": labels}
     for split, cases in (("training", training), ("validation", validation)):
-        fields[split] = [{part: str((source / case[part]).resolve()) for part in ("image", "label")} for case in cases]
+        fields[split] = [
+            {part: str((source / case[part]).resolve()) for part in ("image", "label")} for case in cases
+        ]
     if present is not None:
         fields["labels_present"] = present
     (folder / "dataset.json").write_text(json.dumps(fields, indent=1), encoding="utf-8")

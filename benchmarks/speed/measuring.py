@@ -22,27 +22,41 @@ T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = "# How fast inference is"
 MEGABYTE = 1e6
-AS_WE_RUN = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}  # ctseg_models sets it, and comes after torch in a script; for all ways alike
+AS_WE_RUN = {
+    **os.environ,
+    "THP_MEM_ALLOC_ENABLE": "1",
+}  # ctseg_models sets it, and comes after torch in a script; for all ways alike
 
 
 def in_a_child(script: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run `script` with `arguments` and read what it printed last. Raises RuntimeError with what it said when it failed."""
-    child = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=False, env=AS_WE_RUN)
+    """Run `script` with `arguments` and read what it printed last. Raises RuntimeError with what it said
+    when it failed.
+    """
+    child = subprocess.run(
+        [sys.executable, script, *arguments], capture_output=True, text=True, check=False, env=AS_WE_RUN
+    )
     if child.returncode:
-        raise RuntimeError(f"{' '.join(arguments)}: {child.stderr.strip().splitlines()[-1] if child.stderr.strip() else child.returncode}")
+        raise RuntimeError(
+            f"{' '.join(arguments)}: "
+            f"{child.stderr.strip().splitlines()[-1] if child.stderr.strip() else child.returncode}"
+        )
     found: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
     return found
 
 
 def peak_bytes() -> float:
-    """The most memory that this process has held. Of this process alone: what getrusage says begins with its parent's."""
+    """The most memory that this process has held. Of this process alone: what getrusage says begins with
+    its parent's.
+    """
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return 1024.0 * int(line.split()[1])
     import resource
 
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def timed(call: Callable[[], T], device: str) -> tuple[T, float]:
@@ -55,17 +69,25 @@ def timed(call: Callable[[], T], device: str) -> tuple[T, float]:
 
 
 def ceiling(dtype: torch.dtype, device: str, plane: tuple[int, int]) -> float:
-    """Operations a second of the fastest bare 3x3x3 convolution, channels last: of 32 and 64 channels to 32, on slabs of a plane (y, x) and
-    of the next coarser level; the best of several runs each.
+    """Operations a second of the fastest bare 3x3x3 convolution, channels last: of 32 and 64 channels to 32,
+    on slabs of a plane (y, x) and of the next coarser level; the best of several runs each.
 
-    A slab has a slice more at either end than what is computed, as in a network: with zeros there instead, which oneDNN leaves out, a tenth
-    of the operations would be counted and not done.
+    A slab has a slice more at either end than what is computed, as in a network: with zeros there instead,
+    which oneDNN leaves out, a tenth of the operations would be counted and not done.
     """
     best = 0.0
     with torch.inference_mode():
-        for into, (z, y, x) in ((32, (8, *plane)), (64, (8, *plane)), (32, (16, plane[0] // 2, plane[1] // 2))):
-            slab = torch.rand(1, into, z + 2, y, x, device=device).to(dtype, memory_format=torch.channels_last_3d)
-            weight = torch.rand(32, into, 3, 3, 3, device=device).to(dtype, memory_format=torch.channels_last_3d)
+        for into, (z, y, x) in (
+            (32, (8, *plane)),
+            (64, (8, *plane)),
+            (32, (16, plane[0] // 2, plane[1] // 2)),
+        ):
+            slab = torch.rand(1, into, z + 2, y, x, device=device).to(
+                dtype, memory_format=torch.channels_last_3d
+            )
+            weight = torch.rand(32, into, 3, 3, 3, device=device).to(
+                dtype, memory_format=torch.channels_last_3d
+            )
             for _ in range(8):
                 _, seconds = timed(lambda a=slab, w=weight: conv3d(a, w, None, (0, 1, 1)), device)  # type: ignore[misc]
                 best = max(best, 2.0 * 27 * into * 32 * z * y * x / seconds)
@@ -87,7 +109,11 @@ def loaded(path: Path) -> Volume:
 
 def machine(threads: int, device: str) -> str:
     """A sentence."""
-    on = torch.cuda.get_device_name(device) if device.startswith("cuda") else torch.backends.cpu.get_cpu_capability()
+    on = (
+        torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else torch.backends.cpu.get_cpu_capability()
+    )
     return f"Torch {torch.__version__}, {on}, {threads} threads."
 
 
@@ -96,7 +122,9 @@ def dice(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> dict[int, float]:
     found = {}
     for value in sorted(set(np.unique(a)) | set(np.unique(b))):
         one, other = a == value, b == value
-        found[int(value)] = 2 * float(np.count_nonzero(one & other)) / float(np.count_nonzero(one) + np.count_nonzero(other))
+        found[int(value)] = (
+            2 * float(np.count_nonzero(one & other)) / float(np.count_nonzero(one) + np.count_nonzero(other))
+        )
     return found
 
 
@@ -105,6 +133,10 @@ def write_section(path: Path, heading: str, text: str) -> None:
     page = path.read_text(encoding="utf-8") if path.is_file() else f"{PAGE}\n"
     top, *sections = page.split("\n## ")
     kept = [section for section in sections if section.splitlines()[0] != heading]
-    place = next((number for number, section in enumerate(sections) if section.splitlines()[0] == heading), len(kept))
+    place = next(
+        (number for number, section in enumerate(sections) if section.splitlines()[0] == heading), len(kept)
+    )
     kept.insert(place, f"{heading}\n\n{text.rstrip()}\n")
-    path.write_text("\n## ".join([top.rstrip() + "\n", *(section.rstrip() + "\n" for section in kept)]), encoding="utf-8")
+    path.write_text(
+        "\n## ".join([top.rstrip() + "\n", *(section.rstrip() + "\n" for section in kept)]), encoding="utf-8"
+    )

@@ -116,7 +116,7 @@ def compose(
     from ctseg_imaging.errors import BundleError
     from ctseg_models.bundles import store
     from ctseg_models.bundles.own.bundle import OwnBundle
-    from ctseg_models.bundles.own.bundle import compose as compose_bundles
+    from ctseg_models.bundles.own.writing import compose as compose_bundles
 
     if len(stage) != 2:
         raise typer.BadParameter("give it twice: the localiser's bundle, then the segmenter's", param_hint="--stage")
@@ -187,7 +187,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
     """What a bundle says about itself, as plain JSON, without its card."""
     from ctseg_models.bundles.monai.bundle import MonaiBundle
     from ctseg_models.bundles.own.bundle import OwnBundle
-    from ctseg_models.bundles.single_file.bundle import ForeignBundle
+    from ctseg_models.bundles.single_file.bundle import SingleFileBundle
 
     facts: dict[str, Any] = {"name": bundle.name, "version": bundle.version, "kind": bundle.kind, "path": str(bundle.path),
                              "modality": bundle.modality, "channels": list(bundle.channels),
@@ -197,7 +197,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
     if isinstance(bundle, OwnBundle):
         facts["stages"] = [stage.model_dump(mode="json") for stage in bundle.stages]
         facts["training"], facts["scores"] = bundle.block.training_data, bundle.block.scores
-    elif isinstance(bundle, ForeignBundle):
+    elif isinstance(bundle, SingleFileBundle):
         facts["side_file"] = bundle.side.model_dump(mode="json")
     elif isinstance(bundle, MonaiBundle):
         facts["run"] = bundle.way

@@ -38,7 +38,7 @@ def calibrate(
     from ctseg_models.bundles.own.bundle import OwnBundle
     from ctseg_models.calibration.fitting import calibrate as fit
     from ctseg_models.calibration.fitting import copied_with_calibration, with_calibration
-    from ctseg_models.inference import Settings
+    from ctseg_models.inference import InferenceSettings
     from ctseg_training.data.decathlon import open_dataset
 
     chosen = store.find(bundle)
@@ -58,7 +58,8 @@ def calibrate(
     if trained := [entry.name for entry in entries if entry in dataset.training]:
         note(f"In the training list of the data set: {', '.join(trained)}. A bundle that learned from them stays "
              "surer than it is right on new cases; name others with --cases.")
-    found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], Settings(device=device, threads=threads)))
+    settings = InferenceSettings(device=device, threads=threads)
+    found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], settings))
     told = {"name": dataset.name, "cases": len(entries)}
     if shipped:
         copy = copied_with_calibration(chosen, found, told, overwrite=overwrite)

@@ -17,7 +17,7 @@ from napari_ctseg.commands.console import follow, note, say
 if TYPE_CHECKING:
     from ctseg_imaging.progress import Progress
     from ctseg_training.data.decathlon import CaseEntry
-    from ctseg_training.data.folds import CaseSlices, Spread
+    from ctseg_training.data.folds import CaseSlices, MeanAndDeviation
     from ctseg_training.recipes import Recipe
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def crossval(
     note(f"Also in {out / TABLE}.json and {out / TABLE}.csv.")
 
 
-def show_spread(tables: Mapping[str, Mapping[str, Spread]]) -> None:
+def show_spread(tables: Mapping[str, Mapping[str, MeanAndDeviation]]) -> None:
     """Mean and standard deviation of Dice over cases, one line a label. tables : by what they are of; "" names none."""
     titles = [f"{name} Dice".strip() for name in tables]
     labels = list(dict.fromkeys(label for table in tables.values() for label in table))
@@ -71,7 +71,7 @@ def show_spread(tables: Mapping[str, Mapping[str, Spread]]) -> None:
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _shown(found: Spread | None) -> str:
+def _shown(found: MeanAndDeviation | None) -> str:
     if found is None or found.mean is None:
         return "-"
     deviation = "" if found.deviation is None else f" ± {found.deviation:.3f}"
@@ -131,8 +131,9 @@ def _one_fold(recipe: Recipe, data: Path, held_out: Sequence[CaseEntry], folder:
     from ctseg_imaging.formats.atomic import write_bytes
     from ctseg_models.bundles.own.bundle import read_own
     from ctseg_training.record.events import EVENTS
-    from ctseg_training.run.engine import LAST, train
+    from ctseg_training.run.engine import train
     from ctseg_training.run.steps import Hardware
+    from ctseg_training.run.training import LAST
     from ctseg_training.scoring import bundle_scores
 
     if (folder / SCORES).is_file():
@@ -176,7 +177,7 @@ def _named(work: Generator[Progress, None, T], where: str) -> Generator[Progress
 
 
 def _write(out: Path, recipe: str, plan: Sequence[Sequence[CaseSlices]], scores: Sequence[Mapping[str, Dice]],
-           table: Mapping[str, Spread]) -> None:
+           table: Mapping[str, MeanAndDeviation]) -> None:
     """crossval.json with every case, crossval.csv with the table."""
     from ctseg_imaging.formats.atomic import write_bytes
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ctseg_imaging.volume import Volume
     from ctseg_models.contract.bundle import Bundle
     from ctseg_models.contract.prediction import Prediction
-    from ctseg_models.ensembles.stacking import Stack
-    from ctseg_models.inference import Region, Settings
+    from ctseg_models.ensembles.stack import Stack
+    from ctseg_models.inference import InferenceSettings, Region
 
 
 class Combination(StrEnum):
@@ -86,7 +86,7 @@ def predict(
     """Run bundles on volumes; labels lie on the input's own grid, with a file NAME.provenance.json beside them."""
     from ctseg_imaging.errors import CtsegError
     from ctseg_models.bundles import store
-    from ctseg_models.inference import Settings
+    from ctseg_models.inference import InferenceSettings
     from napari_ctseg.commands.case_files import cases_in, read_case
 
     shares = _weights(weights, model, combine)
@@ -95,7 +95,7 @@ def predict(
     _refuse_maps_of_several(model, stack, {"--probabilities": probabilities is not None, "--edge-map": edge_map})
     bundles = [store.find(name) for name in model] if stack is None else [member.bundle() for member in stack.members]
     box = None if region is None else parse_region(region)
-    settings = Settings(device=device, precision=precision.value, probabilities=probabilities is not None, edge_map=edge_map,
+    settings = InferenceSettings(device=device, precision=precision.value, probabilities=probabilities is not None, edge_map=edge_map,
                         threads=threads, mirroring=mirror, disagreement="share" if disagreement is None else disagreement.value)
     cases, several = cases_in(source, max(len(bundle.channels) for bundle in bundles))
     outputs = [Outputs.of(case, target, several, rtstruct) for case in cases]
@@ -144,7 +144,7 @@ def parse_region(text: str) -> Region:
 def _stack(models: Sequence[str]) -> Stack | None:
     """The stack that is named, if one is (`napari-ctseg stack` writes them). Raises BundleError for one beside other models."""
     from ctseg_imaging.errors import BundleError
-    from ctseg_models.ensembles.stacking import DESCRIPTION, read_stack
+    from ctseg_models.ensembles.stack import DESCRIPTION, read_stack
 
     folders = [Path(name) for name in models if (Path(name) / DESCRIPTION).is_file()]
     if not folders:
@@ -182,7 +182,7 @@ def _refuse_maps_of_several(models: Sequence[str], stack: Stack | None, asked: d
             raise typer.BadParameter("is for a single model; several have --disagreement", param_hint=option)
 
 
-def _wanted(settings: Settings, members: int, stack: Stack | None) -> list[str]:
+def _wanted(settings: InferenceSettings, members: int, stack: Stack | None) -> list[str]:
     """Which files will stand beside the labels."""
     single = members == 1 and stack is None
     disagreement = stack is None and (not single or settings.disagreement == "entropy")
@@ -191,9 +191,10 @@ def _wanted(settings: Settings, members: int, stack: Stack | None) -> list[str]:
 
 
 def _predict(bundles: Sequence[Bundle] | Stack, image: Volume, combine: Combination, weights: Sequence[float] | None,
-             region: Region | None, settings: Settings) -> Prediction:
+             region: Region | None, settings: InferenceSettings) -> Prediction:
     """One bundle, an ensemble or a stack."""
-    from ctseg_models.ensembles.stacking import Stack, run_stack
+    from ctseg_models.ensembles.stack import Stack
+    from ctseg_models.ensembles.stacking import run_stack
 
     if isinstance(bundles, Stack):
         return follow(run_stack(bundles, image, region=region, settings=settings))

@@ -68,7 +68,7 @@ def _followed(job: Job) -> Generator[Progress, None, Path]:
     """What the job says, as progress; the folder of its bundle. Closing it asks the job to stop."""
     from ctseg_imaging.errors import RecipeError
     from ctseg_imaging.progress import Progress
-    from ctseg_training.job import JobState
+    from ctseg_training.job_order import JobState
 
     seen = 0
     try:

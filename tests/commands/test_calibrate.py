@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from ctseg_imaging import formats
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from ctseg_models.bundles import store
-from ctseg_models.bundles.own.bundle import write_bundle
+from ctseg_models.bundles.own.writing import write_bundle
 from napari_ctseg.commands.main import app
 from tests.models.making import oblique_geometry, threshold_stage, threshold_weights
 

@@ -157,7 +157,7 @@ def test_bad_bundles_are_sentences(bundle: str, tmp_path: Path) -> None:
 
 
 def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
-    from ctseg_models.bundles.own.bundle import write_bundle
+    from ctseg_models.bundles.own.writing import write_bundle
     from ctseg_models.contract.plan import Intensity
     from tests.models.making import threshold_stage, threshold_weights
 
@@ -178,7 +178,7 @@ def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
 
 def test_a_4d_file_brings_the_channels(tmp_path: Path) -> None:
     from ctseg_imaging.volume import Volume
-    from ctseg_models.bundles.own.bundle import write_bundle
+    from ctseg_models.bundles.own.writing import write_bundle
     from ctseg_models.contract.plan import Intensity
     from tests.models.making import threshold_stage, threshold_weights
 

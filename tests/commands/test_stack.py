@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from ctseg_imaging import formats
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels
-from ctseg_models.bundles.own.bundle import write_bundle
-from ctseg_models.ensembles.stacking import read_stack, run_stack
+from ctseg_models.bundles.own.writing import write_bundle
+from ctseg_models.ensembles.stack import read_stack
+from ctseg_models.ensembles.stacking import run_stack
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.stack_training import StackSettings, train_stack
 from napari_ctseg.commands.main import app

@@ -18,11 +18,13 @@ import torch
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.own.bundle import read_own
-from ctseg_training.job import Job, JobState
+from ctseg_training.job import Job
+from ctseg_training.job_order import JobState
 from ctseg_training.recipes import Recipe
 from ctseg_training.recipes.schema import Checkpoints
 from ctseg_training.run.checkpoint import load_checkpoint
-from ctseg_training.run.engine import LAST, train
+from ctseg_training.run.engine import train
+from ctseg_training.run.training import LAST
 from tests.training.conftest import write_dataset
 
 PATIENCE_S = 120.0
@@ -56,7 +58,9 @@ def test_a_job_runs_to_its_end_and_is_found_again(tiny: Recipe, dataset_folder: 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
-def test_stopping_leaves_a_scored_bundle_and_resuming_goes_on(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+def test_stopping_leaves_a_scored_bundle_and_resuming_goes_on(
+    tiny: Recipe, dataset_folder: Path, tmp_path: Path
+) -> None:
     job = Job.start(tiny, dataset_folder, tmp_path / "job", steps=100_000, threads=1)
     until(lambda: stepped(job))
     other = Job(tmp_path / "job")  # as another process would follow it
@@ -73,7 +77,9 @@ def test_stopping_leaves_a_scored_bundle_and_resuming_goes_on(tiny: Recipe, data
     assert began.kind == "start" and began.data["from_step"] == first["step"] < last.data["step"]
     os.kill(json.loads((tmp_path / "job" / "process.json").read_text())["pid"], signal.SIGKILL)
     assert resumed.wait(PATIENCE_S)
-    assert resumed.state is other.state is JobState.FAILED and "job.log" in other.message  # it died without a word
+    assert (
+        resumed.state is other.state is JobState.FAILED and "job.log" in other.message
+    )  # it died without a word
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process at once there")
@@ -102,8 +108,12 @@ def test_following_a_job_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_run_killed_in_the_middle_goes_on_as_if_it_had_not_been(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
-    """kill -9 at an arbitrary moment after the first checkpoint; the same weights as an uninterrupted run, to the bit."""
+def test_a_run_killed_in_the_middle_goes_on_as_if_it_had_not_been(
+    tiny: Recipe, dataset_folder: Path, tmp_path: Path
+) -> None:
+    """kill -9 at an arbitrary moment after the first checkpoint; the same weights as an uninterrupted run,
+    to the bit.
+    """
     recipe = tiny.model_copy(update={"checkpoints": Checkpoints(every_steps=3)})
     finish(train(recipe, dataset_folder, tmp_path / "whole", steps=40))
     job = Job.start(recipe, dataset_folder, tmp_path / "killed", steps=40, threads=1)
@@ -120,9 +130,15 @@ def test_a_run_killed_in_the_middle_goes_on_as_if_it_had_not_been(tiny: Recipe, 
 
 @pytest.mark.parametrize("said", [{}, {"created": 0}, {"pid": -1}, {"pid": 2**70}, {"pid": "x"}, [], 7, None])
 def test_stop_signals_no_process_that_is_not_the_job_s(tmp_path: Path, said: object) -> None:
-    """A folder from another machine, or a number that another process has now: that one, begun at the very time, lives on."""
-    with subprocess.Popen([sys.executable, "-c", "print('up', flush=True); input()"], cwd=tmp_path, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as other:
+    """A folder from another machine, or a number that another process has now: that one, begun at the very
+    time, lives on.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", "print('up', flush=True); input()"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
         assert other.stdout is not None and other.stdout.readline()
         true = {"pid": other.pid, "created": psutil.Process(other.pid).create_time()}
         (tmp_path / "process.json").write_text(json.dumps(true | said if isinstance(said, dict) else said))

@@ -1,4 +1,6 @@
-"""Where bundles are found: those that ship with the project, the person's own, and CTSEG_BUNDLES. Nothing comes from the network."""
+"""Where bundles are found: those that ship with the project, the person's own, and CTSEG_BUNDLES. Nothing
+comes from the network.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from ctseg_models.bundles.monai.config.refusals import refuse_strange_files
 from ctseg_models.bundles.nnunet.bundle import NNUNetBundle, looks_like_nnunet, read_nnunet
 from ctseg_models.bundles.own.bundle import METADATA, read_own
 from ctseg_models.bundles.single_file import onnx, torchscript
-from ctseg_models.bundles.single_file.bundle import ForeignBundle
+from ctseg_models.bundles.single_file.bundle import SingleFileBundle
 from ctseg_models.bundles.single_file.side_file import side_file_path
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.vetting.unpacking import unpack
@@ -25,7 +27,15 @@ from ctseg_models.vetting.unpacking import unpack
 ARCHIVE = ".zip"
 MOST_NAMED = 5  # models in a sentence
 # What training leaves in a results folder of nnU-Net and nobody needs to run it.
-LEFT_BEHIND = ("validation", "progress.png", "training_log_*.txt", "checkpoint_latest.pth", "debug.json", "__pycache__", ".git")
+LEFT_BEHIND = (
+    "validation",
+    "progress.png",
+    "training_log_*.txt",
+    "checkpoint_latest.pth",
+    "debug.json",
+    "__pycache__",
+    ".git",
+)
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -38,7 +48,9 @@ class Scan:
 
 
 def shipped_folder() -> Path:
-    """Where the trained bundles of the project lie: inside the package when installed, `models/bundles` in a checkout."""
+    """Where the trained bundles of the project lie: inside the package when installed, `models/bundles` in
+    a checkout.
+    """
     installed = PACKAGE / "bundled"
     return installed if installed.is_dir() else PACKAGE.parent / "bundles"
 
@@ -78,7 +90,9 @@ def scan() -> Scan:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """What in a folder looks like a bundle; nnU-Net's results lie one folder deeper, in one for each data set."""
+    """What in a folder looks like a bundle; nnU-Net's results lie one folder deeper, in one for each data
+    set.
+    """
     if not folder.is_dir():
         return []
     found = []
@@ -97,8 +111,13 @@ def _models_of_nnunet(folder: Path) -> list[Path]:
 
 def _results_inside(folder: Path) -> list[Path]:
     """The results folders in one for a data set, or in all of nnUNet_results."""
-    outer = [inner for inner in sorted(folder.iterdir()) if inner.is_dir() and inner.name.startswith("Dataset")]
-    return [*_models_of_nnunet(folder), *(one for inner in outer for one in _models_of_nnunet(inner) if not looks_like_nnunet(inner))]
+    outer = [
+        inner for inner in sorted(folder.iterdir()) if inner.is_dir() and inner.name.startswith("Dataset")
+    ]
+    return [
+        *_models_of_nnunet(folder),
+        *(one for inner in outer for one in _models_of_nnunet(inner) if not looks_like_nnunet(inner)),
+    ]
 
 
 def list_bundles() -> list[Bundle]:
@@ -107,17 +126,24 @@ def list_bundles() -> list[Bundle]:
 
 
 def find(name_or_path: str | Path) -> Bundle:
-    """A bundle by its name, by the name of its folder, or by the path of its folder or file. Raises BundleError."""
+    """A bundle by its name, by the name of its folder, or by the path of its folder or file. Raises
+    BundleError.
+    """
     text = str(name_or_path)
     bundles = scan().bundles
-    named = {**{bundle.path.name: bundle for bundle in reversed(bundles) if bundle.path.is_dir()}, **{one.name: one for one in bundles}}
+    named = {
+        **{bundle.path.name: bundle for bundle in reversed(bundles) if bundle.path.is_dir()},
+        **{one.name: one for one in bundles},
+    }
     if text in named:
         return named[text]
     path = Path(name_or_path).expanduser()
     if path.exists():
         return read(path)
     known = ", ".join(bundle.name for bundle in bundles) or "none"
-    raise BundleError(f"{text}: there is no bundle of this name and no such folder or file; known bundles: {known}.")
+    raise BundleError(
+        f"{text}: there is no bundle of this name and no such folder or file; known bundles: {known}."
+    )
 
 
 def read(path: Path) -> Bundle:
@@ -130,7 +156,9 @@ def read(path: Path) -> Bundle:
         return onnx.read_onnx(path)
     if path.suffix.lower() == ARCHIVE:
         raise BundleError(f"{path}: is an archive; add it with `napari-ctseg bundle add`, which unpacks it.")
-    raise BundleError(f"{path}: is no bundle; give a bundle's folder, or a TorchScript or ONNX file with its side file.")
+    raise BundleError(
+        f"{path}: is no bundle; give a bundle's folder, or a TorchScript or ONNX file with its side file."
+    )
 
 
 def _read_folder(path: Path) -> Bundle:
@@ -139,18 +167,24 @@ def _read_folder(path: Path) -> Bundle:
     if not (path / METADATA).is_file() and not looks_like_monai(path):
         if inside := _results_inside(path):
             more = f" and {len(inside) - MOST_NAMED} more" if len(inside) > MOST_NAMED else ""
-            raise BundleError(f"{path}: is no model but a folder of nnU-Net's models; name one of them: "
-                              f"{', '.join(str(one.relative_to(path)) for one in inside[:MOST_NAMED])}{more}.")
-        raise BundleError(f"{path}: not a bundle: it has neither configs/metadata.json (a bundle in MONAI's layout) nor plans.json and "
-                          "dataset.json (a results folder of nnU-Net); name the bundle's own folder.")
+            raise BundleError(
+                f"{path}: is no model but a folder of nnU-Net's models; name one of them: "
+                f"{', '.join(str(one.relative_to(path)) for one in inside[:MOST_NAMED])}{more}."
+            )
+        raise BundleError(
+            f"{path}: not a bundle: it has neither configs/metadata.json (a bundle in MONAI's layout) nor "
+            "plans.json and "
+            "dataset.json (a results folder of nnU-Net); name the bundle's own folder."
+        )
     metadata = read_plain(path / METADATA) if (path / METADATA).is_file() else {}
     own = isinstance(metadata, dict) and "ctseg" in metadata
     return read_monai(path) if looks_like_monai(path) and not own else read_own(path)
 
 
 def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
-    """Copy a bundle (a folder, a network file with its side file, or a .zip) into the person's own folder, after a look at all of it:
-    hashes where it has them, and whether its weights can be read safely. Code of the bundle's own is not run.
+    """Copy a bundle (a folder, a network file with its side file, or a .zip) into the person's own folder,
+    after a look at all of it: hashes where it has them, and whether its weights can be read safely. Code of
+    the bundle's own is not run.
 
     Raises BundleExists instead of replacing one without `overwrite`, else BundleError.
     """
@@ -164,8 +198,11 @@ def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
                 return _copied(unpack(source, inside), Path(work), overwrite)
             return _copied(source, Path(work), overwrite)
     except OSError as error:
-        raise BundleError(f"{user_folder()}: the bundle cannot be put there ({error.strerror}); free some space or check the folder's "
-                          "rights.") from error
+        raise BundleError(
+            f"{user_folder()}: the bundle cannot be put there ({error.strerror}); free some space or check "
+            "the folder's "
+            "rights."
+        ) from error
 
 
 def _copied(source: Path, work: Path, overwrite: bool) -> Bundle:
@@ -177,7 +214,7 @@ def _copied(source: Path, work: Path, overwrite: bool) -> Bundle:
     for folder in (source, *(() if previous is None else (previous.path,))):
         if folder.is_dir():
             refuse_strange_files(folder)
-    if isinstance(bundle, ForeignBundle):
+    if isinstance(bundle, SingleFileBundle):
         _refuse_shared_files(bundle)
     bundle.verify()
     if not bundle.needs_trust:
@@ -187,8 +224,13 @@ def _copied(source: Path, work: Path, overwrite: bool) -> Bundle:
 
 def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
     source = bundle.path.resolve()
-    # Both halves of a cascade of nnU-Net, and several of its data sets, have folders of the same name: its own order is kept.
-    place = user_folder() / source.parent.name if bundle.kind == "nnunet" and source.parent.name.startswith("Dataset") else user_folder()
+    # Both halves of a cascade of nnU-Net, and several of its data sets, have folders of the same name: its
+    # own order is kept.
+    place = (
+        user_folder() / source.parent.name
+        if bundle.kind == "nnunet" and source.parent.name.startswith("Dataset")
+        else user_folder()
+    )
     target = place / source.name
     single = source.is_file()
     if single:
@@ -198,14 +240,16 @@ def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
     copy = work / "copy" / source.name
     copy.parent.mkdir()
     if source.is_dir():
-        shutil.copytree(source, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
+        shutil.copytree(
+            source, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*LEFT_BEHIND)
+        )
         place.mkdir(exist_ok=True)
         if target.exists():
             target.replace(work / "old")
     else:
         shutil.copyfile(side_file_path(source), side_file_path(copy))
         shutil.copyfile(source, copy)
-        for file in bundle.arrays if isinstance(bundle, ForeignBundle) else ():
+        for file in bundle.arrays if isinstance(bundle, SingleFileBundle) else ():
             shutil.copyfile(file, copy.parent / file.name)
             (copy.parent / file.name).replace(place / file.name)
         side_file_path(copy).replace(side_file_path(target))
@@ -218,19 +262,33 @@ def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
 
 
 def _refuse_other_network(target: Path) -> None:
-    """Raises BundleError when another network file has the name, and so the side file, that `target` will have."""
+    """Raises BundleError when another network file has the name, and so the side file, that `target` will
+    have.
+    """
     for path in target.parent.iterdir():
-        if path.stem == target.stem and path.name != target.name and path.suffix.lower() in (*torchscript.SUFFIXES, *onnx.SUFFIXES):
-            raise BundleError(f"{path}: is there already, and {target.name} would take its side file {side_file_path(target).name}; "
-                              "rename the new one.")
+        if (
+            path.stem == target.stem
+            and path.name != target.name
+            and path.suffix.lower() in (*torchscript.SUFFIXES, *onnx.SUFFIXES)
+        ):
+            raise BundleError(
+                f"{path}: is there already, and {target.name} would take its side file "
+                f"{side_file_path(target).name}; "
+                "rename the new one."
+            )
 
 
-def _refuse_shared_files(bundle: ForeignBundle) -> None:
-    """Raises BundleError for arrays beside a network whose names another network's could have: only its own name keeps them apart."""
+def _refuse_shared_files(bundle: SingleFileBundle) -> None:
+    """Raises BundleError for arrays beside a network whose names another network's could have: only its
+    own name keeps them apart.
+    """
     for file in bundle.arrays:
         if file.parent != bundle.path.parent or not file.name.startswith(f"{bundle.path.name}."):
-            raise BundleError(f"{bundle.path}: keeps its arrays in {file.name}, a name that another network may have too; export it as one "
-                              f"file, or with its arrays in {bundle.path.name}.data.")
+            raise BundleError(
+                f"{bundle.path}: keeps its arrays in {file.name}, a name that another network may have too; "
+                "export it as one "
+                f"file, or with its arrays in {bundle.path.name}.data."
+            )
 
 
 def _looks_like_bundle(path: Path) -> bool:

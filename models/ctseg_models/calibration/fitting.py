@@ -1,7 +1,7 @@
 """Fitting a bundle's temperature on cases whose truth is known, and storing it in the bundle.
 
-    found = finish(calibrate(bundle, cases))
-    bundle = with_calibration(bundle, found, {"name": "headneck-ct", "cases": 10})
+found = finish(calibrate(bundle, cases))
+bundle = with_calibration(bundle, found, {"name": "headneck-ct", "cases": 10})
 """
 
 from __future__ import annotations
@@ -22,22 +22,26 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
-from ctseg_models.bundles.own.bundle import OwnBundle, read_own, rewrite
+from ctseg_models.bundles.own.bundle import OwnBundle, read_own
+from ctseg_models.bundles.own.writing import rewrite
 from ctseg_models.calibration.temperature import SMALLEST, Calibration, Samples, fit
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.labels.class_maps import ClassMaps
 from ctseg_models.inference.network.precision import check_device, choose
 from ctseg_models.inference.network.threads import thread_count
-from ctseg_models.inference.pipeline import kept, segment
-from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.pipeline import segment
+from ctseg_models.inference.settings import InferenceSettings
+from ctseg_models.inference.stage_run import materialised
 
 VOXELS_PER_CASE = 100_000
 
 
 @dataclass(frozen=True, eq=False)
 class KnownCase:
-    """truth : (z, y, x) label values of the bundle, on the volume's grid and in its voxel order. absent : those that were not contoured."""
+    """truth : (z, y, x) label values of the bundle, on the volume's grid and in its voxel order. absent :
+    those that were not contoured.
+    """
 
     volume: Volume
     truth: NDArray[Any]
@@ -51,14 +55,21 @@ class CaseReader(Protocol):
         """Read it."""
 
 
-def calibrate(bundle: OwnBundle, cases: Sequence[CaseReader], settings: Settings = Settings()) -> Generator[Progress, None, Calibration]:
-    """The temperature of the last stage's probabilities. A localiser only gives a box by its labels, which no temperature changes.
+def calibrate(
+    bundle: OwnBundle, cases: Sequence[CaseReader], settings: InferenceSettings = InferenceSettings()
+) -> Generator[Progress, None, Calibration]:
+    """The temperature of the last stage's probabilities. A localiser only gives a box by its labels, which no
+    temperature changes.
 
-    Every case is run as a person would run it; up to about VOXELS_PER_CASE voxels of the network's own lattice, evenly spread over its part
-    of the volume, are compared with the truth. Raises BundleError for a bundle that only localises or a truth on another grid.
+    Every case is run as a person would run it; up to about VOXELS_PER_CASE voxels of the network's own
+    lattice, evenly spread over its part of the volume, are compared with the truth. Raises BundleError for
+    a bundle that only localises or a truth on another grid.
     """
     if bundle.stages[-1].name == "localise":
-        raise BundleError(f"{bundle.path}: only localises, so that its probabilities are not shown; calibrate a bundle that segments.")
+        raise BundleError(
+            f"{bundle.path}: only localises, so that its probabilities are not shown; calibrate a bundle "
+            "that segments."
+        )
     check_device(settings.device)
     gathered = []
     with thread_count(settings.threads):
@@ -68,11 +79,13 @@ def calibrate(bundle: OwnBundle, cases: Sequence[CaseReader], settings: Settings
             yield Progress("calibrate", number, len(cases), "Running validation cases")
             case = read()
             if case.truth.shape != case.volume.geometry.shape:
-                raise BundleError(f"The truth of case {number + 1} has {case.truth.shape} voxels and its image "
-                                  f"{case.volume.geometry.shape}; both must lie on one grid.")
+                raise BundleError(
+                    f"The truth of case {number + 1} has {case.truth.shape} voxels and its image "
+                    f"{case.volume.geometry.shape}; both must lie on one grid."
+                )
             upright = Upright.of(case.volume)
             found = yield from segment(model, upright, None, arithmetic)
-            gathered.append(case_samples((yield from kept(found.maps)), upright, case))
+            gathered.append(case_samples((yield from materialised(found.maps)), upright, case))
     samples = Samples.join(gathered)
     if not len(samples.truth):
         raise BundleError(f"{bundle.name}: the cases hold no voxel that the network sees; name other cases.")
@@ -83,21 +96,31 @@ def calibrate(bundle: OwnBundle, cases: Sequence[CaseReader], settings: Settings
 def case_samples(maps: ClassMaps, upright: Upright, case: KnownCase, most: int = VOXELS_PER_CASE) -> Samples:
     """Logits and truth at voxels of the maps' lattice whose centre lies in the volume.
 
-    The truth there is that of the volume's voxel which holds the centre. Left out are voxels that are called a label which was not
-    contoured: whether they are right is not known.
+    The truth there is that of the volume's voxel which holds the centre. Left out are voxels that are
+    called a label which was not contoured: whether they are right is not known.
     """
     truth = upright.view.apply(case.truth)
     inside, voxel = [], []
-    for n, low, step, size, spacing in zip(maps.lattice.shape, maps.lattice.low_mm, maps.lattice.spacing_mm, truth.shape,
-                                           upright.geometry.spacing_mm, strict=True):
+    for n, low, step, size, spacing in zip(
+        maps.lattice.shape,
+        maps.lattice.low_mm,
+        maps.lattice.spacing_mm,
+        truth.shape,
+        upright.geometry.spacing_mm,
+        strict=True,
+    ):
         index = np.floor((low + (np.arange(n) + 0.5) * step) / spacing).astype(int)
         inside.append(np.flatnonzero((index >= 0) & (index < size)))
         voxel.append(index)
     every = max(1, math.ceil((math.prod(len(axis) for axis in inside) / most) ** (1 / 3)))
     z, y, x = (axis[::every] for axis in inside)
     values = truth[np.ix_(voxel[0][z], voxel[1][y], voxel[2][x])].ravel()
-    columns = [torch.stack([maps.maps.part(k, int(i), int(i) + 1)[0][np.ix_(y, x)] for i in z]).reshape(-1)
-               if len(z) else torch.zeros(0) for k in range(len(maps.each))]
+    columns = [
+        torch.stack([maps.maps.part(k, int(i), int(i) + 1)[0][np.ix_(y, x)] for i in z]).reshape(-1)
+        if len(z)
+        else torch.zeros(0)
+        for k in range(len(maps.each))
+    ]
     logits = torch.stack(columns, dim=1)
     if maps.form == "probabilities":
         logits = logits.clamp_min(SMALLEST).log()
@@ -109,25 +132,38 @@ def case_samples(maps: ClassMaps, upright: Upright, case: KnownCase, most: int =
 
 
 def with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, Any]) -> OwnBundle:
-    """Store a temperature in the bundle's metadata, with its errors before and after; the weights stay as they are, byte for byte.
+    """Store a temperature in the bundle's metadata, with its errors before and after; the weights stay as
+    they are, byte for byte.
 
-    data : what it was fitted on, plain JSON without names of cases. Raises BundleError when the bundle cannot be written.
+    data : what it was fitted on, plain JSON without names of cases. Raises BundleError when the bundle
+    cannot be written.
     """
-    told = {key: round(value, 5) if isinstance(value, float) else value for key, value in asdict(found).items()}
-    last = bundle.stages[-1].model_copy(update={"temperature": told.pop("temperature"), "calibration": {**told, "data": dict(data)}})
+    told = {
+        key: round(value, 5) if isinstance(value, float) else value for key, value in asdict(found).items()
+    }
+    last = bundle.stages[-1].model_copy(
+        update={"temperature": told.pop("temperature"), "calibration": {**told, "data": dict(data)}}
+    )
     block = bundle.block.model_copy(update={"stages": (*bundle.stages[:-1], last)})
     return rewrite(bundle, block)
 
 
-def copied_with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, Any], *, overwrite: bool = False) -> Bundle:
-    """A copy in the person's own folder of bundles with the temperature stored in it, whole or not at all; `bundle` stays as it is.
+def copied_with_calibration(
+    bundle: OwnBundle, found: Calibration, data: Mapping[str, Any], *, overwrite: bool = False
+) -> Bundle:
+    """A copy in the person's own folder of bundles with the temperature stored in it, whole or not at all;
+    `bundle` stays as it is.
 
-    data : see with_calibration. Raises BundleExists when a bundle of this name is there already, unless `overwrite`; else BundleError.
+    data : see with_calibration. Raises BundleExists when a bundle of this name is there already, unless
+    `overwrite`; else BundleError.
     """
     with tempfile.TemporaryDirectory(prefix="ctseg-calibrated-") as work:
         folder = Path(work) / bundle.path.name
         try:
             shutil.copytree(bundle.path, folder, copy_function=shutil.copyfile)
         except OSError as error:
-            raise BundleError(f"{bundle.path}: cannot be copied ({error.strerror}); free some space in {tempfile.gettempdir()}.") from error
+            raise BundleError(
+                f"{bundle.path}: cannot be copied ({error.strerror}); free some space in "
+                f"{tempfile.gettempdir()}."
+            ) from error
         return store.add(with_calibration(read_own(folder), found, data).path, overwrite=overwrite)

@@ -1,6 +1,8 @@
-"""Temperature calibration: one number that makes a network's probabilities as sure as it is right; its labels stay as they are.
+"""Temperature calibration: one number that makes a network's probabilities as sure as it is right; its labels
+stay as they are.
 
-Source: Guo et al. 2017, arXiv:1706.04599 (sections 2 and 4.2): p = softmax(logits / T), T > 0, of least negative log-likelihood.
+Source: Guo et al. 2017, arXiv:1706.04599 (sections 2 and 4.2): p = softmax(logits / T), T > 0, of least
+negative log-likelihood.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ SMALLEST = 1e-7  # a probability of 0 has no logarithm
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Voxels of which the truth is known. logits : (n, K) float32, up to one number a voxel (so the log of probabilities will do).
-    truth : (n,) int64, the index of the true class."""
+    """Voxels of which the truth is known. logits : (n, K) float32, up to one number a voxel (so the log of
+    probabilities will do). truth : (n,) int64, the index of the true class.
+    """
 
     logits: Tensor
     truth: Tensor
@@ -33,7 +36,9 @@ class Samples:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted temperature. nll : mean negative log-likelihood of a voxel in nats. ece : expected calibration error, 0..1."""
+    """A fitted temperature. nll : mean negative log-likelihood of a voxel in nats. ece : expected
+    calibration error, 0..1.
+    """
 
     temperature: float
     nll_before: float
@@ -46,8 +51,8 @@ class Calibration:
 def fit(samples: Samples) -> Calibration:
     """The temperature of least negative log-likelihood, between COLDEST and HOTTEST.
 
-    In 1 / T the negative log-likelihood is convex, and its slope is the mean of E[logit] - true logit: the interval is halved around
-    the change of sign. Raises ValueError without a voxel.
+    In 1 / T the negative log-likelihood is convex, and its slope is the mean of E[logit] - true logit: the
+    interval is halved around the change of sign. Raises ValueError without a voxel.
     """
     if not len(samples.truth):
         raise ValueError("There is no voxel to calibrate on; give cases with labels.")
@@ -56,8 +61,14 @@ def fit(samples: Samples) -> Calibration:
         middle = (low + high) / 2
         low, high = (low, middle) if _slope(samples, middle) > 0 else (middle, high)
     temperature = 2 / (low + high)
-    return Calibration(temperature, nll(samples, 1.0), nll(samples, temperature), ece(samples, 1.0), ece(samples, temperature),
-                       len(samples.truth))
+    return Calibration(
+        temperature,
+        nll(samples, 1.0),
+        nll(samples, temperature),
+        ece(samples, 1.0),
+        ece(samples, temperature),
+        len(samples.truth),
+    )
 
 
 def nll(samples: Samples, temperature: float) -> float:
@@ -67,7 +78,9 @@ def nll(samples: Samples, temperature: float) -> float:
 
 
 def ece(samples: Samples, temperature: float) -> float:
-    """Expected calibration error: |share that is right - mean confidence| over BINS equal bins of confidence, weighed by their voxels."""
+    """Expected calibration error: |share that is right - mean confidence| over BINS equal bins of
+    confidence, weighed by their voxels.
+    """
     confidence, said = torch.softmax(samples.logits / temperature, dim=1).max(dim=1)
     place = (confidence * BINS).long().clamp_max(BINS - 1)
     surplus = torch.zeros(BINS, dtype=torch.float64)

@@ -9,15 +9,20 @@ import torch
 
 from ctseg_imaging.geometry import Shape
 
-SMALL_MAP = 4096 * 32  # values: below this, converting to bf16 and back costs more than it saves, and oneDNN's bf16 is at its weakest
+SMALL_MAP = (
+    4096 * 32
+    # values: below this, converting to bf16 and back costs more than it saves, and oneDNN's bf16 is at its
+    # weakest
+)
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How to compute. dtype : of large maps (float32, or bfloat16); small maps and the SCN's spatial part stay float32.
+    """How to compute. dtype : of large maps (float32, or bfloat16); small maps and the SCN's spatial part
+    stay float32.
 
-    step_flops : the work between two yields; the default is 0.02 to 0.1 s on two CPU cores. on_trial : whether it has still to be seen
-    that the labels are those of float32.
+    step_flops : the work between two yields; the default is 0.02 to 0.1 s on two CPU cores. on_trial :
+    whether it has still to be seen that the labels are those of float32.
     """
 
     dtype: torch.dtype = torch.float32
@@ -27,5 +32,3 @@ class Arithmetic:
     def of(self, channels: int, size: Shape) -> torch.dtype:
         """The dtype of a map."""
         return self.dtype if channels * prod(size) >= SMALL_MAP else torch.float32
-
-

@@ -11,7 +11,7 @@ from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Labels, Volume
 from ctseg_models.contract.stage import Model
 
-Kind = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
+BundleFormat = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
 LARGEST_LABEL = 65535  # that a mask holds, as uint16
 
 
@@ -19,14 +19,14 @@ LARGEST_LABEL = 65535  # that a mask holds, as uint16
 class Bundle(ABC):
     """A trained model on disk.
 
-    name : how the person names it. path : its folder or file. channels : what each channel of a volume has to be, in order.
-    spacing_mm : (z, y, x) at which the last stage works, None when it resizes to a fixed shape. card : Markdown.
-    sha256 : of SHA256SUMS (kind "ctseg") or of the file with its side file.
+    name : how the person names it. path : its folder or file. channels : what each channel of a volume has
+    to be, in order. spacing_mm : (z, y, x) at which the last stage works, None when it resizes to a fixed
+    shape. card : Markdown. sha256 : of SHA256SUMS (kind "ctseg") or of the file with its side file.
     """
 
     name: str
     path: Path
-    kind: Kind
+    kind: BundleFormat
     labels: Labels
     channels: tuple[str, ...]
     modality: str
@@ -37,7 +37,9 @@ class Bundle(ABC):
 
     @property
     def needs_trust(self) -> tuple[str, ...]:
-        """What code of the bundle's own would run, one sentence each; () : none. Told without running anything."""
+        """What code of the bundle's own would run, one sentence each; () : none. Told without running
+        anything.
+        """
         return ()
 
     @abstractmethod
@@ -46,7 +48,9 @@ class Bundle(ABC):
 
     @abstractmethod
     def load(self, device: str = "cpu") -> Model:
-        """The networks, ready on `device`. Raises BundleError when the weights do not fit or their hash is wrong."""
+        """The networks, ready on `device`. Raises BundleError when the weights do not fit or their hash is
+        wrong.
+        """
 
     def warnings_for(self, volume: Volume) -> tuple[str, ...]:
         """What in `volume` lies outside of what the bundle was trained for, one sentence each."""
@@ -60,10 +64,11 @@ class Bundle(ABC):
         if self.spacing_mm is not None:
             coarse = max(volume.geometry.spacing_mm) / max(self.spacing_mm)
             if coarse > 2.5:
-                said.append(f"The voxels are {max(volume.geometry.spacing_mm):.1f} mm long, and {self.name} was trained at "
-                            f"{max(self.spacing_mm):.1f} mm; expect coarse borders.")
+                said.append(
+                    f"The voxels are {max(volume.geometry.spacing_mm):.1f} mm long, and {self.name} was "
+                    "trained at "
+                    f"{max(self.spacing_mm):.1f} mm; expect coarse borders."
+                )
         if volume.geometry.is_oblique:
             said.append("The volume is oblique; the network sees its nearest upright frame.")
         return tuple(said)
-
-

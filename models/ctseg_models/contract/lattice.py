@@ -1,5 +1,7 @@
-"""Where a network's input lies in a volume. Lengths are mm along the axes (z, y, x) of the LPS-upright view of the volume,
-counted from the outer face of its first voxel: voxel i of spacing s covers [i s, (i + 1) s]."""
+"""Where a network's input lies in a volume. Lengths are mm along the axes (z, y, x) of the LPS-upright
+view of the volume, counted from the outer face of its first voxel: voxel i of spacing s covers [i s, (i +
+1) s].
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Box:
 
 @dataclass(frozen=True)
 class Lattice:
-    """The voxels a network sees: `shape` of `spacing_mm` from the outer face `low_mm` on; may reach beyond the volume."""
+    """The voxels a network sees: `shape` of `spacing_mm` from the outer face `low_mm` on; may reach beyond
+    the volume.
+    """
 
     low_mm: Triple
     spacing_mm: Triple
@@ -76,7 +80,9 @@ class Lattice:
         spacing = np.array(view.spacing_mm)
         affine = view.affine_lps.copy()
         affine[:3, :3] = view.direction_zyx * np.array(self.spacing_mm)
-        affine[:3, 3] = view.index_to_lps((np.array(self.low_mm) + np.array(self.spacing_mm) / 2) / spacing - 0.5)
+        affine[:3, 3] = view.index_to_lps(
+            (np.array(self.low_mm) + np.array(self.spacing_mm) / 2) / spacing - 0.5
+        )
         return Geometry(self.shape, affine)
 
 
@@ -89,7 +95,9 @@ class Region:
 
     @classmethod
     def from_index(cls, geometry: Geometry, start: Shape, stop: Shape) -> Region:
-        """From a box of stored voxels [start, stop), (z, y, x); of an oblique grid, the upright box that holds it."""
+        """From a box of stored voxels [start, stop), (z, y, x); of an oblique grid, the upright box that
+        holds it.
+        """
         corners = geometry.crop(start, stop).corners_lps_mm()
         (x0, y0, z0), (x1, y1, z1) = corners.min(axis=0), corners.max(axis=0)
         return cls((float(x0), float(y0), float(z0)), (float(x1), float(y1), float(z1)))
@@ -108,7 +116,7 @@ class Region:
         box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).cut(Box.whole(view))
         start, stop = box.voxels(view)
         if any(a >= b for a, b in zip(start, stop, strict=True)):
-            raise BundleError("The region holds no voxel of the volume; give its corners in LPS mm, within the volume.")
+            raise BundleError(
+                "The region holds no voxel of the volume; give its corners in LPS mm, within the volume."
+            )
         return box
-
-

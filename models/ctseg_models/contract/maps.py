@@ -27,5 +27,3 @@ class Maps(Protocol):
 
     def part(self, k: int, low: int, high: int) -> Tensor:
         """(high - low, y, x) float32 on the processor: slices [low, high) of map k."""
-
-

@@ -23,12 +23,13 @@ class FrozenModel(BaseModel):
 
 
 class Intensity(FrozenModel):
-    """What a channel's values go through: x = (clip(v, clip_low, clip_high) - shift) / scale, after `statistics`.
+    """What a channel's values go through: x = (clip(v, clip_low, clip_high) - shift) / scale, after
+    `statistics`.
 
-    source : which channel of the volume. clip_low, clip_high, shift : in the volume's units (HU for CT); None: not clipped.
-    clip_quantiles : clip at these quantiles (0..1) of the volume instead. statistics : what shift and scale are *instead* taken from,
-    over the whole volume as stored, after clipping: "minmax" (to 0..1), "max" (v / max), "zscore", "zscore_nonzero" (of voxels that are
-    not 0).
+    source : which channel of the volume. clip_low, clip_high, shift : in the volume's units (HU for CT);
+    None: not clipped. clip_quantiles : clip at these quantiles (0..1) of the volume instead. statistics :
+    what shift and scale are *instead* taken from, over the whole volume as stored, after clipping:
+    "minmax" (to 0..1), "max" (v / max), "zscore", "zscore_nonzero" (of voxels that are not 0).
     """
 
     source: int = Field(0, ge=0)
@@ -58,20 +59,28 @@ class Sizes(FrozenModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Sizes:
-        if any(low < 1 or step < 1 or high < low for low, high, step in zip(self.min, self.max, self.step, strict=True)):
+        if any(
+            low < 1 or step < 1 or high < low
+            for low, high, step in zip(self.min, self.max, self.step, strict=True)
+        ):
             raise ValueError("sizes: every axis needs 1 <= min <= max and step >= 1")
         return self
 
     def next_allowed(self, shape: tuple[int, ...]) -> Sizes3 | None:
         """The smallest allowed size that holds `shape` (z, y, x), or None when none does."""
-        sizes = [low + -(-max(0, n - low) // step) * step for n, low, step in zip(shape, self.min, self.step, strict=True)]
+        sizes = [
+            low + -(-max(0, n - low) // step) * step
+            for n, low, step in zip(shape, self.min, self.step, strict=True)
+        ]
         if any(n > high for n, high in zip(sizes, self.max, strict=True)):
             return None
         return sizes[0], sizes[1], sizes[2]
 
 
 class Growth(FrozenModel):
-    """How the spacing grows until a box fits the largest size: every axis times `factor` plus `add_mm`, again and again."""
+    """How the spacing grows until a box fits the largest size: every axis times `factor` plus `add_mm`,
+    again and again.
+    """
 
     factor: float = Field(1.02, ge=1.0)
     add_mm: float = Field(0.0, ge=0.0)
@@ -79,7 +88,9 @@ class Growth(FrozenModel):
     @model_validator(mode="after")
     def _grows(self) -> Growth:
         if self.factor == 1.0 and self.add_mm == 0.0:
-            raise ValueError("spacing_growth: factor 1 and 0 mm do not grow, so that a large volume would never fit")
+            raise ValueError(
+                "spacing_growth: factor 1 and 0 mm do not grow, so that a large volume would never fit"
+            )
         return self
 
 
@@ -88,7 +99,8 @@ LARGEST_GROWTH = 64.0  # times the bundle's spacing; beyond that the volume is n
 
 @dataclass(frozen=True)
 class StagePlan:
-    """How a box of a volume becomes the input of one network: a Stage, or what a side file says. Triples are (z, y, x).
+    """How a box of a volume becomes the input of one network: a Stage, or what a side file says. Triples are
+    (z, y, x).
 
     Exactly one of spacing_mm and fixed_shape is set: fixed_shape resizes the box to that array.
     """
@@ -107,10 +119,12 @@ class StagePlan:
     interpolation: Literal["area", "linear", "nearest"] = "area"
 
     def lattice(self, box: Box, *, divide_evenly: bool) -> Lattice:
-        """The lattice over `box`, centred on it to half a voxel, of an allowed size; the spacing grows until one fits.
+        """The lattice over `box`, centred on it to half a voxel, of an allowed size; the spacing grows until
+        one fits.
 
-        divide_evenly : for a whole volume: its extent is divided into a whole number of voxels (as resizing an array does), and what
-        an allowed size needs more is padding outside. Otherwise the spacing is exact and the lattice at least as large as the box.
+        divide_evenly : for a whole volume: its extent is divided into a whole number of voxels (as
+        resizing an array does), and what an allowed size needs more is padding outside. Otherwise the
+        spacing is exact and the lattice at least as large as the box.
         """
         if self.fixed_shape is not None:
             z, y, x = (e / n for e, n in zip(box.extent, self.fixed_shape, strict=True))
@@ -124,14 +138,19 @@ class StagePlan:
             z, y, x = (s * self.growth.factor + self.growth.add_mm for s in spacing)
             spacing = z, y, x
             if z > LARGEST_GROWTH * self.spacing_mm[0]:
-                raise BundleError(f"A volume of {' x '.join(f'{e:.0f}' for e in box.extent)} mm (z, y, x) does not fit this bundle; "
-                                  "choose a smaller region.")
+                raise BundleError(
+                    f"A volume of {' x '.join(f'{e:.0f}' for e in box.extent)} mm (z, y, x) does not fit "
+                    "this bundle; "
+                    "choose a smaller region."
+                )
         low = []
         final = []
         for axis in range(3):
             n, extent = count[axis], box.extent[axis]
             step = extent / n if divide_evenly else spacing[axis]
-            overhang = (n * step - extent) / 2  # less than half a voxel, so that the centre of every voxel needed lies in the box
+            overhang = (
+                n * step - extent
+            ) / 2  # less than half a voxel, so that the centre of every voxel needed lies in the box
             final.append(step)
             low.append(box.low[axis] - overhang - (shape[axis] - n) // 2 * step)
         return Lattice((low[0], low[1], low[2]), (final[0], final[1], final[2]), shape)
@@ -148,5 +167,3 @@ class StagePlan:
 def _voxels(extent_mm: float, spacing_mm: float, divide_evenly: bool) -> int:
     exact = extent_mm / spacing_mm
     return max(1, math.floor(exact + 0.5) if divide_evenly else math.ceil(exact - ROUNDING))
-
-

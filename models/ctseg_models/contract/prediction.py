@@ -12,7 +12,9 @@ from ctseg_imaging.volume import LabelMap, Volume
 
 @dataclass(frozen=True)
 class RoiBox:
-    """A box of the input's stored voxels, (z, y, x): [start, stop). name : what it is, e.g. "region of interest"."""
+    """A box of the input's stored voxels, (z, y, x): [start, stop). name : what it is, e.g. "region of
+    interest".
+    """
 
     name: str
     start: Shape
@@ -23,12 +25,13 @@ class RoiBox:
 class Prediction:
     """Labels on the input's own grid and voxel order, and how they came about.
 
-    probabilities : (classes, z, y, x), background first, on the network's own lattice (its geometry says where), never at full resolution;
-    float32, or float16 in a temporary file when large. edge_map : float32 on the input's grid, 0..1: the edge head of a network that has
-    one (the likeliest of its labels), else 1 - (most probable - second most probable), which is 1 on a border between classes.
-    disagreement : float32 on the input's grid, 0..1: the share of an ensemble's members that say something else, or the entropy of the
-    probabilities. provenance : plain JSON; bundle, versions, device, settings, times, warnings, how sure each label is; nothing about the
-    patient.
+    probabilities : (classes, z, y, x), background first, on the network's own lattice (its geometry says
+    where), never at full resolution; float32, or float16 in a temporary file when large. edge_map :
+    float32 on the input's grid, 0..1: the edge head of a network that has one (the likeliest of its
+    labels), else 1 - (most probable - second most probable), which is 1 on a border between classes.
+    disagreement : float32 on the input's grid, 0..1: the share of an ensemble's members that say something
+    else, or the entropy of the probabilities. provenance : plain JSON; bundle, versions, device, settings,
+    times, warnings, how sure each label is; nothing about the patient.
     """
 
     labels: LabelMap

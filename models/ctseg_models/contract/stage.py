@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 Form = Literal["probabilities", "softmax logits", "averaged logits", "regions"]
 Interpolation = Literal["linear", "nearest"]
-# (1, C, z, y, x) normalised input to (K, z, y, x) float32 class maps in steps (yields the share of work done since the last).
+# (1, C, z, y, x) normalised input to (K, z, y, x) float32 class maps in steps (yields the share of work done
+# since the last).
 Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """Labels that a bundle wrote by itself. values : of each map, 0 first. named : whether the bundle's names are those of its labels."""
+    """Labels that a bundle wrote by itself. values : of each map, 0 first. named : whether the bundle's
+    names are those of its labels.
+    """
 
     maps: Maps
     values: tuple[int, ...]
@@ -38,12 +41,14 @@ class Written:
 class Prepared:
     """What one network is to see of one volume, along the axes of its upright view (z, y, x).
 
-    x : (1, C, z, y, x) float32, normalised and padded. lattice : where the kept part of x lies. tiling : windows over all of x; None:
-    the whole array at once. keep : [start, stop) of x that counts, where the rest is padding; None: all of it. interpolation : how the
-    maps come back to the volume's grid, per axis. border : what voxels of the volume outside of the lattice are: background, or as the
-    nearest inside. steps, mirror_axes : instead of the stage's, where the network's own axes depend on how the volume is stored.
-    brought : takes the maps to a lattice of their own, where no interpolation along axes does. written : takes the only map that the
-    steps give, of labels, which are known only then; such steps take the whole array and no smaller windows.
+    x : (1, C, z, y, x) float32, normalised and padded. lattice : where the kept part of x lies. tiling :
+    windows over all of x; None: the whole array at once. keep : [start, stop) of x that counts, where the
+    rest is padding; None: all of it. interpolation : how the maps come back to the volume's grid, per
+    axis. border : what voxels of the volume outside of the lattice are: background, or as the nearest
+    inside. steps, mirror_axes : instead of the stage's, where the network's own axes depend on how the
+    volume is stored. brought : takes the maps to a lattice of their own, where no interpolation along axes
+    does. written : takes the only map that the steps give, of labels, which are known only then; such
+    steps take the whole array and no smaller windows.
     """
 
     x: Tensor
@@ -59,32 +64,37 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a run will have to compute, known without doing any of it. size : of the whole input; window : of one step of the network; both
-    (z, y, x) of the view. windows : how many."""
+class RunSize:
+    """What a run will have to compute, known without doing any of it. size : of the whole input; window :
+    of one step of the network; both (z, y, x) of the view. windows : how many.
+    """
 
     size: Shape
     window: Shape
     windows: int = 1
 
 
-# The volume in its view, a box in mm of it, and whether the box is the whole volume; yields shares of the work.
+# The volume in its view, a box in mm of it, and whether the box is the whole volume; yields shares of the
+# work.
 Prepare = Callable[["Upright", "Box", bool], "Generator[float, None, Prepared]"]
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedStage:
-    """One network in memory. prepare : how a volume becomes its input. steps : how it is run, along the view's axes.
+    """One network in memory. prepare : how a volume becomes its input. steps : how it is run, along the
+    view's axes.
 
-    values : the label value of each class map, 0 first; a value may occur twice (merged) or be None (background). form : what the maps
-    are: probabilities; logits, which are blended and resampled as such before the softmax; or logits of one sigmoid for each region
-    (nnU-Net), without a map of the background, in the order of painting: a later region covers an earlier one where p > 0.5. flops :
-    multiply-adds x 2 for an input of (z, y, x); 0: not known. layout : the sizes for a box of a volume. parameters : how many, 0: not
-    known. edges : how many edge maps (0..1) follow the class maps. margin_mm : of a localiser, around what it finds. spacing_mm : what
-    the network wants; None: it depends on the volume. mirror_axes : the view's axes along which the network may be mirrored. key : names
-    the weights, for what is remembered. temperature : logits are divided by it for a probability (calibration); labels do not change.
-    half : whether `steps` heeds the arithmetic; False: it computes as its file says. on_cpu : gives the same stage on the processor, where
-    this one is on a GPU.
+    values : the label value of each class map, 0 first; a value may occur twice (merged) or be None
+    (background). form : what the maps are: probabilities; logits, which are blended and resampled as such
+    before the softmax; or logits of one sigmoid for each region (nnU-Net), without a map of the
+    background, in the order of painting: a later region covers an earlier one where p > 0.5. flops :
+    multiply-adds x 2 for an input of (z, y, x); 0: not known. layout : the sizes for a box of a volume.
+    parameters : how many, 0: not known. edges : how many edge maps (0..1) follow the class maps. margin_mm
+    : of a localiser, around what it finds. spacing_mm : what the network wants; None: it depends on the
+    volume. mirror_axes : the view's axes along which the network may be mirrored. key : names the weights,
+    for what is remembered. temperature : logits are divided by it for a probability (calibration); labels
+    do not change. half : whether `steps` heeds the arithmetic; False: it computes as its file says. on_cpu
+    : gives the same stage on the processor, where this one is on a GPU.
     """
 
     name: Literal["localise", "segment"]
@@ -92,7 +102,7 @@ class LoadedStage:
     steps: Steps
     values: tuple[int | None, ...]
     flops: Callable[[Shape], float]
-    layout: Callable[[Upright, Box], Layout]
+    layout: Callable[[Upright, Box], RunSize]
     form: Form = "probabilities"
     parameters: int = 0
     edges: int = 0
@@ -112,5 +122,3 @@ class Model:
     stages: tuple[LoadedStage, ...]
     labels: Labels
     device: str
-
-

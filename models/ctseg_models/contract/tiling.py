@@ -15,7 +15,9 @@ SMALLEST_WEIGHT = 1e-3  # so that a corner seen by one window only is not divide
 
 
 def window_starts(length: int, window: int, overlap: float) -> tuple[int, ...]:
-    """Starts along one axis: every int(window (1 - overlap)) voxels, the last window moved back to the end (as MONAI)."""
+    """Starts along one axis: every int(window (1 - overlap)) voxels, the last window moved back to the end
+    (as MONAI).
+    """
     if window >= length:
         return (0,)
     step = max(1, int(window * (1 - overlap)))
@@ -33,7 +35,9 @@ def gaussian_weights(window: Shape) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
-    """Which windows, along the view's axes. starts : per axis. weights : (z, y, x) float32 of one window; None: all the same."""
+    """Which windows, along the view's axes. starts : per axis. weights : (z, y, x) float32 of one window;
+    None: all the same.
+    """
 
     window: Shape
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -41,7 +45,9 @@ class Tiling:
 
     @classmethod
     def spread(cls, size: Shape, window: Shape, overlap: float) -> Tiling:
-        """As MONAI spreads them, with Gaussian weights. Raises ValueError when a side of `size` is shorter than the window's."""
+        """As MONAI spreads them, with Gaussian weights. Raises ValueError when a side of `size` is shorter
+        than the window's.
+        """
         if any(n < w for n, w in zip(size, window, strict=True)):
             raise ValueError(f"The array is {size} and the window {window}; pad the array first.")
         z, y, x = (window_starts(n, w, overlap) for n, w in zip(size, window, strict=True))
@@ -51,5 +57,3 @@ class Tiling:
     def count(self) -> int:
         """How many windows."""
         return prod(len(axis) for axis in self.starts)
-
-

@@ -1,4 +1,6 @@
-"""Labels of several bundles under one set of values: what has one name is one label, whatever number each bundle gives it."""
+"""Labels of several bundles under one set of values: what has one name is one label, whatever number each
+bundle gives it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,10 @@ from ctseg_models.contract.bundle import Bundle
 
 @dataclass(frozen=True)
 class CommonLabels:
-    """labels : of all bundles together. meanings : per bundle {its own value: the common one}, 0 with them. warnings : of labels that had
-    to get another value because theirs is taken by another name, one sentence each."""
+    """labels : of all bundles together. meanings : per bundle {its own value: the common one}, 0 with
+    them. warnings : of labels that had to get another value because theirs is taken by another name, one
+    sentence each.
+    """
 
     labels: Labels
     meanings: tuple[Mapping[int, int], ...]
@@ -22,7 +26,8 @@ class CommonLabels:
 
     @classmethod
     def of(cls, bundles: Sequence[Bundle]) -> CommonLabels:
-        """The first bundle to name a label gives its value and colour; names are compared without regard to case.
+        """The first bundle to name a label gives its value and colour; names are compared without regard to
+        case.
 
         Raises BundleError without a bundle.
         """
@@ -40,8 +45,11 @@ class CommonLabels:
                 if known is not None and known not in meaning.values():
                     value = known
                 elif value in entries:
-                    warnings.append(f"{bundle.name} calls {label.name} what is {entries[value].name} elsewhere (label {value}); "
-                                    f"here {label.name} is label {free}.")
+                    warnings.append(
+                        f"{bundle.name} calls {label.name} what is {entries[value].name} elsewhere (label "
+                        f"{value}); "
+                        f"here {label.name} is label {free}."
+                    )
                     value, free = free, free + 1
                 if value not in entries:
                     entries[value] = label if value == label.value else replace(label, value=value, colour="")
@@ -52,6 +60,8 @@ class CommonLabels:
 
     def record(self, bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
         """For the provenance: the bundles whose values became others."""
-        changed = [(bundle.name, {str(own): value for own, value in meaning.items() if own != value})
-                   for bundle, meaning in zip(bundles, self.meanings, strict=True)]
+        changed = [
+            (bundle.name, {str(own): value for own, value in meaning.items() if own != value})
+            for bundle, meaning in zip(bundles, self.meanings, strict=True)
+        ]
         return [{"bundle": name, "values": values} for name, values in changed if values]

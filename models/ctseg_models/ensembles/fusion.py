@@ -1,4 +1,6 @@
-"""Several members' class maps to one label map: their mean, a vote or STAPLE, a few slices and one class at a time."""
+"""Several members' class maps to one label map: their mean, a vote or STAPLE, a few slices and one class
+at a time.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from ctseg_models.inference.labels.confidence import Sample, Tally, sampled
 from ctseg_models.inference.labels.disagreement import Entropy, share_that_differs
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
 from ctseg_models.inference.labels.points import Points
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
 from ctseg_models.inference.settings import Disagreement
 
 Combine = Literal["mean", "vote", "staple"]
@@ -27,16 +29,20 @@ ASKING = 0.7  # of the work of STAPLE: the rest is writing down what it says
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """The members over one target. weights : above 0, of each. What a member does not know is left to the others."""
+    """The members over one target. weights : above 0, of each. What a member does not know is left to the
+    others.
+    """
 
-    members: Sequence[Sampler]
+    members: Sequence[ClassMapSampler]
     weights: Sequence[float]
     points: Sequence[Points]
 
     @classmethod
     def of(cls, maps: Sequence[ClassMaps], weights: Sequence[float], target: Target) -> Panel:
         """From what each member found."""
-        return cls([Sampler(one, target) for one in maps], weights, [Points(one, target) for one in maps])
+        return cls(
+            [ClassMapSampler(one, target) for one in maps], weights, [Points(one, target) for one in maps]
+        )
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -49,15 +55,24 @@ class Panel:
         return [frozenset(member.values) for member in self.members]
 
     def slab(self, value: int, a: int, b: int) -> Tensor | None:
-        """(b - a, y, x) float32: the weighted mean probability of `value` over the members that know it; None where none does."""
-        found = [(weight, chance) for weight, member in zip(self.weights, self.members, strict=True)
-                 if (chance := member.slab(value, a, b)) is not None]
+        """(b - a, y, x) float32: the weighted mean probability of `value` over the members that know it;
+        None where none does.
+        """
+        found = [
+            (weight, chance)
+            for weight, member in zip(self.weights, self.members, strict=True)
+            if (chance := member.slab(value, a, b)) is not None
+        ]
         if not found:
             return None
-        return torch.stack([weight * chance for weight, chance in found]).sum(0) / sum(weight for weight, _ in found)
+        return torch.stack([weight * chance for weight, chance in found]).sum(0) / sum(
+            weight for weight, _ in found
+        )
 
     def chances(self, sample: Sample, a: int) -> Tensor:
-        """(n,) float32: the weighted mean probability of each label of a sample; its slab begins with slice `a`."""
+        """(n,) float32: the weighted mean probability of each label of a sample; its slab begins with
+        slice `a`.
+        """
         total, knowing = torch.zeros(len(sample.labels)), torch.zeros(len(sample.labels))
         for member, weight, points in zip(self.members, self.weights, self.points, strict=True):
             knows = torch.isin(sample.labels, torch.tensor(member.values))
@@ -72,7 +87,9 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """Where the result goes, (z, y, x) of the target. kind : what `disagreement` is to hold. tally : gets every slab; None: not wanted."""
+    """Where the result goes, (z, y, x) of the target. kind : what `disagreement` is to hold. tally : gets
+    every slab; None: not wanted.
+    """
 
     labels: NDArray[np.generic]
     disagreement: NDArray[np.float32]
@@ -80,13 +97,18 @@ class Outputs:
     tally: Tally | None = None
 
 
-def fuse(panel: Panel, target: Target, combine: Combine, out: Outputs) -> Generator[float, None, NDArray[np.float64] | None]:
+def fuse(
+    panel: Panel, target: Target, combine: Combine, out: Outputs
+) -> Generator[float, None, NDArray[np.float64] | None]:
     """Write the common label of every voxel and the disagreement about it; yields shares of the work.
 
-    "mean": the label of the largest mean probability; "vote": of the largest share of the votes of the members that know it; of equals the
-    lower value. "staple" (see `staple`): returns the reliabilities (members, values). Raises BundleError for too many members for it.
+    "mean": the label of the largest mean probability; "vote": of the largest share of the votes of the
+    members that know it; of equals the lower value. "staple" (see `staple`): returns the reliabilities
+    (members, values). Raises BundleError for too many members for it.
     """
-    slabs = [(a, min(target.shape[0], a + SLICES_PER_STEP)) for a in range(0, target.shape[0], SLICES_PER_STEP)]
+    slabs = [
+        (a, min(target.shape[0], a + SLICES_PER_STEP)) for a in range(0, target.shape[0], SLICES_PER_STEP)
+    ]
     if combine == "staple":
         return (yield from _by_staple(panel, target, slabs, out))
     for a, b in slabs:
@@ -131,7 +153,9 @@ def _by_mean(panel: Panel, a: int, b: int, out: Outputs) -> None:
 
 
 def _majority(opinions: Sequence[Tensor], panel: Panel) -> Tensor:
-    """(n, y, x) int32: the label with the largest share of the weights of those that know it; of equals the lower value."""
+    """(n, y, x) int32: the label with the largest share of the weights of those that know it; of equals
+    the lower value.
+    """
     winner = torch.zeros(opinions[0].shape, dtype=torch.int32)
     most = torch.zeros(winner.shape)
     for value in panel.values:
@@ -146,12 +170,19 @@ def _majority(opinions: Sequence[Tensor], panel: Panel) -> Tensor:
     return winner
 
 
-def _by_staple(panel: Panel, target: Target, slabs: Sequence[tuple[int, int]], out: Outputs,
-               ) -> Generator[float, None, NDArray[np.float64]]:
+def _by_staple(
+    panel: Panel,
+    target: Target,
+    slabs: Sequence[tuple[int, int]],
+    out: Outputs,
+) -> Generator[float, None, NDArray[np.float64]]:
     """Ask everybody and count the different answers, let STAPLE judge them, write down what it says."""
     values = np.array(panel.values)
     if len(panel.members) > (most := most_members(len(values))):
-        raise BundleError(f"STAPLE has room for {most} members with {len(values)} labels, not {len(panel.members)}; leave some out.")
+        raise BundleError(
+            f"STAPLE has room for {most} members with {len(values)} labels, not {len(panel.members)}; leave "
+            "some out."
+        )
     said = np.zeros((len(panel.members), *target.shape), np.uint8 if len(values) <= 256 else np.uint16)
     counts: dict[int, int] = {}
     for a, b in slabs:
@@ -161,12 +192,19 @@ def _by_staple(panel: Panel, target: Target, slabs: Sequence[tuple[int, int]], o
             counts[code] = counts.get(code, 0) + count
         yield ASKING * (b - a) / target.shape[0]
     codes = np.array(sorted(counts), np.int64)
-    winners, reliable = staple(Opinions.of(codes, np.array([counts[code] for code in codes.tolist()]), len(said), len(values)), len(values))
+    winners, reliable = staple(
+        Opinions.of(codes, np.array([counts[code] for code in codes.tolist()]), len(said), len(values)),
+        len(values),
+    )
     meaning = values[winners]
     for a, b in slabs:
         spoken = said[:, a:b].any(axis=0)
         labels = np.full(spoken.shape, meaning[0] if codes[0] == 0 else 0, np.int32)
-        labels[spoken] = meaning[np.searchsorted(codes, codes_of([one[spoken].astype(np.int64) for one in said[:, a:b]], len(values)))]
+        labels[spoken] = meaning[
+            np.searchsorted(
+                codes, codes_of([one[spoken].astype(np.int64) for one in said[:, a:b]], len(values))
+            )
+        ]
         opinions = [torch.from_numpy(values[one].astype(np.int32)) for one in said[:, a:b]]
         _write(panel, a, b, opinions, torch.from_numpy(labels), out)
         yield (1 - ASKING) * (b - a) / target.shape[0]
@@ -174,17 +212,31 @@ def _by_staple(panel: Panel, target: Target, slabs: Sequence[tuple[int, int]], o
 
 
 def _answers(said: NDArray[np.unsignedinteger], classes: int) -> tuple[list[int], list[int]]:
-    """The different codes in a slab, and how often each occurs; voxels that all call background are counted without sorting them."""
+    """The different codes in a slab, and how often each occurs; voxels that all call background are
+    counted without sorting them.
+    """
     spoken = said.any(axis=0)
-    codes, counts = np.unique(codes_of([one[spoken].astype(np.int64) for one in said], classes), return_counts=True)
+    codes, counts = np.unique(
+        codes_of([one[spoken].astype(np.int64) for one in said], classes), return_counts=True
+    )
     silent = spoken.size - int(spoken.sum())
     all_codes, all_counts = codes.tolist(), counts.tolist()
     return ([0, *all_codes], [silent, *all_counts]) if silent else (all_codes, all_counts)
 
 
-def _write(panel: Panel, a: int, b: int, opinions: Sequence[Tensor], winner: Tensor, out: Outputs, chance: Tensor | None = None,
-           entropy: Tensor | None = None) -> None:
-    """One slab of results. chance : the mean probability of the winner; entropy : of the mean probabilities; looked up where None."""
+def _write(
+    panel: Panel,
+    a: int,
+    b: int,
+    opinions: Sequence[Tensor],
+    winner: Tensor,
+    out: Outputs,
+    chance: Tensor | None = None,
+    entropy: Tensor | None = None,
+) -> None:
+    """One slab of results. chance : the mean probability of the winner; entropy : of the mean
+    probabilities; looked up where None.
+    """
     if out.kind == "share":
         unsure = share_that_differs(opinions, winner, panel.weights, panel.known)
     elif entropy is not None:
@@ -194,7 +246,9 @@ def _write(panel: Panel, a: int, b: int, opinions: Sequence[Tensor], winner: Ten
     out.labels[a:b] = winner.numpy()
     out.disagreement[a:b] = unsure.numpy()
     if out.tally is not None:
-        out.tally.add(winner, (lambda sample: panel.chances(sample, a)) if chance is None else sampled(chance), unsure)
+        out.tally.add(
+            winner, (lambda sample: panel.chances(sample, a)) if chance is None else sampled(chance), unsure
+        )
 
 
 def _entropy(panel: Panel, a: int, b: int) -> Tensor:

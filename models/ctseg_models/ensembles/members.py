@@ -1,4 +1,6 @@
-"""Several bundles over one volume, before they are brought together: what each found, where, and what is to be told of them."""
+"""Several bundles over one volume, before they are brought together: what each found, where, and what is
+to be told of them.
+"""
 
 from __future__ import annotations
 
@@ -16,52 +18,89 @@ from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import RoiBox
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.labels.class_maps import Target
-from ctseg_models.inference.maps.kept import held_bytes
-from ctseg_models.inference.pipeline import ROI, Found, kept, segment
-from ctseg_models.inference.remembered import Remembered
-from ctseg_models.inference.settings import Settings
-from ctseg_models.inference.shortage import load_with_spare
+from ctseg_models.inference.localiser_cache import LocaliserCache
+from ctseg_models.inference.maps.stored import held_bytes
+from ctseg_models.inference.memory_fallback import load_with_spare
+from ctseg_models.inference.pipeline import segment
+from ctseg_models.inference.settings import InferenceSettings
+from ctseg_models.inference.stage_run import ROI, StageResult, materialised
 
 
-def run_members(bundles: Sequence[Bundle], upright: Upright, region: Region | None, device: str, arithmetic: Arithmetic, *,
-                mirroring: bool = False, remembered: Remembered | None = None) -> Generator[Progress, None, list[Found]]:
-    """What each bundle's networks give, on their own lattices: loaded, run and freed one after another; their maps share one budget."""
-    found: list[Found] = []
+def run_members(
+    bundles: Sequence[Bundle],
+    upright: Upright,
+    region: Region | None,
+    device: str,
+    arithmetic: Arithmetic,
+    *,
+    mirroring: bool = False,
+    remembered: LocaliserCache | None = None,
+) -> Generator[Progress, None, list[StageResult]]:
+    """What each bundle's networks give, on their own lattices: loaded, run and freed one after another;
+    their maps share one budget.
+    """
+    found: list[StageResult] = []
     taken = 0
     for number, bundle in enumerate(bundles):
         yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
-        one = yield from segment(load_with_spare(bundle, device), upright, region, arithmetic, mirroring=mirroring, remembered=remembered)
+        one = yield from segment(
+            load_with_spare(bundle, device),
+            upright,
+            region,
+            arithmetic,
+            mirroring=mirroring,
+            remembered=remembered,
+        )
         if one.unnamed:
-            raise BundleError(f"{bundle.name}: wrote labels that its metadata does not name, so they cannot be matched with those of other "
-                              "models; run it alone.")
-        one.maps = yield from kept(one.maps, taken)
+            raise BundleError(
+                f"{bundle.name}: wrote labels that its metadata does not name, so they cannot be matched "
+                "with those of other "
+                "models; run it alone."
+            )
+        one.maps = yield from materialised(one.maps, taken)
         taken += held_bytes(one.maps.maps)
         found.append(one)
     return found
 
 
-def common_target(found: Sequence[Found], upright: Upright) -> Target:
+def common_target(found: Sequence[StageResult], upright: Upright) -> Target:
     """The smallest box of the view's voxels that holds the boxes of all members."""
     boxes = [member.box.voxels(upright.geometry) for member in found]
     start = np.min([box[0] for box in boxes], axis=0)
     stop = np.max([box[1] for box in boxes], axis=0)
-    return Target(upright.geometry.spacing_mm, (int(start[0]), int(start[1]), int(start[2])), (int(stop[0]), int(stop[1]), int(stop[2])))
+    return Target(
+        upright.geometry.spacing_mm,
+        (int(start[0]), int(start[1]), int(start[2])),
+        (int(stop[0]), int(stop[1]), int(stop[2])),
+    )
 
 
-def warnings_of(bundles: Sequence[Bundle], found: Sequence[Found], volume: Volume, settings: Settings) -> list[str]:
+def warnings_of(
+    bundles: Sequence[Bundle], found: Sequence[StageResult], volume: Volume, settings: InferenceSettings
+) -> list[str]:
     """What a person should know of the members, and of what several bundles cannot give."""
-    warnings = [said for bundle, member in zip(bundles, found, strict=True) for said in (*bundle.warnings_for(volume), *member.warnings)]
+    warnings = [
+        said
+        for bundle, member in zip(bundles, found, strict=True)
+        for said in (*bundle.warnings_for(volume), *member.warnings)
+    ]
     if settings.probabilities or settings.edge_map:
         warnings.append("Probabilities and edge map are given for a single bundle only, not for several.")
     return warnings
 
 
-def boxes_of(bundles: Sequence[Bundle], found: Sequence[Found], upright: Upright) -> tuple[RoiBox, ...]:
+def boxes_of(bundles: Sequence[Bundle], found: Sequence[StageResult], upright: Upright) -> tuple[RoiBox, ...]:
     """The region that each member's localiser found, named after the member."""
     pairs = zip(bundles, found, strict=True)
-    return tuple(upright.stored_box(f"{ROI} ({bundle.name})", member.box) for bundle, member in pairs if member.roi)
+    return tuple(
+        upright.stored_box(f"{ROI} ({bundle.name})", member.box) for bundle, member in pairs if member.roi
+    )
 
 
-def stages_of(bundles: Sequence[Bundle], found: Sequence[Found]) -> list[dict[str, Any]]:
+def stages_of(bundles: Sequence[Bundle], found: Sequence[StageResult]) -> list[dict[str, Any]]:
     """The log of every member's stages, for the provenance."""
-    return [{"bundle": bundle.name, **stage} for bundle, member in zip(bundles, found, strict=True) for stage in member.stages]
+    return [
+        {"bundle": bundle.name, **stage}
+        for bundle, member in zip(bundles, found, strict=True)
+        for stage in member.stages
+    ]

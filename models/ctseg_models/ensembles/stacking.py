@@ -1,216 +1,108 @@
 """A small network over several bundles' probabilities: it learns where to trust which member.
 
-    prediction = finish(run_stack(read_stack(Path("out/stack")), volume))
+prediction = finish(run_stack(read_stack(Path("out/stack")), volume))
 
-A stack is a folder: stack.json (members with their hashes, labels, scores) and stacker.safetensors. The members stay where they are.
-Source: paper 3, "Architecture" (stacked CNN).
+A stack is a folder: stack.json (members with their hashes, labels, scores) and stacker.safetensors. The
+members stay where they are. Source: paper 3, "Architecture" (stacked CNN).
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
-from ctseg_imaging.volume import Label, LabelMap, Labels, Volume
-from ctseg_models.bundles import store
-from ctseg_models.bundles.own.metadata import LabelEntry
-from ctseg_models.contract.bundle import Bundle
+from ctseg_imaging.volume import LabelMap, Volume
 from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import Prediction
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.members import boxes_of, common_target, run_members, stages_of, warnings_of
+from ctseg_models.ensembles.stack import REACH, Member, Stack, Stacker
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.labels.confidence import Tally, sampled
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
+from ctseg_models.inference.localiser_cache import LocaliserCache
+from ctseg_models.inference.memory_fallback import out_of_memory_as_bundle_error
 from ctseg_models.inference.network.precision import check_device, choose
 from ctseg_models.inference.network.threads import thread_count
-from ctseg_models.inference.pipeline import Found, label_dtype, report
+from ctseg_models.inference.pipeline import label_dtype
 from ctseg_models.inference.provenance import provenance_of
-from ctseg_models.inference.remembered import Remembered
-from ctseg_models.inference.settings import Settings
-from ctseg_models.inference.shortage import told_as_a_sentence
-from ctseg_models.vetting.faults import first_fault
-from ctseg_models.vetting.hashes import sha256_of
-
-DESCRIPTION, WEIGHTS = "stack.json", "stacker.safetensors"
-REACH = 2  # voxels that the two 3x3x3 convolutions look to either side
+from ctseg_models.inference.settings import InferenceSettings
+from ctseg_models.inference.stage_run import StageResult, report
 
 
-@dataclass(frozen=True)
-class StackerConfig:
-    """in_channels : the class maps of all members. outputs : labels with the background."""
-
-    in_channels: int
-    outputs: int
-    filters: int = 16
-    negative_slope: float = 0.01
-
-
-class Stacker(nn.Module):
-    """(B, in_channels, Z, Y, X) probabilities to (B, outputs, Z, Y, X) logits: two convolutions 3x3x3 with leaky ReLU, then 1x1x1."""
-
-    def __init__(self, config: StackerConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.conv0 = nn.Conv3d(config.in_channels, config.filters, 3, padding=1)
-        self.conv1 = nn.Conv3d(config.filters, config.filters, 3, padding=1)
-        self.head = nn.Conv3d(config.filters, config.outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for conv in (self.conv0, self.conv1):
-            x = F.leaky_relu(conv(x), self.config.negative_slope, inplace=True)
-        return self.head(x)  # type: ignore[no-any-return]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Member(_Frozen):
-    """A bundle of the stack. sha256 : the bundle's. values : of its class maps, 0 first; what it does not know has no map."""
-
-    name: str
-    path: str
-    sha256: str
-    values: tuple[int, ...]
-
-    @classmethod
-    def of(cls, bundle: Bundle) -> Member:
-        """As the bundle is on the disk now."""
-        return cls(name=bundle.name, path=str(bundle.path.absolute()), sha256=bundle.sha256, values=(0, *bundle.labels.values))
-
-    def bundle(self) -> Bundle:
-        """The bundle at its path, or one of its name where that is gone. Raises BundleError when it is not the one trained with."""
-        path = Path(self.path)
-        found = store.read(path) if path.exists() else store.find(self.name)
-        if found.sha256 != self.sha256:
-            raise BundleError(f"{found.path}: is not the {self.name} that the stack was trained with; get that one, or train a new stack.")
-        return found
-
-
-class _Description(_Frozen):
-    """stack.json."""
-
-    name: str
-    members: tuple[Member, ...] = Field(min_length=1)
-    labels: tuple[LabelEntry, ...] = Field(min_length=1)
-    filters: int
-    negative_slope: float
-    weights_sha256: str
-    training: dict[str, Any] = {}
-    scores: dict[str, Any] = {}
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """A trained stack on disk. labels : of the network's outputs 1, 2, ... training, scores : plain JSON about how it came about."""
-
-    name: str
-    path: Path
-    members: tuple[Member, ...]
-    labels: Labels
-    config: StackerConfig
-    weights_sha256: str
-    training: dict[str, Any]
-    scores: dict[str, Any]
-
-    def network(self) -> Stacker:
-        """With its weights, in evaluation mode. Raises BundleError when they are damaged."""
-        file = self.path / WEIGHTS
-        try:
-            if sha256_of(file) != self.weights_sha256:
-                raise BundleError(f"{file}: the hash is not the one in {DESCRIPTION}, so the file was damaged or changed; get it again.")
-            network = Stacker(self.config)
-            network.load_state_dict(load_file(file))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise BundleError(f"{file}: cannot be read as this stack's weights; get the stack again.") from error
-        return network.eval()
-
-
-def read_stack(folder: Path) -> Stack:
-    """The stack in `folder`; neither weights nor members are read. Raises BundleError."""
-    path = folder / DESCRIPTION
-    try:
-        told = _Description.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder}: is no stack, because {DESCRIPTION} cannot be read; name a stack's folder.") from error
-    except ValidationError as error:
-        raise BundleError(f"{path}: {first_fault(error, _Description)}; this is no stack that napari-ctseg knows.") from error
-    labels = Labels(tuple(Label(entry.value, entry.name, entry.colour) for entry in told.labels))
-    config = StackerConfig(sum(len(member.values) for member in told.members), 1 + len(labels), told.filters, told.negative_slope)
-    return Stack(told.name, folder, told.members, labels, config, told.weights_sha256, told.training, told.scores)
-
-
-def write_stack(folder: Path, network: Stacker, *, name: str, members: Sequence[Member], labels: Labels,
-                training: Mapping[str, Any] | None = None, scores: Mapping[str, Any] | None = None) -> Stack:
-    """Write a stack's folder whole or not at all, and read it back. Raises BundleError when it exists or cannot be written."""
-    if folder.exists():
-        raise BundleError(f"{folder}: already exists; choose another name.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}, partial / WEIGHTS)
-            told = _Description(name=name, members=tuple(members), filters=network.config.filters,
-                                labels=tuple(LabelEntry(value=label.value, name=label.name, colour=label.colour) for label in labels),
-                                negative_slope=network.config.negative_slope, weights_sha256=sha256_of(partial / WEIGHTS),
-                                training=dict(training or {}), scores=dict(scores or {}))
-            (partial / DESCRIPTION).write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            partial.chmod(0o755)
-            partial.replace(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise BundleError(f"{folder}: cannot be written ({error.strerror}); choose another folder or free some space.") from error
-    return read_stack(folder)
-
-
-def run_stack(stack: Stack, volume: Volume, *, region: Region | None = None,
-              settings: Settings = Settings()) -> Generator[Progress, None, Prediction]:
-    """Like `inference.run` for a stack. Raises BundleError when a member is missing or another one, and whatever `run` raises."""
+def run_stack(
+    stack: Stack,
+    volume: Volume,
+    *,
+    region: Region | None = None,
+    settings: InferenceSettings = InferenceSettings(),
+) -> Generator[Progress, None, Prediction]:
+    """Like `inference.run` for a stack. Raises BundleError when a member is missing or another one, and
+    whatever `run` raises.
+    """
     begun = time.perf_counter()
     check_device(settings.device)
     bundles = [member.bundle() for member in stack.members]
     network = stack.network().to(settings.device)
     upright = Upright.of(volume)
     out = np.zeros(volume.geometry.shape, label_dtype((0, *stack.labels.values)))
-    with thread_count(settings.threads), told_as_a_sentence(settings.device):
+    with thread_count(settings.threads), out_of_memory_as_bundle_error(settings.device):
         arithmetic = choose(settings.precision, settings.device)
-        found = yield from run_members(bundles, upright, region, settings.device, arithmetic, mirroring=settings.mirroring,
-                                       remembered=Remembered())
+        found = yield from run_members(
+            bundles,
+            upright,
+            region,
+            settings.device,
+            arithmetic,
+            mirroring=settings.mirroring,
+            remembered=LocaliserCache(),
+        )
         computed = time.perf_counter()
         tally = Tally(max(stack.labels.values)) if settings.confidence else None
         target = common_target(found, upright)
-        work = paint_stack(network, stack.members, found, target, stack.labels.values, upright.view.apply(out), tally)
+        work = paint_stack(
+            network, stack.members, found, target, stack.labels.values, upright.view.apply(out), tally
+        )
         yield from report("assemble", work, "Combining the members on the image's grid")
-    times = {"networks": computed - begun, "assemble": time.perf_counter() - computed, "total": time.perf_counter() - begun}
+    times = {
+        "networks": computed - begun,
+        "assemble": time.perf_counter() - computed,
+        "total": time.perf_counter() - begun,
+    }
     boxes = boxes_of(bundles, found, upright)
-    record = provenance_of(bundles, volume, settings, arithmetic, stages_of(bundles, found), times,
-                           warnings_of(bundles, found, volume, settings), boxes, "stack",
-                           None if tally is None else tally.table(stack.labels, float(np.prod(volume.geometry.spacing_mm)) / 1000))
+    record = provenance_of(
+        bundles,
+        volume,
+        settings,
+        arithmetic,
+        stages_of(bundles, found),
+        times,
+        warnings_of(bundles, found, volume, settings),
+        boxes,
+        "stack",
+        None
+        if tally is None
+        else tally.table(stack.labels, float(np.prod(volume.geometry.spacing_mm)) / 1000),
+    )
     record["stack"] = {"name": stack.name, "sha256": stack.weights_sha256, **asdict(stack.config)}
-    return Prediction(LabelMap(out, volume.geometry, stack.labels, source=volume.source), boxes, provenance=record)
+    return Prediction(
+        LabelMap(out, volume.geometry, stack.labels, source=volume.source), boxes, provenance=record
+    )
 
 
-def concatenated(samplers: Sequence[Sampler], members: Sequence[Member], a: int, b: int) -> Tensor:
-    """(channels, b - a, y, x) float32: slices [a, b) of every member's class maps, by member and then by value."""
+def concatenated(samplers: Sequence[ClassMapSampler], members: Sequence[Member], a: int, b: int) -> Tensor:
+    """(channels, b - a, y, x) float32: slices [a, b) of every member's class maps, by member and then by
+    value.
+    """
     maps = []
     for sampler, member in zip(samplers, members, strict=True):
         for value in member.values:
@@ -222,14 +114,22 @@ def concatenated(samplers: Sequence[Sampler], members: Sequence[Member], a: int,
 
 
 @torch.inference_mode()
-def paint_stack(network: Stacker, members: Sequence[Member], found: Sequence[Found], target: Target, values: Sequence[int],
-                labels: NDArray[np.generic], tally: Tally | None = None) -> Generator[float, None, None]:
-    """Write the most probable value of every target voxel into `labels` (the view, (z, y, x)); a few slices are held at a time.
+def paint_stack(
+    network: Stacker,
+    members: Sequence[Member],
+    found: Sequence[StageResult],
+    target: Target,
+    values: Sequence[int],
+    labels: NDArray[np.generic],
+    tally: Tally | None = None,
+) -> Generator[float, None, None]:
+    """Write the most probable value of every target voxel into `labels` (the view, (z, y, x)); a few slices
+    are held at a time.
 
-    values : of the network's outputs 1, 2, ... tally : gets every slab. Slices beside a slab go in with it, so that the result is that of
-    all slices at once.
+    values : of the network's outputs 1, 2, ... tally : gets every slab. Slices beside a slab go in with
+    it, so that the result is that of all slices at once.
     """
-    samplers = [Sampler(member.maps, target) for member in found]
+    samplers = [ClassMapSampler(member.maps, target) for member in found]
     place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
     out, depth = labels[place], target.shape[0]
     device = next(network.parameters()).device

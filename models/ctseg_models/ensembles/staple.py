@@ -1,9 +1,10 @@
 """STAPLE: the labels that several members most likely saw, each weighed by how reliable it turns out to be.
 
-What STAPLE says of a voxel depends on what the members say there and on nothing else. So the expectation maximisation runs over the
-table of the different opinions and how often each occurs: the result is that of `SimpleITK.STAPLE` (one label) and
-`SimpleITK.MultiLabelSTAPLE` (several) over all voxels, without their double-precision image of the volume, and in milliseconds.
-Sources: Warfield, Zou, Wells 2004, IEEE TMI 23(7) (one label); Rohlfing, Russakoff, Maurer 2003, IPMI (several labels).
+What STAPLE says of a voxel depends on what the members say there and on nothing else. So the expectation
+maximisation runs over the table of the different opinions and how often each occurs: the result is that of
+`SimpleITK.STAPLE` (one label) and `SimpleITK.MultiLabelSTAPLE` (several) over all voxels, without their
+double-precision image of the volume, and in milliseconds. Sources: Warfield, Zou, Wells 2004, IEEE TMI
+23(7) (one label); Rohlfing, Russakoff, Maurer 2003, IPMI (several labels).
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CONVERGED, CONVERGED_LABELS = 1e-14, 1e-5  # the largest change of a reliability; the second as ITK has it, the first finer
+CONVERGED, CONVERGED_LABELS = (
+    1e-14,
+    1e-5,
+)  # the largest change of a reliability; the second as ITK has it, the first finer
 MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
 class Opinions:
-    """Which combinations of labels occur. combinations : (n, members) class indices, each row once, in the order of `codes_of`.
-    counts : (n,) how many voxels have it."""
+    """Which combinations of labels occur. combinations : (n, members) class indices, each row once, in the
+    order of `codes_of`. counts : (n,) how many voxels have it.
+    """
 
     combinations: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -33,7 +38,9 @@ class Opinions:
 
 
 def codes_of(classes_said: list[NDArray[np.int64]], classes: int) -> NDArray[np.int64]:
-    """One number for what all members say. classes_said : per member class indices 0 ... classes - 1, any one shape."""
+    """One number for what all members say. classes_said : per member class indices 0 ... classes - 1, any
+    one shape.
+    """
     code = np.zeros_like(classes_said[0])
     for said in classes_said:
         code = code * classes + said
@@ -46,7 +53,8 @@ def most_members(classes: int) -> int:
 
 
 def staple(opinions: Opinions, classes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The class index of every combination, and how reliable each member is: (members, classes) shares of a true class that it finds.
+    """The class index of every combination, and how reliable each member is: (members, classes) shares of a
+    true class that it finds.
 
     A combination that speaks as much for two classes goes to the lower one.
     """
@@ -56,7 +64,9 @@ def staple(opinions: Opinions, classes: int) -> tuple[NDArray[np.int64], NDArray
 
 
 def _binary(opinions: Opinions) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Warfield et al. 2004, figure 1: sensitivity p and specificity q of every member; the prior is the mean share of foreground."""
+    """Warfield et al. 2004, figure 1: sensitivity p and specificity q of every member; the prior is the
+    mean share of foreground.
+    """
     says, counts = opinions.combinations.astype(np.float64), opinions.counts.astype(np.float64)
     chance = says.mean(axis=1)
     prior = float(chance @ counts / counts.sum())
@@ -94,7 +104,9 @@ def _several(opinions: Opinions, classes: int) -> tuple[NDArray[np.int64], NDArr
 
 
 def _confusion(says: NDArray[np.int64], weights: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
-    """(members, said, true): how often a member says one class where another is true; the shares of a true class add up to 1."""
+    """(members, said, true): how often a member says one class where another is true; the shares of a true
+    class add up to 1.
+    """
     confusion = np.zeros((says.shape[1], classes, classes))
     for member, said in enumerate(says.T):
         np.add.at(confusion[member], said, weights)
@@ -103,4 +115,6 @@ def _confusion(says: NDArray[np.int64], weights: NDArray[np.float64], classes: i
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
     """part / whole, 0 where there is nothing."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=np.broadcast_to(np.asarray(whole) > 0, part.shape))
+    return np.divide(
+        part, whole, out=np.zeros_like(part), where=np.broadcast_to(np.asarray(whole) > 0, part.shape)
+    )

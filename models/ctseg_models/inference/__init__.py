@@ -10,20 +10,36 @@ from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import Prediction
 from ctseg_models.inference.cost import Estimate, estimate, estimate_together
-from ctseg_models.inference.remembered import Remembered
-from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.localiser_cache import LocaliserCache
+from ctseg_models.inference.settings import InferenceSettings
 
-__all__ = ["Estimate", "Prediction", "Region", "Remembered", "Settings", "estimate", "estimate_together", "run"]
+__all__ = [
+    "Estimate",
+    "InferenceSettings",
+    "LocaliserCache",
+    "Prediction",
+    "Region",
+    "estimate",
+    "estimate_together",
+    "run",
+]
 
 
-def run(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings(),
-        remembered: Remembered | None = None) -> Generator[Progress, None, Prediction]:
-    """Run `bundle` on `volume`: a generator of Progress whose return value is the Prediction, on the volume's own grid.
+def run(
+    bundle: Bundle,
+    volume: Volume,
+    *,
+    region: Region | None = None,
+    settings: InferenceSettings = InferenceSettings(),
+    remembered: LocaliserCache | None = None,
+) -> Generator[Progress, None, Prediction]:
+    """Run `bundle` on `volume`: a generator of Progress whose return value is the Prediction, on the volume's
+    own grid.
 
-    region : look there (LPS mm, or Region.from_index) instead of asking the localiser; None: the localiser's box, or the whole
-    volume when the bundle has none. remembered : what localisers found in this volume before, filled further. Closing the generator
-    cancels; no step is longer than about a second.
-    Raises BundleError when the bundle is damaged or does not fit the volume.
+    region : look there (LPS mm, or Region.from_index) instead of asking the localiser; None: the
+    localiser's box, or the whole volume when the bundle has none. remembered : what localisers found in
+    this volume before, filled further. Closing the generator cancels; no step is longer than about a
+    second. Raises BundleError when the bundle is damaged or does not fit the volume.
     """
     from ctseg_models.inference.pipeline import run_bundle
 

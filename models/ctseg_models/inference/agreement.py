@@ -1,4 +1,6 @@
-"""Whether a network says the same in half precision as in float32, tried on a crop of the image it is about to see."""
+"""Whether a network says the same in half precision as in float32, tried on a crop of the image it is
+about to see.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.stage import Form, LoadedStage, Prepared, Steps
 from ctseg_models.inference.input.crops import smaller, spread
-from ctseg_models.inference.shortage import is_shortage
+from ctseg_models.inference.memory_fallback import is_out_of_memory
 
 LEAST_DICE = 0.995
 LEAST_VOXELS = 200  # of a class within the crop; a Dice of fewer says nothing
@@ -26,8 +28,9 @@ WINDOWS = 12  # where a network takes whole windows only: how many there have to
 
 @dataclass(frozen=True)
 class Agreement:
-    """dice : the lowest Dice of a class between both precisions, NaN where none was large enough. judged, left_out : label values.
-    finite : whether half precision gave numbers wherever float32 did."""
+    """dice : the lowest Dice of a class between both precisions, NaN where none was large enough. judged,
+    left_out : label values. finite : whether half precision gave numbers wherever float32 did.
+    """
 
     dice: float
     judged: tuple[int, ...]
@@ -38,12 +41,18 @@ class Agreement:
 _remembered: dict[tuple[str, torch.dtype, str], Agreement] = {}
 
 
-def agreed(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, arithmetic: Arithmetic,
-           ) -> Generator[float, None, tuple[Arithmetic, dict[str, Any], list[str]]]:
-    """`arithmetic`, or float32 where it is on trial and a class agrees to less than LEAST_DICE; a note for the provenance; warnings.
+def agreed(
+    stage: LoadedStage,
+    steps: Steps,
+    prepared: Prepared,
+    device: str,
+    arithmetic: Arithmetic,
+) -> Generator[float, None, tuple[Arithmetic, dict[str, Any], list[str]]]:
+    """`arithmetic`, or float32 where it is on trial and a class agrees to less than LEAST_DICE; a note for
+    the provenance; warnings.
 
-    Once for each network that has a key. Where none of the crops shows foreground, float32 is used, and the next image is tried again.
-    A localiser is not tried: its box has a margin.
+    Once for each network that has a key. Where none of the crops shows foreground, float32 is used, and
+    the next image is tried again. A localiser is not tried: its box has a margin.
     """
     plain = replace(arithmetic, dtype=torch.float32, on_trial=False)
     if not arithmetic.on_trial or not stage.half or stage.name == "localise":
@@ -53,20 +62,50 @@ def agreed(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, ar
     if known is None:
         known = yield from _tried(stage, steps, prepared, device, arithmetic, plain)
     if known is None:
-        said = f"{name} could not be tried on a part of the image, as the network takes no smaller one, so float32 was used."
+        said = (
+            f"{name} could not be tried on a part of the image, as the network takes no smaller one, so "
+            "float32 was used."
+        )
         return plain, {"agreement": None}, [said]
     if stage.key and any(known.judged):
         _remembered[key] = known
-    note = {"agreement": {"with": name, "dice": None if math.isnan(known.dice) else round(known.dice, 4),
-                          "judged": list(known.judged), "too small to judge": list(known.left_out)}}
+    note = {
+        "agreement": {
+            "with": name,
+            "dice": None if math.isnan(known.dice) else round(known.dice, 4),
+            "judged": list(known.judged),
+            "too small to judge": list(known.left_out),
+        }
+    }
     if not known.finite:
-        return plain, note, [f"{name} would be faster, but on a part of the image its numbers were not finite, so float32 was used."]
+        return (
+            plain,
+            note,
+            [
+                f"{name} would be faster, but on a part of the image its numbers were not finite, so float32 "
+                "was used."
+            ],
+        )
     if not any(known.judged):
-        return plain, note, [f"{name} would be faster, but the parts of the image on which it was tried show too little of any label to "
-                             "compare it with float32, so float32 was used."]
+        return (
+            plain,
+            note,
+            [
+                f"{name} would be faster, but the parts of the image on which it was tried show too little "
+                "of any label to "
+                "compare it with float32, so float32 was used."
+            ],
+        )
     if known.dice < LEAST_DICE:
-        return plain, note, [f"{name} would be faster, but on a part of the image its labels agreed with those of float32 only to a Dice "
-                             f"of {known.dice:.3f}, so float32 was used."]
+        return (
+            plain,
+            note,
+            [
+                f"{name} would be faster, but on a part of the image its labels agreed with those of float32 "
+                "only to a Dice "
+                f"of {known.dice:.3f}, so float32 was used."
+            ],
+        )
     return arithmetic, note, []
 
 
@@ -90,10 +129,17 @@ def compare(fast: Tensor, exact: Tensor, values: tuple[int | None, ...], form: F
     return Agreement(min(dice.values(), default=math.nan), tuple(dice), tuple(left_out), finite)
 
 
-def _tried(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, fast: Arithmetic, plain: Arithmetic,
-           ) -> Generator[float, None, Agreement | None]:
-    """Both precisions on the first crop where float32 finds foreground; None where the network takes no crop that is small beside the
-    whole work. In the others only float32 is computed."""
+def _tried(
+    stage: LoadedStage,
+    steps: Steps,
+    prepared: Prepared,
+    device: str,
+    fast: Arithmetic,
+    plain: Arithmetic,
+) -> Generator[float, None, Agreement | None]:
+    """Both precisions on the first crop where float32 finds foreground; None where the network takes no
+    crop that is small beside the whole work. In the others only float32 is computed.
+    """
     whole: Shape = (prepared.x.shape[2], prepared.x.shape[3], prepared.x.shape[4])
     tiling = prepared.tiling
     window = whole if tiling is None else tiling.window
@@ -111,7 +157,7 @@ def _tried(stage: LoadedStage, steps: Steps, prepared: Prepared, device: str, fa
                     got = yield from _silent(steps(x, fast))
                     return compare(got, exact, stage.values, stage.form)
             except (RuntimeError, ValueError, BundleError) as error:
-                if is_shortage(error):
+                if is_out_of_memory(error):
                     raise
                 break  # a network may insist on its own size
         if found is not None:

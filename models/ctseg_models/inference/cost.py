@@ -1,4 +1,6 @@
-"""What a run will take, before it: its work counted, and the network's own speed tried on a crop for a moment."""
+"""What a run will take, before it: its work counted, and the network's own speed tried on a crop for a
+moment.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.volume import Volume
 from ctseg_models.contract.lattice import Box, Region
-from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.settings import InferenceSettings
 
 if TYPE_CHECKING:
     from ctseg_models.contract.arithmetic import Arithmetic
     from ctseg_models.contract.bundle import Bundle
-    from ctseg_models.contract.stage import Layout, LoadedStage
+    from ctseg_models.contract.stage import LoadedStage, RunSize
 
 SIDE = 48  # voxels of the crop that is tried, about
 TRIAL_SECONDS = 0.7  # for which a crop may be tried
@@ -25,11 +27,15 @@ EFFICIENCY = 0.4  # of a bare convolution's speed, where the network cannot be t
 SECONDS_PER_VOXEL = 6e-9  # and label: reading through the volume twice, and writing labels
 ENTROPY = 3  # times as long with the entropy, which asks for every label at every voxel
 MAPS_AT_ONCE = 4.5  # full-resolution feature maps alive together
-FLOPS_OF_A_CHANNEL = 324.0  # a 3D U-Net of n channels at full resolution computes about so much times n squared per voxel
+FLOPS_OF_A_CHANNEL = (
+    324.0  # a 3D U-Net of n channels at full resolution computes about so much times n squared per voxel
+)
 BASE_BYTES = 5e8  # torch itself
 UNKNOWN_FLOPS_PER_VOXEL = 3e5  # of a network that tells nothing and takes no crop: a small 3D U-Net's
 
-_speeds: dict[tuple[str, str, str, Shape], float] = {}  # seconds of a crop: of a network, a device, a number type
+_speeds: dict[
+    tuple[str, str, str, Shape], float
+] = {}  # seconds of a crop: of a network, a device, a number type
 
 
 @dataclass(frozen=True)
@@ -40,28 +46,53 @@ class Estimate:
     bytes: float
 
 
-def estimate(bundle: Bundle, volume: Volume, *, region: Region | None = None, settings: Settings = Settings()) -> Estimate:
-    """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it looks.
+def estimate(
+    bundle: Bundle,
+    volume: Volume,
+    *,
+    region: Region | None = None,
+    settings: InferenceSettings = InferenceSettings(),
+) -> Estimate:
+    """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it
+    looks.
 
-    Takes a second or two the first time, for loading and trying the network. Raises BundleError as loading does.
+    Takes a second or two the first time, for loading and trying the network. Raises BundleError as loading
+    does.
     """
     seconds, shared, own, _ = _of_bundle(bundle, volume, region, settings)
     return Estimate(seconds, shared + own)
 
 
-def estimate_together(bundles: Sequence[Bundle], volume: Volume, *, region: Region | None = None,
-                      settings: Settings = Settings()) -> Estimate:
-    """Of an ensemble: its members run one after another, and the maps of all of them are kept until the end. Raises BundleError."""
+def estimate_together(
+    bundles: Sequence[Bundle],
+    volume: Volume,
+    *,
+    region: Region | None = None,
+    settings: InferenceSettings = InferenceSettings(),
+) -> Estimate:
+    """Of an ensemble: its members run one after another, and the maps of all of them are kept until the
+    end. Raises BundleError.
+    """
     seconds, shared, largest, kept = 0.0, 0.0, 0.0, 0.0
     for bundle in bundles:
-        took, common, own, maps = _of_bundle(bundle, volume, region, replace(settings, probabilities=False, edge_map=False))
-        seconds, shared, largest, kept = seconds + took, max(shared, common), max(largest, own), kept + _kept_bytes(maps, kept)
+        took, common, own, maps = _of_bundle(
+            bundle, volume, region, replace(settings, probabilities=False, edge_map=False)
+        )
+        seconds, shared, largest, kept = (
+            seconds + took,
+            max(shared, common),
+            max(largest, own),
+            kept + _kept_bytes(maps, kept),
+        )
     return Estimate(seconds, shared + largest + kept + 4 * prod(volume.geometry.shape))
 
 
-def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: Settings) -> tuple[float, float, float, float]:
-    """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest network at work; bytes of its class
-    maps in float32, which an ensemble keeps."""
+def _of_bundle(
+    bundle: Bundle, volume: Volume, region: Region | None, settings: InferenceSettings
+) -> tuple[float, float, float, float]:
+    """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest
+    network at work; bytes of its class maps in float32, which an ensemble keeps.
+    """
     from ctseg_models.contract.upright import Upright
     from ctseg_models.inference.network.precision import choose
     from ctseg_models.inference.network.threads import thread_count
@@ -72,21 +103,39 @@ def _of_bundle(bundle: Bundle, volume: Volume, region: Region | None, settings: 
     with thread_count(settings.threads):
         arithmetic = choose(settings.precision, settings.device)
         model = bundle.load(settings.device)
-        seconds = SECONDS_PER_VOXEL * voxels * (1 + len(model.labels)) * (ENTROPY if settings.disagreement == "entropy" else 1)
+        seconds = (
+            SECONDS_PER_VOXEL
+            * voxels
+            * (1 + len(model.labels))
+            * (ENTROPY if settings.disagreement == "entropy" else 1)
+        )
         largest, kept = 0.0, 0.0
         for stage in model.stages if region is None else model.stages[-1:]:
             layout = stage.layout(upright, box)
             channels = len(bundle.channels)
             mirrored = 2 ** len(stage.mirror_axes) if settings.mirroring and stage.name == "segment" else 1
-            seconds += layout.windows * mirrored * _window_seconds(stage, layout.window, channels, settings.device, arithmetic)
+            seconds += (
+                layout.windows
+                * mirrored
+                * _window_seconds(stage, layout.window, channels, settings.device, arithmetic)
+            )
             largest = max(largest, _stage_bytes(stage, layout, channels, arithmetic, settings.probabilities))
             kept = 4.0 * (len(stage.values) + stage.edges) * prod(layout.size)
     maps = 4 * voxels * (settings.edge_map + (settings.disagreement == "entropy"))
-    return seconds, BASE_BYTES + volume.array.nbytes + voxels * (1 if len(model.labels) < 256 else 2) + maps, largest, kept
+    return (
+        seconds,
+        BASE_BYTES + volume.array.nbytes + voxels * (1 if len(model.labels) < 256 else 2) + maps,
+        largest,
+        kept,
+    )
 
 
-def _window_seconds(stage: LoadedStage, window: Shape, channels: int, device: str, arithmetic: Arithmetic) -> float:
-    """For one window (or the whole array): in proportion to a crop of it, else from the operations and the speed of a convolution."""
+def _window_seconds(
+    stage: LoadedStage, window: Shape, channels: int, device: str, arithmetic: Arithmetic
+) -> float:
+    """For one window (or the whole array): in proportion to a crop of it, else from the operations and the
+    speed of a convolution.
+    """
     from ctseg_models.inference.input.crops import smaller
     from ctseg_models.inference.network.precision import flops_per_second
 
@@ -97,7 +146,9 @@ def _window_seconds(stage: LoadedStage, window: Shape, channels: int, device: st
     if seconds is None:
         seconds = _tried(stage, (1, channels, *crop), device, arithmetic)
     if seconds is None:
-        return (flops or UNKNOWN_FLOPS_PER_VOXEL * prod(window)) / (EFFICIENCY * flops_per_second(device, arithmetic.dtype))
+        return (flops or UNKNOWN_FLOPS_PER_VOXEL * prod(window)) / (
+            EFFICIENCY * flops_per_second(device, arithmetic.dtype)
+        )
     if stage.key:
         _speeds[key] = seconds
     of_crop = stage.flops(crop)
@@ -105,7 +156,9 @@ def _window_seconds(stage: LoadedStage, window: Shape, channels: int, device: st
 
 
 def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Arithmetic) -> float | None:
-    """Seconds of the network on an array of noise; None when it does not take it, or tells nothing within TRIAL_SECONDS."""
+    """Seconds of the network on an array of noise; None when it does not take it, or tells nothing within
+    TRIAL_SECONDS.
+    """
     import torch
 
     x = torch.randn(*shape, device=device)
@@ -122,7 +175,11 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
             took = perf_counter() - start
             best = took if best is None else min(best, took)
             continue
-        except (RuntimeError, ValueError, BundleError):  # it takes another size only; the run itself will say what it does not take
+        except (
+            RuntimeError,
+            ValueError,
+            BundleError,
+        ):  # it takes another size only; the run itself will say what it does not take
             return None
         work.close()
         took = perf_counter() - start
@@ -131,13 +188,17 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
 
 
 def _kept_bytes(whole: float, taken: float = 0.0) -> float:
-    """What class maps of `whole` bytes in float32 take of the memory where they are kept beside `taken` bytes: see `maps.room_for`."""
-    from ctseg_models.inference.maps.kept import HALVED, IN_MEMORY
+    """What class maps of `whole` bytes in float32 take of the memory where they are kept beside `taken`
+    bytes: see `maps.room_for`.
+    """
+    from ctseg_models.inference.maps.stored import HALVED, IN_MEMORY
 
     return whole if taken + whole <= IN_MEMORY else whole / 2 if taken + whole / 2 <= HALVED else 0.0
 
 
-def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: Arithmetic, kept: bool) -> float:
+def _stage_bytes(
+    stage: LoadedStage, layout: RunSize, channels: int, arithmetic: Arithmetic, kept: bool
+) -> float:
     """The input, the class maps, and what the network holds while it works on a window."""
     from ctseg_models.inference.maps.windowed import AHEAD, LARGE
 
@@ -148,7 +209,9 @@ def _stage_bytes(stage: LoadedStage, layout: Layout, channels: int, arithmetic: 
     if layout.window == layout.size:
         maps = 4.0 * classes * window
     else:
-        held = min(layout.size[0], AHEAD * layout.window[0])  # slices: finished ones wait until they are painted
+        held = min(
+            layout.size[0], AHEAD * layout.window[0]
+        )  # slices: finished ones wait until they are painted
         maps = 4.0 * classes * held * prod(layout.size[1:])
         maps = maps / 2 if maps > LARGE else maps
     whole = 4.0 * classes * prod(layout.size)

@@ -15,34 +15,53 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.prediction import RoiBox
-from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.settings import InferenceSettings
 
 PACKAGES = ("napari-ctseg", "torch", "numpy", "onnxruntime")
 
 
-def provenance_of(bundles: Sequence[Bundle], volume: Volume, settings: Settings, arithmetic: Arithmetic, stages: Sequence[dict[str, Any]],
-                  times: dict[str, float], warnings: Sequence[str], boxes: Sequence[RoiBox], combine: str | None = None,
-                  confidence: Sequence[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Bundles with their hashes, versions, device and precision as they were used ("mixed" where the stages differ; `settings` tells what
-    was asked for), settings, what each network saw, seconds and warnings.
+def provenance_of(
+    bundles: Sequence[Bundle],
+    volume: Volume,
+    settings: InferenceSettings,
+    arithmetic: Arithmetic,
+    stages: Sequence[dict[str, Any]],
+    times: dict[str, float],
+    warnings: Sequence[str],
+    boxes: Sequence[RoiBox],
+    combine: str | None = None,
+    confidence: Sequence[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Bundles with their hashes, versions, device and precision as they were used ("mixed" where the stages
+    differ; `settings` tells what was asked for), settings, what each network saw, seconds and warnings.
 
-    confidence : a row for each label found (`confidence.Tally.table`). Of the volume only shape and spacing are told: no path, no name,
-    no header.
+    confidence : a row for each label found (`confidence.Tally.table`). Of the volume only shape and
+    spacing are told: no path, no name, no header.
     """
     described = [{"name": b.name, "kind": b.kind, "version": b.version, "sha256": b.sha256} for b in bundles]
     record: dict[str, Any] = {
         "bundles": described,
         "versions": {"python": platform.python_version(), **_installed()},
-        "device": _one_or_mixed([device for stage in stages for device in stage.get("devices", ())], settings.device),
-        "device_name": _device_name([device for stage in stages for device in stage.get("devices", ())] or [settings.device]),
-        "precision": _one_or_mixed([stage["precision"] for stage in stages if "precision" in stage],
-                                   str(arithmetic.dtype).removeprefix("torch.")),
+        "device": _one_or_mixed(
+            [device for stage in stages for device in stage.get("devices", ())], settings.device
+        ),
+        "device_name": _device_name(
+            [device for stage in stages for device in stage.get("devices", ())] or [settings.device]
+        ),
+        "precision": _one_or_mixed(
+            [stage["precision"] for stage in stages if "precision" in stage],
+            str(arithmetic.dtype).removeprefix("torch."),
+        ),
         "threads": torch.get_num_threads(),
-        "settings": asdict(settings), "stages": list(stages),
+        "settings": asdict(settings),
+        "stages": list(stages),
         "seconds": {name: round(value, 3) for name, value in times.items()},
         "warnings": list(dict.fromkeys(warnings)),
         "roi": [{"name": box.name, "start": list(box.start), "stop": list(box.stop)} for box in boxes],
-        "input": {"shape": list(volume.array.shape), "spacing_mm": [round(s, 6) for s in volume.geometry.spacing_mm]},
+        "input": {
+            "shape": list(volume.array.shape),
+            "spacing_mm": [round(s, 6) for s in volume.geometry.spacing_mm],
+        },
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if combine is not None:
@@ -69,6 +88,10 @@ def _one_or_mixed(used: Sequence[str], otherwise: str) -> str:
 
 
 def _device_name(devices: Sequence[str]) -> str:
-    names = (torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
-             for device in devices)
+    names = (
+        torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else platform.processor() or platform.machine()
+        for device in devices
+    )
     return ", ".join(dict.fromkeys(names))

@@ -1,4 +1,6 @@
-"""The networks by the names that recipes and bundles use. Importing this imports no network; asking for one imports that one."""
+"""The networks by the names that recipes and bundles use. Importing this imports no network; asking for
+one imports that one.
+"""
 
 from __future__ import annotations
 
@@ -9,55 +11,80 @@ from torch import nn
 
 from ctseg_imaging.errors import BundleError
 
-LARGEST = 4096  # of a width, a count of layers or a list in a configuration: no network here comes near, and more takes minutes to build
-Kind = Literal["unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet", "backbone", "edge_gated"]
+# of a width, a count of layers or a list in a configuration: no network here comes near, and more takes
+# minutes to build
+LARGEST = 4096
+NetworkName = Literal["unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet", "backbone", "edge_gated"]
 
 
 def classes(kind: str) -> tuple[type[Any], type[nn.Module]]:
-    """The frozen configuration and the network of `kind`. Raises BundleError when there is no such network."""
+    """The frozen configuration and the network of `kind`. Raises BundleError when there is no such
+    network.
+    """
     match kind:
         case "unet":
             from ctseg_models.networks.unet import UNet, UNetConfig
+
             return UNetConfig, UNet
         case "scn":
             from ctseg_models.networks.scn import SCN, SCNConfig
+
             return SCNConfig, SCN
         case "sunet":
             from ctseg_models.networks.sunet import SUNet, SUNetConfig
+
             return SUNetConfig, SUNet
         case "dense_unet":
             from ctseg_models.networks.dense_unet import DenseUNet, DenseUNetConfig
+
             return DenseUNetConfig, DenseUNet
         case "msd_net":
             from ctseg_models.networks.msd_net import MSDNet, MSDNetConfig
+
             return MSDNetConfig, MSDNet
         case "nnunet":
             from ctseg_models.networks.nnunet import NNUNet, NNUNetConfig
+
             return NNUNetConfig, NNUNet
         case "backbone":
-            from ctseg_models.networks.backbones import Backbone, BackboneConfig
+            from ctseg_models.networks.backbone_parts import BackboneConfig
+            from ctseg_models.networks.backbones import Backbone
+
             return BackboneConfig, Backbone
         case "edge_gated":
             from ctseg_models.networks.edge_gated import EdgeGated, EdgeGatedConfig
+
             return EdgeGatedConfig, EdgeGated
-    raise BundleError(f"There is no network {kind!r}; the bundle was written by a newer version of napari-ctseg.")
+    raise BundleError(
+        f"There is no network {kind!r}; the bundle was written by a newer version of napari-ctseg."
+    )
 
 
 def build(kind: str, config: dict[str, Any], *, in_channels: int, outputs: int) -> nn.Module:
-    """The network with fresh weights by torch's current seed. config : the other fields of its configuration; lists stand for tuples.
+    """The network with fresh weights by torch's current seed. config : the other fields of its configuration;
+    lists stand for tuples.
 
     Raises BundleError for a field that the network does not have, or a number above LARGEST.
     """
-    from ctseg_models.networks.sound import mend
+    from ctseg_models.networks.patched_layers import patch_layers
 
     configuration, network = classes(kind)
     known = {field.name for field in fields(configuration)}
     if unknown := sorted(set(config) - known):
-        raise BundleError(f"The {kind} network knows no {', '.join(unknown)}; the bundle was written by a newer version of napari-ctseg.")
+        raise BundleError(
+            f"The {kind} network knows no {', '.join(unknown)}; the bundle was written by a newer version of "
+            "napari-ctseg."
+        )
     if large := sorted(key for key, value in config.items() if _too_large(value)):
-        raise BundleError(f"The {kind} network cannot be built with {', '.join(large)} above {LARGEST}; get the bundle again.")
-    entries = {key: _tuples(value) for key, value in config.items()} | {"in_channels": in_channels, "outputs": outputs}
-    return mend(network(configuration(**entries)))
+        raise BundleError(
+            f"The {kind} network cannot be built with {', '.join(large)} above {LARGEST}; get the bundle "
+            "again."
+        )
+    entries = {key: _tuples(value) for key, value in config.items()} | {
+        "in_channels": in_channels,
+        "outputs": outputs,
+    }
+    return patch_layers(network(configuration(**entries)))
 
 
 def _tuples(value: Any) -> Any:

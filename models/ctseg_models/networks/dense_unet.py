@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class DenseUNetConfig:
-    """filters is the width at full resolution, it doubles with each pooling. outputs counts the background, which has no map of its own.
+    """filters is the width at full resolution, it doubles with each pooling. outputs counts the background,
+    which has no map of its own.
 
-    convolutions (per dense block) and poolings came from the paper's grid search, which does not print them; 2 convolutions are
-    those of U-Net, 4 poolings this project's choice.
+    convolutions (per dense block) and poolings came from the paper's grid search, which does not print
+    them; 2 convolutions are those of U-Net, 4 poolings this project's choice.
     """
 
     in_channels: int = 3
@@ -40,12 +41,17 @@ class Convolution(nn.Sequential):
     """Conv - BatchNorm - leaky ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, config: DenseUNetConfig) -> None:
-        super().__init__(nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2), nn.BatchNorm2d(out_channels),
-                         nn.LeakyReLU(config.negative_slope))
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2),
+            nn.BatchNorm2d(out_channels),
+            nn.LeakyReLU(config.negative_slope),
+        )
 
 
 class DenseBlock(nn.Module):
-    """3x3 convolutions of one width, each fed with the block's input and all before it, then a 1x1 transition of all to that width."""
+    """3x3 convolutions of one width, each fed with the block's input and all before it, then a 1x1
+    transition of all to that width.
+    """
 
     def __init__(self, in_channels: int, width: int, config: DenseUNetConfig) -> None:
         super().__init__()
@@ -77,8 +83,8 @@ class Expanding(nn.Module):
 class DenseUNet(nn.Module):
     """(B, C, Y, X) image to (B, outputs - 1, Y, X): the logit of a sigmoid for each foreground label.
 
-    Dense blocks of 32, 64, 128, 256 filters, bottleneck 512, and back; max pooling by 2. Any size works: pooling rounds up.
-    Source: paper 4, section 2.1 and figure 2.
+    Dense blocks of 32, 64, 128, 256 filters, bottleneck 512, and back; max pooling by 2. Any size works:
+    pooling rounds up. Source: paper 4, section 2.1 and figure 2.
     """
 
     def __init__(self, config: DenseUNetConfig) -> None:

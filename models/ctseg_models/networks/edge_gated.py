@@ -1,4 +1,6 @@
-"""Edge-gated CNN of paper 2 (Hatamizadeh et al. 2020): an edge stream beside any encoder-decoder, 2D and 3D."""
+"""Edge-gated CNN of paper 2 (Hatamizadeh et al. 2020): an edge stream beside any encoder-decoder, 2D and
+3D.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ctseg_models.networks.backbones import CONVOLUTION, BackboneConfig, EncoderDecoder, build_backbone, group_norm
+from ctseg_models.networks.backbone_parts import CONVOLUTION, BackboneConfig, EncoderDecoder, group_norm
+from ctseg_models.networks.backbones import build_backbone
 
 FEWEST_LEVELS = 3  # the stream starts at the last level but one and is gated at every finer one
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
@@ -28,7 +31,9 @@ class EdgeGatedConfig(BackboneConfig):
 
 
 class EdgeGatedOutput(NamedTuple):
-    """logits : (B, outputs, [Z,] Y, X), of a softmax. edges : (B, E, [Z,] Y, X) logits, each of a sigmoid of its own."""
+    """logits : (B, outputs, [Z,] Y, X), of a softmax. edges : (B, E, [Z,] Y, X) logits, each of a sigmoid
+    of its own.
+    """
 
     logits: Tensor
     edges: Tensor
@@ -37,9 +42,10 @@ class EdgeGatedOutput(NamedTuple):
 class EdgeGated(nn.Module):
     """(B, C, [Z,] Y, X) image to EdgeGatedOutput.
 
-    The backbone stays as it is; the edge stream reads its maps, and the edge stream's last features are concatenated to the
-    backbone's last ones before the 1x1x1 classifier `prediction`. backbone : any EncoderDecoder that is an nn.Module; None is the
-    one that the configuration names. Source: paper 2, section 2 and figure 1.
+    The backbone stays as it is; the edge stream reads its maps, and the edge stream's last features are
+    concatenated to the backbone's last ones before the 1x1x1 classifier `prediction`. backbone : any
+    EncoderDecoder that is an nn.Module; None is the one that the configuration names. Source: paper 2,
+    section 2 and figure 1.
     """
 
     def __init__(self, config: EdgeGatedConfig, backbone: EncoderDecoder | None = None) -> None:
@@ -58,17 +64,20 @@ class EdgeGated(nn.Module):
 
 
 class EdgeStream(nn.Module):
-    """The first decoder map and the encoder's maps (finest first) to features (B, channels, ...) and edge logits (B, edges, ...).
+    """The first decoder map and the encoder's maps (finest first) to features (B, channels, ...) and edge
+    logits (B, edges, ...).
 
-    Both have the finest map's resolution. A step to the next finer level: residual block, 1x1x1 to that level's channels, linear
-    upsampling, gate with its encoder map.
+    Both have the finest map's resolution. A step to the next finer level: residual block, 1x1x1 to that
+    level's channels, linear upsampling, gate with its encoder map.
     """
 
     def __init__(self, backbone: EncoderDecoder, edges: int) -> None:
         super().__init__()
         widths, dimensions = backbone.encoder_channels, backbone.dimensions
         if len(widths) < FEWEST_LEVELS:
-            raise ValueError(f"An edge stream needs a backbone of {FEWEST_LEVELS} or more levels, not {len(widths)}.")
+            raise ValueError(
+                f"An edge stream needs a backbone of {FEWEST_LEVELS} or more levels, not {len(widths)}."
+            )
         self.gated_levels = range(len(widths) - 3, -1, -1)  # coarse to fine
         self.channels, self.mode = widths[0], INTERPOLATION[dimensions]
         before = backbone.first_decoder_channels
@@ -89,10 +98,11 @@ class EdgeStream(nn.Module):
 
 
 class EdgeGate(nn.Module):
-    """(B, E, ...) edge features and the (B, M, ...) main stream's map of their resolution to (B, E, ...) edge features.
+    """(B, E, ...) edge features and the (B, M, ...) main stream's map of their resolution to (B, E, ...) edge
+    features.
 
-    alpha = sigmoid(ReLU(c_e(edge) + c_m(main))), one channel, 0.5 or more; the output is w(edge * alpha + edge) with a residual
-    layer w. Source: paper 2, eq. 1 and 2.
+    alpha = sigmoid(ReLU(c_e(edge) + c_m(main))), one channel, 0.5 or more; the output is w(edge * alpha +
+    edge) with a residual layer w. Source: paper 2, eq. 1 and 2.
     """
 
     def __init__(self, dimensions: int, edge_channels: int, main_channels: int) -> None:
@@ -111,12 +121,23 @@ class EdgeGate(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + two times (GroupNorm - ReLU - Conv 3x3x3), the width kept; as in Myronenko 2018, whose Seg-Net is paper 2's."""
+    """x + two times (GroupNorm - ReLU - Conv 3x3x3), the width kept; as in Myronenko 2018, whose Seg-Net
+    is paper 2's.
+    """
 
     def __init__(self, dimensions: int, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*[layer for _ in range(2) for layer in (
-            group_norm(channels), nn.ReLU(), CONVOLUTION[dimensions](channels, channels, 3, padding=1, bias=False))])
+        self.layers = nn.Sequential(
+            *[
+                layer
+                for _ in range(2)
+                for layer in (
+                    group_norm(channels),
+                    nn.ReLU(),
+                    CONVOLUTION[dimensions](channels, channels, 3, padding=1, bias=False),
+                )
+            ]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)  # type: ignore[no-any-return]

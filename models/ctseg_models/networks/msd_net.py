@@ -1,4 +1,6 @@
-"""The mixed-scale dense network of paper 3 (after Pelt & Sethian 2017), 2D and 3D, with memory that grows linearly with depth."""
+"""The mixed-scale dense network of paper 3 (after Pelt & Sethian 2017), 2D and 3D, with memory that grows
+linearly with depth.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ DEPTHS = {2: 100, 3: 30}
 
 @dataclass(frozen=True)
 class MSDNetConfig:
-    """outputs counts the background. depth None is the paper's: 100 layers in 2D, 30 in 3D. Any image size works: divisor is 1."""
+    """outputs counts the background. depth None is the paper's: 100 layers in 2D, 30 in 3D. Any image size
+    works: divisor is 1.
+    """
 
     in_channels: int = 1
     outputs: int = 2
@@ -41,11 +45,12 @@ class MSDNetConfig:
 class MSDNet(nn.Module):
     """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits.
 
-    Layer i: 3x3(x3) convolution with dilation 1 + (i mod dilations) over the image and all earlier maps, reflected at the border,
-    instance norm, leaky ReLU, `width` new maps. Head: 1x1(x1) over the image and all maps. A side shorter than the dilation is
-    reflected again and again, as numpy.pad does it. The maps are float32 also under autocast: a sum over a hundred maps would
-    lose what the last ones add. The gradient has no gradient of its own.
-    Source: paper 3, "Network architectures"; Pelt & Sethian, PNAS 2018, eq. 1-3.
+    Layer i: 3x3(x3) convolution with dilation 1 + (i mod dilations) over the image and all earlier maps,
+    reflected at the border, instance norm, leaky ReLU, `width` new maps. Head: 1x1(x1) over the image and
+    all maps. A side shorter than the dilation is reflected again and again, as numpy.pad does it. The maps
+    are float32 also under autocast: a sum over a hundred maps would lose what the last ones add. The
+    gradient has no gradient of its own. Source: paper 3, "Network architectures"; Pelt & Sethian, PNAS
+    2018, eq. 1-3.
     """
 
     def __init__(self, config: MSDNetConfig) -> None:
@@ -53,7 +58,8 @@ class MSDNet(nn.Module):
         self.config = config
         sources = [config.in_channels + layer * config.width for layer in range(config.layers + 1)]
         self.kernels = nn.ParameterList(
-            torch.empty(config.width, count, *[3] * config.dimensions) for count in sources[:-1])
+            torch.empty(config.width, count, *[3] * config.dimensions) for count in sources[:-1]
+        )
         self.scales = nn.ParameterList(torch.ones(config.width) for _ in range(config.layers))
         self.offsets = nn.ParameterList(torch.zeros(config.width) for _ in range(config.layers))
         self.prediction = (nn.Conv2d if config.dimensions == 2 else nn.Conv3d)(sources[-1], config.outputs, 1)
@@ -64,15 +70,23 @@ class MSDNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         with torch.autocast(image.device.type, enabled=False):
             image = image.to(self.prediction.weight.dtype)
-            maps: Tensor = DenseMaps.apply(image, self.config.dilations, self.config.negative_slope,  # type: ignore[no-untyped-call]
-                                           *self.kernels, *self.scales, *self.offsets)
+            maps: Tensor = DenseMaps.apply(
+                image,
+                self.config.dilations,
+                self.config.negative_slope,  # type: ignore[no-untyped-call]
+                *self.kernels,
+                *self.scales,
+                *self.offsets,
+            )
             return self.prediction(maps)  # type: ignore[no-any-return]
 
 
 class DenseMaps(torch.autograd.Function):
-    """The image and the maps of all layers in one (B, C + depth * width, ...) buffer, which is all that the backward pass keeps.
+    """The image and the maps of all layers in one (B, C + depth * width, ...) buffer, which is all that the
+    backward pass keeps.
 
-    The backward pass computes each layer's convolution a second time, from the maps that stand in the buffer anyway.
+    The backward pass computes each layer's convolution a second time, from the maps that stand in the
+    buffer anyway.
     """
 
     @staticmethod
@@ -83,7 +97,9 @@ class DenseMaps(torch.autograd.Function):
         maps[:, : image.shape[1]] = image
         for layer, kernel in enumerate(kernels):
             sources = kernel.shape[1]
-            normalised, _ = _instance_norm(dilated_convolution(maps[:, :sources], kernel, 1 + layer % dilations))
+            normalised, _ = _instance_norm(
+                dilated_convolution(maps[:, :sources], kernel, 1 + layer % dilations)
+            )
             active = _as_channels(offsets[layer], maps).addcmul(_as_channels(scales[layer], maps), normalised)
             maps[:, sources : sources + width] = F.leaky_relu_(active, slope)
         ctx.save_for_backward(maps, *parameters)
@@ -95,7 +111,9 @@ class DenseMaps(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, *parameters = ctx.saved_tensors
         kernels, scales, _ = _thirds(parameters)
-        gradient = gradient.clone(memory_format=torch.contiguous_format)  # each layer adds what it pulls at its sources
+        gradient = gradient.clone(
+            memory_format=torch.contiguous_format
+        )  # each layer adds what it pulls at its sources
         of_parameters: list[Tensor] = [torch.empty_like(parameter) for parameter in parameters]
         of_kernels, of_scales, of_offsets = _thirds(of_parameters)
         space = tuple(range(2, maps.ndim))
@@ -103,28 +121,38 @@ class DenseMaps(torch.autograd.Function):
             for layer, kernel in reversed(list(enumerate(kernels))):
                 sources, dilation = kernel.shape[1], 1 + layer % ctx.dilations
                 own = slice(sources, sources + len(kernel))
-                normalised, inverse_deviation = _instance_norm(dilated_convolution(maps[:, :sources], kernel, dilation))
+                normalised, inverse_deviation = _instance_norm(
+                    dilated_convolution(maps[:, :sources], kernel, dilation)
+                )
                 of_active = torch.where(maps[:, own] > 0, gradient[:, own], gradient[:, own] * ctx.slope)
                 shared = (of_active * normalised).mean(space, keepdim=True)
                 of_convolved = of_active - of_active.mean(space, keepdim=True) - normalised * shared
                 of_convolved *= inverse_deviation * _as_channels(scales[layer], maps)
                 of_scales[layer].copy_((of_active * normalised).sum((0, *space)))
                 of_offsets[layer].copy_(of_active.sum((0, *space)))
-                of_kernels[layer].copy_(convolution_backward(of_convolved, maps[:, :sources], kernel, dilation, gradient[:, :sources]))
+                of_kernels[layer].copy_(
+                    convolution_backward(
+                        of_convolved, maps[:, :sources], kernel, dilation, gradient[:, :sources]
+                    )
+                )
         of_image = gradient[:, : kernels[0].shape[1]] if ctx.needs_input_grad[0] else None
         return of_image, None, None, *of_parameters
 
 
 def dilated_convolution(maps: Tensor, kernel: Tensor, dilation: int) -> Tensor:
-    """(B, C, [Z,] Y, X) maps and a (width, C, [3,] 3, 3) kernel to (B, width, [Z,] Y, X); dilated, reflected at the border.
+    """(B, C, [Z,] Y, X) maps and a (width, C, [3,] 3, 3) kernel to (B, width, [Z,] Y, X); dilated, reflected
+    at the border.
 
-    All 3^dimensions taps are applied as one matrix product over the channels; the products are then shifted and added. So the
-    sources, whose number grows from layer to layer, are read once and neither padded nor copied.
+    All 3^dimensions taps are applied as one matrix product over the channels; the products are then
+    shifted and added. So the sources, whose number grows from layer to layer, are read once and neither
+    padded nor copied.
     """
     dimensions = kernel.ndim - 2
     products = torch.matmul(_as_matrix(kernel), maps.flatten(2))
     products = products.view(len(maps), *kernel.shape[2:], len(kernel), *maps.shape[2:])
-    for axis in range(-dimensions, 0):  # dimension 1 always holds the taps along the first axis that is not yet summed
+    for axis in range(
+        -dimensions, 0
+    ):  # dimension 1 always holds the taps along the first axis that is not yet summed
         total = products.select(1, 1).clone()
         _add_shifted(total, products.select(1, 0), axis, -dilation)
         _add_shifted(total, products.select(1, 2), axis, dilation)
@@ -132,11 +160,17 @@ def dilated_convolution(maps: Tensor, kernel: Tensor, dilation: int) -> Tensor:
     return products
 
 
-def convolution_backward(of_output: Tensor, maps: Tensor, kernel: Tensor, dilation: int, of_maps: Tensor) -> Tensor:
-    """The gradient of `dilated_convolution` by its kernel; the gradient by its maps is added to `of_maps` in place."""
+def convolution_backward(
+    of_output: Tensor, maps: Tensor, kernel: Tensor, dilation: int, of_maps: Tensor
+) -> Tensor:
+    """The gradient of `dilated_convolution` by its kernel; the gradient by its maps is added to `of_maps`
+    in place.
+    """
     dimensions = kernel.ndim - 2
     products = of_output
-    for axis in reversed(range(-dimensions, 0)):  # the forward pass read backwards: every tap gets its own copy, shifted back
+    for axis in reversed(
+        range(-dimensions, 0)
+    ):  # the forward pass read backwards: every tap gets its own copy, shifted back
         spread = torch.stack([torch.zeros_like(products), products, torch.zeros_like(products)], dim=1)
         _add_shifted_back(spread.select(1, 0), products, axis, -dilation)
         _add_shifted_back(spread.select(1, 2), products, axis, dilation)
@@ -144,7 +178,9 @@ def convolution_backward(of_output: Tensor, maps: Tensor, kernel: Tensor, dilati
     products = products.flatten(-dimensions).flatten(1, -2)
     of_maps.flatten(2).baddbmm_(_as_matrix(kernel).T.expand(len(maps), -1, -1), products)
     of_matrix = torch.matmul(products, maps.flatten(2).mT).sum(0)
-    return of_matrix.view(*kernel.shape[2:], *kernel.shape[:2]).permute(dimensions, dimensions + 1, *range(dimensions))
+    return of_matrix.view(*kernel.shape[2:], *kernel.shape[:2]).permute(
+        dimensions, dimensions + 1, *range(dimensions)
+    )
 
 
 def _as_matrix(kernel: Tensor) -> Tensor:
@@ -173,7 +209,9 @@ def _add_shifted_back(total: Tensor, source: Tensor, axis: int, shift: int) -> N
 
 
 def _beyond(size: int, shift: int, device: torch.device) -> Tensor:
-    """x + shift for the x of an axis of `size` voxels where it lies outside, reflected at the outermost centres as often as it takes."""
+    """x + shift for the x of an axis of `size` voxels where it lies outside, reflected at the outermost
+    centres as often as it takes.
+    """
     first = max(size - shift, 0) if shift > 0 else 0
     position = torch.arange(first, first + min(abs(shift), size), device=device) + shift
     period = max(2 * (size - 1), 1)  # a single voxel is its own reflection
@@ -182,7 +220,9 @@ def _beyond(size: int, shift: int, device: torch.device) -> Tensor:
 
 
 def _instance_norm(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Each map of each sample with mean 0 and variance 1, and the (B, width, 1, ...) factor that did it; one voxel gives 0."""
+    """Each map of each sample with mean 0 and variance 1, and the (B, width, 1, ...) factor that did it;
+    one voxel gives 0.
+    """
     variance, mean = torch.var_mean(maps, dim=tuple(range(2, maps.ndim)), correction=0, keepdim=True)
     inverse_deviation = torch.rsqrt(variance + NORM_EPSILON)
     return (maps - mean) * inverse_deviation, inverse_deviation

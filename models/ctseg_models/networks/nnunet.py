@@ -1,4 +1,6 @@
-"""nnU-Net's plain U-Net, 2D and 3D, of MONAI's DynUNet blocks, and nnU-Net's rule for its strides, kernels and widths."""
+"""nnU-Net's plain U-Net, 2D and 3D, of MONAI's DynUNet blocks, and nnU-Net's rule for its strides, kernels
+and widths.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +11,53 @@ from typing import NamedTuple, Self
 from monai.networks.nets import DynUNet
 from torch import Tensor
 
-from ctseg_models.networks.sound import mend
+from ctseg_models.networks.patched_layers import patch_layers
 
 SHORTEST_SIDE = 4  # voxels at the bottom
 FIRST_FILTERS = 32
 MOST_FILTERS = {2: 512, 3: 320}
 FEWEST_STAGES = 3  # what DynUNet can build
 
-Sizes = tuple[tuple[int, ...], ...]
+AxisSizes = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class NNUNetConfig:
-    """One entry a stage, finest first, bottleneck last, in strides (the first all 1), kernels and filters; sizes are ([z,] y, x).
+    """One entry a stage, finest first, bottleneck last, in strides (the first all 1), kernels and filters;
+    sizes are ([z,] y, x).
 
-    outputs counts the background. deep_supervision : how many coarser decoder stages have a head of their own; 0 is none.
+    outputs counts the background. deep_supervision : how many coarser decoder stages have a head of their
+    own; 0 is none.
     """
 
     in_channels: int
     outputs: int
     dimensions: int
-    strides: Sizes
-    kernels: Sizes
+    strides: AxisSizes
+    kernels: AxisSizes
     filters: tuple[int, ...]
     deep_supervision: int = 0
 
     def __post_init__(self) -> None:
         stages = len(self.strides)
         if stages < FEWEST_STAGES or len(self.kernels) != stages or len(self.filters) != stages:
-            raise ValueError(f"An nnU-Net has {FEWEST_STAGES} or more stages, each with a stride, a kernel and a width; here are {stages} "
-                             f"strides, {len(self.kernels)} kernels and {len(self.filters)} widths.")
+            raise ValueError(
+                f"An nnU-Net has {FEWEST_STAGES} or more stages, each with a stride, a kernel and a width; "
+                f"here are {stages} "
+                f"strides, {len(self.kernels)} kernels and {len(self.filters)} widths."
+            )
         if any(len(size) != self.dimensions for size in (*self.strides, *self.kernels)):
-            raise ValueError(f"Strides and kernels need {self.dimensions} numbers each: {self.strides}, {self.kernels}.")
+            raise ValueError(
+                f"Strides and kernels need {self.dimensions} numbers each: {self.strides}, {self.kernels}."
+            )
         if any(step != 1 for step in self.strides[0]):
-            raise ValueError(f"The first stage works at full resolution: its stride is all 1, not {self.strides[0]}.")
+            raise ValueError(
+                f"The first stage works at full resolution: its stride is all 1, not {self.strides[0]}."
+            )
         if not 0 <= self.deep_supervision <= stages - 2:
-            raise ValueError(f"{stages} stages have room for 0 to {stages - 2} coarser heads, not {self.deep_supervision}.")
+            raise ValueError(
+                f"{stages} stages have room for 0 to {stages - 2} coarser heads, not {self.deep_supervision}."
+            )
 
     @property
     def divisor(self) -> int:
@@ -52,23 +65,34 @@ class NNUNetConfig:
         return math.lcm(*(math.prod(steps) for steps in zip(*self.strides, strict=True)))
 
     @classmethod
-    def planned(cls, patch_size: tuple[int, ...], spacing_mm: tuple[float, ...], *, in_channels: int = 1, outputs: int = 2,
-                deep_supervision: int = 0) -> Self:
-        """What nnU-Net plans for a patch ([z,] y, x) at a spacing in the same order; the dimensions are theirs.
+    def planned(
+        cls,
+        patch_size: tuple[int, ...],
+        spacing_mm: tuple[float, ...],
+        *,
+        in_channels: int = 1,
+        outputs: int = 2,
+        deep_supervision: int = 0,
+    ) -> Self:
+        """What nnU-Net plans for a patch ([z,] y, x) at a spacing in the same order; the dimensions are
+        theirs.
 
-        Every stage halves the axes that are long enough to leave 4 voxels and within a factor of 2 of the finest such axis. An axis
-        is convolved (3, not 1) from the stage on where its voxels are less than twice the finest; the bottom always. Widths double
-        from 32 up to 320 (3D) or 512 (2D). ValueError where the patch is too small for three stages.
-        Source: Isensee et al., Nature Methods 2021, and nnU-Net's program, whose answer this is wherever no axis drops out before it
-        is convolved (there the program reads the spacing of another axis, or fails).
+        Every stage halves the axes that are long enough to leave 4 voxels and within a factor of 2 of the
+        finest such axis. An axis is convolved (3, not 1) from the stage on where its voxels are less than
+        twice the finest; the bottom always. Widths double from 32 up to 320 (3D) or 512 (2D). ValueError
+        where the patch is too small for three stages. Source: Isensee et al., Nature Methods 2021, and
+        nnU-Net's program, whose answer this is wherever no axis drops out before it is convolved (there
+        the program reads the spacing of another axis, or fails).
         """
         strides, kernels = _topology(patch_size, spacing_mm)
         dimensions = len(patch_size)
-        filters = tuple(min(FIRST_FILTERS * 2**stage, MOST_FILTERS[dimensions]) for stage in range(len(strides)))
+        filters = tuple(
+            min(FIRST_FILTERS * 2**stage, MOST_FILTERS[dimensions]) for stage in range(len(strides))
+        )
         return cls(in_channels, outputs, dimensions, strides, kernels, filters, deep_supervision)
 
 
-def _topology(patch_size: tuple[int, ...], spacing_mm: tuple[float, ...]) -> tuple[Sizes, Sizes]:
+def _topology(patch_size: tuple[int, ...], spacing_mm: tuple[float, ...]) -> tuple[AxisSizes, AxisSizes]:
     """Strides and kernels of all stages."""
     size, spacing = list(patch_size), list(spacing_mm)
     kernel = [1] * len(size)
@@ -86,34 +110,47 @@ def _axes_to_halve(size: list[int], spacing: list[float]) -> set[int]:
     long_enough = [axis for axis in range(len(size)) if size[axis] >= 2 * SHORTEST_SIDE]
     finest = min((spacing[axis] for axis in long_enough), default=0.0)
     halved = {axis for axis in long_enough if spacing[axis] < 2 * finest}
-    if len(halved) == 1 and size[min(halved)] < 3 * SHORTEST_SIDE:  # nnU-Net adds no stage for one short axis alone
+    if (
+        len(halved) == 1 and size[min(halved)] < 3 * SHORTEST_SIDE
+    ):  # nnU-Net adds no stage for one short axis alone
         return set()
     return halved
 
 
 class DeeplySupervised(NamedTuple):
-    """logits (B, outputs, ...) at full resolution; coarser : the same of the next coarser stages, each at its own resolution."""
+    """logits (B, outputs, ...) at full resolution; coarser : the same of the next coarser stages, each at
+    its own resolution.
+    """
 
     logits: Tensor
     coarser: tuple[Tensor, ...]
 
 
 class NNUNet(DynUNet):  # type: ignore[misc]
-    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; DeeplySupervised while training with deep supervision.
+    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; DeeplySupervised while training with deep
+    supervision.
 
-    Twice convolution - instance norm (affine) - leaky ReLU 1e-2 a stage, strided convolution down, transposed convolution up.
-    Parameters bear MONAI's names, without DynUNet's second listing of them under `skip_layers`. A side that the strides do not
-    divide is a ValueError. Source: Isensee et al. 2018, arXiv:1809.10486; paper 3, "Network architectures".
+    Twice convolution - instance norm (affine) - leaky ReLU 1e-2 a stage, strided convolution down,
+    transposed convolution up. Parameters bear MONAI's names, without DynUNet's second listing of them
+    under `skip_layers`. A side that the strides do not divide is a ValueError. Source: Isensee et al.
+    2018, arXiv:1809.10486; paper 3, "Network architectures".
     """
 
     def __init__(self, config: NNUNetConfig) -> None:
         super().__init__(
-            config.dimensions, config.in_channels, config.outputs, config.kernels, config.strides, config.strides[1:], config.filters,
-            deep_supervision=config.deep_supervision > 0, deep_supr_num=max(1, config.deep_supervision),
+            config.dimensions,
+            config.in_channels,
+            config.outputs,
+            config.kernels,
+            config.strides,
+            config.strides[1:],
+            config.filters,
+            deep_supervision=config.deep_supervision > 0,
+            deep_supr_num=max(1, config.deep_supervision),
         )
         self.config = config
         del self.skip_layers  # the recursion that TorchScript needed; forward() says the same
-        mend(self)
+        patch_layers(self)
 
     def forward(self, image: Tensor) -> Tensor | DeeplySupervised:
         self._refuse_odd_sides(image)
@@ -133,4 +170,6 @@ class NNUNet(DynUNet):  # type: ignore[misc]
     def _refuse_odd_sides(self, image: Tensor) -> None:
         steps = [math.prod(axis) for axis in zip(*self.config.strides, strict=True)]
         if any(side % step for side, step in zip(image.shape[2:], steps, strict=True)):
-            raise ValueError(f"An image of {tuple(image.shape[2:])} voxels does not divide by {tuple(steps)}; pad it.")
+            raise ValueError(
+                f"An image of {tuple(image.shape[2:])} voxels does not divide by {tuple(steps)}; pad it."
+            )

@@ -1,6 +1,8 @@
-"""What nnU-Net's two networks share: stacked convolutions, the decoder, and the names of weights in its checkpoints.
+"""What nnU-Net's two networks share: stacked convolutions, the decoder, and the names of weights in its
+checkpoints.
 
-After dynamic_network_architectures (Isensee et al., Apache-2.0): `simple_conv_blocks.py` and `unet_decoder.py`, written anew.
+After dynamic_network_architectures (Isensee et al., Apache-2.0): `simple_conv_blocks.py` and
+`unet_decoder.py`, written anew.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ctseg_models.networks.sound import InstanceNorm2d, InstanceNorm3d
+from ctseg_models.networks.patched_layers import InstanceNorm2d, InstanceNorm3d
 
-Sizes = tuple[tuple[int, ...], ...]
+AxisSizes = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class ConvStyle:
-    """How every convolution of a network is made. slope : of the leaky ReLU, 0 is a ReLU. norm_last : norm after the nonlinearity."""
+    """How every convolution of a network is made. slope : of the leaky ReLU, 0 is a ReLU. norm_last : norm
+    after the nonlinearity.
+    """
 
     dimensions: int
     bias: bool = True
@@ -30,10 +34,19 @@ class ConvStyle:
     slope: float | None = 0.01
     norm_last: bool = False
 
-    def conv(self, channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int], bias: bool) -> nn.Module:
+    def conv(
+        self, channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int], bias: bool
+    ) -> nn.Module:
         """A convolution that keeps the size, or divides it by the stride."""
         kind: Callable[..., nn.Module] = nn.Conv2d if self.dimensions == 2 else nn.Conv3d
-        return kind(channels_in, channels_out, tuple(kernel), tuple(stride), tuple((k - 1) // 2 for k in kernel), bias=bias)
+        return kind(
+            channels_in,
+            channels_out,
+            tuple(kernel),
+            tuple(stride),
+            tuple((k - 1) // 2 for k in kernel),
+            bias=bias,
+        )
 
     def upsample(self, channels_in: int, channels_out: int, stride: Sequence[int]) -> nn.Module:
         """A transposed convolution that multiplies the size by the stride."""
@@ -59,8 +72,9 @@ class ConvStyle:
 
 @dataclass(frozen=True)
 class UNetShape:
-    """What both networks are told. One entry a stage, finest first, in features, kernels, strides (the first all 1) and convs (of the
-    encoder: convolutions or residual blocks); one entry a step up, coarsest first, in decoder_convs. Sizes are ([z,] y, x).
+    """What both networks are told. One entry a stage, finest first, in features, kernels, strides (the first
+    all 1) and convs (of the encoder: convolutions or residual blocks); one entry a step up, coarsest first,
+    in decoder_convs. Sizes are ([z,] y, x).
 
     Raises ValueError, worded as a part of a sentence, for what cannot be built.
     """
@@ -68,8 +82,8 @@ class UNetShape:
     in_channels: int
     outputs: int
     features: tuple[int, ...]
-    kernels: Sizes
-    strides: Sizes
+    kernels: AxisSizes
+    strides: AxisSizes
     convs: tuple[int, ...]
     decoder_convs: tuple[int, ...]
     style: ConvStyle
@@ -78,8 +92,13 @@ class UNetShape:
         stages = len(self.features)
         counts = [len(self.kernels), len(self.strides), len(self.convs), len(self.decoder_convs) + 1]
         if stages < 2 or any(count != stages for count in counts):
-            raise ValueError(f"{stages} stages go with as many kernels, strides and numbers of convolutions, and one fewer in the decoder")
-        if any(len(size) != self.style.dimensions or min(size) < 1 for size in (*self.kernels, *self.strides)):
+            raise ValueError(
+                f"{stages} stages go with as many kernels, strides and numbers of convolutions, and one "
+                "fewer in the decoder"
+            )
+        if any(
+            len(size) != self.style.dimensions or min(size) < 1 for size in (*self.kernels, *self.strides)
+        ):
             raise ValueError(f"kernels and strides need {self.style.dimensions} numbers of 1 or more each")
         if any(step != 1 for step in self.strides[0]):
             raise ValueError("the first stage has to work at full resolution")
@@ -92,10 +111,21 @@ class UNetShape:
 class ConvNormAct(nn.Module):
     """Convolution, norm, nonlinearity (or the last two the other way round)."""
 
-    def __init__(self, style: ConvStyle, channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int], *,
-                 bias: bool | None = None, active: bool = True) -> None:
+    def __init__(
+        self,
+        style: ConvStyle,
+        channels_in: int,
+        channels_out: int,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        *,
+        bias: bool | None = None,
+        active: bool = True,
+    ) -> None:
         super().__init__()
-        self.conv = style.conv(channels_in, channels_out, kernel, stride, style.bias if bias is None else bias)
+        self.conv = style.conv(
+            channels_in, channels_out, kernel, stride, style.bias if bias is None else bias
+        )
         self.norm = style.norm_layer(channels_out)
         self.nonlin = style.nonlinearity() if active else nn.Identity()
         self.norm_last = style.norm_last
@@ -109,13 +139,29 @@ class ConvNormAct(nn.Module):
 class StackedConvs(nn.Module):
     """Several in a row; the first has the stride."""
 
-    def __init__(self, style: ConvStyle, count: int, channels_in: int, channels_out: int, kernel: Sequence[int],
-                 stride: Sequence[int]) -> None:
+    def __init__(
+        self,
+        style: ConvStyle,
+        count: int,
+        channels_in: int,
+        channels_out: int,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+    ) -> None:
         super().__init__()
         ones = (1,) * style.dimensions
-        self.convs = nn.Sequential(*(
-            ConvNormAct(style, channels_out if number else channels_in, channels_out, kernel, ones if number else stride)
-            for number in range(count)))
+        self.convs = nn.Sequential(
+            *(
+                ConvNormAct(
+                    style,
+                    channels_out if number else channels_in,
+                    channels_out,
+                    kernel,
+                    ones if number else stride,
+                )
+                for number in range(count)
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.convs(x)
@@ -123,7 +169,9 @@ class StackedConvs(nn.Module):
 
 
 class UNetDecoder(nn.Module):
-    """From the coarsest map upwards; the heads of coarser stages (deep supervision) hold weights that inference does not use."""
+    """From the coarsest map upwards; the heads of coarser stages (deep supervision) hold weights that
+    inference does not use.
+    """
 
     def __init__(self, shape: UNetShape) -> None:
         super().__init__()
@@ -139,7 +187,9 @@ class UNetDecoder(nn.Module):
         self.seg_layers = nn.ModuleList(heads)
 
     def forward(self, skips: list[Tensor]) -> Tensor:
-        """skips : finest first, the coarsest map last; emptied on the way, so that each is freed as soon as it was used."""
+        """skips : finest first, the coarsest map last; emptied on the way, so that each is freed as soon
+        as it was used.
+        """
         x = skips.pop()
         for up, stage in zip(self.transpconvs, self.stages, strict=True):
             x = stage(torch.cat((up(x), skips.pop()), dim=1))
@@ -151,12 +201,19 @@ WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
 
 
 def without_wrappers(name: str) -> str:
-    """A weight's name without what data-parallel and compiled networks put before it, in any order and repeated."""
+    """A weight's name without what data-parallel and compiled networks put before it, in any order and
+    repeated.
+    """
     return WRAPPERS.sub("", name)
 
 
 def own_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's `network_weights` with each tensor once: without the second names that the modules' own lists give, and without
-    the prefixes of data-parallel and compiled networks."""
+    """A checkpoint's `network_weights` with each tensor once: without the second names that the modules'
+    own lists give, and without the prefixes of data-parallel and compiled networks.
+    """
     stripped = {without_wrappers(name): tensor for name, tensor in weights.items()}
-    return {name: tensor for name, tensor in stripped.items() if ".all_modules." not in name and not name.startswith("decoder.encoder.")}
+    return {
+        name: tensor
+        for name, tensor in stripped.items()
+        if ".all_modules." not in name and not name.startswith("decoder.encoder.")
+    }

@@ -13,15 +13,19 @@ EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
-class Output:
-    """One output of a network. maps : (B, K, [Z,] Y, X); K - 1 maps, without the background, for "foreground sigmoid logits"."""
+class NetworkOutput:
+    """One output of a network. maps : (B, K, [Z,] Y, X); K - 1 maps, without the background, for
+    "foreground sigmoid logits".
+    """
 
     maps: Tensor
     form: Form
 
     def probabilities(self) -> Tensor:
-        """(B, K, [Z,] Y, X), float32 or more, that sum to 1 over K; sigmoids are normalised as the SCN's merge does it. A background
-        without a map of its own has the probability that no foreground label is there, the labels taken as independent."""
+        """(B, K, [Z,] Y, X), float32 or more, that sum to 1 over K; sigmoids are normalised as the SCN's
+        merge does it. A background without a map of its own has the probability that no foreground label
+        is there, the labels taken as independent.
+        """
         maps = self.maps if self.maps.dtype == torch.float64 else self.maps.float()
         if self.form == "softmax logits":
             return torch.softmax(maps, dim=1)
@@ -33,20 +37,31 @@ class Output:
         return each / (each.sum(dim=1, keepdim=True) + EPSILON)
 
 
-def named_outputs(returned: Any, labels: int) -> dict[str, Output]:
+def named_outputs(returned: Any, labels: int) -> dict[str, NetworkOutput]:
     """What a loss may look at. labels : with the background.
 
-    Most networks have "logits"; an SCN has "merged" (probabilities), "local" and "spatial"; an edge-gated one has "logits" and "edges".
+    Most networks have "logits"; an SCN has "merged" (probabilities), "local" and "spatial"; an edge-gated
+    one has "logits" and "edges".
     """
     if isinstance(returned, Tensor):
-        return {"logits": Output(returned, "foreground sigmoid logits" if returned.shape[1] == labels - 1 else "softmax logits")}
+        return {
+            "logits": NetworkOutput(
+                returned, "foreground sigmoid logits" if returned.shape[1] == labels - 1 else "softmax logits"
+            )
+        }
     fields = returned._asdict()
     if "edges" in fields:
-        return {"logits": Output(fields["logits"], "softmax logits"), "edges": Output(fields["edges"], "sigmoid logits")}
-    return {"merged": Output(fields["probabilities"], "probabilities"), "local": Output(fields["local"], "sigmoid logits"),
-            "spatial": Output(fields["spatial"], "sigmoid logits")}
+        return {
+            "logits": NetworkOutput(fields["logits"], "softmax logits"),
+            "edges": NetworkOutput(fields["edges"], "sigmoid logits"),
+        }
+    return {
+        "merged": NetworkOutput(fields["probabilities"], "probabilities"),
+        "local": NetworkOutput(fields["local"], "sigmoid logits"),
+        "spatial": NetworkOutput(fields["spatial"], "sigmoid logits"),
+    }
 
 
-def final(outputs: dict[str, Output]) -> Output:
+def final(outputs: dict[str, NetworkOutput]) -> NetworkOutput:
     """The output that the labels are taken from."""
     return outputs["merged"] if "merged" in outputs else outputs["logits"]

@@ -14,7 +14,9 @@ class PlainConvEncoder(nn.Module):
         super().__init__()
         stages = []
         channels = shape.in_channels
-        for features, kernel, stride, count in zip(shape.features, shape.kernels, shape.strides, shape.convs, strict=True):
+        for features, kernel, stride, count in zip(
+            shape.features, shape.kernels, shape.strides, shape.convs, strict=True
+        ):
             stages.append(nn.Sequential(StackedConvs(shape.style, count, channels, features, kernel, stride)))
             channels = features
         self.stages = nn.Sequential(*stages)
@@ -29,7 +31,8 @@ class PlainConvEncoder(nn.Module):
 
 
 class PlainConvUNet(nn.Module):
-    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; sides have to be multiples of the product of the strides.
+    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; sides have to be multiples of the product of
+    the strides.
 
     Source: dynamic_network_architectures, `architectures/unet.py`; Isensee et al., Nature Methods 2021.
     """

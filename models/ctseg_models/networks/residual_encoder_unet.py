@@ -10,12 +10,20 @@ from ctseg_models.networks.nnunet_blocks import ConvNormAct, ConvStyle, StackedC
 
 
 class BasicBlockD(nn.Module):
-    """Two convolutions beside a shortcut of average pooling (where there is a stride) and a 1x1x1 convolution (where the width changes).
+    """Two convolutions beside a shortcut of average pooling (where there is a stride) and a 1x1x1 convolution
+    (where the width changes).
 
     Source: He et al. 2019, arXiv:1812.01187 (ResNet-D), as dynamic_network_architectures has it.
     """
 
-    def __init__(self, style: ConvStyle, channels_in: int, channels_out: int, kernel: Sequence[int], stride: Sequence[int]) -> None:
+    def __init__(
+        self,
+        style: ConvStyle,
+        channels_in: int,
+        channels_out: int,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+    ) -> None:
         super().__init__()
         ones = (1,) * style.dimensions
         self.conv1 = ConvNormAct(style, channels_in, channels_out, kernel, stride)
@@ -26,7 +34,9 @@ class BasicBlockD(nn.Module):
             pool: Callable[..., nn.Module] = nn.AvgPool2d if style.dimensions == 2 else nn.AvgPool3d
             shortcut.append(pool(tuple(stride), tuple(stride)))
         if channels_in != channels_out:
-            shortcut.append(ConvNormAct(style, channels_in, channels_out, ones, ones, bias=False, active=False))
+            shortcut.append(
+                ConvNormAct(style, channels_in, channels_out, ones, ones, bias=False, active=False)
+            )
         self.skip = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,13 +48,29 @@ class BasicBlockD(nn.Module):
 class ResidualStage(nn.Module):
     """Several blocks; the first has the stride."""
 
-    def __init__(self, style: ConvStyle, count: int, channels_in: int, channels_out: int, kernel: Sequence[int],
-                 stride: Sequence[int]) -> None:
+    def __init__(
+        self,
+        style: ConvStyle,
+        count: int,
+        channels_in: int,
+        channels_out: int,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+    ) -> None:
         super().__init__()
         ones = (1,) * style.dimensions
-        self.blocks = nn.Sequential(*(
-            BasicBlockD(style, channels_out if number else channels_in, channels_out, kernel, ones if number else stride)
-            for number in range(count)))
+        self.blocks = nn.Sequential(
+            *(
+                BasicBlockD(
+                    style,
+                    channels_out if number else channels_in,
+                    channels_out,
+                    kernel,
+                    ones if number else stride,
+                )
+                for number in range(count)
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.blocks(x)
@@ -57,9 +83,13 @@ class ResidualEncoder(nn.Module):
     def __init__(self, shape: UNetShape) -> None:
         super().__init__()
         style, channels = shape.style, shape.features[0]
-        self.stem = StackedConvs(style, 1, shape.in_channels, channels, shape.kernels[0], (1,) * style.dimensions)
+        self.stem = StackedConvs(
+            style, 1, shape.in_channels, channels, shape.kernels[0], (1,) * style.dimensions
+        )
         stages = []
-        for features, kernel, stride, count in zip(shape.features, shape.kernels, shape.strides, shape.convs, strict=True):
+        for features, kernel, stride, count in zip(
+            shape.features, shape.kernels, shape.strides, shape.convs, strict=True
+        ):
             stages.append(ResidualStage(style, count, channels, features, kernel, stride))
             channels = features
         self.stages = nn.Sequential(*stages)
@@ -75,7 +105,8 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualEncoderUNet(nn.Module):
-    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; sides have to be multiples of the product of the strides.
+    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; sides have to be multiples of the product of
+    the strides.
 
     Source: dynamic_network_architectures, `architectures/unet.py`; Isensee et al. 2024, arXiv:2404.09556.
     """

@@ -1,4 +1,6 @@
-"""The SpatialConfiguration-Net of paper 5 (Thaler et al. 2021) in the authors' form: one spatial U-Net per label."""
+"""The SpatialConfiguration-Net of paper 5 (Thaler et al. 2021) in the authors' form: one spatial U-Net per
+label.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ POOLING = 4
 
 @dataclass(frozen=True)
 class SCNConfig:
-    """outputs counts the background. The defaults with 5 outputs have 1,270,090 parameters, the paper's figure."""
+    """outputs counts the background. The defaults with 5 outputs have 1,270,090 parameters, the paper's
+    figure.
+    """
 
     in_channels: int = 1
     outputs: int = 5
@@ -45,22 +49,31 @@ class SCNOutput(NamedTuple):
 class SCN(nn.Module):
     """(B, C, Z, Y, X) image to SCNOutput.
 
-    local : a U-Net with one output per label, background included. spatial : per label a U-Net on the pooled (by 4) local
-    probabilities of the *other* foreground labels and the image; it has no gradient into the local part.
-    Source: paper 5, section 2.2; the spatial part's form, the merge by certainty and the training-time noise after the
-    authors' published program.
+    local : a U-Net with one output per label, background included. spatial : per label a U-Net on the
+    pooled (by 4) local probabilities of the *other* foreground labels and the image; it has no gradient
+    into the local part. Source: paper 5, section 2.2; the spatial part's form, the merge by certainty and
+    the training-time noise after the authors' published program.
     """
 
     def __init__(self, config: SCNConfig) -> None:
         super().__init__()
         self.config = config
-        local = UNetConfig(config.in_channels, config.outputs, config.levels, config.filters, config.dropout,
-                           config.negative_slope, config.norm)
+        local = UNetConfig(
+            config.in_channels,
+            config.outputs,
+            config.levels,
+            config.filters,
+            config.dropout,
+            config.negative_slope,
+            config.norm,
+        )
         self.local = UNet(local)
         part = replace(local, outputs=1, levels=config.spatial_levels, filters=config.spatial_filters)
         foreground = config.outputs - 1
         self.spatial = nn.ModuleList(
-            UNet(replace(part, in_channels=config.in_channels + (foreground if label == 0 else foreground - 1)))
+            UNet(
+                replace(part, in_channels=config.in_channels + (foreground if label == 0 else foreground - 1))
+            )
             for label in range(config.outputs)
         )
 
@@ -70,14 +83,21 @@ class SCN(nn.Module):
         pooled = F.avg_pool3d(image, POOLING)
         if self.training:
             labels, pooled = self._perturb(labels, pooled)
-        coarse = torch.cat([part(torch.cat([_without(labels, label), pooled.to(labels.dtype)], dim=1))
-                            for label, part in enumerate(self.spatial)], dim=1)
+        coarse = torch.cat(
+            [
+                part(torch.cat([_without(labels, label), pooled.to(labels.dtype)], dim=1))
+                for label, part in enumerate(self.spatial)
+            ],
+            dim=1,
+        )
         with torch.autocast(image.device.type, enabled=False):
             spatial = upsample_cubic(coarse.float(), image.shape[2:])
         return SCNOutput(merge_by_certainty(local, spatial), local, spatial)
 
     def _perturb(self, labels: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Training only: channel dropout (labels twice), and salt and pepper on the labels at scales 1, 2, 4, 8."""
+        """Training only: channel dropout (labels twice), and salt and pepper on the labels at scales 1, 2,
+        4, 8.
+        """
         for _ in range(2):
             labels = F.dropout3d(labels, self.config.label_dropout)
         for scale in (1, 2, 4, 8):
@@ -105,7 +125,8 @@ def salt_and_pepper(maps: Tensor, ratio: float, scale: int) -> Tensor:
 def merge_by_certainty(local: Tensor, spatial: Tensor) -> Tensor:
     """Local and spatial logits to probabilities that sum to 1 over axis 1.
 
-    H = binary entropy of sigmoid(spatial) / ln 2; p = sigmoid(local) H + sigmoid(spatial) (1 - H), then normalised.
+    H = binary entropy of sigmoid(spatial) / ln 2; p = sigmoid(local) H + sigmoid(spatial) (1 - H), then
+    normalised.
     """
     s = torch.sigmoid(spatial.float())
     entropy = (F.softplus(spatial.float()) - s * spatial.float()) / math.log(2.0)  # stable for large logits
@@ -114,7 +135,9 @@ def merge_by_certainty(local: Tensor, spatial: Tensor) -> Tensor:
 
 
 def upsample_cubic(maps: Tensor, size: torch.Size) -> Tensor:
-    """(B, K, z, y, x) to (B, K, Z, Y, X) with the cubic convolution kernel (Keys 1981), half-pixel centres, one axis at a time."""
+    """(B, K, z, y, x) to (B, K, Z, Y, X) with the cubic convolution kernel (Keys 1981), half-pixel
+    centres, one axis at a time.
+    """
     for axis in range(3):
         matrix = _cubic_matrix(maps.shape[2 + axis], size[axis], maps.device, maps.dtype)
         maps = torch.movedim(torch.movedim(maps, 2 + axis, -1) @ matrix.T, -1, 2 + axis)

@@ -1,4 +1,6 @@
-"""The simplified U-Net (sU-Net) that paper 1 (Lambert et al. 2021) trains under geometric constraints. Slices in, slices out."""
+"""The simplified U-Net (sU-Net) that paper 1 (Lambert et al. 2021) trains under geometric constraints.
+Slices in, slices out.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ POOLINGS = 3
 
 @dataclass(frozen=True)
 class SUNetConfig:
-    """filters is the width at full resolution; it doubles twice, and the bottom keeps the last width. outputs counts the background."""
+    """filters is the width at full resolution; it doubles twice, and the bottom keeps the last width.
+    outputs counts the background.
+    """
 
     in_channels: int = 1
     outputs: int = 2
@@ -38,16 +42,22 @@ class Block(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, dropout: float) -> None:
         layers: list[nn.Module] = []
         for before in (in_channels, out_channels):
-            layers += [nn.Conv2d(before, out_channels, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(out_channels), nn.Dropout2d(dropout)]
+            layers += [
+                nn.Conv2d(before, out_channels, 3, padding=1),
+                nn.ReLU(),
+                nn.BatchNorm2d(out_channels),
+                nn.Dropout2d(dropout),
+            ]
         super().__init__(*layers)
 
 
 class SUNet(nn.Module):
     """(B, C, Y, X) image to (B, outputs, Y, X) logits of a softmax.
 
-    Encoder 64, 128, 256, bottom 256, decoder 256, 128, 64; max pooling by 2, bilinear upsampling to the size of the skip (corners
-    aligned), cat([upsampled, skip]). 4,836,997 parameters with 5 outputs, 4,836,802 with 2. Any size works: pooling rounds up.
-    Source: paper 1, section 3.2; widths and the order of layers after the authors' published program.
+    Encoder 64, 128, 256, bottom 256, decoder 256, 128, 64; max pooling by 2, bilinear upsampling to the
+    size of the skip (corners aligned), cat([upsampled, skip]). 4,836,997 parameters with 5 outputs,
+    4,836,802 with 2. Any size works: pooling rounds up. Source: paper 1, section 3.2; widths and the order
+    of layers after the authors' published program.
     """
 
     def __init__(self, config: SUNetConfig) -> None:

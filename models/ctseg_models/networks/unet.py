@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ctseg_models.networks.sound import Conv3d, InstanceNorm3d, dropout
+from ctseg_models.networks.patched_layers import Conv3d, InstanceNorm3d, dropout
 
 Norm = Literal["none", "instance"]
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """filters is the width of every level. norm "none" is the paper's; "instance" is this project's faster-training option."""
+    """filters is the width of every level. norm "none" is the paper's; "instance" is this project's
+    faster-training option.
+    """
 
     in_channels: int = 1
     outputs: int = 2
@@ -51,10 +53,11 @@ class Block(nn.Module):
 class UNet(nn.Module):
     """(B, C, Z, Y, X) image to (B, outputs, Z, Y, X) logits; linear head.
 
-    Level 0 is full resolution and every level, the deepest too, has a contracting and an expanding block. Average pooling by 2,
-    trilinear upsampling, cat([skip, upsampled]). 637,474 parameters with the defaults. Sizes that are no multiple of
-    2**(levels - 1) work: the pooled sizes round down and upsampling goes to the size of the skip.
-    Source: paper 5, section 4.2; constant width and block order after the authors' published program.
+    Level 0 is full resolution and every level, the deepest too, has a contracting and an expanding block.
+    Average pooling by 2, trilinear upsampling, cat([skip, upsampled]). 637,474 parameters with the
+    defaults. Sizes that are no multiple of 2**(levels - 1) work: the pooled sizes round down and
+    upsampling goes to the size of the skip. Source: paper 5, section 4.2; constant width and block order
+    after the authors' published program.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -62,8 +65,12 @@ class UNet(nn.Module):
         self.config = config
         for level in range(config.levels):
             deepest = level == config.levels - 1
-            self.add_module(f"contracting{level}", Block(config.in_channels if level == 0 else config.filters, config))
-            self.add_module(f"expanding{level}", Block(config.filters if deepest else 2 * config.filters, config))
+            self.add_module(
+                f"contracting{level}", Block(config.in_channels if level == 0 else config.filters, config)
+            )
+            self.add_module(
+                f"expanding{level}", Block(config.filters if deepest else 2 * config.filters, config)
+            )
         self.prediction = nn.Conv3d(config.filters, config.outputs, 1)
         self.apply(self._he_initialisation)
 
@@ -80,7 +87,9 @@ class UNet(nn.Module):
             skips.append(x)
         for level in reversed(range(self.config.levels)):
             if level < self.config.levels - 1:
-                upsampled = F.interpolate(x, size=skips[level].shape[2:], mode="trilinear", align_corners=False)
+                upsampled = F.interpolate(
+                    x, size=skips[level].shape[2:], mode="trilinear", align_corners=False
+                )
                 x = torch.cat([skips.pop(level), upsampled], dim=1)
             x = self.get_submodule(f"expanding{level}")(x)
         return self.prediction(x)  # type: ignore[no-any-return]

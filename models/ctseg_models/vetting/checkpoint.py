@@ -11,56 +11,94 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.vetting.pickle_look import could_run_code, look_through
+from ctseg_models.vetting.pickle_scan import could_run_code, look_through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LARGEST_PICKLE = 64 * 2**20  # bytes of the structure around the weights; those of real checkpoints have less than 1 MB
+LARGEST_PICKLE = (
+    64 * 2**20
+)  # bytes of the structure around the weights; those of real checkpoints have less than 1 MB
 KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")  # of NumPy numbers
-TYPES = ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")  # of tensors
+TYPES = (
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "bool",
+)  # of tensors
 BYTES_PER_BYTE = 4  # int8 as float32
 FREE_BYTES = 64 * 2**20  # that a network may have beyond its file
 NOT_ALLOWED = re.compile(r"(?:GLOBAL|class) ([\w.]+)")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `torch.save` wrote: tensors on the CPU, numbers, texts, lists and dicts; nothing else is built and nothing is executed.
+    """What `torch.save` wrote: tensors on the CPU, numbers, texts, lists and dicts; nothing else is built and
+    nothing is executed.
 
-    The tensors are mapped from the file: those that nobody looks at take no memory. Copy those that are kept: a file that is written over
-    while they are used ends the process.
+    The tensors are mapped from the file: those that nobody looks at take no memory. Copy those that are kept:
+    a file that is written over while they are used ends the process.
 
-    Allowed beyond what torch allows: the NumPy numbers that nnU-Net's training leaves in its log. Raises BundleError for a file that asks
-    for anything else, is damaged, is no zip archive of torch 1.6 or later, or whose records are compressed or together larger than the
-    file (an archive made to fill the memory).
+    Allowed beyond what torch allows: the NumPy numbers that nnU-Net's training leaves in its log. Raises
+    BundleError for a file that asks for anything else, is damaged, is no zip archive of torch 1.6 or
+    later, or whose records are compressed or together larger than the file (an archive made to fill the
+    memory).
     """
     import torch
 
     _check_archive(path)
     try:
-        look_through(path, torch._C.PyTorchFileReader(str(path)).get_record("data.pkl"))  # the very bytes that torch.load takes
+        look_through(
+            path, torch._C.PyTorchFileReader(str(path)).get_record("data.pkl")
+        )  # the very bytes that torch.load takes
         with torch.serialization.safe_globals(_numpy_numbers(path)):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         asked = NOT_ALLOWED.search(str(error))
         raise could_run_code(path, asked.group(1) if asked else "") from error
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, EOFError, OSError,
-            MemoryError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+        ArithmeticError,
+        EOFError,
+        OSError,
+        MemoryError,
+    ) as error:
         raise BundleError(f"{path}: the file is damaged; get it again.") from error
     if not isinstance(content, dict):
-        raise BundleError(f"{path}: holds a {type(content).__name__} where a checkpoint holds named weights; name a checkpoint.")
+        raise BundleError(
+            f"{path}: holds a {type(content).__name__} where a checkpoint holds named weights; name a "
+            "checkpoint."
+        )
     for tensor in _tensors(content):
         if (kind := str(tensor.dtype).removeprefix("torch.")) not in TYPES or tensor.layout != torch.strided:
-            raise BundleError(f"{path}: holds a tensor of {kind}, which no network here has; ask its author for float32 or float16.")
+            raise BundleError(
+                f"{path}: holds a tensor of {kind}, which no network here has; ask its author for float32 or "
+                "float16."
+            )
         room = tensor.untyped_storage().nbytes()
         if tensor.numel() * tensor.element_size() > room or room > path.stat().st_size:
-            raise BundleError(f"{path}: holds a tensor of {tuple(tensor.shape)} that is larger than its own numbers, so it was refused; "
-                              "get the file from its author.")
+            raise BundleError(
+                f"{path}: holds a tensor of {tuple(tensor.shape)} that is larger than its own numbers, so it "
+                "was refused; "
+                "get the file from its author."
+            )
     return content
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:
-    """Every tensor in what a file held, each container once; attributes that the file gave a dictionary are taken off it."""
+    """Every tensor in what a file held, each container once; attributes that the file gave a dictionary
+    are taken off it.
+    """
     from torch import Tensor
 
     stack, seen = [content], set()
@@ -75,19 +113,24 @@ def _tensors(content: Any) -> Iterator[Tensor]:
 
 
 def check_room(network: nn.Module, path: Path) -> None:
-    """Raises BundleError when a network that was laid out without memory has more numbers than the file of its weights could hold.
+    """Raises BundleError when a network that was laid out without memory has more numbers than the file of
+    its weights could hold.
 
     Tensors that repeat each other take no room in a file, and all of theirs in a network.
     """
     size = sum(tensor.numel() * 4 for tensor in (*network.parameters(), *network.buffers()))
     if size > BYTES_PER_BYTE * path.stat().st_size + FREE_BYTES:
-        raise BundleError(f"{path}: its network would take {size / 2**30:.1f} GB, more than the file can hold weights for, "
-                          "so it was not built; get the model again.")
+        raise BundleError(
+            f"{path}: its network would take {size / 2**30:.1f} GB, more than the file can hold weights for, "
+            "so it was not built; get the model again."
+        )
 
 
 def contents_hash(path: Path) -> str:
-    """Hex digest of an archive's table of contents, which has the length and a checksum of every record: tells versions of a checkpoint
-    apart without reading the weights. Raises BundleError as `load_checkpoint` does before it reads them."""
+    """Hex digest of an archive's table of contents, which has the length and a checksum of every record:
+    tells versions of a checkpoint apart without reading the weights. Raises BundleError as
+    `load_checkpoint` does before it reads them.
+    """
     lines = [f"{record.filename} {record.file_size} {record.CRC:08x}\n" for record in _check_archive(path)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -101,11 +144,15 @@ def check_contents(path: Path) -> None:
     except (zipfile.BadZipFile, OSError) as error:
         raise BundleError(f"{path}: the file is damaged; get it again.") from error
     if damaged is not None:
-        raise BundleError(f"{path}: the checksum of {damaged} is wrong, so the file was damaged or changed; get it again.")
+        raise BundleError(
+            f"{path}: the checksum of {damaged} is wrong, so the file was damaged or changed; get it again."
+        )
 
 
 def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
-    """The records of an archive as torch writes it: stored as they are, no larger than the file. Raises BundleError for any other."""
+    """The records of an archive as torch writes it: stored as they are, no larger than the file. Raises
+    BundleError for any other.
+    """
     try:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
@@ -113,34 +160,52 @@ def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
     except FileNotFoundError as error:
         raise BundleError(f"{path}: the file is missing; get the model again.") from error
     except zipfile.BadZipFile as error:
-        raise BundleError(f"{path}: is no archive of torch 1.6 or later, or is damaged; get it again, or save it with a "
-                          "newer torch.") from error
+        raise BundleError(
+            f"{path}: is no archive of torch 1.6 or later, or is damaged; get it again, or save it with a "
+            "newer torch."
+        ) from error
     except (OSError, ValueError, NotImplementedError) as error:
         raise BundleError(f"{path}: cannot be read; get it again.") from error
     if any(record.filename.endswith("constants.pkl") for record in records):
-        raise BundleError(f"{path}: is a TorchScript program, not a checkpoint; give it a side file and open it as one.")
-    packed = any(record.compress_type != zipfile.ZIP_STORED or record.compress_size != record.file_size for record in records)
+        raise BundleError(
+            f"{path}: is a TorchScript program, not a checkpoint; give it a side file and open it as one."
+        )
+    packed = any(
+        record.compress_type != zipfile.ZIP_STORED or record.compress_size != record.file_size
+        for record in records
+    )
     if packed or sum(record.file_size for record in records) > size:
-        raise BundleError(f"{path}: its records would grow beyond the file's own size when unpacked, which torch never writes, "
-                          "so it was not read; get the file from its author.")
+        raise BundleError(
+            f"{path}: its records would grow beyond the file's own size when unpacked, which torch never "
+            "writes, "
+            "so it was not read; get the file from its author."
+        )
     structure = [record.file_size for record in records if record.filename.endswith("data.pkl")]
     if not structure:
         raise BundleError(f"{path}: is an archive without weights of torch; name a checkpoint.")
     if max(structure) > LARGEST_PICKLE:
-        raise BundleError(f"{path}: {max(structure) / 2**20:.0f} MB of structure around the weights is more than any checkpoint has, "
-                          "so it was not read; get the file from its author.")
+        raise BundleError(
+            f"{path}: {max(structure) / 2**20:.0f} MB of structure around the weights is more than any "
+            "checkpoint has, "
+            "so it was not read; get the file from its author."
+        )
     return records
 
 
 def _numpy_numbers(path: Path) -> list[Any]:
-    """What a pickled NumPy number is made of, under the names of old and new NumPy; only numbers, which are never large."""
+    """What a pickled NumPy number is made of, under the names of old and new NumPy; only numbers, which
+    are never large.
+    """
     import numpy as np
     from numpy._core import multiarray
 
     def dtype(kind: Any, *_: Any) -> np.dtype[Any]:
         if str(kind) not in KINDS:
-            raise BundleError(f"{path}: holds NumPy values that are no numbers ({str(kind)[:20]}), which no checkpoint needs, so it was "
-                              "not read; ask its author for a file of weights alone.")
+            raise BundleError(
+                f"{path}: holds NumPy values that are no numbers ({str(kind)[:20]}), which no checkpoint "
+                "needs, so it was "
+                "not read; ask its author for a file of weights alone."
+            )
         known: np.dtype[Any] = np.dtype(kind)
         return known
 

@@ -1,4 +1,6 @@
-"""What pydantic refuses in a file that a person wrote or got, in the words of the field: which key, and what belongs there."""
+"""What pydantic refuses in a file that a person wrote or got, in the words of the field: which key, and
+what belongs there.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,34 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 SPELLING = 0.6  # how alike (difflib's ratio) a key must be to be taken for a misspelt one
-_KINDS = {"tuple": "a list in [ ]", "list": "a list in [ ]", "dict": "an object in { }", "model": "an object in { }",
-          "int": "a whole number", "float": "a number", "string": "a text in quotes", "bool": "true or false"}
-_LIMITS = {"greater_than": ("gt", "more than"), "greater_than_equal": ("ge", "at least"), "less_than": ("lt", "less than"),
-           "less_than_equal": ("le", "at most")}
+_KINDS = {
+    "tuple": "a list in [ ]",
+    "list": "a list in [ ]",
+    "dict": "an object in { }",
+    "model": "an object in { }",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text in quotes",
+    "bool": "true or false",
+}
+_LIMITS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
-    """The fault to mend first, without a full stop: a misspelt key before what it leaves unset. model : what was validated."""
+    """The fault to mend first, without a full stop: a misspelt key before what it leaves unset. model :
+    what was validated.
+    """
     faults = error.errors()
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     if fault["type"] == "int_type" and _is_union(fault["loc"]) and isinstance(fault["input"], list | tuple):
-        fault = next(one for one in faults if one["loc"][-1] != fault["loc"][-1])  # of a number or a list it is a list that was meant
+        fault = next(
+            one for one in faults if one["loc"][-1] != fault["loc"][-1]
+        )  # of a number or a list it is a list that was meant
     path = fault["loc"]
     told = _misspelt(path, model) if fault["type"] == "extra_forbidden" else _words(fault, model)
     where = _written(path, model)
@@ -32,7 +50,10 @@ def _words(fault: Any, model: type[BaseModel]) -> str:
     if kind == "missing":
         return "is missing" if isinstance(path[-1], str) else "is missing; the list is too short"
     if kind in ("too_short", "too_long"):
-        return f"has {context['actual_length']} entries where {_bound(context)} {'is' if 1 in context.values() else 'are'} wanted"
+        return (
+            f"has {context['actual_length']} entries where {_bound(context)} "
+            f"{'is' if 1 in context.values() else 'are'} wanted"
+        )
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return f"must be {words} {context[key]:g}{_given(fault)}"
@@ -46,13 +67,15 @@ def _words(fault: Any, model: type[BaseModel]) -> str:
 
 
 def _bound(context: Mapping[str, Any]) -> str:
-    return f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
+    return (
+        f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
+    )
 
 
 def _given(fault: Any) -> str:
     given = fault["input"]
     if isinstance(given, str):
-        return f", not \"{given[:40]}\""
+        return f', not "{given[:40]}"'
     if given is None or isinstance(given, bool):
         return f", not {str(given).lower().replace('none', 'null')}"
     return f", not {given}" if isinstance(given, int | float) else ""
@@ -61,7 +84,11 @@ def _given(fault: Any) -> str:
 def _misspelt(path: Sequence[str | int], model: type[BaseModel]) -> str:
     names = list(dict.fromkeys(name for one in _models(path[:-1], model) for name in one.model_fields))
     near = get_close_matches(str(path[-1]), names, n=1, cutoff=SPELLING)
-    return f"there is no such key; did you mean \"{near[0]}\"" if near else f"there is no such key; known are {', '.join(names)}"
+    return (
+        f'there is no such key; did you mean "{near[0]}"'
+        if near
+        else f"there is no such key; known are {', '.join(names)}"
+    )
 
 
 def _models(path: Sequence[str | int], model: type[BaseModel]) -> list[type[BaseModel]]:
@@ -69,7 +96,12 @@ def _models(path: Sequence[str | int], model: type[BaseModel]) -> list[type[Base
     models = [model]
     for part in path:
         if isinstance(part, str):
-            models = [inner for one in models if part in one.model_fields for inner in _inner(one.model_fields[part].annotation)]
+            models = [
+                inner
+                for one in models
+                if part in one.model_fields
+                for inner in _inner(one.model_fields[part].annotation)
+            ]
     return models
 
 
@@ -92,5 +124,10 @@ def _is_branch(part: str) -> bool:
 
 def _written(path: Sequence[str | int], model: type[BaseModel]) -> str:
     """A path as a person finds it in the file, lists counted from 0, without pydantic's own words."""
-    return ".".join(str(part) for depth, part in enumerate(path) if isinstance(part, int) or not _is_branch(part)
-                    or any(part in one.model_fields for one in _models(path[:depth], model)))
+    return ".".join(
+        str(part)
+        for depth, part in enumerate(path)
+        if isinstance(part, int)
+        or not _is_branch(part)
+        or any(part in one.model_fields for one in _models(path[:depth], model))
+    )

@@ -34,19 +34,29 @@ def check_sums(folder: Path, *, needed: tuple[str, ...] = ()) -> None:
     """
     sums = folder / SUMS
     if not sums.is_file():
-        raise BundleError(f"{folder}: SHA256SUMS is missing, so the weights cannot be checked; get the bundle again.")
+        raise BundleError(
+            f"{folder}: SHA256SUMS is missing, so the weights cannot be checked; get the bundle again."
+        )
     listed = {}
     for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or Path(name).is_absolute() or ".." in Path(name).parts:
-            raise BundleError(f"{sums}: the line \"{line[:80]}\" is no hash and file name; get the bundle again.")
+            raise BundleError(
+                f'{sums}: the line "{line[:80]}" is no hash and file name; get the bundle again.'
+            )
         listed[name] = digest
     for name in needed:
         if name not in listed:
-            raise BundleError(f"{folder / name}: the file is not listed in SHA256SUMS, so it cannot be checked; get the bundle again.")
+            raise BundleError(
+                f"{folder / name}: the file is not listed in SHA256SUMS, so it cannot be checked; get the "
+                "bundle again."
+            )
     for name, digest in listed.items():
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path}: the file is listed in SHA256SUMS but missing; get the bundle again.")
         if sha256_of(path) != digest:
-            raise BundleError(f"{path}: the hash is not the one in SHA256SUMS, so the file was damaged or changed; get the bundle again.")
+            raise BundleError(
+                f"{path}: the hash is not the one in SHA256SUMS, so the file was damaged or changed; get the "
+                "bundle again."
+            )

@@ -1,4 +1,6 @@
-"""How much memory an ONNX file would take for what depends on no input: bounded before onnxruntime computes it."""
+"""How much memory an ONNX file would take for what depends on no input: bounded before onnxruntime
+computes it.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +14,45 @@ from ctseg_imaging.errors import BundleError
 BYTES_PER_BYTE = 4  # int8 weights as float32
 FREE_BYTES = 256 * 2**20  # beyond what the file's own size explains
 SMALL = 1024  # numbers of an array that may say a shape
-BYTES = {1: 4, 6: 4, 7: 8, 10: 2, 11: 8, 12: 4, 13: 8, 14: 8, 15: 16}  # of a number, by ONNX's code of its type; else 1 at least
+BYTES = {
+    1: 4,
+    6: 4,
+    7: 8,
+    10: 2,
+    11: 8,
+    12: 4,
+    13: 8,
+    14: 8,
+    15: 16,
+}  # of a number, by ONNX's code of its type; else 1 at least
 
 
 def check_constants(path: Path, model: Any, size: int) -> None:
-    """Raises BundleError when the values of a file that depend on no input, as far as their shapes are constant, are together far larger
-    than the file. model : onnx.ModelProto. size : bytes of the file and of the arrays next to it.
+    """Raises BundleError when the values of a file that depend on no input, as far as their shapes are
+    constant, are together far larger than the file. model : onnx.ModelProto. size : bytes of the file and of
+    the arrays next to it.
 
-    Values within loops and branches count once each; shapes that only computing would tell are not counted.
+    Values within loops and branches count once each; shapes that only computing would tell are not
+    counted.
     """
     bound = BYTES_PER_BYTE * size + FREE_BYTES
     for nodes, held in _scopes(model):
         constant = list(_constant(nodes, {tensor.name for tensor in held}))
-        if any(node.op_type != "Constant" for node in constant) and (total := _bytes(model, constant, held)) > bound:
-            raise BundleError(f"{path}: would compute {total / 2**30:.1f} GB from its constants alone, far more than the file holds, so it "
-                              "was not loaded; ask its author for an export that says what it needs.")
+        if (
+            any(node.op_type != "Constant" for node in constant)
+            and (total := _bytes(model, constant, held)) > bound
+        ):
+            raise BundleError(
+                f"{path}: would compute {total / 2**30:.1f} GB from its constants alone, far more than the "
+                "file holds, so it "
+                "was not loaded; ask its author for an export that says what it needs."
+            )
 
 
 def _scopes(model: Any) -> Iterator[tuple[list[Any], list[Any]]]:
-    """(nodes, arrays) of the network and of each of its functions, with those of the graphs inside of nodes, outer ones first."""
+    """(nodes, arrays) of the network and of each of its functions, with those of the graphs inside of
+    nodes, outer ones first.
+    """
     yield _flat(model.graph.node, model.graph.initializer)
     for function in model.functions:
         yield _flat(function.node, ())
@@ -66,12 +88,23 @@ def _bytes(model: Any, nodes: list[Any], held: list[Any]) -> int:
     from onnx import helper, shape_inference
 
     needed = {name for node in nodes for name in node.input}
-    small = [tensor for tensor in held if tensor.name in needed and prod(tensor.dims) <= SMALL and tensor.data_location != 1]
+    small = [
+        tensor
+        for tensor in held
+        if tensor.name in needed and prod(tensor.dims) <= SMALL and tensor.data_location != 1
+    ]
     names = {tensor.name for tensor in small}
-    large = [helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-             for tensor in held if tensor.name in needed and tensor.name not in names]
-    part = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions,
-                           graph=helper.make_graph(nodes, "constants", large, [], small))
+    large = [
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in held
+        if tensor.name in needed and tensor.name not in names
+    ]
+    part = onnx.ModelProto(
+        ir_version=model.ir_version,
+        opset_import=model.opset_import,
+        functions=model.functions,
+        graph=helper.make_graph(nodes, "constants", large, [], small),
+    )
     try:
         inferred = shape_inference.infer_shapes(part, data_prop=True)
     except (RuntimeError, ValueError, TypeError):  # what it cannot follow, onnxruntime refuses or computes

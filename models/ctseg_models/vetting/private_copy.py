@@ -1,4 +1,6 @@
-"""A bundle's files exactly as they were hashed, where nobody else writes: code that the user allowed runs from there."""
+"""A bundle's files exactly as they were hashed, where nobody else writes: code that the user allowed runs
+from there.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,11 @@ def copies_folder() -> Path:
 
 
 class PrivateCopy:
-    """A copy of a bundle's folder under its own name, without compiled Python files; removed with this object.
+    """A copy of a bundle's folder under its own name, without compiled Python files; removed with this
+    object.
 
-    original : the bundle's folder. path : the copy. digest : the content hash of the bytes that were copied, compiled files included.
-    Raises BundleError.
+    original : the bundle's folder. path : the copy. digest : the content hash of the bytes that were
+    copied, compiled files included. Raises BundleError.
     """
 
     def __init__(self, original: Path) -> None:
@@ -35,8 +38,11 @@ class PrivateCopy:
         try:
             outer = _new_folder()
         except OSError as error:
-            raise BundleError(f"{copies_folder()}: {original.name} cannot be copied there to run its code ({error.strerror}); "
-                              "free some space, or make the folder writable.") from error
+            raise BundleError(
+                f"{copies_folder()}: {original.name} cannot be copied there to run its code "
+                f"({error.strerror}); "
+                "free some space, or make the folder writable."
+            ) from error
         weakref.finalize(self, shutil.rmtree, outer, ignore_errors=True)
         self.path = outer / original.resolve().name
         self.digest = hash_of_files(original, lambda file, name: _copied(file, self.path / name))
@@ -87,6 +93,8 @@ def _copied(file: Path, target: Path) -> str:
                     total.update(block)
                     copy.write(block)
         except OSError as error:
-            raise BundleError(f"{target}: {file} cannot be copied there to run the bundle's code ({error.strerror}); "
-                              "free some space.") from error
+            raise BundleError(
+                f"{target}: {file} cannot be copied there to run the bundle's code ({error.strerror}); "
+                "free some space."
+            ) from error
     return total.hexdigest()

@@ -14,10 +14,11 @@ LARGEST_HEADER = 16 * 2**20  # bytes; that of a network with 1,000 tensors has 0
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors as the file holds them, mapped: one that is not looked at takes no memory. Raises BundleError.
+    """The named tensors as the file holds them, mapped: one that is not looked at takes no memory. Raises
+    BundleError.
 
-    The library checks that the tensors' offsets follow each other without gaps to the end of the file, and that shape, type and number of
-    bytes agree.
+    The library checks that the tensors' offsets follow each other without gaps to the end of the file, and
+    that shape, type and number of bytes agree.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -26,9 +27,20 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
         if header > min(LARGEST_HEADER, path.stat().st_size):
-            raise BundleError(f"{path}: its header would have {header} bytes, more than any network's, so it was not read; "
-                              "get the bundle again.")
+            raise BundleError(
+                f"{path}: its header would have {header} bytes, more than any network's, so it was not read; "
+                "get the bundle again."
+            )
         tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise BundleError(f"{path}: not a readable safetensors file; get the bundle again.") from error
     return tensors

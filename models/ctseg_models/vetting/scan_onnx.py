@@ -14,20 +14,74 @@ from ctseg_models.vetting.onnx_constants import check_constants
 LARGEST_FILE = 2 * 2**30 - 1  # bytes; protobuf's own limit
 DEEPEST = 8  # graphs within graphs
 STANDARD = ("", "ai.onnx")
-# Of onnxruntime's own operators, those that its optimiser and quantiser put into exported networks. (EPContext, which names files, is not.)
-RUNTIME_OPERATORS = frozenset((
-    "Attention", "BiasGelu", "BiasSoftmax", "DequantizeLinear", "FastGelu", "FusedConv", "FusedGemm", "FusedMatMul",
-    "Gelu", "GridSample", "GroupNorm", "Inverse", "LayerNormalization", "MultiHeadAttention", "NhwcConv",
-    "NhwcFusedConv", "NhwcMaxPool", "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool",
-    "QLinearLeakyRelu", "QLinearMul", "QLinearSigmoid", "QLinearSoftmax", "QuantizeLinear", "QuickGelu", "SkipGroupNorm",
-    "SkipLayerNormalization", "Trilu"))
-BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16, 17: 8, 18: 8, 19: 8,
-        20: 8, 21: 4, 22: 4, 23: 4}
+# Of onnxruntime's own operators, those that its optimiser and quantiser put into exported networks.
+# (EPContext, which names files, is not.)
+RUNTIME_OPERATORS = frozenset(
+    (
+        "Attention",
+        "BiasGelu",
+        "BiasSoftmax",
+        "DequantizeLinear",
+        "FastGelu",
+        "FusedConv",
+        "FusedGemm",
+        "FusedMatMul",
+        "Gelu",
+        "GridSample",
+        "GroupNorm",
+        "Inverse",
+        "LayerNormalization",
+        "MultiHeadAttention",
+        "NhwcConv",
+        "NhwcFusedConv",
+        "NhwcMaxPool",
+        "QLinearAdd",
+        "QLinearAveragePool",
+        "QLinearConcat",
+        "QLinearConv",
+        "QLinearGlobalAveragePool",
+        "QLinearLeakyRelu",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QLinearSoftmax",
+        "QuantizeLinear",
+        "QuickGelu",
+        "SkipGroupNorm",
+        "SkipLayerNormalization",
+        "Trilu",
+    )
+)
+BITS = {
+    1: 32,
+    2: 8,
+    3: 8,
+    4: 16,
+    5: 16,
+    6: 32,
+    7: 64,
+    9: 8,
+    10: 16,
+    11: 64,
+    12: 32,
+    13: 64,
+    14: 64,
+    15: 128,
+    16: 16,
+    17: 8,
+    18: 8,
+    19: 8,
+    20: 8,
+    21: 4,
+    22: 4,
+    23: 4,
+}
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """What was found. files : arrays that lie beside the network. inputs, outputs : name and sides (None: any) of each."""
+    """What was found. files : arrays that lie beside the network. inputs, outputs : name and sides (None:
+    any) of each.
+    """
 
     files: tuple[Path, ...]
     inputs: tuple[tuple[str, tuple[int | None, ...]], ...]
@@ -36,17 +90,25 @@ class Scanned:
 
 
 def scan(path: Path) -> Scanned:
-    """Raises BundleError for a file that is damaged, wants operators from elsewhere, names files outside of its folder, whose arrays are
-    not as large as they say, or that would compute far more from its constants than it holds."""
+    """Raises BundleError for a file that is damaged, wants operators from elsewhere, names files outside
+    of its folder, whose arrays are not as large as they say, or that would compute far more from its
+    constants than it holds.
+    """
     model = _parsed(path)
     own = {(function.domain, function.name) for function in model.functions}
     files: set[Path] = set()
     for graph, nodes in _graphs(path, model):
         for node in nodes:
-            if node.domain not in STANDARD and (node.domain, node.op_type) not in own and not (
-                    node.domain == "com.microsoft" and node.op_type in RUNTIME_OPERATORS):
-                raise BundleError(f"{path}: its operator {node.domain[:60]}.{node.op_type[:60]} is not one of ONNX, so it was not loaded; "
-                                  "ask its author for an export with standard operators.")
+            if (
+                node.domain not in STANDARD
+                and (node.domain, node.op_type) not in own
+                and not (node.domain == "com.microsoft" and node.op_type in RUNTIME_OPERATORS)
+            ):
+                raise BundleError(
+                    f"{path}: its operator {node.domain[:60]}.{node.op_type[:60]} is not one of ONNX, so it "
+                    "was not loaded; "
+                    "ask its author for an export with standard operators."
+                )
         for tensor in _tensors(graph, nodes):
             if (file := _check_tensor(path, tensor)) is not None:
                 files.add(file)
@@ -59,7 +121,8 @@ def scan(path: Path) -> Scanned:
 
 
 def guess(path: Path) -> dict[str, Any]:
-    """The beginning of a side file: what the shapes of the first input and output say, and what its last operator is.
+    """The beginning of a side file: what the shapes of the first input and output say, and what its last
+    operator is.
 
     Empty parts are left out: a person has to fill in labels, units and directions. Raises BundleError.
     """
@@ -85,11 +148,15 @@ def guess(path: Path) -> dict[str, Any]:
             guessed["size"] = list(space)
     guessed["channels"] = [{"name": "CT"} for _ in range(channels or 1)]
     maps = found.outputs[0][1]
-    kind = {"Softmax": "probabilities", "Sigmoid": "probabilities", "ArgMax": "labels"}.get(found.last_operators[0], "logits")
+    kind = {"Softmax": "probabilities", "Sigmoid": "probabilities", "ArgMax": "labels"}.get(
+        found.last_operators[0], "logits"
+    )
     guessed["output"] = {"kind": kind, **({"name": found.outputs[0][0]} if len(found.outputs) > 1 else {})}
     classes = maps[-1 if layout in ("NDHWC", "NHWC") else 1] if len(maps) >= 4 and kind != "labels" else None
     if classes is not None:
-        guessed["output"] |= {"classes": list(range(classes))} if classes > 1 else {"classes": [1], "exclusive": False}
+        guessed["output"] |= (
+            {"classes": list(range(classes))} if classes > 1 else {"classes": [1], "exclusive": False}
+        )
         guessed["labels"] = {str(value): f"class {value}" for value in range(1, max(2, classes))}
     return guessed
 
@@ -99,7 +166,10 @@ def _parsed(path: Path) -> Any:
         import onnx
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     except ImportError as error:
-        raise BundleError(f"{path}: running ONNX needs onnx and onnxruntime; install them with pip install napari-ctseg[onnx].") from error
+        raise BundleError(
+            f"{path}: running ONNX needs onnx and onnxruntime; install them with pip install "
+            "napari-ctseg[onnx]."
+        ) from error
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise BundleError(f"{path}: is larger than 2 GB, which no ONNX file can be; get the file again.")
@@ -122,7 +192,10 @@ def _graphs(path: Path, model: Any) -> Iterator[tuple[Any, list[Any]]]:
     while waiting:
         graph, nodes, depth = waiting.pop()
         if depth > DEEPEST:
-            raise BundleError(f"{path}: its graphs are nested too deeply for a network, so it was not loaded; get another export.")
+            raise BundleError(
+                f"{path}: its graphs are nested too deeply for a network, so it was not loaded; get another "
+                "export."
+            )
         yield graph, nodes
         for node in nodes:
             for attribute in node.attribute:
@@ -138,13 +211,21 @@ def _tensors(graph: Any, nodes: list[Any]) -> Iterator[Any]:
     for node in nodes:
         for attribute in node.attribute:
             yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
-            for sparse in [*([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []), *attribute.sparse_tensors]:
+            for sparse in [
+                *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
+                *attribute.sparse_tensors,
+            ]:
                 yield from (sparse.values, sparse.indices)
 
 
 def _check_tensor(path: Path, tensor: Any) -> Path | None:
-    """The file beside the network that holds the array, or None. Raises BundleError when the array is not what it says."""
-    wrong = BundleError(f"{path}: its array {tensor.name[:60]} is not as large as it says, so it was not loaded; get the file again.")
+    """The file beside the network that holds the array, or None. Raises BundleError when the array is not
+    what it says.
+    """
+    wrong = BundleError(
+        f"{path}: its array {tensor.name[:60]} is not as large as it says, so it was not loaded; get the "
+        "file again."
+    )
     if any(side < 0 for side in tensor.dims):
         raise wrong
     count = prod(tensor.dims)
@@ -155,9 +236,17 @@ def _check_tensor(path: Path, tensor: Any) -> Path | None:
     elif tensor.raw_data:
         held = tensor.data_type in BITS and len(tensor.raw_data) == -(-count * BITS[tensor.data_type] // 8)
     else:
-        typed = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
+        typed = (
+            tensor.float_data,
+            tensor.int32_data,
+            tensor.int64_data,
+            tensor.double_data,
+            tensor.uint64_data,
+        )
         numbers = max(len(data) for data in typed)
-        held = count <= numbers * 2 and numbers <= 2 * count  # two numbers for a complex one, one for two of four bits
+        held = (
+            count <= numbers * 2 and numbers <= 2 * count
+        )  # two numbers for a complex one, one for two of four bits
     if not held:
         raise wrong
     return None
@@ -168,15 +257,24 @@ def _check_file(path: Path, tensor: Any, count: int) -> Path:
     location = said.get("location", "")
     parts = (*PurePosixPath(location).parts, *PureWindowsPath(location).parts)
     file: Path = path.parent / location
-    outside = not location or ".." in parts or PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor
+    outside = (
+        not location
+        or ".." in parts
+        or PurePosixPath(location).is_absolute()
+        or PureWindowsPath(location).anchor
+    )
     if outside or not file.resolve().is_relative_to(path.parent.resolve()):
-        raise BundleError(f"{path}: wants to read {location[:80]}, which is not beside it, so it was not loaded; "
-                          "ask its author for a single file.")
+        raise BundleError(
+            f"{path}: wants to read {location[:80]}, which is not beside it, so it was not loaded; "
+            "ask its author for a single file."
+        )
     needed = -(-count * BITS.get(tensor.data_type, 8) // 8)
     try:
         offset, length = int(said.get("offset", 0)), int(said.get("length", needed))
     except ValueError as error:
-        raise BundleError(f"{path}: where its arrays lie in {location} is no number; get the file again.") from error
+        raise BundleError(
+            f"{path}: where its arrays lie in {location} is no number; get the file again."
+        ) from error
     if not file.is_file():
         raise BundleError(f"{file}: the arrays of {path.name} are missing; put this file beside it.")
     if offset < 0 or length != needed or offset + length > file.stat().st_size:

@@ -1,6 +1,7 @@
 """Which bundles may run code of their own: the person's decisions, each for the exact bytes it was made for.
 
-The file trusted.json in the person's configuration folder (or the one CTSEG_TRUST names) holds {content hash: name}.
+The file trusted.json in the person's configuration folder (or the one CTSEG_TRUST names) holds {content
+hash: name}.
 """
 
 from __future__ import annotations
@@ -21,18 +22,25 @@ from ctseg_models.vetting.hashes import sha256_of
 def trust_file() -> Path:
     """Where the decisions are kept."""
     named = os.environ.get("CTSEG_TRUST")
-    return Path(named) if named else platformdirs.user_config_path("napari-ctseg", appauthor=False) / "trusted.json"
+    return (
+        Path(named)
+        if named
+        else platformdirs.user_config_path("napari-ctseg", appauthor=False) / "trusted.json"
+    )
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 over the names and bytes of every file of a bundle: one changed, added or renamed file gives another. Raises BundleError."""
+    """SHA-256 over the names and bytes of every file of a bundle: one changed, added or renamed file gives
+    another. Raises BundleError.
+    """
     return hash_of_files(path, lambda file, _: sha256_of(file))
 
 
 def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
     """As `content_hash`. digest : the SHA-256 of a file's bytes, given it and its name in the bundle.
 
-    Raises BundleError, also for a name with a line break or another character that cannot be shown: it could stand for several files.
+    Raises BundleError, also for a name with a line break or another character that cannot be shown: it
+    could stand for several files.
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     total = hashlib.sha256()
@@ -40,8 +48,11 @@ def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
         for file in files:
             name = file.relative_to(path).as_posix()
             if not name.isprintable():
-                raise BundleError(f"{path}: has a file whose name {ascii(name)[:80]} holds characters that cannot be shown, so the bundle "
-                                  "is refused; rename the file.")
+                raise BundleError(
+                    f"{path}: has a file whose name {ascii(name)[:80]} holds characters that cannot be "
+                    "shown, so the bundle "
+                    "is refused; rename the file."
+                )
             total.update(f"{digest(file, name)}  {name}\n".encode())
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the folder's rights.") from error
@@ -49,29 +60,38 @@ def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
 
 
 def is_trusted(bundle: Bundle) -> bool:
-    """Whether the person allowed this bundle, as it is now, to run its own code. Raises BundleError when the decisions cannot be read."""
+    """Whether the person allowed this bundle, as it is now, to run its own code. Raises BundleError when
+    the decisions cannot be read.
+    """
     return content_hash(bundle.path) in _decisions()
 
 
 def trust(bundle: Bundle, digest: str) -> None:
-    """Remember that this bundle may run its own code. digest : its content_hash from when the person was asked.
+    """Remember that this bundle may run its own code. digest : its content_hash from when the person was
+    asked.
 
     Raises BundleError when its files are others by now: the answer was not about those.
     """
     decisions = _decisions()
     if content_hash(bundle.path) != digest:
-        raise BundleError(f"{bundle.path}: its files changed while you were asked, so nothing was allowed; look at them and decide again.")
+        raise BundleError(
+            f"{bundle.path}: its files changed while you were asked, so nothing was allowed; look at them "
+            "and decide again."
+        )
     _keep({**decisions, digest: bundle.name})
 
 
 def digest_for_question(bundle: Bundle, now: Callable[[], Bundle]) -> str:
-    """The content that a question is about. now : reads the bundle again, as what it would run may be other code than was listed.
+    """The content that a question is about. now : reads the bundle again, as what it would run may be other
+    code than was listed.
 
     Raises BundleError when it is.
     """
     digest = content_hash(bundle.path)
     if now().needs_trust != bundle.needs_trust:
-        raise BundleError(f"{bundle.path}: was changed, and would run other code than was listed; list the models again.")
+        raise BundleError(
+            f"{bundle.path}: was changed, and would run other code than was listed; list the models again."
+        )
     return digest
 
 
@@ -98,8 +118,10 @@ def require_decision(bundle: Bundle, digest: str) -> None:
         first, *more = bundle.needs_trust
         others = f", and {len(more)} more, which `napari-ctseg bundle show` lists" if more else ""
         shown = first if len(first) <= 300 else f"{first[:300]}..."
-        raise TrustNeeded(f"{bundle.name}: would run code that came with it ({shown}{others}); if you know its author, "
-                          f"allow it with `napari-ctseg bundle trust \"{bundle.name}\"`.")
+        raise TrustNeeded(
+            f"{bundle.name}: would run code that came with it ({shown}{others}); if you know its author, "
+            f'allow it with `napari-ctseg bundle trust "{bundle.name}"`.'
+        )
 
 
 def _decisions() -> dict[str, str]:
@@ -109,9 +131,15 @@ def _decisions() -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked again.") from error
+        raise BundleError(
+            f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked "
+            "again."
+        ) from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
-        raise BundleError(f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked again.")
+        raise BundleError(
+            f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked "
+            "again."
+        )
     return content
 
 
@@ -123,4 +151,6 @@ def _keep(decisions: dict[str, str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, (json.dumps(decisions, indent=1, sort_keys=True) + "\n").encode(), overwrite=True)
     except (OSError, CtsegError) as error:
-        raise BundleError(f"{path}: your decision cannot be kept ({error}); make its folder writable.") from error
+        raise BundleError(
+            f"{path}: your decision cannot be kept ({error}); make its folder writable."
+        ) from error

@@ -1,4 +1,6 @@
-"""A bundle that came as a .zip, unpacked out of sight: nothing lands outside of the folder, and nothing grows without bounds."""
+"""A bundle that came as a .zip, unpacked out of sight: nothing lands outside of the folder, and nothing
+grows without bounds.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ SMALL = 16 * 2**20  # bytes that are no bomb whatever the ratio
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack `archive` into the empty `folder`; gives the folder of the bundle inside. Raises BundleError; `folder` may hold parts then."""
+    """Unpack `archive` into the empty `folder`; gives the folder of the bundle inside. Raises BundleError;
+    `folder` may hold parts then.
+    """
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(archive, opened.infolist())
@@ -25,8 +29,17 @@ def unpack(archive: Path, folder: Path) -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(entry) as source, target.open("xb") as out:
                     shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, FileExistsError, NotADirectoryError,
-            IsADirectoryError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+        FileExistsError,
+        NotADirectoryError,
+        IsADirectoryError,
+    ) as error:
         raise BundleError(f"{archive}: cannot be unpacked ({error}); get it again.") from error
     return _bundle_in(archive, folder)
 
@@ -36,20 +49,37 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipI
     files = [entry for entry in entries if not entry.is_dir()]
     unpacked, packed = sum(entry.file_size for entry in files), sum(entry.compress_size for entry in files)
     if len(entries) > MOST_ENTRIES or (unpacked > SMALL and unpacked > LARGEST_RATIO * packed):
-        raise BundleError(f"{archive}: would unpack to {len(entries)} files of {unpacked / 2**20:.0f} MB from {packed / 2**20:.1f} MB, "
-                          "which no model does, so it was not unpacked; get it from its author.")
+        raise BundleError(
+            f"{archive}: would unpack to {len(entries)} files of {unpacked / 2**20:.0f} MB from "
+            f"{packed / 2**20:.1f} MB, "
+            "which no model does, so it was not unpacked; get it from its author."
+        )
     if packed > archive.stat().st_size:
-        raise BundleError(f"{archive}: its files share their bytes ({packed} packed in {archive.stat().st_size}), "
-                          "which no honest archive does, so it was not unpacked; get it from its author.")
+        raise BundleError(
+            f"{archive}: its files share their bytes ({packed} packed in {archive.stat().st_size}), "
+            "which no honest archive does, so it was not unpacked; get it from its author."
+        )
     for entry in entries:
         name = PurePosixPath(entry.filename)
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        if name.is_absolute() or ".." in name.parts or "\\" in entry.filename or ":" in entry.filename or not name.parts:
-            raise BundleError(f"{archive}: holds \"{entry.filename[:80]}\", which would land outside of the bundle's folder, so it was not "
-                              "unpacked; get it from its author.")
+        if (
+            name.is_absolute()
+            or ".." in name.parts
+            or "\\" in entry.filename
+            or ":" in entry.filename
+            or not name.parts
+        ):
+            raise BundleError(
+                f'{archive}: holds "{entry.filename[:80]}", which would land outside of the bundle\'s '
+                "folder, so it was not "
+                "unpacked; get it from its author."
+            )
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise BundleError(f"{archive}: holds \"{entry.filename[:80]}\", which is a link or a device and no file, so it was not "
-                              "unpacked; get it from its author.")
+            raise BundleError(
+                f'{archive}: holds "{entry.filename[:80]}", which is a link or a device and no file, so it '
+                "was not "
+                "unpacked; get it from its author."
+            )
     return files
 
 

@@ -117,9 +117,9 @@ def _title(request: Request) -> str:
 
 
 def _settings(request: Request) -> Any:
-    from ctseg_models.inference import Settings
+    from ctseg_models.inference import InferenceSettings
 
-    return Settings(device=request.device, precision=request.precision, edge_map=request.edge_map,  # type: ignore[arg-type]
+    return InferenceSettings(device=request.device, precision=request.precision, edge_map=request.edge_map,  # type: ignore[arg-type]
                     mirroring=request.mirroring, disagreement="entropy" if request.entropy else "share")
 
 

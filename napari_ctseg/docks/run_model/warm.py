@@ -12,7 +12,7 @@ from ctseg_imaging.volume import Volume
 if TYPE_CHECKING:
     from ctseg_models.contract.bundle import Bundle
     from ctseg_models.contract.stage import Model
-    from ctseg_models.inference import Remembered
+    from ctseg_models.inference import LocaliserCache
 
 
 class Warm:
@@ -20,7 +20,7 @@ class Warm:
 
     def __init__(self) -> None:
         self._model: tuple[tuple[str, str, str], Model] | None = None
-        self._boxes: tuple[bytes, Remembered] | None = None
+        self._boxes: tuple[bytes, LocaliserCache] | None = None
 
     def loaded(self, bundle: Bundle, device: str) -> Bundle:
         """A bundle that belongs to the caller alone, whose `load` gives the networks that are in memory already, on `device`.
@@ -43,13 +43,13 @@ class Warm:
         object.__setattr__(bundle, "load", lambda wanted="cpu": model if wanted == device else load(wanted))
         return bundle
 
-    def remembered(self, volume: Volume) -> Remembered:
+    def remembered(self, volume: Volume) -> LocaliserCache:
         """What was found in a volume of the same values on the same grid; empty for another one, which takes the place of the last."""
-        from ctseg_models.inference import Remembered
+        from ctseg_models.inference import LocaliserCache
 
         key = identity(volume)
         if self._boxes is None or self._boxes[0] != key:
-            self._boxes = key, Remembered()
+            self._boxes = key, LocaliserCache()
         return self._boxes[1]
 
 

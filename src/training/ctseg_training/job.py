@@ -1,11 +1,13 @@
 """A training run as a process of its own: it outlives who started it, and whoever wants follows its folder.
 
-    job = Job.start(recipe, Path("data"), Path("jobs/mine"), minutes=30, init_from=Path("bundles/headneck-ct-scn"))
+    job = Job.start(recipe, Path("data"), Path("jobs/mine"), minutes=30,
+    init_from=Path("bundles/headneck-ct-scn"))
     for event in job.events(): ...          # later: job.events(last.end)
     job.stop()                              # after the current step; a bundle is written and scored
     job.pause(); job.resume()               # after the current step, with a checkpoint; and on from there
 
-The folder holds what `engine.train` writes, and job.json (what to do), process.json (who does it), job.log (what it printed).
+The folder holds what `engine.train` writes, and job.json (what to do), process.json (who does it), job.log
+(what it printed).
 """
 
 from __future__ import annotations
@@ -17,53 +19,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import psutil
 
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.formats.atomic import write_bytes
 from ctseg_training.data.decathlon import open_dataset
+from ctseg_training.job_order import MODULE, JobState, Order, launch, read_order
 from ctseg_training.recipes.loading import load_recipe, save_recipe
 from ctseg_training.recipes.schema import Recipe
 from ctseg_training.record.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
 
-MODULE = "ctseg_training.job"  # what the child runs
 POLL_S = 0.1
 PAUSE, LAST = "pause", "checkpoints/last.pt"  # in the folder: the wish, and what the engine goes on from
 RANK = int(os.environ.get("RANK", "0"))  # of this process among those that train together; 0 has the say
-
-
-class JobState(StrEnum):
-    """Where a job stands. PAUSED : with a checkpoint, before its bundle. FAILED : it said so, or its process is gone without a last
-    word (job.log then has it)."""
-
-    RUNNING = "running"
-    DONE = "done"
-    STOPPED = "stopped"
-    PAUSED = "paused"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Order:
-    """job.json: the arguments of `engine.train`. init_from : a bundle's path. threads : of the processor, for each process; None: as
-    torch has it. processes : that train together, one per GPU where there are some. finish : after one step, with a bundle."""
-
-    data: str
-    minutes: float | None = None
-    steps: int | None = None
-    init_from: str | None = None
-    device: str = "auto"
-    name: str | None = None
-    resume: bool = False
-    finish: bool = False
-    threads: int | None = None
-    processes: int = 1
 
 
 class Job:
@@ -74,29 +46,55 @@ class Job:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start(cls, recipe: Recipe, data: str | Path, out: str | Path, *, minutes: float | None = None, steps: int | None = None,
-              init_from: str | Path | None = None, device: str = "auto", name: str | None = None, resume: bool = False,
-              finish: bool = False, threads: int | None = None, processes: int = 1) -> Job:
-        """Start the process and return at once. Raises RecipeError when the data set's dataset.json is wrong, or the folder holds a
-        run (unless `resume`) or cannot be written."""
+    def start(
+        cls,
+        recipe: Recipe,
+        data: str | Path,
+        out: str | Path,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
+        init_from: str | Path | None = None,
+        device: str = "auto",
+        name: str | None = None,
+        resume: bool = False,
+        finish: bool = False,
+        threads: int | None = None,
+        processes: int = 1,
+    ) -> Job:
+        """Start the process and return at once. Raises RecipeError when the data set's dataset.json is
+        wrong, or the folder holds a run (unless `resume`) or cannot be written.
+        """
         open_dataset(data)
         folder = Path(out)
         if not resume and holds_run(folder):
             raise RecipeError(f"{folder}: holds a run already; resume it, or name another folder.")
         if (job := cls(folder)).state is JobState.RUNNING:
             raise RecipeError(f"{folder}: its job is still running; stop it first.")
-        order = Order(str(Path(data).absolute()), minutes, steps, None if init_from is None else str(Path(init_from).absolute()), device,
-                      name, resume, finish, threads, processes)
+        order = Order(
+            str(Path(data).absolute()),
+            minutes,
+            steps,
+            None if init_from is None else str(Path(init_from).absolute()),
+            device,
+            name,
+            resume,
+            finish,
+            threads,
+            processes,
+        )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for wish in ("stop", PAUSE):
                 (folder / wish).unlink(missing_ok=True)
             (folder / "process.json").unlink(missing_ok=True)
         except OSError as error:
-            raise RecipeError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from error
+            raise RecipeError(
+                f"{folder}: cannot be written ({error.strerror}); choose another folder."
+            ) from error
         save_recipe(recipe, folder / "recipe.yaml")
         write_bytes(folder / "job.json", json.dumps(asdict(order), indent=2).encode(), overwrite=True)
-        job._process = _launch(folder, processes)
+        job._process = launch(folder, processes)
         started = {"pid": job._process.pid, "created": psutil.Process(job._process.pid).create_time()}
         write_bytes(folder / "process.json", json.dumps(started).encode(), overwrite=True)
         return job
@@ -106,7 +104,9 @@ class Job:
         """From the process and the last event."""
         if self._alive():
             return JobState.RUNNING
-        last = next((event for event in reversed(list(self.events())) if event.kind in (*ENDS, "start")), None)
+        last = next(
+            (event for event in reversed(list(self.events())) if event.kind in (*ENDS, "start")), None
+        )
         if last is None or last.kind == "start":
             return JobState.FAILED
         if last.kind == "stopped" and last.data.get("bundle") is None and (self.folder / LAST).is_file():
@@ -116,7 +116,11 @@ class Job:
     @property
     def resumable(self) -> bool:
         """Whether it was paused or cut short with a checkpoint, before its bundle."""
-        return self.state in (JobState.PAUSED, JobState.FAILED) and self.bundle is None and (self.folder / LAST).is_file()
+        return (
+            self.state in (JobState.PAUSED, JobState.FAILED)
+            and self.bundle is None
+            and (self.folder / LAST).is_file()
+        )
 
     @property
     def recipe(self) -> Recipe:
@@ -139,11 +143,16 @@ class Job:
         if self.state is not JobState.FAILED:
             return ""
         said = [event.data.get("message", "") for event in self.events() if event.kind == "error"]
-        return said[-1] if said else f"The training process ended without a word; {self.folder / 'job.log'} has what it printed."
+        return (
+            said[-1]
+            if said
+            else f"The training process ended without a word; {self.folder / 'job.log'} has what it printed."
+        )
 
     def stop(self, patience_s: float | None = None) -> None:
-        """Ask it to end after the current step, with a bundle. patience_s : wait so long, then SIGTERM, which asks once more and
-        at a second time ends it at once (the last checkpoint stays)."""
+        """Ask it to end after the current step, with a bundle. patience_s : wait so long, then SIGTERM,
+        which asks once more and at a second time ends it at once (the last checkpoint stays).
+        """
         write_bytes(self.folder / "stop", b"", overwrite=True)
         if patience_s is not None and not self.wait(patience_s):
             for _ in range(2):
@@ -158,7 +167,8 @@ class Job:
         write_bytes(self.folder / PAUSE, b"", overwrite=True)
 
     def resume(self, *, to_finish: bool = False) -> None:
-        """Start its process again, as job.json says, from the last checkpoint. to_finish : for one more step, and a bundle.
+        """Start its process again, as job.json says, from the last checkpoint. to_finish : for one more step,
+        and a bundle.
 
         Raises RecipeError as `start` does, and when there is no checkpoint.
         """
@@ -186,37 +196,23 @@ class Job:
         return self._find() is not None
 
     def _find(self) -> psutil.Process | None:
-        """The process that process.json names, if it is still this job's: begun then, running this module, in this folder.
+        """The process that process.json names, if it is still this job's: begun then, running this module, in
+        this folder.
 
-        A number alone may belong to another process after a restart, and a folder may come from another machine.
+        A number alone may belong to another process after a restart, and a folder may come from another
+        machine.
         """
         try:
             fields = json.loads((self.folder / "process.json").read_text(encoding="utf-8"))
             process = psutil.Process(int(fields["pid"]))
-            begun = abs(process.create_time() - float(fields["created"])) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            begun = (
+                abs(process.create_time() - float(fields["created"])) < 1
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
             ours = begun and MODULE in process.cmdline() and Path(process.cwd()).samefile(self.folder)
         except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError, psutil.Error):
             return None
         return process if ours else None
-
-
-def _launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
-    """A process that no signal to the parent's terminal or window reaches; several are started by torch's own launcher."""
-    several = [] if processes == 1 else ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    detached: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
-        detached = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
-    with (folder / "job.log").open("ab") as printed:
-        return subprocess.Popen([sys.executable, "-m", *several, MODULE, str(folder)], stdin=subprocess.DEVNULL,
-                                stdout=printed, stderr=printed, cwd=folder, **detached)
-
-
-def read_order(folder: Path) -> Order:
-    """What job.json says. Raises RecipeError."""
-    try:
-        return Order(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RecipeError(f"{folder / 'job.json'}: is missing or damaged; start the job again.") from error
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -228,13 +224,20 @@ def main(arguments: Sequence[str]) -> int:
         _work(folder, asked)
     except CtsegError as error:
         print(error, file=sys.stderr)
-        told = any(event.kind == "error" and event.data.get("message") == str(error) for event in read_events(folder / EVENTS))
+        told = any(
+            event.kind == "error" and event.data.get("message") == str(error)
+            for event in read_events(folder / EVENTS)
+        )
         if RANK == 0 and not told:
             log.write("error", message=str(error))
         return 1
     except (RuntimeError, ValueError, MemoryError, OSError) as error:
         if RANK == 0:
-            log.write("error", message=f"The training program failed ({type(error).__name__}); {folder / 'job.log'} has the details.")
+            log.write(
+                "error",
+                message=f"The training program failed ({type(error).__name__}); {folder / 'job.log'} has the "
+                "details.",
+            )
         raise
     return 0
 
@@ -253,8 +256,18 @@ def _work(folder: Path, asked: list[int]) -> None:
     if order.processes > 1 and device != "cpu" and torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     early = (folder / "stop").exists()  # train() takes away what an earlier run may have left
-    work = train(load_recipe(folder / "recipe.yaml"), order.data, folder, minutes=order.minutes, steps=order.steps, resume=order.resume,
-                 init_from=init_from, device=device, name=order.name, should_stop=lambda: order.finish or early or bool(asked))
+    work = train(
+        load_recipe(folder / "recipe.yaml"),
+        order.data,
+        folder,
+        minutes=order.minutes,
+        steps=order.steps,
+        resume=order.resume,
+        init_from=init_from,
+        device=device,
+        name=order.name,
+        should_stop=lambda: order.finish or early or bool(asked),
+    )
     for progress in work:
         if progress.stage == "train" and (folder / PAUSE).exists():
             work.close()

@@ -1,47 +1,43 @@
-"""Training a stack on cases that none of its members has seen: half of them to learn from, half to be scored on.
+"""Training a stack on cases that none of its members has seen: half of them to learn from, half to be scored
+on.
 
-Every member runs once over each case. Of the cases to learn from, patches of the members' probabilities on the case's own grid are
-kept; on the others the stack and each member are scored side by side. Source: paper 3, "Architecture" and "Results".
+Every member runs once over each case. Of the cases to learn from, patches of the members' probabilities on
+the case's own grid are kept; on the others the stack and each member are scored side by side. Source:
+paper 3, "Architecture" and "Results".
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctseg_imaging import formats
 from ctseg_imaging.errors import RecipeError
-from ctseg_imaging.geometry import Match, Shape
+from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import Progress
-from ctseg_imaging.volume import Labels
 from ctseg_models.contract.bundle import Bundle
-from ctseg_models.contract.upright import Upright
-from ctseg_models.ensembles.members import common_target, run_members
-from ctseg_models.ensembles.stacking import Member, Stack, Stacker, StackerConfig, concatenated, paint_stack, write_stack
+from ctseg_models.ensembles.stack import Member, Stack, Stacker, StackerConfig, write_stack
+from ctseg_models.ensembles.stacking import concatenated
 from ctseg_models.inference.labels.class_maps import Target
-from ctseg_models.inference.labels.paint import paint
-from ctseg_models.inference.labels.sampler import Sampler
-from ctseg_models.inference.network.precision import check_device, choose
-from ctseg_models.inference.pipeline import Found, report
+from ctseg_models.inference.labels.sampler import ClassMapSampler
+from ctseg_models.inference.network.precision import check_device
+from ctseg_models.inference.stage_run import StageResult
 from ctseg_training.data.decathlon import CaseEntry, Decathlon
-from ctseg_training.data.folds import spread_table
 from ctseg_training.losses import cross_entropy, soft_dice
-from ctseg_training.scoring import dice_per_label
-
-Dice = dict[str, float | None]
+from ctseg_training.stack_scoring import Dice, StackScores, predicted_case, scores_by_name, stack_scores
 
 
 @dataclass(frozen=True)
 class StackSettings:
-    """patches : per case, of at most `size` (z, y, x) voxels; near_label of them around a labelled voxel, the others anywhere.
-    steps : of Adam, one patch each, the learning rate falling linearly to 0. filters : of the network, 16 in the paper."""
+    """patches : per case, of at most `size` (z, y, x) voxels; near_label of them around a labelled voxel,
+    the others anywhere. steps : of Adam, one patch each, the learning rate falling linearly to 0. filters
+    : of the network, 16 in the paper.
+    """
 
     patches: int = 32
     size: Shape = (16, 48, 48)
@@ -54,30 +50,13 @@ class StackSettings:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """maps : (channels, z, y, x) float16 probabilities. target : (z, y, x) uint8 class indices. present : per class index."""
+    """maps : (channels, z, y, x) float16 probabilities. target : (z, y, x) uint8 class indices. present :
+    per class index.
+    """
 
     maps: Tensor
     target: Tensor
     present: tuple[bool, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class StackScores:
-    """Dice of each scored case, {label: Dice or None}, in the order of `cases`. members : by bundle name."""
-
-    cases: tuple[str, ...]
-    stack: tuple[Dice, ...]
-    members: Mapping[str, tuple[Dice, ...]]
-
-
-@dataclass(frozen=True, eq=False)
-class _SeenCase:
-    """A case with what the members said. truth : (z, y, x) class indices in the upright view."""
-
-    upright: Upright
-    truth: NDArray[np.uint8]
-    found: list[Found]
-    target: Target
 
 
 def halves(entries: Sequence[CaseEntry]) -> tuple[tuple[CaseEntry, ...], tuple[CaseEntry, ...]]:
@@ -87,16 +66,28 @@ def halves(entries: Sequence[CaseEntry]) -> tuple[tuple[CaseEntry, ...], tuple[C
     """
     telling = [entry for entry in entries if any(entry.present[1:])]
     if len(telling) < 2:
-        raise RecipeError("A stack needs two or more held-out cases, half to learn from and half to be scored on; name more.")
+        raise RecipeError(
+            "A stack needs two or more held-out cases, half to learn from and half to be scored on; name "
+            "more."
+        )
     return tuple(telling[::2]), tuple(telling[1::2])
 
 
-def train_stack(bundles: Sequence[Bundle], dataset: Decathlon, entries: Sequence[CaseEntry], folder: Path, *, name: str,
-                settings: StackSettings = StackSettings(), device: str = "cpu") -> Generator[Progress, None, tuple[Stack, StackScores]]:
+def train_stack(
+    bundles: Sequence[Bundle],
+    dataset: Decathlon,
+    entries: Sequence[CaseEntry],
+    folder: Path,
+    *,
+    name: str,
+    settings: StackSettings = StackSettings(),
+    device: str = "cpu",
+) -> Generator[Progress, None, tuple[Stack, StackScores]]:
     """Train on every other case of `entries`, score on the rest, and write the stack to `folder`.
 
-    bundles : members; what a member's labels mean need not be what the data set's mean. entries : held out from every member, which
-    nothing here can check. The stack's labels are the data set's. Raises RecipeError, BundleError.
+    bundles : members; what a member's labels mean need not be what the data set's mean. entries : held out
+    from every member, which nothing here can check. The stack's labels are the data set's. Raises
+    RecipeError, BundleError.
     """
     check_device(device)
     learning, scoring = halves(entries)
@@ -105,20 +96,41 @@ def train_stack(bundles: Sequence[Bundle], dataset: Decathlon, entries: Sequence
     rng = np.random.default_rng([settings.seed, 1])
     patches: list[Patch] = []
     for number, entry in enumerate(learning):
-        yield Progress("members", number, len(learning) + len(scoring), f"Running the members on {entry.name}")
-        case = yield from _seen(bundles, entry, device)
+        yield Progress(
+            "members", number, len(learning) + len(scoring), f"Running the members on {entry.name}"
+        )
+        case = yield from predicted_case(bundles, entry, device)
         patches += draw_patches(case.found, members, case.target, case.truth, entry.present, settings, rng)
-    config = StackerConfig(sum(len(member.values) for member in members), 1 + len(dataset.labels), settings.filters)
+    config = StackerConfig(
+        sum(len(member.values) for member in members), 1 + len(dataset.labels), settings.filters
+    )
     network = yield from fit(config, patches, settings, device)
     rows: list[tuple[Dice, list[Dice]]] = []
     for number, entry in enumerate(scoring, len(learning)):
-        yield Progress("members", number, len(learning) + len(scoring), f"Running the members on {entry.name}")
-        case = yield from _seen(bundles, entry, device)
-        rows.append((yield from _score(case, network, members, bundles, dataset.labels, entry.present)))
-    scores = StackScores(tuple(entry.name for entry in scoring), tuple(stack for stack, _ in rows),
-                         {one: tuple(each[index] for _, each in rows) for index, one in enumerate(names)})
-    told = {"data_set": dataset.name, "learnt_from": [entry.name for entry in learning], "settings": asdict(settings)}
-    return write_stack(folder, network, name=name, members=members, labels=dataset.labels, training=told, scores=_as_dict(scores)), scores
+        yield Progress(
+            "members", number, len(learning) + len(scoring), f"Running the members on {entry.name}"
+        )
+        case = yield from predicted_case(bundles, entry, device)
+        rows.append((yield from stack_scores(case, network, members, bundles, dataset.labels, entry.present)))
+    scores = StackScores(
+        tuple(entry.name for entry in scoring),
+        tuple(stack for stack, _ in rows),
+        {one: tuple(each[index] for _, each in rows) for index, one in enumerate(names)},
+    )
+    told = {
+        "data_set": dataset.name,
+        "learnt_from": [entry.name for entry in learning],
+        "settings": asdict(settings),
+    }
+    return write_stack(
+        folder,
+        network,
+        name=name,
+        members=members,
+        labels=dataset.labels,
+        training=told,
+        scores=scores_by_name(scores),
+    ), scores
 
 
 def distinct_names(bundles: Sequence[Bundle]) -> list[str]:
@@ -130,9 +142,18 @@ def distinct_names(bundles: Sequence[Bundle]) -> list[str]:
     return names
 
 
-def draw_patches(found: Sequence[Found], members: Sequence[Member], target: Target, truth: NDArray[np.uint8], present: tuple[bool, ...],
-                 settings: StackSettings, rng: np.random.Generator) -> list[Patch]:
-    """Patches of the members' maps within `target`, sampled there and nowhere else. truth : of the whole view, (z, y, x)."""
+def draw_patches(
+    found: Sequence[StageResult],
+    members: Sequence[Member],
+    target: Target,
+    truth: NDArray[np.uint8],
+    present: tuple[bool, ...],
+    settings: StackSettings,
+    rng: np.random.Generator,
+) -> list[Patch]:
+    """Patches of the members' maps within `target`, sampled there and nowhere else. truth : of the whole
+    view, (z, y, x).
+    """
     start, shape = np.array(target.start), np.array(target.shape)
     size = np.minimum(settings.size, shape)
     labelled = [np.flatnonzero(truth == value) for value in np.unique(truth) if value]
@@ -140,20 +161,30 @@ def draw_patches(found: Sequence[Found], members: Sequence[Member], target: Targ
     for _ in range(settings.patches):
         if labelled and rng.random() < settings.near_label:
             voxels = labelled[rng.integers(len(labelled))]
-            low = np.array(np.unravel_index(voxels[rng.integers(len(voxels))], truth.shape)) - start - size // 2
+            low = (
+                np.array(np.unravel_index(voxels[rng.integers(len(voxels))], truth.shape)) - start - size // 2
+            )
         else:
             low = rng.integers(0, shape - size + 1)
         a = start + np.clip(low, 0, shape - size)
         b = a + size
-        place = Target(target.spacing_mm, (int(a[0]), int(a[1]), int(a[2])), (int(b[0]), int(b[1]), int(b[2])))
-        maps = concatenated([Sampler(member.maps, place) for member in found], members, 0, int(size[0]))
+        place = Target(
+            target.spacing_mm, (int(a[0]), int(a[1]), int(a[2])), (int(b[0]), int(b[1]), int(b[2]))
+        )
+        maps = concatenated(
+            [ClassMapSampler(member.maps, place) for member in found], members, 0, int(size[0])
+        )
         inside = truth[a[0] : b[0], a[1] : b[1], a[2] : b[2]]
         patches.append(Patch(maps.half(), torch.from_numpy(np.ascontiguousarray(inside)), present))
     return patches
 
 
-def fit(config: StackerConfig, patches: Sequence[Patch], settings: StackSettings, device: str) -> Generator[Progress, None, Stacker]:
-    """A network trained on the patches with soft Dice plus cross-entropy; labels that were not contoured count as background."""
+def fit(
+    config: StackerConfig, patches: Sequence[Patch], settings: StackSettings, device: str
+) -> Generator[Progress, None, Stacker]:
+    """A network trained on the patches with soft Dice plus cross-entropy; labels that were not contoured
+    count as background.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = Stacker(config).to(device).train()
@@ -165,61 +196,12 @@ def fit(config: StackerConfig, patches: Sequence[Patch], settings: StackSettings
         present = torch.tensor([patch.present], device=device)
         target = patch.target[None].long().to(device)
         logits = network(patch.maps[None].float().to(device))
-        loss = soft_dice(logits.softmax(1), target, present) + cross_entropy(logits, target, present, logits=True)
+        loss = soft_dice(logits.softmax(1), target, present) + cross_entropy(
+            logits, target, present, logits=True
+        )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         yield Progress("train", step + 1, settings.steps, f"step {step + 1}, loss {float(loss.detach()):.3f}")
     return network.eval()
-
-
-def _seen(bundles: Sequence[Bundle], entry: CaseEntry, device: str) -> Generator[Progress, None, _SeenCase]:
-    volume, stored = formats.read(entry.image), formats.read_labels(entry.label)
-    if volume.geometry.matches(stored.geometry) not in (Match.SAME, Match.ROUNDING):
-        raise RecipeError(f"{entry.label}: lies on another grid than its image; resample it onto the image first.")
-    table = np.zeros(max(int(stored.array.max()), *(value for value, _ in entry.classes)) + 1, np.uint8)
-    for value, index in entry.classes:
-        table[value] = index
-    upright = Upright.of(volume)
-    truth = table[upright.view.apply(stored.array).astype(np.int64)]
-    if wrong := [index for index in np.unique(truth) if not entry.present[index]]:
-        raise RecipeError(f"{entry.name}: has voxels of class {wrong[0]}, which labels_present says was not contoured; correct one.")
-    found = yield from run_members(bundles, upright, None, device, choose("auto", device))
-    return _SeenCase(upright, truth, found, common_target(found, upright))
-
-
-def _score(case: _SeenCase, network: Stacker, members: Sequence[Member], bundles: Sequence[Bundle], labels: Labels,
-           present: tuple[bool, ...]) -> Generator[Progress, None, tuple[Dice, list[Dice]]]:
-    """Dice of the stack and of each member, over the whole volume."""
-    names = [label.name for label in labels]
-    indices = np.zeros(case.truth.shape, np.uint8)
-    work = paint_stack(network, members, case.found, case.target, range(1, len(names) + 1), indices)
-    yield from report("assemble", work, "Combining the members on the case's grid")
-    stack = dict(zip(names, dice_per_label(case.truth, indices, present), strict=True))
-    each = []
-    for bundle, found in zip(bundles, case.found, strict=True):
-        values = np.zeros(case.truth.shape, np.uint16)
-        start, stop = found.box.voxels(case.upright.geometry)
-        work = paint(found.maps, Target(case.upright.geometry.spacing_mm, start, stop), values)
-        yield from report("assemble", work, f"Bringing the labels of {bundle.name} there too")
-        each.append(_member_dice(case.truth, values, bundle.labels, names, present))
-    return stack, each
-
-
-def _member_dice(truth: NDArray[np.uint8], values: NDArray[np.uint16], known: Labels, names: Sequence[str],
-                 present: tuple[bool, ...]) -> Dice:
-    """Of the data set's labels that the member knows by name; None for the others. values : the member's own label values."""
-    place = {name.casefold(): index for index, name in enumerate(names, 1)}
-    table = np.zeros(max(known.values) + 1, np.uint8)
-    for label in known:
-        table[label.value] = place.get(label.name.casefold(), 0)
-    dice = dice_per_label(truth, table[values], present)
-    return {name: value if index in table else None for index, (name, value) in enumerate(zip(names, dice, strict=True), 1)}
-
-
-def _as_dict(scores: StackScores) -> dict[str, Any]:
-    """For stack.json: the cases, and of stack and members mean, deviation and number of cases per label."""
-    of = {"stack": scores.stack, **scores.members}
-    return {"cases": list(scores.cases), "dice": {name: {label: asdict(found) for label, found in spread_table(rows).items()}
-                                                  for name, rows in of.items()}}

@@ -1,4 +1,6 @@
-"""Exported files run here from their side files alone, and give the labels of the bundle they were made from."""
+"""Exported files run here from their side files alone, and give the labels of the bundle they were made
+from.
+"""
 
 from __future__ import annotations
 
@@ -17,46 +19,79 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels
 from ctseg_models.bundles import store
 from ctseg_models.bundles.export import Format, export
-from ctseg_models.bundles.own.bundle import OwnBundle, build_network, write_bundle
+from ctseg_models.bundles.own.bundle import OwnBundle, build_network
 from ctseg_models.bundles.own.metadata import Stage
+from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.contract.plan import Intensity, Sizes
-from ctseg_models.inference import Region, Settings, run
+from ctseg_models.inference import InferenceSettings, Region, run
 from tests.models.making import body_with_organ, dice, threshold_bundle
 
-FP32 = Settings(precision="fp32", probabilities=True)
+FP32 = InferenceSettings(precision="fp32", probabilities=True)
 SIZES = {"min": (8, 8, 8), "max": (96, 96, 96), "step": (8, 8, 8)}
 NNUNET = {"strides": ((1, 1, 1), (2, 2, 2), (2, 2, 2)), "kernels": ((3, 3, 3),) * 3, "filters": (4, 8, 8)}
 NETWORKS: dict[str, dict[str, Any]] = {
     "unet": {"network": "unet", "config": {"levels": 3, "filters": 4, "norm": "instance"}},
-    "scn": {"network": "scn", "config": {"levels": 3, "filters": 4, "spatial_levels": 2, "spatial_filters": 4},
-            "sizes": Sizes.model_validate({**SIZES, "step": (16, 16, 16), "min": (16, 16, 16)})},
+    "scn": {
+        "network": "scn",
+        "config": {"levels": 3, "filters": 4, "spatial_levels": 2, "spatial_filters": 4},
+        "sizes": Sizes.model_validate({**SIZES, "step": (16, 16, 16), "min": (16, 16, 16)}),
+    },
     "msd_net": {"network": "msd_net", "config": {"depth": 8, "dilations": 4}},
     "nnunet": {"network": "nnunet", "config": {"dimensions": 3, **NNUNET, "deep_supervision": 1}},
     "backbone": {"network": "backbone", "config": {"backbone": "segnet", "levels": 3, "filters": 8}},
     "edge_gated": {"network": "edge_gated", "config": {"backbone": "vnet", "levels": 3, "filters": 8}},
     "sunet": {"network": "sunet", "config": {"filters": 4}},
-    "dense_unet": {"network": "dense_unet", "config": {"filters": 4, "poolings": 2}, "more_channels": ("wide", "narrow")},
+    "dense_unet": {
+        "network": "dense_unet",
+        "config": {"filters": 4, "poolings": 2},
+        "more_channels": ("wide", "narrow"),
+    },
     "flat msd_net": {"network": "msd_net", "config": {"depth": 8, "dilations": 4, "dimensions": 2}},
-    "windows": {"network": "unet", "config": {"levels": 2, "filters": 4}, "inferer": "sliding_window", "patch": (16, 24, 24)},
+    "windows": {
+        "network": "unet",
+        "config": {"levels": 2, "filters": 4},
+        "inferer": "sliding_window",
+        "patch": (16, 24, 24),
+    },
 }
 
 
 def bundle_of(folder: Path, which: str) -> OwnBundle:
     """A bundle of random weights with labels 5 and 9, whose input is clipped and smoothed."""
     entries = dict(NETWORKS[which])
-    windows = {"wide": Intensity(clip_low=-1000, clip_high=1000, scale=1000), "narrow": Intensity(statistics="zscore")}
+    windows = {
+        "wide": Intensity(clip_low=-1000, clip_high=1000, scale=1000),
+        "narrow": Intensity(statistics="zscore"),
+    }
     entries["more_channels"] = tuple(windows[name] for name in entries.get("more_channels", ()))
-    stage = Stage.model_validate({
-        "name": "segment", "spacing_mm": (4.0, 5.0, 4.5), "outputs": 3, "sizes": Sizes.model_validate(SIZES), "smoothing_sigma_mm": 1.5,
-        "intensity": Intensity(clip_low=-500, clip_high=400, shift=-50, scale=300), **entries})
+    stage = Stage.model_validate(
+        {
+            "name": "segment",
+            "spacing_mm": (4.0, 5.0, 4.5),
+            "outputs": 3,
+            "sizes": Sizes.model_validate(SIZES),
+            "smoothing_sigma_mm": 1.5,
+            "intensity": Intensity(clip_low=-500, clip_high=400, shift=-50, scale=300),
+            **entries,
+        }
+    )
     torch.manual_seed(7)
     network = build_network(stage)
     with torch.no_grad():
-        for parameter in network.parameters():  # fresh norms and biases are 1 and 0, which would hide a missing one
+        for (
+            parameter
+        ) in network.parameters():  # fresh norms and biases are 1 and 0, which would hide a missing one
             if parameter.ndim == 1:
                 parameter += 0.2 * torch.randn(parameter.shape)
-    return write_bundle(folder, name=folder.name, stages=[stage], weights={"segment": network.state_dict()}, precision="fp32",
-                        labels=Labels.from_names({5: "organ", 9: "vessel"}), card="# Random\n\nFor tests.")
+    return write_bundle(
+        folder,
+        name=folder.name,
+        stages=[stage],
+        weights={"segment": network.state_dict()},
+        precision="fp32",
+        labels=Labels.from_names({5: "organ", 9: "vessel"}),
+        card="# Random\n\nFor tests.",
+    )
 
 
 @pytest.mark.parametrize("to", ["torchscript", "onnx"])
@@ -89,12 +124,16 @@ def test_two_stages_are_two_files(tmp_path: Path) -> None:
     box = own.roi_boxes[0]
     region = Region.from_index(volume.geometry, box.start, box.stop)
     same = finish(run(bundle, volume, region=region, settings=FP32)).labels.array
-    assert np.array_equal(finish(run(store.find(segmenter), volume, region=region, settings=FP32)).labels.array, same)
+    assert np.array_equal(
+        finish(run(store.find(segmenter), volume, region=region, settings=FP32)).labels.array, same
+    )
     assert same.any()
     assert export(bundle, "onnx", tmp_path / "one.onnx", stage="localise") == (tmp_path / "one.onnx",)
 
 
-def test_what_is_there_is_not_overwritten_and_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_overwritten_and_what_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = threshold_bundle(tmp_path / "one", two_stages=False)
     (path,) = export(bundle, "torchscript", tmp_path / "out.ts")
     before = path.read_bytes()
@@ -105,11 +144,13 @@ def test_what_is_there_is_not_overwritten_and_what_fails_leaves_nothing(tmp_path
         export(bundle, "torchscript", path)
     with pytest.raises(BundleError, match=r"ends in \.onnx"):
         export(bundle, "onnx", tmp_path / "out.ts", overwrite=True)
-    with pytest.raises(BundleError, match="has no stage \"localise\""):
+    with pytest.raises(BundleError, match='has no stage "localise"'):
         export(bundle, "onnx", tmp_path / "out.onnx", stage="localise")
     with pytest.raises(BundleError, match="only bundles of this project can be exported"):
         export(store.find(path), "onnx", tmp_path / "out.onnx")
-    monkeypatch.setattr("ctseg_models.bundles.export._to_onnx", lambda network, small, other, path: torch.zeros(1))
+    monkeypatch.setattr(
+        "ctseg_models.bundles.export._to_onnx", lambda network, small, other, path: torch.zeros(1)
+    )
     with pytest.raises(BundleError, match="does not give the network's own probabilities"):
         export(bundle, "onnx", tmp_path / "other.onnx")
     assert path.read_bytes() == before
@@ -119,7 +160,9 @@ def test_what_is_there_is_not_overwritten_and_what_fails_leaves_nothing(tmp_path
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("to", ["torchscript", "onnx"])
-def test_the_shipped_head_and_neck_bundle(to: Format, shared_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_shipped_head_and_neck_bundle(
+    to: Format, shared_file: Callable[[str], Path], tmp_path: Path
+) -> None:
     bundle = store.find("headneck-ct-scn")
     volume = formats.read(shared_file("headneck-ct/imagesTr/hn_001.nii.gz"))
     segmenter = export(bundle, to, tmp_path / ("out.ts" if to == "torchscript" else "out.onnx"))[-1]

@@ -67,7 +67,11 @@ def test_an_nnunet_folder_keeps_its_place_below_its_data_set(shared_file: Callab
     added = store.add(folder)
     assert added.path == store.user_folder() / folder.parent.name / folder.name
     assert (added.kind, store.find(added.name).path) == ("nnunet", added.path)
-    assert {path.name for path in added.path.rglob("*") if path.is_file()} >= {"plans.json", "dataset.json", "checkpoint_final.pth"}
+    assert {path.name for path in added.path.rglob("*") if path.is_file()} >= {
+        "plans.json",
+        "dataset.json",
+        "checkpoint_final.pth",
+    }
 
 
 def test_what_training_left_behind_stays_behind(shared_file: Callable[[str], Path], tmp_path: Path) -> None:
@@ -78,7 +82,9 @@ def test_what_training_left_behind_stays_behind(shared_file: Callable[[str], Pat
     (folder / "fold_0/validation").mkdir()
     (folder / "fold_0/validation/case.nii.gz").write_bytes(b"x" * 1000)
     (folder / "fold_0/progress.png").write_bytes(b"x")
-    assert not list(store.add(folder).path.rglob("validation")) + list(store.user_folder().rglob("progress.png"))
+    assert not list(store.add(folder).path.rglob("validation")) + list(
+        store.user_folder().rglob("progress.png")
+    )
 
 
 @pytest.mark.parametrize("prefix", ["", "inner/", "a/b/"])
@@ -113,8 +119,11 @@ def test_a_network_file_comes_with_its_side_file(tmp_path: Path) -> None:
 
     from tests.models.bundles.single_file.test_foreign_bundles import Ramp, scripted, side_file
 
-    network = side_file(scripted(Ramp(), tmp_path / "ramp.ts"), labels={"1": "a", "2": "b"},
-                        output={"kind": "logits", "classes": [0, 1, 2]})
+    network = side_file(
+        scripted(Ramp(), tmp_path / "ramp.ts"),
+        labels={"1": "a", "2": "b"},
+        output={"kind": "logits", "classes": [0, 1, 2]},
+    )
     added = store.add(network)
     assert side_file_path(added.path).is_file()
     torch.save({"a": torch.zeros(1)}, network)
@@ -135,11 +144,13 @@ def test_what_is_no_bundle_gets_a_sentence(tmp_path: Path) -> None:
 
 def test_our_own_block_makes_it_our_own_kind(tmp_path: Path) -> None:
     own = threshold_bundle(tmp_path / "threshold")
-    (own.path / "configs/inference.json").write_text("{\"anything\": \"$import os\"}")
+    (own.path / "configs/inference.json").write_text('{"anything": "$import os"}')
     assert store.read(own.path).kind == "ctseg"
 
 
-def test_listing_many_bundles_is_fast_and_loads_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_many_bundles_is_fast_and_loads_no_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import subprocess
 
     for number in range(10):
@@ -149,9 +160,16 @@ def test_listing_many_bundles_is_fast_and_loads_no_torch(tmp_path: Path, monkeyp
     with at_most(0.5):  # 0.05 s on an idle machine
         found = store.scan()
     assert len(found.bundles) >= 10
-    code = ("import sys\nfrom ctseg_models.bundles import store\nstore.scan()\n"
-            "print([name for name in ('torch', 'monai', 'scipy') if name in sys.modules])")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys\nfrom ctseg_models.bundles import store\nstore.scan()\n"
+        "print([name for name in ('torch', 'monai', 'scipy') if name in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_a_link_to_a_folder_is_refused(tmp_path: Path) -> None:
@@ -202,11 +220,18 @@ def test_arrays_beside_an_onnx_file_come_with_it_and_count(tmp_path: Path) -> No
     first = store.read(path).sha256
     (tmp_path / "x.onnx.data").write_bytes(bytes(15) + b"1")
     bundle = store.read(path)
-    assert isinstance(bundle, OnnxBundle) and bundle.sha256 != first and bundle.arrays == (tmp_path / "x.onnx.data",)
+    assert (
+        isinstance(bundle, OnnxBundle)
+        and bundle.sha256 != first
+        and bundle.arrays == (tmp_path / "x.onnx.data",)
+    )
     joined = hashlib.sha256(path.read_bytes() + (tmp_path / "x.onnx.data").read_bytes()).hexdigest()
     replace(bundle, side=bundle.side.model_copy(update={"sha256": joined})).verify()
     with pytest.raises(BundleError, match="the hash is not"):
-        replace(bundle, side=bundle.side.model_copy(update={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})).verify()
+        replace(
+            bundle,
+            side=bundle.side.model_copy(update={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}),
+        ).verify()
     store.add(path)
     assert (store.user_folder() / "x.onnx.data").read_bytes() == (tmp_path / "x.onnx.data").read_bytes()
     (tmp_path / "x.onnx.data").rename(tmp_path / "weights.bin")
@@ -216,12 +241,17 @@ def test_arrays_beside_an_onnx_file_come_with_it_and_count(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("listed", ["store", "dock"])
-def test_a_list_of_bundles_opens_no_network_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+def test_a_list_of_bundles_opens_no_network_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str
+) -> None:
     from napari_ctseg.docks.run_model.models import InstalledModels
     from tests.models.bundles.single_file.test_foreign_bundles import Ramp, scripted, side_file
     from tests.models.bundles.single_file.test_foreign_safety import onnx_file, outside
 
-    networks = [side_file(onnx_file(tmp_path / "x.onnx", weight=outside("x.onnx.data"))), side_file(scripted(Ramp(), tmp_path / "r.ts"))]
+    networks = [
+        side_file(onnx_file(tmp_path / "x.onnx", weight=outside("x.onnx.data"))),
+        side_file(scripted(Ramp(), tmp_path / "r.ts")),
+    ]
     (tmp_path / "x.onnx.data").write_bytes(bytes(16))
     monkeypatch.setenv("CTSEG_BUNDLES", str(tmp_path))
     opened: list[Path] = []
@@ -232,13 +262,18 @@ def test_a_list_of_bundles_opens_no_network_file(tmp_path: Path, monkeypatch: py
         return plain(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", recording)
-    bundles = {bundle.path: bundle for bundle in (store.scan().bundles if listed == "store" else InstalledModels().bundles()[0])}
+    bundles = {
+        bundle.path: bundle
+        for bundle in (store.scan().bundles if listed == "store" else InstalledModels().bundles()[0])
+    }
     assert not {*networks, tmp_path / "x.onnx.data"} & {*opened}
     for path in networks:
         files = [path, side_file_path(path), *([tmp_path / "x.onnx.data"] if path.suffix == ".onnx" else [])]
         parts = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
         opened.clear()
-        assert bundles[path].sha256 == hashlib.sha256("".join(parts).encode()).hexdigest() and {*files} <= {*opened}
+        assert bundles[path].sha256 == hashlib.sha256("".join(parts).encode()).hexdigest() and {*files} <= {
+            *opened
+        }
 
 
 def test_the_hash_of_a_network_that_went_away_is_asked_for(tmp_path: Path) -> None:
@@ -252,7 +287,10 @@ def test_the_hash_of_a_network_that_went_away_is_asked_for(tmp_path: Path) -> No
 
 
 def test_a_folder_of_nnunets_models_is_refused_with_their_names(tmp_path: Path) -> None:
-    names = [f"nnUNetTrainer__nnUNetPlans__{one}" for one in ("2d", "3d_cascade_fullres", "3d_fullres", "3d_lowres")]
+    names = [
+        f"nnUNetTrainer__nnUNetPlans__{one}"
+        for one in ("2d", "3d_cascade_fullres", "3d_fullres", "3d_lowres")
+    ]
     for dataset, within in (("Dataset001_One", names), ("Dataset002_Two", names[:2])):
         for name in within:
             (tmp_path / dataset / name).mkdir(parents=True)
@@ -260,7 +298,9 @@ def test_a_folder_of_nnunets_models_is_refused_with_their_names(tmp_path: Path) 
                 (tmp_path / dataset / name / file).write_text("{}")
     with pytest.raises(BundleError) as refused:
         store.add(tmp_path / "Dataset002_Two")
-    assert str(refused.value).endswith(f"Two: is no model but a folder of nnU-Net's models; name one of them: {names[0]}, {names[1]}.")
+    assert str(refused.value).endswith(
+        f"Two: is no model but a folder of nnU-Net's models; name one of them: {names[0]}, {names[1]}."
+    )
     with pytest.raises(BundleError) as refused:
         store.read(tmp_path)
     listed = [*(f"Dataset001_One/{name}" for name in names), f"Dataset002_Two/{names[0]}"]

@@ -11,9 +11,19 @@ from ctseg_models.contract.lattice import Box, Lattice, Region
 from ctseg_models.contract.plan import Growth, Intensity, Sizes, StagePlan
 from tests.models.making import oblique_geometry
 
-LOCALISER = StagePlan("localise", (Intensity(),), (6.0, 6.0, 6.0), sizes=Sizes(min=(32, 32, 32), max=(256, 80, 80), step=(16, 16, 16)))
-SEGMENTER = StagePlan("segment", (Intensity(),), (2.0, 2.0, 2.0), sizes=Sizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
-                      growth=Growth(factor=1.0, add_mm=0.1))
+LOCALISER = StagePlan(
+    "localise",
+    (Intensity(),),
+    (6.0, 6.0, 6.0),
+    sizes=Sizes(min=(32, 32, 32), max=(256, 80, 80), step=(16, 16, 16)),
+)
+SEGMENTER = StagePlan(
+    "segment",
+    (Intensity(),),
+    (2.0, 2.0, 2.0),
+    sizes=Sizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
+    growth=Growth(factor=1.0, add_mm=0.1),
+)
 
 
 def test_a_whole_volume_is_divided_evenly_and_padded_on_both_sides() -> None:
@@ -29,7 +39,9 @@ def test_a_roi_keeps_the_spacing_and_its_centre() -> None:
     assert lattice.spacing_mm == (2, 2, 2)
     assert lattice.shape == (64, 32, 48)  # 50, 32 and 33 voxels are needed
     middle = [(a + b) / 2 for a, b in zip(lattice.box.low, lattice.box.high, strict=True)]
-    assert middle == pytest.approx([60, 51.5, 62.25 + 1])  # 15 voxels of 2 mm to add along x: 7 before, 8 after
+    assert middle == pytest.approx(
+        [60, 51.5, 62.25 + 1]
+    )  # 15 voxels of 2 mm to add along x: 7 before, 8 after
 
 
 def test_the_spacing_grows_until_the_largest_size_holds_the_box() -> None:

@@ -19,7 +19,9 @@ def said(classes: int, members: int, seed: int) -> list[NDArray[np.uint8]]:
     truth = np.zeros(SHAPE, np.uint8)
     for label in range(1, classes):
         centre = draw.uniform(4, 12, 3)
-        truth[(z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < draw.uniform(9, 30)] = label
+        truth[(z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < draw.uniform(9, 30)] = (
+            label
+        )
     found = []
     for _ in range(members):
         seen = np.roll(truth, tuple(draw.integers(-2, 3, 3)), (0, 1, 2)).copy()
@@ -53,7 +55,9 @@ def test_binary_masks_equal_simpleitk(members: int, seed: int) -> None:
 @pytest.mark.parametrize(("classes", "members", "seed"), [(3, 3, 3), (4, 4, 4), (5, 2, 5), (6, 5, 6)])
 def test_several_labels_equal_simpleitk(classes: int, members: int, seed: int) -> None:
     maps = said(classes, members, seed)
-    reference = sitk.GetArrayFromImage(sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(seen) for seen in maps], 99))
+    reference = sitk.GetArrayFromImage(
+        sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(seen) for seen in maps], 99)
+    )
     found, _ = ours(maps, classes)
     decided = reference != 99
     assert decided.mean() > 0.99

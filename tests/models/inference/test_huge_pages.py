@@ -20,11 +20,19 @@ print(next(line.split()[1] for line in lines if line.startswith("AnonHugePages")
 """
 
 
-@pytest.mark.skipif(not SETTING.is_file() or "[madvise]" not in SETTING.read_text(), reason="the system decides, whatever torch asks for")
+@pytest.mark.skipif(
+    not SETTING.is_file() or "[madvise]" not in SETTING.read_text(),
+    reason="the system decides, whatever torch asks for",
+)
 @pytest.mark.parametrize(("first", "expected"), [("ctseg_models", True), ("torch", False)])
 def test_large_tensors_lie_in_huge_pages(first: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
-    said = subprocess.run([sys.executable, "-c", SCRIPT.format(first=first, late=not expected)], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(first=first, late=not expected)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert (int(said.stdout) > 32 << 10) == expected  # kB
 
 

@@ -1,4 +1,6 @@
-"""Every odd file that is read can be segmented: labels on its own grid, and the same ones however its voxels are stored."""
+"""Every odd file that is read can be segmented: labels on its own grid, and the same ones however its
+voxels are stored.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from ctseg_imaging import formats
 from ctseg_imaging.geometry import AxisView, Match
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.own.bundle import OwnBundle
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from tests.models.making import threshold_bundle
 
-EXACT = Settings(precision="fp32")
+EXACT = InferenceSettings(precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> OwnBundle:
     return threshold_bundle(tmp_path_factory.mktemp("bundles") / "soft", threshold_hu=60, localise_hu=60)
 
 
-def test_predict_on_every_file_that_is_read(nasty: Path, expected: dict[str, dict[str, Any]], bundle: OwnBundle,
-                                            tmp_path: Path) -> None:
+def test_predict_on_every_file_that_is_read(
+    nasty: Path, expected: dict[str, dict[str, Any]], bundle: OwnBundle, tmp_path: Path
+) -> None:
     done = 0
     for name, entry in expected.items():
         if entry.get("as_label") or (entry["expect"] != "read" and "choose" not in entry):
@@ -55,7 +58,9 @@ def test_predict_on_every_file_that_is_read(nasty: Path, expected: dict[str, dic
     assert done > 40
 
 
-def test_all_orientations_give_the_same_voxels(nasty: Path, expected: dict[str, dict[str, Any]], bundle: OwnBundle) -> None:
+def test_all_orientations_give_the_same_voxels(
+    nasty: Path, expected: dict[str, dict[str, Any]], bundle: OwnBundle
+) -> None:
     reference = "orientations/RAS.nii.gz"
     wanted = None
     others = (name for name, entry in expected.items() if entry.get("same_physical_volume_as") == reference)
@@ -69,5 +74,6 @@ def test_all_orientations_give_the_same_voxels(nasty: Path, expected: dict[str, 
         upright = AxisView.of(volume.geometry).apply(labels.array)
         wanted = upright if wanted is None else wanted
         assert wanted.any()
-        # Spacings kept as float32 differ in the last digit, so that a voxel on the very border of a class may go either way.
+        # Spacings kept as float32 differ in the last digit, so that a voxel on the very border of a class may
+        # go either way.
         assert (upright != wanted).sum() <= 2, name

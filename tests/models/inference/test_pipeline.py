@@ -14,11 +14,11 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
-from ctseg_models.inference import Region, Settings, estimate, run
+from ctseg_models.inference import InferenceSettings, Region, estimate, run
 from tests.models.making import AIR, TISSUE, body_with_organ, dice, threshold_bundle
 from tests.pace import at_most
 
-EXACT = Settings(precision="fp32")
+EXACT = InferenceSettings(precision="fp32")
 
 
 def test_the_organ_is_found_on_the_inputs_own_grid(tmp_path: Path) -> None:
@@ -40,7 +40,9 @@ def test_the_organ_is_found_on_the_inputs_own_grid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_every_stored_order_and_direction_gives_the_same_voxels(order: tuple[int, int, int], tmp_path: Path) -> None:
+def test_every_stored_order_and_direction_gives_the_same_voxels(
+    order: tuple[int, int, int], tmp_path: Path
+) -> None:
     volume, _ = body_with_organ()
     bundle = threshold_bundle(tmp_path / "b")
     expected = finish(run(bundle, volume, settings=EXACT))
@@ -49,15 +51,23 @@ def test_every_stored_order_and_direction_gives_the_same_voxels(order: tuple[int
     got = finish(run(bundle, turned, settings=EXACT))
     assert np.array_equal(got.labels.array, turned_array(expected.labels.array, order, flips))
     mask = np.zeros(volume.geometry.shape, bool)
-    mask[tuple(slice(a, b) for a, b in zip(expected.roi_boxes[0].start, expected.roi_boxes[0].stop, strict=True))] = True
+    mask[
+        tuple(
+            slice(a, b) for a, b in zip(expected.roi_boxes[0].start, expected.roi_boxes[0].stop, strict=True)
+        )
+    ] = True
     box = got.roi_boxes[0]
     again = np.zeros(turned.geometry.shape, bool)
     again[tuple(slice(a, b) for a, b in zip(box.start, box.stop, strict=True))] = True
     assert np.array_equal(again, turned_array(mask, order, flips))
 
 
-def turned_array(array: np.ndarray, order: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> np.ndarray:
-    return np.ascontiguousarray(array.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)])
+def turned_array(
+    array: np.ndarray, order: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> np.ndarray:
+    return np.ascontiguousarray(
+        array.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    )
 
 
 def turn(volume: Volume, order: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> Volume:
@@ -69,7 +79,9 @@ def turn(volume: Volume, order: tuple[int, int, int], flips: tuple[bool, bool, b
         if flip:
             affine[:3, 3] += affine[:3, axis] * (shape[axis] - 1)
             affine[:3, axis] *= -1
-    return replace(volume, array=turned_array(volume.array, order, flips), geometry=Geometry(tuple(shape), affine))
+    return replace(
+        volume, array=turned_array(volume.array, order, flips), geometry=Geometry(tuple(shape), affine)
+    )
 
 
 def test_an_empty_localisation_is_the_whole_volume_with_a_warning(tmp_path: Path) -> None:
@@ -83,9 +95,14 @@ def test_an_empty_localisation_is_the_whole_volume_with_a_warning(tmp_path: Path
 def test_a_region_limits_the_labels_and_asks_no_localiser(tmp_path: Path) -> None:
     volume, organ = body_with_organ()
     start, stop = (10, 5, 20), (30, 30, 59)
-    plain = replace(volume, geometry=Geometry.from_parts(volume.geometry.shape, volume.geometry.spacing_mm, (5.0, 6.0, 7.0)))
+    plain = replace(
+        volume,
+        geometry=Geometry.from_parts(volume.geometry.shape, volume.geometry.spacing_mm, (5.0, 6.0, 7.0)),
+    )
     region = Region.from_index(plain.geometry, start, stop)
-    prediction = finish(run(threshold_bundle(tmp_path / "b", localise_hu=1500), plain, region=region, settings=EXACT))
+    prediction = finish(
+        run(threshold_bundle(tmp_path / "b", localise_hu=1500), plain, region=region, settings=EXACT)
+    )
     inside = np.zeros(organ.shape, bool)
     inside[10:30, 5:30, 20:59] = True
     assert not prediction.labels.array[~inside].any()
@@ -105,7 +122,13 @@ def test_sliding_window_and_whole_agree(tmp_path: Path) -> None:
 
 def test_extras_on_request(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
-    prediction = finish(run(threshold_bundle(tmp_path / "b"), volume, settings=replace(EXACT, probabilities=True, edge_map=True)))
+    prediction = finish(
+        run(
+            threshold_bundle(tmp_path / "b"),
+            volume,
+            settings=replace(EXACT, probabilities=True, edge_map=True),
+        )
+    )
     probabilities, edges = prediction.probabilities, prediction.edge_map
     assert probabilities is not None
     assert edges is not None
@@ -123,7 +146,12 @@ def test_extras_on_request(tmp_path: Path) -> None:
 
 def test_provenance_tells_everything_but_the_patient(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
-    named = replace(volume, source=tmp_path / "DOE_JOHN_19700101" / "ct.nii.gz", notes=("Patient DOE",), header={"PatientName": "DOE"})
+    named = replace(
+        volume,
+        source=tmp_path / "DOE_JOHN_19700101" / "ct.nii.gz",
+        notes=("Patient DOE",),
+        header={"PatientName": "DOE"},
+    )
     bundle = threshold_bundle(tmp_path / "b")
     record = finish(run(bundle, named, settings=EXACT)).provenance
     text = json.dumps(record)
@@ -181,25 +209,36 @@ def test_the_source_array_is_neither_changed_nor_copied_to_float(tmp_path: Path)
 
 def test_warnings_name_what_is_outside_of_the_bundles_world(tmp_path: Path) -> None:
     bundle = threshold_bundle(tmp_path / "b")
-    odd = Volume(np.full((10, 11, 12), TISSUE, np.int16), Geometry.from_parts((10, 11, 12), (9.0, 2.0, 2.0)), modality="MR")
+    odd = Volume(
+        np.full((10, 11, 12), TISSUE, np.int16),
+        Geometry.from_parts((10, 11, 12), (9.0, 2.0, 2.0)),
+        modality="MR",
+    )
     said = " ".join(bundle.warnings_for(odd))
     assert "image is MR" in said
     assert "Hounsfield" in said
     assert "9.0 mm" in said
     volume, _ = body_with_organ()
-    assert bundle.warnings_for(replace(volume, geometry=Geometry.from_parts(volume.geometry.shape, (3.0, 2.0, 1.7)))) == ()
+    assert (
+        bundle.warnings_for(
+            replace(volume, geometry=Geometry.from_parts(volume.geometry.shape, (3.0, 2.0, 1.7)))
+        )
+        == ()
+    )
 
 
 def test_a_device_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     with pytest.raises(BundleError, match="cannot be used here"):
-        finish(run(threshold_bundle(tmp_path / "b"), volume, settings=Settings(device="cuda:99")))
+        finish(run(threshold_bundle(tmp_path / "b"), volume, settings=InferenceSettings(device="cuda:99")))
 
 
 def test_the_estimate_grows_with_the_work(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     bundle = threshold_bundle(tmp_path / "b")
-    small = estimate(bundle, volume, region=Region.from_index(volume.geometry, (0, 0, 0), (10, 10, 10)), settings=EXACT)
+    small = estimate(
+        bundle, volume, region=Region.from_index(volume.geometry, (0, 0, 0), (10, 10, 10)), settings=EXACT
+    )
     large = estimate(bundle, volume, settings=EXACT)
     assert 0 < small.seconds < large.seconds < 60
     assert 0 < small.bytes < large.bytes < 3e9

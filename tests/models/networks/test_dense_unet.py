@@ -1,4 +1,6 @@
-"""The dense U-Net of paper 4: parameters counted by hand, what each convolution is fed with, one logit per foreground label."""
+"""The dense U-Net of paper 4: parameters counted by hand, what each convolution is fed with, one logit per
+foreground label.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def test_parameters_by_hand() -> None:
     expanding = (4 * 2 * 9 + 2 + 4) + (6 * 2 * 9 + 2 + 4) + (8 * 2 + 2 + 4)
     prediction = 2 * 2 + 2
     network = DenseUNet(DenseUNetConfig(outputs=3, filters=2, convolutions=2, poolings=1))
-    assert sum(p.numel() for p in network.parameters()) == contracting + bottleneck + upsampling + expanding + prediction
+    assert (
+        sum(p.numel() for p in network.parameters())
+        == contracting + bottleneck + upsampling + expanding + prediction
+    )
 
 
 def test_the_papers_levels() -> None:
@@ -37,9 +42,18 @@ def test_the_papers_levels() -> None:
         part.register_forward_hook(lambda _, __, out, name=name: seen.update({name: tuple(out.shape[1:])}))
     with torch.no_grad():
         network(torch.randn(1, 3, 48, 32))
-    assert seen == {"contracting0": (32, 48, 32), "contracting1": (64, 24, 16), "contracting2": (128, 12, 8), "contracting3": (256, 6, 4),
-                    "bottleneck": (512, 3, 2), "expanding3": (256, 6, 4), "expanding2": (128, 12, 8), "expanding1": (64, 24, 16),
-                    "expanding0": (32, 48, 32), "prediction": (1, 48, 32)}
+    assert seen == {
+        "contracting0": (32, 48, 32),
+        "contracting1": (64, 24, 16),
+        "contracting2": (128, 12, 8),
+        "contracting3": (256, 6, 4),
+        "bottleneck": (512, 3, 2),
+        "expanding3": (256, 6, 4),
+        "expanding2": (128, 12, 8),
+        "expanding1": (64, 24, 16),
+        "expanding0": (32, 48, 32),
+        "prediction": (1, 48, 32),
+    }
 
 
 @pytest.mark.parametrize("sides", [(16, 24), (37, 50), (9, 7), (1, 5)])
@@ -62,7 +76,9 @@ def test_a_convolution_of_a_dense_block_sees_all_before_it() -> None:
 
 
 def test_a_convolution_by_hand() -> None:
-    """1x1 picture: (3, -1) doubled is (6, -2), BatchNorm by its running (mean 2, var 4) makes (2, -2), leaky ReLU (2, -0.2)."""
+    """1x1 picture: (3, -1) doubled is (6, -2), BatchNorm by its running (mean 2, var 4) makes (2, -2),
+    leaky ReLU (2, -0.2).
+    """
     part = Convolution(1, 1, 3, DenseUNetConfig()).eval()
     convolution, norm = part[0], part[1]
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
@@ -70,11 +86,15 @@ def test_a_convolution_by_hand() -> None:
     nn.init.zeros_(convolution.bias)
     norm.running_mean.fill_(2.0)
     norm.running_var.fill_(4.0)
-    assert part(torch.tensor([3.0, -1.0])[:, None, None, None]).flatten().tolist() == pytest.approx([2.0, -0.2], abs=1e-4)
+    assert part(torch.tensor([3.0, -1.0])[:, None, None, None]).flatten().tolist() == pytest.approx(
+        [2.0, -0.2], abs=1e-4
+    )
 
 
 def test_the_skip_comes_first_and_odd_sides_lose_the_last_row() -> None:
-    """An upsampling whose 2x2 kernels are all 1 repeats each pixel; on 5 x 7 the sixth row and the eighth column go."""
+    """An upsampling whose 2x2 kernels are all 1 repeats each pixel; on 5 x 7 the sixth row and the eighth
+    column go.
+    """
     network, seen = tiny(), {}
     nn.init.zeros_(network.expanding0.upsampling.bias)
     nn.init.zeros_(network.expanding0.upsampling.weight)
@@ -96,5 +116,11 @@ def test_it_gives_logits() -> None:
 def test_every_parameter_learns() -> None:
     network = tiny().train()
     network(image(19, 34)).square().mean().backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
-    assert all(bool(parameter.grad.any()) for name, parameter in network.named_parameters() if name.endswith("weight"))
+    assert all(
+        parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters()
+    )
+    assert all(
+        bool(parameter.grad.any())
+        for name, parameter in network.named_parameters()
+        if name.endswith("weight")
+    )

@@ -1,4 +1,6 @@
-"""The edge-gated network: the paper's gate worked by hand, what the stream reads and reaches, and a backbone that stays as it was."""
+"""The edge-gated network: the paper's gate worked by hand, what the stream reads and reaches, and a
+backbone that stays as it was.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ctseg_models.networks.backbones import Backbone, BackboneConfig, Features, Kind, build_backbone
+from ctseg_models.networks.backbone_parts import Architecture, BackboneConfig, Features
+from ctseg_models.networks.backbones import Backbone, build_backbone
 from ctseg_models.networks.edge_gated import EdgeGate, EdgeGated, EdgeGatedConfig
 
-KINDS: tuple[Kind, ...] = ("unet", "vnet", "segnet")
+KINDS: tuple[Architecture, ...] = ("unet", "vnet", "segnet")
 SMALL = {"levels": 4, "filters": 8}
 
 
@@ -28,8 +31,12 @@ def gate(edge_weights: list[float], main_weights: list[float], bias: float) -> E
 
 
 def test_a_gate_worked_by_hand() -> None:
-    """One voxel, edge (2, -1), main (3,): 0.5 * 2 + 1 * -1 + 0.25 * 3 - 0.05 = 0.7, alpha = 1 / (1 + exp(-0.7))."""
-    gated = gate([0.5, 1.0], [0.25], -0.05).gated(torch.tensor([2.0, -1.0]).view(1, 2, 1, 1), torch.tensor([3.0]).view(1, 1, 1, 1))
+    """One voxel, edge (2, -1), main (3,): 0.5 * 2 + 1 * -1 + 0.25 * 3 - 0.05 = 0.7, alpha = 1 / (1 +
+    exp(-0.7)).
+    """
+    gated = gate([0.5, 1.0], [0.25], -0.05).gated(
+        torch.tensor([2.0, -1.0]).view(1, 2, 1, 1), torch.tensor([3.0]).view(1, 1, 1, 1)
+    )
     alpha = 1 / (1 + math.exp(-0.7))
     assert gated.flatten().tolist() == pytest.approx([2 * (1 + alpha), -1 * (1 + alpha)])
 
@@ -53,10 +60,17 @@ def test_the_gates_output_passes_the_residual_layer() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("dimensions", "levels", "shape"), [(2, 3, (2, 2, 12, 20)), (3, 4, (1, 2, 8, 24, 16)), (3, 3, (1, 2, 4, 12, 8))])
+@pytest.mark.parametrize(
+    ("dimensions", "levels", "shape"),
+    [(2, 3, (2, 2, 12, 20)), (3, 4, (1, 2, 8, 24, 16)), (3, 3, (1, 2, 4, 12, 8))],
+)
 @pytest.mark.parametrize("shared", [False, True])
-def test_logits_and_edges_have_the_images_size(kind: Kind, dimensions: int, levels: int, shape: tuple[int, ...], shared: bool) -> None:
-    config = EdgeGatedConfig(kind, in_channels=2, outputs=4, dimensions=dimensions, levels=levels, filters=8, shared_edge=shared)
+def test_logits_and_edges_have_the_images_size(
+    kind: Architecture, dimensions: int, levels: int, shape: tuple[int, ...], shared: bool
+) -> None:
+    config = EdgeGatedConfig(
+        kind, in_channels=2, outputs=4, dimensions=dimensions, levels=levels, filters=8, shared_edge=shared
+    )
     out = EdgeGated(config)(torch.randn(shape))
     assert out.logits.shape == (shape[0], 4, *shape[2:])
     assert out.edges.shape == (shape[0], 1 if shared else 3, *shape[2:])
@@ -64,7 +78,7 @@ def test_logits_and_edges_have_the_images_size(kind: Kind, dimensions: int, leve
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_backbone_stays_as_it_was(kind: Kind) -> None:
+def test_the_backbone_stays_as_it_was(kind: Architecture) -> None:
     config = BackboneConfig(kind, outputs=3, **SMALL)
     alone = Backbone(config).backbone
     before = {name: value.clone() for name, value in alone.state_dict().items()}
@@ -72,7 +86,11 @@ def test_the_backbone_stays_as_it_was(kind: Kind) -> None:
     features = alone.forward_features(image)
     wrapped = EdgeGated(EdgeGatedConfig(kind, outputs=3, **SMALL), backbone=alone)  # type: ignore[arg-type]
     wrapped(image)
-    inside = {name.removeprefix("backbone."): value for name, value in wrapped.state_dict().items() if name.startswith("backbone.")}
+    inside = {
+        name.removeprefix("backbone."): value
+        for name, value in wrapped.state_dict().items()
+        if name.startswith("backbone.")
+    }
     assert list(inside) == list(before)
     assert all(torch.equal(inside[name], before[name]) for name in before)
     after = wrapped.backbone.forward_features(image)
@@ -81,9 +99,13 @@ def test_the_backbone_stays_as_it_was(kind: Kind) -> None:
 
 
 def test_parameters_of_the_stream_by_hand() -> None:
-    """4 levels of 8, 16, 32 and 64 channels, U-Net: the stream starts with 64 channels and is gated at 16 and at 8."""
+    """4 levels of 8, 16, 32 and 64 channels, U-Net: the stream starts with 64 channels and is gated at 16
+    and at 8.
+    """
+
     def residual_block(channels: int) -> int:
         return 2 * (27 * channels**2 + 2 * channels)
+
     steps = ((64, 16), (16, 8))
     stream = sum(residual_block(a) + (a * b + b) + 2 * (b + 1) + residual_block(b) for a, b in steps)
     network = EdgeGated(EdgeGatedConfig(outputs=3, **SMALL))  # type: ignore[arg-type]
@@ -93,14 +115,18 @@ def test_parameters_of_the_stream_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_edge_loss_reaches_the_encoder_and_not_the_finer_decoder(kind: Kind) -> None:
+def test_an_edge_loss_reaches_the_encoder_and_not_the_finer_decoder(kind: Architecture) -> None:
     network = EdgeGated(EdgeGatedConfig(kind, outputs=3, **SMALL))  # type: ignore[arg-type]
     network(torch.randn(1, 1, 8, 24, 16)).edges.square().sum().backward()
-    reached = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    reached = {
+        name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+    }
     encoder = ("backbone.convInit", "backbone.down_layers") if kind == "segnet" else ("backbone.contracting",)
     first = "backbone.up_samples.0" if kind == "segnet" else "backbone.expanding2.up"
     assert any(name.startswith(encoder) for name in reached)
-    assert {name for name, _ in network.named_parameters() if "conv" in name and name.startswith(encoder)} <= reached
+    assert {
+        name for name, _ in network.named_parameters() if "conv" in name and name.startswith(encoder)
+    } <= reached
     decoder = {name for name in reached if name.startswith("backbone.") and not name.startswith(encoder)}
     assert decoder and all(name.startswith(first) for name in decoder)
     assert not any(name.startswith("prediction") for name in reached)
@@ -111,13 +137,19 @@ def test_a_semantic_loss_passes_through_the_edge_features() -> None:
     with torch.no_grad():
         network.prediction.weight[:, :8] = 0.0  # the backbone's own part of the concatenation
     network(torch.randn(1, 1, 8, 24, 16)).logits.square().sum().backward()
-    stream = {name: p.grad for name, p in network.expanding_edges.named_parameters() if not name.startswith("prediction")}
+    stream = {
+        name: p.grad
+        for name, p in network.expanding_edges.named_parameters()
+        if not name.startswith("prediction")
+    }
     assert stream and all(gradient is not None for gradient in stream.values())
     assert network.expanding_edges.prediction.weight.grad is None
 
 
 class Foreign(nn.Module):
-    """A backbone that this project did not write: widths that do not double, levels that are no power of two apart."""
+    """A backbone that this project did not write: widths that do not double, levels that are no power of
+    two apart.
+    """
 
     dimensions, divisor = 2, 1
     encoder_channels: tuple[int, ...] = (5, 6, 7)
@@ -129,7 +161,10 @@ class Foreign(nn.Module):
 
     def forward_features(self, image: Tensor) -> Features:
         full, sizes = image * self.maps, [(13, 11), (9, 7), (4, 3)]
-        encoder = [F.adaptive_avg_pool2d(full[:, :width], size) for width, size in zip(self.encoder_channels, sizes, strict=True)]
+        encoder = [
+            F.adaptive_avg_pool2d(full[:, :width], size)
+            for width, size in zip(self.encoder_channels, sizes, strict=True)
+        ]
         return Features(encoder, F.adaptive_avg_pool2d(full[:, 18:21], (9, 7)), full[:, 21:25])
 
 
@@ -139,7 +174,7 @@ def test_any_backbone_that_keeps_the_protocol_will_do() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bf16_under_autocast(kind: Kind) -> None:
+def test_bf16_under_autocast(kind: Architecture) -> None:
     torch.manual_seed(2)
     network = EdgeGated(EdgeGatedConfig(kind, outputs=3, **SMALL))  # type: ignore[arg-type]
     image = torch.randn(1, 1, 16, 24, 16)
@@ -148,7 +183,9 @@ def test_bf16_under_autocast(kind: Kind) -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             out = network(image)
         loss = out.logits.float().square().mean() + out.edges.float().square().mean()
-        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()))]))
+        gradients.append(
+            torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(network.parameters()))])
+        )
     assert torch.linalg.norm(gradients[1] - gradients[0]) < 0.25 * torch.linalg.norm(gradients[0])
 
 

@@ -1,4 +1,6 @@
-"""The mixed-scale dense net against a plain one that concatenates, pads with numpy's rule and leaves the gradient to torch."""
+"""The mixed-scale dense net against a plain one that concatenates, pads with numpy's rule and leaves the
+gradient to torch.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ def plain(network: MSDNet, image: Tensor) -> Tensor:
         dilation = 1 + layer % config.dilations
         padded = maps
         for axis, size in enumerate(image.shape[2:]):
-            index = np.pad(np.arange(size), dilation, mode="reflect") if size > 1 else np.zeros(1 + 2 * dilation, int)
+            index = (
+                np.pad(np.arange(size), dilation, mode="reflect")
+                if size > 1
+                else np.zeros(1 + 2 * dilation, int)
+            )
             padded = padded.index_select(2 + axis, torch.from_numpy(index))
         new = convolution(padded, network.kernels[layer], dilation=dilation)
         new = F.instance_norm(new, weight=network.scales[layer], bias=network.offsets[layer])
@@ -43,13 +49,28 @@ def awake(config: MSDNetConfig, dtype: torch.dtype = torch.float64) -> MSDNet:
     return network
 
 
-@pytest.mark.parametrize(("config", "shape"), [
-    (MSDNetConfig(in_channels=2, outputs=3, dimensions=3, depth=12, width=1), (2, 2, 5, 23, 14)),  # 5 < dilation 10
-    (MSDNetConfig(in_channels=1, outputs=2, dimensions=3, depth=5, width=3, dilations=4), (1, 1, 7, 8, 9)),
-    (MSDNetConfig(in_channels=1, outputs=2, dimensions=3, depth=4, width=2), (2, 1, 1, 2, 6)),  # an axis of one voxel
-    (MSDNetConfig(in_channels=3, outputs=4, dimensions=2, depth=22, width=2), (3, 3, 17, 12)),
-], ids=["3d", "3d-wide", "flat", "2d"])
-def test_output_and_gradients_are_those_of_the_plain_network(config: MSDNetConfig, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        (
+            MSDNetConfig(in_channels=2, outputs=3, dimensions=3, depth=12, width=1),
+            (2, 2, 5, 23, 14),
+        ),  # 5 < dilation 10
+        (
+            MSDNetConfig(in_channels=1, outputs=2, dimensions=3, depth=5, width=3, dilations=4),
+            (1, 1, 7, 8, 9),
+        ),
+        (
+            MSDNetConfig(in_channels=1, outputs=2, dimensions=3, depth=4, width=2),
+            (2, 1, 1, 2, 6),
+        ),  # an axis of one voxel
+        (MSDNetConfig(in_channels=3, outputs=4, dimensions=2, depth=22, width=2), (3, 3, 17, 12)),
+    ],
+    ids=["3d", "3d-wide", "flat", "2d"],
+)
+def test_output_and_gradients_are_those_of_the_plain_network(
+    config: MSDNetConfig, shape: tuple[int, ...]
+) -> None:
     network = awake(config)
     image = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(shape[0], config.outputs, *shape[2:], dtype=torch.float64)
@@ -124,7 +145,9 @@ def test_memory_grows_linearly_with_depth() -> None:
             network(image).sum().backward()
         most[depth] = peak.most
     assert kept[40] <= 1.1 * 41 * one_map  # the buffer, and nothing that grows besides
-    assert reference[40] - reference[20] > 3 * (reference[20] - reference[10])  # the measure sees a square where there is one
+    assert reference[40] - reference[20] > 3 * (
+        reference[20] - reference[10]
+    )  # the measure sees a square where there is one
     assert most[40] - most[20] == pytest.approx(2 * (most[20] - most[10]), rel=0.05)
     assert most[40] < 6 * 41 * one_map
 

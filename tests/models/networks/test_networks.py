@@ -1,4 +1,6 @@
-"""The figures of paper 5: parameters exactly, operations within 1 %, counted by torch and not by this project."""
+"""The figures of paper 5: parameters exactly, operations within 1 %, counted by torch and not by this
+project.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,17 @@ def test_the_scn_has_the_papers_parameters_part_by_part() -> None:
     assert [parameters(part) for part in network.spatial] == [126_849, *[126_417] * 4]
 
 
-@pytest.mark.parametrize(("shape", "printed"), [((32, 32, 32), 8_613_207_612), ((256, 80, 80), 430_660_377_660)])
+@pytest.mark.parametrize(
+    ("shape", "printed"), [((32, 32, 32), 8_613_207_612), ((256, 80, 80), 430_660_377_660)]
+)
 def test_the_localisers_operations(shape: tuple[int, int, int], printed: int) -> None:
     assert counted(UNet, LOCALISER, shape) == pytest.approx(printed, rel=0.01)
     assert unet_flops(LOCALISER, shape) == pytest.approx(printed, rel=0.01)
 
 
-@pytest.mark.parametrize(("shape", "printed"), [((32, 32, 32), 8_797_627_020), ((160, 128, 160), 879_762_672_300)])
+@pytest.mark.parametrize(
+    ("shape", "printed"), [((32, 32, 32), 8_797_627_020), ((160, 128, 160), 879_762_672_300)]
+)
 def test_the_scns_operations(shape: tuple[int, int, int], printed: int) -> None:
     assert counted(SCN, SEGMENTER, shape) == pytest.approx(printed, rel=0.01)
     assert scn_flops(SEGMENTER, shape) == pytest.approx(printed, rel=0.01)
@@ -55,11 +61,16 @@ def test_our_count_is_torchs_to_the_last_operation(shape: tuple[int, int, int]) 
     assert unet_flops(config, shape) == counted(UNet, config, shape)
 
 
-@pytest.mark.parametrize(("kind", "config", "named"), [
-    ("unet", {"levels": 65536, "filters": 2}, "levels"),
-    ("nnunet", {"filters": [4] * 5000}, "filters"),
-    ("nnunet", {"strides": [[1, 1, 1], [1, 8192, 1]]}, "strides"),
-])
-def test_a_network_that_takes_minutes_to_build_is_refused(kind: str, config: dict[str, object], named: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "config", "named"),
+    [
+        ("unet", {"levels": 65536, "filters": 2}, "levels"),
+        ("nnunet", {"filters": [4] * 5000}, "filters"),
+        ("nnunet", {"strides": [[1, 1, 1], [1, 8192, 1]]}, "strides"),
+    ],
+)
+def test_a_network_that_takes_minutes_to_build_is_refused(
+    kind: str, config: dict[str, object], named: str
+) -> None:
     with pytest.raises(BundleError, match=f"cannot be built with {named} above 4096"):
         build(kind, config, in_channels=1, outputs=2)

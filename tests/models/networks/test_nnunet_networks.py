@@ -1,4 +1,6 @@
-"""nnU-Net's networks against the same written down operation by operation; the folders that nnU-Net wrote are tested beside this."""
+"""nnU-Net's networks against the same written down operation by operation; the folders that nnU-Net wrote
+are tested beside this.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ IMAGE = (6, 8, 12)  # multiples of 2, 2, 4
 
 
 class Reference:
-    """Every layer by its name in the state dict, in the order in which dynamic_network_architectures applies them."""
+    """Every layer by its name in the state dict, in the order in which dynamic_network_architectures
+    applies them.
+    """
 
     def __init__(self, weights: dict[str, Tensor], shape: UNetShape) -> None:
         self.weights, self.shape, self.style = weights, shape, shape.style
@@ -46,11 +50,15 @@ class Reference:
         scale, shift = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         ones = [1] * (x.ndim - 2)
         if self.style.norm == "batch":
-            mean, variance = (self.weights[f"{name}.running_{which}"].reshape(1, -1, *ones) for which in ("mean", "var"))
+            mean, variance = (
+                self.weights[f"{name}.running_{which}"].reshape(1, -1, *ones) for which in ("mean", "var")
+            )
         else:
             axes = tuple(range(2, x.ndim))
             mean, variance = x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)
-        return (x - mean) / torch.sqrt(variance + self.style.eps) * scale.reshape(1, -1, *ones) + shift.reshape(1, -1, *ones)
+        return (x - mean) / torch.sqrt(variance + self.style.eps) * scale.reshape(
+            1, -1, *ones
+        ) + shift.reshape(1, -1, *ones)
 
     def nonlin(self, x: Tensor) -> Tensor:
         return x if self.style.slope is None else torch.where(x > 0, x, x * self.style.slope)
@@ -81,27 +89,49 @@ class Reference:
         for up, count in enumerate(self.shape.decoder_convs):
             name, stride = f"decoder.transpconvs.{up}", self.shape.strides[-1 - up]
             x = (F.conv_transpose2d if self.flat else F.conv_transpose3d)(
-                x, self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias"), stride)
+                x, self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias"), stride
+            )
             x = torch.cat([x, skips[-2 - up]], dim=1)
             for number in range(count):
                 x = self.block(f"decoder.stages.{up}.convs.{number}", x, ones)
         return self.conv(f"decoder.seg_layers.{len(self.shape.decoder_convs) - 1}", x, ones)
 
 
-STYLES = [ConvStyle(3), ConvStyle(3, bias=False, norm="batch", slope=0.0, eps=1e-3), ConvStyle(3, slope=0.2, norm_last=True),
-          ConvStyle(3, norm="none"), ConvStyle(2), ConvStyle(2, bias=False, norm="batch")]
+STYLES = [
+    ConvStyle(3),
+    ConvStyle(3, bias=False, norm="batch", slope=0.0, eps=1e-3),
+    ConvStyle(3, slope=0.2, norm_last=True),
+    ConvStyle(3, norm="none"),
+    ConvStyle(2),
+    ConvStyle(2, bias=False, norm="batch"),
+]
 
 
 @pytest.mark.parametrize("kind", [PlainConvUNet, ResidualEncoderUNet])
-@pytest.mark.parametrize("style", STYLES, ids=["usual", "batch norm", "norm last", "no norm", "2d", "2d batch norm"])
-def test_every_operation_in_its_place(kind: type[PlainConvUNet] | type[ResidualEncoderUNet], style: ConvStyle) -> None:
+@pytest.mark.parametrize(
+    "style", STYLES, ids=["usual", "batch norm", "norm last", "no norm", "2d", "2d batch norm"]
+)
+def test_every_operation_in_its_place(
+    kind: type[PlainConvUNet] | type[ResidualEncoderUNet], style: ConvStyle
+) -> None:
     torch.manual_seed(2)
     cut = 3 - style.dimensions
-    shape = UNetShape(2, 3, (4, 6, 6), tuple(k[cut:] for k in KERNELS), tuple(s[cut:] for s in STRIDES), (1, 2, 3), (2, 1), style)
+    shape = UNetShape(
+        2,
+        3,
+        (4, 6, 6),
+        tuple(k[cut:] for k in KERNELS),
+        tuple(s[cut:] for s in STRIDES),
+        (1, 2, 3),
+        (2, 1),
+        style,
+    )
     network = kind(shape).eval().requires_grad_(False)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
-            tensor.copy_(torch.rand(tensor.shape) + 0.5 if tensor.ndim == 1 else torch.randn(tensor.shape) * 0.3)
+            tensor.copy_(
+                torch.rand(tensor.shape) + 0.5 if tensor.ndim == 1 else torch.randn(tensor.shape) * 0.3
+            )
     x = torch.randn(2, 2, *IMAGE[cut:])
     expected = Reference(network.state_dict(), shape)(x, kind is ResidualEncoderUNet)
     assert expected.shape == (2, 3, *IMAGE[cut:])
@@ -126,7 +156,8 @@ def test_what_cannot_be_built_says_why() -> None:
         ((1, 2, (4, 8), ((3, 3),) * 2, strides, (1, 1), (1,)), "3 numbers"),
         ((1, 2, (4, 8), kernels, strides[::-1], (1, 1), (1,)), "full resolution"),
         ((1, 2, (4, 8), ((2, 3, 3),) * 2, strides, (1, 1), (1,)), "odd"),
-        ((1, 2, (4, 0), kernels, strides, (1, 1), (1,)), "1 or more")]
+        ((1, 2, (4, 0), kernels, strides, (1, 1), (1,)), "1 or more"),
+    ]
     for shape, said in wrong:
         with pytest.raises(ValueError, match=said):
             UNetShape(*(*shape, style))

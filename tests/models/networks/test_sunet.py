@@ -1,4 +1,6 @@
-"""The sU-Net of paper 1: its parameters exactly, its upsampling against scipy, the order of layers and of the concatenation."""
+"""The sU-Net of paper 1: its parameters exactly, its upsampling against scipy, the order of layers and of
+the concatenation.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,16 @@ def test_widths_from_top_to_bottom() -> None:
     for name, part in network.named_children():
         part.register_forward_hook(lambda _, __, out, name=name: widths.update({name: tuple(out.shape[1:])}))
     network(torch.randn(1, 1, 16, 24))
-    assert widths == {"contracting0": (8, 16, 24), "contracting1": (16, 8, 12), "contracting2": (32, 4, 6), "bottom": (32, 2, 3),
-                      "expanding2": (32, 4, 6), "expanding1": (16, 8, 12), "expanding0": (8, 16, 24), "prediction": (2, 16, 24)}
+    assert widths == {
+        "contracting0": (8, 16, 24),
+        "contracting1": (16, 8, 12),
+        "contracting2": (32, 4, 6),
+        "bottom": (32, 2, 3),
+        "expanding2": (32, 4, 6),
+        "expanding1": (16, 8, 12),
+        "expanding0": (8, 16, 24),
+        "prediction": (2, 16, 24),
+    }
 
 
 @pytest.mark.parametrize("sides", [(16, 24), (37, 50), (9, 7), (1, 5)])
@@ -45,22 +55,27 @@ def test_any_size_comes_back(sides: tuple[int, int]) -> None:
 def test_upsampling_aligns_corners_and_comes_before_the_skip() -> None:
     network, seen = tiny(), {}
     for name in ("bottom", "contracting2"):
-        network.get_submodule(name).register_forward_hook(lambda _, __, out, name=name: seen.update({name: out}))
+        network.get_submodule(name).register_forward_hook(
+            lambda _, __, out, name=name: seen.update({name: out})
+        )
     network.expanding2.register_forward_hook(lambda _, inputs, __: seen.update(joined=inputs[0]))
     with torch.no_grad():
         network(image(40, 57))  # 10 x 15 at level 2, 5 x 8 at the bottom
     low, joined = seen["bottom"], seen["joined"]
     assert low.shape[2:] == (5, 8) and joined.shape[2:] == (10, 15)
     at = np.meshgrid(np.linspace(0, 4, 10), np.linspace(0, 7, 15), indexing="ij")
-    expected = np.stack([[map_coordinates(channel, at, order=1) for channel in sample] for sample in low.numpy()])
+    expected = np.stack(
+        [[map_coordinates(channel, at, order=1) for channel in sample] for sample in low.numpy()]
+    )
     assert joined[:, : low.shape[1]].numpy() == pytest.approx(expected, abs=1e-5)
-    assert torch.equal(joined[:, low.shape[1]:], seen["contracting2"])
+    assert torch.equal(joined[:, low.shape[1] :], seen["contracting2"])
 
 
 def test_a_block_by_hand() -> None:
     """1x1 pictures, where the kernel's centre acts alone. BatchNorm has seen mean 2, variance 4.
 
-    (3, -1) doubled is (6, -2), ReLU (6, 0), normalised (2, -1); doubled (4, -2), ReLU (4, 0), normalised (1, -1).
+    (3, -1) doubled is (6, -2), ReLU (6, 0), normalised (2, -1); doubled (4, -2), ReLU (4, 0), normalised
+    (1, -1).
     """
     block = Block(1, 1, dropout=0.2).eval()
     for layer in block:
@@ -95,5 +110,11 @@ def test_xavier_weights_and_zero_biases() -> None:
 def test_every_parameter_learns() -> None:
     network = tiny().train()
     network(image(19, 34)).square().mean().backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
-    assert all(bool(parameter.grad.any()) for name, parameter in network.named_parameters() if name.endswith("weight"))
+    assert all(
+        parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters()
+    )
+    assert all(
+        bool(parameter.grad.any())
+        for name, parameter in network.named_parameters()
+        if name.endswith("weight")
+    )

@@ -1,4 +1,6 @@
-"""VGG-19's first layers against torch's own chain, against scipy, and against what its normalised weights promise."""
+"""VGG-19's first layers against torch's own chain, against scipy, and against what its normalised weights
+promise.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def torchvision_vgg19() -> nn.Sequential:
 
 def torchvision_state() -> dict[str, Tensor]:
     state = {f"features.{name}": tensor for name, tensor in torchvision_vgg19().state_dict().items()}
-    return {**state, "features.10.weight": torch.zeros(256, 128, 3, 3), "classifier.6.bias": torch.zeros(1000)}
+    return {
+        **state,
+        "features.10.weight": torch.zeros(256, 128, 3, 3),
+        "classifier.6.bias": torch.zeros(1000),
+    }
 
 
 def picture(*sides: int) -> Tensor:
@@ -53,7 +59,10 @@ def normalised(image: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("form", ["pth", "pth of 2017", "safetensors", "float16"])
 def test_torchvisions_layout(tmp_path: Path, form: str) -> None:
-    path, state = tmp_path / ("vgg19.safetensors" if form == "safetensors" else "vgg19.pth"), torchvision_state()
+    path, state = (
+        tmp_path / ("vgg19.safetensors" if form == "safetensors" else "vgg19.pth"),
+        torchvision_state(),
+    )
     if form == "safetensors":
         save_file(state, path)
     elif form == "float16":
@@ -96,7 +105,9 @@ def test_the_normalised_layout_is_what_scipy_makes_of_it(shared_file: Callable[[
 
 
 def test_the_real_weights_see_photographs_as_they_promise(shared_file: Callable[[str], Path]) -> None:
-    """The weights were scaled to a mean activation of 1 over ImageNet; without the colours' normalisation it would be 0.02."""
+    """The weights were scaled to a mean activation of 1 over ImageNet; without the colours' normalisation
+    it would be 0.02.
+    """
     features, means = load_vgg_features(shared_file(NORMALISED)), []
     for layer in (features.conv1_1, features.conv1_2, features.conv2_1, features.conv2_2):
         layer.register_forward_hook(lambda _, __, out: means.append(float(out.relu().mean())))
@@ -115,7 +126,8 @@ def test_trainable_is_a_choice_and_never_touches_the_colours(weights: Path) -> N
     assert image.grad is not None and image.grad.any()  # frozen weights let the gradient through
     trained(image)[1].sum().backward()
     assert {name for name, p in trained.named_parameters() if p.grad is not None and p.grad.any()} == {
-        f"conv{layer}.{kind}" for layer in ("1_1", "1_2", "2_1", "2_2") for kind in ("weight", "bias")}
+        f"conv{layer}.{kind}" for layer in ("1_1", "1_2", "2_1", "2_2") for kind in ("weight", "bias")
+    }
 
 
 def test_autocast_and_bf16_pictures_keep_the_digits(weights: Path) -> None:
@@ -146,14 +158,22 @@ class Code:
         return print, ("opened",)
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    ({"features.0.weight": torch.zeros(64, 3, 3, 3)}, "features.0.bias is missing"),
-    ({**torchvision_state(), "features.7.weight": torch.zeros(256, 128, 3, 3)}, "features.7.weight is missing or not of shape"),
-    ({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, "rgb_to_bgr255.weight is missing"),
-    ([1, 2], "holds a list"),
-    (Code(), "no readable state dict"),
-])
-def test_other_contents_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: object, sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"features.0.weight": torch.zeros(64, 3, 3, 3)}, "features.0.bias is missing"),
+        (
+            {**torchvision_state(), "features.7.weight": torch.zeros(256, 128, 3, 3)},
+            "features.7.weight is missing or not of shape",
+        ),
+        ({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, "rgb_to_bgr255.weight is missing"),
+        ([1, 2], "holds a list"),
+        (Code(), "no readable state dict"),
+    ],
+)
+def test_other_contents_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: object, sentence: str
+) -> None:
     torch.save(content, tmp_path / "vgg19.pth")
     with pytest.raises(BundleError, match=sentence):
         load_vgg_features(tmp_path / "vgg19.pth")

@@ -47,14 +47,20 @@ def rewritten(path: Path, compression: int = zipfile.ZIP_STORED, **records: byte
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """A small file of weights."""
-    torch.save({"network_weights": {"w": torch.arange(24.0).reshape(2, 3, 4)}, "epoch": 7}, tmp_path / "weights.pth")
+    torch.save(
+        {"network_weights": {"w": torch.arange(24.0).reshape(2, 3, 4)}, "epoch": 7}, tmp_path / "weights.pth"
+    )
     return tmp_path / "weights.pth"
 
 
 def test_weights_and_numpy_numbers_come_back(tmp_path: Path) -> None:
     weights = torch.arange(24, dtype=torch.float16).reshape(2, 3, 4)
-    content = {"log": [np.float32(0.25), np.float64(1e-9), np.int64(-7), np.bool_(True)],
-               "device": torch.device("cuda"), "axes": (0, 2), "nested": {"text": "a", "none": None}}
+    content = {
+        "log": [np.float32(0.25), np.float64(1e-9), np.int64(-7), np.bool_(True)],
+        "device": torch.device("cuda"),
+        "axes": (0, 2),
+        "nested": {"text": "a", "none": None},
+    }
     torch.save({"w": weights, **content}, tmp_path / "a.pth")
     read = load_checkpoint(tmp_path / "a.pth")
     assert torch.equal(read.pop("w"), weights)
@@ -67,13 +73,17 @@ def test_nnunets_own_checkpoints(variant: str, shared_file: Callable[[str], Path
     path = next(shared_file(f"oracles/nnunet/{variant}").rglob("checkpoint_final.pth"))
     read, reference = load_checkpoint(path), torch.load(path, weights_only=False, map_location="cpu")
     assert read["network_weights"].keys() == reference["network_weights"].keys()
-    assert all(torch.equal(read["network_weights"][name], tensor) for name, tensor in reference["network_weights"].items())
+    assert all(
+        torch.equal(read["network_weights"][name], tensor)
+        for name, tensor in reference["network_weights"].items()
+    )
     assert read["logging"] == reference["logging"] and read["init_args"] == reference["init_args"]
 
 
 @pytest.mark.parametrize("name", ["nnunet_checkpoint/checkpoint_final.pth", "pickle_model/models/model.pt"])
-def test_hostile_pickles_are_refused(name: str, shared_file: Callable[[str], Path], tmp_path: Path,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_pickles_are_refused(
+    name: str, shared_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BundleError, match=r"could run code .*io\.open"):
         load_checkpoint(shared_file(f"oracles/monai/hostile/{name}"))
@@ -90,8 +100,15 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     assert bait.exists()  # an ordinary reader does run it
 
 
-@pytest.mark.parametrize("asked", [b"cos\nsystem\n", b"cbuiltins\neval\n", b"cnumpy\nload\n",
-                                   b"cnumpy.testing._private.utils\nrunstring\n"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"cos\nsystem\n",
+        b"cbuiltins\neval\n",
+        b"cnumpy\nload\n",
+        b"cnumpy.testing._private.utils\nrunstring\n",
+    ],
+)
 def test_other_names_are_refused(asked: bytes, checkpoint: Path) -> None:
     rewritten(checkpoint, data_pkl=b"\x80\x02" + asked + b"U\x03abc\x85R.")
     with pytest.raises(BundleError, match="could run code"):
@@ -122,7 +139,12 @@ def test_overlapping_records_are_refused(checkpoint: Path) -> None:
         big = archive.getinfo("weights/big")
         for number in range(9):
             copy = zipfile.ZipInfo(f"weights/copy{number}")
-            copy.header_offset, copy.file_size, copy.compress_size, copy.CRC = big.header_offset, big.file_size, big.compress_size, big.CRC
+            copy.header_offset, copy.file_size, copy.compress_size, copy.CRC = (
+                big.header_offset,
+                big.file_size,
+                big.compress_size,
+                big.CRC,
+            )
             archive.filelist.append(copy)
     with pytest.raises(BundleError, match="grow beyond"):
         load_checkpoint(checkpoint)
@@ -178,21 +200,40 @@ def test_a_tensor_of_80_gb_from_one_number(tmp_path: Path) -> None:
 
 STORAGE = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x18tQ"  # the record data/0 of 24 numbers
 BOMBS = {
-    "a storage of 40 GB": (b"ctorch\nFloatStorage\n\x8a\x05\x00\xe4\x0b\x54\x02\x85R", r"could run code .*torch\.FloatStorage"),
-    "a bytearray of 2 GB": (b"cbuiltins\nbytearray\nJ\x00\x94\x35\x77\x85R", r"could run code .*builtins\.bytearray"),
-    "a tensor class of its own": (b"ctorch._utils\n_rebuild_wrapper_subclass\n)R", r"could run code .*_rebuild_wrapper_subclass"),
-    "a sparse tensor": (b"ctorch._utils\n_rebuild_sparse_tensor\n)R", r"could run code .*_rebuild_sparse_tensor"),
-    "a text that doubles": (b"c_codecs\nencode\nX\x02\x00\x00\x00abX\x03\x00\x00\x00hex\x86R", r"could run code .*_codecs\.encode"),
+    "a storage of 40 GB": (
+        b"ctorch\nFloatStorage\n\x8a\x05\x00\xe4\x0b\x54\x02\x85R",
+        r"could run code .*torch\.FloatStorage",
+    ),
+    "a bytearray of 2 GB": (
+        b"cbuiltins\nbytearray\nJ\x00\x94\x35\x77\x85R",
+        r"could run code .*builtins\.bytearray",
+    ),
+    "a tensor class of its own": (
+        b"ctorch._utils\n_rebuild_wrapper_subclass\n)R",
+        r"could run code .*_rebuild_wrapper_subclass",
+    ),
+    "a sparse tensor": (
+        b"ctorch._utils\n_rebuild_sparse_tensor\n)R",
+        r"could run code .*_rebuild_sparse_tensor",
+    ),
+    "a text that doubles": (
+        b"c_codecs\nencode\nX\x02\x00\x00\x00abX\x03\x00\x00\x00hex\x86R",
+        r"could run code .*_codecs\.encode",
+    ),
     "a name made of two texts": (b"\x8c\x02os\x8c\x06system\x93", r"could run code .*STACK_GLOBAL"),
     "an old way to call": (b"(S'touch pwned'\nios\nsystem\n", r"could run code .*INST"),
     "a call of what a call gave": (b"ccollections\nOrderedDict\n)R)R", "could run code"),
     "a NumPy text of 2 GB": (
         b"cnumpy._core.multiarray\nscalar\ncnumpy\ndtype\nX\x0b\x00\x00\x00V2000000000\x85RX\x00\x00\x00\x00\x86R",
-        r"no numbers \(V2000000000\)"),
+        r"no numbers \(V2000000000\)",
+    ),
     "NumPy texts": (b"cnumpy\ndtype\nX\x03\x00\x00\x00S99\x85R", r"no numbers \(S99\)"),
     "a tensor that makes its record grow": (
-        b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00J\x00\x94\x35\x77\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR",
-        "damaged"),
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + STORAGE
+        + b"K\x00J\x00\x94\x35\x77\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR",
+        "damaged",
+    ),
 }
 
 
@@ -224,7 +265,7 @@ def test_records_whose_sizes_disagree(checkpoint: Path) -> None:
     """A stored record that says it is shorter in the file than when read."""
     content = bytearray(checkpoint.read_bytes())
     entry = content.index(b"data/0", content.index(b"PK\x01\x02")) - 46
-    while content[entry:entry + 4] != b"PK\x01\x02":
+    while content[entry : entry + 4] != b"PK\x01\x02":
         entry -= 1
     size = struct.unpack_from("<I", content, entry + 24)[0]
     struct.pack_into("<I", content, entry + 20, size - 4)
@@ -242,28 +283,64 @@ def test_tensors_that_nobody_looks_at_take_no_memory(tmp_path: Path) -> None:
 
 
 def test_attributes_that_a_file_gives_its_dictionaries_are_taken_off(checkpoint: Path) -> None:
-    rewritten(checkpoint, data_pkl=b"\x80\x02ccollections\nOrderedDict\n)R}(U\x06valuesK\x05U\x05itemsK\x06ub.")
+    rewritten(
+        checkpoint, data_pkl=b"\x80\x02ccollections\nOrderedDict\n)R}(U\x06valuesK\x05U\x05itemsK\x06ub."
+    )
     read = load_checkpoint(checkpoint)
     assert list(read.values()) == [] and list(read.items()) == []
 
 
 def test_damaged_structures_end_in_a_sentence(tmp_path: Path) -> None:
-    """Bytes of a checkpoint's pickle changed, put in, taken away and repeated; pieces are those that pickles are made of."""
+    """Bytes of a checkpoint's pickle changed, put in, taken away and repeated; pieces are those that
+    pickles are made of.
+    """
     path, rng = tmp_path / "weights.pth", random.Random(3)
-    torch.save({"network_weights": OrderedDict(a=torch.arange(24.0), b=torch.nn.Parameter(torch.ones(3))),
-                "log": [np.float32(0.5), (1, 2), {"x"}], "size": torch.Size([1, 2])}, path)
+    torch.save(
+        {
+            "network_weights": OrderedDict(a=torch.arange(24.0), b=torch.nn.Parameter(torch.ones(3))),
+            "log": [np.float32(0.5), (1, 2), {"x"}],
+            "size": torch.Size([1, 2]),
+        },
+        path,
+    )
     with zipfile.ZipFile(path) as archive:
         good = archive.read("weights/data.pkl")
-    pieces = [b"R", b".", b"t", b"(", b"}", b")", b"b", b"u", b"s", b"\x81", b"0", b"2", b"Q", b"h\x00", b"q\x01", b"\x85", b"\x86", b"]",
-              b"a", b"e", b"N", b"\x8a\x05\x00\xe4\x0b\x54\x02", b"ccollections\nOrderedDict\n", b"ctorch\nSize\n",
-              b"ctorch._utils\n_rebuild_parameter\n"]
+    pieces = [
+        b"R",
+        b".",
+        b"t",
+        b"(",
+        b"}",
+        b")",
+        b"b",
+        b"u",
+        b"s",
+        b"\x81",
+        b"0",
+        b"2",
+        b"Q",
+        b"h\x00",
+        b"q\x01",
+        b"\x85",
+        b"\x86",
+        b"]",
+        b"a",
+        b"e",
+        b"N",
+        b"\x8a\x05\x00\xe4\x0b\x54\x02",
+        b"ccollections\nOrderedDict\n",
+        b"ctorch\nSize\n",
+        b"ctorch._utils\n_rebuild_parameter\n",
+    ]
     outcomes = set()
     for _ in range(500):
         damaged = bytearray(good)
         for _ in range(rng.randint(1, 4)):
             place, end = rng.randrange(2, len(damaged)), rng.randrange(2, len(damaged))
-            other = rng.choice([bytes([rng.randrange(256)]), rng.choice(pieces), b"", bytes(damaged[end:end + 20])])
-            damaged[place:place + rng.choice([0, 1, 8])] = other
+            other = rng.choice(
+                [bytes([rng.randrange(256)]), rng.choice(pieces), b"", bytes(damaged[end : end + 20])]
+            )
+            damaged[place : place + rng.choice([0, 1, 8])] = other
         rewritten(path, data_pkl=bytes(damaged))
         try:
             load_checkpoint(path)

@@ -1,4 +1,6 @@
-"""Bundles that try to run code, to write elsewhere, or to fill the memory: refused, with nothing executed and nothing written."""
+"""Bundles that try to run code, to write elsewhere, or to fill the memory: refused, with nothing executed
+and nothing written.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,15 @@ from ctseg_models.bundles.monai.bundle import read_monai
 from ctseg_models.vetting import trust
 from napari_ctseg.commands.main import app
 from tests.models.making import threshold_bundle
-from tests.models.monai_making import NETWORK, ORIENTATION, RANGE, SPACING, monai_bundle, random_weights, smooth_ct
+from tests.models.monai_making import (
+    NETWORK,
+    ORIENTATION,
+    RANGE,
+    SPACING,
+    monai_bundle,
+    random_weights,
+    smooth_ct,
+)
 from tests.pace import at_most
 
 
@@ -70,18 +80,31 @@ def assert_refused(path: Path, scratch: Path, *needles: str) -> None:
     assert not list(store.user_folder().glob("*")) and not list(store.user_folder().glob(".*"))
 
 
-MONAI = [("pickle_model", "model.pt"), ("config_expression", "__import__"), ("logging_conf", "logging.conf"), ("output_path", "output_dir")]
+MONAI = [
+    ("pickle_model", "model.pt"),
+    ("config_expression", "__import__"),
+    ("logging_conf", "logging.conf"),
+    ("output_path", "output_dir"),
+]
 
 
 @pytest.mark.parametrize(("name", "needle"), MONAI)
-def test_the_hostile_bundles(name: str, needle: str, shared_file: Callable[[str], Path], scratch: Path, tmp_path: Path) -> None:
+def test_the_hostile_bundles(
+    name: str, needle: str, shared_file: Callable[[str], Path], scratch: Path, tmp_path: Path
+) -> None:
     folder = shared_file(f"oracles/monai/hostile/{name}")
     assert_refused(folder, scratch, needle)
     formats.write(tmp_path / "ct.nii.gz", smooth_ct())
-    for words in (["predict", "-m", folder, tmp_path / "ct.nii.gz", scratch / "out.nii.gz"], ["bundle", "add", folder],
-                  ["bundle", "verify", folder], ["bundle", "trust", folder]):
+    for words in (
+        ["predict", "-m", folder, tmp_path / "ct.nii.gz", scratch / "out.nii.gz"],
+        ["bundle", "add", folder],
+        ["bundle", "verify", folder],
+        ["bundle", "trust", folder],
+    ):
         result = CliRunner().invoke(app, [str(word) for word in words])
-        if words[1] != "trust" or name != "pickle_model":  # that one has nothing to trust: its weights are refused in any case
+        if (
+            words[1] != "trust" or name != "pickle_model"
+        ):  # that one has nothing to trust: its weights are refused in any case
             assert result.exit_code == 1, result.output
             assert needle in result.stderr
     assert list(scratch.iterdir()) == []
@@ -100,7 +123,10 @@ def hostile(scratch: Path, **entries: Any) -> Path:
 CONFIGS: dict[str, dict[str, Any]] = {
     "a system call": {"helper": "$os.system('touch pwned')"},
     "an import of subprocess": {"imports": ["$import subprocess"]},
-    "another name for it": {"imports": ["$from os import system as harmless"], "x": "$harmless('touch pwned')"},
+    "another name for it": {
+        "imports": ["$from os import system as harmless"],
+        "x": "$harmless('touch pwned')",
+    },
     "a module with another name": {"imports": ["$import os as o"], "x": "$o.popen('touch pwned')"},
     "through another module": {"x": "$glob.os.system('touch pwned')"},
     "dunders": {"x": "$().__class__.__base__.__subclasses__()"},
@@ -109,7 +135,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "builtins": {"x": {"_target_": "builtins.exec", "source": "open('pwned', 'w')"}},
     "a target": {"x": {"_target_": "subprocess.run", "args": ["touch", "pwned"]}},
     "a debugger": {"x": {"_target_": "UNet", "_mode_": "debug"}},
-    "weights elsewhere": {"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "$@bundle_root + '/../../../weights.pt'"}},
+    "weights elsewhere": {
+        "checkpointloader": {
+            "_target_": "CheckpointLoader",
+            "load_path": "$@bundle_root + '/../../../weights.pt'",
+        }
+    },
     "an output elsewhere": {"output_dir": "../../elsewhere"},
     "a postfix elsewhere": {"output_postfix": "x/../../../pwned"},
     "a macro elsewhere": {"x": "%../../secret.json#a"},
@@ -189,7 +220,9 @@ def test_a_json_of_200_mb(name: str, scratch: Path) -> None:
 def test_a_yaml_bomb(scratch: Path) -> None:
     folder = hostile(scratch)
     (folder / "configs/inference.json").unlink()
-    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 25)]
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1]"] + [
+        f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 25)
+    ]
     (folder / "configs/inference.yaml").write_text("\n".join(lines))
     assert_refused(folder, scratch, "inference.yaml", "aliases")
 
@@ -207,7 +240,9 @@ def test_a_link_out_of_the_folder(scratch: Path) -> None:
 
 
 def test_a_name_that_is_a_path(scratch: Path) -> None:
-    assert_refused(hostile(scratch, metadata={"name": "../../evil"}), scratch, "metadata.json", "reads like a path")
+    assert_refused(
+        hostile(scratch, metadata={"name": "../../evil"}), scratch, "metadata.json", "reads like a path"
+    )
 
 
 def archive_of(folder: Path, path: Path, more: Callable[[zipfile.ZipFile], None] = lambda _: None) -> Path:
@@ -232,8 +267,14 @@ ARCHIVES: dict[str, tuple[Callable[[zipfile.ZipFile], None], str]] = {
     "a drive": (lambda archive: archive.writestr("C:/pwned", "x"), "outside"),
     "a link": (link, "link"),
     "a bomb": (lambda archive: archive.writestr("made/bomb", b"\0" * 2**26), "would unpack"),
-    "many files": (lambda archive: [archive.writestr(f"made/{n}", "") for n in range(10_001)] and None, "would unpack"),
-    "a name twice": (lambda archive: archive.writestr("made/configs/metadata.json", "{}"), "cannot be unpacked"),
+    "many files": (
+        lambda archive: [archive.writestr(f"made/{n}", "") for n in range(10_001)] and None,
+        "would unpack",
+    ),
+    "a name twice": (
+        lambda archive: archive.writestr("made/configs/metadata.json", "{}"),
+        "cannot be unpacked",
+    ),
 }
 
 
@@ -274,11 +315,27 @@ def test_the_list_goes_on_past_what_nobody_foresaw(scratch: Path, monkeypatch: p
 
 
 SLOW: dict[str, tuple[dict[str, Any], str]] = {
-    "references": ({f"r{n}": [f"@r{n - 1}" if n else RANGE] * 10 for n in range(16)} | {"preprocessing": "@r15"}, "references"),
-    "an argument": ({f"r{n}": [f"@r{n - 1}" if n else "x"] * 8 for n in range(9)} | {"network_def": {**NETWORK, "x": "@r8"}}, "references"),
-    "a number": ({"x": "$round(1, -100000000)", "inferer": {"_target_": "SimpleInferer", "y": "@x"}}, "rounds to more digits"),
-    "weights with a NUL": ({"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "a\0b.pt"}}, "can be no file"),
-    "weights of 300 letters": ({"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "x" * 300 + ".pt"}}, "can be no file"),
+    "references": (
+        {f"r{n}": [f"@r{n - 1}" if n else RANGE] * 10 for n in range(16)} | {"preprocessing": "@r15"},
+        "references",
+    ),
+    "an argument": (
+        {f"r{n}": [f"@r{n - 1}" if n else "x"] * 8 for n in range(9)}
+        | {"network_def": {**NETWORK, "x": "@r8"}},
+        "references",
+    ),
+    "a number": (
+        {"x": "$round(1, -100000000)", "inferer": {"_target_": "SimpleInferer", "y": "@x"}},
+        "rounds to more digits",
+    ),
+    "weights with a NUL": (
+        {"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "a\0b.pt"}},
+        "can be no file",
+    ),
+    "weights of 300 letters": (
+        {"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "x" * 300 + ".pt"}},
+        "can be no file",
+    ),
 }
 
 
@@ -291,10 +348,28 @@ def test_tiny_configs_that_would_hold_up_or_break_the_list(name: str, scratch: P
 
 
 def test_an_honest_config_of_the_zoo_is_not_taken_for_an_attack(scratch: Path) -> None:
-    entries = {"imports": ["$import glob", "$import os", "$import numpy as np", "$from pathlib import Path", "$import json"],
-               "dataset_dir": "../data", "pattern": "$os.path.join(@dataset_dir, '*.nii.gz')", "version": "$monai.__version__",
-               "initialize": ["$setattr(torch.backends.cudnn, 'benchmark', True)", "$monai.utils.set_determinism(seed=123)"],
-               "handlers": [{"_target_": "StatsHandler", "output_transform": "$monai.handlers.from_engine(['loss'], first=True)"}]}
+    entries = {
+        "imports": [
+            "$import glob",
+            "$import os",
+            "$import numpy as np",
+            "$from pathlib import Path",
+            "$import json",
+        ],
+        "dataset_dir": "../data",
+        "pattern": "$os.path.join(@dataset_dir, '*.nii.gz')",
+        "version": "$monai.__version__",
+        "initialize": [
+            "$setattr(torch.backends.cudnn, 'benchmark', True)",
+            "$monai.utils.set_determinism(seed=123)",
+        ],
+        "handlers": [
+            {
+                "_target_": "StatsHandler",
+                "output_transform": "$monai.handlers.from_engine(['loss'], first=True)",
+            }
+        ],
+    }
     bundle = read_monai(hostile(scratch, **entries))
     assert (bundle.way, bundle.needs_trust) == ("interpreted", ())
     assert json.loads((bundle.path / "configs/inference.json").read_text())["imports"]

@@ -1,4 +1,6 @@
-"""What an ONNX file would compute from its constants alone is bounded by what it holds, wherever in the file it stands."""
+"""What an ONNX file would compute from its constants alone is bounded by what it holds, wherever in the
+file it stands.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from ctseg_imaging.errors import BundleError
 from ctseg_models.vetting.scan_onnx import scan
 
 FLOAT = TensorProto.FLOAT
-MATRIX = [helper.make_node("ConstantOfShape", ["s"], ["k0"]), helper.make_node("MatMul", ["k0", "k0"], ["k1"])]
+MATRIX = [
+    helper.make_node("ConstantOfShape", ["s"], ["k0"]),
+    helper.make_node("MatMul", ["k0", "k0"], ["k1"]),
+]
 SIDES = [1, 1, None, None, None]
 
 
@@ -25,16 +30,25 @@ def sides(*numbers: int, name: str = "s") -> onnx.TensorProto:
     return numpy_helper.from_array(np.array(numbers, np.int64), name)
 
 
-def written(path: Path, nodes: list[onnx.NodeProto], arrays: list[onnx.TensorProto],
-            functions: tuple[onnx.FunctionProto, ...] = ()) -> Path:
+def written(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    arrays: list[onnx.TensorProto],
+    functions: tuple[onnx.FunctionProto, ...] = (),
+) -> Path:
     graph = helper.make_graph(nodes, "g", [floats("x", SIDES)], [floats("y", SIDES)], arrays)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
-    path.write_bytes(helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=8).SerializeToString())
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=8).SerializeToString()
+    )
     return path
 
 
 def mean_times_x(name: str) -> list[onnx.NodeProto]:
-    return [helper.make_node("ReduceMean", [name], ["r"], keepdims=0), helper.make_node("Mul", ["x", "r"], ["y"])]
+    return [
+        helper.make_node("ReduceMean", [name], ["r"], keepdims=0),
+        helper.make_node("Mul", ["x", "r"], ["y"]),
+    ]
 
 
 def in_the_network() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
@@ -43,7 +57,10 @@ def in_the_network() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
 
 def repeated() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     repeat = helper.make_node("Expand", ["k", "s"], ["k1"])
-    return [repeat, *mean_times_x("k1")], [sides(200, 1000, 1000), numpy_helper.from_array(np.ones((1, 1000), np.float32), "k")]
+    return [repeat, *mean_times_x("k1")], [
+        sides(200, 1000, 1000),
+        numpy_helper.from_array(np.ones((1, 1000), np.float32), "k"),
+    ]
 
 
 def of_chance() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
@@ -51,7 +68,11 @@ def of_chance() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
 
 
 def by_a_shape_that_is_computed() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    nodes = [helper.make_node("Mul", ["a", "a"], ["b"]), helper.make_node("Concat", ["b", "b"], ["s"], axis=0), *MATRIX]
+    nodes = [
+        helper.make_node("Mul", ["a", "a"], ["b"]),
+        helper.make_node("Concat", ["b", "b"], ["s"], axis=0),
+        *MATRIX,
+    ]
     return [*nodes, *mean_times_x("k1")], [sides(150, name="a")]
 
 
@@ -61,7 +82,10 @@ def in_a_branch() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     return [branch, *mean_times_x("k")], [sides(12_000, 12_000), numpy_helper.from_array(np.array(True), "t")]
 
 
-BOMBS = {made.__name__: made for made in (in_the_network, repeated, of_chance, by_a_shape_that_is_computed, in_a_branch)}
+BOMBS = {
+    made.__name__: made
+    for made in (in_the_network, repeated, of_chance, by_a_shape_that_is_computed, in_a_branch)
+}
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -72,23 +96,33 @@ def test_gigabytes_of_constants_are_refused(name: str, tmp_path: Path) -> None:
 
 def test_in_a_function_of_the_files_own(tmp_path: Path) -> None:
     held = helper.make_node("Constant", [], ["s"], value=sides(12_000, 12_000))
-    own = helper.make_function("own", "Blown", ["x"], ["y"], [held, *MATRIX, *mean_times_x("k1")], [helper.make_opsetid("", 17)])
+    own = helper.make_function(
+        "own", "Blown", ["x"], ["y"], [held, *MATRIX, *mean_times_x("k1")], [helper.make_opsetid("", 17)]
+    )
     with pytest.raises(BundleError, match="GB from its constants alone"):
-        scan(written(tmp_path / "x.onnx", [helper.make_node("Blown", ["x"], ["y"], domain="own")], [], (own,)))
+        scan(
+            written(tmp_path / "x.onnx", [helper.make_node("Blown", ["x"], ["y"], domain="own")], [], (own,))
+        )
 
 
 def test_as_much_as_weights_may_need_is_allowed(tmp_path: Path) -> None:
     """Weights of 8 bits as floats, and a table of positions."""
     weight = numpy_helper.from_array(np.ones((3000, 3000), np.int8), "w")
     scale = numpy_helper.from_array(np.float32(0.5), "scale")
-    nodes = [helper.make_node("DequantizeLinear", ["w", "scale"], ["k0"]), helper.make_node("ConstantOfShape", ["s"], ["table"]),
-             *mean_times_x("k0")]
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "scale"], ["k0"]),
+        helper.make_node("ConstantOfShape", ["s"], ["table"]),
+        *mean_times_x("k0"),
+    ]
     scan(written(tmp_path / "x.onnx", nodes, [weight, scale, sides(64, 1000, 100)]))
 
 
 def test_what_grows_with_the_input_is_not_counted(tmp_path: Path) -> None:
     """A network of one size may have large maps."""
-    nodes = [helper.make_node("Expand", ["x", "s"], ["k"]), helper.make_node("ReduceMean", ["k"], ["y"], axes=[1], keepdims=1)]
+    nodes = [
+        helper.make_node("Expand", ["x", "s"], ["k"]),
+        helper.make_node("ReduceMean", ["k"], ["y"], axes=[1], keepdims=1),
+    ]
     scan(written(tmp_path / "x.onnx", nodes, [sides(1, 512, 128, 128, 128)]))
 
 

@@ -1,4 +1,6 @@
-"""The code that runs is the code that was hashed and listed, whatever becomes of the bundle's folder meanwhile."""
+"""The code that runs is the code that was hashed and listed, whatever becomes of the bundle's folder
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,18 @@ import pytest
 
 from ctseg_imaging.errors import BundleError, TrustNeeded
 from ctseg_imaging.progress import finish
+from ctseg_models.bundles.monai import building
 from ctseg_models.bundles.monai import runner as monai_runner
 from ctseg_models.bundles.monai.bundle import MonaiBundle, read_monai
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.vetting import private_copy, trust
 from ctseg_models.vetting.private_copy import PrivateCopy, copies_folder
 from tests.models.monai_making import ORIENTATION, RANGE, SPACING, monai_bundle, rewritten, smooth_ct
 
-HONEST = "class Same:\n    def __init__(self, keys):\n        pass\n\n    def __call__(self, data):\n        return data\n"
+HONEST = (
+    "class Same:\n    def __init__(self, keys):\n        pass\n\n    def __call__(self, data):\n        "
+    "return data\n"
+)
 CANARY = "from pathlib import Path\nPath('canary ran').touch()\n" + HONEST
 CALL = {"_target_": "scripts.own.Same", "keys": "image"}
 
@@ -33,7 +39,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle with one module of its own that does nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(private_copy, "copies_folder", lambda: tmp_path / "running")
-    made = monai_bundle(tmp_path / "own", before=(ORIENTATION, SPACING, RANGE, CALL), imports=["$import scripts.own"])
+    made = monai_bundle(
+        tmp_path / "own", before=(ORIENTATION, SPACING, RANGE, CALL), imports=["$import scripts.own"]
+    )
     (made / "scripts").mkdir()
     (made / "scripts/__init__.py").touch()
     (made / "scripts/own.py").write_text(HONEST)
@@ -46,8 +54,12 @@ def trusted(folder: Path) -> MonaiBundle:
     return bundle
 
 
-def test_code_that_is_swapped_after_the_hash_does_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At each moment at which modules are looked for, when loading and when running, the folder holds other code."""
+def test_code_that_is_swapped_after_the_hash_does_not_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each moment at which modules are looked for, when loading and when running, the folder holds
+    other code.
+    """
     bundle, honest, swapped = trusted(folder), monai_runner.own_modules, []
 
     @contextmanager
@@ -58,15 +70,18 @@ def test_code_that_is_swapped_after_the_hash_does_not_run(folder: Path, monkeypa
         with honest(where):
             yield
 
-    monkeypatch.setattr(monai_runner, "own_modules", swapping)
-    finish(run(bundle, smooth_ct(), settings=Settings(precision="fp32")))
+    for module in (building, monai_runner):
+        monkeypatch.setattr(module, "own_modules", swapping)
+    finish(run(bundle, smooth_ct(), settings=InferenceSettings(precision="fp32")))
     assert len(swapped) == 2 and not any(where.is_relative_to(folder) for where in swapped)
     assert not Path("canary ran").exists()
     with pytest.raises(TrustNeeded):
         bundle.load()
 
 
-def test_code_that_is_swapped_while_it_is_copied_does_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_is_swapped_while_it_is_copied_does_not_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle, asked = trusted(folder), trust.require_trust
 
     def then_swap(one: MonaiBundle) -> None:
@@ -93,7 +108,10 @@ def test_another_config_than_the_listed_one_does_not_run(folder: Path) -> None:
 
 def test_compiled_files_of_the_bundle_do_not_run(folder: Path) -> None:
     """A compiled file may hold other code than the source next to it."""
-    source, compiled = folder / "scripts/own.py", Path(importlib.util.cache_from_source(str(folder / "scripts/own.py")))
+    source, compiled = (
+        folder / "scripts/own.py",
+        Path(importlib.util.cache_from_source(str(folder / "scripts/own.py"))),
+    )
     compiled.parent.mkdir()
     code = compile(CANARY, str(source), "exec")
     from importlib._bootstrap_external import _code_to_timestamp_pyc  # type: ignore[import-not-found]
@@ -116,7 +134,9 @@ def test_the_copy_is_private_and_goes_with_the_model(folder: Path, tmp_path: Pat
     copy = PrivateCopy(folder)
     assert copy.digest == trust.content_hash(folder) and copy.path.name == folder.name
     if sys.platform != "win32":
-        assert {stat.S_IMODE(path.stat().st_mode) for path in (copy.path.parent, tmp_path / "running")} == {0o700}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (copy.path.parent, tmp_path / "running")} == {
+            0o700
+        }
     assert (copy.path / "scripts/own.py").read_text() == HONEST
     del copy
     assert list((tmp_path / "running").iterdir()) == []
@@ -132,9 +152,15 @@ def test_the_copy_is_private_and_goes_with_the_model(folder: Path, tmp_path: Pat
 def test_copies_of_dead_processes_are_swept(folder: Path, tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    places = {name: tmp_path / "running" / name for name in (
-        f"{gone.pid}-1700000000-a", f"{os.getpid()}-1700000000-b", f"{os.getpid()}-{psutil.Process().create_time():.0f}-c",
-        "notes-of-mine-d")}
+    places = {
+        name: tmp_path / "running" / name
+        for name in (
+            f"{gone.pid}-1700000000-a",
+            f"{os.getpid()}-1700000000-b",
+            f"{os.getpid()}-{psutil.Process().create_time():.0f}-c",
+            "notes-of-mine-d",
+        )
+    }
     for place in places.values():
         (place / "own").mkdir(parents=True)
     copy = PrivateCopy(folder)
@@ -150,11 +176,18 @@ def test_a_failed_copy_is_a_sentence(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-@pytest.mark.parametrize("name", [b"a\nb", b"x\r", b"\x1b[31m", b"not utf-8 \xff", "right-to-left \u202e".encode()])
+@pytest.mark.parametrize(
+    "name", [b"a\nb", b"x\r", b"\x1b[31m", b"not utf-8 \xff", "right-to-left \u202e".encode()]
+)
 def test_names_that_cannot_be_shown_have_no_hash(name: bytes, folder: Path) -> None:
     bundle = trusted(folder)
     Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).touch()
-    for action in (lambda: trust.content_hash(folder), lambda: PrivateCopy(folder), bundle.load, lambda: trust.is_trusted(bundle)):
+    for action in (
+        lambda: trust.content_hash(folder),
+        lambda: PrivateCopy(folder),
+        bundle.load,
+        lambda: trust.is_trusted(bundle),
+    ):
         with pytest.raises(BundleError, match="characters that cannot be shown") as refused:
             action()
         assert str(refused.value).isprintable()

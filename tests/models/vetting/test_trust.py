@@ -1,4 +1,6 @@
-"""Code that came with a bundle runs after a decision, for the bytes that it was made for, and only while the bundle runs."""
+"""Code that came with a bundle runs after a decision, for the bytes that it was made for, and only while
+the bundle runs.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from ctseg_imaging.errors import BundleError, TrustNeeded
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles import store
 from ctseg_models.bundles.monai.bundle import read_monai
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.vetting import trust
 from tests.models.making import dice, threshold_bundle
 from tests.models.monai_making import ORIENTATION, RANGE, SPACING, monai_bundle, smooth_ct
@@ -49,32 +51,39 @@ def bundle_folder(shared_file: Callable[[str], Path], tmp_path: Path) -> Path:
 def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle whose module leaves a file in the current folder when it is imported."""
     monkeypatch.chdir(tmp_path)
-    folder = monai_bundle(tmp_path / "own", before=(ORIENTATION, SPACING, RANGE, {"_target_": "scripts.own.Doubled", "keys": "image"}),
-                          imports=["$import scripts.own"])
+    folder = monai_bundle(
+        tmp_path / "own",
+        before=(ORIENTATION, SPACING, RANGE, {"_target_": "scripts.own.Doubled", "keys": "image"}),
+        imports=["$import scripts.own"],
+    )
     (folder / "scripts").mkdir()
     (folder / "scripts/__init__.py").touch()
     (folder / "scripts/own.py").write_text(OWN)
     return folder
 
 
-def test_it_asks_first_and_then_gives_the_labels_of_monais_runner(bundle_folder: Path, shared_file: Callable[[str], Path]) -> None:
+def test_it_asks_first_and_then_gives_the_labels_of_monais_runner(
+    bundle_folder: Path, shared_file: Callable[[str], Path]
+) -> None:
     bundle = store.find(bundle_folder)
     reasons = " ".join(bundle.needs_trust)
     for needle in ("statistics.median", "scripts.own_transforms.Squared", "lambda x", "import statistics"):
         assert needle in reasons
     volume = formats.read(shared_file("oracles/monai/inputs/oblique.nii.gz"))
-    with pytest.raises(TrustNeeded, match="bundle trust \"Needs trust\""):
+    with pytest.raises(TrustNeeded, match='bundle trust "Needs trust"'):
         finish(run(bundle, volume))
     trust.trust(bundle, trust.content_hash(bundle.path))
     for case in ("oblique", "plain"):
         volume = formats.read(shared_file(f"oracles/monai/inputs/{case}.nii.gz"))
         expected = formats.read(shared_file(f"oracles/monai/expected/needs_trust/{case}_labels.nii.gz")).array
-        labels = finish(run(bundle, volume, settings=Settings(precision="fp32"))).labels.array
+        labels = finish(run(bundle, volume, settings=InferenceSettings(precision="fp32"))).labels.array
         assert (labels == expected).mean() >= 0.999
         assert all(dice(labels == value, expected == value) >= 0.99 for value in (0, 1))
 
 
-@pytest.mark.parametrize("change", ["a byte of its code", "a byte of its weights", "a new file", "a new name", "a config"])
+@pytest.mark.parametrize(
+    "change", ["a byte of its code", "a byte of its weights", "a new file", "a new name", "a config"]
+)
 def test_one_change_asks_again(change: str, bundle_folder: Path) -> None:
     bundle = read_monai(bundle_folder)
     trust.trust(bundle, trust.content_hash(bundle.path))
@@ -142,7 +151,7 @@ def test_nothing_runs_before_the_decision_and_nothing_stays_after_the_run(own_co
     assert not Path("own code ran").exists()
     trust.trust(bundle, trust.content_hash(bundle.path))
     before, path = set(sys.modules), list(sys.path)
-    labels = finish(run(bundle, smooth_ct(), settings=Settings(precision="fp32"))).labels.array
+    labels = finish(run(bundle, smooth_ct(), settings=InferenceSettings(precision="fp32"))).labels.array
     assert Path("own code ran").exists()
     assert len(np.unique(labels)) > 1
     assert not [name for name in set(sys.modules) - before if name.split(".")[0] == "scripts"]
@@ -155,7 +164,10 @@ def test_own_code_counts(own_code: Path, tmp_path: Path) -> None:
     plain = read_monai(monai_bundle(tmp_path / "plain", before=(ORIENTATION, SPACING, {**RANGE, "b_max": 2})))
     bundle = read_monai(own_code)
     trust.trust(bundle, trust.content_hash(bundle.path))
-    ours, theirs = (finish(run(one, smooth_ct(), settings=Settings(precision="fp32"))).labels.array for one in (plain, bundle))
+    ours, theirs = (
+        finish(run(one, smooth_ct(), settings=InferenceSettings(precision="fp32"))).labels.array
+        for one in (plain, bundle)
+    )
     assert (ours == theirs).mean() >= 0.999
 
 
@@ -184,20 +196,27 @@ def test_bundles_without_code_need_no_decision(tmp_path: Path) -> None:
     assert not trust.trust_file().exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{\"a\": 1}", "\xff"])
-def test_decisions_that_cannot_be_read_are_told_and_kept(content: str, own_code: Path, monkeypatch: pytest.MonkeyPatch,
-                                                         tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', "\xff"])
+def test_decisions_that_cannot_be_read_are_told_and_kept(
+    content: str, own_code: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = tmp_path / "decisions.json"
     path.write_bytes(content.encode("latin-1"))
     monkeypatch.setenv("CTSEG_TRUST", str(path))
     bundle = read_monai(own_code)
-    for action in (trust.is_trusted, lambda one: trust.trust(one, trust.content_hash(one.path)), trust.distrust):
+    for action in (
+        trust.is_trusted,
+        lambda one: trust.trust(one, trust.content_hash(one.path)),
+        trust.distrust,
+    ):
         with pytest.raises(BundleError, match=r"decisions\.json"):
             action(bundle)
     assert path.read_bytes() == content.encode("latin-1")
 
 
-def test_decisions_lie_in_one_small_file(own_code: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_decisions_lie_in_one_small_file(
+    own_code: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("CTSEG_TRUST", str(tmp_path / "new folder" / "decisions.json"))
     trust.trust(read_monai(own_code), trust.content_hash(own_code))
     content = json.loads((tmp_path / "new folder" / "decisions.json").read_text())

@@ -1,4 +1,6 @@
-"""A network may not take much more memory than the file of its weights could fill; safetensors files are what they say, or refused."""
+"""A network may not take much more memory than the file of its weights could fill; safetensors files are
+what they say, or refused.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def test_names_that_are_no_texts_are_left_aside(tmp_path: Path) -> None:
         read_monai(folder).verify()
 
 
-def test_an_nnunet_of_repeated_numbers(shared_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_nnunet_of_repeated_numbers(
+    shared_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checkpoint, "FREE_BYTES", 0)
     monkeypatch.setattr(checkpoint, "BYTES_PER_BYTE", 1)  # the network is a small one
     original = next(shared_file("oracles/nnunet/plain_aniso/Dataset999_Toy").iterdir())
@@ -63,7 +67,9 @@ def test_an_nnunet_of_repeated_numbers(shared_file: Callable[[str], Path], tmp_p
     store.read(folder).load()
     for path in folder.rglob("checkpoint_*.pth"):
         content = torch.load(path, weights_only=False)
-        kept = {name: content[name] for name in ("trainer_name", "init_args", "inference_allowed_mirroring_axes")}
+        kept = {
+            name: content[name] for name in ("trainer_name", "init_args", "inference_allowed_mirroring_axes")
+        }
         torch.save({**kept, "network_weights": sharing(content["network_weights"])}, path)
     with pytest.raises(BundleError, match="more than the file can hold weights for"):
         store.read(folder).load()
@@ -81,21 +87,26 @@ def test_a_network_of_gigabytes_in_our_own_bundle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", CATALOGUE)
 def test_every_network_can_be_laid_out_without_memory(kind: str) -> None:
     """As the bound above is checked on that: the same names and shapes as those of the network itself."""
-    config = {name: getattr(ANISOTROPIC, name) for name in ("dimensions", "strides", "kernels", "filters")} if kind == "nnunet" else {}
+    config = (
+        {name: getattr(ANISOTROPIC, name) for name in ("dimensions", "strides", "kernels", "filters")}
+        if kind == "nnunet"
+        else {}
+    )
     with torch.device("meta"):
         outline = build(kind, config, in_channels=1, outputs=3)
     network = build(kind, config, in_channels=1, outputs=3)
     assert {tensor.device.type for tensor in (*outline.parameters(), *outline.buffers())} == {"meta"}
     assert [(name, tensor.shape) for name, tensor in outline.state_dict().items()] == [
-        (name, tensor.shape) for name, tensor in network.state_dict().items()]
+        (name, tensor.shape) for name, tensor in network.state_dict().items()
+    ]
 
 
 def test_no_network_of_the_catalogue_is_left_out() -> None:
     from typing import get_args
 
-    from ctseg_models.networks.catalogue import Kind
+    from ctseg_models.networks.catalogue import NetworkName
 
-    assert set(get_args(Kind)) == set(CATALOGUE)
+    assert set(get_args(NetworkName)) == set(CATALOGUE)
     with pytest.raises(BundleError):
         classes("another")
 
@@ -106,27 +117,34 @@ def safetensors_file(path: Path, header: object, data: bytes = bytes(24), length
     return path
 
 
-def entry(dtype: str = "F32", shape: tuple[int, ...] = (2, 3), offsets: tuple[int, int] = (0, 24)) -> dict[str, object]:
+def entry(
+    dtype: str = "F32", shape: tuple[int, ...] = (2, 3), offsets: tuple[int, int] = (0, 24)
+) -> dict[str, object]:
     return {"w": {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}}
 
 
 def test_a_safetensors_file_by_hand(tmp_path: Path) -> None:
-    read = read_safetensors(safetensors_file(tmp_path / "a.safetensors", entry(), struct.pack("<6f", *range(6))))
+    read = read_safetensors(
+        safetensors_file(tmp_path / "a.safetensors", entry(), struct.pack("<6f", *range(6)))
+    )
     assert read["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-@pytest.mark.parametrize(("header", "data"), [
-    (entry(shape=(10**9, 10**9), offsets=(0, 4 * 10**18)), bytes(24)),
-    (entry(shape=(2, 4)), bytes(24)),
-    (entry(dtype="F64"), bytes(24)),
-    (entry(dtype="NONE"), bytes(24)),
-    (entry(offsets=(8, 32)), bytes(24)),
-    (entry(offsets=(24, 0)), bytes(24)),
-    (entry(), bytes(23)),
-    (entry(), bytes(4000)),
-    ({"w": 3}, b""),
-    ([], b""),
-])
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        (entry(shape=(10**9, 10**9), offsets=(0, 4 * 10**18)), bytes(24)),
+        (entry(shape=(2, 4)), bytes(24)),
+        (entry(dtype="F64"), bytes(24)),
+        (entry(dtype="NONE"), bytes(24)),
+        (entry(offsets=(8, 32)), bytes(24)),
+        (entry(offsets=(24, 0)), bytes(24)),
+        (entry(), bytes(23)),
+        (entry(), bytes(4000)),
+        ({"w": 3}, b""),
+        ([], b""),
+    ],
+)
 def test_a_safetensors_file_that_is_not_what_it_says(header: object, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a readable safetensors file"):
         read_safetensors(safetensors_file(tmp_path / "a.safetensors", header, data))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ctseg_imaging.progress import finish
 from ctseg_models.inference.network.precision import bf16_is_faster
-from ctseg_models.networks import sound
+from ctseg_models.networks import patched_layers as sound
 from ctseg_training.checks.half_check import wrong_layers
 from ctseg_training.recipes import Recipe
 from ctseg_training.run.engine import train
@@ -40,11 +40,15 @@ def test_a_wrong_convolution_is_found_and_right_ones_are_not() -> None:
 
 @pytest.mark.skipif(not bf16_is_faster("cpu"), reason="bfloat16 is emulated here")
 @pytest.mark.parametrize("planted", [False, True])
-def test_a_run_falls_back_to_float32_and_says_so(planted: bool, tiny: Recipe, dataset_folder: Path, tmp_path: Path,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_falls_back_to_float32_and_says_so(
+    planted: bool, tiny: Recipe, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if planted:
-        monkeypatch.setattr(sound.Conv3d, "forward", lambda self, x: nn.Conv3d.forward(self, x) * (
-            0.5 if torch.is_autocast_enabled("cpu") else 1.0))
+        monkeypatch.setattr(
+            sound.Conv3d,
+            "forward",
+            lambda self, x: nn.Conv3d.forward(self, x) * (0.5 if torch.is_autocast_enabled("cpu") else 1.0),
+        )
     finish(train(tiny.model_copy(update={"precision": "bf16"}), dataset_folder, tmp_path / "run", steps=1))
     events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
     assert any(event.get("wrong_layers") for event in events) is planted

@@ -25,8 +25,13 @@ from ctseg_training.recipes import Recipe, load_recipe
 from ctseg_training.recipes.stages import stage_of
 from tests.training.conftest import NAMES, SHAPE, TINY_SCN, TINY_UNET, write_dataset
 
-TINY_2D = ("network={kind: sunet, filters: 4}", "losses=[{kind: soft_dice}]", "augmentation.elastic=null", "data.spacing_mm=[3, 3, 3]",
-           "budget={steps: 4}")
+TINY_2D = (
+    "network={kind: sunet, filters: 4}",
+    "losses=[{kind: soft_dice}]",
+    "augmentation.elastic=null",
+    "data.spacing_mm=[3, 3, 3]",
+    "budget={steps: 4}",
+)
 
 
 @pytest.fixture
@@ -66,7 +71,15 @@ def change_label(folder: Path, case: int, change: Callable[[LabelMap], LabelMap]
 
 def change_dataset(folder: Path, **fields: object) -> None:
     path = folder / "dataset.json"
-    path.write_text(json.dumps({key: value for key, value in (json.loads(path.read_text()) | fields).items() if value is not None}))
+    path.write_text(
+        json.dumps(
+            {
+                key: value
+                for key, value in (json.loads(path.read_text()) | fields).items()
+                if value is not None
+            }
+        )
+    )
 
 
 def test_a_sound_data_set_passes_without_a_word_case_by_case(recipe: Recipe, folder: Path) -> None:
@@ -81,20 +94,34 @@ def test_a_sound_data_set_passes_without_a_word_case_by_case(recipe: Recipe, fol
     assert [(step.done, step.total) for step in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize(("label", "says"), [
-    ("label_same_grid", None),
-    ("label_coarser_grid", "has 15 x 51 x 61 voxels of 6 x 6 x 6 mm and its image 30 x 101 x 122 voxels of 3 x 3 x 3 mm"),
-    ("label_half_voxel_shift", r"lies 2\.6 mm away from the grid of its image; resample"),
-    ("label_no_overlap", "has no point in common with its image"),
-    ("label_empty", "labels of all 1 training cases are empty"),
-    ("label_cropped_extent", "has 20 x 80 x 80 voxels and its image 30 x 101 x 122 of the same size"),
-    ("label_same_shape_other_spacing", "voxels of 5 x 3 x 3 mm and its image"),
-    ("label_flipped_axis_same_physical", "is stored along SAR and its image along SAL|is stored along SAL and its image along SAR"),
-])
-def test_real_labels_on_other_grids(shared_file: Callable[[str], Path], recipe: Recipe, tmp_path: Path, label: str,
-                                    says: str | None) -> None:
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("label_same_grid", None),
+        (
+            "label_coarser_grid",
+            "has 15 x 51 x 61 voxels of 6 x 6 x 6 mm and its image 30 x 101 x 122 voxels of 3 x 3 x 3 mm",
+        ),
+        ("label_half_voxel_shift", r"lies 2\.6 mm away from the grid of its image; resample"),
+        ("label_no_overlap", "has no point in common with its image"),
+        ("label_empty", "labels of all 1 training cases are empty"),
+        ("label_cropped_extent", "has 20 x 80 x 80 voxels and its image 30 x 101 x 122 of the same size"),
+        ("label_same_shape_other_spacing", "voxels of 5 x 3 x 3 mm and its image"),
+        (
+            "label_flipped_axis_same_physical",
+            "is stored along SAR and its image along SAL|is stored along SAL and its image along SAR",
+        ),
+    ],
+)
+def test_real_labels_on_other_grids(
+    shared_file: Callable[[str], Path], recipe: Recipe, tmp_path: Path, label: str, says: str | None
+) -> None:
     source = shared_file(f"grid-mismatch/{label}.nii.gz")
-    values = [int(value) for value in np.unique(formats.read_labels(shared_file("grid-mismatch/label_same_grid.nii.gz")).array) if value]
+    values = [
+        int(value)
+        for value in np.unique(formats.read_labels(shared_file("grid-mismatch/label_same_grid.nii.gz")).array)
+        if value
+    ]
     real_case(tmp_path, shared_file("grid-mismatch/ct.nii.gz"), source, values)
     if says is None:
         assert passed(recipe, tmp_path) == ()
@@ -104,14 +131,25 @@ def test_real_labels_on_other_grids(shared_file: Callable[[str], Path], recipe: 
     assert ("dataset.json" if label == "label_empty" else source.name) in str(caught.value)
 
 
-@pytest.mark.parametrize(("label", "says"), [
-    ("hippocampus_010_label", "has 31 x 50 x 36 voxels and its image 33 x 52 x 37 of the same size (z, y, x); resample it"),
-    ("hippocampus_281_label", "has no point in common with its image hippocampus_118_image.nii.gz"),
-])
-def test_a_real_label_of_another_patient(shared_file: Callable[[str], Path], tmp_path: Path, label: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (
+            "hippocampus_010_label",
+            "has 31 x 50 x 36 voxels and its image 33 x 52 x 37 of the same size (z, y, x); resample it",
+        ),
+        ("hippocampus_281_label", "has no point in common with its image hippocampus_118_image.nii.gz"),
+    ],
+)
+def test_a_real_label_of_another_patient(
+    shared_file: Callable[[str], Path], tmp_path: Path, label: str, says: str
+) -> None:
     source = shared_file(f"grid-mismatch/{label}.nii.gz")
     real_case(tmp_path, shared_file("grid-mismatch/hippocampus_118_image.nii.gz"), source, [1, 2])
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "modality=MR", "data.intensity={statistics: zscore}", "sampling.mode=roi"])
+    recipe = load_recipe(
+        "scn-segment-small",
+        [*TINY_SCN, "modality=MR", "data.intensity={statistics: zscore}", "sampling.mode=roi"],
+    )
     said = refused(recipe, tmp_path)
     assert said.startswith(str(tmp_path / "labelsTr" / source.name)) and says in said
 
@@ -120,8 +158,10 @@ def real_case(folder: Path, image: Path, label: Path, values: list[int]) -> None
     for kind, path in (("imagesTr", image), ("labelsTr", label)):
         (folder / kind).mkdir()
         (folder / kind / path.name).symlink_to(path)
-    fields = {"labels": {str(value): f"organ {value}" for value in values},
-              "training": [{"image": f"imagesTr/{image.name}", "label": f"labelsTr/{label.name}"}]}
+    fields = {
+        "labels": {str(value): f"organ {value}" for value in values},
+        "training": [{"image": f"imagesTr/{image.name}", "label": f"labelsTr/{label.name}"}],
+    }
     (folder / "dataset.json").write_text(json.dumps(fields))
 
 
@@ -140,30 +180,46 @@ def test_several_faults_are_counted_after_the_third(recipe: Recipe, tmp_path: Pa
         change_label(folder, case, lambda found: replace(found, array=found.array * 7, labels=Labels()))
     said = refused(recipe, folder)
     assert said.count("which dataset.json does not name") == 3 and said.endswith(" And 2 more.")
-    assert "case_0.nii.gz: has the values 7, 14, 21, which" in said and "case_2" in said and "case_3" not in said
+    assert (
+        "case_0.nii.gz: has the values 7, 14, 21, which" in said and "case_2" in said and "case_3" not in said
+    )
 
 
 def test_labels_that_were_said_not_to_be_contoured(recipe: Recipe, folder: Path) -> None:
     change_dataset(folder, labels_present={"case_2": ["right", "left"]})
     said = refused(recipe, folder)
-    assert said.startswith(str(folder / "labelsTr" / "case_2.nii.gz")) and "voxels of value 3" in said and "labels_present" in said
+    assert (
+        said.startswith(str(folder / "labelsTr" / "case_2.nii.gz"))
+        and "voxels of value 3" in said
+        and "labels_present" in said
+    )
 
 
 def test_a_class_without_a_voxel(recipe: Recipe, folder: Path) -> None:
-    change_dataset(folder, labels={"1": "right", "2": "left", "3": "middle", "4": "spleen"}, labels_present=None)
+    change_dataset(
+        folder, labels={"1": "right", "2": "left", "3": "middle", "4": "spleen"}, labels_present=None
+    )
     assert "'spleen' occurs in no training case, so that it cannot be learnt" in refused(recipe, folder)
     change_dataset(folder, labels_present={f"case_{n}": list(NAMES.values()) for n in range(3)})
     assert "'spleen' was contoured in no training case" in refused(recipe, folder)
     assert passed(recipe, folder, fine_tuning=True) == (
-        "'spleen' was contoured in no training case; the model keeps what it knows of it, or forgets some of it.",)
+        "'spleen' was contoured in no training case; the model keeps what it knows of it, or forgets some of "
+        "it.",
+    )
     assert passed(load_recipe("scn-localise-small", TINY_UNET), folder) == ()  # to it all classes are one
 
 
 def test_a_class_of_held_out_cases_only(recipe: Recipe, folder: Path) -> None:
     for case in (0, 1):
-        change_label(folder, case, lambda found: replace(found, array=np.where(found.array == 3, 0, found.array).astype(np.uint8)))
+        change_label(
+            folder,
+            case,
+            lambda found: replace(found, array=np.where(found.array == 3, 0, found.array).astype(np.uint8)),
+        )
     dataset = open_dataset(folder)
-    with pytest.raises(RecipeError, match="'middle' occurs in no training case, only in one that is held out"):
+    with pytest.raises(
+        RecipeError, match="'middle' occurs in no training case, only in one that is held out"
+    ):
         finish(check(recipe, dataset, dataset.training[:2], held_out=dataset.training[2:]))
 
 
@@ -179,14 +235,29 @@ def test_no_labels_at_all(recipe: Recipe, folder: Path) -> None:
         assert "the labels of all 3 training cases are empty" in refused(one, folder)
 
 
-@pytest.mark.parametrize(("spoil", "says"), [
-    (lambda array: np.where(np.arange(array.shape[2]) == 5, np.nan, array), f"has {SHAPE[0] * SHAPE[1]} voxels that are infinite or not"),
-    (lambda array: np.where(np.arange(array.shape[2]) == 5, np.inf, array), f"has {SHAPE[0] * SHAPE[1]} voxels that are infinite or not"),
-    (lambda array: np.full_like(array, 40), "has the value 40 everywhere"),
-    (lambda array: array * 0.01 + 5000, "lie outside of the recipe's data.intensity"),
-])
-def test_values_that_cannot_be_learnt_from(recipe: Recipe, folder: Path, spoil: Callable[[np.ndarray], np.ndarray], says: str) -> None:  # type: ignore[type-arg]
-    path = change_image(folder, 1, lambda volume: replace(volume, array=spoil(volume.array.astype(np.float32)).astype(np.float32)))
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            lambda array: np.where(np.arange(array.shape[2]) == 5, np.nan, array),
+            f"has {SHAPE[0] * SHAPE[1]} voxels that are infinite or not",
+        ),
+        (
+            lambda array: np.where(np.arange(array.shape[2]) == 5, np.inf, array),
+            f"has {SHAPE[0] * SHAPE[1]} voxels that are infinite or not",
+        ),
+        (lambda array: np.full_like(array, 40), "has the value 40 everywhere"),
+        (lambda array: array * 0.01 + 5000, "lie outside of the recipe's data.intensity"),
+    ],
+)
+def test_values_that_cannot_be_learnt_from(
+    recipe: Recipe, folder: Path, spoil: Callable[[np.ndarray], np.ndarray], says: str
+) -> None:  # type: ignore[type-arg]
+    path = change_image(
+        folder,
+        1,
+        lambda volume: replace(volume, array=spoil(volume.array.astype(np.float32)).astype(np.float32)),
+    )
     said = refused(recipe, folder)
     assert said.startswith(f"{path}: ") and says in said
 
@@ -198,7 +269,9 @@ def test_a_recipe_for_another_modality_is_noticed(recipe: Recipe, folder: Path) 
 
 
 def test_channels(recipe: Recipe, folder: Path) -> None:
-    two = load_recipe("scn-segment-small", [*TINY_SCN, "data.more_channels=[{source: 1, clip_low: 0, clip_high: 400}]"])
+    two = load_recipe(
+        "scn-segment-small", [*TINY_SCN, "data.more_channels=[{source: 1, clip_low: 0, clip_high: 400}]"]
+    )
     assert "case_0.nii.gz: has 1 channel and the recipe takes 2" in refused(two, folder)
     path = folder / "imagesTr" / "case_1.nii.gz"
     import nibabel
@@ -211,40 +284,60 @@ def test_channels(recipe: Recipe, folder: Path) -> None:
 def one_slice(folder: Path, shape: tuple[int, int, int] = (1, 34, 38)) -> None:
     grid = Geometry.from_parts(shape, (3, 2.5, 2))
     rng = np.random.default_rng(2)
-    for kind, make in (("imagesTr", lambda: Volume(rng.normal(0, 90, shape).astype(np.float32), grid)),
-                       ("labelsTr", lambda: LabelMap(rng.integers(0, 4, shape).astype(np.uint8), grid))):
+    for kind, make in (
+        ("imagesTr", lambda: Volume(rng.normal(0, 90, shape).astype(np.float32), grid)),
+        ("labelsTr", lambda: LabelMap(rng.integers(0, 4, shape).astype(np.uint8), grid)),
+    ):
         formats.write(folder / kind / "case_0.nii.gz", make(), overwrite=True)
 
 
 def test_a_single_slice_is_for_2d_networks(recipe: Recipe, folder: Path) -> None:
     one_slice(folder)
     said = refused(recipe, folder)
-    assert "case_0.nii.gz: is a single slice (1 x 34 x 38 voxels, z, y, x), and the recipe's network is 3D" in said
-    flat = load_recipe("scn-segment-small", [*TINY_2D, "sampling={mode: slices, size: [16, 24, 24], empty_slices: true}"])
+    assert (
+        "case_0.nii.gz: is a single slice (1 x 34 x 38 voxels, z, y, x), and the recipe's network is 3D"
+        in said
+    )
+    flat = load_recipe(
+        "scn-segment-small", [*TINY_2D, "sampling={mode: slices, size: [16, 24, 24], empty_slices: true}"]
+    )
     assert passed(flat, folder) == (
-        "1 of 3 training cases (case_0) is of fewer than 16 slices of 3 mm, so that a sample has some of them twice.",)
+        "1 of 3 training cases (case_0) is of fewer than 16 slices of 3 mm, so that a sample has some of "
+        "them twice.",
+    )
     one_slice(folder, (30, 34, 1))
     assert "its axial slices have 34 x 1 voxels (y, x)" in refused(flat, folder)
 
 
 @pytest.mark.parametrize(("size", "told"), [([16, 40, 24], False), ([24, 56, 40], True)])
 def test_samples_much_larger_than_a_case_are_noticed(folder: Path, size: list[int], told: bool) -> None:
-    """The cases have 30 x 28 x 25 voxels of 3 mm: they fill 28 / 40 of the first size and 28 / 56 * 25 / 40 of the second."""
+    """The cases have 30 x 28 x 25 voxels of 3 mm: they fill 28 / 40 of the first size and 28 / 56 * 25 /
+    40 of the second.
+    """
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, f"sampling.size={size}"])
     assert passed(recipe, folder) == told * (
-        "3 of 3 training cases (case_0, case_1, case_2) are less than half as large as a sample of 24 x 56 x 40 voxels of 3 x 3 x 3 mm "
-        "(z, y, x), and the rest is filled up with -1024; a smaller sampling.size would suit.",)
+        "3 of 3 training cases (case_0, case_1, case_2) are less than half as large as a sample of 24 x 56 x "
+        "40 voxels of 3 x 3 x 3 mm "
+        "(z, y, x), and the rest is filled up with -1024; a smaller sampling.size would suit.",
+    )
 
 
-def test_too_little_memory_is_told_with_the_numbers(recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_told_with_the_numbers(
+    recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = refused(recipe, folder, available_mb=0.5)
-    assert "training on 1 x 16 x 16 x 16 voxels (batch, z, y, x) needs about " in said and "0 MB are free; lower batch" in said
+    assert (
+        "training on 1 x 16 x 16 x 16 voxels (batch, z, y, x) needs about " in said
+        and "0 MB are free; lower batch" in said
+    )
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 500_000})())
     assert "needs about" in refused(recipe, folder)
     assert passed(recipe, folder, available_mb=4000) == ()
 
 
-def test_the_memory_of_a_gpu_is_another_one(recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_a_gpu_is_another_one(
+    recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (500_000, 80_000_000_000))
     assert "MB on cuda:0" in refused(recipe, folder, device="cuda:0")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (60_000_000_000, 80_000_000_000))
@@ -255,8 +348,16 @@ def test_the_memory_of_a_gpu_is_another_one(recipe: Recipe, folder: Path, monkey
 
 def test_the_memory_of_a_network_whose_maps_can_be_counted_by_hand() -> None:
     """Two levels, no dropout: what autograd keeps of each layer is written out here."""
-    recipe = load_recipe("scn-localise-small", [*TINY_UNET, "network={kind: unet, levels: 1, filters: 6, dropout: 0}", "precision=fp32",
-                                                "losses=[{kind: soft_dice}]", "sampling={mode: patch, size: [64, 64, 32]}"])
+    recipe = load_recipe(
+        "scn-localise-small",
+        [
+            *TINY_UNET,
+            "network={kind: unet, levels: 1, filters: 6, dropout: 0}",
+            "precision=fp32",
+            "losses=[{kind: soft_dice}]",
+            "sampling={mode: patch, size: [64, 64, 32]}",
+        ],
+    )
     need = memory_need(recipe, stage_of(recipe, Labels.from_names(NAMES)), (64, 64, 32), 25)
     voxels, filters = 64 * 64 * 32, 6
     kept = voxels * 4 * (1 + 4 * filters)  # the image, and the activated output of each of four convolutions

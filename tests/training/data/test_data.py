@@ -1,4 +1,6 @@
-"""Reading, augmenting and sampling: analytic fields sampled where the formula says, and inference's own resampling as an oracle."""
+"""Reading, augmenting and sampling: analytic fields sampled where the formula says, and inference's own
+resampling as an oracle.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,12 @@ from ctseg_models.contract.plan import Intensity
 from ctseg_models.inference.input.intensities import settle
 from ctseg_models.inference.input.preprocess import network_input
 from ctseg_training.data import cases as case_module
-from ctseg_training.data.cases import Case, Cases, load_case, make_case
+from ctseg_training.data.cases import Case, CaseStore, load_case, make_case
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.data.feeding import Batches, fed
 from ctseg_training.data.heldout import split_cases
 from ctseg_training.data.resampling import reach, sample_image, sample_labels, smooth
-from ctseg_training.data.sampling import Sampler
+from ctseg_training.data.sampling import PatchSampler
 from ctseg_training.data.spatial import SpatialDraw, draw_spatial, identity, rotation, sample_points, spline
 from ctseg_training.data.statistics import with_statistics
 from ctseg_training.recipes import Recipe, load_recipe
@@ -37,18 +39,24 @@ EVERY = (True, True, True, True)
 PLAIN = (Intensity(),)
 
 
-def case_of(image: np.ndarray, labels: np.ndarray | None = None, channels: tuple[Intensity, ...] = PLAIN) -> Case:  # type: ignore[type-arg]
+def case_of(
+    image: np.ndarray, labels: np.ndarray | None = None, channels: tuple[Intensity, ...] = PLAIN
+) -> Case:  # type: ignore[type-arg]
     labels = np.zeros(SHAPE, np.uint8) if labels is None else labels
-    return make_case("x", image[None], labels, UPRIGHT, tuple(settle(channel, image) for channel in channels), EVERY)
+    return make_case(
+        "x", image[None], labels, UPRIGHT, tuple(settle(channel, image) for channel in channels), EVERY
+    )
 
 
 def millimetres() -> list[np.ndarray]:  # type: ignore[type-arg]
-    return list(np.meshgrid(*[(np.arange(n) + 0.5) * s for n, s in zip(SHAPE, SPACING, strict=True)], indexing="ij"))
+    return list(
+        np.meshgrid(*[(np.arange(n) + 0.5) * s for n, s in zip(SHAPE, SPACING, strict=True)], indexing="ij")
+    )
 
 
-def sampler_of(folder: Path, recipe: Recipe) -> Sampler:
+def sampler_of(folder: Path, recipe: Recipe) -> PatchSampler:
     dataset = open_dataset(folder)
-    return Sampler.of(recipe, stage_of(recipe, dataset.labels).plan, dataset)
+    return PatchSampler.of(recipe, stage_of(recipe, dataset.labels).plan, dataset)
 
 
 def test_a_case_is_upright_whatever_way_it_is_stored(dataset_folder: Path) -> None:
@@ -60,7 +68,9 @@ def test_a_case_is_upright_whatever_way_it_is_stored(dataset_folder: Path) -> No
     voxels = np.argwhere(labels > 0)
     assert case.box.low == pytest.approx(tuple(voxels.min(0) * SPACING))
     assert case.box.high == pytest.approx(tuple((voxels.max(0) + 1) * SPACING))
-    assert all((labels[tuple(points.T)] == value).all() for value, points in case.points.items()) and set(case.points) == {1, 2, 3}
+    assert all((labels[tuple(points.T)] == value).all() for value, points in case.points.items()) and set(
+        case.points
+    ) == {1, 2, 3}
     assert dataset.training[1].present == (True, True, True, False)
 
 
@@ -70,7 +80,9 @@ def test_points_follow_translation_rotation_and_mirror() -> None:
     centre = np.array([15.0, 30.5, 48.0])
     turned = SpatialDraw(rotation(np.array([np.pi / 2, 0, 0])) * 2, np.array([1.0, 2.0, 3.0]), mirror=True)
     points = sample_points(lattice, turned)
-    offset = np.array([0.0, 3.0, -4.0])  # voxel (2, 4, 5) lies (0, +3, +4) mm from the centre; mirrored, x is -4
+    offset = np.array(
+        [0.0, 3.0, -4.0]
+    )  # voxel (2, 4, 5) lies (0, +3, +4) mm from the centre; mirrored, x is -4
     expected = centre + [1, 2, 3] + 2 * np.array([offset[0], -offset[2], offset[1]])
     assert points[2, 4, 5].numpy() == pytest.approx(expected, abs=1e-4)
     assert sample_points(lattice, identity())[0, 0, 0].numpy() == pytest.approx([11.0, 21.5, 32.0])
@@ -79,28 +91,44 @@ def test_points_follow_translation_rotation_and_mirror() -> None:
 @pytest.mark.parametrize("angles", [(0.3, 0, 0), (0, -0.2, 0), (0.1, 0.2, -0.3)])
 def test_rotation_keeps_lengths_and_hands(angles: tuple[float, float, float]) -> None:
     turned = rotation(np.array(angles))
-    assert turned @ turned.T == pytest.approx(np.eye(3), abs=1e-12) and np.linalg.det(turned) == pytest.approx(1)
+    assert turned @ turned.T == pytest.approx(np.eye(3), abs=1e-12) and np.linalg.det(
+        turned
+    ) == pytest.approx(1)
 
 
 def test_a_linear_field_is_sampled_exactly_in_one_resampling() -> None:
-    """Linear interpolation of a linear field has no error, so that its values tell where each voxel was taken from."""
+    """Linear interpolation of a linear field has no error, so that its values tell where each voxel was
+    taken from.
+    """
     z, y, x = millimetres()
     field = (5 * z - 3 * y + 2 * x).astype(np.float32)
     rng = np.random.default_rng(5)
-    settings = Augmentation(translation_mm=(5, 5, 5), rotation_rad=(0.3, 0.3, 0.3), scale=0.1, scale_per_axis=0.1,
-                            elastic=Elastic(grid=(4, 5, 6), amplitude_mm=(3, 3, 3)), mirror=0.5)
+    settings = Augmentation(
+        translation_mm=(5, 5, 5),
+        rotation_rad=(0.3, 0.3, 0.3),
+        scale=0.1,
+        scale_per_axis=0.1,
+        elastic=Elastic(grid=(4, 5, 6), amplitude_mm=(3, 3, 3)),
+        mirror=0.5,
+    )
     for _ in range(5):
         lattice = Lattice((30.0, 25.0, 22.0), (2.0, 2.0, 1.5), (11, 13, 15))
         points = sample_points(lattice, draw_spatial(settings, rng))
         at = reach(points, SHAPE, SPACING, lattice.spacing_mm)
         assert not at.outside.any()
         values = sample_image(torch.from_numpy(field), SPACING, at, outside=-1000)
-        assert values.numpy() == pytest.approx((points * torch.tensor([5.0, -3.0, 2.0])).sum(-1).numpy(), abs=0.02)
+        assert values.numpy() == pytest.approx(
+            (points * torch.tensor([5.0, -3.0, 2.0])).sum(-1).numpy(), abs=0.02
+        )
 
 
 @pytest.mark.parametrize("spacing", [(3.0, 2.5, 2.0), (2.0, 2.5, 1.3), (9.0, 5.0, 6.0)])
-def test_without_augmentation_the_network_sees_what_inference_shows_it(spacing: tuple[float, float, float]) -> None:
-    """Finer voxels are interpolated and whole multiples averaged alike; also beyond the volume, and after clipping."""
+def test_without_augmentation_the_network_sees_what_inference_shows_it(
+    spacing: tuple[float, float, float],
+) -> None:
+    """Finer voxels are interpolated and whole multiples averaged alike; also beyond the volume, and after
+    clipping.
+    """
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, f"data.spacing_mm={list(spacing)}"])
     plan = stage_of(recipe, open_labels()).plan
     case = case_of(ndimage.gaussian_filter(anatomy(3)[0].astype(np.float32), 1.5), channels=plan.channels)
@@ -113,18 +141,26 @@ def test_without_augmentation_the_network_sees_what_inference_shows_it(spacing: 
     except StopIteration as end:
         reference = end.value[0, 0].numpy()
     still = recipe.model_copy(update={"augmentation": Augmentation()})
-    ours = Sampler(still, plan, (1.0, 1.0, 1.0), ()).take(case, lattice, identity(), np.random.default_rng(0)).image[0].numpy()
+    ours = (
+        PatchSampler(still, plan, (1.0, 1.0, 1.0), ())
+        .take(case, lattice, identity(), np.random.default_rng(0))
+        .image[0]
+        .numpy()
+    )
     assert ours.shape == reference.shape and ours[0].mean() == pytest.approx(-1)  # air above the volume
     assert np.abs(ours - reference).max() < 2e-3
 
 
 def open_labels():  # type: ignore[no-untyped-def]
     from ctseg_imaging.volume import Labels
+
     return Labels.from_names(NAMES)
 
 
 def test_coarse_voxels_average_instead_of_picking() -> None:
-    """A checkerboard of +-1 averages to 0 in voxels three times as large along each axis (two where three do not fit)."""
+    """A checkerboard of +-1 averages to 0 in voxels three times as large along each axis (two where three
+    do not fit).
+    """
     board = np.indices(SHAPE).sum(0) % 2 * 2.0 - 1
     lattice = Lattice((6.0, 5.0, 4.0), (6.0, 5.0, 4.0), (6, 6, 6))
     at = reach(sample_points(lattice, identity()), SHAPE, SPACING, lattice.spacing_mm)
@@ -156,26 +192,40 @@ def test_the_spline_is_scipys_cubic_b_spline() -> None:
     position = (np.arange(n) + 0.5) / n * 6
     padded = np.concatenate([[control[0]] * 3, control, [control[-1]] * 3])
     reference = BSpline(np.arange(-5.0, len(padded) - 1), padded, 3)(position)
-    ours = spline(torch.from_numpy(control.astype(np.float32)).reshape(1, 7, 1, 1), (n, 1, 1)).flatten().numpy()
+    ours = (
+        spline(torch.from_numpy(control.astype(np.float32)).reshape(1, 7, 1, 1), (n, 1, 1)).flatten().numpy()
+    )
     assert ours == pytest.approx(reference, abs=1e-5)
 
 
 def test_a_mirrored_sample_swaps_the_pair_and_what_was_contoured(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "data", 1, absent={"case_0": ["left"]})
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "augmentation={mirror: 1, mirror_pairs: [[right, left]]}"])
+    recipe = load_recipe(
+        "scn-segment-small", [*TINY_SCN, "augmentation={mirror: 1, mirror_pairs: [[right, left]]}"]
+    )
     sampler = sampler_of(folder, recipe)
     case = load_case(open_dataset(folder).training[0], PLAIN)
     lattice = Lattice((0.0, 0.0, 0.0), SPACING, SHAPE)
-    sample = sampler.take(case, lattice, SpatialDraw(np.eye(3), np.zeros(3), mirror=True), np.random.default_rng(0))
+    sample = sampler.take(
+        case, lattice, SpatialDraw(np.eye(3), np.zeros(3), mirror=True), np.random.default_rng(0)
+    )
     flipped = case.labels.numpy()[:, :, ::-1]
     assert np.array_equal(sample.target.numpy(), np.select([flipped == 1, flipped == 3], [2, 3], 0))
     assert sample.present.tolist() == [True, False, True, True]
 
 
 def test_patches_go_near_labels_by_weight(dataset_folder: Path) -> None:
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "augmentation={}", "sampling.near_label=1",
-                                               "sampling.label_weights={middle: 1000}", "sampling.near_distance_mm=[0, 0, 0]",
-                                               "sampling.size=[8, 8, 8]"])
+    recipe = load_recipe(
+        "scn-segment-small",
+        [
+            *TINY_SCN,
+            "augmentation={}",
+            "sampling.near_label=1",
+            "sampling.label_weights={middle: 1000}",
+            "sampling.near_distance_mm=[0, 0, 0]",
+            "sampling.size=[8, 8, 8]",
+        ],
+    )
     sampler = sampler_of(dataset_folder, recipe)
     case = load_case(open_dataset(dataset_folder).training[0], PLAIN)
     rng = np.random.default_rng(2)
@@ -199,7 +249,9 @@ def test_a_patch_stays_within_the_labels_box_and_margin(dataset_folder: Path) ->
 
 
 def test_a_roi_has_an_allowed_size_and_holds_all_labels(dataset_folder: Path) -> None:
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling={mode: roi, margin_mm: 8}", "augmentation={}"])
+    recipe = load_recipe(
+        "scn-segment-small", [*TINY_SCN, "sampling={mode: roi, margin_mm: 8}", "augmentation={}"]
+    )
     sampler = sampler_of(dataset_folder, recipe)
     case = load_case(open_dataset(dataset_folder).training[2], PLAIN)
     sample = sampler.sample(case, np.random.default_rng(0))
@@ -207,7 +259,11 @@ def test_a_roi_has_an_allowed_size_and_holds_all_labels(dataset_folder: Path) ->
     volume_mm3 = np.bincount(sample.target.flatten().numpy(), minlength=4) * 27.0
     true_mm3 = np.bincount(case.labels.flatten().numpy(), minlength=4) * np.prod(SPACING)
     assert volume_mm3[1:] == pytest.approx(true_mm3[1:], rel=0.2)
-    assert not sample.target[[0, -1]].any() and not sample.target[:, [0, -1]].any() and not sample.target[:, :, [0, -1]].any()
+    assert (
+        not sample.target[[0, -1]].any()
+        and not sample.target[:, [0, -1]].any()
+        and not sample.target[:, :, [0, -1]].any()
+    )
 
 
 def test_the_localiser_sees_one_foreground_in_the_whole_volume(dataset_folder: Path) -> None:
@@ -215,16 +271,20 @@ def test_the_localiser_sees_one_foreground_in_the_whole_volume(dataset_folder: P
     case = load_case(open_dataset(dataset_folder).training[1], PLAIN)
     sample = sampler_of(dataset_folder, recipe).sample(case, np.random.default_rng(0))
     assert set(sample.target.unique().tolist()) == {0, 1} and sample.present.tolist() == [True, True]
-    assert float(sample.target.sum()) * 120 == pytest.approx(int((case.labels > 0).sum()) * float(np.prod(SPACING)), rel=0.1)
+    assert float(sample.target.sum()) * 120 == pytest.approx(
+        int((case.labels > 0).sum()) * float(np.prod(SPACING)), rel=0.1
+    )
 
 
 def batches_of(folder: Path, recipe: Recipe, kept_in: Path) -> Batches:
     dataset, sampler = open_dataset(folder), sampler_of(folder, recipe)
-    return Batches(dataset.training, Cases(kept_in, sampler.plan.channels), sampler)
+    return Batches(dataset.training, CaseStore(kept_in, sampler.plan.channels), sampler)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_batches_are_a_function_of_their_number(tiny: Recipe, dataset_folder: Path, tmp_path: Path, workers: int) -> None:
+def test_batches_are_a_function_of_their_number(
+    tiny: Recipe, dataset_folder: Path, tmp_path: Path, workers: int
+) -> None:
     with fed(batches_of(dataset_folder, tiny, tmp_path / "a"), 3, workers=workers) as feed:
         third, fourth = next(feed), next(feed)
     alone = batches_of(dataset_folder, tiny, tmp_path / "b")[4]
@@ -236,7 +296,7 @@ def test_every_case_is_seen_once_a_turn(tiny: Recipe, dataset_folder: Path, tmp_
     source = batches_of(dataset_folder, tiny, tmp_path)
     seen: list[str] = []
 
-    class Watched(Cases):
+    class Watched(CaseStore):
         def get(self, entry):  # type: ignore[no-untyped-def]
             seen.append(entry.name)
             return super().get(entry)
@@ -261,9 +321,19 @@ def test_fixed_versions_come_again_as_they_were(dataset_folder: Path, tmp_path: 
 
 
 def test_random_slices_are_in_order_and_hold_a_label(dataset_folder: Path) -> None:
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "data.spacing_mm=[3, 2, 3]", "sampling={mode: slices, size: [5, 24, 16]}",
-                                               "augmentation={}"])
-    sampler, case = sampler_of(dataset_folder, recipe), load_case(open_dataset(dataset_folder).training[0], PLAIN)
+    recipe = load_recipe(
+        "scn-segment-small",
+        [
+            *TINY_SCN,
+            "data.spacing_mm=[3, 2, 3]",
+            "sampling={mode: slices, size: [5, 24, 16]}",
+            "augmentation={}",
+        ],
+    )
+    sampler, case = (
+        sampler_of(dataset_folder, recipe),
+        load_case(open_dataset(dataset_folder).training[0], PLAIN),
+    )
     labelled = np.flatnonzero((case.labels > 0).any(dim=(1, 2)).numpy())
     drawn = set()
     for seed in range(20):
@@ -279,15 +349,26 @@ def test_random_slices_are_in_order_and_hold_a_label(dataset_folder: Path) -> No
 
 
 def test_more_slices_than_there_are_come_twice(dataset_folder: Path) -> None:
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling={mode: slices, size: [40, 8, 8], empty_slices: true}"])
-    lattice, chosen = sampler_of(dataset_folder, recipe).lattice(load_case(open_dataset(dataset_folder).training[0], PLAIN),
-                                                                 np.random.default_rng(0))
-    assert chosen is not None and len(chosen) == 40 and (np.diff(chosen) >= 0).all() and lattice.shape[0] == 30
+    recipe = load_recipe(
+        "scn-segment-small", [*TINY_SCN, "sampling={mode: slices, size: [40, 8, 8], empty_slices: true}"]
+    )
+    lattice, chosen = sampler_of(dataset_folder, recipe).lattice(
+        load_case(open_dataset(dataset_folder).training[0], PLAIN), np.random.default_rng(0)
+    )
+    assert (
+        chosen is not None and len(chosen) == 40 and (np.diff(chosen) >= 0).all() and lattice.shape[0] == 30
+    )
 
 
 def test_two_windows_of_one_image_are_two_channels(dataset_folder: Path) -> None:
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "data.more_channels=[{clip_low: -50, clip_high: 250, shift: 100, scale: 150}]",
-                                               "augmentation={}"])
+    recipe = load_recipe(
+        "scn-segment-small",
+        [
+            *TINY_SCN,
+            "data.more_channels=[{clip_low: -50, clip_high: 250, shift: 100, scale: 150}]",
+            "augmentation={}",
+        ],
+    )
     sampler = sampler_of(dataset_folder, recipe)
     case = load_case(open_dataset(dataset_folder).training[0], sampler.plan.channels)
     image = sampler.sample(case, np.random.default_rng(0)).image
@@ -299,12 +380,18 @@ def test_two_windows_of_one_image_are_two_channels(dataset_folder: Path) -> None
 
 
 def test_statistics_of_a_sample_of_the_cases(dataset_folder: Path) -> None:
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "data.intensity={clip_low: -100, clip_high: 300}",
-                                               "data.zscore_sample={cases: 3, seed: 1}"])
+    recipe = load_recipe(
+        "scn-segment-small",
+        [
+            *TINY_SCN,
+            "data.intensity={clip_low: -100, clip_high: 300}",
+            "data.zscore_sample={cases: 3, seed: 1}",
+        ],
+    )
     entries = open_dataset(dataset_folder).training
     found = with_statistics(recipe, entries).data.intensity
     means = [np.clip(anatomy(n)[0].astype(float), -100, 300).mean() for n in range(4)]
-    triples = [np.mean(means[:n] + means[n + 1:]) for n in range(4)]
+    triples = [np.mean(means[:n] + means[n + 1 :]) for n in range(4)]
     assert min(abs(found.shift - mean) for mean in triples) < 1e-3
     assert found.scale > 1 and found.clip_low == -100
     assert with_statistics(load_recipe("scn-segment-small"), entries) == load_recipe("scn-segment-small")
@@ -318,58 +405,79 @@ def test_an_error_in_the_process_is_raised_in_the_training_loop(tiny: Recipe, tm
         next(feed)
 
 
-def test_a_case_is_read_once_and_then_mapped(dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_is_read_once_and_then_mapped(
+    dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entries = open_dataset(dataset_folder).training
-    first = Cases(tmp_path, PLAIN).get(entries[1])
+    first = CaseStore(tmp_path, PLAIN).get(entries[1])
     monkeypatch.setattr(case_module, "load_case", lambda entry, channels: pytest.fail("was read again"))
-    again = Cases(tmp_path, PLAIN).get(entries[1])
+    again = CaseStore(tmp_path, PLAIN).get(entries[1])
     assert torch.equal(first.image, again.image) and torch.equal(first.labels, again.labels)
     assert again.geometry.affine_lps == pytest.approx(first.geometry.affine_lps) and again.box == first.box
-    assert again.present == first.present == (True, True, True, False) and again.intensities == first.intensities
+    assert (
+        again.present == first.present == (True, True, True, False) and again.intensities == first.intensities
+    )
     assert all(np.array_equal(again.points[value], first.points[value]) for value in first.points)
 
 
 def test_another_window_is_another_case(dataset_folder: Path, tmp_path: Path) -> None:
     entry = open_dataset(dataset_folder).training[0]
-    Cases(tmp_path, PLAIN).get(entry)
-    Cases(tmp_path, (Intensity(statistics="zscore"),)).get(entry)
+    CaseStore(tmp_path, PLAIN).get(entry)
+    CaseStore(tmp_path, (Intensity(statistics="zscore"),)).get(entry)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(dataset_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RecipeError, match="cannot be written"):
-        Cases(tmp_path / "file" / "cases", PLAIN).get(open_dataset(dataset_folder).training[0])
+        CaseStore(tmp_path / "file" / "cases", PLAIN).get(open_dataset(dataset_folder).training[0])
 
 
 def test_held_out_cases_are_seeded_and_named(dataset_folder: Path, tiny: Recipe) -> None:
     dataset = open_dataset(dataset_folder)
     split = split_cases(dataset, tiny)
-    assert len(split.held_out) == 1 and len(split.training) == 3 and not set(split.training) & set(split.held_out)
+    assert (
+        len(split.held_out) == 1
+        and len(split.training) == 3
+        and not set(split.training) & set(split.held_out)
+    )
     assert split_cases(dataset, tiny) == split
-    named = split_cases(dataset, load_recipe("scn-segment-small", [*TINY_SCN, "validation.cases=[case_3, case_1]"]))
+    named = split_cases(
+        dataset, load_recipe("scn-segment-small", [*TINY_SCN, "validation.cases=[case_3, case_1]"])
+    )
     assert [entry.name for entry in named.held_out] == ["case_3", "case_1"] and len(named.training) == 2
     required = split_cases(dataset, load_recipe("scn-segment-small", [*TINY_SCN, "data.require=[middle]"]))
-    assert "case_1" not in {entry.name for entry in (*required.training, *required.held_out)} and "1 cases" in required.notes[0]
-    for override, says in (("validation.cases=[case_9]", "no case 'case_9'"), ("data.require=[spleen]", "no label 'spleen'"),
-                           ("validation.split=validation", "no validation cases"),
-                           ("validation.cases=[case_0, case_1, case_2, case_3]", "none is left")):
+    assert (
+        "case_1" not in {entry.name for entry in (*required.training, *required.held_out)}
+        and "1 cases" in required.notes[0]
+    )
+    for override, says in (
+        ("validation.cases=[case_9]", "no case 'case_9'"),
+        ("data.require=[spleen]", "no label 'spleen'"),
+        ("validation.split=validation", "no validation cases"),
+        ("validation.cases=[case_0, case_1, case_2, case_3]", "none is left"),
+    ):
         with pytest.raises(RecipeError, match=says):
             split_cases(dataset, load_recipe("scn-segment-small", [*TINY_SCN, override]))
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"labels": {"1": "a", "2": "a"}}, "a name of its own"),
-    ({"labels": [1]}, "labels must map"),
-    ({"training": []}, "no training case"),
-    ({"training": [{"image": "x.nii.gz"}]}, "needs an \"image\" and a \"label\""),
-    ({"training": [{"image": "./x.nii.gz", "label": "./x.nii.gz"}]}, "does not exist"),
-    ({"training": [{"image": "x" * 5000, "label": "./x.nii.gz"}]}, "does not exist"),
-    ({"labels_present": {"case_0": ["spleen"]}}, "'spleen'"),
-    ({"labels_present": []}, None),
-    ({"labels_present": [1]}, "labels_present must map"),
-])
-def test_a_damaged_dataset_json_is_refused_in_a_sentence(tmp_path: Path, change: dict[str, object], says: str | None) -> None:
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"labels": {"1": "a", "2": "a"}}, "a name of its own"),
+        ({"labels": [1]}, "labels must map"),
+        ({"training": []}, "no training case"),
+        ({"training": [{"image": "x.nii.gz"}]}, 'needs an "image" and a "label"'),
+        ({"training": [{"image": "./x.nii.gz", "label": "./x.nii.gz"}]}, "does not exist"),
+        ({"training": [{"image": "x" * 5000, "label": "./x.nii.gz"}]}, "does not exist"),
+        ({"labels_present": {"case_0": ["spleen"]}}, "'spleen'"),
+        ({"labels_present": []}, None),
+        ({"labels_present": [1]}, "labels_present must map"),
+    ],
+)
+def test_a_damaged_dataset_json_is_refused_in_a_sentence(
+    tmp_path: Path, change: dict[str, object], says: str | None
+) -> None:
     folder = write_dataset(tmp_path / "data", 1)
     fields = json.loads((folder / "dataset.json").read_text()) | change
     (folder / "dataset.json").write_text(json.dumps(fields))

@@ -18,7 +18,14 @@ from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume
 from ctseg_training.data.decathlon import open_dataset
-from ctseg_training.data.folds import CaseSlices, Spread, slice_counts, sorted_folds, spread, spread_table
+from ctseg_training.data.folds import (
+    CaseSlices,
+    MeanAndDeviation,
+    slice_counts,
+    sorted_folds,
+    spread,
+    spread_table,
+)
 
 
 def test_folds_by_hand() -> None:
@@ -28,7 +35,9 @@ def test_folds_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0.5, 10)), min_size=2, max_size=40), st.data())
-def test_folds_partition_the_cases_and_no_two_folds_overlap_in_slices(sizes: list[tuple[int, float]], data: st.DataObject) -> None:
+def test_folds_partition_the_cases_and_no_two_folds_overlap_in_slices(
+    sizes: list[tuple[int, float]], data: st.DataObject
+) -> None:
     folds = data.draw(st.integers(2, len(sizes)))
     cases = [(f"case_{number}", *size) for number, size in enumerate(sizes)]
     cut = sorted_folds(cases, folds)
@@ -47,7 +56,9 @@ def test_what_cannot_be_cut_is_refused() -> None:
 
 
 def test_slices_come_from_headers_whatever_the_voxel_order(tmp_path: Path) -> None:
-    """An axial NIfTI without its voxels, an MHA whose slices run sagittally, and an NRRD along coronal slices."""
+    """An axial NIfTI without its voxels, an MHA whose slices run sagittally, and an NRRD along coronal
+    slices.
+    """
     (tmp_path / "imagesTr").mkdir()
     axial = Geometry.from_parts((5, 6, 7), (4.0, 2.0, 1.0), (1, 2, 3), np.diag([-1.0, -1.0, 1.0]))
     # Array axes (z, y, x) run along LPS x, z, y; the direction's columns are those of x, y, z of the array.
@@ -60,18 +71,30 @@ def test_slices_come_from_headers_whatever_the_voxel_order(tmp_path: Path) -> No
     (tmp_path / "imagesTr/a.nii.gz").write_bytes(gzip.compress(header))
     pairs = [{"image": f"imagesTr/{name}", "label": f"imagesTr/{name}"} for name in names]
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"1": "x"}, "training": pairs}))
-    assert slice_counts(open_dataset(tmp_path)) == [CaseSlices("a", 5, 4.0), CaseSlices("b", 6, 2.5), CaseSlices("c", 7, 1.5)]
+    assert slice_counts(open_dataset(tmp_path)) == [
+        CaseSlices("a", 5, 4.0),
+        CaseSlices("b", 6, 2.5),
+        CaseSlices("c", 7, 1.5),
+    ]
 
 
 def test_mean_and_deviation_are_the_statistics_modules() -> None:
     values = [0.9, 0.7, 0.85, 0.2]
     found = spread([values[0], None, *values[1:]])
-    assert (found.mean, found.deviation) == pytest.approx((statistics.mean(values), statistics.stdev(values))) and found.cases == 4
-    assert spread([0.5]) == Spread(0.5, None, 1) and spread([None]) == Spread(None, None, 0)
+    assert (found.mean, found.deviation) == pytest.approx(
+        (statistics.mean(values), statistics.stdev(values))
+    ) and found.cases == 4
+    assert spread([0.5]) == MeanAndDeviation(0.5, None, 1) and spread([None]) == MeanAndDeviation(
+        None, None, 0
+    )
 
 
 def test_the_table_by_hand() -> None:
-    table = spread_table([{"liver": 0.8, "spleen": 0.6}, {"liver": 0.9, "spleen": None}, {"liver": None, "spleen": None}])
-    assert list(table) == ["liver", "spleen", "mean"] and table["spleen"] == Spread(0.6, None, 1)
+    table = spread_table(
+        [{"liver": 0.8, "spleen": 0.6}, {"liver": 0.9, "spleen": None}, {"liver": None, "spleen": None}]
+    )
+    assert list(table) == ["liver", "spleen", "mean"] and table["spleen"] == MeanAndDeviation(0.6, None, 1)
     assert (table["liver"].mean, table["liver"].deviation) == pytest.approx((0.85, 0.1 / 2**0.5))
-    assert (table["mean"].mean, table["mean"].deviation, table["mean"].cases) == pytest.approx((0.8, 0.2 / 2**0.5, 2))  # of 0.7 and 0.9
+    assert (table["mean"].mean, table["mean"].deviation, table["mean"].cases) == pytest.approx(
+        (0.8, 0.2 / 2**0.5, 2)
+    )  # of 0.7 and 0.9

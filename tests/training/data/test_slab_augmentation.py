@@ -37,13 +37,17 @@ def blocks(shape: tuple[int, int, int], seed: int = 0) -> torch.Tensor:
 
 
 def own_channel(shape: tuple[int, int, int], seed: int) -> list[torch.Tensor]:
-    """What each augmentation leaves in the channel of a voxel's own label, of an image with a channel per label."""
+    """What each augmentation leaves in the channel of a voxel's own label, of an image with a channel per
+    label.
+    """
     labels = blocks(shape)
     channels = torch.stack([labels == value for value in VALUES]).float()
     found = []
-    for moved, target in (augment_ct(channels, labels, QUIET, np.random.default_rng(seed)),
-                          augment_generic(channels, labels, Generic(share=1.0, gamma=0.0), np.random.default_rng(seed)),
-                          augment_in_plane(channels, labels, InPlane(), np.random.default_rng(seed))):
+    for moved, target in (
+        augment_ct(channels, labels, QUIET, np.random.default_rng(seed)),
+        augment_generic(channels, labels, Generic(share=1.0, gamma=0.0), np.random.default_rng(seed)),
+        augment_in_plane(channels, labels, InPlane(), np.random.default_rng(seed)),
+    ):
         assert moved.shape == channels.shape and target.shape == labels.shape and target.dtype == torch.int64
         assert set(target.flatten().tolist()) <= set(VALUES)
         assert torch.allclose(moved.sum(0), torch.ones(shape), atol=1e-5)
@@ -70,10 +74,13 @@ def test_most_of_an_image_stays_with_its_label(shape: tuple[int, int, int]) -> N
 def test_a_draw_is_a_function_of_the_random_state(shape: tuple[int, int, int], seed: int) -> None:
     image, labels = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1)), blocks(shape)
     before = image.clone()
+
     def each(rng: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return [augment_ct(image, labels, CTCues(), np.random.default_rng(rng)),
-                augment_generic(image, labels, Generic(), np.random.default_rng(rng)),
-                augment_in_plane(image, labels, InPlane(), np.random.default_rng(rng))]
+        return [
+            augment_ct(image, labels, CTCues(), np.random.default_rng(rng)),
+            augment_generic(image, labels, Generic(), np.random.default_rng(rng)),
+            augment_in_plane(image, labels, InPlane(), np.random.default_rng(rng)),
+        ]
 
     for first, second in zip(each(seed), each(seed), strict=True):
         assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
@@ -87,11 +94,13 @@ def test_the_identity_changes_nothing(shape: tuple[int, int, int], seed: int) ->
     image, labels = torch.randn(1, *shape), blocks(shape)
     still = CTCues(share=1.0, noise=0, skip=0, interpolate=0, shift=0, rotation_deg=0)
     stiff = Generic(share=1.0, rotation_deg=0, scale=0, elastic_voxels=0, gamma=0)
-    for moved, target in (augment_ct(image, labels, still, np.random.default_rng(seed)),
-                          augment_ct(image, labels, CTCues(share=0.0), np.random.default_rng(seed)),
-                          augment_generic(image, labels, stiff, np.random.default_rng(seed)),
-                          augment_generic(image, labels, Generic(share=0.0), np.random.default_rng(seed)),
-                          augment_in_plane(image, labels, InPlane(rotation_deg=0), np.random.default_rng(seed))):
+    for moved, target in (
+        augment_ct(image, labels, still, np.random.default_rng(seed)),
+        augment_ct(image, labels, CTCues(share=0.0), np.random.default_rng(seed)),
+        augment_generic(image, labels, stiff, np.random.default_rng(seed)),
+        augment_generic(image, labels, Generic(share=0.0), np.random.default_rng(seed)),
+        augment_in_plane(image, labels, InPlane(rotation_deg=0), np.random.default_rng(seed)),
+    ):
         assert torch.equal(moved, image) and torch.equal(target, labels)
 
 
@@ -120,7 +129,9 @@ def test_rotation_is_scipys() -> None:
     for degrees in (12.0, -30.0, 77.0):
         moved, target = rotate_in_plane(torch.from_numpy(image)[None], labels, degrees)
         for order, ours, theirs in ((1, moved[0].numpy(), image), (0, target.numpy(), labels.numpy())):
-            reference = ndimage.rotate(theirs, degrees, axes=(2, 1), reshape=False, order=order, mode="nearest")
+            reference = ndimage.rotate(
+                theirs, degrees, axes=(2, 1), reshape=False, order=order, mode="nearest"
+            )
             if order:
                 assert np.abs(ours - reference).max() < 1e-4
             else:
@@ -143,10 +154,16 @@ def test_shares_and_intensities() -> None:
     assert abs(np.mean(shifts != 0) - 0.2) < 0.025
     assert 0.45 < shifts.max() <= 0.5 and -0.5 <= shifts.min() < -0.45
     rng = np.random.default_rng(1)
-    touched = [not torch.equal(augment_ct(image, labels, CTCues(shift_share=0), rng)[0], image) for _ in range(2000)]
+    touched = [
+        not torch.equal(augment_ct(image, labels, CTCues(shift_share=0), rng)[0], image) for _ in range(2000)
+    ]
     assert abs(np.mean(touched) - 0.8) < 0.03
-    noise = augment_ct(torch.zeros(1, 20, 40, 40), torch.zeros(20, 40, 40, dtype=torch.int64),
-                       CTCues(share=1, noise=0.1, shift=0, rotation_deg=0), np.random.default_rng(2))[0]
+    noise = augment_ct(
+        torch.zeros(1, 20, 40, 40),
+        torch.zeros(20, 40, 40, dtype=torch.int64),
+        CTCues(share=1, noise=0.1, shift=0, rotation_deg=0),
+        np.random.default_rng(2),
+    )[0]
     deviation = float(noise.std())
     assert 0 < deviation <= 0.1 and abs(float(noise.mean())) < 4 * deviation / math.sqrt(noise.numel())
     assert abs(float((noise.abs() < deviation).float().mean()) - 0.6827) < 0.01  # normal
@@ -156,17 +173,25 @@ def test_gamma_keeps_range_and_order() -> None:
     image = torch.linspace(-2, 3, 60).reshape(1, 3, 4, 5)
     only = Generic(share=1, rotation_deg=0, scale=0, elastic_voxels=0, gamma=0.7)
     for seed in range(10):
-        moved = augment_generic(image, torch.zeros(3, 4, 5, dtype=torch.int64), only, np.random.default_rng(seed))[0].flatten()
+        moved = augment_generic(
+            image, torch.zeros(3, 4, 5, dtype=torch.int64), only, np.random.default_rng(seed)
+        )[0].flatten()
         assert moved[0] == -2 and moved[-1] == pytest.approx(3) and (moved.diff() > 0).all()
         exponent = math.log((float(moved[30]) + 2) / 5) / math.log(30 / 59)
         assert math.exp(-0.7) <= exponent <= math.exp(0.7)
 
 
 def test_scaling_is_about_the_middle() -> None:
-    """A ramp along each axis, scaled about the middle, is a ramp with the same middle and another slope, the same for all axes."""
-    z, y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in (7, 9, 11)), indexing="ij")
+    """A ramp along each axis, scaled about the middle, is a ramp with the same middle and another slope,
+    the same for all axes.
+    """
+    z, y, x = torch.meshgrid(
+        *(torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in (7, 9, 11)), indexing="ij"
+    )
     only = Generic(share=1, rotation_deg=0, scale=0.3, elastic_voxels=0, gamma=0)
-    moved = augment_generic(torch.stack([z, y, x]), torch.zeros(7, 9, 11, dtype=torch.int64), only, np.random.default_rng(4))[0]
+    moved = augment_generic(
+        torch.stack([z, y, x]), torch.zeros(7, 9, 11, dtype=torch.int64), only, np.random.default_rng(4)
+    )[0]
     assert moved[:, 3, 4, 5].abs().max() < 1e-6
     slopes = [float(moved[0, 4, 4, 5]), float(moved[1, 3, 5, 5]), float(moved[2, 3, 4, 6])]
     assert slopes == pytest.approx([slopes[0]] * 3, abs=1e-5) and slopes[0] != pytest.approx(1, abs=0.01)
@@ -177,7 +202,10 @@ def test_elastic_displacements_stay_within_their_bound() -> None:
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
     image = torch.stack([y, x])[:, None].expand(2, 4, 40, 50)
     only = Generic(share=1, rotation_deg=0, scale=0, elastic_voxels=3, gamma=0)
-    moved = augment_generic(image, torch.zeros(4, 40, 50, dtype=torch.int64), only, np.random.default_rng(3))[0] - image
+    moved = (
+        augment_generic(image, torch.zeros(4, 40, 50, dtype=torch.int64), only, np.random.default_rng(3))[0]
+        - image
+    )
     inside = moved[:, :, 4:-4, 4:-4]
     assert 0.5 < float(inside.abs().max()) <= 3
     assert float(inside.diff(dim=-1).abs().max()) < 1  # no fold

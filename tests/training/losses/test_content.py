@@ -1,4 +1,6 @@
-"""The content loss of paper 4: by hand, by its gradient, and whether it teaches a network with real VGG-19 features."""
+"""The content loss of paper 4: by hand, by its gradient, and whether it teaches a network with real VGG-19
+features.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ def drawn(*shape: int, seed: int = 2) -> Tensor:
 
 
 def test_two_maps_by_hand() -> None:
-    """One red pixel of 1.0 and one of 0.5. Masked by (1, 0) and (0.5, 0.5): (1, 0) and (0.5, 0.25), differences 0.5 and -0.25.
+    """One red pixel of 1.0 and one of 0.5. Masked by (1, 0) and (0.5, 0.5): (1, 0) and (0.5, 0.25),
+    differences 0.5 and -0.25.
 
-    First map, the picture itself: (0.25 + 0.0625) / 6 elements. Second map, twice the sum over it: (2 * 0.25)^2 / 1.
+    First map, the picture itself: (0.25 + 0.0625) / 6 elements. Second map, twice the sum over it: (2 *
+    0.25)^2 / 1.
     """
     image = torch.zeros(1, 3, 1, 2)
     image[0, 0, 0] = torch.tensor([1.0, 0.5])
@@ -35,8 +39,16 @@ def test_two_maps_by_hand() -> None:
 
 def test_the_batch_is_a_mean() -> None:
     torch.manual_seed(0)
-    features, image, truth, predicted = VGGFeatures(), drawn(2, 3, 8, 9), drawn(2, 1, 8, 9, seed=3), drawn(2, 1, 8, 9, seed=4)
-    alone = [content_loss(features, image[i : i + 1], truth[i : i + 1], predicted[i : i + 1]).item() for i in range(2)]
+    features, image, truth, predicted = (
+        VGGFeatures(),
+        drawn(2, 3, 8, 9),
+        drawn(2, 1, 8, 9, seed=3),
+        drawn(2, 1, 8, 9, seed=4),
+    )
+    alone = [
+        content_loss(features, image[i : i + 1], truth[i : i + 1], predicted[i : i + 1]).item()
+        for i in range(2)
+    ]
     assert alone[0] != pytest.approx(alone[1], rel=0.01)
     assert content_loss(features, image, truth, predicted).item() == pytest.approx(sum(alone) / 2, rel=1e-4)
 
@@ -54,14 +66,23 @@ def test_gradient() -> None:
 
 
 def test_min_max() -> None:
-    """A step of the prediction down the gradient lowers the loss, a step of trained features up the gradient raises it."""
+    """A step of the prediction down the gradient lowers the loss, a step of trained features up the
+    gradient raises it.
+    """
     torch.manual_seed(0)
-    features, image, truth = VGGFeatures(), drawn(1, 3, 12, 14), soften((drawn(1, 1, 12, 14, seed=3) > 0.8).float())
+    features, image, truth = (
+        VGGFeatures(),
+        drawn(1, 3, 12, 14),
+        soften((drawn(1, 1, 12, 14, seed=3) > 0.8).float()),
+    )
     predicted = torch.full_like(truth, 0.5).requires_grad_()
     before = content_loss(features, image, truth, predicted)
     before.backward()
     assert predicted.grad is not None
-    assert content_loss(features, image, truth, predicted - predicted.grad / predicted.grad.norm() * 0.1) < before
+    assert (
+        content_loss(features, image, truth, predicted - predicted.grad / predicted.grad.norm() * 0.1)
+        < before
+    )
     with torch.no_grad():
         for weight in features.parameters():
             assert weight.grad is not None and weight.grad.any()
@@ -92,7 +113,11 @@ def test_empty_masks() -> None:
 
 def test_bf16_pictures_and_bool_truth_are_summed_in_float32() -> None:
     torch.manual_seed(0)
-    features, image, predicted = VGGFeatures(), drawn(1, 3, 24, 20).bfloat16(), drawn(1, 1, 24, 20, seed=4).bfloat16()
+    features, image, predicted = (
+        VGGFeatures(),
+        drawn(1, 3, 24, 20).bfloat16(),
+        drawn(1, 1, 24, 20, seed=4).bfloat16(),
+    )
     truth = drawn(1, 1, 24, 20, seed=3) > 0.5
     half = content_loss(features, image, truth, predicted)
     assert half.dtype == torch.float32
@@ -104,7 +129,9 @@ def test_bf16_pictures_and_bool_truth_are_summed_in_float32() -> None:
 def test_soften() -> None:
     for truth in (torch.tensor([0.0, 1.0]), torch.tensor([0, 1]), torch.tensor([False, True])):
         assert soften(truth).tolist() == pytest.approx([0.1, 0.9])
-    assert soften(torch.tensor([0.0, 1.0]), background=0.0, foreground=0.8).tolist() == pytest.approx([0.0, 0.8])
+    assert soften(torch.tensor([0.0, 1.0]), background=0.0, foreground=0.8).tolist() == pytest.approx(
+        [0.0, 0.8]
+    )
 
 
 def test_other_shapes_are_refused() -> None:
@@ -115,7 +142,9 @@ def test_other_shapes_are_refused() -> None:
 
 
 def test_it_teaches_a_network(shared_file: Callable[[str], Path]) -> None:
-    """Bright spots in a noisy picture; the only teacher is the content loss with real features, no loss compares the masks."""
+    """Bright spots in a noisy picture; the only teacher is the content loss with real features, no loss
+    compares the masks.
+    """
     torch.manual_seed(0)
     features, network = load_vgg_features(shared_file(VGG)), DenseUNet(DenseUNetConfig(filters=8, poolings=1))
     mask = torch.zeros(2, 1, 26, 30)

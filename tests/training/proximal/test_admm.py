@@ -1,4 +1,6 @@
-"""The alternation: the quadratic term by hand and by gradcheck, the update against the u-problem it stands for."""
+"""The alternation: the quadratic term by hand and by gradcheck, the update against the u-problem it stands
+for.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from ctseg_training.proximal import douglas_rachford as dr
 CLOSE = DRSettings(tolerance=1e-6, max_iterations=1000)
 
 
-def sample(classes: int, shape: tuple[int, ...] = (9, 13), seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def sample(
+    classes: int, shape: tuple[int, ...] = (9, 13), seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Probabilities s, the label map y that they roughly follow, and a w that sums to 0 over the classes."""
     made = torch.Generator().manual_seed(seed)
     y = (torch.linspace(0, classes - 0.01, shape[-1]).long()).expand(2, *shape).contiguous()
@@ -22,7 +26,9 @@ def sample(classes: int, shape: tuple[int, ...] = (9, 13), seed: int = 0) -> tup
 
 
 def test_quadratic_term_by_hand() -> None:
-    """Two voxels, three classes: differences of (0.5, 0) and (0.2, -0.1) in the foreground; the background's do not count."""
+    """Two voxels, three classes: differences of (0.5, 0) and (0.2, -0.1) in the foreground; the
+    background's do not count.
+    """
     s = torch.tensor([[[0.1, 0.3], [0.8, 0.3], [0.1, 0.4]]])
     u = torch.tensor([[[9.0, 9.0], [0.4, 0.1], [0.1, 0.6]]])
     w = torch.tensor([[[0.0, 5.0], [0.1, 0.0], [0.0, 0.1]]])
@@ -75,7 +81,9 @@ def test_a_label_that_was_merged_away_stays_away() -> None:
 
 
 def test_alternating_pulls_s_towards_the_areas() -> None:
-    """s follows its own gradient on the quadratic term; after some rounds its sums are those of y, which they were far from."""
+    """s follows its own gradient on the quadratic term; after some rounds its sums are those of y, which
+    they were far from.
+    """
     s, y, w = sample(2)
     s = torch.stack([1 - 0.5 * s[:, 1], 0.5 * s[:, 1]], dim=1)
     area = (y == 1).flatten(1).sum(1)

@@ -1,4 +1,6 @@
-"""u and w on disk: what comes back, what is refused, and a killed run that ends as the one that went through."""
+"""u and w on disk: what comes back, what is refused, and a killed run that ends as the one that went
+through.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,12 @@ def test_begins_with_zeros_and_gives_back_what_was_put(tmp_path: Path) -> None:
     store.put(torch.tensor([3, 1]), numbers(0), numbers(1))
     store.flush()
     u, w = DualStore(tmp_path / "run", SHAPE, samples=5).get([1, 3, 2])
-    np.testing.assert_array_equal(u[:2].numpy(), numbers(0).numpy()[::-1].astype(np.float16).astype(np.float32))
-    np.testing.assert_array_equal(w[:2].numpy(), numbers(1).numpy()[::-1].astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(
+        u[:2].numpy(), numbers(0).numpy()[::-1].astype(np.float16).astype(np.float32)
+    )
+    np.testing.assert_array_equal(
+        w[:2].numpy(), numbers(1).numpy()[::-1].astype(np.float16).astype(np.float32)
+    )
     assert not u[2].any()
 
 
@@ -63,7 +69,9 @@ def test_snapshot_holds_while_training_goes_on_and_restore_returns_to_it(tmp_pat
     kept = store.get([0, 1])
     store.put([1], numbers(2, 1), numbers(3, 1))
     assert store.step is None
-    assert DualStore(tmp_path, SHAPE, samples=2).step is None  # a run that was killed here sees that it has to restore
+    assert (
+        DualStore(tmp_path, SHAPE, samples=2).step is None
+    )  # a run that was killed here sees that it has to restore
     store.restore(tmp_path / "duals-7.snapshot", step=7)
     assert store.step == 7
     for back, before in zip(store.get([0, 1]), kept, strict=True):
@@ -98,7 +106,9 @@ def test_a_disk_without_room_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_and_continued_ends_as_the_one_that_went_through(tmp_path: Path) -> None:
-    """Six steps of two samples; the second run stops after the fifth and continues from its snapshot after the third."""
+    """Six steps of two samples; the second run stops after the fifth and continues from its snapshot after
+    the third.
+    """
     y = torch.zeros(4, 5, 6, dtype=torch.int64)
     y[:, 1:4, 2:5] = 1
 

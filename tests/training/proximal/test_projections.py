@@ -1,4 +1,6 @@
-"""Each projection against the nearest point that an optimiser of scipy's finds, or against what characterises the nearest point."""
+"""Each projection against the nearest point that an optimiser of scipy's finds, or against what
+characterises the nearest point.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from ctseg_training.proximal.projections import project_area, project_box, project_box_area, project_graph, project_simplex
+from ctseg_training.proximal.projections import (
+    project_area,
+    project_box,
+    project_box_area,
+    project_graph,
+    project_simplex,
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -48,23 +56,40 @@ def test_area_of_each_map_of_a_volume() -> None:
 @pytest.mark.parametrize("area", [0.0, 0.7, 3.2, 5.0, 6.0])
 def test_box_with_area_is_the_point_that_slsqp_finds(area: float) -> None:
     x = np.array([-0.6, 0.1, 0.35, 0.8, 1.4, 0.5])
-    reference = minimize(lambda u: ((u - x) ** 2).sum(), np.full(6, area / 6), jac=lambda u: 2 * (u - x), bounds=[(0, 1)] * 6,
-                         constraints={"type": "eq", "fun": lambda u: u.sum() - area}, method="SLSQP", options={"ftol": 1e-14})
-    found = project_box_area(torch.from_numpy(x).reshape(1, 2, 3), torch.tensor([area], dtype=torch.float64), 2)
+    reference = minimize(
+        lambda u: ((u - x) ** 2).sum(),
+        np.full(6, area / 6),
+        jac=lambda u: 2 * (u - x),
+        bounds=[(0, 1)] * 6,
+        constraints={"type": "eq", "fun": lambda u: u.sum() - area},
+        method="SLSQP",
+        options={"ftol": 1e-14},
+    )
+    found = project_box_area(
+        torch.from_numpy(x).reshape(1, 2, 3), torch.tensor([area], dtype=torch.float64), 2
+    )
     np.testing.assert_allclose(found.reshape(-1), reference.x, atol=1e-6)
     assert float(found.sum()) == pytest.approx(area, abs=1e-12)
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [((5, 7), (1.0, 1.0)), ((4, 5, 6), (2.5, 0.8, 1.1))])
-def test_graph_point_is_the_least_squares_solution(shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
+def test_graph_point_is_the_least_squares_solution(
+    shape: tuple[int, ...], spacing: tuple[float, ...]
+) -> None:
     """min over x of |x - u|^2 + |G x - z|^2 with a dense G made of numpy.diff."""
     rng = np.random.default_rng(2)
     n = int(np.prod(shape))
     units = np.eye(n).reshape(n, *shape)
-    dense = np.concatenate([np.diff(units, axis=d + 1, append=np.take(units, [-1], axis=d + 1)).reshape(n, n).T / h
-                            for d, h in enumerate(spacing)])
+    dense = np.concatenate(
+        [
+            np.diff(units, axis=d + 1, append=np.take(units, [-1], axis=d + 1)).reshape(n, n).T / h
+            for d, h in enumerate(spacing)
+        ]
+    )
     u, z = rng.normal(size=n), rng.normal(size=len(shape) * n)
     x = np.linalg.lstsq(np.concatenate([np.eye(n), dense]), np.concatenate([u, z]), rcond=None)[0]
-    nearest, slope = project_graph(torch.from_numpy(u).reshape(1, *shape), torch.from_numpy(z).reshape(-1, 1, *shape), spacing)
+    nearest, slope = project_graph(
+        torch.from_numpy(u).reshape(1, *shape), torch.from_numpy(z).reshape(-1, 1, *shape), spacing
+    )
     np.testing.assert_allclose(nearest.reshape(-1), x, atol=1e-12)
     np.testing.assert_allclose(slope.reshape(-1), dense @ x, atol=1e-12)

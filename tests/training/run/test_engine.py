@@ -1,4 +1,6 @@
-"""The engine on small volumes: it learns, stops, resumes to the same weights, fine-tunes, and says what is wrong."""
+"""The engine on small volumes: it learns, stops, resumes to the same weights, fine-tunes, and says what is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,21 @@ import torch
 from ctseg_imaging import formats
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.progress import Progress, finish
-from ctseg_models.bundles.own.bundle import OwnBundle, compose, read_own
+from ctseg_models.bundles.own.bundle import OwnBundle, read_own
+from ctseg_models.bundles.own.writing import compose
 from ctseg_models.inference import run
 from ctseg_training.data import feeding
-from ctseg_training.data.cases import Cases
+from ctseg_training.data.cases import CaseStore
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.data.heldout import split_cases
 from ctseg_training.recipes import Recipe, load_recipe
 from ctseg_training.recipes.stages import recipe_for
 from ctseg_training.record.events import read_events
 from ctseg_training.run.checkpoint import load_checkpoint
-from ctseg_training.run.engine import BEST, LAST, train
+from ctseg_training.run.engine import train
 from ctseg_training.run.state import Run
 from ctseg_training.run.steps import Hardware
+from ctseg_training.run.training import BEST, LAST
 from ctseg_training.scoring import stage_scores
 from tests.training.conftest import TINY_SCN, anatomy, write_dataset
 
@@ -57,7 +61,9 @@ def test_a_run_leaves_a_bundle_that_can_be_run(tiny: Recipe, dataset_folder: Pat
     assert any(progress.stage == "train" for progress in said)
     volume = formats.read(dataset_folder / "imagesTr" / "case_0.nii.gz")
     assert finish(run(bundle, volume)).labels.array.shape == volume.array.shape
-    assert "case_" not in (tmp_path / "job" / "events.jsonl").read_text() + bundle.card  # a file's name may name a patient
+    assert (
+        "case_" not in (tmp_path / "job" / "events.jsonl").read_text() + bundle.card
+    )  # a file's name may name a patient
 
 
 def collect(work: Generator[Progress, None, Path], said: list[Progress]) -> Path:
@@ -69,7 +75,9 @@ def collect(work: Generator[Progress, None, Path], said: list[Progress]) -> Path
             return value
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tiny: Recipe, dataset_folder: Path, tmp_path: Path
+) -> None:
     finish(train(tiny, dataset_folder, tmp_path / "whole", steps=5))
     work = train(tiny, dataset_folder, tmp_path / "parts", steps=5)
     while next(work).message[:6] != "step 2":
@@ -85,13 +93,29 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny: Recipe, dataset_folder:
 
 
 def test_it_learns(dataset_folder: Path, tmp_path: Path) -> None:
-    """Organs of constant HU are told apart after some dozens of steps of a small network, also the one that a case lacks."""
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "optimiser.learning_rate=0.01", "validation.every_steps=20", "ema=0.9",
-                                               "validation.smoothing=0", "augmentation={}", "sampling={mode: roi, margin_mm: 6}",
-                                               "network.dropout=0"])
+    """Organs of constant HU are told apart after some dozens of steps of a small network, also the one
+    that a case lacks.
+    """
+    recipe = load_recipe(
+        "scn-segment-small",
+        [
+            *TINY_SCN,
+            "optimiser.learning_rate=0.01",
+            "validation.every_steps=20",
+            "ema=0.9",
+            "validation.smoothing=0",
+            "augmentation={}",
+            "sampling={mode: roi, margin_mm: 6}",
+            "network.dropout=0",
+        ],
+    )
     bundle = read_own(finish(train(recipe, dataset_folder, tmp_path / "job", steps=50)))
     assert bundle.block.scores["dice"]["mean"] > 0.5
-    losses = [event.data["terms"] for event in read_events(tmp_path / "job" / "events.jsonl") if event.kind == "step"]
+    losses = [
+        event.data["terms"]
+        for event in read_events(tmp_path / "job" / "events.jsonl")
+        if event.kind == "step"
+    ]
     assert sum(losses[-1].values()) < sum(losses[0].values())
     curve = [event for event in read_events(tmp_path / "job" / "events.jsonl") if event.kind == "validation"]
     assert [event.data["step"] for event in curve] == [20, 40, 50]
@@ -99,20 +123,52 @@ def test_it_learns(dataset_folder: Path, tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "job" / BEST).curve["best"] == pytest.approx(best, abs=1e-3)
 
 
-def test_the_curve_and_the_bundle_agree_also_with_a_sliding_window(dataset_folder: Path, tmp_path: Path) -> None:
-    """Two roads to a held-out score: the network on its own grid, and the written bundle on the case's grid. Here both are one grid."""
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "augmentation={}", "data.spacing_mm=[3, 2.5, 2]", "data.margin_mm=100",
-                                               "data.inferer=sliding_window", "data.patch=[16, 16, 24]", "validation.every_steps=7",
-                                               "optimiser.learning_rate=0.01", "ema=0.5"])
+def test_the_curve_and_the_bundle_agree_also_with_a_sliding_window(
+    dataset_folder: Path, tmp_path: Path
+) -> None:
+    """Two roads to a held-out score: the network on its own grid, and the written bundle on the case's
+    grid. Here both are one grid.
+    """
+    recipe = load_recipe(
+        "scn-segment-small",
+        [
+            *TINY_SCN,
+            "augmentation={}",
+            "data.spacing_mm=[3, 2.5, 2]",
+            "data.margin_mm=100",
+            "data.inferer=sliding_window",
+            "data.patch=[16, 16, 24]",
+            "validation.every_steps=7",
+            "optimiser.learning_rate=0.01",
+            "ema=0.5",
+        ],
+    )
     finish(train(recipe, dataset_folder, tmp_path / "job", steps=8))
-    curve, after = (event.data["scores"] for event in read_events(tmp_path / "job" / "events.jsonl") if event.kind == "validation")
+    curve, after = (
+        event.data["scores"]
+        for event in read_events(tmp_path / "job" / "events.jsonl")
+        if event.kind == "validation"
+    )
     assert curve["mean"] > 0.02
-    network = Run.begin(recipe, read_own(tmp_path / "job" / "bundle").stages[0], Hardware("cpu", False), None,
-                        cases=load_checkpoint(tmp_path / "job" / LAST).cases)
+    network = Run.begin(
+        recipe,
+        read_own(tmp_path / "job" / "bundle").stages[0],
+        Hardware("cpu", False),
+        None,
+        cases=load_checkpoint(tmp_path / "job" / LAST).cases,
+    )
     network.resume(tmp_path / "job" / LAST)
     dataset = open_dataset(dataset_folder)
-    again = finish(stage_scores(network.averaged(), network.stage.plan, split_cases(dataset, recipe).held_out,
-                                Cases(tmp_path / "cases", network.stage.channels), list(curve)[:-1], whole=False))
+    again = finish(
+        stage_scores(
+            network.averaged(),
+            network.stage.plan,
+            split_cases(dataset, recipe).held_out,
+            CaseStore(tmp_path / "cases", network.stage.channels),
+            list(curve)[:-1],
+            whole=False,
+        )
+    )
     assert again.as_dict()["mean"] == pytest.approx(after["mean"], abs=0.01)
 
 
@@ -127,19 +183,24 @@ def test_a_stop_file_ends_it_with_a_bundle(tiny: Recipe, dataset_folder: Path, t
     assert "mean" in bundle.block.scores["dice"]
 
 
-def test_a_stop_asked_before_the_first_step_still_gives_a_bundle(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+def test_a_stop_asked_before_the_first_step_still_gives_a_bundle(
+    tiny: Recipe, dataset_folder: Path, tmp_path: Path
+) -> None:
     bundle = read_own(finish(train(tiny, dataset_folder, tmp_path / "job", should_stop=lambda: True)))
     assert bundle.block.training_data["steps"] == 1
 
 
-def test_both_stages_compose_and_fine_tune(tiny: Recipe, tiny_localiser: Recipe, trained: OwnBundle, dataset_folder: Path,
-                                           tmp_path: Path) -> None:
+def test_both_stages_compose_and_fine_tune(
+    tiny: Recipe, tiny_localiser: Recipe, trained: OwnBundle, dataset_folder: Path, tmp_path: Path
+) -> None:
     localiser = read_own(finish(train(tiny_localiser, dataset_folder, tmp_path / "localise", steps=2)))
     assert [label.name for label in localiser.labels] == ["region of interest"]
     both = compose(localiser, trained, tmp_path / "both")
     recipe = recipe_for(both, load_recipe("finetune", ["validation.share=0.25", "trainable=head"]))
     assert recipe.network == tiny.network and recipe.data.spacing_mm == (3, 3, 3)
-    tuned = read_own(finish(train(recipe, dataset_folder, tmp_path / "tuned", steps=3, init_from=both, name="tuned")))
+    tuned = read_own(
+        finish(train(recipe, dataset_folder, tmp_path / "tuned", steps=3, init_from=both, name="tuned"))
+    )
     assert tuned.name == "tuned" and [stage.name for stage in tuned.stages] == ["localise", "segment"]
     old, new = both.weights("localise"), tuned.weights("localise")
     assert all(torch.equal(old[name], new[name]) for name in old)
@@ -168,8 +229,9 @@ def test_fine_tuning_matches_labels_by_name(trained: OwnBundle, tmp_path: Path) 
     assert tuned.block.scores["dice"]["right"] is None and tuned.block.scores["dice"]["left"] is not None
 
 
-def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(tiny: Recipe, dataset_folder: Path, tmp_path: Path,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(
+    tiny: Recipe, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest = feeding.Batches.__getitem__
 
     def poisoned(batches: feeding.Batches, number: int) -> feeding.Batch:
@@ -207,7 +269,9 @@ def test_what_is_wrong_is_said_in_a_sentence(tiny: Recipe, dataset_folder: Path,
     assert "another seed" in refusal(tmp_path, other, dataset_folder, resume=True)
 
 
-def test_a_bundle_that_does_not_fit_the_recipe_is_refused(tiny: Recipe, trained: OwnBundle, dataset_folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_that_does_not_fit_the_recipe_is_refused(
+    tiny: Recipe, trained: OwnBundle, dataset_folder: Path, tmp_path: Path
+) -> None:
     wider = load_recipe("scn-segment-small", [*TINY_SCN, "network.filters=8"])
     assert "filters 4 and the recipe 8" in refusal(tmp_path, wider, dataset_folder, init_from=trained)
     localise = load_recipe("scn-localise-small")
@@ -216,27 +280,47 @@ def test_a_bundle_that_does_not_fit_the_recipe_is_refused(tiny: Recipe, trained:
 
 
 def test_anatomy_is_hard_enough_to_tell_sides(dataset_folder: Path) -> None:
-    """The stored files are flipped against the upright arrays; otherwise no test here would notice a lost flip."""
+    """The stored files are flipped against the upright arrays; otherwise no test here would notice a lost
+    flip.
+    """
     stored = formats.read(dataset_folder / "imagesTr" / "case_0.nii.gz")
     assert not np.array_equal(stored.array, anatomy(0)[0])
 
 
-def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(
+    tiny: Recipe, dataset_folder: Path, tmp_path: Path
+) -> None:
     """Points at the same steps, so that patience, plateau and the best weights are the same too."""
-    recipe = load_recipe("scn-segment-small", [*TINY_SCN, "validation.every_steps=4", "validation.keep=best", "schedule={kind: plateau, "
-                                               "patience: 1, factor: 0.5}", "validation.smoothing=0.3"])
+    recipe = load_recipe(
+        "scn-segment-small",
+        [
+            *TINY_SCN,
+            "validation.every_steps=4",
+            "validation.keep=best",
+            "schedule={kind: plateau, patience: 1, factor: 0.5}",
+            "validation.smoothing=0.3",
+        ],
+    )
     finish(train(recipe, dataset_folder, tmp_path / "whole", steps=9))
     work = train(recipe, dataset_folder, tmp_path / "parts", steps=9)
     while not next(work).message.startswith("step 3"):
         pass
     work.close()
     finish(train(recipe, dataset_folder, tmp_path / "parts", steps=9, resume=True))
-    curves = [[(event.data["step"], event.data["scores"]) for event in read_events(tmp_path / name / "events.jsonl")
-               if event.kind == "validation" and not event.data["whole_bundle"]] for name in ("whole", "parts")]
+    curves = [
+        [
+            (event.data["step"], event.data["scores"])
+            for event in read_events(tmp_path / name / "events.jsonl")
+            if event.kind == "validation" and not event.data["whole_bundle"]
+        ]
+        for name in ("whole", "parts")
+    ]
     assert [step for step, _ in curves[0]] == [4, 8] and curves[0] == curves[1]
     whole, parts = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "parts"))
     assert all(torch.equal(whole.network[key], parts.network[key]) for key in whole.network)
-    assert whole.curve["best"] == parts.curve["best"] and whole.curve["reductions"] == parts.curve["reductions"]
+    assert (
+        whole.curve["best"] == parts.curve["best"] and whole.curve["reductions"] == parts.curve["reductions"]
+    )
 
 
 def test_resuming_with_other_cases_is_refused(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
@@ -245,10 +329,22 @@ def test_resuming_with_other_cases_is_refused(tiny: Recipe, dataset_folder: Path
     assert "other cases" in refusal(tmp_path, tiny, smaller, resume=True)
 
 
-def test_a_skipped_step_leaves_the_batch_norms_as_they_were(dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = load_recipe("geometric-sunet-small", ["geometric=null", "network.filters=4", "precision=fp32", "workers=0", "batch=1",
-                                                   "sampling={mode: slices, size: [2, 24, 16]}", "validation={share: 0.25, at_most: 1}",
-                                                   "data.intensity={clip_low: -200, clip_high: 500, shift: 150, scale: 350}"])
+def test_a_skipped_step_leaves_the_batch_norms_as_they_were(
+    dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(
+        "geometric-sunet-small",
+        [
+            "geometric=null",
+            "network.filters=4",
+            "precision=fp32",
+            "workers=0",
+            "batch=1",
+            "sampling={mode: slices, size: [2, 24, 16]}",
+            "validation={share: 0.25, at_most: 1}",
+            "data.intensity={clip_low: -200, clip_high: 500, shift: 150, scale: 350}",
+        ],
+    )
     honest = feeding.Batches.__getitem__
 
     def poisoned(batches: feeding.Batches, number: int) -> feeding.Batch:

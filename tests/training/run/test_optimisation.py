@@ -28,7 +28,9 @@ def test_learning_rate_warms_up_and_falls() -> None:
 
 
 def test_weight_decay_is_l2_in_adam_and_decoupled_in_adamw() -> None:
-    """With a gradient of zero, L2 in Adam moves a weight by about the learning rate, AdamW by rate * decay * weight."""
+    """With a gradient of zero, L2 in Adam moves a weight by about the learning rate, AdamW by rate * decay
+    * weight.
+    """
     for kind, expected in (("adam", 1 - 0.1), ("adamw", 1 - 0.1 * 0.5)):
         layer = nn.Linear(1, 1, bias=False)
         nn.init.ones_(layer.weight)
@@ -55,7 +57,11 @@ def test_clipping_at_a_multiple_of_the_moving_norm() -> None:
     assert clip.mean == pytest.approx(0.99 * 5 + 0.01 * 25)
     assert math.isnan(clip([gradient(float("nan"))])) and clip.mean == pytest.approx(5.2)
     off = gradient(60.0, 80.0)
-    assert GradientClip(None)([off]) == pytest.approx(100) and off.grad is not None and off.grad.tolist() == [60.0, 80.0]
+    assert (
+        GradientClip(None)([off]) == pytest.approx(100)
+        and off.grad is not None
+        and off.grad.tolist() == [60.0, 80.0]
+    )
 
 
 def test_the_average_starts_fast_and_then_keeps_its_decay() -> None:
@@ -72,11 +78,18 @@ def test_the_average_starts_fast_and_then_keeps_its_decay() -> None:
 
 def test_freezing_by_part() -> None:
     network = SCN(SCNConfig(outputs=3, levels=2, filters=2, spatial_levels=1, spatial_filters=2))
-    for part, expected in (("head", {"prediction"}), ("decoder", {"prediction", "expanding0", "expanding1"}),
-                           ("all", {"prediction", "expanding0", "expanding1", "contracting0", "contracting1"})):
+    for part, expected in (
+        ("head", {"prediction"}),
+        ("decoder", {"prediction", "expanding0", "expanding1"}),
+        ("all", {"prediction", "expanding0", "expanding1", "contracting0", "contracting1"}),
+    ):
         choose_trainable(network, part)
-        trained = {word for name, p in network.named_parameters() if p.requires_grad for word in name.split(".")}
-        assert trained & {"prediction", "expanding0", "expanding1", "contracting0", "contracting1"} == expected
+        trained = {
+            word for name, p in network.named_parameters() if p.requires_grad for word in name.split(".")
+        }
+        assert (
+            trained & {"prediction", "expanding0", "expanding1", "contracting0", "contracting1"} == expected
+        )
 
 
 def test_seeds_of_steps_differ() -> None:
@@ -97,7 +110,11 @@ def test_events_are_read_on_from_an_offset_and_broken_lines_are_passed_over(tmp_
     log.write("start", labels=["a"])
     log.write("step", loss=float("nan"), terms={"x": float("inf"), "y": 1.0})
     first, second = read_events(path)
-    assert first.kind == "start" and second.data == {"loss": None, "terms": {"x": None, "y": 1.0}} and holds_run(tmp_path)
+    assert (
+        first.kind == "start"
+        and second.data == {"loss": None, "terms": {"x": None, "y": 1.0}}
+        and holds_run(tmp_path)
+    )
     with path.open("ab") as stream:
         stream.write(b'{"time": 1, "kind": "st')
     assert list(read_events(path, second.end)) == []  # not a whole line yet

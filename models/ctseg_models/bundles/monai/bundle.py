@@ -1,8 +1,9 @@
 """Bundles of MONAI's model zoo and others in its layout, unmodified.
 
-The declarative part (network, transforms, inferer) is read as plain data and run in one of three ways: interpreted here, in the volume's
-upright view; by MONAI's own harmless transforms where some are not known here; or, when code of the bundle's own belongs to it, by MONAI's
-own parser after the person's decision (trust.py).
+The declarative part (network, transforms, inferer) is read as plain data and run in one of three ways:
+interpreted here, in the volume's upright view; by MONAI's own harmless transforms where some are not known
+here; or, when code of the bundle's own belongs to it, by MONAI's own parser after the person's decision
+(trust.py).
 """
 
 from __future__ import annotations
@@ -10,26 +11,41 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.volume import Labels, Volume
+from ctseg_models.bundles.monai.building import already_done, built, parsed_by_monai
 from ctseg_models.bundles.monai.config.arguments import NotHereError
 from ctseg_models.bundles.monai.config.plain_files import read_plain
-from ctseg_models.bundles.monai.config.reader import Code, Component, Config, parts_of
-from ctseg_models.bundles.monai.config.refusals import refuse_hostile_config, refuse_hostile_logging, refuse_stand_ins, refuse_strange_files
+from ctseg_models.bundles.monai.config.reader import Config
+from ctseg_models.bundles.monai.config.refusals import (
+    refuse_hostile_config,
+    refuse_hostile_logging,
+    refuse_stand_ins,
+    refuse_strange_files,
+)
 from ctseg_models.bundles.monai.facts import Facts, facts_of
-from ctseg_models.bundles.monai.interpreted.output import IGNORED, output, windows
+from ctseg_models.bundles.monai.interpreted.output import output
 from ctseg_models.bundles.monai.interpreted.steps import Interpreted
-from ctseg_models.bundles.monai.interpreted.transforms import NOTHING, spacing_of, transforms
-from ctseg_models.bundles.monai.listing import imports, listed
-from ctseg_models.bundles.monai.networks import NETWORKS, build_network, check_network
-from ctseg_models.bundles.monai.runner import Pipeline, already_done, built, is_harmless, parsed_by_monai, prepare_by
+from ctseg_models.bundles.monai.interpreted.transforms import spacing_of
+from ctseg_models.bundles.monai.networks import build_network, check_network
+from ctseg_models.bundles.monai.parts import (
+    CONFIGS,
+    Parts,
+    RunMode,
+    classes_overlap,
+    parts_in,
+    reasons_for_code,
+    renumbered,
+    run_mode,
+)
+from ctseg_models.bundles.monai.runner import Pipeline, prepare_by
 from ctseg_models.bundles.monai.weights import fingerprint, load_scripted, read_weights, weights_of
+from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Box
-from ctseg_models.contract.stage import Layout, LoadedStage, Model
-from ctseg_models.contract.turn import Turn
+from ctseg_models.contract.stage import LoadedStage, Model, RunSize
 from ctseg_models.vetting.private_copy import PrivateCopy
 from ctseg_models.vetting.trust import require_decision, require_trust
 
@@ -39,23 +55,8 @@ if TYPE_CHECKING:
     from ctseg_models.contract.arithmetic import Arithmetic
     from ctseg_models.contract.upright import Upright
 
+
 METADATA = "configs/metadata.json"
-CONFIGS = tuple(f"configs/inference.{ending}" for ending in ("json", "yaml", "yml"))
-BEFORE = ("preprocessing", "pre_transforms", "preprocessing_transforms", "val_transforms")
-AFTER = ("postprocessing", "post_transforms", "postprocessing_transforms")
-NETWORK = ("network_def", "network", "net", "model")
-Way = Literal["interpreted", "by MONAI", "by its own code"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The parts of a config that matter, resolved, and under which names they stand. after : None where nothing follows the network."""
-
-    names: tuple[str, str, str, str]
-    before: Any
-    inferer: Any
-    after: Any
-    network: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class MonaiBundle(Bundle):
     config: Config
     parts: Parts
     facts: Facts
-    way: Way
+    way: RunMode
     reasons: tuple[str, ...]
     weights: Path | None
     scripted: Path | None
@@ -75,7 +76,9 @@ class MonaiBundle(Bundle):
         return self.reasons
 
     def verify(self) -> None:
-        """Everything that can be looked at without running it: MONAI bundles carry no hashes. Raises BundleError."""
+        """Everything that can be looked at without running it: MONAI bundles carry no hashes. Raises
+        BundleError.
+        """
         read_monai(self.path)
         if self.weights is not None:
             read_weights(self.weights)
@@ -88,12 +91,19 @@ class MonaiBundle(Bundle):
         require_trust(self)
         on_cpu = None if device == "cpu" else lambda: self.load("cpu").stages[0]
         try:
-            return self._loaded_from_copy(device, on_cpu) if self.needs_trust else self._loaded(device, on_cpu, None)
+            return (
+                self._loaded_from_copy(device, on_cpu)
+                if self.needs_trust
+                else self._loaded(device, on_cpu, None)
+            )
         except NotHereError as error:
-            raise BundleError(f"{self.path}: asks for {error}, which cannot be run here; look for a newer bundle.") from error
+            raise BundleError(
+                f"{self.path}: asks for {error}, which cannot be run here; look for a newer bundle."
+            ) from error
 
     def _loaded_from_copy(self, device: str, on_cpu: Callable[[], LoadedStage] | None) -> Model:
-        """What the user allowed, from a copy that was hashed as it was made: the folder itself may change at any time.
+        """What the user allowed, from a copy that was hashed as it was made: the folder itself may change at
+        any time.
 
         Raises TrustNeeded or BundleError when it changed since the bundle was listed.
         """
@@ -102,32 +112,80 @@ class MonaiBundle(Bundle):
         try:
             again = read_monai(copy.path)
             if (repr(again.config.content), again.reasons) != (repr(self.config.content), self.reasons):
-                raise BundleError(f"{self.path}: was changed, and would run other code than was listed; list the models again.")
+                raise BundleError(
+                    f"{self.path}: was changed, and would run other code than was listed; list the models "
+                    "again."
+                )
             return again._loaded(device, on_cpu, copy)
         except BundleError as error:
             raise copy.of_original(error) from error
 
-    def _loaded(self, device: str, on_cpu: Callable[[], LoadedStage] | None, copy: PrivateCopy | None) -> Model:
+    def _loaded(
+        self, device: str, on_cpu: Callable[[], LoadedStage] | None, copy: PrivateCopy | None
+    ) -> Model:
         network, outline = self._network(device)
         key = self.sha256
         values = self.facts.values
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if self.way == "interpreted":
-            way = Interpreted(self.name, self.parts.before, self.parts.inferer, self.parts.after, self.facts, network, outline)
-            stage = LoadedStage("segment", way.prepare, way.steps(Turn()), way.values, way.flops, way.layout, way.output.form, parameters,
-                                spacing_mm=self.spacing_mm, key=key, on_cpu=on_cpu)
+            way = Interpreted(
+                self.name,
+                self.parts.before,
+                self.parts.inferer,
+                self.parts.after,
+                self.facts,
+                network,
+                outline,
+            )
+            stage = LoadedStage(
+                "segment",
+                way.prepare,
+                way.steps(AxisOrder()),
+                way.values,
+                way.flops,
+                way.layout,
+                way.output.form,
+                parameters,
+                spacing_mm=self.spacing_mm,
+                key=key,
+                on_cpu=on_cpu,
+            )
         else:
             before, inferer, after = self._pipeline()
-            pipeline = Pipeline(before, inferer, after, network, self.facts.image_key, values, self.labels.values,
-                                self.path if copy is None else copy.original, self.facts.exclusive, copy)
-            stage = LoadedStage("segment", prepare_by(pipeline, device), _not_prepared, values, lambda _: 0.0, _whole_box, "probabilities",
-                                parameters, key=key, half=False, on_cpu=on_cpu)
+            pipeline = Pipeline(
+                before,
+                inferer,
+                after,
+                network,
+                self.facts.image_key,
+                values,
+                self.labels.values,
+                self.path if copy is None else copy.original,
+                self.facts.exclusive,
+                copy,
+            )
+            stage = LoadedStage(
+                "segment",
+                prepare_by(pipeline, device),
+                _not_prepared,
+                values,
+                lambda _: 0.0,
+                _whole_box,
+                "probabilities",
+                parameters,
+                key=key,
+                half=False,
+                on_cpu=on_cpu,
+            )
         return Model((stage,), self.labels, device)
 
     def warnings_for(self, volume: Volume) -> tuple[str, ...]:
         said = super().warnings_for(volume)
         if volume.channels != self.facts.channels:
-            said = (*said, f"{self.name} takes {self.facts.channels} channels and the volume has {volume.channels}.")
+            said = (
+                *said,
+                f"{self.name} takes {self.facts.channels} channels and the volume has {volume.channels}.",
+            )
         note = output(self.parts.after).note if self.way == "interpreted" else ""
         return (*said, note) if note else said
 
@@ -147,7 +205,9 @@ class MonaiBundle(Bundle):
         try:
             network.load_state_dict(read_weights(self.weights))
         except (RuntimeError, AttributeError) as error:
-            raise BundleError(f"{self.weights}: the weights do not fit the bundle's own network; get the bundle again.") from error
+            raise BundleError(
+                f"{self.weights}: the weights do not fit the bundle's own network; get the bundle again."
+            ) from error
         return network.to(device).float().requires_grad_(False).eval(), None
 
     def _pipeline(self) -> tuple[Any, Any, Any]:
@@ -155,7 +215,9 @@ class MonaiBundle(Bundle):
             before, inferer, after = parsed_by_monai(self.config, self.parts.names[:3])
         else:
             made = already_done(self.parts.before)
-            before, inferer, after = (built(part, made) for part in (self.parts.before, self.parts.inferer, self.parts.after))
+            before, inferer, after = (
+                built(part, made) for part in (self.parts.before, self.parts.inferer, self.parts.after)
+            )
         return before, inferer, after if after is not None else lambda data: data
 
 
@@ -172,102 +234,57 @@ def read_monai(folder: Path) -> MonaiBundle:
     refuse_strange_files(folder)
     path = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
     if path is None:
-        raise BundleError(f"{folder}: has no {CONFIGS[0]} (or .yaml), so there is nothing that says how to run it; get the whole bundle.")
+        raise BundleError(
+            f"{folder}: has no {CONFIGS[0]} (or .yaml), so there is nothing that says how to run it; get the "
+            "whole bundle."
+        )
     refuse_hostile_logging(folder / "configs/logging.conf")
     metadata = read_plain(folder / METADATA)
     config = Config.read(path, folder)
     refuse_hostile_config(path, config.content)
     config.content["bundle_root"] = "."
-    parts = _parts(config)
+    parts = parts_in(config)
     weights, scripted = weights_of(config, folder)
-    reasons = tuple(_reasons(config, parts, scripted))
+    reasons = tuple(reasons_for_code(config, parts, scripted))
     if reasons:
         refuse_stand_ins(folder)
-    way = _way(parts, reasons)
-    facts = facts_of(folder, metadata, parts.network, exclusive=not _sigmoid(parts.after))
+    way = run_mode(parts, reasons)
+    facts = facts_of(folder, metadata, parts.network, exclusive=not classes_overlap(parts.after))
     card = folder / "docs/README.md"
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else f"# {facts.name}\n\n{facts.description}\n"
+    text = (
+        card.read_text(encoding="utf-8", errors="replace")
+        if card.is_file()
+        else f"# {facts.name}\n\n{facts.description}\n"
+    )
     files = [file for file in (path, folder / METADATA, weights, scripted) if file is not None]
-    labels = Labels.from_names(_renumbered(facts.label_names, parts.after) if facts.exclusive else facts.label_names)
-    return MonaiBundle(name=facts.name, path=folder, kind="monai", labels=labels, channels=facts.channel_names, modality=facts.modality,
-                       spacing_mm=spacing_of(parts.before) if way == "interpreted" else None, card=text, sha256=fingerprint(files),
-                       version=facts.version, config=config, parts=parts, facts=facts, way=way, reasons=reasons, weights=weights,
-                       scripted=scripted)
+    labels = Labels.from_names(
+        renumbered(facts.label_names, parts.after) if facts.exclusive else facts.label_names
+    )
+    return MonaiBundle(
+        name=facts.name,
+        path=folder,
+        kind="monai",
+        labels=labels,
+        channels=facts.channel_names,
+        modality=facts.modality,
+        spacing_mm=spacing_of(parts.before) if way == "interpreted" else None,
+        card=text,
+        sha256=fingerprint(files),
+        version=facts.version,
+        config=config,
+        parts=parts,
+        facts=facts,
+        way=way,
+        reasons=reasons,
+        weights=weights,
+        scripted=scripted,
+    )
 
 
-def _parts(config: Config) -> Parts:
-    found = [next((name for name in names if name in config), None) for names in (BEFORE, ("inferer",), AFTER, NETWORK)]
-    missing = [what for what, name in zip(("preprocessing", "inferer", "", ""), found, strict=True) if name is None and what]
-    if missing:
-        raise BundleError(f"{config.path}: has no \"{missing[0]}\", so it is no config for inference that can be run here; "
-                          "look for a newer version of the bundle.")
-    before, inferer, after, network = (None if name is None else config.resolve(name) for name in found)
-    a, b, c, d = (name or "" for name in found)
-    return Parts((a, b, c, d), before, inferer, after, network)
-
-
-def _reasons(config: Config, parts: Parts, scripted: Path | None) -> list[str]:
-    """What of the needed parts is code, one sentence each."""
-    found: dict[str, str] = {}
-    for part in (parts.before, parts.inferer, parts.after):
-        for one in parts_of(part, without=(*NOTHING, *IGNORED)):
-            if isinstance(one, Code):
-                found[one.where] = f"the expression {one.text[:100]} at \"{one.where}\" of {config.path.name} ({one.why})"
-            elif not is_harmless(one):
-                found[one.where] = f"{one.target}, which is not MONAI's plain arithmetic, at \"{one.where}\" of {config.path.name}"
-    try:
-        check_network(parts.network)
-    except NotHereError as error:
-        if scripted is None:
-            found[parts.names[3]] = f"the network {error} at \"{parts.names[3]}\" of {config.path.name}"
-    if found:
-        found |= {where: said for where, said in listed(config, parts.names, NETWORKS).items() if where not in found}
-        found |= {text: f"\"{text[1:].strip()}\" of {config.path.name}" for text in imports(config.content)}
-    return list(found.values())
-
-
-def _way(parts: Parts, reasons: tuple[str, ...]) -> Way:
-    if reasons:
-        return "by its own code"
-    try:
-        transforms(parts.before)
-        windows(parts.inferer)
-        output(parts.after if parts.after is not None else [])
-    except NotHereError:
-        return "by MONAI"
-    return "interpreted"
-
-
-def _renumbered(names: dict[int, str], after: Any) -> dict[int, str]:
-    """The names under the values that a MapLabelValued after the argmax writes; those that become one value share it."""
-    mapping: dict[int, int] = {}
-    for one in parts_of(after):
-        if isinstance(one, Component) and one.name == "MapLabelValued":
-            old, new = (one.arguments.get(name) or [] for name in ("orig_labels", "target_labels"))
-            plain = all(isinstance(side, list) and all(type(value) is int for value in side) for side in (old, new))
-            if mapping or not plain or len(old) != len(new):
-                return names
-            mapping = dict(zip(old, new, strict=True))
-    found: dict[int, str] = {}
-    for value, name in names.items():
-        if (written := mapping.get(value, value)) > 0:
-            found[written] = f"{found[written]}, {name}" if written in found else name
-    return found
-
-
-def _sigmoid(after: Any) -> bool:
-    """Whether the classes may overlap: one sigmoid each, or a threshold on what the network itself made probabilities."""
-    switched = {(one.name, name) for one in parts_of(after) if isinstance(one, Component)
-                for name, value in one.arguments.items() if value is not None and value is not False}
-    if ("Activationsd", "sigmoid") in switched:
-        return True
-    return ("AsDiscreted", "threshold") in switched and not switched & {("Activationsd", "softmax"), ("AsDiscreted", "argmax")}
-
-
-def _whole_box(upright: Upright, box: Box) -> Layout:
+def _whole_box(upright: Upright, box: Box) -> RunSize:
     start, stop = box.voxels(upright.geometry)
     z, y, x = (b - a for a, b in zip(start, stop, strict=True))
-    return Layout((z, y, x), (z, y, x))
+    return RunSize((z, y, x), (z, y, x))
 
 
 def _not_prepared(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:

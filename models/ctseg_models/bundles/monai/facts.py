@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.monai.config.reader import Component
+from ctseg_models.bundles.monai.config.components import Component
 
 MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PT": "PT", "PET": "PT"}
 MOST_MAPS = 1024
@@ -17,7 +17,9 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class Facts:
-    """values : the label value of each output channel, 0 for the background. exclusive : whether the classes exclude each other."""
+    """values : the label value of each output channel, 0 for the background. exclusive : whether the
+    classes exclude each other.
+    """
 
     name: str
     version: str
@@ -35,15 +37,24 @@ class Facts:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Channel k is label k where classes exclude each other (as argmax writes it), and k + 1 where every channel is a region."""
+        """Channel k is label k where classes exclude each other (as argmax writes it), and k + 1 where
+        every channel is a region.
+        """
         if self.exclusive:
             return tuple(range(len(self.output_names)))
         return tuple(0 if name.lower() == BACKGROUND else k + 1 for k, name in enumerate(self.output_names))
 
     @property
     def painting(self) -> tuple[int, ...]:
-        """In which order regions are painted: what is called "whole ..." first, as parts of it must not be covered."""
-        return tuple(sorted(range(len(self.output_names)), key=lambda k: not self.output_names[k].lower().startswith("whole")))
+        """In which order regions are painted: what is called "whole ..." first, as parts of it must not be
+        covered.
+        """
+        return tuple(
+            sorted(
+                range(len(self.output_names)),
+                key=lambda k: not self.output_names[k].lower().startswith("whole"),
+            )
+        )
 
     @property
     def label_names(self) -> dict[int, str]:
@@ -52,7 +63,9 @@ class Facts:
 
 
 def facts_of(folder: Path, metadata: Any, network: Any, *, exclusive: bool) -> Facts:
-    """From metadata.json and the config's network. Raises BundleError when the number of outputs is not to be found."""
+    """From metadata.json and the config's network. Raises BundleError when the number of outputs is not to
+    be found.
+    """
     path = folder / "configs/metadata.json"
     if not isinstance(metadata, dict):
         raise BundleError(f"{path}: holds no named entries; get the bundle again.")
@@ -64,15 +77,34 @@ def facts_of(folder: Path, metadata: Any, network: Any, *, exclusive: bool) -> F
     outputs = _count(arguments.get("out_channels"), pred.get("num_channels"), pred.get("channel_def"))
     inputs = _count(arguments.get("in_channels"), image.get("num_channels"), image.get("channel_def"))
     if not outputs or not inputs:
-        raise BundleError(f"{path}: does not say how many channels the network takes and gives (network_data_format); get it again.")
-    modality = MODALITIES.get(str(image.get("modality", "")).upper(), "CT" if image.get("format") == "hounsfield" else "")
+        raise BundleError(
+            f"{path}: does not say how many channels the network takes and gives (network_data_format); get "
+            "it again."
+        )
+    modality = MODALITIES.get(
+        str(image.get("modality", "")).upper(), "CT" if image.get("format") == "hounsfield" else ""
+    )
     name = _text(metadata.get("name")) or folder.resolve().name
     if "/" in name or "\\" in name or name.startswith("."):
-        raise BundleError(f"{path}: the name \"{name[:60]}\" reads like a path, so the bundle is refused; get it from its author.")
-    facts = Facts(name, _text(metadata.get("version")), _text(metadata.get("description")), modality, image_key,
-                  _names(image.get("channel_def"), inputs, "channel"), _classes(pred.get("channel_def"), outputs, exclusive), exclusive)
+        raise BundleError(
+            f'{path}: the name "{name[:60]}" reads like a path, so the bundle is refused; get it from its '
+            "author."
+        )
+    facts = Facts(
+        name,
+        _text(metadata.get("version")),
+        _text(metadata.get("description")),
+        modality,
+        image_key,
+        _names(image.get("channel_def"), inputs, "channel"),
+        _classes(pred.get("channel_def"), outputs, exclusive),
+        exclusive,
+    )
     if not facts.label_names:
-        raise BundleError(f"{path}: tells of no class beside the background, so there is nothing to find; get the bundle from its author.")
+        raise BundleError(
+            f"{path}: tells of no class beside the background, so there is nothing to find; get the bundle "
+            "from its author."
+        )
     return facts
 
 
@@ -104,8 +136,9 @@ def _names(definition: Any, count: int, usual: str) -> tuple[str, ...]:
 
 
 def _classes(definition: Any, count: int, exclusive: bool) -> tuple[str, ...]:
-    """Names of the outputs. Of classes that exclude each other the first one is the background; a sigmoid has none of its own, so that a
-    single one means whatever is named beside the background."""
+    """Names of the outputs. Of classes that exclude each other the first one is the background; a sigmoid
+    has none of its own, so that a single one means whatever is named beside the background.
+    """
     named = _named(definition)
     if exclusive:
         return _names({"0": BACKGROUND, **{k: name for k, name in named.items() if name}}, count, "class")

@@ -1,6 +1,8 @@
-"""What MONAI's own parser could run of a bundle that a person is asked to allow: every branch of it, switched off or not.
+"""What MONAI's own parser could run of a bundle that a person is asked to allow: every branch of it, switched
+off or not.
 
-Which branch MONAI takes depends on the machine (is there a GPU?) and on where the bundle lies, so that none is left out of the list.
+Which branch MONAI takes depends on the machine (is there a GPU?) and on where the bundle lies, so that
+none is left out of the list.
 """
 
 from __future__ import annotations
@@ -9,19 +11,42 @@ import ast
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ctseg_models.bundles.monai.config.expressions import FUNCTIONS, NAMES, REFERENCE, NotPlainError, dotted, parse
-from ctseg_models.bundles.monai.config.reader import Component, Config, absolute, texts
+from ctseg_models.bundles.monai.building import is_harmless
+from ctseg_models.bundles.monai.config.calculation import FUNCTIONS, NotPlainError
+from ctseg_models.bundles.monai.config.components import Component, texts
+from ctseg_models.bundles.monai.config.expressions import NAMES, REFERENCE, dotted, parse
+from ctseg_models.bundles.monai.config.reader import Config, absolute
 from ctseg_models.bundles.monai.interpreted.output import IGNORED
 from ctseg_models.bundles.monai.interpreted.transforms import NOTHING
-from ctseg_models.bundles.monai.runner import is_harmless
 
-_PLAIN = (ast.Constant, ast.Name, ast.Attribute, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.IfExp, ast.Compare,
-          ast.Subscript, ast.Slice, ast.Call, ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context)
+_PLAIN = (
+    ast.Constant,
+    ast.Name,
+    ast.Attribute,
+    ast.List,
+    ast.Tuple,
+    ast.Dict,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.BoolOp,
+    ast.IfExp,
+    ast.Compare,
+    ast.Subscript,
+    ast.Slice,
+    ast.Call,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+    ast.expr_context,
+)
 
 
 def listed(config: Config, names: Collection[str], networks: Collection[str]) -> dict[str, str]:
-    """A sentence for every component and expression that the parts `names` could lead to and that is not MONAI's plain arithmetic, by its
-    place. networks : that are harmless. Raises BundleError for a reference to nothing."""
+    """A sentence for every component and expression that the parts `names` could lead to and that is not
+    MONAI's plain arithmetic, by its place. networks : that are harmless. Raises BundleError for a
+    reference to nothing.
+    """
     found: dict[str, str] = {}
     todo: list[tuple[Any, str]] = [(config.raw(name), name) for name in names if name]
     seen: set[str] = set()
@@ -31,13 +56,15 @@ def listed(config: Config, names: Collection[str], networks: Collection[str]) ->
             continue
         seen.add(where)
         if said := _said(node, where, networks):
-            found[where] = f"{said} at \"{where}\" of {config.path.name}"
+            found[where] = f'{said} at "{where}" of {config.path.name}'
         todo += _inside(config, node, where)
     return found
 
 
 def imports(content: Any) -> Iterator[str]:
-    """Every import statement of a config, wherever it stands: MONAI's parser runs all of them, those of unused entries too."""
+    """Every import statement of a config, wherever it stands: MONAI's parser runs all of them, those of
+    unused entries too.
+    """
     for text in texts(content):
         if text.startswith("$") and "import" in text:
             try:
@@ -56,7 +83,9 @@ def _inside(config: Config, node: Any, where: str) -> Iterator[tuple[Any, str]]:
         yield from ((value, f"{where}#{number}") for number, value in enumerate(node))
     elif isinstance(node, str):
         text = absolute(node, where)
-        for match in REFERENCE.finditer(text) if text.startswith("$") else filter(None, [REFERENCE.fullmatch(text)]):
+        for match in (
+            REFERENCE.finditer(text) if text.startswith("$") else filter(None, [REFERENCE.fullmatch(text)])
+        ):
             if name := match.group()[1:]:
                 yield config.raw(name), name
 

@@ -8,17 +8,43 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError, first_line
 from ctseg_models.bundles.monai.config.arguments import NotHereError
-from ctseg_models.bundles.monai.config.reader import Component
+from ctseg_models.bundles.monai.config.components import Component
 from ctseg_models.vetting.checkpoint import check_room
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # Segmentation networks of monai.networks.nets that take plain arguments and read no file.
-NETWORKS = ("AHNet", "AttentionUnet", "BasicUNet", "BasicUnet", "Basicunet", "BasicUNetPlusPlus", "BasicUnetPlusPlus", "DynUNet", "DynUnet",
-            "Dynunet", "HighResNet", "HighResUNet", "MedNeXt", "MedNeXtB", "MedNeXtL", "MedNeXtM", "MedNeXtS", "RegUNet", "SegResNet",
-            "SegResNetDS", "SegResNetVAE", "SwinUNETR", "UNETR", "UNet", "Unet", "VNet")
-# Arguments of older bundles that MONAI has no more, and that changed nothing about the network: SwinUNETR only checked this one.
+NETWORKS = (
+    "AHNet",
+    "AttentionUnet",
+    "BasicUNet",
+    "BasicUnet",
+    "Basicunet",
+    "BasicUNetPlusPlus",
+    "BasicUnetPlusPlus",
+    "DynUNet",
+    "DynUnet",
+    "Dynunet",
+    "HighResNet",
+    "HighResUNet",
+    "MedNeXt",
+    "MedNeXtB",
+    "MedNeXtL",
+    "MedNeXtM",
+    "MedNeXtS",
+    "RegUNet",
+    "SegResNet",
+    "SegResNetDS",
+    "SegResNetVAE",
+    "SwinUNETR",
+    "UNETR",
+    "UNet",
+    "Unet",
+    "VNet",
+)
+# Arguments of older bundles that MONAI has no more, and that changed nothing about the network: SwinUNETR
+# only checked this one.
 GONE = {"SwinUNETR": ("img_size",)}
 LARGEST_ARGUMENT = 8192
 LONGEST_ARGUMENT = 64
@@ -37,24 +63,35 @@ def check_network(component: object) -> Component:
     return component
 
 
-def build_network(component: Component, weights: dict[str, Tensor], path: Path) -> tuple[nn.Module, nn.Module]:
-    """The network with its weights in evaluation mode, float32 on the CPU, and the same without memory (torch's "meta").
+def build_network(
+    component: Component, weights: dict[str, Tensor], path: Path
+) -> tuple[nn.Module, nn.Module]:
+    """The network with its weights in evaluation mode, float32 on the CPU, and the same without memory
+    (torch's "meta").
 
     path : of the weights, for sentences. Raises BundleError.
 
-    It is laid out without memory first, so that a config with huge numbers cannot fill the memory: it has to fit the file.
+    It is laid out without memory first, so that a config with huge numbers cannot fill the memory: it has
+    to fit the file.
     """
     import torch
     from monai.networks import nets
 
-    arguments = {name: tuple(value) if isinstance(value, list) and not any(isinstance(one, list) for one in value) else value
-                 for name, value in component.arguments.items() if name not in GONE.get(component.name, ())}
+    arguments = {
+        name: tuple(value)
+        if isinstance(value, list) and not any(isinstance(one, list) for one in value)
+        else value
+        for name, value in component.arguments.items()
+        if name not in GONE.get(component.name, ())
+    }
 
     class RowsInMemory(torch.overrides.TorchFunctionMode):
         """The rows of numbers whose values a network (SwinUNETR) reads while it is laid out."""
 
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return function(*args, **{**(kwargs or {}), **({"device": "cpu"} if function is torch.linspace else {})})
+            return function(
+                *args, **{**(kwargs or {}), **({"device": "cpu"} if function is torch.linspace else {})}
+            )
 
     try:
         with torch.device("meta"), RowsInMemory():
@@ -62,21 +99,37 @@ def build_network(component: Component, weights: dict[str, Tensor], path: Path) 
         _refuse_other_shapes(outline, weights, path)
         check_room(outline, path)
         network: nn.Module = getattr(nets, component.name)(**arguments)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError, LookupError, AssertionError, ArithmeticError, ImportError) as error:
-        raise BundleError(f"{path.parent.parent}: the network {component.name} cannot be built as the config says ({first_line(error)}); "
-                          "get the bundle again.") from error
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        LookupError,
+        AssertionError,
+        ArithmeticError,
+        ImportError,
+    ) as error:
+        raise BundleError(
+            f"{path.parent.parent}: the network {component.name} cannot be built as the config says "
+            f"({first_line(error)}); "
+            "get the bundle again."
+        ) from error
     known = network.state_dict()
     network.load_state_dict({name: weights[name] for name in known})
     return network.float().requires_grad_(False).eval(), outline.requires_grad_(False).eval()
 
 
 def _refuse_other_shapes(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """As MONAI's loader has it, tensors that the network does not know are left aside; none may be missing."""
+    """As MONAI's loader has it, tensors that the network does not know are left aside; none may be
+    missing.
+    """
     for name, tensor in network.state_dict().items():
         if name not in weights or weights[name].shape != tensor.shape:
             found = "no tensor" if name not in weights else f"a tensor of {tuple(weights[name].shape)}"
-            raise BundleError(f"{path}: has {found} for {name}, where the config's network has {tuple(tensor.shape)}; "
-                              "weights and config are not of one bundle, so get it again.")
+            raise BundleError(
+                f"{path}: has {found} for {name}, where the config's network has {tuple(tensor.shape)}; "
+                "weights and config are not of one bundle, so get it again."
+            )
 
 
 def _plain(value: Any, depth: int = 0) -> bool:

@@ -1,25 +1,24 @@
-"""A whole MONAI pipeline run by MONAI itself: what is not interpreted here, and bundles whose own code the person allowed.
+"""A whole MONAI pipeline run by MONAI itself: what is not interpreted here, and bundles whose own code the
+person allowed.
 
-The volume goes in as an image that MONAI has just read, and the labels come back on its grid. Readers and writers of files are left out.
+The volume goes in as an image that MONAI has just read, and the labels come back on its grid. Readers and
+writers of files are left out.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctseg_imaging.errors import BundleError, first_line
+from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
-from ctseg_models.bundles.monai.config.arguments import NotHereError
-from ctseg_models.bundles.monai.config.reader import Component, Config
-from ctseg_models.bundles.monai.interpreted.transforms import NOTHING, components
+from ctseg_models.bundles.monai.building import _line, own_modules
 from ctseg_models.contract.bundle import LARGEST_LABEL
 from ctseg_models.contract.lattice import Box, Lattice
 from ctseg_models.contract.stage import Prepared, Written
@@ -31,28 +30,17 @@ if TYPE_CHECKING:
     from ctseg_models.contract.arithmetic import Arithmetic
     from ctseg_models.contract.upright import Upright
 
-# MONAI's own transforms and inferers that compute with their arguments and nothing else: no files, no code handed over.
-HARMLESS = frozenset((
-    "Compose", "LoadImaged", "EnsureChannelFirstd", "EnsureTyped", "CastToTyped", "ToTensord", "Identityd", "DeleteItemsd", "SelectItemsd",
-    "Orientationd", "Spacingd", "ScaleIntensityRanged", "ScaleIntensityd", "NormalizeIntensityd", "CropForegroundd",
-    "ClipIntensityPercentilesd", "ScaleIntensityRangePercentilesd", "ThresholdIntensityd", "ShiftIntensityd", "AdjustContrastd",
-    "GaussianSmoothd", "GaussianSharpend", "MedianSmoothd", "HistogramNormalized", "SavitzkyGolaySmoothd", "Resized", "Zoomd", "Rotate90d",
-    "Flipd", "SpatialPadd", "BorderPadd", "DivisiblePadd", "CenterSpatialCropd", "SpatialCropd", "ResizeWithPadOrCropd", "RepeatChanneld",
-    "SplitDimd", "SqueezeDimd", "Transposed", "ConcatItemsd", "CopyItemsd", "Activationsd", "AsDiscreted", "Invertd", "SaveImaged",
-    "KeepLargestConnectedComponentd", "RemoveSmallObjectsd", "FillHolesd", "LabelFilterd", "MapLabelValued", "LabelToMaskd"))
-INFERERS = frozenset(("SimpleInferer", "SlidingWindowInferer", "SlidingWindowInfererAdapt", "SliceInferer"))
-LEFT_OUT = ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged")
-ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the person's choice
-CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # as older bundles have them, and MONAI itself no more
+
 MOST_LABELS = 1024
-_OF_THE_MACHINE = ("device", "sw_device", "progress")
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What MONAI runs. image_key : the name under which its transforms look for the image. values : the label of each output channel.
-    labels : those that have names in the end. folder : the bundle's, for sentences. copy : where its modules are looked for, None where
-    it has no code of its own that the user allowed."""
+    """What MONAI runs. image_key : the name under which its transforms look for the image. values : the
+    label of each output channel. labels : those that have names in the end. folder : the bundle's, for
+    sentences. copy : where its modules are looked for, None where it has no code of its own that the user
+    allowed.
+    """
 
     before: Any
     inferer: Any
@@ -66,114 +54,9 @@ class Pipeline:
     copy: PrivateCopy | None
 
 
-def is_harmless(component: Component) -> bool:
-    """Whether MONAI may build it without a decision of the person."""
-    return component.name in HARMLESS | INFERERS or component.name in ELSEWHERE
-
-
-def already_done(before: Any) -> dict[int, Any]:
-    """For `built`: what would bring the channels of a file that was just read to the front, as an identity, since here they lie there.
-
-    Raises NotHereError for what is no list of transforms.
-    """
-    made: dict[int, Any] = {}
-    for one in components(before):
-        if one.name in CHANNELS_FIRST:
-            made[id(one)] = _identity(one)
-        elif one.name not in NOTHING:
-            break
-    return made
-
-
-def built(value: Any, made: dict[int, Any] | None = None) -> Any:
-    """Components of plain arguments as MONAI's objects; one component, however often the config names it, is one object.
-
-    Raises NotHereError for what is not on the lists, BundleError when MONAI refuses the arguments.
-    """
-    known: dict[int, Any] = {} if made is None else made
-    if isinstance(value, list):
-        return [built(one, known) for one in value]
-    if isinstance(value, tuple):
-        return tuple(built(one, known) for one in value)
-    if isinstance(value, dict):
-        return {name: built(one, known) for name, one in value.items()}
-    if not isinstance(value, Component):
-        return value
-    if id(value) not in known:
-        known[id(value)] = _instance(value, known)
-    return known[id(value)]
-
-
-def _instance(component: Component, known: dict[int, Any]) -> Any:
-    from monai import inferers
-    from monai import transforms as of_monai
-
-    if not is_harmless(component):
-        raise NotHereError(component.target)
-    if component.name in (*LEFT_OUT, *ELSEWHERE):
-        return _identity(component)
-    arguments = {name: built(one, known) for name, one in component.arguments.items() if name not in _OF_THE_MACHINE}
-    place = inferers if component.name in INFERERS else of_monai
-    return _made(component, lambda: getattr(place, component.name)(**arguments))
-
-
-def _made(component: Component, make: Callable[[], Any]) -> Any:
-    """What MONAI makes of a component. Raises BundleError when it refuses its arguments."""
-    try:
-        return make()
-    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
-        raise BundleError(f"\"{component.where}\" of the config: MONAI does not take its arguments ({_line(error)}); "
-                          "get the bundle again.") from error
-
-
-def _identity(component: Component) -> Any:
-    from monai.transforms import Identityd
-
-    return _made(component, lambda: Identityd(keys=component.arguments.get("keys", []), allow_missing_keys=True))
-
-
-def parsed_by_monai(config: Config, names: tuple[str, ...]) -> list[Any]:
-    """The parts of a config as MONAI's own parser makes them of what was read and listed here: code of the bundle runs.
-
-    Only after require_trust. Raises BundleError.
-    """
-    from monai.bundle import ConfigParser
-
-    with own_modules(config.folder):
-        try:
-            parser = ConfigParser(config.for_monai(config.folder))
-            return [_without_files(parser.get_parsed_content(name)) if name else None for name in names]
-        except Exception as error:  # a stranger's code may raise whatever it likes
-            raise BundleError(f"{config.path}: its own code failed ({_line(error)}); tell its author.") from error
-
-
-def _without_files(made: Any) -> Any:
-    """The same Compose without its readers and writers."""
-    if hasattr(made, "transforms"):
-        made.transforms = tuple(_without_files(one) for one in made.transforms if type(one).__name__ not in LEFT_OUT)
-    return made
-
-
-@contextmanager
-def own_modules(folder: Path) -> Iterator[None]:
-    """While it is open, `import scripts...` finds the bundle's; afterwards nothing of it is left, and no compiled file in the folder."""
-    own = {path.stem for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"} - set(sys.stdlib_module_names)
-    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in own}
-    before, writes = set(sys.modules), sys.dont_write_bytecode
-    sys.path.insert(0, str(folder))
-    sys.dont_write_bytecode = True
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        sys.dont_write_bytecode = writes
-        for name in set(sys.modules) - before:
-            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
-                del sys.modules[name]
-        sys.modules.update(hidden)
-
-
-def prepare_by(pipeline: Pipeline, device: str) -> Callable[[Upright, Box, bool], Generator[float, None, Prepared]]:
+def prepare_by(
+    pipeline: Pipeline, device: str
+) -> Callable[[Upright, Box, bool], Generator[float, None, Prepared]]:
     """The voxels of the box as they are; MONAI does the rest in one step."""
 
     def prepare(upright: Upright, box: Box, _whole: bool) -> Generator[float, None, Prepared]:
@@ -186,23 +69,33 @@ def prepare_by(pipeline: Pipeline, device: str) -> Callable[[Upright, Box, bool]
         stored = upright.stored_box("", box)
         geometry = upright.volume.geometry.crop(stored.start, stored.stop)
         view = upright.view.apply(upright.volume.array)
-        part = (view if view.ndim == 4 else view[None])[(slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))]
+        part = (view if view.ndim == 4 else view[None])[
+            (slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))
+        ]
         z, y, x = (a * s for a, s in zip(start, upright.geometry.spacing_mm, strict=True))
-        lattice = Lattice((z, y, x), upright.geometry.spacing_mm, (part.shape[1], part.shape[2], part.shape[3]))
+        lattice = Lattice(
+            (z, y, x), upright.geometry.spacing_mm, (part.shape[1], part.shape[2], part.shape[3])
+        )
 
         def steps(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
             return watched(lambda: _labels(pipeline, x[0], upright, geometry, device)[None])
 
         image = torch.from_numpy(np.array(part, dtype=np.float32))[None]
-        return Prepared(image, lattice, interpolation=("nearest", "nearest", "nearest"), steps=steps,
-                        written=lambda labels: _written(labels, pipeline))
+        return Prepared(
+            image,
+            lattice,
+            interpolation=("nearest", "nearest", "nearest"),
+            steps=steps,
+            written=lambda labels: _written(labels, pipeline),
+        )
 
     return prepare
 
 
 def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry, device: str) -> Tensor:
-    """(C, z, y, x) of the view to (z, y, x) labels, int32; negative where the bundle itself made one mask of its regions. Raises
-    BundleError."""
+    """(C, z, y, x) of the view to (z, y, x) labels, int32; negative where the bundle itself made one mask
+    of its regions. Raises BundleError.
+    """
     import torch
 
     from ctseg_imaging.resample import resample_labels
@@ -211,19 +104,27 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
     stored = upright.view.invert(x.cpu().numpy())
     try:
         with nullcontext() if pipeline.copy is None else own_modules(pipeline.copy.path):
-            result = _by_monai(pipeline, np.ascontiguousarray(stored.transpose(0, 3, 2, 1)), _ras(geometry), device)
+            result = _by_monai(
+                pipeline, np.ascontiguousarray(stored.transpose(0, 3, 2, 1)), _ras(geometry), device
+            )
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise BundleError(f"{pipeline.folder}: MONAI could not run the bundle on this volume ({_line(error)}); "
-                          "check that the volume is what the bundle was made for.") from error
+        raise BundleError(
+            f"{pipeline.folder}: MONAI could not run the bundle on this volume ({_line(error)}); "
+            "check that the volume is what the bundle was made for."
+        ) from error
     channels = np.asarray(result.cpu().numpy())
-    labels = LabelMap(_painted(channels, pipeline).transpose(2, 1, 0), _geometry_of(result, channels.shape[1:]), Labels())
+    labels = LabelMap(
+        _painted(channels, pipeline).transpose(2, 1, 0), _geometry_of(result, channels.shape[1:]), Labels()
+    )
     onto = resample_labels(labels, geometry).array.astype(np.int32)
     low, high = int(onto.min()), int(onto.max())
     if low < 0 or high > LARGEST_LABEL or len(values_in(torch.from_numpy(onto))) > MOST_LABELS:
-        raise BundleError(f"{pipeline.folder}: what its postprocessing gives ({low} to {high}) is no mask of labels; "
-                          "look for a bundle that segments.")
+        raise BundleError(
+            f"{pipeline.folder}: what its postprocessing gives ({low} to {high}) is no mask of labels; "
+            "look for a bundle that segments."
+        )
     own = len(channels) == 1 and not pipeline.exclusive and len(pipeline.values) > 1
     return torch.from_numpy(np.ascontiguousarray(upright.view.apply(-onto if own else onto)))
 
@@ -233,35 +134,44 @@ def _by_monai(pipeline: Pipeline, image: Any, affine: Any, device: str) -> Any:
     from monai.data import MetaTensor
 
     meta = {"original_channel_dim": 0, "filename_or_obj": "volume"}
-    data = pipeline.before({pipeline.image_key: MetaTensor(torch.from_numpy(image), affine=torch.from_numpy(affine), meta=meta)})
+    data = pipeline.before(
+        {pipeline.image_key: MetaTensor(torch.from_numpy(image), affine=torch.from_numpy(affine), meta=meta)}
+    )
     prepared = data[pipeline.image_key]
     network_input = torch.as_tensor(prepared)[None].to(device)
     network_input = network_input.as_tensor() if isinstance(network_input, MetaTensor) else network_input
     logits = pipeline.inferer(network_input, pipeline.network)
     if isinstance(logits, list | tuple):
         logits = logits[0]
-    data["pred"] = MetaTensor(logits[0].cpu(), affine=prepared.affine, meta=dict(prepared.meta)) if isinstance(
-        prepared, MetaTensor) else logits[0].cpu()
+    data["pred"] = (
+        MetaTensor(logits[0].cpu(), affine=prepared.affine, meta=dict(prepared.meta))
+        if isinstance(prepared, MetaTensor)
+        else logits[0].cpu()
+    )
     return pipeline.after(data)["pred"]
 
 
 def _painted(channels: Any, pipeline: Pipeline) -> Any:
-    """(a, b, c) labels from one channel of them, from one channel a class, or from one mask a region, later ones over earlier ones."""
+    """(a, b, c) labels from one channel of them, from one channel a class, or from one mask a region,
+    later ones over earlier ones.
+    """
     if len(channels) == 1:
         return np.rint(channels[0]).astype(np.int32)
     if pipeline.exclusive:
         return np.array(pipeline.values, dtype=np.int32)[channels.argmax(axis=0)]
     painted = np.zeros(channels.shape[1:], np.int32)
-    for mask, value in zip(channels, pipeline.values[-len(channels):], strict=True):
+    for mask, value in zip(channels, pipeline.values[-len(channels) :], strict=True):
         painted[mask > 0.5] = value
     return painted
 
 
 def _written(labels: Tensor, pipeline: Pipeline) -> Written:
-    """What `_labels` gave as maps. Where it holds a label that the metadata does not know, or the bundle made one mask of its regions by
-    itself (BraTS: 1, 2 and 4), nobody but its author knows which number is what."""
+    """What `_labels` gave as maps. Where it holds a label that the metadata does not know, or the bundle
+    made one mask of its regions by itself (BraTS: 1, 2 and 4), nobody but its author knows which number is
+    what.
+    """
     from ctseg_models.inference.labels.confidence import values_in
-    from ctseg_models.inference.maps.kept import LabelMaps
+    from ctseg_models.inference.maps.stored import LabelMaps
 
     own = bool((labels < 0).any())
     labels = labels.abs()
@@ -280,10 +190,3 @@ def _ras(geometry: Geometry) -> Any:
 def _geometry_of(result: Any, shape: tuple[int, ...]) -> Geometry:
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(result.affine, np.float64)
     return Geometry((shape[2], shape[1], shape[0]), affine[:, [2, 1, 0, 3]])
-
-
-def _line(error: BaseException) -> str:
-    """The innermost cause in one line: MONAI wraps errors in errors."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return first_line(error)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.monai.config.reader import Code, Component, Config
+from ctseg_models.bundles.monai.config.components import Code, Component
+from ctseg_models.bundles.monai.config.reader import Config
 from ctseg_models.vetting.safe_tensors import read_safetensors
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _INSIDE = ("model", "state_dict", "network", "net", "network_weights", "model_st
 
 
 def weights_of(config: Config, folder: Path) -> tuple[Path | None, Path | None]:
-    """(a file of weights, a TorchScript file) of the bundle; at least one. Raises BundleError when there is none, or they lie elsewhere.
+    """(a file of weights, a TorchScript file) of the bundle; at least one. Raises BundleError when there is
+    none, or they lie elsewhere.
 
     What the config's CheckpointLoader names comes first; the zoo's configs name models/model.pt.
     """
@@ -30,7 +32,9 @@ def weights_of(config: Config, folder: Path) -> tuple[Path | None, Path | None]:
     try:
         return _files(named, config, folder)
     except (OSError, ValueError) as error:
-        raise BundleError(f"{config.path}: its weights ({(named or 'model')[:80]!r}) can be no file; get the bundle again.") from error
+        raise BundleError(
+            f"{config.path}: its weights ({(named or 'model')[:80]!r}) can be no file; get the bundle again."
+        ) from error
 
 
 def _files(named: str | None, config: Config, folder: Path) -> tuple[Path | None, Path | None]:
@@ -40,16 +44,23 @@ def _files(named: str | None, config: Config, folder: Path) -> tuple[Path | None
         stem = path.stem
         if path.is_file():
             return (None, path) if path.suffix == SCRIPTED else (path, _existing(path.with_suffix(SCRIPTED)))
-    weights = next((path for ending in _ENDINGS if (path := folder / "models" / f"{stem}{ending}").is_file()), None)
+    weights = next(
+        (path for ending in _ENDINGS if (path := folder / "models" / f"{stem}{ending}").is_file()), None
+    )
     scripted = _existing(folder / "models" / f"{stem}{SCRIPTED}")
     if weights is None and scripted is None:
-        raise BundleError(f"{folder / 'models' / stem}.pt: the weights of the bundle are missing; put them there, or get the whole bundle.")
+        raise BundleError(
+            f"{folder / 'models' / stem}.pt: the weights of the bundle are missing; put them there, or get "
+            "the whole bundle."
+        )
     return weights, scripted
 
 
 def _named(config: Config) -> str | None:
-    """What the config's CheckpointLoader reads (an entry of its own, or one of a list of handlers), or what an entry of one of the usual
-    names says. One that is switched off, or that only running it would tell, says nothing."""
+    """What the config's CheckpointLoader reads (an entry of its own, or one of a list of handlers), or
+    what an entry of one of the usual names says. One that is switched off, or that only running it would
+    tell, says nothing.
+    """
     for place, entry in _entries(config):
         if str(entry.get("_target_", "")).endswith("CheckpointLoader"):
             loader = config.resolve(place)
@@ -66,17 +77,26 @@ def _named(config: Config) -> str | None:
 def _entries(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     """Dictionaries of the config's first level, and of the lists there, with their ids."""
     for name, entry in config.content.items():
-        for place, one in [(name, entry)] if not isinstance(entry, list) else [(f"{name}#{k}", one) for k, one in enumerate(entry)]:
+        for place, one in (
+            [(name, entry)]
+            if not isinstance(entry, list)
+            else [(f"{name}#{k}", one) for k, one in enumerate(entry)]
+        ):
             if isinstance(one, dict):
                 yield place, one
 
 
 def _within(folder: Path, name: str, path: Path) -> Path:
-    """Raises BundleError unless `name` lies in the folder. An absolute name of the author's machine stands for models/ here."""
+    """Raises BundleError unless `name` lies in the folder. An absolute name of the author's machine stands
+    for models/ here.
+    """
     place = folder / "models" / Path(name).name if Path(name).is_absolute() else folder / name
     if not place.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{path}: its weights ({name[:80]}) lie outside of the bundle's folder, so the bundle is refused; "
-                          "get it from its author.")
+        raise BundleError(
+            f"{path}: its weights ({name[:80]}) lie outside of the bundle's folder, so the bundle is "
+            "refused; "
+            "get it from its author."
+        )
     return place
 
 
@@ -85,7 +105,8 @@ def _existing(path: Path) -> Path | None:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """SHA-256 of what small files hold and of the tables of contents (names, sizes, CRC-32) of archives of weights: fast, for lists.
+    """SHA-256 of what small files hold and of the tables of contents (names, sizes, CRC-32) of archives of
+    weights: fast, for lists.
 
     It tells versions apart and is no proof against a forger; decisions of trust go by trust.content_hash.
     """
@@ -106,15 +127,19 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file as it holds them, mapped: one that is not looked at takes no memory. Raises BundleError; runs nothing of
-    the file."""
+    """The named tensors of a file as it holds them, mapped: one that is not looked at takes no memory.
+    Raises BundleError; runs nothing of the file.
+    """
     from torch import Tensor
 
     from ctseg_models.networks.nnunet_blocks import without_wrappers
 
     content: Any = read_safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
-    tensors = {without_wrappers(name): value for name, value in content.items()
-               if isinstance(name, str) and isinstance(value, Tensor)}
+    tensors = {
+        without_wrappers(name): value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
     if not tensors:
         raise BundleError(f"{path}: holds no named weights; get the bundle again.")
     return tensors

@@ -1,9 +1,11 @@
-"""A results folder of nnU-Net v2 as a bundle, run without nnU-Net: `plans.json`, `dataset.json`, `fold_N/checkpoint_final.pth`."""
+"""A results folder of nnU-Net v2 as a bundle, run without nnU-Net: `plans.json`, `dataset.json`,
+`fold_N/checkpoint_final.pth`.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -11,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape, Triple
-from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.nnunet.card import card_of
-from ctseg_models.bundles.nnunet.plans import DATASET, PLANS, Documents, NNUNetPlan
+from ctseg_models.bundles.nnunet.folds import Fold, folds_mean
+from ctseg_models.bundles.nnunet.plan import NNUNetPlan
+from ctseg_models.bundles.nnunet.plans import DATASET, PLANS, Documents
 from ctseg_models.contract.bundle import Bundle
-from ctseg_models.contract.stage import LoadedStage, Model, Steps
+from ctseg_models.contract.stage import LoadedStage, Model
 from ctseg_models.vetting.checkpoint import check_contents, contents_hash, load_checkpoint
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
     from ctseg_models.bundles.nnunet.input import PreviousLabels
-    from ctseg_models.contract.arithmetic import Arithmetic
     from ctseg_models.contract.upright import Upright
 
 
@@ -34,10 +36,11 @@ MR_CHANNELS = {"mr", "mri", "t1", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "fl
 
 @dataclass(frozen=True, eq=False)
 class NNUNetBundle(Bundle):
-    """plan : the configuration that was trained, as the folder tells it; None: only the checkpoints know. folds : a checkpoint each.
-    previous : the first half of a cascade.
+    """plan : the configuration that was trained, as the folder tells it; None: only the checkpoints know.
+    folds : a checkpoint each. previous : the first half of a cascade.
 
-    sha256 : of plans.json, dataset.json and the tables of contents of the checkpoints, which hold a checksum of every weight.
+    sha256 : of plans.json, dataset.json and the tables of contents of the checkpoints, which hold a
+    checksum of every weight.
     """
 
     plan: NNUNetPlan | None
@@ -52,7 +55,9 @@ class NNUNetBundle(Bundle):
             previous.verify()
 
     def settled(self) -> NNUNetBundle:
-        """With the configuration that the first checkpoint names, where the folder did not tell. Raises BundleError."""
+        """With the configuration that the first checkpoint names, where the folder did not tell. Raises
+        BundleError.
+        """
         if self.plan is not None:
             return self
         documents = Documents.read(self.path)
@@ -60,15 +65,19 @@ class NNUNetBundle(Bundle):
         configuration = start.get("configuration") if isinstance(start, dict) else None
         if not isinstance(configuration, str):
             known = ", ".join(documents.plans.configurations)
-            raise BundleError(f"{self.path}: neither its name nor its weights tell which of {known} it is; "
-                              "give the folder the name that nnU-Net gave it.")
+            raise BundleError(
+                f"{self.path}: neither its name nor its weights tell which of {known} it is; "
+                "give the folder the name that nnU-Net gave it."
+            )
         return _described(documents, documents.plan(configuration))
 
     def load(self, device: str = "cpu") -> Model:
         return Model((self.stage(device),), self.labels, device)
 
     def stage(self, device: str) -> LoadedStage:
-        """All folds as one network. Raises BundleError when a checkpoint is refused or does not fit the plans."""
+        """All folds as one network. Raises BundleError when a checkpoint is refused or does not fit the
+        plans.
+        """
         from ctseg_models.bundles.nnunet.input import nnunet_input, nnunet_layout
         from ctseg_models.bundles.nnunet.network import empty_network, network_flops, network_with
 
@@ -90,88 +99,30 @@ class NNUNetBundle(Bundle):
         steps = folds_mean(networks, plan, flops)
         earlier = None if self.previous is None else labels_of(self.previous.stage(device), device)
         return LoadedStage(
-            "segment", nnunet_input(plan, steps, axes, earlier), steps, plan.heads.values, flops, nnunet_layout(plan), plan.heads.form,
-            parameters=sum(p.numel() for network in networks for p in network.parameters()), mirror_axes=axes, key=self.sha256)
-
-
-@dataclass(frozen=True)
-class Fold:
-    """What a checkpoint holds. mirror_axes : of the plans' three axes."""
-
-    weights: dict[str, Tensor]
-    trainer: str
-    mirror_axes: tuple[int, ...]
-
-    @classmethod
-    def read(cls, path: Path, plan: NNUNetPlan) -> Fold:
-        """Raises BundleError for what nnU-Net v2 does not write, and for weights of another configuration."""
-        import torch
-
-        content = load_checkpoint(path)
-        weights, start = content.get("network_weights"), content.get("init_args")
-        if not isinstance(weights, dict) or not all(isinstance(name, str) and isinstance(tensor, torch.Tensor)
-                                                    for name, tensor in weights.items()):
-            raise BundleError(f"{path}: has no network_weights, so it is no checkpoint of nnU-Net version 2; name its results folder.")
-        configuration = start.get("configuration") if isinstance(start, dict) else None
-        if configuration not in (None, "", plan.configuration):  # name, spacing and card were taken from the folder's
-            raise BundleError(f"{path}: was trained as the configuration \"{_shown(configuration)}\" and its folder is of "
-                              f"\"{plan.configuration}\"; give the folder the name that nnU-Net gave it.")
-        axes = () if (said := content.get("inference_allowed_mirroring_axes")) is None else said
-        if not isinstance(axes, tuple | list) or any(not isinstance(axis, int) or axis not in range(len(plan.patch)) for axis in axes):
-            raise BundleError(f"{path}: inference_allowed_mirroring_axes names no axes of the network; get the model again.")
-        shift = 3 - len(plan.patch)
-        return cls(weights, _shown(content.get("trainer_name", "")), tuple(int(axis) + shift for axis in axes))
-
-
-def _shown(said: Any) -> str:
-    """What a checkpoint says, for a sentence."""
-    return "".join(character for character in str(said)[:60] if character.isprintable())
-
-
-def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]) -> Steps:
-    """Steps along the plans' axes: the mean of the logits of all folds. Slices of a 2D network are one batch."""
-    def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-        each = flops((x.shape[2], x.shape[3], x.shape[4])) / len(networks)
-        total: Tensor | None = None
-        for network in networks:
-            logits = yield from scaled(network_logits(network, plan.flat, each, x, arithmetic), 1 / len(networks))
-            total = logits if total is None else total.add_(logits)
-        assert total is not None  # a bundle has a fold
-        return total.div_(len(networks)) if len(networks) > 1 else total
-
-    return steps
-
-
-def network_logits(network: nn.Module, flat: bool, flops: float, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) to (K, z, y, x) float32."""
-    import torch
-
-    from ctseg_models.bundles.nnunet.slab_steps import nnunet_steps, runs_in_slabs
-    from ctseg_models.inference.network.interruptible import watched
-
-    if runs_in_slabs(network):
-        return (yield from nnunet_steps(network, flops, x, arithmetic))
-    given = x[0].movedim(1, 0).contiguous(memory_format=torch.channels_last) if flat else x.contiguous(memory_format=torch.channels_last_3d)
-    half = arithmetic.dtype != torch.float32
-
-    def call() -> Tensor:
-        with torch.autocast(x.device.type, dtype=arithmetic.dtype if half else torch.bfloat16, enabled=half):
-            logits: Tensor = network(given)
-        return logits.to(torch.float32, memory_format=torch.contiguous_format)
-
-    logits = yield from watched(call, flops=flops, step_flops=arithmetic.step_flops)
-    return logits.movedim(0, 1) if flat else logits[0]
+            "segment",
+            nnunet_input(plan, steps, axes, earlier),
+            steps,
+            plan.heads.values,
+            flops,
+            nnunet_layout(plan),
+            plan.heads.form,
+            parameters=sum(p.numel() for network in networks for p in network.parameters()),
+            mirror_axes=axes,
+            key=self.sha256,
+        )
 
 
 def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:
-    """The labels that the first half of a cascade gives, on the volume's grid along the view's axes; in float32, without mirroring."""
+    """The labels that the first half of a cascade gives, on the volume's grid along the view's axes; in
+    float32, without mirroring.
+    """
     import numpy as np
 
     from ctseg_models.contract.arithmetic import Arithmetic
     from ctseg_models.contract.lattice import Box
     from ctseg_models.inference.labels.class_maps import ClassMaps, Target
     from ctseg_models.inference.labels.paint import paint
-    from ctseg_models.inference.maps.kept import CutMaps
+    from ctseg_models.inference.maps.stored import CutMaps
     from ctseg_models.inference.maps.windowed import WindowedMaps
 
     def labels(upright: Upright) -> Generator[float, None, NDArray[np.integer[Any]]]:
@@ -185,8 +136,16 @@ def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:
                 prepared = end.value
                 break
         assert prepared.tiling is not None and prepared.keep is not None  # nnU-Net always works in windows
-        windows = WindowedMaps(prepared.steps, prepared.x.to(device), prepared.tiling, len(stage.values), Arithmetic())
-        maps = ClassMaps.of(CutMaps(windows, *prepared.keep), prepared.lattice, stage.values, stage.form, prepared.interpolation)
+        windows = WindowedMaps(
+            prepared.steps, prepared.x.to(device), prepared.tiling, len(stage.values), Arithmetic()
+        )
+        maps = ClassMaps.of(
+            CutMaps(windows, *prepared.keep),
+            prepared.lattice,
+            stage.values,
+            stage.form,
+            prepared.interpolation,
+        )
         out = np.zeros(geometry.shape, np.uint16)
         for _ in paint(maps, Target(geometry.spacing_mm, (0, 0, 0), geometry.shape), out):
             yield 0.0
@@ -201,14 +160,18 @@ def looks_like_nnunet(folder: Path) -> bool:
 
 
 def read_nnunet(folder: Path) -> NNUNetBundle:
-    """Describe a results folder (`TRAINER__PLANS__CONFIGURATION`); weights are not read. Raises BundleError for what cannot be run."""
+    """Describe a results folder (`TRAINER__PLANS__CONFIGURATION`); weights are not read. Raises
+    BundleError for what cannot be run.
+    """
     documents = Documents.read(folder)
     configuration = _configuration(documents)
     return _described(documents, None if configuration is None else documents.plan(configuration))
 
 
 def _described(documents: Documents, plan: NNUNetPlan | None) -> NNUNetBundle:
-    """The bundle of a results folder. plan : None when its configuration is not known before the checkpoints are read."""
+    """The bundle of a results folder. plan : None when its configuration is not known before the
+    checkpoints are read.
+    """
     folder, channels, heads = documents.folder, documents.channels, documents.heads()
     folds, without = _folds(folder)
     previous = None if plan is None or plan.previous is None else _first_half(folder, plan)
@@ -218,24 +181,43 @@ def _described(documents: Documents, plan: NNUNetPlan | None) -> NNUNetBundle:
     parts += [f"{path.parent.name} {contents_hash(path)}" for path in folds]
     parts += [] if previous is None else [previous.sha256]
     return NNUNetBundle(
-        name=_name(documents, folder), path=folder, kind="nnunet", labels=heads.labels, channels=channels, modality=modality,
-        spacing_mm=None if plan is None else _stored_spacing(plan), card=card_of(documents, plan, folds, without),
-        sha256=hashlib.sha256("\n".join(parts).encode()).hexdigest(), version="", plan=plan, folds=folds, previous=previous)
+        name=_name(documents, folder),
+        path=folder,
+        kind="nnunet",
+        labels=heads.labels,
+        channels=channels,
+        modality=modality,
+        spacing_mm=None if plan is None else _stored_spacing(plan),
+        card=card_of(documents, plan, folds, without),
+        sha256=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+        version="",
+        plan=plan,
+        folds=folds,
+        previous=previous,
+    )
 
 
 def _folds(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """The final checkpoints of all folds, or where there are none the best ones, and the folds without; `fold_all`, trained on every case,
-    where there is no other."""
-    numbered = sorted((path for path in folder.glob("fold_*") if path.name[5:].isdecimal()), key=lambda path: int(path.name[5:]))
+    """The final checkpoints of all folds, or where there are none the best ones, and the folds without;
+    `fold_all`, trained on every case, where there is no other.
+    """
+    numbered = sorted(
+        (path for path in folder.glob("fold_*") if path.name[5:].isdecimal()),
+        key=lambda path: int(path.name[5:]),
+    )
     for folds in (numbered, [folder / "fold_all"]):
         for name in CHECKPOINTS:
             if found := tuple(path / name for path in folds if (path / name).is_file()):
                 return found, tuple(path.name for path in numbered if not (path / name).is_file())
-    raise BundleError(f"{folder}: has no fold_0/{CHECKPOINTS[0]} or another fold's; copy the trained folds into it.")
+    raise BundleError(
+        f"{folder}: has no fold_0/{CHECKPOINTS[0]} or another fold's; copy the trained folds into it."
+    )
 
 
 def _configuration(documents: Documents) -> str | None:
-    """By the folder's name or because there is only one; None: the checkpoints have to be asked, which a list of bundles does not do."""
+    """By the folder's name or because there is only one; None: the checkpoints have to be asked, which a
+    list of bundles does not do.
+    """
     known = documents.plans.configurations
     named = documents.folder.name.rpartition("__")[2]
     if named in known:
@@ -244,21 +226,31 @@ def _configuration(documents: Documents) -> str | None:
 
 
 def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
-    """The results folder of the configuration that a cascade starts with. Raises BundleError when it is not beside this one."""
+    """The results folder of the configuration that a cascade starts with. Raises BundleError when it is
+    not beside this one.
+    """
     before, marked, _ = folder.name.rpartition("__")
     sibling = folder.parent / f"{before}__{plan.previous}"
     if not marked or sibling == folder or not looks_like_nnunet(sibling):
-        raise BundleError(f"{folder}: is the second half of a cascade and needs the results folder of {plan.previous} beside it "
-                          f"({sibling.name}); copy that there too.")
+        raise BundleError(
+            f"{folder}: is the second half of a cascade and needs the results folder of {plan.previous} "
+            "beside it "
+            f"({sibling.name}); copy that there too."
+        )
     first = read_nnunet(sibling)
     heads = None if first.plan is None or first.previous is not None else first.plan.heads
     if heads is None or heads.form == "regions" or heads.foreground != plan.heads.foreground:
-        raise BundleError(f"{sibling}: is no first half of {folder.name}: its labels are others; get both from one training.")
+        raise BundleError(
+            f"{sibling}: is no first half of {folder.name}: its labels are others; get both from one "
+            "training."
+        )
     return first
 
 
 def _stored_spacing(plan: NNUNetPlan) -> Triple | None:
-    """Along the stored axes (z, y, x), which are the view's for an image stored upright; None: it depends on the image."""
+    """Along the stored axes (z, y, x), which are the view's for an image stored upright; None: it depends
+    on the image.
+    """
     if plan.flat:
         return None
     z, y, x = (plan.spacing_mm[plan.transpose.index(stored)] for stored in range(3))
@@ -273,5 +265,3 @@ def _name(documents: Documents, folder: Path) -> str:
     plans, configuration = rest
     unusual = [name for name, usual in ((trainer, "nnUNetTrainer"), (plans, "nnUNetPlans")) if name != usual]
     return "-".join([documents.plans.dataset_name, configuration, *unusual])
-
-

@@ -53,7 +53,11 @@ class Plans(_Loose):
     transpose_forward: tuple[AxisNumber, AxisNumber, AxisNumber]
     configurations: dict[str, dict[str, Any]] = Field(min_length=1)
     intensities: dict[str, Intensities] = Field(
-        {}, validation_alias=AliasChoices("foreground_intensity_properties_per_channel", "foreground_intensity_properties_by_modality"))
+        {},
+        validation_alias=AliasChoices(
+            "foreground_intensity_properties_per_channel", "foreground_intensity_properties_by_modality"
+        ),
+    )
 
 
 class Dataset(_Loose):
@@ -62,5 +66,3 @@ class Dataset(_Loose):
     channels: dict[str, str] = Field(validation_alias=AliasChoices("channel_names", "modality"), min_length=1)
     labels: dict[str, int | list[int]] = Field(min_length=2)
     regions_class_order: list[int] | None = None
-
-

@@ -1,8 +1,8 @@
 """From a volume to the input of an nnU-Net: crop, normalise, resize, pad, and where its windows lie.
 
-All of it happens along the view's axes. The network has axes of its own (the stored ones, reordered by the plans), so that paddings, the
-starts of windows and ties of roundings are worked out along those and turned. Source: nnU-Net v2 (2.8.1), DefaultPreprocessor and
-sliding_window_prediction.
+All of it happens along the view's axes. The network has axes of its own (the stored ones, reordered by the
+plans), so that paddings, the starts of windows and ties of roundings are worked out along those and
+turned. Source: nnU-Net v2 (2.8.1), DefaultPreprocessor and sliding_window_prediction.
 """
 
 from __future__ import annotations
@@ -21,32 +21,35 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import AxisView, Shape, Triple
 from ctseg_models.bundles.nnunet.intensities import Cropped, Pixels, SliceReader
-from ctseg_models.bundles.nnunet.plans import NNUNetPlan
+from ctseg_models.bundles.nnunet.plan import NNUNetPlan
 from ctseg_models.bundles.nnunet.spline import resize, separate_axis
 from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.lattice import Box, Lattice
-from ctseg_models.contract.stage import Interpolation, Layout, Prepare, Prepared, Steps
+from ctseg_models.contract.stage import Interpolation, Prepare, Prepared, RunSize, Steps
 from ctseg_models.contract.tiling import Tiling
-from ctseg_models.contract.turn import Turn
 from ctseg_models.contract.upright import Upright
 
-RAS = Turn((0, 1, 2), (1, 2))  # the array that nibabel's RAS axes give, transposed to (z, y, x)
+RAS = AxisOrder((0, 1, 2), (1, 2))  # the array that nibabel's RAS axes give, transposed to (z, y, x)
 SLICES_AT_ONCE = 8  # of a 2D network
-TIE = 1e-6  # voxels: the centre of a target voxel between two slices must not fall to the other one by rounding
+TIE = (
+    1e-6  # voxels: the centre of a target voxel between two slices must not fall to the other one by rounding
+)
 AGREEING = 1e-4  # of a spacing: as much the header's and the affine's may differ by rounding
 # The labels that an earlier stage gives for a volume, along its view's axes (z, y, x).
 PreviousLabels = Callable[[Upright], Generator[float, None, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
-class Sizes:
+class InputSizes:
     """What the plans come to for `shape` voxels of a view, all along the view's axes (z, y, x).
 
-    turn : the network's axes. resized : voxels at the plans' spacing; padded : at least a window. low : padding before them.
-    apart : the axis whose slices are resized one by one; apart_labels : of an earlier stage's labels; apart_back : of the logits.
+    turn : the network's axes. resized : voxels at the plans' spacing; padded : at least a window. low :
+    padding before them. apart : the axis whose slices are resized one by one; apart_labels : of an earlier
+    stage's labels; apart_back : of the logits.
     """
 
-    turn: Turn
+    turn: AxisOrder
     shape: Shape
     wanted_mm: Triple
     resized: Shape
@@ -58,15 +61,18 @@ class Sizes:
     tiling: Tiling
 
     @classmethod
-    def of(cls, plan: NNUNetPlan, upright: Upright, shape: Shape) -> Sizes:
+    def of(cls, plan: NNUNetPlan, upright: Upright, shape: Shape) -> InputSizes:
         """For a crop of so many voxels."""
         turn = turn_of(plan, upright.view)
         own = spacing_of(upright)
         a, b, c = (own[turn.order[0]], *plan.spacing_mm) if plan.flat else plan.spacing_mm
         wanted = turn.zyx((a, b, c))
         resized = _zyx(max(1, round(old / new * n)) for old, new, n in zip(own, wanted, shape, strict=True))
-        apart = (separate_axis(own, wanted, plan.data.force_separate), separate_axis(own, wanted, plan.seg.force_separate),
-                 separate_axis(wanted, own, plan.logits.force_separate))
+        apart = (
+            separate_axis(own, wanted, plan.data.force_separate),
+            separate_axis(own, wanted, plan.seg.force_separate),
+            separate_axis(wanted, own, plan.logits.force_separate),
+        )
         window, tiling = _window(plan, turn, resized)
         missing = [max(0, w - n) for w, n in zip(window, resized, strict=True)]
         backwards = {turn.order[axis] for axis in turn.flips}
@@ -84,7 +90,9 @@ class Sizes:
         z, y, x = (s * n / m for s, n, m in zip(own, self.shape, self.resized, strict=True))
         low = [a * s for a, s in zip(start, own, strict=True)]
         if self.apart_back is not None:
-            low[self.apart_back] += (TIE if self.runs_backwards(self.apart_back) else -TIE) * (z, y, x)[self.apart_back]
+            low[self.apart_back] += (TIE if self.runs_backwards(self.apart_back) else -TIE) * (z, y, x)[
+                self.apart_back
+            ]
         return Lattice((low[0], low[1], low[2]), (z, y, x), self.resized)
 
     @property
@@ -100,13 +108,14 @@ class Sizes:
 
 
 def spacing_of(upright: Upright) -> Triple:
-    """The spacing that nnU-Net's readers give: the header's own, along the view's axes. Where the header does not say the same as the
-    affine, or a volume has none, the affine's."""
+    """The spacing that nnU-Net's readers give: the header's own, along the view's axes. Where the header
+    does not say the same as the affine, or a volume has none, the affine's.
+    """
     stated, own = upright.geometry.stated_mm, upright.geometry.spacing_mm
     return stated if stated is not None and np.allclose(stated, own, rtol=AGREEING, atol=0) else own
 
 
-def turn_of(plan: NNUNetPlan, view: AxisView) -> Turn:
+def turn_of(plan: NNUNetPlan, view: AxisView) -> AxisOrder:
     """The plans' axes within the view of a volume."""
     if plan.to_ras:
         order, flipped = RAS.order, RAS.flips
@@ -114,7 +123,7 @@ def turn_of(plan: NNUNetPlan, view: AxisView) -> Turn:
         order = _zyx(view.order.index(stored) for stored in range(3))
         flipped = tuple(stored for stored in range(3) if view.flips[order[stored]])
     flips = tuple(axis for axis, stored in enumerate(plan.transpose) if stored in flipped)
-    return Turn(_zyx(order[stored] for stored in plan.transpose), flips)
+    return AxisOrder(_zyx(order[stored] for stored in plan.transpose), flips)
 
 
 def window_starts(size: int, window: int) -> list[int]:
@@ -125,7 +134,9 @@ def window_starts(size: int, window: int) -> list[int]:
 
 @lru_cache(maxsize=4)
 def gaussian(window: tuple[int, ...]) -> Tensor:
-    """Weights of a window, float32 numbers that float16 can hold, 10 in the middle; what rounds to 0 is the smallest that does not."""
+    """Weights of a window, float32 numbers that float16 can hold, 10 in the middle; what rounds to 0 is
+    the smallest that does not.
+    """
     from scipy.ndimage import gaussian_filter1d
 
     weights = np.ones(())
@@ -138,7 +149,7 @@ def gaussian(window: tuple[int, ...]) -> Tensor:
     return half.float()
 
 
-def _window(plan: NNUNetPlan, turn: Turn, resized: Shape) -> tuple[Shape, Tiling]:
+def _window(plan: NNUNetPlan, turn: AxisOrder, resized: Shape) -> tuple[Shape, Tiling]:
     """The size of a window, and where they lie once the array is padded to at least that."""
     sizes = [resized[axis] for axis in turn.order]
     if plan.flat:
@@ -149,31 +160,36 @@ def _window(plan: NNUNetPlan, turn: Turn, resized: Shape) -> tuple[Shape, Tiling
         weights = gaussian(plan.patch).expand(window)
     else:
         window, starts, weights = plan.patch, [], gaussian(plan.patch)
-    for n, w in zip(sizes[len(starts):], window[len(starts):], strict=True):
+    for n, w in zip(sizes[len(starts) :], window[len(starts) :], strict=True):
         starts.append(window_starts(max(n, w), w))
-    seen = [sorted(max(n, w) - w - start for start in each) if axis in turn.flips else each
-            for axis, (n, w, each) in enumerate(zip(sizes, window, starts, strict=True))]
+    seen = [
+        sorted(max(n, w) - w - start for start in each) if axis in turn.flips else each
+        for axis, (n, w, each) in enumerate(zip(sizes, window, starts, strict=True))
+    ]
     z, y, x = turn.zyx((tuple(seen[0]), tuple(seen[1]), tuple(seen[2])))
     a, b, c = window
     return turn.zyx((a, b, c)), Tiling(turn.zyx((a, b, c)), (z, y, x), turn.back(weights))
 
 
-def nnunet_layout(plan: NNUNetPlan) -> Callable[[Upright, Box], Layout]:
+def nnunet_layout(plan: NNUNetPlan) -> Callable[[Upright, Box], RunSize]:
     """The sizes of a run over a box, taken to be without a frame of zeros."""
 
-    def layout(upright: Upright, box: Box) -> Layout:
+    def layout(upright: Upright, box: Box) -> RunSize:
         start, stop = box.voxels(upright.geometry)
-        sizes = Sizes.of(plan, upright, _zyx(b - a for a, b in zip(start, stop, strict=True)))
-        return Layout(sizes.padded, sizes.tiling.window, sizes.tiling.count)
+        sizes = InputSizes.of(plan, upright, _zyx(b - a for a, b in zip(start, stop, strict=True)))
+        return RunSize(sizes.padded, sizes.tiling.window, sizes.tiling.count)
 
     return layout
 
 
-def nnunet_input(plan: NNUNetPlan, steps: Steps, mirror_axes: tuple[int, ...], previous: PreviousLabels | None = None) -> Prepare:
-    """The preparation that the plans describe. steps, mirror_axes : along the plans' axes. previous : labels of an earlier stage.
+def nnunet_input(
+    plan: NNUNetPlan, steps: Steps, mirror_axes: tuple[int, ...], previous: PreviousLabels | None = None
+) -> Prepare:
+    """The preparation that the plans describe. steps, mirror_axes : along the plans' axes. previous : labels
+    of an earlier stage.
 
-    Intensities are those of the whole volume; a box smaller than it only cuts what the network sees. Raises BundleError when the volume
-    has fewer channels than the plans.
+    Intensities are those of the whole volume; a box smaller than it only cuts what the network sees.
+    Raises BundleError when the volume has fewer channels than the plans.
     """
 
     def prepare(upright: Upright, box: Box, whole: bool) -> Generator[float, None, Prepared]:
@@ -181,30 +197,53 @@ def nnunet_input(plan: NNUNetPlan, steps: Steps, mirror_axes: tuple[int, ...], p
         channels = view if view.ndim == 4 else view[None]
         wanted = len(plan.normalisations)
         if len(channels) < wanted:
-            raise BundleError(f"The bundle takes {wanted} channels and the volume has {len(channels)}; give one file per channel "
-                              "(CASE_0000, CASE_0001, ...).")
+            raise BundleError(
+                f"The bundle takes {wanted} channels and the volume has {len(channels)}; give one file per "
+                "channel "
+                "(CASE_0000, CASE_0001, ...)."
+            )
         image = Cropped.of(channels[:wanted])
         low, high = (image.start, image.stop) if whole else image.within(*box.voxels(upright.geometry))
-        sizes = Sizes.of(plan, upright, _zyx(b - a for a, b in zip(low, high, strict=True)))
+        sizes = InputSizes.of(plan, upright, _zyx(b - a for a, b in zip(low, high, strict=True)))
         x = torch.zeros(1, plan.inputs, *sizes.padded)
         (z0, y0, x0), (z1, y1, x1) = sizes.keep
         kept = x[0, :, z0:z1, y0:y1, x0:x1]
         for number, normalisation in enumerate(plan.normalisations):
             change = image.normaliser(number, normalisation)
-            read = SliceReader(channels[number], low, high, sizes.apart, change, image.inside if normalisation.masked else None)
-            for share in resize(read, sizes.shape, kept[number], order=plan.data.order, axis=sizes.apart,
-                                backwards=sizes.runs_backwards(sizes.apart)):
+            read = SliceReader(
+                channels[number],
+                low,
+                high,
+                sizes.apart,
+                change,
+                image.inside if normalisation.masked else None,
+            )
+            for share in resize(
+                read,
+                sizes.shape,
+                kept[number],
+                order=plan.data.order,
+                axis=sizes.apart,
+                backwards=sizes.runs_backwards(sizes.apart),
+            ):
                 yield share / plan.inputs
         if previous is not None:
             labels = yield from previous(upright)
             yield from _one_hot(plan, sizes, labels, low, high, kept[wanted:])
-        return Prepared(x, sizes.lattice(low, upright), sizes.tiling, sizes.keep, sizes.interpolation, steps=_turned(steps, sizes.turn),
-                        mirror_axes=tuple(sorted(sizes.turn.order[axis] for axis in mirror_axes)))
+        return Prepared(
+            x,
+            sizes.lattice(low, upright),
+            sizes.tiling,
+            sizes.keep,
+            sizes.interpolation,
+            steps=_turned(steps, sizes.turn),
+            mirror_axes=tuple(sorted(sizes.turn.order[axis] for axis in mirror_axes)),
+        )
 
     return prepare
 
 
-def _turned(steps: Steps, turn: Turn) -> Steps:
+def _turned(steps: Steps, turn: AxisOrder) -> Steps:
     def along_the_view(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
         maps = yield from steps(turn.to_network(x), arithmetic)
         return turn.back(maps)
@@ -212,14 +251,24 @@ def _turned(steps: Steps, turn: Turn) -> Steps:
     return along_the_view
 
 
-def _one_hot(plan: NNUNetPlan, sizes: Sizes, labels: NDArray[Any], low: Shape, high: Shape, out: Tensor,
-             ) -> Generator[float, None, None]:
-    """One channel a label, resized as nnU-Net resizes label maps: each mask by itself, a later label over an earlier one."""
+def _one_hot(
+    plan: NNUNetPlan,
+    sizes: InputSizes,
+    labels: NDArray[Any],
+    low: Shape,
+    high: Shape,
+    out: Tensor,
+) -> Generator[float, None, None]:
+    """One channel a label, resized as nnU-Net resizes label maps: each mask by itself, a later label over
+    an earlier one.
+    """
     apart = sizes.apart_labels
     for number, value in enumerate(plan.heads.foreground):
         read = SliceReader(labels, low, high, apart, partial(_is, value))
         share = torch.empty(out.shape[1:])
-        for done in resize(read, sizes.shape, share, order=plan.seg.order, axis=apart, backwards=sizes.runs_backwards(apart)):
+        for done in resize(
+            read, sizes.shape, share, order=plan.seg.order, axis=apart, backwards=sizes.runs_backwards(apart)
+        ):
             yield done / plan.inputs
         here = share >= 0.5
         out[:number].masked_fill_(here, 0)

@@ -1,4 +1,5 @@
-"""nnU-Net's crop to what is not zero, and its normalisation of a channel, slice by slice: no float copy of a volume is made.
+"""nnU-Net's crop to what is not zero, and its normalisation of a channel, slice by slice: no float copy of a
+volume is made.
 
 Source: nnU-Net v2 (2.8.1), `cropping.py` and `default_normalization_schemes.py`.
 """
@@ -14,17 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.geometry import Shape
-from ctseg_models.bundles.nnunet.plans import Normalisation
+from ctseg_models.bundles.nnunet.plan import Normalisation
 
 SMALLEST_DEVIATION = 1e-8
 Pixels = NDArray[np.float32]
-# Float32 pixels and which of them are inside of what is not zero (None: not asked for) to normalised pixels, perhaps in place.
+# Float32 pixels and which of them are inside of what is not zero (None: not asked for) to normalised pixels,
+# perhaps in place.
 Change = Callable[[Pixels, NDArray[np.bool_] | None], Pixels]
 
 
 @dataclass(frozen=True, eq=False)
 class Cropped:
-    """channels : (c, z, y, x) of a view. [start, stop) : the box of voxels where a channel is not 0; the whole where all are."""
+    """channels : (c, z, y, x) of a view. [start, stop) : the box of voxels where a channel is not 0; the
+    whole where all are.
+    """
 
     channels: NDArray[Any]
     start: Shape
@@ -84,8 +88,12 @@ class Cropped:
     def _moments(self, number: int, masked: bool) -> tuple[float, float]:
         """Mean and population deviation of a channel."""
         count = sum(pixels.size for pixels in self._slices(number, masked))
-        mean = sum(float(pixels.sum(dtype=np.float64)) for pixels in self._slices(number, masked)) / max(1, count)
-        square = sum(float(np.square(pixels - mean, dtype=np.float64).sum()) for pixels in self._slices(number, masked)) / max(1, count)
+        mean = sum(float(pixels.sum(dtype=np.float64)) for pixels in self._slices(number, masked)) / max(
+            1, count
+        )
+        square = sum(
+            float(np.square(pixels - mean, dtype=np.float64).sum()) for pixels in self._slices(number, masked)
+        ) / max(1, count)
         return mean, square**0.5
 
     def _slices(self, number: int, masked: bool) -> Iterator[Pixels]:
@@ -98,7 +106,9 @@ class Cropped:
 
 @dataclass(frozen=True, eq=False)
 class SliceReader:
-    """Normalised slices of [low, high) of a channel (z, y, x), along `axis` (None: z). inside : handed on to `change`."""
+    """Normalised slices of [low, high) of a channel (z, y, x), along `axis` (None: z). inside : handed on
+    to `change`.
+    """
 
     channel: NDArray[Any]
     low: Shape
@@ -125,7 +135,9 @@ def finite(values: NDArray[Any]) -> Pixels:
 
 
 def holes_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(z, y, x): with every part of the background that does not reach a face of the array, by steps along the axes."""
+    """(z, y, x): with every part of the background that does not reach a face of the array, by steps along
+    the axes.
+    """
     from scipy import ndimage
 
     parts, count = ndimage.label(~mask)

@@ -1,4 +1,6 @@
-"""From the arguments that nnU-Net's plans give a network's class to the network itself, with a fold's weights."""
+"""From the arguments that nnU-Net's plans give a network's class to the network itself, with a fold's
+weights.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.nnunet.plans import NNUNetPlan
+from ctseg_models.bundles.nnunet.plan import NNUNetPlan
 from ctseg_models.networks.nnunet_blocks import ConvStyle, UNetShape, own_names
 from ctseg_models.networks.plain_conv_unet import PlainConvUNet
 from ctseg_models.networks.residual_encoder_unet import ResidualEncoderUNet
@@ -29,21 +31,41 @@ def unet_shape(plan: NNUNetPlan) -> UNetShape:
     given, dimensions = dict(plan.architecture), len(plan.patch)
     convs = CONVS[plan.network]
     known: tuple[str, ...] = (
-        "n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides", convs, "n_conv_per_stage_decoder", "conv_bias",
-        "norm_op", "norm_op_kwargs", "nonlin", "nonlin_kwargs", *UNUSED)
+        "n_stages",
+        "features_per_stage",
+        "conv_op",
+        "kernel_sizes",
+        "strides",
+        convs,
+        "n_conv_per_stage_decoder",
+        "conv_bias",
+        "norm_op",
+        "norm_op_kwargs",
+        "nonlin",
+        "nonlin_kwargs",
+        *UNUSED,
+    )
     if plan.network == "PlainConvUNet":
         known += ("nonlin_first",)
     for name, value in given.items():
         if name not in known and value is not None:
-            raise BundleError(f"{plan.source}: the network's argument {name} is not known here; run this model with nnU-Net itself.")
+            raise BundleError(
+                f"{plan.source}: the network's argument {name} is not known here; run this model with "
+                "nnU-Net itself."
+            )
     try:
         if (stages := int(given["n_stages"])) > MOST_STAGES:
             raise ValueError(f"it has {stages} stages")
         shape = UNetShape(
-            plan.inputs, len(plan.heads.values), _per_stage(given["features_per_stage"], stages),
-            _sizes(given["kernel_sizes"], stages, dimensions), _sizes(given["strides"], stages, dimensions),
-            _per_stage(given[convs], stages), _per_stage(given["n_conv_per_stage_decoder"], stages - 1),
-            _style(given, dimensions, plan.source))
+            plan.inputs,
+            len(plan.heads.values),
+            _per_stage(given["features_per_stage"], stages),
+            _sizes(given["kernel_sizes"], stages, dimensions),
+            _sizes(given["strides"], stages, dimensions),
+            _per_stage(given[convs], stages),
+            _per_stage(given["n_conv_per_stage_decoder"], stages - 1),
+            _style(given, dimensions, plan.source),
+        )
         if any(min(size, default=0) < 1 for size in (*shape.strides, *shape.kernels)):
             raise ValueError("a kernel or a stride is below 1")
         if len(shape.features) != stages:
@@ -51,27 +73,41 @@ def unet_shape(plan: NNUNetPlan) -> UNetShape:
         if max(*shape.convs, *shape.decoder_convs) > MOST_CONVOLUTIONS:
             raise ValueError(f"a stage has more than {MOST_CONVOLUTIONS} convolutions")
     except KeyError as error:
-        raise BundleError(f"{plan.source}: the network's argument {error.args[0]} is missing; get the model again.") from error
+        raise BundleError(
+            f"{plan.source}: the network's argument {error.args[0]} is missing; get the model again."
+        ) from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise BundleError(f"{plan.source}: the network cannot be built ({error}); get the model again.") from error
+        raise BundleError(
+            f"{plan.source}: the network cannot be built ({error}); get the model again."
+        ) from error
     steps = [prod(stride[axis] for stride in shape.strides) for axis in range(dimensions)]
     if any(n % step for n, step in zip(plan.patch, steps, strict=True)):
-        raise BundleError(f"{plan.source}: patch_size {list(plan.patch)} is not a multiple of the strides {steps}; get the model again.")
+        raise BundleError(
+            f"{plan.source}: patch_size {list(plan.patch)} is not a multiple of the strides {steps}; get the "
+            "model again."
+        )
     return shape
 
 
 def empty_network(plan: NNUNetPlan) -> nn.Module:
-    """The network on the meta device: names, shapes and operations, no numbers. Raises BundleError as `unet_shape`."""
+    """The network on the meta device: names, shapes and operations, no numbers. Raises BundleError as
+    `unet_shape`.
+    """
     import torch
 
     shape = unet_shape(plan)
-    if max(shape.features) * max(shape.features) * max(map(prod, shape.kernels)) * sum(shape.convs) > MOST_WEIGHTS:
+    if (
+        max(shape.features) * max(shape.features) * max(map(prod, shape.kernels)) * sum(shape.convs)
+        > MOST_WEIGHTS
+    ):
         raise BundleError(f"{plan.source}: the network would have billions of weights; get the model again.")
     with torch.device("meta"):
         return CLASSES[plan.network](shape).eval().requires_grad_(False)
 
 
-def network_with(weights: Mapping[str, Tensor], plan: NNUNetPlan, device: str, *, path: Path, trainer: str) -> nn.Module:
+def network_with(
+    weights: Mapping[str, Tensor], plan: NNUNetPlan, device: str, *, path: Path, trainer: str
+) -> nn.Module:
     """The network in float32 on `device`, in evaluation mode. path, trainer : of the weights, for messages.
 
     Raises BundleError when the weights are not those of the network that the plans describe.
@@ -81,12 +117,19 @@ def network_with(weights: Mapping[str, Tensor], plan: NNUNetPlan, device: str, *
     network = empty_network(plan)
     own = own_names(weights)
     wanted = network.state_dict()
-    if {name: tensor.shape for name, tensor in own.items()} != {name: tensor.shape for name, tensor in wanted.items()}:
-        raise BundleError(f"{path}: the weights are not those of the {plan.network} that {plan.source.name} describes (the trainer "
-                          f"\"{trainer}\" may build another one); run this model with nnU-Net itself.")
+    if {name: tensor.shape for name, tensor in own.items()} != {
+        name: tensor.shape for name, tensor in wanted.items()
+    }:
+        raise BundleError(
+            f"{path}: the weights are not those of the {plan.network} that {plan.source.name} describes (the "
+            "trainer "
+            f'"{trainer}" may build another one); run this model with nnU-Net itself.'
+        )
     check_room(network, path)
-    copies = {name: tensor.to(device, torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
-              for name, tensor in own.items()}
+    copies = {
+        name: tensor.to(device, torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+        for name, tensor in own.items()
+    }
     network.load_state_dict(copies, assign=True)
     layout = torch.channels_last if plan.flat else torch.channels_last_3d
     return network.requires_grad_(False).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
@@ -103,21 +146,39 @@ def network_flops(network: nn.Module, plan: NNUNetPlan) -> float:
 
 
 def _style(given: Mapping[str, Any], dimensions: int, source: Path) -> ConvStyle:
-    """Raises BundleError for an operation that is not built in here, KeyError and ValueError for what is missing or impossible."""
-    conv, norm, nonlin = (str(given.get(name) or "").rpartition(".")[2] for name in ("conv_op", "norm_op", "nonlin"))
+    """Raises BundleError for an operation that is not built in here, KeyError and ValueError for what is
+    missing or impossible.
+    """
+    conv, norm, nonlin = (
+        str(given.get(name) or "").rpartition(".")[2] for name in ("conv_op", "norm_op", "nonlin")
+    )
     norms: dict[str, Literal["instance", "batch", "none"]] = {
-        f"InstanceNorm{dimensions}d": "instance", f"BatchNorm{dimensions}d": "batch", "": "none"}
+        f"InstanceNorm{dimensions}d": "instance",
+        f"BatchNorm{dimensions}d": "batch",
+        "": "none",
+    }
     norm_arguments, nonlin_arguments = given.get("norm_op_kwargs") or {}, given.get("nonlin_kwargs") or {}
-    for name, known in (("conv_op " + conv, conv == f"Conv{dimensions}d"), ("norm_op " + norm, norm in norms),
-                        ("nonlin " + nonlin, nonlin in ("LeakyReLU", "ReLU", "")),
-                        ("norm_op_kwargs", set(norm_arguments) <= {"eps", "affine", "momentum"}),
-                        ("nonlin_kwargs", set(nonlin_arguments) <= {"inplace", "negative_slope"})):
+    for name, known in (
+        ("conv_op " + conv, conv == f"Conv{dimensions}d"),
+        ("norm_op " + norm, norm in norms),
+        ("nonlin " + nonlin, nonlin in ("LeakyReLU", "ReLU", "")),
+        ("norm_op_kwargs", set(norm_arguments) <= {"eps", "affine", "momentum"}),
+        ("nonlin_kwargs", set(nonlin_arguments) <= {"inplace", "negative_slope"}),
+    ):
         if not known:
-            raise BundleError(f"{source}: the network's {name} is not known here; run this model with nnU-Net itself.")
+            raise BundleError(
+                f"{source}: the network's {name} is not known here; run this model with nnU-Net itself."
+            )
     slopes = {"LeakyReLU": float(nonlin_arguments.get("negative_slope", 0.01)), "ReLU": 0.0, "": None}
-    return ConvStyle(dimensions, bool(given.get("conv_bias", False)), norms[norm], float(norm_arguments.get("eps", 1e-5)),
-                     bool(norm_arguments.get("affine", norm.startswith("BatchNorm"))), slopes[nonlin],
-                     bool(given.get("nonlin_first", False)))
+    return ConvStyle(
+        dimensions,
+        bool(given.get("conv_bias", False)),
+        norms[norm],
+        float(norm_arguments.get("eps", 1e-5)),
+        bool(norm_arguments.get("affine", norm.startswith("BatchNorm"))),
+        slopes[nonlin],
+        bool(given.get("nonlin_first", False)),
+    )
 
 
 def _per_stage(given: int | Sequence[int], stages: int) -> tuple[int, ...]:
@@ -125,7 +186,11 @@ def _per_stage(given: int | Sequence[int], stages: int) -> tuple[int, ...]:
     return (given,) * stages if isinstance(given, int) else tuple(int(number) for number in given)
 
 
-def _sizes(given: int | Sequence[int | Sequence[int]], stages: int, dimensions: int) -> tuple[tuple[int, ...], ...]:
+def _sizes(
+    given: int | Sequence[int | Sequence[int]], stages: int, dimensions: int
+) -> tuple[tuple[int, ...], ...]:
     """One size a stage; a number stands for a cube, one for all stages is repeated."""
     each = [given] * stages if isinstance(given, int) else given
-    return tuple((size,) * dimensions if isinstance(size, int) else tuple(int(n) for n in size) for size in each)
+    return tuple(
+        (size,) * dimensions if isinstance(size, int) else tuple(int(n) for n in size) for size in each
+    )

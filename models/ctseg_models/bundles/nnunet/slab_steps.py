@@ -17,14 +17,15 @@ from torch.nn import functional as F
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network.feature_map import FeatureMap, Source, convolved, head, pooled
+from ctseg_models.inference.network.convolution import convolved
+from ctseg_models.inference.network.feature_map import ConvolutionInput, FeatureMap, head, pooled
 from ctseg_models.networks.nnunet_blocks import ConvNormAct, StackedConvs, UNetDecoder
 from ctseg_models.networks.plain_conv_unet import PlainConvUNet
 from ctseg_models.networks.residual_encoder_unet import BasicBlockD, ResidualEncoderUNet, ResidualStage
 
 NNUNet = PlainConvUNet | ResidualEncoderUNet
 LARGEST_KERNEL = 9  # along z: half of it is a slab's fewest slices
-Work = Generator[float, None, FeatureMap]
+SlabSteps = Generator[float, None, FeatureMap]
 
 
 def runs_in_slabs(network: nn.Module) -> TypeGuard[NNUNet]:
@@ -32,10 +33,16 @@ def runs_in_slabs(network: nn.Module) -> TypeGuard[NNUNet]:
     if not isinstance(network, PlainConvUNet | ResidualEncoderUNet):
         return False
     style = network.shape.style
-    return style.dimensions == 3 and not style.norm_last and max(kernel[0] for kernel in network.shape.kernels) <= LARGEST_KERNEL
+    return (
+        style.dimensions == 3
+        and not style.norm_last
+        and max(kernel[0] for kernel in network.shape.kernels) <= LARGEST_KERNEL
+    )
 
 
-def nnunet_steps(network: NNUNet, flops: float, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
+def nnunet_steps(
+    network: NNUNet, flops: float, x: Tensor, arithmetic: Arithmetic
+) -> Generator[float, None, Tensor]:
     """(1, C, z, y, x) to (outputs, z, y, x) float32 logits. flops : of the whole, two per multiply-add.
 
     Yields the share of the work since the last yield.
@@ -57,7 +64,7 @@ def _logits(network: NNUNet, x: Tensor, arithmetic: Arithmetic) -> Generator[flo
     for up, stage in zip(decoder.transpconvs, decoder.stages, strict=True):
         assert isinstance(up, nn.ConvTranspose3d)
         assert isinstance(stage, StackedConvs)
-        feature = yield from _stacked(stage, [Spread(up, feature), skips.pop()], arithmetic)
+        feature = yield from _stacked(stage, [TransposedConvolution(up, feature), skips.pop()], arithmetic)
     last = decoder.seg_layers[-1]
     assert isinstance(last, nn.Conv3d)
     return (yield from head(last, feature, _as_it_is, arithmetic))
@@ -67,7 +74,7 @@ def _as_it_is(logits: Tensor) -> Tensor:
     return logits
 
 
-def _stage(stage: nn.Module, source: FeatureMap, arithmetic: Arithmetic, *, keep: bool) -> Work:
+def _stage(stage: nn.Module, source: FeatureMap, arithmetic: Arithmetic, *, keep: bool) -> SlabSteps:
     """A stage of an encoder. keep : `source` is still needed."""
     if isinstance(stage, ResidualStage):
         for block in stage.blocks:
@@ -82,7 +89,9 @@ def _stage(stage: nn.Module, source: FeatureMap, arithmetic: Arithmetic, *, keep
     return source
 
 
-def _stacked(stacked: StackedConvs, sources: list[Source], arithmetic: Arithmetic, *, keep: bool = False) -> Work:
+def _stacked(
+    stacked: StackedConvs, sources: list[ConvolutionInput], arithmetic: Arithmetic, *, keep: bool = False
+) -> SlabSteps:
     """Convolutions in a row. keep : what the first reads is still needed."""
     for layer in stacked.convs:
         assert isinstance(layer, ConvNormAct)
@@ -91,9 +100,13 @@ def _stacked(stacked: StackedConvs, sources: list[Source], arithmetic: Arithmeti
     return feature
 
 
-def _layer(layer: ConvNormAct, sources: list[Source], arithmetic: Arithmetic, *, keep: bool) -> Work:
+def _layer(
+    layer: ConvNormAct, sources: list[ConvolutionInput], arithmetic: Arithmetic, *, keep: bool
+) -> SlabSteps:
     assert isinstance(layer.conv, nn.Conv3d)
-    return (yield from convolved(layer.conv, layer.norm, _slope(layer.nonlin), sources, arithmetic, keep=keep))
+    return (
+        yield from convolved(layer.conv, layer.norm, _slope(layer.nonlin), sources, arithmetic, keep=keep)
+    )
 
 
 def _slope(nonlinearity: nn.Module) -> float | None:
@@ -103,8 +116,10 @@ def _slope(nonlinearity: nn.Module) -> float | None:
     return 0.0 if isinstance(nonlinearity, nn.ReLU) else None
 
 
-def _residual(block: BasicBlockD, source: FeatureMap, arithmetic: Arithmetic) -> Work:
-    """Both convolutions, and the shortcut added when the sum is asked for. `source` is not written over: it may be the shortcut itself."""
+def _residual(block: BasicBlockD, source: FeatureMap, arithmetic: Arithmetic) -> SlabSteps:
+    """Both convolutions, and the shortcut added when the sum is asked for. `source` is not written over:
+    it may be the shortcut itself.
+    """
     shortcut = source
     for part in block.skip:
         if isinstance(part, nn.AvgPool3d):
@@ -124,7 +139,9 @@ def _three(size: int | tuple[int, ...]) -> Shape:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """Finish: what is left to do to `feature`, which has the same buffer, then the shortcut added, then the leaky ReLU."""
+    """Finish: what is left to do to `feature`, which has the same buffer, then the shortcut added, then
+    the leaky ReLU.
+    """
 
     feature: FeatureMap
     shortcut: FeatureMap
@@ -137,8 +154,10 @@ class Joined:
             F.leaky_relu_(slab, self.slope)
 
 
-class Spread:
-    """A transposed convolution whose kernel is its stride, every voxel a block of its own, made slice by slice when it is needed."""
+class TransposedConvolution:
+    """A transposed convolution whose kernel is its stride, every voxel a block of its own, made slice by
+    slice when it is needed.
+    """
 
     def __init__(self, conv: nn.ConvTranspose3d, source: FeatureMap) -> None:
         self.conv, self.source, self.channels = conv, source, conv.out_channels
@@ -151,15 +170,23 @@ class Spread:
         step = self.step[0]
         first, end = low // step, -(-high // step)
         fine = self.blocks(self.source.slices(first, end, dtype)[0].movedim(0, -1))
-        return fine[low - first * step:high - first * step].movedim(-1, 0)[None]
+        return fine[low - first * step : high - first * step].movedim(-1, 0)[None]
 
     def blocks(self, coarse: Tensor) -> Tensor:
         """(z, y, x, C) to (z, y, x, C) with every voxel spread out, both contiguous."""
         (sz, sy, sx), (z, y, x, channels) = self.step, coarse.shape
-        matrix = self.conv.weight.permute(0, 2, 3, 4, 1).reshape(channels, -1).to(coarse)  # (C, block and channels of the output)
+        matrix = (
+            self.conv.weight.permute(0, 2, 3, 4, 1).reshape(channels, -1).to(coarse)
+        )  # (C, block and channels of the output)
         rows = coarse.reshape(-1, channels)
         if self.conv.bias is None:
             made = rows @ matrix
         else:
-            made = torch.addmm(self.conv.bias.to(coarse).expand(prod(self.step), -1).reshape(-1), rows, matrix)
-        return made.view(z, y, x, sz, sy, sx, -1).permute(0, 3, 1, 4, 2, 5, 6).reshape(z * sz, y * sy, x * sx, -1)
+            made = torch.addmm(
+                self.conv.bias.to(coarse).expand(prod(self.step), -1).reshape(-1), rows, matrix
+            )
+        return (
+            made.view(z, y, x, sz, sy, sx, -1)
+            .permute(0, 3, 1, 4, 2, 5, 6)
+            .reshape(z * sz, y * sy, x * sx, -1)
+        )

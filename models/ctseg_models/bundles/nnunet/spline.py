@@ -1,7 +1,8 @@
-"""Resizing as nnU-Net does it: cubic splines that do not overshoot, or slice by slice where one axis is much coarser.
+"""Resizing as nnU-Net does it: cubic splines that do not overshoot, or slice by slice where one axis is much
+coarser.
 
-Resizing an axis is a linear map, so that its matrix is what scipy gives for unit vectors, and a volume is three matrix products in
-float32; no copy in float64 is made.
+Resizing an axis is a linear map, so that its matrix is what scipy gives for unit vectors, and a volume is
+three matrix products in float32; no copy in float64 is made.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ SLICES_PER_STEP = 8
 ReadSlice = Callable[[int], NDArray[np.float32]]
 
 
-def separate_axis(current_mm: Sequence[float], wanted_mm: Sequence[float], force: bool | None = None) -> int | None:
-    """Which axis is resampled by nearest neighbours apart from the others; None: all alike. Spacings in any one axis order.
+def separate_axis(
+    current_mm: Sequence[float], wanted_mm: Sequence[float], force: bool | None = None
+) -> int | None:
+    """Which axis is resampled by nearest neighbours apart from the others; None: all alike. Spacings in any
+    one axis order.
 
-    The coarsest axis, where the current or else the wanted spacing is more than three times as coarse there as along the finest one, and
-    only one axis is that coarse. force : True: always; False: never. Source: nnU-Net v2, determine_do_sep_z_and_axis.
+    The coarsest axis, where the current or else the wanted spacing is more than three times as coarse
+    there as along the finest one, and only one axis is that coarse. force : True: always; False: never.
+    Source: nnU-Net v2, determine_do_sep_z_and_axis.
     """
     if force is False:
         return None
@@ -40,7 +45,9 @@ def separate_axis(current_mm: Sequence[float], wanted_mm: Sequence[float], force
 
 @lru_cache(maxsize=16)
 def zoom_matrix(n_in: int, n_out: int, order: int) -> Tensor:
-    """(n_out, n_in) float32: what skimage's `resize(order, mode="edge", anti_aliasing=False)` does along an axis before it clips."""
+    """(n_out, n_in) float32: what skimage's `resize(order, mode="edge", anti_aliasing=False)` does along
+    an axis before it clips.
+    """
     from scipy import ndimage
 
     if n_in == n_out:
@@ -55,19 +62,29 @@ def zoom_matrix(n_in: int, n_out: int, order: int) -> Tensor:
 
 
 def nearest_slices(n_in: int, n_out: int, *, backwards: bool = False) -> list[int]:
-    """The input slice of every output slice. Midway between two it is the later one, counted from the end where `backwards`."""
+    """The input slice of every output slice. Midway between two it is the later one, counted from the end
+    where `backwards`.
+    """
     scale = n_in / n_out
     chosen = [min(n_in - 1, max(0, int(np.floor(scale * (i + 0.5) - 0.5 + 0.5)))) for i in range(n_out)]
     return [n_in - 1 - i for i in reversed(chosen)] if backwards else chosen
 
 
-def resize(read: ReadSlice, shape: Shape, out: Tensor, *, order: int, axis: int | None, backwards: bool = False,
-           ) -> Generator[float, None, None]:
+def resize(
+    read: ReadSlice,
+    shape: Shape,
+    out: Tensor,
+    *,
+    order: int,
+    axis: int | None,
+    backwards: bool = False,
+) -> Generator[float, None, None]:
     """Fill `out` (z, y, x) float32 with a volume of `shape`, resized. Yields shares of the work.
 
-    read : gives the volume's slices along `axis`, or along z where that is None; each is asked for at most once or twice.
-    axis : resampled by nearest neighbours, the others slice by slice (each clipped to its own range); None: all three alike (clipped to
-    the range of the whole). backwards : whether the network counts `axis` from the other end, which decides ties.
+    read : gives the volume's slices along `axis`, or along z where that is None; each is asked for at most
+    once or twice. axis : resampled by nearest neighbours, the others slice by slice (each clipped to its
+    own range); None: all three alike (clipped to the range of the whole). backwards : whether the network
+    counts `axis` from the other end, which decides ties.
     """
     if axis is None:
         yield from _resize_whole(read, shape, out, order)
@@ -96,6 +113,8 @@ def _resize_whole(read: ReadSlice, shape: Shape, out: Tensor, order: int) -> Gen
         torch.matmul(rows @ pixels, columns.T, out=in_plane[z])
         yield 0.7 / shape[0]
     for y in range(0, out.shape[1], SLICES_PER_STEP):
-        lines = in_plane[:, y:y + SLICES_PER_STEP]
-        out[:, y:y + SLICES_PER_STEP] = (along_z @ lines.flatten(1)).clamp_(lowest, highest).reshape(-1, *lines.shape[1:])
+        lines = in_plane[:, y : y + SLICES_PER_STEP]
+        out[:, y : y + SLICES_PER_STEP] = (
+            (along_z @ lines.flatten(1)).clamp_(lowest, highest).reshape(-1, *lines.shape[1:])
+        )
         yield 0.3 * lines.shape[1] / out.shape[1]

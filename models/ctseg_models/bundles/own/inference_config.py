@@ -9,25 +9,40 @@ from ctseg_models.networks.catalogue import classes
 
 
 def inference_config(block: CtsegBlock) -> dict[str, Any] | None:
-    """The config as a dict; None for what these transforms cannot say: 2D networks, several channels, statistics of the volume.
+    """The config as a dict; None for what these transforms cannot say: 2D networks, several channels,
+    statistics of the volume.
 
     Of a two-stage bundle it runs the segmenter alone, on the whole volume: slower, and without the ROI.
-    Axis codes SPL make MONAI's array our (z, y, x): to superior, posterior, left. The intensity becomes a ScaleIntensityRanged.
+    Axis codes SPL make MONAI's array our (z, y, x): to superior, posterior, left. The intensity becomes a
+    ScaleIntensityRanged.
     """
     stage = block.stages[-1]
     channel = stage.intensity
     configuration, network = classes(stage.network)
-    if len(stage.channels) > 1 or channel.statistics != "none" or channel.clip_quantiles is not None or _flat(configuration, stage):
+    if (
+        len(stage.channels) > 1
+        or channel.statistics != "none"
+        or channel.clip_quantiles is not None
+        or _flat(configuration, stage)
+    ):
         return None
     low = channel.clip_low if channel.clip_low is not None else channel.shift - channel.scale
     high = channel.clip_high if channel.clip_high is not None else channel.shift + channel.scale
-    scaled = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high,
-              "b_min": (low - channel.shift) / channel.scale, "b_max": (high - channel.shift) / channel.scale,
-              "clip": channel.clip_low is not None}
+    scaled = {
+        "_target_": "ScaleIntensityRanged",
+        "keys": "image",
+        "a_min": low,
+        "a_max": high,
+        "b_min": (low - channel.shift) / channel.scale,
+        "b_max": (high - channel.shift) / channel.scale,
+        "clip": channel.clip_low is not None,
+    }
     patch = list(stage.patch or stage.sizes.step)
     if stage.patch is None:
-        patch = [max(low_n, min(high_n, 96)) // step * step or step
-                 for low_n, high_n, step in zip(stage.sizes.min, stage.sizes.max, stage.sizes.step, strict=True)]
+        patch = [
+            max(low_n, min(high_n, 96)) // step * step or step
+            for low_n, high_n, step in zip(stage.sizes.min, stage.sizes.max, stage.sizes.step, strict=True)
+        ]
     return {
         "imports": ["$import glob", "$from safetensors.torch import load_file"],
         "bundle_root": ".",
@@ -35,32 +50,84 @@ def inference_config(block: CtsegBlock) -> dict[str, Any] | None:
         "output_dir": "$@bundle_root + '/eval'",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
         "datalist": "$list(sorted(glob.glob(@dataset_dir + '/*.nii.gz')))",
-        "network_config": {"_target_": f"{configuration.__module__}.{configuration.__name__}", **stage.config,
-                           "outputs": stage.outputs, "in_channels": len(stage.channels)},
+        "network_config": {
+            "_target_": f"{configuration.__module__}.{configuration.__name__}",
+            **stage.config,
+            "outputs": stage.outputs,
+            "in_channels": len(stage.channels),
+        },
         "bare_network": {"_target_": f"{network.__module__}.{network.__name__}", "config": "@network_config"},
         "weights": f"$load_file(@bundle_root + '/models/{stage.name}.safetensors')",
         "loaded": "$@bare_network.load_state_dict({k: v.float() for k, v in @weights.items()})",
-        "network_def": {"_target_": "ctseg_models.networks.probabilities.Probabilities", "network": "@bare_network"},
+        "network_def": {
+            "_target_": "ctseg_models.networks.probabilities.Probabilities",
+            "network": "@bare_network",
+        },
         "network": "$@network_def.to(@device).eval()",
-        "preprocessing": {"_target_": "Compose", "transforms": [
-            {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
-            {"_target_": "Orientationd", "keys": "image", "axcodes": "SPL"},
-            {"_target_": "Spacingd", "keys": "image", "pixdim": list(stage.spacing_mm), "mode": "bilinear"},
-            scaled,
-            {"_target_": "EnsureTyped", "keys": "image", "device": "@device"},
-        ]},
-        "dataset": {"_target_": "Dataset", "data": "$[{'image': i} for i in @datalist]", "transform": "@preprocessing"},
-        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "shuffle": False, "num_workers": 0},
-        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": patch, "sw_batch_size": 1, "overlap": stage.overlap,
-                    "mode": "gaussian", "padding_mode": "constant", "cval": -1.0},
-        "postprocessing": {"_target_": "Compose", "transforms": [
-            {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False,
-             "to_tensor": True},
-            {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-            {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_dtype": "uint8"},
-        ]},
-        "evaluator": {"_target_": "SupervisedEvaluator", "device": "@device", "val_data_loader": "@dataloader", "network": "@network",
-                      "inferer": "@inferer", "postprocessing": "@postprocessing"},
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
+                {"_target_": "Orientationd", "keys": "image", "axcodes": "SPL"},
+                {
+                    "_target_": "Spacingd",
+                    "keys": "image",
+                    "pixdim": list(stage.spacing_mm),
+                    "mode": "bilinear",
+                },
+                scaled,
+                {"_target_": "EnsureTyped", "keys": "image", "device": "@device"},
+            ],
+        },
+        "dataset": {
+            "_target_": "Dataset",
+            "data": "$[{'image': i} for i in @datalist]",
+            "transform": "@preprocessing",
+        },
+        "dataloader": {
+            "_target_": "DataLoader",
+            "dataset": "@dataset",
+            "batch_size": 1,
+            "shuffle": False,
+            "num_workers": 0,
+        },
+        "inferer": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": patch,
+            "sw_batch_size": 1,
+            "overlap": stage.overlap,
+            "mode": "gaussian",
+            "padding_mode": "constant",
+            "cval": -1.0,
+        },
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {
+                    "_target_": "Invertd",
+                    "keys": "pred",
+                    "transform": "@preprocessing",
+                    "orig_keys": "image",
+                    "nearest_interp": False,
+                    "to_tensor": True,
+                },
+                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+                {
+                    "_target_": "SaveImaged",
+                    "keys": "pred",
+                    "output_dir": "@output_dir",
+                    "output_dtype": "uint8",
+                },
+            ],
+        },
+        "evaluator": {
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+        },
         "initialize": ["$@loaded"],
         "run": ["$@evaluator.run()"],
     }

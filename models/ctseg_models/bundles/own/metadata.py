@@ -11,18 +11,23 @@ from ctseg_imaging.volume import Label, Labels
 from ctseg_models.contract.bundle import LARGEST_LABEL
 from ctseg_models.contract.plan import FrozenModel, Growth, Intensity, Sizes, Sizes3, StagePlan
 
-SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+)
 
 
 class Stage(FrozenModel):
-    """One network of a bundle and how a volume becomes its input. All triples are (z, y, x) of the LPS-upright view.
+    """One network of a bundle and how a volume becomes its input. All triples are (z, y, x) of the
+    LPS-upright view.
 
-    name : "localise" (output > 0 is the region of interest) or "segment". network and config : which network, and its frozen
-    dataclass as a dict. smoothing_sigma_mm : Gaussian before resampling. margin_mm : of a localiser, added on every side of
-    what it found. inferer : "whole" (one array of an allowed size) or "sliding_window" (`patch` with `overlap`, Gaussian weights).
-    outputs : classes with the background. pad_hu : the value outside the volume. mirror_axes : the view's axes (0 is z) along which the
-    network may be mirrored; none unless it was trained so, as left and right organs forbid it. temperature, calibration : the logits are
-    divided by it for a probability, and how it was fitted (`napari-ctseg calibrate`).
+    name : "localise" (output > 0 is the region of interest) or "segment". network and config : which
+    network, and its frozen dataclass as a dict. smoothing_sigma_mm : Gaussian before resampling. margin_mm
+    : of a localiser, added on every side of what it found. inferer : "whole" (one array of an allowed
+    size) or "sliding_window" (`patch` with `overlap`, Gaussian weights). outputs : classes with the
+    background. pad_hu : the value outside the volume. mirror_axes : the view's axes (0 is z) along which
+    the network may be mirrored; none unless it was trained so, as left and right organs forbid it.
+    temperature, calibration : the logits are divided by it for a probability, and how it was fitted
+    (`napari-ctseg calibrate`).
     """
 
     name: Literal["localise", "segment"]
@@ -49,7 +54,9 @@ class Stage(FrozenModel):
         if self.inferer == "sliding_window" and self.patch is None:
             raise ValueError(f"stage {self.name}: inferer sliding_window needs a patch (z, y, x)")
         if self.config.get("outputs", self.outputs) != self.outputs:
-            raise ValueError(f"stage {self.name}: config has {self.config['outputs']} outputs and the stage {self.outputs}")
+            raise ValueError(
+                f"stage {self.name}: config has {self.config['outputs']} outputs and the stage {self.outputs}"
+            )
         return self
 
     @property
@@ -60,8 +67,19 @@ class Stage(FrozenModel):
     @property
     def plan(self) -> StagePlan:
         """How a box of a volume becomes this network's input."""
-        return StagePlan(self.name, self.channels, self.spacing_mm, None, self.sizes, self.spacing_growth, self.smoothing_sigma_mm,
-                         self.margin_mm, self.patch if self.inferer == "sliding_window" else None, self.overlap, self.pad_hu)
+        return StagePlan(
+            self.name,
+            self.channels,
+            self.spacing_mm,
+            None,
+            self.sizes,
+            self.spacing_growth,
+            self.smoothing_sigma_mm,
+            self.margin_mm,
+            self.patch if self.inferer == "sliding_window" else None,
+            self.overlap,
+            self.pad_hu,
+        )
 
 
 class LabelEntry(FrozenModel):
@@ -89,7 +107,10 @@ class CtsegBlock(FrozenModel):
         if names not in (["localise"], ["segment"], ["localise", "segment"]):
             raise ValueError(f"stages are localise, segment, or both in this order, not {names}")
         if self.stages[-1].outputs != len(self.labels) + 1:
-            raise ValueError(f"the last stage has {self.stages[-1].outputs} outputs for {len(self.labels)} labels and the background")
+            raise ValueError(
+                f"the last stage has {self.stages[-1].outputs} outputs for {len(self.labels)} labels and the "
+                "background"
+            )
         return self
 
     def label_set(self) -> Labels:
@@ -112,25 +133,47 @@ class Metadata(BaseModel):
     ctseg: CtsegBlock
 
 
-def monai_metadata(name: str, version: str, description: str, block: CtsegBlock, versions: dict[str, str]) -> dict[str, Any]:
+def monai_metadata(
+    name: str, version: str, description: str, block: CtsegBlock, versions: dict[str, str]
+) -> dict[str, Any]:
     """The whole of metadata.json as MONAI's schema has it, with `network_data_format` of the last stage."""
     stage = block.stages[-1]
     divisor = list(stage.sizes.step)
-    inputs = {"type": "image", "format": "hounsfield" if block.modality == "CT" else "magnitude", "modality": block.modality,
-              "num_channels": len(stage.channels), "spatial_shape": [f"{n}*n" for n in divisor], "dtype": "float32",
-              "value_range": [], "is_patch_data": stage.inferer == "sliding_window",
-              "channel_def": {str(i): block.channels[c.source] for i, c in enumerate(stage.channels)}}
+    inputs = {
+        "type": "image",
+        "format": "hounsfield" if block.modality == "CT" else "magnitude",
+        "modality": block.modality,
+        "num_channels": len(stage.channels),
+        "spatial_shape": [f"{n}*n" for n in divisor],
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": stage.inferer == "sliding_window",
+        "channel_def": {str(i): block.channels[c.source] for i, c in enumerate(stage.channels)},
+    }
     classes = {"0": "background", **{str(i): entry.name for i, entry in enumerate(block.labels, 1)}}
-    outputs = {"type": "probabilities", "format": "segmentation", "num_channels": stage.outputs,
-               "spatial_shape": [f"{n}*n" for n in divisor], "dtype": "float32", "value_range": [0, 1],
-               "is_patch_data": stage.inferer == "sliding_window", "channel_def": classes}
+    outputs = {
+        "type": "probabilities",
+        "format": "segmentation",
+        "num_channels": stage.outputs,
+        "spatial_shape": [f"{n}*n" for n in divisor],
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": stage.inferer == "sliding_window",
+        "channel_def": classes,
+    }
     return {
-        "schema": SCHEMA, "name": name, "version": version, "changelog": {version: "as trained"},
-        "monai_version": versions.get("monai", "1.6.1"), "pytorch_version": versions["torch"], "numpy_version": versions["numpy"],
+        "schema": SCHEMA,
+        "name": name,
+        "version": version,
+        "changelog": {version: "as trained"},
+        "monai_version": versions.get("monai", "1.6.1"),
+        "pytorch_version": versions["torch"],
+        "numpy_version": versions["numpy"],
         "required_packages_version": {"safetensors": versions["safetensors"]},
-        "task": f"{block.modality} segmentation", "description": description, "authors": "the napari-ctseg project",
-        "copyright": "the napari-ctseg project", "network_data_format": {"inputs": {"image": inputs}, "outputs": {"pred": outputs}},
+        "task": f"{block.modality} segmentation",
+        "description": description,
+        "authors": "the napari-ctseg project",
+        "copyright": "the napari-ctseg project",
+        "network_data_format": {"inputs": {"image": inputs}, "outputs": {"pred": outputs}},
         "ctseg": block.model_dump(mode="json"),
     }
-
-

@@ -1,4 +1,6 @@
-"""What TorchScript and ONNX files have in common: a side file, a network that nobody can look into, one stage."""
+"""What TorchScript and ONNX files have in common: a side file, a network that nobody can look into, one
+stage.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.single_file.input import laid_out, prepared
-from ctseg_models.bundles.single_file.side_file import Output, SideFile, read_side_file, side_file_path
-from ctseg_models.contract.bundle import Bundle, Kind
+from ctseg_models.bundles.single_file.side_file import OutputEntry, SideFile, read_side_file, side_file_path
+from ctseg_models.contract.bundle import Bundle, BundleFormat
 from ctseg_models.contract.stage import LoadedStage, Model
 from ctseg_models.vetting.hashes import sha256_of
 
@@ -31,7 +33,9 @@ Forward = Callable[["Tensor"], "Generator[float, None, Tensor]"]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """forward : see Forward. flops : two per multiply-add for an input of (z, y, x); 0: not known. parameters : how many, 0: not known."""
+    """forward : see Forward. flops : two per multiply-add for an input of (z, y, x); 0: not known.
+    parameters : how many, 0: not known.
+    """
 
     forward: Forward
     flops: Callable[[Shape], float] = lambda _: 0.0
@@ -46,21 +50,29 @@ class _WithSideFile(Bundle):
     sha256: str = field(init=False, repr=False)
 
 
-class ForeignBundle(_WithSideFile):
-    """A network file with its side file. What needs the network's bytes is read when it is asked for: a list of bundles is made in no time.
+class SingleFileBundle(_WithSideFile):
+    """A network file with its side file. What needs the network's bytes is read when it is asked for: a list
+    of bundles is made in no time.
 
-    The sha256 of a side file is that of the network's file followed by its arrays, as of `cat NAME.onnx NAME.onnx.data`.
+    The sha256 of a side file is that of the network's file followed by its arrays, as of `cat NAME.onnx
+    NAME.onnx.data`.
     """
 
     @cached_property
     def sha256(self) -> str:
-        """Of the hashes of the network's file, its side file and its arrays. Raises BundleError when one is missing."""
+        """Of the hashes of the network's file, its side file and its arrays. Raises BundleError when one
+        is missing.
+        """
         files = self._files()
-        return hashlib.sha256("".join(_hash(file) for file in (files[0], side_file_path(self.path), *files[1:])).encode()).hexdigest()
+        return hashlib.sha256(
+            "".join(_hash(file) for file in (files[0], side_file_path(self.path), *files[1:])).encode()
+        ).hexdigest()
 
     @property
     def arrays(self) -> tuple[Path, ...]:
-        """Files beside it that hold some of its weights. Raises BundleError when there may be some and the file is refused."""
+        """Files beside it that hold some of its weights. Raises BundleError when there may be some and the
+        file is refused.
+        """
         return ()
 
     @abstractmethod
@@ -73,14 +85,18 @@ class ForeignBundle(_WithSideFile):
             raise BundleError(f"{self.path}: the file is missing; get the bundle again.")
         for path in self.arrays:
             if not path.is_file():
-                raise BundleError(f"{path}: the arrays of {self.path.name} are missing; put this file beside it.")
+                raise BundleError(
+                    f"{path}: the arrays of {self.path.name} are missing; put this file beside it."
+                )
         return self.path, *self.arrays
 
     def verify(self) -> None:
         files = self._files()
         if self.side.sha256 and sha256_of(*files) != self.side.sha256.lower():
-            raise BundleError(f"{self.path}: the hash is not the one in its side file, so the file was damaged or changed; "
-                              "get the bundle again.")
+            raise BundleError(
+                f"{self.path}: the hash is not the one in its side file, so the file was damaged or changed; "
+                "get the bundle again."
+            )
 
     def load(self, device: str = "cpu") -> Model:
         self.verify()
@@ -91,19 +107,38 @@ class ForeignBundle(_WithSideFile):
             yield 0.0
             return side.turn.back(maps)
 
-        stage = LoadedStage("segment", prepared(side), steps, values_of(side.output), network.flops, laid_out(side),
-                            parameters=network.parameters, spacing_mm=side.spacing_zyx_mm, key=self.sha256, half=False)
+        stage = LoadedStage(
+            "segment",
+            prepared(side),
+            steps,
+            values_of(side.output),
+            network.flops,
+            laid_out(side),
+            parameters=network.parameters,
+            spacing_mm=side.spacing_zyx_mm,
+            key=self.sha256,
+            half=False,
+        )
         return Model((stage,), self.labels, device)
 
 
-def describe(path: Path, kind: Kind) -> dict[str, object]:
+def describe(path: Path, kind: BundleFormat) -> dict[str, object]:
     """The fields of ForeignBundle for a network file, of which nothing is read. Raises BundleError."""
     if not path.is_file():
         raise BundleError(f"{path}: does not exist; check the name.")
     side = read_side_file(path)
-    return {"name": side.name or path.name.split(".")[0], "path": path, "kind": kind, "labels": side.label_set(),
-            "channels": side.images, "modality": side.modality,
-            "spacing_mm": side.spacing_zyx_mm, "card": side.card, "version": side.version, "side": side}
+    return {
+        "name": side.name or path.name.split(".")[0],
+        "path": path,
+        "kind": kind,
+        "labels": side.label_set(),
+        "channels": side.images,
+        "modality": side.modality,
+        "spacing_mm": side.spacing_zyx_mm,
+        "card": side.card,
+        "version": side.version,
+        "side": side,
+    }
 
 
 def _hash(path: Path) -> str:
@@ -113,11 +148,13 @@ def _hash(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash_of(path: Path, size: int, changed_ns: int) -> str:
-    """Of a file of this size, changed then: one that is run again and again. `verify` always reads the file."""
+    """Of a file of this size, changed then: one that is run again and again. `verify` always reads the
+    file.
+    """
     return sha256_of(path)
 
 
-def values_of(output: Output) -> tuple[int, ...]:
+def values_of(output: OutputEntry) -> tuple[int, ...]:
     """The label value of each map that `_run` gives: ascending, the background (0) first."""
     return tuple(sorted({0, *(value or 0 for value in output.classes)}))
 
@@ -131,7 +168,7 @@ def _run(forward: Forward, x: Tensor, side: SideFile, path: Path) -> Generator[f
         return _class_maps(output, (x.shape[2], x.shape[3], x.shape[4]), side, path)
     parts = []
     for start in range(0, x.shape[2], side.batch):
-        slices = x[0, :, start:start + side.batch].movedim(1, 0)
+        slices = x[0, :, start : start + side.batch].movedim(1, 0)
         count = len(slices)
         if count < side.batch:  # the last ones: filled up, as a file may take one size only
             slices = torch.cat([slices, slices[-1:].expand(side.batch - count, -1, -1, -1)])
@@ -143,12 +180,20 @@ def _run(forward: Forward, x: Tensor, side: SideFile, path: Path) -> Generator[f
 
 def _arranged(x: Tensor, layout: str) -> Tensor:
     """(1, C, a, b, c) as the network takes it."""
-    arranged = {"NCDHW": x, "NDHWC": x.movedim(1, -1), "CDHW": x[0], "DHWC": x[0].movedim(0, -1), "DHW": x[0, 0]}[layout]
+    arranged = {
+        "NCDHW": x,
+        "NDHWC": x.movedim(1, -1),
+        "CDHW": x[0],
+        "DHWC": x[0].movedim(0, -1),
+        "DHW": x[0, 0],
+    }[layout]
     return arranged.contiguous()
 
 
 def _class_maps(output: Tensor, space: Shape, side: SideFile, path: Path) -> Tensor:
-    """A network's output as (values, a, b, c) float32 probabilities. Raises BundleError when its shape is not what was promised."""
+    """A network's output as (values, a, b, c) float32 probabilities. Raises BundleError when its shape is
+    not what was promised.
+    """
     maps = _channels_first(output, space, side, path)
     wanted, classes = side.output, len(side.output.classes)
     if wanted.kind == "labels":
@@ -186,8 +231,11 @@ def _channels_first(output: Tensor, space: Shape, side: SideFile, path: Path) ->
     if count == 1:
         shapes += [space, (1, *space)]
     if tuple(output.shape) not in shapes:
-        raise BundleError(f"{path}: the network gave an array of {tuple(output.shape)} where the side file promises {shapes[0]}; "
-                          "mend output (classes, index, kind), layout, patch or multiple_of in the side file.")
+        raise BundleError(
+            f"{path}: the network gave an array of {tuple(output.shape)} where the side file promises "
+            f"{shapes[0]}; "
+            "mend output (classes, index, kind), layout, patch or multiple_of in the side file."
+        )
     if tuple(output.shape) == space or count == 1:
         return output.reshape(1, *space)
     plain_output = output if sliced else output.reshape(shapes[1])
@@ -196,14 +244,19 @@ def _channels_first(output: Tensor, space: Shape, side: SideFile, path: Path) ->
     return plain_output.movedim(1, 0) if sliced else plain_output
 
 
-def _votes(numbers: Tensor, wanted: Output, path: Path) -> Tensor:
-    """Class numbers (a, b, c) as one map of 0 and 1 for each label value. Raises BundleError for a number that is no class."""
+def _votes(numbers: Tensor, wanted: OutputEntry, path: Path) -> Tensor:
+    """Class numbers (a, b, c) as one map of 0 and 1 for each label value. Raises BundleError for a number
+    that is no class.
+    """
     import torch
 
     classes = numbers.round().long() if numbers.is_floating_point() else numbers.long()
     if classes.numel() and (int(classes.min()) < 0 or int(classes.max()) >= len(wanted.classes)):
-        raise BundleError(f"{path}: the network gave the class numbers {int(classes.min())} to {int(classes.max())} where the side file "
-                          f"has {len(wanted.classes)} classes; mend output.classes in the side file.")
+        raise BundleError(
+            f"{path}: the network gave the class numbers {int(classes.min())} to {int(classes.max())} where "
+            "the side file "
+            f"has {len(wanted.classes)} classes; mend output.classes in the side file."
+        )
     values = values_of(wanted)
     place = torch.tensor([values.index(value or 0) for value in wanted.classes], device=classes.device)
     return torch.stack([(place[classes] == number).float() for number in range(len(values))])

@@ -13,7 +13,7 @@ from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.single_file.side_file import Channel, SideFile
 from ctseg_models.contract.lattice import ROUNDING, Box, Lattice
 from ctseg_models.contract.plan import Intensity
-from ctseg_models.contract.stage import Layout, Prepare, Prepared
+from ctseg_models.contract.stage import Prepare, Prepared, RunSize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,22 +25,24 @@ if TYPE_CHECKING:
 MOST_VOXELS = 2**31  # of an input; a spacing that leads to more is a slip of the pen
 
 
-def laid_out(side: SideFile) -> Callable[[Upright, Box], Layout]:
+def laid_out(side: SideFile) -> Callable[[Upright, Box], RunSize]:
     """The sizes that a side file leads to."""
-    def layout(upright: Upright, box: Box) -> Layout:
+
+    def layout(upright: Upright, box: Box) -> RunSize:
         from ctseg_models.contract.tiling import Tiling
 
         size, _ = _padded(side, lattice_of(side, upright, box, False))
         if side.patch is None:
-            return Layout(size.shape, size.shape)
+            return RunSize(size.shape, size.shape)
         patch = side.turn.zyx(side.patch)
-        return Layout(size.shape, patch, Tiling.spread(size.shape, patch, side.overlap).count)
+        return RunSize(size.shape, patch, Tiling.spread(size.shape, patch, side.overlap).count)
 
     return layout
 
 
 def prepared(side: SideFile) -> Prepare:
     """The preparation that a side file describes."""
+
     def prepare(upright: Upright, box: Box, whole: bool) -> Generator[float, None, Prepared]:
         from ctseg_models.contract.tiling import Tiling
 
@@ -59,12 +61,16 @@ def prepared(side: SideFile) -> Prepare:
 
 
 def lattice_of(side: SideFile, upright: Upright, box: Box, whole: bool) -> Lattice:
-    """The voxels of the network's input over `box`, without padding. whole : the box is the volume, whose extent is divided evenly;
-    otherwise the spacing is exact and the lattice at least as large as the box. Raises BundleError for an impossible size."""
+    """The voxels of the network's input over `box`, without padding. whole : the box is the volume, whose
+    extent is divided evenly; otherwise the spacing is exact and the lattice at least as large as the box.
+    Raises BundleError for an impossible size.
+    """
     axes = []
     sizes = (None, None, None) if side.size is None else side.turn.zyx(side.size)
     spacings = (None, None, None) if side.spacing is None else side.turn.zyx(side.spacing)
-    for size, spacing, low, extent, own in zip(sizes, spacings, box.low, box.extent, upright.geometry.spacing_mm, strict=True):
+    for size, spacing, low, extent, own in zip(
+        sizes, spacings, box.low, box.extent, upright.geometry.spacing_mm, strict=True
+    ):
         if side.size is not None:
             axes.append(_resized(size or max(1, floor(extent / own + 0.5)), low, extent, own, side.align))
         elif side.align == "centres":
@@ -78,8 +84,10 @@ def lattice_of(side: SideFile, upright: Upright, box: Box, whole: bool) -> Latti
             axes.append((count, step, low - (count * step - extent) / 2))
     (nz, sz, lz), (ny, sy, ly), (nx, sx, lx) = axes
     if nz * ny * nx > MOST_VOXELS:
-        raise BundleError(f"The side file of {side.name or 'the network'} asks for an input of {nz} x {ny} x {nx} voxels; "
-                          "mend spacing or size, or choose a smaller region.")
+        raise BundleError(
+            f"The side file of {side.name or 'the network'} asks for an input of {nz} x {ny} x {nx} voxels; "
+            "mend spacing or size, or choose a smaller region."
+        )
     return Lattice((lz, ly, lx), (sz, sy, sx), (nz, ny, nx))
 
 
@@ -102,8 +110,12 @@ def _padded(side: SideFile, kept: Lattice) -> tuple[Lattice, Shape]:
     return Lattice((low[0], low[1], low[2]), kept.spacing_mm, (z, y, x)), (before[0], before[1], before[2])
 
 
-def _input(side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[slice, ...]) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) float32 on `lattice`. inside : its voxels without padding. Raises BundleError for too few channels."""
+def _input(
+    side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[slice, ...]
+) -> Generator[float, None, Tensor]:
+    """(1, C, z, y, x) float32 on `lattice`. inside : its voxels without padding. Raises BundleError for
+    too few channels.
+    """
     import torch
 
     from ctseg_models.inference.input.intensities import normalise
@@ -113,19 +125,32 @@ def _input(side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[sli
     channels = view if view.ndim == 4 else view[None]
     needed = 1 + max(channel.source for channel in side.channels)
     if len(channels) < needed:
-        raise BundleError(f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per channel "
-                          "(CASE_0000, CASE_0001, ...).")
+        raise BundleError(
+            f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per "
+            "channel "
+            "(CASE_0000, CASE_0001, ...)."
+        )
     sources = sorted({channel.source for channel in side.channels})
     beside = Beside.of(side, lattice, view.shape[-3:], upright.geometry.spacing_mm)
     resampled: dict[int, Tensor] = {}
     for source in sources:
-        work = resample_box(channels[source], upright.geometry.spacing_mm, beside.lattice, pad=side.pad, interpolation=side.interpolation,
-                            sigma_mm=side.smoothing)
+        work = resample_box(
+            channels[source],
+            upright.geometry.spacing_mm,
+            beside.lattice,
+            pad=side.pad,
+            interpolation=side.interpolation,
+            sigma_mm=side.smoothing,
+        )
         resampled[source] = yield from scaled(work, 1 / len(sources))
     x = torch.empty(1, len(side.channels), *lattice.shape)
     for number, channel in enumerate(side.channels):
         own = resampled[channel.source]
-        taken_of = channels[channel.source] if channel.statistics == "volume" else beside.of_slice(own, 0)[inside].numpy()
+        taken_of = (
+            channels[channel.source]
+            if channel.statistics == "volume"
+            else beside.of_slice(own, 0)[inside].numpy()
+        )
         x[0, number] = beside.of_slice(own, channel.slice)
         normalise(x[0, number], _settled(channel, taken_of))
         yield 0.0
@@ -134,8 +159,10 @@ def _input(side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[sli
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """An input's lattice with the slices beside it that its channels ask for. axis : of the view, along which they are counted, by `step`
-    (-1 where the network's axis runs the other way). first, last : the slices of `lattice` that lie within the volume."""
+    """An input's lattice with the slices beside it that its channels ask for. axis : of the view, along
+    which they are counted, by `step` (-1 where the network's axis runs the other way). first, last : the
+    slices of `lattice` that lie within the volume.
+    """
 
     lattice: Lattice
     axis: int
@@ -152,14 +179,17 @@ class Beside:
         low[axis] -= reach * spacing
         shape[axis] += 2 * reach
         end = volume[axis] * spacing_mm[axis]
-        first = max(0, ceil(-low[axis] / spacing - 0.5 - ROUNDING))  # whose centre is the first not before the volume
+        first = max(
+            0, ceil(-low[axis] / spacing - 0.5 - ROUNDING)
+        )  # whose centre is the first not before the volume
         last = min(shape[axis] - 1, floor((end - low[axis]) / spacing - 0.5 + ROUNDING))
         wide = Lattice((low[0], low[1], low[2]), lattice.spacing_mm, (shape[0], shape[1], shape[2]))
         return cls(wide, axis, -1 if 0 in side.turn.flips else 1, reach, first, last)
 
     def of_slice(self, resampled: Tensor, beside: int) -> Tensor:
-        """From an array on `lattice`: for each slice of the input the one `beside` steps on; at the volume's ends its last one. Slices that
-        pad the volume have their own neighbours."""
+        """From an array on `lattice`: for each slice of the input the one `beside` steps on; at the
+        volume's ends its last one. Slices that pad the volume have their own neighbours.
+        """
         import numpy as np
         import torch
 
@@ -167,7 +197,9 @@ class Beside:
             return resampled
         own = np.arange(self.reach, self.lattice.shape[self.axis] - self.reach)
         of_volume = (own >= self.first) & (own <= self.last)
-        index = np.where(of_volume, np.clip(own + self.step * beside, self.first, self.last), own + self.step * beside)
+        index = np.where(
+            of_volume, np.clip(own + self.step * beside, self.first, self.last), own + self.step * beside
+        )
         return resampled.index_select(self.axis, torch.from_numpy(index))
 
 
@@ -181,5 +213,3 @@ def _settled(channel: Channel, taken_of: NDArray[np.generic]) -> Intensity:
     low, high = channel.to
     scale = intensity.scale / (high - low)
     return intensity.model_copy(update={"scale": scale, "shift": intensity.shift - low * scale})
-
-

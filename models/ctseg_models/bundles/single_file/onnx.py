@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.single_file.bundle import ForeignBundle, Network, cast, describe
+from ctseg_models.bundles.single_file.bundle import Network, SingleFileBundle, cast, describe
 from ctseg_models.bundles.single_file.side_file import SideFile
 
 if TYPE_CHECKING:
@@ -17,14 +17,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SUFFIXES = (".onnx",)
-FOLDING = "ConstantFolding"  # would compute when a file is only opened, for hours or gigabytes where it was made to
+FOLDING = (
+    "ConstantFolding"  # would compute when a file is only opened, for hours or gigabytes where it was made to
+)
 POLL_SECONDS = 0.2
-LONGEST_STOP = 2.0  # seconds that are waited for a cancelled run to end; onnxruntime asks between operators only
-_REFUSALS = ("Fail", "InvalidArgument", "InvalidProtobuf", "NoSuchFile", "NotImplemented", "RuntimeException", "InvalidGraph",
-             "EPFail")
+LONGEST_STOP = (
+    2.0  # seconds that are waited for a cancelled run to end; onnxruntime asks between operators only
+)
+_REFUSALS = (
+    "Fail",
+    "InvalidArgument",
+    "InvalidProtobuf",
+    "NoSuchFile",
+    "NotImplemented",
+    "RuntimeException",
+    "InvalidGraph",
+    "EPFail",
+)
 
 
-class OnnxBundle(ForeignBundle):
+class OnnxBundle(SingleFileBundle):
     """`NAME.onnx` with `NAME.json`; its first input, and the output that the side file names."""
 
     @property
@@ -39,13 +51,22 @@ class OnnxBundle(ForeignBundle):
 
         scanned = scan(self.path)
         if len(scanned.inputs) > 1:
-            raise BundleError(f"{self.path}: wants {len(scanned.inputs)} inputs, and only networks with one can be run; "
-                              "export it with one.")
+            raise BundleError(
+                f"{self.path}: wants {len(scanned.inputs)} inputs, and only networks with one can be run; "
+                "export it with one."
+            )
         runtime, refusals = _runtime(self.path)
         session = opened(self.path, device)
-        source, target = session.get_inputs()[0], _chosen([output.name for output in session.get_outputs()], self.side, self.path)
-        integers = {f"tensor({name})": getattr(torch, name) for name in ("int8", "int16", "int32", "int64", "uint8")}
-        kind = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64, **integers}.get(source.type, torch.float32)
+        source, target = (
+            session.get_inputs()[0],
+            _chosen([output.name for output in session.get_outputs()], self.side, self.path),
+        )
+        integers = {
+            f"tensor({name})": getattr(torch, name) for name in ("int8", "int16", "int32", "int64", "uint8")
+        }
+        kind = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64, **integers}.get(
+            source.type, torch.float32
+        )
         path = self.path
 
         def forward(x: Tensor) -> Generator[float, None, Tensor]:
@@ -53,12 +74,16 @@ class OnnxBundle(ForeignBundle):
 
             def call() -> Tensor:
                 try:
-                    return torch.from_numpy(session.run([target], {source.name: cast(x.cpu(), kind).numpy()}, run)[0]).to(x.device)
+                    return torch.from_numpy(
+                        session.run([target], {source.name: cast(x.cpu(), kind).numpy()}, run)[0]
+                    ).to(x.device)
                 except refusals as error:
                     if "Failed to allocate memory" in str(error):
                         raise torch.OutOfMemoryError(str(error)) from error
-                    raise BundleError(f"{path}: the network does not take an array of {tuple(x.shape)}; "
-                                      "mend channels, layout, patch, size or multiple_of in the side file.") from error
+                    raise BundleError(
+                        f"{path}: the network does not take an array of {tuple(x.shape)}; "
+                        "mend channels, layout, patch, size or multiple_of in the side file."
+                    ) from error
 
             def stop() -> None:
                 run.terminate = True
@@ -75,7 +100,9 @@ def read_onnx(path: Path) -> OnnxBundle:
 
 @lru_cache(maxsize=256)
 def _arrays_of(path: Path, size: int, changed_ns: int) -> tuple[Path, ...]:
-    """Of a file of this size, changed then. Most files never say "location", the key of every array elsewhere: those are not parsed."""
+    """Of a file of this size, changed then. Most files never say "location", the key of every array
+    elsewhere: those are not parsed.
+    """
     from ctseg_models.vetting.scan_onnx import scan
 
     with path.open("rb") as file:
@@ -99,18 +126,30 @@ def opened(path: Path, device: str) -> Any:
     if device != "cpu" and (not device.startswith("cuda") or gpu not in runtime.get_available_providers()):
         raise BundleError(_not_on(path, device))
     number = device.partition(":")[2] or "0"
-    providers: list[Any] = ["CPUExecutionProvider"] if device == "cpu" else [(gpu, {"device_id": number}), "CPUExecutionProvider"]
+    providers: list[Any] = (
+        ["CPUExecutionProvider"]
+        if device == "cpu"
+        else [(gpu, {"device_id": number}), "CPUExecutionProvider"]
+    )
     try:
-        session = runtime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=[FOLDING])
+        session = runtime.InferenceSession(
+            str(path), options, providers=providers, disabled_optimizers=[FOLDING]
+        )
     except refusals as error:
-        raise BundleError(f"{path}: onnxruntime cannot run this file; export the network again with a common opset (17, say).") from error
+        raise BundleError(
+            f"{path}: onnxruntime cannot run this file; export the network again with a common opset (17, "
+            "say)."
+        ) from error
     if device != "cpu" and gpu not in session.get_providers():
         raise BundleError(_not_on(path, device))
     return session
 
 
 def _not_on(path: Path, device: str) -> str:
-    return f"{path}: the installed onnxruntime cannot use the device \"{device}\"; choose cpu, or install onnxruntime-gpu."
+    return (
+        f'{path}: the installed onnxruntime cannot use the device "{device}"; choose cpu, or install '
+        "onnxruntime-gpu."
+    )
 
 
 def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
@@ -119,7 +158,9 @@ def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as error:
-        raise BundleError(f"{path}: running ONNX needs onnxruntime; install it with pip install napari-ctseg[onnx].") from error
+        raise BundleError(
+            f"{path}: running ONNX needs onnxruntime; install it with pip install napari-ctseg[onnx]."
+        ) from error
     known = [getattr(state, name) for name in _REFUSALS if hasattr(state, name)]
     return onnxruntime, (*known, UnicodeDecodeError)  # of a sentence of its own about a name that is no UTF-8
 
@@ -128,14 +169,22 @@ def _chosen(names: list[str], side: SideFile, path: Path) -> str:
     """The output that the side file names. Raises BundleError."""
     wanted = side.output
     if wanted.name and wanted.name not in names:
-        raise BundleError(f"{path}: has no output \"{wanted.name}\", but {', '.join(names)}; mend output.name in the side file.")
+        raise BundleError(
+            f'{path}: has no output "{wanted.name}", but {", ".join(names)}; mend output.name in the side '
+            "file."
+        )
     if wanted.index >= len(names):
-        raise BundleError(f"{path}: has {len(names)} outputs and no number {wanted.index}; mend output.index in the side file.")
+        raise BundleError(
+            f"{path}: has {len(names)} outputs and no number {wanted.index}; mend output.index in the side "
+            "file."
+        )
     return wanted.name or names[wanted.index]
 
 
 def in_background(call: Callable[[], T], stop: Callable[[], None]) -> Generator[float, None, T]:
-    """Run `call` in a thread, yielding five times a second; closing the generator calls `stop` and waits at most two seconds."""
+    """Run `call` in a thread, yielding five times a second; closing the generator calls `stop` and waits
+    at most two seconds.
+    """
     from threading import Event, Thread
 
     ended = Event()

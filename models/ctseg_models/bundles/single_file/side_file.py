@@ -1,12 +1,13 @@
-"""`NAME.json` beside a TorchScript or ONNX file: what a bare network does not say about itself. docs/side-files.md has worked examples.
+"""`NAME.json` beside a TorchScript or ONNX file: what a bare network does not say about itself.
+docs/side-files.md has worked examples.
 
     {"labels": {"1": "white matter", "2": "grey matter"}, "modality": "MR",
      "channels": [{"name": "T1", "normalise": "minmax"}],
      "spacing": [1, 1, 1], "orientation": "LIA", "interpolation": "linear", "pad": 0,
      "output": {"kind": "logits", "classes": [0, 1, 2]}}
 
-Triples run along the axes of the network's array, as `orientation` names them: letter i is where axis i runs to, so that "SPL" is
-this project's (z, y, x) and "RAS" is nibabel's (x, y, z).
+Triples run along the axes of the network's array, as `orientation` names them: letter i is where axis i
+runs to, so that "SPL" is this project's (z, y, x) and "RAS" is nibabel's (x, y, z).
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Labels
+from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.bundle import LARGEST_LABEL
 from ctseg_models.contract.plan import Intensity, Share
-from ctseg_models.contract.turn import Turn
 from ctseg_models.vetting.faults import first_fault
 
 MOST_SOURCES = 64  # channels of a volume that a network may read
 LARGEST_SIDE_FILE = 4 * 2**20  # bytes; thousands of labels take less
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Layout = Literal["NCDHW", "NDHWC", "CDHW", "DHWC", "DHW", "NCHW", "NHWC"]
+ArrayLayout = Literal["NCDHW", "NDHWC", "CDHW", "DHWC", "DHW", "NCHW", "NHWC"]
 
 
 class _Strict(BaseModel):
@@ -41,12 +42,14 @@ class _Strict(BaseModel):
 class Channel(_Strict):
     """One input channel: which channel of the volume, clipped to [low, high], then normalised.
 
-    clip : in the volume's units; clip_quantiles : at these quantiles (0..1) of the volume instead. normalise : "none"; "range" (clip's
-    ends go to `to`); "minmax" (the image's own ends go to `to`); "max" (v / the largest); "zscore" (minus its own mean, over its own
-    deviation); "zscore_nonzero" (of voxels that are not 0); "fixed" ((v - shift) / scale). statistics : what "the image's own" and the
-    quantiles are taken of: the volume as it is, or the network's input (resampled, of the region looked at, without padding). slice : of
-    which slice, counted along the array's first axis: -1 the one before, 1 the one after, for 2D networks that see their neighbours; at
-    the ends the last slice stands for those that are missing.
+    clip : in the volume's units; clip_quantiles : at these quantiles (0..1) of the volume instead.
+    normalise : "none"; "range" (clip's ends go to `to`); "minmax" (the image's own ends go to `to`); "max"
+    (v / the largest); "zscore" (minus its own mean, over its own deviation); "zscore_nonzero" (of voxels
+    that are not 0); "fixed" ((v - shift) / scale). statistics : what "the image's own" and the quantiles
+    are taken of: the volume as it is, or the network's input (resampled, of the region looked at, without
+    padding). slice : of which slice, counted along the array's first axis: -1 the one before, 1 the one
+    after, for 2D networks that see their neighbours; at the ends the last slice stands for those that are
+    missing.
     """
 
     name: str = "CT"
@@ -68,7 +71,7 @@ class Channel(_Strict):
             if ends is not None and ends[0] >= ends[1]:
                 raise ValueError(f"{name} needs its lower end first")
         if self.normalise == "range" and self.clip is None:
-            raise ValueError("normalise \"range\" needs clip, whose ends go to `to`")
+            raise ValueError('normalise "range" needs clip, whose ends go to `to`')
         return self
 
     def intensity(self) -> Intensity:
@@ -80,18 +83,28 @@ class Channel(_Strict):
         elif self.normalise == "range" and low is not None and high is not None:
             scale = (high - low) / (self.to[1] - self.to[0])
             shift = low - self.to[0] * scale
-        statistics = self.normalise if self.normalise in ("minmax", "max", "zscore", "zscore_nonzero") else "none"
-        return Intensity(source=self.source, clip_low=low, clip_high=high, clip_quantiles=self.clip_quantiles, shift=shift, scale=scale,
-                         statistics=statistics)
+        statistics = (
+            self.normalise if self.normalise in ("minmax", "max", "zscore", "zscore_nonzero") else "none"
+        )
+        return Intensity(
+            source=self.source,
+            clip_low=low,
+            clip_high=high,
+            clip_quantiles=self.clip_quantiles,
+            shift=shift,
+            scale=scale,
+            statistics=statistics,
+        )
 
 
-class Output(_Strict):
+class OutputEntry(_Strict):
     """What the network gives.
 
-    kind : "logits", "probabilities", or "labels" (one array of class numbers, as after an argmax). classes : the label value of class
-    0, 1, ... of the network; a value twice merges, 0 and null are background. merge : merged classes count as their strongest, so that
-    the labels are those of an argmax over all classes; or as their sum. exclusive : classes exclude each other (softmax); false: one
-    sigmoid each, the background is where all are below one half. index or name : which output, where there are several.
+    kind : "logits", "probabilities", or "labels" (one array of class numbers, as after an argmax). classes
+    : the label value of class 0, 1, ... of the network; a value twice merges, 0 and null are background.
+    merge : merged classes count as their strongest, so that the labels are those of an argmax over all
+    classes; or as their sum. exclusive : classes exclude each other (softmax); false: one sigmoid each,
+    the background is where all are below one half. index or name : which output, where there are several.
     interpolation : how the maps come back onto the image's grid.
     """
 
@@ -104,37 +117,42 @@ class Output(_Strict):
     interpolation: Literal["linear", "nearest"] = "linear"
 
     @model_validator(mode="after")
-    def _possible(self) -> Output:
+    def _possible(self) -> OutputEntry:
         if any(value is not None and not 0 <= value <= LARGEST_LABEL for value in self.classes):
             raise ValueError(f"classes are label values of 0 to {LARGEST_LABEL}, or null")
         if self.kind == "labels" and not self.exclusive:
-            raise ValueError("kind \"labels\" has one class a voxel, so exclusive cannot be false")
+            raise ValueError('kind "labels" has one class a voxel, so exclusive cannot be false')
         if self.exclusive and len(self.classes) < 2:
-            raise ValueError("classes names one class, and at least two can exclude each other; a single sigmoid is exclusive: false")
+            raise ValueError(
+                "classes names one class, and at least two can exclude each other; a single sigmoid is "
+                "exclusive: false"
+            )
         return self
 
 
 class SideFile(_Strict):
-    """A validated side file. Exactly one of `spacing` (mm) and `size` (resize the whole volume to this array) is given.
+    """A validated side file. Exactly one of `spacing` (mm) and `size` (resize the whole volume to this array)
+    is given.
 
-    A null in either leaves that axis as the volume has it. align : what a resized array shares with the volume: its outer "edges", or
-    the "centres" of its first and last voxels (as scipy.ndimage.zoom and MONAI have it). multiple_of : what the sides of the array
-    must be multiples of, and min_size the least that they may be, padded with `pad` (in the volume's units). smoothing : sigma of a
-    Gaussian before resampling, mm. patch : sliding window of this size, blended with `weights`.
-    layout : the axes of the array that the network takes: N (1) and C as usual, D H W as `orientation` names them; without D the first
-    axis runs over slices, `batch` of them at a time. sha256 : of the network's file, and of its
+    A null in either leaves that axis as the volume has it. align : what a resized array shares with the
+    volume: its outer "edges", or the "centres" of its first and last voxels (as scipy.ndimage.zoom and
+    MONAI have it). multiple_of : what the sides of the array must be multiples of, and min_size the least
+    that they may be, padded with `pad` (in the volume's units). smoothing : sigma of a Gaussian before
+    resampling, mm. patch : sliding window of this size, blended with `weights`. layout : the axes of the
+    array that the network takes: N (1) and C as usual, D H W as `orientation` names them; without D the
+    first axis runs over slices, `batch` of them at a time. sha256 : of the network's file, and of its
     arrays after it.
     """
 
     labels: dict[int, str] = Field(min_length=1)
     channels: tuple[Channel, ...] = Field(min_length=1)
-    output: Output
+    output: OutputEntry
     spacing: tuple[Positive | None, Positive | None, Positive | None] | None = None
     size: tuple[Count | None, Count | None, Count | None] | None = None
     orientation: str = "SPL"
     interpolation: Literal["area", "linear", "nearest"] = "linear"
     align: Literal["edges", "centres"] = "edges"
-    layout: Layout = "NCDHW"
+    layout: ArrayLayout = "NCDHW"
     batch: Count = 1
     multiple_of: Count | tuple[Count, Count, Count] = 1
     min_size: tuple[Count, Count, Count] = (1, 1, 1)
@@ -152,24 +170,28 @@ class SideFile(_Strict):
     @field_validator("orientation")
     @classmethod
     def _axis_codes(cls, codes: str) -> str:
-        Turn.of_codes(codes)
+        AxisOrder.of_codes(codes)
         return codes
 
     @field_validator("labels")
     @classmethod
     def _foreground(cls, labels: dict[int, str]) -> dict[int, str]:
         if min(labels) < 1:
-            raise ValueError("the labels are those of the foreground, 1 or more; the background (0) has no name")
+            raise ValueError(
+                "the labels are those of the foreground, 1 or more; the background (0) has no name"
+            )
         return labels
 
     @model_validator(mode="after")
     def _complete(self) -> SideFile:
         if (self.spacing is None) == (self.size is None):
             raise ValueError("give either spacing or size")
-        if self.size is not None and (self.patch is not None or self.multiple_of != 1 or self.min_size != (1, 1, 1)):
+        if self.size is not None and (
+            self.patch is not None or self.multiple_of != 1 or self.min_size != (1, 1, 1)
+        ):
             raise ValueError("a fixed size goes with none of patch, multiple_of and min_size")
         if self.layout == "DHW" and len(self.channels) > 1:
-            raise ValueError("layout \"DHW\" has no axis for several channels; name one that has a C")
+            raise ValueError('layout "DHW" has no axis for several channels; name one that has a C')
         unknown = sorted({value for value in self.output.classes if value} - set(self.labels))
         if unknown:
             raise ValueError(f"output.classes has the values {unknown}, which labels does not name")
@@ -181,16 +203,20 @@ class SideFile(_Strict):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """What each channel of the volume has to be: several channels of the network may be windows of one image (`source`)."""
-        names: list[dict[str, None]] = [{} for _ in range(1 + max(channel.source for channel in self.channels))]
+        """What each channel of the volume has to be: several channels of the network may be windows of one
+        image (`source`).
+        """
+        names: list[dict[str, None]] = [
+            {} for _ in range(1 + max(channel.source for channel in self.channels))
+        ]
         for channel in self.channels:
             names[channel.source][channel.name] = None
         return tuple(" / ".join(own) or "not used" for own in names)
 
     @property
-    def turn(self) -> Turn:
+    def turn(self) -> AxisOrder:
         """The axes of the network's array within the view."""
-        return Turn.of_codes(self.orientation)
+        return AxisOrder.of_codes(self.orientation)
 
     @property
     def spacing_zyx_mm(self) -> Triple | None:
@@ -207,15 +233,23 @@ def side_file_path(network: Path) -> Path:
 
 
 def read_side_file(network: Path) -> SideFile:
-    """The side file of a network file. Raises BundleError when it is missing or says something impossible, naming the field."""
+    """The side file of a network file. Raises BundleError when it is missing or says something impossible,
+    naming the field.
+    """
     path = side_file_path(network)
     try:
         if path.stat().st_size > LARGEST_SIDE_FILE:
-            raise BundleError(f"{path}: is larger than {LARGEST_SIDE_FILE // 2**20} MB, so it is no side file; give the right one.")
+            raise BundleError(
+                f"{path}: is larger than {LARGEST_SIDE_FILE // 2**20} MB, so it is no side file; give the "
+                "right one."
+            )
         return SideFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise BundleError(f"{network}: its side file {path.name} is missing; write one that names labels, channels, spacing or size, "
-                          "orientation and output.") from error
+        raise BundleError(
+            f"{network}: its side file {path.name} is missing; write one that names labels, channels, "
+            "spacing or size, "
+            "orientation and output."
+        ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read as JSON; mend it.") from error
     except ValidationError as error:
@@ -223,11 +257,15 @@ def read_side_file(network: Path) -> SideFile:
 
 
 def write_side_file(network: Path, side: SideFile, *, overwrite: bool = False) -> Path:
-    """Write the side file of `network` whole or not at all; only what differs from the defaults is in it. Raises BundleError."""
+    """Write the side file of `network` whole or not at all; only what differs from the defaults is in it.
+    Raises BundleError.
+    """
     path = side_file_path(network)
     if path.exists() and not overwrite:
         raise BundleError(f"{path}: already exists; allow overwriting, or give the network another name.")
-    content = json.dumps(side.model_dump(mode="json", exclude_defaults=True), indent=2, ensure_ascii=False) + "\n"
+    content = (
+        json.dumps(side.model_dump(mode="json", exclude_defaults=True), indent=2, ensure_ascii=False) + "\n"
+    )
     try:
         handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
@@ -240,15 +278,17 @@ def write_side_file(network: Path, side: SideFile, *, overwrite: bool = False) -
         finally:
             Path(partial).unlink(missing_ok=True)
     except OSError as error:
-        raise BundleError(f"{path}: cannot be written ({error.strerror}); choose another folder or check its rights.") from error
+        raise BundleError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder or check its rights."
+        ) from error
     return path
 
 
 def guess_side_file(network: Path) -> dict[str, Any]:
     """What the file itself says, as the beginning of a side file; nothing in it is run.
 
-    Of ONNX: layout, size or batch, the number of channels and of classes, names of outputs. Of TorchScript: the name alone.
-    Raises BundleError when the file is refused or cannot be read.
+    Of ONNX: layout, size or batch, the number of channels and of classes, names of outputs. Of
+    TorchScript: the name alone. Raises BundleError when the file is refused or cannot be read.
     """
     if network.suffix.lower() == ".onnx":
         from ctseg_models.vetting.scan_onnx import guess

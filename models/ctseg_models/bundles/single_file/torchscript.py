@@ -1,4 +1,6 @@
-"""A TorchScript file as a bundle. TorchScript is a program: it is looked through before it is loaded (scan_torchscript)."""
+"""A TorchScript file as a bundle. TorchScript is a program: it is looked through before it is loaded
+(scan_torchscript).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import finish, scaled
-from ctseg_models.bundles.single_file.bundle import ForeignBundle, Network, cast, describe
+from ctseg_models.bundles.single_file.bundle import Network, SingleFileBundle, cast, describe
 from ctseg_models.bundles.single_file.side_file import SideFile
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ PROBE = 32  # voxels a side: what the operations of a network that takes any siz
 _PARSER_FAULTS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError)
 
 
-class TorchScriptBundle(ForeignBundle):
+class TorchScriptBundle(SingleFileBundle):
     """`NAME.ts` with `NAME.json`."""
 
     def network(self, device: str) -> Network:
@@ -38,11 +40,22 @@ class TorchScriptBundle(ForeignBundle):
         try:
             module: Any = torch.jit.load(checked, map_location=device)  # type: ignore[no-untyped-call]
         except _PARSER_FAULTS as error:
-            raise BundleError(f"{self.path}: not a readable TorchScript file; export the network with torch.jit again.") from error
+            raise BundleError(
+                f"{self.path}: not a readable TorchScript file; export the network with torch.jit again."
+            ) from error
         module.eval()
         side, path = self.side, self.path
-        kind = next((parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()), torch.float32)
-        kinds = [kind, torch.int64, torch.int32, torch.int16, torch.uint8]  # the first that works: a file does not say what it takes
+        kind = next(
+            (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point()),
+            torch.float32,
+        )
+        kinds = [
+            kind,
+            torch.int64,
+            torch.int32,
+            torch.int16,
+            torch.uint8,
+        ]  # the first that works: a file does not say what it takes
 
         def call(x: Tensor) -> Tensor:
             errors: list[Exception] = []
@@ -57,8 +70,10 @@ class TorchScriptBundle(ForeignBundle):
                 else:
                     kinds[:] = [kind]
                     return _chosen(output, side, path)
-            raise BundleError(f"{path}: the network does not take an array of {tuple(x.shape)} of {_names(kinds)}; "
-                              "mend channels, layout, patch or multiple_of in the side file.") from errors[0]
+            raise BundleError(
+                f"{path}: the network does not take an array of {tuple(x.shape)} of {_names(kinds)}; "
+                "mend channels, layout, patch or multiple_of in the side file."
+            ) from errors[0]
 
         work = _Work(call, side, device)
 
@@ -89,7 +104,10 @@ def _chosen(output: Any, side: SideFile, path: Path) -> Tensor:
     elif isinstance(output, tuple | list):
         found = output[wanted.index] if wanted.index < len(output) else None
     if not isinstance(found, Tensor):
-        raise BundleError(f"{path}: the network gives no array where the side file looks for it; mend output.index or output.name.")
+        raise BundleError(
+            f"{path}: the network gives no array where the side file looks for it; mend output.index or "
+            "output.name."
+        )
     return found
 
 
@@ -102,10 +120,11 @@ def _spatial(x: Tensor, side: SideFile) -> Shape:
 
 
 class _Work:
-    """Operations for an input of a shape, in proportion to those of a small one, counted when first asked for; 0 where the network takes
-    one size only.
+    """Operations for an input of a shape, in proportion to those of a small one, counted when first asked
+    for; 0 where the network takes one size only.
 
-    Counted in a thread of its own: an interrupt that reaches Python within TorchScript's interpreter becomes a RuntimeError without a word.
+    Counted in a thread of its own: an interrupt that reaches Python within TorchScript's interpreter
+    becomes a RuntimeError without a word.
     """
 
     def __init__(self, call: Callable[[Tensor], Tensor], side: SideFile, device: str) -> None:

@@ -8,7 +8,9 @@ LARGEST_DIVISOR = 32  # a network halves its maps five times at most, as far as 
 
 
 def smaller(shape: Shape, least: int) -> Shape:
-    """Sides of at least `least` voxels, or as they are where they are shorter, divisible by the powers of two that `shape` is."""
+    """Sides of at least `least` voxels, or as they are where they are shorter, divisible by the powers of
+    two that `shape` is.
+    """
     z, y, x = (min(n, -(-least // _power(n)) * _power(n)) for n in shape)
     return z, y, x
 
@@ -20,7 +22,9 @@ def halved(shape: Shape, least: int) -> Shape | None:
 
 
 def spread(shape: Shape, part: Shape) -> list[tuple[slice, slice, slice]]:
-    """Where `part` lies in the middle of `shape`, and a quarter and three quarters of the way along the side with most room."""
+    """Where `part` lies in the middle of `shape`, and a quarter and three quarters of the way along the
+    side with most room.
+    """
     room = [n - m for n, m in zip(shape, part, strict=True)]
     longest = max(range(3), key=lambda axis: room[axis] / part[axis])
     places = []

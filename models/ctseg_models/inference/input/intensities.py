@@ -1,4 +1,6 @@
-"""From a volume's values to a network's input: what depends on the whole volume is settled first, then every part is treated alike."""
+"""From a volume's values to a network's input: what depends on the whole volume is settled first, then
+every part is treated alike.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ SAMPLE = 2_000_000  # voxels that quantiles of a volume of floating-point number
 
 
 def settle(intensity: Intensity, channel: NDArray[np.generic]) -> Intensity:
-    """`intensity` with clip, shift and scale in numbers. channel : (z, y, x), the whole volume as stored, whatever part is looked at.
+    """`intensity` with clip, shift and scale in numbers. channel : (z, y, x), the whole volume as stored,
+    whatever part is looked at.
 
     Not finite voxels do not count. Raises BundleError when there is no voxel to take the statistics from.
     """
@@ -28,14 +31,26 @@ def settle(intensity: Intensity, channel: NDArray[np.generic]) -> Intensity:
         shift, scale = (0.0, largest) if intensity.statistics == "max" else (smallest, largest - smallest)
     elif intensity.statistics != "none":
         shift, scale = moments(channel, low, high, nonzero=intensity.statistics == "zscore_nonzero")
-    return intensity.model_copy(update={"clip_low": low, "clip_high": high, "clip_quantiles": None, "statistics": "none",
-                                        "shift": shift, "scale": scale if scale > 0 else 1.0})
+    return intensity.model_copy(
+        update={
+            "clip_low": low,
+            "clip_high": high,
+            "clip_quantiles": None,
+            "statistics": "none",
+            "shift": shift,
+            "scale": scale if scale > 0 else 1.0,
+        }
+    )
 
 
 def normalise(values: Tensor, intensity: Intensity) -> Tensor:
-    """In place what a settled `intensity` says; float32. Raises ValueError for one that has not been settled."""
+    """In place what a settled `intensity` says; float32. Raises ValueError for one that has not been
+    settled.
+    """
     if intensity.statistics != "none" or intensity.clip_quantiles is not None:
-        raise ValueError("The statistics of the volume are not settled; call settle() with the whole volume first.")
+        raise ValueError(
+            "The statistics of the volume are not settled; call settle() with the whole volume first."
+        )
     if intensity.clip_low is not None or intensity.clip_high is not None:
         values = values.clamp_(intensity.clip_low, intensity.clip_high)
     return values.sub_(intensity.shift).div_(intensity.scale)
@@ -51,8 +66,12 @@ def quantiles(channel: NDArray[np.generic], wanted: tuple[float, float]) -> tupl
     return float(low), float(high)
 
 
-def moments(channel: NDArray[np.generic], low: float | None, high: float | None, *, nonzero: bool = False) -> tuple[float, float]:
-    """Mean and standard deviation of the finite voxels after clipping, slice by slice. nonzero : only of those that are not 0 as stored."""
+def moments(
+    channel: NDArray[np.generic], low: float | None, high: float | None, *, nonzero: bool = False
+) -> tuple[float, float]:
+    """Mean and standard deviation of the finite voxels after clipping, slice by slice. nonzero : only of
+    those that are not 0 as stored.
+    """
     count, total, squares = 0, 0.0, 0.0
     for plane in channel:
         values = _finite(plane)
@@ -69,7 +88,10 @@ def _extremes(channel: NDArray[np.generic], low: float | None, high: float | Non
     for plane in channel:
         values = _finite(plane)
         count += values.size
-        smallest, largest = min(smallest, float(values.min(initial=np.inf))), max(largest, float(values.max(initial=-np.inf)))
+        smallest, largest = (
+            min(smallest, float(values.min(initial=np.inf))),
+            max(largest, float(values.max(initial=-np.inf))),
+        )
     _refuse_empty(count)
     ends = _clipped(np.array([smallest, largest]), low, high)
     return float(ends[0]), float(ends[1])
@@ -86,4 +108,7 @@ def _clipped(values: NDArray[np.float64], low: float | None, high: float | None)
 
 def _refuse_empty(count: int) -> None:
     if count == 0:
-        raise BundleError("The image has no value (or, where only those count, none that is not 0) to normalise by; check the image.")
+        raise BundleError(
+            "The image has no value (or, where only those count, none that is not 0) to normalise by; check "
+            "the image."
+        )

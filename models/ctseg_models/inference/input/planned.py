@@ -6,18 +6,22 @@ from collections.abc import Callable, Generator
 
 from ctseg_models.contract.lattice import Box
 from ctseg_models.contract.plan import StagePlan
-from ctseg_models.contract.stage import Layout, Prepare, Prepared
+from ctseg_models.contract.stage import Prepare, Prepared, RunSize
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.input.preprocess import network_input
 
 
-def laid_out(plan: StagePlan) -> Callable[[Upright, Box], Layout]:
+def laid_out(plan: StagePlan) -> Callable[[Upright, Box], RunSize]:
     """The sizes that `plan` leads to."""
 
-    def layout(upright: Upright, box: Box) -> Layout:
+    def layout(upright: Upright, box: Box) -> RunSize:
         size = plan.lattice(box, divide_evenly=False).shape
-        return Layout(size, size) if plan.patch is None else Layout(size, plan.patch, Tiling.spread(size, plan.patch, plan.overlap).count)
+        return (
+            RunSize(size, size)
+            if plan.patch is None
+            else RunSize(size, plan.patch, Tiling.spread(size, plan.patch, plan.overlap).count)
+        )
 
     return layout
 
@@ -29,6 +33,8 @@ def planned(plan: StagePlan) -> Prepare:
         lattice = plan.lattice(box, divide_evenly=whole)
         view = upright.view.apply(upright.volume.array)
         x = yield from network_input(view, upright.geometry.spacing_mm, lattice, plan)
-        return Prepared(x, lattice, None if plan.patch is None else Tiling.spread(lattice.shape, plan.patch, plan.overlap))
+        return Prepared(
+            x, lattice, None if plan.patch is None else Tiling.spread(lattice.shape, plan.patch, plan.overlap)
+        )
 
     return prepare

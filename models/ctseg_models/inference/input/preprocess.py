@@ -21,19 +21,31 @@ Interpolation = Literal["area", "linear", "nearest"]
 SLICES_PER_STEP = 4
 
 
-def axis_weights(n_in: int, spacing_in: float, low_mm: float, spacing_out: float, n_out: int, *,
-                 interpolation: Interpolation = "area", sigma_mm: float = 0.0, repeat: bool = False) -> NDArray[np.float32]:
-    """(n_out, n_in) weights that resample one axis; mm are counted from the outer face of the first input voxel.
+def axis_weights(
+    n_in: int,
+    spacing_in: float,
+    low_mm: float,
+    spacing_out: float,
+    n_out: int,
+    *,
+    interpolation: Interpolation = "area",
+    sigma_mm: float = 0.0,
+    repeat: bool = False,
+) -> NDArray[np.float32]:
+    """(n_out, n_in) weights that resample one axis; mm are counted from the outer face of the first input
+    voxel.
 
-    "area" is the mean over the output voxel when it is larger than the input voxel, and linear otherwise. A row sums to 1 when its
-    centre lies within the volume (the border is repeated there) and is all 0 when it lies outside, where `repeat` repeats the border too.
-    sigma_mm : a Gaussian before that.
+    "area" is the mean over the output voxel when it is larger than the input voxel, and linear otherwise.
+    A row sums to 1 when its centre lies within the volume (the border is repeated there) and is all 0 when
+    it lies outside, where `repeat` repeats the border too. sigma_mm : a Gaussian before that.
     """
     edges = (low_mm + spacing_out * np.arange(n_out + 1)) / spacing_in  # in input voxels
     centres = (edges[:-1] + edges[1:]) / 2
     if interpolation == "area" and spacing_out > spacing_in:
         cells = np.arange(n_in)
-        weights = np.clip(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None)
+        weights = np.clip(
+            np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None
+        )
     elif interpolation == "nearest":
         weights = np.zeros((n_out, n_in))
         weights[np.arange(n_out), np.clip(np.floor(centres), 0, n_in - 1).astype(int)] = 1
@@ -62,22 +74,43 @@ def _linear(position: NDArray[np.float64], n_in: int) -> NDArray[np.float64]:
 
 
 def _gaussian(n: int, sigma: float) -> NDArray[np.float64]:
-    """(n, n) Gaussian of `sigma` voxels, cut at 4 sigma; rows sum to 1, so that a border is neither darkened nor mirrored."""
+    """(n, n) Gaussian of `sigma` voxels, cut at 4 sigma; rows sum to 1, so that a border is neither
+    darkened nor mirrored.
+    """
     distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     kernel = np.where(distance <= max(1.0, 4 * sigma), np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
     normal: NDArray[np.float64] = kernel / kernel.sum(axis=1, keepdims=True)
     return normal
 
 
-def resample_box(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, *, pad: float = -1024.0,
-                 interpolation: Interpolation = "area", sigma_mm: float = 0.0, repeat: bool = False) -> Generator[float, None, Tensor]:
-    """`view` (z, y, x), any number type and strides, on `lattice`; float32, `pad` outside (or the border, with
-    `repeat`). Yields the share done after a few slices.
+def resample_box(
+    view: NDArray[np.generic],
+    spacing_mm: Triple,
+    lattice: Lattice,
+    *,
+    pad: float = -1024.0,
+    interpolation: Interpolation = "area",
+    sigma_mm: float = 0.0,
+    repeat: bool = False,
+) -> Generator[float, None, Tensor]:
+    """`view` (z, y, x), any number type and strides, on `lattice`; float32, `pad` outside (or the border,
+    with `repeat`). Yields the share done after a few slices.
 
     A few slices at a time: no float copy of the volume is made. Not finite voxels are `pad`.
     """
-    wz, wy, wx = (axis_weights(view.shape[axis], spacing_mm[axis], lattice.low_mm[axis], lattice.spacing_mm[axis], lattice.shape[axis],
-                               interpolation=interpolation, sigma_mm=sigma_mm, repeat=repeat) for axis in range(3))
+    wz, wy, wx = (
+        axis_weights(
+            view.shape[axis],
+            spacing_mm[axis],
+            lattice.low_mm[axis],
+            lattice.spacing_mm[axis],
+            lattice.shape[axis],
+            interpolation=interpolation,
+            sigma_mm=sigma_mm,
+            repeat=repeat,
+        )
+        for axis in range(3)
+    )
     z, y, x = (Axis(weights) for weights in (wz, wy, wx))
     (z0, z1), (y0, y1), (x0, x1) = (axis.inputs(0, len(axis)) for axis in (z, y, x))
     if z0 == z1 or y0 == y1 or x0 == x1:
@@ -91,7 +124,8 @@ def resample_box(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice
         pixels = np.ascontiguousarray(view[low:high, y0:y1, x0:x1], dtype=np.float32)
         if not np.issubdtype(view.dtype, np.integer):
             np.nan_to_num(pixels, copy=False, nan=pad, posinf=pad, neginf=pad)
-        # Along z first: mostly there are fewer slices after that, and the products in the plane take the time.
+        # Along z first: mostly there are fewer slices after that, and the products in the plane take the
+        # time.
         planes = (z.weights[a:b, low:high] @ torch.from_numpy(pixels).flatten(1)).view(-1, y1 - y0, x1 - x0)
         torch.matmul(rows, planes @ columns, out=resampled[a:b])
         yield (b - a) / (stop - start)
@@ -100,7 +134,9 @@ def resample_box(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice
     return resampled
 
 
-def network_input(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, plan: StagePlan) -> Generator[float, None, Tensor]:
+def network_input(
+    view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattice, plan: StagePlan
+) -> Generator[float, None, Tensor]:
     """(1, C, z, y, x) float32 for the network. view : (z, y, x) or (c, z, y, x) along the LPS-upright axes.
 
     Raises BundleError when the volume has fewer channels than the network wants.
@@ -108,12 +144,21 @@ def network_input(view: NDArray[np.generic], spacing_mm: Triple, lattice: Lattic
     channels = view if view.ndim == 4 else view[None]
     needed = 1 + max(channel.source for channel in plan.channels)
     if len(channels) < needed:
-        raise BundleError(f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per channel "
-                          "(CASE_0000, CASE_0001, ...).")
+        raise BundleError(
+            f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per "
+            "channel "
+            "(CASE_0000, CASE_0001, ...)."
+        )
     resampled: dict[int, Tensor] = {}
     for source in sorted({channel.source for channel in plan.channels}):
-        work = resample_box(channels[source], spacing_mm, lattice, pad=plan.pad, interpolation=plan.interpolation,
-                            sigma_mm=plan.smoothing_sigma_mm)
+        work = resample_box(
+            channels[source],
+            spacing_mm,
+            lattice,
+            pad=plan.pad,
+            interpolation=plan.interpolation,
+            sigma_mm=plan.smoothing_sigma_mm,
+        )
         resampled[source] = yield from work
     settled = [settle(channel, channels[channel.source]) for channel in plan.channels]
     return torch.stack([normalise(resampled[channel.source].clone(), channel) for channel in settled])[None]

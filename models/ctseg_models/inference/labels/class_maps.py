@@ -12,16 +12,17 @@ from ctseg_imaging.geometry import Shape, Triple
 from ctseg_models.contract.lattice import Lattice
 from ctseg_models.contract.maps import Maps
 from ctseg_models.contract.stage import Form, Interpolation
-from ctseg_models.inference.maps.kept import MemoryMaps
 from ctseg_models.inference.maps.softened import SoftenedMaps
+from ctseg_models.inference.maps.stored import MemoryMaps
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMaps:
-    """Maps of label values on `lattice`. each : the value of every map; maps of one value belong together, 0 is background.
+    """Maps of label values on `lattice`. each : the value of every map; maps of one value belong together, 0
+    is background.
 
-    form, temperature, interpolation and border : as LoadedStage and Prepared have them; the regions of the form "regions" lie in the order
-    of painting.
+    form, temperature, interpolation and border : as LoadedStage and Prepared have them; the regions of the
+    form "regions" lie in the order of painting.
     """
 
     maps: Maps
@@ -33,9 +34,16 @@ class ClassMaps:
     temperature: float = 1.0
 
     @classmethod
-    def of(cls, maps: Tensor | Maps, lattice: Lattice, values: Sequence[int | None], form: Form = "probabilities",
-           interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear"),
-           border: Literal["background", "repeat"] = "background", temperature: float = 1.0) -> ClassMaps:
+    def of(
+        cls,
+        maps: Tensor | Maps,
+        lattice: Lattice,
+        values: Sequence[int | None],
+        form: Form = "probabilities",
+        interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear"),
+        border: Literal["background", "repeat"] = "background",
+        temperature: float = 1.0,
+    ) -> ClassMaps:
         """From a network's output. values : of each map; None counts as background."""
         kept = MemoryMaps(maps) if isinstance(maps, Tensor) else maps
         each = tuple(0 if value is None else value for value in values)
@@ -66,5 +74,3 @@ class Target:
         """Voxels along (z, y, x)."""
         z, y, x = (b - a for a, b in zip(self.start, self.stop, strict=True))
         return z, y, x
-
-

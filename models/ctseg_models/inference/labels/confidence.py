@@ -14,7 +14,8 @@ from torch import Tensor
 from ctseg_imaging.volume import Labels
 
 SURE = 0.9
-VOXELS = 4000  # of a slab whose probability is asked for: all classes at every voxel would take longer than the labels did
+# of a slab whose probability is asked for: all classes at every voxel would take longer than the labels did
+VOXELS = 4000
 FEWEST = 100  # of each label, however many there are
 ONE_OF = 31  # of so many voxels one is looked at for frequent labels
 GOLDEN = 0.6180339887498949
@@ -27,8 +28,9 @@ def values_in(labels: Tensor) -> list[int]:
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
-    """`most` of `count` places (all, if they are no more), ascending: one from each of equal parts, never at a fixed distance, which would
-    meet the same columns of an image in every row."""
+    """`most` of `count` places (all, if they are no more), ascending: one from each of equal parts, never
+    at a fixed distance, which would meet the same columns of an image in every row.
+    """
     if count <= most:
         return np.arange(count)
     part = np.arange(most)
@@ -37,7 +39,9 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Voxels of a slab, all (n,) int64. labels : theirs. z, y, x : in the slab. stands_for : how many voxels each speaks for, float64."""
+    """Voxels of a slab, all (n,) int64. labels : theirs. z, y, x : in the slab. stands_for : how many
+    voxels each speaks for, float64.
+    """
 
     labels: Tensor
     z: Tensor
@@ -47,7 +51,9 @@ class Sample:
 
     @classmethod
     def of(cls, winner: Tensor, most: int) -> Sample:
-        """As many voxels of each label, about `most` together; all of a small label. The background is left out."""
+        """As many voxels of each label, about `most` together; all of a small label. The background is
+        left out.
+        """
         flat = winner.numpy().ravel()
         counts = torch.bincount(winner.flatten()).numpy()
         counts[0] = 0
@@ -56,12 +62,14 @@ class Sample:
         frequent = np.bincount(flat[sparse], minlength=len(counts)) >= share
         rare = (counts > 0) & ~frequent
         frequent &= counts > 0
-        places = np.concatenate([sparse[frequent[flat[sparse]]], np.flatnonzero(rare[flat]) if rare.any() else sparse[:0]])
+        places = np.concatenate(
+            [sparse[frequent[flat[sparse]]], np.flatnonzero(rare[flat]) if rare.any() else sparse[:0]]
+        )
         labels = flat[places]
         by_label = places[np.argsort(labels.astype(np.uint16), kind="stable")]  # by counting: fast
         chosen, speaks, start = [sparse[:0]], [np.zeros(0)], 0
         for value, count in enumerate(np.bincount(labels).tolist()):
-            one = by_label[start:start + count][spread(count, share)]
+            one = by_label[start : start + count][spread(count, share)]
             chosen.append(one)
             speaks.append(np.full(len(one), counts[value] / max(1, len(one))))
             start += count
@@ -83,8 +91,12 @@ class Tally:
         self._voxels, self._chance, self._sure, self._disagreement = np.zeros((4, largest + 1))
         self._most, self._disagrees = most, False
 
-    def add(self, winner: Tensor, ask: Callable[[Sample], Tensor], disagreement: Tensor | None = None) -> None:
-        """A slab. winner : (n, y, x) labels. ask : gives the probability of each label of a sample. disagreement : (n, y, x)."""
+    def add(
+        self, winner: Tensor, ask: Callable[[Sample], Tensor], disagreement: Tensor | None = None
+    ) -> None:
+        """A slab. winner : (n, y, x) labels. ask : gives the probability of each label of a sample.
+        disagreement : (n, y, x).
+        """
         sample = Sample.of(winner, self._most)
         if not len(sample.labels):
             return
@@ -95,16 +107,24 @@ class Tally:
         self._sure += np.bincount(labels, sample.stands_for * (chance > SURE), n)
         if disagreement is not None:
             self._disagrees = True
-            self._disagreement += np.bincount(labels, sample.stands_for * disagreement[sample.z, sample.y, sample.x].double().numpy(), n)
+            self._disagreement += np.bincount(
+                labels, sample.stands_for * disagreement[sample.z, sample.y, sample.x].double().numpy(), n
+            )
 
     def table(self, labels: Labels, voxel_ml: float) -> list[dict[str, Any]]:
-        """One row for each label found, by value: plain JSON for the provenance. Volumes are of all voxels, the rest of the samples."""
+        """One row for each label found, by value: plain JSON for the provenance. Volumes are of all
+        voxels, the rest of the samples.
+        """
         rows = []
         for value in np.flatnonzero(self._voxels).tolist():
             voxels = float(self._voxels[value])
-            row = {"value": value, "name": labels.name(value), "volume_ml": round(voxels * voxel_ml, 4),
-                   "mean_probability": round(float(self._chance[value]) / voxels, 4),
-                   "share_above_0.9": round(float(self._sure[value]) / voxels, 4)}
+            row = {
+                "value": value,
+                "name": labels.name(value),
+                "volume_ml": round(voxels * voxel_ml, 4),
+                "mean_probability": round(float(self._chance[value]) / voxels, 4),
+                "share_above_0.9": round(float(self._sure[value]) / voxels, 4),
+            }
             if self._disagrees:
                 row["mean_disagreement"] = round(float(self._disagreement[value]) / voxels, 4)
             rows.append(row)

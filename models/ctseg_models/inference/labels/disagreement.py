@@ -1,4 +1,6 @@
-"""How unsure the probabilities of a voxel leave us: their entropy; and how many members of an ensemble say something else."""
+"""How unsure the probabilities of a voxel leave us: their entropy; and how many members of an ensemble say
+something else.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ from ctseg_models.inference.labels.confidence import values_in
 
 
 class Entropy:
-    """The entropy of probabilities that come one class at a time, each (n, y, x), divided by its largest value log K: 0 (sure) to 1.
+    """The entropy of probabilities that come one class at a time, each (n, y, x), divided by its largest
+    value log K: 0 (sure) to 1.
 
-    The probabilities need not add up to 1 (a mean over the members that know a label does not); they are taken as shares of their sum.
+    The probabilities need not add up to 1 (a mean over the members that know a label does not); they are
+    taken as shares of their sum.
     """
 
     def __init__(self) -> None:
@@ -33,11 +37,13 @@ class Entropy:
         return (entropy / math.log(max(2, self._classes))).clamp_(0, 1)
 
 
-def share_that_differs(opinions: Sequence[Tensor], common: Tensor, weights: Sequence[float], known: Sequence[frozenset[int]]) -> Tensor:
+def share_that_differs(
+    opinions: Sequence[Tensor], common: Tensor, weights: Sequence[float], known: Sequence[frozenset[int]]
+) -> Tensor:
     """(n, y, x) 0..1: the share of members, by weight, whose label is not the common one.
 
-    known : the values each member can say. A member that does not know the common label and says background does not contradict it, and is
-    not counted where that is so.
+    known : the values each member can say. A member that does not know the common label and says
+    background does not contradict it, and is not counted where that is so.
     """
     differing, counted = torch.zeros(common.shape), torch.zeros(common.shape)
     for opinion, weight, values in zip(opinions, weights, known, strict=True):

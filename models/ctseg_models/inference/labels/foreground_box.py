@@ -11,16 +11,18 @@ from scipy import ndimage
 from ctseg_models.contract.lattice import Box
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 SMALLEST_PART = 0.02  # of the largest part: a localiser's specks below this do not widen the box
 
 
 def foreground_box(maps: ClassMaps, whole: Box) -> Box | None:
-    """The box around what a localiser found within the volume, small specks aside; None when it found nothing."""
+    """The box around what a localiser found within the volume, small specks aside; None when it found
+    nothing.
+    """
     lattice = maps.lattice
     own = Target(lattice.spacing_mm, (0, 0, 0), lattice.shape)
-    sampler = Sampler(replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))), own)
+    sampler = ClassMapSampler(replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))), own)
     depth = lattice.shape[0]
     slabs = [sampler.winner(a, min(depth, a + SLICES_PER_STEP)) for a in range(0, depth, SLICES_PER_STEP)]
     foreground = torch.cat(slabs).numpy() != 0
@@ -38,5 +40,3 @@ def foreground_box(maps: ClassMaps, whole: Box) -> Box | None:
     low = np.array(lattice.low_mm) + index.min(axis=0) * step
     high = np.array(lattice.low_mm) + (index.max(axis=0) + 1) * step
     return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
-
-

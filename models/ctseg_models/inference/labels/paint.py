@@ -11,21 +11,29 @@ from torch import Tensor
 
 from ctseg_models.contract.lattice import Lattice
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 SLICES_PER_STEP = 8
 NETWORK_SHARE = 0.95  # of the work of painting maps that the network has still to make
-Watch = Callable[[Sampler, int, int, Tensor], None]  # slices [a, b) of a target and their labels (b - a, y, x) int32
+Watch = Callable[
+    [ClassMapSampler, int, int, Tensor], None
+]  # slices [a, b) of a target and their labels (b - a, y, x) int32
 
 
-def paint(class_maps: ClassMaps, target: Target, labels: NDArray[np.generic], edges: NDArray[np.float32] | None = None,
-          watch: Watch | None = None) -> Generator[float, None, None]:
-    """Write the label of every target voxel into `labels`, and 1 - margin into `edges` (both views, (z, y, x)).
+def paint(
+    class_maps: ClassMaps,
+    target: Target,
+    labels: NDArray[np.generic],
+    edges: NDArray[np.float32] | None = None,
+    watch: Watch | None = None,
+) -> Generator[float, None, None]:
+    """Write the label of every target voxel into `labels`, and 1 - margin into `edges` (both views, (z, y,
+    x)).
 
-    watch : is shown every slab that is painted, while its maps can still be asked.
-    Maps that are still pending are made as they are needed, and forgotten. Yields shares of the work since the last yield.
+    watch : is shown every slab that is painted, while its maps can still be asked. Maps that are still
+    pending are made as they are needed, and forgotten. Yields shares of the work since the last yield.
     """
-    sampler, maps = Sampler(class_maps, target), class_maps.maps
+    sampler, maps = ClassMapSampler(class_maps, target), class_maps.maps
     place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
     out, edge_out = labels[place], None if edges is None else edges[place]
     depth = target.shape[0]
@@ -42,16 +50,22 @@ def paint(class_maps: ClassMaps, target: Target, labels: NDArray[np.generic], ed
             if class_maps.form == "regions" or class_maps.temperature != 1:
                 winner = sampler.winner(a, b)
             edge_out[a:b] = (1 - (best - second)).numpy()
-        out[a:b] = (winner.to(torch.uint8) if out.dtype == np.uint8 else winner).numpy()  # torch narrows with all its threads
+        out[a:b] = (
+            winner.to(torch.uint8) if out.dtype == np.uint8 else winner
+        ).numpy()  # torch narrows with all its threads
         if watch is not None:
             watch(sampler, a, b, winner)
         maps.forget(low)
         yield (1 - network_share) * (b - a) / depth
 
 
-def paint_map(values: Tensor, lattice: Lattice, target: Target, out: NDArray[np.float32]) -> Generator[float, None, None]:
-    """Write one map (1, z, y, x) on `lattice` into the target voxels of `out` (a view, (z, y, x)), linearly; 0 outside of the lattice."""
-    sampler = Sampler(ClassMaps.of(values, lattice, (1,)), target)
+def paint_map(
+    values: Tensor, lattice: Lattice, target: Target, out: NDArray[np.float32]
+) -> Generator[float, None, None]:
+    """Write one map (1, z, y, x) on `lattice` into the target voxels of `out` (a view, (z, y, x)),
+    linearly; 0 outside of the lattice.
+    """
+    sampler = ClassMapSampler(ClassMaps.of(values, lattice, (1,)), target)
     place = out[tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))]
     for a in range(0, target.shape[0], SLICES_PER_STEP):
         b = min(target.shape[0], a + SLICES_PER_STEP)
@@ -59,5 +73,3 @@ def paint_map(values: Tensor, lattice: Lattice, target: Target, out: NDArray[np.
         assert slab is not None
         place[a:b] = slab.numpy()
         yield (b - a) / target.shape[0]
-
-

@@ -1,4 +1,6 @@
-"""Probabilities of single voxels of a target, without resampling whole slices: what a sample of them needs."""
+"""Probabilities of single voxels of a target, without resampling whole slices: what a sample of them
+needs.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from ctseg_models.inference.labels.sampler import SMALLEST_PROBABILITY
 
 @dataclass(frozen=True, eq=False)
 class Corners:
-    """Voxels of the maps' slices [low, high), counted along x, then y, then z, and their weights: (8, n), less where an axis has one."""
+    """Voxels of the maps' slices [low, high), counted along x, then y, then z, and their weights: (8, n),
+    less where an axis has one.
+    """
 
     low: int
     high: int
@@ -32,18 +36,31 @@ class Points:
     def __init__(self, class_maps: ClassMaps, target: Target) -> None:
         self.class_maps = class_maps
         lattice, repeat = class_maps.lattice, class_maps.border == "repeat"
-        self._taps, self._within = [], []  # per axis the two voxels of the maps that a voxel of the target lies between, and their weights
+        self._taps, self._within = (
+            [],
+            [],
+        )  # per axis the two voxels of the maps that a voxel of the target lies between, and their weights
         for axis in range(3):
-            weights = torch.from_numpy(axis_weights(
-                lattice.shape[axis], lattice.spacing_mm[axis], target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis],
-                target.spacing_mm[axis], target.shape[axis], interpolation=class_maps.interpolation[axis], repeat=repeat))
+            weights = torch.from_numpy(
+                axis_weights(
+                    lattice.shape[axis],
+                    lattice.spacing_mm[axis],
+                    target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis],
+                    target.spacing_mm[axis],
+                    target.shape[axis],
+                    interpolation=class_maps.interpolation[axis],
+                    repeat=repeat,
+                )
+            )
             shares, voxels = weights.topk(min(2, lattice.shape[axis]), dim=1)
-            # A voxel of no weight is any voxel, perhaps of a slice that is not at hand: the heaviest stands in for it.
+            # A voxel of no weight is any voxel, perhaps of a slice that is not at hand: the heaviest stands
+            # in for it.
             self._taps.append((shares, torch.where(shares > 0, voxels, voxels[:, :1])))
             self._within.append(weights.sum(dim=1) > 0.5)
 
     def chances(self, labels: Tensor, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
-        """(n,) float32: the probability of labels[i] at voxel (z[i], y[i], x[i]) of the target, all (n,) int64; 0 of a label not known.
+        """(n,) float32: the probability of labels[i] at voxel (z[i], y[i], x[i]) of the target, all (n,)
+        int64; 0 of a label not known.
 
         The slices that the voxels lie between have to be readable, and should be few.
         """
@@ -88,11 +105,18 @@ class Points:
 
     def _corners(self, places: tuple[Tensor, Tensor, Tensor]) -> Corners:
         """What voxels of the target are made of: eight voxels of the maps, fewer where an axis has one."""
-        weights, voxels = zip(*((shares[place].T, indices[place].T) for (shares, indices), place in zip(self._taps, places, strict=True)),
-                              strict=True)
+        weights, voxels = zip(
+            *(
+                (shares[place].T, indices[place].T)
+                for (shares, indices), place in zip(self._taps, places, strict=True)
+            ),
+            strict=True,
+        )
         low, high = int(voxels[0].min()), int(voxels[0].max()) + 1
         _, _, height, width = self.class_maps.maps.shape
-        at = ((voxels[0] - low)[:, None, None] * height + voxels[1][None, :, None]) * width + voxels[2][None, None]
+        at = ((voxels[0] - low)[:, None, None] * height + voxels[1][None, :, None]) * width + voxels[2][
+            None, None
+        ]
         weight = weights[0][:, None, None] * weights[1][None, :, None] * weights[2][None, None]
         return Corners(low, high, at.flatten(0, 2), weight.flatten(0, 2))
 

@@ -1,4 +1,6 @@
-"""Probabilities on request: one map a label, on the lattice of the network, in memory when small and in a temporary file when large."""
+"""Probabilities on request: one map a label, on the lattice of the network, in memory when small and in a
+temporary file when large.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,24 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
 from ctseg_models.inference.maps.scratch import unnamed_file
 
 LARGE = 256_000_000  # bytes as float32
 
 
 def probabilities_of(maps: ClassMaps, upright: Upright) -> Generator[float, None, Volume]:
-    """(values, z, y, x): the probability of every label value, background first, as a volume of channels on the maps' own lattice.
+    """(values, z, y, x): the probability of every label value, background first, as a volume of channels on
+    the maps' own lattice.
 
-    float32, or float16 in a file that has no name and goes with the array when there is more than LARGE of it. Yields shares of the work.
+    float32, or float16 in a file that has no name and goes with the array when there is more than LARGE of
+    it. Yields shares of the work.
     """
     lattice = maps.lattice
-    sampler = Sampler(replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))), Target(lattice.spacing_mm, (0, 0, 0), lattice.shape))
+    sampler = ClassMapSampler(
+        replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))),
+        Target(lattice.spacing_mm, (0, 0, 0), lattice.shape),
+    )
     out = _room((len(maps.values), *lattice.shape))
     for a in range(0, lattice.shape[0], SLICES_PER_STEP):
         b = min(lattice.shape[0], a + SLICES_PER_STEP)

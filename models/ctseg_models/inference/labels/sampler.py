@@ -3,74 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ctseg_imaging.geometry import Shape
-from ctseg_models.inference.input.axis import Axis, Taps
+from ctseg_models.inference.input.axis import Axis
 from ctseg_models.inference.input.preprocess import axis_weights
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
+from ctseg_models.inference.labels.rival import WIDENED, InPlaneWindow, Rival
 
 COLUMNS = 64  # that are interpolated at once
-WIDENED = 1 << 25  # bytes of maps that are at hand with as many columns as the target
 UINT8_MAX = 255
 SMALLEST_PROBABILITY = 1e-7  # 0 has no logarithm
-Window = tuple[tuple[int, int], tuple[int, int]]  # [start, stop) along y and x
 
 
-@dataclass(frozen=True, eq=False)
-class Rival:
-    """One map between its slices, cut to what a window of the target's plane is made of. across : for some columns of the window, the
-    columns of the map that they are made of, and their weights; a matrix for all would be nearly empty."""
-
-    window: Window
-    coarse: Tensor
-    down: Taps
-    across: list[tuple[slice, slice, Tensor]]
-
-    @property
-    def width(self) -> int:
-        """Columns of the window."""
-        return self.window[1][1] - self.window[1][0]
-
-    @property
-    def widened_bytes(self) -> int:
-        """Of one slice."""
-        return 4 * self.coarse.shape[1] * self.width
-
-    def widened(self, low: int, high: int) -> Tensor:
-        """(high - low, y of the map, x of the window)."""
-        some = self.coarse[low:high].flatten(0, 1)
-        out = some.new_empty(len(some), self.width)
-        for columns, inputs, weights in self.across:
-            torch.mm(some[:, inputs], weights, out=out[:, columns])
-        return out.view(high - low, -1, self.width)
-
-
-class Sampler:
-    """Class maps at the voxel centres of a target; outside of the lattice a map is 0 and the background 1, unless the border repeats."""
+class ClassMapSampler:
+    """Class maps at the voxel centres of a target; outside of the lattice a map is 0 and the background 1,
+    unless the border repeats.
+    """
 
     def __init__(self, class_maps: ClassMaps, target: Target) -> None:
         self.class_maps = class_maps
         self.values = class_maps.values
         lattice, repeat = class_maps.lattice, class_maps.border == "repeat"
         self.axes = [
-            Axis(axis_weights(lattice.shape[axis], lattice.spacing_mm[axis],
-                              target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis], target.spacing_mm[axis],
-                              target.shape[axis], interpolation=class_maps.interpolation[axis], repeat=repeat))
+            Axis(
+                axis_weights(
+                    lattice.shape[axis],
+                    lattice.spacing_mm[axis],
+                    target.start[axis] * target.spacing_mm[axis] - lattice.low_mm[axis],
+                    target.spacing_mm[axis],
+                    target.shape[axis],
+                    interpolation=class_maps.interpolation[axis],
+                    repeat=repeat,
+                )
+            )
             for axis in range(3)
         ]
         self.covers = all(bool(axis.within.all()) for axis in self.axes)
         self._normaliser: tuple[int, int, Tensor] | None = None
 
     def needed(self, a: int, b: int) -> tuple[int, int]:
-        """[low, high) of the maps' slices that the target's slices [a, b) are made of; equal where there are none."""
+        """[low, high) of the maps' slices that the target's slices [a, b) are made of; equal where there
+        are none.
+        """
         return self.axes[0].inputs(a, b)
 
     def slab(self, value: int, a: int, b: int) -> Tensor | None:
-        """(b - a, y, x) float32: the probability of `value` in slices [a, b) of the target; None where it is 0 throughout."""
+        """(b - a, y, x) float32: the probability of `value` in slices [a, b) of the target; None where it
+        is 0 throughout.
+        """
         if value not in self.values:
             return None
         if self.class_maps.form == "regions":
@@ -80,14 +63,20 @@ class Sampler:
             as_it_is = self.class_maps.form == "probabilities" and self.class_maps.temperature == 1
             for k, meant in enumerate(self.class_maps.each):
                 if meant == value:
-                    chance += self._raw(k, a, b) if as_it_is else (self._logit(k, a, b) - self._log_total(a, b)).exp_()
+                    chance += (
+                        self._raw(k, a, b)
+                        if as_it_is
+                        else (self._logit(k, a, b) - self._log_total(a, b)).exp_()
+                    )
         if not self.covers:
             chance.masked_fill_(self._outside(a, b), 1.0 if value == 0 else 0.0)
         return chance
 
     def ranked(self, a: int, b: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of slices [a, b), each (b - a, y, x): the most probable value (int32; of equals the lower one), its probability, and the second
-        highest probability. One map and a few slices are held, never all classes."""
+        """Of slices [a, b), each (b - a, y, x): the most probable value (int32; of equals the lower one),
+        its probability, and the second highest probability. One map and a few slices are held, never all
+        classes.
+        """
         best = self.slab(0, a, b)
         assert best is not None  # every set of class maps has a background
         second, winner = torch.zeros_like(best), torch.zeros(best.shape, dtype=torch.int32)
@@ -100,7 +89,9 @@ class Sampler:
         return winner, best, second
 
     def winner(self, a: int, b: int) -> Tensor:
-        """(b - a, y, x) int32: the label in slices [a, b): the most probable value, of equals the lower one; regions cover each other."""
+        """(b - a, y, x) int32: the label in slices [a, b): the most probable value, of equals the lower
+        one; regions cover each other.
+        """
         maps = self.class_maps
         if maps.form == "regions":
             winner = self._covering(a, b)
@@ -116,7 +107,9 @@ class Sampler:
         return winner if self.covers else winner.masked_fill_(self._outside(a, b), 0)
 
     def _covering(self, a: int, b: int) -> Tensor:
-        """`winner` of regions: each where its logit is positive, which can only be near positive voxels of its map."""
+        """`winner` of regions: each where its logit is positive, which can only be near positive voxels of
+        its map.
+        """
         winner = torch.zeros(self._shape(a, b), dtype=torch.int32)
         for k, value in enumerate(self.class_maps.each):
             coarse = self._between_slices(k, a, b)
@@ -125,8 +118,10 @@ class Sampler:
         return winner
 
     def _highest(self, a: int, b: int) -> Tensor:
-        """`winner` where the maps as they are rank the values. Interpolated linearly, a map can only exceed the background's near voxels
-        where it does so itself: it is looked at there and nowhere else."""
+        """`winner` where the maps as they are rank the values. Interpolated linearly, a map can only
+        exceed the background's near voxels where it does so itself: it is looked at there and nowhere
+        else.
+        """
         narrow = torch.uint8 if self.values[-1] <= UINT8_MAX else torch.int32
         winner = torch.zeros(self._shape(a, b), dtype=narrow)
         ordered = sorted((value, k) for k, value in enumerate(self.class_maps.each))
@@ -137,7 +132,7 @@ class Sampler:
             if (window := self._reach(coarse > background)) is not None:
                 rivals.append((value, self._cut(coarse, window)))
         if rivals:
-            (top, bottom), (left, right) = union = _around([rival.window for _, rival in rivals])
+            (top, bottom), (left, right) = union = around([rival.window for _, rival in rivals])
             behind = self._cut(background, union)
             contenders = [(0, behind), *rivals]
             best, room = torch.empty(bottom - top, right - left), torch.empty((bottom - top) * (right - left))
@@ -145,12 +140,16 @@ class Sampler:
             for low in range(0, b - a, at_once):
                 high = min(b - a, low + at_once)
                 wide = [rival.widened(low, high) for _, rival in contenders]
-                for z in range(low, high):  # a slice at a time, which the caches hold while all rivals have their turn
+                for z in range(
+                    low, high
+                ):  # a slice at a time, which the caches hold while all rivals have their turn
                     behind.down.of(wide[0][z - low], out=best)
                     for (value, rival), its in zip(rivals, wide[1:], strict=True):
                         (y0, y1), (x0, x1) = rival.window
-                        score = rival.down.of(its[z - low], out=room[: (y1 - y0) * (x1 - x0)].view(y1 - y0, x1 - x0))
-                        highest = best[y0 - top:y1 - top, x0 - left:x1 - left]
+                        score = rival.down.of(
+                            its[z - low], out=room[: (y1 - y0) * (x1 - x0)].view(y1 - y0, x1 - x0)
+                        )
+                        highest = best[y0 - top : y1 - top, x0 - left : x1 - left]
                         _put(value, winner[z, y0:y1, x0:x1], score > highest)
                         torch.maximum(highest, score, out=highest)
         return winner.to(torch.int32)
@@ -169,34 +168,47 @@ class Sampler:
         return self._in_plane(self._between_slices(k, a, b), ((0, height), (0, width)))
 
     def _between_slices(self, k: int, a: int, b: int) -> Tensor:
-        """(b - a, y, x) float32: map k in slices [a, b) of the target, in the plane still as the network gave it."""
+        """(b - a, y, x) float32: map k in slices [a, b) of the target, in the plane still as the network
+        gave it.
+        """
         low, high = self.needed(a, b)
         if low == high:
             return torch.zeros(b - a, *self.class_maps.maps.shape[2:])
-        between: Tensor = torch.tensordot(self.axes[0].weights[a:b, low:high], self.class_maps.maps.part(k, low, high), dims=1)
+        between: Tensor = torch.tensordot(
+            self.axes[0].weights[a:b, low:high], self.class_maps.maps.part(k, low, high), dims=1
+        )
         return between
 
-    def _in_plane(self, coarse: Tensor, window: Window) -> Tensor:
+    def _in_plane(self, coarse: Tensor, window: InPlaneWindow) -> Tensor:
         """What `_between_slices` gave, in a window of the target's plane."""
         rows, columns = window
         (y0, y1), (x0, x1) = self.axes[1].inputs(*rows), self.axes[2].inputs(*columns)
         across = coarse[:, y0:y1, x0:x1] @ self.axes[2].weights[slice(*columns), x0:x1].T
         return self.axes[1].taps(*rows).of(across)
 
-    def _cut(self, coarse: Tensor, window: Window) -> Rival:
-        """What `_between_slices` gave, ready to be brought into a window of the target's plane slice by slice."""
+    def _cut(self, coarse: Tensor, window: InPlaneWindow) -> Rival:
+        """What `_between_slices` gave, ready to be brought into a window of the target's plane slice by
+        slice.
+        """
         rows, columns = window
         (y0, y1), (x0, x1) = self.axes[1].inputs(*rows), self.axes[2].inputs(*columns)
         across = []
         for start in range(*columns, COLUMNS):
             stop = min(start + COLUMNS, columns[1])
             low, high = self.axes[2].inputs(start, stop)
-            across.append((slice(start - columns[0], stop - columns[0]), slice(low - x0, high - x0),
-                           self.axes[2].weights[start:stop, low:high].T))
+            across.append(
+                (
+                    slice(start - columns[0], stop - columns[0]),
+                    slice(low - x0, high - x0),
+                    self.axes[2].weights[start:stop, low:high].T,
+                )
+            )
         return Rival(window, coarse[:, y0:y1, x0:x1].contiguous(), self.axes[1].taps(*rows), across)
 
-    def _reach(self, mask: Tensor) -> Window | None:
-        """The window of the target's plane that voxels of `mask` (slices, y, x of the maps) contribute to; None: none."""
+    def _reach(self, mask: Tensor) -> InPlaneWindow | None:
+        """The window of the target's plane that voxels of `mask` (slices, y, x of the maps) contribute to;
+        None: none.
+        """
         flat = mask.view(torch.uint8).amax(dim=0).bool()  # many times as fast as any()
         window = []
         for axis, used in ((self.axes[1], flat.any(dim=1)), (self.axes[2], flat.any(dim=0))):
@@ -207,14 +219,18 @@ class Sampler:
         return None if any(start == stop for start, stop in window) else (window[0], window[1])
 
     def _logit(self, k: int, a: int, b: int) -> Tensor:
-        """(b - a, y, x) float32: the logit (the log of a probability will do) of map k in slices [a, b), over the temperature."""
+        """(b - a, y, x) float32: the logit (the log of a probability will do) of map k in slices [a, b),
+        over the temperature.
+        """
         raw = self._raw(k, a, b)
         if self.class_maps.form == "probabilities":
             raw = raw.clamp_min_(SMALLEST_PROBABILITY).log_()
         return raw.div_(self.class_maps.temperature)
 
     def _log_total(self, a: int, b: int) -> Tensor:
-        """The logarithm of the softmax's denominator in slices [a, b); kept for the next class of the same slices."""
+        """The logarithm of the softmax's denominator in slices [a, b); kept for the next class of the same
+        slices.
+        """
         if self._normaliser is None or self._normaliser[:2] != (a, b):
             total = self._logit(0, a, b)
             for k in range(1, len(self.class_maps.each)):
@@ -239,24 +255,26 @@ class Sampler:
         return ~(z[a:b, None, None] & y[None, :, None] & x[None, None, :])
 
 
-def _around(windows: Sequence[Window]) -> Window:
+def around(windows: Sequence[InPlaneWindow]) -> InPlaneWindow:
     """The smallest window that holds all of them."""
     rows, columns = zip(*windows, strict=True)
-    return ((min(start for start, _ in rows), max(stop for _, stop in rows)),
-            (min(start for start, _ in columns), max(stop for _, stop in columns)))
+    return (
+        (min(start for start, _ in rows), max(stop for _, stop in rows)),
+        (min(start for start, _ in columns), max(stop for _, stop in columns)),
+    )
 
 
 def _put(value: int, winner: Tensor, where: Tensor) -> None:
-    """Write `value` where the mask says so. Of bytes without a branch for each, which takes many times as long where both are mixed."""
+    """Write `value` where the mask says so. Of bytes without a branch for each, which takes many times as
+    long where both are mixed.
+    """
     if winner.dtype == torch.uint8:
         winner.bitwise_xor_((winner ^ value).bitwise_and_(where.view(torch.uint8).neg_()))
     else:
         winner.masked_fill_(where, value)
 
 
-def _at(x: Tensor, window: Window) -> Tensor:
+def _at(x: Tensor, window: InPlaneWindow) -> Tensor:
     """A view of (slices, y, x)."""
     (top, bottom), (left, right) = window
     return x[:, top:bottom, left:right]
-
-

@@ -14,9 +14,11 @@ GAP = b"\0" * (1 << 20)
 
 
 def unnamed_file(size: int) -> IO[bytes]:
-    """A file of `size` bytes that goes when it is closed, in the person's cache folder: a folder for temporary files is often memory.
+    """A file of `size` bytes that goes when it is closed, in the person's cache folder: a folder for
+    temporary files is often memory.
 
-    The room is taken at once, so that a disk that is full says so here and not in the middle of the work. Raises BundleError.
+    The room is taken at once, so that a disk that is full says so here and not in the middle of the work.
+    Raises BundleError.
     """
     folder = platformdirs.user_cache_path("napari-ctseg", appauthor=False)
     try:
@@ -24,8 +26,11 @@ def unnamed_file(size: int) -> IO[bytes]:
         file = tempfile.TemporaryFile(prefix="maps-", dir=folder)  # noqa: SIM115 - the caller closes it
         _take(file, size)
     except OSError as error:
-        raise BundleError(f"{folder}: has no room for {size / 1e9:.1f} GB of intermediate maps ({error.strerror}); free some space, choose "
-                          "a smaller region, or set XDG_CACHE_HOME to a larger disk.") from error
+        raise BundleError(
+            f"{folder}: has no room for {size / 1e9:.1f} GB of intermediate maps ({error.strerror}); free "
+            "some space, choose "
+            "a smaller region, or set XDG_CACHE_HOME to a larger disk."
+        ) from error
     return file
 
 

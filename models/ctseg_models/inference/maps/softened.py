@@ -11,7 +11,9 @@ from ctseg_models.contract.maps import Maps
 
 
 class SoftenedMaps:
-    """The softmax over all K of other maps, a few slices at a time: probabilities, never held for all slices."""
+    """The softmax over all K of other maps, a few slices at a time: probabilities, never held for all
+    slices.
+    """
 
     def __init__(self, logits: Maps) -> None:
         self._logits = logits

@@ -1,4 +1,6 @@
-"""A network over an array in overlapping windows, their class maps blended; finished slices are handed on before the last window is run."""
+"""A network over an array in overlapping windows, their class maps blended; finished slices are handed on
+before the last window is run.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +16,35 @@ from ctseg_imaging.progress import scaled
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.stage import Steps
 from ctseg_models.contract.tiling import Tiling
-from ctseg_models.inference.maps.kept import FileMaps, MemoryMaps, gathered
+from ctseg_models.inference.maps.stored import FileMaps, MemoryMaps, gathered
 from ctseg_models.inference.network.buffers import zeros
 
 LARGE = 1_000_000_000  # bytes of float32 sums; float16 from there on, as nnU-Net has them always
-AHEAD = 4 / 3  # of a row of windows: how many slices are held from the beginning, as growing holds the sums twice
+AHEAD = (
+    4 / 3
+)  # of a row of windows: how many slices are held from the beginning, as growing holds the sums twice
 
 
 class WindowedMaps:
-    """Maps whose slices come into being as `advance` asks for them: the sums of a few rows of windows are held, not the whole."""
+    """Maps whose slices come into being as `advance` asks for them: the sums of a few rows of windows are
+    held, not the whole.
+    """
 
     def __init__(self, steps: Steps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic) -> None:
-        """steps : a window (1, C, z, y, x) to (classes, z, y, x) or more maps, of which the first count. x : (1, C, z, y, x).
+        """steps : a window (1, C, z, y, x) to (classes, z, y, x) or more maps, of which the first count. x :
+        (1, C, z, y, x).
 
         Raises ValueError when a window does not fit.
         """
         self.shape = (classes, x.shape[2], x.shape[3], x.shape[4])
-        if any(start + w > n for n, w, axis in zip(self.shape[1:], tiling.window, tiling.starts, strict=True) for start in axis):
-            raise ValueError(f"A window {tiling.window} reaches beyond the array {self.shape[1:]}; pad the array first.")
+        if any(
+            start + w > n
+            for n, w, axis in zip(self.shape[1:], tiling.window, tiling.starts, strict=True)
+            for start in axis
+        ):
+            raise ValueError(
+                f"A window {tiling.window} reaches beyond the array {self.shape[1:]}; pad the array first."
+            )
         self._steps, self._x, self._tiling, self._arithmetic = steps, x, tiling, arithmetic
         self._rows = sorted(tiling.starts[0])
         self._run = 0  # rows of windows that have been run
@@ -40,9 +53,15 @@ class WindowedMaps:
         self._needed = 0  # slices below this have been forgotten
         large = 4 * classes * min(self.shape[1], 2 * tiling.window[0]) * prod(self.shape[2:]) > LARGE
         held = min(self.shape[1], int(AHEAD * tiling.window[0]))
-        self._sums = zeros((classes, held, *self.shape[2:]), torch.float16 if large else torch.float32, x.device)
+        self._sums = zeros(
+            (classes, held, *self.shape[2:]), torch.float16 if large else torch.float32, x.device
+        )
         self._norm = zeros((held, *self.shape[2:]), torch.float32, x.device)
-        self._weights = torch.ones(tiling.window, device=x.device) if tiling.weights is None else tiling.weights.to(x.device)
+        self._weights = (
+            torch.ones(tiling.window, device=x.device)
+            if tiling.weights is None
+            else tiling.weights.to(x.device)
+        )
 
     @property
     def pending(self) -> bool:
@@ -50,8 +69,9 @@ class WindowedMaps:
         return self._run < len(self._rows)
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Run windows until the slices below `high` are finished; yields shares of all windows. Raises BundleError for values that are not
-        finite."""
+        """Run windows until the slices below `high` are finished; yields shares of all windows. Raises
+        BundleError for values that are not finite.
+        """
         while self._done < min(high, self.shape[1]):
             z = self._rows[self._run]
             self._make_room(z + self._tiling.window[0])
@@ -67,14 +87,17 @@ class WindowedMaps:
     def part(self, k: int, low: int, high: int) -> Tensor:
         """(high - low, y, x) float32. Raises ValueError for slices that are not there (yet, or any more)."""
         if low < self._base or high > self._done:
-            raise ValueError(f"Slices {low} to {high} are not among those at hand, {self._base} to {self._done}; advance first.")
-        return self._sums[k, low - self._base:high - self._base].float().cpu()
+            raise ValueError(
+                f"Slices {low} to {high} are not among those at hand, {self._base} to {self._done}; advance "
+                "first."
+            )
+        return self._sums[k, low - self._base : high - self._base].float().cpu()
 
     def _window(self, z: int, y: int, x: int) -> Generator[float, None, None]:
         """Run one window and add it to the sums."""
         _, height, width = self._tiling.window
         depth = self._tiling.window[0]
-        work = self._steps(self._x[:, :, z:z + depth, y:y + height, x:x + width], self._arithmetic)
+        work = self._steps(self._x[:, :, z : z + depth, y : y + height, x : x + width], self._arithmetic)
         maps = yield from scaled(work, 1 / self._tiling.count)
         place = (slice(z - self._base, z - self._base + depth), slice(y, y + height), slice(x, x + width))
         for k, one in enumerate(maps[: self.shape[0]]):
@@ -82,14 +105,18 @@ class WindowedMaps:
         self._norm[place] += self._weights
 
     def _make_room(self, high: int) -> None:
-        """Hold slices up to `high`: those that nobody needs go, and what is held grows when that is not enough."""
+        """Hold slices up to `high`: those that nobody needs go, and what is held grows when that is not
+        enough.
+        """
         if high <= self._base + self._norm.shape[0]:
             return
         drop = max(0, min(self._needed, self._done) - self._base)
         kept = self._norm.shape[0] - drop
         size = max(self._norm.shape[0], high - self._base - drop)
         if size > self._norm.shape[0]:
-            grown = zeros((self._sums.shape[0], size, *self._sums.shape[2:]), self._sums.dtype, self._sums.device)
+            grown = zeros(
+                (self._sums.shape[0], size, *self._sums.shape[2:]), self._sums.dtype, self._sums.device
+            )
             grown[:, :kept] = self._sums[:, drop:]
             norm = zeros((size, *self._norm.shape[1:]), torch.float32, self._norm.device)
             norm[:kept] = self._norm[drop:]
@@ -112,32 +139,46 @@ class WindowedMaps:
 def refuse_not_finite(maps: Tensor) -> None:
     """Raises BundleError for infinite values or NaN, which would silently become background."""
     if not torch.isfinite(maps.sum(dtype=torch.float32)):
-        raise BundleError("The network gave values that are not finite; choose the precision fp32, or check that the image is of the kind "
-                          "that the model was made for.")
+        raise BundleError(
+            "The network gave values that are not finite; choose the precision fp32, or check that the image "
+            "is of the kind "
+            "that the model was made for."
+        )
 
 
-def sliding_window(steps: Steps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic,
-                   ) -> Generator[float, None, MemoryMaps | FileMaps]:
-    """All of (classes, z, y, x), kept where there is room for it. Yields the share of the work done since the last yield."""
+def sliding_window(
+    steps: Steps,
+    x: Tensor,
+    tiling: Tiling,
+    classes: int,
+    arithmetic: Arithmetic,
+) -> Generator[float, None, MemoryMaps | FileMaps]:
+    """All of (classes, z, y, x), kept where there is room for it. Yields the share of the work done since
+    the last yield.
+    """
     return (yield from gathered(WindowedMaps(steps, x, tiling, classes, arithmetic)))
 
 
 def mirrored(steps: Steps, axes: Sequence[int]) -> Steps:
-    """The mean of the maps over all subsets of the view's `axes` (0, 1, 2) along which the input is flipped, and the maps back."""
+    """The mean of the maps over all subsets of the view's `axes` (0, 1, 2) along which the input is
+    flipped, and the maps back.
+    """
     subsets = [subset for size in range(len(axes) + 1) for subset in combinations(axes, size)]
 
     def run(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
         total: Tensor | None = None
         for subset in subsets:
-            turned = yield from scaled(steps(x.flip([2 + axis for axis in subset]), arithmetic), 1 / len(subsets))
+            turned = yield from scaled(
+                steps(x.flip([2 + axis for axis in subset]), arithmetic), 1 / len(subsets)
+            )
             if total is None:
                 total = turned.clone()  # which may be what the network was given
                 continue
-            for so_far, one in zip(total, turned, strict=True):  # flipped one by one, in memory that is at hand
+            for so_far, one in zip(
+                total, turned, strict=True
+            ):  # flipped one by one, in memory that is at hand
                 so_far.add_(one.flip(subset))
         assert total is not None
         return total.div_(len(subsets))
 
     return run
-
-

@@ -1,4 +1,6 @@
-"""Memory of large maps, kept for the next ones: to be given fresh memory takes longer than a layer that writes it once."""
+"""Memory of large maps, kept for the next ones: to be given fresh memory takes longer than a layer that
+writes it once.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ _lock = threading.Lock()
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """torch.empty, contiguous. On the processor, what is large lies where an earlier one lay that is gone with all its views."""
+    """torch.empty, contiguous. On the processor, what is large lies where an earlier one lay that is gone
+    with all its views.
+    """
     size = prod(shape) * dtype.itemsize
     _keep_small_ones()
     if device.type != "cpu" or size < LARGE:
@@ -59,7 +63,9 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     return torch.from_numpy(array).view(dtype).view(shape)
 
 
-def empty_map(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, layout: torch.memory_format) -> Tensor:
+def empty_map(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, layout: torch.memory_format
+) -> Tensor:
     """The same for a map (B, C, ...) in one of torch's layouts."""
     if layout == torch.contiguous_format:
         return empty(shape, dtype, device)
@@ -67,7 +73,9 @@ def empty_map(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, 
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """torch.zeros of memory that goes with the tensor; many times as fast with huge pages, which torch takes for empty memory only."""
+    """torch.zeros of memory that goes with the tensor; many times as fast with huge pages, which torch
+    takes for empty memory only.
+    """
     return torch.empty(shape, dtype=dtype, device=device).zero_()
 
 
@@ -81,7 +89,9 @@ def give_back() -> None:
 
 @cache
 def _keep_small_ones() -> None:
-    """Have malloc keep the memory of slabs, which it would hand back to the system after each: until `give_back`, KEPT bytes at most."""
+    """Have malloc keep the memory of slabs, which it would hand back to the system after each: until
+    `give_back`, KEPT bytes at most.
+    """
     if (glibc := _glibc()) is not None:
         glibc.mallopt(M_MMAP_THRESHOLD, LARGE)
         glibc.mallopt(M_TRIM_THRESHOLD, KEPT)

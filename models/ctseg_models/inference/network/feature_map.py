@@ -1,13 +1,14 @@
 """Feature maps that a network works through in slabs along z, each layer written over the one before it.
 
-A map is as large as the processor's caches several times over, so that what counts is how often it goes through memory: one buffer per
-resolution step, the statistics of a norm taken while a slab is still near, and norm and activation applied when the next layer asks.
+A map is as large as the processor's caches several times over, so that what counts is how often it goes
+through memory: one buffer per resolution step, the statistics of a norm taken while a slab is still near,
+and norm and activation applied when the next layer asks.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol
@@ -19,15 +20,19 @@ from torch.nn import functional as F
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.inference.network import buffers
-from ctseg_models.inference.network.onednn import Slope, add_conv3d, conv3d
+from ctseg_models.inference.network.onednn import Slope
 
 LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes the time of one that computes more
-HEAD_FLOPS = 1500.0  # per voxel and class: what the last passes over the maps, which compute little, take the time of
+HEAD_FLOPS = (
+    1500.0  # per voxel and class: what the last passes over the maps, which compute little, take the time of
+)
 LEAST_SLICES = 4  # of a slab; and half a kernel at least
-SLAB_VALUES = 5_120_000  # on the processor: 10 MB in bf16, which the caches nearly hold and the allocator gives again
+SLAB_VALUES = (
+    5_120_000  # on the processor: 10 MB in bf16, which the caches nearly hold and the allocator gives again
+)
 
 
-class Source(Protocol):
+class ConvolutionInput(Protocol):
     """What a convolution reads."""
 
     @property
@@ -45,8 +50,8 @@ class Source(Protocol):
 class FeatureMap:
     """(1, C, z, y, x) channels last, of which slices are taken in rising order.
 
-    x : the buffer. ours : whether the next layer may write over it. finish : what is left to do, in place, to slices [low, high) as a
-    convolution wrote them, when they are asked for; None: nothing.
+    x : the buffer. ours : whether the next layer may write over it. finish : what is left to do, in place,
+    to slices [low, high) as a convolution wrote them, when they are asked for; None: nothing.
     """
 
     def __init__(self, x: Tensor, *, ours: bool, finish: Finish | None = None) -> None:
@@ -56,7 +61,7 @@ class FeatureMap:
     def slices(self, low: int, high: int, dtype: torch.dtype | None = None) -> Tensor:
         """(1, C, high - low, y, x), a view unless another `dtype` than the buffer's is wanted."""
         if self._finish is not None and high > self._finished:
-            self._finish(self.x[:, :, self._finished:high], self._finished, high)
+            self._finish(self.x[:, :, self._finished : high], self._finished, high)
             self._finished = high
         return self.x[:, :, low:high].to(dtype or self.x.dtype, memory_format=torch.channels_last_3d)
 
@@ -75,7 +80,9 @@ class Normalise:
 
     def __call__(self, slab: Tensor, low: int, high: int) -> None:
         # Of one sample, instance norm is batch norm in evaluation, and that one knows channels-last and bf16.
-        normal = torch.native_batch_norm(slab, self.norm.weight, self.norm.bias, self.mean, self.variance, False, 0.0, self.norm.eps)[0]
+        normal = torch.native_batch_norm(
+            slab, self.norm.weight, self.norm.bias, self.mean, self.variance, False, 0.0, self.norm.eps
+        )[0]
         if self.slope is None:
             slab.copy_(normal)
         else:
@@ -83,7 +90,9 @@ class Normalise:
 
 
 class Upsampled:
-    """F.interpolate(x, size, mode="trilinear", align_corners=False), made slice by slice when it is needed."""
+    """F.interpolate(x, size, mode="trilinear", align_corners=False), made slice by slice when it is
+    needed.
+    """
 
     def __init__(self, source: FeatureMap, size: Shape) -> None:
         self.source, self.channels, self.size = source, source.channels, size
@@ -115,7 +124,9 @@ def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
     if n != 2 * small or small < 2:
         first, share = (t.to(x.device) for t in _between(small, n, 0, n))
         share = share.to(x.dtype).reshape([-1 if a == axis else 1 for a in range(4)])
-        return torch.lerp(x.index_select(axis, first), x.index_select(axis, (first + 1).clamp_(max=small - 1)), share)
+        return torch.lerp(
+            x.index_select(axis, first), x.index_select(axis, (first + 1).clamp_(max=small - 1)), share
+        )
     # Twice as many: a quarter and three quarters of the way, written between each other without an index.
     out = x.new_empty([n if a == axis else m for a, m in enumerate(x.shape)])
     left, right = x.narrow(axis, 0, small - 1), x.narrow(axis, 1, small - 1)
@@ -127,139 +138,37 @@ def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
     return out
 
 
-def pooled(source: FeatureMap, arithmetic: Arithmetic, step: Shape = (2, 2, 2)) -> Generator[float, None, FeatureMap]:
-    """F.avg_pool3d(x, step), a few slices at a time; in the plane by the pooling that knows bf16 and channels-last."""
+def pooled(
+    source: FeatureMap, arithmetic: Arithmetic, step: Shape = (2, 2, 2)
+) -> Generator[float, None, FeatureMap]:
+    """F.avg_pool3d(x, step), a few slices at a time; in the plane by the pooling that knows bf16 and
+    channels-last.
+    """
     depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
     size = (depth, height, width)
-    out = buffers.empty_map((1, source.channels, *size), arithmetic.of(source.channels, size), source.x.device, torch.channels_last_3d)
+    out = buffers.empty_map(
+        (1, source.channels, *size),
+        arithmetic.of(source.channels, size),
+        source.x.device,
+        torch.channels_last_3d,
+    )
     for z in range(0, depth, 8):
         slab = source.slices(step[0] * z, step[0] * min(z + 8, depth))[0].movedim(1, 0)  # (z, C, y, x)
         plane = F.avg_pool2d(slab, step[1:])
-        merged = plane[0::step[0]]
+        merged = plane[0 :: step[0]]
         for k in range(1, step[0]):
-            merged = torch.lerp(merged, plane[k::step[0]], 1 / (k + 1))
-        out[0, :, z:z + 8] = merged.movedim(0, 1)
+            merged = torch.lerp(merged, plane[k :: step[0]], 1 / (k + 1))
+        out[0, :, z : z + 8] = merged.movedim(0, 1)
         yield 0.0
     return FeatureMap(out, ours=True)
 
 
-def convolved(conv: nn.Conv3d, norm: nn.Module, slope: Slope, sources: Sequence[Source], arithmetic: Arithmetic, *, keep: bool = False,
-              ) -> Generator[float, None, FeatureMap]:
-    """Leaky ReLU of norm of the convolution of cat(sources, 1), in slabs along z. Yields the operations of each.
-
-    Written over one of `sources` where it is ours and fits, unless they are to be kept: the last slices of a slab wait until the next slab,
-    which needs what is there, is done.
-    """
-    layer = _Layer.of(conv, sources[0].size)
-    dtype = arithmetic.of(conv.out_channels, layer.size)
-    over = None if keep or layer.step != 1 else next((s.x for s in sources if isinstance(s, FeatureMap) and s.ours and
-                                                      s.x.shape[1] == conv.out_channels and s.x.dtype == dtype), None)
-    out = over
-    if out is None:
-        out = buffers.empty_map((1, conv.out_channels, *layer.size), dtype, conv.weight.device, torch.channels_last_3d)
-    split = torch.split(conv.weight, [s.channels for s in sources], dim=1)
-    weights = [part.to(dtype, memory_format=torch.channels_last_3d) for part in split]
-    bias = None if conv.bias is None else conv.bias.to(dtype)
-    instance, normalised = isinstance(norm, nn.InstanceNorm3d), not isinstance(norm, nn.Identity)
-    values = max(conv.out_channels * prod(layer.size), *(source.channels * prod(source.size) for source in sources))
-    edges = list(slabs(layer.size, layer.flops, values, arithmetic, conv.weight.device))
-    waiting = layer.reach if over is not None and len(edges) > 1 else 0
-    last: Tensor | None = None
-    moments: list[tuple[int, Tensor, Tensor]] = []
-    for a, b in edges:
-        parts = [layer.input(source, a, b, dtype) for source in sources]
-        padding, kept = layer.padding(a, b)
-        y = conv3d(parts[0], weights[0], bias, padding, None if normalised or len(parts) > 1 else slope, layer.stride)
-        for part, weight in zip(parts[1:], weights[1:], strict=True):
-            y = add_conv3d(y, part, weight, padding, layer.stride)
-        y = y[:, :, kept]
-        if not normalised and len(parts) > 1 and slope is not None:
-            y = F.leaky_relu_(y, slope)
-        if instance:
-            moments.append((b - a, *_moments(y)))
-        if last is not None:
-            out[:, :, a - waiting:a] = last
-        out[:, :, a:b - waiting] = y[:, :, :b - a - waiting]
-        last = y[:, :, b - a - waiting:].clone() if waiting else None
-        yield layer.flops * (b - a) * prod(layer.size[1:])
-    if last is not None:
-        out[:, :, layer.size[0] - waiting:] = last
-    return FeatureMap(out, ours=True, finish=_finish(norm, moments, slope))
-
-
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """A convolution's place on its input of `depth` slices. size : of its output. reach : slices beyond the one that it is for, at either
-    end. in_plane : padding along y and x. flops : of one voxel."""
-
-    depth: int
-    size: Shape
-    step: int
-    reach: int
-    in_plane: tuple[int, int]
-    stride: Shape
-    flops: float
-
-    @classmethod
-    def of(cls, conv: nn.Conv3d, size: Shape) -> _Layer:
-        (kz, ky, kx), (sz, sy, sx) = conv.kernel_size, conv.stride
-        z, y, x = ((n - 1) // s + 1 for n, s in zip(size, conv.stride, strict=True))  # an odd kernel, padded by half of it
-        return cls(size[0], (z, y, x), sz, kz // 2, (ky // 2, kx // 2), (sz, sy, sx),
-                   2.0 * kz * ky * kx * conv.in_channels * conv.out_channels)
-
-    def reads(self, a: int, b: int) -> tuple[int, int]:
-        """The slices that [a, b) of the output are made of, which may lie beyond the map."""
-        return a * self.step - self.reach, (b - 1) * self.step + self.reach + 1
-
-    def padding(self, a: int, b: int) -> tuple[Shape, slice]:
-        """How `input` is to be padded for slices [a, b) of the output, and which slices they are then."""
-        low, high = self.reads(a, b)
-        if self.step != 1 or (low >= 0 and high <= self.depth):
-            return (0, *self.in_plane), slice(0, b - a)
-        start = a - max(0, low)  # at both ends alike; what that adds at the end within the map is cut off
-        return (self.reach, *self.in_plane), slice(start, start + b - a)
-
-    def input(self, source: Source, a: int, b: int, dtype: torch.dtype) -> Tensor:
-        """What slices [a, b) of the output are made of. With strides, zeros are added beyond the map: padding does not fit them."""
-        low, high = self.reads(a, b)
-        slab = source.slices(max(0, low), min(self.depth, high), dtype)
-        if self.step == 1 or (low >= 0 and high <= self.depth):
-            return slab
-        padded = slab.new_zeros(1, slab.shape[1], high - low, *slab.shape[3:]).contiguous(memory_format=torch.channels_last_3d)
-        padded[:, :, max(0, -low):max(0, -low) + slab.shape[2]] = slab
-        return padded
-
-
-def _finish(norm: nn.Module, moments: list[tuple[int, Tensor, Tensor]], slope: Slope) -> Finish | None:
-    """What a norm leaves to do; None: nothing."""
-    if isinstance(norm, nn.InstanceNorm3d):
-        return Normalise(norm, *_of_all(moments), slope)
-    if isinstance(norm, nn.BatchNorm3d):
-        assert norm.running_mean is not None and norm.running_var is not None  # in evaluation mode it has nothing else
-        return Normalise(norm, norm.running_mean, norm.running_var, slope)
-    return None
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel of (1, C, z, y, x); float32, which torch gives when it is handed running values in float32."""
-    running = torch.zeros(2, x.shape[1], device=x.device)
-    mean, variance = torch.batch_norm_update_stats(x, running[0], running[1], 0.0)
-    return mean, variance
-
-
-def _of_all(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel over all slabs, from (slices, mean, variance) of each."""
-    if len(moments) == 1:
-        return moments[0][1:]
-    share = torch.tensor([slices for slices, _, _ in moments], dtype=torch.float32, device=moments[0][1].device)
-    share /= share.sum()
-    means, variances = torch.stack([mean for _, mean, _ in moments]), torch.stack([variance for _, _, variance in moments])
-    mean = share @ means
-    return mean, share @ (variances + (means - mean).square())
-
-
-def head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor], arithmetic: Arithmetic,
-          ) -> Generator[float, None, Tensor]:
+def head(
+    conv: nn.Conv3d,
+    source: FeatureMap,
+    output: Callable[[Tensor], Tensor],
+    arithmetic: Arithmetic,
+) -> Generator[float, None, Tensor]:
     """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
     maps = buffers.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
     weight = conv.weight.flatten(1).to(source.x.dtype)
@@ -274,9 +183,12 @@ def head(conv: nn.Conv3d, source: FeatureMap, output: Callable[[Tensor], Tensor]
     return maps
 
 
-def slabs(size: Shape, flops_per_voxel: float, values: int, arithmetic: Arithmetic, device: torch.device) -> Iterator[tuple[int, int]]:
-    """Even pieces of axis z, of LEAST_SLICES at least: about `step_flops` of work at most, and on the processor about SLAB_VALUES of the
-    `values` of the largest map."""
+def slabs(
+    size: Shape, flops_per_voxel: float, values: int, arithmetic: Arithmetic, device: torch.device
+) -> Iterator[tuple[int, int]]:
+    """Even pieces of axis z, of LEAST_SLICES at least: about `step_flops` of work at most, and on the
+    processor about SLAB_VALUES of the `values` of the largest map.
+    """
     depth = size[0]
     wanted = max(flops_per_voxel, LEAST_FLOPS) * prod(size) / arithmetic.step_flops
     if device.type == "cpu":
@@ -289,5 +201,3 @@ def slabs(size: Shape, flops_per_voxel: float, values: int, arithmetic: Arithmet
 def size_of(x: Tensor) -> Shape:
     """The last three sides."""
     return x.shape[-3], x.shape[-2], x.shape[-1]
-
-

@@ -1,6 +1,7 @@
-"""Any network, run as it is and yet stopped soon after it is asked to: torch tells of every operation, and the long ones are cut.
+"""Any network, run as it is and yet stopped soon after it is asked to: torch tells of every operation, and
+the long ones are cut.
 
-    maps = yield from watched(lambda: network(x), flops=2e11)
+maps = yield from watched(lambda: network(x), flops=2e11)
 
 Works for modules, TorchScript and whatever else calls torch in the thread it is called in.
 """
@@ -18,8 +19,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ctseg_models.inference.network.slabs import LARGEST_SLAB, Convolution, convolve, is_channels_last, norm_of_one
-from ctseg_models.networks.sound import instance_norm
+from ctseg_models.inference.network.slabs import (
+    LARGEST_SLAB,
+    Convolution,
+    convolve,
+    is_channels_last,
+    norm_of_one,
+)
+from ctseg_models.networks.patched_layers import instance_norm
 
 T = TypeVar("T")
 STEP_FLOPS = {"cpu": 1.5e10, "cuda": 2e12}
@@ -28,18 +35,32 @@ POLL_SECONDS = 0.2
 aten = torch.ops.aten
 _CONVOLUTIONS = {aten.convolution.default, aten._convolution.default, aten._convolution.deprecated}
 # What torch hands over undivided in inference mode; the parts come back here.
-_COMPOSED = {aten.conv1d.default, aten.conv2d.default, aten.conv3d.default, aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding,
-             aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input, aten.linear.default,
-             aten.matmul.default}
+_COMPOSED = {
+    aten.conv1d.default,
+    aten.conv2d.default,
+    aten.conv3d.default,
+    aten.conv1d.padding,
+    aten.conv2d.padding,
+    aten.conv3d.padding,
+    aten.conv_transpose1d.default,
+    aten.conv_transpose2d.input,
+    aten.conv_transpose3d.input,
+    aten.linear.default,
+    aten.matmul.default,
+}
 _PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm}
 
 
-def watched(call: Callable[[], T], *, flops: float = 0, step_flops: float | None = None) -> Generator[float, None, T]:
-    """Run `call` in a thread, without gradients; a generator of shares of the work whose return value is the call's.
+def watched(
+    call: Callable[[], T], *, flops: float = 0, step_flops: float | None = None
+) -> Generator[float, None, T]:
+    """Run `call` in a thread, without gradients; a generator of shares of the work whose return value is the
+    call's.
 
-    flops : of the whole call, two per multiply-add (see `counted`); 0: not known, the shares are 0. step_flops : how much a step
-    may be; None: what takes 0.1 to 0.4 s. Yields about five times a second. Closing the generator returns when the computing has
-    ended, which is a step later. What the call raises comes out of the generator.
+    flops : of the whole call, two per multiply-add (see `counted`); 0: not known, the shares are 0.
+    step_flops : how much a step may be; None: what takes 0.1 to 0.4 s. Yields about five times a second.
+    Closing the generator returns when the computing has ended, which is a step later. What the call raises
+    comes out of the generator.
     """
     watch = _Watch(step_flops)
     threads = torch.get_num_threads()
@@ -52,10 +73,13 @@ def watched(call: Callable[[], T], *, flops: float = 0, step_flops: float | None
     return (yield from in_thread(work, watch.stopped.set, lambda: watch.done / flops if flops else 0.0))
 
 
-def in_thread(call: Callable[[], T], stop: Callable[[], None], done: Callable[[], float] = lambda: 0.0) -> Generator[float, None, T]:
+def in_thread(
+    call: Callable[[], T], stop: Callable[[], None], done: Callable[[], float] = lambda: 0.0
+) -> Generator[float, None, T]:
     """Run `call` in a thread, yielding about five times a second how much `done()` (0 to 1) has grown.
 
-    Closing the generator asks the call to end by `stop` and returns when it has. What the call raises comes out of the generator.
+    Closing the generator asks the call to end by `stop` and returns when it has. What the call raises
+    comes out of the generator.
     """
     ended = threading.Event()
     results: list[T] = []
@@ -100,7 +124,9 @@ class Stopped(Exception):
 
 
 class _Watch(TorchDispatchMode):
-    """Sees every operation of its thread: counts the work, cuts convolutions into slabs, raises Stopped between two of them."""
+    """Sees every operation of its thread: counts the work, cuts convolutions into slabs, raises Stopped
+    between two of them.
+    """
 
     def __init__(self, step_flops: float | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -109,7 +135,13 @@ class _Watch(TorchDispatchMode):
         self.done = 0.0
         self._since_sync = 0.0
 
-    def __torch_dispatch__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         self.check()
         given = kwargs or {}
         if func in _CONVOLUTIONS and not given:
@@ -126,11 +158,15 @@ class _Watch(TorchDispatchMode):
         made = func(*args, **given)
         if func.overloadpacket in _PRODUCTS:
             step = self.step_flops or STEP_FLOPS.get(made.device.type, STEP_FLOPS["cuda"])
-            self.add(float(flop_registry[func.overloadpacket](*args, **given, out_val=made)), made.device, step)
+            self.add(
+                float(flop_registry[func.overloadpacket](*args, **given, out_val=made)), made.device, step
+            )
         return made
 
     def add(self, flops: float, device: torch.device, step: float) -> None:
-        """Count work. A GPU is far behind the one who gives it its operations: it is waited for once a step."""
+        """Count work. A GPU is far behind the one who gives it its operations: it is waited for once a
+        step.
+        """
         self.done += flops
         if device.type == "cuda":
             self._since_sync += flops
@@ -145,22 +181,59 @@ class _Watch(TorchDispatchMode):
             raise Stopped
 
 
-def _is_norm_of_one(x: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None,
-                    training: bool, momentum: float, eps: float) -> bool:
-    """Whether a native_batch_norm takes its statistics from a single sample on the processor, of a size worth the trouble."""
+def _is_norm_of_one(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> bool:
+    """Whether a native_batch_norm takes its statistics from a single sample on the processor, of a size
+    worth the trouble.
+    """
     large = is_channels_last(x) or x.numel() > LARGEST_SLAB["cpu"]
-    return training and running_mean is None and x.shape[0] == 1 and x.ndim in (4, 5) and x.device.type == "cpu" and large
+    return (
+        training
+        and running_mean is None
+        and x.shape[0] == 1
+        and x.ndim in (4, 5)
+        and x.device.type == "cpu"
+        and large
+    )
 
 
 class _Norms(TorchFunctionMode):
     """Instance norms of channels-last maps, which torch would bring to the plain layout and leave there."""
 
-    def __torch_function__(self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         return (self._instance_norm if func is F.instance_norm else func)(*args, **(kwargs or {}))
 
-    def _instance_norm(self, x: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
-                       bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    def _instance_norm(
+        self,
+        x: Tensor,
+        running_mean: Tensor | None = None,
+        running_var: Tensor | None = None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        use_input_stats: bool = True,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
         """F.instance_norm."""
-        if running_mean is None and use_input_stats and is_channels_last(x) and (weight is None or weight.dtype == x.dtype):
+        if (
+            running_mean is None
+            and use_input_stats
+            and is_channels_last(x)
+            and (weight is None or weight.dtype == x.dtype)
+        ):
             return instance_norm(x, weight, bias, eps)
         return F.instance_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)

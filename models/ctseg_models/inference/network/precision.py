@@ -17,7 +17,9 @@ TENSOR_CORES = 7  # the first generation of GPUs that multiply float16 faster th
 
 
 def choose(precision: str, device: str) -> Arithmetic:
-    """The arithmetic for `precision` ("auto", "fp32", "bf16") on `device`; a faster one that "auto" finds is on trial."""
+    """The arithmetic for `precision` ("auto", "fp32", "bf16") on `device`; a faster one that "auto" finds
+    is on trial.
+    """
     step = STEP_FLOPS["cpu" if device == "cpu" else "cuda"]
     if precision == "bf16":
         return Arithmetic(torch.bfloat16, step)
@@ -26,7 +28,9 @@ def choose(precision: str, device: str) -> Arithmetic:
 
 
 def half_type(device: str) -> torch.dtype | None:
-    """The half precision that pays on `device`: bfloat16, or float16 on a GPU that only emulates that one; None: neither."""
+    """The half precision that pays on `device`: bfloat16, or float16 on a GPU that only emulates that one;
+    None: neither.
+    """
     if bf16_is_faster(device):
         return torch.bfloat16
     if not device.startswith("cuda"):
@@ -39,14 +43,18 @@ def check_device(device: str) -> str:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise BundleError(f"The device \"{device}\" cannot be used here; choose cpu, or install a torch built for it.") from error
+        raise BundleError(
+            f'The device "{device}" cannot be used here; choose cpu, or install a torch built for it.'
+        ) from error
     return device
 
 
 @cache
 def bf16_is_faster(device: str) -> bool:
-    """Whether bf16 convolutions are clearly faster than float32 ones. Where the processor has no bf16 instructions they are
-    hundreds of times slower, so that a tiny map is tried first: the answer takes some milliseconds either way."""
+    """Whether bf16 convolutions are clearly faster than float32 ones. Where the processor has no bf16
+    instructions they are hundreds of times slower, so that a tiny map is tried first: the answer takes
+    some milliseconds either way.
+    """
     if device != "cpu":
         return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
     try:

@@ -17,9 +17,19 @@ from torch.nn import functional as F
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network.feature_map import HEAD_FLOPS, FeatureMap, Source, Upsampled, convolved, head, pooled, size_of, slabs
+from ctseg_models.inference.network.convolution import convolved
+from ctseg_models.inference.network.feature_map import (
+    HEAD_FLOPS,
+    ConvolutionInput,
+    FeatureMap,
+    Upsampled,
+    head,
+    pooled,
+    size_of,
+    slabs,
+)
 from ctseg_models.inference.network.onednn import conv3d, onednn_takes
-from ctseg_models.inference.network.whole_network import Way, whole_network
+from ctseg_models.inference.network.whole_network import NetworkRunner, whole_network
 from ctseg_models.networks.scn import MERGE_EPSILON, POOLING, SCN, SCNConfig, upsample_cubic
 from ctseg_models.networks.unet import Block, UNet, UNetConfig
 
@@ -28,18 +38,21 @@ __all__ = ["Arithmetic", "conv3d", "onednn_takes", "scn_flops", "steps_of", "une
 MERGE_VALUES = 32  # per voxel: so many are at hand while a slab is merged
 
 
-def steps_of(network: nn.Module) -> Way:
+def steps_of(network: nn.Module) -> NetworkRunner:
     """How to run `network`: those of paper 5 in slabs, any other as a whole. Freezes its parameters."""
     network.requires_grad_(False).eval()
     if isinstance(network, SCN):
-        return Way(partial(_scn_steps, network), partial(scn_flops, network.config))
+        return NetworkRunner(partial(_scn_steps, network), partial(scn_flops, network.config))
     if isinstance(network, UNet):
-        return Way(partial(unet_steps, network, _softmax), partial(unet_flops, network.config))
+        return NetworkRunner(partial(unet_steps, network, _softmax), partial(unet_flops, network.config))
     return whole_network(network)
 
 
-def unet_steps(network: UNet, output: Callable[[Tensor], Tensor], x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) to (K, z, y, x) float32: `output` of the logits, which it is handed a few slices at a time.
+def unet_steps(
+    network: UNet, output: Callable[[Tensor], Tensor], x: Tensor, arithmetic: Arithmetic
+) -> Generator[float, None, Tensor]:
+    """(1, C, z, y, x) to (K, z, y, x) float32: `output` of the logits, which it is handed a few slices at a
+    time.
 
     Yields the share of the work since the last yield.
     """
@@ -49,23 +62,35 @@ def unet_steps(network: UNet, output: Callable[[Tensor], Tensor], x: Tensor, ari
     for level in range(levels):
         if level:
             feature = yield from pooled(feature, arithmetic)
-        feature = yield from _block(network.get_submodule(f"contracting{level}"), feature, None, arithmetic, total)
+        feature = yield from _block(
+            network.get_submodule(f"contracting{level}"), feature, None, arithmetic, total
+        )
         skips.append(feature)
     below: Upsampled | None = None
     while skips:
         level, skip = len(skips) - 1, skips.pop()
-        feature = yield from _block(network.get_submodule(f"expanding{level}"), skip, below, arithmetic, total)
+        feature = yield from _block(
+            network.get_submodule(f"expanding{level}"), skip, below, arithmetic, total
+        )
         below = Upsampled(feature, skips[-1].size) if skips else None
     return (yield from head(network.prediction, feature, output, arithmetic))
 
 
-def _block(block: nn.Module, source: FeatureMap, below: Upsampled | None, arithmetic: Arithmetic, total: float,
-           ) -> Generator[float, None, FeatureMap]:
+def _block(
+    block: nn.Module,
+    source: FeatureMap,
+    below: Upsampled | None,
+    arithmetic: Arithmetic,
+    total: float,
+) -> Generator[float, None, FeatureMap]:
     """Both convolutions of a Block on cat([source, below], 1)."""
     assert isinstance(block, Block)
     for conv, norm in ((block.conv0, block.norm0), (block.conv1, block.norm1)):
-        sources: list[Source] = [source] if below is None else [source, below]
-        source, below = (yield from scaled(convolved(conv, norm, block.slope, sources, arithmetic), 1 / total)), None
+        sources: list[ConvolutionInput] = [source] if below is None else [source, below]
+        source, below = (
+            (yield from scaled(convolved(conv, norm, block.slope, sources, arithmetic), 1 / total)),
+            None,
+        )
     return source
 
 
@@ -86,13 +111,20 @@ def _scn_steps(network: SCN, x: Tensor, arithmetic: Arithmetic) -> Generator[flo
     for label, part in enumerate(network.spatial):
         others = labels if label == 0 else torch.cat([labels[:, : label - 1], labels[:, label:]], dim=1)
         into = torch.cat([others, pooled_image], dim=1)
-        coarse.append((yield from _part(part, _logits, into, Arithmetic(torch.float32, arithmetic.step_flops), total)))
+        coarse.append(
+            (yield from _part(part, _logits, into, Arithmetic(torch.float32, arithmetic.step_flops), total))
+        )
     yield from _merge(local, torch.cat(coarse), arithmetic)
     return local
 
 
-def _part(network: nn.Module, output: Callable[[Tensor], Tensor], x: Tensor, arithmetic: Arithmetic, total: float,
-          ) -> Generator[float, None, Tensor]:
+def _part(
+    network: nn.Module,
+    output: Callable[[Tensor], Tensor],
+    x: Tensor,
+    arithmetic: Arithmetic,
+    total: float,
+) -> Generator[float, None, Tensor]:
     """One U-Net of an SCN, its work as a share of the SCN's."""
     assert isinstance(network, UNet)
     share = unet_flops(network.config, size_of(x)) / total
@@ -100,10 +132,16 @@ def _part(network: nn.Module, output: Callable[[Tensor], Tensor], x: Tensor, ari
 
 
 def _merge(local: Tensor, coarse: Tensor, arithmetic: Arithmetic) -> Generator[float, None, None]:
-    """networks.scn.merge_by_certainty, written over `local`: (K, z, y, x) sigmoids. coarse : (K, z/4, y/4, x/4) spatial logits."""
-    along_z, along_y, along_x = (_cubic(small, large, coarse) for small, large in zip(size_of(coarse), size_of(local), strict=True))
+    """networks.scn.merge_by_certainty, written over `local`: (K, z, y, x) sigmoids. coarse : (K, z/4, y/4,
+    x/4) spatial logits.
+    """
+    along_z, along_y, along_x = (
+        _cubic(small, large, coarse) for small, large in zip(size_of(coarse), size_of(local), strict=True)
+    )
     planes = torch.tensordot(coarse, along_z, dims=([1], [1])).movedim(-1, 1).contiguous()  # (K, z, y/4, x/4)
-    for a, b in slabs(size_of(local), HEAD_FLOPS * local.shape[0], MERGE_VALUES * local[0].numel(), arithmetic, local.device):
+    for a, b in slabs(
+        size_of(local), HEAD_FLOPS * local.shape[0], MERGE_VALUES * local[0].numel(), arithmetic, local.device
+    ):
         spatial = (along_y @ planes[:, a:b]) @ along_x.T
         s = torch.sigmoid(spatial)
         entropy = F.softplus(spatial).addcmul_(s, spatial, value=-1).mul_(1 / math.log(2.0))

@@ -1,4 +1,6 @@
-"""Any network of this project as it stands: a 3D one on the whole array, a 2D one on a few slices at a time."""
+"""Any network of this project as it stands: a 3D one on the whole array, a 2D one on a few slices at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,20 @@ SIDE = 32  # of the image that the operations are counted on, where that divides
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a network is run. flops : two per multiply-add for an input of (z, y, x). edges : maps after the class maps."""
+class NetworkRunner:
+    """How a network is run. flops : two per multiply-add for an input of (z, y, x). edges : maps after the
+    class maps.
+    """
 
     steps: Steps
     flops: Callable[[Shape], float]
     edges: int = 0
 
 
-def whole_network(network: nn.Module) -> Way:
-    """`network` has a `config` with in_channels, outputs and dimensions. Its weights are laid out channels last, in place."""
+def whole_network(network: nn.Module) -> NetworkRunner:
+    """`network` has a `config` with in_channels, outputs and dimensions. Its weights are laid out channels
+    last, in place.
+    """
     config: Any = network.config
     flat = config.dimensions == 2
     network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)  # type: ignore[call-overload]
@@ -54,11 +60,13 @@ def whole_network(network: nn.Module) -> Way:
 
         return watched(call, flops=work, step_flops=arithmetic.step_flops)
 
-    return Way(steps, flops, getattr(config, "edges", 0))
+    return NetworkRunner(steps, flops, getattr(config, "edges", 0))
 
 
 def _maps(network: nn.Module, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """(B, C, [z,] y, x) to (B, K + E, [z,] y, x) float32: class probabilities, then the edge maps if there are any."""
+    """(B, C, [z,] y, x) to (B, K + E, [z,] y, x) float32: class probabilities, then the edge maps if there
+    are any.
+    """
     config: Any = network.config
     layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
     half = arithmetic.dtype != torch.float32

@@ -1,4 +1,6 @@
-"""One case of a data set, looked at before training: can it be read, do its files fit each other and the recipe."""
+"""One case of a data set, looked at before training: can it be read, do its files fit each other and the
+recipe.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,10 @@ NOTHING = Box((0, 0, 0), (0, 0, 0))
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """geometry : LPS-upright. box : of all labels, in mm as in `Case`. classes : indices that occur. reading_mb : what it
-    takes for a moment when it is read for training. faults and notes : one sentence each; with a fault, the rest may be missing."""
+    """geometry : LPS-upright. box : of all labels, in mm as in `Case`. classes : indices that occur.
+    reading_mb : what it takes for a moment when it is read for training. faults and notes : one sentence
+    each; with a fault, the rest may be missing.
+    """
 
     entry: CaseEntry
     geometry: Geometry = NOWHERE
@@ -41,11 +45,16 @@ class CheckedCase:
 
 
 def check_case(entry: CaseEntry, stage: Stage, *, flat: bool) -> CheckedCase:
-    """Read image and label, one after the other. flat : the network takes slices, so that one slice is enough."""
+    """Read image and label, one after the other. flat : the network takes slices, so that one slice is
+    enough.
+    """
     try:
         volume = formats.read(entry.image)
     except ChoiceNeeded:
-        return CheckedCase(entry, faults=(f"{entry.image}: holds several volumes, and a case is one; split it into a file each.",))
+        return CheckedCase(
+            entry,
+            faults=(f"{entry.image}: holds several volumes, and a case is one; split it into a file each.",),
+        )
     except CtsegError as error:
         return CheckedCase(entry, faults=(str(error),))
     faults = _image_faults(entry, volume, stage, flat)
@@ -64,30 +73,54 @@ def check_case(entry: CaseEntry, stage: Stage, *, flat: bool) -> CheckedCase:
     values = _values(label_map.array)
     faults += _label_faults(entry, values)
     known = dict(entry.classes)
-    return CheckedCase(entry, upright, _box(view.apply(label_map.array), upright), frozenset(known[v] for v in values if v in known),
-                       reading_mb, faults, notes)
+    return CheckedCase(
+        entry,
+        upright,
+        _box(view.apply(label_map.array), upright),
+        frozenset(known[v] for v in values if v in known),
+        reading_mb,
+        faults,
+        notes,
+    )
 
 
 def _image_faults(entry: CaseEntry, volume: Volume, stage: Stage, flat: bool) -> tuple[str, ...]:
     """What makes an image unusable."""
     array, faults = volume.array, []
     if (needed := 1 + max(channel.source for channel in stage.channels)) > volume.channels:
-        faults.append(f"{entry.image}: has {volume.channels} channel{'s' * (volume.channels != 1)} and the recipe takes {needed}; "
-                      "choose another recipe, or join the channels in one file.")
+        faults.append(
+            f"{entry.image}: has {volume.channels} channel{'s' * (volume.channels != 1)} and the recipe "
+            f"takes {needed}; "
+            "choose another recipe, or join the channels in one file."
+        )
     if bad := _not_finite(array):
-        faults.append(f"{entry.image}: has {bad} voxels that are infinite or not a number; replace them, in a CT with the value of air.")
+        faults.append(
+            f"{entry.image}: has {bad} voxels that are infinite or not a number; replace them, in a CT with "
+            "the value of air."
+        )
     elif (low := array.min()) == (high := array.max()):
-        faults.append(f"{entry.image}: has the value {float(low):g} everywhere; export it again, or leave the case out.")
+        faults.append(
+            f"{entry.image}: has the value {float(low):g} everywhere; export it again, or leave the case out."
+        )
     elif any(_clips_all(channel, float(low), float(high)) for channel in stage.channels):
-        faults.append(f"{entry.image}: its values ({float(low):g} to {float(high):g}) lie outside of the recipe's data.intensity, so that "
-                      "the network would see nothing; correct the recipe, or the image's units.")
+        faults.append(
+            f"{entry.image}: its values ({float(low):g} to {float(high):g}) lie outside of the recipe's "
+            "data.intensity, so that "
+            "the network would see nothing; correct the recipe, or the image's units."
+        )
     shape = AxisView.of(volume.geometry).geometry(volume.geometry).shape
     if flat and min(shape[1:]) == 1:
-        faults.append(f"{entry.image}: its axial slices have {shape[1]} x {shape[2]} voxels (y, x), and the recipe's network takes axial "
-                      "slices; leave the case out.")
+        faults.append(
+            f"{entry.image}: its axial slices have {shape[1]} x {shape[2]} voxels (y, x), and the recipe's "
+            "network takes axial "
+            "slices; leave the case out."
+        )
     if not flat and min(shape) == 1:
-        faults.append(f"{entry.image}: is a single slice ({_sizes(shape)} voxels, z, y, x), and the recipe's network is 3D; "
-                      "choose a recipe with a 2D network, or leave the case out.")
+        faults.append(
+            f"{entry.image}: is a single slice ({_sizes(shape)} voxels, z, y, x), and the recipe's network "
+            "is 3D; "
+            "choose a recipe with a 2D network, or leave the case out."
+        )
     return tuple(faults)
 
 
@@ -95,10 +128,15 @@ def _image_notes(entry: CaseEntry, volume: Volume, stage: Stage) -> tuple[str, .
     """Images of which the network would see little, most often because the recipe is for another modality."""
     notes = []
     for channel in stage.channels:
-        seen = (np.clip(_some(volume, channel), channel.clip_low, channel.clip_high) - channel.shift) / channel.scale
+        seen = (
+            np.clip(_some(volume, channel), channel.clip_low, channel.clip_high) - channel.shift
+        ) / channel.scale
         if channel.statistics == "none" and channel.clip_quantiles is None and 0 < float(np.std(seen)) < FLAT:
-            notes.append(f"{entry.name}: data.intensity leaves it nearly without contrast (standard deviation {np.std(seen):.2g} in the "
-                         "network's input); the recipe may be for another modality or unit.")
+            notes.append(
+                f"{entry.name}: data.intensity leaves it nearly without contrast (standard deviation "
+                f"{np.std(seen):.2g} in the "
+                "network's input); the recipe may be for another modality or unit."
+            )
     return tuple(notes)
 
 
@@ -106,10 +144,16 @@ def _label_faults(entry: CaseEntry, values: Sequence[int]) -> tuple[str, ...]:
     """Values without a name, and labels that were drawn although dataset.json says that they were not."""
     faults, known = [], dict(entry.classes)
     if unknown := [value for value in values if value not in known]:
-        faults.append(f"{entry.label}: has the value{'s' * (len(unknown) != 1)} {', '.join(map(str, unknown[:8]))}"
-                      f"{', ...' if len(unknown) > 8 else ''}, which dataset.json does not name; add it to labels, or change the file.")
+        faults.append(
+            f"{entry.label}: has the value{'s' * (len(unknown) != 1)} {', '.join(map(str, unknown[:8]))}"
+            f"{', ...' if len(unknown) > 8 else ''}, which dataset.json does not name; add it to labels, or "
+            "change the file."
+        )
     if wrong := [value for value in values if value in known and not entry.present[known[value]]]:
-        faults.append(f"{entry.label}: has voxels of value {wrong[0]}, which labels_present says was not contoured; correct one of them.")
+        faults.append(
+            f"{entry.label}: has voxels of value {wrong[0]}, which labels_present says was not contoured; "
+            "correct one of them."
+        )
     return tuple(faults)
 
 
@@ -119,14 +163,19 @@ def _grid_fault(entry: CaseEntry, image: Geometry, label: Geometry) -> str | Non
     if match in (Match.SAME, Match.ROUNDING):
         return None
     if match is Match.NO_OVERLAP:
-        return f"{entry.label}: has no point in common with its image {entry.image.name}; is it another patient's? Exchange it."
+        return (
+            f"{entry.label}: has no point in common with its image {entry.image.name}; is it another "
+            "patient's? Exchange it."
+        )
     if image.axis_codes != label.axis_codes:
         how = f"is stored along {label.axis_codes} and its image along {image.axis_codes}"
     elif match is Match.SHIFTED and image.shape == label.shape:
         apart = float(np.linalg.norm(np.subtract(image.origin_lps_mm, label.origin_lps_mm)))
         how = f"lies {apart:.2g} mm away from the grid of its image"
     elif match is Match.SHIFTED:
-        how = f"has {_sizes(label.shape)} voxels and its image {_sizes(image.shape)} of the same size (z, y, x)"
+        how = (
+            f"has {_sizes(label.shape)} voxels and its image {_sizes(image.shape)} of the same size (z, y, x)"
+        )
     else:
         how = f"has {_grid(label)} and its image {_grid(image)} (z, y, x)"
     return f"{entry.label}: {how}; resample it onto {entry.image.name}, unless it is another case's."

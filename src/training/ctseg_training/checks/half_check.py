@@ -1,4 +1,6 @@
-"""Before training in bfloat16 on a CPU: do the network's own small maps give the outputs and gradients of float32?"""
+"""Before training in bfloat16 on a CPU: do the network's own small maps give the outputs and gradients of
+float32?
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def wrong_layers(network: nn.Module, shape: Iterable[int]) -> list[str]:
-    """The names of the convolutions on small maps that are wrong under autocast. shape : of the network's input, (B, C, [Z,] Y, X).
+    """The names of the convolutions on small maps that are wrong under autocast. shape : of the network's
+    input, (B, C, [Z,] Y, X).
 
     Takes one forward pass of a copy of the network in float32, which shows the shapes that its layers get.
     """
@@ -28,7 +31,11 @@ def wrong_layers(network: nn.Module, shape: Iterable[int]) -> list[str]:
     layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
     with torch.no_grad():
         tried(torch.zeros(tuple(shape)).contiguous(memory_format=layout))
-    return [name for name, like in seen.items() if prod(like.shape[2:]) <= SMALL and not _right(tried.get_submodule(name), like)]
+    return [
+        name
+        for name, like in seen.items()
+        if prod(like.shape[2:]) <= SMALL and not _right(tried.get_submodule(name), like)
+    ]
 
 
 def _right(layer: nn.Module, like: Tensor) -> bool:
@@ -40,9 +47,13 @@ def _right(layer: nn.Module, like: Tensor) -> bool:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
             made = layer(x)
         back = torch.randn(made.shape, generator=generator).bfloat16().float() if back is None else back
-        results.append([made.detach(), *torch.autograd.grad(made, [x, *layer.parameters()], back.to(made.dtype))])
-    return all(float((got.float() - exact).norm()) <= WRONG * float(exact.norm()) + 1e-6
-               for exact, got in zip(*results, strict=True))
+        results.append(
+            [made.detach(), *torch.autograd.grad(made, [x, *layer.parameters()], back.to(made.dtype))]
+        )
+    return all(
+        float((got.float() - exact).norm()) <= WRONG * float(exact.norm()) + 1e-6
+        for exact, got in zip(*results, strict=True)
+    )
 
 
 def _noted(seen: dict[str, Tensor], name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:

@@ -25,7 +25,9 @@ BF16_SHARE = 0.6  # of the maps of a network under autocast: not all become half
 
 @dataclass(frozen=True)
 class Need:
-    """MB of each part. activations : kept for the backward pass, losses included. samples : made ahead. reading : the largest case."""
+    """MB of each part. activations : kept for the backward pass, losses included. samples : made ahead.
+    reading : the largest case.
+    """
 
     network: float
     activations: float
@@ -49,26 +51,36 @@ class Need:
 
 
 def memory_need(recipe: Recipe, stage: Stage, shape: Shape, reading_mb: float) -> Need:
-    """shape : (z, y, x) of the largest sample. reading_mb : of the largest case while it is read; after that it lies on the disk.
+    """shape : (z, y, x) of the largest sample. reading_mb : of the largest case while it is read; after that
+    it lies on the disk.
 
-    The maps are counted in one pass over a small input and grow with the voxels. An estimate for float32, or for bf16 where the recipe
-    does not say fp32. torch's random state is left as it was.
+    The maps are counted in one pass over a small input and grow with the voxels. An estimate for float32,
+    or for bf16 where the recipe does not say fp32. torch's random state is left as it was.
     """
     small = _small(recipe, shape)
     with torch.random.fork_rng(devices=[]):
         network = build_network(stage).train()
-        image = torch.zeros(1, len(stage.channels), *small[3 - recipe.network.dimensions:])  # a slice is a sample to a 2D network
+        image = torch.zeros(
+            1, len(stage.channels), *small[3 - recipe.network.dimensions :]
+        )  # a slice is a sample to a 2D network
         kept, outputs = _maps(network, image)
     growth = recipe.batch * prod(shape) / prod(small)
     share = 1.0 if recipe.precision == "fp32" else BF16_SHARE
-    activations = growth * (share * (sum(kept) + LARGEST_MAPS * max(kept, default=0)) + MAPS_PER_LOSS * len(recipe.losses) * outputs)
-    samples = recipe.batch * prod(shape) * (AHEAD * (4 * len(stage.channels) + 8) + BYTES_PER_VOXEL_BEING_MADE)
+    activations = growth * (
+        share * (sum(kept) + LARGEST_MAPS * max(kept, default=0))
+        + MAPS_PER_LOSS * len(recipe.losses) * outputs
+    )
+    samples = (
+        recipe.batch * prod(shape) * (AHEAD * (4 * len(stage.channels) + 8) + BYTES_PER_VOXEL_BEING_MADE)
+    )
     weights = sum(parameter.numel() for parameter in network.parameters())
     return Need(COPIES * 4 * weights / 1e6, activations / 1e6, samples / 1e6, reading_mb)
 
 
 def _small(recipe: Recipe, shape: Shape) -> Shape:
-    """A size that the network takes, about SMALL voxels a side or less; all of `shape` where there is none."""
+    """A size that the network takes, about SMALL voxels a side or less; all of `shape` where there is
+    none.
+    """
     wanted = [min(n, SMALL) for n in shape]
     allowed = recipe.data.sizes.next_allowed(tuple(wanted)) or shape
     z, y, x = (min(n, most) for n, most in zip(shape, allowed, strict=True))
@@ -78,7 +90,9 @@ def _small(recipe: Recipe, shape: Shape) -> Shape:
 def _maps(network: nn.Module, image: Tensor) -> tuple[list[int], int]:
     """Bytes of every map that the backward pass will want, and of all outputs together."""
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    kept: dict[int, Tensor] = {}  # by storage, as two operations may keep one map; held, so that no address is used twice
+    kept: dict[
+        int, Tensor
+    ] = {}  # by storage, as two operations may keep one map; held, so that no address is used twice
 
     def keep(saved: Tensor) -> Tensor:
         if (address := saved.untyped_storage().data_ptr()) not in weights:

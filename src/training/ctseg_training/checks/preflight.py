@@ -1,4 +1,6 @@
-"""What would spoil a training run, told before its first step: every file read once, every class looked for, the memory foreseen."""
+"""What would spoil a training run, told before its first step: every file read once, every class looked
+for, the memory foreseen.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,23 @@ MOSTLY_AIR = 0.5  # the share of a sample below which a case leaves it emptier t
 TOLD = 3  # faults in one sentence; the others are counted
 
 
-def check(recipe: Recipe, dataset: Decathlon, entries: Sequence[CaseEntry], *, held_out: Sequence[CaseEntry] = (),
-          fine_tuning: bool = False, device: str = "cpu", available_mb: float | None = None) -> Generator[Progress, None, tuple[str, ...]]:
-    """Read every file once, a case at a time; the return value is what a person should know, one sentence each.
+def check(
+    recipe: Recipe,
+    dataset: Decathlon,
+    entries: Sequence[CaseEntry],
+    *,
+    held_out: Sequence[CaseEntry] = (),
+    fine_tuning: bool = False,
+    device: str = "cpu",
+    available_mb: float | None = None,
+) -> Generator[Progress, None, tuple[str, ...]]:
+    """Read every file once, a case at a time; the return value is what a person should know, one sentence
+    each.
 
-    entries : the cases to be trained on. held_out : looked at just so, but a class that only they have cannot be learnt. fine_tuning :
-    the network knows its classes already, so that one without a case is a note. device : where the network will compute.
-    available_mb : instead of the memory that is free there. Raises RecipeError with the first three faults, the files named.
+    entries : the cases to be trained on. held_out : looked at just so, but a class that only they have
+    cannot be learnt. fine_tuning : the network knows its classes already, so that one without a case is a
+    note. device : where the network will compute. available_mb : instead of the memory that is free there.
+    Raises RecipeError with the first three faults, the files named.
     """
     stage = stage_of(recipe, dataset.labels)
     every, checked = (*entries, *held_out), []
@@ -49,18 +61,29 @@ def check(recipe: Recipe, dataset: Decathlon, entries: Sequence[CaseEntry], *, h
     shape = _largest_sample(recipe, stage, trained)
     yield Progress("check", len(every), len(every), "Foreseeing the memory")
     need = memory_need(recipe, stage, shape, max(case.reading_mb for case in checked))
-    _check_memory(need, f"{recipe.name}: training on {recipe.batch} x {_sizes(shape)} voxels (batch, z, y, x)", device, available_mb)
+    _check_memory(
+        need,
+        f"{recipe.name}: training on {recipe.batch} x {_sizes(shape)} voxels (batch, z, y, x)",
+        device,
+        available_mb,
+    )
     return (*notes, *(note for case in checked for note in case.notes), *_oddities(recipe, trained))
 
 
 def fingerprint(entries: Sequence[CaseEntry]) -> str:
-    """Hex that changes with any file's path, size or time of change, and with what dataset.json says about a case.
+    """Hex that changes with any file's path, size or time of change, and with what dataset.json says about a
+    case.
 
-    A check that passed need not be made again while it is the same. A file that is gone counts as one, too.
+    A check that passed need not be made again while it is the same. A file that is gone counts as one,
+    too.
     """
     told = hashlib.sha256()
     for entry in entries:
-        told.update(repr((entry.name, entry.classes, entry.present, _stamp(entry.image), _stamp(entry.label))).encode())
+        told.update(
+            repr(
+                (entry.name, entry.classes, entry.present, _stamp(entry.image), _stamp(entry.label))
+            ).encode()
+        )
     return told.hexdigest()
 
 
@@ -79,13 +102,21 @@ def _refuse(faults: Sequence[str]) -> None:
     raise RecipeError(" ".join([*faults[:TOLD], *([f"And {more} more."] if more > 0 else [])]))
 
 
-def _absent_classes(recipe: Recipe, dataset: Decathlon, trained: Sequence[CheckedCase], checked: Sequence[CheckedCase],
-                    fine_tuning: bool) -> tuple[list[str], list[str]]:
+def _absent_classes(
+    recipe: Recipe,
+    dataset: Decathlon,
+    trained: Sequence[CheckedCase],
+    checked: Sequence[CheckedCase],
+    fine_tuning: bool,
+) -> tuple[list[str], list[str]]:
     """(faults, notes) about classes without a voxel. A localiser takes all classes for one."""
     where = dataset.folder / "dataset.json"
     if not any(case.classes for case in trained):
-        return [f"{where}: the labels of all {len(trained)} training cases are empty (no voxel above 0), so that nothing can be learnt; "
-                "contour some cases, or correct the label files."], []
+        return [
+            f"{where}: the labels of all {len(trained)} training cases are empty (no voxel above 0), so that "
+            "nothing can be learnt; "
+            "contour some cases, or correct the label files."
+        ], []
     if recipe.stage == "localise":
         return [], []
     faults, notes = [], []
@@ -93,14 +124,23 @@ def _absent_classes(recipe: Recipe, dataset: Decathlon, trained: Sequence[Checke
         if any(index in case.classes for case in trained):
             continue
         contoured = any(case.entry.present[index] for case in trained)
-        why = f"{label.name!r} occurs in no training case" if contoured else f"{label.name!r} was contoured in no training case"
+        why = (
+            f"{label.name!r} occurs in no training case"
+            if contoured
+            else f"{label.name!r} was contoured in no training case"
+        )
         if fine_tuning:
             notes.append(f"{why}; the model keeps what it knows of it, or forgets some of it.")
         elif any(index in case.classes for case in checked):
-            faults.append(f"{where}: {why}, only in one that is held out; change validation.cases, validation.share or the seed.")
+            faults.append(
+                f"{where}: {why}, only in one that is held out; change validation.cases, validation.share or "
+                "the seed."
+            )
         else:
-            faults.append(f"{where}: {why}, so that it cannot be learnt; add a case with it, or remove it from labels"
-                          f"{'' if contoured else ' and labels_present'}.")
+            faults.append(
+                f"{where}: {why}, so that it cannot be learnt; add a case with it, or remove it from labels"
+                f"{'' if contoured else ' and labels_present'}."
+            )
     return faults, notes
 
 
@@ -123,22 +163,38 @@ def _oddities(recipe: Recipe, cases: Sequence[CheckedCase]) -> list[str]:
     notes, size, spacing = [], recipe.sampling.size, recipe.data.spacing_mm
     if empty := [case.entry.name for case in cases if not case.classes]:
         notes.append(f"{_told(empty, cases)} without a labelled voxel.")
-    if size is None or recipe.sampling.mode in ("whole", "roi"):  # where a size holds the largest of what differs in size
+    if size is None or recipe.sampling.mode in (
+        "whole",
+        "roi",
+    ):  # where a size holds the largest of what differs in size
         return notes
     slices = recipe.sampling.mode == "slices"
     if slices and (thin := [case.entry.name for case in cases if _voxels(case, spacing)[0] < size[0]]):
-        notes.append(f"{_told(thin, cases)} of fewer than {size[0]} slices of {spacing[0]:g} mm, so that a sample has some of them twice.")
+        notes.append(
+            f"{_told(thin, cases)} of fewer than {size[0]} slices of {spacing[0]:g} mm, so that a sample has "
+            "some of them twice."
+        )
     first = 1 if slices else 0
-    if small := [case.entry.name for case in cases if _filled(_voxels(case, spacing)[first:], size[first:]) < MOSTLY_AIR]:
-        notes.append(f"{_told(small, cases)} less than half as large as a sample of {_sizes(size[first:])} voxels of "
-                     f"{_sizes([f'{s:g}' for s in spacing[first:]])} mm ({'y, x' if slices else 'z, y, x'}), and the rest is filled up "
-                     f"with {recipe.data.outside:g}; a smaller sampling.size would suit.")
+    if small := [
+        case.entry.name
+        for case in cases
+        if _filled(_voxels(case, spacing)[first:], size[first:]) < MOSTLY_AIR
+    ]:
+        notes.append(
+            f"{_told(small, cases)} less than half as large as a sample of {_sizes(size[first:])} voxels of "
+            f"{_sizes([f'{s:g}' for s in spacing[first:]])} mm ({'y, x' if slices else 'z, y, x'}), and the "
+            "rest is filled up "
+            f"with {recipe.data.outside:g}; a smaller sampling.size would suit."
+        )
     return notes
 
 
 def _voxels(case: CheckedCase, spacing_mm: Triple) -> tuple[int, ...]:
     """(z, y, x) of a case at another spacing."""
-    return tuple(max(1, round(n * own / s)) for n, own, s in zip(case.geometry.shape, case.geometry.spacing_mm, spacing_mm, strict=True))
+    return tuple(
+        max(1, round(n * own / s))
+        for n, own, s in zip(case.geometry.shape, case.geometry.spacing_mm, spacing_mm, strict=True)
+    )
 
 
 def _filled(shape: Sequence[int], size: Sequence[int]) -> float:
@@ -163,13 +219,20 @@ def _check_memory(need: Need, what: str, device: str, available_mb: float | None
     here = need.data if on_gpu else need.data + need.computing
     free = psutil.virtual_memory().available / 1e6 if available_mb is None or on_gpu else available_mb
     if here > free:
-        raise RecipeError(f"{what} needs about {here:.0f} MB of memory {parts} and {free:.0f} MB are free; {lower}.")
+        raise RecipeError(
+            f"{what} needs about {here:.0f} MB of memory {parts} and {free:.0f} MB are free; {lower}."
+        )
     if on_gpu and need.computing > (free := _free_on(device) if available_mb is None else available_mb):
-        raise RecipeError(f"{what} needs about {need.computing:.0f} MB on {device} {parts} and {free:.0f} MB are free there; {lower}.")
+        raise RecipeError(
+            f"{what} needs about {need.computing:.0f} MB on {device} {parts} and {free:.0f} MB are free "
+            f"there; {lower}."
+        )
 
 
 def _free_on(device: str) -> float:
-    """MB; endless on a device that does not say, or is not there: that is told where the network is moved to it."""
+    """MB; endless on a device that does not say, or is not there: that is told where the network is moved
+    to it.
+    """
     try:
         return float(torch.cuda.mem_get_info(device)[0]) / 1e6
     except (RuntimeError, AssertionError, ValueError):

@@ -32,10 +32,11 @@ DESCRIPTION = "case.json"
 class Case:
     """A case along the LPS-upright axes (z to superior, y to posterior, x to left), in its true spacing.
 
-    image : (c, z, y, x) in the type it is stored in. intensities : of each channel of the network, settled for this volume.
-    labels : (z, y, x) uint8 class indices. geometry : of the upright arrays.
-    present : per class index, contoured or not. points : per class index that occurs, up to 2000 (n, 3) voxel indices of it.
-    box : of all labels, in mm from the outer face of voxel 0; the whole volume when there are none.
+    image : (c, z, y, x) in the type it is stored in. intensities : of each channel of the network, settled
+    for this volume. labels : (z, y, x) uint8 class indices. geometry : of the upright arrays. present :
+    per class index, contoured or not. points : per class index that occurs, up to 2000 (n, 3) voxel
+    indices of it. box : of all labels, in mm from the outer face of voxel 0; the whole volume when there
+    are none.
     """
 
     name: str
@@ -60,9 +61,14 @@ def load_case(entry: CaseEntry, channels: Sequence[Intensity]) -> Case:
     """
     volume, label_map = formats.read(entry.image), formats.read_labels(entry.label)
     if (needed := 1 + max(channel.source for channel in channels)) > volume.channels:
-        raise RecipeError(f"{entry.image}: has {volume.channels} channels and the recipe takes {needed}; correct data.intensity.source.")
+        raise RecipeError(
+            f"{entry.image}: has {volume.channels} channels and the recipe takes {needed}; correct "
+            "data.intensity.source."
+        )
     if volume.geometry.matches(label_map.geometry) not in (Match.SAME, Match.ROUNDING):
-        raise RecipeError(f"{entry.label}: lies on another grid than its image; resample it onto the image first.")
+        raise RecipeError(
+            f"{entry.label}: lies on another grid than its image; resample it onto the image first."
+        )
     view = AxisView.of(volume.geometry)
     image = _ready(view.apply(volume.array))
     image = image if image.ndim == 4 else image[None]
@@ -74,12 +80,23 @@ def load_case(entry: CaseEntry, channels: Sequence[Intensity]) -> Case:
     return make_case(entry.name, image, labels, view.geometry(volume.geometry), settled, entry.present)
 
 
-def make_case(name: str, image: NDArray[np.generic], labels: NDArray[np.uint8], geometry: Geometry, intensities: tuple[Intensity, ...],
-              present: tuple[bool, ...]) -> Case:
-    """From upright arrays, the image (c, z, y, x). Raises RecipeError for a voxel of a label that was not contoured."""
+def make_case(
+    name: str,
+    image: NDArray[np.generic],
+    labels: NDArray[np.uint8],
+    geometry: Geometry,
+    intensities: tuple[Intensity, ...],
+    present: tuple[bool, ...],
+) -> Case:
+    """From upright arrays, the image (c, z, y, x). Raises RecipeError for a voxel of a label that was not
+    contoured.
+    """
     found = [int(value) for value in np.unique(labels) if value]
     if wrong := [value for value in found if not present[value]]:
-        raise RecipeError(f"{name}: has voxels of class {wrong[0]}, which labels_present says was not contoured; correct one of them.")
+        raise RecipeError(
+            f"{name}: has voxels of class {wrong[0]}, which labels_present says was not contoured; correct "
+            "one of them."
+        )
     points = {value: _some_voxels(labels, value) for value in found}
     box = Box.whole(geometry)
     if found:
@@ -87,12 +104,16 @@ def make_case(name: str, image: NDArray[np.generic], labels: NDArray[np.uint8], 
         low = [float(v[0] * s) for v, s in zip(voxels, geometry.spacing_mm, strict=True)]
         high = [float((v[-1] + 1) * s) for v, s in zip(voxels, geometry.spacing_mm, strict=True)]
         box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
-    return Case(name, torch.from_numpy(image), torch.from_numpy(labels), geometry, intensities, present, points, box)
+    return Case(
+        name, torch.from_numpy(image), torch.from_numpy(labels), geometry, intensities, present, points, box
+    )
 
 
-class Cases:
-    """Cases by their entries. Each is read and turned upright once; after that it is a memory map in `folder`, so that a data set of any
-    size takes no more memory than what is being sampled, and a second process shares it."""
+class CaseStore:
+    """Cases by their entries. Each is read and turned upright once; after that it is a memory map in
+    `folder`, so that a data set of any size takes no more memory than what is being sampled, and a second
+    process shares it.
+    """
 
     def __init__(self, folder: Path, channels: Sequence[Intensity]) -> None:
         self.folder, self.channels = folder, tuple(channels)
@@ -109,7 +130,9 @@ class Cases:
 
     def _key(self, entry: CaseEntry) -> str:
         """Changes with the files, the labels and the channels."""
-        files = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in (entry.image, entry.label)]
+        files = [
+            [str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in (entry.image, entry.label)
+        ]
         told = [files, entry.classes, entry.present, [channel.model_dump() for channel in self.channels]]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
@@ -120,20 +143,29 @@ def _store(case: Case, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".case-", dir=place.parent))
     except OSError as error:
-        raise RecipeError(f"{place.parent}: cannot be written ({error.strerror}); choose another folder for the run.") from error
+        raise RecipeError(
+            f"{place.parent}: cannot be written ({error.strerror}); choose another folder for the run."
+        ) from error
     try:
         np.save(partial / "image.npy", case.image.numpy())
         np.save(partial / "labels.npy", case.labels.numpy())
         points: dict[str, Any] = {str(value): voxels for value, voxels in case.points.items()}
         np.savez(partial / "points.npz", **points)
-        described = {"name": case.name, "affine_lps": case.geometry.affine_lps.tolist(), "present": case.present,
-                     "intensities": [one.model_dump() for one in case.intensities], "box": [case.box.low, case.box.high]}
+        described = {
+            "name": case.name,
+            "affine_lps": case.geometry.affine_lps.tolist(),
+            "present": case.present,
+            "intensities": [one.model_dump() for one in case.intensities],
+            "box": [case.box.low, case.box.high],
+        }
         (partial / DESCRIPTION).write_text(json.dumps(described), encoding="utf-8")
         if not (place / DESCRIPTION).is_file():
             partial.replace(place)
     except OSError as error:
         if not (place / DESCRIPTION).is_file():
-            raise RecipeError(f"{place}: cannot be written ({error.strerror}); free some space or choose another folder.") from error
+            raise RecipeError(
+                f"{place}: cannot be written ({error.strerror}); free some space or choose another folder."
+            ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -144,13 +176,22 @@ def _open(place: Path) -> Case:
     with np.load(place / "points.npz") as stored:
         points = {int(value): stored[value] for value in stored.files}
     low, high = (tuple(corner) for corner in told["box"])
-    return Case(told["name"], torch.from_numpy(image), torch.from_numpy(labels),
-                Geometry(labels.shape, np.array(told["affine_lps"])), tuple(Intensity(**one) for one in told["intensities"]),
-                tuple(told["present"]), points, Box(low, high))
+    return Case(
+        told["name"],
+        torch.from_numpy(image),
+        torch.from_numpy(labels),
+        Geometry(labels.shape, np.array(told["affine_lps"])),
+        tuple(Intensity(**one) for one in told["intensities"]),
+        tuple(told["present"]),
+        points,
+        Box(low, high),
+    )
 
 
 def _ready(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """int16 where that holds the values, else float32: torch takes neither unsigned 16 bit nor big-endian numbers."""
+    """int16 where that holds the values, else float32: torch takes neither unsigned 16 bit nor big-endian
+    numbers.
+    """
     if array.dtype.kind in "iu" and array.size and -32768 <= int(array.min()) <= int(array.max()) <= 32767:
         return np.ascontiguousarray(array, dtype=np.int16)
     return np.ascontiguousarray(array, dtype=np.float32)
@@ -160,7 +201,10 @@ def _class_indices(entry: CaseEntry, stored: NDArray[np.generic]) -> NDArray[np.
     known = dict(entry.classes) | {0: 0}
     values = [int(value) for value in np.unique(stored)]
     if unknown := [value for value in values if value not in known]:
-        raise RecipeError(f"{entry.label}: has the value {unknown[0]}, which dataset.json does not name; name it or remove it.")
+        raise RecipeError(
+            f"{entry.label}: has the value {unknown[0]}, which dataset.json does not name; name it or remove "
+            "it."
+        )
     table = np.zeros(max(values, default=0) + 1, np.uint8)
     for value in values:
         table[value] = known[value]

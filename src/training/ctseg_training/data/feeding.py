@@ -1,4 +1,6 @@
-"""Batches made ahead of the training step, in a process of their own; batch n is the same however often a run was interrupted."""
+"""Batches made ahead of the training step, in a process of their own; batch n is the same however often a
+run was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ctseg_imaging.errors import CtsegError
-from ctseg_training.data.cases import Cases
+from ctseg_training.data.cases import CaseStore
 from ctseg_training.data.decathlon import CaseEntry
-from ctseg_training.data.sampling import Sampler
+from ctseg_training.data.sampling import PatchSampler
 
 AHEAD = 4
 FOR_EVER = 2**40  # batches
 
 
 class Batch(NamedTuple):
-    """image : (B, C, Z, Y, X). target : (B, Z, Y, X) int64. present : (B, K) bool. items : (B,) int64, which sample each one is; with
-    `sampling.versions` a sample comes again under the same number."""
+    """image : (B, C, Z, Y, X). target : (B, Z, Y, X) int64. present : (B, K) bool. items : (B,) int64,
+    which sample each one is; with `sampling.versions` a sample comes again under the same number.
+    """
 
     image: Tensor
     target: Tensor
@@ -40,8 +43,8 @@ class Batches(Dataset[Batch]):
     """
 
     entries: Sequence[CaseEntry]
-    cases: Cases
-    sampler: Sampler
+    cases: CaseStore
+    sampler: PatchSampler
 
     def __getitem__(self, number: int) -> Batch:
         recipe = self.sampler.recipe
@@ -55,8 +58,12 @@ class Batches(Dataset[Batch]):
             rng = np.random.default_rng([recipe.seed, 4, item] if again else [recipe.seed, 2, drawn])
             samples.append(self.sampler.sample(self.cases.get(self.entries[item // versions]), rng))
             items.append(item if again else drawn)
-        return Batch(torch.stack([s.image for s in samples]), torch.stack([s.target for s in samples]),
-                     torch.stack([s.present for s in samples]), torch.tensor(items))
+        return Batch(
+            torch.stack([s.image for s in samples]),
+            torch.stack([s.target for s in samples]),
+            torch.stack([s.present for s in samples]),
+            torch.tensor(items),
+        )
 
 
 @dataclass(frozen=True)
@@ -74,16 +81,25 @@ class _Told(Dataset[Batch | CtsegError]):
 
 @contextmanager
 def fed(batches: Batches, first: int, stride: int = 1, *, workers: int = 1) -> Iterator[Iterator[Batch]]:
-    """An endless iterator of batches `first`, first + stride, ...; leaving the block ends the process. An error there is raised here.
+    """An endless iterator of batches `first`, first + stride, ...; leaving the block ends the process. An
+    error there is raised here.
 
     workers : processes; 0: made when they are asked for.
     """
     numbers = range(first, FOR_EVER, stride)
     context = None
     if workers:
-        context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
-    loader = DataLoader(_Told(batches), batch_size=None, sampler=numbers, num_workers=workers, multiprocessing_context=context,
-                        prefetch_factor=AHEAD if workers else None)
+        context = multiprocessing.get_context(
+            "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        )
+    loader = DataLoader(
+        _Told(batches),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        multiprocessing_context=context,
+        prefetch_factor=AHEAD if workers else None,
+    )
     source = iter(loader)
 
     def take() -> Iterator[Batch]:

@@ -1,7 +1,8 @@
 """Folds of a cross-validation that hold cases of a kind together, and the table over all held-out cases.
 
-Cases sorted by slices and then by thickness make the worst case for generalisation: a fold's networks have seen no volume like
-those they are scored on. The standard deviation over cases says as much as the mean. Source: paper 3, "Results".
+Cases sorted by slices and then by thickness make the worst case for generalisation: a fold's networks have
+seen no volume like those they are scored on. The standard deviation over cases says as much as the mean.
+Source: paper 3, "Results".
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class CaseSlices(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Spread:
+class MeanAndDeviation:
     """Over the cases that count. deviation : the sample's (n - 1), None for fewer than two cases."""
 
     mean: float | None
@@ -41,7 +42,9 @@ class Spread:
 
 
 def slice_counts(dataset: Decathlon) -> list[CaseSlices]:
-    """Of the training cases, from the images' headers; no voxel is read unless a header needs it. Raises FormatError, GeometryError."""
+    """Of the training cases, from the images' headers; no voxel is read unless a header needs it. Raises
+    FormatError, GeometryError.
+    """
     found = []
     for entry in dataset.training:
         geometry = _geometry(entry.image)
@@ -51,9 +54,11 @@ def slice_counts(dataset: Decathlon) -> list[CaseSlices]:
 
 
 def sorted_folds(cases: Sequence[tuple[str, int, float]], folds: int) -> tuple[tuple[str, ...], ...]:
-    """The cases' names in `folds` contiguous runs of the order by (slices, thickness_mm, name), sizes equal to within one.
+    """The cases' names in `folds` contiguous runs of the order by (slices, thickness_mm, name), sizes equal
+    to within one.
 
-    cases : (name, slices, thickness_mm). Raises RecipeError for fewer than two folds, more folds than cases, or a name that occurs twice.
+    cases : (name, slices, thickness_mm). Raises RecipeError for fewer than two folds, more folds than
+    cases, or a name that occurs twice.
     """
     if len({name for name, _, _ in cases}) != len(cases):
         raise RecipeError("Two cases have one name, so that folds cannot name them; rename one image.")
@@ -64,14 +69,20 @@ def sorted_folds(cases: Sequence[tuple[str, int, float]], folds: int) -> tuple[t
     return tuple(tuple(name for name, _, _ in order[a:b]) for a, b in pairwise(edges))
 
 
-def spread(values: Sequence[float | None]) -> Spread:
+def spread(values: Sequence[float | None]) -> MeanAndDeviation:
     """Mean and standard deviation of those that are not None."""
     counted = [value for value in values if value is not None]
-    return Spread(float(np.mean(counted)) if counted else None, float(np.std(counted, ddof=1)) if len(counted) > 1 else None, len(counted))
+    return MeanAndDeviation(
+        float(np.mean(counted)) if counted else None,
+        float(np.std(counted, ddof=1)) if len(counted) > 1 else None,
+        len(counted),
+    )
 
 
-def spread_table(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
-    """Per label over the cases, and as "mean" that of each case's mean over its labels. rows : per case {label: Dice or None}."""
+def spread_table(rows: Sequence[Mapping[str, float | None]]) -> dict[str, MeanAndDeviation]:
+    """Per label over the cases, and as "mean" that of each case's mean over its labels. rows : per case
+    {label: Dice or None}.
+    """
     labels = list(dict.fromkeys(label for row in rows for label in row))
     table = {label: spread([row.get(label) for row in rows]) for label in labels}
     return table | {MEAN: spread([spread(list(row.values())).mean for row in rows])}
@@ -87,5 +98,7 @@ def _geometry(path: Path) -> Geometry:
         except RuntimeError:
             return formats.read(path).geometry
         if reader.GetDimension() == 3:
-            return Geometry.from_parts(reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection())
+            return Geometry.from_parts(
+                reader.GetSize()[::-1], reader.GetSpacing()[::-1], reader.GetOrigin(), reader.GetDirection()
+            )
     return formats.read(path).geometry

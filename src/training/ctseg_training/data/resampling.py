@@ -15,11 +15,13 @@ from ctseg_imaging.geometry import Triple
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """The part of a case that a set of points needs, averaged down where the network's voxels are larger than the case's.
+    """The part of a case that a set of points needs, averaged down where the network's voxels are larger than
+    the case's.
 
-    crop : of the case's voxels. pool : voxels per side that are averaged first, which stands for the area weighting of
-    inference. before : voxels by which the border is repeated before that, so that the averaged cells lie as an unmoved
-    lattice's. grid : (1, Z, Y, X, 3) for grid_sample with align_corners=True. outside : (Z, Y, X) beyond the volume.
+    crop : of the case's voxels. pool : voxels per side that are averaged first, which stands for the area
+    weighting of inference. before : voxels by which the border is repeated before that, so that the
+    averaged cells lie as an unmoved lattice's. grid : (1, Z, Y, X, 3) for grid_sample with
+    align_corners=True. outside : (Z, Y, X) beyond the volume.
     """
 
     crop: tuple[slice, slice, slice]
@@ -29,8 +31,16 @@ class Reach:
     outside: Tensor
 
 
-def reach(points_mm: Tensor, shape: Sequence[int], spacing_mm: Triple, target_spacing_mm: Triple, extra_mm: float = 0.0) -> Reach:
-    """What `points_mm` (Z, Y, X, 3) need of a case of `shape` voxels. extra_mm : kept around them, for smoothing."""
+def reach(
+    points_mm: Tensor,
+    shape: Sequence[int],
+    spacing_mm: Triple,
+    target_spacing_mm: Triple,
+    extra_mm: float = 0.0,
+) -> Reach:
+    """What `points_mm` (Z, Y, X, 3) need of a case of `shape` voxels. extra_mm : kept around them, for
+    smoothing.
+    """
     spacing, size = torch.tensor(spacing_mm), torch.tensor([float(n) for n in shape])
     index = points_mm / spacing - 0.5
     outside = ((index < -0.5) | (index > size - 0.5)).any(dim=-1)
@@ -39,7 +49,9 @@ def reach(points_mm: Tensor, shape: Sequence[int], spacing_mm: Triple, target_sp
     crop, starts, cells, before = [], [], [], []
     for axis, n in enumerate(shape):
         room = pool[axis] * (1 + math.ceil(extra_mm / spacing_mm[axis] / pool[axis]))
-        first = round(float(flat[:, axis].min()) - (pool[axis] - 1) / 2) - room  # an unmoved lattice's cells begin here
+        first = (
+            round(float(flat[:, axis].min()) - (pool[axis] - 1) / 2) - room
+        )  # an unmoved lattice's cells begin here
         start = min(max(0, first), n - 1)
         stop = max(start + 1, min(n, math.ceil(float(flat[:, axis].max())) + 1 + room))
         before.append((start - first) % pool[axis])
@@ -49,12 +61,21 @@ def reach(points_mm: Tensor, shape: Sequence[int], spacing_mm: Triple, target_sp
     factor = torch.tensor([float(p) for p in pool])
     cell = (index - torch.tensor(starts) + 0.5) / factor - 0.5
     last = torch.tensor([float(max(n - 1, 1)) for n in cells])
-    return Reach((crop[0], crop[1], crop[2]), (pool[0], pool[1], pool[2]), (before[0], before[1], before[2]),
-                 (cell * (2 / last) - 1)[None].flip(-1), outside)
+    return Reach(
+        (crop[0], crop[1], crop[2]),
+        (pool[0], pool[1], pool[2]),
+        (before[0], before[1], before[2]),
+        (cell * (2 / last) - 1)[None].flip(-1),
+        outside,
+    )
 
 
-def sample_image(image: Tensor, spacing_mm: Triple, at: Reach, *, outside: float, smoothing_sigma_mm: float = 0.0) -> Tensor:
-    """(Z, Y, X) float32: linear between (averaged) voxels; the border is repeated up to the volume's face, `outside` beyond it."""
+def sample_image(
+    image: Tensor, spacing_mm: Triple, at: Reach, *, outside: float, smoothing_sigma_mm: float = 0.0
+) -> Tensor:
+    """(Z, Y, X) float32: linear between (averaged) voxels; the border is repeated up to the volume's face,
+    `outside` beyond it.
+    """
     part = image[at.crop].float()[None, None]
     if smoothing_sigma_mm > 0:
         part = smooth(part, [smoothing_sigma_mm / s for s in spacing_mm])
@@ -63,7 +84,9 @@ def sample_image(image: Tensor, spacing_mm: Triple, at: Reach, *, outside: float
 
 
 def sample_labels(labels: Tensor, at: Reach, *, smoothing_voxels: float = 0.0) -> Tensor:
-    """(Z, Y, X) int64 class indices: each class resampled linearly (and smoothed), the largest wins, foreground before background."""
+    """(Z, Y, X) int64 class indices: each class resampled linearly (and smoothed), the largest wins,
+    foreground before background.
+    """
     part = labels[at.crop]
     found = [int(value) for value in torch.unique(part) if value]
     best = torch.zeros(at.grid.shape[1:4])
@@ -82,7 +105,9 @@ def sample_labels(labels: Tensor, at: Reach, *, smoothing_voxels: float = 0.0) -
 
 
 def smooth(maps: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """Gaussian along the last three axes of (B, C, z, y, x), sigmas in voxels, cut at 4 sigma, the border repeated."""
+    """Gaussian along the last three axes of (B, C, z, y, x), sigmas in voxels, cut at 4 sigma, the border
+    repeated.
+    """
     for axis, sigma in enumerate(sigmas):
         radius = math.ceil(4 * sigma)
         if sigma <= 0.05 or radius < 1:

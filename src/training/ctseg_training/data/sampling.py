@@ -31,7 +31,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Sampler:
+class PatchSampler:
     """Draws samples by a recipe. weights : per class index 1, 2, ..., how often a patch goes near it.
     pairs : class indices that change places when the picture is mirrored."""
 
@@ -41,13 +41,18 @@ class Sampler:
     pairs: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, recipe: Recipe, plan: StagePlan, dataset: Decathlon) -> Sampler:
+    def of(cls, recipe: Recipe, plan: StagePlan, dataset: Decathlon) -> PatchSampler:
         """Raises RecipeError when the recipe names a label that the data set does not have."""
         weights = [1.0] * len(dataset.labels)
         for name, weight in recipe.sampling.label_weights.items():
             weights[dataset.class_of(name, "sampling.label_weights") - 1] = weight
-        pairs = tuple((dataset.class_of(a, "augmentation.mirror_pairs"), dataset.class_of(b, "augmentation.mirror_pairs"))
-                      for a, b in recipe.augmentation.mirror_pairs)
+        pairs = tuple(
+            (
+                dataset.class_of(a, "augmentation.mirror_pairs"),
+                dataset.class_of(b, "augmentation.mirror_pairs"),
+            )
+            for a, b in recipe.augmentation.mirror_pairs
+        )
         return cls(recipe, plan, tuple(weights), pairs)
 
     @property
@@ -74,31 +79,60 @@ class Sampler:
         return self.plan.lattice(box, divide_evenly=sampling.mode == "whole"), None
 
     def _slices(self, case: Case, rng: np.random.Generator) -> tuple[Lattice, NDArray[np.int64]]:
-        """Random slices of the whole volume in their order, once each where there are enough; in plane around the box of the labels."""
+        """Random slices of the whole volume in their order, once each where there are enough; in plane
+        around the box of the labels.
+        """
         sampling, spacing = self.recipe.sampling, self.recipe.data.spacing_mm
         assert sampling.size is not None
         depth = max(1, round(case.geometry.shape[0] * case.spacing_mm[0] / spacing[0]))
-        low_y, low_x = ((a + b) / 2 - n * s / 2 for a, b, n, s in zip(case.box.low[1:], case.box.high[1:], sampling.size[1:], spacing[1:],
-                                                                      strict=True))
+        low_y, low_x = (
+            (a + b) / 2 - n * s / 2
+            for a, b, n, s in zip(
+                case.box.low[1:], case.box.high[1:], sampling.size[1:], spacing[1:], strict=True
+            )
+        )
         lattice = Lattice((0.0, low_y, low_x), spacing, (depth, *sampling.size[1:]))
         usable = np.arange(depth)
         if not sampling.empty_slices:
-            stored = np.clip(((usable + 0.5) * spacing[0] / case.spacing_mm[0]).astype(int), 0, case.geometry.shape[0] - 1)
-            labelled = np.unique(np.concatenate([points[:, 0] for points in case.points.values()])) if case.points else stored
+            stored = np.clip(
+                ((usable + 0.5) * spacing[0] / case.spacing_mm[0]).astype(int), 0, case.geometry.shape[0] - 1
+            )
+            labelled = (
+                np.unique(np.concatenate([points[:, 0] for points in case.points.values()]))
+                if case.points
+                else stored
+            )
             usable = usable[np.isin(stored, labelled)] if np.isin(stored, labelled).any() else usable
         wanted = sampling.size[0]
         chosen = rng.choice(usable, wanted, replace=len(usable) < wanted)
         return lattice, np.sort(chosen)
 
-    def take(self, case: Case, lattice: Lattice, spatial: SpatialDraw, rng: np.random.Generator,
-             slices: NDArray[np.int64] | None = None) -> Sample:
-        """The sample at `lattice` (only its `slices`), moved by `spatial`, with intensities drawn from `rng`."""
+    def take(
+        self,
+        case: Case,
+        lattice: Lattice,
+        spatial: SpatialDraw,
+        rng: np.random.Generator,
+        slices: NDArray[np.int64] | None = None,
+    ) -> Sample:
+        """The sample at `lattice` (only its `slices`), moved by `spatial`, with intensities drawn from
+        `rng`.
+        """
         data = self.recipe.data
         points = sample_points(lattice, spatial, slices)
-        at = reach(points, case.labels.shape, case.spacing_mm, lattice.spacing_mm, 4 * data.smoothing_sigma_mm)
-        values = {source: sample_image(case.image[source], case.spacing_mm, at, outside=data.outside,
-                                       smoothing_sigma_mm=data.smoothing_sigma_mm)
-                  for source in sorted({channel.source for channel in case.intensities})}
+        at = reach(
+            points, case.labels.shape, case.spacing_mm, lattice.spacing_mm, 4 * data.smoothing_sigma_mm
+        )
+        values = {
+            source: sample_image(
+                case.image[source],
+                case.spacing_mm,
+                at,
+                outside=data.outside,
+                smoothing_sigma_mm=data.smoothing_sigma_mm,
+            )
+            for source in sorted({channel.source for channel in case.intensities})
+        }
         labels = (case.labels > 0).to(torch.uint8) if self.localises else case.labels
         target = sample_labels(labels, at, smoothing_voxels=data.label_smoothing_voxels)
         present = torch.tensor([True, True] if self.localises else case.present)
@@ -125,7 +159,9 @@ class Sampler:
         return Lattice((low[0], low[1], low[2]), spacing, size)
 
     def _patch_centre(self, case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
-        """mm. The patch stays within the box of the labels plus margin where it is smaller than that, else lies centred on it."""
+        """mm. The patch stays within the box of the labels plus margin where it is smaller than that, else
+        lies centred on it.
+        """
         sampling = self.recipe.sampling
         assert sampling.size is not None
         box = case.box.grown(sampling.margin_mm).cut(Box.whole(case.geometry))
@@ -135,12 +171,16 @@ class Sampler:
             weights = np.array([self.weights[label - 1] for label in labels])
             points = case.points[labels[rng.choice(len(labels), p=weights / weights.sum())]]
             voxel = points[rng.integers(len(points))]
-            centre = (voxel + 0.5) * np.array(case.spacing_mm) + rng.uniform(-1, 1, 3) * np.array(sampling.near_distance_mm)
+            centre = (voxel + 0.5) * np.array(case.spacing_mm) + rng.uniform(-1, 1, 3) * np.array(
+                sampling.near_distance_mm
+            )
         else:
             centre = rng.uniform(low, high)
         half = np.array(sampling.size) * np.array(self.recipe.data.spacing_mm) / 2
         middle = (low + high) / 2
-        inside: NDArray[np.float64] = np.clip(centre, np.minimum(low + half, middle), np.maximum(high - half, middle))
+        inside: NDArray[np.float64] = np.clip(
+            centre, np.minimum(low + half, middle), np.maximum(high - half, middle)
+        )
         return inside
 
     def _mirrored(self, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,8 +189,12 @@ class Sampler:
             table[a], table[b] = b, a
         return table[target], present[table]
 
-    def _intensities(self, values: dict[int, Tensor], channels: tuple[Intensity, ...], rng: np.random.Generator) -> Tensor:
-        """(C, Z, Y, X): the same shift of the stored values for all channels, and the same factor of the input."""
+    def _intensities(
+        self, values: dict[int, Tensor], channels: tuple[Intensity, ...], rng: np.random.Generator
+    ) -> Tensor:
+        """(C, Z, Y, X): the same shift of the stored values for all channels, and the same factor of the
+        input.
+        """
         settings = self.recipe.augmentation
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         shift = float(rng.normal(0, settings.value_shift))

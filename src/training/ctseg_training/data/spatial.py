@@ -16,9 +16,11 @@ from ctseg_training.recipes.data_settings import Augmentation
 
 @dataclass(frozen=True, eq=False)
 class SpatialDraw:
-    """centre + shift_mm + matrix (p - centre, x mirrored) + elastic(p), for a point p of the lattice around its centre; (z, y, x).
+    """centre + shift_mm + matrix (p - centre, x mirrored) + elastic(p), for a point p of the lattice around
+    its centre; (z, y, x).
 
-    control_mm : (3, gz, gy, gx) displacements of the control points of a cubic B-spline over the lattice, or None.
+    control_mm : (3, gz, gy, gx) displacements of the control points of a cubic B-spline over the lattice,
+    or None.
     """
 
     matrix: NDArray[np.float64]
@@ -33,7 +35,9 @@ def identity() -> SpatialDraw:
 
 
 def draw_spatial(settings: Augmentation, rng: np.random.Generator) -> SpatialDraw:
-    """Translation, rotation, common scale, scale per axis, elastic and mirroring; uniform within the recipe's bounds."""
+    """Translation, rotation, common scale, scale per axis, elastic and mirroring; uniform within the
+    recipe's bounds.
+    """
     matrix = rotation(rng.uniform(-1, 1, 3) * np.array(settings.rotation_rad))
     matrix = matrix * (1 + rng.uniform(-1, 1) * settings.scale)
     matrix = matrix @ np.diag(1 + rng.uniform(-1, 1, 3) * settings.scale_per_axis)
@@ -57,28 +61,39 @@ def rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def sample_points(lattice: Lattice, draw: SpatialDraw, slices: NDArray[np.int64] | None = None) -> Tensor:
-    """(Z, Y, X, 3) float32: where each voxel centre of the lattice is taken from, in mm (z, y, x) from the outer face of voxel 0.
+    """(Z, Y, X, 3) float32: where each voxel centre of the lattice is taken from, in mm (z, y, x) from the
+    outer face of voxel 0.
 
     slices : of the lattice, instead of all.
     """
-    axes = [(torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * s for n, s in zip(lattice.shape, lattice.spacing_mm, strict=True)]
+    axes = [
+        (torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * s
+        for n, s in zip(lattice.shape, lattice.spacing_mm, strict=True)
+    ]
     if slices is not None:
         axes[0] = axes[0][torch.from_numpy(slices)]
     if draw.mirror:
         axes[2] = -axes[2]
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    centre = np.array([low + n * s / 2 for low, n, s in zip(lattice.low_mm, lattice.shape, lattice.spacing_mm, strict=True)])
-    points = offsets @ torch.from_numpy(draw.matrix.T.astype(np.float32)) + torch.from_numpy((centre + draw.shift_mm).astype(np.float32))
+    centre = np.array(
+        [low + n * s / 2 for low, n, s in zip(lattice.low_mm, lattice.shape, lattice.spacing_mm, strict=True)]
+    )
+    points = offsets @ torch.from_numpy(draw.matrix.T.astype(np.float32)) + torch.from_numpy(
+        (centre + draw.shift_mm).astype(np.float32)
+    )
     if draw.control_mm is not None:
-        points = points + torch.movedim(spline(torch.from_numpy(draw.control_mm), lattice.shape, slices), 0, -1)
+        points = points + torch.movedim(
+            spline(torch.from_numpy(draw.control_mm), lattice.shape, slices), 0, -1
+        )
     return points
 
 
 def spline(control: Tensor, shape: tuple[int, int, int], slices: NDArray[np.int64] | None = None) -> Tensor:
-    """(C, gz, gy, gx) control values to (C, Z, Y, X): the uniform cubic B-spline, first and last control point at the borders.
+    """(C, gz, gy, gx) control values to (C, Z, Y, X): the uniform cubic B-spline, first and last control
+    point at the borders.
 
-    Beyond the border the last control point is repeated. Values stay within the range of the control points. slices : of the first axis,
-    instead of all Z.
+    Beyond the border the last control point is repeated. Values stay within the range of the control
+    points. slices : of the first axis, instead of all Z.
     """
     for axis, n in enumerate(shape, start=1):
         weights = _spline_weights(control.shape[axis], n)

@@ -15,8 +15,9 @@ SMALLEST_PROBABILITY = 1e-7
 def cross_entropy(maps: Tensor, target: Tensor, present: Tensor, *, logits: bool) -> Tensor:
     """Mean over voxels of -log p(true label), absent labels merged into the background.
 
-    maps : (B, K, ...) logits (softmax is taken here, stably) or probabilities that sum to 1 over K. target : (B, ...) int64.
-    present : (B, K) bool. A voxel whose true label is absent contradicts `present`: ValueError.
+    maps : (B, K, ...) logits (softmax is taken here, stably) or probabilities that sum to 1 over K. target
+    : (B, ...) int64. present : (B, K) bool. A voxel whose true label is absent contradicts `present`:
+    ValueError.
     """
     _refuse_absent_voxels(target, present)
     if logits:
@@ -27,11 +28,13 @@ def cross_entropy(maps: Tensor, target: Tensor, present: Tensor, *, logits: bool
 
 
 def sigmoid_cross_entropy(logits: Tensor, target: Tensor, present: Tensor) -> Tensor:
-    """Binary cross-entropy of each label's own sigmoid, mean over voxels and over the labels present; mean over the batch.
+    """Binary cross-entropy of each label's own sigmoid, mean over voxels and over the labels present; mean
+    over the batch.
 
-    logits : (B, K, ...). target : (B, ...) int64. present : (B, K) bool. Absent labels have no term of their own. The background's
-    term then asks for "background or a label that nobody contoured", p = 1 - prod(1 - sigmoid) over those; with every label
-    present it is the plain sigmoid of the background. Source: L_CE of paper 5, eq. 2, in its authors' sigmoid form.
+    logits : (B, K, ...). target : (B, ...) int64. present : (B, K) bool. Absent labels have no term of
+    their own. The background's term then asks for "background or a label that nobody contoured", p = 1 -
+    prod(1 - sigmoid) over those; with every label present it is the plain sigmoid of the background.
+    Source: L_CE of paper 5, eq. 2, in its authors' sigmoid form.
     """
     _refuse_absent_voxels(target, present)
     logits = widened(logits)
@@ -53,10 +56,17 @@ def _log_one_minus_exp(x: Tensor) -> Tensor:
     x = x.clamp_max(-SMALLEST_PROBABILITY)
     near = x > -0.6931
     # Both branches get a safe argument, or the gradient of the one not taken would be nan.
-    return torch.where(near, torch.log(-torch.expm1(torch.where(near, x, -0.5))), torch.log1p(-torch.exp(torch.where(near, -1.0, x))))
+    return torch.where(
+        near,
+        torch.log(-torch.expm1(torch.where(near, x, -0.5))),
+        torch.log1p(-torch.exp(torch.where(near, -1.0, x))),
+    )
 
 
 def _refuse_absent_voxels(target: Tensor, present: Tensor) -> None:
     allowed = present.bool().gather(1, target.flatten(1).clamp(0, present.shape[1] - 1))
     if not bool(allowed.all()):
-        raise ValueError("A voxel bears a label that `present` says was not contoured; correct labels_present or the label map.")
+        raise ValueError(
+            "A voxel bears a label that `present` says was not contoured; correct labels_present or the "
+            "label map."
+        )

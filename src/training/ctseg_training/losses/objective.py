@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ctseg_models.networks.outputs import Output
+from ctseg_models.networks.outputs import NetworkOutput
 from ctseg_models.networks.vgg_features import VGGFeatures, load_vgg_features
 from ctseg_training.losses.content import content_loss, soften
 from ctseg_training.losses.cross_entropy import cross_entropy, sigmoid_cross_entropy
@@ -22,13 +22,20 @@ from ctseg_training.losses.tversky import tversky
 from ctseg_training.recipes.loss_settings import LossTerm
 from ctseg_training.recipes.schema import Recipe
 
-OVERLAPS = {"generalised_dice": generalised_dice, "soft_dice": soft_dice, "squared_dice": squared_dice, "tversky": tversky,
-            "mumford_shah_label": mumford_shah_label}  # of probabilities, target and present
+OVERLAPS = {
+    "generalised_dice": generalised_dice,
+    "soft_dice": soft_dice,
+    "squared_dice": squared_dice,
+    "tversky": tversky,
+    "mumford_shah_label": mumford_shah_label,
+}  # of probabilities, target and present
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the losses of a batch compare with. image : (B, C, [Z,] Y, X). target : (B, [Z,] Y, X) int64. present : (B, K) bool."""
+class LossInput:
+    """What the losses of a batch compare with. image : (B, C, [Z,] Y, X). target : (B, [Z,] Y, X) int64.
+    present : (B, K) bool.
+    """
 
     image: Tensor
     target: Tensor
@@ -37,7 +44,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Objective:
-    """The weighted sum of a recipe's terms. features : what the content loss sees with, None where there is none."""
+    """The weighted sum of a recipe's terms. features : what the content loss sees with, None where there
+    is none.
+    """
 
     terms: tuple[LossTerm, ...]
     features: VGGFeatures | None = None
@@ -51,8 +60,12 @@ class Objective:
         features = load_vgg_features(path, sha256=recipe.content.sha256, trainable=recipe.content.trainable)
         return cls(recipe.losses, features.to(device))
 
-    def __call__(self, outputs: Mapping[str, Output], seen: Seen) -> tuple[Tensor, dict[str, float]]:
-        """The sum and each term's own value ("generalised_dice(merged)": 0.41). outputs : by name, see `networks.outputs`."""
+    def __call__(
+        self, outputs: Mapping[str, NetworkOutput], seen: LossInput
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The sum and each term's own value ("generalised_dice(merged)": 0.41). outputs : by name, see
+        `networks.outputs`.
+        """
         total = torch.zeros((), device=seen.target.device)
         values = {}
         for term in self.terms:
@@ -61,7 +74,7 @@ class Objective:
             total = total + term.weight * value
         return total, values
 
-    def _term(self, term: LossTerm, output: Output, seen: Seen) -> Tensor:
+    def _term(self, term: LossTerm, output: NetworkOutput, seen: LossInput) -> Tensor:
         target, present, options = seen.target, seen.present, term.options()
         if (overlap := OVERLAPS.get(term.kind)) is not None:
             value: Tensor = overlap(output.probabilities(), target, present, **options)
@@ -72,7 +85,9 @@ class Objective:
             case "cross_entropy":
                 return cross_entropy(maps, target, present, logits=logits)
             case "dice_cross_entropy":  # the pair that trains fastest on little time
-                return soft_dice(output.probabilities(), target, present) + cross_entropy(maps, target, present, logits=logits)
+                return soft_dice(output.probabilities(), target, present) + cross_entropy(
+                    maps, target, present, logits=logits
+                )
             case "tanimoto_cross_entropy":
                 return tanimoto_cross_entropy(maps, target, present, logits=logits, **options)
             case "consistency":
@@ -89,7 +104,7 @@ class Objective:
             return edge_loss(output.maps, edges, present)
         return sigmoid_cross_entropy(output.maps, target, present)
 
-    def _content(self, output: Output, seen: Seen, softness: float) -> Tensor:
+    def _content(self, output: NetworkOutput, seen: LossInput, softness: float) -> Tensor:
         """All labels together: what is foreground is what the features are to see."""
         if self.features is None:
             raise ValueError("The content loss has no features; give the recipe a content part.")

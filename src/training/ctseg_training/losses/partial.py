@@ -1,7 +1,9 @@
-"""Partially labelled cases: a label that was not contoured is background in that case, though it may be in the picture.
+"""Partially labelled cases: a label that was not contoured is background in that case, though it may be in
+the picture.
 
-Its map is therefore merged into the background before a loss is taken: where the case says background, the network may
-say background or any label that nobody contoured, and the label itself is neither rewarded nor punished there.
+Its map is therefore merged into the background before a loss is taken: where the case says background, the
+network may say background or any label that nobody contoured, and the label itself is neither rewarded nor
+punished there.
 """
 
 from __future__ import annotations
@@ -11,9 +13,14 @@ from torch import Tensor
 
 
 def as_columns(present: Tensor, maps: Tensor) -> Tensor:
-    """`present` (B, K) as bool (B, K, 1, ..., 1) beside `maps` (B, K, ...). Raises ValueError if it does not fit or lacks background."""
+    """`present` (B, K) as bool (B, K, 1, ..., 1) beside `maps` (B, K, ...). Raises ValueError if it does
+    not fit or lacks background.
+    """
     if present.shape != maps.shape[:2]:
-        raise ValueError(f"`present` is {tuple(present.shape)} and the maps have {tuple(maps.shape[:2])} (batch, labels); they must agree.")
+        raise ValueError(
+            f"`present` is {tuple(present.shape)} and the maps have {tuple(maps.shape[:2])} (batch, labels); "
+            "they must agree."
+        )
     if not bool(present[:, 0].all()):
         raise ValueError("The background (label 0) is always present; set the first column of `present`.")
     return present.bool().reshape(*maps.shape[:2], *[1] * (maps.ndim - 2))
@@ -22,7 +29,8 @@ def as_columns(present: Tensor, maps: Tensor) -> Tensor:
 def merge_absent(probabilities: Tensor, present: Tensor) -> Tensor:
     """Absent labels added to the background and set to 0.
 
-    probabilities : (B, K, ...), summing to 1 over K, background first. present : (B, K) bool. The sum over K stays.
+    probabilities : (B, K, ...), summing to 1 over K, background first. present : (B, K) bool. The sum over
+    K stays.
     """
     keep = as_columns(present, probabilities)
     kept = probabilities * keep
@@ -40,16 +48,23 @@ def merge_absent_log(log_probabilities: Tensor, present: Tensor) -> Tensor:
 
 
 def one_hot(target: Tensor, labels: int, *, softness: float = 0.0) -> Tensor:
-    """(B, ...) int64 label map to (B, labels, ...) float32. Raises ValueError for a value outside 0..labels - 1.
+    """(B, ...) int64 label map to (B, labels, ...) float32. Raises ValueError for a value outside 0..labels -
+    1.
 
-    softness : the truth is this where it would be 0, and 1 less this where it would be 1 (paper 4 trains on 0.1 and 0.9).
+    softness : the truth is this where it would be 0, and 1 less this where it would be 1 (paper 4 trains
+    on 0.1 and 0.9).
     """
     if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < labels:
-        raise ValueError(f"The label map has values from {int(target.min())} to {int(target.max())}; the network knows 0 to {labels - 1}.")
+        raise ValueError(
+            f"The label map has values from {int(target.min())} to {int(target.max())}; the network knows 0 "
+            f"to {labels - 1}."
+        )
     hot = torch.full((target.shape[0], labels, *target.shape[1:]), softness, device=target.device)
     return hot.scatter_(1, target.unsqueeze(1), 1.0 - softness)
 
 
 def mean_where(values: Tensor, counted: Tensor) -> Tensor:
-    """Mean of the values (B, K) that count (B, K, bool), over the whole batch; 0, with a gradient of 0, if none does."""
+    """Mean of the values (B, K) that count (B, K, bool), over the whole batch; 0, with a gradient of 0, if
+    none does.
+    """
     return (values * counted).sum() / counted.sum().clamp_min(1)

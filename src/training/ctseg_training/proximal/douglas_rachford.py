@@ -1,12 +1,15 @@
 """Douglas-Rachford for the u-update, with the split of paper 1, section 2.2:
 
-    f1(u, v, z) = mu/2 |u - (s + w)|^2 + [u in range] + [u = v] + sum g |z|          f2(u, v, z) = [z = grad u] + [sum v = area]
+f1(u, v, z) = mu/2 |u - (s + w)|^2 + [u in range] + [u = v] + sum g |z|          f2(u, v, z) = [z = grad u] +
+[sum v = area]
 
-z is c grad u here, with g / c as its weight: the same problem in another scale, which c = 4 brings to the same objective in less than
-a sixth of the iterations of the paper's c = 1 on slices with one organ (benchmarks/proximal.py). It is another voxel distance, h / c.
+z is c grad u here, with g / c as its weight: the same problem in another scale, which c = 4 brings to the
+same objective in less than a sixth of the iterations of the paper's c = 1 on slices with one organ
+(benchmarks/proximal.py). It is another voxel distance, h / c.
 
-Of the two points that meet in the limit, f2's and f1's, the solvers return f1's u: it is in [0, 1] (or in the simplex), and may miss
-the area by the `area_gap` of the result. With two classes it is then moved to the nearest u that has the area as well.
+Of the two points that meet in the limit, f2's and f1's, the solvers return f1's u: it is in [0, 1] (or in
+the simplex), and may miss the area by the `area_gap` of the result. With two classes it is then moved to
+the nearest u that has the area as well.
 """
 
 from __future__ import annotations
@@ -27,9 +30,11 @@ CHECK_EVERY = 10  # iterations; measuring the residual waits for the device
 
 @dataclass(frozen=True)
 class DRSettings:
-    """mu, relaxation (lambda in the paper) and gamma as in the paper; slope_scale : the c above, 1 in the paper.
+    """mu, relaxation (lambda in the paper) and gamma as in the paper; slope_scale : the c above, 1 in the
+    paper.
 
-    tolerance : of |y_next - y| / |y|, which ends the iteration; 1e-5 stands for about 1e-4 of the objective.
+    tolerance : of |y_next - y| / |y|, which ends the iteration; 1e-5 stands for about 1e-4 of the
+    objective.
     """
 
     mu: float = 0.5
@@ -40,13 +45,21 @@ class DRSettings:
     max_iterations: int = 1000
 
     def __post_init__(self) -> None:
-        if min(self.mu, self.gamma, self.slope_scale) <= 0 or not 0 < self.relaxation < 2 or self.max_iterations < 1:
-            raise ValueError("Douglas-Rachford needs mu, gamma and slope_scale above 0, a relaxation between 0 and 2 and an iteration.")
+        if (
+            min(self.mu, self.gamma, self.slope_scale) <= 0
+            or not 0 < self.relaxation < 2
+            or self.max_iterations < 1
+        ):
+            raise ValueError(
+                "Douglas-Rachford needs mu, gamma and slope_scale above 0, a relaxation between 0 and 2 and "
+                "an iteration."
+            )
 
 
 @dataclass(frozen=True)
 class DRState:
-    """The y of the iteration: u, v (B, K, [Z,] Y, X) and z (D, B, K, [Z,] Y, X); v is None where the area is free.
+    """The y of the iteration: u, v (B, K, [Z,] Y, X) and z (D, B, K, [Z,] Y, X); v is None where the area is
+    free.
 
     It may start any solve of the same samples; one with another gamma or slope_scale takes longer from it.
     """
@@ -60,8 +73,9 @@ class DRState:
 class DRResult:
     """u : of the shape of s + w, in range, and with its area where there are two classes.
 
-    residual : (B,) |y_next - y| / |y| at the end. converged : all of them within the tolerance.
-    area_gap : (B,) by how much u missed its area before it was moved there, as a share of the voxels; with K > 2 it still does.
+    residual : (B,) |y_next - y| / |y| at the end. converged : all of them within the tolerance. area_gap :
+    (B,) by how much u missed its area before it was moved there, as a share of the voxels; with K > 2 it
+    still does.
     """
 
     u: Tensor
@@ -72,32 +86,62 @@ class DRResult:
     area_gap: Tensor
 
 
-def solve(s_plus_w: Tensor, g: Tensor, area: Tensor | None, settings: DRSettings | None = None, start: DRState | None = None, *,
-          spacing: Sequence[float] | None = None) -> DRResult:
+def solve(
+    s_plus_w: Tensor,
+    g: Tensor,
+    area: Tensor | None,
+    settings: DRSettings | None = None,
+    start: DRState | None = None,
+    *,
+    spacing: Sequence[float] | None = None,
+) -> DRResult:
     """The u-update of two classes: one foreground map in [0, 1].
 
-    s_plus_w, g : (B, [Z,] Y, X). area : (B,) voxels of foreground, or None. start : the state of an earlier solve of the same
-    samples, for a quicker way to the same limit. spacing : distance of two voxels for each axis, 1 by default. No gradients.
-    Raises ValueError as `pose` does.
+    s_plus_w, g : (B, [Z,] Y, X). area : (B,) voxels of foreground, or None. start : the state of an
+    earlier solve of the same samples, for a quicker way to the same limit. spacing : distance of two
+    voxels for each axis, 1 by default. No gradients. Raises ValueError as `pose` does.
     """
-    result = solve_multiclass(s_plus_w.unsqueeze(1), g.unsqueeze(1), None if area is None else area.unsqueeze(1), settings, start,
-                              spacing=spacing)
-    return DRResult(result.u.squeeze(1), result.state, result.iterations, result.residual, result.converged, result.area_gap)
+    result = solve_multiclass(
+        s_plus_w.unsqueeze(1),
+        g.unsqueeze(1),
+        None if area is None else area.unsqueeze(1),
+        settings,
+        start,
+        spacing=spacing,
+    )
+    return DRResult(
+        result.u.squeeze(1),
+        result.state,
+        result.iterations,
+        result.residual,
+        result.converged,
+        result.area_gap,
+    )
 
 
 @torch.no_grad()
-def solve_multiclass(s_plus_w: Tensor, g: Tensor, areas: Tensor | None, settings: DRSettings | None = None, start: DRState | None = None,
-                     *, spacing: Sequence[float] | None = None) -> DRResult:
+def solve_multiclass(
+    s_plus_w: Tensor,
+    g: Tensor,
+    areas: Tensor | None,
+    settings: DRSettings | None = None,
+    start: DRState | None = None,
+    *,
+    spacing: Sequence[float] | None = None,
+) -> DRResult:
     """The u-update of K classes, the background among them: u in the simplex of each voxel.
 
-    s_plus_w, g : (B, K, [Z,] Y, X). areas : (B, K), which add up to the number of voxels, or None. A single map (K = 1) is taken as
-    the foreground of two classes. The rest as `solve`.
+    s_plus_w, g : (B, K, [Z,] Y, X). areas : (B, K), which add up to the number of voxels, or None. A
+    single map (K = 1) is taken as the foreground of two classes. The rest as `solve`.
     """
     settings = settings or DRSettings()
     problem = _in_scale(pose(s_plus_w, g, areas, settings.mu, spacing), settings.slope_scale)
     state = _copied(start or _first(problem))
     if state.u.shape != problem.wanted.shape or (state.v is None) != (areas is None):
-        raise ValueError("The state to start from belongs to another problem: its shape or its area constraint is a different one.")
+        raise ValueError(
+            "The state to start from belongs to another problem: its shape or its area constraint is a "
+            "different one."
+        )
     for iterations in range(1, settings.max_iterations + 1):
         last = iterations == settings.max_iterations
         before = _copied(state) if last or iterations % CHECK_EVERY == 0 else None
@@ -111,9 +155,11 @@ def solve_multiclass(s_plus_w: Tensor, g: Tensor, areas: Tensor | None, settings
 
 
 def _step(problem: Problem, y: DRState, settings: DRSettings) -> Tensor:
-    """x = prox f2 (y); p = prox f1 (2x - y); y becomes y + lambda (p - x), in place. Returns p's u. Algorithm 2 of the paper.
+    """x = prox f2 (y); p = prox f1 (2x - y); y becomes y + lambda (p - x), in place. Returns p's u. Algorithm
+    2 of the paper.
 
-    In place, because with maps of some megabytes the system takes longer to hand out new memory than the sums take.
+    In place, because with maps of some megabytes the system takes longer to hand out new memory than the
+    sums take.
     """
     pull, step = problem.mu * settings.gamma, settings.relaxation
     x_u, x_z = project_graph(y.u, y.z, problem.spacing)

@@ -1,9 +1,12 @@
-"""The second solver of the u-problem: the primal-dual iteration of Chambolle and Pock 2011 (JMIV 40:120-145, algorithm 1).
+"""The second solver of the u-problem: the primal-dual iteration of Chambolle and Pock 2011 (JMIV 40:120-145,
+algorithm 1).
 
-    min over u, max over |p| <= g and r of <grad u, p> + r (sum u - area) / sqrt(N) + mu/2 |u - (s + w)|^2,  u in range
+min over u, max over |p| <= g and r of <grad u, p> + r (sum u - area) / sqrt(N) + mu/2 |u - (s + w)|^2,  u in
+range
 
-The paper's authors take 80 steps of it with tau 0.4 and sigma 0.01, which are the defaults; they do not converge by then (see
-benchmarks/proximal.py). The area has a step of its own, all that tau leaves: the row of a sum has another scale than the gradient's.
+The paper's authors take 80 steps of it with tau 0.4 and sigma 0.01, which are the defaults; they do not
+converge by then (see benchmarks/proximal.py). The area has a step of its own, all that tau leaves: the row
+of a sum has another scale than the gradient's.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ CHECK_EVERY = 10
 
 @dataclass(frozen=True)
 class PDSettings:
-    """mu as in the paper; tau, sigma : the steps of u and of p; tolerance : of |u_next - u| / |u|, 0 for all max_iterations."""
+    """mu as in the paper; tau, sigma : the steps of u and of p; tolerance : of |u_next - u| / |u|, 0 for
+    all max_iterations.
+    """
 
     mu: float = 0.5
     tau: float = 0.4
@@ -54,23 +59,55 @@ class PDResult:
     area_gap: Tensor
 
 
-def solve(s_plus_w: Tensor, g: Tensor, area: Tensor | None, settings: PDSettings | None = None, start: PDState | None = None, *,
-          spacing: Sequence[float] | None = None) -> PDResult:
+def solve(
+    s_plus_w: Tensor,
+    g: Tensor,
+    area: Tensor | None,
+    settings: PDSettings | None = None,
+    start: PDState | None = None,
+    *,
+    spacing: Sequence[float] | None = None,
+) -> PDResult:
     """The u-update of two classes; arguments as `douglas_rachford.solve`."""
-    result = solve_multiclass(s_plus_w.unsqueeze(1), g.unsqueeze(1), None if area is None else area.unsqueeze(1), settings, start,
-                              spacing=spacing)
-    return PDResult(result.u.squeeze(1), result.state, result.iterations, result.residual, result.converged, result.area_gap)
+    result = solve_multiclass(
+        s_plus_w.unsqueeze(1),
+        g.unsqueeze(1),
+        None if area is None else area.unsqueeze(1),
+        settings,
+        start,
+        spacing=spacing,
+    )
+    return PDResult(
+        result.u.squeeze(1),
+        result.state,
+        result.iterations,
+        result.residual,
+        result.converged,
+        result.area_gap,
+    )
 
 
 @torch.no_grad()
-def solve_multiclass(s_plus_w: Tensor, g: Tensor, areas: Tensor | None, settings: PDSettings | None = None, start: PDState | None = None,
-                     *, spacing: Sequence[float] | None = None) -> PDResult:
-    """The u-update of K classes; arguments as `douglas_rachford.solve_multiclass`. ValueError also for steps too long to converge."""
+def solve_multiclass(
+    s_plus_w: Tensor,
+    g: Tensor,
+    areas: Tensor | None,
+    settings: PDSettings | None = None,
+    start: PDState | None = None,
+    *,
+    spacing: Sequence[float] | None = None,
+) -> PDResult:
+    """The u-update of K classes; arguments as `douglas_rachford.solve_multiclass`. ValueError also for
+    steps too long to converge.
+    """
     settings = settings or PDSettings()
     problem = pose(s_plus_w, g, areas, settings.mu, spacing)
     left = 1 - settings.tau * settings.sigma * squared_norm_bound(problem.spacing)
     if min(settings.tau, settings.sigma, left) <= 0:
-        raise ValueError(f"tau {settings.tau} and sigma {settings.sigma} are too long: tau sigma |grad|^2 has to stay under 1.")
+        raise ValueError(
+            f"tau {settings.tau} and sigma {settings.sigma} are too long: tau sigma |grad|^2 has to stay "
+            "under 1."
+        )
     y = start or _first(problem)
     if y.u.shape != problem.wanted.shape:
         raise ValueError("The state to start from belongs to another problem: its shape is a different one.")
@@ -81,7 +118,9 @@ def solve_multiclass(s_plus_w: Tensor, g: Tensor, areas: Tensor | None, settings
             residual = _norm(new.u - y.u) / _norm(y.u).clamp_min(torch.finfo(y.u.dtype).tiny)
             converged = bool((residual <= settings.tolerance).all())
             if converged or last:
-                return PDResult(problem.feasible(new.u), new, iterations, residual, converged, problem.area_gap(new.u))
+                return PDResult(
+                    problem.feasible(new.u), new, iterations, residual, converged, problem.area_gap(new.u)
+                )
         y = new
     raise ValueError("max_iterations has to be 1 or more.")
 

@@ -1,7 +1,9 @@
-"""The u-problem of paper 1, eq. 5: min TV_g(u) + mu/2 |u - (s + w)|^2 with u in [0, 1] (or in the simplex) and a given area.
+"""The u-problem of paper 1, eq. 5: min TV_g(u) + mu/2 |u - (s + w)|^2 with u in [0, 1] (or in the simplex)
+and a given area.
 
-Two classes are one map, the foreground's; K > 2 classes are K maps that share each voxel's simplex. Both solvers work on
-(B, K, [Z,] Y, X) with K = 1 for the former, and a batch is B problems that know nothing of each other.
+Two classes are one map, the foreground's; K > 2 classes are K maps that share each voxel's simplex. Both
+solvers work on (B, K, [Z,] Y, X) with K = 1 for the former, and a batch is B problems that know nothing of
+each other.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ AREA_ROUNDING = 1e-4  # of the voxels: how far the areas of all classes may add 
 
 @dataclass(frozen=True)
 class Problem:
-    """wanted : s + w, (B, K, [Z,] Y, X). g : its weights, alike. area : (B, K) in voxels, or None where it is free."""
+    """wanted : s + w, (B, K, [Z,] Y, X). g : its weights, alike. area : (B, K) in voxels, or None where it
+    is free.
+    """
 
     wanted: Tensor
     g: Tensor
@@ -38,36 +42,51 @@ class Problem:
         return project_box(x) if x.shape[1] == 1 else project_simplex(x)
 
     def feasible(self, u: Tensor) -> Tensor:
-        """u, which is in range, made to have its area too. With K > 1 no closed form does both: u as it is, in the simplex."""
+        """u, which is in range, made to have its area too. With K > 1 no closed form does both: u as it
+        is, in the simplex.
+        """
         return u if self.area is None or u.shape[1] > 1 else project_box_area(u, self.area, self.axes)
 
     def area_gap(self, u: Tensor) -> Tensor:
-        """(B,) the greatest distance of a map's sum from its area, as a share of the voxels; 0 where the area is free."""
+        """(B,) the greatest distance of a map's sum from its area, as a share of the voxels; 0 where the
+        area is free.
+        """
         if self.area is None:
             return u.new_zeros(len(u))
         return (u.flatten(2).sum(2) - self.area).abs().amax(1) / u[0, 0].numel()
 
 
 def objective(u: Tensor, s_plus_w: Tensor, g: Tensor, mu: float, spacing: Sequence[float]) -> Tensor:
-    """TV_g(u) + mu/2 |u - (s + w)|^2 for each sample, sums over voxels and classes; the constraints are not looked at.
+    """TV_g(u) + mu/2 |u - (s + w)|^2 for each sample, sums over voxels and classes; the constraints are not
+    looked at.
 
-    u, s_plus_w, g : (B, [Z,] Y, X) or (B, K, [Z,] Y, X); len(spacing) says which. Returns (B,). Source: paper 1, eq. 5.
+    u, s_plus_w, g : (B, [Z,] Y, X) or (B, K, [Z,] Y, X); len(spacing) says which. Returns (B,). Source:
+    paper 1, eq. 5.
     """
     tv = weighted_tv(u, g, spacing).reshape(len(u), -1).sum(1)
     return tv + mu / 2 * (u - s_plus_w).square().flatten(1).sum(1)
 
 
-def pose(s_plus_w: Tensor, g: Tensor, area: Tensor | None, mu: float, spacing: Sequence[float] | None) -> Problem:
-    """Check and pose the problem; (B, K, [Z,] Y, X) and (B, K). Half precision is worked on in float32, distances are 1 by default.
+def pose(
+    s_plus_w: Tensor, g: Tensor, area: Tensor | None, mu: float, spacing: Sequence[float] | None
+) -> Problem:
+    """Check and pose the problem; (B, K, [Z,] Y, X) and (B, K). Half precision is worked on in float32,
+    distances are 1 by default.
 
-    Raises ValueError where shapes do not fit, a number is not finite, a weight is negative or no u has the areas asked for.
+    Raises ValueError where shapes do not fit, a number is not finite, a weight is negative or no u has the
+    areas asked for.
     """
     axes = s_plus_w.ndim - 2
     spacing = tuple(spacing) if spacing is not None else (1.0,) * axes
     if g.shape != s_plus_w.shape or len(spacing) != axes:
-        raise ValueError(f"s + w is {tuple(s_plus_w.shape)}, its weights {tuple(g.shape)} and the spacing {spacing}; they must agree.")
+        raise ValueError(
+            f"s + w is {tuple(s_plus_w.shape)}, its weights {tuple(g.shape)} and the spacing {spacing}; they "
+            "must agree."
+        )
     if not bool(s_plus_w.isfinite().all()) or not bool((g >= 0).all()):
-        raise ValueError("s + w has to be finite and no weight negative; look for NaN in the network's output.")
+        raise ValueError(
+            "s + w has to be finite and no weight negative; look for NaN in the network's output."
+        )
     dtype = torch.float64 if s_plus_w.dtype == torch.float64 else torch.float32
     if area is not None:
         area = area.to(s_plus_w.device, dtype)
@@ -78,8 +97,14 @@ def pose(s_plus_w: Tensor, g: Tensor, area: Tensor | None, mu: float, spacing: S
 def _refuse_impossible(area: Tensor, maps: Tensor) -> None:
     voxels = maps[0, 0].numel()
     if area.shape != maps.shape[:2]:
-        raise ValueError(f"The areas are {tuple(area.shape)}, the maps {tuple(maps.shape[:2])} (samples, classes); they must agree.")
+        raise ValueError(
+            f"The areas are {tuple(area.shape)}, the maps {tuple(maps.shape[:2])} (samples, classes); they "
+            "must agree."
+        )
     if not bool(((area >= 0) & (area <= voxels)).all()):
         raise ValueError(f"An area lies outside 0 to {voxels}, the number of voxels.")
     if maps.shape[1] > 1 and bool(((area.sum(1) - voxels).abs() > AREA_ROUNDING * voxels).any()):
-        raise ValueError(f"The areas of all classes, the background's too, have to add up to {voxels}, the number of voxels.")
+        raise ValueError(
+            f"The areas of all classes, the background's too, have to add up to {voxels}, the number of "
+            "voxels."
+        )

@@ -1,10 +1,13 @@
-"""(I + grad^T grad)^-1 by a discrete cosine transform, which diagonalises forward differences with a Neumann border.
+"""(I + grad^T grad)^-1 by a discrete cosine transform, which diagonalises forward differences with a Neumann
+border.
 
-The DCT-II of x is read off a real FFT of x with its even samples first and its odd ones behind them, backwards (Makhoul 1980,
-IEEE TASSP 28:27-34): with V = FFT of that and w_k = exp(-i pi k / 2N), the coefficients k and N - k are the real and the negative
-imaginary part of w_k V_k. So the half spectrum of the last axis holds all coefficients and need not be unpacked before each is divided.
-Small maps go by products with the DCT matrices instead, which cost a few calls in place of forty; at 128 samples an axis both take as
-long on a processor. (On other devices the FFT always: a matrix product there may be told to round to 10 bits.)
+The DCT-II of x is read off a real FFT of x with its even samples first and its odd ones behind them,
+backwards (Makhoul 1980, IEEE TASSP 28:27-34): with V = FFT of that and w_k = exp(-i pi k / 2N), the
+coefficients k and N - k are the real and the negative imaginary part of w_k V_k. So the half spectrum of
+the last axis holds all coefficients and need not be unpacked before each is divided. Small maps go by
+products with the DCT matrices instead, which cost a few calls in place of forty; at 128 samples an axis
+both take as long on a processor. (On other devices the FFT always: a matrix product there may be told to
+round to 10 bits.)
 """
 
 from __future__ import annotations
@@ -23,9 +26,10 @@ MATRICES_UP_TO = 96  # samples of the longest axis
 def solve_screened_poisson(right: Tensor, spacing: Sequence[float]) -> Tensor:
     """The u with u + gradient_adjoint(gradient(u)) = right, over the last D = len(spacing) axes.
 
-    right : (..., [Z,] Y, X), float32 or float64. Eigenvalues: 1 + sum over axes of (2 - 2 cos(pi k / N)) / h^2.
+    right : (..., [Z,] Y, X), float32 or float64. Eigenvalues: 1 + sum over axes of (2 - 2 cos(pi k / N)) /
+    h^2.
     """
-    space, distances = tuple(right.shape[-len(spacing):]), tuple(float(h) for h in spacing)
+    space, distances = tuple(right.shape[-len(spacing) :]), tuple(float(h) for h in spacing)
     with torch.autocast(right.device.type, enabled=False):
         if right.device.type == "cpu" and max(space) <= MATRICES_UP_TO:
             return _solve_by_matrices(right, *_matrices(space, distances, right.dtype))
@@ -43,7 +47,9 @@ def _solve_by_matrices(right: Tensor, matrices: tuple[Tensor, ...], inverse: Ten
 
 
 @lru_cache(maxsize=16)
-def _matrices(space: tuple[int, ...], spacing: tuple[float, ...], dtype: torch.dtype) -> tuple[tuple[Tensor, ...], Tensor]:
+def _matrices(
+    space: tuple[int, ...], spacing: tuple[float, ...], dtype: torch.dtype
+) -> tuple[tuple[Tensor, ...], Tensor]:
     """The orthonormal DCT-II of each axis, (N, N), and one over the eigenvalues."""
     made = []
     for n in space:
@@ -60,7 +66,9 @@ class _Tables:
     space: tuple[int, ...]
     twiddles: tuple[Tensor, ...]  # exp(-i pi k / 2N) for each axis; of the last one only the half spectrum
     mirrored: tuple[Tensor, ...]  # the index -k mod N for each axis but the last
-    inverse: Tensor  # (..., N/2 + 1, 2): one over the eigenvalue of the coefficient in the real part, and in the imaginary part
+    # (..., N/2 + 1, 2): one over the eigenvalue of the coefficient in the real part, and in the imaginary
+    # part
+    inverse: Tensor
 
     def solve(self, right: Tensor) -> Tensor:
         axes = tuple(range(-len(self.space), 0))
@@ -100,11 +108,15 @@ def _strided(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=16)
-def _tables(space: tuple[int, ...], spacing: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> _Tables:
+def _tables(
+    space: tuple[int, ...], spacing: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> _Tables:
     eigenvalue = _eigenvalues(space, spacing)
     half = space[-1] // 2 + 1
     of_real = eigenvalue[..., :half]
-    of_imaginary = torch.cat([eigenvalue[..., :1], eigenvalue.flip(-1)[..., : half - 1]], -1)  # N - k; at k = 0 the part is 0
+    of_imaginary = torch.cat(
+        [eigenvalue[..., :1], eigenvalue.flip(-1)[..., : half - 1]], -1
+    )  # N - k; at k = 0 the part is 0
     mean = 2.0 ** (1 - len(space))  # each axis but the last adds two terms going forth
     inverse = mean / torch.stack([of_real, of_imaginary], -1)
     complex_type = torch.complex128 if dtype == torch.float64 else torch.complex64

@@ -7,12 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from ctseg_models.contract.plan import Growth, Intensity, Sizes
-from ctseg_training.recipes.settings import NonNegative, Settings, Share, Sizes3, Triple
+from ctseg_training.recipes.settings import NonNegative, Share, Sizes3, StrictSettings, Triple
 from ctseg_training.recipes.slab_settings import CTCues, Generic, InPlane
 
 
-class SampleStatistics(Settings):
-    """Mean and standard deviation of the windowed values of a random sample of the training cases: shift and scale of every channel.
+class SampleStatistics(StrictSettings):
+    """Mean and standard deviation of the windowed values of a random sample of the training cases: shift and
+    scale of every channel.
 
     Source: paper 3, section "Data Preprocessing".
     """
@@ -21,19 +22,23 @@ class SampleStatistics(Settings):
     seed: int = 0
 
 
-class Data(Settings):
-    """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so that inference does the same.
+class Data(StrictSettings):
+    """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so that inference
+    does the same.
 
-    sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as the `Stage` of
-    `ctseg_models.bundles.own.metadata` has them. margin_mm : around the box that the localiser finds.
-    label_smoothing_voxels : of the true labels, in training only. zscore_sample : takes the place of every channel's shift and scale.
+    sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as
+    the `Stage` of `ctseg_models.bundles.own.metadata` has them. margin_mm : around the box that the
+    localiser finds. label_smoothing_voxels : of the true labels, in training only. zscore_sample : takes
+    the place of every channel's shift and scale.
     """
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     sizes: Sizes
     spacing_growth: Growth = Growth(factor=1.02, add_mm=0.0)
     intensity: Intensity
-    more_channels: tuple[Intensity, ...] = ()  # further channels of the network's input: other windows, or other channels of the image
+    more_channels: tuple[
+        Intensity, ...
+    ] = ()  # further channels of the network's input: other windows, or other channels of the image
     outside: float = -1024.0
     smoothing_sigma_mm: NonNegative = 0.0
     label_smoothing_voxels: NonNegative = 0.0
@@ -52,13 +57,14 @@ class Data(Settings):
         return self
 
 
-class Sampling(Settings):
+class Sampling(StrictSettings):
     """Which part of a case is one training sample.
 
-    whole : all of it. roi : the box of the ground truth plus margin. patch : a box of `size` voxels, in `near_label` of the
-    draws centred near a voxel of a label, else anywhere in the box of the ground truth plus margin. slices : size[0] random slices of the
-    whole volume, in their order and with a label in each (`empty_slices`: any), of size[1] x size[2] voxels around the labels (paper 3).
-    versions : so many fixed samples per case, drawn once, instead of a new one each time; paper 1's duals belong to them.
+    whole : all of it. roi : the box of the ground truth plus margin. patch : a box of `size` voxels, in
+    `near_label` of the draws centred near a voxel of a label, else anywhere in the box of the ground truth
+    plus margin. slices : size[0] random slices of the whole volume, in their order and with a label in
+    each (`empty_slices`: any), of size[1] x size[2] voxels around the labels (paper 3). versions : so many
+    fixed samples per case, drawn once, instead of a new one each time; paper 1's duals belong to them.
     """
 
     mode: Literal["whole", "roi", "patch", "slices"]
@@ -77,7 +83,7 @@ class Sampling(Settings):
         return self
 
 
-class Elastic(Settings):
+class Elastic(StrictSettings):
     """A cubic B-spline through `grid` control points per axis, moved by up to amplitude_mm."""
 
     grid: Sizes3 = (8, 8, 8)
@@ -85,8 +91,10 @@ class Elastic(Settings):
     share: Share = 1.0  # of samples
 
 
-class Augmentation(Settings):
-    """Largest draws; all spatial ones are applied in a single resampling. mirror: share of samples turned left to right."""
+class Augmentation(StrictSettings):
+    """Largest draws; all spatial ones are applied in a single resampling. mirror: share of samples turned
+    left to right.
+    """
 
     translation_mm: Triple = (0, 0, 0)
     rotation_rad: Triple = (0, 0, 0)
@@ -100,4 +108,6 @@ class Augmentation(Settings):
     intensity_shift: NonNegative = 0.0  # of the network's input
     intensity_scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
     input_noise: NonNegative = 0.0  # of the network's input: largest standard deviation
-    slab: CTCues | Generic | InPlane | None = Field(default=None, discriminator="kind")  # of papers 3 and 4, after the above
+    slab: CTCues | Generic | InPlane | None = Field(
+        default=None, discriminator="kind"
+    )  # of papers 3 and 4, after the above

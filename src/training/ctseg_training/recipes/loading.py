@@ -30,19 +30,26 @@ def recipe_text(name: str) -> str:
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A validated recipe. overrides : "key=value" with dots for nesting and YAML values, e.g. "augmentation.mirror=0.5".
+    """A validated recipe. overrides : "key=value" with dots for nesting and YAML values, e.g.
+    "augmentation.mirror=0.5".
 
-    Raises RecipeError, one sentence: no such recipe, no YAML, a field that is unknown, missing or out of range.
+    Raises RecipeError, one sentence: no such recipe, no YAML, a field that is unknown, missing or out of
+    range.
     """
     path = _locate(name_or_path)
     try:
         fields = yaml.safe_load(_read(path))
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path.name}: not valid YAML ({_first_line(error)}); correct that line.") from error
+        raise RecipeError(
+            f"{path.name}: not valid YAML ({_first_line(error)}); correct that line."
+        ) from error
     except (ValueError, RecursionError) as error:  # a date that is none; brackets within brackets
         raise RecipeError(f"{path.name}: not valid YAML ({first_line(error)}); correct it.") from error
     if not isinstance(fields, dict):
-        raise RecipeError(f"{path.name}: a recipe is a mapping of fields; start from one that `napari-ctseg recipes NAME` prints.")
+        raise RecipeError(
+            f"{path.name}: a recipe is a mapping of fields; start from one that `napari-ctseg recipes NAME` "
+            "prints."
+        )
     for override in overrides:
         _override(fields, override)
     return validate(fields, path.name)
@@ -54,8 +61,12 @@ def validate(fields: dict[str, Any], where: str) -> Recipe:
         return Recipe.model_validate(fields)
     except ValidationError as error:
         faults = error.errors()
-        misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]  # what they leave unset is no fault of its own
-        raise RecipeError(_sentence(f"{where}: {'; '.join(_words(fault) for fault in (misspelt or faults)[:3])}")) from error
+        misspelt = [
+            fault for fault in faults if fault["type"] == "extra_forbidden"
+        ]  # what they leave unset is no fault of its own
+        raise RecipeError(
+            _sentence(f"{where}: {'; '.join(_words(fault) for fault in (misspelt or faults)[:3])}")
+        ) from error
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
@@ -97,7 +108,9 @@ def _override(fields: dict[str, Any], override: str) -> None:
     for parent in parents:
         fields = fields.setdefault(parent, {})
         if not isinstance(fields, dict):
-            raise RecipeError(f"{override!r}: {parent} holds a single value or a list; override it as a whole.")
+            raise RecipeError(
+                f"{override!r}: {parent} holds a single value or a list; override it as a whole."
+            )
     fields[last] = value
 
 
@@ -115,31 +128,39 @@ def _words(error: Any) -> str:
 
 
 def _unknown(path: Sequence[str]) -> str:
-    """What is wrong with the field that an override names; empty where it exists or lies below what takes any key."""
+    """What is wrong with the field that an override names; empty where it exists or lies below what takes
+    any key.
+    """
     for depth, part in enumerate(path):
         models = _models(path[:depth])
         if part.isdigit():  # of a list, which is overridden as a whole
             return ""
         if models and not any(part in model.model_fields for model in models):
-            return _no_field(path[: depth + 1], models, path[depth + 1:])
+            return _no_field(path[: depth + 1], models, path[depth + 1 :])
     return ""
 
 
 def _no_field(path: Sequence[str], models: Sequence[type[BaseModel]], rest: Sequence[str] = ()) -> str:
-    """path : of the unknown field. models : what stands one level up. rest : what was asked of the field, kept in the suggestion."""
+    """path : of the unknown field. models : what stands one level up. rest : what was asked of the field,
+    kept in the suggestion.
+    """
     names = list(dict.fromkeys(name for model in models for name in model.model_fields))
     *above, last = path
     said = f"{'.'.join(path)} is no field of a recipe"
     if near := get_close_matches(last, names, n=1, cutoff=SPELLING):
         return f"{said}; did you mean {'.'.join([*above, near[0], *rest])}?"
-    elsewhere = dict.fromkeys(place for place in _places(Recipe) if place.rpartition(".")[2] == last and place != ".".join(path))
+    elsewhere = dict.fromkeys(
+        place for place in _places(Recipe) if place.rpartition(".")[2] == last and place != ".".join(path)
+    )
     if elsewhere:
         return f"{said}; did you mean {' or '.join(list(elsewhere)[:3])}?"
     return f"{said}; {'.'.join(above) or 'it'} has {', '.join(names)}"
 
 
 def _models(path: Sequence[str | int]) -> list[type[BaseModel]]:
-    """The settings that can stand at a path of pydantic (fields, list indices, tags of a union); none where any key may stand."""
+    """The settings that can stand at a path of pydantic (fields, list indices, tags of a union); none
+    where any key may stand.
+    """
     models: list[type[BaseModel]] = [Recipe]
     for part in path:
         if isinstance(part, int):
@@ -147,14 +168,26 @@ def _models(path: Sequence[str | int]) -> list[type[BaseModel]]:
         if tagged := [model for model in models if part in _tags(model)]:
             models = tagged
         else:
-            models = [inner for model in models if part in model.model_fields for inner in _inner(model.model_fields[part].annotation)]
+            models = [
+                inner
+                for model in models
+                if part in model.model_fields
+                for inner in _inner(model.model_fields[part].annotation)
+            ]
     return models
 
 
 def _without_tags(path: Sequence[str | int]) -> list[str]:
-    """A path of pydantic as a person writes it: the tag of a union ("scn" in network.scn.filters) is no key of the file."""
-    return [str(part) for depth, part in enumerate(path)
-            if isinstance(part, int) or depth == 0 or not any(part in _tags(model) for model in _models(path[:depth]))]
+    """A path of pydantic as a person writes it: the tag of a union ("scn" in network.scn.filters) is no
+    key of the file.
+    """
+    return [
+        str(part)
+        for depth, part in enumerate(path)
+        if isinstance(part, int)
+        or depth == 0
+        or not any(part in _tags(model) for model in _models(path[:depth]))
+    ]
 
 
 def _inner(annotation: Any) -> list[type[BaseModel]]:

@@ -1,4 +1,6 @@
-"""The terms of a recipe's objective, and the parts that two methods bring with them: features (paper 4) and duals (paper 1)."""
+"""The terms of a recipe's objective, and the parts that two methods bring with them: features (paper 4)
+and duals (paper 1).
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,30 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from ctseg_training.recipes.settings import Settings
+from ctseg_training.recipes.settings import StrictSettings
 
 LossKind = Literal[
-    "generalised_dice", "soft_dice", "squared_dice", "tversky", "tanimoto_cross_entropy", "cross_entropy", "dice_cross_entropy",
-    "sigmoid_cross_entropy", "mumford_shah_image", "mumford_shah_label", "edge", "consistency", "content",
+    "generalised_dice",
+    "soft_dice",
+    "squared_dice",
+    "tversky",
+    "tanimoto_cross_entropy",
+    "cross_entropy",
+    "dice_cross_entropy",
+    "sigmoid_cross_entropy",
+    "mumford_shah_image",
+    "mumford_shah_label",
+    "edge",
+    "consistency",
+    "content",
 ]
 
 
-class LossTerm(Settings):
+class LossTerm(StrictSettings):
     """One term of the objective and the output of the network it looks at.
 
-    softness : labels are softness and 1 - softness instead of 0 and 1 (paper 4: 0.1). smooth : where the default of the loss is not meant.
-    combine : of tanimoto_cross_entropy.
+    softness : labels are softness and 1 - softness instead of 0 and 1 (paper 4: 0.1). smooth : where the
+    default of the loss is not meant. combine : of tanimoto_cross_entropy.
     """
 
     kind: LossKind
@@ -48,10 +61,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-class Content(Settings):
-    """The Siamese network of paper 4. features : a file with VGG-19's weights, whose SHA-256 may be given; none is ever downloaded, and
-    training without one is refused.
-    trainable : the paper's min-max game, in which the features learn to see differences, with learning_rate."""
+class Content(StrictSettings):
+    """The Siamese network of paper 4. features : a file with VGG-19's weights, whose SHA-256 may be given;
+    none is ever downloaded, and training without one is refused. trainable : the paper's min-max game, in
+    which the features learn to see differences, with learning_rate.
+    """
 
     features: str | None = None
     sha256: str | None = None
@@ -59,9 +73,11 @@ class Content(Settings):
     learning_rate: PositiveFloat = 1e-5
 
 
-class Geometric(Settings):
-    """ADMM with a weighted-TV prior and the true area of every label, paper 1; every slice by itself for a 2D network. Needs
-    sampling.versions. mu : of the quadratic term. tolerance, max_iterations : of Douglas-Rachford, which starts at the last u."""
+class Geometric(StrictSettings):
+    """ADMM with a weighted-TV prior and the true area of every label, paper 1; every slice by itself for a
+    2D network. Needs sampling.versions. mu : of the quadratic term. tolerance, max_iterations : of
+    Douglas-Rachford, which starts at the last u.
+    """
 
     mu: PositiveFloat = 0.5
     tolerance: PositiveFloat = 1e-5

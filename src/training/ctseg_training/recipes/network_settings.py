@@ -1,4 +1,6 @@
-"""The networks of a recipe, one class each; defaults are the papers'. in_channels and outputs follow from the data."""
+"""The networks of a recipe, one class each; defaults are the papers'. in_channels and outputs follow from
+the data.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from ctseg_training.recipes.settings import NonNegative, Settings, Share
+from ctseg_training.recipes.settings import NonNegative, Share, StrictSettings
 
 MOST_LEVELS = 12  # halves 2048 voxels to one
 Depth = Annotated[int, Field(gt=0, le=MOST_LEVELS)]
 
 
-class AnyNetwork(Settings):
+class AnyNetwork(StrictSettings):
     """What every network says of itself."""
 
     def options(self) -> dict[str, Any]:
@@ -79,7 +81,9 @@ class DenseUNetSettings(SUNetSettings):
 
 
 class MSDNetSettings(AnyNetwork):
-    """The mixed-scale dense network of paper 3 (`ctseg_models.networks.msd_net`). depth null: 100 layers in 2D, 30 in 3D."""
+    """The mixed-scale dense network of paper 3 (`ctseg_models.networks.msd_net`). depth null: 100 layers
+    in 2D, 30 in 3D.
+    """
 
     kind: Literal["msd_net"]
     dimensions: Literal[2, 3] = 3
@@ -90,7 +94,9 @@ class MSDNetSettings(AnyNetwork):
 
 
 class NNUNetSettings(AnyNetwork):
-    """nnU-Net's U-Net (`ctseg_models.networks.nnunet`), one entry of strides, kernels and filters per level, (z,) y, x."""
+    """nnU-Net's U-Net (`ctseg_models.networks.nnunet`), one entry of strides, kernels and filters per
+    level, (z,) y, x.
+    """
 
     kind: Literal["nnunet"]
     dimensions: Literal[2, 3] = 3
@@ -102,8 +108,13 @@ class NNUNetSettings(AnyNetwork):
     def _one_entry_a_level(self) -> Self:
         if not len(self.strides) == len(self.kernels) == len(self.filters):
             raise ValueError("nnunet: strides, kernels and filters have one entry per level each")
-        if any(len(size) != self.dimensions for size in (*self.strides, *self.kernels)) or any(n != 1 for n in self.strides[0]):
-            raise ValueError(f"nnunet: every stride and kernel has {self.dimensions} numbers, and the first stride is all 1")
+        if any(len(size) != self.dimensions for size in (*self.strides, *self.kernels)) or any(
+            n != 1 for n in self.strides[0]
+        ):
+            raise ValueError(
+                f"nnunet: every stride and kernel has {self.dimensions} numbers, and the first stride is all "
+                "1"
+            )
         return self
 
     @property
@@ -112,7 +123,9 @@ class NNUNetSettings(AnyNetwork):
 
 
 class BackboneSettings(AnyNetwork):
-    """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is compared with."""
+    """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is
+    compared with.
+    """
 
     kind: Literal["backbone"]
     backbone: Literal["unet", "vnet", "segnet"]
@@ -126,7 +139,9 @@ class BackboneSettings(AnyNetwork):
 
 
 class EdgeGatedSettings(BackboneSettings):
-    """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one edge map for all labels."""
+    """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one
+    edge map for all labels.
+    """
 
     kind: Literal["edge_gated"]  # type: ignore[assignment]
     levels: Annotated[int, Field(ge=3, le=MOST_LEVELS)] = 4
@@ -137,5 +152,14 @@ class EdgeGatedSettings(BackboneSettings):
         return ("logits", "edges")
 
 
-NetworkSettings = Annotated[UNetSettings | SCNSettings | SUNetSettings | DenseUNetSettings | MSDNetSettings | NNUNetSettings
-                            | BackboneSettings | EdgeGatedSettings, Field(discriminator="kind")]
+NetworkSettings = Annotated[
+    UNetSettings
+    | SCNSettings
+    | SUNetSettings
+    | DenseUNetSettings
+    | MSDNetSettings
+    | NNUNetSettings
+    | BackboneSettings
+    | EdgeGatedSettings,
+    Field(discriminator="kind"),
+]

@@ -1,7 +1,7 @@
 """The fields of a recipe. Arrays and triples run (z, y, x); every length in mm; unknown fields are refused.
 
-A recipe trains one stage of a bundle. A further method adds its network's settings and its loss terms (see docs/training.md); data,
-augmentation, schedule and job stay as they are.
+A recipe trains one stage of a bundle. A further method adds its network's settings and its loss terms (see
+docs/training.md); data, augmentation, schedule and job stay as they are.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from ctseg_training.recipes.data_settings import Augmentation, Data, Sampling
 from ctseg_training.recipes.loss_settings import Content, Geometric, LossTerm
 from ctseg_training.recipes.network_settings import NetworkSettings
-from ctseg_training.recipes.settings import NonNegative, Settings, Share
+from ctseg_training.recipes.settings import NonNegative, Share, StrictSettings
 
 
-class Optimiser(Settings):
-    """adam and sgd add weight_decay to the gradient (L2), adamw takes it off the weights. momentum, nesterov : of sgd."""
+class Optimiser(StrictSettings):
+    """adam and sgd add weight_decay to the gradient (L2), adamw takes it off the weights. momentum,
+    nesterov : of sgd.
+    """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: PositiveFloat = 1e-4
@@ -27,11 +29,11 @@ class Optimiser(Settings):
     weight_decay: NonNegative = 0.0
 
 
-class Schedule(Settings):
+class Schedule(StrictSettings):
     """The learning rate over the budget, after a linear warm-up.
 
-    poly : (1 - spent) ** power. linear : poly with power 1. cosine : half a period. plateau : times `factor` whenever the validation has
-    not become better for `patience` validations.
+    poly : (1 - spent) ** power. linear : poly with power 1. cosine : half a period. plateau : times
+    `factor` whenever the validation has not become better for `patience` validations.
     """
 
     kind: Literal["constant", "linear", "poly", "cosine", "plateau"] = "constant"
@@ -41,21 +43,23 @@ class Schedule(Settings):
     warmup_steps: int = 0
 
 
-class Budget(Settings):
+class Budget(StrictSettings):
     """When training ends: the first of the two that is reached."""
 
     steps: PositiveInt | None = None
     minutes: PositiveFloat | None = None
 
 
-class Validation(Settings):
+class Validation(StrictSettings):
     """Held-out cases: for the curve and for the score before and after.
 
-    They are drawn from `training` (`share`, seeded; at least 1) or named; the data set's own `validation` list is left alone unless
-    split says so. every_minutes / every_steps : how often the curve gets a point; both empty: only before and after.
-    region : what a network without a localiser is scored on: whole images, or the true box plus data.margin_mm; auto: as it is sampled.
-    smoothing : weight of the past in the moving average of the curve's mean Dice. patience : training ends after so many points without
-    a better average; null: never early. keep : the weights that go into the bundle, the last or those of the best point by that average.
+    They are drawn from `training` (`share`, seeded; at least 1) or named; the data set's own `validation`
+    list is left alone unless split says so. every_minutes / every_steps : how often the curve gets a
+    point; both empty: only before and after. region : what a network without a localiser is scored on:
+    whole images, or the true box plus data.margin_mm; auto: as it is sampled. smoothing : weight of the
+    past in the moving average of the curve's mean Dice. patience : training ends after so many points
+    without a better average; null: never early. keep : the weights that go into the bundle, the last or
+    those of the best point by that average.
     """
 
     split: Literal["training", "validation"] = "training"
@@ -70,14 +74,14 @@ class Validation(Settings):
     keep: Literal["last", "best"] = "last"
 
 
-class Checkpoints(Settings):
+class Checkpoints(StrictSettings):
     """How often the state is written; it is also written at the end and on a stop."""
 
     every_steps: PositiveInt | None = None
     every_minutes: PositiveFloat = 2.0
 
 
-class Recipe(Settings):
+class Recipe(StrictSettings):
     """One training run of one stage."""
 
     name: str
@@ -117,13 +121,20 @@ class Recipe(Settings):
         known = self.network.outputs
         for term in self.losses:
             if term.output not in known:
-                raise ValueError(f"losses: this network has the outputs {', '.join(known)}, not {term.output!r}")
+                raise ValueError(
+                    f"losses: this network has the outputs {', '.join(known)}, not {term.output!r}"
+                )
             if term.kind == "sigmoid_cross_entropy" and term.output not in ("local", "spatial"):
-                raise ValueError(f"losses: sigmoid_cross_entropy needs one sigmoid per label, which {term.output} has not")
+                raise ValueError(
+                    f"losses: sigmoid_cross_entropy needs one sigmoid per label, which {term.output} has not"
+                )
             if (term.kind == "edge") != (term.output == "edges"):
                 raise ValueError("losses: the loss edge is the one that looks at the output edges")
             if term.kind == "content" and self.content is None:
-                raise ValueError("losses: the content loss needs VGG-19's features; name the file of the weights in content.features")
+                raise ValueError(
+                    "losses: the content loss needs VGG-19's features; name the file of the weights in "
+                    "content.features"
+                )
         return self
 
     @model_validator(mode="after")
@@ -131,24 +142,49 @@ class Recipe(Settings):
         if not (divisors := self.network.divisors):
             return self
         sizes = self.data.sizes
-        seen = ((("data.patch", self.data.patch),) if self.data.inferer == "sliding_window"
-                else (("data.sizes.min", sizes.min), ("data.sizes.step", sizes.step)))
+        seen = (
+            (("data.patch", self.data.patch),)
+            if self.data.inferer == "sliding_window"
+            else (("data.sizes.min", sizes.min), ("data.sizes.step", sizes.step))
+        )
         for name, size in (("sampling.size", self.sampling.size), *seen):
-            if size is not None and any(n % divisor for n, divisor in zip(size[-len(divisors):], divisors, strict=True)):
-                raise ValueError(f"{name}: this network takes multiples of {' x '.join(map(str, divisors))} voxels, not {list(size)}")
+            if size is not None and any(
+                n % divisor for n, divisor in zip(size[-len(divisors) :], divisors, strict=True)
+            ):
+                raise ValueError(
+                    f"{name}: this network takes multiples of {' x '.join(map(str, divisors))} voxels, not "
+                    f"{list(size)}"
+                )
         return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.schedule.kind in ("linear", "poly", "cosine") and self.budget == Budget():
-            raise ValueError(f"schedule: {self.schedule.kind} runs over the budget; give budget.steps or budget.minutes")
+            raise ValueError(
+                f"schedule: {self.schedule.kind} runs over the budget; give budget.steps or budget.minutes"
+            )
         curve = self.validation.every_steps is not None or self.validation.every_minutes is not None
-        if not curve and (self.schedule.kind == "plateau" or self.validation.patience is not None or self.validation.keep == "best"):
-            raise ValueError("validation: plateau, patience and keep best look at the curve; give validation.every_steps or every_minutes")
+        if not curve and (
+            self.schedule.kind == "plateau"
+            or self.validation.patience is not None
+            or self.validation.keep == "best"
+        ):
+            raise ValueError(
+                "validation: plateau, patience and keep best look at the curve; give validation.every_steps "
+                "or every_minutes"
+            )
         if self.batch > 1 and self.sampling.size is None:
             raise ValueError("batch: samples of one batch have one size; give sampling.size")
         if self.geometric is not None and (self.sampling.versions is None or self.sampling.size is None):
-            raise ValueError("geometric: a dual belongs to one sample of one size; give sampling.versions and sampling.size")
-        if self.content is not None and (self.network.dimensions != 2 or 1 + len(self.data.more_channels) != 3):
-            raise ValueError("content: VGG-19 takes slices of 3 channels; use a 2D network and repeat the channel in data.more_channels")
+            raise ValueError(
+                "geometric: a dual belongs to one sample of one size; give sampling.versions and "
+                "sampling.size"
+            )
+        if self.content is not None and (
+            self.network.dimensions != 2 or 1 + len(self.data.more_channels) != 3
+        ):
+            raise ValueError(
+                "content: VGG-19 takes slices of 3 channels; use a 2D network and repeat the channel in "
+                "data.more_channels"
+            )
         return self

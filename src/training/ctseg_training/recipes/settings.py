@@ -12,7 +12,7 @@ Triple = tuple[NonNegative, NonNegative, NonNegative]
 Sizes3 = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
-class Settings(BaseModel):
+class StrictSettings(BaseModel):
     """Frozen, and strict about names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

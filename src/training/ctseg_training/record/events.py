@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ctseg_imaging.errors import FormatError
 
-Kind = Literal["start", "step", "validation", "checkpoint", "warning", "done", "error", "stopped"]
+EventKind = Literal["start", "step", "validation", "checkpoint", "warning", "done", "error", "stopped"]
 ENDS = ("done", "error", "stopped")
 EVENTS = "events.jsonl"
 
@@ -22,7 +22,7 @@ EVENTS = "events.jsonl"
 class Event:
     """One line. time : seconds since 1970. end : the byte after the line, from where reading goes on."""
 
-    kind: Kind
+    kind: EventKind
     time: float
     data: dict[str, Any]
     end: int = 0
@@ -34,9 +34,18 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, kind: Kind, **data: Any) -> None:
-        """Raises FormatError when the disk is full. Numbers that are not finite become null: JSON has none."""
-        line = json.dumps({"time": round(time.time(), 3), "kind": kind, **_finite(data)}, allow_nan=False, ensure_ascii=False) + "\n"
+    def write(self, kind: EventKind, **data: Any) -> None:
+        """Raises FormatError when the disk is full. Numbers that are not finite become null: JSON has
+        none.
+        """
+        line = (
+            json.dumps(
+                {"time": round(time.time(), 3), "kind": kind, **_finite(data)},
+                allow_nan=False,
+                ensure_ascii=False,
+            )
+            + "\n"
+        )
         try:
             with self.path.open("ab") as stream:
                 if stream.tell() and not _ends_with_newline(self.path):  # a line that a crash cut short
@@ -46,7 +55,9 @@ class EventLog:
                 if kind != "step":
                     os.fsync(stream.fileno())
         except OSError as error:
-            raise FormatError(f"{self.path}: cannot be written ({error.strerror}); free some space.") from error
+            raise FormatError(
+                f"{self.path}: cannot be written ({error.strerror}); free some space."
+            ) from error
 
 
 class NoLog(EventLog):
@@ -55,12 +66,14 @@ class NoLog(EventLog):
     def __init__(self) -> None:
         super().__init__(Path(os.devnull))
 
-    def write(self, kind: Kind, **data: Any) -> None:
+    def write(self, kind: EventKind, **data: Any) -> None:
         """Nothing."""
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[Event]:
-    """The whole lines after byte `offset`; none if there is no file yet. A line that a crash cut short is passed over."""
+    """The whole lines after byte `offset`; none if there is no file yet. A line that a crash cut short is
+    passed over.
+    """
     try:
         with path.open("rb") as stream:
             stream.seek(offset)

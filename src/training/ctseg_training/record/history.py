@@ -15,9 +15,11 @@ from ctseg_training.record.events import ENDS, EVENTS, read_events
 
 @dataclass
 class History:
-    """start : the last part's. steps : the "step" events in order; those that a resumption did again come once. curve : {step: scores} of
-    the network alone. before, after : scores of the whole bundle. end, message : how the last part ended; "" while it runs, or when it
-    was cut off. began, ended : seconds since 1970."""
+    """start : the last part's. steps : the "step" events in order; those that a resumption did again come
+    once. curve : {step: scores} of the network alone. before, after : scores of the whole bundle. end,
+    message : how the last part ended; "" while it runs, or when it was cut off. began, ended : seconds
+    since 1970.
+    """
 
     start: dict[str, Any] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -39,7 +41,10 @@ class History:
             history.began = history.began or event.time
             history.ended = event.time
         if not history.start and not history.message:
-            raise RecipeError(f"{run_folder}: holds no training run (no {EVENTS} with a start); name the folder given with --out.")
+            raise RecipeError(
+                f"{run_folder}: holds no training run (no {EVENTS} with a start); name the folder given with "
+                "--out."
+            )
         return history
 
     @property
@@ -70,17 +75,25 @@ class History:
 def write_csv(run_folder: Path) -> Path:
     """Write curves.csv beside events.jsonl: one row per step that was told.
 
-    Columns: step, loss, every term, learning_rate, seconds (of training so far), seconds_per_step, waited (for data,
-    of those seconds); empty where a number was not finite.
-    Raises RecipeError when no run has begun there, FormatError when the disk is full.
+    Columns: step, loss, every term, learning_rate, seconds (of training so far), seconds_per_step, waited
+    (for data, of those seconds); empty where a number was not finite. Raises RecipeError when no run has
+    begun there, FormatError when the disk is full.
     """
     history = History.read(run_folder)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", "loss", *history.terms, "learning_rate", "seconds", "seconds_per_step", "waited"])
+    writer.writerow(
+        ["step", "loss", *history.terms, "learning_rate", "seconds", "seconds_per_step", "waited"]
+    )
     for step in history.steps:
-        numbers = [step["loss"], *(step.get("terms", {}).get(name) for name in history.terms), step["learning_rate"], step["elapsed"],
-                   step["seconds_per_step"], step.get("waited")]
+        numbers = [
+            step["loss"],
+            *(step.get("terms", {}).get(name) for name in history.terms),
+            step["learning_rate"],
+            step["elapsed"],
+            step["seconds_per_step"],
+            step.get("waited"),
+        ]
         writer.writerow([step["step"], *("" if number is None else f"{number:.7g}" for number in numbers)])
     write_bytes(path := run_folder / "curves.csv", text.getvalue().encode(), overwrite=True)
     return path

@@ -24,9 +24,10 @@ AIR, BORDER = 0.05, 2  # of the window, what is black; voxels left around the re
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
-    """A case and what was found in it. image, truth, found : (Z, Y, X) along the LPS-upright axes (z to superior, y to posterior, x to
-    left). spacing_mm : (z, y, x). case : as in dataset.json."""
+class CaseComparison:
+    """A case and what was found in it. image, truth, found : (Z, Y, X) along the LPS-upright axes (z to
+    superior, y to posterior, x to left). spacing_mm : (z, y, x). case : as in dataset.json.
+    """
 
     case: str
     image: NDArray[Any]
@@ -35,16 +36,22 @@ class Finding:
     spacing_mm: Triple = (1.0, 1.0, 1.0)
 
 
-def save_samples(folder: Path, findings: Iterable[Finding], labels: Labels, *, step: int) -> tuple[Path, ...]:
-    """Write CASE-step-000123.png for each finding, an axial slice through most of the truth. labels : what the values mean.
+def save_samples(
+    folder: Path, findings: Iterable[CaseComparison], labels: Labels, *, step: int
+) -> tuple[Path, ...]:
+    """Write CASE-step-000123.png for each finding, an axial slice through most of the truth. labels : what
+    the values mean.
 
-    Makes the folder. Raises FormatError when the disk is full, ValueError when the arrays of a finding differ in shape.
+    Makes the folder. Raises FormatError when the disk is full, ValueError when the arrays of a finding
+    differ in shape.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for finding in findings:
         at = most_truth(finding.truth, finding.found)
-        picture = draw_overlay(finding.image[at], finding.truth[at], finding.found[at], labels, spacing_mm=finding.spacing_mm[1:])
+        picture = draw_overlay(
+            finding.image[at], finding.truth[at], finding.found[at], labels, spacing_mm=finding.spacing_mm[1:]
+        )
         path = folder / f"{finding.case}-step-{step:06d}.png"
         write_bytes(path, picture, overwrite=True)
         written.append(path)
@@ -52,7 +59,9 @@ def save_samples(folder: Path, findings: Iterable[Finding], labels: Labels, *, s
 
 
 def most_truth(truth: NDArray[Any], found: NDArray[Any]) -> int:
-    """The slice of (Z, Y, X) arrays with most voxels of truth; where there is none, of what was found; else the middle one."""
+    """The slice of (Z, Y, X) arrays with most voxels of truth; where there is none, of what was found;
+    else the middle one.
+    """
     for labels in (truth, found):
         voxels = np.count_nonzero(labels, axis=(1, 2))
         if voxels.any():
@@ -60,18 +69,28 @@ def most_truth(truth: NDArray[Any], found: NDArray[Any]) -> int:
     return len(truth) // 2
 
 
-def draw_overlay(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any], labels: Labels, *,
-                 spacing_mm: tuple[float, float] = (1.0, 1.0)) -> bytes:
-    """A PNG of one axial slice: the grey image between its percentiles, the truth's contours solid and what was found dashed.
+def draw_overlay(
+    image: NDArray[Any],
+    truth: NDArray[Any],
+    found: NDArray[Any],
+    labels: Labels,
+    *,
+    spacing_mm: tuple[float, float] = (1.0, 1.0),
+) -> bytes:
+    """A PNG of one axial slice: the grey image between its percentiles, the truth's contours solid and what
+    was found dashed.
 
-    image, truth, found : (Y, X), y to posterior and x to left, so that the patient's right is on the left. spacing_mm : (y, x).
-    Raises ValueError when the shapes differ.
+    image, truth, found : (Y, X), y to posterior and x to left, so that the patient's right is on the left.
+    spacing_mm : (y, x). Raises ValueError when the shapes differ.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     if not image.shape == truth.shape == found.shape:
-        raise ValueError(f"The image is {image.shape}, the truth {truth.shape} and what was found {found.shape}; they must agree.")
+        raise ValueError(
+            f"The image is {image.shape}, the truth {truth.shape} and what was found {found.shape}; they "
+            "must agree."
+        )
     seen = _inside(image, (truth > 0) | (found > 0))
     image, truth, found = image[seen], truth[seen], found[seen]
     values = [int(value) for value in np.union1d(truth, found) if value]
@@ -79,29 +98,66 @@ def draw_overlay(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any], 
     tall, wide = (INCHES * side / max(height, width) for side in (height, width))
     rows = ceil((len(values) + 2) / NAMES_A_ROW)
     figure = Figure(figsize=(wide, tall + rows * ROW_INCHES), dpi=DPI, facecolor="black")
-    axes = figure.add_axes((0, rows * ROW_INCHES / (tall + rows * ROW_INCHES), 1, tall / (tall + rows * ROW_INCHES)))
+    axes = figure.add_axes(
+        (0, rows * ROW_INCHES / (tall + rows * ROW_INCHES), 1, tall / (tall + rows * ROW_INCHES))
+    )
     axes.set_axis_off()
     low, high = _window(image)
-    axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=(0, width, height, 0), interpolation="bilinear", aspect="auto")
+    axes.imshow(
+        image,
+        cmap="gray",
+        vmin=low,
+        vmax=high,
+        extent=(0, width, height, 0),
+        interpolation="bilinear",
+        aspect="auto",
+    )
     for side, x in (("R", 0.02), ("L", 0.98)):
-        axes.text(x, 0.98, side, transform=axes.transAxes, ha="left" if side == "R" else "right", va="top", color="white", fontsize=10)
+        axes.text(
+            x,
+            0.98,
+            side,
+            transform=axes.transAxes,
+            ha="left" if side == "R" else "right",
+            va="top",
+            color="white",
+            fontsize=10,
+        )
     for value in values:
         _contour(axes, truth == value, spacing_mm, labels.colour(value), "solid")
         _contour(axes, found == value, spacing_mm, labels.colour(value), DASHES)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    handles = [Line2D([], [], color=labels.colour(value), linewidth=3, label=labels.name(value)) for value in values]
-    handles += [Line2D([], [], color="white", linestyle=style, linewidth=1.5, label=name)
-                for style, name in (("solid", "truth"), (DASHES, "found"))]
-    figure.legend(handles=handles, loc="lower center", ncols=NAMES_A_ROW, fontsize=8, frameon=False, labelcolor="white", borderaxespad=0.1,
-                  handlelength=1.8, columnspacing=1.0, labelspacing=0.25)
+    handles = [
+        Line2D([], [], color=labels.colour(value), linewidth=3, label=labels.name(value)) for value in values
+    ]
+    handles += [
+        Line2D([], [], color="white", linestyle=style, linewidth=1.5, label=name)
+        for style, name in (("solid", "truth"), (DASHES, "found"))
+    ]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        ncols=NAMES_A_ROW,
+        fontsize=8,
+        frameon=False,
+        labelcolor="white",
+        borderaxespad=0.1,
+        handlelength=1.8,
+        columnspacing=1.0,
+        labelspacing=0.25,
+    )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor="black", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _contour(axes: Any, mask: NDArray[np.bool_], spacing_mm: tuple[float, float], colour: str, style: Any) -> None:
-    """The outline of a mask, also where it reaches the border; dark beneath, so that it shows on bright tissue."""
+def _contour(
+    axes: Any, mask: NDArray[np.bool_], spacing_mm: tuple[float, float], colour: str, style: Any
+) -> None:
+    """The outline of a mask, also where it reaches the border; dark beneath, so that it shows on bright
+    tissue.
+    """
     if not mask.any():
         return
     padded = np.pad(mask, 1).astype(np.float32)
@@ -117,7 +173,10 @@ def _inside(image: NDArray[Any], labels: NDArray[np.bool_]) -> tuple[slice, slic
     rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
     if not rows.size:
         return slice(None), slice(None)
-    return (slice(max(0, rows[0] - BORDER), rows[-1] + 1 + BORDER), slice(max(0, columns[0] - BORDER), columns[-1] + 1 + BORDER))
+    return (
+        slice(max(0, rows[0] - BORDER), rows[-1] + 1 + BORDER),
+        slice(max(0, columns[0] - BORDER), columns[-1] + 1 + BORDER),
+    )
 
 
 def _window(image: NDArray[Any]) -> tuple[float, float]:

@@ -21,15 +21,25 @@ Values = NDArray[np.float64]
 def loss_plot(history: History) -> bytes:
     """The smoothed loss, thick and black over its raw values, and each of its terms."""
     steps = _column(history, "step")
-    terms = {name: np.array([_number(step.get("terms", {}).get(name)) for step in history.steps]) for name in history.terms}
+    terms = {
+        name: np.array([_number(step.get("terms", {}).get(name)) for step in history.steps])
+        for name in history.terms
+    }
 
     def draw(axes: Any) -> None:
         loss = _column(history, "loss")
         axes.plot(*_thinned(steps, loss), color=GREY, linewidth=0.6, alpha=0.6)
         if len(terms) > 1:
-            for (name, values), colour in zip(terms.items(), PALETTE * (1 + len(terms) // len(PALETTE)), strict=False):
+            for (name, values), colour in zip(
+                terms.items(), PALETTE * (1 + len(terms) // len(PALETTE)), strict=False
+            ):
                 axes.plot(*_thinned(steps, smoothed(values)), color=colour, linewidth=1.4, label=name)
-        axes.plot(*_thinned(steps, smoothed(loss)), color=BLACK, linewidth=2.2, label="loss" if len(terms) != 1 else next(iter(terms)))
+        axes.plot(
+            *_thinned(steps, smoothed(loss)),
+            color=BLACK,
+            linewidth=2.2,
+            label="loss" if len(terms) != 1 else next(iter(terms)),
+        )
         axes.set_ylabel("loss, smoothed")
         _fit_height(axes, [smoothed(loss), *map(smoothed, terms.values())])
 
@@ -43,10 +53,23 @@ def dice_plot(history: History) -> bytes:
 
     def draw(axes: Any) -> None:
         for name, colour in zip(names, PALETTE * (1 + len(names) // len(PALETTE)), strict=False):
-            axes.plot(steps, [_number(history.curve[step].get(name)) for step in steps], color=colour, linewidth=1.3, marker="o",
-                      markersize=2.5, label=name)
+            axes.plot(
+                steps,
+                [_number(history.curve[step].get(name)) for step in steps],
+                color=colour,
+                linewidth=1.3,
+                marker="o",
+                markersize=2.5,
+                label=name,
+            )
         if len(names) > 1:
-            axes.plot(steps, [_number(history.curve[step].get("mean")) for step in steps], color=BLACK, linewidth=2.2, label="mean")
+            axes.plot(
+                steps,
+                [_number(history.curve[step].get("mean")) for step in steps],
+                color=BLACK,
+                linewidth=2.2,
+                label="mean",
+            )
         axes.set_ylabel("Dice on held-out cases")
         axes.set_ylim(0, 1)
 
@@ -55,8 +78,13 @@ def dice_plot(history: History) -> bytes:
 
 def rate_plot(history: History) -> bytes:
     """The learning rate."""
+
     def draw(axes: Any) -> None:
-        axes.plot(*_thinned(_column(history, "step"), _column(history, "learning_rate")), color=PALETTE[6], linewidth=1.6)
+        axes.plot(
+            *_thinned(_column(history, "step"), _column(history, "learning_rate")),
+            color=PALETTE[6],
+            linewidth=1.6,
+        )
         axes.set_ylabel("learning rate")
         axes.set_ylim(bottom=0)
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
@@ -71,7 +99,12 @@ def time_plot(history: History) -> bytes:
     def draw(axes: Any) -> None:
         axes.plot(*_thinned(steps, smoothed(seconds)), color=PALETTE[6], linewidth=1.6, label="a step")
         if np.isfinite(waits).any():
-            axes.plot(*_thinned(steps, smoothed(waits)), color=PALETTE[4], linewidth=1.6, label="of it waiting for data")
+            axes.plot(
+                *_thinned(steps, smoothed(waits)),
+                color=PALETTE[4],
+                linewidth=1.6,
+                label="of it waiting for data",
+            )
         axes.set_ylabel("seconds, smoothed")
         _fit_height(axes, [smoothed(seconds), smoothed(waits)])
         axes.set_ylim(bottom=0)
@@ -80,7 +113,9 @@ def time_plot(history: History) -> bytes:
 
 
 def waiting(history: History) -> Values:
-    """Seconds a step waited for data, one value per step event: `waited` counts up, and a step may go by untold."""
+    """Seconds a step waited for data, one value per step event: `waited` counts up, and a step may go by
+    untold.
+    """
     waited, steps = _column(history, "waited"), _column(history, "step")
     each = np.diff(waited, prepend=np.nan) / np.maximum(np.diff(steps, prepend=np.nan), 1)
     each[each < 0] = np.nan  # counted from the start again
@@ -100,7 +135,11 @@ def smoothed(values: Values) -> Values:
 
 
 def _thinned(steps: Values, values: Values) -> tuple[Values, Values]:
-    keep = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).round().astype(int)) if len(steps) else np.arange(0)
+    keep = (
+        np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).round().astype(int))
+        if len(steps)
+        else np.arange(0)
+    )
     return steps[keep], values[keep]
 
 
@@ -124,7 +163,9 @@ def _svg(draw: Callable[[Any], None], *, wide: bool, legend_inside: bool = False
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ctseg", "font.family": "sans-serif", "font.size": 10}):
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "ctseg", "font.family": "sans-serif", "font.size": 10}
+    ):
         figure = Figure(figsize=(9.6 if wide else 4.7, 3.1 if wide else 2.6), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)

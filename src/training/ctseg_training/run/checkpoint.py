@@ -16,9 +16,10 @@ from ctseg_imaging.formats.atomic import atomic_path
 
 @dataclass
 class Checkpoint:
-    """step : how many are done. seconds : of training so far. curve : the fields of a `Curve`. features : weights and optimiser of
-    content features that are trained. recipe, cases, processes : to refuse resuming what
-    would go on otherwise."""
+    """step : how many are done. seconds : of training so far. curve : the fields of a `Curve`. features :
+    weights and optimiser of content features that are trained. recipe, cases, processes : to refuse
+    resuming what would go on otherwise.
+    """
 
     step: int
     seconds: float
@@ -49,6 +50,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:
-        raise RecipeError(f"{path}: does not exist, so there is nothing to resume; start without --resume.") from error
+        raise RecipeError(
+            f"{path}: does not exist, so there is nothing to resume; start without --resume."
+        ) from error
     except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        raise RecipeError(f"{path}: is no checkpoint that this version can read; start again in another folder.") from error
+        raise RecipeError(
+            f"{path}: is no checkpoint that this version can read; start again in another folder."
+        ) from error

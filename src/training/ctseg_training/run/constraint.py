@@ -1,9 +1,11 @@
-"""Paper 1's geometric constraints in the training loop: the duals of every fixed sample, the pull towards them, and their update.
+"""Paper 1's geometric constraints in the training loop: the duals of every fixed sample, the pull towards
+them, and their update.
 
-    theta : F(s, y) + mu/2 |s - u + w|^2      u : min TV_g(u) + mu/2 |u - (s + w)|^2, u in [0, 1], area(u) = area(y)      w : w + s - u
+theta : F(s, y) + mu/2 |s - u + w|^2      u : min TV_g(u) + mu/2 |u - (s + w)|^2, u in [0, 1], area(u) =
+area(y)      w : w + s - u
 
-Algorithm 1 takes s after the step of theta; here it is the answer that the step was made from, dropout included, which saves a second
-pass: the duals lag by one step of their sample.
+Algorithm 1 takes s after the step of theta; here it is the answer that the step was made from, dropout
+included, which saves a second pass: the duals lag by one step of their sample.
 """
 
 from __future__ import annotations
@@ -24,16 +26,20 @@ from ctseg_training.run.networks import as_volumes
 
 
 @dataclass
-class Geometry:
-    """store : u and w of every sample, (K, Z, Y, X) in half precision on disk. flat : every slice is constrained by itself (2D)."""
+class GeometricConstraint:
+    """store : u and w of every sample, (K, Z, Y, X) in half precision on disk. flat : every slice is
+    constrained by itself (2D).
+    """
 
     settings: Geometric
     store: DualStore
     flat: bool
 
     @classmethod
-    def of(cls, recipe: Recipe, folder: Path, cases: int, labels: int) -> Geometry | None:
-        """None for a recipe without such a part. cases : that are trained on. labels : with the background."""
+    def of(cls, recipe: Recipe, folder: Path, cases: int, labels: int) -> GeometricConstraint | None:
+        """None for a recipe without such a part. cases : that are trained on. labels : with the
+        background.
+        """
         if recipe.geometric is None:
             return None
         size, versions = recipe.sampling.size, recipe.sampling.versions
@@ -51,12 +57,20 @@ class Geometry:
         u, w = self.store.get(batch.items)
         merged = merge_absent(s.cpu(), batch.present)
         target = batch.target.flatten(0, 1) if self.flat else batch.target
-        settings = DRSettings(self.settings.mu, tolerance=self.settings.tolerance, max_iterations=self.settings.max_iterations)
+        settings = DRSettings(
+            self.settings.mu, tolerance=self.settings.tolerance, max_iterations=self.settings.max_iterations
+        )
         u, w = update(self._slices(merged), target, self._slices(u), self._slices(w), settings)
-        self.store.put(batch.items, as_volumes(u, len(s), 2 if self.flat else 3), as_volumes(w, len(s), 2 if self.flat else 3))
+        self.store.put(
+            batch.items,
+            as_volumes(u, len(s), 2 if self.flat else 3),
+            as_volumes(w, len(s), 2 if self.flat else 3),
+        )
 
     def snapshot(self, checkpoint: Path, step: int) -> None:
-        """A copy of the duals beside `checkpoint`, before that is written: whichever checkpoint a kill leaves has its duals."""
+        """A copy of the duals beside `checkpoint`, before that is written: whichever checkpoint a kill
+        leaves has its duals.
+        """
         self.store.snapshot(_beside(checkpoint, step), step)
 
     def forget(self, checkpoint: Path, step: int) -> None:
@@ -66,7 +80,9 @@ class Geometry:
                 old.unlink(missing_ok=True)
 
     def restore(self, checkpoint: Path, step: int) -> None:
-        """The duals as they were at `step`. Raises RecipeError when the copy is missing or of another step."""
+        """The duals as they were at `step`. Raises RecipeError when the copy is missing or of another
+        step.
+        """
         self.store.restore(_beside(checkpoint, step), step)
 
     def _slices(self, maps: Tensor) -> Tensor:

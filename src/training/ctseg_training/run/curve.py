@@ -1,4 +1,6 @@
-"""What validation says while a run goes on: a moving average, which point was the best, and when to slow down or stop."""
+"""What validation says while a run goes on: a moving average, which point was the best, and when to slow
+down or stop.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,11 @@ from ctseg_training.recipes.schema import Schedule, Validation
 
 
 @dataclass
-class Curve:
-    """average : of the mean Dice, the past weighted by validation.smoothing. best : the highest average. since_best : points after it.
-    reductions : how often the plateau schedule has cut the learning rate. since_cut : points without a better average, after a cut.
-    step, seconds : when the last point was made."""
+class LearningCurve:
+    """average : of the mean Dice, the past weighted by validation.smoothing. best : the highest average.
+    since_best : points after it. reductions : how often the plateau schedule has cut the learning rate.
+    since_cut : points without a better average, after a cut. step, seconds : when the last point was made.
+    """
 
     average: float | None = None
     best: float | None = None
@@ -24,7 +27,9 @@ class Curve:
     def due(self, step: int, seconds: float, validation: Validation) -> bool:
         """Whether it is time for the next point, so many steps or minutes after the last one."""
         by_steps = validation.every_steps is not None and step - self.step >= validation.every_steps
-        return by_steps or (validation.every_minutes is not None and seconds - self.seconds >= 60 * validation.every_minutes)
+        return by_steps or (
+            validation.every_minutes is not None and seconds - self.seconds >= 60 * validation.every_minutes
+        )
 
     def add(self, mean: float, validation: Validation, schedule: Schedule) -> bool:
         """Take a point in; whether its average is the best so far."""

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 class Ema:
     """Keeps float32 averages of all parameters and buffers.
 
-    decay : the share of the past kept at each step. It starts low, min(decay, (1 + n) / (10 + n)) after n steps, so that the
-    random start is soon forgotten.
+    decay : the share of the past kept at each step. It starts low, min(decay, (1 + n) / (10 + n)) after n
+    steps, so that the random start is soon forgotten.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights: dict[str, Tensor] = {name: _start(tensor) for name, tensor in network.state_dict().items()}
+        self.weights: dict[str, Tensor] = {
+            name: _start(tensor) for name, tensor in network.state_dict().items()
+        }
 
     @torch.no_grad()
     def update(self, network: nn.Module, steps: int) -> None:

@@ -1,61 +1,60 @@
-"""Training one stage: a data set and a recipe go in, a folder with checkpoints, events and a bundle comes out.
+"""Training one stage: a data set and a recipe go in, a folder with checkpoints, events and a bundle comes
+out.
 
-The folder: recipe.yaml (every field), events.jsonl, curves.csv, report.html, checkpoints/last.pt and best.pt, samples/ (pictures),
-bundle/, and cases/ (the data set as memory maps) while it runs. A file named `stop` there ends the run after the current step, with a
-bundle. Torch's global random state is set at every step. Several processes: see `ctseg_training.run.parallel`.
+The folder: recipe.yaml (every field), events.jsonl, curves.csv, report.html, checkpoints/last.pt and
+best.pt, samples/ (pictures), bundle/, and cases/ (the data set as memory maps) while it runs. A file named
+`stop` there ends the run after the current step, with a bundle. Torch's global random state is set at
+every step. Several processes: see `ctseg_training.run.parallel`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.progress import Progress
-from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.own.bundle import OwnBundle
 from ctseg_models.contract.bundle import Bundle
 from ctseg_training.checks.half_check import wrong_layers
 from ctseg_training.checks.preflight import check, fingerprint
-from ctseg_training.data.cases import Cases
+from ctseg_training.data.cases import CaseStore
 from ctseg_training.data.decathlon import Decathlon, open_dataset
-from ctseg_training.data.feeding import Batches, fed
 from ctseg_training.data.heldout import Split, split_cases
-from ctseg_training.data.sampling import Sampler
+from ctseg_training.data.sampling import PatchSampler
 from ctseg_training.data.statistics import with_statistics
 from ctseg_training.recipes.loading import save_recipe
-from ctseg_training.recipes.schema import Budget, Checkpoints, Recipe
-from ctseg_training.recipes.stages import REGION, check_fits, stage_of
+from ctseg_training.recipes.schema import Budget, Recipe
+from ctseg_training.recipes.stages import check_fits, stage_of
 from ctseg_training.record.events import EVENTS, EventLog, NoLog, holds_run
-from ctseg_training.record.history import write_csv
-from ctseg_training.record.overlays import Finding, save_samples
-from ctseg_training.record.report import write_report
-from ctseg_training.run.checkpoint import load_checkpoint
-from ctseg_training.run.constraint import Geometry
-from ctseg_training.run.memory import resident_mb
+from ctseg_training.run.constraint import GeometricConstraint
 from ctseg_training.run.parallel import World
-from ctseg_training.run.result import better, write_result
 from ctseg_training.run.state import Run
-from ctseg_training.run.steps import Hardware, StepResult
-from ctseg_training.scoring import Scores, bundle_scores, stage_scores
-
-STEP_EVENT_EVERY_S = 0.5
-LAST, BEST, CASES, CHECKED = "checkpoints/last.pt", "checkpoints/best.pt", "cases", "checked"
-Work = Generator[Progress, None, None]
+from ctseg_training.run.steps import Hardware
+from ctseg_training.run.training import CASES, CHECKED, LAST, TrainingRun
 
 
-def train(recipe: Recipe, dataset_folder: str | Path, out_folder: str | Path, *, minutes: float | None = None, steps: int | None = None,
-          resume: bool = False, init_from: Bundle | None = None, device: str = "auto", name: str | None = None,
-          should_stop: Callable[[], bool] = lambda: False) -> Generator[Progress, None, Path]:
+def train(
+    recipe: Recipe,
+    dataset_folder: str | Path,
+    out_folder: str | Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    resume: bool = False,
+    init_from: Bundle | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Generator[Progress, None, Path]:
     """Train; the return value is the folder of the bundle.
 
-    minutes, steps : replace the recipe's budget. resume : go on from checkpoints/last.pt. init_from : start from its weights (see
-    `stages.recipe_for`). name : of the bundle. should_stop : asked after every step, beside the `stop` file. Closing the generator
-    leaves a checkpoint and no bundle. Raises CtsegError, one sentence, which is also the last event.
+    minutes, steps : replace the recipe's budget. resume : go on from checkpoints/last.pt. init_from :
+    start from its weights (see `stages.recipe_for`). name : of the bundle. should_stop : asked after every
+    step, beside the `stop` file. Closing the generator leaves a checkpoint and no bundle. Raises
+    CtsegError, one sentence, which is also the last event.
     """
     out = Path(out_folder)
     if minutes is not None or steps is not None:
@@ -63,226 +62,129 @@ def train(recipe: Recipe, dataset_folder: str | Path, out_folder: str | Path, *,
     if recipe.budget == Budget():
         raise RecipeError(f"{recipe.name}: has no budget; give minutes or steps.")
     if init_from is not None and not isinstance(init_from, OwnBundle):
-        raise RecipeError(f"{init_from.name}: is a {init_from.kind} file and cannot be trained further; choose a bundle of this project.")
+        raise RecipeError(
+            f"{init_from.name}: is a {init_from.kind} file and cannot be trained further; choose a bundle of "
+            "this project."
+        )
     world = World.join(Hardware.device_of(device))
     if world.leads and not resume and holds_run(out):
         raise RecipeError(f"{out}: holds a run already; resume it, or name another folder.")
-    if world.size > 1 and (recipe.geometric is not None or (recipe.content is not None and recipe.content.trainable)):
-        raise RecipeError(f"{recipe.name}: its duals, or the features it trains, are kept by one process; train it with one.")
+    if world.size > 1 and (
+        recipe.geometric is not None or (recipe.content is not None and recipe.content.trainable)
+    ):
+        raise RecipeError(
+            f"{recipe.name}: its duals, or the features it trains, are kept by one process; train it with "
+            "one."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "stop").unlink(missing_ok=True)
     except OSError as error:
         raise RecipeError(f"{out}: cannot be written ({error.strerror}); choose another folder.") from error
     log = EventLog(out / EVENTS) if world.leads else NoLog()
-    training: _Training | None = None
+    training: TrainingRun | None = None
     try:
-        training = yield from _Training.open(recipe, Path(dataset_folder), out, log, init_from, device, name or recipe.name, should_stop,
-                                             resume, world)
+        training = yield from opened(
+            recipe,
+            Path(dataset_folder),
+            out,
+            log,
+            init_from,
+            device,
+            name or recipe.name,
+            should_stop,
+            resume,
+            world,
+        )
         return (yield from training.go())
     except GeneratorExit:
         if training is not None and training.run.step:
             training.save(LAST)
-        log.write("stopped", bundle=None, message="Ended before a bundle was written; resume it from its last checkpoint.")
+        log.write(
+            "stopped",
+            bundle=None,
+            message="Ended before a bundle was written; resume it from its last checkpoint.",
+        )
         raise
     except CtsegError as error:
         log.write("error", message=str(error))
         raise
 
 
-@dataclass
-class _Training:
-    """A run with its data and its folder."""
-
-    run: Run
-    dataset: Decathlon
-    split: Split
-    sampler: Sampler
-    cases: Cases
-    out: Path
-    log: EventLog
-    init_from: OwnBundle | None
-    name: str
-    asked: Callable[[], bool]
-
-    @classmethod
-    def open(cls, recipe: Recipe, folder: Path, out: Path, log: EventLog, init_from: OwnBundle | None, device: str, name: str,
-             asked: Callable[[], bool], resume: bool, world: World) -> Generator[Progress, None, _Training]:
-        """Everything that can be wrong is told here, before the first step."""
-        dataset = open_dataset(folder, init_from.labels if init_from is not None and recipe.stage == "segment" else None)
-        split = split_cases(dataset, recipe)
-        notes = split.notes
-        if world.leads:
-            notes += yield from _checked(recipe, dataset, split, out, init_from is not None, Hardware.device_of(device))
-        recipe = with_statistics(recipe, split.training)
-        stage = stage_of(recipe, dataset.labels)
-        if init_from is not None:
-            init_from.verify()
-            check_fits(init_from, stage)
-        hardware = Hardware.choose(device, recipe.precision)
-        geometric = Geometry.of(recipe, out / "duals", len(split.training), stage.outputs)
-        run = Run.begin(recipe, stage, hardware, init_from, geometric, _names_hash(split), world)
-        if (size := recipe.sampling.size) is not None and hardware.bf16 and hardware.device == "cpu":
-            shape = (1, len(stage.channels), *size[-recipe.network.dimensions:])
-            if wrong := wrong_layers(run.network, shape):
-                run.learner = replace(run.learner, hardware=replace(hardware, bf16=False))
-                log.write("warning", wrong_layers=wrong, message="On this processor bfloat16 gives wrong results for small maps of the "
-                          f"network ({wrong[0]}), so float32 is used.")
-        if resume:
-            run.resume(out / LAST)
-        elif geometric is not None:
-            geometric.store.clear()
-        if world.leads:
-            save_recipe(recipe, out / "recipe.yaml")
-            for note in notes:
-                log.write("warning", message=note)
-        plan = stage.plan
-        cases = Cases(out / CASES, plan.channels)
-        return cls(run, dataset, split, Sampler.of(recipe, plan, dataset), cases, out, log, init_from, name, asked)
-
-    def go(self) -> Generator[Progress, None, Path]:
-        """Score before, train, write the bundle, score after."""
-        run, recipe = self.run, self.run.recipe
-        self.log.write("start", recipe=recipe.name, stage=recipe.stage, labels=self._names(), cases=len(self.split.training),
-                       held_out=len(self.split.held_out), steps=recipe.budget.steps, minutes=recipe.budget.minutes, from_step=run.step,
-                       device=run.hardware.device, precision="bf16" if run.hardware.bf16 else "fp32", processes=run.world.size,
-                       parameters=sum(p.numel() for p in run.network.parameters()),
-                       trained_parameters=sum(p.numel() for p in run.network.parameters() if p.requires_grad))
-        if run.world.leads and self.init_from is not None and run.before is None and self.split.held_out and not run.step:
-            before = yield from bundle_scores(self.init_from, self.split.held_out, whole=recipe.sees_whole,
-                                              device=run.hardware.device, should_stop=self._stop_asked)
-            if not self._stop_asked():  # else some cases are missing, and the comparison would not be fair
-                run.before = before.as_dict()
-                self.log.write("validation", step=0, scores=run.before, whole_bundle=True)
-        asked = yield from self._train()
-        self.save(LAST)
-        if run.world.leads:
-            yield from self._finish(asked)
-        run.world.told(0)
-        return self.out / "bundle"
-
-    def _finish(self, asked: bool) -> Work:
-        """The bundle, its scores, and away with what only training needed. asked : to stop before the recipe's own end."""
-        run = self.run
-        bundle = self._write(None, asked)
-        after = yield from self._score_after(bundle)
-        bundle = self._write(after, asked) if after is not None else bundle
-        shutil.rmtree(self.out / CASES, ignore_errors=True)
-        self.log.write("stopped" if asked else "done", step=run.step, seconds=round(run.seconds, 1), skipped=run.skipped, loss=run.loss,
-                       waited=round(run.waited, 1), bundle=str(bundle.path), before=run.before,
-                       after=after.as_dict() if after is not None else None, better=better(run.before, after))
-        write_csv(self.out)
-        write_report(self.out)
-
-    def _train(self) -> Generator[Progress, None, bool]:
-        """Steps until the budget or the patience is at its end; True when it was asked to stop before that."""
-        run, recipe = self.run, self.run.recipe
-        run.start_clock()
-        saved, told = (run.elapsed(), run.step), 0.0
-        source = Batches(self.split.training, self.cases, self.sampler)
-        (spent,) = run.world.told(run.spent())
-        asked = exhausted = 0.0
-        with fed(source, run.first_batch, run.world.size, workers=recipe.workers) as feed:
-            while spent < 1 and not asked and not exhausted:
-                began = time.monotonic()
-                result, rate = run.advance(feed, spent)
-                now = time.monotonic()
-                if result.skipped:
-                    self.log.write("warning", step=run.step, message=f"Step {run.step} was left out: its gradient was not finite.")
-                if now - told >= STEP_EVENT_EVERY_S or run.spent() >= 1 or self._stop_asked():
-                    told = now
-                    self._tell(result, rate, now - began)
-                yield self._progress(result)
-                if run.world.leads and run.curve.due(run.step, run.elapsed(), recipe.validation):
-                    yield from self._validate()  # before the checkpoint of the same step, which then has the point
-                if _due(saved, run, recipe.checkpoints):
-                    self.save(LAST)
-                    saved = (run.elapsed(), run.step)
-                spent, asked, exhausted, cuts = run.world.told(run.spent(), self._stop_asked(), run.curve.exhausted(recipe.validation),
-                                                               run.curve.reductions)
-                run.curve.reductions = int(cuts)
-        return bool(asked) and spent < 1
-
-    def save(self, name: str) -> None:
-        """Write a checkpoint, if this process is the one that writes."""
-        if self.run.world.leads:
-            self.run.save(self.out / name, to_resume=name == LAST)
-            self.log.write("checkpoint", step=self.run.step, file=name)
-
-    def _validate(self) -> Work:
-        """A point of the curve, pictures of the first cases; the best so far is kept beside the last."""
-        run = self.run
-        if not self.split.held_out:
-            return
-        seen: list[Finding] = []
-        scores = yield from stage_scores(run.averaged(), self.sampler.plan, self.split.held_out, self.cases, self._names(),
-                                         whole=self.run.recipe.sees_whole, device=run.hardware.device, seen=seen)
-        run.curve.step, run.curve.seconds = run.step, run.elapsed()
-        if scores.mean is None:
-            return
-        save_samples(self.out / "samples", seen, self._labels(), step=run.step)
-        best = run.curve.add(scores.mean, run.recipe.validation, run.recipe.schedule)
-        self.log.write("validation", step=run.step, scores=scores.as_dict(), whole_bundle=False, average=round(run.curve.average or 0.0, 4))
-        if best:
-            self.save(BEST)
-
-    def _score_after(self, bundle: OwnBundle) -> Generator[Progress, None, Scores | None]:
-        if not self.split.held_out:
-            return None
-        scores = yield from bundle_scores(bundle, self.split.held_out, whole=self.run.recipe.sees_whole, device=self.run.hardware.device)
-        self.log.write("validation", step=self.run.step, scores=scores.as_dict(), whole_bundle=True)
-        return scores
-
-    def _write(self, after: Scores | None, stopped: bool) -> OwnBundle:
-        run, weights = self.run, self.run.ema.weights
-        if run.recipe.validation.keep == "best" and (self.out / BEST).is_file():
-            weights = load_checkpoint(self.out / BEST).ema
-        return write_result(self.out / "bundle", run, weights, self.dataset.labels, self.split, name=self.name, dataset=self.dataset.name,
-                            init_from=self.init_from, after=after, stopped=stopped)
-
-    def _labels(self) -> Labels:
-        """By class index, 1, 2, ..."""
-        labels = REGION if self.run.recipe.stage == "localise" else self.dataset.labels
-        return Labels(tuple(replace(label, value=index) for index, label in enumerate(labels, 1)))
-
-    def _names(self) -> list[str]:
-        return [label.name for label in self._labels()]
-
-    def _stop_asked(self) -> bool:
-        return self.asked() or (self.out / "stop").exists()
-
-    def _tell(self, result: StepResult, rate: float, seconds: float) -> None:
-        run = self.run
-        self.log.write("step", step=run.step, loss=result.loss, smoothed_loss=run.loss, terms=result.terms, gradient_norm=result.norm,
-                       learning_rate=rate, seconds_per_step=round(seconds, 3), waited=round(run.waited, 2),
-                       elapsed=round(run.elapsed(), 1), spent=round(run.spent(), 5), seconds_left=self._seconds_left(), skipped=run.skipped,
-                       memory_mb=resident_mb())
-
-    def _seconds_left(self) -> float | None:
-        spent = self.run.spent()
-        return round(self.run.elapsed() * (1 - spent) / spent, 1) if spent > 0 else None
-
-    def _progress(self, result: StepResult) -> Progress:
-        left = self._seconds_left()
-        told = "" if left is None else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
-        return Progress("train", round(1000 * self.run.spent()), 1000, f"step {self.run.step}, loss {result.loss:.3f}{told}")
+def opened(
+    recipe: Recipe,
+    folder: Path,
+    out: Path,
+    log: EventLog,
+    init_from: OwnBundle | None,
+    device: str,
+    name: str,
+    asked: Callable[[], bool],
+    resume: bool,
+    world: World,
+) -> Generator[Progress, None, TrainingRun]:
+    """Everything that can be wrong is told here, before the first step."""
+    dataset = open_dataset(
+        folder, init_from.labels if init_from is not None and recipe.stage == "segment" else None
+    )
+    split = split_cases(dataset, recipe)
+    notes = split.notes
+    if world.leads:
+        notes += yield from _checked(
+            recipe, dataset, split, out, init_from is not None, Hardware.device_of(device)
+        )
+    recipe = with_statistics(recipe, split.training)
+    stage = stage_of(recipe, dataset.labels)
+    if init_from is not None:
+        init_from.verify()
+        check_fits(init_from, stage)
+    hardware = Hardware.choose(device, recipe.precision)
+    geometric = GeometricConstraint.of(recipe, out / "duals", len(split.training), stage.outputs)
+    run = Run.begin(recipe, stage, hardware, init_from, geometric, _names_hash(split), world)
+    if (size := recipe.sampling.size) is not None and hardware.bf16 and hardware.device == "cpu":
+        shape = (1, len(stage.channels), *size[-recipe.network.dimensions :])
+        if wrong := wrong_layers(run.network, shape):
+            run.learner = replace(run.learner, hardware=replace(hardware, bf16=False))
+            log.write(
+                "warning",
+                wrong_layers=wrong,
+                message="On this processor bfloat16 gives wrong results for small maps of the "
+                f"network ({wrong[0]}), so float32 is used.",
+            )
+    if resume:
+        run.resume(out / LAST)
+    elif geometric is not None:
+        geometric.store.clear()
+    if world.leads:
+        save_recipe(recipe, out / "recipe.yaml")
+        for note in notes:
+            log.write("warning", message=note)
+    plan = stage.plan
+    cases = CaseStore(out / CASES, plan.channels)
+    return TrainingRun(
+        run, dataset, split, PatchSampler.of(recipe, plan, dataset), cases, out, log, init_from, name, asked
+    )
 
 
-def _checked(recipe: Recipe, dataset: Decathlon, split: Split, out: Path, fine_tuning: bool, device: str,
-             ) -> Generator[Progress, None, tuple[str, ...]]:
-    """What is wrong with the data set, before any training; not looked for again when the files have not changed."""
+def _checked(
+    recipe: Recipe,
+    dataset: Decathlon,
+    split: Split,
+    out: Path,
+    fine_tuning: bool,
+    device: str,
+) -> Generator[Progress, None, tuple[str, ...]]:
+    """What is wrong with the data set, before any training; not looked for again when the files have not
+    changed.
+    """
     mark, print_of = out / CHECKED, fingerprint((*split.training, *split.held_out))
     if mark.is_file() and mark.read_text(encoding="utf-8") == print_of:
         return ()
-    notes = yield from check(recipe, dataset, split.training, held_out=split.held_out, fine_tuning=fine_tuning, device=device)
+    notes = yield from check(
+        recipe, dataset, split.training, held_out=split.held_out, fine_tuning=fine_tuning, device=device
+    )
     mark.write_text(print_of, encoding="utf-8")
     return notes
-
-
-def _due(last: tuple[float, int], run: Run, checkpoints: Checkpoints) -> bool:
-    """Whether so many steps or minutes have gone by since `last` (seconds, step)."""
-    by_steps = checkpoints.every_steps is not None and run.step - last[1] >= checkpoints.every_steps
-    return by_steps or run.elapsed() - last[0] >= 60 * checkpoints.every_minutes
 
 
 def _names_hash(split: Split) -> str:

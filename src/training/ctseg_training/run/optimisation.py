@@ -17,25 +17,38 @@ def build_optimiser(settings: Optimiser, network: nn.Module) -> torch.optim.Opti
     """Over the weights that are trained."""
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if settings.kind == "sgd":
-        return torch.optim.SGD(weights, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay,
-                               nesterov=settings.nesterov)
+        return torch.optim.SGD(
+            weights,
+            settings.learning_rate,
+            settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.nesterov,
+        )
     kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.kind]
     return kind(weights, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
 def learning_rate(base: float, schedule: Schedule, step: int, spent: float, reductions: int = 0) -> float:
-    """At `step` (from 0). spent : share of the budget used up, 0..1. reductions : how often a plateau was met."""
+    """At `step` (from 0). spent : share of the budget used up, 0..1. reductions : how often a plateau was
+    met.
+    """
     warmup = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     left = max(0.0, 1 - spent)
-    shares: dict[str, float] = {"constant": 1.0, "linear": left, "poly": left**schedule.power,
-                                "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))), "plateau": schedule.factor**reductions}
+    shares: dict[str, float] = {
+        "constant": 1.0,
+        "linear": left,
+        "poly": left**schedule.power,
+        "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))),
+        "plateau": schedule.factor**reductions,
+    }
     return base * warmup * shares[schedule.kind]
 
 
 def choose_trainable(network: nn.Module, part: str) -> None:
     """Freeze all but `part`: "all", "decoder" (expanding blocks and heads) or "head" (the 1x1x1 predictions).
 
-    By the names of the modules, this project's and MONAI's; a network with other names for them is added here.
+    By the names of the modules, this project's and MONAI's; a network with other names for them is added
+    here.
     """
     for name, parameter in network.named_parameters():
         words = name.split(".")
@@ -45,7 +58,9 @@ def choose_trainable(network: nn.Module, part: str) -> None:
 
 
 class GradientClip:
-    """Clips the gradient's norm at `factor` times its moving mean. Source: the training of paper 5, after its authors' program."""
+    """Clips the gradient's norm at `factor` times its moving mean. Source: the training of paper 5, after
+    its authors' program.
+    """
 
     def __init__(self, factor: float | None) -> None:
         self.factor = factor

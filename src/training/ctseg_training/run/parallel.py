@@ -1,4 +1,6 @@
-"""Several processes that train one network: torch's own DistributedDataParallel, started by `torch.distributed.run`."""
+"""Several processes that train one network: torch's own DistributedDataParallel, started by
+`torch.distributed.run`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class World:
 
     @classmethod
     def join(cls, device: str) -> World:
-        """The group that the environment names (RANK, WORLD_SIZE, ...), gloo on the processor and nccl on GPUs; alone without one."""
+        """The group that the environment names (RANK, WORLD_SIZE, ...), gloo on the processor and nccl on
+        GPUs; alone without one.
+        """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
         if not distributed.is_initialized():
@@ -42,6 +46,8 @@ class World:
         """What the leading process says."""
         if self.size == 1:
             return numbers
-        spoken = torch.tensor(numbers, dtype=torch.float64, device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+        spoken = torch.tensor(
+            numbers, dtype=torch.float64, device="cuda" if distributed.get_backend() == "nccl" else "cpu"
+        )
         distributed.broadcast(spoken, 0)
         return tuple(spoken.tolist())

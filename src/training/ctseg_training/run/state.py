@@ -17,8 +17,8 @@ from ctseg_training.data.feeding import Batch
 from ctseg_training.losses.objective import Objective
 from ctseg_training.recipes.schema import Recipe
 from ctseg_training.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ctseg_training.run.constraint import Geometry
-from ctseg_training.run.curve import Curve
+from ctseg_training.run.constraint import GeometricConstraint
+from ctseg_training.run.curve import LearningCurve
 from ctseg_training.run.ema import Ema
 from ctseg_training.run.optimisation import GradientClip, build_optimiser, choose_trainable, learning_rate
 from ctseg_training.run.parallel import World
@@ -30,8 +30,9 @@ LOSS_MEMORY = 0.98  # of the smoothed loss
 
 @dataclass
 class Run:
-    """step : how many are done. seconds : of training, over all parts of an interrupted run. waited : of those, for
-    data. cases : a hash of the names of the cases that are trained on."""
+    """step : how many are done. seconds : of training, over all parts of an interrupted run. waited : of
+    those, for data. cases : a hash of the names of the cases that are trained on.
+    """
 
     stage: Stage
     network: nn.Module
@@ -39,7 +40,7 @@ class Run:
     ema: Ema
     cases: str = ""
     world: World = field(default_factory=World)
-    curve: Curve = field(default_factory=Curve)
+    curve: LearningCurve = field(default_factory=LearningCurve)
     step: int = 0
     seconds: float = 0.0
     skipped: int = 0
@@ -49,8 +50,16 @@ class Run:
     _began: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def begin(cls, recipe: Recipe, stage: Stage, hardware: Hardware, init_from: OwnBundle | None, geometric: Geometry | None = None,
-              cases: str = "", world: World = World()) -> Run:
+    def begin(
+        cls,
+        recipe: Recipe,
+        stage: Stage,
+        hardware: Hardware,
+        init_from: OwnBundle | None,
+        geometric: GeometricConstraint | None = None,
+        cases: str = "",
+        world: World = World(),
+    ) -> Run:
         """A fresh run; weights from the recipe's seed, or from the bundle."""
         torch.manual_seed(recipe.seed)
         network = build_network(stage)
@@ -62,9 +71,19 @@ class Run:
         objective = Objective.of(recipe, hardware.device)
         sharpen = None
         if recipe.content is not None and recipe.content.trainable and objective.features is not None:
-            sharpen = torch.optim.Adam(objective.features.parameters(), recipe.content.learning_rate, maximize=True)
-        learner = Learner(recipe, hardware, world.share(network), objective, build_optimiser(recipe.optimiser, network),
-                          GradientClip(recipe.clip_at), geometric, sharpen)
+            sharpen = torch.optim.Adam(
+                objective.features.parameters(), recipe.content.learning_rate, maximize=True
+            )
+        learner = Learner(
+            recipe,
+            hardware,
+            world.share(network),
+            objective,
+            build_optimiser(recipe.optimiser, network),
+            GradientClip(recipe.clip_at),
+            geometric,
+            sharpen,
+        )
         return cls(stage, network, learner, Ema(network, recipe.ema), cases, world)
 
     @property
@@ -78,26 +97,42 @@ class Run:
         return self.learner.hardware
 
     def resume(self, path: Path) -> None:
-        """Take up a checkpoint. Raises RecipeError when it was made by another recipe (the budget may change), from other cases or by
-        another number of processes: the next samples would be others."""
+        """Take up a checkpoint. Raises RecipeError when it was made by another recipe (the budget may
+        change), from other cases or by another number of processes: the next samples would be others.
+        """
         saved = load_checkpoint(path)
         mine = self.recipe.model_dump(mode="json")
         changed = sorted(key for key in mine if key not in MAY_CHANGE and mine[key] != saved.recipe.get(key))
         if changed:
-            raise RecipeError(f"{path}: was made with another {changed[0]}; resume with the recipe in that folder, or start in another.")
+            raise RecipeError(
+                f"{path}: was made with another {changed[0]}; resume with the recipe in that folder, or "
+                "start in another."
+            )
         if (saved.cases, saved.processes) != (self.cases, self.world.size):
-            raise RecipeError(f"{path}: was made from other cases or by another number of processes; resume with those, or start in "
-                              "another folder.")
+            raise RecipeError(
+                f"{path}: was made from other cases or by another number of processes; resume with those, or "
+                "start in "
+                "another folder."
+            )
         self.network.load_state_dict(saved.network)
         self.learner.optimiser.load_state_dict(saved.optimiser)
-        if saved.features is not None and self.learner.sharpen is not None and self.learner.objective.features is not None:
+        if (
+            saved.features is not None
+            and self.learner.sharpen is not None
+            and self.learner.objective.features is not None
+        ):
             self.learner.objective.features.load_state_dict(saved.features["weights"])
             self.learner.sharpen.load_state_dict(saved.features["optimiser"])
         if self.learner.geometric is not None:
             self.learner.geometric.restore(path, saved.step)
         self.ema.weights = {name: tensor.to(self.hardware.device) for name, tensor in saved.ema.items()}
-        self.learner.clip.mean, self.step, self.skipped, self.loss = saved.clip_mean, saved.step, saved.skipped, saved.loss
-        self.curve, self.before, self.seconds = Curve(**saved.curve), saved.before, saved.seconds
+        self.learner.clip.mean, self.step, self.skipped, self.loss = (
+            saved.clip_mean,
+            saved.step,
+            saved.skipped,
+            saved.loss,
+        )
+        self.curve, self.before, self.seconds = LearningCurve(**saved.curve), saved.before, saved.seconds
 
     def start_clock(self) -> None:
         """Training time counts from now on."""
@@ -116,9 +151,13 @@ class Run:
         return min(1.0, max(by_steps, by_time))
 
     def advance(self, feed: Iterator[Batch], spent: float) -> tuple[StepResult, float]:
-        """One step; its result and the learning rate it ran with. spent : of the budget, the same for all processes."""
+        """One step; its result and the learning rate it ran with. spent : of the budget, the same for all
+        processes.
+        """
         recipe = self.recipe
-        rate = learning_rate(recipe.optimiser.learning_rate, recipe.schedule, self.step, spent, self.curve.reductions)
+        rate = learning_rate(
+            recipe.optimiser.learning_rate, recipe.schedule, self.step, spent, self.curve.reductions
+        )
         for group in self.learner.optimiser.param_groups:
             group["lr"] = rate
         asked = time.monotonic()
@@ -130,26 +169,53 @@ class Run:
         self.skipped += result.skipped
         if not result.skipped:
             self.ema.update(self.network, self.step)
-            self.loss = result.loss if self.loss is None else LOSS_MEMORY * self.loss + (1 - LOSS_MEMORY) * result.loss
+            self.loss = (
+                result.loss
+                if self.loss is None
+                else LOSS_MEMORY * self.loss + (1 - LOSS_MEMORY) * result.loss
+            )
         return result, rate
 
     @property
     def first_batch(self) -> int:
-        """The number of this process's first batch of the next step; further ones follow at a distance of `world.size`."""
+        """The number of this process's first batch of the next step; further ones follow at a distance of
+        `world.size`.
+        """
         return self.step * self.recipe.accumulate * self.world.size + self.world.rank
 
     def save(self, path: Path, *, to_resume: bool = True) -> None:
-        """Write a checkpoint; the duals of paper 1 only beside one to be resumed. Raises FormatError when the disk is full."""
+        """Write a checkpoint; the duals of paper 1 only beside one to be resumed. Raises FormatError when
+        the disk is full.
+        """
         self.elapsed()
         learner, features = self.learner, None
         if learner.sharpen is not None and learner.objective.features is not None:
-            features = {"weights": learner.objective.features.state_dict(), "optimiser": learner.sharpen.state_dict()}
+            features = {
+                "weights": learner.objective.features.state_dict(),
+                "optimiser": learner.sharpen.state_dict(),
+            }
         if learner.geometric is not None and to_resume:
             path.parent.mkdir(parents=True, exist_ok=True)
             learner.geometric.snapshot(path, self.step)
-        save_checkpoint(Checkpoint(self.step, self.seconds, self.network.state_dict(), self.ema.weights, learner.optimiser.state_dict(),
-                                   learner.clip.mean, self.skipped, self.loss, asdict(self.curve), features,
-                                   self.recipe.model_dump(mode="json"), self.before, self.cases, self.world.size), path)
+        save_checkpoint(
+            Checkpoint(
+                self.step,
+                self.seconds,
+                self.network.state_dict(),
+                self.ema.weights,
+                learner.optimiser.state_dict(),
+                learner.clip.mean,
+                self.skipped,
+                self.loss,
+                asdict(self.curve),
+                features,
+                self.recipe.model_dump(mode="json"),
+                self.before,
+                self.cases,
+                self.world.size,
+            ),
+            path,
+        )
         if learner.geometric is not None and to_resume:
             learner.geometric.forget(path, self.step)
 

@@ -1,4 +1,6 @@
-"""One training step, of every method: a supervised one, with paper 1's duals or paper 4's adversary where the recipe has them."""
+"""One training step, of every method: a supervised one, with paper 1's duals or paper 4's adversary where
+the recipe has them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from ctseg_models.networks.outputs import final, named_outputs
 from ctseg_training.data.feeding import Batch
 from ctseg_training.losses.objective import Objective
 from ctseg_training.recipes.schema import Recipe
-from ctseg_training.run.constraint import Geometry
+from ctseg_training.run.constraint import GeometricConstraint
 from ctseg_training.run.networks import as_seen, as_volumes
 from ctseg_training.run.optimisation import GradientClip
 
@@ -31,12 +33,16 @@ class Hardware:
 
     @classmethod
     def choose(cls, device: str, precision: str) -> Hardware:
-        """device "auto": a CUDA GPU if there is one. precision "auto": bf16 where a short measurement shows that it is faster."""
+        """device "auto": a CUDA GPU if there is one. precision "auto": bf16 where a short measurement
+        shows that it is faster.
+        """
         device = cls.device_of(device)
         try:
             torch.zeros(1, device=device)
         except (RuntimeError, AssertionError) as error:
-            raise RecipeError(f"The device {device!r} cannot be used here; choose cpu, or install a torch built for it.") from error
+            raise RecipeError(
+                f"The device {device!r} cannot be used here; choose cpu, or install a torch built for it."
+            ) from error
         return cls(device, precision == "bf16" or (precision == "auto" and bf16_is_faster(device)))
 
     @staticmethod
@@ -47,7 +53,9 @@ class Hardware:
 
 @dataclass(frozen=True)
 class StepResult:
-    """loss : the weighted sum, terms : each term's own value. skipped : the gradient was not finite and the weights stay as they were."""
+    """loss : the weighted sum, terms : each term's own value. skipped : the gradient was not finite and
+    the weights stay as they were.
+    """
 
     loss: float
     terms: dict[str, float]
@@ -56,14 +64,18 @@ class StepResult:
 
 
 def step_seed(seed: int, number: int) -> int:
-    """The seed of the network's own randomness (dropout) in batch `number`: what makes a resumed run equal an uninterrupted one."""
+    """The seed of the network's own randomness (dropout) in batch `number`: what makes a resumed run equal
+    an uninterrupted one.
+    """
     return (seed * 1_000_003 + number * 7919 + 1) % 2**63
 
 
 @dataclass(frozen=True)
 class Learner:
-    """What a step works on. network : as it is called, which for several processes is not the network itself. geometric : paper 1's
-    duals. sharpen : the optimiser of content features that are trained against the network (paper 4's min-max game)."""
+    """What a step works on. network : as it is called, which for several processes is not the network
+    itself. geometric : paper 1's duals. sharpen : the optimiser of content features that are trained
+    against the network (paper 4's min-max game).
+    """
 
     recipe: Recipe
     hardware: Hardware
@@ -71,11 +83,13 @@ class Learner:
     objective: Objective
     optimiser: torch.optim.Optimizer
     clip: GradientClip
-    geometric: Geometry | None = None
+    geometric: GeometricConstraint | None = None
     sharpen: torch.optim.Optimizer | None = None
 
     def step(self, batches: Sequence[Batch], seeds: Sequence[int]) -> StepResult:
-        """Forward, loss and backward of every batch, then clip and one update. seeds : of each batch's own randomness (dropout)."""
+        """Forward, loss and backward of every batch, then clip and one update. seeds : of each batch's own
+        randomness (dropout).
+        """
         self.network.train()
         self.optimiser.zero_grad()
         if self.sharpen is not None:

@@ -1,4 +1,6 @@
-"""What a person is asked to allow is all that MONAI's own parser could run, whatever branch it takes where the bundle is."""
+"""What a person is asked to allow is all that MONAI's own parser could run, whatever branch it takes where
+the bundle is.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ READING = [{"_target_": "LoadImaged", "keys": "image"}]
 
 def reasons(folder: Path, **entries: Any) -> str:
     """Of a bundle with one honest lambda, and other entries in its config."""
-    return "\n".join(read_monai(rewritten(monai_bundle(folder, after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **entries)).needs_trust)
+    return "\n".join(
+        read_monai(
+            rewritten(monai_bundle(folder, after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **entries)
+        ).needs_trust
+    )
 
 
 def compose(*transforms: Any) -> dict[str, Any]:
@@ -28,11 +34,24 @@ def compose(*transforms: Any) -> dict[str, Any]:
 
 
 HIDDEN: dict[str, dict[str, Any]] = {
-    "the other branch": {"a": compose(), "b": compose(EVIL), "preprocessing": "$@a if @bundle_root == '.' else @b"},
-    "where there is a GPU": {"a": compose(), "b": compose(EVIL), "preprocessing": "$@b if torch.cuda.is_available() else @a"},
+    "the other branch": {
+        "a": compose(),
+        "b": compose(EVIL),
+        "preprocessing": "$@a if @bundle_root == '.' else @b",
+    },
+    "where there is a GPU": {
+        "a": compose(),
+        "b": compose(EVIL),
+        "preprocessing": "$@b if torch.cuda.is_available() else @a",
+    },
     "switched off here": {"preprocessing": compose({**EVIL, "_disabled_": "$@bundle_root == '.'"})},
-    "an argument that nothing here reads": {"preprocessing": compose({**IDENTITY, "allow_missing_keys": EVIL})},
-    "behind a reference": {"far": [{"deep": EVIL}], "preprocessing": compose({**IDENTITY, "keys": "$@far#0#deep and 'image'"})},
+    "an argument that nothing here reads": {
+        "preprocessing": compose({**IDENTITY, "allow_missing_keys": EVIL})
+    },
+    "behind a reference": {
+        "far": [{"deep": EVIL}],
+        "preprocessing": compose({**IDENTITY, "keys": "$@far#0#deep and 'image'"}),
+    },
     "what is asked for first": {"preprocessing": compose({**IDENTITY, "_requires_": [EVIL]})},
 }
 
@@ -43,15 +62,30 @@ def test_a_component_that_could_be_built_is_listed(case: str, tmp_path: Path) ->
     assert "scripts.evil.Evil, which is not MONAI's plain arithmetic" in told and "$lambda x: x" in told
 
 
-@pytest.mark.parametrize("text", ["1 if @bundle_root == '.' else glob.glob('x')", "False and open('x')", "@datalist.pop()",
-                                  "'image' or [i for i in 'x']", "'image' if 1 else f'{1}'", "@bundle_root.upper or 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 if @bundle_root == '.' else glob.glob('x')",
+        "False and open('x')",
+        "@datalist.pop()",
+        "'image' or [i for i in 'x']",
+        "'image' if 1 else f'{1}'",
+        "@bundle_root.upper or 1",
+    ],
+)
 def test_an_expression_is_listed_for_any_of_its_parts(text: str, tmp_path: Path) -> None:
     told = reasons(tmp_path / "made", preprocessing=compose({**IDENTITY, "allow_missing_keys": f"${text}"}))
     assert f"the expression ${text}" in told
 
 
 def test_what_is_plain_arithmetic_is_not_listed(tmp_path: Path) -> None:
-    plain = compose({**IDENTITY, "keys": "$'im' + 'age'", "allow_missing_keys": "$torch.cuda.is_available() and @sizes[0] > 3"})
+    plain = compose(
+        {
+            **IDENTITY,
+            "keys": "$'im' + 'age'",
+            "allow_missing_keys": "$torch.cuda.is_available() and @sizes[0] > 3",
+        }
+    )
     told = reasons(tmp_path / "made", sizes=[1, 2], preprocessing=plain)
     assert told.count("\n") == 4  # the lambda, what it is given to, and three imports
 
@@ -60,15 +94,21 @@ IMPORTS: dict[str, dict[str, Any]] = {
     "in an entry that nothing uses": {"unused": {"deep": ["$import canary"]}},
     "imports as a text": {"imports": "$import canary"},
     "from a module": {"imports": ["$from canary import x"]},
-    "of a module that is switched off": {"unused": {"_target_": "UNet", "_disabled_": True, "x": "$import canary"}},
+    "of a module that is switched off": {
+        "unused": {"_target_": "UNet", "_disabled_": True, "x": "$import canary"}
+    },
     "under the name of a known module": {"imports": ["$import canary as numpy"]},
 }
 
 
 @pytest.mark.parametrize("case", IMPORTS)
-def test_every_import_is_listed_and_runs_only_after_the_decision(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_import_is_listed_and_runs_only_after_the_decision(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = rewritten(monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **IMPORTS[case])
+    folder = rewritten(
+        monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **IMPORTS[case]
+    )
     (folder / "canary.py").write_text("from pathlib import Path\nPath('canary ran').touch()\nx = 1\n")
     bundle = read_monai(folder)
     assert any("canary" in reason for reason in bundle.needs_trust)
@@ -86,7 +126,9 @@ def test_a_macro_in_what_a_macro_names_is_refused(tmp_path: Path) -> None:
 
 
 def test_monai_reads_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that a macro names is the bundle's own as it was read, not one of the same name in the current folder, nor a later one."""
+    """The file that a macro names is the bundle's own as it was read, not one of the same name in the
+    current folder, nor a later one.
+    """
     folder = monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LAMBDA))
     (folder / "configs/a.json").write_text('{"x": "$import math"}')
     bundle = read_monai(rewritten(folder, unused="%configs/a.json#x"))
@@ -102,19 +144,32 @@ def test_monai_reads_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path("canary ran").exists()
 
 
-CANARY = ("from pathlib import Path\n\nPath('canary ran').touch()\n\n\n"
-          "class Here:\n    def __init__(self, keys=None):\n        pass\n\n    def __call__(self, data=None):\n        return data\n")
+CANARY = (
+    "from pathlib import Path\n\nPath('canary ran').touch()\n\n\n"
+    "class Here:\n    def __init__(self, keys=None):\n        pass\n\n    def __call__(self, data=None):\n   "
+    "     return data\n"
+)
 HERE = {"_target_": "canary.Here", "keys": "image"}
 USED: dict[str, dict[str, Any]] = {
     "_requires_": {"preprocessing": compose({**IDENTITY, "_requires_": HERE})},
     "_requires_ by reference": {"far": HERE, "preprocessing": compose({**IDENTITY, "_requires_": "@far"})},
-    "_requires_ as an expression": {"preprocessing": compose({**IDENTITY, "_requires_": ["$__import__('canary')"]})},
+    "_requires_ as an expression": {
+        "preprocessing": compose({**IDENTITY, "_requires_": ["$__import__('canary')"]})
+    },
     "_mode_ partial": {"preprocessing": compose({**HERE, "_mode_": "partial"})},
     "_mode_ callable": {"preprocessing": compose({**HERE, "_mode_": "callable"})},
-    "_mode_ of a harmless component": {"preprocessing": compose({**IDENTITY, "_mode_": "partial", "allow_missing_keys": HERE})},
-    "a dotted callable": {"preprocessing": compose({"_target_": "$@far.Here", "keys": "image"}), "far": "$canary",
-                          "imports": ["$import canary"]},
-    "a lambda": {"preprocessing": compose({**IDENTITY, "keys": "$(lambda: canary.Here() and 'image')()"}), "imports": ["$import canary"]},
+    "_mode_ of a harmless component": {
+        "preprocessing": compose({**IDENTITY, "_mode_": "partial", "allow_missing_keys": HERE})
+    },
+    "a dotted callable": {
+        "preprocessing": compose({"_target_": "$@far.Here", "keys": "image"}),
+        "far": "$canary",
+        "imports": ["$import canary"],
+    },
+    "a lambda": {
+        "preprocessing": compose({**IDENTITY, "keys": "$(lambda: canary.Here() and 'image')()"}),
+        "imports": ["$import canary"],
+    },
 }
 UNUSED: dict[str, dict[str, Any]] = {
     "a component": {"unused": HERE},
@@ -125,7 +180,10 @@ UNUSED: dict[str, dict[str, Any]] = {
     "a lambda that is called": {"unused": ["$(lambda: open('canary ran', 'w'))()"]},
     "a lambda within a list": {"unused": ["$[f() for f in [lambda: open('canary ran', 'w')]]"]},
     "what a switch would say": {"unused": {**IDENTITY, "_disabled_": "$open('canary ran', 'w')"}},
-    "what is run at the end": {"run": ["$open('canary ran', 'w')"], "initialize": ["$open('canary ran', 'w')"]},
+    "what is run at the end": {
+        "run": ["$open('canary ran', 'w')"],
+        "initialize": ["$open('canary ran', 'w')"],
+    },
 }
 
 
@@ -136,7 +194,9 @@ def with_canary(folder: Path, entries: dict[str, Any]) -> Path:
 
 
 @pytest.mark.parametrize("case", USED)
-def test_a_canary_in_what_is_used_is_listed_or_refused(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_in_what_is_used_is_listed_or_refused(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     folder = with_canary(tmp_path / "made", USED[case])
     try:
@@ -152,7 +212,9 @@ def test_a_canary_in_what_is_used_is_listed_or_refused(case: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("case", UNUSED)
-def test_a_canary_in_an_unused_entry_never_runs(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_in_an_unused_entry_never_runs(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not even after the decision about another part of the bundle."""
     monkeypatch.chdir(tmp_path)
     folder = with_canary(tmp_path / "made", UNUSED[case])
@@ -166,10 +228,14 @@ def test_a_canary_in_an_unused_entry_never_runs(case: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("place", ["monai/evil.py", "torch.py", "colorsys.py", "numpy/deep/a.py"])
-def test_modules_that_stand_in_for_installed_ones_are_refused(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_that_stand_in_for_installed_ones_are_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`monai.evil.Identityd` looks like MONAI's own."""
     monkeypatch.chdir(tmp_path)
-    folder = with_canary(tmp_path / "made", {"preprocessing": compose({"_target_": "monai.evil.Identityd", "keys": "image"})})
+    folder = with_canary(
+        tmp_path / "made", {"preprocessing": compose({"_target_": "monai.evil.Identityd", "keys": "image"})}
+    )
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     (folder / place).write_text(CANARY.replace("Here", "Identityd"))
     with pytest.raises(BundleError, match=f"would stand in for {place.split('/')[0].removesuffix('.py')}"):

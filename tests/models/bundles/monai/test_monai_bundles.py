@@ -24,9 +24,9 @@ from ctseg_models.bundles.monai.bundle import MonaiBundle, read_monai
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Box
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference import Region, Settings, run
+from ctseg_models.inference import InferenceSettings, Region, run
 from ctseg_models.inference.labels.class_maps import Target
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
 from ctseg_models.inference.pipeline import segment
 from tests.models.making import dice
 from tests.models.monai_making import (
@@ -45,16 +45,27 @@ from tests.models.monai_making import (
     smooth_ct,
 )
 
-FP32 = Settings(precision="fp32")
+FP32 = InferenceSettings(precision="fp32")
 NORMALISE = {"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": True, "channel_wise": True}
 SCALE = {"_target_": "ScaleIntensityd", "keys": "image", "minv": -1.0, "maxv": 1.0}
 FOREGROUND = {"_target_": "CropForegroundd", "keys": "image", "source_key": "image"}
-PERCENTILES = {"_target_": "ScaleIntensityRangePercentilesd", "keys": "image", "lower": 2, "upper": 97, "b_min": -1, "b_max": 2,
-               "clip": True}
+PERCENTILES = {
+    "_target_": "ScaleIntensityRangePercentilesd",
+    "keys": "image",
+    "lower": 2,
+    "upper": 97,
+    "b_min": -1,
+    "b_max": 2,
+    "clip": True,
+}
 SIGMOID = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
 HALF = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
 LARGEST = {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [1, 2]}
-OWN_STEM = {"_target_": "CheckpointLoader", "load_path": "$@bundle_root + '/models/other.pt'", "load_dict": {"model": "@network"}}
+OWN_STEM = {
+    "_target_": "CheckpointLoader",
+    "load_path": "$@bundle_root + '/models/other.pt'",
+    "load_dict": {"model": "@network"},
+}
 
 
 @pytest.fixture
@@ -79,7 +90,9 @@ def assert_as_the_runner(labels: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("case", ["plain", "oblique"])
 @pytest.mark.parametrize("scripted", [False, True])
 @pytest.mark.parametrize("name", ["spleen_style", "wholebody_style"])
-def test_labels_are_those_of_monais_runner(name: str, scripted: bool, case: str, oracle: Callable[[str], Path], tmp_path: Path) -> None:
+def test_labels_are_those_of_monais_runner(
+    name: str, scripted: bool, case: str, oracle: Callable[[str], Path], tmp_path: Path
+) -> None:
     folder = oracle(name)
     if scripted and name == "wholebody_style":
         folder = without_weights(folder, tmp_path / name)
@@ -89,7 +102,12 @@ def test_labels_are_those_of_monais_runner(name: str, scripted: bool, case: str,
         torch.jit.script(network).save(str(folder / "models/model.ts"))
     bundle = store.find(folder)
     assert isinstance(bundle, MonaiBundle)
-    assert (bundle.kind, bundle.way, bundle.needs_trust, bundle.modality) == ("monai", "interpreted", (), "CT")
+    assert (bundle.kind, bundle.way, bundle.needs_trust, bundle.modality) == (
+        "monai",
+        "interpreted",
+        (),
+        "CT",
+    )
     assert bundle.labels.name(1) == "spleen"
     volume = formats.read(oracle(f"inputs/{case}.nii.gz"))
     labels = finish(run(bundle, volume, settings=FP32)).labels
@@ -104,7 +122,9 @@ def test_probabilities_are_those_of_monais_runner(case: str, oracle: Callable[[s
     with np.load(oracle(f"expected/spleen_style/{case}_probabilities.npz")) as file:
         expected = upright.view.apply(file[file.files[0]].astype(np.float32).transpose(3, 2, 1, 0))
     finish(found.maps.maps.advance(found.maps.maps.shape[1]))
-    sampler = Sampler(found.maps, Target(upright.geometry.spacing_mm, (0, 0, 0), upright.geometry.shape))
+    sampler = ClassMapSampler(
+        found.maps, Target(upright.geometry.spacing_mm, (0, 0, 0), upright.geometry.shape)
+    )
     for value in (0, 1):
         slab = sampler.slab(value, 0, upright.geometry.shape[0])
         assert slab is not None
@@ -124,11 +144,17 @@ PIPELINES: dict[str, dict[str, Any]] = {
     "nearest": {"after": (SOFTMAX, ARGMAX, INVERT_NEAREST)},
     "logits resampled": {"after": (INVERT, SOFTMAX, ARGMAX)},
     "no inversion": {"after": (SOFTMAX, ARGMAX)},
-    "smaller than the window": {"inferer": {**WINDOWS, "roi_size": [32, 24, 40], "padding_mode": "replicate"}},
-    "padded with a value": {"inferer": {**WINDOWS, "roi_size": [32, 24, 40], "cval": 0.7, "mode": "gaussian"}},
+    "smaller than the window": {
+        "inferer": {**WINDOWS, "roi_size": [32, 24, 40], "padding_mode": "replicate"}
+    },
+    "padded with a value": {
+        "inferer": {**WINDOWS, "roi_size": [32, 24, 40], "cval": 0.7, "mode": "gaussian"}
+    },
     "gaussian": {"inferer": {**WINDOWS, "overlap": [0.25, 0.6, 0.5], "mode": "gaussian", "sigma_scale": 0.2}},
-    "whole axis": {"inferer": {**WINDOWS, "roi_size": [16, -1, 8]}, "before": (
-        ORIENTATION, {**SPACING, "pixdim": [2.0, 4.39, 3.0]}, RANGE)},
+    "whole axis": {
+        "inferer": {**WINDOWS, "roi_size": [16, -1, 8]},
+        "before": (ORIENTATION, {**SPACING, "pixdim": [2.0, 4.39, 3.0]}, RANGE),
+    },
     "other axes": {"before": ({**ORIENTATION, "axcodes": "PLI"}, SPACING, RANGE)},
     "as stored": {"before": (SPACING, RANGE)},
     "one spacing kept": {"before": (ORIENTATION, {**SPACING, "pixdim": [2.0, -1, 3.0]}, RANGE)},
@@ -168,7 +194,9 @@ def test_what_is_not_interpreted_is_run_by_monai_itself(tmp_path: Path) -> None:
         assert (kept == value).sum() == sizes.max() < sizes.sum()
 
 
-def test_monai_never_looks_for_a_module_in_a_bundle_that_nobody_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monai_never_looks_for_a_module_in_a_bundle_that_nobody_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LARGEST))
     for name in ("skimage", "scipy", "cupy", "cucim", "monai"):
         (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')")
@@ -186,24 +214,37 @@ def test_a_region_is_run_as_if_the_volume_ended_there(tmp_path: Path) -> None:
     upright = Geometry.from_parts(volume.array.shape, volume.geometry.spacing_mm)
     straight = Volume(volume.array, upright)
     start, stop = (2, 3, 5), (12, 20, 17)
-    labels = finish(run(bundle, straight, region=Region.from_index(upright, start, stop), settings=FP32)).labels.array
+    labels = finish(
+        run(bundle, straight, region=Region.from_index(upright, start, stop), settings=FP32)
+    ).labels.array
     part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    alone = finish(run(bundle, Volume(volume.array[part], upright.crop(start, stop)), settings=FP32)).labels.array
+    alone = finish(
+        run(bundle, Volume(volume.array[part], upright.crop(start, stop)), settings=FP32)
+    ).labels.array
     assert np.array_equal(labels[part], alone)
     assert labels.any() and not np.delete(labels, range(2, 12), axis=0).any()
 
 
 def test_an_absurd_spacing_is_told_before_it_fills_the_memory(tmp_path: Path) -> None:
-    bundle = read_monai(monai_bundle(tmp_path / "made", before=(ORIENTATION, {**SPACING, "pixdim": [1e-4, 1.0, 1.0]}, RANGE)))
+    bundle = read_monai(
+        monai_bundle(tmp_path / "made", before=(ORIENTATION, {**SPACING, "pixdim": [1e-4, 1.0, 1.0]}, RANGE))
+    )
     with pytest.raises(BundleError, match="asks for voxels of"):
         finish(run(bundle, smooth_ct(), settings=FP32))
 
 
 def test_several_channels_are_asked_for_by_name(tmp_path: Path) -> None:
     network = {**NETWORK, "in_channels": 2}
-    metadata = {"network_data_format": {
-        "inputs": {"image": {"modality": "MR", "num_channels": 2, "channel_def": {"0": "T1", "1": "FLAIR"}}},
-        "outputs": {"pred": {"num_channels": 3, "channel_def": {"0": "background", "1": "core", "2": "oedema"}}}}}
+    metadata = {
+        "network_data_format": {
+            "inputs": {
+                "image": {"modality": "MR", "num_channels": 2, "channel_def": {"0": "T1", "1": "FLAIR"}}
+            },
+            "outputs": {
+                "pred": {"num_channels": 3, "channel_def": {"0": "background", "1": "core", "2": "oedema"}}
+            },
+        }
+    }
     bundle = read_monai(monai_bundle(tmp_path / "made", network=network, metadata=metadata))
     assert (bundle.channels, bundle.modality) == (("T1", "FLAIR"), "MR")
     volume = smooth_ct()
@@ -216,13 +257,26 @@ def test_several_channels_are_asked_for_by_name(tmp_path: Path) -> None:
 
 
 def test_a_whole_region_is_painted_before_its_parts(tmp_path: Path) -> None:
-    metadata = {"network_data_format": {"inputs": {"image": {"num_channels": 1}}, "outputs": {"pred": {
-        "num_channels": 3, "channel_def": {"0": "core", "1": "Whole tumour", "2": "enhancing"}}}}}
+    metadata = {
+        "network_data_format": {
+            "inputs": {"image": {"num_channels": 1}},
+            "outputs": {
+                "pred": {
+                    "num_channels": 3,
+                    "channel_def": {"0": "core", "1": "Whole tumour", "2": "enhancing"},
+                }
+            },
+        }
+    }
     bundle = read_monai(monai_bundle(tmp_path / "made", after=(SIGMOID, INVERT, HALF), metadata=metadata))
     stage = bundle.load().stages[0]
     assert stage.form == "regions"
     assert stage.values == (2, 1, 3)
-    assert {label.value: label.name for label in bundle.labels} == {1: "core", 2: "Whole tumour", 3: "enhancing"}
+    assert {label.value: label.name for label in bundle.labels} == {
+        1: "core",
+        2: "Whole tumour",
+        3: "enhancing",
+    }
 
 
 @pytest.mark.parametrize("ending", ["bare", "wrapped", "safetensors"])
@@ -240,15 +294,33 @@ def test_weights_in_every_usual_form(ending: str, tmp_path: Path) -> None:
 
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("no weights", {"weights": False}, "model.pt: the weights of the bundle are missing"),
-    ("another file's weights", {"checkpointloader": OWN_STEM}, "other.pt: the weights of the bundle are missing"),
-    ("no inferer", {"inferer": None, "entries": ["inferer"]}, "has no \"inferer\""),
-    ("weights of another network", {"network": {**NETWORK, "channels": [4, 8]}, "weights": False}, "not of one bundle"),
-    ("a huge network", {"network": {**NETWORK, "channels": [8000, 8000]}, "weights": False}, "not of one bundle"),
-    ("impossible arguments", {"network": {**NETWORK, "strides": []}, "weights": False}, "cannot be built as the config says"),
+    (
+        "another file's weights",
+        {"checkpointloader": OWN_STEM},
+        "other.pt: the weights of the bundle are missing",
+    ),
+    ("no inferer", {"inferer": None, "entries": ["inferer"]}, 'has no "inferer"'),
+    (
+        "weights of another network",
+        {"network": {**NETWORK, "channels": [4, 8]}, "weights": False},
+        "not of one bundle",
+    ),
+    (
+        "a huge network",
+        {"network": {**NETWORK, "channels": [8000, 8000]}, "weights": False},
+        "not of one bundle",
+    ),
+    (
+        "impossible arguments",
+        {"network": {**NETWORK, "strides": []}, "weights": False},
+        "cannot be built as the config says",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("entries", "sentence"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
+@pytest.mark.parametrize(
+    ("entries", "sentence"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS]
+)
 def test_faults_are_told_in_a_sentence(entries: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     left_out = entries.pop("entries", [])
     folder = monai_bundle(tmp_path / "made", **entries)
@@ -276,8 +348,14 @@ def test_the_layout_is_what_preparation_makes(tmp_path: Path) -> None:
 def test_a_reader_of_nothing_is_a_sentence(reader: dict[str, Any], tmp_path: Path) -> None:
     """Readers are left out, and their arguments still have to be what MONAI takes."""
     padded = {"_target_": "SpatialPadd", "keys": "image", "spatial_size": [8, 8, 8]}
-    steps = [{"_target_": "LoadImaged", **reader}, {"_target_": "EnsureChannelFirstd", "keys": "image"}, padded]
-    bundle = read_monai(monai_bundle(tmp_path / "made", preprocessing={"_target_": "Compose", "transforms": steps}))
+    steps = [
+        {"_target_": "LoadImaged", **reader},
+        {"_target_": "EnsureChannelFirstd", "keys": "image"},
+        padded,
+    ]
+    bundle = read_monai(
+        monai_bundle(tmp_path / "made", preprocessing={"_target_": "Compose", "transforms": steps})
+    )
     assert bundle.way == "by MONAI"
     with pytest.raises(BundleError, match="MONAI does not take its arguments"):
         bundle.load()

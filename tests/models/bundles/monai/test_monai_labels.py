@@ -1,4 +1,6 @@
-"""Labels that a bundle's postprocessing writes by itself: kept, and called what they are. A lost label is a lost tumour."""
+"""Labels that a bundle's postprocessing writes by itself: kept, and called what they are. A lost label is
+a lost tumour.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,12 @@ from ctseg_models.contract.lattice import Box
 from ctseg_models.contract.stage import LoadedStage, Model, Prepared
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.ensemble import run_ensemble
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference import pipeline as two_stage
 from ctseg_models.vetting import trust
 from tests.models.monai_making import ARGMAX, INVERT, SOFTMAX, monai_bundle, smooth_ct
 
-FP32 = Settings(precision="fp32")
+FP32 = InferenceSettings(precision="fp32")
 SIGMOID = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
 HALF = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
 BRATS = "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
@@ -58,11 +60,21 @@ def allowed(folder: Path) -> MonaiBundle:
     return bundle
 
 
-@pytest.mark.parametrize(("new", "expected"), [([0, 1, 40], {1: "liver", 40: "spleen"}), ([0, 2, 1], {1: "spleen", 2: "liver"}),
-                                               ([0, 3, 3], {3: "liver, spleen"}), ([0, 0, 2], {2: "spleen"})])
-def test_names_go_with_the_numbers_that_they_are_mapped_to(new: list[int], expected: dict[int, str], plain: MonaiBundle,
-                                                           tmp_path: Path) -> None:
-    bundle = read_monai(monai_bundle(tmp_path / "mapped", after=(SOFTMAX, INVERT, ARGMAX, mapping([0, 1, 2], new))))
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        ([0, 1, 40], {1: "liver", 40: "spleen"}),
+        ([0, 2, 1], {1: "spleen", 2: "liver"}),
+        ([0, 3, 3], {3: "liver, spleen"}),
+        ([0, 0, 2], {2: "spleen"}),
+    ],
+)
+def test_names_go_with_the_numbers_that_they_are_mapped_to(
+    new: list[int], expected: dict[int, str], plain: MonaiBundle, tmp_path: Path
+) -> None:
+    bundle = read_monai(
+        monai_bundle(tmp_path / "mapped", after=(SOFTMAX, INVERT, ARGMAX, mapping([0, 1, 2], new)))
+    )
     assert (bundle.way, bundle.needs_trust, names(bundle.labels)) == ("by MONAI", (), expected)
     before = finish(run(plain, smooth_ct(), settings=FP32)).labels.array
     got = finish(run(bundle, smooth_ct(), settings=FP32))
@@ -75,23 +87,37 @@ def test_a_label_that_nobody_named_is_kept_and_told(plain: MonaiBundle, tmp_path
     after = (SOFTMAX, INVERT, ARGMAX, own_code("$lambda x: torch.where(x == 2, 7, x)"))
     bundle = allowed(monai_bundle(tmp_path / "own", after=after))
     got = finish(run(bundle, smooth_ct(), settings=FP32))
-    assert (got.labels.array == np.array([0, 1, 7])[finish(run(plain, smooth_ct(), settings=FP32)).labels.array]).all()
+    assert (
+        got.labels.array == np.array([0, 1, 7])[finish(run(plain, smooth_ct(), settings=FP32)).labels.array]
+    ).all()
     assert names(got.labels.labels) == {1: "label 1", 7: "label 7"}
-    assert any("wrote the labels 1, 7 and not those that its metadata names" in said for said in got.provenance["warnings"])
+    assert any(
+        "wrote the labels 1, 7 and not those that its metadata names" in said
+        for said in got.provenance["warnings"]
+    )
     assert [row["name"] for row in got.provenance["confidence"]] == ["label 1", "label 7"]
-    with pytest.raises(BundleError, match=r"own: wrote labels that its metadata does not name, .*; run it alone"):
+    with pytest.raises(
+        BundleError, match=r"own: wrote labels that its metadata does not name, .*; run it alone"
+    ):
         finish(run_ensemble([bundle, plain], smooth_ct(), settings=FP32))
 
 
 def test_regions_that_own_code_made_one_mask_of_have_no_names(tmp_path: Path) -> None:
-    """brats_mri_segmentation: the channels are regions, and its lambda makes the labels 1, 2 and 4 of them."""
+    """brats_mri_segmentation: the channels are regions, and its lambda makes the labels 1, 2 and 4 of
+    them.
+    """
     regions = read_monai(monai_bundle(tmp_path / "regions", after=(SIGMOID, INVERT, HALF)))
     bundle = allowed(monai_bundle(tmp_path / "brats", after=(SIGMOID, INVERT, HALF, own_code(BRATS))))
-    assert (bundle.way, len(bundle.needs_trust)) == ("by its own code", 5)  # the transform, its lambda, three imports
+    assert (bundle.way, len(bundle.needs_trust)) == (
+        "by its own code",
+        5,
+    )  # the transform, its lambda, three imports
     found = finish(run(bundle, smooth_ct(), settings=FP32))
     assert set(np.unique(found.labels.array)) == {0, 1, 2, 4}
     assert names(found.labels.labels) == {1: "label 1", 2: "label 2", 4: "label 4"}
-    third = finish(run(replace(regions, way="by MONAI"), smooth_ct(), settings=FP32)).labels.array == 3  # painted last, so never covered
+    third = (
+        finish(run(replace(regions, way="by MONAI"), smooth_ct(), settings=FP32)).labels.array == 3
+    )  # painted last, so never covered
     assert ((found.labels.array == 4) == third).all()
 
 
@@ -102,12 +128,16 @@ def test_regions_run_by_monai_have_a_background_in_every_map(tmp_path: Path) -> 
     found = finish(run(bundle, smooth_ct(), settings=replace(FP32, disagreement="entropy", edge_map=True)))
     assert found.disagreement is not None and found.edge_map is not None
     assert (found.labels.array == 0).any()
-    assert (found.disagreement.array == 0).all() and (found.edge_map.array == 0).all()  # it gave labels, not probabilities
+    assert (found.disagreement.array == 0).all() and (
+        found.edge_map.array == 0
+    ).all()  # it gave labels, not probabilities
 
 
 @pytest.mark.parametrize("new", [[0, -1, 2], [0, 70_000, 2]])
 def test_what_is_no_mask_is_refused(new: list[int], tmp_path: Path) -> None:
-    bundle = read_monai(monai_bundle(tmp_path / "below", after=(SOFTMAX, INVERT, ARGMAX, mapping([0, 1, 2], new))))
+    bundle = read_monai(
+        monai_bundle(tmp_path / "below", after=(SOFTMAX, INVERT, ARGMAX, mapping([0, 1, 2], new)))
+    )
     with pytest.raises(BundleError, match="is no mask of labels"):
         finish(run(bundle, smooth_ct(), settings=FP32))
 
@@ -129,7 +159,9 @@ def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: py
         def prepare(upright: Upright, box: Box, whole: bool) -> Generator[float, None, Prepared]:
             return replace((yield from stage.prepare(upright, box, whole)), steps=too_large)
 
-        return replace(model, stages=(replace(stage, prepare=prepare, on_cpu=lambda: one.load("cpu").stages[0]),))
+        return replace(
+            model, stages=(replace(stage, prepare=prepare, on_cpu=lambda: one.load("cpu").stages[0]),)
+        )
 
     monkeypatch.setattr(two_stage, "load_with_spare", loaded)
     got = finish(run(bundle, smooth_ct((40, 44, 38)), settings=FP32))

@@ -13,7 +13,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.monai.bundle import read_monai
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from tests.models.monai_making import (
     NETWORK,
     ORIENTATION,
@@ -26,17 +26,23 @@ from tests.models.monai_making import (
     smooth_ct,
 )
 
-FP32 = Settings(precision="fp32")
+FP32 = InferenceSettings(precision="fp32")
 IMAGE = "$monai.utils.CommonKeys.IMAGE"
 
 
 def test_a_swin_unetr_of_before_monai_1_5(tmp_path: Path) -> None:
-    """swin_unetr_btcv_segmentation: MONAI has no img_size any more, and reads numbers while it lays the network out."""
+    """swin_unetr_btcv_segmentation: MONAI has no img_size any more, and reads numbers while it lays the
+    network out.
+    """
     arguments = {"in_channels": 1, "out_channels": 3, "feature_size": 12, "depths": [1, 2, 1, 1]}
     torch.manual_seed(3)
     network = SwinUNETR(**arguments).eval()
-    folder = monai_bundle(tmp_path / "swin", network={"_target_": "SwinUNETR", "img_size": 96, **arguments}, weights=False,
-                          inferer={**WINDOWS, "roi_size": [64, 32, 64]})
+    folder = monai_bundle(
+        tmp_path / "swin",
+        network={"_target_": "SwinUNETR", "img_size": 96, **arguments},
+        weights=False,
+        inferer={**WINDOWS, "roi_size": [64, 32, 64]},
+    )
     torch.save({"state_dict": network.state_dict()}, folder / "models/model.pt")
     bundle = read_monai(folder)
     assert (bundle.way, bundle.needs_trust) == ("interpreted", ())
@@ -48,15 +54,29 @@ def test_a_swin_unetr_of_before_monai_1_5(tmp_path: Path) -> None:
 
 
 def test_lists_of_transforms_under_names_of_their_own(tmp_path: Path) -> None:
-    """segmentation_template: `$@transforms`, CommonKeys, the checkpoint among the handlers, and no inversion."""
+    """segmentation_template: `$@transforms`, CommonKeys, the checkpoint among the handlers, and no
+    inversion.
+    """
     reading = [{"_target_": name, "keys": "@image"} for name in ("LoadImaged", "EnsureChannelFirstd")]
     folder = rewritten(
-        monai_bundle(tmp_path / "template"), image=IMAGE, pred="$monai.utils.CommonKeys.PRED", first=[*reading, ORIENTATION],
-        second=[{**SPACING, "keys": "@image"}, {**RANGE, "keys": "@image"}], checkpointloader=None, ckpt_path="models/renamed.pt",
+        monai_bundle(tmp_path / "template"),
+        image=IMAGE,
+        pred="$monai.utils.CommonKeys.PRED",
+        first=[*reading, ORIENTATION],
+        second=[{**SPACING, "keys": "@image"}, {**RANGE, "keys": "@image"}],
+        checkpointloader=None,
+        ckpt_path="models/renamed.pt",
         preprocessing={"_target_": "Compose", "transforms": "$@first + @second"},
-        handlers=[{"_target_": "StatsHandler", "output_transform": "$lambda x: None"},
-                  {"_target_": "CheckpointLoader", "_disabled_": "$not os.path.exists(@ckpt_path)",
-                   "load_path": "$@bundle_root + '/' + @ckpt_path", "load_dict": {"model": "@network"}}])
+        handlers=[
+            {"_target_": "StatsHandler", "output_transform": "$lambda x: None"},
+            {
+                "_target_": "CheckpointLoader",
+                "_disabled_": "$not os.path.exists(@ckpt_path)",
+                "load_path": "$@bundle_root + '/' + @ckpt_path",
+                "load_dict": {"model": "@network"},
+            },
+        ],
+    )
     (folder / "models/model.pt").rename(folder / "models/renamed.pt")
     bundle = read_monai(folder)
     assert (bundle.way, bundle.needs_trust) == ("interpreted", ())
@@ -67,19 +87,34 @@ def test_lists_of_transforms_under_names_of_their_own(tmp_path: Path) -> None:
 
 def test_a_network_that_cannot_take_the_array_is_told_in_a_sentence(tmp_path: Path) -> None:
     network = {**NETWORK, "channels": [4, 6, 8], "strides": [2, 2]}
-    folder = monai_bundle(tmp_path / "whole", before=(ORIENTATION, RANGE), inferer={"_target_": "SimpleInferer"}, network=network,
-                          weights=False)
+    folder = monai_bundle(
+        tmp_path / "whole",
+        before=(ORIENTATION, RANGE),
+        inferer={"_target_": "SimpleInferer"},
+        network=network,
+        weights=False,
+    )
     torch.save(random_weights(network), folder / "models/model.pt")
-    with pytest.raises(BundleError, match=r"whole: the network cannot compute an array of 19 x 22 x 13 voxels .* draw a region"):
+    with pytest.raises(
+        BundleError,
+        match=r"whole: the network cannot compute an array of 19 x 22 x 13 voxels .* draw a region",
+    ):
         finish(run(read_monai(folder), smooth_ct(), settings=FP32))
     even = smooth_ct((16, 20, 24))
     assert finish(run(read_monai(folder), even, settings=FP32)).labels.array.shape == (16, 20, 24)
 
 
 def test_a_checkpoint_loader_that_is_switched_off_names_no_weights(tmp_path: Path) -> None:
-    best = {"_target_": "CheckpointLoader", "load_path": "$@bundle_root + '/models/best.pt'", "load_dict": {"model": "@network"}}
+    best = {
+        "_target_": "CheckpointLoader",
+        "load_path": "$@bundle_root + '/models/best.pt'",
+        "load_dict": {"model": "@network"},
+    }
     off = {**best, "_disabled_": True, "load_path": "models/model.pt"}
-    for name, entries in (("next", {"handlers": [off], "later": best}), ("usual", {"handlers": [off], "ckpt_path": "models/best.pt"})):
+    for name, entries in (
+        ("next", {"handlers": [off], "later": best}),
+        ("usual", {"handlers": [off], "ckpt_path": "models/best.pt"}),
+    ):
         folder = rewritten(monai_bundle(tmp_path / name), checkpointloader=None, **entries)
         (folder / "models/best.pt").write_bytes((folder / "models/model.pt").read_bytes())
         assert read_monai(folder).weights == folder / "models/best.pt"
@@ -95,9 +130,17 @@ def test_transforms_in_a_tuple(smoothed: bool, tmp_path: Path) -> None:
     reading = [{"_target_": name, "keys": "image"} for name in ("LoadImaged", "EnsureChannelFirstd")]
     every = [*reading, ORIENTATION, SPACING, RANGE, *more]
     maps = []
-    for name, given in (("tuple", f"$({', '.join(f'@every[{n}]' for n in range(len(every)))})"), ("list", "@every")):
-        bundle = read_monai(rewritten(monai_bundle(tmp_path / name), every=every,
-                                      preprocessing={"_target_": "Compose", "transforms": given}))
+    for name, given in (
+        ("tuple", f"$({', '.join(f'@every[{n}]' for n in range(len(every)))})"),
+        ("list", "@every"),
+    ):
+        bundle = read_monai(
+            rewritten(
+                monai_bundle(tmp_path / name),
+                every=every,
+                preprocessing={"_target_": "Compose", "transforms": given},
+            )
+        )
         assert (bundle.way, bundle.needs_trust) == ("by MONAI" if smoothed else "interpreted", ())
         maps.append(finish(run(bundle, smooth_ct(), settings=FP32)).labels.array)
     assert len(np.unique(maps[1])) > 1

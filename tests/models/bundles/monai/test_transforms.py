@@ -1,4 +1,6 @@
-"""Where MONAI's own transforms put every voxel, and what they make of it, beside what the interpreted ones do."""
+"""Where MONAI's own transforms put every voxel, and what they make of it, beside what the interpreted ones
+do.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from monai.transforms import Compose, CropForegroundd, Orientationd, ScaleIntens
 
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
-from ctseg_models.bundles.monai.config.reader import Component
+from ctseg_models.bundles.monai.config.components import Component
 from ctseg_models.bundles.monai.interpreted.transforms import State, transforms
 from ctseg_models.contract.lattice import Box
 from ctseg_models.contract.upright import Upright
@@ -33,20 +35,37 @@ def made_volume() -> Volume:
     return Volume(array, geometry)
 
 
-@pytest.mark.parametrize("steps", [(ORIENTATION, RANGE, CROP), (ORIENTATION, RANGE, CROP, SPACING), (ORIENTATION, SPACING, RANGE, CROP),
-                                   (TURNED, SPACING, RANGE, CROP), (RANGE, CROP, TURNED, SPACING)],
-                         ids=lambda steps: " ".join(name.removesuffix("d") for name, _ in steps))
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (ORIENTATION, RANGE, CROP),
+        (ORIENTATION, RANGE, CROP, SPACING),
+        (ORIENTATION, SPACING, RANGE, CROP),
+        (TURNED, SPACING, RANGE, CROP),
+        (RANGE, CROP, TURNED, SPACING),
+    ],
+    ids=lambda steps: " ".join(name.removesuffix("d") for name, _ in steps),
+)
 def test_a_cropped_image_lies_where_monai_puts_it(steps: tuple[tuple[str, dict[str, object]], ...]) -> None:
     volume = made_volume()
     ras = np.eye(4)  # MONAI's arrays are (x, y, z)
     ras[:3, :3] = TO_RAS @ volume.geometry.affine_lps[:3, [2, 1, 0]]
     ras[:3, 3] = TO_RAS @ volume.geometry.affine_lps[:3, 3]
-    image = MetaTensor(torch.from_numpy(volume.array.T[None].astype(np.float32)), affine=torch.from_numpy(ras))
-    expected = Compose([MONAI[name](keys="image", **arguments) for name, arguments in steps])({"image": image})["image"]
+    image = MetaTensor(
+        torch.from_numpy(volume.array.T[None].astype(np.float32)), affine=torch.from_numpy(ras)
+    )
+    expected = Compose([MONAI[name](keys="image", **arguments) for name, arguments in steps])(
+        {"image": image}
+    )["image"]
 
     upright = Upright.of(volume)
     state = State.of(upright, Box.whole(upright.geometry))
-    for step in transforms([Component(f"monai.transforms.{name}", {"keys": "image", **arguments}, name) for name, arguments in steps]):
+    for step in transforms(
+        [
+            Component(f"monai.transforms.{name}", {"keys": "image", **arguments}, name)
+            for name, arguments in steps
+        ]
+    ):
         finish(step(state))
     got = state.turn.to_network(torch.from_numpy(np.array(state.array)))
     assert got.shape == expected.shape
@@ -54,8 +73,14 @@ def test_a_cropped_image_lies_where_monai_puts_it(steps: tuple[tuple[str, dict[s
 
     view, old = upright.geometry, np.array(upright.geometry.spacing_mm)
     index = np.indices(state.array.shape[1:]).reshape(3, -1)
-    at = (np.array(state.low_mm)[:, None] + (index + 0.5) * np.array(state.spacing_mm)[:, None]) / old[:, None] - 0.5
-    places = (TO_RAS @ (view.affine_lps[:3, :3] @ at + view.affine_lps[:3, 3:])).reshape(3, *state.array.shape[1:])
+    at = (np.array(state.low_mm)[:, None] + (index + 0.5) * np.array(state.spacing_mm)[:, None]) / old[
+        :, None
+    ] - 0.5
+    places = (TO_RAS @ (view.affine_lps[:3, :3] @ at + view.affine_lps[:3, 3:])).reshape(
+        3, *state.array.shape[1:]
+    )
     turned = state.turn.to_network(torch.from_numpy(places)).numpy().reshape(3, -1)
     affine = expected.affine.numpy()
-    np.testing.assert_allclose(turned, affine[:3, :3] @ np.indices(expected.shape[1:]).reshape(3, -1) + affine[:3, 3:], atol=1e-3)
+    np.testing.assert_allclose(
+        turned, affine[:3, :3] @ np.indices(expected.shape[1:]).reshape(3, -1) + affine[:3, 3:], atol=1e-3
+    )

@@ -1,4 +1,6 @@
-"""The two halves of a cascade, made of the folders that nnU-Net wrote: the first half's labels are further channels of the second."""
+"""The two halves of a cascade, made of the folders that nnU-Net wrote: the first half's labels are further
+channels of the second.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from ctseg_models.bundles import store
 from ctseg_models.bundles.nnunet.bundle import read_nnunet
 from ctseg_models.contract.lattice import Box
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.vetting.checkpoint import load_checkpoint
 
 FIRST, SECOND = "nnUNetTrainer__nnUNetPlans__3d_lowres", "nnUNetTrainer__nnUNetPlans__3d_cascade_fullres"
@@ -28,25 +30,39 @@ LABELS = 3
 
 @pytest.fixture
 def cascade(shared_file: Callable[[str], Path], tmp_path: Path) -> Path:
-    """The second half beside the first. Its first convolution takes the image and three masks; both networks are random."""
+    """The second half beside the first. Its first convolution takes the image and three masks; both
+    networks are random.
+    """
     original = next(shared_file("oracles/nnunet/old_plans/Dataset999_Toy").iterdir())
     plans = json.loads((original / "plans.json").read_text())
     fine = plans["configurations"].pop("3d_fullres")
-    plans["configurations"] = {"3d_lowres": {**fine, "spacing": [4.5, 3.1, 2.9]}, "3d_fullres": fine,
-                               "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}}
+    plans["configurations"] = {
+        "3d_lowres": {**fine, "spacing": [4.5, 3.1, 2.9]},
+        "3d_fullres": fine,
+        "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+    }
     content = load_checkpoint(original / "fold_0/checkpoint_final.pth")
     for name in (FIRST, SECOND):
         (tmp_path / name / "fold_0").mkdir(parents=True)
         shutil.copyfile(original / "dataset.json", tmp_path / name / "dataset.json")
         (tmp_path / name / "plans.json").write_text(json.dumps(plans))
-        weights = {key: tensor for key, tensor in content["network_weights"].items() if ".all_modules." not in key}
+        weights = {
+            key: tensor for key, tensor in content["network_weights"].items() if ".all_modules." not in key
+        }
         if name == SECOND:
             torch.manual_seed(0)
             first = weights["encoder.stages.0.0.convs.0.conv.weight"]
-            weights = {**weights, "encoder.stages.0.0.convs.0.conv.weight": torch.cat([first, torch.randn(8, LABELS, 3, 3, 3)], dim=1)}
+            weights = {
+                **weights,
+                "encoder.stages.0.0.convs.0.conv.weight": torch.cat(
+                    [first, torch.randn(8, LABELS, 3, 3, 3)], dim=1
+                ),
+            }
         configuration = name.rpartition("__")[2]
-        torch.save({**content, "network_weights": weights, "init_args": {"configuration": configuration}},
-                   tmp_path / name / "fold_0/checkpoint_final.pth")
+        torch.save(
+            {**content, "network_weights": weights, "init_args": {"configuration": configuration}},
+            tmp_path / name / "fold_0/checkpoint_final.pth",
+        )
     return tmp_path / SECOND
 
 
@@ -59,23 +75,29 @@ def test_the_first_halfs_labels_are_channels(cascade: Path, shared_file: Callabl
     prepared = finish(bundle.load().stages[0].prepare(upright, whole, True))
     assert prepared.x.shape[1] == 1 + LABELS
 
-    lower = finish(run(bundle.previous, volume, settings=Settings(precision="fp32"))).labels.array
+    lower = finish(run(bundle.previous, volume, settings=InferenceSettings(precision="fp32"))).labels.array
     assert len(np.unique(lower)) == 1 + LABELS
     start, stop = whole.voxels(upright.geometry)
     low = [round(a / s) for a, s in zip(prepared.lattice.box.low, upright.geometry.spacing_mm, strict=True)]
     high = [round(a / s) for a, s in zip(prepared.lattice.box.high, upright.geometry.spacing_mm, strict=True)]
     assert all(a <= b < c <= d for a, b, c, d in zip(start, low, high, stop, strict=True))
     crop = upright.view.apply(lower)[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    expected = np.zeros(prepared.lattice.shape, int)  # nnU-Net's resize_segmentation: mask by mask, later labels over earlier ones
+    expected = np.zeros(
+        prepared.lattice.shape, int
+    )  # nnU-Net's resize_segmentation: mask by mask, later labels over earlier ones
     for value in range(1 + LABELS):
-        mask = skimage_resize((crop == value).astype(float), expected.shape, 1, mode="edge", anti_aliasing=False)
+        mask = skimage_resize(
+            (crop == value).astype(float), expected.shape, 1, mode="edge", anti_aliasing=False
+        )
         expected[mask >= 0.5] = value
     assert prepared.keep is not None
     (z0, y0, x0), (z1, y1, x1) = prepared.keep
     masks = prepared.x[0, 1:, z0:z1, y0:y1, x0:x1].numpy()
     for value in range(1, 1 + LABELS):
-        assert (masks[value - 1] != (expected == value)).mean() < 1e-3  # a share of exactly one half may round either way
-    labels = finish(run(bundle, volume, settings=Settings(precision="fp32"))).labels.array
+        assert (
+            masks[value - 1] != (expected == value)
+        ).mean() < 1e-3  # a share of exactly one half may round either way
+    labels = finish(run(bundle, volume, settings=InferenceSettings(precision="fp32"))).labels.array
     assert len(np.unique(labels)) > 1 and (labels != lower).any()
 
 

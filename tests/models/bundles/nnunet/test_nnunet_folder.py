@@ -1,4 +1,6 @@
-"""nnU-Net's results folders against what nnU-Net itself gave for them, its sums in float32 and as they are."""
+"""nnU-Net's results folders against what nnU-Net itself gave for them, its sums in float32 and as they
+are.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,17 @@ from ctseg_imaging.progress import Progress, finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.nnunet.bundle import NNUNetBundle, read_nnunet
-from ctseg_models.bundles.nnunet.input import Sizes, spacing_of
+from ctseg_models.bundles.nnunet.input import InputSizes, spacing_of
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Box, Region
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference import pipeline as two_stage
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 VARIANTS = ["plain_aniso", "resenc_transposed", "old_plans", "regions", "2d"]
-AS_NNUNET = Settings(precision="fp32", mirroring=True, probabilities=True)
+AS_NNUNET = InferenceSettings(precision="fp32", mirroring=True, probabilities=True)
 SharedFile = Callable[[str], Path]
 
 
@@ -46,30 +48,39 @@ def image(shared_file: SharedFile, variant: str, case: str) -> Volume:
     """One of the two inputs; regions/ takes two channels."""
     if variant != "regions":
         return formats.read(shared_file(f"oracles/nnunet/inputs/{case}_0000.nii.gz"))
-    first, second = (formats.read(shared_file(f"oracles/nnunet/inputs/{case}mr_000{n}.nii.gz")) for n in range(2))
+    first, second = (
+        formats.read(shared_file(f"oracles/nnunet/inputs/{case}mr_000{n}.nii.gz")) for n in range(2)
+    )
     return Volume(np.stack([first.array, second.array]), first.geometry)
 
 
 def on_the_image(maps: ClassMaps, upright: Upright) -> NDArray[np.float32]:
-    """(heads, z, y, x) probabilities on the image's stored voxels, in the order of the network's maps; of a region its own sigmoid."""
+    """(heads, z, y, x) probabilities on the image's stored voxels, in the order of the network's maps; of
+    a region its own sigmoid.
+    """
     target = Target(upright.geometry.spacing_mm, (0, 0, 0), upright.geometry.shape)
     depth = target.shape[0]
     if maps.form != "regions":
-        sampler = Sampler(maps, target)
+        sampler = ClassMapSampler(maps, target)
         slabs = [sampler.slab(value, 0, depth) for value in maps.each]
     else:
         alone = [torch.stack([maps.maps.part(k, 0, maps.maps.shape[1])]) for k in range(maps.maps.shape[0])]
-        slabs = [Sampler(ClassMaps.of(one, maps.lattice, (1,), "regions", maps.interpolation), target).slab(1, 0, depth) for one in alone]
+        slabs = [
+            ClassMapSampler(
+                ClassMaps.of(one, maps.lattice, (1,), "regions", maps.interpolation), target
+            ).slab(1, 0, depth)
+            for one in alone
+        ]
     return np.stack([upright.view.invert(slab.numpy()) for slab in slabs if slab is not None])
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> list[two_stage.Found]:
+def found(monkeypatch: pytest.MonkeyPatch) -> list[two_stage.StageResult]:
     """What the network gave in the runs of a test, which `Prediction` has on the network's own grid only."""
-    seen: list[two_stage.Found] = []
+    seen: list[two_stage.StageResult] = []
     segment = two_stage.segment
 
-    def listening(*given: Any, **named: Any) -> Generator[Progress, None, two_stage.Found]:
+    def listening(*given: Any, **named: Any) -> Generator[Progress, None, two_stage.StageResult]:
         result = yield from segment(*given, **named)
         seen.append(result)
         return result
@@ -80,7 +91,9 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[two_stage.Found]:
 
 @pytest.mark.parametrize("case", ["plain", "oblique"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_labels_and_probabilities_are_nnunets(variant: str, case: str, shared_file: SharedFile, found: list[two_stage.Found]) -> None:
+def test_labels_and_probabilities_are_nnunets(
+    variant: str, case: str, shared_file: SharedFile, found: list[two_stage.StageResult]
+) -> None:
     expected = shared_file(f"oracles/nnunet/{variant}/expected")
     volume = image(shared_file, variant, case)
     prediction = finish(run(store.find(results_folder(shared_file, variant)), volume, settings=AS_NNUNET))
@@ -113,14 +126,21 @@ def test_crop_sizes_and_windows_are_nnunets(variant: str, case: str, shared_file
     stage = bundle.load().stages[0]
     prepared = finish(stage.prepare(upright, Box.whole(upright.geometry), True))
     assert bundle.plan is not None
-    order = [upright.view.order.index(stored) for stored in bundle.plan.transpose]  # the view axis of each axis of the plans
+    order = [
+        upright.view.order.index(stored) for stored in bundle.plan.transpose
+    ]  # the view axis of each axis of the plans
     assert [prepared.lattice.shape[axis] for axis in order] == trace["shape_after_resampling"]
     assert [prepared.x.shape[2 + axis] for axis in order] == trace["shape_padded_to_patch"]
     assert [stop - start for start, stop in trace["bbox_used_for_cropping"]] == trace["shape_after_cropping"]
-    covered = [prepared.lattice.shape[axis] * prepared.lattice.spacing_mm[axis] / upright.geometry.spacing_mm[axis] for axis in order]
+    covered = [
+        prepared.lattice.shape[axis] * prepared.lattice.spacing_mm[axis] / upright.geometry.spacing_mm[axis]
+        for axis in order
+    ]
     assert covered == pytest.approx(trace["shape_after_cropping"])
     apart, axis = trace["separate_z_back"]
-    assert prepared.interpolation == tuple("nearest" if apart and v == order[axis] else "linear" for v in range(3))
+    assert prepared.interpolation == tuple(
+        "nearest" if apart and v == order[axis] else "linear" for v in range(3)
+    )
     assert prepared.tiling is not None and prepared.tiling.weights is not None
     weights = prepared.tiling.weights
     one = weights if not bundle.plan.flat else weights.movedim(order[0], 0)[0]
@@ -133,9 +153,13 @@ def test_crop_sizes_and_windows_are_nnunets(variant: str, case: str, shared_file
         seen = sorted(room - start for start in starts) if upright.view.flips[axis] else starts
         assert list(prepared.tiling.starts[axis]) == seen
     (z0, y0, x0), (z1, y1, x1) = prepared.keep or ((0, 0, 0), prepared.x.shape[2:])
-    for channel, numbers in zip(prepared.x[0, :, z0:z1, y0:y1, x0:x1].double(), trace["preprocessed"], strict=True):
+    for channel, numbers in zip(
+        prepared.x[0, :, z0:z1, y0:y1, x0:x1].double(), trace["preprocessed"], strict=True
+    ):
         got = (channel.mean(), channel.std(unbiased=False), channel.min(), channel.max())
-        assert [float(each) for each in got] == pytest.approx([numbers[name] for name in ("mean", "std", "min", "max")], abs=2e-5)
+        assert [float(each) for each in got] == pytest.approx(
+            [numbers[name] for name in ("mean", "std", "min", "max")], abs=2e-5
+        )
 
 
 def test_the_preprocessed_array_is_nnunets(shared_file: SharedFile) -> None:
@@ -150,8 +174,9 @@ def test_the_preprocessed_array_is_nnunets(shared_file: SharedFile) -> None:
 @pytest.mark.parametrize("variant", ["resenc_transposed", "regions", "2d"])
 @pytest.mark.parametrize("axes", ["PIR", "RSA", "IRP"])
 def test_what_counts_is_how_the_image_is_stored(variant: str, axes: str, shared_file: SharedFile) -> None:
-    """nnU-Net looks at the stored array and the spacing alone, wherever the patient's axes point: a view that turns the array, with the
-    order and the flips of its axes, must not show."""
+    """nnU-Net looks at the stored array and the spacing alone, wherever the patient's axes point: a view
+    that turns the array, with the order and the flips of its axes, must not show.
+    """
     volume = image(shared_file, variant, "oblique")
     signs = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
     direction = np.zeros((3, 3))
@@ -159,27 +184,39 @@ def test_what_counts_is_how_the_image_is_stored(variant: str, axes: str, shared_
         direction[signs[letter][0], stored] = signs[letter][1]
     tilt = np.radians(7)
     about_z = np.array([[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1]])
-    geometry = Geometry.from_parts(volume.geometry.shape, volume.geometry.spacing_mm, (5.0, -3.0, 8.0), about_z @ direction)
+    geometry = Geometry.from_parts(
+        volume.geometry.shape, volume.geometry.spacing_mm, (5.0, -3.0, 8.0), about_z @ direction
+    )
     turned = Volume(volume.array, geometry)
     assert AxisView.of(turned.geometry).order != (0, 1, 2)
-    labels = finish(run(read_nnunet(results_folder(shared_file, variant)), turned, settings=AS_NNUNET)).labels.array
+    labels = finish(
+        run(read_nnunet(results_folder(shared_file, variant)), turned, settings=AS_NNUNET)
+    ).labels.array
     with np.load(shared_file(f"oracles/nnunet/{variant}/expected/oblique_labels_float32buffers.npz")) as file:
         assert (labels == file["labels"]).mean() > 0.9999
 
 
 def test_a_reader_that_reorients_turns_to_ras_first(shared_file: SharedFile) -> None:
-    """The same image stored in two ways is one image to such a model; the expected labels are those of the RAS array."""
+    """The same image stored in two ways is one image to such a model; the expected labels are those of the
+    RAS array.
+    """
     original = results_folder(shared_file, "resenc_transposed")
     bundle = read_nnunet(original)
     assert bundle.plan is not None
     turning = replace(bundle, plan=replace(bundle.plan, to_ras=True))
-    volume = image(shared_file, "resenc_transposed", "plain")  # stored as RAS: z to S, y to A, x to R in the file's x, y, z
-    stored_otherwise = Volume(volume.array[::-1, :, ::-1].transpose(1, 2, 0).copy(), _permuted(volume.geometry))
+    volume = image(
+        shared_file, "resenc_transposed", "plain"
+    )  # stored as RAS: z to S, y to A, x to R in the file's x, y, z
+    stored_otherwise = Volume(
+        volume.array[::-1, :, ::-1].transpose(1, 2, 0).copy(), _permuted(volume.geometry)
+    )
     settings = replace(AS_NNUNET, probabilities=False)
     as_it_was = finish(run(turning, volume, settings=settings)).labels.array
     other = finish(run(turning, stored_otherwise, settings=settings)).labels.array
     assert np.array_equal(other.transpose(2, 0, 1)[::-1, :, ::-1], as_it_was)
-    with np.load(shared_file("oracles/nnunet/resenc_transposed/expected/plain_labels_float32buffers.npz")) as file:
+    with np.load(
+        shared_file("oracles/nnunet/resenc_transposed/expected/plain_labels_float32buffers.npz")
+    ) as file:
         assert (as_it_was == file["labels"]).mean() > 0.9999
 
 
@@ -200,12 +237,16 @@ def test_a_box_only_cuts_what_the_network_sees(shared_file: SharedFile) -> None:
     region = Region.from_index(volume.geometry, (2, 6, 7), (11, 33, 38))
     box = region.box(upright.geometry)
     part = finish(stage.prepare(upright, box, False))
-    assert part.lattice.box.low[1] == pytest.approx(box.low[1]) and part.lattice.box.extent[2] == pytest.approx(box.extent[2])
+    assert part.lattice.box.low[1] == pytest.approx(box.low[1]) and part.lattice.box.extent[
+        2
+    ] == pytest.approx(box.extent[2])
     assert part.keep is not None
     (z0, y0, x0), (z1, y1, x1) = part.keep
     kept = part.x[0, 0, z0:z1, y0:y1, x0:x1]
     assert abs(float(kept.mean())) > 0.01  # z-scores of the whole volume, not of the box
-    labels = finish(run(bundle, volume, region=region, settings=Settings(precision="fp32"))).labels.array
+    labels = finish(
+        run(bundle, volume, region=region, settings=InferenceSettings(precision="fp32"))
+    ).labels.array
     outside = np.ones(labels.shape, bool)
     outside[2:11, 6:33, 7:38] = False
     assert labels.any() and not labels[outside].any()
@@ -232,19 +273,37 @@ def test_bf16_gives_nearly_the_same(shared_file: SharedFile) -> None:
 def test_what_a_folder_says_of_itself(shared_file: SharedFile) -> None:
     bundle = store.read(results_folder(shared_file, "resenc_transposed"))
     assert isinstance(bundle, NNUNetBundle)
-    assert (bundle.kind, bundle.name, bundle.modality) == ("nnunet", "Dataset999_Toy-3d_fullres-nnUNetResEncUNetMPlans", "CT")
+    assert (bundle.kind, bundle.name, bundle.modality) == (
+        "nnunet",
+        "Dataset999_Toy-3d_fullres-nnUNetResEncUNetMPlans",
+        "CT",
+    )
     assert bundle.spacing_mm == (2.0, 2.2, 2.5)  # plans' axes are stored x, z, y
-    assert [(label.value, label.name) for label in bundle.labels] == [(1, "organ_a"), (2, "organ_b"), (3, "organ_c")]
-    assert "folds: 0" in bundle.card and "ResidualEncoderUNet" in bundle.card and "2.5 x 2 x 2.2 mm" in bundle.card
+    assert [(label.value, label.name) for label in bundle.labels] == [
+        (1, "organ_a"),
+        (2, "organ_b"),
+        (3, "organ_c"),
+    ]
+    assert (
+        "folds: 0" in bundle.card
+        and "ResidualEncoderUNet" in bundle.card
+        and "2.5 x 2 x 2.2 mm" in bundle.card
+    )
     bundle.verify()
     regions = store.read(results_folder(shared_file, "regions"))
-    assert [(label.value, label.name) for label in regions.labels] == [(1, "core"), (2, "whole"), (3, "enhancing")]
+    assert [(label.value, label.name) for label in regions.labels] == [
+        (1, "core"),
+        (2, "whole"),
+        (3, "enhancing"),
+    ]
     assert regions.channels == ("T1", "T2") and regions.modality == "MR"
     assert len({regions.sha256, bundle.sha256}) == 2
 
 
 def test_the_work_is_known_before(shared_file: SharedFile) -> None:
-    """One 1x1x1 to 3x3x3 convolution after another, counted by hand for the folder with plans of before 2.4."""
+    """One 1x1x1 to 3x3x3 convolution after another, counted by hand for the folder with plans of before
+    2.4.
+    """
     stage = read_nnunet(results_folder(shared_file, "old_plans")).stage("cpu")
     fine, middle, coarse = 16 * 32 * 32, 8 * 16 * 16, 4 * 8 * 8
     convs = fine * 27 * (1 * 8 + 8 * 8) + middle * 27 * (8 * 16 + 16 * 16) + coarse * 27 * (16 * 24 + 24 * 24)
@@ -253,20 +312,27 @@ def test_the_work_is_known_before(shared_file: SharedFile) -> None:
 
 
 @pytest.mark.parametrize(("case", "spacing_mm"), [("plain", (3.0, 0.9, 0.9)), ("oblique", (2.0, 0.6, 0.6))])
-def test_slices_midway_come_back_as_nnunet_chooses(case: str, spacing_mm: tuple[float, float, float], shared_file: SharedFile) -> None:
-    """Twice as many slices as the image has: the centre of each of the image's lies between two, and the later one counts along the axis
-    as it is stored, which runs backwards in the view of the oblique image."""
+def test_slices_midway_come_back_as_nnunet_chooses(
+    case: str, spacing_mm: tuple[float, float, float], shared_file: SharedFile
+) -> None:
+    """Twice as many slices as the image has: the centre of each of the image's lies between two, and the
+    later one counts along the axis as it is stored, which runs backwards in the view of the oblique image.
+    """
     bundle = read_nnunet(results_folder(shared_file, "old_plans"))
     upright = Upright.of(image(shared_file, "old_plans", case))
     assert bundle.plan is not None
-    sizes = Sizes.of(replace(bundle.plan, spacing_mm=spacing_mm), upright, upright.geometry.shape)
+    sizes = InputSizes.of(replace(bundle.plan, spacing_mm=spacing_mm), upright, upright.geometry.shape)
     slices = upright.geometry.shape[0]
     assert sizes.resized[0] == 2 * slices and sizes.interpolation == ("nearest", "linear", "linear")
     number = torch.arange(2.0 * slices).reshape(1, -1, 1, 1).expand(1, *sizes.resized)
     maps = ClassMaps.of(number, sizes.lattice((0, 0, 0), upright), (1,), "probabilities", sizes.interpolation)
-    slab = Sampler(maps, Target(upright.geometry.spacing_mm, (0, 0, 0), upright.geometry.shape)).slab(1, 0, slices)
+    slab = ClassMapSampler(maps, Target(upright.geometry.spacing_mm, (0, 0, 0), upright.geometry.shape)).slab(
+        1, 0, slices
+    )
     assert slab is not None
-    chosen = map_coordinates(np.arange(2.0 * slices), [2 * (np.arange(slices) + 0.5) - 0.5], order=0, mode="nearest")  # as stored
+    chosen = map_coordinates(
+        np.arange(2.0 * slices), [2 * (np.arange(slices) + 0.5) - 0.5], order=0, mode="nearest"
+    )  # as stored
     seen = 2 * slices - 1 - chosen[::-1] if upright.view.flips[0] else chosen
     assert slab[:, 4, 5].round().tolist() == seen.tolist()
     assert upright.view.flips[0] == (case == "oblique")
@@ -274,10 +340,13 @@ def test_slices_midway_come_back_as_nnunet_chooses(case: str, spacing_mm: tuple[
 
 @pytest.mark.parametrize("degrees", [0.0, 10.0, 20.0])
 @pytest.mark.parametrize("sides_mm", [(0.8, 0.8, 2.4), (0.9, 0.9, 2.7), (0.7, 0.7, 2.1)], ids=str)
-def test_three_times_as_coarse_is_decided_by_the_header(sides_mm: tuple[float, float, float], degrees: float, shared_file: SharedFile,
-                                                        tmp_path: Path) -> None:
+def test_three_times_as_coarse_is_decided_by_the_header(
+    sides_mm: tuple[float, float, float], degrees: float, shared_file: SharedFile, tmp_path: Path
+) -> None:
     turned = np.eye(4)
-    turned[:3, :3] = Rotation.from_euler("xyz", [degrees / 4, degrees, 2 * degrees], degrees=True).as_matrix() * sides_mm
+    turned[:3, :3] = (
+        Rotation.from_euler("xyz", [degrees / 4, degrees, 2 * degrees], degrees=True).as_matrix() * sides_mm
+    )
     written = nibabel.Nifti1Image(np.zeros((9, 8, 7), np.int16), turned)
     written.set_qform(turned, 1)
     written.set_sform(turned, 1)
@@ -286,6 +355,6 @@ def test_three_times_as_coarse_is_decided_by_the_header(sides_mm: tuple[float, f
     upright = Upright.of(formats.read(tmp_path / "image.nii.gz"))
     plan = read_nnunet(results_folder(shared_file, "old_plans")).plan
     assert plan is not None
-    even = Sizes.of(replace(plan, spacing_mm=(1.0, 1.0, 1.0)), upright, upright.geometry.shape)
+    even = InputSizes.of(replace(plan, spacing_mm=(1.0, 1.0, 1.0)), upright, upright.geometry.shape)
     assert spacing_of(upright) == seen[::-1]
     assert even.apart == (0 if max(seen) / min(seen) > 3 else None) == (None if sides_mm[0] == 0.7 else 0)

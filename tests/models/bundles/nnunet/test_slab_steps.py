@@ -17,13 +17,26 @@ from ctseg_models.networks.residual_encoder_unet import ResidualEncoderUNet
 from tests.models.inference.network.test_stepwise import driven
 
 STYLE = ConvStyle(3)
-# A stage without a stride and as wide as the one before, thin and long kernels, unequal strides, a first width that is the image's.
-SHAPE = UNetShape(2, 3, (6, 6, 9, 10), ((1, 3, 3), (3, 3, 3), (3, 5, 1), (7, 3, 3)), ((1, 1, 1), (1, 1, 1), (2, 1, 2), (3, 2, 1)),
-                  (2, 1, 2, 3), (2, 1, 1), STYLE)
+# A stage without a stride and as wide as the one before, thin and long kernels, unequal strides, a first
+# width that is the image's.
+SHAPE = UNetShape(
+    2,
+    3,
+    (6, 6, 9, 10),
+    ((1, 3, 3), (3, 3, 3), (3, 5, 1), (7, 3, 3)),
+    ((1, 1, 1), (1, 1, 1), (2, 1, 2), (3, 2, 1)),
+    (2, 1, 2, 3),
+    (2, 1, 1),
+    STYLE,
+)
 SIZE = (24, 10, 14)
 STYLES: dict[str, dict[str, Any]] = {
-    "as usual": {}, "batch norm, ReLU": {"norm": "batch", "slope": 0.0, "bias": False}, "no norm": {"norm": "none"},
-    "no nonlinearity": {"slope": None}, "norm without weights": {"affine": False}}
+    "as usual": {},
+    "batch norm, ReLU": {"norm": "batch", "slope": 0.0, "bias": False},
+    "no norm": {"norm": "none"},
+    "no nonlinearity": {"slope": None},
+    "norm without weights": {"affine": False},
+}
 
 
 def made(kind: type[NNUNet], shape: UNetShape = SHAPE) -> NNUNet:
@@ -77,7 +90,9 @@ def test_the_shares_are_those_of_the_convolutions() -> None:
     network = made(PlainConvUNet)
     with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 2, *SIZE))
-    _, shares = driven(nnunet_steps(network, counter.get_total_flops(), torch.zeros(1, 2, *SIZE), Arithmetic(step_flops=1e6)))
+    _, shares = driven(
+        nnunet_steps(network, counter.get_total_flops(), torch.zeros(1, 2, *SIZE), Arithmetic(step_flops=1e6))
+    )
     assert 0.95 < sum(shares) <= 1 + 1e-9
 
 

@@ -36,10 +36,15 @@ def test_splines_do_not_overshoot() -> None:
     assert fine.min() == 0 and fine.max() == 1
 
 
-@pytest.mark.parametrize(("axis", "shape"), [(0, (4, 20, 9)), (1, (9, 24, 17)), (2, (7, 12, 5)), (0, (7, 10, 30))])
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(0, (4, 20, 9)), (1, (9, 24, 17)), (2, (7, 12, 5)), (0, (7, 10, 30))]
+)
 def test_one_axis_apart(axis: int, shape: tuple[int, int, int]) -> None:
     plane = [n for number, n in enumerate(shape) if number != axis]
-    planes = [skimage_resize(one.astype(float), plane, 3, mode="edge", anti_aliasing=False) for one in np.moveaxis(VOLUME, axis, 0)]
+    planes = [
+        skimage_resize(one.astype(float), plane, 3, mode="edge", anti_aliasing=False)
+        for one in np.moveaxis(VOLUME, axis, 0)
+    ]
     stack = np.stack(planes, axis)
     where = np.mgrid[tuple(slice(n) for n in shape)].astype(float)
     where[axis] = stack.shape[axis] / shape[axis] * (where[axis] + 0.5) - 0.5
@@ -49,7 +54,9 @@ def test_one_axis_apart(axis: int, shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(8, 4), (12, 4), (9, 5), (5, 13), (6, 6), (4, 8), (3, 1)])
 def test_ties_follow_the_axis_of_the_network(n_in: int, n_out: int) -> None:
-    ahead = map_coordinates(np.arange(n_in, dtype=float), [n_in / n_out * (np.arange(n_out) + 0.5) - 0.5], order=0, mode="nearest")
+    ahead = map_coordinates(
+        np.arange(n_in, dtype=float), [n_in / n_out * (np.arange(n_out) + 0.5) - 0.5], order=0, mode="nearest"
+    )
     assert nearest_slices(n_in, n_out) == ahead.astype(int).tolist()
     assert nearest_slices(n_in, n_out, backwards=True) == (n_in - 1 - ahead[::-1]).astype(int).tolist()
 
@@ -59,6 +66,8 @@ def test_which_axis_goes_apart() -> None:
     assert separate_axis((2.0, 6.2, 2.0), (9.0, 1.0, 1.0)) == 1  # the current spacing is asked first
     assert separate_axis((2.0, 2.0, 2.0), (1.0, 1.0, 3.1)) == 2
     assert separate_axis((3.0, 1.0, 2.0), (1.0, 1.0, 1.0)) is None  # three times is not more than three times
-    assert separate_axis((4.0, 4.0, 1.0), (1.0, 1.0, 9.0)) is None  # two coarsest axes: decided by the current spacing alone
+    assert (
+        separate_axis((4.0, 4.0, 1.0), (1.0, 1.0, 9.0)) is None
+    )  # two coarsest axes: decided by the current spacing alone
     assert separate_axis((4.0, 1.0, 1.0), (1.0, 1.0, 1.0), force=False) is None
     assert separate_axis((1.2, 1.0, 1.0), (1.0, 1.0, 5.0), force=True) == 0

@@ -14,8 +14,9 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels
 from ctseg_models.bundles import store
-from ctseg_models.bundles.own.bundle import OwnBundle, build_network, compose, read_own, write_bundle
-from ctseg_models.inference import Settings, run
+from ctseg_models.bundles.own.bundle import OwnBundle, build_network, read_own
+from ctseg_models.bundles.own.writing import compose, write_bundle
+from ctseg_models.inference import InferenceSettings, run
 from tests.models.making import body_with_organ, threshold_bundle, threshold_stage, threshold_weights
 
 
@@ -23,8 +24,17 @@ def localiser_and_segmenter(folder: Path) -> tuple[OwnBundle, OwnBundle]:
     made = []
     for name, hu, spacing in (("localise", 150.0, (6.0, 6.0, 6.0)), ("segment", 200.0, (2.0, 2.5, 2.5))):
         stage = threshold_stage(name, hu, spacing, margin_mm=6.0 if name == "localise" else 0.0)
-        made.append(write_bundle(folder / name, name=f"my-{name}", stages=[stage], weights={name: threshold_weights(stage)},
-                                 labels=Labels.from_names({5: "organ"}), card=f"# {name}", scores={"dice": 0.5}))
+        made.append(
+            write_bundle(
+                folder / name,
+                name=f"my-{name}",
+                stages=[stage],
+                weights={name: threshold_weights(stage)},
+                labels=Labels.from_names({5: "organ"}),
+                card=f"# {name}",
+                scores={"dice": 0.5},
+            )
+        )
     return made[0], made[1]
 
 
@@ -33,9 +43,20 @@ def test_it_comes_back_as_written(tmp_path: Path) -> None:
     weights = {key: torch.randn_like(tensor) for key, tensor in build_network(stage).state_dict().items()}
     labels = Labels.from_names({2: "liver", 7: "spleen"})
     with pytest.raises(BundleError, match="2 outputs for 2 labels"):
-        write_bundle(tmp_path / "b", name="b", stages=[stage], weights={"segment": weights}, labels=labels, card="# b")
-    bundle = write_bundle(tmp_path / "b", name="b", stages=[stage], weights={"segment": weights}, labels=Labels.from_names({7: "spleen"}),
-                          card="# For tests\n\nText.", scores={"dice": {"spleen": 0.9}}, training_data={"cases": 3}, precision="fp32")
+        write_bundle(
+            tmp_path / "b", name="b", stages=[stage], weights={"segment": weights}, labels=labels, card="# b"
+        )
+    bundle = write_bundle(
+        tmp_path / "b",
+        name="b",
+        stages=[stage],
+        weights={"segment": weights},
+        labels=Labels.from_names({7: "spleen"}),
+        card="# For tests\n\nText.",
+        scores={"dice": {"spleen": 0.9}},
+        training_data={"cases": 3},
+        precision="fp32",
+    )
     again = read_own(tmp_path / "b")
     assert again.stages == (stage,)
     assert again.sha256 == bundle.sha256
@@ -43,16 +64,44 @@ def test_it_comes_back_as_written(tmp_path: Path) -> None:
     assert again.card.startswith("# For tests")
     assert again.block.scores == {"dice": {"spleen": 0.9}}
     assert all(torch.equal(tensor, weights[key]) for key, tensor in again.weights("segment").items())
-    half = write_bundle(tmp_path / "h", name="h", stages=[stage], weights={"segment": weights}, labels=again.labels, card="# h")
-    assert all(torch.equal(tensor, weights[key].half().float()) for key, tensor in half.weights("segment").items())
-    assert sorted(path.relative_to(tmp_path / "b").as_posix() for path in (tmp_path / "b").rglob("*") if path.is_file()) == [
-        "LICENSE", "SHA256SUMS", "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/segment.safetensors"]
+    half = write_bundle(
+        tmp_path / "h",
+        name="h",
+        stages=[stage],
+        weights={"segment": weights},
+        labels=again.labels,
+        card="# h",
+    )
+    assert all(
+        torch.equal(tensor, weights[key].half().float()) for key, tensor in half.weights("segment").items()
+    )
+    assert sorted(
+        path.relative_to(tmp_path / "b").as_posix() for path in (tmp_path / "b").rglob("*") if path.is_file()
+    ) == [
+        "LICENSE",
+        "SHA256SUMS",
+        "configs/inference.json",
+        "configs/metadata.json",
+        "docs/README.md",
+        "models/segment.safetensors",
+    ]
 
 
 def test_the_metadata_is_monais(tmp_path: Path) -> None:
     metadata = json.loads((threshold_bundle(tmp_path / "b").path / "configs/metadata.json").read_text())
-    for key in ("schema", "version", "changelog", "monai_version", "pytorch_version", "numpy_version", "task", "description", "authors",
-                "copyright", "network_data_format"):
+    for key in (
+        "schema",
+        "version",
+        "changelog",
+        "monai_version",
+        "pytorch_version",
+        "numpy_version",
+        "task",
+        "description",
+        "authors",
+        "copyright",
+        "network_data_format",
+    ):
         assert metadata[key]
     formats = metadata["network_data_format"]
     assert formats["inputs"]["image"]["channel_def"] == {"0": "CT"}
@@ -63,8 +112,14 @@ def test_the_metadata_is_monais(tmp_path: Path) -> None:
 def test_monais_parser_builds_the_network_of_inference_json(tmp_path: Path) -> None:
     parser_of = pytest.importorskip("monai.bundle").ConfigParser
     stage = threshold_stage("segment", 200, (2.0, 2.5, 2.5))
-    bundle = write_bundle(tmp_path / "b", name="b", stages=[stage], weights={"segment": threshold_weights(stage)},
-                          labels=Labels.from_names({5: "organ"}), card="# b")
+    bundle = write_bundle(
+        tmp_path / "b",
+        name="b",
+        stages=[stage],
+        weights={"segment": threshold_weights(stage)},
+        labels=Labels.from_names({5: "organ"}),
+        card="# b",
+    )
     parser = parser_of()
     parser.read_config(str(bundle.path / "configs/inference.json"))
     parser["bundle_root"] = str(bundle.path)
@@ -101,7 +156,9 @@ def test_missing_parts_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="listed in SHA256SUMS but missing"):
         bundle.verify()
     sums = bundle.path / "SHA256SUMS"
-    sums.write_text("".join(line for line in sums.read_text().splitlines(keepends=True) if "segment" not in line))
+    sums.write_text(
+        "".join(line for line in sums.read_text().splitlines(keepends=True) if "segment" not in line)
+    )
     with pytest.raises(BundleError, match="not listed in SHA256SUMS"):
         bundle.verify()
     sums.write_text("../../etc/passwd\n")
@@ -123,11 +180,25 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_left(tmp_path: Path)
     weights = threshold_weights(stage)
     weights["prediction.weight"] = torch.zeros(3, 2, 1, 1, 1)
     with pytest.raises(BundleError, match="do not fit"):
-        write_bundle(tmp_path / "b", name="b", stages=[stage], weights={"segment": weights}, labels=Labels.from_names({1: "a"}), card="# b")
+        write_bundle(
+            tmp_path / "b",
+            name="b",
+            stages=[stage],
+            weights={"segment": weights},
+            labels=Labels.from_names({1: "a"}),
+            card="# b",
+        )
     weights = threshold_weights(stage)
     weights["prediction.weight"][0] = 1e6
     with pytest.raises(BundleError, match="not finite in fp16"):
-        write_bundle(tmp_path / "b", name="b", stages=[stage], weights={"segment": weights}, labels=Labels.from_names({1: "a"}), card="# b")
+        write_bundle(
+            tmp_path / "b",
+            name="b",
+            stages=[stage],
+            weights={"segment": weights},
+            labels=Labels.from_names({1: "a"}),
+            card="# b",
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -136,8 +207,15 @@ def test_an_existing_folder_stays_unless_told(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="already exists"):
         threshold_bundle(tmp_path / "b")
     assert read_own(tmp_path / "b").sha256 == first.sha256
-    second = write_bundle(tmp_path / "b", name="b", stages=list(first.stages), labels=first.labels, card="# another", overwrite=True,
-                          weights={stage.name: first.weights(stage.name) for stage in first.stages})
+    second = write_bundle(
+        tmp_path / "b",
+        name="b",
+        stages=list(first.stages),
+        labels=first.labels,
+        card="# another",
+        overwrite=True,
+        weights={stage.name: first.weights(stage.name) for stage in first.stages},
+    )
     assert read_own(tmp_path / "b").sha256 == second.sha256 != first.sha256
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
@@ -146,12 +224,15 @@ def test_composing_joins_the_stages_and_changes_no_weight(tmp_path: Path) -> Non
     localiser, segmenter = localiser_and_segmenter(tmp_path)
     both = compose(localiser, segmenter, tmp_path / "both")
     assert [stage.name for stage in both.stages] == ["localise", "segment"]
-    assert all(torch.equal(tensor, segmenter.weights("segment")[key]) for key, tensor in both.weights("segment").items())
+    assert all(
+        torch.equal(tensor, segmenter.weights("segment")[key])
+        for key, tensor in both.weights("segment").items()
+    )
     assert both.block.scores == {"segment": {"dice": 0.5}, "localise": {"dice": 0.5}}
     assert "# localise" in both.card
     volume, _ = body_with_organ()
-    assert finish(run(both, volume, settings=Settings(precision="fp32"))).labels.array.any()
-    with pytest.raises(BundleError, match="has no stage \"localise\""):
+    assert finish(run(both, volume, settings=InferenceSettings(precision="fp32"))).labels.array.any()
+    with pytest.raises(BundleError, match='has no stage "localise"'):
         compose(segmenter, localiser, tmp_path / "wrong")
 
 
@@ -166,7 +247,10 @@ def test_bundles_are_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pyte
     found = store.scan()
     assert "alpha" in [bundle.name for bundle in found.bundles]
     assert [str(damaged) in fault for fault in found.faults] == [True]
-    with pytest.raises(BundleError, match=r"there is no bundle of this name and no such folder or file; known bundles: .*alpha"):
+    with pytest.raises(
+        BundleError,
+        match=r"there is no bundle of this name and no such folder or file; known bundles: .*alpha",
+    ):
         store.find("gamma")
     (tmp_path / "notes.txt").write_text("no bundle")
     with pytest.raises(BundleError, match="is no bundle"):
@@ -192,6 +276,10 @@ def test_finding_bundles_needs_no_torch() -> None:
     import subprocess
     import sys
 
-    code = ("import sys, ctseg_models.bundles.store as s, ctseg_models.inference; s.list_bundles(); "
-            "assert 'torch' not in sys.modules, 'torch was imported'")
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    code = (
+        "import sys, ctseg_models.bundles.store as s, ctseg_models.inference; s.list_bundles(); "
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )

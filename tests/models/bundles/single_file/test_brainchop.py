@@ -1,4 +1,6 @@
-"""A network that nobody here trained, on its 256^3 input: the labels stored beside it, in bounded memory, and stopped at once."""
+"""A network that nobody here trained, on its 256^3 input: the labels stored beside it, in bounded memory,
+and stopped at once.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +41,27 @@ print((labels.array == stored.array).mean(), resource.getrusage(resource.RUSAGE_
 def network(shared_file: Callable[[str], Path], tmp_path: Path) -> Path:
     path = tmp_path / "brainchop.pt"
     shutil.copyfile(shared_file("brainchop-mr/model5_gw_ae.torchscript.pt"), path)
-    path.with_suffix(".json").write_text(json.dumps({
-        "labels": {"1": "white matter", "2": "grey matter"}, "modality": "MR", "orientation": "LIA", "spacing": [1, 1, 1], "pad": 0,
-        "channels": [{"name": "T1", "normalise": "minmax"}], "output": {"kind": "logits", "classes": [0, 1, 2]}}))
+    path.with_suffix(".json").write_text(
+        json.dumps(
+            {
+                "labels": {"1": "white matter", "2": "grey matter"},
+                "modality": "MR",
+                "orientation": "LIA",
+                "spacing": [1, 1, 1],
+                "pad": 0,
+                "channels": [{"name": "T1", "normalise": "minmax"}],
+                "output": {"kind": "logits", "classes": [0, 1, 2]},
+            }
+        )
+    )
     return path
 
 
 def test_the_stored_labels_in_bounded_memory(network: Path, shared_file: Callable[[str], Path]) -> None:
     files = [str(shared_file(f"brainchop-mr/t1_crop{ending}.nii.gz")) for ending in ("", "_model5_gw_ae_seg")]
-    said = subprocess.run([sys.executable, "-c", CHILD, str(network), *files], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", CHILD, str(network), *files], check=True, capture_output=True, text=True
+    ).stdout
     agreement, peak = map(float, said.split())
     assert agreement >= 0.999
     assert peak < LARGEST

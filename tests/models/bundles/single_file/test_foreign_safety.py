@@ -1,4 +1,6 @@
-"""Files that would do harm when loaded: each is refused in a sentence, before torch or onnxruntime have seen it."""
+"""Files that would do harm when loaded: each is refused in a sentence, before torch or onnxruntime have
+seen it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,11 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         warnings.simplefilter("ignore")
         torch.jit.trace(Plain().eval(), torch.zeros(1, 1, 4, 5, 6)).save(str(path))
     with zipfile.ZipFile(path) as archive:
-        return {entry.filename: archive.read(entry) for entry in archive.infolist() if not entry.filename.endswith("debug_pkl")}
+        return {
+            entry.filename: archive.read(entry)
+            for entry in archive.infolist()
+            if not entry.filename.endswith("debug_pkl")
+        }
 
 
 def written(path: Path, records: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
@@ -59,14 +65,19 @@ def with_code(records: dict[str, bytes], line: str) -> dict[str, bytes]:
     for name, content in records.items():
         text = content.decode() if name.endswith(".py") else ""
         if "def forward" in text and "Plain" in text:
-            content, done = text.replace("    return torch.relu", f"    {line}\n    return torch.relu").encode(), done + 1
+            content, done = (
+                text.replace("    return torch.relu", f"    {line}\n    return torch.relu").encode(),
+                done + 1,
+            )
         changed[name] = content
     assert done == 1
     assert changed != records
     return changed
 
 
-def test_a_harmless_file_is_the_same_network_after_it_was_looked_through(good: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_harmless_file_is_the_same_network_after_it_was_looked_through(
+    good: dict[str, bytes], tmp_path: Path
+) -> None:
     path, x = written(tmp_path / "x.ts", good), torch.rand(1, 1, 5, 6, 7)
     straight = torch.jit.load(str(path))(x)
     assert torch.equal(torch.jit.load(io.BytesIO(checked_archive(path)))(x), straight)
@@ -82,24 +93,28 @@ def test_torch_itself_would_write_a_file(tmp_path: Path) -> None:
     assert target.exists()
 
 
-@pytest.mark.parametrize("line", [
-    'torch.save(x, "FILE")',
-    'ops.aten.save(x, "FILE")',
-    '(x).save("FILE")',
-    '_s = torch.save',
-    'getattr(x, "save")("FILE")',
-    '_t = torch.from_file("/etc/passwd", False, 10)',
-    '_t = ops.debugprims.load_tensor("FILE", [1], [1], dtype=6, device=torch.device("cpu"))',
-    '_t = torch',
-    '_o = ops.aten',
-    '_c = __torch__.torch.classes.quantized.Linear.__new__(__torch__.torch.classes.quantized.Linear)',
-    '_f = fork(x)',
-    '_e = eval("1")',
-    'import os',
-    'this is no program',
-])
-def test_a_program_that_reaches_out_is_refused_unloaded(line: str, good: dict[str, bytes], tmp_path: Path,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        'torch.save(x, "FILE")',
+        'ops.aten.save(x, "FILE")',
+        '(x).save("FILE")',
+        "_s = torch.save",
+        'getattr(x, "save")("FILE")',
+        '_t = torch.from_file("/etc/passwd", False, 10)',
+        '_t = ops.debugprims.load_tensor("FILE", [1], [1], dtype=6, device=torch.device("cpu"))',
+        "_t = torch",
+        "_o = ops.aten",
+        "_c = __torch__.torch.classes.quantized.Linear.__new__(__torch__.torch.classes.quantized.Linear)",
+        "_f = fork(x)",
+        '_e = eval("1")',
+        "import os",
+        "this is no program",
+    ],
+)
+def test_a_program_that_reaches_out_is_refused_unloaded(
+    line: str, good: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "pwned"
     network = side_file(written(tmp_path / "x.ts", with_code(good, line.replace("FILE", str(target)))))
 
@@ -125,8 +140,12 @@ def test_archives_that_torch_never_writes(good: dict[str, bytes], tmp_path: Path
     refused({**good, "/absolute": b""}, "a name that torch never writes")
     refused({**good, array.upper(): b""}, "a name that torch never writes|several folders")
     refused({**good, "other/data.pkl": b""}, "several folders")
-    refused({name: content for name, content in good.items() if "/code/" not in name}, "weights without a network")
-    refused({**good, f"{folder}/data.pkl": b"cos\nsystem\n(S'touch pwned'\ntR."}, "data.pkl refers to os system")
+    refused(
+        {name: content for name, content in good.items() if "/code/" not in name}, "weights without a network"
+    )
+    refused(
+        {**good, f"{folder}/data.pkl": b"cos\nsystem\n(S'touch pwned'\ntR."}, "data.pkl refers to os system"
+    )
     refused({**good, f"{folder}/data.pkl": pickle.dumps(len)}, "data.pkl refers to|STACK_GLOBAL")
 
 
@@ -165,7 +184,9 @@ def test_a_pickle_is_not_read(tmp_path: Path) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
-def test_the_hostile_model_of_a_monai_bundle(shared_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hostile_model_of_a_monai_bundle(
+    shared_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     network = tmp_path / "model.pt"
     shutil.copyfile(shared_file("oracles/monai/hostile/pickle_model/models/model.pt"), network)
@@ -174,13 +195,23 @@ def test_the_hostile_model_of_a_monai_bundle(shared_file: Callable[[str], Path],
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.pt"]
 
 
-def onnx_file(path: Path, *, node: onnx.NodeProto | None = None, weight: onnx.TensorProto | None = None, domain: str = "") -> Path:
+def onnx_file(
+    path: Path,
+    *,
+    node: onnx.NodeProto | None = None,
+    weight: onnx.TensorProto | None = None,
+    domain: str = "",
+) -> Path:
     """x times weight."""
     tensor = numpy_helper.from_array(np.ones(1, np.float32), "weight") if weight is None else weight
     sides = [1, 1, None, None, None]
-    graph = helper.make_graph([node or helper.make_node("Mul", ["x", "weight"], ["y"])], "g",
-                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, sides)],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, sides)], [tensor])
+    graph = helper.make_graph(
+        [node or helper.make_node("Mul", ["x", "weight"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, sides)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, sides)],
+        [tensor],
+    )
     opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
     path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
     return path
@@ -188,13 +219,19 @@ def onnx_file(path: Path, *, node: onnx.NodeProto | None = None, weight: onnx.Te
 
 def outside(location: str) -> onnx.TensorProto:
     """A weight that lies in another file."""
-    tensor = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor = TensorProto(
+        name="weight", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL
+    )
     tensor.external_data.add(key="location", value=location)
     return tensor
 
 
-@pytest.mark.parametrize("location", ["/etc/passwd", "../secret", "sub/../../secret", "C:\\secret", "..\\secret", ""])
-def test_onnx_that_reads_files_elsewhere_is_refused_unloaded(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "location", ["/etc/passwd", "../secret", "sub/../../secret", "C:\\secret", "..\\secret", ""]
+)
+def test_onnx_that_reads_files_elsewhere_is_refused_unloaded(
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import onnxruntime
 
     def never(*_: object, **__: object) -> None:
@@ -224,17 +261,25 @@ def test_onnx_with_its_arrays_beside_it(tmp_path: Path) -> None:
 
 
 def test_onnx_that_is_not_what_it_says(tmp_path: Path) -> None:
-    large = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[1 << 14, 1 << 14], raw_data=bytes(4))
+    large = TensorProto(
+        name="weight", data_type=TensorProto.FLOAT, dims=[1 << 14, 1 << 14], raw_data=bytes(4)
+    )
     with pytest.raises(BundleError, match="is not as large as it says"):
         scan(onnx_file(tmp_path / "x.onnx", weight=large))
     custom = helper.make_node("Evil", ["x", "weight"], ["y"], domain="com.example")
     with pytest.raises(BundleError, match=r"com\.example\.Evil is not one of ONNX"):
         scan(onnx_file(tmp_path / "x.onnx", node=custom, domain="com.example"))
-    cached = helper.make_node("EPContext", ["x", "weight"], ["y"], domain="com.microsoft", ep_cache_context="../../x")
+    cached = helper.make_node(
+        "EPContext", ["x", "weight"], ["y"], domain="com.microsoft", ep_cache_context="../../x"
+    )
     with pytest.raises(BundleError, match="EPContext is not one of ONNX"):
         scan(onnx_file(tmp_path / "x.onnx", node=cached, domain="com.microsoft"))
-    inner = helper.make_graph([helper.make_node("Evil", [], ["z"], domain="com.example")], "inner", [],
-                              [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)])
+    inner = helper.make_graph(
+        [helper.make_node("Evil", [], ["z"], domain="com.example")],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+    )
     hidden = helper.make_node("If", ["weight"], ["y"], then_branch=inner, else_branch=inner)
     with pytest.raises(BundleError, match="Evil is not one of ONNX"):
         scan(onnx_file(tmp_path / "x.onnx", node=hidden, domain="com.example"))

@@ -1,4 +1,6 @@
-"""ONNX networks of integers get integers; opening a file computes nothing; wrappers before the names of weights are taken off."""
+"""ONNX networks of integers get integers; opening a file computes nothing; wrappers before the names of
+weights are taken off.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,31 @@ from ctseg_models.inference import run
 from ctseg_models.networks.nnunet_blocks import without_wrappers
 from tests.models.bundles.single_file.test_foreign_bundles import side_file
 
-TYPES = {"int8": onnx.TensorProto.INT8, "int16": onnx.TensorProto.INT16, "int32": onnx.TensorProto.INT32, "int64": onnx.TensorProto.INT64,
-         "uint8": onnx.TensorProto.UINT8, "float16": onnx.TensorProto.FLOAT16, "double": onnx.TensorProto.DOUBLE}
+TYPES = {
+    "int8": onnx.TensorProto.INT8,
+    "int16": onnx.TensorProto.INT16,
+    "int32": onnx.TensorProto.INT32,
+    "int64": onnx.TensorProto.INT64,
+    "uint8": onnx.TensorProto.UINT8,
+    "float16": onnx.TensorProto.FLOAT16,
+    "double": onnx.TensorProto.DOUBLE,
+}
 
 
 def above_one_half(path: Path, kind: int) -> Path:
-    nodes = [helper.make_node("Cast", ["x"], ["f"], to=onnx.TensorProto.FLOAT), helper.make_node("Sub", ["f", "half"], ["d"]),
-             helper.make_node("Neg", ["d"], ["n"]), helper.make_node("Concat", ["n", "d"], ["y"], axis=1)]
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", kind, [1, 1, None, None, None])],
-                              [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2, None, None, None])],
-                              [onnx.numpy_helper.from_array(np.array([0.5], np.float32), "half")])
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Sub", ["f", "half"], ["d"]),
+        helper.make_node("Neg", ["d"], ["n"]),
+        helper.make_node("Concat", ["n", "d"], ["y"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", kind, [1, 1, None, None, None])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2, None, None, None])],
+        [onnx.numpy_helper.from_array(np.array([0.5], np.float32), "half")],
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
     return side_file(path)
 
@@ -69,23 +86,38 @@ def test_a_torchscript_network_of_whole_numbers_gets_rounded_ones(tmp_path: Path
 def test_a_network_that_takes_nothing_says_what_was_tried(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Conv3d(7, 2, 1).eval()).save(str(tmp_path / "x.ts"))
     volume = Volume(np.zeros((3, 4, 5), np.float32), Geometry.from_parts((3, 4, 5), (1, 1, 1)))
-    with pytest.raises(BundleError, match=r"does not take an array of .* of float32 or int64 or int32 or int16 or uint8; mend channels"):
+    with pytest.raises(
+        BundleError,
+        match=r"does not take an array of .* of float32 or int64 or int32 or int16 or uint8; mend channels",
+    ):
         finish(run(store.find(side_file(tmp_path / "x.ts")), volume))
 
 
-def test_a_file_that_would_compute_gigabytes_from_its_constants_is_not_loaded(shared_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_file_that_would_compute_gigabytes_from_its_constants_is_not_loaded(
+    shared_file: Callable[[str], Path], tmp_path: Path
+) -> None:
     for ending in ("onnx", "json"):
         shutil.copyfile(shared_file(f"reported/hostile/fold.{ending}"), tmp_path / f"fold.{ending}")
     # Not ru_maxrss, which a child takes over from the process that started it.
-    code = ("import re, sys, pathlib\nfrom ctseg_imaging.errors import BundleError\nfrom ctseg_models.bundles import store\n"
-            "try:\n    store.find(sys.argv[1]).load()\nexcept BundleError as error:\n    print(error)\n"
-            "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])")
-    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "fold.onnx")], capture_output=True, text=True, check=True)
+    code = (
+        "import re, sys, pathlib\nfrom ctseg_imaging.errors import BundleError\nfrom ctseg_models.bundles "
+        "import store\n"
+        "try:\n    store.find(sys.argv[1]).load()\nexcept BundleError as error:\n    print(error)\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "fold.onnx")], capture_output=True, text=True, check=True
+    )
     sentence, peak = ended.stdout.splitlines()
-    assert "would compute 22.0 GB from its constants alone" in sentence  # 41 matrices of 12,000 x 12,000 float32
+    assert (
+        "would compute 22.0 GB from its constants alone" in sentence
+    )  # 41 matrices of 12,000 x 12,000 float32
     assert int(peak) < 2**20  # kB
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "module.module._orig_mod."])
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "module.module._orig_mod."],
+)
 def test_wrappers_are_taken_off_in_any_order(prefix: str) -> None:
     assert without_wrappers(f"{prefix}encoder.module.weight") == "encoder.module.weight"

@@ -21,8 +21,13 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
-from ctseg_models.bundles.single_file.side_file import SideFile, guess_side_file, side_file_path, write_side_file
-from ctseg_models.inference import Region, Settings, run
+from ctseg_models.bundles.single_file.side_file import (
+    SideFile,
+    guess_side_file,
+    side_file_path,
+    write_side_file,
+)
+from ctseg_models.inference import InferenceSettings, Region, run
 from tests.models.bundles.single_file.test_foreign_bundles import PROBABILITIES, scripted, side_file
 from tests.models.making import oblique_geometry
 from tests.pace import at_most
@@ -31,59 +36,119 @@ Array = NDArray[np.float64]
 SMALL, LARGE = (12, 20, 16), (96, 192, 192)
 
 
-def written_onnx(network: torch.nn.Module, x: torch.Tensor, path: Path, *, dynamic: bool = False, outputs: int = 1) -> Path:
+def written_onnx(
+    network: torch.nn.Module, x: torch.Tensor, path: Path, *, dynamic: bool = False, outputs: int = 1
+) -> Path:
     """ONNX of a fixed size, or of any."""
     names = [f"out{number}" for number in range(outputs)]
-    axes = {name: {axis: f"{name}{axis}" for axis in range(x.ndim) if axis != 1} for name in ("image", *names)} if dynamic else None
+    axes = (
+        {name: {axis: f"{name}{axis}" for axis in range(x.ndim) if axis != 1} for name in ("image", *names)}
+        if dynamic
+        else None
+    )
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
-        torch.onnx.export(network.eval(), (x,), str(path), dynamo=False, opset_version=17, input_names=["image"], output_names=names,
-                          dynamic_axes=axes)
+        torch.onnx.export(
+            network.eval(),
+            (x,),
+            str(path),
+            dynamo=False,
+            opset_version=17,
+            input_names=["image"],
+            output_names=names,
+            dynamic_axes=axes,
+        )
     return path
 
 
 class TwoWindows(torch.nn.Module):
-    """Two channels to background, body, liver, bone: one convolution that knows left from right, one that mixes."""
+    """Two channels to background, body, liver, bone: one convolution that knows left from right, one that
+    mixes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(4)
-        self.kernel = torch.nn.Parameter(torch.randn(6, 2, 3, 3, 3, generator=generator) / 4, requires_grad=False)
+        self.kernel = torch.nn.Parameter(
+            torch.randn(6, 2, 3, 3, 3, generator=generator) / 4, requires_grad=False
+        )
         self.mix = torch.nn.Parameter(torch.randn(4, 6, 1, 1, 1, generator=generator), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.conv3d(torch.relu(torch.nn.functional.conv3d(x, self.kernel, padding=1)), self.mix)
+        return torch.nn.functional.conv3d(
+            torch.relu(torch.nn.functional.conv3d(x, self.kernel, padding=1)), self.mix
+        )
 
 
-def oracle_two_windows(volume: Volume, size: tuple[int, int, int], network: TwoWindows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Labels on the volume's grid (its axes run to superior, posterior, left), and where the best is clearly the best."""
-    turned = volume.array.astype(np.float64).transpose(1, 2, 0)[:, ::-1, ::-1]  # to posterior, right, inferior
+def oracle_two_windows(
+    volume: Volume, size: tuple[int, int, int], network: TwoWindows
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Labels on the volume's grid (its axes run to superior, posterior, left), and where the best is
+    clearly the best.
+    """
+    turned = volume.array.astype(np.float64).transpose(1, 2, 0)[
+        :, ::-1, ::-1
+    ]  # to posterior, right, inferior
     resized = ndimage.zoom(turned, np.array(size) / turned.shape, order=1, mode="nearest", grid_mode=True)
-    channels = [(np.clip(resized, low, high) - low) / (high - low) for low, high in ((-160.0, 240.0), (-500.0, 1300.0))]
+    channels = [
+        (np.clip(resized, low, high) - low) / (high - low)
+        for low, high in ((-160.0, 240.0), (-500.0, 1300.0))
+    ]
     kernel, mix = network.kernel.double().numpy(), network.mix.double().numpy()[:, :, 0, 0, 0]
-    features = np.stack([np.maximum(sum(ndimage.correlate(channel, one, mode="constant")
-                                        for channel, one in zip(channels, kernels, strict=True)), 0) for kernels in kernel])
+    features = np.stack(
+        [
+            np.maximum(
+                sum(
+                    ndimage.correlate(channel, one, mode="constant")
+                    for channel, one in zip(channels, kernels, strict=True)
+                ),
+                0,
+            )
+            for kernels in kernel
+        ]
+    )
     logits = np.tensordot(mix, features, axes=1)
     odds = np.exp(logits - logits.max(axis=0))
     chances = odds / odds.sum(axis=0)
     merged = np.stack([np.maximum(chances[0], chances[1]), chances[2], chances[3]])  # the body is background
     merged /= merged.sum(axis=0)
-    back = np.stack([ndimage.zoom(one, np.array(turned.shape) / size, order=1, mode="nearest", grid_mode=True) for one in merged])
+    back = np.stack(
+        [
+            ndimage.zoom(one, np.array(turned.shape) / size, order=1, mode="nearest", grid_mode=True)
+            for one in merged
+        ]
+    )
     back = back[:, :, ::-1, ::-1].transpose(0, 3, 1, 2)
     ordered = np.sort(back, axis=0)
     return np.array([0, 6, 10])[back.argmax(axis=0)], ordered[-1] - ordered[-2] > 1e-4
 
 
-@pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize(
+    "size", [SMALL, pytest.param(LARGE, marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
+)
 def test_a_third_partys_network_of_two_windows(size: tuple[int, int, int], tmp_path: Path) -> None:
     network = TwoWindows()
     path = written_onnx(network, torch.zeros(1, 2, *size), tmp_path / "abdomen.onnx")
-    windows = [{"name": "CT", "clip": [-160, 240], "normalise": "range"}, {"name": "CT", "clip": [-500, 1300], "normalise": "range"}]
-    side_file(path, spacing=None, size=list(size), orientation="PRI", channels=windows, modality="CT", pad=-1024,
-              labels={"6": "liver", "10": "bone"}, output={"kind": "logits", "classes": [0, 0, 6, 10]})
+    windows = [
+        {"name": "CT", "clip": [-160, 240], "normalise": "range"},
+        {"name": "CT", "clip": [-500, 1300], "normalise": "range"},
+    ]
+    side_file(
+        path,
+        spacing=None,
+        size=list(size),
+        orientation="PRI",
+        channels=windows,
+        modality="CT",
+        pad=-1024,
+        labels={"6": "liver", "10": "bone"},
+        output={"kind": "logits", "classes": [0, 0, 6, 10]},
+    )
     shape = (18, 31, 27) if size == SMALL else (110, 256, 240)
     rough = np.random.default_rng(8).normal(size=shape)
-    array = (600 * ndimage.gaussian_filter(rough, 2) / ndimage.gaussian_filter(rough, 2).std()).astype(np.int16)
+    array = (600 * ndimage.gaussian_filter(rough, 2) / ndimage.gaussian_filter(rough, 2).std()).astype(
+        np.int16
+    )
     volume = Volume(array, oblique_geometry(shape, (3.0, 0.9, 1.1)), modality="CT")
     labels = finish(run(store.find(path), volume)).labels.array
     expected, sure = oracle_two_windows(volume, size, network)
@@ -99,13 +164,26 @@ class Identity(torch.nn.Module):
         return torch.cat([torch.zeros_like(x[:, :1]), x[:, :1]], dim=1)
 
 
-@pytest.mark.parametrize(("layout", "arrange"), [
-    ("NDHWC", lambda x: torch.cat([-x, x], dim=-1)), ("CDHW", lambda x: torch.cat([-x, x])), ("DHW", lambda x: torch.stack([-x, x])),
-    ("DHWC", lambda x: torch.cat([-x, x], dim=-1)), ("NCHW", lambda x: torch.cat([-x, x], dim=1)),
-    ("NHWC", lambda x: torch.cat([-x, x], dim=-1))])
+@pytest.mark.parametrize(
+    ("layout", "arrange"),
+    [
+        ("NDHWC", lambda x: torch.cat([-x, x], dim=-1)),
+        ("CDHW", lambda x: torch.cat([-x, x])),
+        ("DHW", lambda x: torch.stack([-x, x])),
+        ("DHWC", lambda x: torch.cat([-x, x], dim=-1)),
+        ("NCHW", lambda x: torch.cat([-x, x], dim=1)),
+        ("NHWC", lambda x: torch.cat([-x, x], dim=-1)),
+    ],
+)
 def test_every_layout(layout: str, arrange: Any, tmp_path: Path) -> None:
-    shape = {"NDHWC": (1, 5, 6, 4, 1), "CDHW": (1, 5, 6, 4), "DHW": (5, 6, 4), "DHWC": (5, 6, 4, 1), "NCHW": (2, 1, 6, 4),
-             "NHWC": (2, 6, 4, 1)}[layout]
+    shape = {
+        "NDHWC": (1, 5, 6, 4, 1),
+        "CDHW": (1, 5, 6, 4),
+        "DHW": (5, 6, 4),
+        "DHWC": (5, 6, 4, 1),
+        "NCHW": (2, 1, 6, 4),
+        "NHWC": (2, 6, 4, 1),
+    }[layout]
 
     class Given(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -115,15 +193,29 @@ def test_every_layout(layout: str, arrange: Any, tmp_path: Path) -> None:
     path = tmp_path / "l.onnx"
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
-        torch.onnx.export(Given(), (torch.zeros(shape),), str(path), dynamo=False, opset_version=17, input_names=["x"])
-    side_file(path, layout=layout, batch=2 if layout.startswith("NC") or layout == "NHWC" else 1, orientation="LPS", modality="")
-    array = np.random.default_rng(2).normal(size=(4, 6, 5)).astype(np.float32)  # (z, y, x): the network's (5, 6, 4)
-    labels = finish(run(store.find(path), Volume(array, Geometry.from_parts(array.shape, (1.0, 1.0, 1.0))))).labels.array
+        torch.onnx.export(
+            Given(), (torch.zeros(shape),), str(path), dynamo=False, opset_version=17, input_names=["x"]
+        )
+    side_file(
+        path,
+        layout=layout,
+        batch=2 if layout.startswith("NC") or layout == "NHWC" else 1,
+        orientation="LPS",
+        modality="",
+    )
+    array = (
+        np.random.default_rng(2).normal(size=(4, 6, 5)).astype(np.float32)
+    )  # (z, y, x): the network's (5, 6, 4)
+    labels = finish(
+        run(store.find(path), Volume(array, Geometry.from_parts(array.shape, (1.0, 1.0, 1.0))))
+    ).labels.array
     assert np.array_equal(labels, (array > 0).astype(np.uint8))
 
 
 class NextIsBrighter(torch.nn.Module):
-    """Slices with two neighbours each: class 1 where the next is brighter than the one before the last, class 2 where that is much so."""
+    """Slices with two neighbours each: class 1 where the next is brighter than the one before the last,
+    class 2 where that is much so.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         more = x[:, 2:3] - x[:, 0:1]
@@ -134,10 +226,23 @@ class NextIsBrighter(torch.nn.Module):
 def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, tmp_path: Path) -> None:
     path = written_onnx(NextIsBrighter(), torch.zeros(2, 3, 8, 8), tmp_path / "beside.onnx", dynamic=True)
     beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
-    side_file(path, layout="NCHW", batch=2, orientation=orientation, spacing=[None, None, None], channels=beside, modality="", pad=0,
-              multiple_of=8, labels={"1": "brighter", "2": "much"}, output={"kind": "logits", "classes": [0, 1, 2]})
+    side_file(
+        path,
+        layout="NCHW",
+        batch=2,
+        orientation=orientation,
+        spacing=[None, None, None],
+        channels=beside,
+        modality="",
+        pad=0,
+        multiple_of=8,
+        labels={"1": "brighter", "2": "much"},
+        output={"kind": "logits", "classes": [0, 1, 2]},
+    )
     array = np.random.default_rng(9).normal(size=(6, 9, 7)).astype(np.float32) * 3
-    labels = finish(run(store.find(path), Volume(array, Geometry.from_parts(array.shape, (2.0, 1.5, 1.0))))).labels.array
+    labels = finish(
+        run(store.find(path), Volume(array, Geometry.from_parts(array.shape, (2.0, 1.5, 1.0))))
+    ).labels.array
     lines = np.moveaxis(array.astype(np.float64), axis, 0)
     expected = np.zeros(lines.shape, np.uint8)
     for i in range(len(lines)):
@@ -150,13 +255,25 @@ def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, t
 def test_slices_beside_a_region_are_those_of_the_volume(tmp_path: Path) -> None:
     path = written_onnx(NextIsBrighter(), torch.zeros(1, 3, 9, 7), tmp_path / "beside.onnx", dynamic=True)
     beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
-    side_file(path, layout="NCHW", spacing=[None, None, None], channels=beside, modality="", pad=0,
-              labels={"1": "brighter", "2": "much"}, output={"kind": "logits", "classes": [0, 1, 2]})
+    side_file(
+        path,
+        layout="NCHW",
+        spacing=[None, None, None],
+        channels=beside,
+        modality="",
+        pad=0,
+        labels={"1": "brighter", "2": "much"},
+        output={"kind": "logits", "classes": [0, 1, 2]},
+    )
     array = np.random.default_rng(9).normal(size=(12, 9, 7)).astype(np.float32) * 3
     volume = Volume(array, Geometry.from_parts(array.shape, (2.0, 1.5, 1.0)))
     whole = finish(run(store.find(path), volume)).labels.array
     for low, high in ((4, 9), (0, 5), (9, 12)):
-        part = finish(run(store.find(path), volume, region=Region.from_index(volume.geometry, (low, 0, 0), (high, 9, 7)))).labels.array
+        part = finish(
+            run(
+                store.find(path), volume, region=Region.from_index(volume.geometry, (low, 0, 0), (high, 9, 7))
+            )
+        ).labels.array
         assert np.array_equal(part[low:high], whole[low:high]) and part.any()
 
 
@@ -181,8 +298,11 @@ def test_merged_classes_count_as_their_strongest_or_their_sum(merge: str, value:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.cat([0 * x + 0.3, 0 * x + 0.3, 0 * x + 0.4], dim=1)
 
-    path = side_file(scripted(Chances(), tmp_path / "c.ts"), labels={"3": "organ"},
-                     output={"kind": "probabilities", "classes": [0, 0, 3], "merge": merge})
+    path = side_file(
+        scripted(Chances(), tmp_path / "c.ts"),
+        labels={"3": "organ"},
+        output={"kind": "probabilities", "classes": [0, 0, 3], "merge": merge},
+    )
     volume = Volume(np.zeros((3, 4, 5), np.float32), Geometry.from_parts((3, 4, 5), (1.0, 1.0, 1.0)))
     prediction = finish(run(store.find(path), volume, settings=PROBABILITIES))
     assert np.all(prediction.labels.array == value)
@@ -200,12 +320,19 @@ def test_an_output_is_chosen_by_number_or_name(tmp_path: Path) -> None:
     volume = Volume(array, Geometry.from_parts(array.shape, (1.0, 1.0, 1.0)))
     path = written_onnx(Two(), torch.zeros(1, 1, 4, 5, 6), tmp_path / "two.onnx", outputs=2)
     script = scripted(Two(), tmp_path / "script.ts")
-    for network, chosen, sign in ((path, {"index": 0}, -1), (path, {"index": 1}, 1), (path, {"name": "out1"}, 1),
-                                  (script, {"index": 1}, 1)):
+    for network, chosen, sign in (
+        (path, {"index": 0}, -1),
+        (path, {"index": 1}, 1),
+        (path, {"name": "out1"}, 1),
+        (script, {"index": 1}, 1),
+    ):
         side_file(network, output={"kind": "logits", "classes": [0, 1], **chosen})
         assert np.array_equal(finish(run(store.find(network), volume)).labels.array, sign * array > 0)
-    for network, chosen, sentence in ((path, {"name": "x"}, "has no output \"x\", but out0, out1"), (path, {"index": 2}, "no number 2"),
-                                      (script, {"index": 2}, "mend output.index")):
+    for network, chosen, sentence in (
+        (path, {"name": "x"}, 'has no output "x", but out0, out1'),
+        (path, {"index": 2}, "no number 2"),
+        (script, {"index": 2}, "mend output.index"),
+    ):
         side_file(network, output={"kind": "logits", "classes": [0, 1], **chosen})
         with pytest.raises(BundleError, match=sentence):
             finish(run(store.find(network), volume))
@@ -213,7 +340,11 @@ def test_an_output_is_chosen_by_number_or_name(tmp_path: Path) -> None:
 
 def seen_by_network(volume: Volume, tmp_path: Path, **entries: Any) -> NDArray[np.float32]:
     """The input that a side file prepares: a network whose second map is it, as a probability."""
-    path = side_file(scripted(Identity(), tmp_path / "identity.ts"), output={"kind": "probabilities", "classes": [0, 1]}, **entries)
+    path = side_file(
+        scripted(Identity(), tmp_path / "identity.ts"),
+        output={"kind": "probabilities", "classes": [0, 1]},
+        **entries,
+    )
     stage = store.find(path).load().stages[0]
     from ctseg_models.contract.lattice import Box
     from ctseg_models.contract.upright import Upright
@@ -229,7 +360,9 @@ def test_resizing_is_scipys(align: str, grid_mode: bool, tmp_path: Path) -> None
     array = np.random.default_rng(5).normal(size=(7, 9, 11)).astype(np.float32)
     volume = Volume(array, oblique_geometry(array.shape, (2.0, 1.5, 1.1)))
     got = seen_by_network(volume, tmp_path, spacing=None, size=[5, 14, None], align=align)[0]
-    expected = ndimage.zoom(array.astype(np.float64), (5 / 7, 14 / 9, 1), order=1, mode="nearest", grid_mode=grid_mode)
+    expected = ndimage.zoom(
+        array.astype(np.float64), (5 / 7, 14 / 9, 1), order=1, mode="nearest", grid_mode=grid_mode
+    )
     assert got.shape == (5, 14, 11)
     assert np.abs(got - expected).max() < 1e-5
 
@@ -237,7 +370,9 @@ def test_resizing_is_scipys(align: str, grid_mode: bool, tmp_path: Path) -> None
 def test_a_null_leaves_an_axis_and_min_size_pads(tmp_path: Path) -> None:
     array = np.random.default_rng(6).normal(size=(4, 8, 6)).astype(np.float32)
     volume = Volume(array, Geometry.from_parts(array.shape, (5.0, 1.0, 1.0)))
-    got = seen_by_network(volume, tmp_path, spacing=[None, 2, 2], multiple_of=[1, 4, 4], min_size=[6, 1, 1], pad=-9)[0]
+    got = seen_by_network(
+        volume, tmp_path, spacing=[None, 2, 2], multiple_of=[1, 4, 4], min_size=[6, 1, 1], pad=-9
+    )[0]
     assert got.shape == (6, 4, 4)
     assert np.all(got[[0, 5]] == -9)
     assert np.all(got[:, :, 3] == -9)
@@ -249,13 +384,20 @@ def test_statistics_of_the_volume_or_of_the_input(tmp_path: Path) -> None:
     array = np.random.default_rng(7).gamma(2.0, size=(8, 10, 12)).astype(np.float32)
     volume = Volume(array, Geometry.from_parts(array.shape, (1.0, 1.0, 1.0)))
     halved = ndimage.zoom(array.astype(np.float64), 0.5, order=1, mode="nearest", grid_mode=True)
-    channels = [{"normalise": "minmax"}, {"normalise": "minmax", "statistics": "input", "to": [-1, 1]},
-                {"normalise": "zscore", "statistics": "input"}, {"clip_quantiles": [0.1, 0.9], "normalise": "max"}]
+    channels = [
+        {"normalise": "minmax"},
+        {"normalise": "minmax", "statistics": "input", "to": [-1, 1]},
+        {"normalise": "zscore", "statistics": "input"},
+        {"clip_quantiles": [0.1, 0.9], "normalise": "max"},
+    ]
     got = seen_by_network(volume, tmp_path, channels=channels, spacing=[2, 2, 2])
     low, high = np.quantile(array.astype(np.float64), (0.1, 0.9))
-    expected = [(halved - array.min()) / (array.max() - array.min()),
-                2 * (halved - halved.min()) / (halved.max() - halved.min()) - 1,
-                (halved - halved.mean()) / halved.std(), np.clip(halved, low, high) / high]
+    expected = [
+        (halved - array.min()) / (array.max() - array.min()),
+        2 * (halved - halved.min()) / (halved.max() - halved.min()) - 1,
+        (halved - halved.mean()) / halved.std(),
+        np.clip(halved, low, high) / high,
+    ]
     for one, other in zip(got, expected, strict=True):
         assert np.abs(one - other).max() < 1e-4
 
@@ -271,7 +413,7 @@ def test_a_cancelled_onnx_run_has_ended(tmp_path: Path) -> None:
 
     path = side_file(written_onnx(Long(), torch.zeros(1, 1, 4, 4, 4), tmp_path / "long.onnx", dynamic=True))
     volume = Volume(np.ones((64, 64, 64), np.float32), Geometry.from_parts((64, 64, 64), (1.0, 1.0, 1.0)))
-    work = run(store.find(path), volume, settings=Settings(precision="fp32"))
+    work = run(store.find(path), volume, settings=InferenceSettings(precision="fp32"))
     running: list[threading.Thread] = []
     for _ in work:
         running = [thread for thread in threading.enumerate() if thread.name == "network"]
@@ -286,8 +428,13 @@ def test_a_cancelled_onnx_run_has_ended(tmp_path: Path) -> None:
 def test_a_guess_is_what_the_file_says(tmp_path: Path) -> None:
     fixed = written_onnx(TwoWindows(), torch.zeros(1, 2, 4, 5, 6), tmp_path / "fixed.onnx")
     assert guess_side_file(fixed) == {
-        "name": "fixed", "layout": "NCDHW", "size": [4, 5, 6], "channels": [{"name": "CT"}, {"name": "CT"}],
-        "output": {"kind": "logits", "classes": [0, 1, 2, 3]}, "labels": {"1": "class 1", "2": "class 2", "3": "class 3"}}
+        "name": "fixed",
+        "layout": "NCDHW",
+        "size": [4, 5, 6],
+        "channels": [{"name": "CT"}, {"name": "CT"}],
+        "output": {"kind": "logits", "classes": [0, 1, 2, 3]},
+        "labels": {"1": "class 1", "2": "class 2", "3": "class 3"},
+    }
     guessed = guess_side_file(fixed)
     assert SideFile.model_validate(guessed).output.classes == (0, 1, 2, 3)
     script = scripted(Identity(), tmp_path / "s.ts")
@@ -296,8 +443,15 @@ def test_a_guess_is_what_the_file_says(tmp_path: Path) -> None:
 
 def test_a_side_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
     network = scripted(Identity(), tmp_path / "n.ts")
-    side = SideFile.model_validate({"labels": {"2": "Niere"}, "channels": [{"name": "CT", "clip": [-100, 300], "normalise": "range"}],
-                                    "spacing": [1, 1, 2.5], "orientation": "RAS", "output": {"kind": "logits", "classes": [0, 2]}})
+    side = SideFile.model_validate(
+        {
+            "labels": {"2": "Niere"},
+            "channels": [{"name": "CT", "clip": [-100, 300], "normalise": "range"}],
+            "spacing": [1, 1, 2.5],
+            "orientation": "RAS",
+            "output": {"kind": "logits", "classes": [0, 2]},
+        }
+    )
     path = write_side_file(network, side)
     assert path == side_file_path(network)
     bundle = store.find(network)
@@ -312,46 +466,69 @@ def test_a_side_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
         write_side_file(tmp_path / "missing" / "n.ts", side)
 
 
-@pytest.mark.parametrize(("entries", "field"), [
-    ({"channels": [{"clip": [1, 2], "clip_quantiles": [0.1, 0.9]}]}, "channels.0"),
-    ({"channels": [{"normalise": "minmax", "to": [1, 0]}]}, "channels.0"),
-    ({"output": {"kind": "labels", "classes": [0, 1], "exclusive": False}}, "output"),
-    ({"output": {"kind": "logits", "classes": [1]}}, "output"),
-    ({"output": {"kind": "logits", "classes": [0, -1]}}, "output"),
-    ({"output": {"kind": "logits", "classes": [0, 70_000]}}, "output"),
-    ({"channels": [{"slice": 33}]}, "channels.0.slice"),
-    ({"labels": {"0": "background"}}, "labels"),
-    ({"layout": "NDCHW"}, "layout"),
-])
+@pytest.mark.parametrize(
+    ("entries", "field"),
+    [
+        ({"channels": [{"clip": [1, 2], "clip_quantiles": [0.1, 0.9]}]}, "channels.0"),
+        ({"channels": [{"normalise": "minmax", "to": [1, 0]}]}, "channels.0"),
+        ({"output": {"kind": "labels", "classes": [0, 1], "exclusive": False}}, "output"),
+        ({"output": {"kind": "logits", "classes": [1]}}, "output"),
+        ({"output": {"kind": "logits", "classes": [0, -1]}}, "output"),
+        ({"output": {"kind": "logits", "classes": [0, 70_000]}}, "output"),
+        ({"channels": [{"slice": 33}]}, "channels.0.slice"),
+        ({"labels": {"0": "background"}}, "labels"),
+        ({"layout": "NDCHW"}, "layout"),
+    ],
+)
 def test_a_fault_names_its_field(entries: dict[str, Any], field: str, tmp_path: Path) -> None:
     network = side_file(scripted(Identity(), tmp_path / "r.ts"), **entries)
     with pytest.raises(BundleError, match=f"r.json: {field}: .*; mend the side file"):
         store.find(network)
 
 
-@pytest.mark.parametrize(("entries", "words"), [
-    ({"spacng": [1, 1, 1], "spacing": None}, "spacng: there is no such key; did you mean \"spacing\""),
-    ({"output": {"kind": "logits", "clases": [0, 1]}}, "output.clases: there is no such key; did you mean \"classes\""),
-    ({"channels": [{}, {"nrmalise": "max"}]}, "channels.1.nrmalise: there is no such key; did you mean \"normalise\""),
-    ({"spacing": 1}, "spacing: must be a list in [ ], not 1"),
-    ({"spacing": [1, 1]}, "spacing.2: is missing; the list is too short"),
-    ({"spacing": [1, 1, 1, 1]}, "spacing: has 4 entries where at most 3 are wanted"),
-    ({"spacing": [1, 1, -1]}, "spacing.2: must be more than 0, not -1"),
-    ({"labels": {"one": "liver"}}, "labels.one: must be a whole number, not \"one\""),
-    ({"labels": {"1": 3}}, "labels.1: must be a text in quotes, not 3"),
-    ({"labels": None}, "labels: must be an object in { }, not null"),
-    ({"channels": []}, "channels: has 0 entries where at least 1 is wanted"),
-    ({"output": {"kind": "logits"}}, "output.classes: is missing"),
-    ({"output": {"kind": "logit", "classes": [0, 1]}}, "output.kind: must be 'logits', 'probabilities' or 'labels', not \"logit\""),
-    ({"output": {"kind": "logits", "classes": [0, 1], "exclusive": "maybe"}}, "output.exclusive: must be true or false, not \"maybe\""),
-    ({"multiple_of": "four"}, "multiple_of: must be a whole number or a list in [ ], not \"four\""),
-    ({"multiple_of": [2, 2]}, "multiple_of.2: is missing; the list is too short"),
-    ({"patch": [1.5, 2, 3]}, "patch.0: must be a whole number, not 1.5"),
-    ({"pad": "low"}, "pad: must be a number, not \"low\""),
-    ({"size": [4, 4, 4]}, "give either spacing or size"),
-    ({"layout": "DHW", "channels": [{}, {}]}, "layout \"DHW\" has no axis for several channels; name one that has a C"),
-])
-def test_a_fault_is_told_in_the_words_of_the_field(entries: dict[str, Any], words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"spacng": [1, 1, 1], "spacing": None}, 'spacng: there is no such key; did you mean "spacing"'),
+        (
+            {"output": {"kind": "logits", "clases": [0, 1]}},
+            'output.clases: there is no such key; did you mean "classes"',
+        ),
+        (
+            {"channels": [{}, {"nrmalise": "max"}]},
+            'channels.1.nrmalise: there is no such key; did you mean "normalise"',
+        ),
+        ({"spacing": 1}, "spacing: must be a list in [ ], not 1"),
+        ({"spacing": [1, 1]}, "spacing.2: is missing; the list is too short"),
+        ({"spacing": [1, 1, 1, 1]}, "spacing: has 4 entries where at most 3 are wanted"),
+        ({"spacing": [1, 1, -1]}, "spacing.2: must be more than 0, not -1"),
+        ({"labels": {"one": "liver"}}, 'labels.one: must be a whole number, not "one"'),
+        ({"labels": {"1": 3}}, "labels.1: must be a text in quotes, not 3"),
+        ({"labels": None}, "labels: must be an object in { }, not null"),
+        ({"channels": []}, "channels: has 0 entries where at least 1 is wanted"),
+        ({"output": {"kind": "logits"}}, "output.classes: is missing"),
+        (
+            {"output": {"kind": "logit", "classes": [0, 1]}},
+            "output.kind: must be 'logits', 'probabilities' or 'labels', not \"logit\"",
+        ),
+        (
+            {"output": {"kind": "logits", "classes": [0, 1], "exclusive": "maybe"}},
+            'output.exclusive: must be true or false, not "maybe"',
+        ),
+        ({"multiple_of": "four"}, 'multiple_of: must be a whole number or a list in [ ], not "four"'),
+        ({"multiple_of": [2, 2]}, "multiple_of.2: is missing; the list is too short"),
+        ({"patch": [1.5, 2, 3]}, "patch.0: must be a whole number, not 1.5"),
+        ({"pad": "low"}, 'pad: must be a number, not "low"'),
+        ({"size": [4, 4, 4]}, "give either spacing or size"),
+        (
+            {"layout": "DHW", "channels": [{}, {}]},
+            'layout "DHW" has no axis for several channels; name one that has a C',
+        ),
+    ],
+)
+def test_a_fault_is_told_in_the_words_of_the_field(
+    entries: dict[str, Any], words: str, tmp_path: Path
+) -> None:
     path = side_file(tmp_path / "r.ts", **entries)
     path.touch()
     with pytest.raises(BundleError) as refused:

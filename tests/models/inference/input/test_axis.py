@@ -12,10 +12,17 @@ from ctseg_models.inference.input.axis import Axis
 from ctseg_models.inference.input.preprocess import axis_weights
 
 
-@given(n_in=st.integers(1, 9), n_out=st.integers(1, 12), low=st.floats(-4, 6), spacing=st.floats(0.3, 3),
-       interpolation=st.sampled_from(["area", "linear", "nearest"]), data=st.data())
-def test_the_spans_are_the_hull_of_the_pairs(n_in: int, n_out: int, low: float, spacing: float, interpolation: str,
-                                             data: st.DataObject) -> None:
+@given(
+    n_in=st.integers(1, 9),
+    n_out=st.integers(1, 12),
+    low=st.floats(-4, 6),
+    spacing=st.floats(0.3, 3),
+    interpolation=st.sampled_from(["area", "linear", "nearest"]),
+    data=st.data(),
+)
+def test_the_spans_are_the_hull_of_the_pairs(
+    n_in: int, n_out: int, low: float, spacing: float, interpolation: str, data: st.DataObject
+) -> None:
     weights = axis_weights(n_in, 1.0, low, spacing, n_out, interpolation=interpolation)  # type: ignore[arg-type]
     axis = Axis(weights)
     for count, ask, rows in ((n_out, axis.inputs, weights), (n_in, axis.outputs, weights.T)):
@@ -26,9 +33,17 @@ def test_the_spans_are_the_hull_of_the_pairs(n_in: int, n_out: int, low: float, 
     assert axis.within.tolist() == [bool(np.isclose(row.sum(), 1)) for row in weights]
 
 
-@given(n_in=st.integers(1, 9), n_out=st.integers(1, 12), low=st.floats(-4, 6), spacing=st.floats(0.2, 3),
-       interpolation=st.sampled_from(["linear", "nearest"]), data=st.data())
-def test_two_taps_are_the_matrix(n_in: int, n_out: int, low: float, spacing: float, interpolation: str, data: st.DataObject) -> None:
+@given(
+    n_in=st.integers(1, 9),
+    n_out=st.integers(1, 12),
+    low=st.floats(-4, 6),
+    spacing=st.floats(0.2, 3),
+    interpolation=st.sampled_from(["linear", "nearest"]),
+    data=st.data(),
+)
+def test_two_taps_are_the_matrix(
+    n_in: int, n_out: int, low: float, spacing: float, interpolation: str, data: st.DataObject
+) -> None:
     weights = axis_weights(n_in, 1.0, low, spacing, n_out, interpolation=interpolation)  # type: ignore[arg-type]
     axis = Axis(weights)
     a = data.draw(st.integers(0, n_out))

@@ -1,4 +1,6 @@
-"""Statistics of a volume: against numpy over the whole array at once, and independent of the part that is looked at."""
+"""Statistics of a volume: against numpy over the whole array at once, and independent of the part that is
+looked at.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,25 @@ def volume() -> np.ndarray:
 
 
 @pytest.mark.parametrize("statistics", ["minmax", "max", "zscore", "zscore_nonzero"])
-@pytest.mark.parametrize("clip", [{}, {"clip_low": 20.0, "clip_high": 700.0}, {"clip_quantiles": (0.1, 0.95)}])
+@pytest.mark.parametrize(
+    "clip", [{}, {"clip_low": 20.0, "clip_high": 700.0}, {"clip_quantiles": (0.1, 0.95)}]
+)
 def test_statistics_are_numpys(volume: np.ndarray, statistics: str, clip: dict) -> None:
     intensity = Intensity(statistics=statistics, **clip)
     got = normalise(torch.from_numpy(volume).clone(), settle(intensity, volume)).numpy()
-    low, high = np.quantile(volume, clip["clip_quantiles"]) if "clip_quantiles" in clip else (clip.get("clip_low", -np.inf),
-                                                                                              clip.get("clip_high", np.inf))
+    low, high = (
+        np.quantile(volume, clip["clip_quantiles"])
+        if "clip_quantiles" in clip
+        else (clip.get("clip_low", -np.inf), clip.get("clip_high", np.inf))
+    )
     clipped = np.clip(volume.astype(np.float64), low, high)
     counted = clipped[volume != 0] if statistics == "zscore_nonzero" else clipped
-    shift, scale = {"minmax": (clipped.min(), np.ptp(clipped)), "max": (0.0, clipped.max()),
-                    "zscore": (counted.mean(), counted.std()), "zscore_nonzero": (counted.mean(), counted.std())}[statistics]
+    shift, scale = {
+        "minmax": (clipped.min(), np.ptp(clipped)),
+        "max": (0.0, clipped.max()),
+        "zscore": (counted.mean(), counted.std()),
+        "zscore_nonzero": (counted.mean(), counted.std()),
+    }[statistics]
     assert got == pytest.approx((clipped - shift) / scale, abs=1e-5)
 
 
@@ -40,13 +51,19 @@ def test_what_is_not_finite_does_not_count(volume: np.ndarray) -> None:
     broken[3, 2, 1], broken[4, 4, 4] = np.nan, np.inf
     good = np.isfinite(broken)
     settled = settle(Intensity(statistics="zscore"), broken)
-    assert (settled.shift, settled.scale) == pytest.approx((broken[good].astype(float).mean(), broken[good].astype(float).std()), rel=1e-6)
+    assert (settled.shift, settled.scale) == pytest.approx(
+        (broken[good].astype(float).mean(), broken[good].astype(float).std()), rel=1e-6
+    )
 
 
 def test_a_part_is_normalised_as_the_whole(volume: np.ndarray) -> None:
     plan = StagePlan("segment", (Intensity(statistics="zscore"),), (1.0, 1.0, 1.0))
-    whole = finish(network_input(volume, (1.0, 1.0, 1.0), Lattice((0, 0, 0), (1.0, 1.0, 1.0), (7, 8, 9)), plan))
-    part = finish(network_input(volume, (1.0, 1.0, 1.0), Lattice((2, 3, 1), (1.0, 1.0, 1.0), (4, 3, 5)), plan))
+    whole = finish(
+        network_input(volume, (1.0, 1.0, 1.0), Lattice((0, 0, 0), (1.0, 1.0, 1.0), (7, 8, 9)), plan)
+    )
+    part = finish(
+        network_input(volume, (1.0, 1.0, 1.0), Lattice((2, 3, 1), (1.0, 1.0, 1.0), (4, 3, 5)), plan)
+    )
     assert torch.allclose(part, whole[:, :, 2:6, 3:6, 1:6], atol=1e-5)
 
 

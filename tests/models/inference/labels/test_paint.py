@@ -10,7 +10,7 @@ from scipy import ndimage
 from ctseg_models.contract.lattice import Lattice
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.paint import paint
-from ctseg_models.inference.labels.sampler import Sampler
+from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 
 def dense(maps: np.ndarray, lattice: Lattice, target: Target) -> np.ndarray:
@@ -55,30 +55,38 @@ def test_it_paints_through_a_turned_view() -> None:
 
 def test_classes_merge_and_drop_before_the_argmax() -> None:
     maps = torch.tensor([0.3, 0.25, 0.25, 0.2]).reshape(4, 1, 1, 1)
-    one, voxel = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, 1)), Target((1.0, 1.0, 1.0), (0, 0, 0), (1, 1, 1))
+    one, voxel = (
+        Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, 1)),
+        Target((1.0, 1.0, 1.0), (0, 0, 0), (1, 1, 1)),
+    )
     assert ClassMaps.of(maps, one, (0, 6, 6, None)).values == (0, 6)
-    sampler = Sampler(ClassMaps.of(maps, one, (0, 6, 6, None)), voxel)
+    sampler = ClassMapSampler(ClassMaps.of(maps, one, (0, 6, 6, None)), voxel)
     assert [float(sampler.slab(value, 0, 1)) for value in (0, 6)] == [0.5, 0.5]  # type: ignore[arg-type]
     assert int(sampler.winner(0, 1)) == 0  # of equals the lower one
-    assert int(Sampler(ClassMaps.of(maps, one, (None, 6, 6, 7)), voxel).winner(0, 1)) == 6
+    assert int(ClassMapSampler(ClassMaps.of(maps, one, (None, 6, 6, 7)), voxel).winner(0, 1)) == 6
 
 
 def test_logits_are_interpolated_before_the_softmax_and_win_as_probabilities_do() -> None:
     logits = torch.randn(4, *LATTICE.shape, generator=torch.Generator().manual_seed(5)).mul(4)
     expected = torch.from_numpy(dense(logits.numpy(), LATTICE, TARGET)).softmax(dim=0)
-    sampler = Sampler(ClassMaps.of(logits, LATTICE, (0, 2, 5, 9), "softmax logits"), TARGET)
+    sampler = ClassMapSampler(ClassMaps.of(logits, LATTICE, (0, 2, 5, 9), "softmax logits"), TARGET)
     found = torch.stack([sampler.slab(value, 2, 9) for value in (0, 2, 5, 9)])  # type: ignore[list-item]
     assert torch.allclose(found, expected[:, 2:9].float(), atol=1e-5)
-    assert torch.equal(sampler.winner(2, 9), torch.tensor([0, 2, 5, 9], dtype=torch.int32)[expected[:, 2:9].argmax(0)])
-    merged = Sampler(ClassMaps.of(logits, LATTICE, (0, 2, 2, None), "softmax logits"), TARGET)
+    assert torch.equal(
+        sampler.winner(2, 9), torch.tensor([0, 2, 5, 9], dtype=torch.int32)[expected[:, 2:9].argmax(0)]
+    )
+    merged = ClassMapSampler(ClassMaps.of(logits, LATTICE, (0, 2, 2, None), "softmax logits"), TARGET)
     both = merged.slab(2, 2, 9)
     assert both is not None and torch.allclose(both, (expected[1] + expected[2])[2:9].float(), atol=1e-5)
 
 
 def test_a_later_region_covers_an_earlier_one() -> None:
-    one, voxel = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, 4)), Target((1.0, 1.0, 1.0), (0, 0, 0), (1, 1, 4))
+    one, voxel = (
+        Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, 4)),
+        Target((1.0, 1.0, 1.0), (0, 0, 0), (1, 1, 4)),
+    )
     inside = torch.tensor([[0.9, 0.9, 0.2, 0.4], [0.8, 0.3, 0.6, 0.4]]).reshape(2, 1, 1, 4)
-    sampler = Sampler(ClassMaps.of(inside.logit(), one, (2, 1), "regions"), voxel)
+    sampler = ClassMapSampler(ClassMaps.of(inside.logit(), one, (2, 1), "regions"), voxel)
     assert sampler.winner(0, 1).flatten().tolist() == [1, 2, 1, 0]
     chances = {value: sampler.slab(value, 0, 1) for value in (0, 1, 2)}
     assert torch.allclose(chances[2].flatten(), torch.tensor([0.9 * 0.2, 0.9 * 0.7, 0.2 * 0.4, 0.4 * 0.6]))  # type: ignore[union-attr]
@@ -88,7 +96,9 @@ def test_a_later_region_covers_an_earlier_one() -> None:
 def test_the_border_repeats_where_it_is_told_to() -> None:
     lattice = Lattice((4.0, 0.0, 0.0), (2.0, 2.0, 2.0), (2, 3, 3))
     maps = torch.tensor([0.3, 0.7]).reshape(2, 1, 1, 1).expand(2, 2, 3, 3).contiguous()
-    sampler = Sampler(ClassMaps.of(maps, lattice, (0, 1), border="repeat"), Target((2.0, 2.0, 2.0), (0, 0, 0), (6, 3, 3)))
+    sampler = ClassMapSampler(
+        ClassMaps.of(maps, lattice, (0, 1), border="repeat"), Target((2.0, 2.0, 2.0), (0, 0, 0), (6, 3, 3))
+    )
     organ = sampler.slab(1, 0, 6)
     assert organ is not None and torch.allclose(organ, torch.full((6, 3, 3), 0.7))
     assert (sampler.winner(0, 6) == 1).all()
@@ -98,7 +108,9 @@ def test_outside_of_the_lattice_is_background() -> None:
     lattice = Lattice((4.0, 0.0, 0.0), (2.0, 2.0, 2.0), (2, 3, 3))
     maps = torch.zeros(2, 2, 3, 3)
     maps[1] = 1
-    sampler = Sampler(ClassMaps.of(maps, lattice, (0, 1)), Target((2.0, 2.0, 2.0), (0, 0, 0), (6, 3, 3)))
+    sampler = ClassMapSampler(
+        ClassMaps.of(maps, lattice, (0, 1)), Target((2.0, 2.0, 2.0), (0, 0, 0), (6, 3, 3))
+    )
     background, organ = sampler.slab(0, 0, 6), sampler.slab(1, 0, 6)
     assert background is not None
     assert organ is not None
@@ -119,8 +131,12 @@ def test_small_classes_are_found_wherever_they_are(values: tuple[int, ...]) -> N
     target = Target((1.5, 2.0, 1.7), (0, 1, 0), (17, 15, 27))
     list(paint(ClassMaps.of(maps, LATTICE, values), target, labels))
     painted = labels[0:17, 1:15, 0:27]
-    inside = [(low <= (np.arange(a, b) + 0.5) * s) & ((np.arange(a, b) + 0.5) * s <= high) for a, b, s, low, high in
-              zip(target.start, target.stop, target.spacing_mm, LATTICE.low_mm, LATTICE.box.high, strict=True)]
+    inside = [
+        (low <= (np.arange(a, b) + 0.5) * s) & ((np.arange(a, b) + 0.5) * s <= high)
+        for a, b, s, low, high in zip(
+            target.start, target.stop, target.spacing_mm, LATTICE.low_mm, LATTICE.box.high, strict=True
+        )
+    ]
     expected = np.array(values)[dense(maps.numpy(), LATTICE, target).argmax(axis=0)]
     expected[~(inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :])] = 0
     assert np.array_equal(painted, expected)

@@ -34,15 +34,21 @@ def as_steps(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.8])
 def test_the_identity_comes_back(overlap: float) -> None:
     image = torch.rand(1, 1, 13, 17, 21)
-    maps = finish(sliding_window(identity, image, Tiling.spread((13, 17, 21), (8, 6, 10), overlap), 2, Arithmetic())).tensor
+    maps = finish(
+        sliding_window(identity, image, Tiling.spread((13, 17, 21), (8, 6, 10), overlap), 2, Arithmetic())
+    ).tensor
     assert torch.allclose(maps, torch.cat([image[0], 1 - image[0]]), atol=1e-6)
 
 
 def test_it_is_monais_gaussian_sliding_window() -> None:
     monai = pytest.importorskip("monai.inferers")
     image = torch.rand(1, 1, 13, 17, 21)
-    expected = monai.sliding_window_inference(image, (8, 6, 10), 1, position_dependent, overlap=0.5, mode="gaussian")
-    maps = finish(sliding_window(as_steps, image, Tiling.spread((13, 17, 21), (8, 6, 10), 0.5), 2, Arithmetic())).tensor
+    expected = monai.sliding_window_inference(
+        image, (8, 6, 10), 1, position_dependent, overlap=0.5, mode="gaussian"
+    )
+    maps = finish(
+        sliding_window(as_steps, image, Tiling.spread((13, 17, 21), (8, 6, 10), 0.5), 2, Arithmetic())
+    ).tensor
     assert torch.allclose(maps, expected[0], atol=1e-4)
 
 
@@ -58,7 +64,9 @@ def test_a_window_larger_than_the_array_is_refused() -> None:
 
 
 def test_the_shares_add_up() -> None:
-    work = sliding_window(identity, torch.rand(1, 1, 13, 17, 21), Tiling.spread((13, 17, 21), (8, 6, 10), 0.5), 2, Arithmetic())
+    work = sliding_window(
+        identity, torch.rand(1, 1, 13, 17, 21), Tiling.spread((13, 17, 21), (8, 6, 10), 0.5), 2, Arithmetic()
+    )
     assert sum(work) == pytest.approx(1)
 
 
@@ -81,6 +89,10 @@ def test_slices_come_when_they_are_asked_for_and_go_when_they_are_forgotten() ->
 
 def test_mirrored_is_the_mean_over_the_flips() -> None:
     image = torch.rand(1, 1, 5, 7, 9)
-    expected = torch.stack([
-        position_dependent(image.flip(axes))[0].flip([axis - 1 for axis in axes]) for axes in ([], [2], [4], [2, 4])]).mean(0)
+    expected = torch.stack(
+        [
+            position_dependent(image.flip(axes))[0].flip([axis - 1 for axis in axes])
+            for axes in ([], [2], [4], [2, 4])
+        ]
+    ).mean(0)
     assert torch.allclose(finish(mirrored(as_steps, (0, 2))(image, Arithmetic())), expected, atol=1e-6)

@@ -37,8 +37,11 @@ def test_a_map_lies_where_the_last_one_lay() -> None:
 
 
 VIEWS: dict[str, Callable[[torch.Tensor], Any]] = {
-    "slice": lambda x: x[2:3], "channels last": lambda x: x.movedim(-1, 0)[None], "numpy": lambda x: x[1:].numpy(),
-    "another type": lambda x: x.view(torch.int32)[5]}
+    "slice": lambda x: x[2:3],
+    "channels last": lambda x: x.movedim(-1, 0)[None],
+    "numpy": lambda x: x[1:].numpy(),
+    "another type": lambda x: x.view(torch.int32)[5],
+}
 
 
 @pytest.mark.parametrize("view", list(VIEWS))

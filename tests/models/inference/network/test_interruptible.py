@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ctseg_imaging.progress import finish
 from ctseg_models.inference.network.interruptible import counted, in_thread, watched
 from ctseg_models.inference.network.slabs import LARGEST_SLAB, is_channels_last
-from ctseg_models.networks.sound import mend
+from ctseg_models.networks.patched_layers import patch_layers
 from tests.pace import at_most
 
 LAST = torch.channels_last_3d
@@ -52,7 +52,9 @@ def run(call: Callable[[], Tensor], step_flops: float | None = 2e4) -> Tensor:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
 @pytest.mark.parametrize("shape", [(1, 3, 12, 14, 16), (2, 3, 11, 13, 9)])
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_convolution_in_slabs_is_the_convolution(name: str, shape: tuple[int, ...], layout: torch.memory_format) -> None:
+def test_a_convolution_in_slabs_is_the_convolution(
+    name: str, shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
     module = LAYERS[name]
     x = torch.randn(shape).contiguous(memory_format=layout)
     expected = module(x).detach()
@@ -62,8 +64,14 @@ def test_a_convolution_in_slabs_is_the_convolution(name: str, shape: tuple[int, 
     torch.testing.assert_close(run(lambda: module(x), None), expected, atol=1e-5, rtol=1e-5)  # in one piece
 
 
-@pytest.mark.parametrize("module", [layer(nn.Conv2d, 3, 4, 3, padding=1), layer(nn.Conv2d, 3, 4, 3, stride=2, padding=2, dilation=2),
-                                    layer(nn.ConvTranspose2d, 3, 4, 3, stride=2, padding=1, output_padding=1)])
+@pytest.mark.parametrize(
+    "module",
+    [
+        layer(nn.Conv2d, 3, 4, 3, padding=1),
+        layer(nn.Conv2d, 3, 4, 3, stride=2, padding=2, dilation=2),
+        layer(nn.ConvTranspose2d, 3, 4, 3, stride=2, padding=1, output_padding=1),
+    ],
+)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_a_flat_convolution_too(module: nn.Module, batch: int) -> None:
     x = torch.randn(batch, 3, 31, 22)
@@ -71,14 +79,20 @@ def test_a_flat_convolution_too(module: nn.Module, batch: int) -> None:
 
 
 class Small(nn.Module):
-    """A U-Net of one shortcut with what others use: instance, group and batch norm, pooling, upsampling, softmax."""
+    """A U-Net of one shortcut with what others use: instance, group and batch norm, pooling, upsampling,
+    softmax.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.Conv3d(1, 6, 3, padding=1), nn.InstanceNorm3d(6, affine=True), nn.LeakyReLU(inplace=True))
+        self.first = nn.Sequential(
+            nn.Conv3d(1, 6, 3, padding=1), nn.InstanceNorm3d(6, affine=True), nn.LeakyReLU(inplace=True)
+        )
         self.down = nn.Sequential(nn.MaxPool3d(2), nn.Conv3d(6, 8, 3, padding=1), nn.BatchNorm3d(8), nn.ELU())
         self.up = nn.ConvTranspose3d(8, 6, 2, stride=2)
-        self.last = nn.Sequential(nn.Conv3d(12, 6, 3, padding=1), nn.GroupNorm(2, 6), nn.PReLU(), nn.Conv3d(6, 3, 1))
+        self.last = nn.Sequential(
+            nn.Conv3d(12, 6, 3, padding=1), nn.GroupNorm(2, 6), nn.PReLU(), nn.Conv3d(6, 3, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
@@ -94,12 +108,17 @@ def small() -> Small:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("way", ["eager", "channels last", "scripted", "traced"])
-def test_a_network_under_watch_gives_the_same(small: Small, way: str, context: Callable[[], torch.no_grad]) -> None:
+def test_a_network_under_watch_gives_the_same(
+    small: Small, way: str, context: Callable[[], torch.no_grad]
+) -> None:
     x = torch.randn(2, 1, 12, 14, 18)
     expected = small(x).detach()
-    network: Callable[[Tensor], Tensor] = {"eager": lambda: small, "scripted": lambda: torch.jit.script(small),
-                                          "traced": lambda: torch.jit.trace(small, x),
-                                          "channels last": lambda: Small().eval().to(memory_format=LAST)}[way]()
+    network: Callable[[Tensor], Tensor] = {
+        "eager": lambda: small,
+        "scripted": lambda: torch.jit.script(small),
+        "traced": lambda: torch.jit.trace(small, x),
+        "channels last": lambda: Small().eval().to(memory_format=LAST),
+    }[way]()
     if way == "channels last":
         network.load_state_dict(small.state_dict())  # type: ignore[attr-defined]
 
@@ -112,21 +131,30 @@ def test_a_network_under_watch_gives_the_same(small: Small, way: str, context: C
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
 @pytest.mark.parametrize("largest", [500, 1 << 25])
-def test_the_instance_norm_of_a_large_map_is_taken_in_slabs(largest: int, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch,
-                                                            ) -> None:
+def test_the_instance_norm_of_a_large_map_is_taken_in_slabs(
+    largest: int,
+    layout: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(LARGEST_SLAB, "cpu", largest)
     norm = nn.InstanceNorm3d(6, affine=True)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    x = (torch.randn(2, 6, 11, 7, 8) * 20 + torch.arange(11).reshape(-1, 1, 1) * 40).contiguous(memory_format=layout)
+    x = (torch.randn(2, 6, 11, 7, 8) * 20 + torch.arange(11).reshape(-1, 1, 1) * 40).contiguous(
+        memory_format=layout
+    )
     torch.testing.assert_close(run(lambda: norm(x)), norm(x).detach(), atol=1e-5, rtol=1e-5)
     assert is_channels_last(run(lambda: norm(x))) == is_channels_last(x)
     half = x.bfloat16()
-    torch.testing.assert_close(run(lambda: mend(norm)(half)).float(), norm(x).detach(), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(
+        run(lambda: patch_layers(norm)(half)).float(), norm(x).detach(), atol=0.05, rtol=0.05
+    )
 
 
 def test_the_work_is_counted() -> None:
-    network = nn.Sequential(nn.Conv3d(2, 5, 3, padding=1), nn.Conv3d(5, 4, 1), nn.ConvTranspose3d(4, 3, 2, stride=2))
+    network = nn.Sequential(
+        nn.Conv3d(2, 5, 3, padding=1), nn.Conv3d(5, 4, 1), nn.ConvTranspose3d(4, 3, 2, stride=2)
+    )
     x = torch.randn(1, 2, 6, 7, 8)
     by_hand = 2 * 6 * 7 * 8 * (27 * 2 * 5 + 5 * 4 + 4 * 3 * 8)
     assert counted(lambda: network(x)) == by_hand

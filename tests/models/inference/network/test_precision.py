@@ -14,9 +14,9 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Lattice
-from ctseg_models.contract.stage import Layout, LoadedStage, Prepared
+from ctseg_models.contract.stage import LoadedStage, Prepared, RunSize
 from ctseg_models.contract.tiling import Tiling
-from ctseg_models.inference import Settings, agreement, run
+from ctseg_models.inference import InferenceSettings, agreement, run
 from ctseg_models.inference.agreement import agreed, compare
 from ctseg_models.inference.input.crops import halved, smaller
 from ctseg_models.inference.network import precision as arithmetic
@@ -32,7 +32,9 @@ def never() -> Generator[float, None, Prepared]:
 
 
 class Network:
-    """Two classes, split by the sign of the input; in half precision the sign is that of input + error. Takes sides of `only`, or any."""
+    """Two classes, split by the sign of the input; in half precision the sign is that of input + error.
+    Takes sides of `only`, or any.
+    """
 
     def __init__(self, error: float = 0.0, only: int | None = None) -> None:
         self.error, self.only = error, only
@@ -47,8 +49,15 @@ class Network:
         return torch.stack([-shifted, shifted])
 
     def stage(self, **more: object) -> LoadedStage:
-        entries: dict[str, object] = {"name": "segment", "prepare": never, "steps": self, "values": (0, 7), "flops": lambda _: 0.0,
-                                      "layout": lambda *_: Layout((1, 1, 1), (1, 1, 1)), **more}
+        entries: dict[str, object] = {
+            "name": "segment",
+            "prepare": never,
+            "steps": self,
+            "values": (0, 7),
+            "flops": lambda _: 0.0,
+            "layout": lambda *_: RunSize((1, 1, 1), (1, 1, 1)),
+            **more,
+        }
         return LoadedStage(**entries)  # type: ignore[arg-type]
 
 
@@ -59,7 +68,9 @@ def image(shape: tuple[int, int, int] = (96, 80, 64), windows: int | None = None
     return Prepared(torch.randn(1, 1, *shape), Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (z, y, x)), tiling)
 
 
-def tried(network: Network, prepared: Prepared, given: Arithmetic = TRIAL, **more: object) -> tuple[Arithmetic, dict, list[str]]:
+def tried(
+    network: Network, prepared: Prepared, given: Arithmetic = TRIAL, **more: object
+) -> tuple[Arithmetic, dict, list[str]]:
     return finish(agreed(network.stage(**more), network, prepared, "cpu", given))
 
 
@@ -74,7 +85,9 @@ def test_auto_takes_bfloat16_on_trial_where_it_pays(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("generation", "expected"), [(7, torch.float16), (6, None)])
-def test_a_gpu_that_emulates_bfloat16_takes_float16(generation: int, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_emulates_bfloat16_takes_float16(
+    generation: int, expected: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (generation, 0))
     assert arithmetic.half_type("cuda") == expected
@@ -103,7 +116,10 @@ def test_labels_that_agree_let_it_pass_and_others_do_not() -> None:
     passed, note, said = tried(good, image())
     assert (passed, said) == (TRIAL, [])
     assert note["agreement"] == {"with": "bfloat16", "dice": 1.0, "judged": [0, 7], "too small to judge": []}
-    assert good.seen == [((64, 48, 64), torch.float32), ((64, 48, 64), torch.bfloat16)]  # a crop of sides as divisible as the image's
+    assert good.seen == [
+        ((64, 48, 64), torch.float32),
+        ((64, 48, 64), torch.bfloat16),
+    ]  # a crop of sides as divisible as the image's
     refused, note, said = tried(bad, image())
     assert refused == Arithmetic(torch.float32)
     assert note["agreement"]["dice"] < 0.995
@@ -132,7 +148,7 @@ def test_a_network_is_tried_once_for_as_long_as_foreground_was_seen(monkeypatch:
 
 def organ_at(z: int) -> Prepared:
     x = torch.full((1, 1, 200, 48, 48), -1.0)
-    x[:, :, z:z + 20, 10:30, 10:30] = 1
+    x[:, :, z : z + 20, 10:30, 10:30] = 1
     return Prepared(x, image().lattice)
 
 
@@ -167,15 +183,17 @@ def test_numbers_that_are_not_finite_do_not_pass(wrong: float) -> None:
     assert "not finite" in said[0]
 
 
-def test_the_provenance_tells_what_was_used_and_not_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_provenance_tells_what_was_used_and_not_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(arithmetic, "bf16_is_faster", lambda device: True)
     volume, _ = body_with_organ()
     bundle = threshold_bundle(tmp_path / "b", two_stages=False)
     monkeypatch.setattr(agreement, "LEAST_DICE", 2.0)  # nothing agrees so well
-    record = finish(run(bundle, volume, settings=Settings(threads=1))).provenance
+    record = finish(run(bundle, volume, settings=InferenceSettings(threads=1))).provenance
     assert (record["precision"], record["settings"]["precision"]) == ("float32", "auto")
     both = threshold_bundle(tmp_path / "two")
-    record = finish(run(both, volume, settings=Settings(threads=1))).provenance
+    record = finish(run(both, volume, settings=InferenceSettings(threads=1))).provenance
     assert [stage["precision"] for stage in record["stages"]] == ["bfloat16", "float32"]
     assert record["precision"] == "mixed"
     assert (record["device"], [stage["devices"] for stage in record["stages"]]) == ("cpu", [["cpu"], ["cpu"]])
@@ -192,7 +210,7 @@ def test_who_is_not_tried() -> None:
 def test_the_provenance_of_a_run_tells_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arithmetic, "bf16_is_faster", lambda device: True)
     volume, organ = body_with_organ()
-    prediction = finish(run(threshold_bundle(tmp_path / "b"), volume, settings=Settings(threads=1)))
+    prediction = finish(run(threshold_bundle(tmp_path / "b"), volume, settings=InferenceSettings(threads=1)))
     assert np.mean((prediction.labels.array == 5) == organ) > 0.98
     localise, segment = prediction.provenance["stages"]
     assert "agreement" not in localise

@@ -42,7 +42,9 @@ def test_a_unet_in_steps_is_its_forward(norm: str, shape: tuple[int, int, int]) 
 @pytest.mark.parametrize("norm", ["none", "instance"])
 def test_an_scn_in_steps_is_its_forward(norm: str) -> None:
     torch.manual_seed(2)
-    network = SCN(SCNConfig(outputs=4, levels=3, filters=6, spatial_levels=2, spatial_filters=4, norm=norm)).eval()  # type: ignore[arg-type]
+    network = SCN(
+        SCNConfig(outputs=4, levels=3, filters=6, spatial_levels=2, spatial_filters=4, norm=norm)
+    ).eval()  # type: ignore[arg-type]
     image = torch.randn(1, 1, 16, 24, 32)
     expected = network(image).probabilities[0].detach()
     maps, shares = driven(steps_of(network).steps(image, MANY_STEPS))
@@ -81,7 +83,9 @@ def test_upsampling_slice_by_slice_is_torchs(size: tuple[int, int, int]) -> None
 
 def test_bf16_is_near_and_the_spatial_part_stays_float32() -> None:
     torch.manual_seed(3)
-    network = SCN(SCNConfig(outputs=3, levels=3, filters=8, spatial_levels=2, spatial_filters=4, norm="instance")).eval()
+    network = SCN(
+        SCNConfig(outputs=3, levels=3, filters=8, spatial_levels=2, spatial_filters=4, norm="instance")
+    ).eval()
     image = torch.randn(1, 1, 32, 24, 32)
     expected = network(image).probabilities[0].detach()
     maps, _ = driven(steps_of(network).steps(image, Arithmetic(torch.bfloat16)))

@@ -1,4 +1,6 @@
-"""Networks of this project run as they stand: against their own forward, flat and solid, in float32 and bfloat16."""
+"""Networks of this project run as they stand: against their own forward, flat and solid, in float32 and
+bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,24 @@ from ctseg_models.networks.outputs import final, named_outputs
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "msd_net": ("msd_net", {"dimensions": 3, "depth": 7, "dilations": 4}),
     "flat msd_net": ("msd_net", {"dimensions": 2, "depth": 7, "dilations": 4}),
-    "nnunet": ("nnunet", {"dimensions": 3, "strides": ((1, 1, 1), (1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3)),
-                          "filters": (4, 6, 8)}),
-    "flat nnunet": ("nnunet", {"dimensions": 2, "strides": ((1, 1), (2, 2), (2, 2)), "kernels": ((3, 3),) * 3, "filters": (4, 6, 8)}),
+    "nnunet": (
+        "nnunet",
+        {
+            "dimensions": 3,
+            "strides": ((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+            "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+            "filters": (4, 6, 8),
+        },
+    ),
+    "flat nnunet": (
+        "nnunet",
+        {
+            "dimensions": 2,
+            "strides": ((1, 1), (2, 2), (2, 2)),
+            "kernels": ((3, 3),) * 3,
+            "filters": (4, 6, 8),
+        },
+    ),
     "flat sunet": ("sunet", {"filters": 8}),
 }
 
@@ -34,8 +51,12 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
     return built
 
 
-@pytest.mark.parametrize(("arithmetic", "tolerance"), [(Arithmetic(step_flops=1e6), 1e-5), (Arithmetic(torch.bfloat16), 0.1)])
-def test_the_steps_of_a_network_are_its_forward(network: nn.Module, arithmetic: Arithmetic, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("arithmetic", "tolerance"), [(Arithmetic(step_flops=1e6), 1e-5), (Arithmetic(torch.bfloat16), 0.1)]
+)
+def test_the_steps_of_a_network_are_its_forward(
+    network: nn.Module, arithmetic: Arithmetic, tolerance: float
+) -> None:
     config: Any = network.config
     x = torch.randn(1, 2, 8, 48, 32)
     given = x[0].movedim(1, 0) if config.dimensions == 2 else x

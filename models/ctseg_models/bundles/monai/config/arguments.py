@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ctseg_models.bundles.monai.config.reader import Component
+from ctseg_models.bundles.monai.config.components import Component
 
 Numbers = tuple[float, ...]
 
@@ -18,13 +18,19 @@ class Arguments:
     """The arguments of a component, taken one by one; what is left over in the end was not understood."""
 
     def __init__(self, component: Component, ignored: Iterable[str] = ()) -> None:
-        self._left = {name: value for name, value in component.arguments.items() if name not in (*ignored, "keys", "allow_missing_keys")}
+        self._left = {
+            name: value
+            for name, value in component.arguments.items()
+            if name not in (*ignored, "keys", "allow_missing_keys")
+        }
         self.component = component
 
     def take(self, name: str, default: Any, *kinds: type) -> Any:
         """The argument, of one of `kinds` or None. Raises NotHereError."""
         value = self._left.pop(name, default)
-        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+        if value is not None and (
+            not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+        ):
             raise NotHereError(f"{self.component.target} with {name} {value!r:.60}")
         return value
 

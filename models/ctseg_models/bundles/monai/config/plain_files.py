@@ -16,16 +16,25 @@ DEEPEST = 40
 
 
 def read_plain(path: Path) -> Any:
-    """What a .json or .yaml file holds, checked for its size first. Raises BundleError; nothing but plain data comes out of it."""
+    """What a .json or .yaml file holds, checked for its size first. Raises BundleError; nothing but plain
+    data comes out of it.
+    """
     try:
         if (size := path.stat().st_size) > LARGEST_FILE:
-            raise BundleError(f"{path}: {size / 2**20:.0f} MB is far more than any config has, so it was not read; get the bundle again.")
+            raise BundleError(
+                f"{path}: {size / 2**20:.0f} MB is far more than any config has, so it was not read; get the "
+                "bundle again."
+            )
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text, object_pairs_hook=_no_twins) if path.suffix.lower() == ".json" else _yaml(text)
+        content = (
+            json.loads(text, object_pairs_hook=_no_twins) if path.suffix.lower() == ".json" else _yaml(text)
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: cannot be read; get the bundle again.") from error
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: is no readable {path.suffix[1:].upper()} ({first_line(error)}); get the bundle again.") from error
+        raise BundleError(
+            f"{path}: is no readable {path.suffix[1:].upper()} ({first_line(error)}); get the bundle again."
+        ) from error
     check_size(content, path)
     return content
 
@@ -36,11 +45,16 @@ def _yaml(text: str) -> Any:
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]
-        """What `<<` brings in twice is kept once, as the last one counts anyway; else it would double with every level."""
+        """What `<<` brings in twice is kept once, as the last one counts anyway; else it would double with
+        every level.
+        """
 
         def flatten_mapping(self, node: Any) -> None:
             super().flatten_mapping(node)
-            named = {key.value if isinstance(key.value, str) else id(key): (key, value) for key, value in node.value}
+            named = {
+                key.value if isinstance(key.value, str) else id(key): (key, value)
+                for key, value in node.value
+            }
             node.value = list(named.values())
 
     try:
@@ -50,7 +64,9 @@ def _yaml(text: str) -> Any:
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dictionary; raises ValueError where two entries have one name, as readers would not agree on which counts."""
+    """A dictionary; raises ValueError where two entries have one name, as readers would not agree on which
+    counts.
+    """
     entries = dict(pairs)
     if len(entries) != len(pairs):
         raise ValueError("an entry occurs twice")
@@ -58,21 +74,30 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_size(content: Any, path: Path) -> None:
-    """Raises BundleError when the content is huge or endless once its aliases are followed (a "YAML bomb")."""
+    """Raises BundleError when the content is huge or endless once its aliases are followed (a "YAML
+    bomb").
+    """
     stack = [(content, 0)]
     count = 0
     while stack:
         node, depth = stack.pop()
         count += weight(node)
         if count > MOST_ENTRIES or depth > DEEPEST:
-            raise BundleError(f"{path}: has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep once its aliases are "
-                              "followed, so it was not read on; get the bundle again.")
+            raise BundleError(
+                f"{path}: has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep once "
+                "its aliases are "
+                "followed, so it was not read on; get the bundle again."
+            )
         children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         stack.extend((child, depth + 1) for child in children)
-        if isinstance(node, dict) and not all(isinstance(name, int) or (isinstance(name, str) and len(name) <= LONGEST_NAME)
-                                              for name in node):
-            raise BundleError(f"{path}: has an entry whose name is neither a number nor a text of at most {LONGEST_NAME} characters; "
-                              "get the bundle again.")
+        if isinstance(node, dict) and not all(
+            isinstance(name, int) or (isinstance(name, str) and len(name) <= LONGEST_NAME) for name in node
+        ):
+            raise BundleError(
+                f"{path}: has an entry whose name is neither a number nor a text of at most {LONGEST_NAME} "
+                "characters; "
+                "get the bundle again."
+            )
 
 
 def weight(thing: Any) -> int:
@@ -81,17 +106,21 @@ def weight(thing: Any) -> int:
 
 
 def inside(folder: Path, name: str, path: Path) -> Path:
-    """`name` below `folder`, looked for in configs/ too. Raises BundleError when it leads elsewhere or is not there."""
+    """`name` below `folder`, looked for in configs/ too. Raises BundleError when it leads elsewhere or is
+    not there.
+    """
     root = folder.resolve()
     try:
         for candidate in (folder / name, folder / "configs" / name):
             if not (found := candidate.resolve()).is_relative_to(root):
-                raise BundleError(f"{path}: names {name}, which lies outside of the bundle, so the bundle is refused; "
-                                  "get it from its author.")
+                raise BundleError(
+                    f"{path}: names {name}, which lies outside of the bundle, so the bundle is refused; "
+                    "get it from its author."
+                )
             if found.is_file():
                 return found
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: names {name[:80]!r}, which can be no file; get the bundle again.") from error
+        raise BundleError(
+            f"{path}: names {name[:80]!r}, which can be no file; get the bundle again."
+        ) from error
     raise BundleError(f"{path}: names {name}, which is missing; get the bundle again.")
-
-

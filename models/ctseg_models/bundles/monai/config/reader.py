@@ -1,49 +1,38 @@
-"""Configs of MONAI bundles as plain data: references, macros, components and simple expressions, with nothing executed or imported.
+"""Configs of MONAI bundles as plain data: references, macros, components and simple expressions, with nothing
+executed or imported.
 
-What MONAI writes `@a#b` (or `@a::b`) is the value at that place, `@##b` one named from two levels up, `%a#b` a copy of the text there,
-`_target_` a component, `_disabled_` a component that is left out, and a text that begins with `$` an expression.
+What MONAI writes `@a#b` (or `@a::b`) is the value at that place, `@##b` one named from two levels up,
+`%a#b` a copy of the text there, `_target_` a component, `_disabled_` a component that is left out, and a
+text that begins with `$` an expression.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.monai.config.expressions import REFERENCE, NotPlainError, Work, evaluate
-from ctseg_models.bundles.monai.config.plain_files import DEEPEST, MOST_ENTRIES, check_size, inside, read_plain, weight
+from ctseg_models.bundles.monai.config.calculation import NotPlainError, WorkLimit
+from ctseg_models.bundles.monai.config.components import Code, Component, texts
+from ctseg_models.bundles.monai.config.expressions import REFERENCE, evaluate
+from ctseg_models.bundles.monai.config.plain_files import (
+    DEEPEST,
+    MOST_ENTRIES,
+    check_size,
+    inside,
+    read_plain,
+    weight,
+)
 
 NOT_ARGUMENTS = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
 _RELATIVE = re.compile(r"([@%])(#+)")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")  # of an entry of a list: one spelling each, so that no part is read twice
+_NUMBER = re.compile(
+    r"0|[1-9][0-9]{0,8}"
+)  # of an entry of a list: one spelling each, so that no part is read twice
 _OUTSIDE = re.compile(r"%(.+?\.(?:json|yaml|yml))(?:#(.*))?$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Component:
-    """What a `_target_` names, with its arguments; never built here."""
-
-    target: str
-    arguments: dict[str, Any]
-    where: str
-
-    @property
-    def name(self) -> str:
-        """What MONAI calls it, wherever in MONAI it lies; the whole target for what is not MONAI's."""
-        return self.target.rsplit(".", 1)[-1] if self.target.startswith("monai.") else self.target
-
-
-@dataclass(frozen=True)
-class Code:
-    """An expression that only running it would tell. where : the id in the config. why : what in it is beyond plain data."""
-
-    where: str
-    text: str
-    why: str
 
 
 class _Disabled:
@@ -59,7 +48,7 @@ class Config:
     content: dict[str, Any]
     _known: dict[str, Any] = field(default_factory=dict)
     _extents: dict[int, tuple[int, int]] = field(default_factory=dict)
-    _work: Work = field(default_factory=Work)
+    _work: WorkLimit = field(default_factory=WorkLimit)
 
     @classmethod
     def read(cls, path: Path, folder: Path) -> Config:
@@ -68,13 +57,17 @@ class Config:
         if not isinstance(content, dict):
             raise BundleError(f"{path}: holds no named entries; it is no config of a MONAI bundle.")
         if (strange := next((name for name in content if not isinstance(name, str)), None)) is not None:
-            raise BundleError(f"{path}: has an entry whose name is no text ({strange!r:.20}); get the bundle again.")
+            raise BundleError(
+                f"{path}: has an entry whose name is no text ({strange!r:.20}); get the bundle again."
+            )
         top = {name: value for name, value in content.items() if "#" not in name and "::" not in name}
         config = cls(path, folder, top)
         for name, value in content.items():
             if name not in top:
                 config._replace(name.replace("::", "#"), value)
-        check_size(config.content, path)  # before each walk: what the file repeats by aliases, an entry "a#b" may repeat within another
+        check_size(
+            config.content, path
+        )  # before each walk: what the file repeats by aliases, an entry "a#b" may repeat within another
         config.content = config._without_macros(config.content, "", 0, {})
         check_size(config.content, path)
         return config
@@ -83,35 +76,50 @@ class Config:
         return name in self.content
 
     def resolve(self, name: str, _asking: tuple[str, ...] = ()) -> Any:
-        """The value at an id ("inferer", "preprocessing#transforms#2"): plain data, Component or Code, in lists and dicts.
+        """The value at an id ("inferer", "preprocessing#transforms#2"): plain data, Component or Code, in
+        lists and dicts.
 
-        Raises BundleError for an id that is not there or refers to itself, and for what is huge once its references are followed.
+        Raises BundleError for an id that is not there or refers to itself, and for what is huge once its
+        references are followed.
         """
         name = name.replace("::", "#")
         if name in _asking:
-            raise BundleError(f"{self.path}: \"{name}\" refers to itself; the config is damaged.")
+            raise BundleError(f'{self.path}: "{name}" refers to itself; the config is damaged.')
         if len(_asking) > DEEPEST:
-            raise BundleError(f"{self.path}: \"{name}\" is nested more than {DEEPEST} deep; the config is damaged.")
+            raise BundleError(
+                f'{self.path}: "{name}" is nested more than {DEEPEST} deep; the config is damaged.'
+            )
         if name not in self._known:
             self._known[name] = self._value(self.raw(name), name, (*_asking, name))
             self._extent(self._known[name], name)
         return self._known[name]
 
     def _extent(self, value: Any, name: str) -> tuple[int, int]:
-        """(entries, depth) of a resolved value, what places share counted at each of them. Raises BundleError when that is huge.
+        """(entries, depth) of a resolved value, what places share counted at each of them. Raises BundleError
+        when that is huge.
 
-        Each container is counted once, from its parts: to follow every reference would take as long as what is refused here.
+        Each container is counted once, from its parts: to follow every reference would take as long as
+        what is refused here.
         """
         inside = value.arguments if isinstance(value, Component) else value
         if not isinstance(inside, dict | list | tuple):
             return weight(value), 0
         if id(value) not in self._extents:  # kept in _known, so no other value can get its id
-            parts = [self._extent(one, name) for one in (inside.values() if isinstance(inside, dict) else inside)]
-            entries = 1 + sum(count for count, _ in parts) + sum(map(weight, inside if isinstance(inside, dict) else ()))
+            parts = [
+                self._extent(one, name) for one in (inside.values() if isinstance(inside, dict) else inside)
+            ]
+            entries = (
+                1
+                + sum(count for count, _ in parts)
+                + sum(map(weight, inside if isinstance(inside, dict) else ()))
+            )
             depth = 1 + max((below for _, below in parts), default=0)
             if entries > MOST_ENTRIES or depth > DEEPEST:
-                raise BundleError(f"{self.path}: \"{name}\" has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep "
-                                  "once its references are followed, so it was not read on; get the bundle again.")
+                raise BundleError(
+                    f'{self.path}: "{name}" has more than {MOST_ENTRIES} entries or is nested more than '
+                    f"{DEEPEST} deep "
+                    "once its references are followed, so it was not read on; get the bundle again."
+                )
             self._extents[id(value)] = entries, depth
         return self._extents[id(value)]
 
@@ -124,7 +132,9 @@ class Config:
             elif isinstance(node, list) and _NUMBER.fullmatch(part) and int(part) < len(node):
                 node = node[int(part)]
             else:
-                raise BundleError(f"{self.path}: there is no \"{name}\", which the config refers to; get the bundle again.")
+                raise BundleError(
+                    f'{self.path}: there is no "{name}", which the config refers to; get the bundle again.'
+                )
         return node
 
     def _value(self, node: Any, where: str, asking: tuple[str, ...]) -> Any:
@@ -156,7 +166,11 @@ class Config:
 
     def _off(self, node: dict[str, Any], where: str, asking: tuple[str, ...]) -> bool:
         off = self.resolve(f"{where}#_disabled_", asking) if "_disabled_" in node else False
-        return off.strip().lower() == "true" if isinstance(off, str) else off is not False and not isinstance(off, Code) and bool(off)
+        return (
+            off.strip().lower() == "true"
+            if isinstance(off, str)
+            else off is not False and not isinstance(off, Code) and bool(off)
+        )
 
     def _expression(self, text: str, where: str, asking: tuple[str, ...]) -> Any:
         try:
@@ -169,30 +183,44 @@ class Config:
         *before, last = name.split("#")
         node: Any = self.content
         for part in before:
-            node = node[int(part)] if isinstance(node, list) and _NUMBER.fullmatch(part) and int(part) < len(node) else (
-                node.setdefault(part, {}) if isinstance(node, dict) else None)
+            node = (
+                node[int(part)]
+                if isinstance(node, list) and _NUMBER.fullmatch(part) and int(part) < len(node)
+                else (node.setdefault(part, {}) if isinstance(node, dict) else None)
+            )
         if isinstance(node, list) and _NUMBER.fullmatch(last) and int(last) < len(node):
             node[int(last)] = value
         elif isinstance(node, dict):
             node[last] = value
         else:
-            raise BundleError(f"{self.path}: \"{name}\" names no part of the config; get the bundle again.")
+            raise BundleError(f'{self.path}: "{name}" names no part of the config; get the bundle again.')
 
     def for_monai(self, folder: Path) -> dict[str, Any]:
-        """A copy for MONAI's own parser, without macros: there is nothing left for it to read or to resolve from elsewhere."""
+        """A copy for MONAI's own parser, without macros: there is nothing left for it to read or to
+        resolve from elsewhere.
+        """
         return {**deepcopy(self.content), "bundle_root": str(folder)}
 
     def _without_macros(self, node: Any, where: str, depth: int, files: dict[Path, Any]) -> Any:
-        """What a macro names is put there as it is, not copied: nothing changes a config any more. files : those that were read.
+        """What a macro names is put there as it is, not copied: nothing changes a config any more. files :
+        those that were read.
 
         Raises BundleError for a macro within what a macro names, which MONAI does not resolve either.
         """
         if depth > DEEPEST:
-            raise BundleError(f"{self.path}: \"{where}\" is nested more than {DEEPEST} deep; the config is damaged.")
+            raise BundleError(
+                f'{self.path}: "{where}" is nested more than {DEEPEST} deep; the config is damaged.'
+            )
         if isinstance(node, dict):
-            return {name: self._without_macros(value, f"{where}#{name}".lstrip("#"), depth + 1, files) for name, value in node.items()}
+            return {
+                name: self._without_macros(value, f"{where}#{name}".lstrip("#"), depth + 1, files)
+                for name, value in node.items()
+            }
         if isinstance(node, list):
-            return [self._without_macros(value, f"{where}#{number}".lstrip("#"), depth + 1, files) for number, value in enumerate(node)]
+            return [
+                self._without_macros(value, f"{where}#{number}".lstrip("#"), depth + 1, files)
+                for number, value in enumerate(node)
+            ]
         if not isinstance(node, str) or not node.startswith("%"):
             return node
         text = absolute(node, where).replace("::", "#")
@@ -209,17 +237,12 @@ class Config:
         """What a macro named, as it is. Raises BundleError where a macro is in it."""
         check_size(node, self.path)
         if any(text.startswith("%") for text in texts(node)):
-            raise BundleError(f"{self.path}: what the macro at \"{where}\" names holds a macro itself, so the bundle is refused; "
-                              "get it from its author.")
+            raise BundleError(
+                f'{self.path}: what the macro at "{where}" names holds a macro itself, so the bundle is '
+                "refused; "
+                "get it from its author."
+            )
         return node
-
-
-def texts(node: Any) -> Iterator[str]:
-    """Every text in plain data."""
-    if isinstance(node, str):
-        yield node
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from texts(child)
 
 
 def absolute(text: str, where: str) -> str:
@@ -227,30 +250,7 @@ def absolute(text: str, where: str) -> str:
     levels = where.split("#")
 
     def at(match: re.Match[str]) -> str:
-        above = levels[:max(0, len(levels) - len(match.group(2)))]
+        above = levels[: max(0, len(levels) - len(match.group(2)))]
         return match.group(1) + "".join(f"{level}#" for level in above)
 
     return _RELATIVE.sub(at, text.replace("::", "#"))
-
-
-def parts_of(value: Any, without: Container[str] = ()) -> Iterator[Component | Code]:
-    """Every Component and Code in a resolved value, each once, however often the config refers to it. without : names of components that
-    are left aside with all that is in them."""
-    stack, seen = [value], set()
-    while stack:
-        one = stack.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, Component) and one.name in without:
-            continue
-        if isinstance(one, Component | Code):
-            yield one
-        if isinstance(one, Component):
-            stack.extend(one.arguments.values())
-        elif isinstance(one, dict):
-            stack.extend(one.values())
-        elif isinstance(one, list | tuple):
-            stack.extend(one)
-
-

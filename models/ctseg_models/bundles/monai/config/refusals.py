@@ -1,6 +1,8 @@
-"""What is refused in a MONAI bundle whatever the person decides: no honest model needs it, and MONAI's own runner would run it.
+"""What is refused in a MONAI bundle whatever the person decides: no honest model needs it, and MONAI's own
+runner would run it.
 
-This is a list of known attacks, not a fence: code that is not on it still runs only after a decision (trust.py).
+This is a list of known attacks, not a fence: code that is not on it still runs only after a decision
+(trust.py).
 """
 
 from __future__ import annotations
@@ -21,23 +23,68 @@ from ctseg_imaging.errors import BundleError
 from ctseg_models.bundles.monai.config.expressions import LONGEST, REFERENCE, dotted
 
 MOST_FILES = 10_000
-MODULES = frozenset(("subprocess", "ctypes", "socket", "pty", "builtins", "importlib", "pickle", "marshal", "shutil", "code", "codeop",
-                     "runpy", "urllib", "requests", "http", "ftplib", "smtplib", "telnetlib", "webbrowser", "posix", "nt",
-                     "multiprocessing", "signal", "winreg", "_winapi", "pdb", "cffi", "paramiko"))
-OF_OS = re.compile(r"os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*|startfile|fork\w*|kill\w*|remove\w*|unlink|rmdir|rename\w*|replace|"
-                   r"truncate|chmod|chown|chroot|symlink|link|putenv|setuid|open)")
-BUILT_IN = frozenset(("eval", "exec", "compile", "breakpoint", "globals", "locals", "vars", "delattr", "input"))
+MODULES = frozenset(
+    (
+        "subprocess",
+        "ctypes",
+        "socket",
+        "pty",
+        "builtins",
+        "importlib",
+        "pickle",
+        "marshal",
+        "shutil",
+        "code",
+        "codeop",
+        "runpy",
+        "urllib",
+        "requests",
+        "http",
+        "ftplib",
+        "smtplib",
+        "telnetlib",
+        "webbrowser",
+        "posix",
+        "nt",
+        "multiprocessing",
+        "signal",
+        "winreg",
+        "_winapi",
+        "pdb",
+        "cffi",
+        "paramiko",
+    )
+)
+OF_OS = re.compile(
+    r"os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*|startfile|fork\w*|kill\w*|remove\w*|unlink|rmdir|rename\w*|replace|"
+    r"truncate|chmod|chown|chroot|symlink|link|putenv|setuid|open)"
+)
+BUILT_IN = frozenset(
+    ("eval", "exec", "compile", "breakpoint", "globals", "locals", "vars", "delattr", "input")
+)
 ALLOWED_UNDERSCORES = frozenset(("__version__", "__name__"))
 _UP = re.compile(r"(?:^|[\\/'\"\s])\.\.(?:[\\/]|$|['\"])")
-DATA_KEYS = ("dataset_dir", "data_dir", "datalist", "data_list_file_path", "data_file_base_dir", "dataset", "data", "datasets")
-USUAL = frozenset(("scripts", "configs", "models", "docs", "src", "data", "tests"))  # folders of bundles, whatever else is installed
+DATA_KEYS = (
+    "dataset_dir",
+    "data_dir",
+    "datalist",
+    "data_list_file_path",
+    "data_file_base_dir",
+    "dataset",
+    "data",
+    "datasets",
+)
+USUAL = frozenset(
+    ("scripts", "configs", "models", "docs", "src", "data", "tests")
+)  # folders of bundles, whatever else is installed
 MODULE_ENDINGS = (".py", ".so", ".pyd")
 _LOG_STREAMS = ("sys.stdout", "sys.stderr")
 
 
 def refuse_strange_files(folder: Path) -> None:
-    """Raises BundleError for links to folders and links that lead out of the folder, for what is neither file nor folder, and for endless
-    numbers of files."""
+    """Raises BundleError for links to folders and links that lead out of the folder, for what is neither
+    file nor folder, and for endless numbers of files.
+    """
     root = folder.resolve()
     count = 0
     for where, folders, files in os.walk(folder):
@@ -45,24 +92,40 @@ def refuse_strange_files(folder: Path) -> None:
             count += 1
             path = Path(where) / name
             if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise BundleError(f"{path}: is a link that leads out of the bundle, so the bundle is refused; put the file itself there.")
+                raise BundleError(
+                    f"{path}: is a link that leads out of the bundle, so the bundle is refused; put the file "
+                    "itself there."
+                )
             if path.is_symlink() and path.is_dir():
-                raise BundleError(f"{path}: is a link to a folder, which a copy would follow without end, so the bundle is refused; "
-                                  "put the folder itself there.")
+                raise BundleError(
+                    f"{path}: is a link to a folder, which a copy would follow without end, so the bundle is "
+                    "refused; "
+                    "put the folder itself there."
+                )
             mode = path.stat().st_mode if path.exists() else 0
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise BundleError(f"{path}: is neither a file nor a folder, so the bundle is refused; get it from its author.")
+                raise BundleError(
+                    f"{path}: is neither a file nor a folder, so the bundle is refused; get it from its "
+                    "author."
+                )
         if count > MOST_FILES:
-            raise BundleError(f"{folder}: has more than {MOST_FILES} files, so it is no bundle; name the bundle's own folder.")
+            raise BundleError(
+                f"{folder}: has more than {MOST_FILES} files, so it is no bundle; name the bundle's own "
+                "folder."
+            )
 
 
 def refuse_stand_ins(folder: Path) -> None:
-    """Raises BundleError when modules of a bundle have the name of an installed package, or one of Python's: they would run in its place,
-    and what the user was asked about says "monai" or "numpy"."""
+    """Raises BundleError when modules of a bundle have the name of an installed package, or one of
+    Python's: they would run in its place, and what the user was asked about says "monai" or "numpy".
+    """
     for path in folder.iterdir():
         if path.name.split(".")[0] in _installed() and (path.suffix in MODULE_ENDINGS or _has_modules(path)):
-            raise BundleError(f"{path}: would stand in for {path.name.split('.')[0]}, which is installed, so the bundle is refused; "
-                              "get it from its author.")
+            raise BundleError(
+                f"{path}: would stand in for {path.name.split('.')[0]}, which is installed, so the bundle is "
+                "refused; "
+                "get it from its author."
+            )
 
 
 def _has_modules(folder: Path) -> bool:
@@ -76,7 +139,9 @@ def _installed() -> frozenset[str]:
 
 
 def refuse_hostile_config(path: Path, content: dict[str, Any]) -> None:
-    """Raises BundleError when a part of a config, used or not, would reach for the system, or writes outside of the bundle's folder."""
+    """Raises BundleError when a part of a config, used or not, would reach for the system, or writes
+    outside of the bundle's folder.
+    """
     aliases = dict(_imported(content))
     for where, text in _texts(content, ""):
         key = where.rsplit("#", 1)[-1]
@@ -86,28 +151,42 @@ def refuse_hostile_config(path: Path, content: dict[str, Any]) -> None:
         elif text.startswith("$"):
             found = _forbidden_in(text[1:], aliases)
         if found is not None:
-            raise BundleError(f"{path}: \"{where}\" would run {found}, which no model needs, so the bundle is refused; "
-                              "get it from its author.")
+            raise BundleError(
+                f'{path}: "{where}" would run {found}, which no model needs, so the bundle is refused; '
+                "get it from its author."
+            )
         if key == "_mode_" and text == "debug":
-            raise BundleError(f"{path}: \"{where}\" would start a debugger, so the bundle is refused; get it from its author.")
+            raise BundleError(
+                f'{path}: "{where}" would start a debugger, so the bundle is refused; get it from its author.'
+            )
         if not set(where.split("#")) & set(DATA_KEYS) and _UP.search(text):
-            raise BundleError(f"{path}: \"{where}\" leads out of the bundle's folder ({text[:60]}), so the bundle is refused; "
-                              "get it from its author.")
+            raise BundleError(
+                f'{path}: "{where}" leads out of the bundle\'s folder ({text[:60]}), so the bundle is '
+                "refused; "
+                "get it from its author."
+            )
 
 
 def refuse_hostile_logging(path: Path) -> None:
-    """Raises BundleError when a logging.conf, which MONAI reads unasked and Python evaluates, holds more than plain arguments."""
+    """Raises BundleError when a logging.conf, which MONAI reads unasked and Python evaluates, holds more
+    than plain arguments.
+    """
     if not path.is_file():
         return
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
     except (configparser.Error, OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path}: cannot be read as a logging configuration, so the bundle is refused; get it again.") from error
+        raise BundleError(
+            f"{path}: cannot be read as a logging configuration, so the bundle is refused; get it again."
+        ) from error
     for section in parser.sections():
         for key in ("args", "kwargs"):
             if (text := parser.get(section, key, fallback="")) and not _plain_arguments(text):
-                raise BundleError(f"{path}: {key} of [{section}] is code ({text[:60]}), so the bundle is refused; get it from its author.")
+                raise BundleError(
+                    f"{path}: {key} of [{section}] is code ({text[:60]}), so the bundle is refused; get it "
+                    "from its author."
+                )
 
 
 def _plain_arguments(text: str) -> bool:
@@ -115,8 +194,13 @@ def _plain_arguments(text: str) -> bool:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return all(isinstance(node, ast.Tuple | ast.List | ast.Dict | ast.Constant | ast.expr_context | ast.UnaryOp | ast.USub)
-               or dotted_log_stream(node) for node in ast.walk(tree))
+    return all(
+        isinstance(
+            node, ast.Tuple | ast.List | ast.Dict | ast.Constant | ast.expr_context | ast.UnaryOp | ast.USub
+        )
+        or dotted_log_stream(node)
+        for node in ast.walk(tree)
+    )
 
 
 def dotted_log_stream(node: ast.AST) -> bool:
@@ -150,7 +234,9 @@ def _imported(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.Import):
                 yield from ((alias.asname, alias.name) for alias in node.names if alias.asname)
             elif isinstance(node, ast.ImportFrom):
-                yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+                yield from (
+                    (alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names
+                )
 
 
 def _forbidden_in(text: str, aliases: dict[str, str]) -> str | None:
@@ -169,7 +255,7 @@ def _forbidden_in(text: str, aliases: dict[str, str]) -> str | None:
         elif isinstance(node, ast.Attribute):
             names = [f"(...).{node.attr}"]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _underscored(node.value):
-            return f"\"{node.value[:40]}\""
+            return f'"{node.value[:40]}"'
         for name in names:
             if (found := _forbidden_name(name)) is not None:
                 return found
@@ -180,10 +266,19 @@ def _forbidden_name(name: str) -> str | None:
     """The name itself when it reaches for the system."""
     name = name.strip()
     parts = name.split(".")
-    if any(_underscored(part) for part in parts) or parts[0] in MODULES or parts[0] in BUILT_IN or OF_OS.fullmatch(name):
+    if (
+        any(_underscored(part) for part in parts)
+        or parts[0] in MODULES
+        or parts[0] in BUILT_IN
+        or OF_OS.fullmatch(name)
+    ):
         return name[:80]
     # `glob.os.system`: a module that is reached through another one
-    inner = [number for number, part in enumerate(parts) if number and (part in MODULES - {"code", "signal"} or part == "os")]
+    inner = [
+        number
+        for number, part in enumerate(parts)
+        if number and (part in MODULES - {"code", "signal"} or part == "os")
+    ]
     if any(parts[number] != "os" or OF_OS.match(".".join(parts[number:])) for number in inner):
         return name[:80]
     return None

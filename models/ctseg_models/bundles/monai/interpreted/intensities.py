@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ctseg_models.bundles.monai.config.arguments import Arguments, NotHereError, Numbers
-from ctseg_models.bundles.monai.config.reader import Component
+from ctseg_models.bundles.monai.config.components import Component
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ def _scale(component: Component) -> Intensity:
         raise NotHereError(f"{component.target} without minv and maxv")
 
     def change(x: Tensor) -> Tensor:
-        for part in (x if channel_wise else (x,)):
+        for part in x if channel_wise else (x,):
             smallest, largest = float(part.min()), float(part.max())
             if smallest == largest:
                 part.mul_(low)
@@ -57,7 +57,10 @@ def _scale(component: Component) -> Intensity:
 def _normalise(component: Component) -> Intensity:
     arguments = Arguments(component, ignored=("dtype",))
     mean, deviation = arguments.numbers("subtrahend", None), arguments.numbers("divisor", None)
-    nonzero, channel_wise = arguments.take("nonzero", False, bool), arguments.take("channel_wise", False, bool)
+    nonzero, channel_wise = (
+        arguments.take("nonzero", False, bool),
+        arguments.take("channel_wise", False, bool),
+    )
     arguments.end()
 
     def one(values: Numbers | float | None, channel: int) -> float | None:
@@ -84,7 +87,9 @@ def _percentiles(component: Component) -> Intensity:
     arguments = Arguments(component, ignored=("dtype",))
     lower, upper = arguments.take("lower", None, int, float), arguments.take("upper", None, int, float)
     scales = component.name == "ScaleIntensityRangePercentilesd"
-    to_low, to_high = (arguments.take(name, None, int, float) if scales else None for name in ("b_min", "b_max"))
+    to_low, to_high = (
+        arguments.take(name, None, int, float) if scales else None for name in ("b_min", "b_max")
+    )
     clip = arguments.take("clip", False, bool) if scales else True
     channel_wise = arguments.take("channel_wise", False, bool)
     arguments.end()
@@ -92,7 +97,7 @@ def _percentiles(component: Component) -> Intensity:
         raise NotHereError(f"{component.target} without both ends")
 
     def change(x: Tensor) -> Tensor:
-        for part in (x if channel_wise else (x,)):
+        for part in x if channel_wise else (x,):
             low, high = (float(end) for end in np.percentile(part.numpy(), (lower, upper)))
             if not scales:
                 part.clamp_(low, high)
@@ -126,8 +131,14 @@ def _shift(component: Component) -> Intensity:
     return lambda x: x.add_(offset)
 
 
-# By MONAI's name. Each changes (C, z, y, x) in place or gives another; statistics are those of the array at hand.
+# By MONAI's name. Each changes (C, z, y, x) in place or gives another; statistics are those of the array at
+# hand.
 INTENSITIES: dict[str, Callable[[Component], Intensity]] = {
-    "ScaleIntensityRanged": _scale_range, "ScaleIntensityd": _scale, "NormalizeIntensityd": _normalise,
-    "ClipIntensityPercentilesd": _percentiles, "ScaleIntensityRangePercentilesd": _percentiles, "ThresholdIntensityd": _threshold,
-    "ShiftIntensityd": _shift}
+    "ScaleIntensityRanged": _scale_range,
+    "ScaleIntensityd": _scale,
+    "NormalizeIntensityd": _normalise,
+    "ClipIntensityPercentilesd": _percentiles,
+    "ScaleIntensityRangePercentilesd": _percentiles,
+    "ThresholdIntensityd": _threshold,
+    "ShiftIntensityd": _shift,
+}

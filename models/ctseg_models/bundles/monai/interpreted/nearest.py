@@ -1,7 +1,8 @@
 """Nearest voxels as MONAI's Invertd finds them, where that needs more than one rounding for each axis.
 
-A voxel of the volume that lies exactly between two of the network's takes the even one (torch's grid_sample); and the axes of an oblique
-NIfTI file, right-angled but for the rounding of its header, tip such a voxel to one side or the other as one goes along the plane.
+A voxel of the volume that lies exactly between two of the network's takes the even one (torch's
+grid_sample); and the axes of an oblique NIfTI file, right-angled but for the rounding of its header, tip
+such a voxel to one side or the other as one goes along the plane.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.geometry import Float, Shape
-from ctseg_models.contract.turn import Turn
+from ctseg_models.contract.axis_order import AxisOrder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,8 @@ HALF = 1e-5  # voxels: closer than this to a half, rounding decides
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where the voxels of an array lie among those it was resampled to: step @ index + start, along the network's axes.
+    """Where the voxels of an array lie among those it was resampled to: step @ index + start, along the
+    network's axes.
 
     step : 3x3, new voxels per old one. shape, to : (z, y, x) of the view, of the old and of the new array.
     """
@@ -35,7 +37,7 @@ class Placement:
     start: Float
     shape: Shape
     to: Shape
-    turn: Turn
+    turn: AxisOrder
 
     @property
     def has_ties(self) -> bool:
@@ -47,13 +49,17 @@ class Placement:
         return False
 
     def nearest(self, low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """For the old voxels of slices [low, high) of the view: the (z, y, x) indices of the new ones, each (high - low, y, x)."""
+        """For the old voxels of slices [low, high) of the view: the (z, y, x) indices of the new ones,
+        each (high - low, y, x).
+        """
         own = [np.arange(low, high), np.arange(self.shape[1]), np.arange(self.shape[2])]
         found: list[NDArray[np.int64] | None] = [None, None, None]
         spread = []
         for axis in range(3):
             view_axis = self.turn.order[axis]
-            index = own[view_axis] if axis not in self.turn.flips else self.shape[view_axis] - 1 - own[view_axis]
+            index = (
+                own[view_axis] if axis not in self.turn.flips else self.shape[view_axis] - 1 - own[view_axis]
+            )
             spread.append(index.reshape([-1 if other == view_axis else 1 for other in range(3)]))
         for axis in range(3):
             view_axis, count = self.turn.order[axis], self.to[self.turn.order[axis]]
@@ -68,12 +74,16 @@ class Placement:
 
 
 class NearestMaps:
-    """Maps at the voxels of the volume that the network's maps are nearest to; made a few slices at a time."""
+    """Maps at the voxels of the volume that the network's maps are nearest to; made a few slices at a
+    time.
+    """
 
     def __init__(self, maps: Maps, placement: Placement) -> None:
         self._maps, self._placement = maps, placement
         self.shape = (maps.shape[0], *placement.shape)
-        self._index: tuple[int, int, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] | None = None
+        self._index: (
+            tuple[int, int, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] | None
+        ) = None
 
     @property
     def pending(self) -> bool:

@@ -1,4 +1,6 @@
-"""MONAI's inferers and its transforms after the network: windows, padding, and how logits become labels on the volume's grid."""
+"""MONAI's inferers and its transforms after the network: windows, padding, and how logits become labels on
+the volume's grid.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from ctseg_imaging.geometry import Shape
 from ctseg_models.bundles.monai.config.arguments import Arguments, NotHereError
-from ctseg_models.bundles.monai.config.reader import Component
+from ctseg_models.bundles.monai.config.components import Component
 from ctseg_models.bundles.monai.interpreted.transforms import components
+from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.stage import Form, Interpolation
-from ctseg_models.contract.turn import Turn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +26,9 @@ IGNORED = ("SaveImaged", "EnsureTyped", "ToTensord", "CastToTyped", "DeleteItems
 
 @dataclass(frozen=True)
 class Windows:
-    """How a network goes over an array, along the network's axes. roi : None: the whole array at once; an entry of 0: the whole axis."""
+    """How a network goes over an array, along the network's axes. roi : None: the whole array at once; an
+    entry of 0: the whole axis.
+    """
 
     roi: Shape | None
     overlap: tuple[float, float, float] = (0.25, 0.25, 0.25)
@@ -51,12 +55,18 @@ class Windows:
         start, stop = (before[0], before[1], before[2]), (before[0] + a, before[1] + b, before[2] + c)
         if not any(more):
             return x, (start, stop)
-        ends = [end for low, n in zip(reversed(before), reversed(more), strict=True) for end in (low, n - low)]
-        filled = functional.pad(x, ends, mode=self.padding, value=self.value if self.padding == "constant" else None)
+        ends = [
+            end for low, n in zip(reversed(before), reversed(more), strict=True) for end in (low, n - low)
+        ]
+        filled = functional.pad(
+            x, ends, mode=self.padding, value=self.value if self.padding == "constant" else None
+        )
         return filled, (start, stop)
 
-    def tiling(self, size: Shape, turn: Turn) -> Tiling | None:
-        """Windows over an array of `size` (network's axes, padded), along the view's axes; None: the array at once."""
+    def tiling(self, size: Shape, turn: AxisOrder) -> Tiling | None:
+        """Windows over an array of `size` (network's axes, padded), along the view's axes; None: the array
+        at once.
+        """
         import torch
 
         from ctseg_models.contract.tiling import Tiling
@@ -70,7 +80,9 @@ class Windows:
             n, w = size[axis], window[axis]
             step = w if n == w else max(1, int(w * (1 - self.overlap[axis])))
             counted = (*range(0, n - w, step), n - w)
-            starts.append(tuple(sorted(n - w - start for start in counted)) if axis in turn.flips else counted)
+            starts.append(
+                tuple(sorted(n - w - start for start in counted)) if axis in turn.flips else counted
+            )
             distance = torch.arange(w, dtype=torch.float32) - (w - 1) / 2
             weights = weights[..., None] * torch.exp(-0.5 * (distance / (self.sigma[axis] * w)) ** 2)
         if self.gaussian:
@@ -83,7 +95,16 @@ def windows(component: object) -> Windows:
     """What an inferer of a config does. Raises NotHereError for those that are not known here."""
     if not isinstance(component, Component):
         raise NotHereError("an inferer that is no component")
-    ignored = ("sw_batch_size", "device", "sw_device", "progress", "cache_roi_weight_map", "cpu_thresh", "buffer_steps", "buffer_dim")
+    ignored = (
+        "sw_batch_size",
+        "device",
+        "sw_device",
+        "progress",
+        "cache_roi_weight_map",
+        "cpu_thresh",
+        "buffer_steps",
+        "buffer_dim",
+    )
     arguments = Arguments(component, ignored)
     if component.name == "SimpleInferer":
         arguments.end()
@@ -96,14 +117,22 @@ def windows(component: object) -> Windows:
     mode = arguments.take("mode", "constant", str)
     padding, value = arguments.take("padding_mode", "constant", str), arguments.take("cval", 0.0, int, float)
     arguments.end()
-    if mode not in ("constant", "gaussian") or padding not in ("constant", "replicate", "reflect", "circular") or not all(
-            0 <= share < 1 for share in overlap) or not all(one > 0 for one in sigma):
-        raise NotHereError(f"{component.target} with mode {mode!r:.20}, padding_mode {padding!r:.20} and overlap {overlap}")
+    if (
+        mode not in ("constant", "gaussian")
+        or padding not in ("constant", "replicate", "reflect", "circular")
+        or not all(0 <= share < 1 for share in overlap)
+        or not all(one > 0 for one in sigma)
+    ):
+        raise NotHereError(
+            f"{component.target} with mode {mode!r:.20}, padding_mode {padding!r:.20} and overlap {overlap}"
+        )
     a, b, c = (max(0, int(side)) for side in roi)
     return Windows((a, b, c), overlap, mode == "gaussian", sigma, padding, float(value))
 
 
-def _three(value: tuple[float, ...] | float | None, component: Component, *, whole: bool = False) -> tuple[float, float, float]:
+def _three(
+    value: tuple[float, ...] | float | None, component: Component, *, whole: bool = False
+) -> tuple[float, float, float]:
     if value is None and whole:
         return 0.0, 0.0, 0.0
     listed = value if isinstance(value, tuple) else () if value is None else (value, value, value)
@@ -113,16 +142,20 @@ def _three(value: tuple[float, ...] | float | None, component: Component, *, who
 
 
 @dataclass(frozen=True)
-class Output:
-    """How the network's maps become labels. note : what is done otherwise than the bundle says, a sentence or ""."""
+class LabelRule:
+    """How the network's maps become labels. note : what is done otherwise than the bundle says, a sentence
+    or "".
+    """
 
     form: Form
     interpolation: Interpolation
     note: str = ""
 
 
-def output(component: object) -> Output:
-    """What the transforms after the network do to its blended logits. Raises NotHereError for what is not known here."""
+def output(component: object) -> LabelRule:
+    """What the transforms after the network do to its blended logits. Raises NotHereError for what is not
+    known here.
+    """
     activation, invert, decision = "", "", ""
     for one in components(component):
         if one.name in IGNORED:
@@ -131,8 +164,19 @@ def output(component: object) -> Output:
             activation = _only(one, ("softmax", "sigmoid"))
             softened_first = not invert
         elif one.name == "Invertd" and not invert:
-            arguments = Arguments(one, ignored=("transform", "orig_keys", "meta_keys", "orig_meta_keys", "meta_key_postfix", "to_tensor",
-                                                "device", "post_func"))
+            arguments = Arguments(
+                one,
+                ignored=(
+                    "transform",
+                    "orig_keys",
+                    "meta_keys",
+                    "orig_meta_keys",
+                    "meta_key_postfix",
+                    "to_tensor",
+                    "device",
+                    "post_func",
+                ),
+            )
             nearest = arguments.take("nearest_interp", True, bool)
             arguments.end()
             if one.arguments.get("post_func") is not None:
@@ -143,14 +187,20 @@ def output(component: object) -> Output:
         else:
             raise NotHereError(one.target)
     if (activation, decision) not in (("", "argmax"), ("softmax", "argmax"), ("sigmoid", "threshold")):
-        raise NotHereError(f"postprocessing with {activation or 'no activation'} and {decision or 'no decision'}")
+        raise NotHereError(
+            f"postprocessing with {activation or 'no activation'} and {decision or 'no decision'}"
+        )
     if decision == "threshold":
-        return Output("regions", "linear" if invert == "linear" and not decided_first else "nearest")
+        return LabelRule("regions", "linear" if invert == "linear" and not decided_first else "nearest")
     if invert == "linear" and decided_first:
-        return Output("softmax logits", "nearest", "The bundle would interpolate label numbers linearly; the nearest label was taken.")
+        return LabelRule(
+            "softmax logits",
+            "nearest",
+            "The bundle would interpolate label numbers linearly; the nearest label was taken.",
+        )
     if invert != "linear":
-        return Output("softmax logits", "nearest")
-    return Output("averaged logits" if activation and softened_first else "softmax logits", "linear")
+        return LabelRule("softmax logits", "nearest")
+    return LabelRule("averaged logits" if activation and softened_first else "softmax logits", "linear")
 
 
 def _only(component: Component, names: tuple[str, ...]) -> str:

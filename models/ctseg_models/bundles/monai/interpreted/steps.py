@@ -1,4 +1,6 @@
-"""A MONAI bundle whose parts are all plain: its transforms, windows and network along the axes of a volume's upright view."""
+"""A MONAI bundle whose parts are all plain: its transforms, windows and network along the axes of a
+volume's upright view.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from ctseg_models.bundles.monai.facts import Facts
 from ctseg_models.bundles.monai.interpreted.nearest import NearestMaps, Placement
 from ctseg_models.bundles.monai.interpreted.output import Windows, output, windows
 from ctseg_models.bundles.monai.interpreted.transforms import State, layout_of, transforms
+from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.lattice import Box, Lattice
-from ctseg_models.contract.stage import Layout, Prepared, Steps
-from ctseg_models.contract.turn import Turn
+from ctseg_models.contract.stage import Prepared, RunSize, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,12 +27,28 @@ if TYPE_CHECKING:
 
 
 class Interpreted:
-    """What the parts of a config come to, with the network in memory. outline : the network without memory, for counting operations."""
+    """What the parts of a config come to, with the network in memory. outline : the network without
+    memory, for counting operations.
+    """
 
-    def __init__(self, name: str, before: Any, inferer: Any, after: Any, facts: Facts, network: nn.Module,
-                 outline: nn.Module | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        before: Any,
+        inferer: Any,
+        after: Any,
+        facts: Facts,
+        network: nn.Module,
+        outline: nn.Module | None,
+    ) -> None:
         """before, inferer, after : resolved. Raises NotHereError for what is not known here."""
-        self._name, self._before, self._facts, self._network, self._outline = name, before, facts, network, outline
+        self._name, self._before, self._facts, self._network, self._outline = (
+            name,
+            before,
+            facts,
+            network,
+            outline,
+        )
         self._transforms = transforms(before)
         self._windows = windows(inferer)
         self.output = output(after)
@@ -45,50 +63,77 @@ class Interpreted:
 
         state = State.of(upright, box)
         if len(state.array) != self._facts.channels:
-            raise BundleError(f"{self._name} takes {self._facts.channels} channels ({', '.join(self._facts.channel_names)}) and the volume "
-                              f"has {len(state.array)}; give one file per channel (CASE_0000, CASE_0001, ...).")
+            raise BundleError(
+                f"{self._name} takes {self._facts.channels} channels "
+                f"({', '.join(self._facts.channel_names)}) and the volume "
+                f"has {len(state.array)}; give one file per channel (CASE_0000, CASE_0001, ...)."
+            )
         for transform in self._transforms:
             yield from transform(state)
         image = torch.from_numpy(np.ascontiguousarray(state.array, dtype=np.float32))[None]
         turned, (start, stop) = self._windows.padded(state.turn.to_network(image))
         a, b, c = turned.shape[2:]
-        keep = None if (start, stop) == ((0, 0, 0), (a, b, c)) else _turned_box(start, stop, (a, b, c), state.turn)
+        keep = (
+            None
+            if (start, stop) == ((0, 0, 0), (a, b, c))
+            else _turned_box(start, stop, (a, b, c), state.turn)
+        )
         how, placement = self.output.interpolation, state.placement
         own = None
         if how == "nearest" and placement is not None and placement.has_ties:
             own = partial(_at_own_voxels, placement, State.of(upright, box).lattice)
-        return Prepared(state.turn.back(turned), state.lattice, self._windows.tiling((a, b, c), state.turn), keep, (how, how, how),
-                        "background" if state.cropped else "repeat", self.steps(state.turn), brought=own)
+        return Prepared(
+            state.turn.back(turned),
+            state.lattice,
+            self._windows.tiling((a, b, c), state.turn),
+            keep,
+            (how, how, how),
+            "background" if state.cropped else "repeat",
+            self.steps(state.turn),
+            brought=own,
+        )
 
-    def steps(self, turn: Turn) -> Steps:
+    def steps(self, turn: AxisOrder) -> Steps:
         """The network along `turn`."""
+        from ctseg_models.inference.memory_fallback import is_out_of_memory
         from ctseg_models.inference.network.interruptible import watched
-        from ctseg_models.inference.shortage import is_shortage
 
         def call(x: Tensor, arithmetic: Arithmetic) -> Tensor:
             import torch
 
             turned = turn.to_network(x)
             try:
-                with torch.autocast(x.device.type, dtype=arithmetic.dtype, enabled=arithmetic.dtype != torch.float32):
+                with torch.autocast(
+                    x.device.type, dtype=arithmetic.dtype, enabled=arithmetic.dtype != torch.float32
+                ):
                     given = self._network(turned)
             except (RuntimeError, ValueError) as error:
-                if is_shortage(error):
+                if is_out_of_memory(error):
                     raise
                 sides = " x ".join(str(n) for n in turned.shape[2:])
                 sizes = "draw a region of a size that it takes, often a multiple of 16 or 32"
                 todo = sizes if self._windows.roi is None else "look for a newer bundle"
-                raise BundleError(f"{self._name}: the network cannot compute an array of {sides} voxels along its own axes "
-                                  f"({first_line(error)}); {todo}.") from error
+                raise BundleError(
+                    f"{self._name}: the network cannot compute an array of {sides} voxels along its own axes "
+                    f"({first_line(error)}); {todo}."
+                ) from error
             maps = given[0] if isinstance(given, list | tuple) else given
             wanted = (1, len(self.values))
             if not isinstance(maps, torch.Tensor) or tuple(maps.shape[:2]) != wanted:
-                raise BundleError(f"{self._name}: the network does not give the {wanted[1]} maps that the bundle's metadata promises; "
-                                  "get the bundle again.")
+                raise BundleError(
+                    f"{self._name}: the network does not give the {wanted[1]} maps that the bundle's "
+                    "metadata promises; "
+                    "get the bundle again."
+                )
             if maps.shape[2:] != turned.shape[2:]:
-                raise BundleError(f"{self._name}: the network does not take an array of {tuple(x.shape[2:])} voxels (z, y, x), "
-                                  "as its maps have another size; choose another region.")
-            ordered = maps[0].float() if self.values == self._facts.values else maps[0][list(self._order)].float()
+                raise BundleError(
+                    f"{self._name}: the network does not take an array of {tuple(x.shape[2:])} voxels (z, y, "
+                    "x), "
+                    "as its maps have another size; choose another region."
+                )
+            ordered = (
+                maps[0].float() if self.values == self._facts.values else maps[0][list(self._order)].float()
+            )
             return turn.back(ordered)
 
         def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
@@ -101,20 +146,22 @@ class Interpreted:
         """Two per multiply-add for a window of `shape`; 0 where the network does not tell (TorchScript)."""
         if self._per_voxel is None:
             outline = self._outline
-            self._per_voxel = 0.0 if outline is None else _counted_per_voxel(outline, self._windows, self._facts.channels)
+            self._per_voxel = (
+                0.0 if outline is None else _counted_per_voxel(outline, self._windows, self._facts.channels)
+            )
         a, b, c = shape
         return self._per_voxel * a * b * c
 
-    def layout(self, upright: Upright, box: Box) -> Layout:
+    def layout(self, upright: Upright, box: Box) -> RunSize:
         """The windows over what the transforms will make of the box."""
         shape, turn = layout_of(self._before, upright, box)
         if self._windows.roi is None:
-            return Layout(shape, shape)
+            return RunSize(shape, shape)
         own = _of_axes(shape, turn)
         a, b, c = (max(n, w) for n, w in zip(own, self._windows.window(own), strict=True))
         tiling = self._windows.tiling((a, b, c), turn)
         assert tiling is not None
-        return Layout(turn.zyx((a, b, c)), tiling.window, tiling.count)
+        return RunSize(turn.zyx((a, b, c)), tiling.window, tiling.count)
 
 
 def _at_own_voxels(placement: Placement, lattice: Lattice, maps: Maps) -> tuple[Maps, Lattice]:
@@ -122,14 +169,19 @@ def _at_own_voxels(placement: Placement, lattice: Lattice, maps: Maps) -> tuple[
     return NearestMaps(maps, placement), lattice
 
 
-def _turned_box(start: Shape, stop: Shape, size: Shape, turn: Turn) -> tuple[Shape, Shape]:
+def _turned_box(start: Shape, stop: Shape, size: Shape, turn: AxisOrder) -> tuple[Shape, Shape]:
     """A box of the network's array along the view's axes."""
-    ends = [(size[axis] - stop[axis], size[axis] - start[axis]) if axis in turn.flips else (start[axis], stop[axis]) for axis in range(3)]
+    ends = [
+        (size[axis] - stop[axis], size[axis] - start[axis])
+        if axis in turn.flips
+        else (start[axis], stop[axis])
+        for axis in range(3)
+    ]
     low, high = (ends[0][0], ends[1][0], ends[2][0]), (ends[0][1], ends[1][1], ends[2][1])
     return turn.zyx(low), turn.zyx(high)
 
 
-def _of_axes(shape: Shape, turn: Turn) -> Shape:
+def _of_axes(shape: Shape, turn: AxisOrder) -> Shape:
     """A (z, y, x) of the view along the network's axes."""
     a, b, c = (shape[axis] for axis in turn.order)
     return a, b, c

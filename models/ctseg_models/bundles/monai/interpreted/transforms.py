@@ -1,4 +1,5 @@
-"""MONAI's transforms before the network, as far as they are plain geometry and arithmetic, along the axes of a volume's upright view.
+"""MONAI's transforms before the network, as far as they are plain geometry and arithmetic, along the axes of
+a volume's upright view.
 
 Sources: MONAI 1.6.1, monai/transforms/spatial/array.py and croppad/array.py.
 """
@@ -17,33 +18,45 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Float, Shape, Triple
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.monai.config.arguments import Arguments, NotHereError
-from ctseg_models.bundles.monai.config.reader import Component
+from ctseg_models.bundles.monai.config.components import Component
 from ctseg_models.bundles.monai.interpreted.intensities import INTENSITIES, Intensity
 from ctseg_models.bundles.monai.interpreted.nearest import Placement
 from ctseg_models.bundles.monai.interpreted.spacing import resampled
+from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.lattice import Box, Lattice
-from ctseg_models.contract.turn import Turn
 
 if TYPE_CHECKING:
-
     from ctseg_models.contract.upright import Upright
 
 NEAR_ZERO = 1e-3  # of the image's own units
 # What changes nothing here: reading is done, channels lie first, numbers are float32.
-NOTHING = ("LoadImaged", "EnsureChannelFirstd", "AddChanneld", "AsChannelFirstd", "EnsureTyped", "CastToTyped", "ToTensord", "ToDeviced",
-           "Identityd", "DeleteItemsd", "SelectItemsd")
+NOTHING = (
+    "LoadImaged",
+    "EnsureChannelFirstd",
+    "AddChanneld",
+    "AsChannelFirstd",
+    "EnsureTyped",
+    "CastToTyped",
+    "ToTensord",
+    "ToDeviced",
+    "Identityd",
+    "DeleteItemsd",
+    "SelectItemsd",
+)
 
 
 @dataclass
 class State:
-    """An image on its way to the network. array : (C, z, y, x) in the view; low_mm : of its first voxel's outer face. axes : 3x3, column j
-    the step in mm of view axis j. turn : the axes that the transforms speak of. cropped : whether it does not reach as far as the box any
-    more. placement : how the box's own voxels lie among those they were resampled to."""
+    """An image on its way to the network. array : (C, z, y, x) in the view; low_mm : of its first voxel's
+    outer face. axes : 3x3, column j the step in mm of view axis j. turn : the axes that the transforms
+    speak of. cropped : whether it does not reach as far as the box any more. placement : how the box's own
+    voxels lie among those they were resampled to.
+    """
 
     array: Any
     low_mm: Triple
     axes: Float
-    turn: Turn
+    turn: AxisOrder
     cropped: bool = False
     placement: Placement | None = None
 
@@ -67,7 +80,12 @@ class State:
         channels = view if view.ndim == 4 else view[None]
         part = channels[(slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))]
         z, y, x = (a * s for a, s in zip(start, upright.geometry.spacing_mm, strict=True))
-        return cls(part, (z, y, x), upright.geometry.affine_lps[:3, :3], Turn.of_codes(upright.volume.geometry.axis_codes[::-1]))
+        return cls(
+            part,
+            (z, y, x),
+            upright.geometry.affine_lps[:3, :3],
+            AxisOrder.of_codes(upright.volume.geometry.axis_codes[::-1]),
+        )
 
 
 Transform = Callable[[State], Generator[float, None, None]]
@@ -84,13 +102,17 @@ def transforms(component: object) -> list[Transform]:
         if one.name not in _KNOWN:
             raise NotHereError(one.target)
         built.append(_KNOWN[one.name](one))
-    if any(one.name == "NormalizeIntensityd" and one.arguments.get("nonzero") for one in components(component)):
+    if any(
+        one.name == "NormalizeIntensityd" and one.arguments.get("nonzero") for one in components(component)
+    ):
         built = [partial(_with_true_zeros, transform) for transform in built]
     return built
 
 
 def _with_true_zeros(transform: Transform, state: State) -> Generator[float, None, None]:
-    """The transform; what it interpolated to about 0 is computed again in float64, as a later one asks whether a voxel is exactly 0."""
+    """The transform; what it interpolated to about 0 is computed again in float64, as a later one asks
+    whether a voxel is exactly 0.
+    """
     before = State(state.array, state.low_mm, state.axes, state.turn)
     yield from transform(state)
     if np.array_equal(before.axes, state.axes):
@@ -112,7 +134,9 @@ def _with_true_zeros(transform: Transform, state: State) -> Generator[float, Non
 
 
 def components(component: object) -> list[Component]:
-    """The members of a Compose (or a list or tuple of them), nested ones in their place. Raises NotHereError for anything else."""
+    """The members of a Compose (or a list or tuple of them), nested ones in their place. Raises
+    NotHereError for anything else.
+    """
     if isinstance(component, list | tuple):
         return [one for member in component for one in components(member)]
     if not isinstance(component, Component):
@@ -123,7 +147,9 @@ def components(component: object) -> list[Component]:
 
 
 def spacing_of(component: object) -> Triple | None:
-    """The spacing that the transforms ask for, along the view's (z, y, x); None where that depends on the volume."""
+    """The spacing that the transforms ask for, along the view's (z, y, x); None where that depends on the
+    volume.
+    """
     turn, wanted = None, None
     for one in components(component):
         if one.name == "Orientationd":
@@ -133,8 +159,10 @@ def spacing_of(component: object) -> Triple | None:
     return wanted if wanted is not None and min(wanted) > 0 else None
 
 
-def layout_of(component: object, upright: Upright, box: Box) -> tuple[Shape, Turn]:
-    """The size (z, y, x) that the transforms make of a box of a volume, without a look at its voxels, and the axes they end in."""
+def layout_of(component: object, upright: Upright, box: Box) -> tuple[Shape, AxisOrder]:
+    """The size (z, y, x) that the transforms make of a box of a volume, without a look at its voxels, and
+    the axes they end in.
+    """
     state = State.of(upright, box)
     shape, axes, turn = state.lattice.shape, state.axes, state.turn
     for one in components(component):
@@ -146,12 +174,14 @@ def layout_of(component: object, upright: Upright, box: Box) -> tuple[Shape, Tur
     return shape, turn
 
 
-def _turn(component: Component) -> Turn:
+def _turn(component: Component) -> AxisOrder:
     arguments = Arguments(component, ignored=("labels", "as_closest_canonical"))
     codes = arguments.take("axcodes", None, str)
     arguments.end()
     try:
-        return Turn.of_codes("RAS" if codes is None and component.arguments.get("as_closest_canonical") else codes or "")
+        return AxisOrder.of_codes(
+            "RAS" if codes is None and component.arguments.get("as_closest_canonical") else codes or ""
+        )
     except ValueError as error:
         raise NotHereError(f"{component.target} with axcodes {codes!r}") from error
 
@@ -210,7 +240,9 @@ def _resample(state: State, wanted: Triple, interpolation: Any) -> Generator[flo
 
 
 def _crop_foreground(component: Component) -> Transform:
-    arguments = Arguments(component, ignored=("source_key", "start_coord_key", "end_coord_key", "mode", "allow_smaller"))
+    arguments = Arguments(
+        component, ignored=("source_key", "start_coord_key", "end_coord_key", "mode", "allow_smaller")
+    )
     for name in ("margin", "k_divisible"):
         if arguments.take(name, None, int, list, tuple) not in (None, 0 if name == "margin" else 1):
             raise NotHereError(f"{component.target} with {name}")
@@ -220,11 +252,16 @@ def _crop_foreground(component: Component) -> Transform:
         yield from ()
         index = np.argwhere((state.array > 0).any(axis=0))
         if not len(index):
-            raise BundleError("The image has no voxel above 0 after the model's preprocessing, so there is nothing to segment; "
-                              "check the image.")
+            raise BundleError(
+                "The image has no voxel above 0 after the model's preprocessing, so there is nothing to "
+                "segment; "
+                "check the image."
+            )
         start, stop = index.min(axis=0), index.max(axis=0) + 1
         if (start > 0).any() or (stop < np.array(state.array.shape[1:])).any():
-            z, y, x = (float(a + b * s) for a, b, s in zip(state.low_mm, start, state.spacing_mm, strict=True))
+            z, y, x = (
+                float(a + b * s) for a, b, s in zip(state.low_mm, start, state.spacing_mm, strict=True)
+            )
             state.array = state.array[(slice(None), *(slice(a, b) for a, b in zip(start, stop, strict=True)))]
             state.low_mm, state.cropped = (z, y, x), True
 
@@ -249,5 +286,8 @@ def _of_values(build: Callable[[Component], Intensity]) -> Callable[[Component],
 
 
 _KNOWN: dict[str, Callable[[Component], Transform]] = {
-    "Orientationd": _orientation, "Spacingd": _spacing, "CropForegroundd": _crop_foreground,
-    **{name: _of_values(build) for name, build in INTENSITIES.items()}}
+    "Orientationd": _orientation,
+    "Spacingd": _spacing,
+    "CropForegroundd": _crop_foreground,
+    **{name: _of_values(build) for name, build in INTENSITIES.items()},
+}

@@ -18,22 +18,38 @@ from ctseg_models.contract.lattice import Box
 from ctseg_models.contract.stage import LoadedStage, Model, Steps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference import Settings, run
+from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference.maps.windowed import WindowedMaps
+from ctseg_models.inference.memory_fallback import (
+    OutOfMemoryFallback,
+    is_out_of_memory,
+    load_with_spare,
+    out_of_memory_as_bundle_error,
+    placed,
+    spare,
+)
 from ctseg_models.inference.network.interruptible import watched
-from ctseg_models.inference.shortage import Enduring, is_shortage, load_with_spare, placed, spare, told_as_a_sentence
 from tests.models.making import body_with_organ, dice, threshold_bundle
 
-CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+CPU_MESSAGE = (
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+    "allocate 9 bytes."
+)
 GPU = "cpu:0"  # stands for a GPU: another device than "cpu" by its name
 
 
 class Hungry:
-    """Maps (-x, x) of x; more voxels than `room` at once are too many. Below `least` voxels a side it takes nothing."""
+    """Maps (-x, x) of x; more voxels than `room` at once are too many. Below `least` voxels a side it
+    takes nothing.
+    """
 
-    def __init__(self, room: int, least: int = 0,
-                 error: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory"),
-                 words: str = "mat1 and mat2 shapes cannot be multiplied") -> None:
+    def __init__(
+        self,
+        room: int,
+        least: int = 0,
+        error: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory"),
+        words: str = "mat1 and mat2 shapes cannot be multiplied",
+    ) -> None:
         self.room, self.least, self.error, self.words = room, least, error, words
         self.tried: list[tuple[int, ...]] = []
 
@@ -51,30 +67,35 @@ class Hungry:
 def test_what_counts_as_a_shortage() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
-    assert is_shortage(caught.value)
+    assert is_out_of_memory(caught.value)
     with pytest.raises(RuntimeError) as caught:
         finish(watched(lambda: torch.empty(1 << 50)))
-    assert is_shortage(caught.value)
-    assert is_shortage(MemoryError())
-    assert is_shortage(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
     wrapped = BundleError("file: does not work.")
     wrapped.__cause__ = RuntimeError("Failed to allocate memory for requested buffer of size 9")
-    assert is_shortage(wrapped)
-    assert not is_shortage(RuntimeError("shapes cannot be multiplied"))
-    assert not is_shortage(BundleError("file: there is no memory of it."))
+    assert is_out_of_memory(wrapped)
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+    assert not is_out_of_memory(BundleError("file: there is no memory of it."))
 
 
-@pytest.mark.parametrize("error", [lambda: torch.OutOfMemoryError("x"), lambda: RuntimeError(CPU_MESSAGE), MemoryError])
+@pytest.mark.parametrize(
+    "error", [lambda: torch.OutOfMemoryError("x"), lambda: RuntimeError(CPU_MESSAGE), MemoryError]
+)
 def test_windows_are_halved_as_often_as_needed_and_that_is_remembered(error: Callable[[], Exception]) -> None:
     x = torch.randn(1, 1, 128, 64, 66)
     network, warnings = Hungry(64 * 32 * 34, error=error), []
-    steps = Enduring(network, 2, "cpu", warnings)
+    steps = OutOfMemoryFallback(network, 2, "cpu", warnings)
     maps = finish(steps(x, Arithmetic()))
     torch.testing.assert_close(maps, torch.cat([-x[0], x[0]]))
     assert network.tried[:2] == [(128, 64, 66), (64, 32, 34)]
     assert set(network.tried[1:]) == {(64, 32, 34)}
-    assert warnings == ["The computer's memory was not enough for 128 x 64 x 66 voxels at once, so the network saw windows of "
-                        "64 x 32 x 34; near their borders labels may differ."]
+    assert warnings == [
+        "The computer's memory was not enough for 128 x 64 x 66 voxels at once, so the network saw windows "
+        "of "
+        "64 x 32 x 34; near their borders labels may differ."
+    ]
     network.tried.clear()
     finish(steps(x, Arithmetic()))
     assert set(network.tried) == {(64, 32, 34)}
@@ -84,7 +105,7 @@ def test_windows_are_halved_as_often_as_needed_and_that_is_remembered(error: Cal
 def test_enough_memory_changes_nothing() -> None:
     x = torch.randn(1, 1, 64, 64, 64)
     network, warnings = Hungry(64**3), []
-    shares = list(Enduring(network, 2, "cpu", warnings)(x, Arithmetic()))
+    shares = list(OutOfMemoryFallback(network, 2, "cpu", warnings)(x, Arithmetic()))
     assert (shares, network.tried, warnings) == ([0.5, 0.5], [(64, 64, 64)], [])
 
 
@@ -100,7 +121,7 @@ def test_the_processor_comes_last() -> None:
     x = torch.randn(1, 1, 128, 128, 128)
     large, warnings = Hungry(10**7), []
     network = Hungry(10)
-    maps = finish(Enduring(network, 2, GPU, warnings, on_processor(large))(x, Arithmetic()))
+    maps = finish(OutOfMemoryFallback(network, 2, GPU, warnings, on_processor(large))(x, Arithmetic()))
     torch.testing.assert_close(maps[1], x[0, 0])
     assert network.tried == [(128,) * 3, (64,) * 3, (32,) * 3]
     assert large.tried == [(128, 128, 128)]
@@ -111,26 +132,28 @@ def test_a_network_that_takes_no_smaller_window_goes_to_the_processor() -> None:
     x = torch.randn(1, 1, 64, 64, 64)
     warnings: list[str] = []
     network, large = Hungry(10, 64), Hungry(10**7)
-    finish(Enduring(network, 2, GPU, warnings, on_processor(large))(x, Arithmetic()))
+    finish(OutOfMemoryFallback(network, 2, GPU, warnings, on_processor(large))(x, Arithmetic()))
     assert network.tried == [(64,) * 3, (32,) * 3]
     assert "ran on the processor" in warnings[-1]
 
 
 def test_when_nothing_helps_a_sentence_says_so() -> None:
-    with pytest.raises(BundleError, match=r"memory is not enough for 32 x 32 x 32 voxels .* choose a smaller region"):
-        finish(Enduring(Hungry(10), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+    with pytest.raises(
+        BundleError, match=r"memory is not enough for 32 x 32 x 32 voxels .* choose a smaller region"
+    ):
+        finish(OutOfMemoryFallback(Hungry(10), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
     with pytest.raises(BundleError, match="choose cpu, or"):
-        finish(Enduring(Hungry(10), 2, GPU, [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
-    with pytest.raises(BundleError, match="not enough for this image"), told_as_a_sentence("cuda"):
+        finish(OutOfMemoryFallback(Hungry(10), 2, GPU, [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+    with pytest.raises(BundleError, match="not enough for this image"), out_of_memory_as_bundle_error("cuda"):
         raise torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(RuntimeError, match="shapes"), told_as_a_sentence("cuda"):
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_as_bundle_error("cuda"):
         raise RuntimeError("shapes differ")
 
 
 def test_another_error_is_not_taken_for_a_shortage() -> None:
     network = Hungry(10, error=lambda: RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        finish(Enduring(network, 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(OutOfMemoryFallback(network, 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
     assert len(network.tried) == 1
 
 
@@ -144,20 +167,27 @@ def test_another_error_in_windows_that_worked_is_not_taken_for_a_shortage() -> N
         return (yield from network(x, arithmetic))
 
     with pytest.raises(RuntimeError, match="device-side assert"):
-        finish(Enduring(steps, 2, GPU, [], on_processor(Hungry(10**7)))(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(
+            OutOfMemoryFallback(steps, 2, GPU, [], on_processor(Hungry(10**7)))(
+                torch.zeros(1, 1, 64, 64, 64), Arithmetic()
+            )
+        )
     assert network.tried == [(64,) * 3, (32,) * 3]
 
 
 def test_what_a_network_says_of_smaller_windows_is_told() -> None:
-    told = r"not enough for 64 x 64 x 64 voxels at once, and the network takes no smaller windows \(mat1 and mat2 shapes cannot"
+    told = (
+        r"not enough for 64 x 64 x 64 voxels at once, and the network takes no smaller windows \(mat1 and "
+        r"mat2 shapes cannot"
+    )
     with pytest.raises(BundleError, match=told):
-        finish(Enduring(Hungry(10, 64), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(OutOfMemoryFallback(Hungry(10, 64), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
 
 
 def test_a_network_that_says_nothing_of_smaller_windows_is_not_given_still_smaller_ones() -> None:
     network = Hungry(10, 64, words="")
     with pytest.raises(BundleError, match=r"takes no smaller windows \(RuntimeError\)"):
-        finish(Enduring(network, 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(OutOfMemoryFallback(network, 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
     assert network.tried == [(64,) * 3, (32,) * 3]
 
 
@@ -198,8 +228,8 @@ def test_a_run_goes_on_and_tells(windowed: bool, tmp_path: Path, monkeypatch: py
 
     loading = OwnBundle.load
     monkeypatch.setattr(OwnBundle, "load", load)
-    monkeypatch.setattr("ctseg_models.inference.shortage.SHORTEST", 16)
-    prediction = finish(run(bundle, volume, settings=Settings(precision="fp32", threads=1)))
+    monkeypatch.setattr("ctseg_models.inference.memory_fallback.SHORTEST", 16)
+    prediction = finish(run(bundle, volume, settings=InferenceSettings(precision="fp32", threads=1)))
     assert len(failed) == 1
     assert dice(prediction.labels.array == 5, organ) > 0.95
     told = [said for said in prediction.provenance["warnings"] if "memory" in said]
@@ -211,7 +241,10 @@ def test_a_stage_on_a_gpu_can_be_had_on_the_processor(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     bundle = threshold_bundle(tmp_path / "b")
     upright = Upright.of(volume)
-    assert all(spare(stage, upright, Box.whole(upright.geometry), True) is None for stage in load_with_spare(bundle, "cpu").stages)
+    assert all(
+        spare(stage, upright, Box.whole(upright.geometry), True) is None
+        for stage in load_with_spare(bundle, "cpu").stages
+    )
     stage = load_with_spare(bundle, GPU).stages[1]
     get = spare(stage, upright, Box.whole(upright.geometry), True)
     assert get is not None

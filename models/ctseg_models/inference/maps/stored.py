@@ -1,4 +1,6 @@
-"""Class maps that need not exist all at once: slices along z become available, are read, and are forgotten."""
+"""Class maps that need not exist all at once: slices along z become available, are read, and are
+forgotten.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ class MemoryMaps:
 
     def write(self, low: int, slices: Tensor) -> None:
         """Slices (K, n, y, x) from `low` on."""
-        self.tensor[:, low:low + slices.shape[1]] = slices
+        self.tensor[:, low : low + slices.shape[1]] = slices
 
 
 class FileMaps:
@@ -100,11 +102,17 @@ class LabelMaps:
 
 
 def room_for(shape: tuple[int, int, int, int], taken: int = 0) -> MemoryMaps | FileMaps:
-    """Where maps of this shape can be kept until they are read again and again. taken : bytes of memory that others hold meanwhile."""
+    """Where maps of this shape can be kept until they are read again and again. taken : bytes of memory
+    that others hold meanwhile.
+    """
     count = int(np.prod(shape, dtype=np.int64))
     if taken + 4 * count <= IN_MEMORY:
         return MemoryMaps(torch.empty(shape))
-    return MemoryMaps(torch.empty(shape, dtype=torch.float16)) if taken + 2 * count <= HALVED else FileMaps(shape)
+    return (
+        MemoryMaps(torch.empty(shape, dtype=torch.float16))
+        if taken + 2 * count <= HALVED
+        else FileMaps(shape)
+    )
 
 
 def held_bytes(maps: Maps) -> int:
@@ -113,10 +121,14 @@ def held_bytes(maps: Maps) -> int:
         return 0
     if isinstance(maps, LabelMaps):
         return maps.labels.nbytes
-    return maps.tensor.nbytes if isinstance(maps, MemoryMaps) else 4 * int(np.prod(maps.shape, dtype=np.int64))
+    return (
+        maps.tensor.nbytes if isinstance(maps, MemoryMaps) else 4 * int(np.prod(maps.shape, dtype=np.int64))
+    )
 
 
-def gathered(maps: Maps, room: MemoryMaps | FileMaps | None = None) -> Generator[float, None, MemoryMaps | FileMaps]:
+def gathered(
+    maps: Maps, room: MemoryMaps | FileMaps | None = None
+) -> Generator[float, None, MemoryMaps | FileMaps]:
     """`maps` with every slice readable as often as wanted, in `room`; yields shares of the work."""
     if room is None:
         room = room_for(maps.shape)
@@ -153,6 +165,4 @@ class CutMaps:
     def part(self, k: int, low: int, high: int) -> Tensor:
         """(high - low, y, x) float32."""
         z, y, x = self._start
-        return self._maps.part(k, z + low, z + high)[:, y:self._stop[1], x:self._stop[2]]
-
-
+        return self._maps.part(k, z + low, z + high)[:, y : self._stop[1], x : self._stop[2]]

@@ -14,23 +14,34 @@ from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.confidence import Tally
 from ctseg_models.inference.labels.disagreement import Entropy
 from ctseg_models.inference.labels.points import Points
-from ctseg_models.inference.labels.sampler import Sampler
-from ctseg_models.inference.settings import Settings
+from ctseg_models.inference.labels.sampler import ClassMapSampler
+from ctseg_models.inference.settings import InferenceSettings
 
 
-class Watching:
-    """Given to `paint`: how sure each label is, and how unsure each voxel. Maps that are forgotten afterwards are asked in time."""
+class ConfidenceRecorder:
+    """Given to `paint`: how sure each label is, and how unsure each voxel. Maps that are forgotten
+    afterwards are asked in time.
+    """
 
-    def __init__(self, settings: Settings, labels: Labels, class_maps: ClassMaps, view: Geometry, target: Target,
-                 entropy: NDArray[np.float32] | None) -> None:
-        """view : the geometry that `target` is a part of. entropy : (z, y, x) of all of the view, to be filled; None: not wanted."""
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        labels: Labels,
+        class_maps: ClassMaps,
+        view: Geometry,
+        target: Target,
+        entropy: NDArray[np.float32] | None,
+    ) -> None:
+        """view : the geometry that `target` is a part of. entropy : (z, y, x) of all of the view, to be
+        filled; None: not wanted.
+        """
         self._labels, self._voxel_ml = labels, float(np.prod(view.spacing_mm)) / 1000
         self._tally = Tally(max(class_maps.values)) if settings.confidence else None
         self._points = Points(class_maps, target)
         place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
         self._entropy = None if entropy is None else entropy[place]
 
-    def __call__(self, sampler: Sampler, a: int, b: int, winner: Tensor) -> None:
+    def __call__(self, sampler: ClassMapSampler, a: int, b: int, winner: Tensor) -> None:
         """One slab."""
         unsure = None
         if self._entropy is not None:
@@ -41,7 +52,11 @@ class Watching:
             unsure = entropy.value()
             self._entropy[a:b] = unsure.numpy()
         if self._tally is not None:
-            self._tally.add(winner, lambda sample: self._points.chances(sample.labels, sample.z + a, sample.y, sample.x), unsure)
+            self._tally.add(
+                winner,
+                lambda sample: self._points.chances(sample.labels, sample.z + a, sample.y, sample.x),
+                unsure,
+            )
 
     def confidence(self) -> list[dict[str, Any]] | None:
         """A row for each label found; None when it was not wanted."""

@@ -11,24 +11,37 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-VIEW_AXES = {"S": (0, False), "I": (0, True), "P": (1, False), "A": (1, True), "L": (2, False), "R": (2, True)}
+VIEW_AXES = {
+    "S": (0, False),
+    "I": (0, True),
+    "P": (1, False),
+    "A": (1, True),
+    "L": (2, False),
+    "R": (2, True),
+}
 
 
 @dataclass(frozen=True)
-class Turn:
-    """The axes of a network's array within the view. order : the view axis (0 z, 1 y, 2 x) of each. flips : which of them, as axes of
-    the network's array, run backwards."""
+class AxisOrder:
+    """The axes of a network's array within the view. order : the view axis (0 z, 1 y, 2 x) of each. flips
+    : which of them, as axes of the network's array, run backwards.
+    """
 
     order: tuple[int, int, int] = (0, 1, 2)
     flips: tuple[int, ...] = ()
 
     @classmethod
     def of_codes(cls, codes: str) -> Self:
-        """From axis codes: letter i is where axis i runs to, so that "SPL" is the view itself. Raises ValueError for other letters."""
+        """From axis codes: letter i is where axis i runs to, so that "SPL" is the view itself. Raises
+        ValueError for other letters.
+        """
         if len(codes) != 3 or {VIEW_AXES.get(letter, (9, False))[0] for letter in codes} != {0, 1, 2}:
-            raise ValueError(f"\"{codes}\" does not name three different axes by L or R, A or P, I or S")
+            raise ValueError(f'"{codes}" does not name three different axes by L or R, A or P, I or S')
         first, second, third = (VIEW_AXES[letter][0] for letter in codes)
-        return cls((first, second, third), tuple(number for number, letter in enumerate(codes) if VIEW_AXES[letter][1]))
+        return cls(
+            (first, second, third),
+            tuple(number for number, letter in enumerate(codes) if VIEW_AXES[letter][1]),
+        )
 
     def to_network(self, x: Tensor) -> Tensor:
         """(..., z, y, x) of the view along the network's axes, contiguous."""
@@ -40,11 +53,11 @@ class Turn:
         """What a network gave (..., a, b, c), along the view's axes, contiguous."""
         lead = maps.ndim - 3
         unflipped = maps.flip([lead + axis for axis in self.flips]) if self.flips else maps
-        return unflipped.permute(*range(lead), *(lead + self.order.index(axis) for axis in range(3))).contiguous()
+        return unflipped.permute(
+            *range(lead), *(lead + self.order.index(axis) for axis in range(3))
+        ).contiguous()
 
     def zyx(self, triple: tuple[T, T, T]) -> tuple[T, T, T]:
         """A triple along the network's axes, along the view's (z, y, x)."""
         z, y, x = (triple[self.order.index(axis)] for axis in range(3))
         return z, y, x
-
-

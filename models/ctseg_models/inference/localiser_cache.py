@@ -8,8 +8,9 @@ from ctseg_models.contract.lattice import Box
 
 
 @dataclass(eq=False)
-class Remembered:
-    """Of one volume, which the caller keeps together with this. boxes : by a localiser's key, the box around what it found, mm in the view,
-    without its margin; None when it found nothing."""
+class LocaliserCache:
+    """Of one volume, which the caller keeps together with this. boxes : by a localiser's key, the box
+    around what it found, mm in the view, without its margin; None when it found nothing.
+    """
 
     boxes: dict[str, Box | None] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""Class maps in memory, in half precision and in a file without a name; what is not finite; what the disk has no room for."""
+"""Class maps in memory, in half precision and in a file without a name; what is not finite; what the disk
+has no room for.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,17 @@ from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.members import run_members
-from ctseg_models.inference.maps import kept as maps
 from ctseg_models.inference.maps import scratch
-from ctseg_models.inference.maps.kept import CutMaps, FileMaps, LabelMaps, MemoryMaps, gathered, held_bytes, room_for
+from ctseg_models.inference.maps import stored as maps
+from ctseg_models.inference.maps.stored import (
+    CutMaps,
+    FileMaps,
+    LabelMaps,
+    MemoryMaps,
+    gathered,
+    held_bytes,
+    room_for,
+)
 from ctseg_models.inference.maps.windowed import WindowedMaps
 from tests.models.monai_making import monai_bundle, smooth_ct
 
@@ -37,10 +47,13 @@ def windowed(image: Tensor) -> WindowedMaps:
     return WindowedMaps(steps, image, Tiling.spread((21, 8, 11), (8, 8, 10), 0.5), 3, Arithmetic())
 
 
-@pytest.mark.parametrize(("in_memory", "halved", "kind", "tolerance"), [
-    (10**9, 10**9, MemoryMaps, 1e-6), (0, 10**9, MemoryMaps, 1e-3), (0, 0, FileMaps, 1e-3)])
-def test_gathered_maps_are_the_maps_wherever_they_lie(in_memory: int, halved: int, kind: type, tolerance: float, tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("in_memory", "halved", "kind", "tolerance"),
+    [(10**9, 10**9, MemoryMaps, 1e-6), (0, 10**9, MemoryMaps, 1e-3), (0, 0, FileMaps, 1e-3)],
+)
+def test_gathered_maps_are_the_maps_wherever_they_lie(
+    in_memory: int, halved: int, kind: type, tolerance: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(maps, "IN_MEMORY", in_memory)
     monkeypatch.setattr(maps, "HALVED", halved)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
@@ -63,8 +76,15 @@ def test_what_other_maps_hold_leaves_less_room(tmp_path: Path, monkeypatch: pyte
     assert isinstance(first, MemoryMaps) and first.tensor.dtype == torch.float32
     assert isinstance(second, MemoryMaps) and second.tensor.dtype == torch.float16
     assert isinstance(third, FileMaps)
-    assert [held_bytes(one) for one in (first, second, third, CutMaps(first, (0, 1, 2), (3, 4, 5)))] == [480, 240, 0, 4 * 2 * 3 * 3 * 3]
-    assert held_bytes(LabelMaps(torch.zeros(3, 4, 5, dtype=torch.int32), tuple(range(105)))) == 4 * 3 * 4 * 5  # however many labels
+    assert [held_bytes(one) for one in (first, second, third, CutMaps(first, (0, 1, 2), (3, 4, 5)))] == [
+        480,
+        240,
+        0,
+        4 * 2 * 3 * 3 * 3,
+    ]
+    assert (
+        held_bytes(LabelMaps(torch.zeros(3, 4, 5, dtype=torch.int32), tuple(range(105)))) == 4 * 3 * 4 * 5
+    )  # however many labels
 
 
 def test_the_members_of_an_ensemble_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,6 @@
-"""The structure of a checkpoint's pickle looked at before anything of it is built: nothing in it may take long to hash or to hold."""
+"""The structure of a checkpoint's pickle looked at before anything of it is built: nothing in it may take
+long to hash or to hold.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,27 @@ from ctseg_imaging.errors import BundleError
 MOST_OPERATIONS = 2_000_000  # of a checkpoint with the log of 1,000 epochs: about 100,000
 MOST_IN_A_TUPLE = 10_000  # entries of a tuple and of all tuples in it, counted at each place where they stand
 MARK = object()
-BYTES = object()  # the arguments of what protocol 2 writes for bytes: a text and "latin1", an encoding that does not grow
+BYTES = (
+    object()
+)  # the arguments of what protocol 2 writes for bytes: a text and "latin1", an encoding that does not grow
 TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 NUMPY = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
-CALLED = frozenset((  # by a checkpoint of weights; whatever else torch allows (a storage of 80 GB, a bytearray) is not needed
-    "collections.OrderedDict", "collections.Counter", "builtins.set", "__builtin__.set", "_codecs.encode", "torch.Size",
-    "torch.device", "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", *NUMPY))
+CALLED = frozenset(
+    # by a checkpoint of weights; whatever else torch allows (a storage of 80 GB, a bytearray) is not needed
+    (
+        "collections.OrderedDict",
+        "collections.Counter",
+        "builtins.set",
+        "__builtin__.set",
+        "_codecs.encode",
+        "torch.Size",
+        "torch.device",
+        "torch._utils._rebuild_tensor",
+        "torch._utils._rebuild_tensor_v2",
+        "torch._utils._rebuild_parameter",
+        *NUMPY,
+    )
+)
 CALLS = {"REDUCE": 1, "NEWOBJ": 1}  # where among what is taken, from the top, the callable lies
 OTHER_CALLS = ("INST", "OBJ", "NEWOBJ_EX", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
 
@@ -25,8 +42,9 @@ class Name(str):
 
 
 def look_through(path: Path, content: bytes) -> None:
-    """Raises BundleError for a pickle that calls anything but what weights are made of, that has more steps than any checkpoint, or whose
-    tuples grow by repeating each other."""
+    """Raises BundleError for a pickle that calls anything but what weights are made of, that has more
+    steps than any checkpoint, or whose tuples grow by repeating each other.
+    """
     stack: list[object] = []
     memo: dict[int, object] = {}
     try:
@@ -50,7 +68,10 @@ def look_through(path: Path, content: bytes) -> None:
                 taken = _taken(stack, opcode)
                 if name in CALLS:
                     _check_call(path, taken[CALLS[name]], taken[0])
-                stack.extend(MARK if one is pickletools.markobject else _weighed(path, name, taken) for one in opcode.stack_after)
+                stack.extend(
+                    MARK if one is pickletools.markobject else _weighed(path, name, taken)
+                    for one in opcode.stack_after
+                )
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise BundleError(f"{path}: the file is damaged; get it again.") from error
 
@@ -89,10 +110,15 @@ def could_run_code(path: Path, asked: str) -> BundleError:
     """asked : what the pickle wants to call or build."""
     shown = "".join(character for character in asked[:80] if character.isprintable())
     named = f" ({shown})" if shown else ""
-    return BundleError(f"{path}: holds more than weights and could run code when it is read{named}, so it was not read; "
-                       "ask its author for a file of weights alone.")
+    return BundleError(
+        f"{path}: holds more than weights and could run code when it is read{named}, so it was not read; "
+        "ask its author for a file of weights alone."
+    )
 
 
 def _refused(path: Path) -> BundleError:
-    return BundleError(f"{path}: the structure around its weights repeats itself more than any checkpoint's, so it was not read; "
-                       "get the file from its author.")
+    return BundleError(
+        f"{path}: the structure around its weights repeats itself more than any checkpoint's, so it was not "
+        "read; "
+        "get the file from its author."
+    )

@@ -1,4 +1,6 @@
-"""The mended layers: forward as torch's own, gradients as torch's own in float64 (where torch's are right)."""
+"""The mended layers: forward as torch's own, gradients as torch's own in float64 (where torch's are
+right).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,19 @@ from monai.networks.nets import DynUNet
 from torch import nn
 
 from ctseg_models.inference.network.precision import bf16_is_faster
-from ctseg_models.networks.sound import InstanceNorm2d, InstanceNorm3d, dropout, is_thin, mend
+from ctseg_models.networks.patched_layers import (
+    InstanceNorm2d,
+    InstanceNorm3d,
+    dropout,
+    is_thin,
+    patch_layers,
+)
 
-HALF = pytest.mark.skipif(not bf16_is_faster("cpu"), reason="bfloat16 is emulated here: hundreds of times slower, and never chosen")
-# Each was wrong under AVX512_CORE_AMX or AVX512_CORE_BF16: torch's class, channels, sides, kernel, further arguments.
+HALF = pytest.mark.skipif(
+    not bf16_is_faster("cpu"), reason="bfloat16 is emulated here: hundreds of times slower, and never chosen"
+)
+# Each was wrong under AVX512_CORE_AMX or AVX512_CORE_BF16: torch's class, channels, sides, kernel, further
+# arguments.
 WERE_WRONG = [
     (nn.Conv3d, (7, 9), (2, 5, 6), 3, {"padding": 1}),
     (nn.Conv3d, (7, 9), (3, 6, 7), 5, {"padding": 2}),
@@ -33,10 +44,18 @@ WERE_WRONG = [
 @pytest.mark.parametrize("layout", ["contiguous", "channels last"])
 @pytest.mark.parametrize(("kind", "channels", "sides", "kernel", "settings"), WERE_WRONG)
 def test_outputs_and_gradients_of_thin_maps_under_autocast_are_right(
-        kind: type[nn.Conv3d], channels: tuple[int, int], sides: tuple[int, ...], kernel: int, settings: dict[str, int],
-        layout: str) -> None:
+    kind: type[nn.Conv3d],
+    channels: tuple[int, int],
+    sides: tuple[int, ...],
+    kernel: int,
+    settings: dict[str, int],
+    layout: str,
+) -> None:
     torch.manual_seed(0)
-    fast, exact = mend(kind(*channels, kernel, **settings)), kind(*channels, kernel, **settings).double()
+    fast, exact = (
+        patch_layers(kind(*channels, kernel, **settings)),
+        kind(*channels, kernel, **settings).double(),
+    )
     x = torch.randn(2, channels[0], *sides)
     if layout == "channels last":
         x = x.contiguous(memory_format=torch.channels_last if len(sides) == 2 else torch.channels_last_3d)
@@ -52,27 +71,39 @@ def test_outputs_and_gradients_of_thin_maps_under_autocast_are_right(
         assert (got.double() - wanted).norm() < 0.02 * wanted.norm()
 
 
-@pytest.mark.parametrize(("sides", "kernel", "stride", "padding", "dilation", "transposed", "thin"), [
-    ((3, 9), (3, 3), (1, 1), (1, 1), (1, 1), False, False),
-    ((2, 9), (3, 3), (1, 1), (1, 1), (1, 1), False, True),
-    ((9, 4), (3, 3), (1, 1), (1, 1), (1, 2), False, True),  # a dilated kernel reaches over 5
-    ((9, 5), (3, 3), (1, 1), (1, 1), (1, 2), False, False),
-    ((9, 4), (3, 3), (1, 2), (1, 1), (1, 1), False, True),  # two columns are left
-    ((9, 5), (3, 3), (1, 2), (1, 1), (1, 1), False, False),  # three are left
-    ((1, 1), (1, 1), (2, 2), (0, 0), (1, 1), False, False),  # a matrix product
-    ((2, 9), (2, 2), (2, 2), (0, 0), (1, 1), True, False),
-    ((1, 9), (2, 2), (2, 2), (0, 0), (1, 1), True, True),
-    ((2, 9), (3, 3), (1, 1), (1, 1), (1, 1), True, True),  # the output has two rows
-])
-def test_what_counts_as_thin_by_hand(sides: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...],
-                                     dilation: tuple[int, ...], transposed: bool, thin: bool) -> None:
+@pytest.mark.parametrize(
+    ("sides", "kernel", "stride", "padding", "dilation", "transposed", "thin"),
+    [
+        ((3, 9), (3, 3), (1, 1), (1, 1), (1, 1), False, False),
+        ((2, 9), (3, 3), (1, 1), (1, 1), (1, 1), False, True),
+        ((9, 4), (3, 3), (1, 1), (1, 1), (1, 2), False, True),  # a dilated kernel reaches over 5
+        ((9, 5), (3, 3), (1, 1), (1, 1), (1, 2), False, False),
+        ((9, 4), (3, 3), (1, 2), (1, 1), (1, 1), False, True),  # two columns are left
+        ((9, 5), (3, 3), (1, 2), (1, 1), (1, 1), False, False),  # three are left
+        ((1, 1), (1, 1), (2, 2), (0, 0), (1, 1), False, False),  # a matrix product
+        ((2, 9), (2, 2), (2, 2), (0, 0), (1, 1), True, False),
+        ((1, 9), (2, 2), (2, 2), (0, 0), (1, 1), True, True),
+        ((2, 9), (3, 3), (1, 1), (1, 1), (1, 1), True, True),  # the output has two rows
+    ],
+)
+def test_what_counts_as_thin_by_hand(
+    sides: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    transposed: bool,
+    thin: bool,
+) -> None:
     assert is_thin(sides, kernel, stride, padding, dilation, transposed=transposed) is thin
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 2, 1)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
-def test_instance_norm_by_its_definition(batch: int, shape: tuple[int, int, int], layout: torch.memory_format) -> None:
+def test_instance_norm_by_its_definition(
+    batch: int, shape: tuple[int, int, int], layout: torch.memory_format
+) -> None:
     torch.manual_seed(0)
     norm = InstanceNorm3d(4, affine=True).double()
     assert norm.weight is not None and norm.bias is not None
@@ -102,12 +133,20 @@ def test_instance_norm_of_one_voxel_is_its_bias() -> None:
 
 def test_mending_keeps_names_and_weights_and_reaches_every_layer() -> None:
     torch.manual_seed(0)
-    network = DynUNet(3, 1, 2, kernel_size=[3, 3, 3], strides=[1, 2, 2], upsample_kernel_size=[2, 2], filters=[4, 8, 8],
-                      norm_name="instance")
+    network = DynUNet(
+        3,
+        1,
+        2,
+        kernel_size=[3, 3, 3],
+        strides=[1, 2, 2],
+        upsample_kernel_size=[2, 2],
+        filters=[4, 8, 8],
+        norm_name="instance",
+    )
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     x = torch.randn(1, 1, 8, 12, 16)
     expected = network(x)
-    assert mend(network) is network
+    assert patch_layers(network) is network
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert not [module for module in network.modules() if type(module) in (nn.Conv3d, nn.InstanceNorm3d)]
     assert torch.allclose(network(x), expected, atol=1e-5)
@@ -121,7 +160,11 @@ def test_instance_norm_in_two_dimensions() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dropout_leaves_the_mean_and_scales_what_it_keeps(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    x = torch.ones(2, 4, 16, 30, 31, dtype=dtype).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+    x = (
+        torch.ones(2, 4, 16, 30, 31, dtype=dtype)
+        .contiguous(memory_format=torch.channels_last_3d)
+        .requires_grad_()
+    )
     y = dropout(x, 0.25, True)
     kept = y != 0
     assert 0.74 < kept.float().mean() < 0.76

@@ -1,4 +1,6 @@
-"""What to do when there is too little memory for a network: smaller windows, then the processor, and each is told."""
+"""What to do when there is too little memory for a network: smaller windows, then the processor, and each
+is told.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +21,44 @@ from ctseg_models.contract.stage import LoadedStage, Model, Steps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.input.crops import halved
-from ctseg_models.inference.maps.kept import MemoryMaps, gathered
+from ctseg_models.inference.maps.stored import MemoryMaps, gathered
 from ctseg_models.inference.maps.windowed import WindowedMaps
 from ctseg_models.inference.network import buffers
 
 SHORTEST = 32  # voxels: a side is not halved to less
 OVERLAP = 0.5
-WORDS = ("allocate memory", "bad_alloc", "bad allocation", "alloc_failed", "out of memory", "not enough memory")
+WORDS = (
+    "allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "alloc_failed",
+    "out of memory",
+    "not enough memory",
+)
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or one that it came from, says that memory was not to be had."""
     cause = error.__cause__
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     said = str(error).lower()
-    return (isinstance(error, RuntimeError) and any(word in said for word in WORDS)) or (cause is not None and is_shortage(cause))
+    return (isinstance(error, RuntimeError) and any(word in said for word in WORDS)) or (
+        cause is not None and is_out_of_memory(cause)
+    )
 
 
 @contextmanager
-def told_as_a_sentence(device: str) -> Iterator[None]:
+def out_of_memory_as_bundle_error(device: str) -> Iterator[None]:
     """A shortage that nobody could make up for becomes a BundleError."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if is_shortage(error) and not isinstance(error, BundleError):
-            raise BundleError(f"{_memory(device)} was not enough for this image; choose a smaller region, fewer classes, "
-                              "or close other programs.") from error
+        if is_out_of_memory(error) and not isinstance(error, BundleError):
+            raise BundleError(
+                f"{_memory(device)} was not enough for this image; choose a smaller region, fewer classes, "
+                "or close other programs."
+            ) from error
         raise
 
 
@@ -58,7 +71,10 @@ def load_with_spare(bundle: Bundle, device: str) -> Model:
     def on_cpu(number: int) -> Callable[[], LoadedStage]:
         return lambda: bundle.load("cpu").stages[number]
 
-    return replace(model, stages=tuple(replace(stage, on_cpu=on_cpu(number)) for number, stage in enumerate(model.stages)))
+    return replace(
+        model,
+        stages=tuple(replace(stage, on_cpu=on_cpu(number)) for number, stage in enumerate(model.stages)),
+    )
 
 
 # A network on the processor, in steps, as getting it there may take a while.
@@ -79,17 +95,28 @@ def spare(stage: LoadedStage, upright: Upright, box: Box, whole: bool) -> Spare 
     return again
 
 
-class Enduring:
-    """Steps that go on with less when memory runs out: in windows of half the side, of a quarter, then on the processor.
+class OutOfMemoryFallback:
+    """Steps that go on with less when memory runs out: in windows of half the side, of a quarter, then on the
+    processor.
 
-    Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not tried again. devices : on which it
-    has run. An error that is no shortage comes out as it is, but for the first smaller window: a network may take one size only.
+    Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not
+    tried again. devices : on which it has run. An error that is no shortage comes out as it is, but for
+    the first smaller window: a network may take one size only.
     """
 
-    def __init__(self, steps: Steps, classes: int, device: str, warnings: list[str], spare: Spare | None = None, *,
-                 divisible: bool = True) -> None:
-        """classes : maps that `steps` gives, edges included. spare : the same network on the processor, where `device` is a GPU.
-        divisible : whether smaller windows may be tried."""
+    def __init__(
+        self,
+        steps: Steps,
+        classes: int,
+        device: str,
+        warnings: list[str],
+        spare: Spare | None = None,
+        *,
+        divisible: bool = True,
+    ) -> None:
+        """classes : maps that `steps` gives, edges included. spare : the same network on the processor,
+        where `device` is a GPU. divisible : whether smaller windows may be tried.
+        """
         self.warnings = warnings
         self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
         self._divisible = divisible
@@ -98,16 +125,18 @@ class Enduring:
         self.devices = [device]
 
     def __call__(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-        """(1, C, z, y, x) on any device to (K, z, y, x) on the same. Raises BundleError when all has been tried."""
+        """(1, C, z, y, x) on any device to (K, z, y, x) on the same. Raises BundleError when all has been
+        tried.
+        """
         size: Shape = (x.shape[2], x.shape[3], x.shape[4])
         while True:
             try:
                 maps = yield from self._run(x.to(self._device), size, arithmetic)
                 return maps.to(x.device)
             except (RuntimeError, MemoryError, BundleError) as error:
-                if not is_shortage(error) and (self._taken or not self._halvings):
+                if not is_out_of_memory(error) and (self._taken or not self._halvings):
                     raise
-                refused = "" if is_shortage(error) else first_line(error)
+                refused = "" if is_out_of_memory(error) else first_line(error)
             # Here, where the error has gone, and with it the arrays that its traceback held.
             buffers.give_back()
             if self._device.startswith("cuda"):
@@ -135,37 +164,54 @@ class Enduring:
         return size
 
     def _retreat(self, size: Shape, refused: str) -> Generator[float, None, None]:
-        """One step back. refused : what the network said of smaller windows that it does not take, else "". Raises BundleError."""
+        """One step back. refused : what the network said of smaller windows that it does not take, else
+        "". Raises BundleError.
+        """
         self._taken = False
         before = self._window(size)
         after = halved(before, SHORTEST) if self._divisible and self._halvings < 2 and not refused else None
         if after is not None:
             self._halvings += 1
-            self.warnings.append(f"{_memory(self._device)} was not enough for {_sides(before)} voxels at once, so the network saw "
-                                 f"windows of {_sides(after)}; near their borders labels may differ.")
+            self.warnings.append(
+                f"{_memory(self._device)} was not enough for {_sides(before)} voxels at once, so the network "
+                "saw "
+                f"windows of {_sides(after)}; near their borders labels may differ."
+            )
             return
         if self._spare is None:
             hint = "" if self._device == "cpu" else " choose cpu, or"
             short, smaller = before, "the network gets no smaller windows"
             if refused:
                 short, smaller = self._window(size, 1), f"the network takes no smaller windows ({refused})"
-            raise BundleError(f"{_memory(self._device)} is not enough for {_sides(short)} voxels at once, and {smaller};{hint} "
-                              "choose a smaller region or close other programs.")
+            raise BundleError(
+                f"{_memory(self._device)} is not enough for {_sides(short)} voxels at once, and "
+                f"{smaller};{hint} "
+                "choose a smaller region or close other programs."
+            )
         self._steps = yield from self._spare()
-        self.warnings.append(f"{_memory(self._device)} was not enough for {_sides(before)} voxels, so the network ran on the processor.")
+        self.warnings.append(
+            f"{_memory(self._device)} was not enough for {_sides(before)} voxels, so the network ran on the "
+            "processor."
+        )
         self._device, self._spare, self._halvings = "cpu", None, 0
         self.devices.append("cpu")
 
 
-def placed(x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warnings: list[str]) -> WindowedMaps:
-    """`make` of `x` on the device, or on the processor when the device has no room for the sums of all classes."""
+def placed(
+    x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warnings: list[str]
+) -> WindowedMaps:
+    """`make` of `x` on the device, or on the processor when the device has no room for the sums of all
+    classes.
+    """
     try:
         return make(x.to(device))
     except (RuntimeError, MemoryError) as error:
-        if device == "cpu" or not is_shortage(error):
+        if device == "cpu" or not is_out_of_memory(error):
             raise
     torch.cuda.empty_cache()
-    warnings.append(f"{_memory(device)} was not enough to add up the windows there, so that was done by the processor.")
+    warnings.append(
+        f"{_memory(device)} was not enough to add up the windows there, so that was done by the processor."
+    )
     return make(x)
 
 

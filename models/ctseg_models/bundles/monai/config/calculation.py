@@ -1,0 +1,163 @@
+"""Arithmetic on plain values, limited in size and work."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import posixpath
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+# of all expressions of a config: their characters, and the entries looked at; an honest one takes some 10,000
+MOST_WORK = 1_000_000
+MOST_DIGITS = 100  # of round: 10 to that many is computed
+LARGEST_NUMBER = 1e15
+LARGEST_SEQUENCE = 4096
+ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+}
+SIGNS: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+}
+# Nothing that reaches beyond its arguments. There is no GPU as far as a config goes: the person chooses the
+# device, not the bundle.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "len": len,
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": bool,
+    "abs": abs,
+    "round": lambda *given: _round(*given),
+    "min": min,
+    "max": max,
+    "sum": sum,
+    "list": list,
+    "tuple": tuple,
+    "sorted": sorted,
+    "range": lambda *ends: _range(*ends),
+    "any": any,
+    "all": all,
+    "torch.device": lambda name="cpu", *_: str(name),
+    "torch.cuda.is_available": lambda: False,
+    "torch.cuda.device_count": lambda: 0,
+    "os.path.join": posixpath.join,
+    "os.path.basename": posixpath.basename,
+}
+
+
+class NotPlainError(ValueError):
+    """An expression beyond what is interpreted here; its message says what."""
+
+
+@dataclass
+class WorkLimit:
+    """What the expressions of one config may still take together."""
+
+    left: int = MOST_WORK
+
+    def spend(self, steps: int) -> None:
+        """Raises NotPlainError when there is none left."""
+        self.left -= steps
+        if self.left < 0:
+            raise NotPlainError("the config's expressions take longer than any honest ones")
+
+
+def calculate(sign: ast.operator, a: Any, b: Any, work: WorkLimit) -> Any:
+    """Arithmetic that cannot grow without bounds: `%` on texts and long repetitions are refused before
+    they are made.
+    """
+    if isinstance(a, str) and isinstance(sign, ast.Mod):
+        raise NotPlainError("it formats a text")
+    for one, other in ((a, b), (b, a)):
+        if (
+            isinstance(sign, ast.Mult)
+            and isinstance(one, (str, list, tuple))
+            and len(one) * abs(int(other)) > LARGEST_SEQUENCE
+        ):
+            raise NotPlainError("it makes something huge")
+    joined = isinstance(sign, ast.Add) and isinstance(a, list) and isinstance(b, list)
+    return small(a + b if joined else ARITHMETIC[type(sign)](plain_data(a, work), plain_data(b, work)), work)
+
+
+def _range(*ends: Any) -> list[int]:
+    numbers = range(*ends)
+    if len(numbers) > LARGEST_SEQUENCE:
+        raise NotPlainError("it makes something huge")
+    return list(numbers)
+
+
+def _round(number: Any, digits: Any = None) -> Any:
+    if digits is not None and abs(digits) > MOST_DIGITS:
+        raise NotPlainError("it rounds to more digits than a number has")
+    return round(number, digits)
+
+
+def _plain_container(thing: Any) -> Any:
+    if not isinstance(thing, (str, list, tuple, dict)):
+        raise NotPlainError(f"it takes a part of a {type(thing).__name__}")
+    return thing
+
+
+def plain_data(thing: Any, work: WorkLimit) -> Any:
+    """`thing`, when it can be computed with: a component is never built here, so there is nothing to
+    compare or to count.
+    """
+    stack = [thing]
+    while stack:
+        one = stack.pop()
+        if one is not None and not isinstance(one, (bool, int, float, str, list, tuple, dict)):
+            raise NotPlainError("it computes with a part of the config")
+        stack.extend(inside_of(one, work))
+    return thing
+
+
+def small(thing: Any, work: WorkLimit) -> Any:
+    """`thing` as it is; huge numbers and containers (counted with all that is in them, shared or not) are
+    refused.
+    """
+    stack, count = [thing], 0
+    while stack:
+        one = stack.pop()
+        count += len(one) if isinstance(one, str) else 1
+        if count > LARGEST_SEQUENCE:
+            raise NotPlainError("it makes something huge")
+        if isinstance(one, (int, float)) and abs(one) > LARGEST_NUMBER and abs(one) != float("inf"):
+            raise NotPlainError("it has a huge number")
+        if isinstance(one, (bytes, complex)) or one is Ellipsis:
+            raise NotPlainError(f"it has a {type(one).__name__}")
+        stack.extend(inside_of(one, work))
+    return thing
+
+
+def inside_of(thing: Any, work: WorkLimit) -> Collection[Any]:
+    """The entries of a container, names included; nothing in anything else."""
+    inside = (
+        (*thing, *thing.values())
+        if isinstance(thing, dict)
+        else thing
+        if isinstance(thing, (list, tuple))
+        else ()
+    )
+    work.spend(len(inside))
+    return inside

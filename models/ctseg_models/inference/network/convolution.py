@@ -1,0 +1,182 @@
+"""A convolution over feature maps in slabs along z, with the norm and activation of what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ctseg_imaging.geometry import Shape
+from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.inference.network import buffers
+from ctseg_models.inference.network.feature_map import ConvolutionInput, FeatureMap, Finish, Normalise, slabs
+from ctseg_models.inference.network.onednn import Slope, add_conv3d, conv3d
+
+
+def convolved(
+    conv: nn.Conv3d,
+    norm: nn.Module,
+    slope: Slope,
+    sources: Sequence[ConvolutionInput],
+    arithmetic: Arithmetic,
+    *,
+    keep: bool = False,
+) -> Generator[float, None, FeatureMap]:
+    """Leaky ReLU of norm of the convolution of cat(sources, 1), in slabs along z. Yields the operations of
+    each.
+
+    Written over one of `sources` where it is ours and fits, unless they are to be kept: the last slices of
+    a slab wait until the next slab, which needs what is there, is done.
+    """
+    layer = _Layer.of(conv, sources[0].size)
+    dtype = arithmetic.of(conv.out_channels, layer.size)
+    over = (
+        None
+        if keep or layer.step != 1
+        else next(
+            (
+                s.x
+                for s in sources
+                if isinstance(s, FeatureMap)
+                and s.ours
+                and s.x.shape[1] == conv.out_channels
+                and s.x.dtype == dtype
+            ),
+            None,
+        )
+    )
+    out = over
+    if out is None:
+        out = buffers.empty_map(
+            (1, conv.out_channels, *layer.size), dtype, conv.weight.device, torch.channels_last_3d
+        )
+    split = torch.split(conv.weight, [s.channels for s in sources], dim=1)
+    weights = [part.to(dtype, memory_format=torch.channels_last_3d) for part in split]
+    bias = None if conv.bias is None else conv.bias.to(dtype)
+    instance, normalised = isinstance(norm, nn.InstanceNorm3d), not isinstance(norm, nn.Identity)
+    values = max(
+        conv.out_channels * prod(layer.size), *(source.channels * prod(source.size) for source in sources)
+    )
+    edges = list(slabs(layer.size, layer.flops, values, arithmetic, conv.weight.device))
+    waiting = layer.reach if over is not None and len(edges) > 1 else 0
+    last: Tensor | None = None
+    moments: list[tuple[int, Tensor, Tensor]] = []
+    for a, b in edges:
+        parts = [layer.input(source, a, b, dtype) for source in sources]
+        padding, kept = layer.padding(a, b)
+        y = conv3d(
+            parts[0], weights[0], bias, padding, None if normalised or len(parts) > 1 else slope, layer.stride
+        )
+        for part, weight in zip(parts[1:], weights[1:], strict=True):
+            y = add_conv3d(y, part, weight, padding, layer.stride)
+        y = y[:, :, kept]
+        if not normalised and len(parts) > 1 and slope is not None:
+            y = F.leaky_relu_(y, slope)
+        if instance:
+            moments.append((b - a, *_moments(y)))
+        if last is not None:
+            out[:, :, a - waiting : a] = last
+        out[:, :, a : b - waiting] = y[:, :, : b - a - waiting]
+        last = y[:, :, b - a - waiting :].clone() if waiting else None
+        yield layer.flops * (b - a) * prod(layer.size[1:])
+    if last is not None:
+        out[:, :, layer.size[0] - waiting :] = last
+    return FeatureMap(out, ours=True, finish=_finish(norm, moments, slope))
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A convolution's place on its input of `depth` slices. size : of its output. reach : slices beyond
+    the one that it is for, at either end. in_plane : padding along y and x. flops : of one voxel.
+    """
+
+    depth: int
+    size: Shape
+    step: int
+    reach: int
+    in_plane: tuple[int, int]
+    stride: Shape
+    flops: float
+
+    @classmethod
+    def of(cls, conv: nn.Conv3d, size: Shape) -> _Layer:
+        (kz, ky, kx), (sz, sy, sx) = conv.kernel_size, conv.stride
+        z, y, x = (
+            (n - 1) // s + 1 for n, s in zip(size, conv.stride, strict=True)
+        )  # an odd kernel, padded by half of it
+        return cls(
+            size[0],
+            (z, y, x),
+            sz,
+            kz // 2,
+            (ky // 2, kx // 2),
+            (sz, sy, sx),
+            2.0 * kz * ky * kx * conv.in_channels * conv.out_channels,
+        )
+
+    def reads(self, a: int, b: int) -> tuple[int, int]:
+        """The slices that [a, b) of the output are made of, which may lie beyond the map."""
+        return a * self.step - self.reach, (b - 1) * self.step + self.reach + 1
+
+    def padding(self, a: int, b: int) -> tuple[Shape, slice]:
+        """How `input` is to be padded for slices [a, b) of the output, and which slices they are then."""
+        low, high = self.reads(a, b)
+        if self.step != 1 or (low >= 0 and high <= self.depth):
+            return (0, *self.in_plane), slice(0, b - a)
+        start = a - max(0, low)  # at both ends alike; what that adds at the end within the map is cut off
+        return (self.reach, *self.in_plane), slice(start, start + b - a)
+
+    def input(self, source: ConvolutionInput, a: int, b: int, dtype: torch.dtype) -> Tensor:
+        """What slices [a, b) of the output are made of. With strides, zeros are added beyond the map:
+        padding does not fit them.
+        """
+        low, high = self.reads(a, b)
+        slab = source.slices(max(0, low), min(self.depth, high), dtype)
+        if self.step == 1 or (low >= 0 and high <= self.depth):
+            return slab
+        padded = slab.new_zeros(1, slab.shape[1], high - low, *slab.shape[3:]).contiguous(
+            memory_format=torch.channels_last_3d
+        )
+        padded[:, :, max(0, -low) : max(0, -low) + slab.shape[2]] = slab
+        return padded
+
+
+def _finish(norm: nn.Module, moments: list[tuple[int, Tensor, Tensor]], slope: Slope) -> Finish | None:
+    """What a norm leaves to do; None: nothing."""
+    if isinstance(norm, nn.InstanceNorm3d):
+        return Normalise(norm, *_of_all(moments), slope)
+    if isinstance(norm, nn.BatchNorm3d):
+        assert (
+            norm.running_mean is not None and norm.running_var is not None
+        )  # in evaluation mode it has nothing else
+        return Normalise(norm, norm.running_mean, norm.running_var, slope)
+    return None
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel of (1, C, z, y, x); float32, which torch gives when it is handed
+    running values in float32.
+    """
+    running = torch.zeros(2, x.shape[1], device=x.device)
+    mean, variance = torch.batch_norm_update_stats(x, running[0], running[1], 0.0)
+    return mean, variance
+
+
+def _of_all(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel over all slabs, from (slices, mean, variance) of each."""
+    if len(moments) == 1:
+        return moments[0][1:]
+    share = torch.tensor(
+        [slices for slices, _, _ in moments], dtype=torch.float32, device=moments[0][1].device
+    )
+    share /= share.sum()
+    means, variances = (
+        torch.stack([mean for _, mean, _ in moments]),
+        torch.stack([variance for _, _, variance in moments]),
+    )
+    mean = share @ means
+    return mean, share @ (variances + (means - mean).square())

@@ -1,0 +1,78 @@
+"""What a job is asked to do, and the process that does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ctseg_imaging.errors import RecipeError
+
+MODULE = "ctseg_training.job"  # what the child runs
+
+
+class JobState(StrEnum):
+    """Where a job stands. PAUSED : with a checkpoint, before its bundle. FAILED : it said so, or its
+    process is gone without a last word (job.log then has it).
+    """
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Order:
+    """job.json: the arguments of `engine.train`. init_from : a bundle's path. threads : of the processor,
+    for each process; None: as torch has it. processes : that train together, one per GPU where there are
+    some. finish : after one step, with a bundle.
+    """
+
+    data: str
+    minutes: float | None = None
+    steps: int | None = None
+    init_from: str | None = None
+    device: str = "auto"
+    name: str | None = None
+    resume: bool = False
+    finish: bool = False
+    threads: int | None = None
+    processes: int = 1
+
+
+def launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
+    """A process that no signal to the parent's terminal or window reaches; several are started by torch's
+    own launcher.
+    """
+    several = (
+        []
+        if processes == 1
+        else ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    )
+    detached: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        detached = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP
+    with (folder / "job.log").open("ab") as printed:
+        return subprocess.Popen(
+            [sys.executable, "-m", *several, MODULE, str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            cwd=folder,
+            **detached,
+        )
+
+
+def read_order(folder: Path) -> Order:
+    """What job.json says. Raises RecipeError."""
+    try:
+        return Order(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise RecipeError(f"{folder / 'job.json'}: is missing or damaged; start the job again.") from error
