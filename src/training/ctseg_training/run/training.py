@@ -20,10 +20,10 @@ from ctseg_training.recipes.schema import Checkpoints
 from ctseg_training.recipes.stages import REGION
 from ctseg_training.record.events import EventLog
 from ctseg_training.record.history import write_csv
+from ctseg_training.record.memory import resident_mb
 from ctseg_training.record.overlays import CaseComparison, save_samples
 from ctseg_training.record.report import write_report
 from ctseg_training.run.checkpoint import load_checkpoint
-from ctseg_training.run.memory import resident_mb
 from ctseg_training.run.result import better, write_result
 from ctseg_training.run.state import Run
 from ctseg_training.run.steps import StepResult
