@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
     from napari.layers import Layer
 
-IN_USE = ("Process {pid} has this image open in another viewer and edits it there; here its label layers are read-only. "
-          "Close the other viewer, or take over.")
-
 
 class Answer(StrEnum):
     """What is to happen to edits that were not exported."""
@@ -44,7 +41,7 @@ class Keeper:
     waiting : what is kept for the images and masks of this viewer and belongs to no layer that is open. offers : emitted when that gained
     something. listed : `waiting` changed. changed : a recording changed. told : a sentence for the user; may come from the writer's thread.
     in_use : why the layers became read-only. leaving, dock_left : a recording with unexported edits whose layer was
-    removed, or whose dock was closed.
+    removed, or whose dock was closed; who hears of the first calls `answered`.
     """
 
     offers = Signal()
@@ -58,6 +55,7 @@ class Keeper:
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._viewer = weakref.ref(viewer)
         self._recordings: dict[LabelsLayer, Recording] = {}
+        self._leaving: list[Recording] = []
         self._offered: set[Path] = set()
         self.keys: set[str] = set()
         self.waiting: tuple[folder.Kept, ...] = ()
@@ -98,6 +96,9 @@ class Keeper:
             recording.kept.connect(self._well)
             recording.began.connect(self._tidy_later)
             self._recordings[layer] = recording
+        else:  # an image that is opened again offers its edits again
+            key = folder.key_of(source.geometry, source.source)
+            self._offered = {path for path in self._offered if not path.name.startswith(key)}
         self.keys.add(folder.key_of(source.geometry, source.source))
         self.check_use()
         self.list_waiting()
@@ -116,17 +117,24 @@ class Keeper:
         if recording is None:
             return
         recording.flush()
-        if recording.unsaved:
+        if recording.unsaved and len(self.leaving):
+            self._leaving.append(recording)
             self.leaving.emit(recording)
         else:
             recording.close()
+            self.list_waiting()
         self.changed.emit()
-        self.list_waiting()
+
+    def answered(self, recordings: Sequence[Recording]) -> None:
+        """The question about removed layers is answered. What is kept of them is not offered before the image is opened again."""
+        self._offered |= {one.path for one in recordings if one.path is not None}
+        for recording in recordings:
+            recording.close()
+            self._leaving.remove(recording)
+        WRITER.flush()
 
     def key(self, layer: LabelsLayer | None = None) -> str:
         """What edits belong to: the study's image, or the mask's own grid and file where there is no image."""
-        from napari_ctseg.study import study_of
-
         viewer = self._viewer()
         name = study_of(viewer).image if viewer is not None else None
         source = source_of(viewer.layers[name]) if viewer is not None and name is not None and name in viewer.layers else None
@@ -232,7 +240,7 @@ class Keeper:
             others = {pid for key in self.keys if (pid := folder.claim(place / key)) is not None}
         except (FormatError, OSError):
             return  # nothing can be kept there, which is reported with the first edit
-        why = IN_USE.format(pid=min(others)) if others else ""
+        why = words.IN_USE.format(pid=min(others)) if others else ""
         fresh = False
         for recording in self.recordings:
             fresh = fresh or recording.painting.read_only != why
@@ -283,13 +291,8 @@ def attach_current() -> None:
 
 
 def _not_open(found: Iterable[folder.Kept]) -> tuple[folder.Kept, ...]:
-    open_here = {one.path for keeper in _KEEPERS.values() for one in keeper.recordings}
+    open_here = {one.path for keeper in _KEEPERS.values() for one in (*keeper.recordings, *keeper._leaving)}
     return tuple(kept for kept in found if kept.path not in open_here)
-
-
-def names(recordings: Sequence[Recording]) -> str:
-    """The layers' names, for a question."""
-    return ", ".join(one.layer.name for one in recordings)
 
 
 def _real(thing: Any) -> Any:

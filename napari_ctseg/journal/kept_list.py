@@ -174,6 +174,7 @@ class KeptList(QWidget):  # type: ignore[misc]
             self._working = False
             known = isinstance(error, CtsegError)
             if not self._stopped:
+                self._keeper.list_waiting()  # it may be gone
                 self._tell(str(error) if known else "")
             if not known:
                 raise error

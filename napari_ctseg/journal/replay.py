@@ -44,7 +44,7 @@ class Summary:
 
 
 def summary(path: Path) -> Summary:
-    """Raises FormatError if the journal cannot be restored: it is no journal or has no whole copy of the mask."""
+    """Raises FormatError if the journal cannot be restored: it is no journal or has no whole copy of the mask; FileNotFoundError."""
     try:
         found = list(heads(path, {Kind.HEADER, Kind.LABELS}))
         if not found or found[0][0] is not Kind.HEADER or all(kind is not Kind.BASE_END for kind, _ in found):
@@ -54,6 +54,8 @@ def summary(path: Path) -> Summary:
         names = next((json.loads(payload) for kind, payload in reversed(found) if kind is Kind.LABELS), header["labels"])
         steps = int(header.get("before", 0)) + sum(kind in EDITS for kind, _ in found) + (found[-1][0] is Kind.PART)
         return Summary(steps, geometry, labels_from_json(names))
+    except FileNotFoundError:  # gone, not damaged
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError, CtsegError) as error:
         raise FormatError(_DAMAGED.format(path=path)) from error
 

@@ -15,7 +15,7 @@ from napari_ctseg import notices
 from napari_ctseg.export_dialog import ask_where
 from napari_ctseg.exporting import export, said_of
 from napari_ctseg.journal import folder
-from napari_ctseg.journal.keeper import Answer, Keeper, names
+from napari_ctseg.journal.keeper import Answer, Keeper
 from napari_ctseg.journal.recording import Recording
 from napari_ctseg.journal.restoring import RestoreDialog
 from napari_ctseg.journal.words import steps
@@ -52,6 +52,7 @@ class Questions(QObject):  # type: ignore[misc]
         self._told.connect(lambda sentence: notices.warning(sentence))
         keeper.told.connect(self._tell)
         keeper.offers.connect(self._offer)
+        keeper.listed.connect(self._listed)
         keeper.in_use.connect(self._in_use)
         keeper.leaving.connect(self._leave)
         keeper.dock_left.connect(self._dock_closed)
@@ -91,9 +92,7 @@ class Questions(QObject):  # type: ignore[misc]
         if unsaved and self._is_open():
             while not self._keeper.settle(unsaved, self.ask(unsaved, False), self._export):
                 pass  # a file dialog was cancelled or the file cannot be written: the layer is gone, so ask again
-        for recording in left:
-            recording.close()
-        WRITER.flush()
+        self._keeper.answered(left)
         if self._is_open():
             self._keeper.list_waiting()
 
@@ -103,6 +102,8 @@ class Questions(QObject):  # type: ignore[misc]
             if recording.unsaved and self._is_open():
                 recording.flush()
                 self._keeper.settle([recording], self.ask([recording], False), self._export)
+                WRITER.flush()
+                self._keeper.list_waiting()
 
         QTimer.singleShot(0, ask)
 
@@ -112,8 +113,10 @@ class Questions(QObject):  # type: ignore[misc]
 
     def _ask(self, recordings: Sequence[Recording], may_stay: bool) -> Answer:
         box = QMessageBox(self._window())
+        box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Edits that were not exported")
-        box.setText(f"{names(recordings)}: not exported, {steps(sum(one.unsaved for one in recordings))}.")
+        names = ", ".join(one.layer.name for one in recordings)
+        box.setText(f"{names}: not exported, {steps(sum(one.unsaved for one in recordings))}.")
         box.setInformativeText("A kept mask is offered when the image is opened again. A discarded one can be brought back for "
                                f"{folder.DAYS_DISCARDED} days. Both are in Plugins > CT segmentation > Recovery.")
         role = QMessageBox.ButtonRole
@@ -123,6 +126,8 @@ class Questions(QObject):  # type: ignore[misc]
         box.setDefaultButton(keep)
         if may_stay:
             answers[box.addButton(QMessageBox.StandardButton.Cancel)] = Answer.CANCEL
+        else:
+            box.setEscapeButton(keep)  # Escape and the X of the question too
         box.exec()
         return answers.get(box.clickedButton(), Answer.CANCEL if may_stay else Answer.KEEP)
 
@@ -167,6 +172,10 @@ class Questions(QObject):  # type: ignore[misc]
             self.dialog.finished.connect(self._offer_closed)
         self.dialog.fill()
         self.dialog.show()
+
+    def _listed(self) -> None:
+        if self.dialog is not None and self._is_open():
+            self.dialog.fill()
 
     def _offer_closed(self) -> None:
         if self.dialog is not None:

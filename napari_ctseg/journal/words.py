@@ -8,6 +8,8 @@ from napari_ctseg.journal import folder
 from napari_ctseg.journal.replay import Summary
 
 MOST_NAMES = 4
+IN_USE = ("Process {pid} has this image open in another viewer and edits it there; here its label layers are read-only. "
+          "Close the other viewer, or take over.")
 
 
 def steps(count: int) -> str:

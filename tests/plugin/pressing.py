@@ -45,6 +45,11 @@ def escapes():
     return QMessageBox, lambda question: QTest.keyClick(question, Qt.Key.Key_Escape)
 
 
+def shuts():
+    """Press the X of a question's own window."""
+    return QMessageBox, lambda question: question.windowHandle().close()
+
+
 def types(text):
     """Type a name or a path into the export dialog."""
     def act(dialog):

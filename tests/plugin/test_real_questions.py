@@ -7,7 +7,7 @@ from napari._qt.dialogs.confirm_close_dialog import ConfirmCloseDialog
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QPushButton
+from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton
 
 from ctseg_imaging import formats
 from napari_ctseg.closing import NAME
@@ -18,7 +18,7 @@ from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.layers import label_map_of
 from napari_ctseg.reference import release
 from tests.pace import PATIENCE_MS
-from tests.plugin.pressing import answers, cancels, escapes, in_dialog, saves, types
+from tests.plugin.pressing import answers, cancels, escapes, in_dialog, saves, shuts, types
 from tests.plugin.test_correct import drag, image, mask
 
 KEEP, DISCARD, EXPORT, CANCEL = "Keep for next time", "Discard", "Export…", "Cancel"
@@ -110,6 +110,63 @@ def test_the_trash_button_asks_and_loses_nothing(painted, qtbot, answer):
     qtbot.waitUntil(lambda: len(kept()) == (answer == KEEP) and len(folder.discarded()) == (answer == DISCARD), timeout=PATIENCE_MS)
     (one,) = kept() or folder.discarded()
     assert np.array_equal(replay(one.path).shown, voxels)
+
+
+@pytest.mark.parametrize("leave", [escapes(), shuts()], ids=["escape", "x"])
+@pytest.mark.parametrize("what", ["layer", "dock"])
+def test_a_question_without_cancel_that_is_left_keeps_the_edits(painted, qtbot, leave, what):
+    viewer, layer, voxels = painted
+    kind, press = leave
+    shown = []
+    in_dialog((kind, lambda question: (shown.append((question.icon(), question.text())), press(question))))
+    if what == "layer":
+        viewer.layers.remove(layer)
+    else:
+        frame, dock = viewer.window.add_plugin_dock_widget("napari-ctseg", "Correct & export")
+        dock.controller.choose(layer.name)
+        viewer.window.remove_dock_widget(frame)
+    qtbot.waitUntil(lambda: bool(shown) and QApplication.activeModalWidget() is None, timeout=PATIENCE_MS)
+    (one,) = kept()
+    assert np.array_equal(replay(one.path).shown, voxels) and not folder.discarded()
+    assert shown == [(QMessageBox.Icon.Question, f"{layer.name}: not exported, 1 step.")]
+
+
+def test_edits_that_are_asked_about_are_not_offered_before_the_image_is_opened_again(painted, qtbot, tmp_path):
+    viewer, layer, _ = painted
+    keeper, seen = keeper_of(viewer), []
+    kind, press = answers(KEEP)
+
+    def look(question):
+        QApplication.processEvents()  # the list, if it were offered, is there now
+        seen.append((keeper.questions.dialog, keeper.waiting, keeper.everything))
+        press(question)
+
+    in_dialog((kind, look))
+    viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: len(keeper.waiting) == 1, timeout=PATIENCE_MS)
+    QApplication.processEvents()
+    assert seen == [(None, (), ())] and keeper.questions.dialog is None
+    viewer.layers.clear()
+    viewer.open(str(tmp_path / "ct.nii.gz"), plugin="napari-ctseg")
+    qtbot.waitUntil(lambda: keeper.questions.dialog is not None, timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("what", ["layer", "dock"])
+def test_an_open_restore_list_shows_what_was_discarded_in_the_question(painted, qtbot, what):
+    viewer, layer, _ = painted
+    keeper = keeper_of(viewer)
+    keeper.questions.show_offer()
+    listed = keeper.questions.dialog.kept
+    assert listed.list.count() == 0
+    in_dialog(answers(DISCARD))
+    if what == "layer":
+        viewer.layers.remove(layer)
+    else:
+        frame, dock = viewer.window.add_plugin_dock_widget("napari-ctseg", "Correct & export")
+        dock.controller.choose(layer.name)
+        viewer.window.remove_dock_widget(frame)
+    qtbot.waitUntil(lambda: listed.list.count() == 1, timeout=PATIENCE_MS)
+    assert "discarded" in listed.list.item(0).text() and not listed.restore.isEnabled() and listed.back.isEnabled()
 
 
 WAYS = {"the window's X": lambda window: window.windowHandle().close(),

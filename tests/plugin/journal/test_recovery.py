@@ -14,7 +14,7 @@ from napari_ctseg.journal.keeper import keeper_of
 from napari_ctseg.journal.limits import FOLDER, UNDO
 from napari_ctseg.journal.patches import Patch, pack
 from napari_ctseg.journal.pictures import picture
-from napari_ctseg.journal.replay import labels_from_json, labels_to_json, replay
+from napari_ctseg.journal.replay import labels_from_json, labels_to_json, replay, summary
 from napari_ctseg.journal.restoring import RecoveryDock, RestoreDialog
 from napari_ctseg.layers import show_labels, show_volume
 from napari_ctseg.painting import Painting
@@ -183,6 +183,19 @@ def test_a_restored_history_keeps_to_the_limit():
     assert len(history.done) <= 5 and history.done[-1].meta["k"] == 20
 
 
+def test_an_offered_mask_that_is_gone_is_a_sentence_and_leaves_the_list(make_plugin_viewer, qtbot):
+    draw_and_close(make_plugin_viewer, mask(), image())
+    viewer = make_plugin_viewer()
+    show_volume(viewer, image(), "image")
+    dialog = RestoreDialog(None, keeper_of(viewer))
+    qtbot.addWidget(dialog)
+    dialog.fill()
+    folder.discard(folder.find()[0].path)                               # in another viewer
+    dialog.kept.restore.click()
+    qtbot.waitUntil(lambda: "no longer kept" in dialog.kept.message.text(), timeout=PATIENCE_MS)
+    assert "discarded" in dialog.kept.list.item(0).text() and dialog.kept.list.count() == 1
+
+
 def test_a_mask_that_is_gone_is_a_sentence(make_plugin_viewer, qtbot):
     draw_and_close(make_plugin_viewer, mask(), image())
     dock = RecoveryDock(make_plugin_viewer())
@@ -191,6 +204,8 @@ def test_a_mask_that_is_gone_is_a_sentence(make_plugin_viewer, qtbot):
     kept.path.unlink()
     with pytest.raises(FormatError):
         replay(kept.path)
+    with pytest.raises(FileNotFoundError):                              # gone, not damaged
+        summary(kept.path)
     dock.kept.restore.click()
     qtbot.waitUntil(lambda: "no longer kept" in dock.kept.message.text(), timeout=PATIENCE_MS)
     assert dock.kept.list.count() == 0
