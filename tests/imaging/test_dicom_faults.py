@@ -93,9 +93,17 @@ def test_an_empty_file_counts_for_the_series_that_is_called_so(tmp_path):
         formats.read(folder, series=2)
 
 
-def test_a_folder_of_empty_files_says_so(tmp_path):
-    (tmp_path / "001.dcm").touch()
-    with pytest.raises(FormatError, match=r"001.dcm is empty \(0 bytes\)"):
+@pytest.mark.parametrize("name", ["001.dcm", "IM0001", "1.2.840.1", "A.IMA"])
+def test_a_folder_of_empty_files_says_so(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(FormatError, match=rf"{name} is empty \(0 bytes\)"):
+        formats.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["empty.nii.gz", "note.txt", ".nomedia"])
+def test_a_folder_with_an_empty_file_of_another_kind_holds_no_dicom(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(FormatError, match="holds no DICOM file"):
         formats.read(tmp_path)
 
 

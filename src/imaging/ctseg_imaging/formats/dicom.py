@@ -139,7 +139,7 @@ def _is_single(path: Path) -> bool:
 
 def _no_image(path: Path, folder: Folder, single: bool) -> str:
     """Why there is no image, and what to do."""
-    unread = [one for one in folder.unread if one.path == path or (not single and not one.is_stranger)]
+    unread = [one for one in folder.unread if one.path == path or (not single and one.may_be_dicom)]
     if unread:
         return f"{unread[0].path.name} {unread[0].why}; copy or export it again."
     if folder.others and single:

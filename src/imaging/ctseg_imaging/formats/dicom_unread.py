@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+_DICOM_ENDINGS = ("", ".dcm", ".dic", ".dicom", ".ima", ".img")
+
 
 class Why(StrEnum):
     """What is wrong with a file, as a clause after its name."""
@@ -31,6 +33,12 @@ class Unread:
     def is_stranger(self) -> bool:
         """Whether nothing but its name could make it DICOM."""
         return self.why is Why.STRANGE
+
+    @property
+    def may_be_dicom(self) -> bool:
+        """Whether it would be DICOM if it could be read, as far as one can tell without other slices."""
+        named_so = not self.path.name.startswith(".") and _ending(self.path) in _DICOM_ENDINGS
+        return named_so if self.why is Why.EMPTY else not self.is_stranger
 
 
 def lost_slices(series: Sequence[Collection[Path]], unread: Sequence[Unread]) -> list[tuple[Unread, ...]]:
