@@ -81,7 +81,7 @@ class JournalFile:
         self._start, self._at = start, 0
         try:
             self._next = Generation(self.path.with_suffix(".part"))
-            self._next.append(frame(Kind.HEADER, json.dumps(start.header).encode()))
+            self._next.append(frame(Kind.HEADER, json.dumps(start.header, default=str).encode()))
             for kind, gestures in ((Kind.PAST, start.done), (Kind.FUTURE, start.undone)):
                 for gesture in gestures:
                     self._next.append(frame(kind, gesture_payload(gesture)))

@@ -168,7 +168,7 @@ class Keeper:
         assert viewer is not None, "the viewer is gone"
         if not _not_open([kept]):
             raise FormatError(f"{kept.path}: these edits are open already.")
-        layer = show_labels(viewer, replayed.label_map, "recovered mask", role="edited")
+        layer = show_labels(viewer, replayed.label_map, "recovered mask", replayed.provenance, role="edited")
         recording = self._recordings[_real(layer)]
         recording.continue_from(kept, replayed)
         study_of(viewer).edited = layer.name  # correcting goes on with it

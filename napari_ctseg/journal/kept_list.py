@@ -212,7 +212,7 @@ class KeptList(QWidget):  # type: ignore[misc]
 
 def _exported(kept: Path, path: Path, opened: Iterable[Path]) -> Written:
     replayed = replay(kept)
-    return export(path, replayed.label_map, None, {}, replayed.edits, opened)
+    return export(path, replayed.label_map, None, replayed.provenance, replayed.edits, opened)
 
 
 def _version(kept: folder.Kept) -> tuple[str, int]:

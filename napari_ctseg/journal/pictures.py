@@ -15,14 +15,26 @@ from napari_ctseg.journal.replay import Replayed
 
 
 def picture(replayed: Replayed, pixels: int) -> NDArray[np.uint8]:
-    """(y, x, 3) of the axial slice that shows most, in the labels' colours on black, as wide and high as in the patient.
+    """(y, x, 3) of the axial slice of the last edit, or of that which shows most where the edit left nothing to see.
+
+    In the labels' colours on black, as wide and high as in the patient.
 
     pixels : of the longer side.
     """
     geometry = replayed.label_map.geometry
     _, y_mm, x_mm = AxisView.of(geometry).geometry(geometry).spacing_mm
-    plane = replayed.shown[fullest_slice(replayed.shown)]
+    plane = replayed.shown[_edited_slice(replayed)]
+    if not plane.any():
+        plane = replayed.shown[fullest_slice(replayed.shown)]
     return coloured(_in_proportion(plane, y_mm, x_mm, pixels), replayed.label_map.labels)
+
+
+def _edited_slice(replayed: Replayed) -> int:
+    """Where the last edit that was not undone changed most; the fullest slice without one."""
+    index = replayed.history.done[-1].patch().index if replayed.history.done else ()
+    if not len(index):
+        return fullest_slice(replayed.shown)
+    return int(np.bincount(index // replayed.shown[0].size).argmax())
 
 
 def coloured(plane: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:

@@ -143,7 +143,8 @@ class Recording:
         self._labels = source.labels
         return {"shape": source.geometry.shape, "affine_lps": source.geometry.affine_lps.tolist(), "order": source.view.order,
                 "flips": source.view.flips, "dtype": self.layer.data.dtype.str, "before": self._before,
-                "labels": labels_to_json(source.labels or Labels()), "edits": list(self.painting.steps.log)}
+                "labels": labels_to_json(source.labels or Labels()), "edits": list(self.painting.steps.log),
+                "provenance": dict(source.provenance)}
 
     def _added(self, gesture: Gesture) -> None:
         if self._file is not None and self._part_of is not gesture:

@@ -26,12 +26,15 @@ _DAMAGED = "{path}: the kept edits are damaged before the first whole copy of th
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """shown : (z, y, x) as on screen. label_map : the same in stored order. edits : what was done, JSON, for the list of an export."""
+    """shown : (z, y, x) as on screen. label_map : the same in stored order. edits : what was done, JSON, for the list of an export.
+    provenance : of the prediction that was corrected, as in LayerSource; empty for what a person made.
+    """
 
     shown: NDArray[Any]
     label_map: LabelMap
     history: History
     edits: list[dict[str, Any]]
+    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class _Replay:
         if self._parts:
             self._gesture({"operation": "unfinished stroke"})
         label_map = LabelMap(np.ascontiguousarray(view.invert(self.array)), geometry, self._labels)
-        return Replayed(view.apply(label_map.array), label_map, self.history, self.edits)
+        return Replayed(view.apply(label_map.array), label_map, self.history, self.edits, dict(header.get("provenance", {})))
 
     def _base(self, payload: bytes) -> None:
         first, stop = (int(n) for n in np.frombuffer(payload, "<u4", 2))

@@ -1,5 +1,8 @@
 """The list of kept masks: of all images, with pictures in proportion, export, discard, bring back; limits; what Return does."""
 
+import json
+from pathlib import PurePosixPath
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -16,7 +19,7 @@ from napari_ctseg.journal.patches import Patch, pack
 from napari_ctseg.journal.pictures import picture
 from napari_ctseg.journal.replay import labels_from_json, labels_to_json, replay, summary
 from napari_ctseg.journal.restoring import RecoveryDock, RestoreDialog
-from napari_ctseg.layers import show_labels, show_volume
+from napari_ctseg.layers import show_labels, show_volume, source_of
 from napari_ctseg.painting import Painting
 from napari_ctseg.study import study_of
 from tests.plugin.test_correct import drag, image, mask
@@ -24,12 +27,12 @@ from tests.plugin.test_correct import drag, image, mask
 PATIENCE_MS = 20_000
 
 
-def draw_and_close(make_viewer, label_map, volume=None):
+def draw_and_close(make_viewer, label_map, volume=None, provenance=None):
     """Draw one stroke on `label_map`, and close the viewer; gives the array as stored."""
     viewer = make_viewer()
     if volume is not None:
         show_volume(viewer, volume, "image")
-    layer = show_labels(viewer, label_map, "mask", role="edited")
+    layer = show_labels(viewer, label_map, "mask", provenance, role="edited")
     layer.mode, layer.selected_label, layer.brush_size = "paint", label_map.labels.values[-1], 4
     drag(layer, [(4, 10, 6), (4, 10, 12)])
     keeper = keeper_of(viewer)
@@ -51,8 +54,29 @@ def thick():
 class Drawn:
     """What a picture needs of a replayed journal."""
 
-    def __init__(self, label_map):
+    def __init__(self, label_map, *indices):
         self.label_map, self.shown = label_map, AxisView.of(label_map.geometry).apply(label_map.array)
+        self.history = History(10**6)
+        for index in indices:
+            ones = np.ones(len(index), np.uint8)
+            self.history.push(Gesture(self.shown.shape, {}, [pack(Patch(index, ones, ones + 1))]))
+
+
+def towers():
+    """Slice k shows k + 1 voxels; slice 3 shows none."""
+    array = np.zeros((6, 10, 10), np.uint8)
+    for k in (0, 1, 2, 4, 5):
+        array[k, 0, :k + 1] = 1
+    geometry = Geometry.from_parts(array.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
+    return LabelMap(array, geometry, Labels.from_names({1: "tower"}))
+
+
+@pytest.mark.parametrize(("edits", "slice_"), [((), 5), (([110], [415, 416, 530]), 4), (([415], [110]), 1), (([110], [310, 311]), 5)])
+def test_the_picture_shows_the_slice_of_the_last_edit(edits, slice_):
+    drawn = Drawn(towers(), *(np.array(index) for index in edits))
+    drawn.shown = drawn.label_map.array                                 # as stored: slice k is index // 100
+    lit = picture(drawn, 10).any(axis=2)
+    assert np.array_equal(lit, drawn.shown[slice_] > 0)                 # an edit in the empty slice 3 falls back to the fullest
 
 
 def test_a_ball_is_round_in_the_picture_of_thick_slices():
@@ -69,6 +93,23 @@ def test_tags_and_made_up_names_go_through_the_journal():
     assert again == labels and again.entries[0].tags == "TerminologyEntry:x~y" and not again.entries[1].named
     (old,) = labels_from_json([[1, "liver", "#112233", True]])          # as earlier versions wrote it
     assert old.named and old.tags == ""
+
+
+def test_the_export_of_a_restored_mask_names_the_model_that_made_it(make_plugin_viewer, qtbot, tmp_path):
+    made = {"bundles": [{"name": "a model", "sha256": "0123"}], "roi": []}
+    a_path = PurePosixPath("no/json")                                   # must not keep the edits from being kept
+    draw_and_close(make_plugin_viewer, mask(), image(), {**made, "settings": a_path})
+    made["settings"] = "no/json"
+    viewer = make_plugin_viewer()
+    show_volume(viewer, image(), "image")
+    (kept,) = keeper_of(viewer).waiting
+    dock = RecoveryDock(viewer)
+    qtbot.addWidget(dock)
+    dock.kept.where = lambda: tmp_path / "alone.nii.gz"
+    dock.kept.export.click()
+    qtbot.waitUntil(lambda: "Written" in dock.kept.message.text(), timeout=PATIENCE_MS)
+    assert json.loads((tmp_path / "alone.provenance.json").read_text())["model"] == made
+    assert source_of(keeper_of(viewer).restore(kept)).provenance == made
 
 
 def test_tags_of_a_restored_mask_are_those_it_had(make_plugin_viewer, qtbot):
