@@ -141,7 +141,7 @@ def check_contents(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise BundleError(f"{path}: the file is damaged; get it again.") from error
     if damaged is not None:
         raise BundleError(

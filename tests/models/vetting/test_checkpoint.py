@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.vetting.checkpoint import load_checkpoint
+from ctseg_models.bundles.monai.weights import fingerprint
+from ctseg_models.vetting.checkpoint import check_contents, load_checkpoint
 
 
 class OpensAFile:
@@ -348,3 +349,13 @@ def test_damaged_structures_end_in_a_sentence(tmp_path: Path) -> None:
         except BundleError as error:
             outcomes.add("refused" if str(error).isprintable() else str(error))
     assert outcomes == {"read", "refused"}
+
+
+def test_an_archive_of_a_later_zip_version_is_a_sentence(checkpoint: Path) -> None:
+    content = bytearray(checkpoint.read_bytes())
+    needed = content.index(b"PK\x01\x02") + 6  # the version needed to extract, of the first entry
+    content[needed] = 148
+    checkpoint.write_bytes(content)
+    for read in (load_checkpoint, check_contents, lambda path: fingerprint([path])):
+        with pytest.raises(BundleError, match="again"):
+            read(checkpoint)

@@ -121,7 +121,7 @@ def fingerprint(paths: list[Path]) -> str:
             else:
                 with path.open("rb") as file:
                     total.update(f"{path.stat().st_size}".encode() + file.read(2**20))
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise BundleError(f"{path}: cannot be read; get the bundle again.") from error
     return total.hexdigest()
 
