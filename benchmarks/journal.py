@@ -30,11 +30,11 @@ from qtpy.QtWidgets import QApplication
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
-from napari_ctseg.journal.keeper import keeper_of
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
-from napari_ctseg.layers import ROLE, label_data
-from napari_ctseg.painting import Painting
+from napari_ctseg.recovery.autosave import autosave_of
+from napari_ctseg.viewer.layers import ROLE, label_data
+from napari_ctseg.viewer.painting import Painting
 
 CLASSES, TURN = 8, 50
 SPACING_MM = (1.5, 0.8, 0.8)
@@ -115,7 +115,7 @@ def main() -> None:
     size = tuple(int(n) for n in given.size.split(","))
     viewer, array = napari.Viewer(), organs(size)
     geometry = Geometry.from_parts((size[0], size[1], size[2]), SPACING_MM, (0.0, 0.0, 0.0))
-    keeper = keeper_of(viewer)
+    keeper = autosave_of(viewer)
     layers = {}
     for name in ("napari alone", "Painting", "Painting and journal"):
         data, settings, _ = label_data(

@@ -9,7 +9,7 @@ from typing import Any
 from platformdirs import user_config_path
 
 from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.disk.atomic import write_bytes
 
 
 class PreferencesError(CtsegError):

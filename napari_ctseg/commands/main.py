@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.bundle import app as bundle
-from napari_ctseg.commands.calibrate import calibrate
 from napari_ctseg.commands.console import CtsegGroup, unforeseen
-from napari_ctseg.commands.convert import convert
-from napari_ctseg.commands.crossval import crossval
-from napari_ctseg.commands.demo import demo
-from napari_ctseg.commands.evaluate import evaluate
-from napari_ctseg.commands.info import info
-from napari_ctseg.commands.open import open_command
-from napari_ctseg.commands.phantom import phantom
-from napari_ctseg.commands.predict import PredictCommand, predict
-from napari_ctseg.commands.recipes import recipes
-from napari_ctseg.commands.report import report
-from napari_ctseg.commands.stack import stack
-from napari_ctseg.commands.train import train
+from napari_ctseg.commands.images.convert import convert
+from napari_ctseg.commands.images.demo import demo
+from napari_ctseg.commands.images.info import info
+from napari_ctseg.commands.images.open import open_command
+from napari_ctseg.commands.images.phantom import phantom
+from napari_ctseg.commands.models.bundle import app as bundle
+from napari_ctseg.commands.models.calibrate import calibrate
+from napari_ctseg.commands.models.crossval import crossval
+from napari_ctseg.commands.models.recipes import recipes
+from napari_ctseg.commands.models.stack import stack
+from napari_ctseg.commands.models.train import train
+from napari_ctseg.commands.results.evaluate import evaluate
+from napari_ctseg.commands.results.predict import PredictCommand, predict
+from napari_ctseg.commands.results.report import report
 
 app = typer.Typer(cls=CtsegGroup, name="napari-ctseg", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})

@@ -79,7 +79,7 @@ def _watched(child: subprocess.Popen[bytes], words: Sequence[str]) -> int:
                                   "volume or region, or close other programs.")
     if code >= 0:
         return code
-    from napari_ctseg.compute.death import cause
+    from napari_ctseg.compute.exit_reason import cause
 
     how, _ = cause(code)
     return _failed(words, f"its process ended unexpectedly ({how}); run it again with -v to see what its libraries print.")

@@ -20,10 +20,10 @@ from typing import Any
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
+from napari_ctseg.compute.array_pickling import Parcel, receive
 from napari_ctseg.compute.containment import EXIT_WITH_PARENT, contain, limit_memory
-from napari_ctseg.compute.inherited import connection_of
-from napari_ctseg.compute.messages import Cancel, Closed, Job, Raised, Ready, Returned, Step
-from napari_ctseg.compute.parcels import Parcel, receive
+from napari_ctseg.compute.messages import Cancel, Closed, Raised, Ready, Returned, Step, WorkerJob
+from napari_ctseg.compute.pipe_handles import connection_of
 
 NICE = 5  # less than the viewer, which answers the person
 SECONDS_BETWEEN_STEPS = 0.2  # drawing one costs the viewer up to 30 ms
@@ -40,7 +40,7 @@ def serve(connection: Connection, module: str) -> None:
         message = receive(connection)
         if not isinstance(message, Cancel):  # which crossed the answer on its way
             answer.close()
-        if isinstance(message, Job):
+        if isinstance(message, WorkerJob):
             outcome = run(message, connection)
             del message
             try:
@@ -51,7 +51,7 @@ def serve(connection: Connection, module: str) -> None:
             free_memory()
 
 
-def run(job: Job, connection: Connection) -> Returned | Raised | Closed:
+def run(job: WorkerJob, connection: Connection) -> Returned | Raised | Closed:
     """Drive a job's generator, telling how far it is and listening for Cancel between its steps."""
     work: Generator[Progress, None, Any] | None = None
     told = 0.0, ""

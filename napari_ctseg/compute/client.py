@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ctseg_imaging.progress import Progress
-from napari_ctseg.compute.death import ended, too_large
-from napari_ctseg.compute.inherited import handing_over
+from napari_ctseg.compute.array_pickling import Parcel, receive
+from napari_ctseg.compute.exit_reason import ended, too_large
 from napari_ctseg.compute.memory import Limit, resident_bytes
-from napari_ctseg.compute.messages import Arrived, Cancel, Closed, ComputingProcessError, Elsewhere, Job, Raised, Returned, Step
-from napari_ctseg.compute.parcels import Parcel, receive
+from napari_ctseg.compute.messages import Arrived, Cancel, Closed, ComputingProcessError, Raised, Returned, Step, WorkerJob, WorkerTraceback
+from napari_ctseg.compute.pipe_handles import handing_over
 
 T = TypeVar("T")
 POLL_SECONDS = 0.1  # a cancelled run hears of it after this long
@@ -77,7 +77,7 @@ class ComputingProcess:
         except (EOFError, OSError):
             self._tell_of_its_death(title)
 
-    def job(self, job: Job, title: str) -> Generator[Progress, None, Any]:
+    def job(self, job: WorkerJob, title: str) -> Generator[Progress, None, Any]:
         """Run it. Closing the generator cancels: the child is gone when it has not ended its work by then."""
         last = STARTING
         if not self._ready:
@@ -110,7 +110,7 @@ class ComputingProcess:
         with suppress(OSError):  # a child that dies after its answer is replaced for the next job
             Parcel(Arrived()).send(self.connection, self.process.pid)
         if isinstance(answer, Raised):
-            raise answer.error from Elsewhere(answer.traceback)
+            raise answer.error from WorkerTraceback(answer.traceback)
         return answer.value
 
     def end_when_idle(self, end: Callable[[ComputingProcess], None]) -> None:
@@ -166,7 +166,7 @@ class ComputingProcess:
             self.process.kill()
             code = self.process.wait()
         self._log.seek(0)
-        raise ended(title, code) from Elsewhere(self._log.read().decode(errors="replace"))
+        raise ended(title, code) from WorkerTraceback(self._log.read().decode(errors="replace"))
 
 
 class Worker:
@@ -189,7 +189,7 @@ class Worker:
         while not self.busy.acquire(timeout=POLL_SECONDS):
             yield STARTING
         try:
-            value: T = yield from self._living().job(Job(next(_NUMBERS), work, arguments, _folder()), title)
+            value: T = yield from self._living().job(WorkerJob(next(_NUMBERS), work, arguments, _folder()), title)
             return value
         finally:
             try:

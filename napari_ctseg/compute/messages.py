@@ -9,15 +9,15 @@ from typing import Any
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
 
-Work = Callable[..., Generator[Progress, None, Any]]
+WorkFactory = Callable[..., Generator[Progress, None, Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class WorkerJob:
     """To the child: call `work`, a generator function of a module, with `arguments` and drive it to its end. folder : the current one."""
 
     number: int
-    work: Work
+    work: WorkFactory
     arguments: tuple[Any, ...]
     folder: str
 
@@ -78,7 +78,7 @@ class EndedUnexpectedly(ComputingProcessError):
         self.how = how
 
 
-class Elsewhere(Exception):
+class WorkerTraceback(Exception):
     """Stands behind an error that was raised in the computing process, with the traceback of there."""
 
     def __str__(self) -> str:

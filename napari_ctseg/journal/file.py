@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ctseg.journal.frames import Kind, frame
+from napari_ctseg.journal.frames import FrameKind, frame
 from napari_ctseg.journal.generation import Generation
 from napari_ctseg.journal.history import Gesture
 from napari_ctseg.journal.patches import Patch, pack
@@ -81,8 +81,8 @@ class JournalFile:
         self._start, self._at = start, 0
         try:
             self._next = Generation(self.path.with_suffix(".part"))
-            self._next.append(frame(Kind.HEADER, json.dumps(start.header, default=str).encode()))
-            for kind, gestures in ((Kind.PAST, start.done), (Kind.FUTURE, start.undone)):
+            self._next.append(frame(FrameKind.HEADER, json.dumps(start.header, default=str).encode()))
+            for kind, gestures in ((FrameKind.PAST, start.done), (FrameKind.FUTURE, start.undone)):
                 for gesture in gestures:
                     self._next.append(frame(kind, gesture_payload(gesture)))
         except OSError as error:
@@ -108,7 +108,7 @@ class JournalFile:
         while self._at < len(array):
             stop = min(len(array), self._at + thick)
             slab = np.ascontiguousarray(array[self._at:stop])
-            generation.append(frame(Kind.BASE, np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1)))
+            generation.append(frame(FrameKind.BASE, np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1)))
             self._at = stop
             if time.monotonic() > until:
                 break
@@ -119,7 +119,7 @@ class JournalFile:
         it, the base could show a part of a stroke that is in no frame, and undo would not take it back."""
         if generation is self._next:
             try:
-                generation.append(frame(Kind.BASE_END))
+                generation.append(frame(FrameKind.BASE_END))
                 generation.sync()
                 self._switch(generation)
             except OSError as error:
@@ -163,29 +163,29 @@ class JournalFile:
     def part(self, gesture: Gesture) -> None:
         """What was added to the gesture since the last time."""
         if (packed := gesture.pack_next()) is not None:
-            self._append(Kind.PART, packed)
+            self._append(FrameKind.PART, packed)
 
     def end(self, gesture: Gesture) -> None:
         """The gesture is complete."""
         self.part(gesture)
-        self._append(Kind.GESTURE, json.dumps(gesture.meta).encode())
+        self._append(FrameKind.GESTURE, json.dumps(gesture.meta).encode())
         if self._now is not None and self._next is None and self._now.size > 2 * self._first_size + GROWTH_BYTES:
             self.wanted = True
 
     def abort(self, gesture: Gesture) -> None:
         """The gesture was taken back before it ended."""
         self.part(gesture)
-        self._append(Kind.ABORT, b"")
+        self._append(FrameKind.ABORT, b"")
 
-    def moved(self, kind: Kind, patch: Patch) -> None:
+    def moved(self, kind: FrameKind, patch: Patch) -> None:
         """Undo or redo wrote `patch`."""
         self._append(kind, pack(patch))
 
     def labels(self, entries: Sequence[Any]) -> None:
         """Names or colours changed."""
-        self._append(Kind.LABELS, json.dumps(list(entries)).encode())
+        self._append(FrameKind.LABELS, json.dumps(list(entries)).encode())
 
-    def _append(self, kind: Kind, payload: bytes) -> None:
+    def _append(self, kind: FrameKind, payload: bytes) -> None:
         data = frame(kind, payload)
         if self._next is not None:
             try:

@@ -12,7 +12,7 @@ MAGIC = b"CTSEGJ1\n"
 _HEAD = struct.Struct("<BQI")  # kind, length of the payload, CRC-32 of all the rest
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What a frame holds; JSON or what patches.pack wrote."""
 
     HEADER = 1  # JSON: grid, view, data type, image, edits so far
@@ -28,15 +28,15 @@ class Kind(IntEnum):
     LABELS = 11  # JSON: names and colours changed
 
 
-_KNOWN = frozenset(int(kind) for kind in Kind)
+_KNOWN = frozenset(int(kind) for kind in FrameKind)
 
 
-def frame(kind: Kind, payload: bytes = b"") -> bytes:
+def frame(kind: FrameKind, payload: bytes = b"") -> bytes:
     """One frame as it lies in the file."""
     return _HEAD.pack(kind, len(payload), _checksum(kind, payload)) + payload
 
 
-def frames(path: Path) -> Iterator[tuple[Kind, bytes]]:
+def frames(path: Path) -> Iterator[tuple[FrameKind, bytes]]:
     """The whole frames of a file, in order, up to the first damaged one. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -49,10 +49,10 @@ def frames(path: Path) -> Iterator[tuple[Kind, bytes]]:
             payload = stream.read(length)
             if _checksum(kind, payload) != checksum:
                 return
-            yield Kind(kind), payload
+            yield FrameKind(kind), payload
 
 
-def heads(path: Path, wanted: Container[Kind] = ()) -> Iterator[tuple[Kind, bytes]]:
+def heads(path: Path, wanted: Container[FrameKind] = ()) -> Iterator[tuple[FrameKind, bytes]]:
     """As `frames`, with a look at the payload of the `wanted` kinds only; the others come empty and unchecked. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -69,7 +69,7 @@ def heads(path: Path, wanted: Container[Kind] = ()) -> Iterator[tuple[Kind, byte
                     return
             else:
                 stream.seek(length, 1)
-            yield Kind(kind), payload
+            yield FrameKind(kind), payload
 
 
 def _checksum(kind: int, payload: bytes) -> int:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import CtsegError, FormatError
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.volume import Label, LabelMap, Labels
-from napari_ctseg.journal.frames import Kind, frames, heads
+from napari_ctseg.journal.frames import FrameKind, frames, heads
 from napari_ctseg.journal.history import Gesture, History
 from napari_ctseg.journal.limits import UNDO
 from napari_ctseg.journal.patches import Patch, merged, unpack, write
 
-EDITS = (Kind.GESTURE, Kind.UNDO, Kind.REDO)
+EDITS = (FrameKind.GESTURE, FrameKind.UNDO, FrameKind.REDO)
 MOST_VOXELS = 2**36
 _DAMAGED = "{path}: the kept edits are damaged before the first whole copy of the mask and cannot be restored; discard them."
 
@@ -49,13 +49,13 @@ class Summary:
 def summary(path: Path) -> Summary:
     """Raises FormatError if the journal cannot be restored: it is no journal or has no whole copy of the mask; FileNotFoundError."""
     try:
-        found = list(heads(path, {Kind.HEADER, Kind.LABELS}))
-        if not found or found[0][0] is not Kind.HEADER or all(kind is not Kind.BASE_END for kind, _ in found):
+        found = list(heads(path, {FrameKind.HEADER, FrameKind.LABELS}))
+        if not found or found[0][0] is not FrameKind.HEADER or all(kind is not FrameKind.BASE_END for kind, _ in found):
             raise FormatError(_DAMAGED.format(path=path))
         header = json.loads(found[0][1])
         geometry, _ = _place(header)
-        names = next((json.loads(payload) for kind, payload in reversed(found) if kind is Kind.LABELS), header["labels"])
-        steps = int(header.get("before", 0)) + sum(kind in EDITS for kind, _ in found) + (found[-1][0] is Kind.PART)
+        names = next((json.loads(payload) for kind, payload in reversed(found) if kind is FrameKind.LABELS), header["labels"])
+        steps = int(header.get("before", 0)) + sum(kind in EDITS for kind, _ in found) + (found[-1][0] is FrameKind.PART)
         return Summary(steps, geometry, labels_from_json(names))
     except FileNotFoundError:  # gone, not damaged
         raise
@@ -97,7 +97,7 @@ class _Replay:
 
     def run(self, path: Path) -> Replayed:
         found = list(frames(path))
-        if not found or found[0][0] is not Kind.HEADER or all(kind is not Kind.BASE_END for kind, _ in found):
+        if not found or found[0][0] is not FrameKind.HEADER or all(kind is not FrameKind.BASE_END for kind, _ in found):
             raise ValueError("there is no base")
         header = json.loads(found[0][1])
         geometry, view = _place(header)
@@ -106,7 +106,7 @@ class _Replay:
         self.edits = list(header["edits"])
         # The base was written while edits went on: first the base, then every edit in order, makes each voxel what it was last.
         for kind, payload in found:
-            if kind is Kind.BASE:
+            if kind is FrameKind.BASE:
                 self._base(payload)
         for kind, payload in found:
             self._step(kind, payload)
@@ -120,32 +120,32 @@ class _Replay:
         slab = self.array[first:stop]
         slab[...] = np.frombuffer(zlib.decompress(payload[8:]), self.array.dtype).reshape(slab.shape)
 
-    def _step(self, kind: Kind, payload: bytes) -> None:
+    def _step(self, kind: FrameKind, payload: bytes) -> None:
         match kind:
-            case Kind.PAST:
+            case FrameKind.PAST:
                 self.history.done.append(_stored_gesture(payload, self.array.shape))
-            case Kind.FUTURE:
+            case FrameKind.FUTURE:
                 self.history.undone.append(_stored_gesture(payload, self.array.shape))
-            case Kind.PART:
+            case FrameKind.PART:
                 self._write(unpack(payload))
                 self._parts.append(payload)
-            case Kind.GESTURE:
+            case FrameKind.GESTURE:
                 self._gesture(json.loads(payload))
-            case Kind.ABORT:
+            case FrameKind.ABORT:
                 if self._parts:
                     self._write(merged([unpack(part) for part in self._parts]).inverse)
                 self._parts = []
-            case Kind.UNDO:
+            case FrameKind.UNDO:
                 self._write(unpack(payload))
                 self.history.back()
                 self.edits.append({"operation": "undo"})
-            case Kind.REDO:
+            case FrameKind.REDO:
                 self._write(unpack(payload))
                 self.history.forth()
                 self.edits.append({"operation": "redo"})
-            case Kind.LABELS:
+            case FrameKind.LABELS:
                 self._labels = labels_from_json(json.loads(payload))
-            case Kind.HEADER | Kind.BASE | Kind.BASE_END:
+            case FrameKind.HEADER | FrameKind.BASE | FrameKind.BASE_END:
                 pass
 
     def _write(self, patch: Patch) -> None:

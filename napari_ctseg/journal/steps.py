@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_ctseg.journal.frames import Kind
+from napari_ctseg.journal.frames import FrameKind
 from napari_ctseg.journal.history import Gesture, History
 from napari_ctseg.journal.limits import UNDO
 from napari_ctseg.journal.patches import Change, Patch, between, pack, values_at, write
@@ -65,16 +65,16 @@ class Steps:
 
     def undo(self) -> Patch | None:
         """Take back the last gesture, frozen voxels excepted. Gives what was written; None if there is nothing to undo."""
-        return self._move(Kind.UNDO) if self.history.done else None
+        return self._move(FrameKind.UNDO) if self.history.done else None
 
     def redo(self) -> Patch | None:
         """Do again what was undone last, as `undo`."""
-        return self._move(Kind.REDO) if self.history.undone else None
+        return self._move(FrameKind.REDO) if self.history.undone else None
 
-    def _move(self, kind: Kind) -> Patch:
+    def _move(self, kind: FrameKind) -> Patch:
         self.end({"operation": "stroke"})
         self.starting.emit()
-        undoing = kind is Kind.UNDO
+        undoing = kind is FrameKind.UNDO
         gesture = self.history.back() if undoing else self.history.forth()
         step = gesture.patch()
         now, wanted = values_at(self._array(), step), step.old if undoing else step.new

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ctseg_imaging.formats.dicom_study import Drawing, SeriesRow, StudyFolder, Use
+from ctseg_imaging.formats.dicom.study import Drawing, SeriesRow, StudyFolder, Use
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from qtpy.QtWidgets import (
 )
 
 from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.formats.dicom_study import SeriesRow, StudyFolder
+from ctseg_imaging.formats.dicom.study import SeriesRow, StudyFolder
 from ctseg_imaging.progress import Progress
-from napari_ctseg import reading
+from napari_ctseg.background.queue import Outcome
+from napari_ctseg.compute import reading
 from napari_ctseg.series_list import words
 from napari_ctseg.series_list.lines import DrawnOn, Heading, Line, Opening, can_open, lines_of, opening, unasked
-from napari_ctseg.work import Outcome
 
 PATIENCE_MS = 300  # a folder that is scanned faster shows no dialog while it is scanned
 PICTURE = 72  # pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctseg_imaging.formats.dicom_study import Use
+from ctseg_imaging.formats.dicom.study import Use
 from napari_ctseg.series_list.lines import DrawnOn, Heading, Line, can_open
 
 COLUMNS = ("", "Series", "Slices", "Voxel (mm)", "Use")

@@ -17,10 +17,11 @@ import pytest
 import SimpleITK as sitk
 
 from ctseg_imaging.errors import RecipeError
-from ctseg_imaging.metrics.case_report import CaseReport, Row
+from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
 from ctseg_imaging.volume import Labels
-from napari_ctseg import desk
-from napari_ctseg.commands import demo
+from napari_ctseg.commands.images import demo
+from napari_ctseg.files import workspace
+from napari_ctseg.recovery.fullest_slice import fullest_slice
 
 LABELS = Labels.from_names({1: "liver", 2: "kidneys", 3: "spleen", 4: "pancreas"})
 MODELS = Path(__file__).resolve().parents[2] / "models" / "bundles"
@@ -89,17 +90,17 @@ def test_the_table_has_a_row_for_each_case_and_label() -> None:
 def test_the_slice_that_shows_most_labels_is_the_one_shown() -> None:
     array = np.zeros((5, 6, 7), np.uint8)
     array[1], array[3, 0, :4] = 1, (1, 2, 3, 4)
-    assert desk.fullest_slice(array) == 3
+    assert fullest_slice(array) == 3
 
 
 @pytest.mark.parametrize(("path", "name"), [("a/CT.nii.gz", "CT"), ("x.y.mha", "x.y"), ("folder", "folder"), ("b.NRRD", "b")])
 def test_a_layer_is_named_after_its_file(path: str, name: str) -> None:
-    assert desk.stem_of(Path(path)) == name
+    assert workspace.stem_of(Path(path)) == name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is for Linux.")
 def test_a_screen_is_made_where_there_is_none_and_goes_with_the_process() -> None:
-    code = ("from napari_ctseg import display\n"
+    code = ("from napari_ctseg.viewer import display\n"
             "with display.screen() as is_real:\n"
             "    from qtpy.QtWidgets import QApplication\n"
             "    app = QApplication([])\n"
@@ -111,7 +112,7 @@ def test_a_screen_is_made_where_there_is_none_and_goes_with_the_process() -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is for Linux.")
 def test_no_screen_and_no_way_to_make_one_is_a_sentence() -> None:
-    code = "from napari_ctseg import display\nwith display.screen():\n    pass"
+    code = "from napari_ctseg.viewer import display\nwith display.screen():\n    pass"
     answer = without_display(["-c", code], PATH="")
     assert answer.returncode != 0 and "no Xvfb" in answer.stderr.splitlines()[-1]
 

@@ -13,7 +13,7 @@ from ctseg_imaging.formats import SegmentationKind
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.commands.main import app
-from tests.imaging.dicom_making import plane, save, series
+from tests.imaging.formats.dicom.making import plane, save, series
 from tests.models.making import body_with_organ, threshold_bundle
 
 pytest.importorskip("highdicom", reason="highdicom is not installed (the extra dicom).")

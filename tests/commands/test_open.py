@@ -47,7 +47,7 @@ def test_a_fault_is_said_before_a_window_appears(words: list[str], files: dict[s
 def test_layers_get_their_roles_and_the_docks_their_places(files: dict[str, Path]) -> None:
     """In a process of its own: the command owns its viewer, and looks at what it opened just before it closes."""
     code = ("import sys, napari\n"
-            "from napari_ctseg import study\n"
+            "from napari_ctseg.viewer import study\n"
             "from napari_ctseg.commands.main import app\n"
             "close = napari.Viewer.close\n"
             "def look(viewer):\n"
@@ -69,7 +69,7 @@ def test_open_and_evaluate_agree_on_a_pair(files: dict[str, Path], tmp_path: Pat
     """Names from the truth's dataset.json, and a label that was not contoured is left out by both."""
     (tmp_path / "dataset.json").write_text('{"labels": {"liver": 1, "spleen": 2}, "labels_present": {"truth": ["liver"]}}')
     code = ("import sys, napari\n"
-            "from napari_ctseg import desk\n"
+            "from napari_ctseg.files import workspace as desk\n"
             "from napari_ctseg.commands.main import app\n"
             "opened, docks, close = desk.open_docks, {}, napari.Viewer.close\n"
             "def keep(viewer, front):\n"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from ctseg_imaging import formats
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.commands.main import app
-from tests.imaging.dicom_making import HU, OTHER, plane, save, series
+from tests.imaging.formats.dicom.making import HU, OTHER, plane, save, series
 from tests.models.making import threshold_bundle
 
 NEEDED = {"StudyDate": "20200101", "StudyTime": "120000", "StudyID": "1", "FrameOfReferenceUID": generate_uid(entropy_srcs=["frame"])}

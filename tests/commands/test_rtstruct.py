@@ -11,7 +11,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.formats import SegmentationKind
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.commands.main import app
-from tests.imaging.dicom_making import plane, save, series
+from tests.imaging.formats.dicom.making import plane, save, series
 from tests.models.making import body_with_organ, threshold_bundle
 
 

@@ -12,8 +12,8 @@ from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.commands.main import app
-from tests.imaging.segmentations.rtstruct_making import square
-from tests.imaging.segmentations.rtstruct_making import write as write_rtstruct
+from tests.imaging.formats.segmentations.rtstruct.making import square
+from tests.imaging.formats.segmentations.rtstruct.making import write as write_rtstruct
 
 GRID = Geometry.from_parts((7, 14, 12), (3.0, 1.0, 1.5), (-10, 20, 30))
 

@@ -17,7 +17,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap
 from napari_ctseg.commands.main import app
-from tests.imaging.dicom_making import HU, OTHER, plane, save, series
+from tests.imaging.formats.dicom.making import HU, OTHER, plane, save, series
 from tests.models.making import threshold_bundle
 
 

@@ -346,7 +346,7 @@ def journal_frame(mutation: Mutation) -> Mutation:
     """The same damage to the payload of a frame of a journal, with its checksum made right."""
 
     def mutate(rng: Random, data: bytes) -> bytes:
-        from napari_ctseg.journal.frames import MAGIC, Kind, frame
+        from napari_ctseg.journal.frames import MAGIC, FrameKind, frame
 
         at, found = len(MAGIC), []
         while at + 13 <= len(data):
@@ -359,8 +359,8 @@ def journal_frame(mutation: Mutation) -> Mutation:
             return mutation(rng, data)
         which = rng.randrange(len(found))
         kind, payload = found[which]
-        found[which] = (rng.choice((kind, kind, kind, *[one.value for one in Kind])), mutation(rng, payload))
-        return MAGIC + b"".join(frame(Kind(kind), payload) for kind, payload in found if kind in list(Kind))
+        found[which] = (rng.choice((kind, kind, kind, *[one.value for one in FrameKind])), mutation(rng, payload))
+        return MAGIC + b"".join(frame(FrameKind(kind), payload) for kind, payload in found if kind in list(FrameKind))
 
     return mutate
 

@@ -472,7 +472,7 @@ def read_recipe(path: Path) -> None:
 def journals(folder: Path) -> list[Path]:
     """A journal with a base and gestures, written by hand."""
     from ctseg_imaging.geometry import AxisView
-    from napari_ctseg.journal.frames import MAGIC, Kind, frame
+    from napari_ctseg.journal.frames import MAGIC, FrameKind, frame
     from napari_ctseg.journal.patches import Patch, pack
 
     view = AxisView.of(GRID)
@@ -489,15 +489,15 @@ def journals(folder: Path) -> list[Path]:
     }
     patch = Patch(np.array([3, 4, 5, 40]), np.zeros(4, np.uint8), np.ones(4, np.uint8))
     data = [
-        frame(Kind.HEADER, json.dumps(header).encode()),
-        frame(Kind.BASE, np.array([0, len(drawn)], "<u4").tobytes() + zlib.compress(drawn.tobytes())),
-        frame(Kind.BASE_END),
-        frame(Kind.PART, pack(patch)),
-        frame(Kind.GESTURE, json.dumps({"operation": "brush"}).encode()),
-        frame(Kind.UNDO, pack(patch.inverse)),
-        frame(Kind.REDO, pack(patch)),
-        frame(Kind.PART, pack(patch)),
-        frame(Kind.ABORT),
+        frame(FrameKind.HEADER, json.dumps(header).encode()),
+        frame(FrameKind.BASE, np.array([0, len(drawn)], "<u4").tobytes() + zlib.compress(drawn.tobytes())),
+        frame(FrameKind.BASE_END),
+        frame(FrameKind.PART, pack(patch)),
+        frame(FrameKind.GESTURE, json.dumps({"operation": "brush"}).encode()),
+        frame(FrameKind.UNDO, pack(patch.inverse)),
+        frame(FrameKind.REDO, pack(patch)),
+        frame(FrameKind.PART, pack(patch)),
+        frame(FrameKind.ABORT),
     ]
     return [in_folder(folder / "a", "a-b.journal", MAGIC + b"".join(data))]
 

@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QLineEdit, QListView, QMessageBox, QTreeView
 
-from napari_ctseg.export_dialog import ExportDialog
+from napari_ctseg.export.dialog import ExportDialog
 from tests.pace import PATIENCE_MS
 
 LOOK_MS = 20

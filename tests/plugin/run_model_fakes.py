@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from ctseg_imaging.errors import BundleError, BundleExists
 from ctseg_imaging.progress import Progress
-from napari_ctseg.docks.run_model.library import InstalledLibrary
+from napari_ctseg.docks.run_model.library.library import InstalledLibrary
 
 
 class FakeView:

@@ -4,8 +4,8 @@ import pytest
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QTabBar
 
-from napari_ctseg import desk
-from napari_ctseg.docks import parts
+from napari_ctseg import parts
+from napari_ctseg.files import workspace as desk
 
 
 def test_a_window_that_is_larger_than_the_screen_is_made_as_large_as_it(make_napari_viewer):

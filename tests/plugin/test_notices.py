@@ -5,7 +5,7 @@ from itertools import pairwise
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 
 from napari_ctseg import notices
-from napari_ctseg.readers import read_for_napari
+from napari_ctseg.files.readers import read_for_napari
 
 
 def test_the_sentence_about_a_bad_file_is_shown_whole_and_stays(make_napari_viewer, tmp_path, qtbot):

@@ -10,16 +10,16 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox, QPushButton
 
 from ctseg_imaging import formats
-from napari_ctseg.closing import NAME
 from napari_ctseg.journal import folder
-from napari_ctseg.journal.keeper import keeper_of
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
-from napari_ctseg.layers import label_map_of
-from napari_ctseg.reference import release
+from napari_ctseg.recovery.autosave import autosave_of
+from napari_ctseg.recovery.closing import NAME
+from napari_ctseg.viewer.layers import label_map_of
+from napari_ctseg.viewer.reference import release
 from tests.pace import PATIENCE_MS
+from tests.plugin.docks.correct.test_correct import drag, image, mask
 from tests.plugin.pressing import answers, cancels, escapes, in_dialog, saves, shuts, types
-from tests.plugin.test_correct import drag, image, mask
 
 KEEP, DISCARD, EXPORT, CANCEL = "Keep for next time", "Discard", "Export…", "Cancel"
 
@@ -133,7 +133,7 @@ def test_a_question_without_cancel_that_is_left_keeps_the_edits(painted, qtbot, 
 
 def test_edits_that_are_asked_about_are_not_offered_before_the_image_is_opened_again(painted, qtbot, tmp_path):
     viewer, layer, _ = painted
-    keeper, seen = keeper_of(viewer), []
+    keeper, seen = autosave_of(viewer), []
     kind, press = answers(KEEP)
 
     def look(question):
@@ -154,7 +154,7 @@ def test_edits_that_are_asked_about_are_not_offered_before_the_image_is_opened_a
 @pytest.mark.parametrize("what", ["layer", "dock"])
 def test_an_open_restore_list_shows_what_was_discarded_in_the_question(painted, qtbot, what):
     viewer, layer, _ = painted
-    keeper = keeper_of(viewer)
+    keeper = autosave_of(viewer)
     keeper.questions.show_offer()
     listed = keeper.questions.dialog.kept
     assert listed.list.count() == 0
@@ -181,7 +181,7 @@ class LastEar(QObject):
         window = viewer.window._qt_window
         super().__init__(window)
         self.heard = []
-        for ear in (self, keeper_of(viewer).questions, window.findChild(QObject, NAME)):
+        for ear in (self, autosave_of(viewer).questions, window.findChild(QObject, NAME)):
             window.installEventFilter(ear)  # the last one hears first
 
     def eventFilter(self, watched, event):
@@ -214,7 +214,7 @@ def test_it_is_the_only_question(painted, qtbot, monkeypatch, way, answer):
 def test_without_edits_napari_asks_as_ever(painted, monkeypatch):
     viewer, layer, _ = painted
     layer.undo()
-    keeper_of(viewer).recording(layer).exported()
+    autosave_of(viewer).recording(layer).exported()
     asked = []
     monkeypatch.setattr(ConfirmCloseDialog, "exec_", lambda dialog: asked.append(dialog) or 0)
     viewer.window._qt_window.close(quit_app=True, confirm_need=True)

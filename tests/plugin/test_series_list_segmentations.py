@@ -13,10 +13,10 @@ from qtpy.QtTest import QTest
 
 from ctseg_imaging import formats
 from ctseg_imaging.volume import LabelMap, Labels, Volume
-from napari_ctseg.layers import KEY
-from napari_ctseg.readers import NOTHING, get_reader
-from tests.imaging.dicom_making import HU, OTHER, plane, save, series
-from tests.plugin.test_series_list import answering, enter
+from napari_ctseg.files.readers import NOTHING, get_reader
+from napari_ctseg.viewer.layers import KEY
+from tests.imaging.formats.dicom.making import HU, OTHER, plane, save, series
+from tests.plugin.series_list.test_series_list import answering, enter
 
 FRAME = generate_uid(entropy_srcs=["frame"])
 BOX = (slice(2, 5), slice(1, 6), slice(2, 7))

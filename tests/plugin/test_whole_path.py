@@ -6,14 +6,14 @@ import pytest
 from qtpy.QtCore import Qt
 
 from ctseg_imaging import formats, phantom
-from napari_ctseg import work
+from napari_ctseg.background import queue as work
 from napari_ctseg.docks.compare.state import Phase
 from napari_ctseg.docks.compare.view import CompareDock
 from napari_ctseg.docks.correct.view import CorrectDock
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.docks.window.view import WindowDock
-from napari_ctseg.layers import go_to_slice, label_map_of, slice_of
-from napari_ctseg.readers import get_reader
+from napari_ctseg.files.readers import get_reader
+from napari_ctseg.viewer.layers import go_to_slice, label_map_of, slice_of
 from tests.pace import PATIENCE_MS, at_most
 
 BUNDLE = "phantom-abdomen-scn"

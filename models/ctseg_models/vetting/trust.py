@@ -144,7 +144,7 @@ def _decisions() -> dict[str, str]:
 
 
 def _keep(decisions: dict[str, str]) -> None:
-    from ctseg_imaging.formats.atomic import write_bytes
+    from ctseg_imaging.formats.disk.atomic import write_bytes
 
     path = trust_file()
     try:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
-from napari_ctseg import work
-from napari_ctseg.aside import Aside, run_aside
+from napari_ctseg.background import queue as work
+from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.compare.measuring import surfaces, write_report
-from napari_ctseg.docks.compare.state import CompareState, Curve, Phase, Row, Surface
-from napari_ctseg.layers import MADE, go_to_slice, label_map_of, slice_of, volume_of
-from napari_ctseg.overlays import DashedOutline, ErrorMap, contour_px, error_codes
-from napari_ctseg.pairs import Counted, LivePair, occurring
-from napari_ctseg.proxies import unwrapped
-from napari_ctseg.study import study_of
+from napari_ctseg.docks.compare.state import CompareState, DiceCurve, Phase, Row, Surface
+from napari_ctseg.viewer.layers import MADE, go_to_slice, label_map_of, slice_of, volume_of
+from napari_ctseg.viewer.overlays import DashedOutline, ErrorMap, contour_px, error_codes
+from napari_ctseg.viewer.pairs import Counted, LivePair, occurring
+from napari_ctseg.viewer.proxies import unwrapped
+from napari_ctseg.viewer.study import study_of
 
 if TYPE_CHECKING:
     import napari
@@ -43,7 +43,8 @@ class CompareView(Protocol):
 class CompareController:
     """Holds the state and the pair that is followed."""
 
-    def __init__(self, view: CompareView, viewer: napari.viewer.Viewer, preferences: Preferences, aside: Aside = run_aside) -> None:
+    def __init__(self, view: CompareView, viewer: napari.viewer.Viewer, preferences: Preferences,
+                 aside: ThreadedCall = run_in_thread) -> None:
         viewer = unwrapped(viewer)
         self.view, self.viewer, self._preferences, self._aside = view, viewer, preferences, aside
         self._study = study_of(viewer)
@@ -241,7 +242,7 @@ class CompareController:
             fresh = row.value in self._surfaces and row.value not in self._stale
             rows.append(Row(row.value, names.name(row.value), names.colour(row.value), row.dice, row.volume_pred_ml, row.volume_truth_ml,
                             hd95, nsd, Surface.FRESH if fresh else Surface.WAITING))
-        curves = tuple(Curve(row.value, row.name, row.colour, live.per_slice(row.value)) for row in rows)
+        curves = tuple(DiceCurve(row.value, row.name, row.colour, live.per_slice(row.value)) for row in rows)
         self._show(replace(self.state, rows=tuple(rows), curves=curves, mean_dice=live.mean_dice()))
 
     def measure(self) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import FormatError
-from napari_ctseg.pairs import Counted
+from napari_ctseg.viewer.pairs import Counted
 
 if TYPE_CHECKING:
-    from ctseg_imaging.metrics.case_report import CaseReport
+    from ctseg_imaging.metrics.reports.case_report import CaseReport
 
 
 def surfaces(counted: Counted, values: list[int], tolerance_mm: float) -> dict[int, tuple[float, float]]:
@@ -25,7 +25,7 @@ def surfaces(counted: Counted, values: list[int], tolerance_mm: float) -> dict[i
 
 def write_report(path: Path, maps: tuple[Any, Any], image: Any, tolerance_mm: float) -> CaseReport:
     """Evaluate and write; the page and tables name the file's stem as the case."""
-    from ctseg_imaging.metrics import report
+    from ctseg_imaging.metrics.reports import report
 
     writers = {".html": report.write_html, ".csv": report.write_csv, ".json": report.write_json}
     if path.suffix.lower() not in writers:

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ctseg_imaging.metrics.case_report import EMPTY_IN_BOTH, empty_note
+from ctseg_imaging.metrics.reports.case_report import EMPTY_IN_BOTH, empty_note
 
 
 class Phase(StrEnum):
@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class DiceCurve:
     """Dice of one label in each slice; NaN where neither side has it."""
 
     value: int
@@ -79,7 +79,7 @@ class CompareState:
     truth_guessed: bool = False
     phase: Phase = Phase.EMPTY
     rows: tuple[Row, ...] = ()
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[DiceCurve, ...] = ()
     mean_dice: float = float("nan")
     slice_index: int = 0
     slice_count: int = 0

@@ -11,12 +11,12 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer
 from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QFileDialog, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_ctseg.docks import parts
+from napari_ctseg import parts
 from napari_ctseg.docks.compare.controller import CompareController
-from napari_ctseg.docks.compare.plot import SlicePlot
 from napari_ctseg.docks.compare.state import CompareState, Phase, Row, Surface
-from napari_ctseg.overlays import AGREED, ERROR_COLOURS, EXTRA, MISSED, SWAPPED
+from napari_ctseg.docks.compare.widgets.plot import SlicePlot
 from napari_ctseg.preferences import Preferences
+from napari_ctseg.viewer.overlays import AGREED, ERROR_COLOURS, EXTRA, MISSED, SWAPPED
 
 if TYPE_CHECKING:
     import napari

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QItemSelectionModel, QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QListWidget, QTableWidget, QTableWidgetItem
 
-from napari_ctseg.docks import parts
+from napari_ctseg import parts
 from napari_ctseg.docks.correct.state import ClassRow
 
 STEPS_HEIGHT, MOST_HEIGHT = 66, 200

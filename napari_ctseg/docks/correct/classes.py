@@ -12,8 +12,8 @@ from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.metrics.live import LiveMetrics
 from ctseg_imaging.volume import Label, Labels
 from napari_ctseg.docks.correct.state import ClassRow
-from napari_ctseg.layers import KEY, colours_of, source_of
-from napari_ctseg.pairs import occurring
+from napari_ctseg.viewer.layers import KEY, colours_of, source_of
+from napari_ctseg.viewer.pairs import occurring
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer

@@ -11,21 +11,22 @@ import numpy as np
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.volume import LabelMap, Labels, exact
-from napari_ctseg import work
-from napari_ctseg.aside import Aside, run_aside
-from napari_ctseg.copying import correct_copy
+from napari_ctseg.background import queue as work
+from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.correct.classes import add_class, class_rows
-from napari_ctseg.docks.correct.following import Ears, Followed
+from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
 from napari_ctseg.docks.correct.operations import apply_operation
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
 from napari_ctseg.docks.correct.stepping import Steps
-from napari_ctseg.exporting import Written, export, said_of
-from napari_ctseg.journal.keeper import keeper_of
-from napari_ctseg.layers import MADE, label_map_of, show_labels, slice_of, source_of, volume_of
-from napari_ctseg.painting import BrushRules, Painting, edits_of, set_mask
-from napari_ctseg.proxies import unwrapped
-from napari_ctseg.reference import is_locked, lock, release
-from napari_ctseg.study import open_sources, study_of
+from napari_ctseg.export.mask import Written, export, export_message
+from napari_ctseg.recovery.autosave import autosave_of
+from napari_ctseg.viewer.copying import correct_copy
+from napari_ctseg.viewer.layers import MADE, label_map_of, slice_of, source_of, volume_of
+from napari_ctseg.viewer.painting import BrushRules, Painting, edits_of, set_mask
+from napari_ctseg.viewer.proxies import unwrapped
+from napari_ctseg.viewer.reference import is_locked, lock, release
+from napari_ctseg.viewer.showing import show_labels
+from napari_ctseg.viewer.study import open_sources, study_of
 
 if TYPE_CHECKING:
     import napari
@@ -46,13 +47,14 @@ class CorrectView(Protocol):
 class CorrectController(Steps):
     """Holds the state, the layer that is corrected, and what was done to it."""
 
-    def __init__(self, view: CorrectView, viewer: napari.viewer.Viewer, preferences: Preferences, aside: Aside = run_aside) -> None:
+    def __init__(self, view: CorrectView, viewer: napari.viewer.Viewer, preferences: Preferences,
+                 aside: ThreadedCall = run_in_thread) -> None:
         viewer = unwrapped(viewer)
         self.view, self.viewer, self._preferences, self._aside = view, viewer, preferences, aside
         self._study = study_of(viewer)
-        self._followed: Followed | None = None
+        self._followed: FollowedMask | None = None
         self._chosen: LabelsLayer | None = None  # by the user; goes before the study's roles
-        self._keeper = keeper_of(viewer)
+        self._keeper = autosave_of(viewer)
         self.state = CorrectState(**{key: preferences.get(DOCK, key, getattr(CorrectState(), key)) for key in REMEMBERED})
         self._heard = [(viewer.layers.events.inserted, self._inserted), (viewer.layers.events.removed, self.refresh),
                        (viewer.dims.events.current_step, self._moved), (self._keeper.changed, self._show_steps),
@@ -264,7 +266,7 @@ class CorrectController(Steps):
         def done(written: Written) -> None:
             if version == Painting.of(layer).version:
                 self._exported(layer)
-            self._show(replace(self.state, exporting=False, saved="", message=said_of(written)))
+            self._show(replace(self.state, exporting=False, saved="", message=export_message(written)))
 
         self._aside(lambda: export(path, label_map, image, provenance, edits, opened), done, self._failed)
 
@@ -277,9 +279,9 @@ class CorrectController(Steps):
             self._show(replace(state, classes=(), note="", in_use=""))
             return
         layer = self.viewer.layers[state.layer]
-        ears = Ears(self._layer_changed, self._stroke, self._refused, self._painted, self._tell, self._failed, self._use_changed)
+        ears = MaskCallbacks(self._layer_changed, self._stroke, self._refused, self._painted, self._tell, self._failed, self._use_changed)
         try:
-            self._followed = Followed(layer, None if state.truth is None else self.viewer.layers[state.truth], ears, self._aside)
+            self._followed = FollowedMask(layer, None if state.truth is None else self.viewer.layers[state.truth], ears, self._aside)
         except (CtsegError, ValueError) as error:
             self._failed(error)
             return

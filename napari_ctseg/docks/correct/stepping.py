@@ -9,14 +9,14 @@ from weakref import WeakKeyDictionary
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import Labels
-from napari_ctseg.aside import Aside
+from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.journal.history import Gesture
-from napari_ctseg.journal.keeper import Keeper
 from napari_ctseg.journal.replay import Replayed, replay
-from napari_ctseg.layers import go_to_slice, source_of
-from napari_ctseg.painting import Painting
+from napari_ctseg.recovery.autosave import Autosave
+from napari_ctseg.viewer.layers import go_to_slice, source_of
+from napari_ctseg.viewer.painting import Painting
 
 if TYPE_CHECKING:
     import napari
@@ -30,8 +30,8 @@ class Steps:
 
     viewer: napari.viewer.Viewer
     state: CorrectState
-    _keeper: Keeper
-    _aside: Aside
+    _keeper: Autosave
+    _aside: ThreadedCall
 
     @property
     def _layer(self) -> LabelsLayer | None:

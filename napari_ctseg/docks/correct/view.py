@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QFormLayout, QInputDialog
 
-from napari_ctseg.docks import parts
+from napari_ctseg import parts
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.class_table import ClassTable, StepList
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
-from napari_ctseg.export_dialog import ask_where
+from napari_ctseg.export.dialog import ask_where
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:

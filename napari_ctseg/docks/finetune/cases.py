@@ -12,14 +12,14 @@ import numpy as np
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import RecipeError
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.docks.finetune.state import CaseRow
-from napari_ctseg.exporting import on_grid_of
-from napari_ctseg.layers import MADE, source_of
-from napari_ctseg.pairs import occurring
-from napari_ctseg.study import Study
+from napari_ctseg.export.mask import on_grid_of
+from napari_ctseg.viewer.layers import MADE, source_of
+from napari_ctseg.viewer.pairs import occurring
+from napari_ctseg.viewer.study import Study
 
 if TYPE_CHECKING:
     import napari

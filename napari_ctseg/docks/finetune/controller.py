@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import LabelMap, Labels, Volume, exact
-from napari_ctseg import work
-from napari_ctseg.aside import Aside, run_aside
+from napari_ctseg.background import queue as work
+from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.finetune.cases import drawn_labels, open_cases, write_dataset
 from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob, model_of
 from napari_ctseg.docks.finetune.news import CHECKING, heard, newest_pictures, verdict
-from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, RecipeRow, Source
-from napari_ctseg.layers import label_map_of, volume_of
-from napari_ctseg.proxies import unwrapped
-from napari_ctseg.study import study_of
+from napari_ctseg.docks.finetune.state import CaseSource, FineTuneState, HoldOut, Phase, RecipeRow
+from napari_ctseg.viewer.layers import label_map_of, volume_of
+from napari_ctseg.viewer.proxies import unwrapped
+from napari_ctseg.viewer.study import study_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class FineTuneController:
     """Holds the state and the job that is followed."""
 
     def __init__(self, view: FineTuneView, viewer: napari.viewer.Viewer, jobs: Jobs, preferences: Preferences,
-                 aside: Aside = run_aside) -> None:
+                 aside: ThreadedCall = run_in_thread) -> None:
         viewer = unwrapped(viewer)
         self.view, self.viewer, self._jobs, self._preferences, self._aside = view, viewer, jobs, preferences, aside
         self._study = study_of(viewer)
@@ -103,7 +103,7 @@ class FineTuneController:
 
     def choose(self, **choices: Any) -> None:
         """Set any of source, folder, features, trainable, minutes, hold_out, name."""
-        if choices.get("source") is Source.LAYERS and self.state.hold_out is HoldOut.VALIDATION:
+        if choices.get("source") is CaseSource.LAYERS and self.state.hold_out is HoldOut.VALIDATION:
             choices["hold_out"] = HoldOut.SHARE
         self._show(replace(self.state, **choices))
         for key in KEPT:
@@ -190,7 +190,7 @@ class FineTuneController:
         features = state.features if state.from_scratch is not None and state.from_scratch.needs_features else None
         order = Order(base, state.folder, None, state.trainable.value, state.minutes, state.hold_out, state.name.strip(), state.recipe,
                       features)
-        if state.source is Source.FOLDER:
+        if state.source is CaseSource.FOLDER:
             return order
         cases = []
         for case in state.cases:

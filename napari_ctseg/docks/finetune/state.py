@@ -20,7 +20,7 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
-class Source(StrEnum):
+class CaseSource(StrEnum):
     """Where the cases come from."""
 
     LAYERS = "The open layers"
@@ -99,7 +99,7 @@ class FineTuneState:
     base: str | None = None
     recipe: str | None = None
     features: Path | None = None
-    source: Source = Source.LAYERS
+    source: CaseSource = CaseSource.LAYERS
     cases: tuple[CaseRow, ...] = ()
     folder: Path | None = None
     trainable: Trainable = Trainable.ALL
@@ -167,8 +167,8 @@ class FineTuneState:
 
     @property
     def _no_cases(self) -> str:
-        if self.source is Source.LAYERS and not any(case.ticked for case in self.cases):
+        if self.source is CaseSource.LAYERS and not any(case.ticked for case in self.cases):
             return "Open an image and correct its mask first, or choose a dataset folder." if not self.cases else "Tick a case first."
-        if self.source is Source.FOLDER and self.folder is None:
+        if self.source is CaseSource.FOLDER and self.folder is None:
             return "Choose a dataset folder first."
         return ""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QProgressBar
 
-from napari_ctseg.docks import parts
+from napari_ctseg import parts
 from napari_ctseg.docks.finetune import words
 from napari_ctseg.docks.finetune.controller import FineTuneController
-from napari_ctseg.docks.finetune.curves import Curves
 from napari_ctseg.docks.finetune.jobs import Jobs, TrainingJobs
-from napari_ctseg.docks.finetune.samples import Samples
-from napari_ctseg.docks.finetune.state import FineTuneState, HoldOut, Phase, Source, Trainable
+from napari_ctseg.docks.finetune.state import CaseSource, FineTuneState, HoldOut, Phase, Trainable
+from napari_ctseg.docks.finetune.widgets.curves import Curves
+from napari_ctseg.docks.finetune.widgets.samples import Samples
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FineTuneDock(parts.Dock):
         self.features = parts.button("VGG-19's weights…", FEATURES)
         self.features_name = parts.text()
         self.source = parts.combo(SOURCE,
-                                  [source.value for source in Source])
+                                  [source.value for source in CaseSource])
         self.cases = QListWidget()
         self.cases.setToolTip(CASES)
         self.folder = parts.button("Choose folder…", FOLDER)
@@ -99,7 +99,7 @@ class FineTuneDock(parts.Dock):
         controller = self.controller
         self.base.textActivated.connect(self._chosen)
         self.features.clicked.connect(self._ask_features)
-        self.source.textActivated.connect(lambda words: controller.choose(source=Source(words)))
+        self.source.textActivated.connect(lambda words: controller.choose(source=CaseSource(words)))
         self.cases.itemChanged.connect(lambda item: controller.tick(item.data(Qt.ItemDataRole.UserRole),
                                                                     item.checkState() == Qt.CheckState.Checked))
         self.folder.clicked.connect(self._ask_folder)
@@ -124,7 +124,7 @@ class FineTuneDock(parts.Dock):
         if state is None:
             super().show()
             return
-        layers = state.source is Source.LAYERS
+        layers = state.source is CaseSource.LAYERS
         parts.say(self.empty, "Correct a mask in Correct & export; what you corrected trains the next model here."
                   if layers and not state.cases and not state.busy else "")
         self._draw_choices(state, layers)

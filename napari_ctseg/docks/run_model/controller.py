@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
-from napari_ctseg import work
-from napari_ctseg.aside import Aside, run_aside
-from napari_ctseg.docks.run_model import channels, earlier, machine, words
-from napari_ctseg.docks.run_model.box import drawn_box
-from napari_ctseg.docks.run_model.confidence import confidence_of
-from napari_ctseg.docks.run_model.library import InstalledLibrary, Library
-from napari_ctseg.docks.run_model.models import Models, Request
-from napari_ctseg.docks.run_model.shelf import Shelf, with_trust
+from napari_ctseg.background import queue as work
+from napari_ctseg.background.threads import ThreadedCall, run_in_thread
+from napari_ctseg.docks.run_model import words
+from napari_ctseg.docks.run_model.library.actions import ModelActions, with_trust
+from napari_ctseg.docks.run_model.library.library import InstalledLibrary, Library
+from napari_ctseg.docks.run_model.run import channels, machine
+from napari_ctseg.docks.run_model.run import previous_results as earlier
+from napari_ctseg.docks.run_model.run.box import drawn_box
+from napari_ctseg.docks.run_model.run.confidence import confidence_of
+from napari_ctseg.docks.run_model.run.request import Models, Request
 from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, Combine, Phase, RegionChoice, RunModelState
-from napari_ctseg.layers import BOXES, add_drawing, add_prediction
 from napari_ctseg.preferences import Preferences
-from napari_ctseg.proxies import unwrapped
-from napari_ctseg.study import study_of
+from napari_ctseg.viewer.layers import BOXES
+from napari_ctseg.viewer.proxies import unwrapped
+from napari_ctseg.viewer.showing import add_drawing, add_prediction
+from napari_ctseg.viewer.study import study_of
 
 if TYPE_CHECKING:
     import napari
@@ -49,10 +52,10 @@ class RunModelController:
 
     def __init__(self, view: RunModelView, viewer: napari.viewer.Viewer, models: Models, preferences: Preferences,
                  runner: Runner = work.run, clock: Callable[[], float] = time.monotonic, library: Library | None = None,
-                 aside: Aside = run_aside) -> None:
+                 aside: ThreadedCall = run_in_thread) -> None:
         viewer = unwrapped(viewer)
         self.view, self.viewer, self._models, self._preferences, self._run, self._clock = view, viewer, models, preferences, runner, clock
-        self.shelf = Shelf(library or InstalledLibrary(), runner, aside, self._told, self.reload_bundles)
+        self.shelf = ModelActions(library or InstalledLibrary(), runner, aside, self._told, self.reload_bundles)
         self._study = study_of(viewer)
         self._task: work.Task | None = None
         self._estimation: work.Task | None = None

@@ -10,20 +10,20 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QMenu, QMessageBox, QProgressBar, QToolButton
 
-from napari_ctseg import orientation
-from napari_ctseg.docks import parts
+from napari_ctseg import parts
 from napari_ctseg.docks.run_model import words
-from napari_ctseg.docks.run_model.channel_rows import ChannelRows
-from napari_ctseg.docks.run_model.choices import Choices
-from napari_ctseg.docks.run_model.confidence_table import ConfidenceTable
 from napari_ctseg.docks.run_model.controller import RunModelController
-from napari_ctseg.docks.run_model.library import NETWORK_FILES, Library
-from napari_ctseg.docks.run_model.model_list import ModelList
-from napari_ctseg.docks.run_model.models import InstalledModels, Models
-from napari_ctseg.docks.run_model.side_form import SideForm
+from napari_ctseg.docks.run_model.library.library import NETWORK_FILES, Library
+from napari_ctseg.docks.run_model.run.request import InstalledModels, Models
 from napari_ctseg.docks.run_model.state import BundleInfo, Phase, Replacement, RunModelState
-from napari_ctseg.docks.run_model.trust_question import ask_trust
+from napari_ctseg.docks.run_model.widgets.channel_rows import ChannelRows
+from napari_ctseg.docks.run_model.widgets.choices import Choices
+from napari_ctseg.docks.run_model.widgets.confidence_table import ConfidenceTable
+from napari_ctseg.docks.run_model.widgets.model_list import ModelList
+from napari_ctseg.docks.run_model.widgets.side_form import SideForm
+from napari_ctseg.docks.run_model.widgets.trust_question import ask_trust
 from napari_ctseg.preferences import Preferences
+from napari_ctseg.viewer import orientation
 
 if TYPE_CHECKING:
     import napari

@@ -13,10 +13,10 @@ import numpy as np
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import Volume, Window
 from ctseg_imaging.windowing import MR_QUANTILES, PAPER3_QUANTILES, PRESETS, is_hu, quantile_window
-from napari_ctseg.docks.window.state import Kind, Preset, WindowState
-from napari_ctseg.layers import source_of, volume_of
+from napari_ctseg.docks.window.state import Preset, WindowKind, WindowState
 from napari_ctseg.preferences import Preferences
-from napari_ctseg.proxies import unwrapped
+from napari_ctseg.viewer.layers import source_of, volume_of
+from napari_ctseg.viewer.proxies import unwrapped
 
 if TYPE_CHECKING:
     import napari
@@ -82,7 +82,7 @@ class WindowController:
 
     # ---- what the person does
 
-    def apply(self, kind: Kind, name: str) -> None:
+    def apply(self, kind: WindowKind, name: str) -> None:
         """Set the window called `name`; a quantile window is worked out for each image on its own."""
         found = next((preset for preset in self.state.presets if (preset.kind, preset.name) == (kind, name)), None)
         if found is None:
@@ -90,7 +90,7 @@ class WindowController:
         self.state = replace(self.state, current=(kind, name))
         for layer in self._targets():
             window = found.window
-            if kind is Kind.QUANTILE:
+            if kind is WindowKind.QUANTILE:
                 window = next(preset.window for preset in self._offered(layer)[1] if (preset.kind, preset.name) == (kind, name))
             _set_limits(layer, window)
         self.refresh()
@@ -118,7 +118,7 @@ class WindowController:
             return
         others = tuple(preset for preset in self._own if preset.name != name and (not key or preset.key != key))
         cleared = tuple(replace(preset, key="") for preset in self._own if key and preset.key == key and preset.name != name)
-        self._set_own((*others, *cleared, Preset(Window(name, self.state.width, self.state.level), Kind.OWN, key)))
+        self._set_own((*others, *cleared, Preset(Window(name, self.state.width, self.state.level), WindowKind.OWN, key)))
 
     def rename_own(self, name: str, new: str) -> None:
         """Call an own preset otherwise."""
@@ -247,25 +247,25 @@ def _offers_for(layer: Image) -> tuple[bool, tuple[Preset, ...]]:
     except CtsegError:  # turned or sheared by hand: its values are still good for windows
         return False, _quantiles(np.asarray(layer.data))
     hu = is_hu(volume)
-    own = [Preset(window, Kind.FILE) for window in volume.windows]
-    known = [Preset(window, Kind.PRESET, key) for window, key in zip(PRESETS, KEYS, strict=True)] if hu else []
+    own = [Preset(window, WindowKind.FILE) for window in volume.windows]
+    known = [Preset(window, WindowKind.PRESET, key) for window, key in zip(PRESETS, KEYS, strict=True)] if hu else []
     return hu, (*own, *known, *_quantiles(volume.array))
 
 
 def _quantiles(array: Any) -> tuple[Preset, ...]:
-    return tuple(Preset(quantile_window(array, low, high, name), Kind.QUANTILE) for name, (low, high) in QUANTILES.items())
+    return tuple(Preset(quantile_window(array, low, high, name), WindowKind.QUANTILE) for name, (low, high) in QUANTILES.items())
 
 
 def _keys_given(presets: tuple[Preset, ...]) -> tuple[Preset, ...]:
     """An own preset's key is taken from the preset that had it; where there are no CT presets, the numbers go down the list."""
-    if not any(preset.kind is Kind.PRESET for preset in presets):
+    if not any(preset.kind is WindowKind.PRESET for preset in presets):
         free = iter([key for key in KEYS if key not in {p.key for p in presets}])
-        return tuple(preset if preset.key or preset.kind is Kind.OWN else replace(preset, key=next(free, "")) for preset in presets)
-    taken = {preset.key for preset in presets if preset.kind is Kind.OWN and preset.key}
-    return tuple(replace(p, key="") if p.kind is not Kind.OWN and p.key in taken else p for p in presets)
+        return tuple(preset if preset.key or preset.kind is WindowKind.OWN else replace(preset, key=next(free, "")) for preset in presets)
+    taken = {preset.key for preset in presets if preset.kind is WindowKind.OWN and preset.key}
+    return tuple(replace(p, key="") if p.kind is not WindowKind.OWN and p.key in taken else p for p in presets)
 
 
-def _in_force(presets: tuple[Preset, ...], last: tuple[Kind, str] | None, low: float, high: float) -> tuple[Kind, str] | None:
+def _in_force(presets: tuple[Preset, ...], last: tuple[WindowKind, str] | None, low: float, high: float) -> tuple[WindowKind, str] | None:
     """The preset that the limits are, the last one chosen if several are."""
     fitting = [(p.kind, p.name) for p in presets if np.allclose(p.window.limits, (low, high), atol=max(1e-6, 1e-4 * (high - low)))]
     return last if last in fitting else fitting[0] if fitting else None
@@ -286,5 +286,5 @@ def _own_from(kept: list[Any]) -> tuple[Preset, ...]:
         if isinstance(entry, dict) and {"name", "width", "level"} <= set(entry):
             key = str(entry.get("key", ""))
             window = Window(str(entry["name"]), float(entry["width"]), float(entry["level"]))
-            found.append(Preset(window, Kind.OWN, key if key in KEYS else ""))
+            found.append(Preset(window, WindowKind.OWN, key if key in KEYS else ""))
     return tuple(found)

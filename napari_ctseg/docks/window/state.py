@@ -8,7 +8,7 @@ from enum import StrEnum
 from ctseg_imaging.volume import Window
 
 
-class Kind(StrEnum):
+class WindowKind(StrEnum):
     """Where a window comes from; the dock shows them in this order."""
 
     FILE = "From the file"
@@ -22,7 +22,7 @@ class Preset:
     """A window to click. key : "1" to "9", or "" for none."""
 
     window: Window
-    kind: Kind
+    kind: WindowKind
     key: str = ""
 
     @property
@@ -43,12 +43,12 @@ class WindowState:
     level: float = 50.0
     lowest: float = -1024.0
     highest: float = 3071.0
-    current: tuple[Kind, str] | None = None
+    current: tuple[WindowKind, str] | None = None
     all_images: bool = False
     number_keys: bool = True
     radiology_mouse: bool = False
     message: str = ""
 
-    def of(self, kind: Kind) -> tuple[Preset, ...]:
+    def of(self, kind: WindowKind) -> tuple[Preset, ...]:
         """The presets of one kind."""
         return tuple(preset for preset in self.presets if preset.kind is kind)

@@ -25,10 +25,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ctseg import orientation
 from napari_ctseg.docks.window.controller import KEYS, WindowController
-from napari_ctseg.docks.window.state import Kind, Preset, WindowState
+from napari_ctseg.docks.window.state import Preset, WindowKind, WindowState
 from napari_ctseg.preferences import Preferences
+from napari_ctseg.viewer import orientation
 
 if TYPE_CHECKING:
     import napari
@@ -43,7 +43,7 @@ class WindowDock(QWidget):  # type: ignore[misc]
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._drawn: tuple[Preset, ...] | None = None
-        self._buttons: dict[tuple[Kind, str], QPushButton] = {}
+        self._buttons: dict[tuple[WindowKind, str], QPushButton] = {}
         self._state = WindowState()
         self._build(viewer)
         orientation.attach(viewer)
@@ -167,7 +167,7 @@ class WindowDock(QWidget):  # type: ignore[misc]
         self._drawn = state.presets
         _empty(self.presets)
         self._buttons = {}
-        for kind in Kind:
+        for kind in WindowKind:
             presets = state.of(kind)
             if not presets:
                 continue
@@ -191,7 +191,7 @@ class WindowDock(QWidget):  # type: ignore[misc]
                           (f". Key {preset.key}, or Alt+{preset.key} on any layer." if preset.key else ". No key."))
         button.clicked.connect(lambda: self.controller.apply(preset.kind, preset.name))
         self._buttons[preset.kind, preset.name] = button
-        if preset.kind is not Kind.OWN:
+        if preset.kind is not WindowKind.OWN:
             return button
         more = QToolButton()
         more.setText("⋯")

@@ -26,7 +26,7 @@ from types import FrameType
 import psutil
 
 from ctseg_imaging.errors import CtsegError, RecipeError
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.job_order import MODULE, JobState, Order, launch, read_order
 from ctseg_training.recipes.loading import load_recipe, save_recipe

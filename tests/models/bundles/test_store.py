@@ -244,7 +244,7 @@ def test_arrays_beside_an_onnx_file_come_with_it_and_count(tmp_path: Path) -> No
 def test_a_list_of_bundles_opens_no_network_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: str
 ) -> None:
-    from napari_ctseg.docks.run_model.models import InstalledModels
+    from napari_ctseg.docks.run_model.run.request import InstalledModels
     from tests.models.bundles.single_file.test_foreign_bundles import Ramp, scripted, side_file
     from tests.models.bundles.single_file.test_foreign_safety import onnx_file, outside
 

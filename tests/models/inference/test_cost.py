@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Labels, Volume
-from ctseg_models.bundles.own.metadata import Intensity, Sizes, Stage
+from ctseg_models.contract.plan import Intensity, Sizes; from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.bundle import build_network
 from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.inference import InferenceSettings, estimate, run

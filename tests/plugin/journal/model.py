@@ -9,11 +9,11 @@ from napari.layers import Labels as LabelsLayer
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.journal import folder
-from napari_ctseg.journal.recording import Recording
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
-from napari_ctseg.layers import label_data
-from napari_ctseg.painting import BrushRules, Painting, set_mask
+from napari_ctseg.recovery.recording import Recording
+from napari_ctseg.viewer.layers import label_data
+from napari_ctseg.viewer.painting import BrushRules, Painting, set_mask
 
 SHAPE, SPACING = (5, 9, 12), (3.0, 1.5, 2.0)
 C, S = np.cos(np.radians(10)), np.sin(np.radians(10))

@@ -20,10 +20,10 @@ def main(image, labels, ledger, seconds, rate, what):
 
     from napari_ctseg.docks.correct.state import Operation
     from napari_ctseg.journal import file
-    from napari_ctseg.journal.keeper import keeper_of
-    from napari_ctseg.painting import Painting
-    from napari_ctseg.reference import release
-    from tests.plugin.test_correct import drag
+    from napari_ctseg.recovery.autosave import autosave_of
+    from napari_ctseg.viewer.painting import Painting
+    from napari_ctseg.viewer.reference import release
+    from tests.plugin.docks.correct.test_correct import drag
 
     if what == "renewals":
         file.GROWTH_BYTES = -10**9          # a new generation after every stroke
@@ -70,7 +70,7 @@ def main(image, labels, ledger, seconds, rate, what):
     for signal, said in ((steps.added, "dab"), (steps.ended, "ended"), (steps.moved, "moved")):
         signal.connect(lambda *_, said=said: note(said))
     if what == "full disk":
-        keeper_of(viewer).told.connect(lambda said: note("told " + said))
+        autosave_of(viewer).told.connect(lambda said: note("told " + said))
         QTimer.singleShot(1500, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY)))
     timer = QTimer()
     timer.timeout.connect(tick)

@@ -19,7 +19,7 @@ from ctseg_imaging.errors import FormatError
 from ctseg_imaging.geometry import AxisView, Geometry
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.file import JournalFile, Start
-from napari_ctseg.journal.frames import MAGIC, Kind, frame, frames
+from napari_ctseg.journal.frames import MAGIC, FrameKind, frame, frames
 from napari_ctseg.journal.history import Gesture, History
 from napari_ctseg.journal.patches import BoxChange, Patch, PointChange, between, merged, pack, unpack, write
 from napari_ctseg.journal.replay import replay, summary
@@ -60,7 +60,7 @@ def test_a_damaged_patch_is_a_value_error(damage):
 
 
 def test_a_file_is_read_to_its_last_whole_frame_wherever_it_ends_or_is_damaged(tmp_path):
-    parts = [frame(Kind.PART, bytes([k]) * (k + 1)) for k in range(5)]
+    parts = [frame(FrameKind.PART, bytes([k]) * (k + 1)) for k in range(5)]
     whole = MAGIC + b"".join(parts)
     ends = np.cumsum([len(MAGIC), *map(len, parts)])
     path = tmp_path / "x.journal"

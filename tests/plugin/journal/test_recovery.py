@@ -13,16 +13,17 @@ from ctseg_imaging.geometry import AxisView, Geometry, Match
 from ctseg_imaging.volume import Label, LabelMap, Labels
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.history import Gesture, History
-from napari_ctseg.journal.keeper import keeper_of
 from napari_ctseg.journal.limits import FOLDER, UNDO
 from napari_ctseg.journal.patches import Patch, pack
-from napari_ctseg.journal.pictures import picture
 from napari_ctseg.journal.replay import labels_from_json, labels_to_json, replay, summary
-from napari_ctseg.journal.restoring import RecoveryDock, RestoreDialog
-from napari_ctseg.layers import show_labels, show_volume, source_of
-from napari_ctseg.painting import Painting
-from napari_ctseg.study import study_of
-from tests.plugin.test_correct import drag, image, mask
+from napari_ctseg.recovery.autosave import autosave_of
+from napari_ctseg.recovery.pictures import picture
+from napari_ctseg.recovery.restoring import RecoveryDock, RestoreDialog
+from napari_ctseg.viewer.layers import source_of
+from napari_ctseg.viewer.painting import Painting
+from napari_ctseg.viewer.showing import show_labels, show_volume
+from napari_ctseg.viewer.study import study_of
+from tests.plugin.docks.correct.test_correct import drag, image, mask
 
 PATIENCE_MS = 20_000
 
@@ -35,7 +36,7 @@ def draw_and_close(make_viewer, label_map, volume=None, provenance=None):
     layer = show_labels(viewer, label_map, "mask", provenance, role="edited")
     layer.mode, layer.selected_label, layer.brush_size = "paint", label_map.labels.values[-1], 4
     drag(layer, [(4, 10, 6), (4, 10, 12)])
-    keeper = keeper_of(viewer)
+    keeper = autosave_of(viewer)
     (recording,) = keeper.recordings
     assert recording.flush()
     keeper.close()
@@ -102,14 +103,14 @@ def test_the_export_of_a_restored_mask_names_the_model_that_made_it(make_plugin_
     made["settings"] = "no/json"
     viewer = make_plugin_viewer()
     show_volume(viewer, image(), "image")
-    (kept,) = keeper_of(viewer).waiting
+    (kept,) = autosave_of(viewer).waiting
     dock = RecoveryDock(viewer)
     qtbot.addWidget(dock)
     dock.kept.where = lambda: tmp_path / "alone.nii.gz"
     dock.kept.export.click()
     qtbot.waitUntil(lambda: "Written" in dock.kept.message.text(), timeout=PATIENCE_MS)
     assert json.loads((tmp_path / "alone.provenance.json").read_text())["model"] == made
-    assert source_of(keeper_of(viewer).restore(kept)).provenance == made
+    assert source_of(autosave_of(viewer).restore(kept)).provenance == made
 
 
 def test_tags_of_a_restored_mask_are_those_it_had(make_plugin_viewer, qtbot):
@@ -163,7 +164,7 @@ def test_return_in_the_offer_leaves_everything_as_it_is(make_plugin_viewer, qtbo
     draw_and_close(make_plugin_viewer, mask(), image())
     viewer = make_plugin_viewer()
     show_volume(viewer, image(), "image")
-    dialog = RestoreDialog(None, keeper_of(viewer))
+    dialog = RestoreDialog(None, autosave_of(viewer))
     qtbot.addWidget(dialog)
     dialog.fill()
     dialog.show()
@@ -192,7 +193,7 @@ def test_the_limits_are_settings_that_are_kept_and_hold_at_once(make_plugin_view
 def test_a_folder_beyond_its_limit_is_told_once_and_nothing_kept_is_deleted(make_plugin_viewer, qtbot, monkeypatch):
     draw_and_close(make_plugin_viewer, mask(), image())
     monkeypatch.setattr(FOLDER.__class__, "bytes", property(lambda limit: 10))
-    keeper, told = keeper_of(make_plugin_viewer()), []
+    keeper, told = autosave_of(make_plugin_viewer()), []
     keeper.told.connect(told.append)
     keeper._tidy()
     keeper._tidy()
@@ -203,11 +204,11 @@ def test_kept_edits_are_restored_once(make_plugin_viewer):
     draw_and_close(make_plugin_viewer, mask(), image())
     viewer = make_plugin_viewer()
     show_volume(viewer, image(), "image")
-    (kept,) = keeper_of(viewer).waiting
-    keeper_of(viewer).restore(kept)
+    (kept,) = autosave_of(viewer).waiting
+    autosave_of(viewer).restore(kept)
     with pytest.raises(FormatError, match="open already"):
-        keeper_of(viewer).restore(kept)
-    assert len(keeper_of(viewer).recordings) == 1
+        autosave_of(viewer).restore(kept)
+    assert len(autosave_of(viewer).recordings) == 1
 
 
 def test_a_restored_history_keeps_to_the_limit():
@@ -228,7 +229,7 @@ def test_an_offered_mask_that_is_gone_is_a_sentence_and_leaves_the_list(make_plu
     draw_and_close(make_plugin_viewer, mask(), image())
     viewer = make_plugin_viewer()
     show_volume(viewer, image(), "image")
-    dialog = RestoreDialog(None, keeper_of(viewer))
+    dialog = RestoreDialog(None, autosave_of(viewer))
     qtbot.addWidget(dialog)
     dialog.fill()
     folder.discard(folder.find()[0].path)                               # in another viewer

@@ -12,13 +12,13 @@ from qtpy.QtWidgets import QApplication
 
 from ctseg_imaging import formats
 from napari_ctseg.journal import folder
-from napari_ctseg.journal.keeper import Answer, keeper_of
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
-from napari_ctseg.painting import Painting
-from napari_ctseg.reference import release
-from napari_ctseg.study import study_of
-from tests.plugin.test_correct import drag, image, mask
+from napari_ctseg.recovery.autosave import Answer, autosave_of
+from napari_ctseg.viewer.painting import Painting
+from napari_ctseg.viewer.reference import release
+from napari_ctseg.viewer.study import study_of
+from tests.plugin.docks.correct.test_correct import drag, image, mask
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def questions(viewer, *answers):
         asked.append(([one.layer.name for one in recordings], may_stay))
         return left.pop(0)
 
-    keeper_of(viewer).questions.ask = ask
+    autosave_of(viewer).questions.ask = ask
     return asked
 
 
@@ -89,7 +89,7 @@ def test_strokes_are_kept_without_any_dock_and_napari_s_keys_undo_them(opened, q
 def test_an_array_of_another_shape_ends_the_journal_and_what_is_kept_stays(opened):
     viewer, layer = opened
     told = []
-    keeper_of(viewer).told.connect(told.append)
+    autosave_of(viewer).told.connect(told.append)
     paint(layer)
     painted = layer.data.copy()
     layer.data = np.zeros((9, 20, 20), np.uint8)
@@ -98,7 +98,7 @@ def test_an_array_of_another_shape_ends_the_journal_and_what_is_kept_stays(opene
     WRITER.flush()
     (kept,) = folder.find()
     assert np.array_equal(replay(kept.path).shown, painted)
-    assert len(told) == 1 and "another shape" in told[0] and keeper_of(viewer).unsaved
+    assert len(told) == 1 and "another shape" in told[0] and autosave_of(viewer).unsaved
 
 
 @pytest.mark.parametrize("answer", list(Answer))
@@ -107,7 +107,7 @@ def test_closing_the_window_asks_once(opened, files, answer):
     paint(layer)
     painted = layer.data.copy()
     asked = questions(viewer, answer)
-    keeper_of(viewer).questions.where = lambda recording: files / "out.nii.gz"
+    autosave_of(viewer).questions.where = lambda recording: files / "out.nii.gz"
     closed = close(viewer)
     assert asked == [([layer.name], True)] and closed is (answer is not Answer.CANCEL)
     assert len(journals()) == (answer in (Answer.KEEP, Answer.CANCEL)) and len(folder.discarded()) == (answer is Answer.DISCARD)
@@ -120,7 +120,7 @@ def test_an_export_that_is_cancelled_keeps_the_window(opened):
     viewer, layer = opened
     paint(layer)
     questions(viewer, Answer.EXPORT)
-    keeper_of(viewer).questions.where = lambda recording: None
+    autosave_of(viewer).questions.where = lambda recording: None
     assert not close(viewer) and len(journals()) == 1
 
 
@@ -138,7 +138,7 @@ def test_removing_layers_asks_once_and_loses_nothing(opened, qtbot, files, answe
     paint(layer)
     paint(other)
     asked = questions(viewer, answer)
-    keeper_of(viewer).questions.where = lambda recording: files / f"{recording.layer.name}.nrrd"
+    autosave_of(viewer).questions.where = lambda recording: files / f"{recording.layer.name}.nrrd"
     viewer.layers.selection = {layer, other}
     viewer.layers.remove_selected()
     qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
@@ -146,7 +146,7 @@ def test_removing_layers_asks_once_and_loses_nothing(opened, qtbot, files, answe
     qtbot.waitUntil(lambda: len(journals()) == (2 if answer is Answer.KEEP else 0), timeout=20_000)
     assert len(folder.discarded()) == (2 if answer is Answer.DISCARD else 0)
     assert len(list(files.glob("*.nrrd"))) == (2 if answer is Answer.EXPORT else 0)
-    assert len(keeper_of(viewer).waiting) == (2 if answer is Answer.KEEP else 0)
+    assert len(autosave_of(viewer).waiting) == (2 if answer is Answer.KEEP else 0)
 
 
 def test_a_viewer_that_a_program_closes_keeps_everything_without_a_question(make_napari_viewer, files, qtbot):
@@ -156,7 +156,7 @@ def test_a_viewer_that_a_program_closes_keeps_everything_without_a_question(make
     viewer.close()
     WRITER.flush()
     again, _ = open_in(make_napari_viewer(show=True), files)
-    restored = keeper_of(again).restore(folder.find()[0])
+    restored = autosave_of(again).restore(folder.find()[0])
     assert not asked and np.array_equal(restored.data, painted)
 
 
@@ -179,11 +179,11 @@ def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(opened,
     painted = layer.data.copy()
     questions(viewer, Answer.KEEP)
     viewer.layers.remove(layer)
-    qtbot.waitUntil(lambda: bool(keeper_of(viewer).waiting), timeout=20_000)
-    keeper_of(viewer).close()
+    qtbot.waitUntil(lambda: bool(autosave_of(viewer).waiting), timeout=20_000)
+    autosave_of(viewer).close()
     again = make_napari_viewer(show=True)
     again.open(str(files / "ct.nii.gz"), plugin="napari-ctseg")
-    asking = keeper_of(again).questions
+    asking = autosave_of(again).questions
     qtbot.waitUntil(lambda: asking.dialog is not None and asking.dialog.kept.list.count() == 1, timeout=20_000)
     dialog = asking.dialog.kept
     assert "1 step" in dialog.list.item(0).text() and "MB" in dialog.room.text()
@@ -196,7 +196,7 @@ def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(opened,
     qtbot.waitUntil(lambda: "recovered mask" in again.layers, timeout=20_000)
     restored = again.layers["recovered mask"]
     assert study_of(again).edited == "recovered mask"
-    assert np.array_equal(restored.data, painted) and not keeper_of(again).waiting
+    assert np.array_equal(restored.data, painted) and not autosave_of(again).waiting
     restored.undo()
     assert np.array_equal(restored.data, mask().array[::-1, :, ::-1])
 
@@ -213,12 +213,12 @@ def test_a_dock_behind_napari_s_proxy_never_discards_the_only_copy(opened, qtbot
     assert not dock.controller.state.kept                               # what is open is not offered
     dock.controller.discard()
     assert len(journals()) == 1 and not folder.discarded()
-    assert keeper_of(dock.controller.viewer).recording(dock.controller.viewer.layers[layer.name]).unsaved == 1
+    assert autosave_of(dock.controller.viewer).recording(dock.controller.viewer.layers[layer.name]).unsaved == 1
 
 
 def test_another_viewer_makes_the_layers_read_only_until_it_is_taken_over(opened, qtbot):
     viewer, layer = opened
-    keeper = keeper_of(viewer)
+    keeper = autosave_of(viewer)
     (key, *_) = keeper.keys
     code = ("import os, sys; from pathlib import Path; from napari_ctseg.journal import folder; "
             "folder.take_over(folder.folder() / sys.argv[1]); print('taken', flush=True); sys.stdin.read()")

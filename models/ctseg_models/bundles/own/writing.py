@@ -54,7 +54,7 @@ def write_bundle(
     file; loading always gives float32. Raises BundleError when the folder exists (unless overwrite),
     cannot be written, or the weights do not fit.
     """
-    from ctseg_imaging.formats.atomic import swap_in
+    from ctseg_imaging.formats.disk.atomic import swap_in
 
     folder = Path(folder)
     entries = tuple(LabelEntry(value=label.value, name=label.name, colour=label.colour) for label in labels)
@@ -145,7 +145,7 @@ def rewrite(bundle: OwnBundle, block: CtsegBlock) -> OwnBundle:
 
     Raises BundleError when the bundle is damaged or its folder cannot be written; it is then as it was.
     """
-    from ctseg_imaging.formats.atomic import swap_in
+    from ctseg_imaging.formats.disk.atomic import swap_in
 
     bundle.verify()
     folder = bundle.path.resolve()

@@ -10,12 +10,12 @@ from types import ModuleType
 from ctseg_imaging import label_names
 from ctseg_imaging.endings import DICOM_ENDING, ENDINGS, RTSTRUCT_ENDING
 from ctseg_imaging.errors import FormatError, GeometryError
-from ctseg_imaging.formats import dicom, itk, nifti, segmentations
+from ctseg_imaging.formats import itk, nifti, segmentations
 from ctseg_imaging.formats.choice import Choice
+from ctseg_imaging.formats.dicom import reading as dicom
 from ctseg_imaging.formats.edge import reading_edge
 from ctseg_imaging.formats.labels import to_label_map
-from ctseg_imaging.formats.segmentations import Kind as SegmentationKind
-from ctseg_imaging.formats.segmentations import seg_nrrd
+from ctseg_imaging.formats.segmentations import SegmentationKind, seg_nrrd
 from ctseg_imaging.formats.segmentations.onto_grid import place
 from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.progress import Progress, finish
@@ -168,7 +168,7 @@ def _write_dicom(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | 
     if not isinstance(like, Volume):
         raise FormatError(f"{path}: a {kind} refers to the DICOM series that the labels were drawn on; give that image as well.")
     if kind is SegmentationKind.RTSTRUCT:
-        from ctseg_imaging.formats.segmentations.rtstruct_writing import write_rtstruct
+        from ctseg_imaging.formats.segmentations.rtstruct.writing import write_rtstruct
 
         return write_rtstruct(path, item, like, overwrite)
     from ctseg_imaging.formats.segmentations.dicom_seg_writing import write_seg  # scikit-image's colours take a moment

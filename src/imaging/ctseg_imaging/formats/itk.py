@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats import metaimage, nrrd
-from ctseg_imaging.formats.atomic import atomic_folder, atomic_path
 from ctseg_imaging.formats.choice import Choice, pick
+from ctseg_imaging.formats.disk.atomic import atomic_folder, atomic_path
 from ctseg_imaging.formats.placing import placed
 from ctseg_imaging.formats.stored import LONGEST_HEADER, Stored
 from ctseg_imaging.geometry import Geometry, Match

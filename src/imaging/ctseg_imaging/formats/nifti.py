@@ -21,9 +21,9 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError, GeometryError
-from ctseg_imaging.formats.atomic import atomic_path
-from ctseg_imaging.formats.byte_streams import ByteStream, Damaged, Piece, refuse_beyond_memory, refuse_impossible, take
 from ctseg_imaging.formats.choice import Choice, pick
+from ctseg_imaging.formats.disk.atomic import atomic_path
+from ctseg_imaging.formats.disk.byte_streams import ByteStream, Damaged, Piece, refuse_beyond_memory, refuse_impossible, take
 from ctseg_imaging.formats.nifti_headers import (
     Header,
     affine_lps,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.byte_streams import Encoding, Piece
+from ctseg_imaging.formats.disk.byte_streams import Encoding, Piece
 from ctseg_imaging.formats.stored import UNKNOWN_ORIENTATION, Fields, Stored, data_files, mm_per, numbered_files
 from ctseg_imaging.geometry import Float
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.byte_streams import Piece, read_bytes, refuse_beyond_memory
+from ctseg_imaging.formats.disk.byte_streams import Piece, read_bytes, refuse_beyond_memory
 
 LONGEST_HEADER = 1 << 20
 UNKNOWN_ORIENTATION = "Orientation unknown: the file names no anatomical space; left and right are not certain."

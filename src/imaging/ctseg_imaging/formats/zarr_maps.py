@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.atomic import swap_in
-from ctseg_imaging.formats.byte_streams import refuse_beyond_memory
-from ctseg_imaging.formats.leftovers import part_name, sweep
+from ctseg_imaging.formats.disk.atomic import swap_in
+from ctseg_imaging.formats.disk.byte_streams import refuse_beyond_memory
+from ctseg_imaging.formats.disk.leftovers import part_name, sweep
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Volume
 

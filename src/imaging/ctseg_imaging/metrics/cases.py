@@ -29,7 +29,7 @@ class CasePair:
 
 
 @dataclass(frozen=True)
-class Cases:
+class EvaluationCases:
     """What is to be evaluated. only_predicted, only_true : cases whose other file is not there."""
 
     pairs: tuple[CasePair, ...]
@@ -37,7 +37,7 @@ class Cases:
     only_true: tuple[str, ...] = ()
 
 
-def find_cases(prediction: str | Path, truth: str | Path) -> Cases:
+def find_cases(prediction: str | Path, truth: str | Path) -> EvaluationCases:
     """Pair two files, or the files of two folders by name (without the ending). The truth's folder may be that of a whole data set.
 
     Raises FormatError if a path is missing, one is a file and the other a folder, no pair is found, or the dataset.json that names
@@ -55,7 +55,7 @@ def find_cases(prediction: str | Path, truth: str | Path) -> Cases:
         truth if truth.is_dir() else truth.parent
     )  # raises: scores without it could count organs never contoured
     if not truth.is_dir():
-        return Cases((CasePair(case_name(truth), prediction, truth),))
+        return EvaluationCases((CasePair(case_name(truth), prediction, truth),))
     predicted, true = _files(prediction), _files(truth)
     both = sorted(predicted.keys() & true.keys())
     if not both:
@@ -63,7 +63,7 @@ def find_cases(prediction: str | Path, truth: str | Path) -> Cases:
             f"{prediction} and {truth}: have no file of the same name; predictions must be named like the truth."
         )
     pairs = tuple(CasePair(case, predicted[case], true[case]) for case in both)
-    return Cases(
+    return EvaluationCases(
         pairs, tuple(sorted(predicted.keys() - true.keys())), tuple(sorted(true.keys() - predicted.keys()))
     )
 

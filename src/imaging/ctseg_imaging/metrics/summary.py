@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctseg_imaging.metrics.case_report import Row
+from ctseg_imaging.metrics.reports.case_report import Row
 
 MEASURES = ("dice", "iou", "precision", "recall", "volume_truth_ml", "volume_pred_ml", "avd_percent", "hd", "hd95", "assd", "nsd",
             "lesion_recall", "lesion_f1")

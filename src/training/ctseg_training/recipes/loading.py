@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ctseg_imaging.errors import RecipeError, first_line
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_training.recipes.schema import Recipe
 
 SHIPPED = Path(__file__).parent

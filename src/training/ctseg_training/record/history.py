@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.errors import RecipeError
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_training.record.events import ENDS, EVENTS, read_events
 
 

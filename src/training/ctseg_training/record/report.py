@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_models.bundles.own.bundle import read_own
 from ctseg_training.record.history import History, write_csv
 from ctseg_training.record.overlays import CaseComparison, draw_overlay, save_samples

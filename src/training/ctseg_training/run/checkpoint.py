@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ctseg_imaging.errors import RecipeError
-from ctseg_imaging.formats.atomic import atomic_path
+from ctseg_imaging.formats.disk.atomic import atomic_path
 
 
 @dataclass

@@ -8,17 +8,19 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from ctseg_imaging.formats import dicom
-from ctseg_imaging.formats.dicom_files import read_header
-from ctseg_imaging.formats.dicom_tags import UNREADABLE
-from ctseg_imaging.formats.segmentations import dicom_seg_reading, rtstruct_reading, rtstruct_series, seg_nrrd
+from ctseg_imaging.formats.dicom import reading as dicom
+from ctseg_imaging.formats.dicom.files import read_header
+from ctseg_imaging.formats.dicom.tags import UNREADABLE
+from ctseg_imaging.formats.segmentations import dicom_seg_reading, seg_nrrd
+from ctseg_imaging.formats.segmentations.rtstruct import reading as rtstruct_reading
+from ctseg_imaging.formats.segmentations.rtstruct import series as rtstruct_series
 from ctseg_imaging.formats.segmentations.segments import MERGED, Segmentation
 from ctseg_imaging.geometry import Geometry
 
-__all__ = ["MERGED", "Kind", "Segmentation", "kind_of", "read"]
+__all__ = ["MERGED", "Segmentation", "SegmentationKind", "kind_of", "read"]
 
 
-class Kind(StrEnum):
+class SegmentationKind(StrEnum):
     """What kind of segmentation a file is; the value is the word for it in a sentence."""
 
     SEG_NRRD = "Slicer segmentation"
@@ -27,19 +29,19 @@ class Kind(StrEnum):
 
 
 _CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.66.4": Kind.DICOM_SEG,
-    "1.2.840.10008.5.1.4.1.1.66.7": Kind.DICOM_SEG,
-    "1.2.840.10008.5.1.4.1.1.481.3": Kind.RTSTRUCT,
+    "1.2.840.10008.5.1.4.1.1.66.4": SegmentationKind.DICOM_SEG,
+    "1.2.840.10008.5.1.4.1.1.66.7": SegmentationKind.DICOM_SEG,
+    "1.2.840.10008.5.1.4.1.1.481.3": SegmentationKind.RTSTRUCT,
 }
 
 
-def kind_of(path: str | Path) -> Kind | None:
+def kind_of(path: str | Path) -> SegmentationKind | None:
     """The kind of segmentation that a file is, or None for anything else. Raises OSError."""
     path = Path(path)
     if not path.is_file():
         return None
     if path.name.lower().endswith(seg_nrrd.SUFFIX):
-        return Kind.SEG_NRRD
+        return SegmentationKind.SEG_NRRD
     if not dicom.looks_like_file(path):
         return None
     header = read_header(path, ["SOPClassUID"])
@@ -49,13 +51,13 @@ def kind_of(path: str | Path) -> Kind | None:
         return None
 
 
-def read(path: Path, kind: Kind, like: Geometry | None = None) -> Segmentation:
+def read(path: Path, kind: SegmentationKind, like: Geometry | None = None) -> Segmentation:
     """The segments of a file. like : the grid of an image, which contours need and others take as a hint.
 
     Raises FormatError, GeometryError.
     """
-    if kind is Kind.SEG_NRRD:
+    if kind is SegmentationKind.SEG_NRRD:
         return seg_nrrd.read(path)
-    if kind is Kind.RTSTRUCT:
+    if kind is SegmentationKind.RTSTRUCT:
         return rtstruct_reading.read(path, rtstruct_series.image_of(path).geometry if like is None else like)
     return dicom_seg_reading.read(path, like)

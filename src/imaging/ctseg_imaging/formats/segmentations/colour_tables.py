@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.atomic import write_bytes
+from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_imaging.formats.segmentations.segments import rgb_of
 from ctseg_imaging.volume import Label, Labels
 

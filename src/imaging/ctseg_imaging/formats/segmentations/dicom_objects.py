@@ -11,7 +11,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from ctseg_imaging.errors import CtsegError, FormatError
-from ctseg_imaging.formats.dicom_tags import UNREADABLE
+from ctseg_imaging.formats.dicom.tags import UNREADABLE
 
 
 @contextmanager

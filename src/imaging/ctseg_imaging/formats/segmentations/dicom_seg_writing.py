@@ -16,8 +16,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from skimage.color import rgb2lab
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.atomic import atomic_path
-from ctseg_imaging.formats.dicom_tags import UNREADABLE
+from ctseg_imaging.formats.dicom.tags import UNREADABLE
+from ctseg_imaging.formats.disk.atomic import atomic_path
 from ctseg_imaging.formats.segmentations import seg_values, terminology
 from ctseg_imaging.formats.segmentations.dicom_objects import parsing
 from ctseg_imaging.formats.segmentations.dicom_writing import (

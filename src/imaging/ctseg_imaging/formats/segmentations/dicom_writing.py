@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from ctseg_imaging.errors import FormatError, GeometryError
-from ctseg_imaging.formats.dicom import DicomHeader
+from ctseg_imaging.formats.dicom.reading import DicomHeader
 from ctseg_imaging.formats.segmentations.dicom_objects import opened, parsing
 from ctseg_imaging.grid_difference import difference
 from ctseg_imaging.resample import reoriented

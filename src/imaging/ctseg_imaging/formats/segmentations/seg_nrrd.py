@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import itk
-from ctseg_imaging.formats.atomic import atomic_path
+from ctseg_imaging.formats.disk.atomic import atomic_path
 from ctseg_imaging.formats.segmentations import terminology
 from ctseg_imaging.formats.segmentations.segments import (
     Segment,

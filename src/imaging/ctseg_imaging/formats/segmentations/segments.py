@@ -15,7 +15,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Label, LabelMap, Labels, made_up_name
 
 MERGED = "merged"  # the choice of all segments in one map, smaller ones over larger ones
-Box = tuple[slice, slice, slice]
+SliceBox = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Segment:
     value: int
     name: str
     colour: str
-    box: Box | None
+    box: SliceBox | None
     mask: NDArray[np.bool_]
     tags: str = ""
 

@@ -1,0 +1,204 @@
+"""`napari-ctseg bundle`: what trained models there are, and what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_ctseg.commands.console import note, say, say_json
+from napari_ctseg.commands.models.side_table import side_table
+from napari_ctseg.commands.results.export import export
+
+if TYPE_CHECKING:
+    from ctseg_models.contract.bundle import Bundle
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+                  help="Trained models: list, show, verify, compose, add, trust, export.")
+
+BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, a folder or a file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Every bundle of the search path: the shipped ones, the person's own, CTSEG_BUNDLES."""
+    from ctseg_models.bundles import store
+
+    found = store.scan()
+    for fault in found.faults:
+        note(fault)
+    if as_json:
+        say_json([_facts(bundle) for bundle in found.bundles])
+        return
+    for bundle in found.bundles:
+        names = ", ".join(label.name for label in bundle.labels)
+        say(f"{bundle.name:<28} {bundle.kind:<12} {bundle.modality:<3} {_trust_state(bundle):<13} {names}")
+    if not found.bundles:
+        note("No bundle was found; add one with `napari-ctseg bundle add PATH`.")
+
+
+@app.command()
+def show(name: BundleArgument, as_json: AsJson = False) -> None:
+    """What a bundle is for, its labels, stages and scores."""
+    from ctseg_models.bundles import store
+    from ctseg_models.bundles.single_file.side_file import SideFile
+
+    bundle = store.find(name)
+    facts = _facts(bundle)
+    if as_json:
+        say_json({**facts, "card": bundle.card})
+        return
+    for key, value in facts.items():
+        if key == "stages":
+            for stage in value:
+                say(f"{'stage':<12}{stage['name']}: {stage['network']} at {' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)")
+        elif key == "labels":
+            say(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
+        elif key == "side_file":
+            for line in side_table(SideFile.model_validate(value)):
+                say(line)
+        elif key == "needs_trust":
+            for reason in value:
+                say(f"{'would run':<12}{reason}")
+        elif value not in ("", None, {}, []):
+            say(f"{key:<12}{_plain(value)}")
+    say(f"\n{bundle.card.strip()}")
+
+
+@app.command()
+def verify(name: BundleArgument) -> None:
+    """Look at every file of a bundle, and load it unless that would run code of its own. Exit 1 and a sentence when something is wrong."""
+    from ctseg_models.bundles import store
+    from ctseg_models.vetting.trust import is_trusted
+
+    bundle = store.find(name)
+    bundle.verify()
+    if bundle.needs_trust and not is_trusted(bundle):
+        say(f"{bundle.name}: what can be looked at without running it is sound. Its own code was not run:{_listed(bundle)}")
+        return
+    bundle.load()
+    say(f"{bundle.name}: {_checked(bundle)}")
+
+
+@app.command()
+def trust(name: BundleArgument,
+          revoke: Annotated[bool, typer.Option("--revoke", help="Take the decision back.")] = False) -> None:
+    """Let a bundle run the code that came with it, as it is now: one changed byte, and you are asked again."""
+    from ctseg_models.bundles import store
+    from ctseg_models.vetting import trust as decisions
+
+    bundle = store.find(name)
+    if revoke:
+        said = "may not run its own code any more." if decisions.distrust(bundle) else "was not trusted before."
+        say(f"{bundle.name}: {said}")
+        return
+    if not bundle.needs_trust:
+        say(f"{bundle.name}: runs no code of its own, so there is nothing to decide.")
+        return
+    digest = decisions.digest_for_question(bundle, lambda: store.find(name))
+    note(f"{bundle.name}: will run code that came with it:{_listed(bundle)}")
+    bundle.verify()
+    decisions.trust(bundle, digest)
+    say(f"{bundle.name}: may run its own code, as it is now; take that back with --revoke.")
+
+
+@app.command()
+def compose(
+    stage: Annotated[list[str], typer.Option("--stage", metavar="BUNDLE", help="Twice: the localiser's bundle, then the segmenter's.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new bundle.")],
+    name: Annotated[str | None, typer.Option(help="Its name; the folder's by default.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """A two-stage bundle from a localiser and a segmenter."""
+    from ctseg_imaging.errors import BundleError
+    from ctseg_models.bundles import store
+    from ctseg_models.bundles.own.bundle import OwnBundle
+    from ctseg_models.bundles.own.writing import compose as compose_bundles
+
+    if len(stage) != 2:
+        raise typer.BadParameter("give it twice: the localiser's bundle, then the segmenter's", param_hint="--stage")
+    first, second = (store.find(part) for part in stage)
+    for bundle in (first, second):
+        if not isinstance(bundle, OwnBundle):
+            raise BundleError(f"{bundle.path}: only bundles of this project have stages to compose.")
+    assert isinstance(first, OwnBundle)
+    assert isinstance(second, OwnBundle)
+    say(str(compose_bundles(first, second, out, name=name, overwrite=overwrite).path))
+
+
+@app.command()
+def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's folder (this project's, MONAI's, or a results folder of "
+                                                                    "nnU-Net), a .zip of one, or a TorchScript or ONNX file.")],
+        overwrite: Overwrite = False) -> None:
+    """Copy a bundle into your own folder of bundles, after a look at all of it. Nothing of it is run."""
+    from ctseg_models.bundles import store
+
+    bundle = store.add(path, overwrite=overwrite)
+    if bundle.needs_trust:
+        note(f"{bundle.name}: would run code that came with it:{_listed(bundle)}\nIf you know its author, allow it with "
+             f"`napari-ctseg bundle trust \"{bundle.name}\"`.")
+    say(f"{bundle.name}: {bundle.path}")
+
+
+def _plain(value: Any, within: bool = False) -> str:
+    """A fact without Python's brackets and quotes. within : it is part of another one."""
+    if isinstance(value, dict):
+        named = (f"{key}{' ' if within else ': '}{_plain(part, within=True)}" for key, part in value.items())
+        return (", " if within else "; ").join(named)
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(part, within=True) for part in value)
+    return str(value)
+
+
+def _listed(bundle: Bundle) -> str:
+    """The code of a bundle's own, a line each."""
+    return "".join(f"\n- {reason}" for reason in bundle.needs_trust)
+
+
+def _trust_state(bundle: Bundle) -> str:
+    """One word or two for the list."""
+    from ctseg_models.vetting.trust import is_trusted
+
+    if not bundle.needs_trust:
+        return ""
+    return "trusted" if is_trusted(bundle) else "asks first"
+
+
+def _checked(bundle: Bundle) -> str:
+    """What a sound bundle of its kind has been compared with, and what nobody can check."""
+    if bundle.kind == "ctseg":
+        return "every file is as its hash says, and the networks load."
+    if bundle.kind == "nnunet":
+        return "every weight is as its checksum says, and the networks load; nnU-Net signs nothing, so who made it cannot be checked."
+    if bundle.kind == "monai":
+        return "its config can be run and its weights load; MONAI's bundles carry no hashes, so who made it cannot be checked."
+    if getattr(getattr(bundle, "side", None), "sha256", ""):
+        return "the file is as the hash in its side file says, and the network loads."
+    return "the network loads; its side file names no sha256 to compare with."
+
+
+app.command("export")(export)
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    """What a bundle says about itself, as plain JSON, without its card."""
+    from ctseg_models.bundles.monai.bundle import MonaiBundle
+    from ctseg_models.bundles.own.bundle import OwnBundle
+    from ctseg_models.bundles.single_file.bundle import SingleFileBundle
+
+    facts: dict[str, Any] = {"name": bundle.name, "version": bundle.version, "kind": bundle.kind, "path": str(bundle.path),
+                             "modality": bundle.modality, "channels": list(bundle.channels),
+                             "labels": {str(label.value): label.name for label in bundle.labels},
+                             "spacing_mm": bundle.spacing_mm, "sha256": bundle.sha256, "trust": _trust_state(bundle),
+                             "needs_trust": list(bundle.needs_trust)}
+    if isinstance(bundle, OwnBundle):
+        facts["stages"] = [stage.model_dump(mode="json") for stage in bundle.stages]
+        facts["training"], facts["scores"] = bundle.block.training_data, bundle.block.scores
+    elif isinstance(bundle, SingleFileBundle):
+        facts["side_file"] = bundle.side.model_dump(mode="json")
+    elif isinstance(bundle, MonaiBundle):
+        facts["run"] = bundle.way
+    return facts

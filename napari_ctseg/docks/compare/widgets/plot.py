@@ -1,0 +1,88 @@
+"""Dice of each label slice by slice, with a cursor that is the viewer's slider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_ctseg.docks.compare.state import DiceCurve
+
+HEIGHT = 170
+DIMMED = 70  # opacity out of 255 of the lines that are not in focus
+
+
+class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
+    """One line a label; click or drag to go to a slice. go : called with the slice."""
+
+    def __init__(self, go: Callable[[int], None]) -> None:
+        super().__init__()
+        self._go = go
+        self._count = 0
+        self._lines: dict[int, Any] = {}
+        self.setFixedHeight(HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip("Dice in each slice, feet to head. Click or drag the line: the slider goes there.")
+        self.setMenuEnabled(False)
+        self.setMouseEnabled(False, False)
+        self.hideButtons()
+        self.setLabel("bottom", "slice")
+        self.setLabel("left", "Dice")
+        self.setYRange(0, 1, padding=0.06)
+        self.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+        self.showGrid(y=True, alpha=0.2)
+        self.cursor_line = pg.InfiniteLine(0, angle=90, movable=True, hoverPen=pg.mkPen("w", width=3))
+        self.cursor_line.sigDragged.connect(lambda line: self._ask(line.value()))
+        self.addItem(self.cursor_line)
+        self.scene().sigMouseClicked.connect(self._clicked)
+
+    def paint_theme(self, background: str, foreground: str) -> None:
+        """Take over the viewer's colours."""
+        self.setBackground(background)
+        for side in ("bottom", "left"):
+            self.getAxis(side).setPen(foreground)
+            self.getAxis(side).setTextPen(foreground)
+        self.cursor_line.setPen(pg.mkPen(foreground, width=1.5, style=Qt.PenStyle.DashLine))
+
+    def draw(self, curves: tuple[DiceCurve, ...], count: int, focus: int | None) -> None:
+        """Lines for `curves` over `count` slices; those not in focus are dimmed. Slices are numbered from 1, as the table of slices is."""
+        for value in set(self._lines) - {curve.value for curve in curves}:
+            self.removeItem(self._lines.pop(value))
+        if count != self._count:
+            self._count = count
+            self.setXRange(1, max(2, count), padding=0.02)
+        for curve in curves:
+            if curve.value not in self._lines:
+                self._lines[curve.value] = self.plot(connect="finite", symbolSize=3, symbolPen=None)
+            line, colour = self._lines[curve.value], pg.mkColor(curve.colour)
+            seen = focus is None or focus == curve.value
+            colour.setAlpha(255 if seen else DIMMED)
+            line.setData(np.arange(1, len(curve.dice) + 1), curve.dice)
+            line.setPen(pg.mkPen(colour, width=2.5 if focus == curve.value else 1.6))
+            alone = _alone(curve.dice)
+            line.setSymbol([("o" if single else None) for single in alone] if alone.any() else None)
+            line.setSymbolBrush(colour)
+            line.setZValue(1 if seen else 0)
+
+    def move(self, index: int) -> None:
+        """Put the cursor on slice `index` (from 0)."""
+        self.cursor_line.setValue(index + 1)
+
+    def _clicked(self, event: Any) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and self.plotItem.sceneBoundingRect().contains(event.scenePos()):
+            self._ask(self.plotItem.vb.mapSceneToView(event.scenePos()).x())
+
+    def _ask(self, where: float) -> None:
+        if self._count:
+            self._go(int(np.clip(round(where), 1, self._count)) - 1)
+
+
+def _alone(dice: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Slices with a number between two without: a line would not show them."""
+    known = np.pad(~np.isnan(dice), 1)
+    single: np.ndarray[Any, np.dtype[np.bool_]] = known[1:-1] & ~known[:-2] & ~known[2:]
+    return single

@@ -1,0 +1,99 @@
+"""How to run: ensemble, region, device, precision, mirroring, maps of what is unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtGui import QStandardItemModel
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
+
+from napari_ctseg import parts
+from napari_ctseg.docks.run_model import words
+from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, Combine, RegionChoice, RunModelState
+
+if TYPE_CHECKING:
+    from napari_ctseg.docks.run_model.controller import RunModelController
+
+
+class Choices(QWidget):  # type: ignore[misc]
+    """A form that draws a state and hands what is chosen to the controller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.combine = parts.combo(words.COMBINED, list(words.COMBINE.values()))
+        self.region = parts.combo(words.REGION)
+        self.box = parts.combo(words.BOX)
+        self.draw_box = parts.button("Draw", words.DRAW)
+        self.draw_box.setShortcut("Ctrl+Shift+B")
+        self.device = parts.combo(words.DEVICE, DEVICES)
+        self.precision = parts.combo(words.PRECISION, PRECISIONS)
+        self.mirroring = QCheckBox("Mirroring")
+        self.edges = QCheckBox("edges")
+        self.entropy = QCheckBox("doubt")
+        self.form = QFormLayout(self)
+        self.form.setContentsMargins(0, 0, 0, 0)
+        self.form.setVerticalSpacing(4)
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.boxes = parts.row(self.box, self.draw_box)
+        for name, widget in (("Ensemble", self.combine), ("Region", self.region), ("Box", self.boxes), ("Device", self.device),
+                             ("Precision", self.precision)):
+            self.form.addRow(name, widget)
+        self.form.addRow(self.mirroring)  # over the whole width, which the cost beside it needs in a narrow dock
+        maps = parts.row(self.edges, self.entropy)
+        maps.addStretch()
+        self.form.addRow("Maps of", maps)
+
+    def connect_to(self, controller: RunModelController) -> None:
+        """Hand every choice on."""
+        self.combine.currentIndexChanged.connect(lambda number: controller.choose(combine=list(Combine)[number]))
+        self.region.currentTextChanged.connect(lambda text: controller.choose(region=RegionChoice(text)))
+        self.box.currentTextChanged.connect(lambda text: controller.choose(box=text or None))
+        self.draw_box.clicked.connect(controller.draw_box)
+        self.device.currentTextChanged.connect(lambda text: controller.choose(device=text))
+        self.precision.currentTextChanged.connect(lambda text: controller.choose(precision=text))
+        self.mirroring.toggled.connect(lambda on: controller.choose(mirroring=on))
+        self.edges.toggled.connect(lambda on: controller.choose(edge_map=on))
+        self.entropy.toggled.connect(lambda on: controller.choose(entropy=on))
+
+    def draw(self, state: RunModelState) -> None:
+        """Rows that mean nothing for the choice are hidden; what cannot be had is grey and says why."""
+        running = words.RUNS if state.busy else ""
+        parts.fill(self.box, state.boxes, state.box)
+        parts.fill(self.region, [choice.value for choice in state.regions], state.looks_in.value)
+        several, boxed = len(state.chosen) > 1, state.region is RegionChoice.BOX
+        with QSignalBlocker(self.combine):
+            self.combine.setCurrentIndex(list(Combine).index(state.combine))
+        for combo, text in ((self.device, state.device), (self.precision, state.precision)):
+            with QSignalBlocker(combo):
+                combo.setCurrentText(str(text))
+        for check, on in ((self.mirroring, state.mirroring and not state.why_no_mirroring), (self.edges, state.edge_map),
+                          (self.entropy, state.entropy)):
+            with QSignalBlocker(check):
+                check.setChecked(on)
+        self.mirroring.setText(words.mirroring(state))
+        self.form.setRowVisible(self.combine, several)
+        self.form.setRowVisible(self.boxes, boxed)
+        parts.able(self.combine, running, words.COMBINED)
+        parts.able(self.region, running, words.REGION if RegionChoice.LOCALISER in state.regions else words.NO_LOCALISER)
+        parts.able(self.box, running or ("" if state.boxes else "Press Draw and drag a rectangle; its layer shows up here."), words.BOX)
+        parts.able(self.draw_box, running or ("" if state.image is not None else "Open an image first."), words.DRAW)
+        parts.able(self.device, running, words.DEVICE)
+        parts.able(self.precision, running, words.PRECISION)
+        parts.able(self.mirroring, running or state.why_no_mirroring, words.MIRRORING)
+        several_edges = "An edge map is given for a single model; several give a map of where they disagree." if several else ""
+        parts.able(self.edges, running or several_edges, words.EDGES)
+        parts.able(self.entropy, running, words.ENTROPY)
+        for combo in (self.device, self.precision):
+            _grey(combo, state.unable)
+
+
+def _grey(combo: QComboBox, reasons: Mapping[str, str]) -> None:
+    """Grey the entries that cannot be had; their tooltips say why."""
+    model = combo.model()
+    assert isinstance(model, QStandardItemModel)
+    for number in range(combo.count()):
+        why = reasons.get(combo.itemText(number), "")
+        model.item(number).setEnabled(not why)
+        model.item(number).setToolTip(why)

@@ -1,0 +1,301 @@
+"""The journals of one viewer: which layers are recorded, what of earlier times waits, who else edits the image, what happens on leaving."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from ctseg_imaging.errors import FormatError
+from napari_ctseg.journal import folder, words
+from napari_ctseg.journal.limits import FOLDER, UNDO
+from napari_ctseg.journal.replay import Replayed, replay
+from napari_ctseg.journal.writer import WRITER
+from napari_ctseg.recovery.recording import Recording
+from napari_ctseg.viewer.layers import MADE, source_of
+from napari_ctseg.viewer.showing import show_labels
+from napari_ctseg.viewer.study import study_of
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels as LabelsLayer
+    from napari.layers import Layer
+
+
+class Answer(StrEnum):
+    """What is to happen to edits that were not exported."""
+
+    EXPORT = "export"
+    KEEP = "keep"
+    DISCARD = "discard"
+    CANCEL = "cancel"
+
+
+class Autosave:
+    """Records every label layer of the viewer that has a place in a patient, from its first change on.
+
+    waiting : what is kept for the images and masks of this viewer and belongs to no layer that is open. offers : emitted when that gained
+    something. listed : `waiting` changed. changed : a recording changed. told : a sentence for the user; may come from the writer's thread.
+    in_use : why the layers became read-only. leaving, dock_left : a recording with unexported edits whose layer was
+    removed, or whose dock was closed; who hears of the first calls `answered`.
+    """
+
+    offers = Signal()
+    listed = Signal()
+    changed = Signal()
+    told = Signal(str)
+    in_use = Signal(str)
+    leaving = Signal(object)
+    dock_left = Signal(object)
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._recordings: dict[LabelsLayer, Recording] = {}
+        self._leaving: list[Recording] = []
+        self._offered: set[Path] = set()
+        self.keys: set[str] = set()
+        self.waiting: tuple[folder.Kept, ...] = ()
+        viewer.layers.events.inserted.connect(self._inserted)
+        viewer.layers.events.removed.connect(self._removed)
+        for layer in viewer.layers:
+            self._watch(layer)
+        self._is_full = False
+
+    # ---- which layers
+
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        """One for each label layer that can be kept."""
+        return tuple(self._recordings.values())
+
+    @property
+    def unsaved(self) -> tuple[Recording, ...]:
+        """Those with edits that were not exported."""
+        return tuple(one for one in self.recordings if one.unsaved)
+
+    def recording(self, layer: LabelsLayer) -> Recording | None:
+        """That of `layer`, which may be napari's proxy of it; None for one that is not kept."""
+        return self._recordings.get(_real(layer))
+
+    def _inserted(self, event: Any) -> None:
+        self._watch(event.value)
+
+    def _watch(self, layer: Layer) -> None:
+        layer = _real(layer)
+        source = source_of(layer) if getattr(layer, "ndim", 0) == 3 and hasattr(layer.data, "shape") else None
+        if source is None or layer.metadata.get(MADE):
+            return
+        if hasattr(layer, "n_edit_dimensions"):
+            recording = Recording(layer, lambda: self.key(layer))
+            recording.changed.connect(self._changed)
+            recording.failed.connect(self._failed)
+            recording.kept.connect(self._well)
+            recording.began.connect(self._tidy_later)
+            self._recordings[layer] = recording
+        else:  # an image that is opened again offers its edits again
+            key = folder.key_of(source.geometry, source.source)
+            self._offered = {path for path in self._offered if not path.name.startswith(key)}
+        self.keys.add(folder.key_of(source.geometry, source.source))
+        self.check_use()
+        self.list_waiting()
+
+    def _changed(self) -> None:
+        self.changed.emit()
+
+    def _failed(self, sentence: str) -> None:
+        self.told.emit(sentence)
+
+    def _well(self) -> None:
+        self.told.emit("Edits are kept for recovery again.")
+
+    def _removed(self, event: Any) -> None:
+        recording = self._recordings.pop(_real(event.value), None)
+        if recording is None:
+            return
+        recording.flush()
+        if recording.unsaved and len(self.leaving):
+            self._leaving.append(recording)
+            self.leaving.emit(recording)
+        else:
+            recording.close()
+            self.list_waiting()
+        self.changed.emit()
+
+    def answered(self, recordings: Sequence[Recording]) -> None:
+        """The question about removed layers is answered. What is kept of them is not offered before the image is opened again."""
+        self._offered |= {one.path for one in recordings if one.path is not None}
+        for recording in recordings:
+            recording.close()
+            self._leaving.remove(recording)
+        WRITER.flush()
+
+    def key(self, layer: LabelsLayer | None = None) -> str:
+        """What edits belong to: the study's image, or the mask's own grid and file where there is no image."""
+        viewer = self._viewer()
+        name = study_of(viewer).image if viewer is not None else None
+        source = source_of(viewer.layers[name]) if viewer is not None and name is not None and name in viewer.layers else None
+        if source is None and layer is not None:
+            source = source_of(layer)
+        return "" if source is None else folder.key_of(source.geometry, source.source)
+
+    # ---- earlier edits
+
+    @property
+    def everything(self) -> tuple[folder.Kept, ...]:
+        """All that is kept and belongs to no layer that is open, whatever its image, the newest first."""
+        return _not_open(folder.find())
+
+    def list_waiting(self) -> None:
+        """Look into the folder again."""
+        self.waiting = _not_open(folder.find(*self.keys)) if self.keys else ()
+        self.listed.emit()
+        new = {kept.path for kept in self.waiting} - self._offered
+        self._offered |= new
+        if new:
+            self.offers.emit()
+
+    def restore(self, kept: folder.Kept) -> LabelsLayer:
+        """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are damaged or open already."""
+        return self.show(kept, replay(kept.path))
+
+    def show(self, kept: folder.Kept, replayed: Replayed) -> LabelsLayer:
+        """As `restore`, with what was replayed already."""
+        viewer = self._viewer()
+        assert viewer is not None, "the viewer is gone"
+        if not _not_open([kept]):
+            raise FormatError(f"{kept.path}: these edits are open already.")
+        layer = show_labels(viewer, replayed.label_map, "recovered mask", replayed.provenance, role="edited")
+        recording = self._recordings[_real(layer)]
+        recording.continue_from(kept, replayed)
+        study_of(viewer).edited = layer.name  # correcting goes on with it
+        self.list_waiting()
+        return layer
+
+    def discard(self, kept: folder.Kept) -> None:
+        """Put one aside; folder.bring_back returns it within a fortnight."""
+        folder.discard(kept.path)
+        self.list_waiting()
+
+    def bring_back(self, kept: folder.Kept) -> None:
+        """Undo `discard`. Raises FormatError if it is gone."""
+        folder.bring_back(kept.path)
+        self.list_waiting()
+
+    def limits_changed(self) -> None:
+        """The user set other limits."""
+        for recording in self.recordings:
+            recording.painting.steps.history.set_limit(UNDO.bytes)
+        self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        WRITER.post(self._tidy)
+
+    def _tidy(self) -> None:
+        """Delete what was discarded long ago; tell once if what is kept takes more than the limit."""
+        limit = FOLDER.bytes
+        folder.sweep(limit)
+        used, before = folder.used_bytes(), self._is_full
+        self._is_full = used > limit
+        if self._is_full and not before:
+            self.told.emit(words.room(used, limit))
+
+    # ---- leaving
+
+    def left(self, layer: LabelsLayer) -> None:
+        """The dock that edited `layer` is closed; the layer stays."""
+        if (recording := self.recording(layer)) is not None and recording.unsaved:
+            self.dock_left.emit(recording)
+
+    def settle(self, recordings: Iterable[Recording], answer: Answer, export: Callable[[Recording], bool]) -> bool:
+        """Do what was answered. export : writes one layer's mask, gives whether it is written. False: stay."""
+        if answer is Answer.CANCEL:
+            return False
+        for recording in tuple(recordings):
+            if answer is Answer.DISCARD:
+                recording.discard()
+            elif answer is Answer.EXPORT:
+                if not export(recording):
+                    return False
+                recording.exported()
+        return True
+
+    def close(self) -> None:
+        """The viewer goes: everything is on the disk, and other viewers may edit its images."""
+        for recording in self.recordings:
+            recording.close()
+        self._recordings.clear()
+        release(self.keys - {key for keeper in _KEEPERS.values() if keeper is not self for key in keeper.keys})
+        self.keys = set()
+
+    # ---- other viewers
+
+    def check_use(self) -> None:
+        """Make the label layers read-only while another process edits one of the images, and editable again after that."""
+        try:
+            place = folder.prepared()
+            others = {pid for key in self.keys if (pid := folder.claim(place / key)) is not None}
+        except (FormatError, OSError):
+            return  # nothing can be kept there, which is reported with the first edit
+        why = words.IN_USE.format(pid=min(others)) if others else ""
+        fresh = False
+        for recording in self.recordings:
+            fresh = fresh or recording.painting.read_only != why
+            recording.painting.read_only = why
+        if fresh and why:
+            self.in_use.emit(why)
+
+    def take_over(self) -> None:
+        """Edit here; the other viewer becomes read-only."""
+        for key in self.keys:
+            folder.take_over(folder.prepared() / key)
+        self.check_use()
+
+
+def release(keys: Iterable[str]) -> None:
+    """Other processes may edit these images."""
+    for key in keys:
+        folder.release(folder.folder() / key)
+
+
+_KEEPERS: weakref.WeakKeyDictionary[Any, Autosave] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _release_all() -> None:
+    release({key for keeper in _KEEPERS.values() for key in keeper.keys})
+
+
+def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
+    """The one Keeper of a viewer, which may be napari's proxy of it; made at the first call, with its questions where there is a window."""
+    viewer = _real(viewer)
+    if viewer not in _KEEPERS:
+        _KEEPERS[viewer] = keeper = Autosave(viewer)
+        if hasattr(viewer, "window"):
+            from napari_ctseg.recovery.window import Questions
+
+            keeper.questions = Questions(viewer, keeper)  # type: ignore[attr-defined]
+        keeper._tidy_later()
+    return _KEEPERS[viewer]
+
+
+def attach_current() -> None:
+    """Keep what is drawn in the viewer in front, if there is one: a reader does not know for which viewer it reads."""
+    import napari
+
+    if (viewer := napari.current_viewer()) is not None:
+        autosave_of(viewer)
+
+
+def _not_open(found: Iterable[folder.Kept]) -> tuple[folder.Kept, ...]:
+    open_here = {one.path for keeper in _KEEPERS.values() for one in (*keeper.recordings, *keeper._leaving)}
+    return tuple(kept for kept in found if kept.path not in open_here)
+
+
+def _real(thing: Any) -> Any:
+    """The object itself where napari hands out a proxy: a proxy's id is another."""
+    return getattr(thing, "__wrapped__", thing)

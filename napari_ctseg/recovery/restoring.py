@@ -1,0 +1,114 @@
+"""Two places for the list of kept masks: a dialog that offers those of the open image, and the Recovery dock with all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+
+from ctseg_imaging.errors import CtsegError
+from napari_ctseg.journal.limits import FOLDER, UNDO, Limit
+from napari_ctseg.parts import Dock
+from napari_ctseg.recovery.autosave import Autosave, autosave_of
+from napari_ctseg.recovery.kept_list import KeptList
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtGui import QShowEvent
+
+OFFERED = ("These edits of the open image were not exported. Restore opens them as a mask of their own, with their undo steps. "
+           "All kept masks are in Plugins > CT segmentation > Recovery.")
+ALL = "Masks that were drawn and not exported, also of images that are not open. Nothing is deleted before it was discarded."
+
+
+class RestoreDialog(QDialog):  # type: ignore[misc]
+    """What is kept of the open images. Return and Escape leave everything as it is."""
+
+    def __init__(self, parent: QWidget | None, keeper: Autosave) -> None:
+        super().__init__(parent)
+        self._keeper = keeper
+        self.setWindowTitle("Edits that were not exported")
+        self.kept = KeptList(keeper, everything=False)
+        self.kept.restored.connect(self._restored)
+        heading = QLabel(OFFERED)
+        heading.setWordWrap(True)
+        buttons = QDialogButtonBox()
+        self.later = buttons.addButton("Later", QDialogButtonBox.ButtonRole.RejectRole)
+        self.later.setDefault(True)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        for widget in (heading, self.kept, buttons):
+            column.addWidget(widget)
+        self.finished.connect(self.kept.stop)
+        self.resize(480, 420)
+
+    def fill(self) -> None:
+        """Show what is kept and discarded now."""
+        self.kept.fill()
+
+    def _restored(self) -> None:
+        if not self._keeper.waiting:
+            self.accept()
+
+
+class RecoveryDock(Dock):
+    """All kept masks, also of images that are not open, and how much may be kept."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._keeper = autosave_of(viewer)
+        self.kept = KeptList(self._keeper, everything=True)
+        heading, self.fault = QLabel(ALL), QLabel()
+        for label in (heading, self.fault):
+            label.setWordWrap(True)
+        self.undo = _mb(UNDO, "Memory for what can be undone in one mask; the oldest steps go first.")
+        self.folder = _mb(FOLDER, "Disk space for kept and discarded masks. Beyond it discarded ones are deleted; kept ones never are.")
+        self.undo.valueChanged.connect(lambda mb: self._set(UNDO, mb))
+        self.folder.valueChanged.connect(lambda mb: self._set(FOLDER, mb))
+        form = QFormLayout()
+        form.addRow("Undo", self.undo)
+        form.addRow("Recovery folder", self.folder)
+        column = QVBoxLayout(self)
+        column.addWidget(heading)
+        column.addWidget(self.kept, 1)
+        column.addLayout(form)
+        column.addWidget(self.fault)
+        self._keeper.listed.connect(self._listed)
+        self.kept.fill()
+
+    def closed(self) -> None:
+        """Follow the viewer no more."""
+        self._keeper.listed.disconnect(self._listed, missing_ok=True)
+        self.kept.stop()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Qt's: other viewers may have kept something meanwhile."""
+        super().showEvent(event)
+        self.kept.fill()
+
+    def _listed(self) -> None:
+        if self.isVisible():
+            self.kept.fill()
+
+    def _set(self, limit: Limit, mb: int) -> None:
+        try:
+            limit.keep(mb)
+        except CtsegError as error:
+            self.fault.setText(str(error))
+            return
+        self.fault.clear()
+        self._keeper.limits_changed()
+        self.kept.fill()
+
+
+def _mb(limit: Limit, tip: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(limit.least, limit.most)
+    box.setSuffix(" MB")
+    box.setSingleStep(64)
+    box.setKeyboardTracking(False)
+    box.setToolTip(tip)
+    with QSignalBlocker(box):
+        box.setValue(limit.mb)
+    return box

@@ -1,0 +1,288 @@
+"""The Compare dock: numbers by hand on a small pair, then the real viewer."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from ctseg_imaging import formats
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.volume import LabelMap, Labels, Volume
+from napari_ctseg.docks.compare.controller import CompareController
+from napari_ctseg.docks.compare.state import CompareState, Phase, Surface
+from napari_ctseg.preferences import Preferences
+from napari_ctseg.viewer.layers import slice_of
+from napari_ctseg.viewer.overlays import AGREED, EXTRA, MISSED, SWAPPED, dashes, error_codes
+from napari_ctseg.viewer.painting import Painting
+from napari_ctseg.viewer.showing import show_labels, show_volume
+from napari_ctseg.viewer.study import study_of
+from tests.pace import PATIENCE_MS
+from tests.plugin.workers import at_once
+
+SHAPE, SPACING = (9, 20, 24), (3.0, 1.5, 2.0)
+NAMES = Labels.from_names({1: "liver", 3: "spleen"})
+# Stored from head to feet: slice k of the array is slice 8 - k of the viewer.
+DOWNWARD = np.diag([1.0, 1.0, -1.0])
+
+
+def grid(shape=SHAPE, origin=(0.0, 0.0, 0.0)):
+    return Geometry.from_parts(shape, SPACING, origin, DOWNWARD)
+
+
+def pair():
+    """Truth and prediction: liver off by one column in slices 2-5, spleen in 6 and 7, the second missed (stored order)."""
+    truth, prediction = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    truth[2:6, 4:14, 4:14] = 1
+    prediction[2:6, 4:14, 5:15] = 1
+    truth[6:8, 10:16, 16:22] = 3
+    prediction[6, 10:16, 16:22] = 3
+    return LabelMap(prediction, grid(), NAMES), LabelMap(truth, grid(), NAMES)
+
+
+class FakeView:
+    def __init__(self):
+        self.state, self.cursor, self.later = CompareState(), None, []
+
+    def show(self, state):
+        self.state = state
+
+    def move_cursor(self, index):
+        self.cursor = index
+
+    def idle(self, then):
+        self.later.append(then)
+
+
+@pytest.fixture
+def viewer(qapp):
+    return ViewerModel()
+
+
+def opened(viewer, prediction, truth):
+    show_volume(viewer, Volume(np.zeros(SHAPE, np.int16), grid(), modality="CT"), "ct")
+    show_labels(viewer, truth, "truth")
+    show_labels(viewer, prediction, "prediction")
+    study_of(viewer).truth, study_of(viewer).prediction = "truth", "prediction"
+    view = FakeView()
+    return CompareController(view, viewer, Preferences(), at_once), view
+
+
+def row_of(view, value):
+    return next(row for row in view.state.rows if row.value == value)
+
+
+def test_the_table_says_what_a_hand_count_says(viewer):
+    _, view = opened(viewer, *pair())
+    assert view.state.phase is Phase.READY
+    liver, spleen = row_of(view, 1), row_of(view, 3)
+    assert (liver.name, spleen.name) == ("liver", "spleen")
+    assert liver.dice == pytest.approx(0.9)                                   # 9 of 10 columns on both sides
+    assert spleen.dice == pytest.approx(2 / 3)
+    assert liver.volume_truth_ml == pytest.approx(4 * 100 * 9.0 / 1000)
+    assert spleen.difference_ml == pytest.approx(-36 * 9.0 / 1000)
+    assert liver.hd95_mm == pytest.approx(2.0) and liver.surface is Surface.FRESH   # one column of 2 mm
+    assert liver.nsd == pytest.approx(1.0)                                    # within the 2 mm of tolerance
+    assert view.state.mean_dice == pytest.approx((0.9 + 2 / 3) / 2)
+
+
+def test_next_missed_and_next_worse_go_where_the_fault_is(viewer):
+    controller, view = opened(viewer, *pair())
+    controller.next_missed()
+    assert slice_of(viewer, viewer.layers["truth"]) == 8 - 7 and view.cursor == 1
+    assert "spleen is missed" in view.state.message
+    controller.go_to(8)
+    controller.next_worse()
+    assert view.cursor == 1                                                   # Dice 0, the worst
+    controller.next_worse()
+    assert view.cursor == 3                                                   # then 0.9, the lowest of the liver's slices
+    controller.set_focus(3)
+    controller.next_worse()
+    assert view.cursor == 1
+    controller.next_worse()
+    assert view.cursor == 2                                                   # the spleen's perfect slice comes last
+
+
+def test_painting_changes_table_and_curve_and_undo_gives_them_back(viewer):
+    controller, view = opened(viewer, *pair())
+    layer = viewer.layers["prediction"]
+    before = view.state
+    controller.go_to(1)
+    layer.brush_size = 40
+    layer.paint((1, 13, 18), 3)
+    controller._pair._followed[0][0].flush()
+    assert row_of(view, 3).volume_pred_ml > row_of_state(before, 3).volume_pred_ml
+    assert view.state.curves[1].dice[1] > 0 and before.curves[1].dice[1] == 0
+    assert row_of(view, 3).surface is Surface.WAITING and row_of(view, 1).surface is Surface.FRESH
+    for later in view.later:
+        later()
+    assert row_of(view, 3).surface is Surface.FRESH
+    layer.undo()
+    controller._pair._followed[0][0].flush()
+    assert row_of(view, 3).dice == pytest.approx(2 / 3)
+    layer.paint((4, 2, 20), 7)                                                # a class that nobody had
+    controller._pair._followed[0][0].flush()
+    assert [row.value for row in view.state.rows] == [1, 3, 7]
+
+
+def row_of_state(state, value):
+    return next(row for row in state.rows if row.value == value)
+
+
+def test_the_error_map_follows_the_brush_and_keeps_the_selection(viewer):
+    controller, _ = opened(viewer, *pair())
+    prediction, truth = viewer.layers["prediction"], viewer.layers["truth"]
+    viewer.layers.selection.active = prediction
+    controller.set_errors(True)
+    assert viewer.layers.selection.active is prediction
+    errors = viewer.layers["errors"]
+    assert np.array_equal(errors.data, error_codes(prediction.data, truth.data))
+    prediction.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
+    controller._pair._followed[0][0].flush()
+    assert errors.data[0, 0, 0] == EXTRA
+    controller.set_focus(3)
+    assert set(np.unique(errors.data)) == {0, AGREED, MISSED}
+    controller.set_errors(False)
+    assert "errors" not in viewer.layers
+
+
+def test_contours_are_dashed_for_the_truth_and_all_is_put_back(viewer):
+    controller, _ = opened(viewer, *pair())
+    prediction, truth = viewer.layers["prediction"], viewer.layers["truth"]
+    controller.go_to(4)
+    controller.set_contours(True)
+    outline = viewer.layers["truth outline"]
+    assert prediction.contour > 0 and not truth.visible and len(outline.data) > 0
+    assert set(outline.data[:, 0, 0]) == {4}
+    viewer.dims.order = (1, 0, 2)                                             # coronal
+    viewer.dims.set_point(1, truth.translate[1] + 6 * 1.5)
+    assert set(outline.data[:, 0, 1]) == {6}
+    controller.set_contours(False)
+    assert "truth outline" not in viewer.layers and prediction.contour == 0 and truth.visible
+
+
+def test_another_grid_is_resampled_and_said(viewer):
+    prediction, truth = pair()
+    shifted = LabelMap(prediction.array[:, :, :-3].copy(), grid((9, 20, 21)), NAMES)
+    _, view = opened(viewer, shifted, truth)
+    assert view.state.phase is Phase.READY and "another grid" in view.state.note
+    assert "9 x 20 x 21 voxels against 9 x 20 x 24" in view.state.note
+    assert row_of(view, 1).dice == pytest.approx(0.9)
+
+
+def test_a_prediction_stored_the_other_way_round_is_compared_voxel_by_voxel_and_kept_up(viewer):
+    prediction, truth = pair()
+    upward = Geometry.from_parts(SHAPE, SPACING, grid().index_to_lps((8, 0, 23)), np.diag([-1.0, 1.0, 1.0]))
+    stored = LabelMap(prediction.array[::-1, :, ::-1].copy(), upward, NAMES)
+    _, view = opened(viewer, stored, truth)
+    assert view.state.note == "" and row_of(view, 1).dice == pytest.approx(0.9)
+    layer = viewer.layers["prediction"]
+    layer.data_setitem(tuple(np.nonzero(layer.data == 3)), 0)  # kept up by the slice, not counted again as a whole
+    Painting.of(layer).flush()
+    assert row_of(view, 3).dice == 0
+
+
+def test_no_point_in_common_is_a_sentence(viewer):
+    prediction, truth = pair()
+    _, view = opened(viewer, LabelMap(prediction.array, grid(origin=(500.0, 0.0, 0.0)), NAMES), truth)
+    assert view.state.phase is Phase.FAILED and "same scan" in view.state.message and not view.state.rows
+
+
+def test_a_layer_that_goes_takes_the_comparison_with_it(viewer):
+    controller, view = opened(viewer, *pair())
+    controller.set_contours(True)
+    viewer.layers.remove("prediction")
+    assert view.state.prediction is None and not view.state.rows and "truth outline" not in viewer.layers
+    assert viewer.layers["truth"].visible
+    assert view.state.why_not
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".html"])
+def test_the_report_is_written_by_its_ending(viewer, tmp_path, ending):
+    controller, view = opened(viewer, *pair())
+    controller.save(tmp_path / f"case{ending}")
+    assert (tmp_path / f"case{ending}").stat().st_size > 100 and "Written" in view.state.message
+    if ending == ".csv":
+        rows = list(csv.DictReader((tmp_path / "case.csv").open()))
+        assert float(next(row for row in rows if row["name"] == "liver")["dice"]) == pytest.approx(0.9)
+
+
+def test_a_report_that_cannot_be_written_is_a_sentence(viewer, tmp_path):
+    controller, view = opened(viewer, *pair())
+    controller.save(tmp_path / "missing" / "case.csv")
+    assert "folder" in view.state.message and not view.state.saving
+
+
+def test_error_codes_by_hand():
+    prediction, truth = np.array([0, 1, 0, 1, 2]), np.array([0, 1, 1, 0, 1])
+    assert error_codes(prediction, truth).tolist() == [0, AGREED, MISSED, EXTRA, SWAPPED]
+    assert error_codes(prediction, truth, 1).tolist() == [0, AGREED, MISSED, EXTRA, MISSED]
+
+
+def test_dashes_lie_on_the_outline_and_leave_gaps():
+    plane = np.zeros((20, 30), np.uint8)
+    plane[5:15, 8:25] = 2
+    pieces = dashes(plane, 2)
+    middles = pieces[:, 0] + pieces[:, 1] / 2
+    on_edge = (np.abs(middles[:, 0] - 4.5) < 0.51) | (np.abs(middles[:, 0] - 14.5) < 0.51) | (np.abs(middles[:, 1] - 7.5) < 0.51) \
+        | (np.abs(middles[:, 1] - 24.5) < 0.51)
+    assert on_edge.all()
+    drawn = np.linalg.norm(pieces[:, 1], axis=1).sum()
+    assert 0.55 * 54 < drawn < 0.65 * 54                                      # 3 of 5 pixels of an outline of 54, corners cut
+    assert len(dashes(plane, 1)) == 0
+
+
+def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(make_plugin_viewer, qtbot):
+    viewer = make_plugin_viewer()
+    from napari_ctseg.docks.compare.view import CompareDock
+    prediction, truth = pair()
+    dock = CompareDock(viewer)
+    qtbot.addWidget(dock)
+    assert not dock.report.isEnabled() and "label layers" in dock.report.toolTip()
+    assert "File > Open" in dock.empty.text() and not dock.controls.isVisibleTo(dock)
+    show_labels(viewer, truth, "truth")
+    assert "“truth” is open" in dock.empty.text()
+    show_labels(viewer, prediction, "prediction")
+    dock.controller.choose(prediction="prediction", truth="truth")
+    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=PATIENCE_MS)
+    dock._viewer.window.add_dock_widget(dock, name="Compare")
+    dock.plot._ask(3.2)
+    assert slice_of(viewer, viewer.layers["truth"]) == 2
+    viewer.dims.set_point(0, viewer.layers["truth"].translate[0] + 5 * 3.0)
+    assert dock.plot.cursor_line.value() == 6 and dock.where.text().startswith("Slice 6/9")
+    assert dock.table.rowCount() == 2 and dock.table.item(0, 1).text() == "0.90"
+    layer = viewer.layers["prediction"]
+    layer.paint((5, 2, 2), 1)
+    qtbot.waitUntil(lambda: dock.table.item(0, 1).text() != "0.90" or dock.controller.state.rows[0].volume_pred_ml > 3.6,
+                    timeout=PATIENCE_MS)
+    assert dock.report.isEnabled()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_neither_mask_has_is_a_dash_in_the_dock_and_in_evaluate(make_napari_viewer, qtbot, tmp_path, capsys, theme):
+    from napari_ctseg.commands.results.evaluate import evaluate
+    from napari_ctseg.docks.compare.view import CompareDock
+    labels = Labels.from_names({1: "liver", 2: "spleen", 3: "kidney", 4: "pancreas"})
+    prediction, truth = (replace(one, array=np.zeros_like(one.array), labels=labels) for one in pair())
+    for one, extra in ((prediction, 3), (truth, 2)):
+        one.array[2:4, 2:4, 2:6] = 1
+        one.array[5:7, 2:4, 2:6] = extra
+        name = "prediction" if one is prediction else "truth"
+        formats.write(tmp_path / f"{name}.nii.gz", one)
+    viewer = make_napari_viewer(show=True)
+    viewer.theme = theme
+    dock = CompareDock(viewer)
+    show_labels(viewer, truth, "truth")
+    show_labels(viewer, prediction, "prediction")
+    dock.controller.choose(prediction="prediction", truth="truth")
+    viewer.window.add_dock_widget(dock, name="Compare")
+    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=PATIENCE_MS)
+    shown = {dock.table.item(k, 0).text(): [dock.table.item(k, column).text() for column in (1, 2, 3)] for k in range(4)}
+    assert shown == {"liver": ["1.00", "0.0", "1.00"], "spleen": ["0.00", "∞", "0.00"], "kidney": ["0.00", "∞", "0.00"],
+                     "pancreas": ["–", "–", "–"]}
+    assert "empty in both" in dock.table.item(3, 0).toolTip() and "empty in the prediction" in dock.table.item(1, 2).toolTip()
+    (tmp_path / "labels.json").write_text('{"1": "liver", "2": "spleen", "3": "kidney", "4": "pancreas"}')
+    evaluate(tmp_path / "prediction.nii.gz", tmp_path / "truth.nii.gz")
+    lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert lines["pancreas"][1:5] == ["-"] * 4 and lines["spleen"][1:3] == ["0.000", "inf"]
