@@ -115,14 +115,14 @@ def main() -> None:
     size = tuple(int(n) for n in given.size.split(","))
     viewer, array = napari.Viewer(), organs(size)
     geometry = Geometry.from_parts((size[0], size[1], size[2]), SPACING_MM, (0.0, 0.0, 0.0))
-    keeper = autosave_of(viewer)
+    autosave = autosave_of(viewer)
     layers = {}
     for name in ("napari alone", "Painting", "Painting and journal"):
         data, settings, _ = label_data(
             LabelMap(array.copy(), geometry, Labels.from_names({v: f"organ {v}" for v in range(1, 9)})), name
         )
         if not name.endswith("journal"):
-            del settings["metadata"]  # the keeper records what has a place in a patient
+            del settings["metadata"]  # the autosave records what has a place in a patient
         else:
             settings["metadata"][ROLE] = "edited"
         layers[name] = viewer.add_labels(data, **settings)
@@ -132,7 +132,7 @@ def main() -> None:
         layer.mode = "paint"
     WRITER.flush()
     taken = measure(viewer, layers, drags(size, given.dabs), given.strokes)
-    recording = keeper.recording(recorded)
+    recording = autosave.recording(recorded)
     assert recording is not None and recording.path is not None
     journal, undo = recording.path.stat().st_size / 1e6, Painting.of(recorded).steps.history.size / 1e6
     begun = time.perf_counter()

@@ -10,10 +10,10 @@ from ctseg_imaging import formats
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from napari_ctseg.background.waiting import WaitingCancelled, waited
 from napari_ctseg.compute import reading
-from napari_ctseg.files import opened_together as together
+from napari_ctseg.files import opened_together
 from napari_ctseg.files.dicom_opening import segmentation_layers, series_layers
 from napari_ctseg.files.layer_data import MOST_TOGETHER, layers_of, plain_name, say
-from napari_ctseg.recovery import closing
+from napari_ctseg.recovery import autosave
 from napari_ctseg.viewer import orientation, study
 from napari_ctseg.viewer.layers import LayerData
 
@@ -34,12 +34,12 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
     """LayerData of every path. What cannot be read becomes a notification with its sentence, and the others go on."""
     orientation.attach_current()
     study.follow_current()
-    closing.attach_current()
+    autosave.attach_current()
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
     layers: list[Any] = []
     for one in paths:
         try:
-            layers.extend(_layers_once(one, paths if len(paths) > 1 else together.opened_with(one)))
+            layers.extend(_layers_once(one, paths if len(paths) > 1 else opened_together.opened_with(one)))
         except WaitingCancelled:
             break
         except CtsegError as error:
@@ -52,16 +52,16 @@ def _layers_once(path: Path, opened: list[Path]) -> list[LayerData]:
     unless all are segmentations."""
     if len(opened) == 1 or not path.is_file() or not formats.dicom.looks_like_file(path) or _only_segmentations(path, opened):
         return open_path(path)
-    if not together.leads(path, opened):
+    if not opened_together.leads(path, opened):
         return []
-    files = together.dicom_files(path, opened)
+    files = opened_together.dicom_files(path, opened)
     return open_path(path) if len(files) == 1 else series_layers(path.parent, files)
 
 
 def _only_segmentations(path: Path, opened: list[Path]) -> bool:
     if formats.kind_of_segmentation(path) is None:
         return False
-    return all(formats.kind_of_segmentation(one) is not None for one in together.dicom_files(path, opened))
+    return all(formats.kind_of_segmentation(one) is not None for one in opened_together.dicom_files(path, opened))
 
 
 def open_path(path: Path) -> list[LayerData]:

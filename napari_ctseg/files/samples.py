@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_ctseg.recovery import autosave as keeper
+from napari_ctseg.recovery import autosave
 from napari_ctseg.viewer import orientation, study
 from napari_ctseg.viewer.layers import LayerData, label_data, volume_data
 
@@ -17,6 +17,6 @@ def phantom() -> list[LayerData]:
 
     orientation.attach_current()
     study.follow_current()
-    keeper.attach_current()
+    autosave.attach_current()
     case = abdomen(SEED, SHAPE_ZYX, SPACING_ZYX_MM)
     return [*volume_data(case.image, "phantom CT"), label_data(case.labels, "phantom organs")]

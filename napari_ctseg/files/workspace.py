@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ctseg.recovery.fullest_slice import fullest_slice
+from napari_ctseg.recovery.pictures import fullest_slice
 
 if TYPE_CHECKING:
     import napari
@@ -78,12 +78,10 @@ def fit_screen(viewer: napari.Viewer) -> None:
 
 def lay_out(viewer: napari.viewer.Viewer, volume: Volume, name: str, truth: LabelMap | None = None, labels: LabelMap | None = None) -> None:
     """Add an image with, where given, its ground truth and a mask to look at or correct, and write the roles into the study."""
-    from napari_ctseg.recovery.closing import ask_once
     from napari_ctseg.viewer.showing import show_labels, show_volume
     from napari_ctseg.viewer.study import study_of
 
     study = study_of(viewer)
-    ask_once(viewer)
     study.image = show_volume(viewer, volume, name).name
     if truth is not None:
         study.truth = show_labels(viewer, truth, "truth").name
@@ -149,5 +147,3 @@ def stem_of(path: Path) -> str:
     from ctseg_imaging.endings import split_ending
 
     return split_ending(path)[0].removesuffix(".dcm")
-
-

@@ -18,6 +18,7 @@ from napari_ctseg.journal.replay import Replayed, replay
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.recovery.recording import Recording
 from napari_ctseg.viewer.layers import MADE, source_of
+from napari_ctseg.viewer.proxies import unwrapped
 from napari_ctseg.viewer.showing import show_labels
 from napari_ctseg.viewer.study import study_of
 
@@ -80,13 +81,13 @@ class Autosave:
 
     def recording(self, layer: LabelsLayer) -> Recording | None:
         """That of `layer`, which may be napari's proxy of it; None for one that is not kept."""
-        return self._recordings.get(_real(layer))
+        return self._recordings.get(unwrapped(layer))
 
     def _inserted(self, event: Any) -> None:
         self._watch(event.value)
 
     def _watch(self, layer: Layer) -> None:
-        layer = _real(layer)
+        layer = unwrapped(layer)
         source = source_of(layer) if getattr(layer, "ndim", 0) == 3 and hasattr(layer.data, "shape") else None
         if source is None or layer.metadata.get(MADE):
             return
@@ -114,7 +115,7 @@ class Autosave:
         self.told.emit("Edits are kept for recovery again.")
 
     def _removed(self, event: Any) -> None:
-        recording = self._recordings.pop(_real(event.value), None)
+        recording = self._recordings.pop(unwrapped(event.value), None)
         if recording is None:
             return
         recording.flush()
@@ -170,7 +171,7 @@ class Autosave:
         if not _not_open([kept]):
             raise FormatError(f"{kept.path}: these edits are open already.")
         layer = show_labels(viewer, replayed.label_map, "recovered mask", replayed.provenance, role="edited")
-        recording = self._recordings[_real(layer)]
+        recording = self._recordings[unwrapped(layer)]
         recording.continue_from(kept, replayed)
         study_of(viewer).edited = layer.name  # correcting goes on with it
         self.list_waiting()
@@ -229,7 +230,7 @@ class Autosave:
         for recording in self.recordings:
             recording.close()
         self._recordings.clear()
-        release(self.keys - {key for keeper in _KEEPERS.values() if keeper is not self for key in keeper.keys})
+        release(self.keys - {key for autosave in _AUTOSAVES.values() if autosave is not self for key in autosave.keys})
         self.keys = set()
 
     # ---- other viewers
@@ -262,25 +263,25 @@ def release(keys: Iterable[str]) -> None:
         folder.release(folder.folder() / key)
 
 
-_KEEPERS: weakref.WeakKeyDictionary[Any, Autosave] = weakref.WeakKeyDictionary()
+_AUTOSAVES: weakref.WeakKeyDictionary[Any, Autosave] = weakref.WeakKeyDictionary()
 
 
 @atexit.register
 def _release_all() -> None:
-    release({key for keeper in _KEEPERS.values() for key in keeper.keys})
+    release({key for autosave in _AUTOSAVES.values() for key in autosave.keys})
 
 
 def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
-    """The one Keeper of a viewer, which may be napari's proxy of it; made at the first call, with its questions where there is a window."""
-    viewer = _real(viewer)
-    if viewer not in _KEEPERS:
-        _KEEPERS[viewer] = keeper = Autosave(viewer)
+    """That of a viewer, which may be napari's proxy of it; made at the first call, with its questions where there is a window."""
+    viewer = unwrapped(viewer)
+    if viewer not in _AUTOSAVES:
+        _AUTOSAVES[viewer] = autosave = Autosave(viewer)
         if hasattr(viewer, "window"):
             from napari_ctseg.recovery.window import Questions
 
-            keeper.questions = Questions(viewer, keeper)  # type: ignore[attr-defined]
-        keeper._tidy_later()
-    return _KEEPERS[viewer]
+            autosave.questions = Questions(viewer, autosave)  # type: ignore[attr-defined]
+        autosave._tidy_later()
+    return _AUTOSAVES[viewer]
 
 
 def attach_current() -> None:
@@ -292,10 +293,5 @@ def attach_current() -> None:
 
 
 def _not_open(found: Iterable[folder.Kept]) -> tuple[folder.Kept, ...]:
-    open_here = {one.path for keeper in _KEEPERS.values() for one in (*keeper.recordings, *keeper._leaving)}
+    open_here = {one.path for autosave in _AUTOSAVES.values() for one in (*autosave.recordings, *autosave._leaving)}
     return tuple(kept for kept in found if kept.path not in open_here)
-
-
-def _real(thing: Any) -> Any:
-    """The object itself where napari hands out a proxy: a proxy's id is another."""
-    return getattr(thing, "__wrapped__", thing)

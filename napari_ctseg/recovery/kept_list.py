@@ -40,9 +40,9 @@ class KeptList(QWidget):  # type: ignore[misc]
 
     restored = Signal()
 
-    def __init__(self, keeper: Autosave, everything: bool) -> None:
+    def __init__(self, autosave: Autosave, everything: bool) -> None:
         super().__init__()
-        self._keeper, self._everything = keeper, everything
+        self._autosave, self._everything = autosave, everything
         self._kept: dict[str, folder.Kept] = {}
         self._icons: dict[tuple[str, int], QIcon] = {}
         self._to_draw: list[folder.Kept] = []
@@ -83,8 +83,8 @@ class KeptList(QWidget):  # type: ignore[misc]
         chosen = self._current()
         self.list.clear()
         self._to_draw.clear()
-        found = (*self._keeper.everything, *folder.discarded()) if self._everything else (
-            *self._keeper.waiting, *(folder.discarded(*self._keeper.keys) if self._keeper.keys else ()))
+        found = (*self._autosave.everything, *folder.discarded()) if self._everything else (
+            *self._autosave.waiting, *(folder.discarded(*self._autosave.keys) if self._autosave.keys else ()))
         self._kept = {str(kept.path): kept for kept in found}
         for row, kept in enumerate(found):
             self._add(kept)
@@ -99,7 +99,7 @@ class KeptList(QWidget):  # type: ignore[misc]
     # ---- pictures, one after the other: each replays a journal
 
     def _add(self, kept: folder.Kept) -> None:
-        item = QListWidgetItem(words.kept(kept, kept.key in self._keeper.keys))
+        item = QListWidgetItem(words.kept(kept, kept.key in self._autosave.keys))
         item.setData(Qt.ItemDataRole.UserRole, str(kept.path))
         self.list.addItem(item)
         icon = self._icons.get(_version(kept))
@@ -138,7 +138,7 @@ class KeptList(QWidget):  # type: ignore[misc]
         kept = self._current()
         free, aside = kept is not None and not self._working, kept is not None and kept.is_discarded
         healthy = kept is not None and kept.holds is not None
-        here = kept is not None and (kept.key in self._keeper.keys or not self._keeper.keys)
+        here = kept is not None and (kept.key in self._autosave.keys or not self._autosave.keys)
         self.restore.setEnabled(free and not aside and healthy and here)
         self.restore.setToolTip("Opens it as a mask of its own, with its undo steps." if here else "Open its image first.")
         self.export.setEnabled(free and healthy)
@@ -150,7 +150,7 @@ class KeptList(QWidget):  # type: ignore[misc]
             self._work(partial(replay, kept.path), partial(self._restored, kept))
 
     def _restored(self, kept: folder.Kept, replayed: Replayed) -> str:
-        self._keeper.show(kept, replayed)
+        self._autosave.show(kept, replayed)
         self.restored.emit()
         return "Restored."
 
@@ -174,7 +174,7 @@ class KeptList(QWidget):  # type: ignore[misc]
             self._working = False
             known = isinstance(error, CtsegError)
             if not self._stopped:
-                self._keeper.list_waiting()  # it may be gone
+                self._autosave.list_waiting()  # it may be gone
                 self._tell(str(error) if known else "")
             if not known:
                 raise error
@@ -183,7 +183,7 @@ class KeptList(QWidget):  # type: ignore[misc]
 
     def _discard(self) -> None:
         if (kept := self._current()) is not None:
-            self._keeper.discard(kept)
+            self._autosave.discard(kept)
             self._tell(f"Discarded. It can be brought back for {folder.DAYS_DISCARDED} days.")
 
     def _bring_back(self) -> None:
@@ -191,7 +191,7 @@ class KeptList(QWidget):  # type: ignore[misc]
             self._do(partial(self._brought_back, kept))
 
     def _brought_back(self, kept: folder.Kept) -> str:
-        self._keeper.bring_back(kept)
+        self._autosave.bring_back(kept)
         return "It is kept again."
 
     def _do(self, action: Callable[[], str]) -> None:

@@ -11,7 +11,6 @@ from qtpy.QtGui import QColor
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.volume import Labels
 from napari_ctseg.journal.replay import Replayed
-from napari_ctseg.recovery.fullest_slice import fullest_slice
 
 
 def picture(replayed: Replayed, pixels: int) -> NDArray[np.uint8]:
@@ -35,6 +34,12 @@ def _edited_slice(replayed: Replayed) -> int:
     if not len(index):
         return fullest_slice(replayed.shown)
     return int(np.bincount(index // replayed.shown[0].size).argmax())
+
+
+def fullest_slice(array: NDArray[Any]) -> int:
+    """The slice of a (z, y, x) array of labels that shows most: each label counts by its area as a share of its own largest."""
+    areas = np.stack([(array == value).sum(axis=(1, 2)) for value in np.unique(array[array > 0])] or [np.zeros(len(array))])
+    return int((areas / np.maximum(areas.max(axis=1, keepdims=True), 1)).sum(axis=0).argmax())
 
 
 def coloured(plane: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:

@@ -25,11 +25,11 @@ ALL = "Masks that were drawn and not exported, also of images that are not open.
 class RestoreDialog(QDialog):  # type: ignore[misc]
     """What is kept of the open images. Return and Escape leave everything as it is."""
 
-    def __init__(self, parent: QWidget | None, keeper: Autosave) -> None:
+    def __init__(self, parent: QWidget | None, autosave: Autosave) -> None:
         super().__init__(parent)
-        self._keeper = keeper
+        self._autosave = autosave
         self.setWindowTitle("Edits that were not exported")
-        self.kept = KeptList(keeper, everything=False)
+        self.kept = KeptList(autosave, everything=False)
         self.kept.restored.connect(self._restored)
         heading = QLabel(OFFERED)
         heading.setWordWrap(True)
@@ -48,7 +48,7 @@ class RestoreDialog(QDialog):  # type: ignore[misc]
         self.kept.fill()
 
     def _restored(self) -> None:
-        if not self._keeper.waiting:
+        if not self._autosave.waiting:
             self.accept()
 
 
@@ -57,8 +57,8 @@ class RecoveryDock(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._keeper = autosave_of(viewer)
-        self.kept = KeptList(self._keeper, everything=True)
+        self._autosave = autosave_of(viewer)
+        self.kept = KeptList(self._autosave, everything=True)
         heading, self.fault = QLabel(ALL), QLabel()
         for label in (heading, self.fault):
             label.setWordWrap(True)
@@ -74,12 +74,12 @@ class RecoveryDock(Dock):
         column.addWidget(self.kept, 1)
         column.addLayout(form)
         column.addWidget(self.fault)
-        self._keeper.listed.connect(self._listed)
+        self._autosave.listed.connect(self._listed)
         self.kept.fill()
 
     def closed(self) -> None:
         """Follow the viewer no more."""
-        self._keeper.listed.disconnect(self._listed, missing_ok=True)
+        self._autosave.listed.disconnect(self._listed, missing_ok=True)
         self.kept.stop()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -98,7 +98,7 @@ class RecoveryDock(Dock):
             self.fault.setText(str(error))
             return
         self.fault.clear()
-        self._keeper.limits_changed()
+        self._autosave.limits_changed()
         self.kept.fill()
 
 

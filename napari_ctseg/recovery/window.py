@@ -1,4 +1,4 @@
-"""What the keeper asks and tells in the window: the offer to restore, the question on leaving, other viewers, a full disk."""
+"""What the autosave asks and tells in the window: the offer to restore, the question on leaving, other viewers, a full disk."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from napari_ctseg.journal import folder
 from napari_ctseg.journal.words import steps
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.recovery.autosave import Answer, Autosave
+from napari_ctseg.recovery.closing import OneQuestion
 from napari_ctseg.recovery.recording import Recording
 from napari_ctseg.recovery.restoring import RestoreDialog
 from napari_ctseg.viewer.layers import label_map_of, source_of, volume_of
@@ -39,9 +40,9 @@ class Questions(QObject):  # type: ignore[misc]
 
     _told = Signal(str)  # Qt takes it from the writer's thread to this one
 
-    def __init__(self, viewer: napari.Viewer, keeper: Autosave) -> None:
+    def __init__(self, viewer: napari.Viewer, autosave: Autosave) -> None:
         super().__init__()
-        self._viewer, self._keeper = weakref.ref(viewer), keeper
+        self._viewer, self._autosave = weakref.ref(viewer), autosave
         self.ask: Ask = self._ask
         self.where: Callable[[Recording], Path | None] = self._where
         self.dialog: RestoreDialog | None = None
@@ -49,13 +50,14 @@ class Questions(QObject):  # type: ignore[misc]
         self._closing = False
         self._window = weakref.ref(viewer.window._qt_window)
         viewer.window._qt_window.installEventFilter(self)
+        OneQuestion(viewer.window._qt_window, autosave)
         self._told.connect(lambda sentence: notices.warning(sentence))
-        keeper.told.connect(self._tell)
-        keeper.offers.connect(self._offer)
-        keeper.listed.connect(self._listed)
-        keeper.in_use.connect(self._in_use)
-        keeper.leaving.connect(self._leave)
-        keeper.dock_left.connect(self._dock_closed)
+        autosave.told.connect(self._tell)
+        autosave.offers.connect(self._offer)
+        autosave.listed.connect(self._listed)
+        autosave.in_use.connect(self._in_use)
+        autosave.leaving.connect(self._leave)
+        autosave.dock_left.connect(self._dock_closed)
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look)
@@ -67,10 +69,10 @@ class Questions(QObject):  # type: ignore[misc]
         """Qt's: the window is asked to close, by whatever way."""
         if event.type() != QEvent.Type.Close or self._closing:
             return False
-        unsaved = self._keeper.unsaved
+        unsaved = self._autosave.unsaved
         for recording in unsaved:
             recording.flush()
-        if unsaved and not self._keeper.settle(unsaved, self.ask(unsaved, True), self._export):
+        if unsaved and not self._autosave.settle(unsaved, self.ask(unsaved, True), self._export):
             event.ignore()
             return True
         self._closing = not self._asks_napari(event)
@@ -90,20 +92,20 @@ class Questions(QObject):  # type: ignore[misc]
         left, self._left = self._left, []
         unsaved = [recording for recording in left if recording.unsaved]
         if unsaved and self._is_open():
-            while not self._keeper.settle(unsaved, self.ask(unsaved, False), self._export):
+            while not self._autosave.settle(unsaved, self.ask(unsaved, False), self._export):
                 pass  # a file dialog was cancelled or the file cannot be written: the layer is gone, so ask again
-        self._keeper.answered(left)
+        self._autosave.answered(left)
         if self._is_open():
-            self._keeper.list_waiting()
+            self._autosave.list_waiting()
 
     def _dock_closed(self, recording: Recording) -> None:
         """The dock that edits a layer was closed; the layer stays, and so does what is kept unless it is discarded."""
         def ask() -> None:
             if recording.unsaved and self._is_open():
                 recording.flush()
-                self._keeper.settle([recording], self.ask([recording], False), self._export)
+                self._autosave.settle([recording], self.ask([recording], False), self._export)
                 WRITER.flush()
-                self._keeper.list_waiting()
+                self._autosave.list_waiting()
 
         QTimer.singleShot(0, ask)
 
@@ -168,7 +170,7 @@ class Questions(QObject):  # type: ignore[misc]
         if window is None or viewer is None or not window.isVisible():
             return
         if self.dialog is None:
-            self.dialog = RestoreDialog(window, self._keeper)
+            self.dialog = RestoreDialog(window, self._autosave)
             self.dialog.finished.connect(self._offer_closed)
         self.dialog.fill()
         self.dialog.show()
@@ -189,7 +191,7 @@ class Questions(QObject):  # type: ignore[misc]
             box = QMessageBox(QMessageBox.Icon.Warning, "Open in another viewer", why, parent=self._window())
             take = box.addButton("Take over", QMessageBox.ButtonRole.DestructiveRole)
             box.setDefaultButton(box.addButton("Only look", QMessageBox.ButtonRole.RejectRole))
-            take.clicked.connect(self._keeper.take_over)
+            take.clicked.connect(self._autosave.take_over)
             box.open()
 
         QTimer.singleShot(0, ask)
@@ -197,6 +199,6 @@ class Questions(QObject):  # type: ignore[misc]
     def _look(self) -> None:
         if self._viewer() is None or self._window() is None:
             self._timer.stop()
-            self._keeper.close()
-        elif self._keeper.recordings:
-            self._keeper.check_use()
+            self._autosave.close()
+        elif self._autosave.recordings:
+            self._autosave.check_use()

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-
 KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
 ROLE = "ctseg_role"  # metadata of a mask that is no truth although no model made it: its role in the study
@@ -199,5 +198,3 @@ def _geometry_from_transform(layer: Layer) -> Geometry:
     if np.abs(layer.affine.linear_matrix - np.eye(3)).max() > 1e-9 or np.abs(np.asarray(layer.rotate) - np.eye(3)).max() > 1e-9:
         raise GeometryError(f"{layer.name}: is turned or sheared in the viewer; open it from a file that has its geometry.")
     return Geometry.from_parts(np.shape(layer.data), layer.scale, np.asarray(layer.translate)[::-1])
-
-

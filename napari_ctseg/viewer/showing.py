@@ -143,5 +143,3 @@ def _prepare(viewer: napari.viewer.Viewer) -> None:
 
     orientation.attach(viewer)
     autosave_of(viewer)
-
-

@@ -21,7 +21,7 @@ from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
 from ctseg_imaging.volume import Labels
 from napari_ctseg.commands.images import demo
 from napari_ctseg.files import workspace
-from napari_ctseg.recovery.fullest_slice import fullest_slice
+from napari_ctseg.recovery.pictures import fullest_slice
 
 LABELS = Labels.from_names({1: "liver", 2: "kidneys", 3: "spleen", 4: "pancreas"})
 MODELS = Path(__file__).resolve().parents[2] / "models" / "bundles"

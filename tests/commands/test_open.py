@@ -69,18 +69,18 @@ def test_open_and_evaluate_agree_on_a_pair(files: dict[str, Path], tmp_path: Pat
     """Names from the truth's dataset.json, and a label that was not contoured is left out by both."""
     (tmp_path / "dataset.json").write_text('{"labels": {"liver": 1, "spleen": 2}, "labels_present": {"truth": ["liver"]}}')
     code = ("import sys, napari\n"
-            "from napari_ctseg.files import workspace as desk\n"
+            "from napari_ctseg.files import workspace\n"
             "from napari_ctseg.commands.main import app\n"
-            "opened, docks, close = desk.open_docks, {}, napari.Viewer.close\n"
+            "opened, docks, close = workspace.open_docks, {}, napari.Viewer.close\n"
             "def keep(viewer, front):\n"
             "    docks.update(opened(viewer, front))\n"
             "    return docks\n"
             "def look(viewer):\n"
             "    state = lambda: docks['Compare'].controller.state\n"
-            "    desk.until(lambda: state().rows, 60)\n"
+            "    workspace.until(lambda: state().rows, 60)\n"
             "    print([(row.name, round(row.dice, 4)) for row in state().rows if row.value], state().note)\n"
             "    close(viewer)\n"
-            "desk.open_docks, napari.Viewer.close = keep, look\n"
+            "workspace.open_docks, napari.Viewer.close = keep, look\n"
             "app(sys.argv[1:])")
     shown = without_display("-c", code, "open", files["ct"], "--truth", files["truth"], "--labels", files["mask"])
     assert shown.returncode == 0, shown.stderr

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from ctseg_imaging import formats, phantom
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.docks.compare.state import Phase
 from napari_ctseg.docks.compare.view import CompareDock
 from napari_ctseg.docks.correct.view import CorrectDock
@@ -95,5 +95,5 @@ def test_cancel_ends_a_real_network_in_time(make_plugin_viewer, qtbot, case):
         dock.stop.click()
     assert dock.go.isEnabled()
     with at_most(2):
-        qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     assert BUNDLE not in viewer.layers

@@ -51,19 +51,19 @@ def open_command(
 
     import napari
 
-    from napari_ctseg.files import workspace as desk
+    from napari_ctseg.files import workspace
     from napari_ctseg.viewer import display
     from napari_ctseg.viewer.showing import show_volume
 
     with display.screen() as is_real:
         viewer = napari.Viewer(title="CT segmentation")
-        desk.lay_out(viewer, volumes[0], desk.stem_of(paths[0]), truth_map, label_map)
+        workspace.lay_out(viewer, volumes[0], workspace.stem_of(paths[0]), truth_map, label_map)
         for volume, (path, _) in zip(volumes[1:], wanted[1:], strict=True):
-            show_volume(viewer, volume, desk.stem_of(path))
-        docks = desk.open_docks(viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window")
+            show_volume(viewer, volume, workspace.stem_of(path))
+        docks = workspace.open_docks(viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window")
         if model is not None:
             docks["Run model"].controller.choose_bundles([bundle.name])
-        desk.fit_screen(viewer)
+        workspace.fit_screen(viewer)
         if not is_real:
             note("There is no display: the viewer opened on a virtual one and closed again.")
             viewer.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.compare.measuring import surfaces, write_report
 from napari_ctseg.docks.compare.state import CompareState, DiceCurve, Phase, Row, Surface
@@ -266,7 +266,7 @@ class CompareController:
                 self.view.idle(self.measure)
 
         def failed(error: Exception) -> None:
-            self._show(replace(self.state, measuring=False, message=work.sentence(error), details=work.details(error)))
+            self._show(replace(self.state, measuring=False, message=queue.sentence(error), details=queue.details(error)))
 
         self._aside(lambda: surfaces(counted, wanted, tolerance), measured, failed)
 
@@ -358,14 +358,14 @@ class CompareController:
         return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
 
     def _failed(self, error: Exception) -> None:
-        self._show(replace(self.state, phase=Phase.FAILED, message=work.sentence(error) if isinstance(error, CtsegError) else str(error),
-                           details=work.details(error)))
+        self._show(replace(self.state, phase=Phase.FAILED, message=queue.sentence(error) if isinstance(error, CtsegError) else str(error),
+                           details=queue.details(error)))
 
     def _saved(self, path: Path) -> None:
         self._show(replace(self.state, saving=False, message=f"Written: {path.name}"))
 
     def _not_saved(self, error: Exception) -> None:
-        self._show(replace(self.state, saving=False, message=work.sentence(error), details=work.details(error)))
+        self._show(replace(self.state, saving=False, message=queue.sentence(error), details=queue.details(error)))
 
     def _remember(self, key: str, value: Any) -> None:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.volume import LabelMap, Labels, exact
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.correct.classes import add_class, class_rows
 from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
@@ -54,11 +54,11 @@ class CorrectController(Steps):
         self._study = study_of(viewer)
         self._followed: FollowedMask | None = None
         self._chosen: LabelsLayer | None = None  # by the user; goes before the study's roles
-        self._keeper = autosave_of(viewer)
+        self._autosave = autosave_of(viewer)
         self.state = CorrectState(**{key: preferences.get(DOCK, key, getattr(CorrectState(), key)) for key in REMEMBERED})
         self._heard = [(viewer.layers.events.inserted, self._inserted), (viewer.layers.events.removed, self.refresh),
-                       (viewer.dims.events.current_step, self._moved), (self._keeper.changed, self._show_steps),
-                       (self._keeper.listed, self._list_kept),
+                       (viewer.dims.events.current_step, self._moved), (self._autosave.changed, self._show_steps),
+                       (self._autosave.listed, self._list_kept),
                        *((getattr(self._study.events, role), self.refresh) for role in ("image", "prediction", "truth", "edited"))]
         for event, callback in self._heard:
             event.connect(callback)
@@ -74,7 +74,7 @@ class CorrectController(Steps):
         self._heard = []
         if self._followed is not None:
             self._followed.painting.rules = BrushRules(self._followed.painting.rules.locked)
-            self._keeper.left(self._followed.layer)
+            self._autosave.left(self._followed.layer)
         self._unfollow()
 
     # ---- which mask
@@ -88,7 +88,7 @@ class CorrectController(Steps):
         truth = reference if reference != name else None
         changed = name != self.state.layer or truth != self.state.truth or self._named(name) is not self._layer
         self._show(replace(self.state, layers=layers, layer=name, truth=truth, locked=is_locked(self._named(name)), reference=reference,
-                           reference_locked=is_locked(self._named(reference)), kept=self._keeper.waiting,
+                           reference_locked=is_locked(self._named(reference)), kept=self._autosave.waiting,
                            window_why_not=self._window_why_not(name)))
         if changed:
             self._follow()
@@ -131,7 +131,7 @@ class CorrectController(Steps):
 
     def take_over(self) -> None:
         """Edit here what another viewer edits; it becomes read-only there."""
-        self._keeper.take_over()
+        self._autosave.take_over()
 
     def set_lock(self, on: bool) -> None:
         """Close or open the padlock of the layer that `state.padlock` names. Unlocked where nothing else is there, it is corrected."""
@@ -367,8 +367,8 @@ class CorrectController(Steps):
         return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
 
     def _failed(self, error: Exception) -> None:
-        said = work.sentence(error) if not isinstance(error, ValueError) else str(error)
-        self._show(replace(self.state, working="", exporting=False, message=said, details=work.details(error)))
+        said = queue.sentence(error) if not isinstance(error, ValueError) else str(error)
+        self._show(replace(self.state, working="", exporting=False, message=said, details=queue.details(error)))
 
     def _remember(self, key: str, value: Any) -> None:
         try:

@@ -30,7 +30,7 @@ class Steps:
 
     viewer: napari.viewer.Viewer
     state: CorrectState
-    _keeper: Autosave
+    _autosave: Autosave
     _aside: ThreadedCall
 
     @property
@@ -73,7 +73,7 @@ class Steps:
         def done(replayed: Replayed) -> None:
             self._show(replace(self.state, working=""))
             try:
-                layer = self._keeper.show(kept, replayed)
+                layer = self._autosave.show(kept, replayed)
             except CtsegError as error:
                 self._failed(error)
                 return
@@ -84,26 +84,26 @@ class Steps:
 
     def list_kept(self) -> None:
         """Show all that is kept for this image, and what was discarded."""
-        self._keeper.offers.emit()
+        self._autosave.offers.emit()
 
     def discard(self) -> None:
         """Put the newest kept edits aside; they can be brought back for a fortnight."""
         if self.state.kept:
-            self._keeper.discard(self.state.kept[0])
+            self._autosave.discard(self.state.kept[0])
 
     # ---- inside
 
     def _exported(self, layer: LabelsLayer) -> None:
-        if (recording := self._keeper.recording(layer)) is not None:
+        if (recording := self._autosave.recording(layer)) is not None:
             recording.exported()
 
     def _list_kept(self) -> None:
-        self._show(replace(self.state, kept=self._keeper.waiting))
+        self._show(replace(self.state, kept=self._autosave.waiting))
 
     def _show_steps(self) -> None:
         if (layer := self._layer) is None:
             return
-        history, recording = Painting.of(layer).steps.history, self._keeper.recording(layer)
+        history, recording = Painting.of(layer).steps.history, self._autosave.recording(layer)
         source = source_of(layer)
         labels = source.labels if source is not None and source.labels is not None else NO_LABELS
         steps = tuple(_line(gesture, labels) for gesture in (*history.done, *reversed(history.undone)))

@@ -34,4 +34,3 @@ def offer(kept: tuple[Kept, ...]) -> str:
     what = "Damaged edits" if newest.steps is None else steps(newest.steps)
     were = "was" if newest.steps == 1 else "were"
     return f"{what} of {newest.when:%d %b, %H:%M} on this image {were} not exported.{others}"
-

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import LabelMap, Labels, Volume, exact
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.finetune.cases import drawn_labels, open_cases, write_dataset
 from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob, model_of
@@ -203,7 +203,7 @@ class FineTuneController:
         self._show(replace(self.state, recipes=tuple(recipes)))
 
     def _not_listed(self, error: Exception) -> None:
-        self._show(replace(self.state, message=work.sentence(error), details=work.details(error)))
+        self._show(replace(self.state, message=queue.sentence(error), details=queue.details(error)))
 
     def _started(self, job: RunningJob) -> None:
         self._job, self._offset = job, 0
@@ -268,8 +268,8 @@ class FineTuneController:
 
     def _failed(self, error: Exception) -> None:
         resumable = self._job is not None and self._job.resumable
-        self._show(replace(self.state, phase=Phase.FAILED, stage="", resumable=resumable, message=work.sentence(error),
-                           details=work.details(error)))
+        self._show(replace(self.state, phase=Phase.FAILED, stage="", resumable=resumable, message=queue.sentence(error),
+                           details=queue.details(error)))
 
     def _forget(self) -> None:
         self._job = None

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.library.actions import ModelActions, with_trust
 from napari_ctseg.docks.run_model.library.library import InstalledLibrary, Library
-from napari_ctseg.docks.run_model.run import channels, machine
-from napari_ctseg.docks.run_model.run import previous_results as earlier
+from napari_ctseg.docks.run_model.run import channels, machine, previous_results
 from napari_ctseg.docks.run_model.run.box import drawn_box
 from napari_ctseg.docks.run_model.run.confidence import confidence_of
 from napari_ctseg.docks.run_model.run.request import Models, Request
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 DOCK = "run_model"
 SHARES = {"load": (0.0, 0.05), "localise": (0.05, 0.25), "segment": (0.25, 0.9), "assemble": (0.9, 1.0)}  # of one model's run, as measured
-Runner = Callable[..., work.Task]
+Runner = Callable[..., queue.Task]
 
 
 class RunModelView(Protocol):
@@ -51,14 +50,14 @@ class RunModelController:
     """Holds the state, starts work through the queue and puts results into the viewer. `shelf` : the models and what is done with them."""
 
     def __init__(self, view: RunModelView, viewer: napari.viewer.Viewer, models: Models, preferences: Preferences,
-                 runner: Runner = work.run, clock: Callable[[], float] = time.monotonic, library: Library | None = None,
+                 runner: Runner = queue.run, clock: Callable[[], float] = time.monotonic, library: Library | None = None,
                  aside: ThreadedCall = run_in_thread) -> None:
         viewer = unwrapped(viewer)
         self.view, self.viewer, self._models, self._preferences, self._run, self._clock = view, viewer, models, preferences, runner, clock
         self.shelf = ModelActions(library or InstalledLibrary(), runner, aside, self._told, self.reload_bundles)
         self._study = study_of(viewer)
-        self._task: work.Task | None = None
-        self._estimation: work.Task | None = None
+        self._task: queue.Task | None = None
+        self._estimation: queue.Task | None = None
         self._closed = False
         self._expected_seconds: float | None = None
         self._started = 0.0
@@ -189,8 +188,9 @@ class RunModelController:
         images = [self.viewer.layers[found[source].layer] for source in self.state.sources]
         self._started, self._models_done, self._last_share = self._clock(), 0, 0.0
         self._remember()
-        self._show(replace(self.state, phase=Phase.WAITING, stage="Waiting for the work before it to end" if work.is_busy() else "Starting",
-                           share=None, seconds_left=None, message="", details="", result=None, cautions=(), confidence=()))
+        stage = "Queued: waiting for another task to finish" if queue.is_busy() else "Starting"
+        self._show(replace(self.state, phase=Phase.WAITING, stage=stage, share=None, seconds_left=None, message="",
+                           details="", result=None, cautions=(), confidence=()))
         self._task = self._run(lambda: self._models.run(replace(request, volume=channels.stacked(volumes))),
                                lambda step: self._progressed(step, len(request.bundles)),
                                lambda prediction: self._done(prediction, name, images), self._failed, title=name)
@@ -238,9 +238,9 @@ class RunModelController:
     def _done(self, prediction: Prediction, name: str, images: Sequence[Layer]) -> None:
         self._task = None
         self.state = replace(self.state, phase=Phase.DONE)
-        before, covered = list(self.viewer.layers), earlier.hide(self.viewer, images)
+        before, covered = list(self.viewer.layers), previous_results.hide(self.viewer, images)
         layer = add_prediction(self.viewer, prediction, name)
-        earlier.remember([one for one in self.viewer.layers if one not in before], images)
+        previous_results.remember([one for one in self.viewer.layers if one not in before], images)
         self._study.prediction = layer.name
         took = self._clock() - self._started
         nothing = "" if prediction.labels.array.any() else " No label was found: the layer is empty."
@@ -253,8 +253,8 @@ class RunModelController:
 
     def _failed(self, error: Exception) -> None:
         self._task = None
-        self._show(replace(self.state, phase=Phase.FAILED, stage="", share=None, seconds_left=None, message=work.sentence(error),
-                           details=work.details(error), to_mend=self._described()))
+        self._show(replace(self.state, phase=Phase.FAILED, stage="", share=None, seconds_left=None, message=queue.sentence(error),
+                           details=queue.details(error), to_mend=self._described()))
 
     def _estimated(self, estimate: Estimate) -> None:
         self._estimation, self._expected_seconds = None, estimate.seconds
@@ -263,8 +263,8 @@ class RunModelController:
 
     def _not_estimated(self, error: Exception) -> None:
         self._estimation = None
-        self._show(replace(self.state, phase=Phase.FAILED, estimating=False, expected="", message=work.sentence(error),
-                           details=work.details(error), to_mend=self._described()))
+        self._show(replace(self.state, phase=Phase.FAILED, estimating=False, expected="", message=queue.sentence(error),
+                           details=queue.details(error), to_mend=self._described()))
 
     def _described(self) -> Path | None:
         """Of what ran: the network file whose side file may be at fault."""

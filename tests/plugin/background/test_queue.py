@@ -4,7 +4,7 @@ import pytest
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from tests.pace import PATIENCE_MS, PATIENCE_S
 
 
@@ -15,13 +15,13 @@ class Heard:
         self.steps, self.values, self.errors = [], [], []
 
     def run(self, factory):
-        return work.run(factory, self.steps.append, self.values.append, self.errors.append)
+        return queue.run(factory, self.steps.append, self.values.append, self.errors.append)
 
 
 @pytest.fixture(autouse=True)
 def nothing_left(qtbot):
     yield
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
 
 
 def counting(n):
@@ -42,7 +42,7 @@ def test_a_generator_reports_and_returns_in_the_gui_thread(qtbot):
         heard.steps.append(step)
         threads.append(threading.current_thread())
 
-    work.run(factory, on_progress, heard.values.append, heard.errors.append)
+    queue.run(factory, on_progress, heard.values.append, heard.errors.append)
     qtbot.waitUntil(lambda: heard.values == [3], timeout=PATIENCE_MS)
     assert [step.done for step in heard.steps] == [1, 2, 3]
     assert threads[0] is not threading.main_thread() and set(threads[1:]) == {threading.main_thread()}
@@ -61,9 +61,9 @@ def test_an_error_is_told_whatever_its_kind(qtbot, error):
 
 
 def test_sentences_hold_no_traceback():
-    assert work.sentence(BundleError("toy: is damaged.")) == "toy: is damaged."
-    assert "RuntimeError" in work.sentence(RuntimeError("boom")) and "memory" in work.sentence(MemoryError())
-    assert "boom" in work.details(RuntimeError("boom"))
+    assert queue.sentence(BundleError("toy: is damaged.")) == "toy: is damaged."
+    assert "RuntimeError" in queue.sentence(RuntimeError("boom")) and "memory" in queue.sentence(MemoryError())
+    assert "boom" in queue.details(RuntimeError("boom"))
 
 
 def test_cancel_closes_the_generator_and_nothing_is_called_back(qtbot):
@@ -84,7 +84,7 @@ def test_cancel_closes_the_generator_and_nothing_is_called_back(qtbot):
     assert task.done
     go.set()
     assert closed.wait(PATIENCE_S)
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     assert not heard.values and not heard.errors and len(heard.steps) == 1
 
 
@@ -103,7 +103,7 @@ def test_one_at_a_time_and_in_order(qtbot):
         return generator
 
     for name in "abc":
-        work.run(job(name), lambda step: None, order.append, order.append)
+        queue.run(job(name), lambda step: None, order.append, order.append)
     qtbot.waitUntil(lambda: len(order) == 3, timeout=PATIENCE_MS)
     assert order == ["a", "b", "c"] and most[0] == 1
 
@@ -124,5 +124,5 @@ def test_a_waiting_task_can_be_cancelled_before_it_starts(qtbot):
     task = heard.run(second)
     task.cancel()
     go.set()
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     assert not started and heard.values == [None]

@@ -15,7 +15,7 @@ import pytest
 
 from ctseg_imaging.errors import BundleError, CtsegError
 from ctseg_imaging.progress import Progress, finish
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.compute import client
 from napari_ctseg.compute.array_pickling import Parcel, receive
 from napari_ctseg.compute.client import NETWORKS, run_in_worker, shut_down
@@ -124,7 +124,7 @@ def test_an_error_arrives_with_its_sentence_and_its_traceback_and_the_process_li
         finish(run_in_worker(jobs.raising, name, title="toy"))
     assert type(raised.value) is kind and str(raised.value) == said
     where = "in raising" if name != "answer" else "compute/__main__.py"
-    assert where in work.details(raised.value)
+    assert where in queue.details(raised.value)
     assert pid() == before
     assert capfd.readouterr() == ("", "")  # what a job prints may hold a patient's name
 
@@ -133,7 +133,7 @@ def test_an_error_arrives_with_its_sentence_and_its_traceback_and_the_process_li
 def test_a_death_is_a_sentence_and_the_next_job_runs(number, said):
     with pytest.raises(CtsegError) as raised:
         finish(run_in_worker(jobs.dying, number, title="liver-net"))
-    text = work.sentence(raised.value)
+    text = queue.sentence(raised.value)
     assert text.startswith("liver-net: the computing process ended unexpectedly (") and said in text and "run it again" in text
     assert "last words" in "".join(traceback.format_exception(raised.value))
     assert pid()
@@ -160,7 +160,7 @@ def test_killed_from_outside_in_mid_run_and_while_idle():
 def test_no_memory_is_told_as_such():
     with pytest.raises(MemoryError) as raised:
         finish(run_in_worker(jobs.hungry, 4000, title="toy"))
-    assert "memory" in work.sentence(raised.value)
+    assert "memory" in queue.sentence(raised.value)
     shut_down()  # the limit stays with that process
 
 
@@ -224,7 +224,7 @@ def test_a_start_that_fails_is_a_sentence_and_the_next_run_starts_afresh(monkeyp
         NETWORKS.preload()
         with pytest.raises(ComputingProcessError) as raised:
             finish(run_in_worker(jobs.process, title="toy"))
-        assert "could not be started (Cannot allocate memory); " in work.sentence(raised.value) and NETWORKS.process is None
+        assert "could not be started (Cannot allocate memory); " in queue.sentence(raised.value) and NETWORKS.process is None
         assert sys.platform != "linux" or len(list(Path("/proc/self/fd").iterdir())) == open_before
     assert not NETWORKS.busy.locked() and pid()
 

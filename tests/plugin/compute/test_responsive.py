@@ -18,7 +18,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from ctseg_models.contract.prediction import Prediction
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.compute.client import NETWORKS, shut_down
 from napari_ctseg.docks.run_model.run.request import InstalledModels
 from napari_ctseg.docks.run_model.state import Phase
@@ -73,7 +73,7 @@ def opened(make_plugin_viewer, qtbot, request):
     qtbot.waitUntil(lambda: dock.go.isEnabled(), timeout=PATIENCE_MS)
     qtbot.wait(500)
     yield viewer, image, dock
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
 
 
 def gaps_ms(until, on_tick=lambda: None, longest=2 * PATIENCE_S):
@@ -242,7 +242,7 @@ def test_cancel_leaves_the_dock_ready_and_no_computing(opened, qtbot):
         dock.stop.click()
     assert dock.go.isEnabled()
     with at_most(2):
-        qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     qtbot.wait(300)  # memory is given back
     if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
         used = child.cpu_times().user

@@ -12,7 +12,7 @@ from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import Operation
-from napari_ctseg.files import workspace as desk
+from napari_ctseg.files import workspace
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.painting import Painting
 from napari_ctseg.viewer.proxies import unwrapped
@@ -268,7 +268,7 @@ def test_one_array_shown_twice_is_separated_also_across_viewers(viewer):
 
 
 def test_a_mask_that_was_begun_here_or_opened_for_correction_is_no_truth(plugin_model):
-    desk.lay_out(plugin_model, image(), "ct", None, mask())
+    workspace.lay_out(plugin_model, image(), "ct", None, mask())
     assert study_of(plugin_model).truth is None and not plugin_model.layers["labels"].locked
     controller = correct(plugin_model)
     controller.begin_empty()

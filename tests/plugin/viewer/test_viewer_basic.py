@@ -15,7 +15,7 @@ import napari_ctseg
 from ctseg_imaging import formats
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Volume
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.docks.window.view import WindowDock
 from napari_ctseg.files.readers import get_reader
@@ -142,7 +142,7 @@ def test_cancel_is_ready_within_a_second_and_computing_ends_within_two(viewer, q
         dock.stop.click()
     assert dock.go.isEnabled() and not dock.bar.isVisible()
     with at_most(2):
-        qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     assert models.closed.is_set() and len(viewer.layers) == 1
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ctseg_imaging.progress import finish
 from ctseg_models.inference.network.precision import bf16_is_faster
-from ctseg_models.networks import patched_layers as sound
+from ctseg_models.networks import patched_layers
 from ctseg_training.checks.half_check import wrong_layers
 from ctseg_training.recipes import Recipe
 from ctseg_training.run.engine import train
@@ -45,7 +45,7 @@ def test_a_run_falls_back_to_float32_and_says_so(
 ) -> None:
     if planted:
         monkeypatch.setattr(
-            sound.Conv3d,
+            patched_layers.Conv3d,
             "forward",
             lambda self, x: nn.Conv3d.forward(self, x) * (0.5 if torch.is_autocast_enabled("cpu") else 1.0),
         )

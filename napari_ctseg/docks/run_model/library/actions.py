@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleExists, CtsegError
 from ctseg_imaging.progress import Progress
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.run_model.library.library import Library, refuse_what_is_no_model
 from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, Replacement, TrustQuestion
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ctseg_models.bundles.export import Format
     from ctseg_models.contract.bundle import Bundle
 
-Runner = Callable[..., work.Task]
+Runner = Callable[..., queue.Task]
 Errand = Callable[[], Generator[Progress, None, str]]
 
 
@@ -32,7 +32,7 @@ class ModelActions:
         self._library, self._run, self._aside, self._tell, self._reload = library, runner, aside, tell, reload
         self._trusted: frozenset[str] | None = None
         self._digests: dict[str, str] = {}  # of the files of models that will be asked about next
-        self._task: work.Task | None = None
+        self._task: queue.Task | None = None
 
     # ---- what is there
 
@@ -221,7 +221,7 @@ class ModelActions:
         """added : what could not be added."""
         self._task = None
         to_mend = added if added is not None and self._library.described(added) else None
-        self._tell(errand="", failed=True, message=work.sentence(error), details=work.details(error), to_mend=to_mend)
+        self._tell(errand="", failed=True, message=queue.sentence(error), details=queue.details(error), to_mend=to_mend)
 
 
 def with_trust(infos: Sequence[BundleInfo], trusted: frozenset[str]) -> tuple[BundleInfo, ...]:

@@ -249,4 +249,4 @@ def test_the_usual_folders_of_a_bundle_stand_in_for_nothing(tmp_path: Path) -> N
         (folder / name).mkdir(exist_ok=True)
     (folder / "scripts/own.py").touch()
     (folder / "json/values.json").touch()
-    read_monai(folder)
+    assert read_monai(folder).kind == "monai"

@@ -24,8 +24,7 @@ from ctseg_models.contract.lattice import Box
 from ctseg_models.contract.stage import LoadedStage, Model, Prepared
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.ensemble import run_ensemble
-from ctseg_models.inference import InferenceSettings, run
-from ctseg_models.inference import pipeline as two_stage
+from ctseg_models.inference import InferenceSettings, pipeline, run
 from ctseg_models.vetting import trust
 from tests.models.monai_making import ARGMAX, INVERT, SOFTMAX, monai_bundle, smooth_ct
 
@@ -163,7 +162,7 @@ def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: py
             model, stages=(replace(stage, prepare=prepare, on_cpu=lambda: one.load("cpu").stages[0]),)
         )
 
-    monkeypatch.setattr(two_stage, "load_with_spare", loaded)
+    monkeypatch.setattr(pipeline, "load_with_spare", loaded)
     got = finish(run(bundle, smooth_ct((40, 44, 38)), settings=FP32))
     assert any("ran on the processor" in said for said in got.provenance["warnings"])
     assert not any("windows of" in said for said in got.provenance["warnings"])

@@ -29,8 +29,7 @@ from ctseg_models.bundles.nnunet.input import InputSizes, spacing_of
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Box, Region
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference import InferenceSettings, run
-from ctseg_models.inference import pipeline as two_stage
+from ctseg_models.inference import InferenceSettings, pipeline, run
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.sampler import ClassMapSampler
 
@@ -75,24 +74,24 @@ def on_the_image(maps: ClassMaps, upright: Upright) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> list[two_stage.StageResult]:
+def found(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.StageResult]:
     """What the network gave in the runs of a test, which `Prediction` has on the network's own grid only."""
-    seen: list[two_stage.StageResult] = []
-    segment = two_stage.segment
+    seen: list[pipeline.StageResult] = []
+    segment = pipeline.segment
 
-    def listening(*given: Any, **named: Any) -> Generator[Progress, None, two_stage.StageResult]:
+    def listening(*given: Any, **named: Any) -> Generator[Progress, None, pipeline.StageResult]:
         result = yield from segment(*given, **named)
         seen.append(result)
         return result
 
-    monkeypatch.setattr(two_stage, "segment", listening)
+    monkeypatch.setattr(pipeline, "segment", listening)
     return seen
 
 
 @pytest.mark.parametrize("case", ["plain", "oblique"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_labels_and_probabilities_are_nnunets(
-    variant: str, case: str, shared_file: SharedFile, found: list[two_stage.StageResult]
+    variant: str, case: str, shared_file: SharedFile, found: list[pipeline.StageResult]
 ) -> None:
     expected = shared_file(f"oracles/nnunet/{variant}/expected")
     volume = image(shared_file, variant, case)

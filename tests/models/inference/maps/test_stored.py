@@ -21,8 +21,7 @@ from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.members import run_members
-from ctseg_models.inference.maps import scratch
-from ctseg_models.inference.maps import stored as maps
+from ctseg_models.inference.maps import scratch, stored
 from ctseg_models.inference.maps.stored import (
     CutMaps,
     FileMaps,
@@ -54,8 +53,8 @@ def windowed(image: Tensor) -> WindowedMaps:
 def test_gathered_maps_are_the_maps_wherever_they_lie(
     in_memory: int, halved: int, kind: type, tolerance: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maps, "IN_MEMORY", in_memory)
-    monkeypatch.setattr(maps, "HALVED", halved)
+    monkeypatch.setattr(stored, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(stored, "HALVED", halved)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
     image = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(2))
     kept = finish(gathered(windowed(image)))
@@ -69,8 +68,8 @@ def test_gathered_maps_are_the_maps_wherever_they_lie(
 
 
 def test_what_other_maps_hold_leaves_less_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maps, "IN_MEMORY", 1000)
-    monkeypatch.setattr(maps, "HALVED", 1200)
+    monkeypatch.setattr(stored, "IN_MEMORY", 1000)
+    monkeypatch.setattr(stored, "HALVED", 1200)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
     first, second, third = room_for((2, 3, 4, 5)), room_for((2, 3, 4, 5), 600), room_for((2, 3, 4, 5), 1000)
     assert isinstance(first, MemoryMaps) and first.tensor.dtype == torch.float32
@@ -93,8 +92,8 @@ def test_the_members_of_an_ensemble_share_one_budget(tmp_path: Path, monkeypatch
     alone = finish(run_members(bundles[:1], upright, None, "cpu", Arithmetic()))[0].maps.maps
     assert isinstance(alone, MemoryMaps)
     size = alone.tensor.nbytes
-    monkeypatch.setattr(maps, "IN_MEMORY", size)
-    monkeypatch.setattr(maps, "HALVED", 2 * size - 1)
+    monkeypatch.setattr(stored, "IN_MEMORY", size)
+    monkeypatch.setattr(stored, "HALVED", 2 * size - 1)
     found = [member.maps.maps for member in finish(run_members(bundles, upright, None, "cpu", Arithmetic()))]
     assert [held_bytes(one) for one in found] == [size, size // 2, 0]
     assert torch.allclose(found[2].part(1, 0, 4), alone.part(1, 0, 4), atol=2e-3)

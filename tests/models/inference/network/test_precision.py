@@ -19,7 +19,7 @@ from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference import InferenceSettings, agreement, run
 from ctseg_models.inference.agreement import agreed, compare
 from ctseg_models.inference.input.crops import halved, smaller
-from ctseg_models.inference.network import precision as arithmetic
+from ctseg_models.inference.network import precision
 from ctseg_models.inference.network.precision import choose
 from tests.models.making import body_with_organ, threshold_bundle
 
@@ -75,12 +75,12 @@ def tried(
 
 
 def test_auto_takes_bfloat16_on_trial_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "bf16_is_faster", lambda device: True)
+    monkeypatch.setattr(precision, "bf16_is_faster", lambda device: True)
     assert choose("auto", "cpu").dtype == torch.bfloat16
     assert choose("auto", "cpu").on_trial
     assert choose("bf16", "cpu") == Arithmetic(torch.bfloat16)  # as asked, without a trial
     assert choose("fp32", "cpu") == Arithmetic(torch.float32)
-    monkeypatch.setattr(arithmetic, "bf16_is_faster", lambda device: False)
+    monkeypatch.setattr(precision, "bf16_is_faster", lambda device: False)
     assert choose("auto", "cpu") == Arithmetic(torch.float32)
 
 
@@ -90,8 +90,8 @@ def test_a_gpu_that_emulates_bfloat16_takes_float16(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (generation, 0))
-    assert arithmetic.half_type("cuda") == expected
-    assert arithmetic.half_type("mps") is None
+    assert precision.half_type("cuda") == expected
+    assert precision.half_type("mps") is None
 
 
 def test_the_dice_of_each_class_by_hand() -> None:
@@ -186,7 +186,7 @@ def test_numbers_that_are_not_finite_do_not_pass(wrong: float) -> None:
 def test_the_provenance_tells_what_was_used_and_not_what_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arithmetic, "bf16_is_faster", lambda device: True)
+    monkeypatch.setattr(precision, "bf16_is_faster", lambda device: True)
     volume, _ = body_with_organ()
     bundle = threshold_bundle(tmp_path / "b", two_stages=False)
     monkeypatch.setattr(agreement, "LEAST_DICE", 2.0)  # nothing agrees so well
@@ -208,7 +208,7 @@ def test_who_is_not_tried() -> None:
 
 
 def test_the_provenance_of_a_run_tells_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "bf16_is_faster", lambda device: True)
+    monkeypatch.setattr(precision, "bf16_is_faster", lambda device: True)
     volume, organ = body_with_organ()
     prediction = finish(run(threshold_bundle(tmp_path / "b"), volume, settings=InferenceSettings(threads=1)))
     assert np.mean((prediction.labels.array == 5) == organ) > 0.98

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.state import Confidence, Phase, RegionChoice
 from napari_ctseg.docks.run_model.view import RunModelDock
@@ -189,11 +189,11 @@ def test_a_dock_that_is_gone_cancels_its_run_and_hears_of_nothing(docked, qtbot,
         viewer.window.remove_dock_widget(docked)
     else:
         sip.delete(docked)  # as Qt does with what is in a window that closes
-    qtbot.waitUntil(lambda: not work.is_busy(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     show_volume(viewer, Volume(volume.array, volume.geometry), "later")
     controller._told(message="later")
     controller.run()
-    assert task.cancelled and not work.is_busy() and shown == [] and [layer.name for layer in viewer.layers] == ["t1", "later"]
+    assert task.cancelled and not queue.is_busy() and shown == [] and [layer.name for layer in viewer.layers] == ["t1", "later"]
 
 
 def test_a_missing_device_is_grey_with_its_reason(docked):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_ctseg.background import queue as work
+from napari_ctseg.background import queue
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.viewer.showing import show_volume
 from tests.commands.test_two_windows import two_windows
@@ -23,7 +23,7 @@ def test_the_dock_takes_one_ct(make_plugin_viewer, qtbot, tmp_path, monkeypatch)
     qtbot.waitUntil(dock.go.isEnabled, timeout=30_000)
     assert dock.controller.state.wanted == ("wide / narrow",)
     dock.go.click()
-    qtbot.waitUntil(lambda: len(viewer.layers) > len(before) and not work.is_busy(), timeout=120_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) > len(before) and not queue.is_busy(), timeout=120_000)
     (labels,) = [layer for layer in viewer.layers if layer not in before and layer.name != image.name]
     assert np.array_equal(np.unique(labels.data), [0, 1, 2])
     assert abs(int((labels.data == 2).sum()) - int(organ.sum())) < 0.05 * organ.sum()

@@ -74,10 +74,9 @@ class Pixels:
                         f"{self.path}: {name} holds no pixels; copy or export the series again."
                     )
                 syntax = _transfer_syntax(dataset)
-                if syntax.is_encapsulated and not _has_decoder(syntax):
-                    self._check_whole(dataset, syntax, name)
-                    return _decode_without_plugin(self.path, name, one, syntax)
                 self._check_whole(dataset, syntax, name)
+                if syntax.is_encapsulated and not _has_decoder(syntax):
+                    return _decode_without_plugin(self.path, name, one, syntax)
                 pixels: NDArray[Any] = dataset.pixel_array
             except (*UNREADABLE, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
@@ -93,7 +92,6 @@ class Pixels:
                 "export it again."
             )
         return pixels
-
 
     def _check_whole(self, dataset: Dataset, syntax: UID, name: str) -> None:
         """Raise FormatError for a stream that its decoder would complete, and for a row or more beyond the picture."""

@@ -36,10 +36,10 @@ def draw_and_close(make_viewer, label_map, volume=None, provenance=None):
     layer = show_labels(viewer, label_map, "mask", provenance, role="edited")
     layer.mode, layer.selected_label, layer.brush_size = "paint", label_map.labels.values[-1], 4
     drag(layer, [(4, 10, 6), (4, 10, 12)])
-    keeper = autosave_of(viewer)
-    (recording,) = keeper.recordings
+    autosave = autosave_of(viewer)
+    (recording,) = autosave.recordings
     assert recording.flush()
-    keeper.close()
+    autosave.close()
     return np.array(label_map.array)
 
 
@@ -193,11 +193,11 @@ def test_the_limits_are_settings_that_are_kept_and_hold_at_once(make_plugin_view
 def test_a_folder_beyond_its_limit_is_told_once_and_nothing_kept_is_deleted(make_plugin_viewer, qtbot, monkeypatch):
     draw_and_close(make_plugin_viewer, mask(), image())
     monkeypatch.setattr(FOLDER.__class__, "bytes", property(lambda limit: 10))
-    keeper, told = autosave_of(make_plugin_viewer()), []
-    keeper.told.connect(told.append)
-    keeper._tidy()
-    keeper._tidy()
-    assert len(told) <= 1 and keeper._is_full and len(folder.find()) == 1
+    autosave, told = autosave_of(make_plugin_viewer()), []
+    autosave.told.connect(told.append)
+    autosave._tidy()
+    autosave._tidy()
+    assert len(told) <= 1 and autosave._is_full and len(folder.find()) == 1
 
 
 def test_kept_edits_are_restored_once(make_plugin_viewer):

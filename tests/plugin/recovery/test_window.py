@@ -218,18 +218,18 @@ def test_a_dock_behind_napari_s_proxy_never_discards_the_only_copy(opened, qtbot
 
 def test_another_viewer_makes_the_layers_read_only_until_it_is_taken_over(opened, qtbot):
     viewer, layer = opened
-    keeper = autosave_of(viewer)
-    (key, *_) = keeper.keys
+    autosave = autosave_of(viewer)
+    (key, *_) = autosave.keys
     code = ("import os, sys; from pathlib import Path; from napari_ctseg.journal import folder; "
             "folder.take_over(folder.folder() / sys.argv[1]); print('taken', flush=True); sys.stdin.read()")
     with subprocess.Popen([sys.executable, "-c", code, key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                           env=os.environ) as other:
         assert other.stdout.readline() == "taken\n"
-        keeper.check_use()
+        autosave.check_use()
         before = layer.data.copy()
         paint(layer)
         assert np.array_equal(layer.data, before) and str(other.pid) in Painting.of(layer).read_only
-        keeper.take_over()
+        autosave.take_over()
         paint(layer)
         assert not np.array_equal(layer.data, before) and not Painting.of(layer).read_only
         other.stdin.close()

@@ -133,30 +133,30 @@ def test_a_question_without_cancel_that_is_left_keeps_the_edits(painted, qtbot, 
 
 def test_edits_that_are_asked_about_are_not_offered_before_the_image_is_opened_again(painted, qtbot, tmp_path):
     viewer, layer, _ = painted
-    keeper, seen = autosave_of(viewer), []
+    autosave, seen = autosave_of(viewer), []
     kind, press = answers(KEEP)
 
     def look(question):
         QApplication.processEvents()  # the list, if it were offered, is there now
-        seen.append((keeper.questions.dialog, keeper.waiting, keeper.everything))
+        seen.append((autosave.questions.dialog, autosave.waiting, autosave.everything))
         press(question)
 
     in_dialog((kind, look))
     viewer.layers.remove(layer)
-    qtbot.waitUntil(lambda: len(keeper.waiting) == 1, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: len(autosave.waiting) == 1, timeout=PATIENCE_MS)
     QApplication.processEvents()
-    assert seen == [(None, (), ())] and keeper.questions.dialog is None
+    assert seen == [(None, (), ())] and autosave.questions.dialog is None
     viewer.layers.clear()
     viewer.open(str(tmp_path / "ct.nii.gz"), plugin="napari-ctseg")
-    qtbot.waitUntil(lambda: keeper.questions.dialog is not None, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: autosave.questions.dialog is not None, timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize("what", ["layer", "dock"])
 def test_an_open_restore_list_shows_what_was_discarded_in_the_question(painted, qtbot, what):
     viewer, layer, _ = painted
-    keeper = autosave_of(viewer)
-    keeper.questions.show_offer()
-    listed = keeper.questions.dialog.kept
+    autosave = autosave_of(viewer)
+    autosave.questions.show_offer()
+    listed = autosave.questions.dialog.kept
     assert listed.list.count() == 0
     in_dialog(answers(DISCARD))
     if what == "layer":
