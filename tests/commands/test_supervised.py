@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +52,27 @@ class Talkative(nn.Module):
         return torch.cat([x, x], 1)
 
 
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """A shell starts background jobs deaf to SIGINT, and their children inherit it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def ended_in_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A fault in the command fails the test instead of keeping it waiting."""
+    overdue = threading.Timer(PATIENCE_S, process.kill)
+    overdue.start()
+    try:
+        yield
+    finally:
+        overdue.cancel()
+        process.kill()
+        process.wait()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("supervised")
@@ -85,13 +107,9 @@ def computing(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The command in the middle of an endless network."""
     process = subprocess.Popen(command(*predict(folder, "endless"), "-v"), stderr=subprocess.PIPE)
     assert process.stderr is not None
-    try:
+    with process.stderr, ended_in_the_end(process):
         wait_for(process.stderr, SAID)
         yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 def test_one_interrupt_ends_an_endless_network(computing: subprocess.Popen[bytes], folder: Path) -> None:
@@ -116,16 +134,13 @@ def test_ctrl_c_in_a_terminal_ends_an_endless_network(folder: Path) -> None:
     process = subprocess.Popen(command(*predict(folder, "endless"), "-v"), stdin=theirs, stdout=theirs, stderr=theirs,
                                start_new_session=True, preexec_fn=take_terminal)
     os.close(theirs)
-    with open(ours, "r+b", buffering=0) as terminal:  # noqa: PTH123 - a descriptor
-        try:
-            wait_for(terminal, SAID)
-            with at_most(2):
-                terminal.write(b"\x03")
-                while process.poll() is None:
-                    with suppress(OSError):
-                        terminal.read(4096)
-        finally:
-            process.kill()
+    with open(ours, "r+b", buffering=0) as terminal, ended_in_the_end(process):  # noqa: PTH123 - a descriptor
+        wait_for(terminal, SAID)
+        with at_most(2):
+            terminal.write(b"\x03")
+            while process.poll() is None:
+                with suppress(OSError):
+                    terminal.read(4096)
     assert process.returncode == 130
 
 
