@@ -1,6 +1,7 @@
 """Sentences for the user as napari notifications that show the whole text and stay until they are closed.
 
-napari 0.9 shows about forty characters of a message for four seconds, and no more of it when it is expanded; a path alone is longer.
+napari 0.9 shows about forty characters of a message for four seconds, and no more of it when it is expanded;
+a path alone is longer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from typing import Any
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
 
 Actions = Sequence[tuple[str, Callable[[Any], None]]]
-BESIDE_TEXT, MARGIN, LEAST_WIDTH = 120, 16, 200  # pixels: icon and buttons beside the text, around the notification, of it
+BESIDE_TEXT, MARGIN, LEAST_WIDTH = (
+    120,
+    16,
+    200,
+)  # pixels: icon and buttons beside the text, around the notification, of it
 
 
 def error(sentence: str) -> None:
@@ -34,7 +39,9 @@ def _show(sentence: str, severity: NotificationSeverity, actions: Actions = ()) 
     from napari._qt.qt_main_window import _QtMainWindow
 
     window = _QtMainWindow.current()
-    if window is not None and any(one.message.text() == sentence for one in _shown(window._qt_viewer.canvas.native)):
+    if window is not None and any(
+        one.message.text() == sentence for one in _shown(window._qt_viewer.canvas.native)
+    ):
         return  # it stands there already
     notification_manager.dispatch(Notification(sentence, severity, actions))
     shown = NapariQtNotification._instances
@@ -49,11 +56,15 @@ def _show_whole(dialog: Any) -> None:
     dialog.timer_stop()
     dialog.DISMISS_AFTER = 0  # of this one: leaving it with the mouse would start the timer again
     canvas, message = dialog.parent(), dialog.message
-    width = min(dialog.MIN_WIDTH, max(LEAST_WIDTH, canvas.width() - MARGIN))  # a narrow canvas would cut it off
+    width = min(
+        dialog.MIN_WIDTH, max(LEAST_WIDTH, canvas.width() - MARGIN)
+    )  # a narrow canvas would cut it off
     message.setMinimumWidth(0)
     dialog.setFixedWidth(width)
     wrapped = Qt.TextFlag.TextWordWrap | Qt.TextFlag.TextWrapAnywhere
-    lines = message.fontMetrics().boundingRect(QRect(0, 0, width - BESIDE_TEXT, 10_000), wrapped.value, message.text())
+    lines = message.fontMetrics().boundingRect(
+        QRect(0, 0, width - BESIDE_TEXT, 10_000), wrapped.value, message.text()
+    )
     added = max(0, lines.height() + message.fontMetrics().lineSpacing() - message.height())
     message.setFixedHeight(message.height() + added)
     dialog.expand_button.hide()
@@ -70,7 +81,9 @@ def _show_whole(dialog: Any) -> None:
 
 
 def _stack(canvas: Any) -> None:
-    """Put the notifications of a canvas one above the other, the last one below. Those without room come back once others are closed."""
+    """Put the notifications of a canvas one above the other, the last one below. Those without room come back
+    once others are closed.
+    """
     dialogs, bottom = _shown(canvas), canvas.height() - MARGIN // 2
     for dialog in reversed(dialogs):
         dialog.geom_anim.stop()
@@ -84,4 +97,8 @@ def _shown(canvas: Any) -> list[Any]:
     """The notifications of a canvas that were not closed, oldest first."""
     from napari._qt.dialogs.qt_notification import NapariQtNotification
 
-    return [dialog for dialog in canvas.findChildren(NapariQtNotification) if dialog in NapariQtNotification._instances]
+    return [
+        dialog
+        for dialog in canvas.findChildren(NapariQtNotification)
+        if dialog in NapariQtNotification._instances
+    ]

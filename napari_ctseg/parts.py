@@ -30,7 +30,9 @@ DETAILS_SIZE = (480, 300)
 
 
 class Dock(QWidget):  # type: ignore[misc]
-    """A dock that hears when the person closes it: napari then takes it out of its frame, and nothing of it may go on."""
+    """A dock that hears when the person closes it: napari then takes it out of its frame, and nothing of it
+    may go on.
+    """
 
     def closed(self) -> None:
         """Follow nothing any more."""
@@ -43,7 +45,9 @@ class Dock(QWidget):  # type: ignore[misc]
 
 
 class Text(QLabel):  # type: ignore[misc]
-    """A wrapping label whose text can be copied. A remark is amber, in a tone that can be read in the theme."""
+    """A wrapping label whose text can be copied. A remark is amber, in a tone that can be read in the
+    theme.
+    """
 
     def __init__(self, remark: bool = False) -> None:
         super().__init__()
@@ -71,7 +75,9 @@ class Text(QLabel):  # type: ignore[misc]
 
 
 def _is_light(widget: QWidget) -> bool:
-    """Whether the theme of the widget's window is a light one; of napari's settings as long as it is in none."""
+    """Whether the theme of the widget's window is a light one; of napari's settings as long as it is in
+    none.
+    """
     viewer = getattr(getattr(widget.window(), "_qt_viewer", None), "viewer", None)
     theme = get_theme(get_settings().appearance.theme if viewer is None else viewer.theme)
     return bool(QColor(theme.background.as_hex()).lightness() > MIDDLE)
@@ -196,7 +202,10 @@ def show_details(owner: QWidget, message: str, details: str) -> None:
     box.setWindowTitle("Details")
     box.setText(message)
     box.setDetailedText(details)
-    opener = next((button for button in box.buttons() if box.buttonRole(button) == QMessageBox.ButtonRole.ActionRole), None)
+    opener = next(
+        (button for button in box.buttons() if box.buttonRole(button) == QMessageBox.ButtonRole.ActionRole),
+        None,
+    )
     if opener is not None:
         opener.click()  # the details were asked for already
     for record in box.findChildren(QTextEdit):

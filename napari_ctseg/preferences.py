@@ -33,7 +33,9 @@ class Preferences:
         self.problem = ""
 
     def get(self, dock: str, key: str, default: Any) -> Any:
-        """The value kept, or `default` where there is none or one of another type; `problem` then says if the file could not be read."""
+        """The value kept, or `default` where there is none or one of another type; `problem` then says if the
+        file could not be read.
+        """
         try:
             value = self._read().get(dock, {}).get(key, default)
         except PreferencesError as error:
@@ -51,7 +53,9 @@ class Preferences:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(self._path, json.dumps(content, indent=1, sort_keys=True).encode(), overwrite=True)
         except (OSError, CtsegError) as error:
-            raise PreferencesError(f"{self._path}: your settings cannot be kept ({error}); make its folder writable.") from error
+            raise PreferencesError(
+                f"{self._path}: your settings cannot be kept ({error}); make its folder writable."
+            ) from error
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
@@ -59,8 +63,14 @@ class Preferences:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise PreferencesError(f"{self._path}: your settings cannot be read ({error.strerror}); make the file readable.") from error
+            raise PreferencesError(
+                f"{self._path}: your settings cannot be read ({error.strerror}); make the file readable."
+            ) from error
         except (ValueError, RecursionError):
             self._path.replace(self._path.with_name(self._path.name + ".damaged"))
             return {}
-        return {key: value for key, value in content.items() if isinstance(value, dict)} if isinstance(content, dict) else {}
+        return (
+            {key: value for key, value in content.items() if isinstance(value, dict)}
+            if isinstance(content, dict)
+            else {}
+        )

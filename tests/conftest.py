@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data: CTSEG_SHARED_DATA, or ../shared/data beside the repository; skips where it is not there."""
+    """The folder of real data: CTSEG_SHARED_DATA, or ../shared/data beside the repository; skips where it is
+    not there.
+    """
     folder = Path(os.environ.get("CTSEG_SHARED_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip("No real data here: put it into ../shared/data or name its folder in CTSEG_SHARED_DATA.")
@@ -23,11 +25,13 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def shared_file(shared_data: Path) -> Callable[[str], Path]:
     """A path inside the real data; skips where this one is not there."""
+
     def find(relative: str) -> Path:
         path = shared_data / relative
         if not path.exists():
             pytest.skip(f"The real data has no {relative}.")
         return path
+
     return find
 
 

@@ -1,4 +1,6 @@
-"""The house rules: imports run one way, nothing heavy is loaded before it is needed, and the wheel has all that it has to have."""
+"""The house rules: imports run one way, nothing heavy is loaded before it is needed, and the wheel has all
+that it has to have.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,41 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "monai", "nibabel", "SimpleITK", "pydicom", "qtpy", "PyQt6", "napari", "matplotlib", "scipy")
-VERBS = ("demo", "open", "info", "convert", "predict", "evaluate", "train", "recipes", "phantom", "bundle", "crossval",
-         "stack", "report", "calibrate")
+HEAVY = (
+    "torch",
+    "monai",
+    "nibabel",
+    "SimpleITK",
+    "pydicom",
+    "qtpy",
+    "PyQt6",
+    "napari",
+    "matplotlib",
+    "scipy",
+)
+VERBS = (
+    "demo",
+    "open",
+    "info",
+    "convert",
+    "predict",
+    "evaluate",
+    "train",
+    "recipes",
+    "phantom",
+    "bundle",
+    "crossval",
+    "stack",
+    "report",
+    "calibrate",
+)
 PACKAGES = ("napari_ctseg", "ctseg_models", "ctseg_imaging", "ctseg_training")
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def loaded_by(code: str, names: tuple[str, ...]) -> set[str]:
@@ -36,15 +65,22 @@ def test_import_rules_hold() -> None:
 @pytest.mark.parametrize("verb", [None, *VERBS])
 def test_help_loads_nothing_heavy(verb: str | None) -> None:
     words = [verb] if verb else []
-    code = (f"import contextlib, io\nfrom napari_ctseg.commands.main import app\n"
-            f"with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    app({[*words, '--help']!r})")
+    code = (
+        f"import contextlib, io\nfrom napari_ctseg.commands.main import app\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    "
+        f"app({[*words, '--help']!r})"
+    )
     assert loaded_by(code, HEAVY) == set()
 
 
 def test_the_manifest_loads_no_torch_and_names_what_is_there() -> None:
-    code = ("import npe2\nmanifest = npe2.PluginManifest.from_distribution('napari-ctseg')\nmanifest.validate_imports()\n"
-            "assert [w.display_name for w in manifest.contributions.widgets] == "
-            "['Window', 'Run model', 'Compare', 'Correct & export', 'Fine-tune', 'Recovery'], manifest.contributions.widgets")
+    code = (
+        "import npe2\nmanifest = "
+        "npe2.PluginManifest.from_distribution('napari-ctseg')\nmanifest.validate_imports()\n"
+        "assert [w.display_name for w in manifest.contributions.widgets] == "
+        "['Window', 'Run model', 'Compare', 'Correct & export', 'Fine-tune', 'Recovery'], "
+        "manifest.contributions.widgets"
+    )
     assert loaded_by(code, ("torch", "monai")) == set()
 
 
@@ -54,14 +90,21 @@ def test_the_manifest_at_the_root_is_the_one_inside_the_package() -> None:
 
 @pytest.mark.parametrize("package", ["ctseg_imaging", "ctseg_models", "ctseg_training"])
 def test_rooms_below_the_plugin_load_no_qt(package: str) -> None:
-    code = (f"import importlib, pkgutil, {package}\n"
-            f"for module in pkgutil.walk_packages({package}.__path__, '{package}.'):\n    importlib.import_module(module.name)")
+    code = (
+        f"import importlib, pkgutil, {package}\n"
+        f"for module in pkgutil.walk_packages({package}.__path__, '{package}.'):\n    "
+        "importlib.import_module(module.name)"
+    )
     assert loaded_by(code, ("qtpy", "PyQt6", "napari")) == set()
 
 
 def test_every_command_of_the_page_is_there() -> None:
     answer = python("from napari_ctseg.commands.main import app\napp(['--help'])")
-    listed = {line.split()[0] for line in answer.stdout.split("Commands:")[1].splitlines() if line.startswith("  ") and line[2] != " "}
+    listed = {
+        line.split()[0]
+        for line in answer.stdout.split("Commands:")[1].splitlines()
+        if line.startswith("  ") and line[2] != " "
+    }
     assert set(VERBS) <= listed
 
 
@@ -76,11 +119,19 @@ def test_usage_errors_end_with_2_and_an_input_fault_with_1() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_files_stay_short_and_say_what_they_are_for(package: str) -> None:
-    folder = next(path for path in (ROOT / package, ROOT / "models" / package, *ROOT.glob(f"src/*/{package}")) if path.is_dir())
+    folder = next(
+        path
+        for path in (ROOT / package, ROOT / "models" / package, *ROOT.glob(f"src/*/{package}"))
+        if path.is_dir()
+    )
     for path in folder.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 400, f"{path} has grown long; give its second idea a file of its own."
-        assert path.name == "__init__.py" or text.startswith('"""'), f"{path} does not say in its first line what it is for."
+        assert len(text.splitlines()) <= 400, (
+            f"{path} has grown long; give its second idea a file of its own."
+        )
+        assert path.name == "__init__.py" or text.startswith('"""'), (
+            f"{path} does not say in its first line what it is for."
+        )
 
 
 SMALL = ("models/ctseg_models", "src/training/ctseg_training")  # folders whose walls are finished
@@ -91,15 +142,24 @@ MANY_FILES = ("networks",)  # one network a file
 def test_folders_and_files_stay_small(package: str) -> None:
     for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
         sources = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
-        assert len(sources) <= 12 or folder.name in MANY_FILES, f"{folder} has {len(sources)} files; group some of them in a folder."
+        assert len(sources) <= 12 or folder.name in MANY_FILES, (
+            f"{folder} has {len(sources)} files; group some of them in a folder."
+        )
         for path in sources:
-            assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, f"{path} has more than 300 lines."
+            assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, (
+                f"{path} has more than 300 lines."
+            )
 
 
 @pytest.mark.long
 def test_the_wheel_has_packages_manifest_recipes_and_trained_bundles(tmp_path: Path) -> None:
-    build = subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, capture_output=True,
-                           text=True, check=False)
+    build = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert build.returncode == 0, build.stderr
     wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
     names = wheel.namelist()
@@ -109,7 +169,11 @@ def test_the_wheel_has_packages_manifest_recipes_and_trained_bundles(tmp_path: P
     for recipe in (ROOT / "src/training/ctseg_training/recipes").glob("*.yaml"):
         assert f"ctseg_training/recipes/{recipe.name}" in names
     for bundle in ("phantom-abdomen-scn", "headneck-ct-scn"):
-        inside = [path.relative_to(ROOT / "models/bundles") for path in (ROOT / "models/bundles" / bundle).rglob("*") if path.is_file()]
+        inside = [
+            path.relative_to(ROOT / "models/bundles")
+            for path in (ROOT / "models/bundles" / bundle).rglob("*")
+            if path.is_file()
+        ]
         assert any(path.suffix == ".safetensors" for path in inside)
         for path in inside:
             assert f"ctseg_models/bundled/{path.as_posix()}" in names

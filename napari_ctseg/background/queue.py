@@ -1,7 +1,9 @@
-"""One queue for long work: one generator at a time, in a thread, with progress in the dock and in napari's activity area.
+"""One queue for long work: one generator at a time, in a thread, with progress in the dock and in napari's
+activity area.
 
-The generator yields `Progress`; closing it cancels. One that waits for another process yields its last step again meanwhile, so that it
-hears of a cancel; what was told once is not told again. Callbacks come in the GUI thread, and none after `cancel`.
+The generator yields `Progress`; closing it cancels. One that waits for another process yields its last step
+again meanwhile, so that it hears of a cancel; what was told once is not told again. Callbacks come in the GUI
+thread, and none after `cancel`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from typing import Any
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
 
-NO_MEMORY = "out of memory", "allocate memory"  # torch's words on a card and on the processor, in a RuntimeError
+NO_MEMORY = (
+    "out of memory",
+    "allocate memory",
+)  # torch's words on a card and on the processor, in a RuntimeError
 SECONDS_BETWEEN_BARS = 0.5  # drawing napari's activity costs more than the dock's own bar
 Factory = Callable[[], Generator[Progress, None, Any]]
 
@@ -34,8 +39,14 @@ class Outcome:
 class Task:
     """One piece of work in the queue. `done` is true once nothing more is called back."""
 
-    def __init__(self, factory: Factory, on_progress: Callable[[Progress], None], on_done: Callable[[Any], None],
-                 on_error: Callable[[Exception], None], title: str) -> None:
+    def __init__(
+        self,
+        factory: Factory,
+        on_progress: Callable[[Progress], None],
+        on_done: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+        title: str,
+    ) -> None:
         self.factory, self.title = factory, title
         self._on_progress, self._on_done, self._on_error = on_progress, on_done, on_error
         self._cancelled = Event()
@@ -51,7 +62,9 @@ class Task:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Stop: no callback comes any more, the generator is closed at its next step, what waits in the queue moves up."""
+        """Stop: no callback comes any more, the generator is closed at its next step, what waits in the queue
+        moves up.
+        """
         self._cancelled.set()
         self.done = True
         self._close_bar()
@@ -84,7 +97,9 @@ class Task:
             self._on_done(outcome.value)
 
     def _show_in_bar(self, step: Progress) -> None:
-        """napari's bar handles events inside its own update, so this task may go on, end or be cancelled meanwhile."""
+        """napari's bar handles events inside its own update, so this task may go on, end or be cancelled
+        meanwhile.
+        """
         if self._bar is None or self._in_bar or time.monotonic() < self._bar_drawn + SECONDS_BETWEEN_BARS:
             return
         self._in_bar, self._bar_drawn = True, time.monotonic()
@@ -105,12 +120,19 @@ _WAITING: deque[Task] = deque()
 _RUNNING: list[Task] = []
 
 
-def run(generator_factory: Factory, on_progress: Callable[[Progress], None], on_done: Callable[[Any], None],
-        on_error: Callable[[Exception], None], *, title: str = "CT segmentation") -> Task:
+def run(
+    generator_factory: Factory,
+    on_progress: Callable[[Progress], None],
+    on_done: Callable[[Any], None],
+    on_error: Callable[[Exception], None],
+    *,
+    title: str = "CT segmentation",
+) -> Task:
     """Put work into the queue; it starts as soon as what is before it has ended.
 
-    generator_factory : called in the thread, so imports of torch belong into it. on_done : gets the generator's return value.
-    on_error : gets whatever it raised (`sentence` words it). title : for napari's activity area.
+    generator_factory : called in the thread, so imports of torch belong into it. on_done : gets the
+    generator's return value. on_error : gets whatever it raised (`sentence` words it). title : for napari's
+    activity area.
     """
     task = Task(generator_factory, on_progress, on_done, on_error, title)
     _WAITING.append(task)
@@ -134,7 +156,10 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
         return "The machine has not enough memory for this; choose a smaller region or another device."
-    return f"Something went wrong that the program did not foresee ({type(error).__name__}); Details has the rest."
+    return (
+        f"Something went wrong that the program did not foresee ({type(error).__name__}); Details has the "
+        "rest."
+    )
 
 
 def details(error: BaseException) -> str:
@@ -143,7 +168,9 @@ def details(error: BaseException) -> str:
 
 
 def driven(factory: Factory, is_cancelled: Callable[[], bool]) -> Generator[Progress, None, Outcome]:
-    """Runs in a thread, until the work ends or is cancelled. The broad catch is the thread's edge: whatever happens reaches the user."""
+    """Runs in a thread, until the work ends or is cancelled. The broad catch is the thread's edge: whatever
+    happens reaches the user.
+    """
     work = None
     try:
         work = factory()

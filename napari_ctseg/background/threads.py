@@ -1,4 +1,6 @@
-"""Short work beside the queue of work.py: a second or so in a thread of its own, so that it need not wait for a model's run."""
+"""Short work beside the queue of work.py: a second or so in a thread of its own, so that it need not wait for
+a model's run.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,12 @@ from napari_ctseg.background.queue import Outcome
 ThreadedCall = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[Exception], None]], None]
 
 
-def run_in_thread(function: Callable[[], Any], on_done: Callable[[Any], None], on_error: Callable[[Exception], None]) -> None:
-    """Call `function` in a thread; `on_done` gets its value, `on_error` what it raised, both in the GUI thread."""
+def run_in_thread(
+    function: Callable[[], Any], on_done: Callable[[Any], None], on_error: Callable[[Exception], None]
+) -> None:
+    """Call `function` in a thread; `on_done` gets its value, `on_error` what it raised, both in the GUI
+    thread.
+    """
     from napari.qt.threading import create_worker
 
     def ended(outcome: Outcome) -> None:

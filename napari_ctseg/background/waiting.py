@@ -1,6 +1,8 @@
-"""Waiting for a file in the GUI thread: the event loop goes on, and a dialog with progress and Cancel appears after a moment.
+"""Waiting for a file in the GUI thread: the event loop goes on, and a dialog with progress and Cancel appears
+after a moment.
 
-napari asks a reader for its layers and takes the answer of that one call, so the reader cannot return before the file is read.
+napari asks a reader for its layers and takes the answer of that one call, so the reader cannot return before
+the file is read.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ class WaitingCancelled(Exception):
 
 
 def waited(work: Generator[Progress, None, T], title: str) -> T:
-    """The value of `work`, driven in a thread while the event loop runs. title : what is read, for the dialog.
+    """The value of `work`, driven in a thread while the event loop runs. title : what is read, for the
+    dialog.
 
-    Raises WaitingCancelled after Cancel or Esc, and what the work raises. Outside the GUI thread `work` is driven in place.
+    Raises WaitingCancelled after Cancel or Esc, and what the work raises. Outside the GUI thread `work` is
+    driven in place.
     """
     if not _in_gui_thread():
         return finish(work)
@@ -55,7 +59,10 @@ class _Wait:
         self._cancelled = Event()
         self._outcome = Outcome(cancelled=True)
         self._dialog = _dialog(title)
-        self._ways_out = self._dialog.canceled, self._dialog.rejected  # Esc is the one or the other, by where the focus is
+        self._ways_out = (
+            self._dialog.canceled,
+            self._dialog.rejected,
+        )  # Esc is the one or the other, by where the focus is
         for way_out in self._ways_out:
             way_out.connect(self._cancel)
         self._patience = QTimer()

@@ -24,7 +24,9 @@ T = TypeVar("T")
 
 INTERRUPTED = 130
 VERBOSE = ("-v", "--verbose")
-LAYER = "Of overlapping segments: the number of a layer, the name of a segment, or merged (smaller over larger)."
+LAYER = (
+    "Of overlapping segments: the number of a layer, the name of a segment, or merged (smaller over larger)."
+)
 NEAREST_GRID = "Where rounding in a header has sheared the axes, take the nearest grid without shear."
 
 
@@ -40,7 +42,9 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class CtsegGroup(TyperGroup):
-    """The root group: takes `-v` wherever it stands, and ends a fault of the input in one sentence instead of a traceback."""
+    """The root group: takes `-v` wherever it stands, and ends a fault of the input in one sentence instead of
+    a traceback.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The commands in the order in which they were added."""
@@ -64,9 +68,17 @@ class CtsegGroup(TyperGroup):
             raise typer.Exit(0) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            _fail(ctx, f"{where}{error.strerror or error}; check that it is there, may be used, and that the disk has room.")
+            _fail(
+                ctx,
+                f"{where}{error.strerror or error}; check that it is there, may be used, and that the disk "
+                "has room.",
+            )
         except MemoryError:
-            _fail(ctx, "The machine's memory is not enough for this; close other programs or give a smaller volume or region.")
+            _fail(
+                ctx,
+                "The machine's memory is not enough for this; close other programs or give a smaller volume "
+                "or region.",
+            )
         except KeyboardInterrupt:
             err.print("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
@@ -88,10 +100,13 @@ _OTHERS: list[TextIO] = []  # where libraries and networks print to in a contain
 
 
 def keep_others_off_the_terminal(verbose: bool) -> None:
-    """From now on only `out`, `err` and the front end write to this process's stdout and stderr. What libraries, C code and networks
-    print goes to stderr if `verbose`, else nowhere."""
-    mine = [open(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors=stream.errors, buffering=1)  # noqa: PTH123, SIM115
-            for stream in (sys.stdout, sys.stderr)]
+    """From now on only `out`, `err` and the front end write to this process's stdout and stderr. What
+    libraries, C code and networks print goes to stderr if `verbose`, else nowhere.
+    """
+    mine = [
+        open(os.dup(stream.fileno()), "w", encoding=stream.encoding, errors=stream.errors, buffering=1)  # noqa: PTH123, SIM115
+        for stream in (sys.stdout, sys.stderr)
+    ]
     theirs = os.dup(2) if verbose else os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(theirs, descriptor)
@@ -112,7 +127,9 @@ def _others_apart() -> Iterator[None]:
 
 @contextmanager
 def _without_remarks(verbose: bool) -> Iterator[None]:
-    """Keep what libraries remark to programmers (warnings, log lines below an error) from the terminal, unless it was asked for."""
+    """Keep what libraries remark to programmers (warnings, log lines below an error) from the terminal,
+    unless it was asked for.
+    """
     last = logging.lastResort  # prints the lines of those who set up no logging
     if verbose or sys.warnoptions or last is None:
         yield
@@ -134,8 +151,11 @@ def unforeseen(error: Exception, args: Sequence[str]) -> None:
     first = next(iter(str(error).splitlines()), "")
     what = f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__
     verb = next((f" {word}" for word in args if not word.startswith("-")), "")
-    err.print(f"napari-ctseg{verb}: failed in a way that was not foreseen ({what}); run it again with -v for the traceback, and report it.",
-              markup=False)
+    err.print(
+        f"napari-ctseg{verb}: failed in a way that was not foreseen ({what}); run it again with -v for the "
+        "traceback, and report it.",
+        markup=False,
+    )
     raise SystemExit(1)
 
 
@@ -162,13 +182,16 @@ def say_json(value: Any) -> None:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise FormatError if `path` is there and must not be overwritten: asked before the work, so that none is lost."""
+    """Raise FormatError if `path` is there and must not be overwritten: asked before the work, so that none
+    is lost.
+    """
     if path.exists() and not overwrite:
         raise FormatError(f"{path}: exists already; choose another name or give --overwrite.")
 
 
 def follow(work: Generator[Progress, None, T]) -> T:
-    """Drive `work` to its end and return its value: a bar on a terminal, else one line a stage, both on stderr.
+    """Drive `work` to its end and return its value: a bar on a terminal, else one line a stage, both on
+    stderr.
 
     An interrupt closes `work`, which is how it is cancelled.
     """
@@ -195,8 +218,13 @@ def _follow_with_bar(work: Generator[Progress, None, T]) -> T:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-               TextColumn("{task.fields[message]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[message]}"),
+    )
     with Bars(*columns, console=err, transient=True, redirect_stdout=False, redirect_stderr=False) as bars:
         task, stage = bars.add_task("", total=None, message=""), ""
         while True:
@@ -208,4 +236,10 @@ def _follow_with_bar(work: Generator[Progress, None, T]) -> T:
             if progress.stage != stage:
                 stage = progress.stage
                 bars.reset(task)
-            bars.update(task, description=stage, completed=progress.done, total=progress.total or None, message=progress.message)
+            bars.update(
+                task,
+                description=stage,
+                completed=progress.done,
+                total=progress.total or None,
+                message=progress.message,
+            )

@@ -1,4 +1,6 @@
-"""The child of `supervised`: the command in a process that may crash, with the terminal for its own words only."""
+"""The child of `supervised`: the command in a process that may crash, with the terminal for its own words
+only.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from napari_ctseg.compute.containment import contain, limit_memory
 
 
 def main() -> None:
-    """Run the command line of this process. SIGTERM, which the parent sends for Ctrl-C, interrupts as Ctrl-C would."""
+    """Run the command line of this process. SIGTERM, which the parent sends for Ctrl-C, interrupts as Ctrl-C
+    would.
+    """
     if sys.platform != "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,4 +1,6 @@
-"""`napari-ctseg`: one verb a file. Importing this module imports no torch, no Qt and no image library; the verbs do, when they run."""
+"""`napari-ctseg`: one verb a file. Importing this module imports no torch, no Qt and no image library; the
+verbs do, when they run.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,15 @@ from napari_ctseg.commands.results.evaluate import evaluate
 from napari_ctseg.commands.results.predict import PredictCommand, predict
 from napari_ctseg.commands.results.report import report
 
-app = typer.Typer(cls=CtsegGroup, name="napari-ctseg", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-                  pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    cls=CtsegGroup,
+    name="napari-ctseg",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _version(wanted: bool) -> None:
@@ -37,10 +46,17 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show the traceback behind a sentence; also after the verb.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Show the traceback behind a sentence; also after the verb."),
+    ] = False,
 ) -> None:
-    """CT segmentation from the terminal: look, convert, predict, evaluate, train. The viewer's docks do the same by mouse."""
+    """CT segmentation from the terminal: look, convert, predict, evaluate, train. The viewer's docks do the
+    same by mouse.
+    """
 
 
 app.command("demo")(demo)
@@ -70,7 +86,7 @@ def run_here() -> None:
     """The command in this process."""
     try:
         app(prog_name="napari-ctseg")
-    except Exception as error:  # noqa: BLE001 - a fault of ours, which no front end can mend: a sentence, the traceback with -v
+    except Exception as error:  # noqa: BLE001 - a fault of ours: a sentence, and the traceback with -v
         unforeseen(error, sys.argv[1:])
 
 

@@ -8,8 +8,9 @@ from typer.core import TyperCommand
 
 
 class OptionalValues(TyperCommand):
-    """A command that fills in the value of an option given without one. values : by option, what may follow it; the first is meant when
-    nothing of it does."""
+    """A command that fills in the value of an option given without one. values : by option, what may follow
+    it; the first is meant when nothing of it does.
+    """
 
     values: ClassVar[dict[str, tuple[str, ...]]] = {}
 

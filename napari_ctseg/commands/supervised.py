@@ -1,7 +1,9 @@
-"""The console script: verbs that read strangers' files or run networks do so in a child process, which this one watches.
+"""The console script: verbs that read strangers' files or run networks do so in a child process, which this
+one watches.
 
-The child is the whole command; it has the terminal for its results and progress. A crash there costs a sentence, memory has a limit,
-and one Ctrl-C ends it within 2 s, whatever it is doing. This module imports nothing heavy; the child alone loads torch and image libraries.
+The child is the whole command; it has the terminal for its results and progress. A crash there costs a
+sentence, memory has a limit, and one Ctrl-C ends it within 2 s, whatever it is doing. This module imports
+nothing heavy; the child alone loads torch and image libraries.
 """
 
 from __future__ import annotations
@@ -34,16 +36,22 @@ def run() -> None:
 
 def needs_child(words: Sequence[str]) -> bool:
     """Whether the verb is one of VERBS and more than its help is wanted."""
-    plain = words[:words.index("--")] if "--" in words else words
+    plain = words[: words.index("--")] if "--" in words else words
     return next((word for word in words if not word.startswith("-")), "") in VERBS and not HELP & set(plain)
 
 
 def supervise(words: Sequence[str]) -> int:
-    """Run the command line in a child; its exit code, 130 for an interrupt, 1 when it crashed or took too much memory."""
+    """Run the command line in a child; its exit code, 130 for an interrupt, 1 when it crashed or took too
+    much memory.
+    """
     try:
         child = _start(words)
     except OSError as error:
-        return _failed(words, f"no process could be started ({error.strerror or error}); close other programs, then run it again.")
+        return _failed(
+            words,
+            f"no process could be started ({error.strerror or error}); close other programs, then run it "
+            "again.",
+        )
     try:
         return _watched(child, words)
     except KeyboardInterrupt:
@@ -53,7 +61,9 @@ def supervise(words: Sequence[str]) -> int:
 
 
 def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Ctrl-C reaches every process of the terminal; the child ignores it from its first moment, because this one passes it on."""
+    """Ctrl-C reaches every process of the terminal; the child ignores it from its first moment, because this
+    one passes it on.
+    """
     command = [sys.executable, "-P", "-m", "napari_ctseg.commands.contained", *words]
     if sys.platform == "win32":
         return subprocess.Popen(command, stdin=subprocess.PIPE)
@@ -75,14 +85,21 @@ def _watched(child: subprocess.Popen[bytes], words: Sequence[str]) -> int:
         if limit.is_exceeded():
             child.kill()
             child.wait()
-            return _failed(words, f"it took more than {limit.most_bytes / 1e9:.1f} GB of memory, nearly all that was free; give a smaller "
-                                  "volume or region, or close other programs.")
+            return _failed(
+                words,
+                f"it took more than {limit.most_bytes / 1e9:.1f} GB of memory, nearly all that was free; "
+                "give a smaller "
+                "volume or region, or close other programs.",
+            )
     if code >= 0:
         return code
     from napari_ctseg.compute.exit_reason import cause
 
     how, _ = cause(code)
-    return _failed(words, f"its process ended unexpectedly ({how}); run it again with -v to see what its libraries print.")
+    return _failed(
+        words,
+        f"its process ended unexpectedly ({how}); run it again with -v to see what its libraries print.",
+    )
 
 
 def _interrupted(child: subprocess.Popen[bytes]) -> int:

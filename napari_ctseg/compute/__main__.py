@@ -1,6 +1,7 @@
 """A worker process: `python -m napari_ctseg.compute HANDLE MODULE`, started by `client`.
 
-It imports MODULE, which is what takes long, runs one job after the other and ends with the process that started it.
+It imports MODULE, which is what takes long, runs one job after the other and ends with the process that
+started it.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ from napari_ctseg.compute.pipe_handles import connection_of
 
 NICE = 5  # less than the viewer, which answers the person
 SECONDS_BETWEEN_STEPS = 0.2  # drawing one costs the viewer up to 30 ms
-OWN = ("builtins", "ctseg_imaging")  # exceptions from here can be unpickled by a viewer that has no torch loaded
+OWN = (
+    "builtins",
+    "ctseg_imaging",
+)  # exceptions from here can be unpickled by a viewer that has no torch loaded
 
 
 def serve(connection: Connection, module: str) -> None:
     """Run jobs until the other side is gone. module : is imported first."""
     importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # what the module made stays, and looking through it after each job would take longer than reading a small file
+    # what the module made stays, and looking through it after each job would take longer than reading a small
+    # file
+    gc.freeze()
     answer = _send(connection, Ready())
     while True:
         message = receive(connection)
@@ -45,7 +51,12 @@ def serve(connection: Connection, module: str) -> None:
             del message
             try:
                 answer = _send(connection, outcome)
-            except (OSError, pickle.PicklingError, TypeError, AttributeError) as error:  # an answer that does not fit or cannot travel
+            except (
+                OSError,
+                pickle.PicklingError,
+                TypeError,
+                AttributeError,
+            ) as error:  # an answer that does not fit or cannot travel
                 answer = _send(connection, raised(error))
             del outcome
             free_memory()
@@ -70,12 +81,14 @@ def run(job: WorkerJob, connection: Connection) -> Returned | Raised | Closed:
                 _send(connection, Step(step)).close()
         work.close()
         return Closed()
-    except Exception as error:  # noqa: BLE001 - the process's edge: whatever happens has to reach the person who waits
+    except Exception as error:  # noqa: BLE001 - the process's edge: whatever happens has to reach the user
         return raised(error)
 
 
 def raised(error: Exception) -> Raised:
-    """An error as the other side can unpickle it: of its own class where that is ours or Python's, else of the nearest such class."""
+    """An error as the other side can unpickle it: of its own class where that is ours or Python's, else of
+    the nearest such class.
+    """
     text = "".join(traceback.format_exception(error))
     bare = error.with_traceback(None)
     bare.__cause__ = bare.__context__ = None
@@ -87,7 +100,9 @@ def raised(error: Exception) -> Raised:
 
 
 def _as_nearest(error: CtsegError | MemoryError) -> Exception:
-    """With the same sentence, of the first known class among its own and its ancestors that can be made from a sentence."""
+    """With the same sentence, of the first known class among its own and its ancestors that can be made from
+    a sentence.
+    """
     for kind in type(error).__mro__:
         if _is_known(kind):
             with suppress(TypeError):  # a constructor that wants other arguments

@@ -1,7 +1,8 @@
-"""Objects from one process to another over a private pipe: a pickle, and each large array in memory that both see.
+"""Objects from one process to another over a private pipe: a pickle, and each large array in memory that both
+see.
 
-An array is written once into an anonymous file in memory and mapped by the receiver, who needs no copy. Such a file has no name: it
-is gone with its last holder, also when both processes are killed.
+An array is written once into an anonymous file in memory and mapped by the receiver, who needs no copy. Such
+a file has no name: it is gone with its last holder, also when both processes are killed.
 """
 
 from __future__ import annotations
@@ -22,14 +23,20 @@ from numpy.typing import NDArray
 
 LARGE = 1 << 16  # bytes; smaller arrays travel inside the pickle
 CHUNK = 8 << 20  # bytes written at once
-Entry = tuple[int, "np.dtype[Any]", tuple[int, ...], tuple[int, ...]]  # which file, dtype, shape as written, axes as written
+Entry = tuple[
+    int, "np.dtype[Any]", tuple[int, ...], tuple[int, ...]
+]  # which file, dtype, shape as written, axes as written
 
 
 class Parcel:
-    """What `send` has handed over. The sender keeps it until the receiver has answered: before that, the files may be nobody else's."""
+    """What `send` has handed over. The sender keeps it until the receiver has answered: before that, the
+    files may be nobody else's.
+    """
 
     def __init__(self, content: object) -> None:
-        """Raises OSError when there is no room for the arrays, pickle.PicklingError for what cannot travel."""
+        """Raises OSError when there is no room for the arrays, pickle.PicklingError for what cannot
+        travel.
+        """
         self.files: list[BinaryIO] = []
         stream = io.BytesIO()
         try:
@@ -53,7 +60,9 @@ class Parcel:
 
 
 def receive(connection: Connection) -> Any:
-    """Wait for a parcel and unpack it; its large arrays are writable and this process's own. Raises EOFError when the sender is gone."""
+    """Wait for a parcel and unpack it; its large arrays are writable and this process's own. Raises EOFError
+    when the sender is gone.
+    """
     files: list[BinaryIO] = []
     try:
         for _ in range(connection.recv()):
@@ -68,13 +77,17 @@ class _Packer(pickle.Pickler):
     def __init__(self, stream: io.BytesIO, files: list[BinaryIO]) -> None:
         super().__init__(stream, protocol=pickle.HIGHEST_PROTOCOL)
         self._files = files
-        self._written: dict[int, tuple[NDArray[Any], Entry]] = {}  # by id, which is an array's own only while it is held
+        self._written: dict[
+            int, tuple[NDArray[Any], Entry]
+        ] = {}  # by id, which is an array's own only while it is held
 
     def persistent_id(self, content: Any) -> Entry | None:
         if type(content) not in (np.ndarray, np.memmap) or content.nbytes < LARGE or content.dtype.hasobject:
             return None
         if id(content) not in self._written:
-            axes = tuple(int(axis) for axis in np.argsort([-abs(stride) for stride in content.strides], kind="stable"))
+            axes = tuple(
+                int(axis) for axis in np.argsort([-abs(stride) for stride in content.strides], kind="stable")
+            )
             as_stored = content.transpose(axes)
             file = _memory_file()
             self._files.append(file)
@@ -98,7 +111,8 @@ class _Unpacker(pickle.Unpickler):
 
 
 def _write(file: BinaryIO, array: NDArray[Any]) -> None:
-    """In chunks along the first axis: an array with gaps or flipped axes is never copied whole, and writing releases the GIL.
+    """In chunks along the first axis: an array with gaps or flipped axes is never copied whole, and writing
+    releases the GIL.
 
     A write, unlike a store into a mapping, fails with an OSError where there is no room.
     """
@@ -132,7 +146,9 @@ def _receive_file(connection: Connection) -> BinaryIO:
     if sys.platform == "win32":
         import msvcrt
 
-        return os.fdopen(msvcrt.open_osfhandle(reduction.recv_handle(connection), os.O_RDWR), "r+b", buffering=0)
+        return os.fdopen(
+            msvcrt.open_osfhandle(reduction.recv_handle(connection), os.O_RDWR), "r+b", buffering=0
+        )
     with socket.socket(fileno=os.dup(connection.fileno())) as pipe:
         pipe.setblocking(True)
         _, (descriptor,), _, _ = socket.recv_fds(pipe, 1, 1)

@@ -1,6 +1,8 @@
-"""Worker processes as the viewer sees them: a child that stays warm between jobs, for networks one and for reading another.
+"""Worker processes as the viewer sees them: a child that stays warm between jobs, for networks one and for
+reading another.
 
-What can crash, hang or take all memory inside a library runs there: `run_in_worker` for what needs torch, `READER.run` for images.
+What can crash, hang or take all memory inside a library runs there: `run_in_worker` for what needs torch,
+`READER.run` for images.
 """
 
 from __future__ import annotations
@@ -21,7 +23,17 @@ from ctseg_imaging.progress import Progress
 from napari_ctseg.compute.array_pickling import Parcel, receive
 from napari_ctseg.compute.exit_reason import ended, too_large
 from napari_ctseg.compute.memory import Limit, resident_bytes
-from napari_ctseg.compute.messages import Arrived, Cancel, Closed, ComputingProcessError, Raised, Returned, Step, WorkerJob, WorkerTraceback
+from napari_ctseg.compute.messages import (
+    Arrived,
+    Cancel,
+    Closed,
+    ComputingProcessError,
+    Raised,
+    Returned,
+    Step,
+    WorkerJob,
+    WorkerTraceback,
+)
 from napari_ctseg.compute.pipe_handles import handing_over
 
 T = TypeVar("T")
@@ -35,12 +47,15 @@ _NUMBERS = count(1)
 
 
 class ComputingProcess:
-    """A child that was started and not waited for. What it prints goes into a nameless file, for Details when it dies."""
+    """A child that was started and not waited for. What it prints goes into a nameless file, for Details when
+    it dies.
+    """
 
     def __init__(self, module: str) -> None:
         """module : imported at its start.
 
-        Raises ComputingProcessError when the system gives no process, pipe or file for it; nothing is left open then.
+        Raises ComputingProcessError when the system gives no process, pipe or file for it; nothing is left
+        open then.
         """
         with ExitStack() as opened:
             try:
@@ -49,11 +64,19 @@ class ComputingProcess:
                 opened.enter_context(self.connection)
                 with theirs:
                     handle, inheriting = handing_over(theirs)
-                    self.process = subprocess.Popen([sys.executable, "-P", "-m", "napari_ctseg.compute", handle, module],
-                                                    stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, **inheriting)
+                    self.process = subprocess.Popen(
+                        [sys.executable, "-P", "-m", "napari_ctseg.compute", handle, module],
+                        stdin=subprocess.PIPE,
+                        stdout=self._log,
+                        stderr=self._log,
+                        **inheriting,
+                    )
             except OSError as error:
-                raise ComputingProcessError(f"The computing process could not be started ({error.strerror or error}); close other programs "
-                                            "or free some space, then run it again.") from error
+                raise ComputingProcessError(
+                    f"The computing process could not be started ({error.strerror or error}); close other "
+                    "programs "
+                    "or free some space, then run it again."
+                ) from error
             opened.pop_all()  # they live as long as the process
         self._ready = False
         self._limit: Limit | None = None
@@ -66,8 +89,9 @@ class ComputingProcess:
         return self.process.poll() is None
 
     def _message(self, last: Progress, title: str) -> Generator[Progress, None, Any]:
-        """Wait for its next message; meanwhile `last` is yielded again and again, so that the one who drives this can stop waiting.
-        Raises ComputingProcessError when it dies."""
+        """Wait for its next message; meanwhile `last` is yielded again and again, so that the one who drives
+        this can stop waiting. Raises ComputingProcessError when it dies.
+        """
         try:
             while not self.connection.poll(POLL_SECONDS):
                 self._watch_memory(title)
@@ -121,7 +145,9 @@ class ComputingProcess:
         self._idle.start()
 
     def _watch_memory(self, title: str) -> None:
-        """Kill it when it takes nearly all memory, before the system slows down or the kernel chooses what to end."""
+        """Kill it when it takes nearly all memory, before the system slows down or the kernel chooses what to
+        end.
+        """
         if self._limit is None or time.monotonic() < self._looked + SECONDS_BETWEEN_LOOKS:
             return
         self._looked = time.monotonic()
@@ -170,26 +196,33 @@ class ComputingProcess:
 
 
 class Worker:
-    """One kind of work and the process for it, if there is one now. module : what the process imports at its start."""
+    """One kind of work and the process for it, if there is one now. module : what the process imports at its
+    start.
+    """
 
     def __init__(self, module: str) -> None:
         self._module = module
         self.busy = threading.Lock()
         self.process: ComputingProcess | None = None
 
-    def run(self, work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str) -> Generator[Progress, None, T]:
+    def run(
+        self, work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str
+    ) -> Generator[Progress, None, T]:
         """Run a generator in the process: its Progress, its value and what it raises come out of this one.
 
-        work : a generator function of an importable module; it, its arguments and its value are pickled, large arrays go through memory
-        that both processes see. The last Progress is yielded again while nothing new has come. Closing this generator cancels: the work
-        is closed at its next step, and its process killed when it has not ended after 1.5 s. title : what runs, for the user.
-        Raises what the work raised (the traceback of there behind it), ComputingProcessError when there is no process for it,
+        work : a generator function of an importable module; it, its arguments and its value are pickled,
+        large arrays go through memory that both processes see. The last Progress is yielded again while
+        nothing new has come. Closing this generator cancels: the work is closed at its next step, and its
+        process killed when it has not ended after 1.5 s. title : what runs, for the user. Raises what the
+        work raised (the traceback of there behind it), ComputingProcessError when there is no process for it,
         EndedUnexpectedly when the process crashes, is killed or takes more memory than was free.
         """
         while not self.busy.acquire(timeout=POLL_SECONDS):
             yield STARTING
         try:
-            value: T = yield from self._living().job(WorkerJob(next(_NUMBERS), work, arguments, _folder()), title)
+            value: T = yield from self._living().job(
+                WorkerJob(next(_NUMBERS), work, arguments, _folder()), title
+            )
             return value
         finally:
             try:
@@ -198,7 +231,9 @@ class Worker:
                 self.busy.release()
 
     def preload(self) -> None:
-        """Start the process unless there is one; it loads its module by itself, and nothing waits for that."""
+        """Start the process unless there is one; it loads its module by itself, and nothing waits for
+        that.
+        """
         if self.busy.acquire(blocking=False):
             try:
                 with suppress(ComputingProcessError):  # the next job tries again and reports it
@@ -221,9 +256,13 @@ class Worker:
         return self.process
 
     def _keep_warm(self) -> None:
-        """For the next job: where the process had to be killed, a fresh one loads meanwhile. Not when Python itself is ending."""
+        """For the next job: where the process had to be killed, a fresh one loads meanwhile. Not when Python
+        itself is ending.
+        """
         if not sys.is_finalizing():
-            with suppress(ComputingProcessError):  # the job has its value or its error already; the next one tries again
+            with suppress(
+                ComputingProcessError
+            ):  # the job has its value or its error already; the next one tries again
                 self._living().end_when_idle(self._end_idle)
 
     def _end_idle(self, process: ComputingProcess) -> None:
@@ -236,11 +275,15 @@ class Worker:
                 self.busy.release()
 
 
-NETWORKS = Worker("ctseg_models.inference.pipeline")  # torch takes seconds to load, which is why the process stays
+NETWORKS = Worker(
+    "ctseg_models.inference.pipeline"
+)  # torch takes seconds to load, which is why the process stays
 READER = Worker("ctseg_imaging.formats")  # without torch, so that it is there at once
 
 
-def run_in_worker(work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str) -> Generator[Progress, None, T]:
+def run_in_worker(
+    work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str
+) -> Generator[Progress, None, T]:
     """`Worker.run` in the process that has torch loaded."""
     return NETWORKS.run(work, *arguments, title=title)
 

@@ -1,4 +1,6 @@
-"""What a process does that reads strangers' files and runs strangers' networks: it ends with its parent and is the first to give way."""
+"""What a process does that reads strangers' files and runs strangers' networks: it ends with its parent and
+is the first to give way.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def give_way() -> None:
 
 
 def limit_memory() -> None:
-    """Refuse single allocations beyond what the machine has free now, on Linux: a MemoryError at once instead of minutes of swapping."""
+    """Refuse single allocations beyond what the machine has free now, on Linux: a MemoryError at once instead
+    of minutes of swapping.
+    """
     if sys.platform != "linux":
         return
     import resource
@@ -44,14 +48,19 @@ def limit_memory() -> None:
 
     most = psutil.Process().memory_info().data + psutil.virtual_memory().available
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+    )
 
 
 def _end_with_parent() -> None:
-    """Standard input is a pipe that the parent never writes to: it ends when the parent does, however that came about.
+    """Standard input is a pipe that the parent never writes to: it ends when the parent does, however that
+    came about.
 
-    The system's signal also ends a process whose interpreter is held by a call that never returns; the thread serves where there is none.
+    The system's signal also ends a process whose interpreter is held by a call that never returns; the thread
+    serves where there is none.
     """
+
     def wait() -> None:
         os.read(0, 1)
         os._exit(EXIT_WITH_PARENT)

@@ -13,13 +13,19 @@ NO_MEMORY = "choose a smaller region, fewer models or another device"
 def ended(title: str, code: int) -> EndedUnexpectedly:
     """What to raise. code : of subprocess, negative for a signal."""
     how, advice = cause(code)
-    return EndedUnexpectedly(f"{title}: the computing process ended unexpectedly ({how}); {advice}. Nothing in the viewer is lost.", how)
+    return EndedUnexpectedly(
+        f"{title}: the computing process ended "
+        f"unexpectedly ({how}); {advice}. Nothing in the viewer is lost.",
+        how,
+    )
 
 
 def too_large(title: str, most_bytes: float) -> EndedUnexpectedly:
     """What to raise when it was ended because it took more than `most_bytes` of memory."""
     how = f"it took more than {most_bytes / 1e9:.1f} GB of memory, nearly all that was free"
-    return EndedUnexpectedly(f"{title}: the computing process was ended ({how}); {NO_MEMORY}, and run it again.", how)
+    return EndedUnexpectedly(
+        f"{title}: the computing process was ended ({how}); {NO_MEMORY}, and run it again.", how
+    )
 
 
 def cause(code: int) -> tuple[str, str]:
@@ -27,7 +33,10 @@ def cause(code: int) -> tuple[str, str]:
     if code >= 0:
         return f"exit code {code}", "run it again, and report what Details says if it happens again"
     if sys.platform != "win32" and -code == signal.SIGKILL:
-        return "it was killed, SIGKILL, most likely because the machine's memory ran out", f"{NO_MEMORY}, and run it again"
+        return (
+            "it was killed, SIGKILL, most likely because the machine's memory ran out",
+            f"{NO_MEMORY}, and run it again",
+        )
     return f"it crashed, {_name(-code)}", f"run it again, and if it crashes again {NO_MEMORY}"
 
 

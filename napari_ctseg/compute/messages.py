@@ -14,7 +14,9 @@ WorkFactory = Callable[..., Generator[Progress, None, Any]]
 
 @dataclass(frozen=True, eq=False)
 class WorkerJob:
-    """To the child: call `work`, a generator function of a module, with `arguments` and drive it to its end. folder : the current one."""
+    """To the child: call `work`, a generator function of a module, with `arguments` and drive it to its end.
+    folder : the current one.
+    """
 
     number: int
     work: WorkFactory

@@ -1,4 +1,6 @@
-"""What the computing process keeps from one run to the next: the last model, and where localisers looked in the last volume."""
+"""What the computing process keeps from one run to the next: the last model, and where localisers looked in
+the last volume.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,11 @@ class ModelCache:
         self._boxes: tuple[bytes, LocaliserCache] | None = None
 
     def loaded(self, bundle: Bundle, device: str) -> Bundle:
-        """A bundle that belongs to the caller alone, whose `load` gives the networks that are in memory already, on `device`.
+        """A bundle that belongs to the caller alone, whose `load` gives the networks that are in memory
+        already, on `device`.
 
-        The hash of its files says which they are. One that asks for trust is loaded each time, so that it asks each time.
-        Raises BundleError as `load` does, and when the device is not there.
+        The hash of its files says which they are. One that asks for trust is loaded each time, so that it
+        asks each time. Raises BundleError as `load` does, and when the device is not there.
         """
         from ctseg_models.inference.network.precision import check_device
 
@@ -44,7 +47,9 @@ class ModelCache:
         return bundle
 
     def remembered(self, volume: Volume) -> LocaliserCache:
-        """What was found in a volume of the same values on the same grid; empty for another one, which takes the place of the last."""
+        """What was found in a volume of the same values on the same grid; empty for another one, which takes
+        the place of the last.
+        """
         from ctseg_models.inference import LocaliserCache
 
         key = identity(volume)
@@ -57,7 +62,9 @@ def identity(volume: Volume) -> bytes:
     """A hash of a volume's values, their order in memory and its grid."""
     array = volume.array
     axes = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
-    found = hashlib.blake2b(repr((array.shape, array.dtype.str, axes.tolist())).encode() + volume.geometry.affine_lps.tobytes())
+    found = hashlib.blake2b(
+        repr((array.shape, array.dtype.str, axes.tolist())).encode() + volume.geometry.affine_lps.tobytes()
+    )
     for part in array.transpose(axes):
         found.update(np.ascontiguousarray(part).data)
     return found.digest()

@@ -1,4 +1,6 @@
-"""A private pipe that a child process inherits; nothing listens anywhere, and no third process can open it."""
+"""A private pipe that a child process inherits; nothing listens anywhere, and no third process can open
+it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from typing import Any
 
 
 def handing_over(end: connection.Connection) -> tuple[str, dict[str, Any]]:
-    """How the child is told which end is its own, and what `subprocess.Popen` needs so that the child inherits exactly this one."""
+    """How the child is told which end is its own, and what `subprocess.Popen` needs so that the child
+    inherits exactly this one.
+    """
     handle = end.fileno()
     if sys.platform == "win32":
         os.set_handle_inheritable(handle, True)

@@ -1,9 +1,11 @@
-"""Reading of images and label maps, for the viewer and the command: every file that a user names is read through here.
+"""Reading of images and label maps, for the viewer and the command: every file that a user names is read
+through here.
 
-The functions have the signatures of `ctseg_imaging.formats`; looking at names and first bytes (`is_readable`) and writing stay there.
-Reading happens in a process of its own (`compute.READER`): a library that crashes, hangs or takes all memory costs a sentence, and
-closing the generator, which Cancel and Ctrl-C do, ends it. Arrays come through shared memory, without a copy. A process that is
-contained already, as the command's is, reads in itself.
+The functions have the signatures of `ctseg_imaging.formats`; looking at names and first bytes (`is_readable`)
+and writing stay there. Reading happens in a process of its own (`compute.READER`): a library that crashes,
+hangs or takes all memory costs a sentence, and closing the generator, which Cancel and Ctrl-C do, ends it.
+Arrays come through shared memory, without a copy. A process that is contained already, as the command's is,
+reads in itself.
 """
 
 from __future__ import annotations
@@ -88,7 +90,9 @@ def reading_view_only(path: str | Path, **choice: Any) -> Generator[Progress, No
     return _driven(read_view_only_here, path, choice)
 
 
-def reading_layers(path: str | Path, grid: Geometry | None = None) -> Generator[Progress, None, list[LabelMap]]:
+def reading_layers(
+    path: str | Path, grid: Geometry | None = None
+) -> Generator[Progress, None, list[LabelMap]]:
     """As `read_layers`, telling how far it is; closing it cancels."""
     return _driven(read_layers_here, path, {"grid": grid})
 
@@ -116,7 +120,9 @@ def picture_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress
     return dicom_study.picture(**choice)
 
 
-def read_view_only_here(path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, ViewOnlyVolume]:
+def read_view_only_here(
+    path: str | Path, choice: dict[str, Any]
+) -> Generator[Progress, None, ViewOnlyVolume]:
     """In the reading process."""
     from ctseg_imaging import formats
 
@@ -156,19 +162,32 @@ def list_choices_here(path: str | Path, choice: dict[str, Any]) -> Generator[Pro
     return formats.list_choices(path, **choice)
 
 
-def _driven(work: Callable[..., Generator[Progress, None, T]], path: str | Path, choice: dict[str, Any]) -> Generator[Progress, None, T]:
-    """Run it where it may crash. Raises FormatError for a process that ended over it, and what the work raises."""
+def _driven(
+    work: Callable[..., Generator[Progress, None, T]], path: str | Path, choice: dict[str, Any]
+) -> Generator[Progress, None, T]:
+    """Run it where it may crash. Raises FormatError for a process that ended over it, and what the work
+    raises.
+    """
     if is_contained():
         return (yield from work(path, choice))
     try:
-        return (yield from _with_silence_told(READER.run(work, path, choice, title=Path(path).name), Path(path).name))
+        return (
+            yield from _with_silence_told(
+                READER.run(work, path, choice, title=Path(path).name), Path(path).name
+            )
+        )
     except EndedUnexpectedly as error:
-        raise FormatError(f"{path}: the process that read it ended ({error.how}); the file is damaged, too large for this machine, or of "
-                          "a kind that its library cannot read.") from error
+        raise FormatError(
+            f"{path}: the process that read it ended ({error.how}); the file is damaged, too large for this "
+            "machine, or of "
+            "a kind that its library cannot read."
+        ) from error
 
 
 def _with_silence_told(work: Generator[Progress, None, T], name: str) -> Generator[Progress, None, T]:
-    """`work`, with a remark in place of its last step once nothing new has come for minutes: a large file on a slow disk, or a hang."""
+    """`work`, with a remark in place of its last step once nothing new has come for minutes: a large file on
+    a slow disk, or a hang.
+    """
     last, since = None, time.monotonic()
     try:
         while True:
@@ -180,7 +199,16 @@ def _with_silence_told(work: Generator[Progress, None, T], name: str) -> Generat
             if step is not last:
                 last, since = step, time.monotonic()
             minutes = (time.monotonic() - since) / 60
-            yield step if minutes < MINUTES_OF_SILENCE else Progress(
-                "waiting", 0, 0, f"No progress with {name} for {minutes:.0f} minutes; cancel it if the file should be small")
+            yield (
+                step
+                if minutes < MINUTES_OF_SILENCE
+                else Progress(
+                    "waiting",
+                    0,
+                    0,
+                    f"No progress with {name} for {minutes:.0f} minutes; cancel it if the file should be "
+                    "small",
+                )
+            )
     finally:
         work.close()

@@ -1,4 +1,6 @@
-"""The dialog that asks where a mask goes. It offers the formats that the image allows and adds the ending of the chosen one."""
+"""The dialog that asks where a mask goes. It offers the formats that the image allows and adds the ending of
+the chosen one.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,11 @@ def ask_where(parent: QWidget | None, title: str, image: Volume | None) -> Path 
 class ExportDialog(QFileDialog):  # type: ignore[misc]
     """Asks for one new file, and before an older one is replaced. DICOM is offered for images from DICOM.
 
-    Qt's own dialog, because those of the systems know an ending of one part only: with "*.rtstruct.dcm" chosen they name a file "mask.dcm",
-    which would be a DICOM SEG. Qt's does so too where the type is chosen after the name. It also selects what a typed path passes through,
-    and then takes the selection for the answer, or the last part of the path in the folder shown. So what counts here is what the user
-    typed or clicked.
+    Qt's own dialog, because those of the systems know an ending of one part only: with "*.rtstruct.dcm"
+    chosen they name a file "mask.dcm", which would be a DICOM SEG. Qt's does so too where the type is chosen
+    after the name. It also selects what a typed path passes through, and then takes the selection for the
+    answer, or the last part of the path in the folder shown. So what counts here is what the user typed or
+    clicked.
     """
 
     def __init__(self, parent: QWidget | None, title: str, image: Volume | None) -> None:
@@ -52,14 +55,19 @@ class ExportDialog(QFileDialog):  # type: ignore[misc]
         self.setNameFilters(list(self._endings))
         self._listings = self.findChild(QListView, "listView"), self.findChild(QTreeView, "treeView")
         self._line: QLineEdit = self.findChild(QLineEdit, "fileNameEdit")
-        self._name, self._folder = "mask" + self.ending, ""  # as typed or clicked; a folder that was clicked after that
+        self._name, self._folder = (
+            "mask" + self.ending,
+            "",
+        )  # as typed or clicked; a folder that was clicked after that
         self._show_name()
         self._line.selectAll()
         self._line.textEdited.connect(self._typed)
         self._line.completer().activated.connect(self._typed)
         self.currentChanged.connect(self._clicked)
         for listing in self._listings:
-            listing.clicked.connect(lambda index: self._clicked(index.data(QFileSystemModel.Roles.FilePathRole)))
+            listing.clicked.connect(
+                lambda index: self._clicked(index.data(QFileSystemModel.Roles.FilePathRole))
+            )
         self.directoryEntered.connect(lambda _: self._clicked(""))
         self.findChild(QComboBox, "fileTypeCombo").activated.connect(self._type_chosen)
 
@@ -105,14 +113,16 @@ class ExportDialog(QFileDialog):  # type: ignore[misc]
 
 
 def with_ending(name: str, ending: str) -> str:
-    """`name` with `ending`. The ending of another format stays, but where `ending` is the longer one of the two (.dcm, .rtstruct.dcm)."""
+    """`name` with `ending`. The ending of another format stays, but where `ending` is the longer one of the
+    two (.dcm, .rtstruct.dcm).
+    """
     own = _ending_of(name)
     return name if own and not (ending.endswith(own) and ending != own) else without_ending(name) + ending
 
 
 def without_ending(name: str) -> str:
     """`name` without the ending of a format; anything else after a dot belongs to the name."""
-    return name[:len(name) - len(_ending_of(name))]
+    return name[: len(name) - len(_ending_of(name))]
 
 
 def _ending_of(name: str) -> str:

@@ -20,19 +20,21 @@ from ctseg_imaging.label_names import as_records
 from ctseg_imaging.resample import reoriented
 from ctseg_imaging.volume import LabelMap, Volume
 
-ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", formats.RTSTRUCT_ENDING,
-           formats.DICOM_ENDING)
+ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", formats.RTSTRUCT_ENDING, formats.DICOM_ENDING)
 
 
 def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
-    """`label_map` in the voxel order in which `image` is stored, if both lie on one lattice (turned or flipped or not); else as it is."""
+    """`label_map` in the voxel order in which `image` is stored, if both lie on one lattice (turned or
+    flipped or not); else as it is.
+    """
     return label_map if image is None else reoriented(label_map, image.geometry) or label_map
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an export wrote. history_fault : why the history is not beside the mask, "" if it is. remarks : what the
-    mask's file does not hold as it was, one sentence each."""
+    """What an export wrote. history_fault : why the history is not beside the mask, "" if it is. remarks :
+    what the mask's file does not hold as it was, one sentence each.
+    """
 
     mask: Path
     history: Path
@@ -57,15 +59,23 @@ def history_path(path: Path) -> Path:
     return path.with_name(path.name[: -len(ending)] + ".provenance.json")
 
 
-def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any],
-           edits: Sequence[Mapping[str, Any]], sources: Iterable[Path] = ()) -> Written:
-    """Write the mask to `path` (its ending decides the format, an older file is replaced) and its history to `history_path(path)`.
+def export(
+    path: Path,
+    label_map: LabelMap,
+    image: Volume | None,
+    provenance: Mapping[str, Any],
+    edits: Sequence[Mapping[str, Any]],
+    sources: Iterable[Path] = (),
+) -> Written:
+    """Write the mask to `path` (its ending decides the format, an older file is replaced) and its history to
+    `history_path(path)`.
 
-    The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own. A .dcm is a
-    DICOM SEG of the image and a .rtstruct.dcm an RTSTRUCT; the image has to come from DICOM. sources : files and folders
-    that are open; none of them is replaced. Raises FormatError for a name with another ending, one of `sources`, a history
-    file of that name that this program did not write, or a place that cannot be written to; then nothing was changed.
-    Where only the history could not be written, the answer says so.
+    The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own.
+    A .dcm is a DICOM SEG of the image and a .rtstruct.dcm an RTSTRUCT; the image has to come from DICOM.
+    sources : files and folders that are open; none of them is replaced. Raises FormatError for a name with
+    another ending, one of `sources`, a history file of that name that this program did not write, or a place
+    that cannot be written to; then nothing was changed. Where only the history could not be written, the
+    answer says so.
     """
     beside = history_path(path)
     opened = tuple(sources)
@@ -78,34 +88,58 @@ def export(path: Path, label_map: LabelMap, image: Volume | None, provenance: Ma
     like = image if fits or path.name.lower().endswith(formats.DICOM_ENDING) else label_map
     remarks = formats.write(path, placed, like=like, overwrite=True)
     try:
-        write_bytes(beside, json.dumps(said, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True)
+        write_bytes(
+            beside, json.dumps(said, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True
+        )
     except FormatError as error:
         return Written(path, beside, str(error), remarks)
     return Written(path, beside, remarks=remarks)
 
 
 def refuse_foreign_history(path: Path) -> None:
-    """Raise FormatError for a file that is no history of this program: neither an export's nor a prediction's."""
+    """Raise FormatError for a file that is no history of this program: neither an export's nor a
+    prediction's.
+    """
     if not path.exists():
         return
     try:
         fields = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         fields = None
-    if not isinstance(fields, dict) or not ("bundles" in fields or str(fields.get("program", "")).startswith("napari-ctseg")):
-        raise FormatError(f"{path}: was not written by this program and would be replaced; choose another name for the mask.")
+    if not isinstance(fields, dict) or not (
+        "bundles" in fields or str(fields.get("program", "")).startswith("napari-ctseg")
+    ):
+        raise FormatError(
+            f"{path}: was not written by this program and would be replaced; choose another name for the "
+            "mask."
+        )
 
 
-def told(label_map: LabelMap, image: Volume | None, provenance: Mapping[str, Any], edits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the JSON says: the grid, the labels, the image by the hash of its voxels (never by its name), the model, every edit."""
-    voxels = {label.value: int(np.count_nonzero(label_map.array == label.value)) for label in label_map.labels}
+def told(
+    label_map: LabelMap,
+    image: Volume | None,
+    provenance: Mapping[str, Any],
+    edits: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What the JSON says: the grid, the labels, the image by the hash of its voxels (never by its name), the
+    model, every edit.
+    """
+    voxels = {
+        label.value: int(np.count_nonzero(label_map.array == label.value)) for label in label_map.labels
+    }
     millilitres = label_map.geometry.voxel_volume_mm3 / 1000
-    return {"written": datetime.now(UTC).isoformat(timespec="seconds"), "program": f"napari-ctseg {_version()}",
-            "grid": {"shape_zyx": label_map.geometry.shape, "affine_lps": label_map.geometry.affine_lps.tolist()},
-            "image_voxels_sha256": None if image is None else voxel_hash(image.array),
-            "labels": [{**record, "volume_ml": round(voxels[record["value"]] * millilitres, 4)}
-                       for record in as_records(label_map.labels)],
-            "model": dict(provenance) or None, "edits": [dict(edit) for edit in edits]}
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "program": f"napari-ctseg {_version()}",
+        "grid": {"shape_zyx": label_map.geometry.shape, "affine_lps": label_map.geometry.affine_lps.tolist()},
+        "image_voxels_sha256": None if image is None else voxel_hash(image.array),
+        "labels": [
+            {**record, "volume_ml": round(voxels[record["value"]] * millilitres, 4)}
+            for record in as_records(label_map.labels)
+        ],
+        "model": dict(provenance) or None,
+        "edits": [dict(edit) for edit in edits],
+    }
 
 
 def voxel_hash(array: np.ndarray[Any, Any]) -> str:

@@ -1,4 +1,6 @@
-"""DICOM that is opened in the viewer: the series that the user chooses from a folder or from files, and segmentations."""
+"""DICOM that is opened in the viewer: the series that the user chooses from a folder or from files, and
+segmentations.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 
 def series_layers(path: Path, files: Collection[Path] = ()) -> list[LayerData]:
-    """The layers of the series and segmentations that the user chooses, or of the only ones. files : of the folder, where only what
-    these belong to counts. What cannot be opened of several is told, and the others go on.
+    """The layers of the series and segmentations that the user chooses, or of the only ones. files : of the
+    folder, where only what these belong to counts. What cannot be opened of several is told, and the others
+    go on.
 
-    Without a running application there is nobody to ask. Raises CtsegError; ChoiceNeeded if there is nobody to ask about several.
+    Without a running application there is nobody to ask. Raises CtsegError; ChoiceNeeded if there is nobody
+    to ask about several.
     """
     from napari_ctseg.series_list.view import can_ask, choose
 
@@ -51,7 +55,10 @@ def _layers_of(path: Path, chosen: Opening) -> list[LayerData]:
     if chosen.left_out:
         listed = "; ".join(row.choice.description for row in chosen.left_out[:MOST_NAMED])
         more = f" and {len(chosen.left_out) - MOST_NAMED} more" if len(chosen.left_out) > MOST_NAMED else ""
-        say(f"{plain_name(path)}: Left out smaller series ({listed}{more}); to open one, open one of its files.")
+        say(
+            f"{plain_name(path)}: Left out smaller series ({listed}{more}); to open one, open one of its "
+            "files."
+        )
     labels: list[LayerData] = []
     for one in chosen.drawings:
         grid = grids.get(one.series.choice.uid) if one.series is not None else None
@@ -76,7 +83,9 @@ def _first_visible(layers: list[LayerData]) -> list[LayerData]:
 
 
 def segmentation_layers(path: Path) -> list[LayerData]:
-    """A labels layer for each layer of a segmentation, on the grid of the image that is open where it belongs to that."""
+    """A labels layer for each layer of a segmentation, on the grid of the image that is open where it belongs
+    to that.
+    """
     return _segmentation_on(path, _open_grid())
 
 
@@ -92,7 +101,9 @@ def _segmentation_on(path: Path, grid: Geometry | None) -> list[LayerData]:
 
 
 def _open_grid() -> Geometry | None:
-    """The grid of the image of the current viewer's study; None without one, and for one that has no regular grid."""
+    """The grid of the image of the current viewer's study; None without one, and for one that has no regular
+    grid.
+    """
     import napari
 
     viewer = napari.current_viewer()

@@ -1,4 +1,6 @@
-"""What was read as LayerData for napari: an image, or labels where a volume looks like a label map; remarks become notifications."""
+"""What was read as LayerData for napari: an image, or labels where a volume looks like a label map; remarks
+become notifications.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from napari_ctseg.viewer.layers import LayerData, label_data, volume_data
 
 MOST_LABELS = 64
 MOST_TOGETHER = 8  # volumes or layers of one file that are opened side by side
-_LABEL_NAME = re.compile(r"(^|[^a-z])(labels?|seg|segmentations?|masks?|truth|gt|annotations?|prediction|pred)([^a-z]|$)")
+_LABEL_NAME = re.compile(
+    r"(^|[^a-z])(labels?|seg|segmentations?|masks?|truth|gt|annotations?|prediction|pred)([^a-z]|$)"
+)
 _LABEL_FOLDER = re.compile(r"^(labels?|masks?|segmentations?|truth)(tr|ts|val)?$")
 
 
@@ -28,10 +32,14 @@ def plain_name(path: Path) -> str:
 
 
 def as_labels(volume: Volume, path: Path) -> LabelMap | None:
-    """The volume as a label map when it looks like one: whole numbers from 0 with few values, and unless there are very few,
-    a name or folder that says so."""
+    """The volume as a label map when it looks like one: whole numbers from 0 with few values, and unless
+    there are very few, a name or folder that says so.
+    """
     array = volume.array
-    named = bool(_LABEL_NAME.search(plain_name(path).lower()) or _LABEL_FOLDER.match(path.absolute().parent.name.lower()))
+    named = bool(
+        _LABEL_NAME.search(plain_name(path).lower())
+        or _LABEL_FOLDER.match(path.absolute().parent.name.lower())
+    )
     whole = array.dtype.kind in "iu" or (named and array.dtype.kind == "f")
     if array.ndim != 3 or not array.size or volume.modality in ("CT", "PT") or not whole:
         return None
@@ -49,7 +57,9 @@ def layers_of(volume: Volume, path: Path, name: str) -> list[LayerData]:
     if label_map is None:
         return image_layers(volume, name)
     _say_notes(volume.notes, name)
-    return [label_data(label_map, name if _LABEL_NAME.search(name.lower()) else f"{name} labels")]  # a dataset names both files alike
+    return [
+        label_data(label_map, name if _LABEL_NAME.search(name.lower()) else f"{name} labels")
+    ]  # a dataset names both files alike
 
 
 def image_layers(volume: Volume, name: str) -> list[LayerData]:
@@ -59,14 +69,20 @@ def image_layers(volume: Volume, name: str) -> list[LayerData]:
 
 
 def label_layers(maps: Sequence[LabelMap], path: Path) -> list[LayerData]:
-    """A labels layer for each layer of the segmentation `path`, the first one visible. Raises FormatError for too many."""
+    """A labels layer for each layer of the segmentation `path`, the first one visible. Raises FormatError for
+    too many.
+    """
     if len(maps) > MOST_TOGETHER:
-        raise FormatError(f"{path}: holds {len(maps)} layers of overlapping segments, too many to open together; "
-                          "convert the one that you need: napari-ctseg convert --labels --layer K.")
+        raise FormatError(
+            f"{path}: holds {len(maps)} layers of overlapping segments, too many to open together; "
+            "convert the one that you need: napari-ctseg convert --labels --layer K."
+        )
     layers: list[LayerData] = []
     for k, label_map in enumerate(maps, 1):
         _say_notes(label_map.notes, plain_name(path))
-        data, settings, kind = label_data(label_map, plain_name(path) if len(maps) == 1 else f"{plain_name(path)} layer {k}")
+        data, settings, kind = label_data(
+            label_map, plain_name(path) if len(maps) == 1 else f"{plain_name(path)} layer {k}"
+        )
         layers.append((data, {**settings, "visible": not layers}, kind))
     return layers
 
@@ -77,9 +93,14 @@ def _say_notes(notes: Sequence[str], name: str) -> None:
 
 
 def _few_values(array: Any) -> Any:
-    """The distinct values if there are at most MOST_LABELS, else None; a sample is asked first, for most images end there."""
+    """The distinct values if there are at most MOST_LABELS, else None; a sample is asked first, for most
+    images end there.
+    """
     step = max(1, array.size // 50_000)
-    if len(np.unique(array.reshape(-1)[::step] if array.flags.c_contiguous else array[::4, ::4, ::4])) > MOST_LABELS:
+    if (
+        len(np.unique(array.reshape(-1)[::step] if array.flags.c_contiguous else array[::4, ::4, ::4]))
+        > MOST_LABELS
+    ):
         return None
     values: Any = None
     for plane in array:

@@ -1,4 +1,6 @@
-"""What napari opens or has dropped on it: volumes, DICOM folders and label maps, as layers with their geometry."""
+"""What napari opens or has dropped on it: volumes, DICOM folders and label maps, as layers with their
+geometry.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,22 @@ NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
     """napari's question whether this plugin reads `path`: a look at names and first bytes only.
 
-    A folder or a file without an ending comes here only where the user chose this plugin for it, or no other one takes it: then the
-    answer to one that is no DICOM is the reader's sentence, where napari would show a traceback.
+    A folder or a file without an ending comes here only where the user chose this plugin for it, or no other
+    one takes it: then the answer to one that is no DICOM is the reader's sentence, where napari would show a
+    traceback.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
-    return read_for_napari if paths and all(one.is_dir() or not one.suffix or formats.is_readable(one) for one in paths) else None
+    return (
+        read_for_napari
+        if paths and all(one.is_dir() or not one.suffix or formats.is_readable(one) for one in paths)
+        else None
+    )
 
 
 def read_for_napari(path: str | Sequence[str]) -> list[Any]:
-    """LayerData of every path. What cannot be read becomes a notification with its sentence, and the others go on."""
+    """LayerData of every path. What cannot be read becomes a notification with its sentence, and the others
+    go on.
+    """
     orientation.attach_current()
     study.follow_current()
     autosave.attach_current()
@@ -48,9 +57,15 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
 
 
 def _layers_once(path: Path, opened: list[Path]) -> list[LayerData]:
-    """As `open_path`. opened : what is opened with it; the DICOM files of one folder among them are opened by the first one of them,
-    unless all are segmentations."""
-    if len(opened) == 1 or not path.is_file() or not formats.dicom.looks_like_file(path) or _only_segmentations(path, opened):
+    """As `open_path`. opened : what is opened with it; the DICOM files of one folder among them are opened by
+    the first one of them, unless all are segmentations.
+    """
+    if (
+        len(opened) == 1
+        or not path.is_file()
+        or not formats.dicom.looks_like_file(path)
+        or _only_segmentations(path, opened)
+    ):
         return open_path(path)
     if not opened_together.leads(path, opened):
         return []
@@ -61,14 +76,17 @@ def _layers_once(path: Path, opened: list[Path]) -> list[LayerData]:
 def _only_segmentations(path: Path, opened: list[Path]) -> bool:
     if formats.kind_of_segmentation(path) is None:
         return False
-    return all(formats.kind_of_segmentation(one) is not None for one in opened_together.dicom_files(path, opened))
+    return all(
+        formats.kind_of_segmentation(one) is not None for one in opened_together.dicom_files(path, opened)
+    )
 
 
 def open_path(path: Path) -> list[LayerData]:
-    """LayerData of a file or DICOM folder, one layer for each volume of a 4D file or chosen series, the first one visible.
+    """LayerData of a file or DICOM folder, one layer for each volume of a 4D file or chosen series, the first
+    one visible.
 
-    Several DICOM series are listed in a dialog; a cancelled one opens nothing. Raises CtsegError for what cannot be read, ChoiceNeeded
-    when a file holds too many volumes to open together.
+    Several DICOM series are listed in a dialog; a cancelled one opens nothing. Raises CtsegError for what
+    cannot be read, ChoiceNeeded when a file holds too many volumes to open together.
     """
     if formats.kind_of_segmentation(path) is not None:
         return segmentation_layers(path)

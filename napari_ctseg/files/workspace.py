@@ -24,7 +24,9 @@ DOCKS = ("Window", "Run model", "Compare", "Correct & export", "Fine-tune")
 
 
 def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str, Any]:
-    """Put the five docks on the right, one behind the other, `front` before the others. Returns name -> widget."""
+    """Put the five docks on the right, one behind the other, `front` before the others. Returns name ->
+    widget.
+    """
     from qtpy.QtCore import Qt
 
     docks: list[Any] = []
@@ -62,13 +64,17 @@ def _show_names_whole(window: Any, docks: list[Any]) -> None:
 
 
 def fit_screen(viewer: napari.Viewer) -> None:
-    """Make a window that is larger than this screen as large as it: napari remembers a size that fitted another one."""
+    """Make a window that is larger than this screen as large as it: napari remembers a size that fitted
+    another one.
+    """
     from qtpy.QtCore import QSize
     from qtpy.QtWidgets import QStyle
 
     window = viewer.window._qt_window
     room = window.screen().availableGeometry()
-    title = QSize(0, window.style().pixelMetric(QStyle.PixelMetric.PM_TitleBarHeight))  # not there yet where the window is new
+    title = QSize(
+        0, window.style().pixelMetric(QStyle.PixelMetric.PM_TitleBarHeight)
+    )  # not there yet where the window is new
     border = (window.frameGeometry().size() - window.size()).expandedTo(title)
     fitting = window.size().boundedTo(room.size() - border)
     if fitting != window.size():
@@ -76,8 +82,16 @@ def fit_screen(viewer: napari.Viewer) -> None:
         window.move(room.topLeft())
 
 
-def lay_out(viewer: napari.viewer.Viewer, volume: Volume, name: str, truth: LabelMap | None = None, labels: LabelMap | None = None) -> None:
-    """Add an image with, where given, its ground truth and a mask to look at or correct, and write the roles into the study."""
+def lay_out(
+    viewer: napari.viewer.Viewer,
+    volume: Volume,
+    name: str,
+    truth: LabelMap | None = None,
+    labels: LabelMap | None = None,
+) -> None:
+    """Add an image with, where given, its ground truth and a mask to look at or correct, and write the roles
+    into the study.
+    """
     from napari_ctseg.viewer.showing import show_labels, show_volume
     from napari_ctseg.viewer.study import study_of
 
@@ -89,10 +103,14 @@ def lay_out(viewer: napari.viewer.Viewer, volume: Volume, name: str, truth: Labe
         study.prediction = study.edited = show_labels(viewer, labels, "labels", role="edited").name
 
 
-def lay_over(viewer: napari.viewer.Viewer, prediction: Prediction, name: str, window: Window) -> dict[str, Any]:
-    """Over an image with its truth: the prediction filled and as contours beside the truth's, its box, the Compare dock in front.
+def lay_over(
+    viewer: napari.viewer.Viewer, prediction: Prediction, name: str, window: Window
+) -> dict[str, Any]:
+    """Over an image with its truth: the prediction filled and as contours beside the truth's, its box, the
+    Compare dock in front.
 
-    window : of the image. The slider goes to the slice that shows most labels. Returns name -> dock widget, as `open_docks`.
+    window : of the image. The slider goes to the slice that shows most labels. Returns name -> dock widget,
+    as `open_docks`.
     """
     from napari_ctseg.viewer.layers import MADE, go_to_slice
     from napari_ctseg.viewer.showing import add_prediction, show_labels
@@ -114,7 +132,8 @@ def lay_over(viewer: napari.viewer.Viewer, prediction: Prediction, name: str, wi
 
 
 def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) -> None:
-    """Save the whole window with its docks as PNG, once `done` says that nothing is counted any more, or after a minute.
+    """Save the whole window with its docks as PNG, once `done` says that nothing is counted any more, or
+    after a minute.
 
     The view is brought close to the boxes that a model looked into, if there are any.
     Raises FormatError where the file cannot be written.
@@ -126,7 +145,9 @@ def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) 
 
     until(done, PATIENCE_S)
     boxes = [layer for layer in viewer.layers if BOXES in layer.metadata]
-    viewer.reset_view(layers=boxes or None, margin=0.15 if boxes else 0.05)  # the docks have taken their room by now
+    viewer.reset_view(
+        layers=boxes or None, margin=0.15 if boxes else 0.05
+    )  # the docks have taken their room by now
     until(lambda: False, SETTLE_S)
     pixels = viewer.window.screenshot(canvas_only=False, flash=False)
     with atomic_path(path, overwrite=True) as temporary:

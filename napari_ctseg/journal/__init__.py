@@ -1,1 +1,3 @@
-"""Undo, autosave and recovery of label layers as one thing: a journal of the voxels that each edit changed."""
+"""Undo, autosave and recovery of label layers as one thing: a journal of the voxels that each edit
+changed.
+"""

@@ -26,12 +26,16 @@ SLAB_BYTES = 2 * 1024**2
 STEP_S = 0.05  # of work on a base before waiting edits have their turn
 GROWTH_BYTES = 16 * 1024**2  # a journal that grew by this, and by its own size, is written anew
 SYNC_S = 1.0
-WAITING_BYTES = 64 * 1024**2  # of edits that wait for room on the disk; beyond it a fresh copy of the mask takes their place
+WAITING_BYTES = (
+    64 * 1024**2
+)  # of edits that wait for room on the disk; beyond it a fresh copy of the mask takes their place
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a generation of the journal begins with. array : the layer's own, (z, y, x) as shown; it is read while edits go on."""
+    """What a generation of the journal begins with. array : the layer's own, (z, y, x) as shown; it is read
+    while edits go on.
+    """
 
     header: dict[str, Any]
     array: NDArray[Any]
@@ -42,12 +46,18 @@ class Start:
 class JournalFile:
     """Appends to `path`; `begin` writes it anew beside the old one, which stays until the new one is whole.
 
-    post : runs a callable later in the same thread. failed : called once when edits cannot be kept, with an OSError where that may pass
-    and with any other exception where this journal has ended. kept : called when they can be kept again.
+    post : runs a callable later in the same thread. failed : called once when edits cannot be kept, with an
+    OSError where that may pass and with any other exception where this journal has ended. kept : called when
+    they can be kept again.
     """
 
-    def __init__(self, path: Path, post: Callable[[Callable[[], None]], None], failed: Callable[[Exception], None],
-                 kept: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        post: Callable[[Callable[[], None]], None],
+        failed: Callable[[Exception], None],
+        kept: Callable[[], None],
+    ) -> None:
         self.path, self._post, self._failed, self._kept = path, post, failed, kept
         self._now: Generation | None = None
         self._next: Generation | None = None
@@ -60,7 +70,9 @@ class JournalFile:
         self.wanted = False  # a new generation, with the history that only the caller has
 
     def run(self, task: Callable[[JournalFile], None]) -> None:
-        """Do `task`. An exception that was not foreseen ends this journal, which stays as it is on the disk, and is reported."""
+        """Do `task`. An exception that was not foreseen ends this journal, which stays as it is on the disk,
+        and is reported.
+        """
         if self.broken:
             return
         try:
@@ -107,16 +119,23 @@ class JournalFile:
         thick = max(1, SLAB_BYTES // max(1, array[0].nbytes))
         while self._at < len(array):
             stop = min(len(array), self._at + thick)
-            slab = np.ascontiguousarray(array[self._at:stop])
-            generation.append(frame(FrameKind.BASE, np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1)))
+            slab = np.ascontiguousarray(array[self._at : stop])
+            generation.append(
+                frame(
+                    FrameKind.BASE,
+                    np.array([self._at, stop], "<u4").tobytes() + zlib.compress(slab.tobytes(), 1),
+                )
+            )
             self._at = stop
             if time.monotonic() > until:
                 break
         return self._at == len(array)
 
     def _end_base(self, generation: Generation) -> None:
-        """All that was changed while the base was read has been written by now: edits are posted before they change the array. Without
-        it, the base could show a part of a stroke that is in no frame, and undo would not take it back."""
+        """All that was changed while the base was read has been written by now: edits are posted before they
+        change the array. Without it, the base could show a part of a stroke that is in no frame, and undo
+        would not take it back.
+        """
         if generation is self._next:
             try:
                 generation.append(frame(FrameKind.BASE_END))
@@ -169,7 +188,11 @@ class JournalFile:
         """The gesture is complete."""
         self.part(gesture)
         self._append(FrameKind.GESTURE, json.dumps(gesture.meta).encode())
-        if self._now is not None and self._next is None and self._now.size > 2 * self._first_size + GROWTH_BYTES:
+        if (
+            self._now is not None
+            and self._next is None
+            and self._now.size > 2 * self._first_size + GROWTH_BYTES
+        ):
             self.wanted = True
 
     def abort(self, gesture: Gesture) -> None:

@@ -1,7 +1,7 @@
 """The folder of the journals: what is kept, what was discarded, who works on what.
 
-A journal's name is a hash of the image that it belongs to and a random token. Neither its name nor its content has the image's file name
-or header.
+A journal's name is a hash of the image that it belongs to and a random token. Neither its name nor its
+content has the image's file name or header.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ DAYS_DISCARDED = 14
 
 @dataclass(frozen=True)
 class Kept:
-    """One journal. when : of the last step, local time. holds : None where it is damaged beyond restoring. size : bytes."""
+    """One journal. when : of the last step, local time. holds : None where it is damaged beyond restoring.
+    size : bytes.
+    """
 
     path: Path
     when: datetime
@@ -61,14 +63,18 @@ def folder() -> Path:
 
 
 def prepared() -> Path:
-    """The folder, made if need be, readable for this user only. Raises FormatError where it cannot be made."""
+    """The folder, made if need be, readable for this user only. Raises FormatError where it cannot be
+    made.
+    """
     place = folder()
     try:
         (place / DISCARDED).mkdir(parents=True, exist_ok=True)
         for one in (place, place / DISCARDED):
             one.chmod(0o700)
     except OSError as error:
-        raise FormatError(f"{place}: edits cannot be kept there ({error.strerror}); make the folder writable.") from error
+        raise FormatError(
+            f"{place}: edits cannot be kept there ({error.strerror}); make the folder writable."
+        ) from error
     return place
 
 
@@ -85,7 +91,9 @@ def new_path(key: str) -> Path:
 
 
 def find(*keys: str) -> tuple[Kept, ...]:
-    """What is kept for these images, or for all without any, the newest first; journals that another process writes are left out."""
+    """What is kept for these images, or for all without any, the newest first; journals that another process
+    writes are left out.
+    """
     return _listed(folder(), keys)
 
 
@@ -100,12 +108,19 @@ def _listed(place: Path, keys: tuple[str, ...]) -> tuple[Kept, ...]:
         if (not keys or path.name.partition("-")[0] in keys) and writer_of(path) is None:
             with suppress(FileNotFoundError):
                 found.append(_kept(path))
-    return tuple(sorted((kept for kept in found if kept.steps != 0), key=lambda kept: kept.when, reverse=True))
+    return tuple(
+        sorted((kept for kept in found if kept.steps != 0), key=lambda kept: kept.when, reverse=True)
+    )
 
 
 def _kept(path: Path) -> Kept:
     state = path.stat()
-    return Kept(path, datetime.fromtimestamp(state.st_mtime), _holds(path, state.st_mtime_ns, state.st_size), state.st_size)
+    return Kept(
+        path,
+        datetime.fromtimestamp(state.st_mtime),
+        _holds(path, state.st_mtime_ns, state.st_size),
+        state.st_size,
+    )
 
 
 @lru_cache(maxsize=256)
@@ -118,7 +133,9 @@ def _holds(path: Path, changed_ns: int, size: int) -> Summary | None:
 
 
 def discard(path: Path) -> None:
-    """Put a journal aside; `bring_back` returns it within DAYS_DISCARDED. Nothing happens if it is not there."""
+    """Put a journal aside; `bring_back` returns it within DAYS_DISCARDED. Nothing happens if it is not
+    there.
+    """
     target = prepared() / DISCARDED / path.name
     with suppress(FileNotFoundError):
         path.replace(target)
@@ -145,7 +162,8 @@ def used_bytes() -> int:
 
 
 def sweep(limit: int) -> None:
-    """Delete what was discarded too long ago, or what is too much of it, and what killed processes left half-written.
+    """Delete what was discarded too long ago, or what is too much of it, and what killed processes left
+    half-written.
 
     What was not discarded is never deleted.
     """
@@ -164,7 +182,9 @@ def sweep(limit: int) -> None:
 
 
 def claim(path: Path) -> int | None:
-    """Note that this process writes the journal `path`, or, without an ending, edits the image; gives the id of another that does."""
+    """Note that this process writes the journal `path`, or, without an ending, edits the image; gives the id
+    of another that does.
+    """
     note = path.with_suffix(".writer")
     owner = _owner(note)
     if owner is None:

@@ -1,4 +1,6 @@
-"""A file of frames, each with its length and checksum, so that a file that ends anywhere is read to its last whole frame."""
+"""A file of frames, each with its length and checksum, so that a file that ends anywhere is read to its last
+whole frame.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def frames(path: Path) -> Iterator[tuple[FrameKind, bytes]]:
 
 
 def heads(path: Path, wanted: Container[FrameKind] = ()) -> Iterator[tuple[FrameKind, bytes]]:
-    """As `frames`, with a look at the payload of the `wanted` kinds only; the others come empty and unchecked. Raises OSError."""
+    """As `frames`, with a look at the payload of the `wanted` kinds only; the others come empty and
+    unchecked. Raises OSError.
+    """
     size = path.stat().st_size
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:

@@ -11,7 +11,9 @@ _OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0)
 
 
 class Generation:
-    """A file that is appended to at a known place, so that a write that failed half-way leaves nothing behind."""
+    """A file that is appended to at a known place, so that a write that failed half-way leaves nothing
+    behind.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,7 +55,9 @@ class Generation:
             self.dirty = False
 
     def move(self, path: Path) -> None:
-        """Take the place of `path`. The file is closed meanwhile: some systems move no open file. Raises OSError."""
+        """Take the place of `path`. The file is closed meanwhile: some systems move no open file. Raises
+        OSError.
+        """
         os.close(self._handle)
         try:
             self.path.replace(path)

@@ -12,11 +12,13 @@ from napari_ctseg.journal.patches import Change, Patch, joined, merged, pack, un
 class Gesture:
     """One undo step: a stroke, fill, polygon or operation on an array of `shape`.
 
-    meta : plain JSON, what a list of edits shows (operation, label, at, voxels, slice). The changes are kept as they come and packed
-    later, by whoever calls `pack_next`, in another thread if need be.
+    meta : plain JSON, what a list of edits shows (operation, label, at, voxels, slice). The changes are kept
+    as they come and packed later, by whoever calls `pack_next`, in another thread if need be.
     """
 
-    def __init__(self, shape: Sequence[int], meta: dict[str, Any] | None = None, packed: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self, shape: Sequence[int], meta: dict[str, Any] | None = None, packed: Sequence[bytes] = ()
+    ) -> None:
         self.shape = tuple(int(n) for n in shape)
         self.meta = dict(meta or {})
         self._raw: list[Change] = []
@@ -40,7 +42,7 @@ class Gesture:
         packed = pack(joined([change.patch(self.shape) for change in raw]))
         with self._lock:
             self._packed.append(packed)
-            del self._raw[:len(raw)]
+            del self._raw[: len(raw)]
         return packed
 
     @property
@@ -59,7 +61,9 @@ class Gesture:
     def patch(self) -> Patch:
         """All of it as one patch."""
         with self._lock:
-            parts = [unpack(part) for part in self._packed] + [change.patch(self.shape) for change in self._raw]
+            parts = [unpack(part) for part in self._packed] + [
+                change.patch(self.shape) for change in self._raw
+            ]
         return merged(parts)
 
     def __bool__(self) -> bool:

@@ -16,7 +16,9 @@ _HEAD = struct.Struct("<QQ8s")  # voxels, runs, dtype of the values
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """index : (n,) int64, C-order positions in the array, ascending and without repeats. old, new : (n,) values there."""
+    """index : (n,) int64, C-order positions in the array, ascending and without repeats. old, new : (n,)
+    values there.
+    """
 
     index: NDArray[np.int64]
     old: NDArray[Any]
@@ -44,7 +46,8 @@ class Patch:
 
 @dataclass(frozen=True, eq=False)
 class BoxChange:
-    """As a brush reports it: `new` was written where `mask` (all of the box if None) is true within the box `where`.
+    """As a brush reports it: `new` was written where `mask` (all of the box if None) is true within the box
+    `where`.
 
     old : the values before, (n,) under the mask or of the whole box.
     """
@@ -65,7 +68,9 @@ class BoxChange:
         size = [len(range(*span)) for span in spans]
         mask = np.ones(size, bool) if self.mask is None else np.broadcast_to(self.mask, size)
         inside = np.nonzero(mask)
-        index = np.ravel_multi_index(tuple(axis + span[0] for axis, span in zip(inside, spans, strict=True)), tuple(shape))
+        index = np.ravel_multi_index(
+            tuple(axis + span[0] for axis, span in zip(inside, spans, strict=True)), tuple(shape)
+        )
         old = np.asarray(self.old).reshape(-1)
         return Patch(index.astype(np.int64), old, np.full(len(index), self.new, old.dtype))
 
@@ -148,7 +153,7 @@ def unpack(packed: bytes) -> Patch:
     try:
         voxels, runs, code = _HEAD.unpack_from(packed)
         dtype = np.dtype(code.rstrip(b"\0").decode())
-        body = zlib.decompress(packed[_HEAD.size:])
+        body = zlib.decompress(packed[_HEAD.size :])
     except (struct.error, zlib.error, TypeError, UnicodeDecodeError) as error:
         raise ValueError("The patch is damaged.") from error
     if dtype.kind not in "iu" or len(body) != 16 * runs + 2 * voxels * dtype.itemsize:

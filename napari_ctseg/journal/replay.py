@@ -21,13 +21,17 @@ from napari_ctseg.journal.patches import Patch, merged, unpack, write
 
 EDITS = (FrameKind.GESTURE, FrameKind.UNDO, FrameKind.REDO)
 MOST_VOXELS = 2**36
-_DAMAGED = "{path}: the kept edits are damaged before the first whole copy of the mask and cannot be restored; discard them."
+_DAMAGED = (
+    "{path}: the kept edits are damaged before the first whole copy of the mask and cannot be "
+    "restored; discard them."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """shown : (z, y, x) as on screen. label_map : the same in stored order. edits : what was done, JSON, for the list of an export.
-    provenance : of the prediction that was corrected, as in LayerSource; empty for what a person made.
+    """shown : (z, y, x) as on screen. label_map : the same in stored order. edits : what was done, JSON, for
+    the list of an export. provenance : of the prediction that was corrected, as in LayerSource; empty for
+    what a person made.
     """
 
     shown: NDArray[Any]
@@ -39,7 +43,9 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a journal holds, without the voxels. steps : gestures, undos and redos, those of earlier generations included."""
+    """What a journal holds, without the voxels. steps : gestures, undos and redos, those of earlier
+    generations included.
+    """
 
     steps: int
     geometry: Geometry
@@ -47,35 +53,73 @@ class Summary:
 
 
 def summary(path: Path) -> Summary:
-    """Raises FormatError if the journal cannot be restored: it is no journal or has no whole copy of the mask; FileNotFoundError."""
+    """Raises FormatError if the journal cannot be restored: it is no journal or has no whole copy of the
+    mask; FileNotFoundError.
+    """
     try:
         found = list(heads(path, {FrameKind.HEADER, FrameKind.LABELS}))
-        if not found or found[0][0] is not FrameKind.HEADER or all(kind is not FrameKind.BASE_END for kind, _ in found):
+        if (
+            not found
+            or found[0][0] is not FrameKind.HEADER
+            or all(kind is not FrameKind.BASE_END for kind, _ in found)
+        ):
             raise FormatError(_DAMAGED.format(path=path))
         header = json.loads(found[0][1])
         geometry, _ = _place(header)
-        names = next((json.loads(payload) for kind, payload in reversed(found) if kind is FrameKind.LABELS), header["labels"])
-        steps = int(header.get("before", 0)) + sum(kind in EDITS for kind, _ in found) + (found[-1][0] is FrameKind.PART)
+        names = next(
+            (json.loads(payload) for kind, payload in reversed(found) if kind is FrameKind.LABELS),
+            header["labels"],
+        )
+        steps = (
+            int(header.get("before", 0))
+            + sum(kind in EDITS for kind, _ in found)
+            + (found[-1][0] is FrameKind.PART)
+        )
         return Summary(steps, geometry, labels_from_json(names))
     except FileNotFoundError:  # gone, not damaged
         raise
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError, CtsegError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ArithmeticError,
+        CtsegError,
+    ) as error:
         raise FormatError(_DAMAGED.format(path=path)) from error
 
 
 def replay(path: Path) -> Replayed:
-    """The mask as the journal's last whole frame left it. Raises FormatError if it cannot be restored at all."""
+    """The mask as the journal's last whole frame left it. Raises FormatError if it cannot be restored at
+    all.
+    """
     try:
         return _Replay().run(path)
     except FileNotFoundError as error:
-        raise FormatError(f"{path}: these edits are no longer kept; they were exported or discarded in another viewer.") from error
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, ArithmeticError, zlib.error, MemoryError, CtsegError) as error:
+        raise FormatError(
+            f"{path}: these edits are no longer kept; they were exported or discarded in another viewer."
+        ) from error
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+        ArithmeticError,
+        zlib.error,
+        MemoryError,
+        CtsegError,
+    ) as error:
         raise FormatError(_DAMAGED.format(path=path)) from error
 
 
 def labels_to_json(labels: Labels) -> list[list[Any]]:
     """Value, name, colour, contoured, named and tags of each label."""
-    return [[label.value, label.name, label.colour, label.contoured, label.named, label.tags] for label in labels]
+    return [
+        [label.value, label.name, label.colour, label.contoured, label.named, label.tags] for label in labels
+    ]
 
 
 def labels_from_json(entries: list[list[Any]]) -> Labels:
@@ -97,14 +141,19 @@ class _Replay:
 
     def run(self, path: Path) -> Replayed:
         found = list(frames(path))
-        if not found or found[0][0] is not FrameKind.HEADER or all(kind is not FrameKind.BASE_END for kind, _ in found):
+        if (
+            not found
+            or found[0][0] is not FrameKind.HEADER
+            or all(kind is not FrameKind.BASE_END for kind, _ in found)
+        ):
             raise ValueError("there is no base")
         header = json.loads(found[0][1])
         geometry, view = _place(header)
         self.array = np.zeros(view.geometry(geometry).shape, np.dtype(header["dtype"]))
         self._labels = labels_from_json(header["labels"])
         self.edits = list(header["edits"])
-        # The base was written while edits went on: first the base, then every edit in order, makes each voxel what it was last.
+        # The base was written while edits went on: first the base, then every edit in order, makes each voxel
+        # what it was last.
         for kind, payload in found:
             if kind is FrameKind.BASE:
                 self._base(payload)
@@ -113,7 +162,13 @@ class _Replay:
         if self._parts:
             self._gesture({"operation": "unfinished stroke"})
         label_map = LabelMap(np.ascontiguousarray(view.invert(self.array)), geometry, self._labels)
-        return Replayed(view.apply(label_map.array), label_map, self.history, self.edits, dict(header.get("provenance", {})))
+        return Replayed(
+            view.apply(label_map.array),
+            label_map,
+            self.history,
+            self.edits,
+            dict(header.get("provenance", {})),
+        )
 
     def _base(self, payload: bytes) -> None:
         first, stop = (int(n) for n in np.frombuffer(payload, "<u4", 2))
@@ -171,7 +226,7 @@ def _stored_gesture(payload: bytes, shape: tuple[int, ...]) -> Gesture:
     head = json.loads(payload[4:start])
     parts = []
     for size in head["sizes"]:
-        parts.append(payload[start:start + size])
+        parts.append(payload[start : start + size])
         start += size
     return Gesture(shape, head["meta"], parts)
 

@@ -19,11 +19,12 @@ Frozen = Callable[[NDArray[Any]], NDArray[np.bool_]]
 
 
 class Steps:
-    """Gestures of one array. array : gives it as it is now. frozen : of values, those that may neither come nor go.
+    """Gestures of one array. array : gives it as it is now. frozen : of values, those that may neither come
+    nor go.
 
-    starting : the array is about to change and nothing is under way. added, ended, aborted : the gesture under way. moved : Kind.UNDO or
-    Kind.REDO and the patch that is about to be written. replaced : the array is another one, with
-    other values (True) or the same. log : all that was done, undone things included.
+    starting : the array is about to change and nothing is under way. added, ended, aborted : the gesture
+    under way. moved : Kind.UNDO or Kind.REDO and the patch that is about to be written. replaced : the array
+    is another one, with other values (True) or the same. log : all that was done, undone things included.
     held_back : how many voxels the last undo or redo left alone because they are frozen.
     """
 
@@ -64,7 +65,9 @@ class Steps:
             self.aborted.emit(gesture)
 
     def undo(self) -> Patch | None:
-        """Take back the last gesture, frozen voxels excepted. Gives what was written; None if there is nothing to undo."""
+        """Take back the last gesture, frozen voxels excepted. Gives what was written; None if there is
+        nothing to undo.
+        """
         return self._move(FrameKind.UNDO) if self.history.done else None
 
     def redo(self) -> Patch | None:

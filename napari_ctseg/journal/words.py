@@ -8,8 +8,11 @@ from napari_ctseg.journal import folder
 from napari_ctseg.journal.replay import Summary
 
 MOST_NAMES = 4
-IN_USE = ("Process {pid} has this image open in another viewer and edits it there; here its label layers are read-only. "
-          "Close the other viewer, or take over.")
+IN_USE = (
+    "Process {pid} has this image open in another viewer and edits it there; here its label layers are "
+    "read-only. "
+    "Close the other viewer, or take over."
+)
 
 
 def steps(count: int) -> str:
@@ -33,10 +36,17 @@ def kept(one: folder.Kept, is_open: bool) -> str:
 def room(used: int, limit: int) -> str:
     """How full the folder is, both in bytes."""
     if used > limit:
-        return (f"The recovery folder takes {used / 1024**2:.0f} MB, more than its limit of {limit / 1024**2:.0f} MB: export and discard "
-                "what you do not need (Plugins > CT segmentation > Recovery), or raise the limit there. Everything is still kept.")
-    return (f"The recovery folder takes {used / 1024**2:.0f} MB. Discarded masks are deleted after {folder.DAYS_DISCARDED} days, or once "
-            f"it takes more than {limit / 1024**2:.0f} MB.")
+        return (
+            f"The recovery folder takes {used / 1024**2:.0f} MB, more than its limit of "
+            f"{limit / 1024**2:.0f} MB: export and discard "
+            "what you do not need (Plugins > CT segmentation > Recovery), or raise the limit there. "
+            "Everything is still kept."
+        )
+    return (
+        f"The recovery folder takes {used / 1024**2:.0f} MB. Discarded masks are deleted after "
+        f"{folder.DAYS_DISCARDED} days, or once "
+        f"it takes more than {limit / 1024**2:.0f} MB."
+    )
 
 
 def _grid(holds: Summary) -> str:

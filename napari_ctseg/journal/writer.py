@@ -15,9 +15,11 @@ PATIENCE_S = 30.0  # for what is still to be written when the program ends
 
 
 class Writer:
-    """Runs tasks in order in a thread of its own, and flushes journals to the disk once a second while they change.
+    """Runs tasks in order in a thread of its own, and flushes journals to the disk once a second while they
+    change.
 
-    A write to the file survives the end of the process; the flush is for a power cut, and once a second keeps a disk usable.
+    A write to the file survives the end of the process; the flush is for a power cut, and once a second keeps
+    a disk usable.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class Writer:
 
     def close(self, file: JournalFile) -> None:
         """Flush a journal and forget it."""
+
         def last() -> None:
             file.close()
             self._files.discard(file)
@@ -87,11 +90,15 @@ class Writer:
 
 
 def _run_reporting(task: Callable[[], None]) -> None:
-    """Run `task`; an exception is reported as one of a thread is (napari shows it), and the thread goes on with the next task."""
+    """Run `task`; an exception is reported as one of a thread is (napari shows it), and the thread goes on
+    with the next task.
+    """
     try:
         task()
     except Exception as error:  # noqa: BLE001 - the thread's edge: other journals go on
-        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread())))
+        threading.excepthook(
+            threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+        )
 
 
 WRITER = Writer()

@@ -1,4 +1,6 @@
-"""The journals of one viewer: which layers are recorded, what of earlier times waits, who else edits the image, what happens on leaving."""
+"""The journals of one viewer: which layers are recorded, what of earlier times waits, who else edits the
+image, what happens on leaving.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +42,11 @@ class Answer(StrEnum):
 class Autosave:
     """Records every label layer of the viewer that has a place in a patient, from its first change on.
 
-    waiting : what is kept for the images and masks of this viewer and belongs to no layer that is open. offers : emitted when that gained
-    something. listed : `waiting` changed. changed : a recording changed. told : a sentence for the user; may come from the writer's thread.
-    in_use : why the layers became read-only. leaving, dock_left : a recording with unexported edits whose layer was
-    removed, or whose dock was closed; who hears of the first calls `answered`.
+    waiting : what is kept for the images and masks of this viewer and belongs to no layer that is open.
+    offers : emitted when that gained something. listed : `waiting` changed. changed : a recording changed.
+    told : a sentence for the user; may come from the writer's thread. in_use : why the layers became
+    read-only. leaving, dock_left : a recording with unexported edits whose layer was removed, or whose dock
+    was closed; who hears of the first calls `answered`.
     """
 
     offers = Signal()
@@ -128,7 +131,9 @@ class Autosave:
         self.changed.emit()
 
     def answered(self, recordings: Sequence[Recording]) -> None:
-        """The question about removed layers is answered. What is kept of them is not offered before the image is opened again."""
+        """The question about removed layers is answered. What is kept of them is not offered before the image
+        is opened again.
+        """
         self._offered |= {one.path for one in recordings if one.path is not None}
         for recording in recordings:
             recording.close()
@@ -136,10 +141,16 @@ class Autosave:
         WRITER.flush()
 
     def key(self, layer: LabelsLayer | None = None) -> str:
-        """What edits belong to: the study's image, or the mask's own grid and file where there is no image."""
+        """What edits belong to: the study's image, or the mask's own grid and file where there is no
+        image.
+        """
         viewer = self._viewer()
         name = study_of(viewer).image if viewer is not None else None
-        source = source_of(viewer.layers[name]) if viewer is not None and name is not None and name in viewer.layers else None
+        source = (
+            source_of(viewer.layers[name])
+            if viewer is not None and name is not None and name in viewer.layers
+            else None
+        )
         if source is None and layer is not None:
             source = source_of(layer)
         return "" if source is None else folder.key_of(source.geometry, source.source)
@@ -161,7 +172,9 @@ class Autosave:
             self.offers.emit()
 
     def restore(self, kept: folder.Kept) -> LabelsLayer:
-        """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are damaged or open already."""
+        """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are
+        damaged or open already.
+        """
         return self.show(kept, replay(kept.path))
 
     def show(self, kept: folder.Kept, replayed: Replayed) -> LabelsLayer:
@@ -212,8 +225,12 @@ class Autosave:
         if (recording := self.recording(layer)) is not None and recording.unsaved:
             self.dock_left.emit(recording)
 
-    def settle(self, recordings: Iterable[Recording], answer: Answer, export: Callable[[Recording], bool]) -> bool:
-        """Do what was answered. export : writes one layer's mask, gives whether it is written. False: stay."""
+    def settle(
+        self, recordings: Iterable[Recording], answer: Answer, export: Callable[[Recording], bool]
+    ) -> bool:
+        """Do what was answered. export : writes one layer's mask, gives whether it is written. False:
+        stay.
+        """
         if answer is Answer.CANCEL:
             return False
         for recording in tuple(recordings):
@@ -230,13 +247,18 @@ class Autosave:
         for recording in self.recordings:
             recording.close()
         self._recordings.clear()
-        release(self.keys - {key for autosave in _AUTOSAVES.values() if autosave is not self for key in autosave.keys})
+        release(
+            self.keys
+            - {key for autosave in _AUTOSAVES.values() if autosave is not self for key in autosave.keys}
+        )
         self.keys = set()
 
     # ---- other viewers
 
     def check_use(self) -> None:
-        """Make the label layers read-only while another process edits one of the images, and editable again after that."""
+        """Make the label layers read-only while another process edits one of the images, and editable again
+        after that.
+        """
         try:
             place = folder.prepared()
             others = {pid for key in self.keys if (pid := folder.claim(place / key)) is not None}
@@ -272,7 +294,9 @@ def _release_all() -> None:
 
 
 def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
-    """That of a viewer, which may be napari's proxy of it; made at the first call, with its questions where there is a window."""
+    """That of a viewer, which may be napari's proxy of it; made at the first call, with its questions where
+    there is a window.
+    """
     viewer = unwrapped(viewer)
     if viewer not in _AUTOSAVES:
         _AUTOSAVES[viewer] = autosave = Autosave(viewer)
@@ -285,7 +309,9 @@ def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
 
 
 def attach_current() -> None:
-    """Keep what is drawn in the viewer in front, if there is one: a reader does not know for which viewer it reads."""
+    """Keep what is drawn in the viewer in front, if there is one: a reader does not know for which viewer it
+    reads.
+    """
     import napari
 
     if (viewer := napari.current_viewer()) is not None:
@@ -293,5 +319,7 @@ def attach_current() -> None:
 
 
 def _not_open(found: Iterable[folder.Kept]) -> tuple[folder.Kept, ...]:
-    open_here = {one.path for autosave in _AUTOSAVES.values() for one in (*autosave.recordings, *autosave._leaving)}
+    open_here = {
+        one.path for autosave in _AUTOSAVES.values() for one in (*autosave.recordings, *autosave._leaving)
+    }
     return tuple(kept for kept in found if kept.path not in open_here)

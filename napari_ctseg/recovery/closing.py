@@ -1,7 +1,8 @@
 """One question on closing: where there are edits that were not exported, napari does not ask its own as well.
 
-napari asks "Close?" after that question where the window's X was pressed, and before it on Ctrl+Q. Whoever discarded the edits and then
-thought better of it in the second one had a window full of edits that are kept nowhere.
+napari asks "Close?" after that question where the window's X was pressed, and before it on Ctrl+Q. Whoever
+discarded the edits and then thought better of it in the second one had a window full of edits that are kept
+nowhere.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class OneQuestion(QObject):  # type: ignore[misc]
         return True
 
     def _close(self, quit_app: bool = False, confirm_need: bool = False) -> Any:
-        """napari's `close`. What asks about the edits is the filter of the autosave's questions, which gets the event next."""
+        """napari's `close`. What asks about the edits is the filter of the autosave's questions, which gets
+        the event next.
+        """
         if (window := self._window()) is None:
             return None
         closed = type(window).close(window, quit_app, confirm_need and not self._autosave.unsaved)

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPainter, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg.background.threads import run_in_thread
@@ -34,8 +42,8 @@ T = TypeVar("T")
 class KeptList(QWidget):  # type: ignore[misc]
     """Kept masks first, then those that were discarded; the buttons act on the chosen line.
 
-    everything : of all images, also of those that are not open; else of the open ones. restored : one was opened.
-    where : asks for the path of an export, None to cancel; can be replaced, as tests do.
+    everything : of all images, also of those that are not open; else of the open ones. restored : one was
+    opened. where : asks for the path of an export, None to cancel; can be replaced, as tests do.
     """
 
     restored = Signal()
@@ -55,10 +63,16 @@ class KeptList(QWidget):  # type: ignore[misc]
         self.restore, self.export = QPushButton("Restore"), QPushButton("Export…")
         self.discard, self.back = QPushButton("Discard"), QPushButton("Bring back")
         self.export.setToolTip("Writes the mask alone, on its own grid. It stays in this list.")
-        self.discard.setToolTip(f"Puts the mask aside; it can be brought back for {folder.DAYS_DISCARDED} days.")
+        self.discard.setToolTip(
+            f"Puts the mask aside; it can be brought back for {folder.DAYS_DISCARDED} days."
+        )
         row = QHBoxLayout()
-        for button, action in ((self.restore, self._restore), (self.export, self._export), (self.discard, self._discard),
-                               (self.back, self._bring_back)):
+        for button, action in (
+            (self.restore, self._restore),
+            (self.export, self._export),
+            (self.discard, self._discard),
+            (self.back, self._bring_back),
+        ):
             button.setAutoDefault(False)  # Return never does any of these
             button.clicked.connect(action)
             row.addWidget(button)
@@ -71,7 +85,9 @@ class KeptList(QWidget):  # type: ignore[misc]
         column.addLayout(row)
         self.list.currentItemChanged.connect(self._chosen)
         self.message.hide()
-        self.destroyed.connect(lambda *_: self.stop())  # no method of this object: Qt disconnects those before
+        self.destroyed.connect(
+            lambda *_: self.stop()
+        )  # no method of this object: Qt disconnects those before
 
     def stop(self) -> None:
         """The list goes: draw no more pictures."""
@@ -83,8 +99,14 @@ class KeptList(QWidget):  # type: ignore[misc]
         chosen = self._current()
         self.list.clear()
         self._to_draw.clear()
-        found = (*self._autosave.everything, *folder.discarded()) if self._everything else (
-            *self._autosave.waiting, *(folder.discarded(*self._autosave.keys) if self._autosave.keys else ()))
+        found = (
+            (*self._autosave.everything, *folder.discarded())
+            if self._everything
+            else (
+                *self._autosave.waiting,
+                *(folder.discarded(*self._autosave.keys) if self._autosave.keys else ()),
+            )
+        )
         self._kept = {str(kept.path): kept for kept in found}
         for row, kept in enumerate(found):
             self._add(kept)
@@ -122,7 +144,13 @@ class KeptList(QWidget):  # type: ignore[misc]
         run_in_thread(lambda: picture(replay(kept.path), 2 * PICTURE), shown, lambda _: shown(None))
 
     def _show_picture(self, kept: folder.Kept, pixels: NDArray[np.uint8]) -> None:
-        image = QImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], 3 * pixels.shape[1], QImage.Format.Format_RGB888)
+        image = QImage(
+            pixels.tobytes(),
+            pixels.shape[1],
+            pixels.shape[0],
+            3 * pixels.shape[1],
+            QImage.Format.Format_RGB888,
+        )
         icon = self._icons[_version(kept)] = _icon(QPixmap.fromImage(image))
         for k in range(self.list.count()):
             if self.list.item(k).data(Qt.ItemDataRole.UserRole) == str(kept.path):
@@ -140,7 +168,9 @@ class KeptList(QWidget):  # type: ignore[misc]
         healthy = kept is not None and kept.holds is not None
         here = kept is not None and (kept.key in self._autosave.keys or not self._autosave.keys)
         self.restore.setEnabled(free and not aside and healthy and here)
-        self.restore.setToolTip("Opens it as a mask of its own, with its undo steps." if here else "Open its image first.")
+        self.restore.setToolTip(
+            "Opens it as a mask of its own, with its undo steps." if here else "Open its image first."
+        )
         self.export.setEnabled(free and healthy)
         self.discard.setEnabled(free and not aside)
         self.back.setEnabled(free and aside)
@@ -224,7 +254,9 @@ def _icon(drawn: QPixmap) -> QIcon:
     square = QPixmap(PICTURE, PICTURE)
     square.fill(Qt.GlobalColor.black)
     if not drawn.isNull():
-        small = drawn.scaled(PICTURE, PICTURE, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
+        small = drawn.scaled(
+            PICTURE, PICTURE, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        )
         painter = QPainter(square)
         painter.drawPixmap((PICTURE - small.width()) // 2, (PICTURE - small.height()) // 2, small)
         painter.end()

@@ -14,7 +14,8 @@ from napari_ctseg.journal.replay import Replayed
 
 
 def picture(replayed: Replayed, pixels: int) -> NDArray[np.uint8]:
-    """(y, x, 3) of the axial slice of the last edit, or of that which shows most where the edit left nothing to see.
+    """(y, x, 3) of the axial slice of the last edit, or of that which shows most where the edit left nothing
+    to see.
 
     In the labels' colours on black, as wide and high as in the patient.
 
@@ -37,8 +38,12 @@ def _edited_slice(replayed: Replayed) -> int:
 
 
 def fullest_slice(array: NDArray[Any]) -> int:
-    """The slice of a (z, y, x) array of labels that shows most: each label counts by its area as a share of its own largest."""
-    areas = np.stack([(array == value).sum(axis=(1, 2)) for value in np.unique(array[array > 0])] or [np.zeros(len(array))])
+    """The slice of a (z, y, x) array of labels that shows most: each label counts by its area as a share of
+    its own largest.
+    """
+    areas = np.stack(
+        [(array == value).sum(axis=(1, 2)) for value in np.unique(array[array > 0])] or [np.zeros(len(array))]
+    )
     return int((areas / np.maximum(areas.max(axis=1, keepdims=True), 1)).sum(axis=0).argmax())
 
 
@@ -55,6 +60,8 @@ def _in_proportion(plane: NDArray[Any], y_mm: float, x_mm: float, pixels: int) -
     """The nearest voxel for each pixel of a picture whose pixels are squares."""
     sides = np.array(plane.shape) * (y_mm, x_mm)
     height, width = np.maximum(1, np.rint(pixels * sides / sides.max()).astype(int))
-    rows, columns = ((np.arange(n) + 0.5) * of // n for n, of in ((height, plane.shape[0]), (width, plane.shape[1])))
+    rows, columns = (
+        (np.arange(n) + 0.5) * of // n for n, of in ((height, plane.shape[0]), (width, plane.shape[1]))
+    )
     found: NDArray[Any] = plane[np.ix_(rows.astype(int), columns.astype(int))]
     return found

@@ -30,8 +30,9 @@ DRAWING = ("paint", "erase", "fill", "polygon")
 class Recording:
     """Follows `layer` until `close`. key : gives the image that the edits belong to, as folder.key_of does.
 
-    changed : after every step, export or discard. failed : edits cannot be kept any more; kept : they can be again. Both may come from the
-    writer's thread. began : a file was begun. unsaved : steps since the layer was opened or exported.
+    changed : after every step, export or discard. failed : edits cannot be kept any more; kept : they can be
+    again. Both may come from the writer's thread. began : a file was begun. unsaved : steps since the layer
+    was opened or exported.
     """
 
     changed = Signal()
@@ -50,8 +51,14 @@ class Recording:
         self._part_of: Gesture | None = None  # whose next part the writer is to take
         steps = self.painting.steps
         self._heard: list[tuple[Any, Callable[..., None]]] = [
-            (steps.starting, self._starting), (steps.added, self._added), (steps.ended, self._ended), (steps.aborted, self._aborted),
-            (steps.moved, self._moved), (steps.replaced, self._replaced), (layer.events.mode, self._mode_changed)]
+            (steps.starting, self._starting),
+            (steps.added, self._added),
+            (steps.ended, self._ended),
+            (steps.aborted, self._aborted),
+            (steps.moved, self._moved),
+            (steps.replaced, self._replaced),
+            (layer.events.mode, self._mode_changed),
+        ]
         for signal, callback in self._heard:
             signal.connect(callback)
 
@@ -129,22 +136,34 @@ class Recording:
         self._post(self._file, lambda file: file.begin(start))
 
     def _lost(self) -> None:
-        """The array was replaced by one of another shape: its place in the patient is not known. What is kept stays."""
+        """The array was replaced by one of another shape: its place in the patient is not known. What is kept
+        stays.
+        """
         file, path = self._file, self.path
         self._file = self.path = None
         if file is not None and path is not None:
             WRITER.close(file)
             WRITER.post(partial(folder.release, path))
-            self.failed.emit(f"{self.layer.name} has another shape now: its edits are not kept for recovery from now on. Export the mask.")
+            self.failed.emit(
+                f"{self.layer.name} has another shape now: its edits are not kept for recovery from now on. "
+                "Export the mask."
+            )
 
     def _header(self) -> dict[str, Any]:
         source = source_of(self.layer)
         assert source is not None, "checked by _begin"
         self._labels = source.labels
-        return {"shape": source.geometry.shape, "affine_lps": source.geometry.affine_lps.tolist(), "order": source.view.order,
-                "flips": source.view.flips, "dtype": self.layer.data.dtype.str, "before": self._before,
-                "labels": labels_to_json(source.labels or Labels()), "edits": list(self.painting.steps.log),
-                "provenance": dict(source.provenance)}
+        return {
+            "shape": source.geometry.shape,
+            "affine_lps": source.geometry.affine_lps.tolist(),
+            "order": source.view.order,
+            "flips": source.view.flips,
+            "dtype": self.layer.data.dtype.str,
+            "before": self._before,
+            "labels": labels_to_json(source.labels or Labels()),
+            "edits": list(self.painting.steps.log),
+            "provenance": dict(source.provenance),
+        }
 
     def _added(self, gesture: Gesture) -> None:
         if self._file is not None and self._part_of is not gesture:
@@ -169,7 +188,9 @@ class Recording:
     def _step(self, write: Callable[[JournalFile], None]) -> None:
         self.unsaved += 1
         if (file := self._file) is not None:
-            source = self.layer.metadata.get(KEY)  # source_of would look at the shape as well, which `replaced` tells
+            source = self.layer.metadata.get(
+                KEY
+            )  # source_of would look at the shape as well, which `replaced` tells
             if isinstance(source, LayerSource) and source.labels is not self._labels:
                 self._labels = source.labels
                 entries = labels_to_json(source.labels or Labels())
@@ -191,11 +212,17 @@ class Recording:
 
     def _trouble(self, error: Exception) -> None:
         if isinstance(error, OSError):
-            self.failed.emit(f"Edits cannot be kept for recovery ({error.strerror}): free some space. Painting goes on, and what "
-                             "is painted is kept as soon as there is room.")
+            self.failed.emit(
+                f"Edits cannot be kept for recovery ({error.strerror}): free some space. Painting goes on, "
+                "and what "
+                "is painted is kept as soon as there is room."
+            )
         else:
-            self.failed.emit(f"From now on edits of {self.layer.name} are not kept for recovery ({type(error).__name__}): export the "
-                             "mask soon. Painting goes on.")
+            self.failed.emit(
+                f"From now on edits of {self.layer.name} are not kept for recovery ({type(error).__name__}): "
+                "export the "
+                "mask soon. Painting goes on."
+            )
 
 
 def _finish(path: Path, then: Callable[[Path], None]) -> None:

@@ -1,4 +1,6 @@
-"""Two places for the list of kept masks: a dialog that offers those of the open image, and the Recovery dock with all of them."""
+"""Two places for the list of kept masks: a dialog that offers those of the open image, and the Recovery dock
+with all of them.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,15 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QShowEvent
 
-OFFERED = ("These edits of the open image were not exported. Restore opens them as a mask of their own, with their undo steps. "
-           "All kept masks are in Plugins > CT segmentation > Recovery.")
-ALL = "Masks that were drawn and not exported, also of images that are not open. Nothing is deleted before it was discarded."
+OFFERED = (
+    "These edits of the open image were not exported. Restore opens them as a mask of their own, with their "
+    "undo steps. "
+    "All kept masks are in Plugins > CT segmentation > Recovery."
+)
+ALL = (
+    "Masks that were drawn and not exported, also of images that are not open. Nothing is deleted before "
+    "it was discarded."
+)
 
 
 class RestoreDialog(QDialog):  # type: ignore[misc]
@@ -63,7 +71,11 @@ class RecoveryDock(Dock):
         for label in (heading, self.fault):
             label.setWordWrap(True)
         self.undo = _mb(UNDO, "Memory for what can be undone in one mask; the oldest steps go first.")
-        self.folder = _mb(FOLDER, "Disk space for kept and discarded masks. Beyond it discarded ones are deleted; kept ones never are.")
+        self.folder = _mb(
+            FOLDER,
+            "Disk space for kept and discarded masks. Beyond it discarded ones are deleted; kept ones never "
+            "are.",
+        )
         self.undo.valueChanged.connect(lambda mb: self._set(UNDO, mb))
         self.folder.valueChanged.connect(lambda mb: self._set(FOLDER, mb))
         form = QFormLayout()

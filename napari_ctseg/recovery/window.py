@@ -1,4 +1,6 @@
-"""What the autosave asks and tells in the window: the offer to restore, the question on leaving, other viewers, a full disk."""
+"""What the autosave asks and tells in the window: the offer to restore, the question on leaving, other
+viewers, a full disk.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,10 @@ Ask = Callable[[Sequence[Recording], bool], Answer]
 
 
 class Questions(QObject):  # type: ignore[misc]
-    """ask : the question on leaving, (recordings, whether one may stay) to an Answer. where : asks for the path of an export, None to stay.
-    Both can be replaced, as tests do. dialog : the offer to restore that is open, or None."""
+    """ask : the question on leaving, (recordings, whether one may stay) to an Answer. where : asks for the
+    path of an export, None to stay. Both can be replaced, as tests do. dialog : the offer to restore that is
+    open, or None.
+    """
 
     _told = Signal(str)  # Qt takes it from the writer's thread to this one
 
@@ -83,7 +87,9 @@ class Questions(QObject):  # type: ignore[misc]
         return bool(event.spontaneous())
 
     def _leave(self, recording: Recording) -> None:
-        """A layer was removed; several in one go are one question, and none while the viewer is taken down by a program."""
+        """A layer was removed; several in one go are one question, and none while the viewer is taken down by
+        a program.
+        """
         self._left.append(recording)
         if len(self._left) == 1:
             QTimer.singleShot(0, self._ask_about_left)
@@ -93,13 +99,17 @@ class Questions(QObject):  # type: ignore[misc]
         unsaved = [recording for recording in left if recording.unsaved]
         if unsaved and self._is_open():
             while not self._autosave.settle(unsaved, self.ask(unsaved, False), self._export):
-                pass  # a file dialog was cancelled or the file cannot be written: the layer is gone, so ask again
+                # a file dialog was cancelled or the file cannot be written: the layer is gone, so ask again
+                pass
         self._autosave.answered(left)
         if self._is_open():
             self._autosave.list_waiting()
 
     def _dock_closed(self, recording: Recording) -> None:
-        """The dock that edits a layer was closed; the layer stays, and so does what is kept unless it is discarded."""
+        """The dock that edits a layer was closed; the layer stays, and so does what is kept unless it is
+        discarded.
+        """
+
         def ask() -> None:
             if recording.unsaved and self._is_open():
                 recording.flush()
@@ -119,12 +129,17 @@ class Questions(QObject):  # type: ignore[misc]
         box.setWindowTitle("Edits that were not exported")
         names = ", ".join(one.layer.name for one in recordings)
         box.setText(f"{names}: not exported, {steps(sum(one.unsaved for one in recordings))}.")
-        box.setInformativeText("A kept mask is offered when the image is opened again. A discarded one can be brought back for "
-                               f"{folder.DAYS_DISCARDED} days. Both are in Plugins > CT segmentation > Recovery.")
+        box.setInformativeText(
+            "A kept mask is offered when the image is opened again. A discarded one can be brought back for "
+            f"{folder.DAYS_DISCARDED} days. Both are in Plugins > CT segmentation > Recovery."
+        )
         role = QMessageBox.ButtonRole
         keep = box.addButton("Keep for next time", role.AcceptRole)
-        answers: dict[Any, Answer] = {box.addButton("Export…", role.AcceptRole): Answer.EXPORT, keep: Answer.KEEP,
-                                      box.addButton("Discard", role.DestructiveRole): Answer.DISCARD}
+        answers: dict[Any, Answer] = {
+            box.addButton("Export…", role.AcceptRole): Answer.EXPORT,
+            keep: Answer.KEEP,
+            box.addButton("Discard", role.DestructiveRole): Answer.DISCARD,
+        }
         box.setDefaultButton(keep)
         if may_stay:
             answers[box.addButton(QMessageBox.StandardButton.Cancel)] = Answer.CANCEL
@@ -148,8 +163,14 @@ class Questions(QObject):  # type: ignore[misc]
         volume = self._image()
         source = source_of(recording.layer)
         try:
-            written = export(path, label_map_of(recording.layer), volume, {} if source is None else source.provenance,
-                             edits_of(recording.layer), open_sources())
+            written = export(
+                path,
+                label_map_of(recording.layer),
+                volume,
+                {} if source is None else source.provenance,
+                edits_of(recording.layer),
+                open_sources(),
+            )
         except CtsegError as error:
             QMessageBox.warning(self._window(), "Not exported", str(error))
             return False

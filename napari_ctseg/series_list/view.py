@@ -1,5 +1,6 @@
-"""The list of series before a DICOM folder is opened: a picture, the number of slices and what sets each series apart, and the
-segmentations that refer to it."""
+"""The list of series before a DICOM folder is opened: a picture, the number of slices and what sets each
+series apart, and the segmentations that refer to it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +32,16 @@ from ctseg_imaging.progress import Progress
 from napari_ctseg.background.queue import Outcome
 from napari_ctseg.compute import reading
 from napari_ctseg.series_list import words
-from napari_ctseg.series_list.lines import DrawnOn, Heading, Line, Opening, can_open, lines_of, opening, unasked
+from napari_ctseg.series_list.lines import (
+    DrawnOn,
+    Heading,
+    Line,
+    Opening,
+    can_open,
+    lines_of,
+    opening,
+    unasked,
+)
 
 PATIENCE_MS = 300  # a folder that is scanned faster shows no dialog while it is scanned
 PICTURE = 72  # pixels
@@ -44,10 +54,11 @@ def can_ask() -> bool:
 
 
 def choose(path: Path, files: Collection[Path] = (), parent: QWidget | None = None) -> Opening:
-    """What of a DICOM path is opened: the only series of its rank, else the user's answer; nothing for Cancel. parent : whose theme it has.
+    """What of a DICOM path is opened: the only series of its rank, else the user's answer; nothing for
+    Cancel. parent : whose theme it has.
 
-    files : of the folder, where only the series of these count.
-    The folder is scanned and pictures are made in the reading process; the event loop runs meanwhile. Raises CtsegError.
+    files : of the folder, where only the series of these count. The folder is scanned and pictures are made
+    in the reading process; the event loop runs meanwhile. Raises CtsegError.
     """
     dialog = SeriesDialog(path, files, parent)
     return dialog.answer()
@@ -116,13 +127,17 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
         self.table.itemDoubleClicked.connect(lambda _: self._accept())
         self.reason = QLabel()
         self.reason.setWordWrap(True)
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel)
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
+        )
         self.buttons.accepted.connect(self._accept)
         self.buttons.rejected.connect(self.reject)
         self.open_button = self.buttons.button(QDialogButtonBox.StandardButton.Open)
         self.open_button.setDefault(True)
         self.open_button.setEnabled(False)
-        self.open_button.setToolTip("Opens the selected series and segmentations, each as a layer. Key: Enter")
+        self.open_button.setToolTip(
+            "Opens the selected series and segmentations, each as a layer. Key: Enter"
+        )
         self.buttons.button(QDialogButtonBox.StandardButton.Cancel).setToolTip("Opens nothing. Key: Esc")
         layout = QVBoxLayout(self)
         for widget in (self.heading, self.bar, self.table, self.reason, self.buttons):
@@ -150,7 +165,9 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
         self.heading.setText(step.message)
 
     def _scanned(self, outcome: Outcome | None) -> None:
-        """The end of the scan: an error or a single readable series ends the dialog, else the list is shown."""
+        """The end of the scan: an error or a single readable series ends the dialog, else the list is
+        shown.
+        """
         if outcome is None or self.study is not None:
             return
         if isinstance(outcome.error, CtsegError):
@@ -234,13 +251,17 @@ def _pictures(lines: Sequence[Line]) -> Generator[tuple[int, Any], None, None]:
 
 
 def _picture(array: NDArray[np.uint8], spacing_mm: tuple[float, float] | None) -> QPixmap:
-    """(y, x) grey values as they lie in the patient: pixels that are not square are stretched. The longer side fills the cell."""
+    """(y, x) grey values as they lie in the patient: pixels that are not square are stretched. The longer
+    side fills the cell.
+    """
     height, width = array.shape
     image = QImage(array.tobytes(), width, height, width, QImage.Format.Format_Grayscale8)
     tall, wide = (height, width) if spacing_mm is None else (height * spacing_mm[0], width * spacing_mm[1])
     scale = PICTURE / max(tall, wide)
     size = QSize(max(1, round(wide * scale)), max(1, round(tall * scale)))
-    return QPixmap.fromImage(image.scaled(size, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation))
+    return QPixmap.fromImage(
+        image.scaled(size, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation)
+    )
 
 
 def _driven(work: Generator[Any, None, Any]) -> Generator[Any, None, Outcome]:

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def correct_copy(viewer: napari.viewer.Viewer, name: str) -> LabelsLayer:
-    """Add a copy of the label layer `name` as the study's edited mask, in the same tool. The layer itself is hidden below it: through a
-    half-transparent copy one would not see what is erased."""
+    """Add a copy of the label layer `name` as the study's edited mask, in the same tool. The layer itself is
+    hidden below it: through a half-transparent copy one would not see what is erased.
+    """
     layer = viewer.layers[name]
     source, label_map = source_of(layer), label_map_of(layer)
     copy = replace(label_map, array=label_map.array.copy(), source=None)
-    added = show_labels(viewer, copy, f"{name} corrected", None if source is None else source.provenance, role="edited")
+    added = show_labels(
+        viewer, copy, f"{name} corrected", None if source is None else source.provenance, role="edited"
+    )
     edits_of(added).append({"operation": "copied to be corrected"})
     added.mode, added.selected_label = layer.mode, layer.selected_label
     layer.visible = False

@@ -19,27 +19,39 @@ class DisplayError(CtsegError):
 
 
 def is_there() -> bool:
-    """Whether a window can be opened: always on macOS and Windows, elsewhere when a display or Qt's own offscreen platform is named."""
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    """Whether a window can be opened: always on macOS and Windows, elsewhere when a display or Qt's own
+    offscreen platform is named.
+    """
+    return sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 @contextmanager
 def screen() -> Iterator[bool]:
     """A screen for the block: the person's own (yields True), or a virtual one (yields False).
 
-    A virtual screen ends with its last window's process: Qt holds on to it until then, and would end in an error if it went before.
-    Raises DisplayError where there is neither a display nor Xvfb.
+    A virtual screen ends with its last window's process: Qt holds on to it until then, and would end in an
+    error if it went before. Raises DisplayError where there is neither a display nor Xvfb.
     """
     if is_there():
         yield True
         return
     program = shutil.which("Xvfb")
     if program is None:
-        raise DisplayError("There is no display here and no Xvfb to make a virtual one; install xvfb or run this on a desktop.")
+        raise DisplayError(
+            "There is no display here and no Xvfb to make a virtual one; install xvfb or run this on a "
+            "desktop."
+        )
     before = {name: os.environ.get(name) for name in ("DISPLAY", "QT_QPA_PLATFORM")}
     reads, writes = os.pipe()
-    server = subprocess.Popen([program, "-displayfd", str(writes), "-screen", "0", SCREEN, "-nolisten", "tcp", "-terminate"],
-                              pass_fds=[writes], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [program, "-displayfd", str(writes), "-screen", "0", SCREEN, "-nolisten", "tcp", "-terminate"],
+        pass_fds=[writes],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(writes)
     try:
         with os.fdopen(reads) as answer:

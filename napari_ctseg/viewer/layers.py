@@ -1,7 +1,8 @@
 """Volume <-> napari layer: the only place that knows both geometries.
 
-A layer's data is the `AxisView` of the stored array (z to superior, y to posterior, x to left), a view and never a copy: a brush on the
-layer paints into the stored array. Layers lie in world millimetres (z, y, x) of LPS, so that layers on other lattices overlay.
+A layer's data is the `AxisView` of the stored array (z to superior, y to posterior, x to left), a view and
+never a copy: a brush on the layer paints into the stored array. Layers lie in world millimetres (z, y, x) of
+LPS, so that layers on other lattices overlay.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 class LayerSource:
     """Where a layer's array comes from, under `layer.metadata["ctseg"]`.
 
-    geometry : of the stored array. view : stored -> shown. header, source, modality, windows, notes : as in Volume.
-    labels : of a label map. provenance : of a prediction, plain JSON; empty for what a person made.
+    geometry : of the stored array. view : stored -> shown. header, source, modality, windows, notes : as in
+    Volume. labels : of a label map. provenance : of a prediction, plain JSON; empty for what a person made.
     view_only : why the image may only be looked at, as in ViewOnlyVolume; "" for an exact one.
     """
 
@@ -60,14 +61,29 @@ class LayerSource:
     @classmethod
     def of_volume(cls, volume: Volume) -> LayerSource:
         """What a volume's layer remembers."""
-        return cls(volume.geometry, AxisView.of(volume.geometry), volume.header, volume.source, volume.modality,
-                   volume.windows, volume.notes, view_only=volume.why if isinstance(volume, ViewOnlyVolume) else "")
+        return cls(
+            volume.geometry,
+            AxisView.of(volume.geometry),
+            volume.header,
+            volume.source,
+            volume.modality,
+            volume.windows,
+            volume.notes,
+            view_only=volume.why if isinstance(volume, ViewOnlyVolume) else "",
+        )
 
     @classmethod
     def of_labels(cls, label_map: LabelMap, provenance: Mapping[str, Any] | None = None) -> LayerSource:
         """What a label map's layer remembers."""
-        return cls(label_map.geometry, AxisView.of(label_map.geometry), label_map.header, label_map.source, notes=label_map.notes,
-                   labels=label_map.labels, provenance=provenance or {})
+        return cls(
+            label_map.geometry,
+            AxisView.of(label_map.geometry),
+            label_map.header,
+            label_map.source,
+            notes=label_map.notes,
+            labels=label_map.labels,
+            provenance=provenance or {},
+        )
 
     @property
     def shown(self) -> Geometry:
@@ -76,7 +92,9 @@ class LayerSource:
 
 
 def source_of(layer: Layer) -> LayerSource | None:
-    """The layer's source, or None for a layer that this project did not make or whose array was replaced by one of another shape."""
+    """The layer's source, or None for a layer that this project did not make or whose array was replaced by
+    one of another shape.
+    """
     source = layer.metadata.get(KEY)
     if not isinstance(source, LayerSource) or tuple(np.shape(layer.data)) != source.shown.shape:
         return None
@@ -99,39 +117,61 @@ def volume_data(volume: Volume, name: str, window: Window | None = None) -> list
 
 
 def label_data(label_map: LabelMap, name: str, provenance: Mapping[str, Any] | None = None) -> LayerData:
-    """LayerData of a label map with its names and colours. A read-only array is copied, because labels are there to be painted on."""
+    """LayerData of a label map with its names and colours. A read-only array is copied, because labels are
+    there to be painted on.
+    """
     source = LayerSource.of_labels(label_map, provenance)
     array = label_map.array if label_map.array.flags.writeable else label_map.array.copy()
     values = [0, *label_map.labels.values]
     names = ["background", *(label.name for label in label_map.labels)]
-    settings = {"name": name, "colormap": colours_of(label_map.labels), "opacity": 0.55,
-                "features": {"index": values, "name": names}, **_placement(source)}
+    settings = {
+        "name": name,
+        "colormap": colours_of(label_map.labels),
+        "opacity": 0.55,
+        "features": {"index": values, "name": names},
+        **_placement(source),
+    }
     return source.view.apply(array), settings, "labels"
 
 
 def volume_of(layer: Image) -> Volume:
     """The layer's array in its stored voxel order, with the exact geometry and the source's header; no copy.
 
-    A three-dimensional layer from elsewhere is taken as an upright LPS box by its scale and translation. Raises GeometryError otherwise.
+    A three-dimensional layer from elsewhere is taken as an upright LPS box by its scale and translation.
+    Raises GeometryError otherwise.
     """
     source = source_of(layer)
     if source is None:
         return Volume(_three_dimensional(layer), _geometry_from_transform(layer))
-    volume = Volume(source.view.invert(layer.data), source.geometry, source.header, source.source, source.modality,
-                    source.windows, source.notes)
+    volume = Volume(
+        source.view.invert(layer.data),
+        source.geometry,
+        source.header,
+        source.source,
+        source.modality,
+        source.windows,
+        source.notes,
+    )
     return ViewOnlyVolume(**vars(volume), why=source.view_only) if source.view_only else volume
 
 
 def channel_volume(layer: Image, channel: int) -> Volume:
-    """Channel `channel` of a four-dimensional layer (c, z, y, x), taken as an upright LPS box by its scale and translation; no copy.
+    """Channel `channel` of a four-dimensional layer (c, z, y, x), taken as an upright LPS box by its scale
+    and translation; no copy.
 
     Raises GeometryError.
     """
     array = np.asarray(layer.data[channel])
-    turned = max(np.abs(np.asarray(matrix) - np.eye(4)).max() for matrix in (layer.affine.linear_matrix, layer.rotate))
+    turned = max(
+        np.abs(np.asarray(matrix) - np.eye(4)).max() for matrix in (layer.affine.linear_matrix, layer.rotate)
+    )
     if turned > 1e-9:
-        raise GeometryError(f"{layer.name}: is turned or sheared in the viewer; open it from a file that has its geometry.")
-    return Volume(array, Geometry.from_parts(array.shape, layer.scale[1:], np.asarray(layer.translate)[:0:-1]))
+        raise GeometryError(
+            f"{layer.name}: is turned or sheared in the viewer; open it from a file that has its geometry."
+        )
+    return Volume(
+        array, Geometry.from_parts(array.shape, layer.scale[1:], np.asarray(layer.translate)[:0:-1])
+    )
 
 
 def label_map_of(layer: LabelsLayer) -> LabelMap:
@@ -141,12 +181,18 @@ def label_map_of(layer: LabelsLayer) -> LabelMap:
         array = _three_dimensional(layer)
         return LabelMap(array, _geometry_from_transform(layer), Labels.from_values(array))
     if source.view_only:
-        raise GeometryError(f"{layer.name}: comes from an image that is open for viewing only and cannot be used as a mask.")
+        raise GeometryError(
+            f"{layer.name}: comes from an image that is open for viewing only and cannot be used as a mask."
+        )
     labels = source.labels if source.labels is not None else Labels.from_values(layer.data)
-    return LabelMap(source.view.invert(layer.data), source.geometry, labels, source.header, source.source, source.notes)
+    return LabelMap(
+        source.view.invert(layer.data), source.geometry, labels, source.header, source.source, source.notes
+    )
 
 
-def shown_box(view: AxisView, shape: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> tuple[list[int], list[int]]:
+def shown_box(
+    view: AxisView, shape: Sequence[int], start: Sequence[int], stop: Sequence[int]
+) -> tuple[list[int], list[int]]:
     """[start, stop) of a stored array of `shape` as [low, high) of its view, (z, y, x)."""
     low, high = [], []
     for axis, flip in zip(view.order, view.flips, strict=True):
@@ -164,11 +210,15 @@ def slice_of(viewer: napari.viewer.Viewer, layer: Layer, axis: int = 0) -> int:
 
 def go_to_slice(viewer: napari.viewer.Viewer, layer: Layer, index: int, axis: int = 0) -> None:
     """Move the viewer's slider to the layer's slice `index` along `axis` of its data."""
-    viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, float(layer.translate[axis] + index * layer.scale[axis]))
+    viewer.dims.set_point(
+        viewer.dims.ndim - layer.ndim + axis, float(layer.translate[axis] + index * layer.scale[axis])
+    )
 
 
 def colours_of(labels: Labels) -> Any:
-    """A napari colormap: the labels' own colours, the palette for values that a person may paint beyond them, 0 clear."""
+    """A napari colormap: the labels' own colours, the palette for values that a person may paint beyond them,
+    0 clear.
+    """
     from napari.utils.colormaps import DirectLabelColormap
 
     beyond = range(1, max([*labels.values, 2 * len(PALETTE)]) + 1)
@@ -179,8 +229,15 @@ def colours_of(labels: Labels) -> Any:
 
 
 def _transform(shown: Geometry) -> dict[str, Any]:
-    """scale and translate (z, y, x) in mm of a shown grid; an oblique one stands on its nearest upright frame."""
-    return {"scale": shown.spacing_mm, "translate": shown.origin_lps_mm[::-1], "units": UNITS, "axis_labels": AXES}
+    """scale and translate (z, y, x) in mm of a shown grid; an oblique one stands on its nearest upright
+    frame.
+    """
+    return {
+        "scale": shown.spacing_mm,
+        "translate": shown.origin_lps_mm[::-1],
+        "units": UNITS,
+        "axis_labels": AXES,
+    }
 
 
 def _placement(source: LayerSource) -> dict[str, Any]:
@@ -195,6 +252,11 @@ def _three_dimensional(layer: Layer) -> NDArray[Any]:
 
 
 def _geometry_from_transform(layer: Layer) -> Geometry:
-    if np.abs(layer.affine.linear_matrix - np.eye(3)).max() > 1e-9 or np.abs(np.asarray(layer.rotate) - np.eye(3)).max() > 1e-9:
-        raise GeometryError(f"{layer.name}: is turned or sheared in the viewer; open it from a file that has its geometry.")
+    if (
+        np.abs(layer.affine.linear_matrix - np.eye(3)).max() > 1e-9
+        or np.abs(np.asarray(layer.rotate) - np.eye(3)).max() > 1e-9
+    ):
+        raise GeometryError(
+            f"{layer.name}: is turned or sheared in the viewer; open it from a file that has its geometry."
+        )
     return Geometry.from_parts(np.shape(layer.data), layer.scale, np.asarray(layer.translate)[::-1])

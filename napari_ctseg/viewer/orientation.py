@@ -1,7 +1,9 @@
-"""The radiological view: axial as from the feet, coronal and sagittal with the head up, letters at the edges, a line in the corner.
+"""The radiological view: axial as from the feet, coronal and sagittal with the head up, letters at the edges,
+a line in the corner.
 
-Layers of this project are upright LPS views (layers.py): axis 0 runs to superior, 1 to posterior, 2 to left. What remains is how the canvas
-turns those axes, which `dims.order` and `camera.orientation` say; letters follow both.
+Layers of this project are upright LPS views (layers.py): axis 0 runs to superior, 1 to posterior, 2 to left.
+What remains is how the canvas turns those axes, which `dims.order` and `camera.orientation` say; letters
+follow both.
 """
 
 from __future__ import annotations
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 ENDS = (("I", "S"), ("A", "P"), ("R", "L"))  # low end, high end of the shown axes z, y, x
 PLANES = ("axial", "coronal", "sagittal")  # by the axis that the slider moves along
 AXIAL, CORONAL, SAGITTAL = (0, 1, 2), (1, 0, 2), (2, 0, 1)
-_ROLLED: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[int, ...]] = {  # napari's "roll" after each of our planes
-    (SAGITTAL, (1, 2, 0)): CORONAL, (CORONAL, (2, 1, 0)): AXIAL}
+_ROLLED: dict[
+    tuple[tuple[int, ...], tuple[int, ...]], tuple[int, ...]
+] = {  # napari's "roll" after each of our planes
+    (SAGITTAL, (1, 2, 0)): CORONAL,
+    (CORONAL, (2, 1, 0)): AXIAL,
+}
 _EDGES = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
 Orientation = tuple[str, str, str]
 
@@ -32,22 +38,29 @@ Orientation = tuple[str, str, str]
 def letters(displayed: Sequence[int], orientation: Sequence[str]) -> dict[str, str]:
     """The letter at each edge of a 2D canvas.
 
-    displayed : the two shown axes (vertical, horizontal) among (0 z, 1 y, 2 x). orientation : napari's (depth, vertical, horizontal).
+    displayed : the two shown axes (vertical, horizontal) among (0 z, 1 y, 2 x). orientation : napari's
+    (depth, vertical, horizontal).
     """
     vertical, horizontal = ENDS[displayed[0]], ENDS[displayed[1]]
     down = str(orientation[1]) == "down"
     right = str(orientation[2]) == "right"
-    return {"top": vertical[0 if down else 1], "bottom": vertical[1 if down else 0],
-            "left": horizontal[0 if right else 1], "right": horizontal[1 if right else 0]}
+    return {
+        "top": vertical[0 if down else 1],
+        "bottom": vertical[1 if down else 0],
+        "left": horizontal[0 if right else 1],
+        "right": horizontal[1 if right else 0],
+    }
 
 
 def upright(order: Sequence[int]) -> Orientation:
-    """camera.orientation (depth, vertical, horizontal) for an order of the axes (z, y, x): head up, else posterior down and left right.
+    """camera.orientation (depth, vertical, horizontal) for an order of the axes (z, y, x): head up, else
+    posterior down and left right.
 
     The depth is chosen so that a three-dimensional view shows no mirrored patient.
     """
     vertical = "up" if order[1] == 0 else "down"
-    # LPS is right-handed in (x, y, z); an even permutation of (z, y, x) turns the handedness of (depth, vertical, horizontal) once.
+    # LPS is right-handed in (x, y, z); an even permutation of (z, y, x) turns the handedness of (depth,
+    # vertical, horizontal) once.
     even = round(float(np.linalg.det(np.eye(3)[list(order)]))) > 0
     # With vertical down and horizontal right, right x down points away from the person.
     depth = "away" if even == (vertical == "down") else "towards"
@@ -63,7 +76,9 @@ def attach(viewer: napari.viewer.Viewer) -> Radiological:
 
 
 def attach_current() -> None:
-    """Attach to the viewer in front, if there is one: a reader or sample is not told for which viewer it works."""
+    """Attach to the viewer in front, if there is one: a reader or sample is not told for which viewer it
+    works.
+    """
     import napari
 
     viewer = napari.current_viewer()
@@ -81,7 +96,9 @@ def show_plane(viewer: napari.viewer.Viewer, plane: str) -> None:
 
 
 class Radiological:
-    """Follows one viewer's axes, camera, cursor and layers, and keeps orientation, letters and corner text true to them."""
+    """Follows one viewer's axes, camera, cursor and layers, and keeps orientation, letters and corner text
+    true to them.
+    """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         from napari.components.overlays import TextOverlay
@@ -141,7 +158,11 @@ class Radiological:
         viewer = self._viewer()
         if viewer is None:
             return
-        active = any(layer.ndim == 3 and source_of(layer) is not None for layer in viewer.layers if hasattr(layer.data, "shape"))
+        active = any(
+            layer.ndim == 3 and source_of(layer) is not None
+            for layer in viewer.layers
+            if hasattr(layer.data, "shape")
+        )
         if active and not self._active:
             self._active = True
             self._order = self._spatial_order(viewer)
@@ -167,7 +188,9 @@ class Radiological:
 
     def _image(self, viewer: napari.viewer.Viewer) -> Image | None:
         """The image that the corner speaks of: the active one, else the topmost visible one."""
-        candidates = [layer for layer in viewer.layers if hasattr(layer, "contrast_limits") and layer.ndim == 3]
+        candidates = [
+            layer for layer in viewer.layers if hasattr(layer, "contrast_limits") and layer.ndim == 3
+        ]
         images = [layer for layer in candidates if source_of(layer) is not None]
         active = viewer.layers.selection.active
         if active in images:
@@ -181,12 +204,22 @@ class Radiological:
         place = image.translate[axis] + index * image.scale[axis]
         low, high = image.contrast_limits
         unit = "HU" if self._is_hu(image) else "value"
-        value = image.get_value(viewer.cursor.position, world=True) if len(viewer.cursor.position) == viewer.dims.ndim else None
+        value = (
+            image.get_value(viewer.cursor.position, world=True)
+            if len(viewer.cursor.position) == viewer.dims.ndim
+            else None
+        )
         here = "–" if value is None or np.ndim(value) else f"{float(value):.4g}"
         source = source_of(image)
         oblique = "  oblique" if source is not None and source.geometry.is_oblique else ""
-        return "\n".join((f"{PLANES[axis]} {index + 1}/{image.data.shape[axis]}", f"{'zyx'[axis]} {place:.1f} mm{oblique}",
-                          f"W {high - low:.4g}  L {(high + low) / 2:.4g}", f"{unit} {here}"))
+        return "\n".join(
+            (
+                f"{PLANES[axis]} {index + 1}/{image.data.shape[axis]}",
+                f"{'zyx'[axis]} {place:.1f} mm{oblique}",
+                f"W {high - low:.4g}  L {(high + low) / 2:.4g}",
+                f"{unit} {here}",
+            )
+        )
 
     def _is_hu(self, image: Image) -> bool:
         if image not in self._hu:
@@ -195,7 +228,9 @@ class Radiological:
 
 
 def _widen_range(layer: Image) -> None:
-    """Let the layer's own contrast slider reach every value of the volume; napari starts it at the first window."""
+    """Let the layer's own contrast slider reach every value of the volume; napari starts it at the first
+    window.
+    """
     data = layer.data
     low, high = float(np.nanmin(data)), float(np.nanmax(data))
     limits = layer.contrast_limits

@@ -1,4 +1,6 @@
-"""What Compare draws over the image: where two label maps differ, and the outline of one of them in dashes."""
+"""What Compare draws over the image: where two label maps differ, and the outline of one of them in
+dashes.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,29 @@ if TYPE_CHECKING:
 
 AGREED, EXTRA, MISSED, SWAPPED = 1, 2, 3, 4
 # Okabe & Ito: told apart by colour-blind readers. What agrees is faint, so that errors stand out.
-ERROR_COLOURS: dict[int | None, str] = {AGREED: "#009E7344", EXTRA: "#E69F00", MISSED: "#56B4E9", SWAPPED: "#CC79A7"}
-ERROR_NAMES = {AGREED: "both", EXTRA: "only predicted (false positive)", MISSED: "missed (false negative)", SWAPPED: "another label"}
+ERROR_COLOURS: dict[int | None, str] = {
+    AGREED: "#009E7344",
+    EXTRA: "#E69F00",
+    MISSED: "#56B4E9",
+    SWAPPED: "#CC79A7",
+}
+ERROR_NAMES = {
+    AGREED: "both",
+    EXTRA: "only predicted (false positive)",
+    MISSED: "missed (false negative)",
+    SWAPPED: "another label",
+}
 DASH_PX, GAP_PX = 3.0, 2.0
 FINE = 256  # columns from which on outlines are drawn two pixels wide
 ERRORS_NAME, OUTLINE_NAME = "errors", "truth outline"
 
 
 def error_codes(prediction: NDArray[Any], truth: NDArray[Any], value: int | None = None) -> NDArray[np.uint8]:
-    """Agreement voxel by voxel: 0 where both are background, else AGREED, EXTRA, MISSED or SWAPPED (two different labels).
+    """Agreement voxel by voxel: 0 where both are background, else AGREED, EXTRA, MISSED or SWAPPED (two
+    different labels).
 
-    prediction, truth : integers of one shape. value : look at this label alone (then nothing is SWAPPED); None: at all.
+    prediction, truth : integers of one shape. value : look at this label alone (then nothing is SWAPPED);
+    None: at all.
     """
     if value is not None:
         prediction, truth = prediction == value, truth == value
@@ -45,7 +59,8 @@ def error_codes(prediction: NDArray[Any], truth: NDArray[Any], value: int | None
 def dashes(plane: NDArray[Any], value: int) -> NDArray[np.float64]:
     """(n, 2, 2) dashes of the outline of `value` in a (rows, columns) plane: start and direction, in pixels.
 
-    The outline runs along the pixels' edges (level set at a half, moved out to the edge), broken into DASH_PX long dashes.
+    The outline runs along the pixels' edges (level set at a half, moved out to the edge), broken into DASH_PX
+    long dashes.
     """
     from skimage.measure import find_contours
 
@@ -54,7 +69,7 @@ def dashes(plane: NDArray[Any], value: int) -> NDArray[np.float64]:
         return np.zeros((0, 2, 2))
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     low = np.array([rows[0], columns[0]])
-    crop = np.pad(mask[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].astype(np.float32), 1)
+    crop = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32), 1)
     parts = [_broken(line + low - 1) for line in find_contours(crop, 0.5)]
     return np.concatenate([part for part in parts if len(part)] or [np.zeros((0, 2, 2))])
 
@@ -96,12 +111,20 @@ class ErrorMap:
         table.update(ERROR_COLOURS)
         names = ["", *ERROR_NAMES.values()]
         with _selection_kept(viewer):
-            self.layer: Labels = viewer.add_labels(codes, name=ERRORS_NAME, colormap=DirectLabelColormap(color_dict=table), opacity=0.8,
-                                                   features={"index": range(len(names)), "name": names}, metadata={MADE: True},
-                                                   **_placement(like))
+            self.layer: Labels = viewer.add_labels(
+                codes,
+                name=ERRORS_NAME,
+                colormap=DirectLabelColormap(color_dict=table),
+                opacity=0.8,
+                features={"index": range(len(names)), "name": names},
+                metadata={MADE: True},
+                **_placement(like),
+            )
         self.layer.editable = False
 
-    def update(self, prediction: NDArray[Any], truth: NDArray[Any], slices: Iterable[int], value: int | None) -> None:
+    def update(
+        self, prediction: NDArray[Any], truth: NDArray[Any], slices: Iterable[int], value: int | None
+    ) -> None:
         """Compute `slices` (axis 0) again."""
         for k in slices:
             self.layer.data[k] = error_codes(prediction[k], truth[k], value)
@@ -113,9 +136,16 @@ class DashedOutline:
 
     def __init__(self, viewer: napari.viewer.Viewer, like: Labels) -> None:
         with _selection_kept(viewer):
-            self.layer: Vectors = viewer.add_vectors(np.zeros((0, 2, 3)), ndim=3, name=OUTLINE_NAME, vector_style="line", opacity=1.0,
-                                                     edge_width=0.35 * max(1.0, like.data.shape[-1] / FINE), metadata={MADE: True},
-                                                     **_placement(like))
+            self.layer: Vectors = viewer.add_vectors(
+                np.zeros((0, 2, 3)),
+                ndim=3,
+                name=OUTLINE_NAME,
+                vector_style="line",
+                opacity=1.0,
+                edge_width=0.35 * max(1.0, like.data.shape[-1] / FINE),
+                metadata={MADE: True},
+                **_placement(like),
+            )
 
     def draw(self, array: NDArray[Any], axis: int, index: int, colours: dict[int, str]) -> None:
         """Draw the labels of `colours` in slice `index` along `axis` of `array` (z, y, x)."""

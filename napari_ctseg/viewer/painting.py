@@ -1,8 +1,9 @@
 """What a brush may change in a Labels layer, which slices it changed, and how that is undone.
 
-napari 0.9 has no public place between a tool and the array, so methods of the one layer object are wrapped: `_apply_mask_to_data` (brush,
-fill, polygon), `data_setitem` (operations), `_save_history`, `_append_to_undo_history` and `_abort_stroke` (what belongs to one stroke),
-`undo` and `redo`. Voxels that may not change are taken out of the mask *before* the array and the history see it, so that nothing flickers.
+napari 0.9 has no public place between a tool and the array, so methods of the one layer object are wrapped:
+`_apply_mask_to_data` (brush, fill, polygon), `data_setitem` (operations), `_save_history`,
+`_append_to_undo_history` and `_abort_stroke` (what belongs to one stroke), `undo` and `redo`. Voxels that may
+not change are taken out of the mask *before* the array and the history see it, so that nothing flickers.
 napari's own undo stack stays empty; `Painting.steps` takes its place.
 """
 
@@ -31,8 +32,10 @@ Index = tuple[slice, ...]
 
 @dataclass(frozen=True, eq=False)
 class BrushRules:
-    """locked : classes whose voxels neither come nor go, by any tool, operation or undo.
-    limits_hu : (low, high), both included: the brush changes only voxels of `image` within. image : (z, y, x), on the layer's own grid."""
+    """locked : classes whose voxels neither come nor go, by any tool, operation or undo. limits_hu : (low,
+    high), both included: the brush changes only voxels of `image` within. image : (z, y, x), on the layer's
+    own grid.
+    """
 
     locked: frozenset[int] = frozenset()
     limits_hu: tuple[float, float] | None = None
@@ -42,9 +45,9 @@ class BrushRules:
 class Painting:
     """Watches one Labels layer; `of` gives the one object of a layer, whoever asks.
 
-    touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a stroke changed nothing.
-    locked_out : the same, where it was the layer's padlock or another viewer. replaced : `layer.data` is another array now.
-    steps : undo and redo, also for napari's own keys.
+    touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a
+    stroke changed nothing. locked_out : the same, where it was the layer's padlock or another viewer.
+    replaced : `layer.data` is another array now. steps : undo and redo, also for napari's own keys.
     """
 
     touched = Signal(tuple)
@@ -77,9 +80,13 @@ class Painting:
 
     @classmethod
     def of(cls, layer: Labels) -> Painting:
-        """The layer's Painting, made at the first call. Raises ValueError unless the layer is a plain 3D array."""
+        """The layer's Painting, made at the first call. Raises ValueError unless the layer is a plain 3D
+        array.
+        """
         if not can_be_painted(layer):
-            raise ValueError(f"The layer {layer.name} is not a plain 3D label map; only those can be painted here.")
+            raise ValueError(
+                f"The layer {layer.name} is not a plain 3D label map; only those can be painted here."
+            )
         # A plugin is handed napari's proxies of layers; the guards belong on the layer itself.
         layer = unwrapped(layer)
         if (known := layer.__dict__.get("_ctseg_painting")) is None:
@@ -100,7 +107,9 @@ class Painting:
 
     @contextmanager
     def operation(self, said: dict[str, Any] | None = None) -> Iterator[None]:
-        """Within: one undo step, described by `said`, in which the HU window and napari's preserve_labels do not count; locks do."""
+        """Within: one undo step, described by `said`, in which the HU window and napari's preserve_labels do
+        not count; locks do.
+        """
         layer = layer_of(self._layer)
         before, self._only_locks, self._said = layer.preserve_labels, True, said
         try:
@@ -127,7 +136,9 @@ class Painting:
         self._pending.update(range(start, stop))
 
     def undo(self) -> None:
-        """Take back the last stroke, polygon, fill or operation, whichever slice it was in; locked classes stay."""
+        """Take back the last stroke, polygon, fill or operation, whichever slice it was in; locked classes
+        stay.
+        """
         self._move(self.steps.undo)
 
     def redo(self) -> None:
@@ -165,7 +176,10 @@ class Painting:
         """Whether the padlock, or another viewer, refuses a change; says so."""
         why, layer = self.read_only, self._layer()
         if not why and layer is not None and layer.locked:
-            why = f"{layer.name} is locked: unlock it (the padlock in the layer list) to change it, or correct a copy."
+            why = (
+                f"{layer.name} is locked: unlock it (the padlock in the layer list) to change it, or "
+                "correct a copy."
+            )
         if why:
             self.refused.emit(why)
             self.locked_out.emit(why)
@@ -184,6 +198,7 @@ class Painting:
         def save(atom: Any) -> None:
             self.steps.add(_change_of(atom))
             plain(atom)
+
         return save
 
     def _guarded_abort(self, plain: Callable[[], None]) -> Callable[[], None]:
@@ -191,12 +206,15 @@ class Painting:
             plain()
             self.steps.abort()
             self._note(0, self._depth())
+
         return abort
 
     def _locked(self, array: NDArray[Any]) -> NDArray[np.bool_]:
         return np.isin(array, list(self.rules.locked))
 
-    def _allowed(self, data: NDArray[Any], mask: NDArray[np.bool_], value: int, where: Index) -> NDArray[np.bool_]:
+    def _allowed(
+        self, data: NDArray[Any], mask: NDArray[np.bool_], value: int, where: Index
+    ) -> NDArray[np.bool_]:
         rules = self.rules
         if value in rules.locked:
             self.refused.emit("This class is locked: unlock it to change it.")
@@ -217,16 +235,21 @@ class Painting:
         return allowed
 
     def _guarded_mask(self, plain: Callable[..., Any]) -> Callable[..., Any]:
-        def apply(data: NDArray[Any], mask: NDArray[np.bool_], new_label: int, volume_slice: Index) -> NDArray[np.bool_] | None:
+        def apply(
+            data: NDArray[Any], mask: NDArray[np.bool_], new_label: int, volume_slice: Index
+        ) -> NDArray[np.bool_] | None:
             if self._is_locked():
                 return None
             whole = mask if mask.shape == data.shape else np.broadcast_to(mask, data.shape)
             allowed = self._allowed(data, whole, int(new_label), volume_slice)
-            changed: NDArray[np.bool_] | None = plain(data, allowed, new_label, volume_slice) if allowed.any() else None
+            changed: NDArray[np.bool_] | None = (
+                plain(data, allowed, new_label, volume_slice) if allowed.any() else None
+            )
             if changed is not None:
                 start, stop, _ = volume_slice[0].indices(self._depth())
                 self._note(start, stop)
             return changed
+
         return apply
 
     def _guarded_setitem(self, plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -235,13 +258,18 @@ class Painting:
             if self._is_locked():
                 return
             new = np.broadcast_to(np.asarray(value), indices[0].shape)
-            keep = ~(self._locked(layer.data[indices]) | self._locked(new)) if self.rules.locked else np.ones(new.shape, bool)
+            keep = (
+                ~(self._locked(layer.data[indices]) | self._locked(new))
+                if self.rules.locked
+                else np.ones(new.shape, bool)
+            )
             if not keep.any():
                 return
             kept = tuple(axis[keep] for axis in indices)
             plain(kept, value if np.ndim(value) == 0 else new[keep], refresh)
             for k in np.unique(kept[0]):
                 self._note(int(k), int(k) + 1)
+
         return setitem
 
     def _depth(self) -> int:
@@ -267,10 +295,11 @@ def edits_of(layer: Labels) -> list[dict[str, Any]]:
 
 
 def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_], said: dict[str, Any] | None = None) -> int:
-    """Make `mask` the voxels of `value` as one undo step: new ones are taken from the background only, lost ones become background.
+    """Make `mask` the voxels of `value` as one undo step: new ones are taken from the background only, lost
+    ones become background.
 
-    mask : (z, y, x) bool on layer.data. said : what the list of edits shows for it. Locked classes stay as they are.
-    Returns the number of voxels that changed.
+    mask : (z, y, x) bool on layer.data. said : what the list of edits shows for it. Locked classes stay as
+    they are. Returns the number of voxels that changed.
     """
     painting = Painting.of(layer)
     differs = (np.asarray(layer.data) == value) != mask

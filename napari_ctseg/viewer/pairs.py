@@ -28,7 +28,9 @@ RECOUNT_MS = 700  # after the last stroke on a layer that has to be resampled
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """live : over both maps in the truth's shown order. note : what a person has to know, "" if nothing. left_out : not contoured."""
+    """live : over both maps in the truth's shown order. note : what a person has to know, "" if nothing.
+    left_out : not contoured.
+    """
 
     live: LiveMetrics
     names: Labels
@@ -38,36 +40,60 @@ class Counted:
 
 
 def count(prediction: LabelMap, truth: LabelMap) -> Counted:
-    """Count two maps on the truth's grid; on one grid both stay views of the arrays given, else the prediction is resampled (nearest).
+    """Count two maps on the truth's grid; on one grid both stay views of the arrays given, else the
+    prediction is resampled (nearest).
 
     Raises GeometryError if they have no point of the patient in common.
     """
     match = truth.geometry.matches(prediction.geometry)
     if match is Match.NO_OVERLAP:
-        raise GeometryError("Prediction and truth have no point of the patient in common; check that they belong to the same scan.")
+        raise GeometryError(
+            "Prediction and truth have no point of the patient in common; check that they belong to the same "
+            "scan."
+        )
     view = AxisView.of(truth.geometry)
     note = ""
     placed = _on_shown_grid(prediction, truth)
     if placed is None:
-        note = (f"The prediction lies on another grid ({difference(prediction.geometry, truth.geometry)}): it is compared after "
-                "resampling onto the truth's grid (nearest voxel).")
+        note = (
+            f"The prediction lies on another grid ({difference(prediction.geometry, truth.geometry)}): it is "
+            "compared after "
+            "resampling onto the truth's grid (nearest voxel)."
+        )
         prediction = resample_labels(prediction, truth.geometry)
     else:
         prediction = placed
     absent = {label.value for label in truth.labels if not label.contoured}
-    found = {*truth.labels.values, *prediction.labels.values, *occurring(truth.array), *occurring(prediction.array)} - absent
-    live = LiveMetrics(view.apply(truth.array), view.apply(prediction.array), sorted(found), view.geometry(truth.geometry).spacing_mm)
+    found = {
+        *truth.labels.values,
+        *prediction.labels.values,
+        *occurring(truth.array),
+        *occurring(prediction.array),
+    } - absent
+    live = LiveMetrics(
+        view.apply(truth.array),
+        view.apply(prediction.array),
+        sorted(found),
+        view.geometry(truth.geometry).spacing_mm,
+    )
     left_out = tuple(truth.labels.name(value) for value in sorted(absent))
     if left_out:
-        note = " ".join(filter(None, (note, f"Not contoured in the truth and left out: {', '.join(left_out)}.")))
+        note = " ".join(
+            filter(None, (note, f"Not contoured in the truth and left out: {', '.join(left_out)}."))
+        )
     return Counted(live, truth.labels.merged(prediction.labels), placed is None, note, left_out)
 
 
 def _on_shown_grid(prediction: LabelMap, truth: LabelMap) -> LabelMap | None:
-    """`prediction` in the truth's voxel order, as a view; None unless both layers show the same voxels in the same order, which is
-    what counting a painted slice again relies on."""
+    """`prediction` in the truth's voxel order, as a view; None unless both layers show the same voxels in the
+    same order, which is what counting a painted slice again relies on.
+    """
     shown = [AxisView.of(one.geometry).geometry(one.geometry) for one in (prediction, truth)]
-    return reoriented(prediction, truth.geometry) if shown[0].matches(shown[1]) in (Match.SAME, Match.ROUNDING) else None
+    return (
+        reoriented(prediction, truth.geometry)
+        if shown[0].matches(shown[1]) in (Match.SAME, Match.ROUNDING)
+        else None
+    )
 
 
 def occurring(array: NDArray[Any]) -> tuple[int, ...]:
@@ -80,18 +106,25 @@ def occurring(array: NDArray[Any]) -> tuple[int, ...]:
 
 
 class LivePair:
-    """ready : the first count (or a new one after resampling) is there. changed : slices that were painted. failed : there is no count."""
+    """ready : the first count (or a new one after resampling) is there. changed : slices that were painted.
+    failed : there is no count.
+    """
 
     ready = Signal()
     changed = Signal(tuple)
     failed = Signal(Exception)
 
-    def __init__(self, prediction: LabelsLayer, truth: LabelsLayer, aside: ThreadedCall = run_in_thread) -> None:
+    def __init__(
+        self, prediction: LabelsLayer, truth: LabelsLayer, aside: ThreadedCall = run_in_thread
+    ) -> None:
         self.prediction, self.truth, self._aside = prediction, truth, aside
         self.counted: Counted | None = None
         self._closed = False
         self._counting = 0
-        self._followed = [(Painting.of(prediction), self._prediction_painted), (Painting.of(truth), self._truth_painted)]
+        self._followed = [
+            (Painting.of(prediction), self._prediction_painted),
+            (Painting.of(truth), self._truth_painted),
+        ]
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(RECOUNT_MS)
@@ -162,4 +195,6 @@ class LivePair:
             self.changed.emit(tuple(range(live.slices)))
             return
         live.update(slices)
-        self.changed.emit(slices)  # also where the counts stay: a voxel that moved within a slice moves the surface
+        self.changed.emit(
+            slices
+        )  # also where the counts stay: a voxel that moved within a slice moves the surface

@@ -1,7 +1,8 @@
 """The reference is safe: a truth is locked with napari's own padlock until the user unlocks it.
 
-napari's padlock (in the layer list, `layer.locked`) keeps a layer from being deleted or converted. For label layers that are watched by
-`Painting` it also protects every voxel: brush, fill, polygon, operations, undo and redo are refused, napari's own tools included.
+napari's padlock (in the layer list, `layer.locked`) keeps a layer from being deleted or converted. For label
+layers that are watched by `Painting` it also protects every voxel: brush, fill, polygon, operations, undo and
+redo are refused, napari's own tools included.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _MASKS: weakref.WeakSet[Layer] = weakref.WeakSet()  # label layers of every view
 
 
 def lock(layer: Layer) -> None:
-    """Close the padlock of a label layer; a stroke on it becomes a notification that offers to correct a copy or to unlock it."""
+    """Close the padlock of a label layer; a stroke on it becomes a notification that offers to correct a copy
+    or to unlock it.
+    """
     layer = unwrapped(layer)
     if can_be_painted(layer):
         announce_refusals(layer)
@@ -45,7 +48,8 @@ def is_locked(layer: Layer | None) -> bool:
 def watch(layer: Layer) -> None:
     """From now on no locked label layer shares its voxels with `layer`: it gets a copy of its own.
 
-    They would share them where one array was added twice, also in two viewers, and a stroke on one would change the other.
+    They would share them where one array was added twice, also in two viewers, and a stroke on one would
+    change the other.
     """
     layer = unwrapped(layer)
     if not can_be_painted(layer):
@@ -57,7 +61,9 @@ def watch(layer: Layer) -> None:
 
 
 def announce_refusals(layer: Layer) -> None:
-    """Once a layer: what its padlock or another viewer refuses is announced in the viewer, also where no dock is open."""
+    """Once a layer: what its padlock or another viewer refuses is announced in the viewer, also where no dock
+    is open.
+    """
     layer = unwrapped(layer)
     if can_be_painted(layer) and "_ctseg_announcer" not in layer.__dict__:
         layer.__dict__["_ctseg_announcer"] = _Announcer(layer)
@@ -80,8 +86,11 @@ class _Announcer:
         recently = self._quiet.isActive()
         self._quiet.start()
         if not recently:
-            ways = (("Take over", self._take_over),) if self._painting.read_only else (("Correct a copy", self._copy),
-                                                                                         ("Unlock", self._unlock))
+            ways = (
+                (("Take over", self._take_over),)
+                if self._painting.read_only
+                else (("Correct a copy", self._copy), ("Unlock", self._unlock))
+            )
             notices.warning(why, ways)
 
     def _unlock(self, dialog: Any = None) -> None:

@@ -9,7 +9,17 @@ import numpy as np
 
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.volume import LabelMap, Volume, Window
-from napari_ctseg.viewer.layers import AXES, BOXES, MADE, ROLE, UNITS, _transform, label_data, shown_box, volume_data
+from napari_ctseg.viewer.layers import (
+    AXES,
+    BOXES,
+    MADE,
+    ROLE,
+    UNITS,
+    _transform,
+    label_data,
+    shown_box,
+    volume_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +35,9 @@ if TYPE_CHECKING:
 BOX_LINE_MM = 1.0
 
 
-def show_volume(viewer: napari.viewer.Viewer, volume: Volume, name: str, window: Window | None = None) -> Image:
+def show_volume(
+    viewer: napari.viewer.Viewer, volume: Volume, name: str, window: Window | None = None
+) -> Image:
     """Add a volume as an image (one a channel) and return the first; the viewer turns radiological."""
     _prepare(viewer)
     added = [viewer.add_image(data, **settings) for data, settings, _ in volume_data(volume, name, window)]
@@ -33,9 +45,16 @@ def show_volume(viewer: napari.viewer.Viewer, volume: Volume, name: str, window:
     return first
 
 
-def show_labels(viewer: napari.viewer.Viewer, label_map: LabelMap, name: str, provenance: Mapping[str, Any] | None = None,
-                role: str | None = None) -> LabelsLayer:
-    """Add a label map with its names and colours. role : in the study; None: a prediction with provenance, else the truth."""
+def show_labels(
+    viewer: napari.viewer.Viewer,
+    label_map: LabelMap,
+    name: str,
+    provenance: Mapping[str, Any] | None = None,
+    role: str | None = None,
+) -> LabelsLayer:
+    """Add a label map with its names and colours. role : in the study; None: a prediction with provenance,
+    else the truth.
+    """
     _prepare(viewer)
     data, settings, _ = label_data(label_map, name, provenance)
     if role is not None:
@@ -47,9 +66,18 @@ def show_labels(viewer: napari.viewer.Viewer, label_map: LabelMap, name: str, pr
 
 
 def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: str) -> LabelsLayer:
-    """Add what a model said: labels named after it, its boxes as lines, edge map and disagreement as hidden images."""
-    differs = "entropy" if prediction.provenance.get("settings", {}).get("disagreement") == "entropy" else "disagreement"
-    for volume, what, colormap in ((prediction.edge_map, "edges", "magma"), (prediction.disagreement, differs, "inferno")):
+    """Add what a model said: labels named after it, its boxes as lines, edge map and disagreement as hidden
+    images.
+    """
+    differs = (
+        "entropy"
+        if prediction.provenance.get("settings", {}).get("disagreement") == "entropy"
+        else "disagreement"
+    )
+    for volume, what, colormap in (
+        (prediction.edge_map, "edges", "magma"),
+        (prediction.disagreement, differs, "inferno"),
+    ):
         if volume is not None:
             image = show_volume(viewer, volume, f"{name} {what}", Window(what, 1.0, 0.5))
             image.visible, image.colormap, image.blending = False, colormap, "additive"
@@ -61,11 +89,15 @@ def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: s
     return layer
 
 
-def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: Geometry, name: str) -> Vectors:
-    """Draw index boxes of a stored grid as outlines, one in every slice of the shown plane that crosses a box.
+def show_boxes(
+    viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: Geometry, name: str
+) -> Vectors:
+    """Draw index boxes of a stored grid as outlines, one in every slice of the shown plane that crosses a
+    box.
 
-    As lines and not as shapes, which napari makes and triangulates one after the other. Those of one plane only: napari shows a line
-    in every slice that its start touches, and so the coronal ones would fill the first axial slice. In 3D the twelve edges of each.
+    As lines and not as shapes, which napari makes and triangulates one after the other. Those of one plane
+    only: napari shows a line in every slice that its start touches, and so the coronal ones would fill the
+    first axial slice. In 3D the twelve edges of each.
     """
     view = AxisView.of(geometry)
     shown = view.geometry(geometry)
@@ -78,8 +110,15 @@ def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: 
         across = next((axis for axis in range(3) if axis + leading not in viewer.dims.displayed), 0)
         return np.concatenate([_outlines(low, high, across) for low, high in corners])
 
-    layer: Vectors = viewer.add_vectors(sides(), vector_style="line", edge_color="#F0E442", edge_width=BOX_LINE_MM / shown.spacing_mm[2],
-                                        name=name, metadata={BOXES: tuple(boxes)}, **_transform(shown))
+    layer: Vectors = viewer.add_vectors(
+        sides(),
+        vector_style="line",
+        edge_color="#F0E442",
+        edge_width=BOX_LINE_MM / shown.spacing_mm[2],
+        name=name,
+        metadata={BOXES: tuple(boxes)},
+        **_transform(shown),
+    )
 
     def turn() -> None:
         layer.data = sides()
@@ -99,18 +138,27 @@ def show_boxes(viewer: napari.viewer.Viewer, boxes: Sequence[RoiBox], geometry: 
 
 def add_drawing(viewer: napari.viewer.Viewer, image: Image, name: str) -> Shapes:
     """An empty shapes layer on an image's grid, ready to draw rectangles."""
-    layer: Shapes = viewer.add_shapes(ndim=3, name=name, face_color="transparent", edge_color="#56B4E9",
-                                      edge_width=BOX_LINE_MM / float(image.scale[2]), scale=image.scale, translate=image.translate,
-                                      units=UNITS, axis_labels=AXES)
+    layer: Shapes = viewer.add_shapes(
+        ndim=3,
+        name=name,
+        face_color="transparent",
+        edge_color="#56B4E9",
+        edge_width=BOX_LINE_MM / float(image.scale[2]),
+        scale=image.scale,
+        translate=image.translate,
+        units=UNITS,
+        axis_labels=AXES,
+    )
     layer.mode = "add_rectangle"
     return layer
 
 
 def _outlines(low: Sequence[int], high: Sequence[int], axis: int) -> NDArray[Any]:
-    """(4 n, 2, 3) starts and ways of the sides of [low, high), its outer faces cut by each of the n slices across `axis`.
+    """(4 n, 2, 3) starts and ways of the sides of [low, high), its outer faces cut by each of the n slices
+    across `axis`.
 
-    At the low border of the grid they stay at the voxel centres: half a voxel outside, napari would start its slider there and
-    stop between slices ever after.
+    At the low border of the grid they stay at the voxel centres: half a voxel outside, napari would start its
+    slider there and stop between slices ever after.
     """
     first, second = (a for a in range(3) if a != axis)
     slices = np.arange(low[axis], high[axis])

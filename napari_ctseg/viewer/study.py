@@ -1,4 +1,6 @@
-"""Study: which layer of the viewer is image, truth, prediction and edited mask. State and signals, no widgets."""
+"""Study: which layer of the viewer is image, truth, prediction and edited mask. State and signals, no
+widgets.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,11 @@ ROLES = ("image", "truth", "prediction", "edited")
 
 @dataclass
 class Study:
-    """Layer names by role (None: none yet) and the image's axial slice under the cursor; `events.<field>` tells of every change.
+    """Layer names by role (None: none yet) and the image's axial slice under the cursor; `events.<field>`
+    tells of every change.
 
-    The layer that becomes the truth is locked (see reference.py). It is unlocked when the role is taken from it; but where another layer
-    takes the role over, a label map from a file stays locked.
+    The layer that becomes the truth is locked (see reference.py). It is unlocked when the role is taken from
+    it; but where another layer takes the role over, a label map from a file stays locked.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -88,7 +91,9 @@ class _Binding:
 
     def _truth_changed(self, name: str | None) -> None:
         viewer, before = self.viewer(), None if self._truth is None else self._truth()
-        now = viewer.layers[name] if viewer is not None and name is not None and name in viewer.layers else None
+        now = (
+            viewer.layers[name] if viewer is not None and name is not None and name in viewer.layers else None
+        )
         if now is before:
             return
         self._truth = None if now is None else weakref.ref(now)
@@ -117,7 +122,9 @@ def study_of(viewer: napari.viewer.Viewer) -> Study:
 def open_sources() -> tuple[Path, ...]:
     """The files and folders that the layers of all viewers were read from."""
     viewers = [viewer for binding in _BINDINGS.values() if (viewer := binding.viewer()) is not None]
-    found = [source_of(layer) for viewer in viewers for layer in viewer.layers if hasattr(layer.data, "shape")]
+    found = [
+        source_of(layer) for viewer in viewers for layer in viewer.layers if hasattr(layer.data, "shape")
+    ]
     return tuple({source.source for source in found if source is not None and source.source is not None})
 
 
@@ -128,7 +135,9 @@ def viewer_of(layer: Layer) -> napari.viewer.Viewer | None:
 
 
 def follow_current() -> None:
-    """Bind a Study to the viewer in front, if there is one, so that a truth that is opened is locked whether or not a dock is open."""
+    """Bind a Study to the viewer in front, if there is one, so that a truth that is opened is locked whether
+    or not a dock is open.
+    """
     import napari
 
     viewer = napari.current_viewer()
@@ -137,7 +146,9 @@ def follow_current() -> None:
 
 
 def natural_role(layer: Layer) -> str | None:
-    """What a new layer is taken for: an image, a model's prediction, a mask that was begun here, or else labels from a file, the truth."""
+    """What a new layer is taken for: an image, a model's prediction, a mask that was begun here, or else
+    labels from a file, the truth.
+    """
     source = source_of(layer) if layer.ndim == 3 and hasattr(layer.data, "shape") else None
     if source is None:
         return None

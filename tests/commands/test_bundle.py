@@ -24,7 +24,9 @@ def call(*words: object) -> Result:
 
 @pytest.fixture
 def with_code(tmp_path: Path) -> Path:
-    return monai_bundle(tmp_path / "with_code", before=(ORIENTATION, SPACING, RANGE, CODE), metadata={"name": "With code"})
+    return monai_bundle(
+        tmp_path / "with_code", before=(ORIENTATION, SPACING, RANGE, CODE), metadata={"name": "With code"}
+    )
 
 
 def test_the_way_of_a_bundle_with_code(with_code: Path, tmp_path: Path) -> None:
@@ -32,10 +34,12 @@ def test_the_way_of_a_bundle_with_code(with_code: Path, tmp_path: Path) -> None:
     added = call("bundle", "add", with_code)
     assert added.exit_code == 0, added.output
     assert "lambda x: x * 2" in added.stderr
-    assert any("With code" in line and "asks first" in line for line in call("bundle", "list").stdout.splitlines())
+    assert any(
+        "With code" in line and "asks first" in line for line in call("bundle", "list").stdout.splitlines()
+    )
     refused = call("predict", "-m", "With code", tmp_path / "ct.nii.gz", tmp_path / "out.nii.gz")
     assert refused.exit_code == 1
-    assert "napari-ctseg bundle trust \"With code\"" in refused.stderr
+    assert 'napari-ctseg bundle trust "With code"' in refused.stderr
     assert not (tmp_path / "out.nii.gz").exists()
     assert "Its own code was not run" in call("bundle", "verify", "With code").stdout
     trusted = call("bundle", "trust", "With code")
@@ -52,20 +56,26 @@ def test_the_way_of_a_bundle_with_code(with_code: Path, tmp_path: Path) -> None:
 
 def test_each_piece_of_code_is_a_line_in_plain_words_and_the_advice_is_given_once(tmp_path: Path) -> None:
     loop = {"_target_": "Lambdad", "keys": "image", "func": "$[one for one in (1, 2)]"}
-    two = monai_bundle(tmp_path / "two", before=(ORIENTATION, SPACING, RANGE, CODE, loop), metadata={"name": "Two"})
+    two = monai_bundle(
+        tmp_path / "two", before=(ORIENTATION, SPACING, RANGE, CODE, loop), metadata={"name": "Two"}
+    )
     added = call("bundle", "add", two)
     assert added.exit_code == 0, added.output
     first, *code, advice = added.stderr.splitlines()
     assert first == "Two: would run code that came with it:"
-    assert advice == "If you know its author, allow it with `napari-ctseg bundle trust \"Two\"`."
+    assert advice == 'If you know its author, allow it with `napari-ctseg bundle trust "Two"`.'
     assert all(line.startswith("- ") for line in code)
-    assert [sum(words in line for line in code) for words in ("(it makes a function)", "(it runs a loop)")] == [1, 1]
+    assert [
+        sum(words in line for line in code) for words in ("(it makes a function)", "(it runs a loop)")
+    ] == [1, 1]
     refused = call("predict", "-m", "Two", tmp_path, tmp_path / "out")
     asked = call("bundle", "trust", "Two")
     assert refused.exit_code == 1 and asked.stderr.splitlines()[1:] == code
 
 
-def test_verify_says_what_each_kind_can_be_compared_with(tmp_path: Path, shared_file: Callable[[str], Path]) -> None:
+def test_verify_says_what_each_kind_can_be_compared_with(
+    tmp_path: Path, shared_file: Callable[[str], Path]
+) -> None:
     own = threshold_bundle(tmp_path / "threshold")
     assert "every file is as its hash says" in call("bundle", "verify", own.path).stdout
     assert "carry no hashes" in call("bundle", "verify", monai_bundle(tmp_path / "made")).stdout
@@ -86,7 +96,11 @@ def test_a_damaged_weight_is_found(tmp_path: Path) -> None:
 def test_list_and_show_are_for_programs_too(tmp_path: Path) -> None:
     call("bundle", "add", monai_bundle(tmp_path / "made", metadata={"name": "Made"}))
     listed = {entry["name"]: entry for entry in json.loads(call("bundle", "list", "--json").stdout)}
-    assert (listed["Made"]["kind"], listed["Made"]["trust"], listed["Made"]["needs_trust"]) == ("monai", "", [])
+    assert (listed["Made"]["kind"], listed["Made"]["trust"], listed["Made"]["needs_trust"]) == (
+        "monai",
+        "",
+        [],
+    )
     assert listed["Made"]["labels"] == {"1": "liver", "2": "spleen"}
     shown = call("bundle", "show", "Made").stdout
     assert "1 liver, 2 spleen" in shown and "interpreted" in shown

@@ -30,8 +30,15 @@ def bundle(tmp_path: Path) -> Path:
     stage = threshold_stage("segment", 200, SPACING)
     weights = threshold_weights(stage)
     weights["prediction.weight"][1, 0] = 1.0
-    return write_bundle(tmp_path / "soft", name="soft", stages=[stage], weights={"segment": weights}, precision="fp32",
-                        labels=Labels.from_names({5: "organ"}), card="# soft").path
+    return write_bundle(
+        tmp_path / "soft",
+        name="soft",
+        stages=[stage],
+        weights={"segment": weights},
+        precision="fp32",
+        labels=Labels.from_names({5: "organ"}),
+        card="# soft",
+    ).path
 
 
 @pytest.fixture
@@ -46,10 +53,13 @@ def dataset(tmp_path: Path) -> Path:
         truth = (draw.random(SHAPE) < 1 / (1 + np.exp(-(hu - 200) / 50 / TRUE_TEMPERATURE))).astype(np.uint8)
         geometry = oblique_geometry(SHAPE, SPACING)
         formats.write(folder / f"imagesTr/{name}.nii.gz", Volume(hu, geometry, modality="CT"))
-        formats.write(folder / f"labelsTr/{name}.nii.gz", LabelMap(truth, geometry, Labels.from_names({1: "organ"})))
+        formats.write(
+            folder / f"labelsTr/{name}.nii.gz", LabelMap(truth, geometry, Labels.from_names({1: "organ"}))
+        )
         pairs.append({"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"})
-    (folder / "dataset.json").write_text(json.dumps({"name": "made", "labels": {"1": "organ"}, "training": pairs[:1],
-                                                     "validation": pairs[1:]}))
+    (folder / "dataset.json").write_text(
+        json.dumps({"name": "made", "labels": {"1": "organ"}, "training": pairs[:1], "validation": pairs[1:]})
+    )
     return folder
 
 
@@ -74,14 +84,17 @@ def test_a_temperature_is_fitted_on_the_validation_cases_and_stored(bundle: Path
 
 def test_what_cannot_be_calibrated_is_a_sentence(bundle: Path, dataset: Path) -> None:
     assert "no case 'three'" in call("calibrate", bundle, "--data", dataset, "--cases", "three").stderr
-    (dataset / "dataset.json").write_text((dataset / "dataset.json").read_text().replace('"organ"', '"liver"'))
+    (dataset / "dataset.json").write_text(
+        (dataset / "dataset.json").read_text().replace('"organ"', '"liver"')
+    )
     other = call("calibrate", bundle, "--data", dataset)
     assert other.exit_code == 1 and "no label 'liver'" in other.stderr
     assert call("calibrate", "no-such-bundle", "--data", dataset).exit_code == 1
 
 
-def test_a_shipped_bundle_stays_as_it_is_and_a_calibrated_copy_is_the_persons(bundle: Path, dataset: Path, tmp_path: Path,
-                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shipped_bundle_stays_as_it_is_and_a_calibrated_copy_is_the_persons(
+    bundle: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shipped, own = tmp_path / "package", tmp_path / "own"
     shipped.mkdir()
     bundle = bundle.rename(shipped / "soft")
@@ -94,11 +107,15 @@ def test_a_shipped_bundle_stays_as_it_is_and_a_calibrated_copy_is_the_persons(bu
     assert "In the training list of the data set: one." in result.stderr
     assert f"stays as it is; the calibrated copy is {own / 'soft'}" in result.stderr
     assert {file: file.read_bytes() for file in shipped.rglob("*") if file.is_file()} == before
-    temperature = json.loads((own / "soft/configs/metadata.json").read_text())["ctseg"]["stages"][-1]["temperature"]
+    temperature = json.loads((own / "soft/configs/metadata.json").read_text())["ctseg"]["stages"][-1][
+        "temperature"
+    ]
     assert temperature == pytest.approx(TRUE_TEMPERATURE, rel=0.08)
     assert store.find("soft").path == own / "soft"
     store.find("soft").verify()
-    again = call("calibrate", bundle, "--data", dataset)  # by its path: the copy is there and is not replaced unasked
+    again = call(
+        "calibrate", bundle, "--data", dataset
+    )  # by its path: the copy is there and is not replaced unasked
     assert again.exit_code == 1 and f"{own / 'soft'}: a bundle of this name is there already" in again.stderr
     assert call("calibrate", bundle, "--data", dataset, "--overwrite").exit_code == 0
     assert {file: file.read_bytes() for file in shipped.rglob("*") if file.is_file()} == before

@@ -1,4 +1,6 @@
-"""What reaches the terminal beside results: an error that nobody foresaw, and what libraries remark to programmers."""
+"""What reaches the terminal beside results: an error that nobody foresaw, and what libraries remark to
+programmers.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,25 @@ def talkative(*_: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_an_unforeseen_error_is_a_sentence_and_with_v_a_traceback(verbose: bool, monkeypatch: pytest.MonkeyPatch,
-                                                                  capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unforeseen_error_is_a_sentence_and_with_v_a_traceback(
+    verbose: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(recipes, "list_recipes", broken)
     monkeypatch.setattr(sys, "argv", ["napari-ctseg", "recipes", *(["-v"] if verbose else [])])
     with pytest.raises(SystemExit) as end:
         run()
     assert end.value.code == 1
     *before, sentence = capfd.readouterr().err.splitlines()
-    assert sentence == ("napari-ctseg recipes: failed in a way that was not foreseen (RuntimeError: shape mismatch); "
-                        "run it again with -v for the traceback, and report it.")
+    assert sentence == (
+        "napari-ctseg recipes: failed in a way that was not foreseen (RuntimeError: shape mismatch); "
+        "run it again with -v for the traceback, and report it."
+    )
     assert ("Traceback (most recent call last):" in before) == verbose and bool(before) == verbose
 
 
-def test_the_ends_that_are_foreseen_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_ends_that_are_foreseen_stay_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     for words, code in ((["--version"], 0), (["no-such-verb"], 2), (["recipes", "no-such-recipe"], 1)):
         monkeypatch.setattr(sys, "argv", ["napari-ctseg", *words])
         with pytest.raises(SystemExit) as end:
@@ -58,7 +65,9 @@ def test_remarks_of_libraries_are_for_those_who_ask(verbose: bool, monkeypatch: 
         result = CliRunner().invoke(app, ["recipes", *(["-v"] if verbose else [])])
         warnings.warn("the next one is heard again", UserWarning, stacklevel=1)
     assert result.exit_code == 0
-    assert [str(one.message) for one in warned if one.category is FutureWarning] == (["use another function"] if verbose else [])
+    assert [str(one.message) for one in warned if one.category is FutureWarning] == (
+        ["use another function"] if verbose else []
+    )
     assert ("a codec is not available" in result.stderr) == verbose
     assert "the driver is broken" in result.stderr
     assert "heard again" in str(warned[-1].message)

@@ -1,6 +1,8 @@
-"""`convert` on files that go wrong in practice: read as the truth beside them says, or refused in one sentence with nothing written.
+"""`convert` on files that go wrong in practice: read as the truth beside them says, or refused in one
+sentence with nothing written.
 
-The oracles are SimpleITK (for MetaImage) and nibabel (for NIfTI) on what was written, and the expectations that came with the files.
+The oracles are SimpleITK (for MetaImage) and nibabel (for NIfTI) on what was written, and the expectations
+that came with the files.
 """
 
 from __future__ import annotations
@@ -21,24 +23,41 @@ from napari_ctseg.commands.main import app
 
 DATA = Path(os.environ.get("CTSEG_SHARED_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 NASTY = DATA / "nasty"
-EXPECTED: dict[str, Any] = json.loads((NASTY / "expected.json").read_text(encoding="utf-8")) if NASTY.is_dir() else {}
+EXPECTED: dict[str, Any] = (
+    json.loads((NASTY / "expected.json").read_text(encoding="utf-8")) if NASTY.is_dir() else {}
+)
 READ = [name for name, entry in EXPECTED.items() if entry["expect"] == "read" and "choose" not in entry]
 REFUSED = [name for name, entry in EXPECTED.items() if entry["expect"] == "refuse"]
 NIFTI = [name for name in READ if ".nii" in name]
 CHOICES = {"files/4d-three-volumes.nii.gz": ("--volume", 3), "dicom/mixed-series": ("--series", 2)}
-needs_nasty = pytest.mark.skipif(not EXPECTED, reason="No real data here: put it into ../shared/data or name it in CTSEG_SHARED_DATA.")
+needs_nasty = pytest.mark.skipif(
+    not EXPECTED, reason="No real data here: put it into ../shared/data or name it in CTSEG_SHARED_DATA."
+)
 
 # A word that each refusal must have: the cause, not just that something is wrong.
 CAUSES = {
     "orientations/sheared.nii.gz": "shear",
-    "files/truncated.nii.gz": "cut off", "files/truncated.nii": "cut off", "files/header-only.nii": "cut off",
-    "files/4d-three-volumes.nii.gz": "volume", "files/2d.nii.gz": "2D", "files/rgb.nii.gz": "RGB|colour|component",
+    "files/truncated.nii.gz": "cut off",
+    "files/truncated.nii": "cut off",
+    "files/header-only.nii": "cut off",
+    "files/4d-three-volumes.nii.gz": "volume",
+    "files/2d.nii.gz": "2D",
+    "files/rgb.nii.gz": "RGB|colour|component",
     "files/zero-byte.nii.gz": "empty",
-    "files/missing-data.nhdr": "missing", "files/pair-lost.mhd": "missing",
-    "files/negative-spacing.mhd": "negative", "files/zero-pixdim.nii": "spacing|size",
-    "files/label-negative.nii.gz": "-1", "files/label-probability.nii.gz": "whole", "dicom/empty-folder": "DICOM",
-    "dicom/missing-slice": "mm", "dicom/variable-gap": "mm", "dicom/gantry-tilt": "tilt|shear", "dicom/duplicate-slice": "position",
-    "dicom/mixed-spacing": "spacing|size", "dicom/mixed-orientation": "orientation|direction", "dicom/no-position": "osition",
+    "files/missing-data.nhdr": "missing",
+    "files/pair-lost.mhd": "missing",
+    "files/negative-spacing.mhd": "negative",
+    "files/zero-pixdim.nii": "spacing|size",
+    "files/label-negative.nii.gz": "-1",
+    "files/label-probability.nii.gz": "whole",
+    "dicom/empty-folder": "DICOM",
+    "dicom/missing-slice": "mm",
+    "dicom/variable-gap": "mm",
+    "dicom/gantry-tilt": "tilt|shear",
+    "dicom/duplicate-slice": "position",
+    "dicom/mixed-spacing": "spacing|size",
+    "dicom/mixed-orientation": "orientation|direction",
+    "dicom/no-position": "osition",
 }
 
 
@@ -80,19 +99,42 @@ def test_what_can_be_read_comes_out_on_its_true_grid(name: str, tmp_path: Path) 
 
 @needs_nasty
 @pytest.mark.parametrize("name", NIFTI)
-def test_nifti_to_nifti_keeps_the_header_geometry_and_the_voxels_to_the_bit(name: str, tmp_path: Path) -> None:
+def test_nifti_to_nifti_keeps_the_header_geometry_and_the_voxels_to_the_bit(
+    name: str, tmp_path: Path
+) -> None:
     target = tmp_path / "out.nii.gz"
     assert convert(NASTY / name, target).exit_code == 0
     before, after = nib.load(NASTY / name), nib.load(target)
-    for field in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x",
-                  "srow_y", "srow_z", "pixdim", "dim", "datatype", "scl_slope", "scl_inter", "xyzt_units"):
+    for field in (
+        "qform_code",
+        "sform_code",
+        "quatern_b",
+        "quatern_c",
+        "quatern_d",
+        "qoffset_x",
+        "qoffset_y",
+        "qoffset_z",
+        "srow_x",
+        "srow_y",
+        "srow_z",
+        "pixdim",
+        "dim",
+        "datatype",
+        "scl_slope",
+        "scl_inter",
+        "xyzt_units",
+    ):
         np.testing.assert_array_equal(before.header[field], after.header[field], err_msg=field)
-    np.testing.assert_array_equal(np.asarray(before.dataobj.get_unscaled()), np.asarray(after.dataobj.get_unscaled()))
+    np.testing.assert_array_equal(
+        np.asarray(before.dataobj.get_unscaled()), np.asarray(after.dataobj.get_unscaled())
+    )
 
 
 @needs_nasty
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_trusted_is_refused_in_a_sentence_that_names_the_cause(name: str, tmp_path: Path) -> None:
+def test_what_cannot_be_trusted_is_refused_in_a_sentence_that_names_the_cause(
+    name: str, tmp_path: Path
+) -> None:
     result = convert(NASTY / name, tmp_path / "out.nii.gz", *as_label(name))
     assert result.exit_code == 1, result.stdout
     sentence = result.stderr.strip()
@@ -129,7 +171,9 @@ def test_the_series_that_is_named_by_its_uid_is_the_one_that_comes(tmp_path: Pat
         reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), uid))
         target = tmp_path / f"{uid}.mha"
         assert convert(folder, target, "--series", uid).exit_code == 0
-        np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(target))), sitk.GetArrayFromImage(reader.Execute()))
+        np.testing.assert_array_equal(
+            sitk.GetArrayFromImage(sitk.ReadImage(str(target))), sitk.GetArrayFromImage(reader.Execute())
+        )
 
 
 @needs_nasty
@@ -139,7 +183,9 @@ def test_every_ending_that_is_offered_writes_that_format(ending: str, tmp_path: 
     name = "orientations/oblique.nii.gz"
     assert convert(NASTY / name, target).exit_code == 0
     image = check_grid(target, EXPECTED[name]["truth"])
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(sitk.ReadImage(str(NASTY / name))))
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(sitk.ReadImage(str(NASTY / name)))
+    )
 
 
 @pytest.fixture
@@ -161,7 +207,10 @@ def test_an_existing_file_is_replaced_only_with_overwrite(plain: Path, tmp_path:
     refused = convert(plain, target)
     assert refused.exit_code == 1 and "overwrit" in refused.stderr and target.read_text() == "mine"
     assert convert(plain, target, "--overwrite").exit_code == 0
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(target))), sitk.GetArrayFromImage(sitk.ReadImage(str(plain))))
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(sitk.ReadImage(str(target))),
+        sitk.GetArrayFromImage(sitk.ReadImage(str(plain))),
+    )
 
 
 def test_the_input_is_never_replaced(plain: Path, tmp_path: Path) -> None:
@@ -179,21 +228,32 @@ def test_like_takes_over_the_codes_of_another_file_on_the_same_grid(plain: Path,
     pattern.set_sform(pattern.affine, code=4)
     nib.save(pattern, tmp_path / "pattern.nii.gz")
     assert convert(plain, tmp_path / "middle.mha").exit_code == 0
-    assert convert(tmp_path / "middle.mha", tmp_path / "out.nii.gz", "--like", tmp_path / "pattern.nii.gz").exit_code == 0
+    assert (
+        convert(
+            tmp_path / "middle.mha", tmp_path / "out.nii.gz", "--like", tmp_path / "pattern.nii.gz"
+        ).exit_code
+        == 0
+    )
     after = nib.load(tmp_path / "out.nii.gz")
     assert (int(after.header["qform_code"]), int(after.header["sform_code"])) == (3, 4)
     np.testing.assert_array_equal(after.affine, nib.load(tmp_path / "pattern.nii.gz").affine)
 
 
-@pytest.mark.parametrize(("target", "cause"), [("no/such/folder/x.nii.gz", "folder"), ("x.jpg", "format"), (".", "exists")])
-def test_a_target_that_cannot_be_written_is_a_sentence(plain: Path, tmp_path: Path, target: str, cause: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "cause"), [("no/such/folder/x.nii.gz", "folder"), ("x.jpg", "format"), (".", "exists")]
+)
+def test_a_target_that_cannot_be_written_is_a_sentence(
+    plain: Path, tmp_path: Path, target: str, cause: str
+) -> None:
     before = sorted(tmp_path.rglob("*"))
     result = convert(plain, tmp_path / target)
     assert result.exit_code == 1 and cause in result.stderr and "Traceback" not in result.stderr
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -209,7 +269,9 @@ def test_verbose_shows_the_traceback_behind_the_sentence(tmp_path: Path) -> None
     assert result.exit_code == 1 and "Traceback" in result.stderr and "does not exist" in result.stderr
 
 
-def test_real_volumes_of_three_kinds_keep_their_voxels(shared_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_real_volumes_of_three_kinds_keep_their_voxels(
+    shared_file: Callable[[str], Path], tmp_path: Path
+) -> None:
     folder = shared_file("sarcoma-ct-mr-pet")
     for name in ("ct.mha", "ct.nrrd", "ct.nii.gz", "mr_t1.nii.gz", "pet.nii.gz"):
         target = tmp_path / f"{name}.out.mha"

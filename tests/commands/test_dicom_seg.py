@@ -33,7 +33,10 @@ def test_predict_writes_a_seg_for_a_series(tmp_path: Path) -> None:
     for name in ("out.dcm", "out.nii.gz"):
         result = call("predict", "-m", bundle, folder, tmp_path / name, "--edge-map", "--overwrite")
         assert result.exit_code == 0, result.output
-    assert "label 5 is segment 1" in call("predict", "-m", bundle, folder, tmp_path / "out.dcm", "--overwrite").stderr
+    assert (
+        "label 5 is segment 1"
+        in call("predict", "-m", bundle, folder, tmp_path / "out.dcm", "--overwrite").stderr
+    )
     found = formats.read_labels(tmp_path / "out.dcm", like=formats.read(folder))
     plain = formats.read_labels(tmp_path / "out.nii.gz")
     assert formats.kind_of_segmentation(tmp_path / "out.dcm") is SegmentationKind.DICOM_SEG
@@ -45,7 +48,9 @@ def test_predict_writes_a_seg_for_a_series(tmp_path: Path) -> None:
 def test_predict_refuses_a_seg_of_another_format_before_it_computes(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
-    result = call("predict", "-m", threshold_bundle(tmp_path / "t").path, tmp_path / "ct.nii.gz", tmp_path / "o.dcm")
+    result = call(
+        "predict", "-m", threshold_bundle(tmp_path / "t").path, tmp_path / "ct.nii.gz", tmp_path / "o.dcm"
+    )
     assert result.exit_code == 1 and "end it in .seg.nrrd or .nii.gz" in result.stderr
     assert not [file for file in tmp_path.iterdir() if file.name.startswith("o.")]
 
@@ -66,7 +71,9 @@ def test_convert_makes_a_seg_of_labels_in_another_voxel_order(tmp_path: Path) ->
     turned = Geometry(image.geometry.shape, image.geometry.affine_lps @ back)
     flipped = LabelMap(array[::-1], turned, Labels.from_names({1: "liver", 2: "spleen"}))
     formats.write(tmp_path / "labels.seg.nrrd", flipped)
-    result = call("convert", "--labels", tmp_path / "labels.seg.nrrd", tmp_path / "out.dcm", "--like", tmp_path / "ct")
+    result = call(
+        "convert", "--labels", tmp_path / "labels.seg.nrrd", tmp_path / "out.dcm", "--like", tmp_path / "ct"
+    )
     assert result.exit_code == 0, result.output
     found = formats.read_labels(tmp_path / "out.dcm", like=image)
     assert np.array_equal(found.array, array)

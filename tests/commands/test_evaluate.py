@@ -31,7 +31,9 @@ def label_map(boxes, geometry=GEOMETRY):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Four cases: a good, b on a coarser grid, c elsewhere, d without the spleen's contour; liver missed in none."""
+    """Four cases: a good, b on a coarser grid, c elsewhere, d without the spleen's contour; liver missed in
+    none.
+    """
     (tmp_path / "data" / "labelsTr").mkdir(parents=True)
     (tmp_path / "pred").mkdir()
     truth = label_map({1: np.s_[1:5, 2:9, 3:11], 2: np.s_[3:6, 11:16, 2:8]})
@@ -39,16 +41,23 @@ def dataset(tmp_path):
         write(tmp_path / "data" / "labelsTr" / f"{case}.nii.gz", truth)
     shifted = {1: np.s_[1:5, 3:10, 3:11], 2: np.s_[3:6, 11:16, 2:8]}
     write(tmp_path / "pred" / "a.nii.gz", label_map(shifted))
-    write(tmp_path / "pred" / "b.nii.gz", label_map({1: np.s_[1:2, 1:4, 2:5], 2: np.s_[2:3, 6:8, 1:4]}, COARSER))
+    write(
+        tmp_path / "pred" / "b.nii.gz", label_map({1: np.s_[1:2, 1:4, 2:5], 2: np.s_[2:3, 6:8, 1:4]}, COARSER)
+    )
     write(tmp_path / "pred" / "c.nii.gz", label_map(shifted, ELSEWHERE))
     write(tmp_path / "pred" / "d.nii.gz", label_map(shifted))
-    (tmp_path / "data" / "dataset.json").write_text(json.dumps(
-        {"labels": {"0": "background", "1": "liver", "2": "spleen"}, "labels_present": {"d": ["liver"]}}))
+    (tmp_path / "data" / "dataset.json").write_text(
+        json.dumps(
+            {"labels": {"0": "background", "1": "liver", "2": "spleen"}, "labels_present": {"d": ["liver"]}}
+        )
+    )
     return tmp_path
 
 
 def test_a_pair_of_files(dataset):
-    result = run(dataset / "pred" / "a.nii.gz", dataset / "data" / "labelsTr" / "a.nii.gz", "--nsd-tolerance", 1)
+    result = run(
+        dataset / "pred" / "a.nii.gz", dataset / "data" / "labelsTr" / "a.nii.gz", "--nsd-tolerance", 1
+    )
     assert result.exit_code == 0, result.output
     table = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
     assert table["liver"][:4] == ["0.857", "0.8", table["liver"][2], "1.000"]
@@ -57,8 +66,18 @@ def test_a_pair_of_files(dataset):
 
 
 def test_a_folder_goes_on_past_a_case_that_fails_and_ends_with_1(dataset):
-    result = run(dataset / "pred", dataset / "data", "--csv", dataset / "a.csv", "--json", dataset / "a.json",
-                 "--html", dataset / "a.html", "--per-slice", dataset / "s.csv")
+    result = run(
+        dataset / "pred",
+        dataset / "data",
+        "--csv",
+        dataset / "a.csv",
+        "--json",
+        dataset / "a.json",
+        "--html",
+        dataset / "a.html",
+        "--per-slice",
+        dataset / "s.csv",
+    )
     assert result.exit_code == 1
     assert "c: the prediction and the truth have no point in common" in result.stderr
     assert "b: the prediction lies on another grid" in result.stderr
@@ -71,8 +90,14 @@ def test_a_folder_goes_on_past_a_case_that_fails_and_ends_with_1(dataset):
     assert rows["d", "spleen"]["note"] == "not contoured"
     assert rows["d", "spleen"]["dice"] == "nan"
     means = json.loads((dataset / "a.json").read_text())["summary"]
-    assert [(row["name"], row["n"], row["n_not_contoured"]) for row in means] == [("liver", 3, 0), ("spleen", 2, 1), ("all labels", 5, 1)]
-    assert means[0]["mean"]["dice"] == pytest.approx(np.mean([float(rows[case, "liver"]["dice"]) for case in "abd"]))
+    assert [(row["name"], row["n"], row["n_not_contoured"]) for row in means] == [
+        ("liver", 3, 0),
+        ("spleen", 2, 1),
+        ("all labels", 5, 1),
+    ]
+    assert means[0]["mean"]["dice"] == pytest.approx(
+        np.mean([float(rows[case, "liver"]["dice"]) for case in "abd"])
+    )
     assert (dataset / "a.html").stat().st_size > 1000
     assert "d,2," not in (dataset / "s.csv").read_text()
 
@@ -86,11 +111,24 @@ def test_a_folder_with_a_single_case_that_fails_still_writes_its_row(dataset):
     assert "No prediction for a, b, d" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("pred/c.nii.gz", "data/labelsTr/c.nii.gz"), ("pred/nothing.nii.gz", "data/labelsTr/a.nii.gz"),
-                                       ("pred/a.nii.gz", "data"), ("pred", "pred/a.nii.gz")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pred/c.nii.gz", "data/labelsTr/c.nii.gz"),
+        ("pred/nothing.nii.gz", "data/labelsTr/a.nii.gz"),
+        ("pred/a.nii.gz", "data"),
+        ("pred", "pred/a.nii.gz"),
+    ],
+)
 def test_what_cannot_be_evaluated_is_a_sentence_and_nothing_is_written(dataset, arguments):
     before = sorted(dataset.rglob("*"))
-    result = run(*(dataset / argument for argument in arguments), "--csv", dataset / "a.csv", "--html", dataset / "a.html")
+    result = run(
+        *(dataset / argument for argument in arguments),
+        "--csv",
+        dataset / "a.csv",
+        "--html",
+        dataset / "a.html",
+    )
     assert result.exit_code == 1
     assert len(result.stderr.strip().splitlines()[-1]) > 20
     assert "Traceback" not in result.output
@@ -140,11 +178,23 @@ def test_the_wmh_convention_agrees_with_the_challenges_program(shared_file, tmp_
     geometry = Geometry.from_parts(masks["other_pathology__result"].shape, expected["spacing_xyz"][::-1])
     write(tmp_path / "truth.nii.gz", LabelMap(masks["other_pathology__reference"], geometry))
     write(tmp_path / "result.nii.gz", LabelMap(masks["other_pathology__result"], geometry))
-    result = run(tmp_path / "result.nii.gz", tmp_path / "truth.nii.gz", "--convention", "wmh2017", "--json", tmp_path / "a.json")
+    result = run(
+        tmp_path / "result.nii.gz",
+        tmp_path / "truth.nii.gz",
+        "--convention",
+        "wmh2017",
+        "--json",
+        tmp_path / "a.json",
+    )
     assert result.exit_code == 0, result.output
-    row, = json.loads((tmp_path / "a.json").read_text())["cases"][0]["rows"]
-    for key, theirs in (("dice", "dice"), ("hd95", "hd95_mm"), ("avd_percent", "avd_percent"), ("lesion_recall", "lesion_recall"),
-                        ("lesion_f1", "lesion_f1")):
+    (row,) = json.loads((tmp_path / "a.json").read_text())["cases"][0]["rows"]
+    for key, theirs in (
+        ("dice", "dice"),
+        ("hd95", "hd95_mm"),
+        ("avd_percent", "avd_percent"),
+        ("lesion_recall", "lesion_recall"),
+        ("lesion_f1", "lesion_f1"),
+    ):
         assert row[key] == pytest.approx(expected[theirs], abs=1e-6, rel=1e-7)
 
 

@@ -16,16 +16,30 @@ RUN = ["-m", "napari_ctseg.commands.main", "open"]
 
 
 def without_display(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    surroundings = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
-    return subprocess.run([sys.executable, *map(str, words)], env=surroundings, capture_output=True, text=True, check=False, timeout=280)
+    surroundings = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    }
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     """A small CT and two label maps on its grid, made without this project."""
     rng = np.random.default_rng(1)
-    arrays = {"ct": rng.integers(-900, 900, (7, 8, 9)).astype(np.int16), "truth": rng.integers(0, 3, (7, 8, 9)).astype(np.uint8),
-              "mask": rng.integers(0, 3, (7, 8, 9)).astype(np.uint8)}
+    arrays = {
+        "ct": rng.integers(-900, 900, (7, 8, 9)).astype(np.int16),
+        "truth": rng.integers(0, 3, (7, 8, 9)).astype(np.uint8),
+        "mask": rng.integers(0, 3, (7, 8, 9)).astype(np.uint8),
+    }
     paths = {}
     for name, array in arrays.items():
         image = sitk.GetImageFromArray(array)
@@ -35,8 +49,15 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return paths
 
 
-@pytest.mark.parametrize("words", [["{ct}", "--truth", "no.nii.gz"],
-                                   ["no.nii.gz"], ["{ct}", "--model", "no-such-bundle"], ["{ct}", "--labels", "{ct}"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["{ct}", "--truth", "no.nii.gz"],
+        ["no.nii.gz"],
+        ["{ct}", "--model", "no-such-bundle"],
+        ["{ct}", "--labels", "{ct}"],
+    ],
+)
 def test_a_fault_is_said_before_a_window_appears(words: list[str], files: dict[str, Path]) -> None:
     answer = without_display(*RUN, *(word.format(**files) for word in words))
     assert answer.returncode == 1
@@ -45,19 +66,25 @@ def test_a_fault_is_said_before_a_window_appears(words: list[str], files: dict[s
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is for Linux.")
 def test_layers_get_their_roles_and_the_docks_their_places(files: dict[str, Path]) -> None:
-    """In a process of its own: the command owns its viewer, and looks at what it opened just before it closes."""
-    code = ("import sys, napari\n"
-            "from napari_ctseg.viewer import study\n"
-            "from napari_ctseg.commands.main import app\n"
-            "close = napari.Viewer.close\n"
-            "def look(viewer):\n"
-            "    s = study.study_of(viewer)\n"
-            "    print([layer.name for layer in viewer.layers], s.image, s.truth, s.prediction, s.edited)\n"
-            "    print(sorted(viewer.window.dock_widgets))\n"
-            "    close(viewer)\n"
-            "napari.Viewer.close = look\n"
-            "app(sys.argv[1:])")
-    answer = without_display("-c", code, "open", files["ct"], "--truth", files["truth"], "--labels", files["mask"])
+    """In a process of its own: the command owns its viewer, and looks at what it opened just before it
+    closes.
+    """
+    code = (
+        "import sys, napari\n"
+        "from napari_ctseg.viewer import study\n"
+        "from napari_ctseg.commands.main import app\n"
+        "close = napari.Viewer.close\n"
+        "def look(viewer):\n"
+        "    s = study.study_of(viewer)\n"
+        "    print([layer.name for layer in viewer.layers], s.image, s.truth, s.prediction, s.edited)\n"
+        "    print(sorted(viewer.window.dock_widgets))\n"
+        "    close(viewer)\n"
+        "napari.Viewer.close = look\n"
+        "app(sys.argv[1:])"
+    )
+    answer = without_display(
+        "-c", code, "open", files["ct"], "--truth", files["truth"], "--labels", files["mask"]
+    )
     assert answer.returncode == 0, answer.stderr
     first, second = answer.stdout.splitlines()[:2]
     assert first == "['ct', 'truth', 'labels'] ct truth labels labels"
@@ -67,24 +94,38 @@ def test_layers_get_their_roles_and_the_docks_their_places(files: dict[str, Path
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is for Linux.")
 def test_open_and_evaluate_agree_on_a_pair(files: dict[str, Path], tmp_path: Path) -> None:
     """Names from the truth's dataset.json, and a label that was not contoured is left out by both."""
-    (tmp_path / "dataset.json").write_text('{"labels": {"liver": 1, "spleen": 2}, "labels_present": {"truth": ["liver"]}}')
-    code = ("import sys, napari\n"
-            "from napari_ctseg.files import workspace\n"
-            "from napari_ctseg.commands.main import app\n"
-            "opened, docks, close = workspace.open_docks, {}, napari.Viewer.close\n"
-            "def keep(viewer, front):\n"
-            "    docks.update(opened(viewer, front))\n"
-            "    return docks\n"
-            "def look(viewer):\n"
-            "    state = lambda: docks['Compare'].controller.state\n"
-            "    workspace.until(lambda: state().rows, 60)\n"
-            "    print([(row.name, round(row.dice, 4)) for row in state().rows if row.value], state().note)\n"
-            "    close(viewer)\n"
-            "workspace.open_docks, napari.Viewer.close = keep, look\n"
-            "app(sys.argv[1:])")
-    shown = without_display("-c", code, "open", files["ct"], "--truth", files["truth"], "--labels", files["mask"])
+    (tmp_path / "dataset.json").write_text(
+        '{"labels": {"liver": 1, "spleen": 2}, "labels_present": {"truth": ["liver"]}}'
+    )
+    code = (
+        "import sys, napari\n"
+        "from napari_ctseg.files import workspace\n"
+        "from napari_ctseg.commands.main import app\n"
+        "opened, docks, close = workspace.open_docks, {}, napari.Viewer.close\n"
+        "def keep(viewer, front):\n"
+        "    docks.update(opened(viewer, front))\n"
+        "    return docks\n"
+        "def look(viewer):\n"
+        "    state = lambda: docks['Compare'].controller.state\n"
+        "    workspace.until(lambda: state().rows, 60)\n"
+        "    print([(row.name, round(row.dice, 4)) for row in state().rows if row.value], state().note)\n"
+        "    close(viewer)\n"
+        "workspace.open_docks, napari.Viewer.close = keep, look\n"
+        "app(sys.argv[1:])"
+    )
+    shown = without_display(
+        "-c", code, "open", files["ct"], "--truth", files["truth"], "--labels", files["mask"]
+    )
     assert shown.returncode == 0, shown.stderr
-    scored = without_display("-m", "napari_ctseg.commands.main", "evaluate", files["mask"], files["truth"], "--csv", tmp_path / "s.csv")
+    scored = without_display(
+        "-m",
+        "napari_ctseg.commands.main",
+        "evaluate",
+        files["mask"],
+        files["truth"],
+        "--csv",
+        tmp_path / "s.csv",
+    )
     assert scored.returncode == 0, scored.stderr
     with (tmp_path / "s.csv").open() as stream:
         rows = {row["name"]: row for row in csv.DictReader(stream)}

@@ -1,4 +1,6 @@
-"""The commands on a patient's folder as a PACS exports it: studies and series in sub-folders, RTSTRUCT and SEG beside, a DICOMDIR."""
+"""The commands on a patient's folder as a PACS exports it: studies and series in sub-folders, RTSTRUCT and
+SEG beside, a DICOMDIR.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from napari_ctseg.commands.main import app
 from tests.imaging.formats.dicom.making import HU, OTHER, plane, save, series
 from tests.models.making import threshold_bundle
 
-NEEDED = {"StudyDate": "20200101", "StudyTime": "120000", "StudyID": "1", "FrameOfReferenceUID": generate_uid(entropy_srcs=["frame"])}
+NEEDED = {
+    "StudyDate": "20200101",
+    "StudyTime": "120000",
+    "StudyID": "1",
+    "FrameOfReferenceUID": generate_uid(entropy_srcs=["frame"]),
+}
 BOX = np.zeros(HU.shape, np.uint8)
 BOX[2:5, 1:6, 2:7] = 1
 
@@ -48,8 +55,19 @@ def patient(request, tmp_path: Path) -> Path:
     volume = formats.read(root)
     formats.write(root / "ST1" / "RT" / "contours.rtstruct.dcm", drawing(volume), like=volume)
     (root / "ST1" / "SR").mkdir()
-    save(root / "ST1" / "SR", [plane(0, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.67", Modality="SR", Rows=None, PixelData=None,
-                                     SeriesInstanceUID=generate_uid())])
+    save(
+        root / "ST1" / "SR",
+        [
+            plane(
+                0,
+                SOPClassUID="1.2.840.10008.5.1.4.1.1.88.67",
+                Modality="SR",
+                Rows=None,
+                PixelData=None,
+                SeriesInstanceUID=generate_uid(),
+            )
+        ],
+    )
     return root
 
 
@@ -59,7 +77,10 @@ def two(patient: Path) -> Path:
     volume = formats.read(patient)
     (patient / "ST1" / "SEG").mkdir()
     formats.write(patient / "ST1" / "SEG" / "segments.dcm", drawing(volume), like=volume)
-    save(patient / "ST1" / "SE2", [plane(k, HU[k] + 50, SeriesInstanceUID=OTHER, SeriesNumber=4, **NEEDED) for k in range(7)])
+    save(
+        patient / "ST1" / "SE2",
+        [plane(k, HU[k] + 50, SeriesInstanceUID=OTHER, SeriesNumber=4, **NEEDED) for k in range(7)],
+    )
     return patient
 
 
@@ -94,17 +115,29 @@ def test_its_only_segmentation_is_taken_for_labels(patient: Path, tmp_path: Path
 
 def test_several_series_are_asked_about(two: Path, tmp_path: Path) -> None:
     bundle = threshold_bundle(tmp_path / "threshold").path
-    for words in (("convert", two, tmp_path / "out.nii.gz"), ("predict", "-m", bundle, two, tmp_path / "out.nii.gz")):
+    for words in (
+        ("convert", two, tmp_path / "out.nii.gz"),
+        ("predict", "-m", bundle, two, tmp_path / "out.nii.gz"),
+    ):
         refused = call(*words)
         assert refused.exit_code == 1
-        assert "series number 3" in refused.stderr and "series number 4" in refused.stderr and "--series" in refused.stderr
+        assert (
+            "series number 3" in refused.stderr
+            and "series number 4" in refused.stderr
+            and "--series" in refused.stderr
+        )
         assert not (tmp_path / "out.nii.gz").exists()
         assert call(*words, "--series", 2).exit_code == 0
         assert voxels(tmp_path / "out.nii.gz").shape == HU.shape
         for file in tmp_path.glob("out.*"):
             file.unlink()
     lines = call("info", two).stdout.splitlines()
-    assert "2 to choose from" in lines[0] and "RTSTRUCT (liver)" in lines[2] and "SEG (liver)" in lines[3] and "series number 4" in lines[4]
+    assert (
+        "2 to choose from" in lines[0]
+        and "RTSTRUCT (liver)" in lines[2]
+        and "SEG (liver)" in lines[3]
+        and "series number 4" in lines[4]
+    )
 
 
 def test_several_segmentations_are_listed(two: Path, tmp_path: Path) -> None:
@@ -113,7 +146,11 @@ def test_several_segmentations_are_listed(two: Path, tmp_path: Path) -> None:
     for words in (("convert", "--labels", two, tmp_path / "out.nii.gz"), ("evaluate", truth, two)):
         refused = call(*words)
         assert refused.exit_code == 1
-        assert "RTSTRUCT (liver)" in refused.stderr and "SEG (liver)" in refused.stderr and "give the file of one" in refused.stderr
+        assert (
+            "RTSTRUCT (liver)" in refused.stderr
+            and "SEG (liver)" in refused.stderr
+            and "give the file of one" in refused.stderr
+        )
 
 
 def test_segmentations_without_their_series(two: Path, tmp_path: Path) -> None:

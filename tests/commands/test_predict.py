@@ -30,7 +30,15 @@ def call(*words: object) -> Result:
 def test_a_file_gives_labels_on_its_grid_and_provenance(bundle: str, tmp_path: Path) -> None:
     volume, organ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
-    result = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "out.nii.gz", "--edge-map", "--probabilities")
+    result = call(
+        "predict",
+        "-m",
+        bundle,
+        tmp_path / "ct.nii.gz",
+        tmp_path / "out.nii.gz",
+        "--edge-map",
+        "--probabilities",
+    )
     assert result.exit_code == 0, result.output
     assert result.stdout.strip() == str(tmp_path / "out.nii.gz")
     labels = formats.read_labels(tmp_path / "out.nii.gz")
@@ -52,7 +60,10 @@ def test_nothing_is_overwritten_unasked(bundle: str, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "exists already" in result.stderr
     assert (tmp_path / "out.nii.gz").read_bytes() == b"precious"
-    assert call("predict", "-m", bundle, tmp_path / "ct.mha", tmp_path / "out.nii.gz", "--overwrite").exit_code == 0
+    assert (
+        call("predict", "-m", bundle, tmp_path / "ct.mha", tmp_path / "out.nii.gz", "--overwrite").exit_code
+        == 0
+    )
     assert formats.read_labels(tmp_path / "out.nii.gz").array.any()
 
 
@@ -98,7 +109,11 @@ def test_a_folder_of_cases_goes_on_after_a_bad_one(bundle: str, tmp_path: Path) 
     result = call("predict", "-m", bundle, cases, tmp_path / "out", "--json")
     assert result.exit_code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "one.nii.gz", "one.provenance.json", "two.nrrd", "two.provenance.json"]
+        "one.nii.gz",
+        "one.provenance.json",
+        "two.nrrd",
+        "two.provenance.json",
+    ]
     records = {record["case"]: record for record in json.loads(result.stdout)}
     assert "error" in records["bad"]
     assert records["one"]["seconds"]["total"] > 0
@@ -109,7 +124,9 @@ def test_an_ensemble_writes_where_it_disagrees(bundle: str, tmp_path: Path) -> N
     other = threshold_bundle(tmp_path / "other", threshold_hu=80).path
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii", volume)
-    result = call("predict", "-m", bundle, "-m", other, "--combine", "vote", tmp_path / "ct.nii", tmp_path / "o.nii.gz")
+    result = call(
+        "predict", "-m", bundle, "-m", other, "--combine", "vote", tmp_path / "ct.nii", tmp_path / "o.nii.gz"
+    )
     assert result.exit_code == 0, result.output
     disagreement = formats.read(tmp_path / "o_disagreement.nii.gz")
     assert disagreement.array.max() == pytest.approx(0.5)
@@ -118,22 +135,48 @@ def test_an_ensemble_writes_where_it_disagrees(bundle: str, tmp_path: Path) -> N
 def test_a_region_in_lps_mm(bundle: str, tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
-    low, high = volume.geometry.crop((10, 10, 20), (25, 30, 45)).corners_lps_mm().min(axis=0), volume.geometry.index_to_lps((25, 30, 45))
+    low, high = (
+        volume.geometry.crop((10, 10, 20), (25, 30, 45)).corners_lps_mm().min(axis=0),
+        volume.geometry.index_to_lps((25, 30, 45)),
+    )
     box = ",".join(f"{value}" for pair in zip(low, high, strict=True) for value in pair)
-    assert call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--region", box).exit_code == 0
+    assert (
+        call(
+            "predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--region", box
+        ).exit_code
+        == 0
+    )
     assert formats.read_labels(tmp_path / "o.nii.gz").array.any()
-    assert call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "p.nii.gz", "--region", "1,2,3").exit_code == 2
-    outside = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "p.nii.gz", "--region", "5000,5001,0,1,0,1")
+    assert (
+        call(
+            "predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "p.nii.gz", "--region", "1,2,3"
+        ).exit_code
+        == 2
+    )
+    outside = call(
+        "predict",
+        "-m",
+        bundle,
+        tmp_path / "ct.nii.gz",
+        tmp_path / "p.nii.gz",
+        "--region",
+        "5000,5001,0,1,0,1",
+    )
     assert outside.exit_code == 1
     assert "holds no voxel" in outside.stderr
 
 
-@pytest.mark.parametrize(("make", "sentence"), [
-    (lambda folder: folder / "missing.nii.gz", "does not exist"),
-    (lambda folder: (folder / "empty").mkdir() or folder / "empty", "holds no image and no DICOM series"),
-    (lambda folder: (folder / "x.nii.gz").write_bytes(b"text") and folder / "x.nii.gz", "x.nii.gz"),
-])
-def test_bad_input_is_one_sentence_and_leaves_nothing(make, sentence: str, bundle: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda folder: folder / "missing.nii.gz", "does not exist"),
+        (lambda folder: (folder / "empty").mkdir() or folder / "empty", "holds no image and no DICOM series"),
+        (lambda folder: (folder / "x.nii.gz").write_bytes(b"text") and folder / "x.nii.gz", "x.nii.gz"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    make, sentence: str, bundle: str, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     source = make(tmp_path)
     result = call("predict", "-m", bundle, source, tmp_path / "o" / "out.nii.gz")
     assert result.exit_code == 1
@@ -162,8 +205,15 @@ def test_several_channels_come_from_numbered_files(tmp_path: Path) -> None:
     from tests.models.making import threshold_stage, threshold_weights
 
     stage = threshold_stage("segment", 200, (2.0, 2.5, 2.5), more_channels=(Intensity(source=1),))
-    two = write_bundle(tmp_path / "two", name="two", stages=[stage], weights={"segment": threshold_weights(stage)},
-                       labels=Labels.from_names({1: "a"}), card="# two", channels=("CT", "CT late"))
+    two = write_bundle(
+        tmp_path / "two",
+        name="two",
+        stages=[stage],
+        weights={"segment": threshold_weights(stage)},
+        labels=Labels.from_names({1: "a"}),
+        card="# two",
+        channels=("CT", "CT late"),
+    )
     volume, _ = body_with_organ()
     cases = tmp_path / "cases"
     cases.mkdir()
@@ -183,19 +233,36 @@ def test_a_4d_file_brings_the_channels(tmp_path: Path) -> None:
     from tests.models.making import threshold_stage, threshold_weights
 
     stage = threshold_stage("segment", 200, (2.0, 2.5, 2.5), more_channels=(Intensity(source=1),))
-    two = write_bundle(tmp_path / "two", name="two", stages=[stage], weights={"segment": threshold_weights(stage)},
-                       labels=Labels.from_names({1: "a"}), card="# two", channels=("CT", "CT late"))
+    two = write_bundle(
+        tmp_path / "two",
+        name="two",
+        stages=[stage],
+        weights={"segment": threshold_weights(stage)},
+        labels=Labels.from_names({1: "a"}),
+        card="# two",
+        channels=("CT", "CT late"),
+    )
     volume, organ = body_with_organ()
-    formats.write(tmp_path / "both.nii.gz", Volume(np.stack([volume.array, volume.array * 0]), volume.geometry))
+    formats.write(
+        tmp_path / "both.nii.gz", Volume(np.stack([volume.array, volume.array * 0]), volume.geometry)
+    )
     result = call("predict", "-m", two.path, tmp_path / "both.nii.gz", tmp_path / "o.nii.gz")
     assert result.exit_code == 0, result.output
     assert dice(formats.read_labels(tmp_path / "o.nii.gz").array == 1, organ) > 0.9
     formats.write(tmp_path / "one.nii.gz", volume)
-    assert "a 4D file of 2 volumes" in call("predict", "-m", two.path, tmp_path / "one.nii.gz", tmp_path / "p.nii.gz").stderr
+    assert (
+        "a 4D file of 2 volumes"
+        in call("predict", "-m", two.path, tmp_path / "one.nii.gz", tmp_path / "p.nii.gz").stderr
+    )
 
 
-@pytest.mark.parametrize(("words", "dtype"), [(("--probabilities", "uint8"), np.uint8), (("--probabilities", "float16"), np.float16)])
-def test_probabilities_of_a_type_are_zarr(words: tuple[str, ...], dtype: type, bundle: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "dtype"),
+    [(("--probabilities", "uint8"), np.uint8), (("--probabilities", "float16"), np.float16)],
+)
+def test_probabilities_of_a_type_are_zarr(
+    words: tuple[str, ...], dtype: type, bundle: str, tmp_path: Path
+) -> None:
     volume, organ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
     assert call("predict", "-m", bundle, *words, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz").exit_code == 0
@@ -206,7 +273,16 @@ def test_probabilities_of_a_type_are_zarr(words: tuple[str, ...], dtype: type, b
     centre = maps.geometry.lps_to_index(volume.geometry.index_to_lps(np.argwhere(organ).mean(axis=0)))
     z, y, x = (round(float(i)) for i in centre)
     assert maps.array[1, z, y, x] > 0.9
-    again = call("predict", "-m", bundle, *words, tmp_path / "ct.nii.gz", tmp_path / "o2.nii.gz", "--region", "nonsense")
+    again = call(
+        "predict",
+        "-m",
+        bundle,
+        *words,
+        tmp_path / "ct.nii.gz",
+        tmp_path / "o2.nii.gz",
+        "--region",
+        "nonsense",
+    )
     assert again.exit_code == 2
     (tmp_path / "o.nii.gz").unlink()
     (tmp_path / "o.provenance.json").unlink()
@@ -217,9 +293,19 @@ def test_probabilities_of_a_type_are_zarr(words: tuple[str, ...], dtype: type, b
 def test_large_probabilities_are_zarr(bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
-    assert call("predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "small.nii.gz").exit_code == 0
+    assert (
+        call(
+            "predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "small.nii.gz"
+        ).exit_code
+        == 0
+    )
     monkeypatch.setattr("ctseg_models.inference.labels.probability_volume.LARGE", 1000)
-    assert call("predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "large.nii.gz").exit_code == 0
+    assert (
+        call(
+            "predict", "-m", bundle, "--probabilities", tmp_path / "ct.nii.gz", tmp_path / "large.nii.gz"
+        ).exit_code
+        == 0
+    )
     large, _ = read_maps(tmp_path / "large_probabilities.zarr")
     small = [formats.read(tmp_path / "small_probabilities.nii.gz", volume=number) for number in (1, 2)]
     assert large.array == pytest.approx(np.stack([one.array for one in small]), abs=5e-4)
@@ -233,7 +319,18 @@ def test_an_ensemble_of_weights_staple_and_entropy(bundle: str, tmp_path: Path) 
     formats.write(tmp_path / "ct.nii", volume)
 
     def predicted(*words: str) -> dict[str, Any]:
-        result = call("predict", "-m", bundle, "-m", other, *words, "--json", "--overwrite", tmp_path / "ct.nii", tmp_path / "o.nii.gz")
+        result = call(
+            "predict",
+            "-m",
+            bundle,
+            "-m",
+            other,
+            *words,
+            "--json",
+            "--overwrite",
+            tmp_path / "ct.nii",
+            tmp_path / "o.nii.gz",
+        )
         assert result.exit_code == 0, result.output
         record: dict[str, Any] = json.loads(result.stdout)
         return record
@@ -244,20 +341,30 @@ def test_an_ensemble_of_weights_staple_and_entropy(bundle: str, tmp_path: Path) 
     row = weighted["confidence"][0]
     found = formats.read_labels(tmp_path / "o.nii.gz")
     assert row["name"] == "organ" and row["value"] == 5
-    assert row["volume_ml"] == pytest.approx((found.array == 5).sum() * np.prod(found.geometry.spacing_mm) / 1000, rel=1e-3)
+    assert row["volume_ml"] == pytest.approx(
+        (found.array == 5).sum() * np.prod(found.geometry.spacing_mm) / 1000, rel=1e-3
+    )
     assert 0.5 < row["mean_probability"] <= 1 and 0 <= row["mean_disagreement"] < 0.25
     assert [one["bundle"] for one in predicted("--combine", "staple")["staple"]] == ["threshold", "other"]
     assert predicted("--disagreement", "entropy")["settings"]["disagreement"] == "entropy"
     assert predicted("--mirror")["warnings"][-1].startswith("The model allows no mirroring")
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (("--weights", "1,2"), "a number above 0 for each"), (("--weights", "x"), "numbers above 0"), (("--disagreement",), "cannot disagree"),
-    (("-m", "BUNDLE", "--weights", "1,2", "--combine", "staple"), "STAPLE finds out itself"),
-    (("-m", "BUNDLE", "--weights", "1,-2"), "a number above 0 for each"),
-    (("-m", "BUNDLE", "--edge-map"), "is for a single model"), (("-m", "BUNDLE", "--probabilities"), "is for a single model"),
-])
-def test_options_that_make_no_sense_together(words: tuple[str, ...], sentence: str, bundle: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--weights", "1,2"), "a number above 0 for each"),
+        (("--weights", "x"), "numbers above 0"),
+        (("--disagreement",), "cannot disagree"),
+        (("-m", "BUNDLE", "--weights", "1,2", "--combine", "staple"), "STAPLE finds out itself"),
+        (("-m", "BUNDLE", "--weights", "1,-2"), "a number above 0 for each"),
+        (("-m", "BUNDLE", "--edge-map"), "is for a single model"),
+        (("-m", "BUNDLE", "--probabilities"), "is for a single model"),
+    ],
+)
+def test_options_that_make_no_sense_together(
+    words: tuple[str, ...], sentence: str, bundle: str, tmp_path: Path
+) -> None:
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
     given = [bundle if word == "BUNDLE" else word for word in words]
@@ -269,20 +376,34 @@ def test_options_that_make_no_sense_together(words: tuple[str, ...], sentence: s
 def test_the_entropy_of_a_single_model(bundle: str, tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
-    assert call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--disagreement", "entropy").exit_code == 0
+    assert (
+        call(
+            "predict",
+            "-m",
+            bundle,
+            tmp_path / "ct.nii.gz",
+            tmp_path / "o.nii.gz",
+            "--disagreement",
+            "entropy",
+        ).exit_code
+        == 0
+    )
     unsure = formats.read(tmp_path / "o_disagreement.nii.gz").array
     assert 0 < unsure.max() <= 1 and unsure[0, 0, 0] == 0
 
 
-def test_an_output_that_cannot_be_written_is_noticed_before_the_network_runs(bundle: str, tmp_path: Path,
-                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_that_cannot_be_written_is_noticed_before_the_network_runs(
+    bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the network ran")
 
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
     monkeypatch.setattr("ctseg_models.inference.run", never)
-    below_a_file = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "ct.nii.gz" / "x" / "o.nii.gz")
+    below_a_file = call(
+        "predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "ct.nii.gz" / "x" / "o.nii.gz"
+    )
     assert below_a_file.exit_code == 1 and "is a file; choose another folder" in below_a_file.stderr
     if Path("/proc/self").is_dir():  # where not even the administrator can make a file
         nowhere = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", "/proc/self/o.nii.gz")
@@ -303,7 +424,12 @@ def test_bundle_verbs(bundle: str, tmp_path: Path) -> None:
     assert "{" not in shown.stdout
     assert json.loads(call("bundle", "show", "threshold", "--json").stdout)["labels"] == {"5": "organ"}
     assert "networks load" in call("bundle", "verify", "threshold").stdout
-    assert call("bundle", "compose", "--stage", bundle, "--stage", "threshold", "--out", tmp_path / "new").exit_code == 0
+    assert (
+        call(
+            "bundle", "compose", "--stage", bundle, "--stage", "threshold", "--out", tmp_path / "new"
+        ).exit_code
+        == 0
+    )
     assert "networks load" in call("bundle", "verify", tmp_path / "new").stdout
     assert call("bundle", "compose", "--stage", bundle, "--out", tmp_path / "other").exit_code == 2
     (tmp_path / "new/models/localise.safetensors").write_bytes(b"")

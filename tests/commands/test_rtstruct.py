@@ -36,7 +36,10 @@ def test_predict_writes_contours_next_to_the_labels(tmp_path: Path) -> None:
     assert {label.name for label in drawn.labels} == {label.name for label in plain.labels}
     for label in plain.labels:
         (same,) = (one.value for one in drawn.labels if one.name == label.name)
-        assert np.array_equal(drawn.array == same, plain.array == label.value) and (plain.array == label.value).any()
+        assert (
+            np.array_equal(drawn.array == same, plain.array == label.value)
+            and (plain.array == label.value).any()
+        )
     again = call("predict", "-m", bundle, folder, tmp_path / "new.nii.gz", "--rtstruct")
     assert again.exit_code == 0  # other names, nothing in the way
     twice = call("predict", "-m", bundle, folder, tmp_path / "out.nii.gz", "--rtstruct")
@@ -48,7 +51,11 @@ def test_contours_alone(tmp_path: Path) -> None:
     result = call("predict", "-m", bundle, folder, tmp_path / "out.rtstruct.dcm", "--edge-map")
     assert result.exit_code == 0, result.output
     assert formats.kind_of_segmentation(tmp_path / "out.rtstruct.dcm") is SegmentationKind.RTSTRUCT
-    assert sorted(file.name for file in tmp_path.glob("out*")) == ["out.provenance.json", "out.rtstruct.dcm", "out_edges.nii.gz"]
+    assert sorted(file.name for file in tmp_path.glob("out*")) == [
+        "out.provenance.json",
+        "out.rtstruct.dcm",
+        "out_edges.nii.gz",
+    ]
 
 
 def test_an_empty_prediction_has_no_contours_and_keeps_its_labels(tmp_path: Path) -> None:
@@ -61,8 +68,17 @@ def test_an_empty_prediction_has_no_contours_and_keeps_its_labels(tmp_path: Path
 def test_contours_need_a_series_and_that_is_said_before_the_work(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
-    result = call("predict", "-m", threshold_bundle(tmp_path / "t").path, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--rtstruct")
-    assert result.exit_code == 1 and "RTSTRUCT refers to a DICOM series and the image is none" in result.stderr
+    result = call(
+        "predict",
+        "-m",
+        threshold_bundle(tmp_path / "t").path,
+        tmp_path / "ct.nii.gz",
+        tmp_path / "o.nii.gz",
+        "--rtstruct",
+    )
+    assert (
+        result.exit_code == 1 and "RTSTRUCT refers to a DICOM series and the image is none" in result.stderr
+    )
     assert not [file for file in tmp_path.iterdir() if file.name.startswith("o.")]
 
 
@@ -71,10 +87,16 @@ def test_convert_there_and_back(tmp_path: Path) -> None:
     image = formats.read(folder)
     array = np.zeros(image.geometry.shape, np.uint8)
     array[2:5, 1:4, 2:6], array[3, 2, 3] = 7, 0  # with a hole
-    formats.write(tmp_path / "labels.seg.nrrd", LabelMap(array, image.geometry, Labels.from_names({7: "liver"})))
-    there = call("convert", "--labels", tmp_path / "labels.seg.nrrd", tmp_path / "out.rtstruct.dcm", "--like", folder)
+    formats.write(
+        tmp_path / "labels.seg.nrrd", LabelMap(array, image.geometry, Labels.from_names({7: "liver"}))
+    )
+    there = call(
+        "convert", "--labels", tmp_path / "labels.seg.nrrd", tmp_path / "out.rtstruct.dcm", "--like", folder
+    )
     assert there.exit_code == 0, there.output
-    back = call("convert", "--labels", tmp_path / "out.rtstruct.dcm", tmp_path / "back.nii.gz", "--like", folder)
+    back = call(
+        "convert", "--labels", tmp_path / "out.rtstruct.dcm", tmp_path / "back.nii.gz", "--like", folder
+    )
     assert back.exit_code == 0, back.output
     assert np.array_equal(formats.read_labels(tmp_path / "back.nii.gz").array == 7, array == 7)
     alone = call("convert", "--labels", tmp_path / "labels.seg.nrrd", tmp_path / "alone.rtstruct.dcm")

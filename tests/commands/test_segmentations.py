@@ -53,7 +53,9 @@ def test_a_seg_is_converted_onto_its_image(shared_file, tmp_path) -> None:
 
 
 def test_evaluate_draws_contours_on_the_other_and_matches_by_name(tmp_path) -> None:
-    """Structure 1 is the kidney and 2 the liver; the truth has them the other way round. The kidney is one row short."""
+    """Structure 1 is the kidney and 2 the liver; the truth has them the other way round. The kidney is one
+    row short.
+    """
     formats.write(
         tmp_path / "truth.seg.nrrd",
         boxes({1: np.s_[3, 1:5, 1:5], 2: np.s_[3, 7:11, 7:11]}, {1: "Liver", 2: "left_kidney"}),

@@ -109,7 +109,9 @@ def test_view_only_is_offered_and_never_converted(tmp_path: Path) -> None:
     del incomplete[3]
     folder = save(tmp_path / "incomplete", incomplete)
     refused = call("convert", folder, tmp_path / "out.nii.gz")
-    assert refused.exit_code == 1 and "--view-only" in refused.stderr and not (tmp_path / "out.nii.gz").exists()
+    assert (
+        refused.exit_code == 1 and "--view-only" in refused.stderr and not (tmp_path / "out.nii.gz").exists()
+    )
     assert call("open", folder, "--view-only", "--truth", folder).exit_code == 2
 
 
@@ -120,10 +122,16 @@ def test_no_command_measures_or_segments_a_view_only_series(tmp_path: Path) -> N
     folder = save(tmp_path / "incomplete", incomplete)
     bundle = threshold_bundle(tmp_path / "threshold").path
     truth = tmp_path / "truth.nii.gz"
-    formats.write(truth, LabelMap(np.zeros((6, 8, 9), np.uint8), Geometry.from_parts((6, 8, 9), (3, 1.7, 0.9))))
+    formats.write(
+        truth, LabelMap(np.zeros((6, 8, 9), np.uint8), Geometry.from_parts((6, 8, 9), (3, 1.7, 0.9)))
+    )
     before = set(tmp_path.rglob("*"))
-    for words in (("predict", "-m", bundle, folder, tmp_path / "out.nii.gz"), ("convert", "--labels", folder, tmp_path / "out.nii.gz"),
-                  ("convert", "--labels", truth, tmp_path / "out.dcm", "--like", folder), ("info", folder)):
+    for words in (
+        ("predict", "-m", bundle, folder, tmp_path / "out.nii.gz"),
+        ("convert", "--labels", folder, tmp_path / "out.nii.gz"),
+        ("convert", "--labels", truth, tmp_path / "out.dcm", "--like", folder),
+        ("info", folder),
+    ):
         refused = call(*words)
         assert refused.exit_code == 1, words
         assert "1 slice is missing" in refused.stderr and "--view-only" in refused.stderr, words

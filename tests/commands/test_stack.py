@@ -36,15 +36,35 @@ def call(*arguments: object) -> tuple[int, str, str]:
 def named_like_the_label(folder: Path) -> Path:
     """Above 85 HU, called as the data set calls it: a member that can be scored."""
     stage = threshold_stage("segment", 85, (2.0, 2.5, 2.5))
-    return write_bundle(folder, name=folder.name, stages=[stage], weights={"segment": threshold_weights(stage)},
-                        labels=Labels.from_names({2: "Middling"}), card="# A threshold").path
+    return write_bundle(
+        folder,
+        name=folder.name,
+        stages=[stage],
+        weights={"segment": threshold_weights(stage)},
+        labels=Labels.from_names({2: "Middling"}),
+        card="# A threshold",
+    ).path
 
 
 def test_a_stack_beside_its_members(tmp_path: Path) -> None:
     data = write_shells(tmp_path / "data", 3)
     high = write_members(tmp_path)[1].path
     low = named_like_the_label(tmp_path / "knows")
-    code, told, errors = call("stack", "-m", low, "-m", high, "--data", data, "--out", tmp_path / "out", "--steps", 40, "--name", "pair")
+    code, told, errors = call(
+        "stack",
+        "-m",
+        low,
+        "-m",
+        high,
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--steps",
+        40,
+        "--name",
+        "pair",
+    )
     assert code == 0, errors
     assert "Learning from case_0, case_2; scoring on case_1." in errors and "must not have seen" in errors
     head, row, mean, folder = told.strip().splitlines()
@@ -73,19 +93,48 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
 def test_named_cases_are_the_ones_used(tmp_path: Path) -> None:
     data = write_shells(tmp_path / "data", 4)
     members = write_members(tmp_path)
-    code, _, errors = call("stack", "-m", members[0].path, "-m", members[1].path, "--data", data, "--out", tmp_path / "out", "--cases",
-                           "case_3", "--cases", "case_1", "--steps", 5, "--seed", 9)
+    code, _, errors = call(
+        "stack",
+        "-m",
+        members[0].path,
+        "-m",
+        members[1].path,
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--cases",
+        "case_3",
+        "--cases",
+        "case_1",
+        "--steps",
+        5,
+        "--seed",
+        9,
+    )
     assert code == 0, errors
     entries = {entry.name: entry for entry in open_dataset(data).validation}
-    expected, _ = finish(train_stack(members, open_dataset(data), [entries["case_3"], entries["case_1"]], tmp_path / "same", name="x",
-                                     settings=StackSettings(steps=5, seed=9)))
+    expected, _ = finish(
+        train_stack(
+            members,
+            open_dataset(data),
+            [entries["case_3"], entries["case_1"]],
+            tmp_path / "same",
+            name="x",
+            settings=StackSettings(steps=5, seed=9),
+        )
+    )
     assert read_stack(tmp_path / "out/stack").weights_sha256 == expected.weights_sha256
 
 
 def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
     data = write_shells(tmp_path / "data", 1)
     low = write_members(tmp_path)[0].path
-    for more, says in (((), "two or more"), (("--cases", "nobody"), "no case 'nobody'"), (("-m", "nothing"), "no bundle of this name")):
+    for more, says in (
+        ((), "two or more"),
+        (("--cases", "nobody"), "no case 'nobody'"),
+        (("-m", "nothing"), "no bundle of this name"),
+    ):
         code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out", *more)
         assert code == 1 and says in errors and told == "" and "Traceback" not in errors
     assert call("stack", "--data", data, "--out", tmp_path / "out")[0] == 2

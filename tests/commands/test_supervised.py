@@ -1,4 +1,6 @@
-"""The real command on strangers' files: one Ctrl-C ends it, a crash or a lack of memory is a sentence, a network's print is kept away."""
+"""The real command on strangers' files: one Ctrl-C ends it, a crash or a lack of memory is a sentence, a
+network's print is kept away.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,14 @@ from napari_ctseg.compute import memory
 from tests.pace import PATIENCE_S, at_most
 
 SAID = "the network is computing"
-SIDE = {"labels": {"1": "one"}, "channels": [{}], "spacing": [2, 2, 2], "pad": 0, "modality": "",
-        "output": {"kind": "logits", "classes": [0, 1]}}
+SIDE = {
+    "labels": {"1": "one"},
+    "channels": [{}],
+    "spacing": [2, 2, 2],
+    "pad": 0,
+    "modality": "",
+    "output": {"kind": "logits", "classes": [0, 1]},
+}
 
 
 class Endless(nn.Module):
@@ -90,7 +98,14 @@ def command(*words: str | Path) -> list[str]:
 
 
 def predict(folder: Path, network: str) -> tuple[str | Path, ...]:
-    return "predict", folder / "image.nii.gz", folder / f"{network}.out.nii.gz", "-m", folder / f"{network}.ts", "--overwrite"
+    return (
+        "predict",
+        folder / "image.nii.gz",
+        folder / f"{network}.out.nii.gz",
+        "-m",
+        folder / f"{network}.ts",
+        "--overwrite",
+    )
 
 
 def wait_for(stream: IO[bytes], said: str) -> None:
@@ -131,8 +146,14 @@ def test_ctrl_c_in_a_terminal_ends_an_endless_network(folder: Path) -> None:
     def take_terminal() -> None:
         fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 
-    process = subprocess.Popen(command(*predict(folder, "endless"), "-v"), stdin=theirs, stdout=theirs, stderr=theirs,
-                               start_new_session=True, preexec_fn=take_terminal)
+    process = subprocess.Popen(
+        command(*predict(folder, "endless"), "-v"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
     os.close(theirs)
     with open(ours, "r+b", buffering=0) as terminal, ended_in_the_end(process):  # noqa: PTH123 - a descriptor
         wait_for(terminal, SAID)
@@ -154,15 +175,23 @@ def test_killing_the_command_leaves_no_child(computing: subprocess.Popen[bytes])
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_what_a_network_prints_is_shown_with_v_only(verbose: bool, folder: Path) -> None:
-    ended = subprocess.run(command(*predict(folder, "talkative"), "--json", *(["-v"] if verbose else [])), capture_output=True, text=True,
-                           check=False)
+    ended = subprocess.run(
+        command(*predict(folder, "talkative"), "--json", *(["-v"] if verbose else [])),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
     assert (SAID in ended.stderr) == verbose
     assert json.loads(ended.stdout)  # the provenance, and nothing else
 
 
 def test_exit_codes(folder: Path) -> None:
-    for words, code in ((("info", folder / "image.nii.gz"), 0), (("info", folder / "none.nii.gz"), 1), (("info", "--no-such-option"), 2)):
+    for words, code in (
+        (("info", folder / "image.nii.gz"), 0),
+        (("info", folder / "none.nii.gz"), 1),
+        (("info", "--no-such-option"), 2),
+    ):
         ended = subprocess.run(command(*words), capture_output=True, text=True, check=False)
         assert ended.returncode == code
         assert "Traceback" not in ended.stderr
@@ -170,7 +199,9 @@ def test_exit_codes(folder: Path) -> None:
 
 
 def test_a_reader_that_has_enough_ends_it_quietly(folder: Path) -> None:
-    process = subprocess.Popen(command("info", folder / "image.nii.gz"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command("info", folder / "image.nii.gz"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", 0)
@@ -184,7 +215,9 @@ def test_a_crash_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     assert said.startswith("napari-ctseg info: its process ended unexpectedly (") and "SIGSEGV" in said
 
 
-def test_too_much_memory_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_too_much_memory_is_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(memory, "SHARE_OF_FREE", 0.0)  # a bomb is what takes more than the interpreter alone
     assert supervised.supervise([str(word) for word in predict(folder, "endless")]) == 1
     (said,) = capfd.readouterr().err.splitlines()

@@ -16,11 +16,18 @@ from ctseg_imaging.volume import LabelMap, Volume
 from napari_ctseg.commands.main import app
 
 TINY = {
-    "name": "tiny", "stage": "segment", "network": {"kind": "unet", "levels": 2, "filters": 4, "norm": "instance"},
-    "data": {"spacing_mm": [3, 3, 3], "sizes": {"min": [8, 8, 8], "max": [32, 32, 32], "step": [8, 8, 8]},
-             "intensity": {"clip_low": -200, "clip_high": 300, "shift": 50, "scale": 250}},
-    "sampling": {"mode": "patch", "size": [8, 8, 8]}, "losses": [{"kind": "dice_cross_entropy", "output": "logits"}],
-    "precision": "fp32", "budget": {"steps": 2},
+    "name": "tiny",
+    "stage": "segment",
+    "network": {"kind": "unet", "levels": 2, "filters": 4, "norm": "instance"},
+    "data": {
+        "spacing_mm": [3, 3, 3],
+        "sizes": {"min": [8, 8, 8], "max": [32, 32, 32], "step": [8, 8, 8]},
+        "intensity": {"clip_low": -200, "clip_high": 300, "shift": 50, "scale": 250},
+    },
+    "sampling": {"mode": "patch", "size": [8, 8, 8]},
+    "losses": [{"kind": "dice_cross_entropy", "output": "logits"}],
+    "precision": "fp32",
+    "budget": {"steps": 2},
 }
 
 
@@ -38,7 +45,9 @@ def data(tmp_path: Path) -> Path:
         formats.write(folder / pair["image"], Volume(labels.astype(np.int16) * 300, geometry))
         formats.write(folder / pair["label"], LabelMap(labels, geometry))
         pairs.append(pair)
-    (folder / "dataset.json").write_text(json.dumps({"labels": {"0": "background", "1": "box"}, "training": pairs}))
+    (folder / "dataset.json").write_text(
+        json.dumps({"labels": {"0": "background", "1": "box"}, "training": pairs})
+    )
     return folder
 
 
@@ -50,11 +59,23 @@ def call(*arguments: object) -> tuple[int, str, str]:
 def test_train_and_train_further(data: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(TINY))
-    code, told, errors = call("train", recipe, "--data", data, "--out", tmp_path / "first", "--name", "boxes", "--set", "seed=3")
+    code, told, errors = call(
+        "train", recipe, "--data", data, "--out", tmp_path / "first", "--name", "boxes", "--set", "seed=3"
+    )
     assert code == 0, errors
     assert Path(told.strip()) == tmp_path / "first" / "bundle" and "Dice box:" in errors
-    code, told, errors = call("train", recipe, "--data", data, "--out", tmp_path / "second", "--from", tmp_path / "first" / "bundle",
-                              "--steps", 1)
+    code, told, errors = call(
+        "train",
+        recipe,
+        "--data",
+        data,
+        "--out",
+        tmp_path / "second",
+        "--from",
+        tmp_path / "first" / "bundle",
+        "--steps",
+        1,
+    )
     assert code == 0, errors
     assert "(before " in errors
     code, _, errors = call("train", recipe, "--data", data, "--out", tmp_path / "first")
@@ -62,10 +83,15 @@ def test_train_and_train_further(data: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_a_sentence(data: Path, tmp_path: Path) -> None:
-    for arguments, says in ((("train", "no-such", "--data", data, "--out", tmp_path / "o"), "no such recipe"),
-                            (("train", "finetune", "--data", tmp_path, "--out", tmp_path / "o"), "dataset.json: does not exist"),
-                            (("train", "finetune", "--data", data, "--out", tmp_path / "o", "--set", "bogus=1"), "bogus is no field"),
-                            (("recipes", "scn-segmnt"), "did you mean scn-segment")):
+    for arguments, says in (
+        (("train", "no-such", "--data", data, "--out", tmp_path / "o"), "no such recipe"),
+        (("train", "finetune", "--data", tmp_path, "--out", tmp_path / "o"), "dataset.json: does not exist"),
+        (
+            ("train", "finetune", "--data", data, "--out", tmp_path / "o", "--set", "bogus=1"),
+            "bogus is no field",
+        ),
+        (("recipes", "scn-segmnt"), "did you mean scn-segment"),
+    ):
         code, told, errors = call(*arguments)
         assert code == 1 and says in errors and told == "" and len(errors.strip().splitlines()) <= 2
     assert call("train", "finetune")[0] == 2
@@ -84,7 +110,20 @@ def test_recipes_are_listed_and_printed() -> None:
 def test_two_processes_from_the_command(data: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(TINY))
-    result = CliRunner().invoke(app, ["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "run"), "--processes", "2",
-                                      "--device", "cpu"])
+    result = CliRunner().invoke(
+        app,
+        [
+            "train",
+            str(recipe),
+            "--data",
+            str(data),
+            "--out",
+            str(tmp_path / "run"),
+            "--processes",
+            "2",
+            "--device",
+            "cpu",
+        ],
+    )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "run/bundle/configs/metadata.json").is_file()

@@ -1,4 +1,6 @@
-"""A side file whose channels are two windows of one CT runs on that CT, from the command and from the dock."""
+"""A side file whose channels are two windows of one CT runs on that CT, from the command and from the
+dock.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,19 @@ class Windows(torch.nn.Module):
 def two_windows(path: Path, second: int = 0) -> Path:
     """A network of two channels. second : the source of the narrow one."""
     torch.jit.script(Windows()).save(str(path))
-    channels = [{"name": "wide", "clip": WIDE, "normalise": "range"},
-                {"name": "narrow", "source": second, "clip": NARROW, "normalise": "range"}]
-    return side_file(path, channels=channels, labels=LABELS, spacing=[3.0, 2.0, 1.7], pad=-1000, modality="CT",
-                     output={"kind": "logits", "classes": [0, 1, 2]})
+    channels = [
+        {"name": "wide", "clip": WIDE, "normalise": "range"},
+        {"name": "narrow", "source": second, "clip": NARROW, "normalise": "range"},
+    ]
+    return side_file(
+        path,
+        channels=channels,
+        labels=LABELS,
+        spacing=[3.0, 2.0, 1.7],
+        pad=-1000,
+        modality="CT",
+        output={"kind": "logits", "classes": [0, 1, 2]},
+    )
 
 
 def test_the_command_takes_one_ct(tmp_path: Path) -> None:
@@ -43,10 +54,12 @@ def test_the_command_takes_one_ct(tmp_path: Path) -> None:
     formats.write(tmp_path / "ct.nii.gz", volume)
     network = two_windows(tmp_path / "windows.ts")
     assert store.find(network).channels == ("wide / narrow",)
-    result = CliRunner().invoke(app, ["predict", "-m", str(network), str(tmp_path / "ct.nii.gz"), str(tmp_path / "out.nii.gz")])
+    result = CliRunner().invoke(
+        app, ["predict", "-m", str(network), str(tmp_path / "ct.nii.gz"), str(tmp_path / "out.nii.gz")]
+    )
     assert result.exit_code == 0, result.output
     labels = formats.read_labels(tmp_path / "out.nii.gz").array
-    tissue = (volume.array == 40)
+    tissue = volume.array == 40
     assert (labels[organ] == 2).mean() > 0.95
     assert (labels[tissue] == 1).mean() > 0.95
 
@@ -56,7 +69,9 @@ def test_two_sources_are_still_asked_for(tmp_path: Path) -> None:
     formats.write(tmp_path / "ct.nii.gz", volume)
     network = two_windows(tmp_path / "windows.ts", second=1)
     assert store.find(network).channels == ("wide", "narrow")
-    result = CliRunner().invoke(app, ["predict", "-m", str(network), str(tmp_path / "ct.nii.gz"), str(tmp_path / "out.nii.gz")])
+    result = CliRunner().invoke(
+        app, ["predict", "-m", str(network), str(tmp_path / "ct.nii.gz"), str(tmp_path / "out.nii.gz")]
+    )
     assert result.exit_code == 1
     assert "takes 2 channels" in result.stderr
 
@@ -82,10 +97,12 @@ def test_a_published_network_of_one_window_twice(shared_file: Callable[[str], Pa
     wanted = model.graph.input[0].name
     sides = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     first = helper.make_graph(
-        [helper.make_node("Gather", ["both", "zero"], ["picked"], axis=1)], "pick",
+        [helper.make_node("Gather", ["both", "zero"], ["picked"], axis=1)],
+        "pick",
         [helper.make_tensor_value_info("both", onnx.TensorProto.FLOAT, [sides[0], 2, *sides[2:]])],
         [helper.make_tensor_value_info("picked", onnx.TensorProto.FLOAT, sides)],
-        [onnx.numpy_helper.from_array(np.array([1]), "zero")])
+        [onnx.numpy_helper.from_array(np.array([1]), "zero")],
+    )
     picking = helper.make_model(first, opset_imports=model.opset_import, ir_version=model.ir_version)
     network = tmp_path / "two.onnx"
     onnx.save(compose.merge_models(picking, model, io_map=[("picked", wanted)]), str(network))

@@ -1,4 +1,6 @@
-"""Runs workers and gathers what came of it: `python -m tests.fuzz.fuzzing SEED COUNT [TARGET...]` from the project's folder."""
+"""Runs workers and gathers what came of it: `python -m tests.fuzz.fuzzing SEED COUNT [TARGET...]` from the
+project's folder.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Tally:
 
 
 def fuzz(target: str, seed: int, count: int) -> Tally:
-    """Read `count` damaged inputs of a target; a worker that dies is a fault, and the next one goes on behind it."""
+    """Read `count` damaged inputs of a target; a worker that dies is a fault, and the next one goes on behind
+    it.
+    """
     tally, begun, first = Tally(), time.monotonic(), 0
     while first < count:
         first = _worker(target, seed, first, count - first, tally)
@@ -97,7 +101,10 @@ def _worker(target: str, seed: int, first: int, count: int, tally: Tally) -> int
 
 
 def _reproducer(target: str, seed: int, number: int, what: str) -> str:
-    return f"{target}, seed {seed}, input {number}: {what}\nrepeat it: python -m tests.fuzz.worker {target} {seed} {number} 1 FOLDER"
+    return (
+        f"{target}, seed {seed}, input {number}: {what}\nrepeat it: python -m tests.fuzz.worker {target} "
+        f"{seed} {number} 1 FOLDER"
+    )
 
 
 if __name__ == "__main__":
@@ -106,7 +113,8 @@ if __name__ == "__main__":
     for name in sys.argv[3:] or TARGETS:
         found = fuzz(name, int(sys.argv[1]), int(sys.argv[2]))
         print(
-            f"{name}: {found.inputs} inputs in {found.seconds:.0f} s, {dict(found.counts)}; sound: {found.sound}",
+            f"{name}: {found.inputs} inputs in {found.seconds:.0f} s, {dict(found.counts)}; sound: "
+            f"{found.sound}",
             flush=True,
         )
         for fault in found.faults:

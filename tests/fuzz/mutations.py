@@ -359,14 +359,21 @@ def journal_frame(mutation: Mutation) -> Mutation:
             return mutation(rng, data)
         which = rng.randrange(len(found))
         kind, payload = found[which]
-        found[which] = (rng.choice((kind, kind, kind, *[one.value for one in FrameKind])), mutation(rng, payload))
-        return MAGIC + b"".join(frame(FrameKind(kind), payload) for kind, payload in found if kind in list(FrameKind))
+        found[which] = (
+            rng.choice((kind, kind, kind, *[one.value for one in FrameKind])),
+            mutation(rng, payload),
+        )
+        return MAGIC + b"".join(
+            frame(FrameKind(kind), payload) for kind, payload in found if kind in list(FrameKind)
+        )
 
     return mutate
 
 
 def dicom_elements(rng: Random, data: bytes) -> bytes:
-    """An element of a data set removed or given another value, written the way pydicom writes what it is handed."""
+    """An element of a data set removed or given another value, written the way pydicom writes what it is
+    handed.
+    """
     import pydicom
     from pydicom import config
     from pydicom.dataelem import DataElement

@@ -26,9 +26,11 @@ ARRAY = np.arange(120, dtype=np.int16).reshape(4, 5, 6) - 60
 
 @dataclass(frozen=True)
 class Target:
-    """seeds : writes sound inputs into folders of its own under a folder, and gives what to read in each. read : reads one of them.
+    """seeds : writes sound inputs into folders of its own under a folder, and gives what to read in each.
+    read : reads one of them.
 
-    spared : endings of files that stay as they are. mend : what follows from the damaged files is made right, in half of the inputs.
+    spared : endings of files that stay as they are. mend : what follows from the damaged files is made right,
+    in half of the inputs.
     """
 
     seeds: Callable[[Path], list[Path]]
@@ -46,7 +48,9 @@ def shared() -> Path:
 
 
 def read_image(path: Path) -> None:
-    """As the viewer does: a look, the volume or each of its choices, and writing what was read in other formats."""
+    """As the viewer does: a look, the volume or each of its choices, and writing what was read in other
+    formats.
+    """
     from ctseg_imaging import formats
 
     formats.is_readable(path)
@@ -114,8 +118,10 @@ def analyze(folder: Path) -> list[Path]:
 
 def nrrd(folder: Path) -> list[Path]:
     head = (
-        "NRRD0005\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 6 5 4\nspace directions: (1,0,0) (0,2,0) (0,0,3)\n"
-        'space origin: (1,2,3)\nspace units: "mm" "mm" "mm"\nkinds: domain domain domain\nendian: little\nkey:=value\nencoding: '
+        "NRRD0005\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 6 5 4\nspace "
+        "directions: (1,0,0) (0,2,0) (0,0,3)\n"
+        'space origin: (1,2,3)\nspace units: "mm" "mm" "mm"\nkinds: domain domain domain\nendian: '
+        "little\nkey:=value\nencoding: "
     )
     raw = ARRAY.tobytes()
     packed = {
@@ -152,9 +158,12 @@ def nrrd(folder: Path) -> list[Path]:
 
 def metaimage(folder: Path) -> list[Path]:
     head = (
-        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = {packed}\n{size}"
-        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 1 2 3\nCenterOfRotation = 0 0 0\nAnatomicalOrientation = RAI\n"
-        "ElementSpacing = 1 2 3\nDimSize = 6 5 4\nElementType = MET_SHORT\nComment = words\nElementDataFile = {file}\n"
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = "
+        "{packed}\n{size}"
+        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 1 2 3\nCenterOfRotation = 0 0 "
+        "0\nAnatomicalOrientation = RAI\n"
+        "ElementSpacing = 1 2 3\nDimSize = 6 5 4\nElementType = MET_SHORT\nComment = words\nElementDataFile "
+        "= {file}\n"
     )
     raw, packed = ARRAY.tobytes(), zlib.compress(ARRAY.tobytes())
     found = [
@@ -328,7 +337,9 @@ def read_dataset(folder: Path) -> None:
 
 
 def segmentations(folder: Path) -> list[Path]:
-    """Slicer's segmentation with two layers, a structure set beside nothing, and DICOM SEG of the shared data if it is there."""
+    """Slicer's segmentation with two layers, a structure set beside nothing, and DICOM SEG of the shared data
+    if it is there.
+    """
     from tests.imaging.segmentations import rtstruct_making
 
     head = (
@@ -339,8 +350,10 @@ def segmentations(folder: Path) -> list[Path]:
     names = (("Segment_0", "liver", 0, 1), ("Segment1", "tumour", 1, 2))
     for number, (_, name, layer, value) in enumerate(names):
         head += (
-            f"Segment{number}_ID:=Segment_{number}\nSegment{number}_Name:={name}\nSegment{number}_Color:=0.5 0.2 {number}\n"
-            f"Segment{number}_LabelValue:={value}\nSegment{number}_Layer:={layer}\nSegment{number}_Extent:=0 5 0 4 0 3\n"
+            f"Segment{number}_ID:=Segment_{number}\nSegment{number}_Name:={name}\nSegment{number}_Color:=0.5 "
+            f"0.2 {number}\n"
+            f"Segment{number}_LabelValue:={value}\nSegment{number}_Layer:={layer}\nSegment{number}_Extent:=0 "
+            "5 0 4 0 3\n"
         )
     head += "Segmentation_ReferenceImageExtentOffset:=0 0 0\n\n"
     drawn = np.zeros((4, 5, 6, 2), np.uint8)

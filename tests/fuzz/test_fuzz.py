@@ -1,4 +1,6 @@
-"""Damaged files of every kind that is read: each ends as a result or as one sentence, never as another error, a crash or a hang."""
+"""Damaged files of every kind that is read: each ends as a result or as one sentence, never as another error,
+a crash or a hang.
+"""
 
 import pytest
 

@@ -1,7 +1,9 @@
-"""The process that reads damaged files: `python -m tests.fuzz.worker TARGET SEED FIRST COUNT [KEEP]` from the project's folder.
+"""The process that reads damaged files: `python -m tests.fuzz.worker TARGET SEED FIRST COUNT [KEEP]` from the
+project's folder.
 
-Writes a JSON line when an input begins and one when it ended. Input number N of a target and seed is always the same. KEEP : a folder in
-which the damaged files stay. Memory and processor time of an input are limited, so that a bomb or a hang ends as a fault.
+Writes a JSON line when an input begins and one when it ended. Input number N of a target and seed is always
+the same. KEEP : a folder in which the damaged files stay. Memory and processor time of an input are limited,
+so that a bomb or a hang ends as a fault.
 """
 
 from __future__ import annotations

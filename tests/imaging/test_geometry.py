@@ -51,9 +51,15 @@ def test_parts_come_back():
     assert geometry.voxel_volume_mm3 == pytest.approx(3.0 * 1.7 * 0.9)
 
 
-@pytest.mark.parametrize(("affine", "word"), [
-    (np.diag([1, 1, 0, 1.0]), "zero"), (np.full((4, 4), np.nan), "finite"), (np.eye(3), "4x4"),
-    (np.array([[0, 0.3, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]), "sheared")])
+@pytest.mark.parametrize(
+    ("affine", "word"),
+    [
+        (np.diag([1, 1, 0, 1.0]), "zero"),
+        (np.full((4, 4), np.nan), "finite"),
+        (np.eye(3), "4x4"),
+        (np.array([[0, 0.3, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]), "sheared"),
+    ],
+)
 def test_what_is_no_box_is_refused(affine, word):
     with pytest.raises(GeometryError, match=word):
         Geometry((3, 4, 5), affine)
@@ -86,7 +92,9 @@ def test_with_spacing_keeps_the_outer_face_and_the_extent():
     geometry = oblique()
     finer = geometry.with_spacing((1.5, 1.7, 0.45))
     assert finer.shape == (14, 8, 18)
-    np.testing.assert_allclose(finer.index_to_lps((-0.5, -0.5, -0.5)), geometry.index_to_lps((-0.5, -0.5, -0.5)))
+    np.testing.assert_allclose(
+        finer.index_to_lps((-0.5, -0.5, -0.5)), geometry.index_to_lps((-0.5, -0.5, -0.5))
+    )
     np.testing.assert_allclose(finer.index_to_lps((13.5, 7.5, 17.5)), geometry.index_to_lps((6.5, 7.5, 8.5)))
 
 
@@ -116,9 +124,13 @@ def test_boxes_whose_hulls_overlap_but_that_do_not_touch():
     assert cube.matches(rod) == Match.NO_OVERLAP
 
 
-@pytest.mark.parametrize(("order", "signs"), list(product(permutations(range(3)), product((1, -1), repeat=3))))
+@pytest.mark.parametrize(
+    ("order", "signs"), list(product(permutations(range(3)), product((1, -1), repeat=3)))
+)
 def test_view_is_upright_for_all_48_orientations(order, signs):
-    """Whatever the storage, the view runs to superior, posterior, left; the same point has the same value; no copy; exactly back."""
+    """Whatever the storage, the view runs to superior, posterior, left; the same point has the same value; no
+    copy; exactly back.
+    """
     direction = np.zeros((3, 3))
     direction[list(order), range(3)] = signs
     geometry = Geometry.from_parts(SHAPE, SPACING, ORIGIN, direction @ turned(3, 4, 5))
@@ -149,7 +161,9 @@ def test_nearest_axes_stay_one_to_one_at_45_degrees():
     assert nearest_axes(np.eye(3)[:, ::-1]) == (2, 1, 0)
 
 
-ORIENTATIONS = [AxisView(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
+ORIENTATIONS = [
+    AxisView(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)
+]
 
 
 @pytest.mark.parametrize("degrees", [(12, -8, 20), (0, 0, 45)], ids=["oblique", "at 45 degrees"])

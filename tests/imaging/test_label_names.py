@@ -34,13 +34,21 @@ def names(path):
 def test_values_without_a_name_are_known_as_such(mask):
     labels = formats.read_labels(mask).labels
     assert [(label.value, label.name, label.named) for label in labels] == [
-        (1, "label 1", False), (2, "label 2", False), (5, "label 5", False)]
+        (1, "label 1", False),
+        (2, "label 2", False),
+        (5, "label 5", False),
+    ]
 
 
-@pytest.mark.parametrize("labels", [
-    {"0": "background", "1": "liver", "2": "spleen"},
-    {"background": 0, "liver": 1, "spleen": 2, "both": [1, 2]},
-    {"background": 0, "liver": [1], "spleen": [2], "ignore": 3}], ids=["Decathlon", "nnU-Net", "regions"])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"0": "background", "1": "liver", "2": "spleen"},
+        {"background": 0, "liver": 1, "spleen": 2, "both": [1, 2]},
+        {"background": 0, "liver": [1], "spleen": [2], "ignore": 3},
+    ],
+    ids=["Decathlon", "nnU-Net", "regions"],
+)
 @pytest.mark.parametrize("place", [".", ".."])
 def test_dataset_json_in_the_folder_or_above(mask, labels, place):
     put(mask.parent / place / "dataset.json", {"labels": labels, "labels_present": {"case": ["spleen"]}})
@@ -54,7 +62,10 @@ def test_labels_json_and_the_order_of_the_sources(mask):
     assert names(mask) == {1: "Leber", 2: "Milz", 5: "tumour"}
     put(mask.parent.parent / "dataset.json", {"labels": {"liver": 1, "spleen": 2}})
     assert names(mask) == {1: "liver", 2: "spleen", 5: "tumour"}
-    put(mask.with_name("case.provenance.json"), {"labels": [{"value": 1, "name": "hepar", "colour": "#102030"}]})
+    put(
+        mask.with_name("case.provenance.json"),
+        {"labels": [{"value": 1, "name": "hepar", "colour": "#102030"}]},
+    )
     labels = formats.read_labels(mask).labels
     assert (labels.name(1), labels.colour(1), labels.name(2)) == ("hepar", "#102030", "spleen")
 
@@ -63,31 +74,49 @@ def test_the_segmentations_own_names_come_first(mask):
     put(mask.with_name("labels.json"), {"1": "liver", "2": "spleen"})
     own = LabelMap(np.ones(GEOMETRY.shape, np.uint8), GEOMETRY, Labels((Label(1, "Lever", "#AABBCC"),)))
     completed = label_names.complete(own, mask).labels
-    assert (completed.entries[0].value, completed.entries[0].name, completed.colour(1)) == (1, "Lever", "#AABBCC")
+    assert (completed.entries[0].value, completed.entries[0].name, completed.colour(1)) == (
+        1,
+        "Lever",
+        "#AABBCC",
+    )
     assert completed.name(2) == "spleen"
 
 
 def test_contoured_marks_go_by_value_where_the_segmentation_has_names_of_its_own(mask):
-    put(mask.parent / "dataset.json", {"labels": {"1": "liver", "2": "spleen"}, "labels_present": {"case": ["liver"]}})
+    put(
+        mask.parent / "dataset.json",
+        {"labels": {"1": "liver", "2": "spleen"}, "labels_present": {"case": ["liver"]}},
+    )
     own = LabelMap(np.ones(GEOMETRY.shape, np.uint8), GEOMETRY, Labels((Label(1, "Lever"), Label(2, "Milt"))))
     assert [label.contoured for label in label_names.complete(own, mask).labels] == [True, False]
 
 
 def test_what_a_result_records_is_what_is_read_back(mask):
-    labels = Labels((Label(1, "liver", "#112233", contoured=False), Label(2, "label 2", "#445566", named=False)))
+    labels = Labels(
+        (Label(1, "liver", "#112233", contoured=False), Label(2, "label 2", "#445566", named=False))
+    )
     put(mask.with_name("case.provenance.json"), {"labels": label_names.as_records(labels)})
     found = formats.read_labels(mask).labels
     assert found.entries[:2] == labels.entries
     assert not found.entries[2].named
 
 
-@pytest.mark.parametrize(("file", "content"), [
-    ("../dataset.json", "{"), ("../dataset.json", "[]"), ("../dataset.json", {"labels": {"liver": "one"}}),
-    ("../dataset.json", "[" * 100_000), ("labels.json", {"labels": [1]}), ("labels.json", {"1": {"name": "liver"}}),
-    ("case.provenance.json", {"labels": [{"value": "x", "name": "liver"}]}), ("case.provenance.json", {"labels": [1]}),
-    ("case.provenance.json", {"labels": [{"value": 1, "name": "liver", "colour": "red"}]}),
-    ("case.provenance.json", {"labels": [{"value": 1, "name": "a"}, {"value": 1, "name": "b"}]}),
-    ("case.provenance.json", {"labels": [{"value": float("inf"), "name": "a"}]})])
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("../dataset.json", "{"),
+        ("../dataset.json", "[]"),
+        ("../dataset.json", {"labels": {"liver": "one"}}),
+        ("../dataset.json", "[" * 100_000),
+        ("labels.json", {"labels": [1]}),
+        ("labels.json", {"1": {"name": "liver"}}),
+        ("case.provenance.json", {"labels": [{"value": "x", "name": "liver"}]}),
+        ("case.provenance.json", {"labels": [1]}),
+        ("case.provenance.json", {"labels": [{"value": 1, "name": "liver", "colour": "red"}]}),
+        ("case.provenance.json", {"labels": [{"value": 1, "name": "a"}, {"value": 1, "name": "b"}]}),
+        ("case.provenance.json", {"labels": [{"value": float("inf"), "name": "a"}]}),
+    ],
+)
 def test_a_damaged_description_is_a_note_and_the_mask_opens(mask, file, content):
     put(mask.parent / file, content)
     found = formats.read_labels(mask)

@@ -26,7 +26,9 @@ def inside(geometry: Geometry, source: Geometry) -> np.ndarray:
 
 
 def at_a_tie(geometry: Geometry, source: Geometry) -> np.ndarray:
-    """Voxels of `geometry` half way between two voxels of `source`, where every program rounds as it likes."""
+    """Voxels of `geometry` half way between two voxels of `source`, where every program rounds as it
+    likes.
+    """
     index = np.stack(np.meshgrid(*[np.arange(n) for n in geometry.shape], indexing="ij"), -1)
     at = source.lps_to_index(geometry.index_to_lps(index))
     return (np.abs(at - np.floor(at) - 0.5) < 1e-6).any(-1)
@@ -34,10 +36,14 @@ def at_a_tie(geometry: Geometry, source: Geometry) -> np.ndarray:
 
 def targets() -> dict[str, Geometry]:
     turned = AxisView((1, 2, 0), (True, False, True)).geometry(SOURCE)
-    return {"finer": SOURCE.with_spacing((1.1, 0.8, 0.7)), "coarser": SOURCE.with_spacing((4.0, 3.3, 2.1)),
-            "crop": SOURCE.crop((2, 3, 4), (9, 9, 9)), "beyond": SOURCE.crop((-3, 2, -4), (8, 20, 30)),
-            "swapped and turned": turned.with_spacing((1.3, 1.2, 1.9)),
-            "oblique": Geometry.from_parts((9, 10, 12), (2.1, 1.9, 1.3), SOURCE.index_to_lps((1, 3, 2)))}
+    return {
+        "finer": SOURCE.with_spacing((1.1, 0.8, 0.7)),
+        "coarser": SOURCE.with_spacing((4.0, 3.3, 2.1)),
+        "crop": SOURCE.crop((2, 3, 4), (9, 9, 9)),
+        "beyond": SOURCE.crop((-3, 2, -4), (8, 20, 30)),
+        "swapped and turned": turned.with_spacing((1.3, 1.2, 1.9)),
+        "oblique": Geometry.from_parts((9, 10, 12), (2.1, 1.9, 1.3), SOURCE.index_to_lps((1, 3, 2))),
+    }
 
 
 @pytest.mark.parametrize("name", targets())
@@ -61,9 +67,19 @@ def test_agrees_with_simpleitk(name, order):
     image.SetSpacing(SOURCE.spacing_mm[::-1])
     image.SetOrigin(SOURCE.origin_lps_mm)
     image.SetDirection(SOURCE.direction.ravel().tolist())
-    expected = sitk.GetArrayFromImage(sitk.Resample(
-        image, onto.shape[::-1], sitk.Transform(), sitk.sitkLinear if order else sitk.sitkNearestNeighbor, onto.origin_lps_mm,
-        onto.spacing_mm[::-1], onto.direction.ravel().tolist(), -3000.0, sitk.sitkFloat64))
+    expected = sitk.GetArrayFromImage(
+        sitk.Resample(
+            image,
+            onto.shape[::-1],
+            sitk.Transform(),
+            sitk.sitkLinear if order else sitk.sitkNearestNeighbor,
+            onto.origin_lps_mm,
+            onto.spacing_mm[::-1],
+            onto.direction.ravel().tolist(),
+            -3000.0,
+            sitk.sitkFloat64,
+        )
+    )
     got = resample(Volume(array, SOURCE), onto, order, -3000, dtype=np.float64).array
     where = inside(onto, SOURCE) & ~(at_a_tie(onto, SOURCE) if order == 0 else False)
     assert where.sum() > 50

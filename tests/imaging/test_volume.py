@@ -36,7 +36,10 @@ def test_labels_are_ordered_named_and_coloured():
 
 
 def test_labels_from_the_values_that_occur():
-    assert [label.name for label in Labels.from_values(np.array([[0, 3], [3, 300]]))] == ["label 3", "label 300"]
+    assert [label.name for label in Labels.from_values(np.array([[0, 3], [3, 300]]))] == [
+        "label 3",
+        "label 300",
+    ]
 
 
 def test_contoured_only_marks_what_was_not_drawn():

@@ -1,4 +1,6 @@
-"""What the plugin's tests share: volumes with three unequal sides, unequal spacing and an oblique direction."""
+"""What the plugin's tests share: volumes with three unequal sides, unequal spacing and an oblique
+direction.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,9 @@ from ctseg_imaging.volume import LabelMap, Labels, Volume
 
 
 def oblique_geometry() -> Geometry:
-    """7 x 8 x 9 voxels of 3 x 1.5 x 2 mm, stored from the left and turned by 10 degrees about the patient's long axis."""
+    """7 x 8 x 9 voxels of 3 x 1.5 x 2 mm, stored from the left and turned by 10 degrees about the patient's
+    long axis.
+    """
     c, s = np.cos(np.radians(10)), np.sin(np.radians(10))
     turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0])
     return Geometry.from_parts((7, 8, 9), (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), turned)
@@ -30,7 +34,9 @@ def volume() -> Volume:
 
 @pytest.fixture
 def label_map() -> LabelMap:
-    """Two labels on the grid of `volume`: 1 "liver" in stored voxels [1:3, 2:5, 0:2], 3 "spleen" in [5, 6, 7:9]."""
+    """Two labels on the grid of `volume`: 1 "liver" in stored voxels [1:3, 2:5, 0:2], 3 "spleen" in [5, 6,
+    7:9].
+    """
     geometry = oblique_geometry()
     array = np.zeros(geometry.shape, np.uint8)
     array[1:3, 2:5, 0:2] = 1
@@ -40,7 +46,9 @@ def label_map() -> LabelMap:
 
 @pytest.fixture
 def make_plugin_viewer(make_napari_viewer):
-    """Makes viewers as a plugin gets them: behind napari's public proxy, through which every access to a layer gives another object."""
+    """Makes viewers as a plugin gets them: behind napari's public proxy, through which every access to a
+    layer gives another object.
+    """
     return lambda **settings: PublicOnlyProxy(make_napari_viewer(**settings))
 
 
@@ -84,7 +92,9 @@ class FakeModels:
     def bundles(self):
         if self.listing_error:
             raise self.listing_error
-        return [FakeBundle("abdomen"), FakeBundle("headneck", "The image has no values below -200.")], ["broken: is damaged; get it again."]
+        return [FakeBundle("abdomen"), FakeBundle("headneck", "The image has no values below -200.")], [
+            "broken: is damaged; get it again."
+        ]
 
     def estimate(self, request):
         yield Progress("estimate")
@@ -98,9 +108,19 @@ class FakeModels:
             if self.error:
                 raise self.error
             yield Progress("segment", 100, 100, "Segmenting")
-        labels = LabelMap((request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels)
-        return Answer(labels=labels, roi_boxes=(Answer(name="roi", start=(1, 1, 1), stop=(4, 5, 6)),), edge_map=None, disagreement=None,
-                      provenance={"bundles": [bundle.name for bundle in request.bundles], "warnings": ["Look with care."]})
+        labels = LabelMap(
+            (request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels
+        )
+        return Answer(
+            labels=labels,
+            roi_boxes=(Answer(name="roi", start=(1, 1, 1), stop=(4, 5, 6)),),
+            edge_map=None,
+            disagreement=None,
+            provenance={
+                "bundles": [bundle.name for bundle in request.bundles],
+                "warnings": ["Look with care."],
+            },
+        )
 
 
 @pytest.fixture

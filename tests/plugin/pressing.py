@@ -4,7 +4,15 @@ import time
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QLineEdit, QListView, QMessageBox, QTreeView
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDialogButtonBox,
+    QLineEdit,
+    QListView,
+    QMessageBox,
+    QTreeView,
+)
 
 from napari_ctseg.export.dialog import ExportDialog
 from tests.pace import PATIENCE_MS
@@ -34,9 +42,11 @@ def in_dialog(*acts):
 
 def answers(words):
     """Press the button of a question that says `words`."""
+
     def act(question):
         buttons = {button.text().replace("&", ""): button for button in question.buttons()}
         QTest.mouseClick(buttons[words], Qt.MouseButton.LeftButton)
+
     return QMessageBox, act
 
 
@@ -52,26 +62,35 @@ def shuts():
 
 def types(text):
     """Type a name or a path into the export dialog."""
+
     def act(dialog):
         edit = dialog.findChild(QLineEdit, "fileNameEdit")
         edit.selectAll()
         QTest.keyClicks(edit, str(text))
+
     return ExportDialog, act
 
 
 def takes(name_filter):
     """Choose the type of the export."""
+
     def act(dialog):
         box = dialog.findChild(QComboBox, "fileTypeCombo")
         QTest.keyClicks(box, name_filter[:4])  # as the user, who types the beginning
         assert box.currentText() == name_filter
+
     return ExportDialog, act
 
 
 def clicks(name):
     """Click a file or a folder in the listing of the export dialog, once it is there."""
+
     def act(dialog):
-        listing = next(one for one in (dialog.findChild(QListView, "listView"), dialog.findChild(QTreeView, "treeView")) if one.isVisible())
+        listing = next(
+            one
+            for one in (dialog.findChild(QListView, "listView"), dialog.findChild(QTreeView, "treeView"))
+            if one.isVisible()
+        )
         names = {}
 
         def there():
@@ -84,7 +103,10 @@ def clicks(name):
         while not there() and time.monotonic() < end:
             QApplication.processEvents()
         listing.scrollTo(names[name])
-        QTest.mouseClick(listing.viewport(), Qt.MouseButton.LeftButton, pos=listing.visualRect(names[name]).center())
+        QTest.mouseClick(
+            listing.viewport(), Qt.MouseButton.LeftButton, pos=listing.visualRect(names[name]).center()
+        )
+
     return ExportDialog, act
 
 

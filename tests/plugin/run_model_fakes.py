@@ -23,7 +23,14 @@ class Later:
         self.tasks = []
 
     def __call__(self, factory, on_progress, on_done, on_error, *, title=""):
-        task = SimpleNamespace(work=factory(), on_progress=on_progress, on_done=on_done, on_error=on_error, title=title, cancelled=False)
+        task = SimpleNamespace(
+            work=factory(),
+            on_progress=on_progress,
+            on_done=on_done,
+            on_error=on_error,
+            title=title,
+            cancelled=False,
+        )
         task.cancel = lambda: setattr(task, "cancelled", True)
         self.tasks.append(task)
         return task
@@ -46,7 +53,9 @@ class Later:
 
 
 class FakeLibrary:
-    """Keeps what was asked of it in `calls`. no_model : name of what `add` refuses. there : target of what is there already, by name."""
+    """Keeps what was asked of it in `calls`. no_model : name of what `add` refuses. there : target of what is
+    there already, by name.
+    """
 
     def __init__(self, models, no_model=""):
         self.files = {}
@@ -72,7 +81,12 @@ class FakeLibrary:
 
     def guess(self, network):
         self.calls.append(("guess", network.name))
-        return {"name": network.stem, "size": [8, 9, 10], "channels": [{"name": "CT"}], "output": {"kind": "logits", "classes": [0, 1]}}
+        return {
+            "name": network.stem,
+            "size": [8, 9, 10],
+            "channels": [{"name": "CT"}],
+            "output": {"kind": "logits", "classes": [0, 1]},
+        }
 
     def faults(self, side):
         return InstalledLibrary().faults(side)
@@ -117,17 +131,23 @@ class FakeLibrary:
 
 def with_kinds(fakes):
     """FakeModels with an nnU-Net of two channels, a MONAI bundle that wants trust, and whatever was added."""
+
     class Kinds(fakes.Models):
         def __init__(self):
             super().__init__()
             self.extra = []
 
         def bundles(self):
-            found = [fakes.Bundle(name) for name in ("abdomen", "headneck", "brain-mr", "spleen", *self.extra)]
+            found = [
+                fakes.Bundle(name) for name in ("abdomen", "headneck", "brain-mr", "spleen", *self.extra)
+            ]
             for bundle, axes in zip(found, (0, 1, None, 0, *(0 for _ in self.extra)), strict=True):
                 bundle.mirror_axes = axes
             found[2].kind, found[2].channels, found[2].modality = "nnunet", ("T1", "FLAIR"), "MR"
-            found[3].kind, found[3].needs_trust = "monai", ("configs/inference.json asks for scripts.net.Net.",)
+            found[3].kind, found[3].needs_trust = (
+                "monai",
+                ("configs/inference.json asks for scripts.net.Net.",),
+            )
             return found, []
 
     return Kinds()

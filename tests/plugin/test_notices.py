@@ -19,7 +19,9 @@ def test_the_sentence_about_a_bad_file_is_shown_whole_and_stays(make_napari_view
     (dialog,) = NapariQtNotification._instances
     qtbot.wait(50)
     label = dialog.message
-    assert str(place) in label.text() and "…" not in label._elidedText() and label._elidedText() == label.text()
+    assert (
+        str(place) in label.text() and "…" not in label._elidedText() and label._elidedText() == label.text()
+    )
     assert not dialog.timer.isActive() and dialog.height() >= label.height()
     assert dialog.x() >= 0 and dialog.geometry().right() <= dialog.parent().width()
     dialog.leaveEvent(None)
@@ -41,7 +43,9 @@ def test_sentences_stand_one_above_the_other_and_each_only_once(make_napari_view
         return [dialog for dialog in NapariQtNotification._instances if dialog.isVisible()]
 
     def apart(some):
-        return all(below.y() >= above.geometry().bottom() and above.y() >= 0 for above, below in pairwise(some))
+        return all(
+            below.y() >= above.geometry().bottom() and above.y() >= 0 for above, below in pairwise(some)
+        )
 
     assert 2 < len(seen()) < 20 and apart(seen()) and seen()[-1] is dialogs[-1]
     room = len(seen())

@@ -1,6 +1,5 @@
 """From a file to a corrected export in one viewer, with a trained bundle and its real network."""
 
-
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -60,9 +59,14 @@ def test_open_window_run_compare_correct_export_reload(make_plugin_viewer, qtbot
     compare = CompareDock(viewer)
     viewer.window.add_dock_widget(compare, name="Compare", area="right")
     compare.controller.choose(prediction=BUNDLE, truth="ct_labels")
-    qtbot.waitUntil(lambda: compare.controller.state.phase is Phase.READY and not compare.controller.state.measuring, timeout=PATIENCE_MS)
+    qtbot.waitUntil(
+        lambda: compare.controller.state.phase is Phase.READY and not compare.controller.state.measuring,
+        timeout=PATIENCE_MS,
+    )
     dice = {row.name: row.dice for row in compare.controller.state.rows}
-    assert set(dice) == {"liver", "kidneys", "spleen", "pancreas"} and np.mean(list(dice.values())) > 0.85, dice
+    assert set(dice) == {"liver", "kidneys", "spleen", "pancreas"} and np.mean(list(dice.values())) > 0.85, (
+        dice
+    )
     compare.plot._ask(31)
     assert slice_of(viewer, result) == 30
 
@@ -73,7 +77,10 @@ def test_open_window_run_compare_correct_export_reload(make_plugin_viewer, qtbot
     result.selected_label, result.brush_size = 3, 9
     result.paint((30, 20, 60), 3)
     assert not np.array_equal(label_map_of(result).array, before)
-    qtbot.waitUntil(lambda: {row.name: row.dice for row in compare.controller.state.rows}["spleen"] < dice["spleen"], timeout=PATIENCE_MS)
+    qtbot.waitUntil(
+        lambda: {row.name: row.dice for row in compare.controller.state.rows}["spleen"] < dice["spleen"],
+        timeout=PATIENCE_MS,
+    )
     result.undo()
     np.testing.assert_array_equal(label_map_of(result).array, before)
     result.paint((30, 20, 60), 3)

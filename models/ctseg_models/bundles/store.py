@@ -82,7 +82,7 @@ def scan() -> Scan:
             except BundleError as error:
                 faults.append(str(error))
                 continue
-            except Exception as error:  # noqa: BLE001 - whatever a stranger's files bring about, the other bundles are to be found
+            except Exception as error:  # noqa: BLE001 - a stranger's broken files must not hide the other bundles
                 faults.append(f"{path}: cannot be read ({first_line(error)}); get the bundle again.")
                 continue
             bundles.setdefault(bundle.name, bundle)

@@ -15,21 +15,47 @@ if TYPE_CHECKING:
 
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="NIfTI, NRRD, MetaImage or a DICOM folder.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Its ending decides the format: .nii .nii.gz .nrrd .seg.nrrd "
-                                                        ".nhdr .mha .mhd; with --like, labels as DICOM SEG (.dcm) "
-                                                        "or RTSTRUCT (.rtstruct.dcm).")],
-    volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
-    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series of IN, or of --like for "
-                                                              "labels: its number in the list or its UID.")] = None,
-    like: Annotated[Path | None, typer.Option(metavar="FILE", help="Take over the header geometry of this file on the same "
-                                                               "grid; for .dcm the DICOM folder of the image.")] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="IN is a label map: whole numbers, kept as such; of a DICOM folder, its "
-                                                          "segmentation.")] = False,
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="Its ending decides the format: .nii .nii.gz .nrrd .seg.nrrd "
+            ".nhdr .mha .mhd; with --like, labels as DICOM SEG (.dcm) "
+            "or RTSTRUCT (.rtstruct.dcm).",
+        ),
+    ],
+    volume: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")
+    ] = None,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K|UID",
+            help="Which DICOM series of IN, or of --like for labels: its number in the list or its UID.",
+        ),
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take over the header geometry of this file on the same "
+            "grid; for .dcm the DICOM folder of the image.",
+        ),
+    ] = None,
+    labels: Annotated[
+        bool,
+        typer.Option(
+            "--labels",
+            help="IN is a label map: whole numbers, kept as such; of a DICOM folder, its segmentation.",
+        ),
+    ] = False,
     layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
 ) -> None:
-    """Convert between formats. Several volumes or series of equal rank are listed and refused until one is chosen."""
+    """Convert between formats. Several volumes or series of equal rank are listed and refused until one is
+    chosen.
+    """
     from ctseg_imaging import formats
     from ctseg_imaging.errors import FormatError
     from ctseg_imaging.formats.disk.atomic import refuse_sources
@@ -43,11 +69,15 @@ def convert(
     if labels and series is not None and like is None:
         raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
     if target.name.lower().endswith(formats.DICOM_ENDING) and like is None:
-        raise FormatError(f"{target}: only labels are written as DICOM, and they refer to a series; "
-                          "give --labels and the image with --like DICOM_FOLDER.")
+        raise FormatError(
+            f"{target}: only labels are written as DICOM, and they refer to a series; "
+            "give --labels and the image with --like DICOM_FOLDER."
+        )
     pattern = None
     if like is not None:
-        pattern = reading.read(like, series=series if labels or segmentation else None, nearest_grid=nearest_grid)
+        pattern = reading.read(
+            like, series=series if labels or segmentation else None, nearest_grid=nearest_grid
+        )
     item: LabelMap | Volume
     if pattern is not None and segmentation:
         item = reading.read_labels(source, volume=volume, segment_layer=layer, like=pattern.geometry)

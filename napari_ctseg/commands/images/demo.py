@@ -1,4 +1,6 @@
-"""`napari-ctseg demo`: volumes that the model never saw, its prediction, overlays, plot and a table of metrics."""
+"""`napari-ctseg demo`: volumes that the model never saw, its prediction, overlays, plot and a table of
+metrics.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from ctseg_models.contract.prediction import Prediction
 
 PHANTOM_BUNDLE, REAL_BUNDLE = "phantom-abdomen-scn", "headneck-ct-scn"
-# Seeds and sizes that no training used: the bundle saw seeds 100 to 191, 2.5 to 4.0 mm between slices and 2.4 to 3.4 mm in plane, so
-# the first lies below that range in plane and the last beyond it between slices.
+# Seeds and sizes that no training used: the bundle saw seeds 100 to 191, 2.5 to 4.0 mm between slices and 2.4
+# to 3.4 mm in plane, so the first lies below that range in plane and the last beyond it between slices.
 PHANTOMS = (
     (90_001, (150, 176, 192), (2.5, 2.0, 2.0)),
     (90_002, (96, 120, 132), (4.0, 2.8, 2.8)),
@@ -37,8 +39,13 @@ class Shown:
 
 
 def demo(
-    real: Annotated[Path | None, typer.Option(metavar="DATASET", help="Instead a case of this data set's `validation` split.")] = None,
-    screenshot: Annotated[Path | None, typer.Option(metavar="FILE", help="Save a picture of the whole window (.png).")] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(metavar="DATASET", help="Instead a case of this data set's `validation` split."),
+    ] = None,
+    screenshot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save a picture of the whole window (.png).")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the window open after the picture.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
 ) -> None:
@@ -71,7 +78,10 @@ def phantoms() -> Iterator[Shown]:
     from ctseg_imaging.phantom import abdomen
 
     for seed, shape, spacing in PHANTOMS:
-        note(f"making a phantom CT of {' x '.join(map(str, shape))} voxels of {' x '.join(map(str, spacing))} mm")
+        note(
+            f"making a phantom CT of {' x '.join(map(str, shape))} voxels of {' x '.join(map(str, spacing))} "
+            "mm"
+        )
         case = abdomen(seed, shape, spacing)
         yield Shown(f"phantom {seed}", case.image, case.labels)
 
@@ -79,7 +89,8 @@ def phantoms() -> Iterator[Shown]:
 def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
     """A case of a data set's validation split, which no training of the bundle used.
 
-    Of those with most labels contoured the one with the finest voxels: something to look at, chosen without a look at any score.
+    Of those with most labels contoured the one with the finest voxels: something to look at, chosen without a
+    look at any score.
     """
     from ctseg_imaging.errors import RecipeError
     from ctseg_training.data.decathlon import open_dataset
@@ -87,7 +98,9 @@ def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
 
     entries = open_dataset(dataset, bundle.labels).validation
     if not entries:
-        raise RecipeError(f"{dataset}: dataset.json lists no case under \"validation\", and the others were trained on.")
+        raise RecipeError(
+            f'{dataset}: dataset.json lists no case under "validation", and the others were trained on.'
+        )
     most = max(sum(entry.present) for entry in entries)
     complete = [(reading.read(entry.image), entry) for entry in entries if sum(entry.present) == most]
     image, entry = min(complete, key=lambda pair: pair[0].geometry.voxel_volume_mm3)
@@ -109,7 +122,9 @@ def predict_and_score(bundle: Any, case: Shown) -> tuple[Prediction, CaseReport]
 
 def mean_dice(reports: list[CaseReport]) -> float:
     """Mean over cases and contoured labels; labels that are empty on both sides are left out."""
-    values = [row.dice for report in reports for row in report.rows if row.contoured and not math.isnan(row.dice)]
+    values = [
+        row.dice for report in reports for row in report.rows if row.contoured and not math.isnan(row.dice)
+    ]
     return sum(values) / len(values) if values else math.nan
 
 
@@ -124,7 +139,11 @@ def table(name: str, reports: list[CaseReport]) -> Any:
         grid.add_column(column, justify="right")
     for report in reports:
         for row in report.rows:
-            cells = zip((row.dice, row.hd95, row.nsd, row.volume_truth_ml, row.volume_pred_ml), (3, 1, 3, 1, 1), strict=True)
+            cells = zip(
+                (row.dice, row.hd95, row.nsd, row.volume_truth_ml, row.volume_pred_ml),
+                (3, 1, 3, 1, 1),
+                strict=True,
+            )
             texts = ["-" if math.isnan(value) else f"{value:.{digits}f}" for value, digits in cells]
             grid.add_row(row.case, row.name, *(texts if row.contoured else ["not contoured", "", "", "", ""]))
         grid.add_section()

@@ -19,7 +19,9 @@ MOST_LABELS = 64  # more distinct whole numbers than this is an image, not a lab
 
 def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a DICOM folder.")],
-    volume: Annotated[int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")] = None,
+    volume: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")
+    ] = None,
     series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
     layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
@@ -33,8 +35,13 @@ def info(
     study = series_table.study_of(path) if volume is None and series is None and segmented is None else None
     if study is not None and len(study.candidates) != 1:
         if as_json:
-            say_json({"path": str(path), "choices": series_table.facts(study),
-                      "without_series": series_table.drawing_facts(study.unassigned)})
+            say_json(
+                {
+                    "path": str(path),
+                    "choices": series_table.facts(study),
+                    "without_series": series_table.drawing_facts(study.unassigned),
+                }
+            )
         else:
             say("\n".join(series_table.lines(study)))
         return
@@ -52,11 +59,15 @@ def info(
 
 
 def describe(volume: Volume, path: Path) -> dict[str, Any]:
-    """The facts about a volume as plain JSON. `labels` is there when its values look like labels; `remarks` are sentences."""
+    """The facts about a volume as plain JSON. `labels` is there when its values look like labels; `remarks`
+    are sentences.
+    """
     import numpy as np
 
     geometry = volume.geometry
-    values = volume.array[np.isfinite(volume.array)] if volume.array.dtype.kind == "f" else volume.array.ravel()
+    values = (
+        volume.array[np.isfinite(volume.array)] if volume.array.dtype.kind == "f" else volume.array.ravel()
+    )
     facts: dict[str, Any] = {
         "path": str(path),
         "modality": volume.modality or None,
@@ -64,7 +75,9 @@ def describe(volume: Volume, path: Path) -> dict[str, Any]:
         "channels": volume.channels,
         "dtype": str(volume.array.dtype),
         "spacing_zyx_mm": [round(step, 6) for step in geometry.spacing_mm],
-        "size_zyx_mm": [round(n * step, 3) for n, step in zip(geometry.shape, geometry.spacing_mm, strict=True)],
+        "size_zyx_mm": [
+            round(n * step, 3) for n, step in zip(geometry.shape, geometry.spacing_mm, strict=True)
+        ],
         "origin_lps_mm": [round(x, 4) for x in geometry.origin_lps_mm],
         "direction": [[round(float(cosine), 6) for cosine in row] for row in geometry.direction],
         "axes_zyx": geometry.axis_codes,
@@ -84,7 +97,9 @@ def describe(volume: Volume, path: Path) -> dict[str, Any]:
 
 
 def describe_labels(label_map: LabelMap, path: Path) -> dict[str, Any]:
-    """The facts about a segmentation as plain JSON: those of `describe`, and `names` with the value, name and colour of each label."""
+    """The facts about a segmentation as plain JSON: those of `describe`, and `names` with the value, name and
+    colour of each label.
+    """
     from ctseg_imaging.label_names import as_records
     from ctseg_imaging.volume import Volume
 
@@ -94,19 +109,28 @@ def describe_labels(label_map: LabelMap, path: Path) -> dict[str, Any]:
 
 
 def _names(path: Path, counts: dict[str, int]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The labels as the files next to `path` name them, [] where nothing names one that occurs; and what is wrong with those files."""
+    """The labels as the files next to `path` name them, [] where nothing names one that occurs; and what is
+    wrong with those files.
+    """
     from ctseg_imaging.label_names import as_records, beside
     from ctseg_imaging.volume import Labels
 
     labels, faults = beside(Labels.from_values([int(value) for value in counts]), path)
-    return as_records(labels) if any(label.named and str(label.value) in counts for label in labels) else [], faults
+    return as_records(labels) if any(
+        label.named and str(label.value) in counts for label in labels
+    ) else [], faults
 
 
 def _label_counts(values: Any) -> dict[str, int] | None:
     """{value: voxels} if the values are few, whole and not negative, as labels are; else None."""
     import numpy as np
 
-    if values.size == 0 or values.min() < 0 or values.max() > 65535 or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+    if (
+        values.size == 0
+        or values.min() < 0
+        or values.max() > 65535
+        or (values.dtype.kind == "f" and (values % 1 != 0).any())
+    ):
         return None
     found, counts = np.unique(values, return_counts=True)
     if len(found) > MOST_LABELS:
@@ -123,14 +147,25 @@ def _suspicions(volume: Volume, facts: dict[str, Any]) -> list[str]:
     if not np.isfinite(volume.array).all():
         remarks.append("Some voxels are not finite numbers.")
     if min(spacing) < 0.1 or max(spacing) > 20:
-        remarks.append(f"A voxel of {' x '.join(f'{step:g}' for step in spacing)} mm is unusual for CT; check the units.")
+        remarks.append(
+            f"A voxel of {' x '.join(f'{step:g}' for step in spacing)} mm is unusual for CT; check the units."
+        )
     if max(spacing) > 5 * min(spacing):
         remarks.append("The voxels are more than five times as long as wide; thin structures may be missed.")
     if min(volume.geometry.shape) < 8:
         remarks.append(f"Only {min(volume.geometry.shape)} slices along one axis.")
     lowest, highest = facts["minimum"], facts["maximum"]
-    if "labels" not in facts and volume.modality in ("CT", "") and lowest is not None and lowest >= 0 and highest > 500:
-        remarks.append("No value is below 0: if this is a CT, its values may not be HU (rescale missing, or an offset of 1024).")
+    if (
+        "labels" not in facts
+        and volume.modality in ("CT", "")
+        and lowest is not None
+        and lowest >= 0
+        and highest > 500
+    ):
+        remarks.append(
+            "No value is below 0: if this is a CT, its values may not be HU (rescale missing, or an offset "
+            "of 1024)."
+        )
     if lowest is not None and lowest == highest:
         remarks.append("Every voxel has the same value.")
     return remarks
@@ -144,7 +179,12 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
     if "choices" in facts:
         say(f"{facts['path']}: {len(facts['choices'])} to choose from")
         for choice in facts["choices"]:
-            say(f"  {choice['index']:>3}  {choice['slices']:>4} slices  {choice['description']}  {choice['uid']}".rstrip())
+            say(
+                (
+                    f"  {choice['index']:>3}  {choice['slices']:>4} slices  {choice['description']}  "
+                    f"{choice['uid']}"
+                ).rstrip()
+            )
         return
     for line in _lines(facts):
         say(line)
@@ -154,6 +194,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 
 def _lines(facts: dict[str, Any]) -> list[str]:
     """The facts, one line each, for a person."""
+
     def row(name: str, values: list[Any]) -> str:
         return f"{name:<12}{'  '.join(f'{value:g}' for value in values)}"
 
@@ -169,14 +210,19 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"{'axes':<12}z to {z}, y to {y}, x to {x}" + (", oblique" if facts["oblique"] else ""),
     ]
     if facts["minimum"] is not None:
-        lines.append(f"{'values':<12}{facts['minimum']:g} to {facts['maximum']:g}, median {facts['median']:g}")
+        lines.append(
+            f"{'values':<12}{facts['minimum']:g} to {facts['maximum']:g}, median {facts['median']:g}"
+        )
     for label in facts.get("names", ()):
         voxels = facts.get("labels", {}).get(str(label["value"]), 0)
         name = label["name"] or f"label {label['value']}"
         marked = "" if label["contoured"] else "  not contoured"
         lines.append(f"{'label':<12}{label['value']}  {name}  {label['colour']}  {voxels} voxels{marked}")
     if "labels" in facts and "names" not in facts:
-        lines.append(f"{'labels':<12}" + ", ".join(f"{value}: {count} voxels" for value, count in facts["labels"].items()))
+        lines.append(
+            f"{'labels':<12}"
+            + ", ".join(f"{value}: {count} voxels" for value, count in facts["labels"].items())
+        )
     lines += [f"{one['kind']:<12}{one['path']}" for one in facts.get("segmentations", ())]
     lines += [f"{'window':<12}{w['name']} {w['width']:g}/{w['level']:g}" for w in facts["windows"]]
     return lines

@@ -11,15 +11,35 @@ from napari_ctseg.commands.console import LAYER, NEAREST_GRID, note
 
 
 def open_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or DICOM folders; the first is the image of the study.")],
-    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="Ground truth: a label map of the first path.")] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="A label map to look at and correct.")] = None,
-    series: Annotated[list[str] | None, typer.Option(metavar="K|UID", help="Which DICOM series; may be given several times.")] = None,
-    view_only: Annotated[bool, typer.Option("--view-only", help="Show a tilted, incomplete or uneven DICOM series; it cannot be measured, "
-                                                                 "segmented or exported.")] = False,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Files or DICOM folders; the first is the image of the study."
+        ),
+    ],
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ground truth: a label map of the first path.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A label map to look at and correct.")
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K|UID", help="Which DICOM series; may be given several times."),
+    ] = None,
+    view_only: Annotated[
+        bool,
+        typer.Option(
+            "--view-only",
+            help="Show a tilted, incomplete or uneven DICOM series; it cannot be measured, "
+            "segmented or exported.",
+        ),
+    ] = False,
     truth_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     labels_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help="The same for --labels.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="BUNDLE", help="The model that Run model has chosen.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="BUNDLE", help="The model that Run model has chosen.")
+    ] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
 ) -> None:
     """Open the viewer with images, labels and docks.
@@ -31,15 +51,26 @@ def open_command(
     wanted: list[tuple[Path, str | None]] = [(path, None) for path in paths]
     if series:
         if len(paths) > 1:
-            raise typer.BadParameter("is for one DICOM folder; open the others with a command of their own", param_hint="--series")
+            raise typer.BadParameter(
+                "is for one DICOM folder; open the others with a command of their own", param_hint="--series"
+            )
         wanted = [(paths[0], one) for one in series]
     if view_only and (truth is not None or labels is not None or model is not None):
-        raise typer.BadParameter("shows images only; leave out --truth, --labels and --model", param_hint="--view-only")
-    volumes = [reading.read_view_only(path, series=one) if view_only else
-               reading.read(path, series=one, nearest_grid=nearest_grid) for path, one in wanted]
-    truth_map, label_map = (None if path is None else
-                            reading.read_labels_of(path, volumes[0].geometry, segment_layer=layer, nearest_grid=nearest_grid)
-                            for path, layer in ((truth, truth_layer), (labels, labels_layer)))
+        raise typer.BadParameter(
+            "shows images only; leave out --truth, --labels and --model", param_hint="--view-only"
+        )
+    volumes = [
+        reading.read_view_only(path, series=one)
+        if view_only
+        else reading.read(path, series=one, nearest_grid=nearest_grid)
+        for path, one in wanted
+    ]
+    truth_map, label_map = (
+        None
+        if path is None
+        else reading.read_labels_of(path, volumes[0].geometry, segment_layer=layer, nearest_grid=nearest_grid)
+        for path, layer in ((truth, truth_layer), (labels, labels_layer))
+    )
     if model is not None:
         from ctseg_models.bundles import store
 
@@ -60,7 +91,9 @@ def open_command(
         workspace.lay_out(viewer, volumes[0], workspace.stem_of(paths[0]), truth_map, label_map)
         for volume, (path, _) in zip(volumes[1:], wanted[1:], strict=True):
             show_volume(viewer, volume, workspace.stem_of(path))
-        docks = workspace.open_docks(viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window")
+        docks = workspace.open_docks(
+            viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window"
+        )
         if model is not None:
             docks["Run model"].controller.choose_bundles([bundle.name])
         workspace.fit_screen(viewer)

@@ -19,15 +19,32 @@ class PhantomKind(StrEnum):
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder; it gets dataset.json, imagesTr and labelsTr.")],
-    kind: Annotated[PhantomKind, typer.Option(help="abdomen: CT, four organs; lesions: MR.")] = PhantomKind.abdomen,
-    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many cases; every fifth is for validation.")] = 1,
-    size: Annotated[str | None, typer.Option(metavar="Z,Y,X", help="Voxels; a drawn field of view where it is left out.")] = None,
-    spacing: Annotated[str | None, typer.Option(metavar="Z,Y,X", help="mm; drawn for each case where it is left out.")] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="S", help="The first case's seed; the next ones follow. A seed is a patient.")] = 0,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A folder; it gets dataset.json, imagesTr and labelsTr.")
+    ],
+    kind: Annotated[
+        PhantomKind, typer.Option(help="abdomen: CT, four organs; lesions: MR.")
+    ] = PhantomKind.abdomen,
+    count: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many cases; every fifth is for validation.")
+    ] = 1,
+    size: Annotated[
+        str | None, typer.Option(metavar="Z,Y,X", help="Voxels; a drawn field of view where it is left out.")
+    ] = None,
+    spacing: Annotated[
+        str | None, typer.Option(metavar="Z,Y,X", help="mm; drawn for each case where it is left out.")
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="S", help="The first case's seed; the next ones follow. A seed is a patient."
+        ),
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Make phantoms with exact labels, in the Decathlon's layout. The same seed is the same anatomy at any size and spacing."""
+    """Make phantoms with exact labels, in the Decathlon's layout. The same seed is the same anatomy at any
+    size and spacing.
+    """
     from ctseg_imaging.phantom import dataset_steps
 
     voxels = None if size is None else tuple(int(number) for number in _three(size, "--size", whole=True))
@@ -41,7 +58,11 @@ def _three(text: str, option: str, *, whole: bool = False) -> tuple[float, float
         z, y, x = (int(part) if whole else float(part) for part in text.split(","))
     except ValueError as error:
         what = "whole numbers" if whole else "numbers"
-        raise typer.BadParameter(f"give three {what} z,y,x with commas, not {text!r}", param_hint=option) from error
+        raise typer.BadParameter(
+            f"give three {what} z,y,x with commas, not {text!r}", param_hint=option
+        ) from error
     if not all(0 < number < 5000 for number in (z, y, x)):
-        raise typer.BadParameter(f"give three numbers above 0 and below 5000, not {text!r}", param_hint=option)
+        raise typer.BadParameter(
+            f"give three numbers above 0 and below 5000, not {text!r}", param_hint=option
+        )
     return z, y, x

@@ -31,7 +31,11 @@ def segmentation_in(path: Path) -> Path:
     from ctseg_imaging.endings import ENDINGS
     from ctseg_imaging.errors import ChoiceNeeded
 
-    if not path.is_dir() or any(file.name.lower().endswith(ENDINGS) for file in path.iterdir()) or not formats.is_readable(path):
+    if (
+        not path.is_dir()
+        or any(file.name.lower().endswith(ENDINGS) for file in path.iterdir())
+        or not formats.is_readable(path)
+    ):
         return path
     study = study_of(path)
     found = [] if study is None else every_drawing(study)
@@ -89,7 +93,11 @@ def _row(row: SeriesRow) -> dict[str, Any]:
 def lines(study: StudyFolder) -> list[str]:
     """The series, those to choose from first, with what cannot be read and why."""
     patients, studies = {row.patient for row in study.rows}, {row.study for row in study.rows}
-    said = [f"{study.path}: {len(study.candidates)} to choose from with --series" if study.rows else f"{study.path}: no image series"]
+    said = [
+        f"{study.path}: {len(study.candidates)} to choose from with --series"
+        if study.rows
+        else f"{study.path}: no image series"
+    ]
     for row in study.rows:
         where = [f"patient {row.patient}"] * (len(patients) > 1) + [f"study {row.study}"] * (len(studies) > 1)
         text = ", ".join([row.choice.description, *where])

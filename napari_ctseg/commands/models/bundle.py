@@ -14,10 +14,16 @@ from napari_ctseg.commands.results.export import export
 if TYPE_CHECKING:
     from ctseg_models.contract.bundle import Bundle
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-                  help="Trained models: list, show, verify, compose, add, trust, export.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Trained models: list, show, verify, compose, add, trust, export.",
+)
 
-BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, a folder or a file.")]
+BundleArgument = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, a folder or a file.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -54,7 +60,10 @@ def show(name: BundleArgument, as_json: AsJson = False) -> None:
     for key, value in facts.items():
         if key == "stages":
             for stage in value:
-                say(f"{'stage':<12}{stage['name']}: {stage['network']} at {' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)")
+                say(
+                    f"{'stage':<12}{stage['name']}: {stage['network']} at "
+                    f"{' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)"
+                )
         elif key == "labels":
             say(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
         elif key == "side_file":
@@ -70,29 +79,40 @@ def show(name: BundleArgument, as_json: AsJson = False) -> None:
 
 @app.command()
 def verify(name: BundleArgument) -> None:
-    """Look at every file of a bundle, and load it unless that would run code of its own. Exit 1 and a sentence when something is wrong."""
+    """Look at every file of a bundle, and load it unless that would run code of its own. Exit 1 and a
+    sentence when something is wrong.
+    """
     from ctseg_models.bundles import store
     from ctseg_models.vetting.trust import is_trusted
 
     bundle = store.find(name)
     bundle.verify()
     if bundle.needs_trust and not is_trusted(bundle):
-        say(f"{bundle.name}: what can be looked at without running it is sound. Its own code was not run:{_listed(bundle)}")
+        say(
+            f"{bundle.name}: what can be looked at without running it is sound. Its own code was not "
+            f"run:{_listed(bundle)}"
+        )
         return
     bundle.load()
     say(f"{bundle.name}: {_checked(bundle)}")
 
 
 @app.command()
-def trust(name: BundleArgument,
-          revoke: Annotated[bool, typer.Option("--revoke", help="Take the decision back.")] = False) -> None:
-    """Let a bundle run the code that came with it, as it is now: one changed byte, and you are asked again."""
+def trust(
+    name: BundleArgument,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take the decision back.")] = False,
+) -> None:
+    """Let a bundle run the code that came with it, as it is now: one changed byte, and you are asked
+    again.
+    """
     from ctseg_models.bundles import store
     from ctseg_models.vetting import trust as decisions
 
     bundle = store.find(name)
     if revoke:
-        said = "may not run its own code any more." if decisions.distrust(bundle) else "was not trusted before."
+        said = (
+            "may not run its own code any more." if decisions.distrust(bundle) else "was not trusted before."
+        )
         say(f"{bundle.name}: {said}")
         return
     if not bundle.needs_trust:
@@ -107,7 +127,12 @@ def trust(name: BundleArgument,
 
 @app.command()
 def compose(
-    stage: Annotated[list[str], typer.Option("--stage", metavar="BUNDLE", help="Twice: the localiser's bundle, then the segmenter's.")],
+    stage: Annotated[
+        list[str],
+        typer.Option(
+            "--stage", metavar="BUNDLE", help="Twice: the localiser's bundle, then the segmenter's."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new bundle.")],
     name: Annotated[str | None, typer.Option(help="Its name; the folder's by default.")] = None,
     overwrite: Overwrite = False,
@@ -119,7 +144,9 @@ def compose(
     from ctseg_models.bundles.own.writing import compose as compose_bundles
 
     if len(stage) != 2:
-        raise typer.BadParameter("give it twice: the localiser's bundle, then the segmenter's", param_hint="--stage")
+        raise typer.BadParameter(
+            "give it twice: the localiser's bundle, then the segmenter's", param_hint="--stage"
+        )
     first, second = (store.find(part) for part in stage)
     for bundle in (first, second):
         if not isinstance(bundle, OwnBundle):
@@ -130,16 +157,27 @@ def compose(
 
 
 @app.command()
-def add(path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle's folder (this project's, MONAI's, or a results folder of "
-                                                                    "nnU-Net), a .zip of one, or a TorchScript or ONNX file.")],
-        overwrite: Overwrite = False) -> None:
+def add(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A bundle's folder (this project's, MONAI's, or a results folder of "
+            "nnU-Net), a .zip of one, or a TorchScript or ONNX file.",
+        ),
+    ],
+    overwrite: Overwrite = False,
+) -> None:
     """Copy a bundle into your own folder of bundles, after a look at all of it. Nothing of it is run."""
     from ctseg_models.bundles import store
 
     bundle = store.add(path, overwrite=overwrite)
     if bundle.needs_trust:
-        note(f"{bundle.name}: would run code that came with it:{_listed(bundle)}\nIf you know its author, allow it with "
-             f"`napari-ctseg bundle trust \"{bundle.name}\"`.")
+        note(
+            f"{bundle.name}: would run code that came with it:{_listed(bundle)}\nIf you know its author, "
+            "allow it with "
+            f'`napari-ctseg bundle trust "{bundle.name}"`.'
+        )
     say(f"{bundle.name}: {bundle.path}")
 
 
@@ -172,9 +210,15 @@ def _checked(bundle: Bundle) -> str:
     if bundle.kind == "ctseg":
         return "every file is as its hash says, and the networks load."
     if bundle.kind == "nnunet":
-        return "every weight is as its checksum says, and the networks load; nnU-Net signs nothing, so who made it cannot be checked."
+        return (
+            "every weight is as its checksum says, and the networks load; nnU-Net signs nothing, so who "
+            "made it cannot be checked."
+        )
     if bundle.kind == "monai":
-        return "its config can be run and its weights load; MONAI's bundles carry no hashes, so who made it cannot be checked."
+        return (
+            "its config can be run and its weights load; MONAI's bundles carry no hashes, so who made it "
+            "cannot be checked."
+        )
     if getattr(getattr(bundle, "side", None), "sha256", ""):
         return "the file is as the hash in its side file says, and the network loads."
     return "the network loads; its side file names no sha256 to compare with."
@@ -189,11 +233,19 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
     from ctseg_models.bundles.own.bundle import OwnBundle
     from ctseg_models.bundles.single_file.bundle import SingleFileBundle
 
-    facts: dict[str, Any] = {"name": bundle.name, "version": bundle.version, "kind": bundle.kind, "path": str(bundle.path),
-                             "modality": bundle.modality, "channels": list(bundle.channels),
-                             "labels": {str(label.value): label.name for label in bundle.labels},
-                             "spacing_mm": bundle.spacing_mm, "sha256": bundle.sha256, "trust": _trust_state(bundle),
-                             "needs_trust": list(bundle.needs_trust)}
+    facts: dict[str, Any] = {
+        "name": bundle.name,
+        "version": bundle.version,
+        "kind": bundle.kind,
+        "path": str(bundle.path),
+        "modality": bundle.modality,
+        "channels": list(bundle.channels),
+        "labels": {str(label.value): label.name for label in bundle.labels},
+        "spacing_mm": bundle.spacing_mm,
+        "sha256": bundle.sha256,
+        "trust": _trust_state(bundle),
+        "needs_trust": list(bundle.needs_trust),
+    }
     if isinstance(bundle, OwnBundle):
         facts["stages"] = [stage.model_dump(mode="json") for stage in bundle.stages]
         facts["training"], facts["scores"] = bundle.block.training_data, bundle.block.scores

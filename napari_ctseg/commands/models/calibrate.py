@@ -19,19 +19,40 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle of this project: name or folder. It is changed in its place, a "
-                                        "shipped one copied into your own folder.")],
-    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon).")],
-    cases: Annotated[list[str] | None, typer.Option("--cases", metavar="CASE", help="A case that the bundle was not trained on; repeat. "
-                                                    "Default: the data set's validation list.")] = None,
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUNDLE",
+            help="A bundle of this project: name or folder. It is changed in its place, a "
+            "shipped one copied into your own folder.",
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon)."
+        ),
+    ],
+    cases: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cases",
+            metavar="CASE",
+            help="A case that the bundle was not trained on; repeat. "
+            "Default: the data set's validation list.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Fit again where the bundle has a temperature already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Fit again where the bundle has a temperature already.")
+    ] = False,
 ) -> None:
     """Fit a temperature to a bundle's probabilities on cases it has not seen, and store it in the bundle.
 
-    Labels stay as they are, and so do the weights; the bundle's hashes become others, so that a stack with it has to be trained again.
-    A bundle that comes with napari-ctseg stays as it is: the calibrated copy goes where `bundle add` puts bundles.
+    Labels stay as they are, and so do the weights; the bundle's hashes become others, so that a stack with it
+    has to be trained again. A bundle that comes with napari-ctseg stays as it is: the calibrated copy goes
+    where `bundle add` puts bundles.
     """
     from ctseg_imaging.errors import BundleError, BundleExists
     from ctseg_models.bundles import store
@@ -43,10 +64,14 @@ def calibrate(
 
     chosen = store.find(bundle)
     if not isinstance(chosen, OwnBundle):
-        raise BundleError(f"{chosen.path}: is no bundle of this project, so that a temperature cannot be stored in it.")
+        raise BundleError(
+            f"{chosen.path}: is no bundle of this project, so that a temperature cannot be stored in it."
+        )
     if chosen.stages[-1].calibration and not overwrite:
-        raise BundleError(f"{chosen.path}: has been calibrated already (temperature {chosen.stages[-1].temperature:.3f}); "
-                          "give --overwrite to fit again.")
+        raise BundleError(
+            f"{chosen.path}: has been calibrated already (temperature {chosen.stages[-1].temperature:.3f}); "
+            "give --overwrite to fit again."
+        )
     shipped = store.is_shipped(chosen.path)
     target = store.user_folder() / chosen.path.name if shipped else chosen.path
     if shipped and target.exists() and not overwrite:
@@ -56,15 +81,21 @@ def calibrate(
     entries = held_out(dataset, cases)
     note(f"The bundle must not have seen these cases: {', '.join(entry.name for entry in entries)}.")
     if trained := [entry.name for entry in entries if entry in dataset.training]:
-        note(f"In the training list of the data set: {', '.join(trained)}. A bundle that learned from them stays "
-             "surer than it is right on new cases; name others with --cases.")
+        note(
+            f"In the training list of the data set: {', '.join(trained)}. A bundle that learned from them "
+            "stays "
+            "surer than it is right on new cases; name others with --cases."
+        )
     settings = InferenceSettings(device=device, threads=threads)
     found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], settings))
     told = {"name": dataset.name, "cases": len(entries)}
     if shipped:
         copy = copied_with_calibration(chosen, found, told, overwrite=overwrite)
-        note(f"{chosen.path} comes with napari-ctseg and stays as it is; the calibrated copy is {copy.path}, which the name {copy.name} "
-             "means from now on. Delete that folder to have the shipped one back.")
+        note(
+            f"{chosen.path} comes with napari-ctseg and stays as it is; the calibrated copy is {copy.path}, "
+            f"which the name {copy.name} "
+            "means from now on. Delete that folder to have the shipped one back."
+        )
     else:
         with_calibration(chosen, found, told)
         note(f"Stored in {chosen.path}.")
@@ -84,5 +115,7 @@ def _read(entry: CaseEntry, labels: Labels) -> KnownCase:
     meaning = np.zeros(max(int(stored.max()), *(value for value, _ in entry.classes)) + 1, np.int32)
     for value, index in entry.classes:
         meaning[value] = labels.values[index - 1]
-    absent = tuple(value for value, present in zip(labels.values, entry.present[1:], strict=True) if not present)
+    absent = tuple(
+        value for value, present in zip(labels.values, entry.present[1:], strict=True) if not present
+    )
     return KnownCase(volume, meaning[stored.astype(np.int64)], absent)

@@ -1,4 +1,6 @@
-"""`napari-ctseg crossval`: a recipe trained once per fold, cases sorted by slices, and the spread of the scores over all cases."""
+"""`napari-ctseg crossval`: a recipe trained once per fold, cases sorted by slices, and the spread of the
+scores over all cases.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +29,39 @@ PLAN, SCORES, TABLE = "folds.json", "scores.json", "crossval"
 
 
 def crossval(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name (`napari-ctseg recipes`) or a YAML file.")],
-    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Decathlon or nnU-Net raw).")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets fold_1, fold_2, ... and crossval.json and .csv.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A name (`napari-ctseg recipes`) or a YAML file.")
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="DATASET", help="A folder with dataset.json (Decathlon or nnU-Net raw)."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Gets fold_1, fold_2, ... and crossval.json and .csv."),
+    ],
     folds: Annotated[int, typer.Option(min=2, metavar="N", help="How many.")] = 5,
-    values: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field; repeatable.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in DIR with the same recipe: finished folds are kept.")] = False,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field; repeatable.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in DIR with the same recipe: finished folds are kept.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
-    minutes: Annotated[float | None, typer.Option(min=0.01, metavar="M", help="Train each fold so long.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train each fold so many steps.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, metavar="M", help="Train each fold so long.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Train each fold so many steps.")
+    ] = None,
 ) -> None:
-    """Train every fold on the others, score it on its own cases, and report mean and standard deviation over cases.
+    """Train every fold on the others, score it on its own cases, and report mean and standard deviation over
+    cases.
 
-    Folds are contiguous in the number of slices, then in slice thickness: a fold's networks have seen no volume like those they are
-    scored on, the worst case for generalisation.
+    Folds are contiguous in the number of slices, then in slice thickness: a fold's networks have seen no
+    volume like those they are scored on, the worst case for generalisation.
     """
     from ctseg_training.data.folds import spread_table
     from ctseg_training.recipes import load_recipe
@@ -52,7 +73,10 @@ def crossval(
     plan = _plan(chosen, data, out, folds, resume)
     note(f"{folds} folds by number of slices: " + "; ".join(_slices_of(fold) for fold in plan) + ".")
     if _chooses_by_held_out(chosen):
-        note("This recipe chooses by the held-out cases that it is then scored on (schedule, patience or keep), which flatters it.")
+        note(
+            "This recipe chooses by the held-out cases that it is then scored on (schedule, patience or "
+            "keep), which flatters it."
+        )
     scores = follow(_cross_validate(chosen, data, out, plan, device))
     table = spread_table([dice for fold in scores for dice in fold.values()])
     _write(out, chosen.name, plan, scores, table)
@@ -61,7 +85,9 @@ def crossval(
 
 
 def show_spread(tables: Mapping[str, Mapping[str, MeanAndDeviation]]) -> None:
-    """Mean and standard deviation of Dice over cases, one line a label. tables : by what they are of; "" names none."""
+    """Mean and standard deviation of Dice over cases, one line a label. tables : by what they are of; ""
+    names none.
+    """
     titles = [f"{name} Dice".strip() for name in tables]
     labels = list(dict.fromkeys(label for table in tables.values() for label in table))
     body = [(label, *(_shown(table.get(label)) for table in tables.values())) for label in labels]
@@ -101,18 +127,27 @@ def _plan(recipe: Recipe, data: Path, out: Path, folds: int, resume: bool) -> li
     wanted = json.dumps({"recipe": recipe.model_dump(mode="json"), "folds": names}, indent=2)
     if path.exists():
         if not resume:
-            raise RecipeError(f"{out}: holds a cross-validation already; go on with --resume, or name another folder.")
+            raise RecipeError(
+                f"{out}: holds a cross-validation already; go on with --resume, or name another folder."
+            )
         if path.read_text(encoding="utf-8") != wanted:
-            raise RecipeError(f"{path}: was begun with another recipe, budget, data set or number of folds; "
-                              "resume with the same, or name another folder.")
+            raise RecipeError(
+                f"{path}: was begun with another recipe, budget, data set or number of folds; "
+                "resume with the same, or name another folder."
+            )
     else:
         out.mkdir(parents=True, exist_ok=True)
         write_bytes(path, wanted.encode())
     return [[counted[name] for name in fold] for fold in names]
 
 
-def _cross_validate(recipe: Recipe, data: Path, out: Path, plan: Sequence[Sequence[CaseSlices]], device: str,
-                    ) -> Generator[Progress, None, list[dict[str, Dice]]]:
+def _cross_validate(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    plan: Sequence[Sequence[CaseSlices]],
+    device: str,
+) -> Generator[Progress, None, list[dict[str, Dice]]]:
     """Per fold the Dice of its cases by label."""
     from ctseg_training.data.decathlon import open_dataset
 
@@ -120,14 +155,24 @@ def _cross_validate(recipe: Recipe, data: Path, out: Path, plan: Sequence[Sequen
     scores = []
     for number, fold in enumerate(plan, 1):
         held_out = [entries[case.name] for case in fold]
-        work = _one_fold(recipe, data, held_out, out / f"fold_{number}", f"{recipe.name}-fold-{number}", device)
+        work = _one_fold(
+            recipe, data, held_out, out / f"fold_{number}", f"{recipe.name}-fold-{number}", device
+        )
         scores.append((yield from _named(work, f"fold {number} of {len(plan)}")))
     return scores
 
 
-def _one_fold(recipe: Recipe, data: Path, held_out: Sequence[CaseEntry], folder: Path, name: str, device: str,
-              ) -> Generator[Progress, None, dict[str, Dice]]:
-    """Train what is not trained and score what is not scored. A fold ended by its `stop` file counts as it is."""
+def _one_fold(
+    recipe: Recipe,
+    data: Path,
+    held_out: Sequence[CaseEntry],
+    folder: Path,
+    name: str,
+    device: str,
+) -> Generator[Progress, None, dict[str, Dice]]:
+    """Train what is not trained and score what is not scored. A fold ended by its `stop` file counts as it
+    is.
+    """
     from ctseg_imaging.formats.disk.atomic import write_bytes
     from ctseg_models.bundles.own.bundle import read_own
     from ctseg_training.record.events import EVENTS
@@ -144,7 +189,14 @@ def _one_fold(recipe: Recipe, data: Path, held_out: Sequence[CaseEntry], folder:
         if not begun:  # ended before its first checkpoint: nothing to go on from
             (folder / EVENTS).unlink(missing_ok=True)
         validation = recipe.validation.model_copy(update={"cases": tuple(entry.name for entry in held_out)})
-        yield from train(recipe.model_copy(update={"validation": validation}), data, folder, resume=begun, device=device, name=name)
+        yield from train(
+            recipe.model_copy(update={"validation": validation}),
+            data,
+            folder,
+            resume=begun,
+            device=device,
+            name=name,
+        )
     bundle, where = read_own(folder / "bundle"), Hardware.device_of(device)
     whole = recipe.sampling.mode in ("whole", "slices")  # as the engine scores it
     scores: dict[str, Dice] = {}
@@ -159,7 +211,9 @@ def _trained(folder: Path) -> bool:
     from ctseg_training.record.events import ENDS, EVENTS, read_events
 
     told = [event for event in read_events(folder / EVENTS) if event.kind in (*ENDS, "start")]
-    return bool(told) and (told[-1].kind == "done" or (told[-1].kind == "stopped" and told[-1].data.get("bundle") is not None))
+    return bool(told) and (
+        told[-1].kind == "done" or (told[-1].kind == "stopped" and told[-1].data.get("bundle") is not None)
+    )
 
 
 def _named(work: Generator[Progress, None, T], where: str) -> Generator[Progress, None, T]:
@@ -176,16 +230,38 @@ def _named(work: Generator[Progress, None, T], where: str) -> Generator[Progress
         work.close()
 
 
-def _write(out: Path, recipe: str, plan: Sequence[Sequence[CaseSlices]], scores: Sequence[Mapping[str, Dice]],
-           table: Mapping[str, MeanAndDeviation]) -> None:
+def _write(
+    out: Path,
+    recipe: str,
+    plan: Sequence[Sequence[CaseSlices]],
+    scores: Sequence[Mapping[str, Dice]],
+    table: Mapping[str, MeanAndDeviation],
+) -> None:
     """crossval.json with every case, crossval.csv with the table."""
     from ctseg_imaging.formats.disk.atomic import write_bytes
 
-    cases: list[dict[str, Any]] = [{"case": case.name, "fold": number, "slices": case.slices, "thickness_mm": round(case.thickness_mm, 4),
-                                    "dice": found[case.name]}
-                                   for number, (fold, found) in enumerate(zip(plan, scores, strict=True), 1) for case in fold]
-    whole = {"recipe": recipe, "folds": len(plan), "dice": {label: asdict(found) for label, found in table.items()}, "cases": cases}
-    write_bytes(out / f"{TABLE}.json", (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode(), overwrite=True)
+    cases: list[dict[str, Any]] = [
+        {
+            "case": case.name,
+            "fold": number,
+            "slices": case.slices,
+            "thickness_mm": round(case.thickness_mm, 4),
+            "dice": found[case.name],
+        }
+        for number, (fold, found) in enumerate(zip(plan, scores, strict=True), 1)
+        for case in fold
+    ]
+    whole = {
+        "recipe": recipe,
+        "folds": len(plan),
+        "dice": {label: asdict(found) for label, found in table.items()},
+        "cases": cases,
+    }
+    write_bytes(
+        out / f"{TABLE}.json",
+        (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode(),
+        overwrite=True,
+    )
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(("label", "mean", "deviation", "cases"))

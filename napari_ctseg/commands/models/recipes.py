@@ -10,7 +10,10 @@ from napari_ctseg.commands.console import say, say_json
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this one with its comments, a start for your own.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Print this one with its comments, a start for your own."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> None:
     """List the training recipes, or print one."""

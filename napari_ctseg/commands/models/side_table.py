@@ -1,4 +1,6 @@
-"""A side file as a table that a person reads: what `napari-ctseg bundle show` says of a TorchScript or ONNX network."""
+"""A side file as a table that a person reads: what `napari-ctseg bundle show` says of a TorchScript or ONNX
+network.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,28 @@ GAP = "  "
 def side_table(side: SideFile) -> list[str]:
     """Lines: the network's input, one row a channel, one row a class of its output."""
     output = side.output
-    classes = [(str(number), "" if value is None else str(value), side.labels.get(value or 0, "background"))
-               for number, value in enumerate(output.classes)]
-    channels = [(str(number), channel.name, str(channel.source), channel.normalise, _clipped(channel), _more(channel))
-                for number, channel in enumerate(side.channels, 1)]
+    classes = [
+        (str(number), "" if value is None else str(value), side.labels.get(value or 0, "background"))
+        for number, value in enumerate(output.classes)
+    ]
+    channels = [
+        (str(number), channel.name, str(channel.source), channel.normalise, _clipped(channel), _more(channel))
+        for number, channel in enumerate(side.channels, 1)
+    ]
     return [
         f"{'input':<12}{_grid(side)}, axes {side.orientation}, layout {side.layout}, {side.interpolation}",
-        *([f"{'windows':<12}{_sides(side.patch)}, overlap {side.overlap:g}, {side.weights}"] if side.patch else []),
-        "", *_rows(("channel", "name", "source", "normalise", "intensities", ""), channels),
-        "", *_rows(("class", "label", "name"), classes),
-        "", f"{'output':<12}{output.kind}, {'one class a voxel' if output.exclusive else 'one sigmoid a class'}"]
+        *(
+            [f"{'windows':<12}{_sides(side.patch)}, overlap {side.overlap:g}, {side.weights}"]
+            if side.patch
+            else []
+        ),
+        "",
+        *_rows(("channel", "name", "source", "normalise", "intensities", ""), channels),
+        "",
+        *_rows(("class", "label", "name"), classes),
+        "",
+        f"{'output':<12}{output.kind}, {'one class a voxel' if output.exclusive else 'one sigmoid a class'}",
+    ]
 
 
 def _grid(side: SideFile) -> str:
@@ -61,4 +75,7 @@ def _more(channel: Channel) -> str:
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns as wide as their longest cell."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    return [GAP.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
+    return [
+        GAP.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]

@@ -1,4 +1,6 @@
-"""`napari-ctseg stack`: a small network that learns, on cases no member has seen, where to trust which bundle."""
+"""`napari-ctseg stack`: a small network that learns, on cases no member has seen, where to trust which
+bundle.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,25 @@ if TYPE_CHECKING:
 
 
 def stack(
-    model: Annotated[list[str], typer.Option("-m", "--model", metavar="BUNDLE", help="A member: name, folder or file; repeat.")],
-    data: Annotated[Path, typer.Option("--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon).")],
+    model: Annotated[
+        list[str],
+        typer.Option("-m", "--model", metavar="BUNDLE", help="A member: name, folder or file; repeat."),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon)."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets the folder stack.")],
-    cases: Annotated[list[str] | None, typer.Option("--cases", metavar="CASE", help="A case that no member was trained on; repeat. "
-                                                    "Default: the data set's validation list.")] = None,
+    cases: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cases",
+            metavar="CASE",
+            help="A case that no member was trained on; repeat. Default: the data set's validation list.",
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Train so many steps.")] = 800,
     seed: Annotated[int, typer.Option(help="Of patches, weights and order.")] = 0,
     name: Annotated[str, typer.Option(metavar="NAME", help="What the stack is called.")] = "stack",
@@ -27,7 +43,8 @@ def stack(
 ) -> None:
     """Train a stack of bundles on held-out cases, and compare it with each member.
 
-    Every other case is learnt from; the others are scored on, and seen by neither the stack nor, if they are held out, the members.
+    Every other case is learnt from; the others are scored on, and seen by neither the stack nor, if they are
+    held out, the members.
     """
     from ctseg_imaging.errors import BundleError
     from ctseg_models.bundles import store
@@ -42,9 +59,22 @@ def stack(
     entries = held_out(dataset, cases)
     learning, scoring = (", ".join(entry.name for entry in half) for half in halves(entries))
     note(f"The members must not have seen these cases. Learning from {learning}; scoring on {scoring}.")
-    work = train_stack(bundles, dataset, entries, folder, name=name, settings=StackSettings(steps=steps, seed=seed), device=device)
+    work = train_stack(
+        bundles,
+        dataset,
+        entries,
+        folder,
+        name=name,
+        settings=StackSettings(steps=steps, seed=seed),
+        device=device,
+    )
     _, scores = follow(work)
-    show_spread({"stack": spread_table(scores.stack), **{one: spread_table(rows) for one, rows in scores.members.items()}})
+    show_spread(
+        {
+            "stack": spread_table(scores.stack),
+            **{one: spread_table(rows) for one, rows in scores.members.items()},
+        }
+    )
     say(str(folder))
 
 
@@ -54,10 +84,15 @@ def held_out(dataset: Decathlon, names: list[str] | None) -> tuple[CaseEntry, ..
 
     if not names:
         if not dataset.validation:
-            raise RecipeError(f"{dataset.folder}: dataset.json lists no validation cases; name cases that no member was trained on "
-                              "with --cases.")
+            raise RecipeError(
+                f"{dataset.folder}: dataset.json lists no validation cases; name cases that no member was "
+                "trained on "
+                "with --cases."
+            )
         return dataset.validation
     known = {entry.name: entry for entry in (*dataset.training, *dataset.validation)}
     if missing := [one for one in names if one not in known]:
-        raise RecipeError(f"--cases: the data set has no case {missing[0]!r}; name cases as their image files are called.")
+        raise RecipeError(
+            f"--cases: the data set has no case {missing[0]!r}; name cases as their image files are called."
+        )
     return tuple(known[one] for one in dict.fromkeys(names))

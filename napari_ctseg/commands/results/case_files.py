@@ -1,4 +1,6 @@
-"""The cases that a path holds: a file, a DICOM folder, or a folder of images, several channels by nnU-Net's names (CASE_0000, ...)."""
+"""The cases that a path holds: a file, a DICOM folder, or a folder of images, several channels by nnU-Net's
+names (CASE_0000, ...).
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ _CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """One case. name : of its outputs. ending : which its label map gets. files : one a channel, in order; the same file for each where
-    it is a 4D file whose volumes are the channels."""
+    """One case. name : of its outputs. ending : which its label map gets. files : one a channel, in order;
+    the same file for each where it is a 4D file whose volumes are the channels.
+    """
 
     name: str
     ending: str
@@ -38,14 +41,25 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
     if not path.exists():
         raise FormatError(f"{path}: does not exist; check the name.")
     if path.is_dir():
-        images = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".") and split_ending(file)[1])
+        images = sorted(
+            file
+            for file in path.iterdir()
+            if file.is_file() and not file.name.startswith(".") and split_ending(file)[1]
+        )
         if images:
             if formats.is_readable(path):
-                note(f"{path}: holds DICOM besides its images; only the images are cases. For a DICOM series give its own folder.")
+                note(
+                    f"{path}: holds DICOM besides its images; only the images are cases. For a DICOM series "
+                    "give its own folder."
+                )
             return _grouped(path, images, channels), True
         if not formats.is_readable(path):
-            hint = "; name its folder of images, such as imagesTr" if (path / "dataset.json").is_file() else ""
-            raise FormatError(f"{path}: holds no image and no DICOM series{hint or '; give a folder that does'}.")
+            hint = (
+                "; name its folder of images, such as imagesTr" if (path / "dataset.json").is_file() else ""
+            )
+            raise FormatError(
+                f"{path}: holds no image and no DICOM series{hint or '; give a folder that does'}."
+            )
         _one_channel_only(path, channels)
         return [CaseFiles(path.resolve().name, ".nii.gz", (path,))], False
     stem, ending = split_ending(path)
@@ -54,15 +68,28 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
         if matched is None:
             if len(reading.list_choices(path)) == channels:
                 return [CaseFiles(stem, ending, (path,) * channels)], False
-            raise FormatError(f"{path}: the bundle takes {channels} channels; name them {stem}_0000{ending}, {stem}_0001{ending}, ..., or "
-                              f"give a 4D file of {channels} volumes.")
+            raise FormatError(
+                f"{path}: the bundle takes {channels} channels; name them {stem}_0000{ending}, "
+                f"{stem}_0001{ending}, ..., or "
+                f"give a 4D file of {channels} volumes."
+            )
         siblings = sorted(path.parent.glob(f"{matched['case']}_[0-9][0-9][0-9][0-9]{ending}"))
         return _grouped(path.parent, siblings, channels), False
-    return [CaseFiles(matched["case"] if matched and matched["channel"] == "0000" else stem, ending or ".nii.gz", (path,))], False
+    return [
+        CaseFiles(
+            matched["case"] if matched and matched["channel"] == "0000" else stem,
+            ending or ".nii.gz",
+            (path,),
+        )
+    ], False
 
 
-def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None = None, nearest_grid: bool = False) -> Volume:
-    """Read a case; several channels become one volume (c, z, y, x). Raises FormatError if they lie on different grids."""
+def read_case(
+    case: CaseFiles, *, volume: int | None = None, series: str | None = None, nearest_grid: bool = False
+) -> Volume:
+    """Read a case; several channels become one volume (c, z, y, x). Raises FormatError if they lie on
+    different grids.
+    """
     from dataclasses import replace
 
     import numpy as np
@@ -73,13 +100,21 @@ def read_case(case: CaseFiles, *, volume: int | None = None, series: str | None 
     if len(set(case.files)) < len(case.files):
         if volume is not None:
             raise FormatError(f"{case.files[0]}: every volume of it is a channel; leave out --volume.")
-        volumes = [reading.read(file, volume=number, nearest_grid=nearest_grid) for number, file in enumerate(case.files, 1)]
+        volumes = [
+            reading.read(file, volume=number, nearest_grid=nearest_grid)
+            for number, file in enumerate(case.files, 1)
+        ]
     else:
-        volumes = [reading.read(file, volume=volume, series=series, nearest_grid=nearest_grid) for file in case.files]
+        volumes = [
+            reading.read(file, volume=volume, series=series, nearest_grid=nearest_grid) for file in case.files
+        ]
     first = volumes[0]
     for file, other in zip(case.files[1:], volumes[1:], strict=True):
         if first.geometry.matches(other.geometry) not in (Match.SAME, Match.ROUNDING):
-            raise FormatError(f"{file}: lies on another grid than {case.files[0].name}; resample the channels onto one grid first.")
+            raise FormatError(
+                f"{file}: lies on another grid than {case.files[0].name}; resample the channels onto one "
+                "grid first."
+            )
     if len(volumes) == 1:
         return first
     return replace(first, array=np.stack([channel.array for channel in volumes]), header=None)
@@ -103,10 +138,17 @@ def _grouped(folder: Path, images: list[Path], channels: int) -> list[CaseFiles]
     for name, (_, files) in found.items():
         if len(files) != channels:
             missing = next(channel for channel in range(channels) if channel not in files)
-            raise FormatError(f"{folder}: the case {name} has no channel {missing:04d}, and the bundle takes {channels}.")
-    return [CaseFiles(name, ending, tuple(files[channel] for channel in range(channels))) for name, (ending, files) in found.items()]
+            raise FormatError(
+                f"{folder}: the case {name} has no channel {missing:04d}, and the bundle takes {channels}."
+            )
+    return [
+        CaseFiles(name, ending, tuple(files[channel] for channel in range(channels)))
+        for name, (ending, files) in found.items()
+    ]
 
 
 def _one_channel_only(path: Path, channels: int) -> None:
     if channels > 1:
-        raise FormatError(f"{path}: the bundle takes {channels} channels; give them as files CASE_0000, CASE_0001, ...")
+        raise FormatError(
+            f"{path}: the bundle takes {channels} channels; give them as files CASE_0000, CASE_0001, ..."
+        )

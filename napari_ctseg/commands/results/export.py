@@ -21,15 +21,24 @@ class To(StrEnum):
 def export(
     name: Annotated[str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, or a folder.")],
     to: Annotated[To, typer.Option("--to", help="The format.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file; BUNDLE.onnx or BUNDLE.ts here by default.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Only this stage: localise or segment; all of them by default.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The file; BUNDLE.onnx or BUNDLE.ts here by default."),
+    ] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Only this stage: localise or segment; all of them by default.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """The networks of a bundle as ONNX or TorchScript, each with the side file that runs it here. A localiser gets a file of its own."""
+    """The networks of a bundle as ONNX or TorchScript, each with the side file that runs it here. A localiser
+    gets a file of its own.
+    """
     from ctseg_models.bundles import store
     from ctseg_models.bundles.export import default_name
     from ctseg_models.bundles.export import export as export_bundle
 
     bundle = store.find(name)
-    for path in export_bundle(bundle, to.value, out or Path(default_name(bundle, to.value)), stage=stage, overwrite=overwrite):
+    for path in export_bundle(
+        bundle, to.value, out or Path(default_name(bundle, to.value)), stage=stage, overwrite=overwrite
+    ):
         say(str(path))

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 Probabilities = Literal["auto", "float16", "uint8"]
 
-NO_VOLUME = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gz", ".zip", ".npy", ".npz", ".hdr", ".img", ".json"})
+NO_VOLUME = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gz", ".zip", ".npy", ".npz", ".hdr", ".img", ".json"}
+)
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise FormatError if nothing can be written beside `path`: tried in the nearest folder that is there, before the work."""
+    """Raise FormatError if nothing can be written beside `path`: tried in the nearest folder that is there,
+    before the work.
+    """
     from ctseg_imaging.errors import FormatError
 
     folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -34,7 +38,9 @@ def refuse_unwritable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise FormatError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that can be written to.") from error
+        raise FormatError(
+            f"{path}: cannot be written ({error.strerror or error}); choose a folder that can be written to."
+        ) from error
 
 
 def refuse_dicom(path: Path, images: Iterable[Path]) -> None:
@@ -47,7 +53,10 @@ def refuse_dicom(path: Path, images: Iterable[Path]) -> None:
     if kind == "DICOM SEG":
         refuse_without_highdicom(path)
     if not all(formats.is_dicom(image) for image in images):
-        raise FormatError(f"{path}: a {kind} refers to a DICOM series and the image is none; end it in .seg.nrrd or .nii.gz.")
+        raise FormatError(
+            f"{path}: a {kind} refers to a DICOM series and the image is none; end it in .seg.nrrd or "
+            ".nii.gz."
+        )
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,21 @@ class Outputs:
     def of(cls, case: CaseFiles, target: Path, several: bool, rtstruct: bool = False) -> Outputs:
         """OUT itself when it is a file's name, else a file in the folder OUT. Raises FormatError."""
         from ctseg_imaging.errors import FormatError
+
         names_a_file = bool(split_ending(target)[1] or _is_dicom(target)) and not target.is_dir()
         if not names_a_file and target.suffix.lower() in NO_VOLUME and not target.is_dir():
-            raise FormatError(f"{target}: labels are not written as {target.suffix}; end it in .nii.gz, .nrrd or .mha, or name a folder.")
+            raise FormatError(
+                f"{target}: labels are not written as {target.suffix}; end it in .nii.gz, .nrrd or .mha, or "
+                "name a folder."
+            )
         if several and (names_a_file or target.is_file()):
-            raise FormatError(f"{target}: is a file's name, and a folder of cases needs a folder to write to.")
+            raise FormatError(
+                f"{target}: is a file's name, and a folder of cases needs a folder to write to."
+            )
         if not several and target.is_file() and not names_a_file:
-            raise FormatError(f"{target}: cannot tell the format from the name; end it in .nii.gz, .nrrd or .mha.")
+            raise FormatError(
+                f"{target}: cannot tell the format from the name; end it in .nii.gz, .nrrd or .mha."
+            )
         labels = target if names_a_file else target / f"{case.name}{case.ending}"
         return cls(labels, rtstruct and not labels.name.lower().endswith(RTSTRUCT_ENDING))
 
@@ -95,8 +112,8 @@ class Outputs:
         return split_ending(self.labels)[1] or ".nii.gz"
 
     def check(self, wanted: list[str], overwrite: bool, images: Collection[Path]) -> None:
-        """Before anything is computed: may the files be written? wanted : "probabilities", "edges", "disagreement". images : what is read;
-        an image is never overwritten.
+        """Before anything is computed: may the files be written? wanted : "probabilities", "edges",
+        "disagreement". images : what is read; an image is never overwritten.
 
         Tries the nearest folder that is there, and makes none. Raises FormatError.
         """
@@ -116,8 +133,9 @@ class Outputs:
             if _is_dicom(path):
                 refuse_dicom(path, images)
 
-    def write(self, image: Volume, prediction: Prediction, probabilities: Probabilities,
-              overwrite: bool) -> tuple[str, ...]:
+    def write(
+        self, image: Volume, prediction: Prediction, probabilities: Probabilities, overwrite: bool
+    ) -> tuple[str, ...]:
         """The labels, what else was asked for, and the provenance; each whole or not at all, the labels last.
 
         Returns what the label file does not hold as it was, one sentence each.
@@ -135,7 +153,11 @@ class Outputs:
         record = {**prediction.provenance, "labels": as_records(prediction.labels.labels)}
         write_bytes(self.provenance, (json.dumps(record, indent=2) + "\n").encode(), overwrite)
         remarks = formats.write(self.labels, prediction.labels, like=image, overwrite=overwrite)
-        return (*remarks, *self._write_contours(image, prediction.labels, overwrite)) if self.rtstruct else remarks
+        return (
+            (*remarks, *self._write_contours(image, prediction.labels, overwrite))
+            if self.rtstruct
+            else remarks
+        )
 
     def _write_contours(self, image: Volume, labels: LabelMap, overwrite: bool) -> tuple[str, ...]:
         from ctseg_imaging import formats
@@ -144,8 +166,12 @@ class Outputs:
             return (f"No label was found, so {self.structure_set.name} was not written.",)
         return formats.write(self.structure_set, labels, like=image, overwrite=overwrite)
 
-    def _write_probabilities(self, maps: Volume, prediction: Prediction, kind: Probabilities, overwrite: bool) -> None:
-        """Small ones in the format of the labels; large ones (which come as float16), and where a type was asked for, as Zarr."""
+    def _write_probabilities(
+        self, maps: Volume, prediction: Prediction, kind: Probabilities, overwrite: bool
+    ) -> None:
+        """Small ones in the format of the labels; large ones (which come as float16), and where a type was
+        asked for, as Zarr.
+        """
         from ctseg_imaging import formats
         from ctseg_imaging.formats.zarr_maps import ENDING, SLICES, writing
 
@@ -153,12 +179,17 @@ class Outputs:
             formats.write(self.beside("probabilities"), maps, overwrite=overwrite)
             return
         k, z, y, x = maps.array.shape
-        names = ["background", *(prediction.labels.labels.name(value) for value in prediction.labels.labels.values)]
+        names = [
+            "background",
+            *(prediction.labels.labels.name(value) for value in prediction.labels.labels.values),
+        ]
         path = self.beside("probabilities", ENDING)
-        with writing(path, (k, z, y, x), maps.geometry, names[:k], "float16" if kind == "auto" else kind, overwrite) as writer:
+        with writing(
+            path, (k, z, y, x), maps.geometry, names[:k], "float16" if kind == "auto" else kind, overwrite
+        ) as writer:
             for channel in range(k):
                 for low in range(0, z, SLICES):
-                    writer.put(channel, low, maps.array[channel, low:low + SLICES])
+                    writer.put(channel, low, maps.array[channel, low : low + SLICES])
 
 
 def _is_dicom(path: Path) -> bool:

@@ -13,7 +13,9 @@ from napari_ctseg.commands.console import say
 def report(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder given to train with --out.")],
 ) -> None:
-    """Make DIR/report.html and DIR/curves.csv anew from what the run has said so far, also while it is going on."""
+    """Make DIR/report.html and DIR/curves.csv anew from what the run has said so far, also while it is going
+    on.
+    """
     from ctseg_training.record.history import write_csv
     from ctseg_training.record.report import write_report
 

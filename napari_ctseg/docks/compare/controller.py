@@ -1,4 +1,6 @@
-"""Decides what the Compare dock does: which two layers, the numbers, the overlays, where to go next, and the report."""
+"""Decides what the Compare dock does: which two layers, the numbers, the overlays, where to go next, and the
+report.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,13 @@ class CompareView(Protocol):
 class CompareController:
     """Holds the state and the pair that is followed."""
 
-    def __init__(self, view: CompareView, viewer: napari.viewer.Viewer, preferences: Preferences,
-                 aside: ThreadedCall = run_in_thread) -> None:
+    def __init__(
+        self,
+        view: CompareView,
+        viewer: napari.viewer.Viewer,
+        preferences: Preferences,
+        aside: ThreadedCall = run_in_thread,
+    ) -> None:
         viewer = unwrapped(viewer)
         self.view, self.viewer, self._preferences, self._aside = view, viewer, preferences, aside
         self._study = study_of(viewer)
@@ -53,13 +60,22 @@ class CompareController:
         self._errors: ErrorMap | None = None
         self._outline: DashedOutline | None = None
         self._drawn: tuple[Any, ...] = ()  # what the outline shows: drawing it anew costs more than counting
-        self._solid: tuple[Any, int, Any, bool] | None = None  # prediction layer, its contour before; truth layer, its visibility before
+        self._solid: tuple[Any, int, Any, bool] | None = (
+            None  # prediction layer, its contour before; truth layer, its visibility before
+        )
         self._surfaces: dict[int, tuple[float, float]] = {}
         self._stale: set[int] = set()
         self.state = CompareState(tolerance_mm=preferences.get(DOCK, "tolerance_mm", 2.0))
-        self._heard = [(viewer.layers.events.inserted, self.refresh), (viewer.layers.events.removed, self.refresh),
-                       (viewer.dims.events.current_step, self._moved), (viewer.dims.events.order, self._moved),
-                       *((getattr(self._study.events, role), self.refresh) for role in ("prediction", "truth", "edited"))]
+        self._heard = [
+            (viewer.layers.events.inserted, self.refresh),
+            (viewer.layers.events.removed, self.refresh),
+            (viewer.dims.events.current_step, self._moved),
+            (viewer.dims.events.order, self._moved),
+            *(
+                (getattr(self._study.events, role), self.refresh)
+                for role in ("prediction", "truth", "edited")
+            ),
+        ]
         for event, callback in self._heard:
             event.connect(callback)
         self.refresh()
@@ -74,22 +90,39 @@ class CompareController:
     # ---- which layers
 
     def refresh(self, event: Any = None) -> None:
-        """Bring the choices in line with the viewer; the study's roles are chosen until a person chooses otherwise."""
+        """Bring the choices in line with the viewer; the study's roles are chosen until a person chooses
+        otherwise.
+        """
         layers = tuple(layer.name for layer in self.viewer.layers if is_label_map(layer))
-        ours = (self._chosen.get("prediction"), self._study.prediction, self._study.edited, self.state.prediction)
+        ours = (
+            self._chosen.get("prediction"),
+            self._study.prediction,
+            self._study.edited,
+            self.state.prediction,
+        )
         guesses = [name for name in layers if name not in ours] or list(layers)
-        truth = _first((self._chosen.get("truth"), self._study.truth, self.state.truth), layers, guesses if len(layers) > 1 else [])
+        truth = _first(
+            (self._chosen.get("truth"), self._study.truth, self.state.truth),
+            layers,
+            guesses if len(layers) > 1 else [],
+        )
         others = tuple(name for name in layers if name != truth)
         prediction = _first(ours, others, others)
         chosen = (prediction, truth) != (self.state.prediction, self.state.truth)
         guessed = truth is not None and truth != self._study.truth
-        self._show(replace(self.state, layers=layers, prediction=prediction, truth=truth, truth_guessed=guessed))
+        self._show(
+            replace(self.state, layers=layers, prediction=prediction, truth=truth, truth_guessed=guessed)
+        )
         if chosen or self._gone():
             self._open()
 
     def choose(self, *, prediction: str | None = None, truth: str | None = None) -> None:
-        """Compare other layers. They get these roles in the study too, so that the truth is locked and not corrected."""
-        given = {role: name for role, name in (("truth", truth), ("prediction", prediction)) if name is not None}
+        """Compare other layers. They get these roles in the study too, so that the truth is locked and not
+        corrected.
+        """
+        given = {
+            role: name for role, name in (("truth", truth), ("prediction", prediction)) if name is not None
+        }
         self._chosen |= given
         before = self.state
         self.state = replace(before, prediction=prediction or before.prediction, truth=truth or before.truth)
@@ -139,7 +172,9 @@ class CompareController:
             go_to_slice(self.viewer, self._pair.truth, index)
 
     def next_worse(self) -> None:
-        """The slice with the next higher Dice than this one; from a slice without labels, or after the best, the worst."""
+        """The slice with the next higher Dice than this one; from a slice without labels, or after the best,
+        the worst.
+        """
         counted = self._ready()
         if counted is None:
             return
@@ -152,23 +187,33 @@ class CompareController:
         self.go_to(worst[following % len(worst)])
 
     def next_missed(self) -> None:
-        """The next slice above, and after the top from below, where the truth has a label of which nothing is predicted."""
+        """The next slice above, and after the top from below, where the truth has a label of which nothing is
+        predicted.
+        """
         counted = self._ready()
         if counted is None:
             return
-        missed = {k: value for value in reversed(self._focused() or counted.live.values) for k in counted.live.missed_slices(value)}
+        missed = {
+            k: value
+            for value in reversed(self._focused() or counted.live.values)
+            for k in counted.live.missed_slices(value)
+        }
         if not missed:
             self._show(replace(self.state, message="No label is missed in any slice."))
             return
         here = self.state.slice_index
         index = min(missed, key=lambda k: (k <= here, k))
         self.go_to(index)
-        self._show(replace(self.state, message=f"Slice {index + 1}: {counted.names.name(missed[index])} is missed."))
+        self._show(
+            replace(self.state, message=f"Slice {index + 1}: {counted.names.name(missed[index])} is missed.")
+        )
 
     # ---- report
 
     def save(self, path: Path) -> None:
-        """Write the report; the ending decides: .html, .csv or .json. Asks no questions: the file dialog has asked about overwriting."""
+        """Write the report; the ending decides: .html, .csv or .json. Asks no questions: the file dialog has
+        asked about overwriting.
+        """
         if self._pair is None or self.state.why_not:
             self._show(replace(self.state, message=self.state.why_not))
             return
@@ -179,19 +224,32 @@ class CompareController:
         image = self._image()
         tolerance = self.state.tolerance_mm
         self._show(replace(self.state, saving=True, message="Writing the report…", details=""))
-        self._aside(lambda: write_report(path, maps, image, tolerance), lambda _: self._saved(path), self._not_saved)
+        self._aside(
+            lambda: write_report(path, maps, image, tolerance), lambda _: self._saved(path), self._not_saved
+        )
 
     # ---- inside: the pair
 
     def _open(self) -> None:
         self._close()
-        state = replace(self.state, phase=Phase.EMPTY, rows=(), curves=(), note="", message="", details="", mean_dice=float("nan"),
-                        focus=None)
+        state = replace(
+            self.state,
+            phase=Phase.EMPTY,
+            rows=(),
+            curves=(),
+            note="",
+            message="",
+            details="",
+            mean_dice=float("nan"),
+            focus=None,
+        )
         if state.prediction is None or state.truth is None or state.prediction == state.truth:
             self._show(replace(state, message=state.why_not if len(state.layers) > 1 else ""))
             return
         try:
-            self._pair = LivePair(self.viewer.layers[state.prediction], self.viewer.layers[state.truth], self._aside)
+            self._pair = LivePair(
+                self.viewer.layers[state.prediction], self.viewer.layers[state.truth], self._aside
+            )
             self._pair.ready.connect(self._counted)
             self._pair.changed.connect(self._changed)
             self._pair.failed.connect(self._failed)
@@ -210,8 +268,15 @@ class CompareController:
         pair = self._pair
         assert pair is not None and pair.counted is not None
         self._stale = set(pair.counted.live.values)
-        self._show(replace(self.state, phase=Phase.READY, note=pair.counted.note, slice_count=pair.counted.live.slices,
-                           slice_index=slice_of(self.viewer, pair.truth)))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.READY,
+                note=pair.counted.note,
+                slice_count=pair.counted.live.slices,
+                slice_index=slice_of(self.viewer, pair.truth),
+            )
+        )
         self._tell()
         self._draw_contours()
         self._draw_errors()
@@ -223,7 +288,11 @@ class CompareController:
         live, touched = pair.counted.live, list(slices)
         before = {row.value: (row.volume_pred_ml, row.volume_truth_ml) for row in self.state.rows}
         self._stale.update(occurring(live.truth[touched]), occurring(live.prediction[touched]))
-        self._stale.update(row.value for row in live.table() if before.get(row.value) != (row.volume_pred_ml, row.volume_truth_ml))
+        self._stale.update(
+            row.value
+            for row in live.table()
+            if before.get(row.value) != (row.volume_pred_ml, row.volume_truth_ml)
+        )
         self._tell()
         if self._errors is not None:
             self._errors.update(live.prediction, live.truth, slices, self.state.focus)
@@ -240,17 +309,34 @@ class CompareController:
         for row in live.table():
             hd95, nsd = self._surfaces.get(row.value, (None, None))
             fresh = row.value in self._surfaces and row.value not in self._stale
-            rows.append(Row(row.value, names.name(row.value), names.colour(row.value), row.dice, row.volume_pred_ml, row.volume_truth_ml,
-                            hd95, nsd, Surface.FRESH if fresh else Surface.WAITING))
+            rows.append(
+                Row(
+                    row.value,
+                    names.name(row.value),
+                    names.colour(row.value),
+                    row.dice,
+                    row.volume_pred_ml,
+                    row.volume_truth_ml,
+                    hd95,
+                    nsd,
+                    Surface.FRESH if fresh else Surface.WAITING,
+                )
+            )
         curves = tuple(DiceCurve(row.value, row.name, row.colour, live.per_slice(row.value)) for row in rows)
         self._show(replace(self.state, rows=tuple(rows), curves=curves, mean_dice=live.mean_dice()))
 
     def measure(self) -> None:
-        """Surface distances of the labels that changed, in a thread; a stroke meanwhile leaves its labels to be measured again."""
+        """Surface distances of the labels that changed, in a thread; a stroke meanwhile leaves its labels to
+        be measured again.
+        """
         counted, pair = self._ready(), self._pair
         if counted is None or pair is None or self.state.measuring or not self._stale:
             return
-        wanted, version, tolerance = sorted(self._stale & set(counted.live.values)), pair.version, self.state.tolerance_mm
+        wanted, version, tolerance = (
+            sorted(self._stale & set(counted.live.values)),
+            pair.version,
+            self.state.tolerance_mm,
+        )
         self._show(replace(self.state, measuring=True))
 
         def measured(found: dict[int, tuple[float, float]]) -> None:
@@ -266,7 +352,11 @@ class CompareController:
                 self.view.idle(self.measure)
 
         def failed(error: Exception) -> None:
-            self._show(replace(self.state, measuring=False, message=queue.sentence(error), details=queue.details(error)))
+            self._show(
+                replace(
+                    self.state, measuring=False, message=queue.sentence(error), details=queue.details(error)
+                )
+            )
 
         self._aside(lambda: surfaces(counted, wanted, tolerance), measured, failed)
 
@@ -274,14 +364,18 @@ class CompareController:
 
     def _draw_errors(self) -> None:
         counted, pair = self._ready(), self._pair
-        if self._errors is not None and (not self.state.errors or self._errors.layer not in self.viewer.layers):
+        if self._errors is not None and (
+            not self.state.errors or self._errors.layer not in self.viewer.layers
+        ):
             layer, self._errors = self._errors.layer, None
             self._take_out(layer)
         if counted is None or pair is None or not self.state.errors:
             return
         live = counted.live
         if self._errors is None:
-            self._errors = ErrorMap(self.viewer, pair.truth, error_codes(live.prediction, live.truth, self.state.focus))
+            self._errors = ErrorMap(
+                self.viewer, pair.truth, error_codes(live.prediction, live.truth, self.state.focus)
+            )
         else:
             self._errors.update(live.prediction, live.truth, range(live.slices), self.state.focus)
 
@@ -308,7 +402,13 @@ class CompareController:
             return
         axis = self.viewer.dims.order[-3] if self.viewer.dims.ndim >= 3 else 0
         axis -= self.viewer.dims.ndim - 3
-        drawn = (self._outline, pair.version[1], axis, slice_of(self.viewer, pair.truth, axis), self.state.focus)
+        drawn = (
+            self._outline,
+            pair.version[1],
+            axis,
+            slice_of(self.viewer, pair.truth, axis),
+            self.state.focus,
+        )
         if drawn == self._drawn:
             return
         self._drawn = drawn
@@ -351,21 +451,33 @@ class CompareController:
 
     def _gone(self) -> bool:
         """Whether a followed layer was taken out or put in anew under its name."""
-        return self._pair is not None and not {self._pair.prediction, self._pair.truth} <= set(self.viewer.layers)
+        return self._pair is not None and not {self._pair.prediction, self._pair.truth} <= set(
+            self.viewer.layers
+        )
 
     def _image(self) -> Any:
         name = self._study.image
-        return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
+        return (
+            volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
+        )
 
     def _failed(self, error: Exception) -> None:
-        self._show(replace(self.state, phase=Phase.FAILED, message=queue.sentence(error) if isinstance(error, CtsegError) else str(error),
-                           details=queue.details(error)))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.FAILED,
+                message=queue.sentence(error) if isinstance(error, CtsegError) else str(error),
+                details=queue.details(error),
+            )
+        )
 
     def _saved(self, path: Path) -> None:
         self._show(replace(self.state, saving=False, message=f"Written: {path.name}"))
 
     def _not_saved(self, error: Exception) -> None:
-        self._show(replace(self.state, saving=False, message=queue.sentence(error), details=queue.details(error)))
+        self._show(
+            replace(self.state, saving=False, message=queue.sentence(error), details=queue.details(error))
+        )
 
     def _remember(self, key: str, value: Any) -> None:
         try:
@@ -385,4 +497,9 @@ def _first(wanted: Sequence[str | None], layers: Sequence[str], guesses: Sequenc
 
 def is_label_map(layer: Any) -> bool:
     """Three-dimensional labels that are no overlay of this project."""
-    return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale and not layer.metadata.get(MADE)
+    return (
+        hasattr(layer, "n_edit_dimensions")
+        and layer.ndim == 3
+        and not layer.multiscale
+        and not layer.metadata.get(MADE)
+    )

@@ -30,6 +30,8 @@ def write_report(path: Path, maps: tuple[Any, Any], image: Any, tolerance_mm: fl
     writers = {".html": report.write_html, ".csv": report.write_csv, ".json": report.write_json}
     if path.suffix.lower() not in writers:
         raise FormatError(f"{path}: end the name in {', '.join(writers)}.")
-    case: CaseReport = report.evaluate_pair(*maps, case=path.name.removesuffix(path.suffix), nsd_tolerance_mm=tolerance_mm, image=image)
+    case: CaseReport = report.evaluate_pair(
+        *maps, case=path.name.removesuffix(path.suffix), nsd_tolerance_mm=tolerance_mm, image=image
+    )
     writers[path.suffix.lower()](path, [case], overwrite=True)
     return case

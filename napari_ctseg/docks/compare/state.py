@@ -29,7 +29,9 @@ class Surface(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One label. Ratios in [0, 1], NaN where undefined; hd95_mm and nsd as measured last, even when they wait to be measured again."""
+    """One label. Ratios in [0, 1], NaN where undefined; hd95_mm and nsd as measured last, even when they wait
+    to be measured again.
+    """
 
     value: int
     name: str
@@ -69,9 +71,11 @@ class DiceCurve:
 
 @dataclass(frozen=True, eq=False)
 class CompareState:
-    """truth_guessed : no layer is known to be the truth, `truth` is only the newest that may be.
-    focus : the label that error map and plot are about, None: all. slice_index, slice_count : along the truth's axis 0, feet to head.
-    note : what a person has to know about the numbers. message : what just happened or why not."""
+    """truth_guessed : no layer is known to be the truth, `truth` is only the newest that may be. focus : the
+    label that error map and plot are about, None: all. slice_index, slice_count : along the truth's axis 0,
+    feet to head. note : what a person has to know about the numbers. message : what just happened or why
+    not.
+    """
 
     layers: tuple[str, ...] = ()
     prediction: str | None = None
@@ -97,9 +101,15 @@ class CompareState:
     def empty(self) -> str:
         """What to do first where there are no two layers to compare; "" where there are."""
         if not self.layers:
-            return "Open a truth (File > Open) and run a model, or open two label maps: their difference shows here."
+            return (
+                "Open a truth (File > Open) and run a model, or open two label maps: their difference "
+                "shows here."
+            )
         if len(self.layers) == 1:
-            return f"“{self.layers[0]}” is open. Run a model, or open another label map (File > Open), to compare the two."
+            return (
+                f"“{self.layers[0]}” is open. Run a model, or open another label map (File > Open), to "
+                "compare the two."
+            )
         return ""
 
     @property
@@ -108,7 +118,10 @@ class CompareState:
         if self.prediction is None or self.truth is None or self.prediction == self.truth:
             return ""
         if self.truth_guessed:
-            return f"No layer is known to be the truth; “{self.truth}” is taken for it. Choose another one under Truth if that is wrong."
+            return (
+                f"No layer is known to be the truth; “{self.truth}” is taken for it. Choose another one "
+                "under Truth if that is wrong."
+            )
         return f"“{self.prediction}” is measured against “{self.truth}”, the reference."
 
     @property

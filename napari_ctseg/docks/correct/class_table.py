@@ -12,13 +12,20 @@ from napari_ctseg import parts
 from napari_ctseg.docks.correct.state import ClassRow
 
 STEPS_HEIGHT, MOST_HEIGHT = 66, 200
-HEADERS = (("class", "Click to paint this class."), ("lock", "Locked: no tool, operation or undo changes this class."),
-           ("ml", "Volume; follows the brush."), ("slice", "Dice in this slice against the truth."), ("Dice", "Dice against the truth."))
+HEADERS = (
+    ("class", "Click to paint this class."),
+    ("lock", "Locked: no tool, operation or undo changes this class."),
+    ("ml", "Volume; follows the brush."),
+    ("slice", "Dice in this slice against the truth."),
+    ("Dice", "Dice against the truth."),
+)
 NAME, LOCK, VOLUME, IN_SLICE, DICE = range(len(HEADERS))
 
 
 class ClassTable(QTableWidget):  # type: ignore[misc]
-    """chosen : the value of a class that was clicked. lock : the value of a class, and whether it is to be locked."""
+    """chosen : the value of a class that was clicked. lock : the value of a class, and whether it is to be
+    locked.
+    """
 
     chosen = Signal(int)
     lock = Signal(int, bool)
@@ -33,11 +40,17 @@ class ClassTable(QTableWidget):  # type: ignore[misc]
         self.verticalHeader().setDefaultSectionSize(20)
         self.horizontalHeader().setMinimumSectionSize(22)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)  # by the user: a click chooses a class, and that is drawn
+        self.setSelectionMode(
+            QAbstractItemView.SelectionMode.NoSelection
+        )  # by the user: a click chooses a class, and that is drawn
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setStyleSheet("QTableWidget { font-size: 11px; } QHeaderView::section { font-size: 11px; padding: 1px 2px; }")
-        self.cellClicked.connect(lambda k, column: self.chosen.emit(self._value(k)) if column != LOCK else None)
+        self.setStyleSheet(
+            "QTableWidget { font-size: 11px; } QHeaderView::section { font-size: 11px; padding: 1px 2px; }"
+        )
+        self.cellClicked.connect(
+            lambda k, column: self.chosen.emit(self._value(k)) if column != LOCK else None
+        )
         self.itemChanged.connect(self._changed)
 
     def draw(self, rows: Sequence[ClassRow], selected: int, judged: bool) -> None:
@@ -57,7 +70,9 @@ class ClassTable(QTableWidget):  # type: ignore[misc]
         for column, width in ((LOCK, 34), (VOLUME, 48), (IN_SLICE, 42), (DICE, 42)):
             header.resizeSection(column, width)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        self.setFixedHeight(min(header.height() + sum(self.rowHeight(k) for k in range(len(rows))) + 4, MOST_HEIGHT))
+        self.setFixedHeight(
+            min(header.height() + sum(self.rowHeight(k) for k in range(len(rows))) + 4, MOST_HEIGHT)
+        )
 
     def _draw_row(self, k: int, row: ClassRow, selected: bool) -> None:
         words = (row.name, "", f"{row.volume_ml:.1f}", _score(row.slice_dice), _score(row.dice))
@@ -92,7 +107,10 @@ class StepList(QListWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.setToolTip("What was done, the last step below, undone steps in italics; click a step to undo or redo up to it.")
+        self.setToolTip(
+            "What was done, the last step below, undone steps in italics; click a step to undo or redo up to "
+            "it."
+        )
         self.setFixedHeight(STEPS_HEIGHT)
         self._lines: tuple[str, ...] = ()
         self._done = 0
@@ -105,7 +123,8 @@ class StepList(QListWidget):  # type: ignore[misc]
             self.takeItem(self.count() - 1)
         both = zip(lines, self._lines, strict=False)
         same = next((k for k, (new, old) in enumerate(both) if new != old), min(len(lines), len(self._lines)))
-        # A day's painting has thousands of steps, and this is called after every stroke: only what changed is drawn.
+        # A day's painting has thousands of steps, and this is called after every stroke: only what changed is
+        # drawn.
         for k in range(min(same, done + 1, self._done + 1), len(lines)):
             word = lines[k]
             if k >= self.count():

@@ -20,19 +20,25 @@ if TYPE_CHECKING:
 
 
 def labels_in(layer: LabelsLayer, live: LiveMetrics | None) -> Labels:
-    """The layer's labels, and names made up for what was painted beyond them. live : has the layer as its prediction."""
+    """The layer's labels, and names made up for what was painted beyond them. live : has the layer as its
+    prediction.
+    """
     source = source_of(layer)
     known = source.labels if source is not None and source.labels is not None else Labels()
     painted = [] if live is None else [row.value for row in live.table() if row.volume_pred_ml > 0]
-    return Labels((*known, *(Label(value, f"label {value}") for value in painted if value not in known.values)))
+    return Labels(
+        (*known, *(Label(value, f"label {value}") for value in painted if value not in known.values))
+    )
 
 
 def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: Labels | None = None) -> None:
-    """A class with a value of its own, chosen to be painted: the next one, or the first free one once the highest is taken.
+    """A class with a value of its own, chosen to be painted: the next one, or the first free one once the
+    highest is taken.
 
-    truth : the reference's classes. A class of the same name gets the same value if that is free here, so that the two are compared;
-    any other one gets a value that the reference does not use. A mask whose values are all taken is stored as uint16 from then on.
-    Raises CtsegError for a mask without a place in the patient, and where even 65535 classes are there.
+    truth : the reference's classes. A class of the same name gets the same value if that is free here, so
+    that the two are compared; any other one gets a value that the reference does not use. A mask whose values
+    are all taken is stored as uint16 from then on. Raises CtsegError for a mask without a place in the
+    patient, and where even 65535 classes are there.
     """
     source, labels = source_of(layer), labels_in(layer, live)
     if source is None:
@@ -48,7 +54,9 @@ def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: La
         value = free_value(taken, int(np.iinfo(np.uint16).max))
         if value is None:
             raise CtsegError("This mask has no room for another class; begin another one.")
-        layer.data = layer.data.astype(np.uint16)  # in its memory order, so that its stored order stays a view
+        layer.data = layer.data.astype(
+            np.uint16
+        )  # in its memory order, so that its stored order stays a view
     labels = Labels((*labels, Label(value, name)))
     layer.metadata[KEY] = replace(source, labels=labels)
     layer.colormap = colours_of(labels)
@@ -57,14 +65,18 @@ def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: La
 
 
 def free_value(taken: Collection[int], highest: int) -> int | None:
-    """The value after the highest one taken, or the first free one from 1; None if all up to `highest` are taken."""
+    """The value after the highest one taken, or the first free one from 1; None if all up to `highest` are
+    taken.
+    """
     following = max(taken, default=0) + 1
     if following <= highest:
         return following
     return next((value for value in range(1, highest + 1) if value not in taken), None)
 
 
-def class_rows(labels: Labels, locked: Collection[int], live: LiveMetrics | None, here: int | None) -> tuple[ClassRow, ...]:
+def class_rows(
+    labels: Labels, locked: Collection[int], live: LiveMetrics | None, here: int | None
+) -> tuple[ClassRow, ...]:
     """One row a class. here : the slice of the truth that is shown, None where there is no truth."""
     table = {} if live is None else {row.value: row for row in live.table()}
     rows = []
@@ -72,6 +84,15 @@ def class_rows(labels: Labels, locked: Collection[int], live: LiveMetrics | None
         row = table.get(label.value)
         judged = live is not None and row is not None and here is not None
         in_slice = float(live.per_slice(label.value)[here]) if judged else None  # type: ignore[union-attr]
-        rows.append(ClassRow(label.value, label.name, label.colour, label.value in locked, 0.0 if row is None else row.volume_pred_ml,
-                             row.dice if judged and row is not None else None, in_slice))
+        rows.append(
+            ClassRow(
+                label.value,
+                label.name,
+                label.colour,
+                label.value in locked,
+                0.0 if row is None else row.volume_pred_ml,
+                row.dice if judged and row is not None else None,
+                in_slice,
+            )
+        )
     return tuple(rows)

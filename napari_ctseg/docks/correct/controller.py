@@ -1,4 +1,6 @@
-"""Decides what the Correct & export dock does: tools, locks, operations, live numbers, recovery and export."""
+"""Decides what the Correct & export dock does: tools, locks, operations, live numbers, recovery and
+export.
+"""
 
 from __future__ import annotations
 
@@ -44,28 +46,45 @@ class CorrectView(Protocol):
     def show(self, state: CorrectState) -> None:
         """Draw all of `state`."""
 
+
 class CorrectController(Steps):
     """Holds the state, the layer that is corrected, and what was done to it."""
 
-    def __init__(self, view: CorrectView, viewer: napari.viewer.Viewer, preferences: Preferences,
-                 aside: ThreadedCall = run_in_thread) -> None:
+    def __init__(
+        self,
+        view: CorrectView,
+        viewer: napari.viewer.Viewer,
+        preferences: Preferences,
+        aside: ThreadedCall = run_in_thread,
+    ) -> None:
         viewer = unwrapped(viewer)
         self.view, self.viewer, self._preferences, self._aside = view, viewer, preferences, aside
         self._study = study_of(viewer)
         self._followed: FollowedMask | None = None
         self._chosen: LabelsLayer | None = None  # by the user; goes before the study's roles
         self._autosave = autosave_of(viewer)
-        self.state = CorrectState(**{key: preferences.get(DOCK, key, getattr(CorrectState(), key)) for key in REMEMBERED})
-        self._heard = [(viewer.layers.events.inserted, self._inserted), (viewer.layers.events.removed, self.refresh),
-                       (viewer.dims.events.current_step, self._moved), (self._autosave.changed, self._show_steps),
-                       (self._autosave.listed, self._list_kept),
-                       *((getattr(self._study.events, role), self.refresh) for role in ("image", "prediction", "truth", "edited"))]
+        self.state = CorrectState(
+            **{key: preferences.get(DOCK, key, getattr(CorrectState(), key)) for key in REMEMBERED}
+        )
+        self._heard = [
+            (viewer.layers.events.inserted, self._inserted),
+            (viewer.layers.events.removed, self.refresh),
+            (viewer.dims.events.current_step, self._moved),
+            (self._autosave.changed, self._show_steps),
+            (self._autosave.listed, self._list_kept),
+            *(
+                (getattr(self._study.events, role), self.refresh)
+                for role in ("image", "prediction", "truth", "edited")
+            ),
+        ]
         for event, callback in self._heard:
             event.connect(callback)
         self.refresh()
 
     def close(self) -> None:
-        """The dock goes: follow nothing any more. Locks stay on their layers. Edits that were not exported are asked about."""
+        """The dock goes: follow nothing any more. Locks stay on their layers. Edits that were not exported
+        are asked about.
+        """
         for event, callback in self._heard:
             event.disconnect(callback)
         for layer in self.viewer.layers:
@@ -86,17 +105,30 @@ class CorrectController(Steps):
             self.viewer.layers[layer].events.locked.connect(self.refresh)
         name, reference = self._wanted(layers), self._study.truth if self._study.truth in layers else None
         truth = reference if reference != name else None
-        changed = name != self.state.layer or truth != self.state.truth or self._named(name) is not self._layer
-        self._show(replace(self.state, layers=layers, layer=name, truth=truth, locked=is_locked(self._named(name)), reference=reference,
-                           reference_locked=is_locked(self._named(reference)), kept=self._autosave.waiting,
-                           window_why_not=self._window_why_not(name)))
+        changed = (
+            name != self.state.layer or truth != self.state.truth or self._named(name) is not self._layer
+        )
+        self._show(
+            replace(
+                self.state,
+                layers=layers,
+                layer=name,
+                truth=truth,
+                locked=is_locked(self._named(name)),
+                reference=reference,
+                reference_locked=is_locked(self._named(reference)),
+                kept=self._autosave.waiting,
+                window_why_not=self._window_why_not(name),
+            )
+        )
         if changed:
             self._follow()
         self._set_rules()
 
     def _wanted(self, layers: tuple[str, ...]) -> str | None:
-        """The user's choice; else the edited mask, the prediction, what was followed, the newest: none of them locked, and no truth
-        unless it is all there is."""
+        """The user's choice; else the edited mask, the prediction, what was followed, the newest: none of
+        them locked, and no truth unless it is all there is.
+        """
         if self._chosen is not None and self._chosen in self.viewer.layers:
             return str(self._chosen.name)
         unlocked = [one for one in layers if not is_locked(self.viewer.layers[one])]
@@ -134,7 +166,9 @@ class CorrectController(Steps):
         self._autosave.take_over()
 
     def set_lock(self, on: bool) -> None:
-        """Close or open the padlock of the layer that `state.padlock` names. Unlocked where nothing else is there, it is corrected."""
+        """Close or open the padlock of the layer that `state.padlock` names. Unlocked where nothing else is
+        there, it is corrected.
+        """
         layer = self._named(self.state.padlock)
         if layer is not None:
             (lock if on else release)(layer)
@@ -159,7 +193,12 @@ class CorrectController(Steps):
             return
         judge = source_of(self._followed.truth) if self._followed.truth is not None else None
         try:
-            add_class(self._followed.layer, name.strip(), self._followed.live, None if judge is None else judge.labels)
+            add_class(
+                self._followed.layer,
+                name.strip(),
+                self._followed.live,
+                None if judge is None else judge.labels,
+            )
         except CtsegError as error:
             self._failed(error)
             return
@@ -168,7 +207,9 @@ class CorrectController(Steps):
     # ---- tools
 
     def set_tool(self, tool: Tool) -> None:
-        """Take up one of napari's tools; the mask becomes the active layer, so that the mouse and the keys reach it."""
+        """Take up one of napari's tools; the mask becomes the active layer, so that the mouse and the keys
+        reach it.
+        """
         if self._layer is not None and not self.state.locked:
             self.viewer.layers.selection.active = self._layer
             self._layer.mode = tool.value
@@ -193,7 +234,9 @@ class CorrectController(Steps):
         """A locked class neither gains nor loses a voxel, by any tool, operation or undo."""
         if self._followed is not None:
             rules = self._followed.painting.rules
-            self._followed.painting.rules = replace(rules, locked=rules.locked | {value} if on else rules.locked - {value})
+            self._followed.painting.rules = replace(
+                rules, locked=rules.locked | {value} if on else rules.locked - {value}
+            )
             self._tell()
 
     def set_window(self, on: bool, low_hu: float, high_hu: float) -> None:
@@ -223,7 +266,9 @@ class CorrectController(Steps):
         self._remember("island_ml", least_ml)
 
     def operate(self, operation: Operation) -> None:
-        """Do it to the selected class, in a thread; the result is one undo step. What is painted meanwhile stays."""
+        """Do it to the selected class, in a thread; the result is one undo step. What is painted meanwhile
+        stays.
+        """
         layer, state = self._layer, self.state
         if layer is None or state.operation_why_not:
             self._show(replace(state, message=state.operation_why_not))
@@ -244,9 +289,19 @@ class CorrectController(Steps):
                 return
             now = np.asarray(layer.data) == value
             changed = set_mask(layer, value, (now | (after & ~before)) & ~(before & ~after), said)
-            self._show(replace(self.state, working="", message=f"{operation.value.capitalize()}: {changed} voxels changed."))
+            self._show(
+                replace(
+                    self.state,
+                    working="",
+                    message=f"{operation.value.capitalize()}: {changed} voxels changed.",
+                )
+            )
 
-        self._aside(lambda: apply_operation(operation, before, spacing, here, state.margin_mm, state.island_ml), done, self._failed)
+        self._aside(
+            lambda: apply_operation(operation, before, spacing, here, state.margin_mm, state.island_ml),
+            done,
+            self._failed,
+        )
 
     # ---- recovery and export
 
@@ -279,9 +334,19 @@ class CorrectController(Steps):
             self._show(replace(state, classes=(), note="", in_use=""))
             return
         layer = self.viewer.layers[state.layer]
-        ears = MaskCallbacks(self._layer_changed, self._stroke, self._refused, self._painted, self._tell, self._failed, self._use_changed)
+        ears = MaskCallbacks(
+            self._layer_changed,
+            self._stroke,
+            self._refused,
+            self._painted,
+            self._tell,
+            self._failed,
+            self._use_changed,
+        )
         try:
-            self._followed = FollowedMask(layer, None if state.truth is None else self.viewer.layers[state.truth], ears, self._aside)
+            self._followed = FollowedMask(
+                layer, None if state.truth is None else self.viewer.layers[state.truth], ears, self._aside
+            )
         except (CtsegError, ValueError) as error:
             self._failed(error)
             return
@@ -307,8 +372,17 @@ class CorrectController(Steps):
             return
         tool = Tool(str(layer.mode)) if str(layer.mode) in set(Tool) else None
         step = _finest(layer)
-        self._show(replace(self.state, tool=tool, brush_step_mm=step, brush_mm=layer.brush_size * step, selected=int(layer.selected_label),
-                           only_background=bool(layer.preserve_labels), brush_3d=layer.n_edit_dimensions == 3))
+        self._show(
+            replace(
+                self.state,
+                tool=tool,
+                brush_step_mm=step,
+                brush_mm=layer.brush_size * step,
+                selected=int(layer.selected_label),
+                only_background=bool(layer.preserve_labels),
+                brush_3d=layer.n_edit_dimensions == 3,
+            )
+        )
 
     def _use_changed(self) -> None:
         if self._followed is not None:
@@ -319,7 +393,9 @@ class CorrectController(Steps):
 
     def _stroke(self) -> None:
         if self._layer is not None and self._layer.name != self._study.truth:
-            self._study.edited = self._layer.name  # from now on no new prediction takes its place in this dock
+            self._study.edited = (
+                self._layer.name
+            )  # from now on no new prediction takes its place in this dock
         if self.state.message:
             self._show(replace(self.state, message="", details=""))
 
@@ -346,7 +422,11 @@ class CorrectController(Steps):
         if self._followed is None:
             return
         state, painting = self.state, self._followed.painting
-        image = self.viewer.layers[self._study.image].data if state.window_on and not state.window_why_not and self._study.image else None
+        image = (
+            self.viewer.layers[self._study.image].data
+            if state.window_on and not state.window_why_not and self._study.image
+            else None
+        )
         limits = (state.window_low_hu, state.window_high_hu) if image is not None else None
         painting.rules = BrushRules(painting.rules.locked, limits, image)
 
@@ -357,18 +437,28 @@ class CorrectController(Steps):
         if name is None:
             return "Choose a mask first."
         ours, theirs = source_of(self.viewer.layers[name]), source_of(self.viewer.layers[image])
-        if ours is None or theirs is None or theirs.shown.matches(ours.shown) not in (Match.SAME, Match.ROUNDING):
-            return "Image and mask lie on different grids, so that the brush cannot look at the image's values."
+        if (
+            ours is None
+            or theirs is None
+            or theirs.shown.matches(ours.shown) not in (Match.SAME, Match.ROUNDING)
+        ):
+            return (
+                "Image and mask lie on different grids, so that the brush cannot look at the image's values."
+            )
         return ""
 
     def image_volume(self) -> Any:
         """The image that the mask is drawn on, or None."""
         name = self._study.image
-        return volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
+        return (
+            volume_of(self.viewer.layers[name]) if name is not None and name in self.viewer.layers else None
+        )
 
     def _failed(self, error: Exception) -> None:
         said = queue.sentence(error) if not isinstance(error, ValueError) else str(error)
-        self._show(replace(self.state, working="", exporting=False, message=said, details=queue.details(error)))
+        self._show(
+            replace(self.state, working="", exporting=False, message=said, details=queue.details(error))
+        )
 
     def _remember(self, key: str, value: Any) -> None:
         try:
@@ -384,9 +474,19 @@ class CorrectController(Steps):
 
 def _is_mask(layer: Any) -> bool:
     """Three-dimensional labels that are no overlay of this project."""
-    return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale and not layer.metadata.get(MADE)
+    return (
+        hasattr(layer, "n_edit_dimensions")
+        and layer.ndim == 3
+        and not layer.multiscale
+        and not layer.metadata.get(MADE)
+    )
 
 
 def _finest(layer: LabelsLayer) -> float:
     """The voxel size in mm that napari's brush counts in, of the planes' axes."""
-    return float(min(abs(layer.scale[axis]) for axis in getattr(layer, "__wrapped__", layer)._slice_input.displayed[-2:]))
+    return float(
+        min(
+            abs(layer.scale[axis])
+            for axis in getattr(layer, "__wrapped__", layer)._slice_input.displayed[-2:]
+        )
+    )

@@ -21,9 +21,10 @@ CONTROLS = ("mode", "brush_size", "selected_label", "preserve_labels", "n_edit_d
 
 @dataclass(frozen=True)
 class MaskCallbacks:
-    """Who is told what. controls : napari's own controls changed. stroke : one undo step was made. refused : why a stroke did nothing.
-    painted : the voxels changed. counted : the numbers changed. failed : it cannot be compared with the truth.
-    use : another viewer began or ceased to edit the image."""
+    """Who is told what. controls : napari's own controls changed. stroke : one undo step was made. refused :
+    why a stroke did nothing. painted : the voxels changed. counted : the numbers changed. failed : it cannot
+    be compared with the truth. use : another viewer began or ceased to edit the image.
+    """
 
     controls: Callable[[], None]
     stroke: Callable[[], None]
@@ -35,9 +36,13 @@ class MaskCallbacks:
 
 
 class FollowedMask:
-    """Follows `layer` until `close`. Raises ValueError for a layer that cannot be painted, GeometryError for one without a place."""
+    """Follows `layer` until `close`. Raises ValueError for a layer that cannot be painted, GeometryError for
+    one without a place.
+    """
 
-    def __init__(self, layer: LabelsLayer, truth: LabelsLayer | None, ears: MaskCallbacks, aside: ThreadedCall) -> None:
+    def __init__(
+        self, layer: LabelsLayer, truth: LabelsLayer | None, ears: MaskCallbacks, aside: ThreadedCall
+    ) -> None:
         self.layer, self.truth, self._ears = layer, truth, ears
         self.painting = Painting.of(layer)
         self._pair: LivePair | None = None
@@ -82,8 +87,14 @@ class FollowedMask:
 
     @property
     def live(self) -> LiveMetrics | None:
-        """Against the truth where there is one, else the mask against itself, for its volumes; None while it is being counted."""
-        return self._pair.counted.live if self._pair is not None and self._pair.counted is not None else self._alone
+        """Against the truth where there is one, else the mask against itself, for its volumes; None while it
+        is being counted.
+        """
+        return (
+            self._pair.counted.live
+            if self._pair is not None and self._pair.counted is not None
+            else self._alone
+        )
 
     @property
     def labels(self) -> Labels:

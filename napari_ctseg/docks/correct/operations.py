@@ -11,9 +11,17 @@ from napari_ctseg.docks.correct.state import Operation
 Mask = NDArray[np.bool_]
 
 
-def apply_operation(operation: Operation, mask: Mask, spacing_mm: tuple[float, float, float], here: int, margin_mm: float,
-                    island_ml: float) -> Mask:
-    """The mask after `operation`. mask : (z, y, x) bool. here : the slice shown. margin_mm : of grow, shrink and smooth."""
+def apply_operation(
+    operation: Operation,
+    mask: Mask,
+    spacing_mm: tuple[float, float, float],
+    here: int,
+    margin_mm: float,
+    island_ml: float,
+) -> Mask:
+    """The mask after `operation`. mask : (z, y, x) bool. here : the slice shown. margin_mm : of grow, shrink
+    and smooth.
+    """
     match operation:
         case Operation.FILL_HOLES:
             return editing.fill_holes(mask)

@@ -32,7 +32,9 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class. dice, slice_dice : against the truth, in all and in this slice; None where there is no truth, NaN where undefined."""
+    """One class. dice, slice_dice : against the truth, in all and in this slice; None where there is no
+    truth, NaN where undefined.
+    """
 
     value: int
     name: str
@@ -45,11 +47,13 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class CorrectState:
-    """truth : the layer that the metrics are against, None when there is none. reference : the study's truth, corrected or not.
-    locked, reference_locked : whether napari's padlock is closed on the layer, on the reference.
-    in_use : why another viewer keeps the layer from being changed here. window_why_not : why the brush cannot be limited to HU.
-    brush_step_mm : the smallest change of the brush's size. kept : edits of an earlier time that wait to be restored.
-    steps : what was done, oldest first, undone steps last. step : how many of them are done."""
+    """truth : the layer that the metrics are against, None when there is none. reference : the study's truth,
+    corrected or not. locked, reference_locked : whether napari's padlock is closed on the layer, on the
+    reference. in_use : why another viewer keeps the layer from being changed here. window_why_not : why the
+    brush cannot be limited to HU. brush_step_mm : the smallest change of the brush's size. kept : edits of an
+    earlier time that wait to be restored. steps : what was done, oldest first, undone steps last. step : how
+    many of them are done.
+    """
 
     layers: tuple[str, ...] = ()
     layer: str | None = None
@@ -87,8 +91,14 @@ class CorrectState:
         if not self.layers:
             return "Run a model or open a label map first; or begin an empty mask."
         if self.layer is None:
-            return f"{self.reference} is the reference: correct a copy, or unlock it." if self.reference else "Choose a mask first."
-        return self.in_use or (f"{self.layer} is locked: correct a copy, or unlock it." if self.locked else "")
+            return (
+                f"{self.reference} is the reference: correct a copy, or unlock it."
+                if self.reference
+                else "Choose a mask first."
+            )
+        return self.in_use or (
+            f"{self.layer} is locked: correct a copy, or unlock it." if self.locked else ""
+        )
 
     @property
     def to_copy(self) -> str | None:
@@ -99,7 +109,9 @@ class CorrectState:
 
     @property
     def padlock(self) -> str | None:
-        """The layer that the padlock button is about: the corrected one where it is locked, else the reference."""
+        """The layer that the padlock button is about: the corrected one where it is locked, else the
+        reference.
+        """
         return self.layer if self.locked else self.reference
 
     @property
@@ -113,13 +125,25 @@ class CorrectState:
         if self.in_use:
             return self.in_use
         if self.layer is None:
-            return f"“{self.reference}” is the reference (truth) and locked. No other mask is open to correct." if self.reference else ""
+            return (
+                f"“{self.reference}” is the reference (truth) and locked. No other mask is open to correct."
+                if self.reference
+                else ""
+            )
         if self.layer == self.reference:
-            return (f"“{self.layer}” is the reference (truth) and locked." if self.locked else
-                    f"“{self.layer}” is the reference (truth) and unlocked: the tools change the truth itself.")
+            return (
+                f"“{self.layer}” is the reference (truth) and locked."
+                if self.locked
+                else f"“{self.layer}” is the reference (truth) and unlocked: the tools change the truth "
+                "itself."
+            )
         if self.locked:
             return f"“{self.layer}” is locked."
-        compared = f"The numbers compare it with “{self.truth}”, the reference." if self.truth else "There is no truth to compare it with."
+        compared = (
+            f"The numbers compare it with “{self.truth}”, the reference."
+            if self.truth
+            else "There is no truth to compare it with."
+        )
         if self.reference and not self.reference_locked:
             compared += f" “{self.reference}” is unlocked: napari's tools can change it."
         return f"The tools change “{self.layer}”. {compared}"

@@ -18,14 +18,27 @@ from napari_ctseg.preferences import Preferences
 if TYPE_CHECKING:
     import napari
 
-TOOLS = {Tool.PAN: ("Pan", "Move and zoom. Key: 6 or Z"), Tool.PAINT: ("Paint", "Brush the chosen class. Key: 2 or P"),
-         Tool.ERASE: ("Erase", "Brush background. Key: 1 or E"), Tool.FILL: ("Fill", "Fill the area that is clicked. Key: 4 or F"),
-         Tool.PICK: ("Pick", "Choose the class that is clicked. Key: 5 or L")}
+TOOLS = {
+    Tool.PAN: ("Pan", "Move and zoom. Key: 6 or Z"),
+    Tool.PAINT: ("Paint", "Brush the chosen class. Key: 2 or P"),
+    Tool.ERASE: ("Erase", "Brush background. Key: 1 or E"),
+    Tool.FILL: ("Fill", "Fill the area that is clicked. Key: 4 or F"),
+    Tool.PICK: ("Pick", "Choose the class that is clicked. Key: 5 or L"),
+}
 OPERATIONS = {
     Operation.FILL_HOLES: ("Fill holes", "Fills what the class encloses, slice by slice."),
-    Operation.FILL_BETWEEN: ("Fill between", "Fills the empty slices between drawn ones by interpolating their shapes."),
-    Operation.COPY_UP: ("Copy to next", "Adds this slice's outline of the class to the next slice towards the head."),
-    Operation.DROP_ISLANDS: ("Drop islands", "Removes the parts of the class below the volume; the largest always stays."),
+    Operation.FILL_BETWEEN: (
+        "Fill between",
+        "Fills the empty slices between drawn ones by interpolating their shapes.",
+    ),
+    Operation.COPY_UP: (
+        "Copy to next",
+        "Adds this slice's outline of the class to the next slice towards the head.",
+    ),
+    Operation.DROP_ISLANDS: (
+        "Drop islands",
+        "Removes the parts of the class below the volume; the largest always stays.",
+    ),
     Operation.GROW: ("Grow", "Adds all background within the distance."),
     Operation.SHRINK: ("Shrink", "Removes all within the distance of the border."),
     Operation.SMOOTH: ("Smooth", "Smooths the surface over the distance; flat parts stay."),
@@ -45,14 +58,24 @@ class CorrectDock(parts.Dock):
     # ---- building
 
     def _build(self) -> None:
-        self.empty, self.offer, self.note, self.message, self.saved = (parts.text(), parts.remark(), parts.remark(),
-                                                                       parts.text(), parts.text())
+        self.empty, self.offer, self.note, self.message, self.saved = (
+            parts.text(),
+            parts.remark(),
+            parts.remark(),
+            parts.text(),
+            parts.text(),
+        )
         self.begin = parts.button("Begin an empty mask", "Adds a mask without any voxel on the image's grid.")
-        self.restore = parts.button("Restore", "Opens the newest kept edits as a mask of their own, with their undo steps.")
+        self.restore = parts.button(
+            "Restore", "Opens the newest kept edits as a mask of their own, with their undo steps."
+        )
         self.others = parts.button("All…", "Lists kept and discarded edits of this image with pictures.")
         self.layer = parts.combo("The label layer that the tools change.")
         self.which = parts.text()
-        self.copy = parts.button("Correct a copy", "Adds a copy of the locked layer and corrects that; the layer itself stays as it is.")
+        self.copy = parts.button(
+            "Correct a copy",
+            "Adds a copy of the locked layer and corrects that; the layer itself stays as it is.",
+        )
         self.padlock = parts.button("Unlock", "")
         self.take_over = parts.button("Take over", "Edit here; the other viewer becomes read-only.")
         self.tools = {tool: parts.button(words, tip) for tool, (words, tip) in TOOLS.items()}
@@ -60,7 +83,9 @@ class CorrectDock(parts.Dock):
         for tool in self.tools.values():
             tool.setCheckable(True)
             self._group.addButton(tool)
-        self.brush = parts.number("Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]", 0.1, 200, 1, " mm")
+        self.brush = parts.number(
+            "Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]", 0.1, 200, 1, " mm"
+        )
         self.ball = QCheckBox("3D")
         self.ball.setToolTip("The brush is a ball that reaches into the neighbouring slices.")
         self.only_background = QCheckBox("Only on background")
@@ -73,7 +98,9 @@ class CorrectDock(parts.Dock):
         self.undo = parts.button("↶ Undo", "Takes back the last stroke or operation. Key: Ctrl+Z")
         self.redo = parts.button("↷ Redo", "Does again what was undone. Key: Ctrl+Shift+Z")
         self.steps = StepList()
-        self.operations = {operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()}
+        self.operations = {
+            operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()
+        }
         self.margin = parts.number("Distance for grow, shrink and smooth.", 0.1, 100, 0.5, " mm")
         self.island = parts.number("Parts below this volume are islands.", 0.01, 1000, 0.1, " ml", 2)
         self.export = parts.button("Export…", "")
@@ -91,13 +118,36 @@ class CorrectDock(parts.Dock):
         brush.addRow(self.only_background)
         self.on = parts.text()
         of = self.operations
-        lines = (parts.row(of[Operation.FILL_HOLES], of[Operation.FILL_BETWEEN], of[Operation.COPY_UP]),
-                 parts.row(of[Operation.GROW], of[Operation.SHRINK], of[Operation.SMOOTH], self.margin),
-                 parts.row(of[Operation.DROP_ISLANDS], self.island))
-        column = parts.scrolled(self, [self.empty, self.begin, self.offer, parts.row(self.restore, self.others), form,
-                                       self.which, self.take_over, parts.row(self.copy, self.padlock),
-                                       parts.row(*self.tools.values()), brush, self.table, parts.row(self.add, self.undo, self.redo),
-                                       self.steps, self.note, self.on, *lines, self.export, self.saved, self.message, self.details])
+        lines = (
+            parts.row(of[Operation.FILL_HOLES], of[Operation.FILL_BETWEEN], of[Operation.COPY_UP]),
+            parts.row(of[Operation.GROW], of[Operation.SHRINK], of[Operation.SMOOTH], self.margin),
+            parts.row(of[Operation.DROP_ISLANDS], self.island),
+        )
+        column = parts.scrolled(
+            self,
+            [
+                self.empty,
+                self.begin,
+                self.offer,
+                parts.row(self.restore, self.others),
+                form,
+                self.which,
+                self.take_over,
+                parts.row(self.copy, self.padlock),
+                parts.row(*self.tools.values()),
+                brush,
+                self.table,
+                parts.row(self.add, self.undo, self.redo),
+                self.steps,
+                self.note,
+                self.on,
+                *lines,
+                self.export,
+                self.saved,
+                self.message,
+                self.details,
+            ],
+        )
         column.addStretch()
 
     def _connect(self) -> None:
@@ -116,7 +166,9 @@ class CorrectDock(parts.Dock):
         self.ball.toggled.connect(controller.set_brush_3d)
         self.only_background.toggled.connect(controller.set_only_background)
         for signal in (self.window.toggled, self.low.valueChanged, self.high.valueChanged):
-            signal.connect(lambda _: controller.set_window(self.window.isChecked(), self.low.value(), self.high.value()))
+            signal.connect(
+                lambda _: controller.set_window(self.window.isChecked(), self.low.value(), self.high.value())
+            )
         self.table.chosen.connect(controller.select)
         self.table.lock.connect(controller.lock)
         self.add.clicked.connect(self._ask_name)
@@ -127,7 +179,9 @@ class CorrectDock(parts.Dock):
         for operation, pressed in self.operations.items():
             pressed.clicked.connect(lambda _, operation=operation: controller.operate(operation))
         self.export.clicked.connect(self._ask_path)
-        self.details.clicked.connect(lambda: parts.show_details(self, controller.state.message, controller.state.details))
+        self.details.clicked.connect(
+            lambda: parts.show_details(self, controller.state.message, controller.state.details)
+        )
 
     def closed(self) -> None:
         """Keep what is not kept yet, and let go of the viewer."""
@@ -141,7 +195,9 @@ class CorrectDock(parts.Dock):
             super().show()
             return
         why_not = state.why_not
-        parts.say(self.empty, "Run a model or open a label map to correct it here." if not state.layers else "")
+        parts.say(
+            self.empty, "Run a model or open a label map to correct it here." if not state.layers else ""
+        )
         self.begin.setVisible(not state.layers)
         parts.fill(self.layer, state.layers, state.layer)
         self._draw_which(state)
@@ -152,16 +208,24 @@ class CorrectDock(parts.Dock):
         self._draw_tools(state, why_not)
         self.table.draw(state.classes, state.selected, state.truth is not None)
         for operation, pressed in self.operations.items():
-            parts.able(pressed, state.operation_why_not, f"{OPERATIONS[operation][1]} One undo step; locked classes stay.")
+            parts.able(
+                pressed,
+                state.operation_why_not,
+                f"{OPERATIONS[operation][1]} One undo step; locked classes stay.",
+            )
         chosen = next((row.name for row in state.classes if row.value == state.selected), "")
         parts.say(self.on, f"On {chosen}:" if chosen else "")
         parts.able(self.add, why_not, "A new class with the next free value.")
         parts.able(self.undo, why_not, "Takes back the last stroke or operation. Key: Ctrl+Z")
         parts.able(self.redo, why_not, "Does again what was undone. Key: Ctrl+Shift+Z")
         no_export = "" if state.locked or state.in_use else why_not
-        parts.able(self.export, no_export or ("The export is under way." if state.exporting else ""),
-                   "Writes the mask as NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT with the image's geometry, and its history as "
-                   "NAME.provenance.json next to it.")
+        parts.able(
+            self.export,
+            no_export or ("The export is under way." if state.exporting else ""),
+            "Writes the mask as NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT with the image's geometry, and "
+            "its history as "
+            "NAME.provenance.json next to it.",
+        )
         parts.say(self.note, state.note)
         parts.say(self.saved, state.saved)
         parts.say(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
@@ -176,29 +240,48 @@ class CorrectDock(parts.Dock):
         self.copy.setText(f"Correct a copy of “{state.to_copy}”")
         self.padlock.setVisible(state.padlock is not None)
         self.padlock.setText(f"{'Unlock' if state.padlock_closed else 'Lock'} “{state.padlock}”")
-        self.padlock.setToolTip("The padlock in napari's layer list. Closed: no tool, operation or undo changes a voxel of the layer.")
+        self.padlock.setToolTip(
+            "The padlock in napari's layer list. Closed: no tool, operation or undo changes a voxel of the "
+            "layer."
+        )
 
     def _draw_tools(self, state: CorrectState, why_not: str) -> None:
         self._group.setExclusive(state.tool is not None)
         for tool, pressed in self.tools.items():
             pressed.setChecked(tool is state.tool)
             parts.able(pressed, why_not, TOOLS[tool][1])
-        for box, value in ((self.brush, state.brush_mm), (self.low, state.window_low_hu), (self.high, state.window_high_hu),
-                           (self.margin, state.margin_mm), (self.island, state.island_ml)):
+        for box, value in (
+            (self.brush, state.brush_mm),
+            (self.low, state.window_low_hu),
+            (self.high, state.window_high_hu),
+            (self.margin, state.margin_mm),
+            (self.island, state.island_ml),
+        ):
             with QSignalBlocker(box):
                 box.setValue(value)
         self.brush.setSingleStep(max(0.1, state.brush_step_mm))
-        for check, on in ((self.ball, state.brush_3d), (self.only_background, state.only_background), (self.window, state.window_on)):
+        for check, on in (
+            (self.ball, state.brush_3d),
+            (self.only_background, state.only_background),
+            (self.window, state.window_on),
+        ):
             with QSignalBlocker(check):
                 check.setChecked(on)
         parts.able(self.brush, why_not, "Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]")
         parts.able(self.ball, why_not, "The brush is a ball that reaches into the neighbouring slices.")
         parts.able(self.only_background, why_not, "The brush takes no voxel from another class. Key: B")
-        parts.able(self.window, why_not or state.window_why_not,
-                   "The brush changes only voxels whose value in the image lies between the two.")
-        off = "" if state.window_on else "Tick \"Only HU\" first."
-        parts.able(self.low, why_not or state.window_why_not or off, "The lowest value that the brush changes.")
-        parts.able(self.high, why_not or state.window_why_not or off, "The highest value that the brush changes.")
+        parts.able(
+            self.window,
+            why_not or state.window_why_not,
+            "The brush changes only voxels whose value in the image lies between the two.",
+        )
+        off = "" if state.window_on else 'Tick "Only HU" first.'
+        parts.able(
+            self.low, why_not or state.window_why_not or off, "The lowest value that the brush changes."
+        )
+        parts.able(
+            self.high, why_not or state.window_why_not or off, "The highest value that the brush changes."
+        )
 
     def _list_kept(self) -> None:
         self.controller.list_kept()

@@ -12,7 +12,9 @@ from napari_ctseg.journal.words import steps
 
 
 def step(meta: Mapping[str, Any], labels: Labels) -> str:
-    """One line of the list of steps, from what a gesture says about itself. labels : what the values are called."""
+    """One line of the list of steps, from what a gesture says about itself. labels : what the values are
+    called.
+    """
     label, where = meta.get("label"), meta.get("slice")
     operation = str(meta.get("operation", "stroke"))
     name = []
@@ -30,7 +32,14 @@ def offer(kept: tuple[Kept, ...]) -> str:
     """What of earlier times is kept; "" for nothing."""
     if not kept:
         return ""
-    newest, others = kept[0], "" if len(kept) == 1 else " One more is kept." if len(kept) == 2 else f" {len(kept) - 1} more are kept."
+    newest, others = (
+        kept[0],
+        ""
+        if len(kept) == 1
+        else " One more is kept."
+        if len(kept) == 2
+        else f" {len(kept) - 1} more are kept.",
+    )
     what = "Damaged edits" if newest.steps is None else steps(newest.steps)
     were = "was" if newest.steps == 1 else "were"
     return f"{what} of {newest.when:%d %b, %H:%M} on this image {were} not exported.{others}"

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 def open_cases(viewer: napari.viewer.Viewer, study: Study, before: Sequence[CaseRow]) -> tuple[CaseRow, ...]:
-    """Each open image with a mask on its grid: the edited one, else the truth, else another that is no model's untouched answer.
+    """Each open image with a mask on its grid: the edited one, else the truth, else another that is no
+    model's untouched answer.
 
     before : as listed last; its ticks stay.
     """
@@ -36,11 +37,22 @@ def open_cases(viewer: napari.viewer.Viewer, study: Study, before: Sequence[Case
         source = source_of(image) if image.ndim == 3 and hasattr(image.data, "shape") else None
         if source is None or source.labels is not None or image.metadata.get(MADE):
             continue
-        masks = [layer for layer in viewer.layers
-                 if layer.ndim == 3 and (other := source_of(layer)) is not None and other.labels is not None
-                 and source.shown.matches(other.shown) in (Match.SAME, Match.ROUNDING)]
+        masks = [
+            layer
+            for layer in viewer.layers
+            if layer.ndim == 3
+            and (other := source_of(layer)) is not None
+            and other.labels is not None
+            and source.shown.matches(other.shown) in (Match.SAME, Match.ROUNDING)
+        ]
         if masks:
-            rows.append(CaseRow(image.name, min(masks, key=lambda layer: _rank(layer, study)).name, image.name not in unticked))
+            rows.append(
+                CaseRow(
+                    image.name,
+                    min(masks, key=lambda layer: _rank(layer, study)).name,
+                    image.name not in unticked,
+                )
+            )
     return tuple(rows)
 
 
@@ -54,7 +66,8 @@ def _rank(layer: Any, study: Study) -> int:
 
 
 def drawn_labels(masks: Iterable[LabelMap]) -> Labels:
-    """The classes drawn in any of `masks`, by name, numbered from 1 as they first come: what a network from scratch learns.
+    """The classes drawn in any of `masks`, by name, numbered from 1 as they first come: what a network from
+    scratch learns.
 
     Raises RecipeError when nothing is drawn.
     """
@@ -67,8 +80,9 @@ def drawn_labels(masks: Iterable[LabelMap]) -> Labels:
 def write_dataset(folder: Path, cases: Iterable[tuple[Volume, LabelMap]], labels: Labels, name: str) -> None:
     """Write `cases` with the values that `labels` (the model's) has for the classes of the same names.
 
-    A class without a voxel in a case counts as not contoured there: a correction says nothing about what was never drawn.
-    Raises RecipeError for a drawn class that the model does not know, and for a case without any voxel; FormatError when the disk is full.
+    A class without a voxel in a case counts as not contoured there: a correction says nothing about what was
+    never drawn. Raises RecipeError for a drawn class that the model does not know, and for a case without any
+    voxel; FormatError when the disk is full.
     """
     training, present = [], {}
     for number, (image, mask) in enumerate(cases):
@@ -83,9 +97,15 @@ def write_dataset(folder: Path, cases: Iterable[tuple[Volume, LabelMap]], labels
         numbered = replace(placed, array=array, labels=labels, header=None)
         formats.write(folder / "labelsTr" / f"{case}.nii.gz", numbered, like=plain, overwrite=True)
         training.append({"image": f"./imagesTr/{case}.nii.gz", "label": f"./labelsTr/{case}.nii.gz"})
-    fields = {"name": name, "labels": {"0": "background", **{str(label.value): label.name for label in labels}}, "training": training,
-              "labels_present": present}
-    write_bytes(folder / "dataset.json", json.dumps(fields, indent=2, ensure_ascii=False).encode(), overwrite=True)
+    fields = {
+        "name": name,
+        "labels": {"0": "background", **{str(label.value): label.name for label in labels}},
+        "training": training,
+        "labels_present": present,
+    }
+    write_bytes(
+        folder / "dataset.json", json.dumps(fields, indent=2, ensure_ascii=False).encode(), overwrite=True
+    )
 
 
 def _renumbered(mask: LabelMap, labels: Labels, case: str) -> tuple[np.ndarray[Any, Any], list[int]]:
@@ -96,7 +116,10 @@ def _renumbered(mask: LabelMap, labels: Labels, case: str) -> tuple[np.ndarray[A
         raise RecipeError(f"{case}: its mask is empty; correct it first or leave the case out.")
     unknown = [mask.labels.name(value) for value in drawn if mask.labels.name(value) not in known]
     if unknown:
-        raise RecipeError(f"{case}: its mask has the class \"{unknown[0]}\", which the model does not know; it knows {', '.join(known)}.")
+        raise RecipeError(
+            f'{case}: its mask has the class "{unknown[0]}", which the model does not know; it knows '
+            f"{', '.join(known)}."
+        )
     table = np.zeros(max(drawn) + 1, np.uint16 if max(known.values()) > 255 else np.uint8)
     table[list(drawn)] = [known[mask.labels.name(value)] for value in drawn]
     return table[mask.array], sorted({int(table[value]) for value in drawn})

@@ -46,19 +46,40 @@ class FineTuneView(Protocol):
 class FineTuneController:
     """Holds the state and the job that is followed."""
 
-    def __init__(self, view: FineTuneView, viewer: napari.viewer.Viewer, jobs: Jobs, preferences: Preferences,
-                 aside: ThreadedCall = run_in_thread) -> None:
+    def __init__(
+        self,
+        view: FineTuneView,
+        viewer: napari.viewer.Viewer,
+        jobs: Jobs,
+        preferences: Preferences,
+        aside: ThreadedCall = run_in_thread,
+    ) -> None:
         viewer = unwrapped(viewer)
-        self.view, self.viewer, self._jobs, self._preferences, self._aside = view, viewer, jobs, preferences, aside
+        self.view, self.viewer, self._jobs, self._preferences, self._aside = (
+            view,
+            viewer,
+            jobs,
+            preferences,
+            aside,
+        )
         self._study = study_of(viewer)
         self._bundles: dict[str, Bundle] = {}
         self._job: RunningJob | None = None
         self._offset = 0
         folder, features = preferences.get(DOCK, "folder", ""), preferences.get(DOCK, "features", "")
-        self.state = FineTuneState(minutes=preferences.get(DOCK, "minutes", 30.0), folder=Path(folder) if folder else None,
-                                   features=Path(features) if features else None)
-        self._heard = [(viewer.layers.events.inserted, self.refresh), (viewer.layers.events.removed, self.refresh),
-                       *((getattr(self._study.events, role), self.refresh) for role in ("image", "truth", "edited", "prediction"))]
+        self.state = FineTuneState(
+            minutes=preferences.get(DOCK, "minutes", 30.0),
+            folder=Path(folder) if folder else None,
+            features=Path(features) if features else None,
+        )
+        self._heard = [
+            (viewer.layers.events.inserted, self.refresh),
+            (viewer.layers.events.removed, self.refresh),
+            *(
+                (getattr(self._study.events, role), self.refresh)
+                for role in ("image", "truth", "edited", "prediction")
+            ),
+        ]
         for event, callback in self._heard:
             event.connect(callback)
         self.reload_bundles()
@@ -84,7 +105,9 @@ class FineTuneController:
         base = self.state.base if self.state.base in self._bundles else None
         if base is None and self.state.recipe is None:
             base = next(iter(self._bundles), None)
-        self.state = replace(self.state, bundles=tuple(self._bundles), base=base, name=self._name(base, self.state.recipe))
+        self.state = replace(
+            self.state, bundles=tuple(self._bundles), base=base, name=self._name(base, self.state.recipe)
+        )
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
@@ -112,7 +135,14 @@ class FineTuneController:
 
     def tick(self, image: str, on: bool) -> None:
         """Take an open case in or leave it out."""
-        self._show(replace(self.state, cases=tuple(replace(case, ticked=on) if case.image == image else case for case in self.state.cases)))
+        self._show(
+            replace(
+                self.state,
+                cases=tuple(
+                    replace(case, ticked=on) if case.image == image else case for case in self.state.cases
+                ),
+            )
+        )
 
     # ---- the run
 
@@ -128,9 +158,29 @@ class FineTuneController:
             self._failed(error)
             return
         self._job = None
-        self._show(replace(state, phase=Phase.PREPARING, stage="Writing the cases and starting", job=None, labels=(), losses=(),
-                           validations=(), samples=(), step=0, spent=None, seconds_left=None, memory_mb=None, resumable=False, scores=(),
-                           better=None, added=None, warnings=(), message="", details=""))
+        self._show(
+            replace(
+                state,
+                phase=Phase.PREPARING,
+                stage="Writing the cases and starting",
+                job=None,
+                labels=(),
+                losses=(),
+                validations=(),
+                samples=(),
+                step=0,
+                spent=None,
+                seconds_left=None,
+                memory_mb=None,
+                resumable=False,
+                scores=(),
+                better=None,
+                added=None,
+                warnings=(),
+                message="",
+                details="",
+            )
+        )
         self._aside(lambda: self._jobs.start(order), self._started, self._failed)
 
     def pause(self) -> None:
@@ -150,7 +200,9 @@ class FineTuneController:
             self._go_on(to_finish=False)
 
     def stop(self) -> None:
-        """Ask the job to end after its step; it still writes its bundle and scores it. A paused one goes on for that."""
+        """Ask the job to end after its step; it still writes its bundle and scores it. A paused one goes on
+        for that.
+        """
         if self._job is None or self.state.why_no_stop:
             return
         if self.state.phase is Phase.PAUSED:
@@ -161,7 +213,9 @@ class FineTuneController:
         except (CtsegError, OSError) as error:
             self._failed(error)
             return
-        self._show(replace(self.state, phase=Phase.STOPPING, stage="Stopping: the model is written and scored"))
+        self._show(
+            replace(self.state, phase=Phase.STOPPING, stage="Stopping: the model is written and scored")
+        )
 
     def poll(self) -> None:
         """Read what the job has said since the last time."""
@@ -187,16 +241,32 @@ class FineTuneController:
     def _order(self) -> Order:
         state = self.state
         base = self._bundles.get(state.base) if state.base is not None else None
-        features = state.features if state.from_scratch is not None and state.from_scratch.needs_features else None
-        order = Order(base, state.folder, None, state.trainable.value, state.minutes, state.hold_out, state.name.strip(), state.recipe,
-                      features)
+        features = (
+            state.features if state.from_scratch is not None and state.from_scratch.needs_features else None
+        )
+        order = Order(
+            base,
+            state.folder,
+            None,
+            state.trainable.value,
+            state.minutes,
+            state.hold_out,
+            state.name.strip(),
+            state.recipe,
+            features,
+        )
         if state.source is CaseSource.FOLDER:
             return order
         cases = []
         for case in state.cases:
             if case.ticked:
                 mask = label_map_of(self.viewer.layers[case.mask])
-                cases.append((exact(volume_of(self.viewer.layers[case.image]), "train a model"), replace(mask, array=mask.array.copy())))
+                cases.append(
+                    (
+                        exact(volume_of(self.viewer.layers[case.image]), "train a model"),
+                        replace(mask, array=mask.array.copy()),
+                    )
+                )
         return replace(order, data=None, write_cases=_writing(cases, base, order.name))
 
     def _listed(self, recipes: Sequence[RecipeRow]) -> None:
@@ -216,12 +286,24 @@ class FineTuneController:
         job = self._job
         if job is None:
             return
-        self._show(replace(self.state, phase=Phase.PREPARING, stage="Going on from the last checkpoint", resumable=False, message="",
-                           details=""))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.PREPARING,
+                stage="Going on from the last checkpoint",
+                resumable=False,
+                message="",
+                details="",
+            )
+        )
         self._aside(lambda: job.resume(to_finish=to_finish), lambda _: self._gone_on(to_finish), self._failed)
 
     def _gone_on(self, to_finish: bool) -> None:
-        phase, stage = (Phase.STOPPING, "Stopping: the model is written and scored") if to_finish else (Phase.RUNNING, CHECKING)
+        phase, stage = (
+            (Phase.STOPPING, "Stopping: the model is written and scored")
+            if to_finish
+            else (Phase.RUNNING, CHECKING)
+        )
         self._show(replace(self.state, phase=phase, stage=stage))
         self._follow(True)
 
@@ -241,12 +323,14 @@ class FineTuneController:
         job = self._job
         assert job is not None
         if ended == "paused":
-            stage = f"\"{model_of(job.folder)}\" is paused at step {state.step}"
+            stage = f'"{model_of(job.folder)}" is paused at step {state.step}'
             self._show(replace(state, phase=Phase.PAUSED, stage=stage, resumable=True))
             return
         state = replace(state, stage="", spent=None, seconds_left=None)
         if ended == "failed" and job.resumable:
-            kept = f"{job.message} What it learnt until its last checkpoint is kept: Resume goes on from there."
+            kept = (
+                f"{job.message} What it learnt until its last checkpoint is kept: Resume goes on from there."
+            )
             self._show(replace(state, phase=Phase.FAILED, resumable=True, message=kept))
             return
         if ended == "failed":
@@ -255,21 +339,35 @@ class FineTuneController:
             return
         if not (job.folder / "bundle").is_dir():
             self._forget()
-            self._show(replace(state, phase=Phase.FAILED, message="It ended before there was a model; start it again."))
+            self._show(
+                replace(
+                    state, phase=Phase.FAILED, message="It ended before there was a model; start it again."
+                )
+            )
             return
         self._show(replace(state, phase=Phase.STOPPING, stage="Putting the model into Run model"))
         self._aside(lambda: self._jobs.add(job.folder), self._added, self._failed)
 
     def _added(self, name: str) -> None:
         self._job = None
-        self._show(replace(self.state, phase=Phase.DONE, stage="", added=name, message=verdict(name, self.state)))
+        self._show(
+            replace(self.state, phase=Phase.DONE, stage="", added=name, message=verdict(name, self.state))
+        )
         self.reload_bundles()
         self.view.announce()
 
     def _failed(self, error: Exception) -> None:
         resumable = self._job is not None and self._job.resumable
-        self._show(replace(self.state, phase=Phase.FAILED, stage="", resumable=resumable, message=queue.sentence(error),
-                           details=queue.details(error)))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.FAILED,
+                stage="",
+                resumable=resumable,
+                message=queue.sentence(error),
+                details=queue.details(error),
+            )
+        )
 
     def _forget(self) -> None:
         self._job = None
@@ -278,7 +376,9 @@ class FineTuneController:
     def _known(self) -> list[Labels]:
         """The labels of the installed models, those of the chosen one first."""
         first = self._bundles.get(self.state.base or "")
-        return [bundle.labels for bundle in ([first] if first is not None else []) + list(self._bundles.values())]
+        return [
+            bundle.labels for bundle in ([first] if first is not None else []) + list(self._bundles.values())
+        ]
 
     def _name(self, base: str | None, recipe: str | None) -> str:
         """A name for the new model: the person's own, unless it is the one made up for another choice."""
@@ -304,9 +404,15 @@ class FineTuneController:
             self.view.show(state)
 
 
-def _writing(cases: Sequence[tuple[Volume, LabelMap]], base: Bundle | None, name: str) -> Callable[[Path], None]:
-    """What writes `cases` into a folder, with the model's labels or, from scratch, with those that are drawn."""
+def _writing(
+    cases: Sequence[tuple[Volume, LabelMap]], base: Bundle | None, name: str
+) -> Callable[[Path], None]:
+    """What writes `cases` into a folder, with the model's labels or, from scratch, with those that are
+    drawn.
+    """
+
     def write(folder: Path) -> None:
         labels = drawn_labels(mask for _, mask in cases) if base is None else base.labels
         write_dataset(folder, cases, labels, name)
+
     return write

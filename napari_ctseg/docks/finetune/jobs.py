@@ -1,4 +1,6 @@
-"""The seam to training: a job by its folder, and the bundle that it leaves behind. Nothing here imports torch."""
+"""The seam to training: a job by its folder, and the bundle that it leaves behind. Nothing here imports
+torch.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,10 @@ POINTS = 15  # of the validation curve, over the time that was given
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What to train. base : to be trained further; else `recipe` starts from scratch, with `features` where it needs VGG-19's weights.
-    write_cases : writes the open cases into the folder that it is given; None when `data` is a data set already."""
+    """What to train. base : to be trained further; else `recipe` starts from scratch, with `features` where
+    it needs VGG-19's weights. write_cases : writes the open cases into the folder that it is given; None when
+    `data` is a data set already.
+    """
 
     base: Bundle | None
     data: Path | None
@@ -95,19 +99,37 @@ class TrainingJobs:
     """Jobs of ctseg_training in the person's data folder."""
 
     def bundles(self) -> Sequence[Bundle]:
-        """This project's own bundles with a segmenting stage; TorchScript and ONNX files cannot be trained."""
+        """This project's own bundles with a segmenting stage; TorchScript and ONNX files cannot be
+        trained.
+        """
         from ctseg_models.bundles.store import list_bundles
 
-        return [bundle for bundle in list_bundles() if any(stage.name == "segment" for stage in getattr(bundle, "stages", ()))]
+        return [
+            bundle
+            for bundle in list_bundles()
+            if any(stage.name == "segment" for stage in getattr(bundle, "stages", ()))
+        ]
 
     def recipes(self) -> Sequence[RecipeRow]:
         """Those that ship; checking them all takes half a second."""
         from ctseg_training.recipes import load_recipe
         from ctseg_training.recipes.loading import SHIPPED
 
-        recipes = {path.stem: load_recipe(path.stem) for path in sorted(SHIPPED.glob("*.yaml")) if path.stem != FURTHER}
-        return [RecipeRow(name, recipe.description, recipe.modality, recipe.stage == "localise", recipe.content is not None)
-                for name, recipe in recipes.items()]
+        recipes = {
+            path.stem: load_recipe(path.stem)
+            for path in sorted(SHIPPED.glob("*.yaml"))
+            if path.stem != FURTHER
+        }
+        return [
+            RecipeRow(
+                name,
+                recipe.description,
+                recipe.modality,
+                recipe.stage == "localise",
+                recipe.content is not None,
+            )
+            for name, recipe in recipes.items()
+        ]
 
     def start(self, order: Order) -> RunningJob:
         """Raises CtsegError, one sentence."""
@@ -122,7 +144,9 @@ class TrainingJobs:
             order.write_cases(data)
         assert data is not None, "an order has a data set or writes one"
         init_from = None if order.base is None else order.base.path
-        job: RunningJob = Job.start(recipe, data, folder, minutes=order.minutes, init_from=init_from, name=name)
+        job: RunningJob = Job.start(
+            recipe, data, folder, minutes=order.minutes, init_from=init_from, name=name
+        )
         return job
 
     def find(self, folder: Path) -> RunningJob | None:
@@ -172,7 +196,8 @@ def free_name(name: str) -> str:
 
 
 def recipe_of(order: Order) -> Recipe:
-    """The recipe of an order: the bundle's own network trained further, or one that ships, with the person's time and held-out cases.
+    """The recipe of an order: the bundle's own network trained further, or one that ships, with the person's
+    time and held-out cases.
 
     Raises RecipeError.
     """
@@ -180,12 +205,19 @@ def recipe_of(order: Order) -> Recipe:
     from ctseg_training.recipes.stages import recipe_for
 
     every = f"validation.every_minutes={max(0.5, order.minutes / POINTS):.2f}"
-    chosen = [f"budget={{minutes: {order.minutes}}}", *_held_out(order.hold_out), every, "validation.every_steps=null"]
+    chosen = [
+        f"budget={{minutes: {order.minutes}}}",
+        *_held_out(order.hold_out),
+        every,
+        "validation.every_steps=null",
+    ]
     if order.base is not None:
         return recipe_for(order.base, load_recipe(FURTHER, [f"trainable={order.trainable}", *chosen]))  # type: ignore[arg-type]
     assert order.recipe is not None, "an order has a bundle or a recipe"
     if order.features is not None:
-        chosen.append(f"content.features={json.dumps(str(order.features), ensure_ascii=False)}")  # as JSON has it: any character is fine
+        chosen.append(
+            f"content.features={json.dumps(str(order.features), ensure_ascii=False)}"
+        )  # as JSON has it: any character is fine
     return load_recipe(order.recipe, chosen)
 
 

@@ -17,7 +17,9 @@ ASKED = (Phase.PAUSING, Phase.STOPPING)  # whose stage says what is waited for
 
 
 def heard(state: FineTuneState, event: Any, known: Sequence[Labels] = ()) -> FineTuneState:
-    """The state after one more event of the job. known : labels of models, whose colours a job with the same names takes over."""
+    """The state after one more event of the job. known : labels of models, whose colours a job with the same
+    names takes over.
+    """
     data = event.data
     if event.kind == "start":
         return _begun(state, data, known)
@@ -29,17 +31,25 @@ def heard(state: FineTuneState, event: Any, known: Sequence[Labels] = ()) -> Fin
         return replace(state, warnings=tuple(dict.fromkeys((*state.warnings, str(data.get("message", ""))))))
     if event.kind in ("done", "stopped") and "after" in data:  # a pause has none
         scores = _scores(data.get("before"), data.get("after"))
-        return replace(state, scores=scores, better=data.get("better"), step=int(data.get("step", state.step)))
+        return replace(
+            state, scores=scores, better=data.get("better"), step=int(data.get("step", state.step))
+        )
     return state
 
 
 def _begun(state: FineTuneState, data: dict[str, Any], known: Sequence[Labels]) -> FineTuneState:
-    """At the beginning, or at a checkpoint: what an interrupted run did after it was lost, and is done again."""
+    """At the beginning, or at a checkpoint: what an interrupted run did after it was lost, and is done
+    again.
+    """
     step, held = int(data.get("from_step", 0)), int(data.get("held_out", 0))
     counted = f"{data.get('cases', '?')} cases to train on, {held or 'none'} held out"
-    return replace(state, labels=_coloured(data.get("labels", ()), known), stage=state.stage if state.phase in ASKED else counted,
-                   losses=tuple(point for point in state.losses if point[0] <= step),
-                   validations=tuple(point for point in state.validations if point.step <= step))
+    return replace(
+        state,
+        labels=_coloured(data.get("labels", ()), known),
+        stage=state.stage if state.phase in ASKED else counted,
+        losses=tuple(point for point in state.losses if point[0] <= step),
+        validations=tuple(point for point in state.validations if point.step <= step),
+    )
 
 
 def _stepped(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
@@ -47,8 +57,15 @@ def _stepped(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
     if (loss := data.get("smoothed_loss", data.get("loss"))) is not None:
         losses = (*(losses if len(losses) < LONGEST else losses[::2]), (int(data["step"]), float(loss)))
     stage = f"Step {data['step']}" if (data.get("spent") or 0) < 1 else "Writing the model and scoring it"
-    return replace(state, losses=losses, step=int(data["step"]), spent=data.get("spent"), seconds_left=data.get("seconds_left"),
-                   memory_mb=data.get("memory_mb"), stage=state.stage if state.phase in ASKED else stage)
+    return replace(
+        state,
+        losses=losses,
+        step=int(data["step"]),
+        spent=data.get("spent"),
+        seconds_left=data.get("seconds_left"),
+        memory_mb=data.get("memory_mb"),
+        stage=state.stage if state.phase in ASKED else stage,
+    )
 
 
 def _scored(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
@@ -74,14 +91,16 @@ def newest_pictures(job: Path) -> tuple[Path, ...]:
     return tuple(newest.values())[:PICTURES]
 
 
-def _scores(before: dict[str, float | None] | None, after: dict[str, float | None] | None) -> tuple[Score, ...]:
+def _scores(
+    before: dict[str, float | None] | None, after: dict[str, float | None] | None
+) -> tuple[Score, ...]:
     names = list(dict.fromkeys([*(before or {}), *(after or {})]))
     return tuple(Score(name, (before or {}).get(name), (after or {}).get(name)) for name in names)
 
 
 def verdict(name: str, state: FineTuneState) -> str:
     """What came out, in words."""
-    there = f"\"{name}\" is in Run model now."
+    there = f'"{name}" is in Run model now.'
     mean = next((score for score in state.scores if score.label == "mean"), None)
     if mean is None or mean.after is None:
         return f"{there} No case was held out, so that nobody can say how good it is."

@@ -45,7 +45,9 @@ class HoldOut(StrEnum):
 
 @dataclass(frozen=True)
 class RecipeRow:
-    """A recipe that trains from scratch. localises : all labels count as one region. needs_features : a file with VGG-19's weights."""
+    """A recipe that trains from scratch. localises : all labels count as one region. needs_features : a file
+    with VGG-19's weights.
+    """
 
     name: str
     description: str
@@ -74,7 +76,9 @@ class Score:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Dice of the network on its own grid, after `step` steps. dice : per label, then "mean"; None where none could be counted."""
+    """Dice of the network on its own grid, after `step` steps. dice : per label, then "mean"; None where none
+    could be counted.
+    """
 
     step: int
     dice: tuple[tuple[str, float | None], ...]
@@ -88,10 +92,11 @@ class CurvePoint:
 class FineTuneState:
     """What is chosen, and where the training stands.
 
-    base, recipe : what is started from; one of them, or none. features : the file with VGG-19's weights, where the recipe needs it.
-    losses : (step, smoothed loss). labels : (name, colour) of the job. samples : the newest picture of each pictured held-out case.
-    spent : share of the budget. resumable : whether the job ended with a checkpoint and without a model. better : whether the mean rose
-    on the held-out cases; None when that cannot be said. added : the bundle's name in Run model.
+    base, recipe : what is started from; one of them, or none. features : the file with VGG-19's weights,
+    where the recipe needs it. losses : (step, smoothed loss). labels : (name, colour) of the job. samples :
+    the newest picture of each pictured held-out case. spent : share of the budget. resumable : whether the
+    job ended with a checkpoint and without a model. better : whether the mean rose on the held-out cases;
+    None when that cannot be said. added : the bundle's name in Run model.
     """
 
     bundles: tuple[str, ...] = ()
@@ -142,19 +147,32 @@ class FineTuneState:
             return "A training is under way; stop it first."
         if self.phase is Phase.PAUSED:
             return "A training is paused; resume it, or stop it to make a model of what it learnt."
-        return self._no_start or self._no_cases or ("" if self.name.strip() else "Give the new model a name first.")
+        return (
+            self._no_start
+            or self._no_cases
+            or ("" if self.name.strip() else "Give the new model a name first.")
+        )
 
     @property
     def why_no_pause(self) -> str:
         """Why Pause cannot be pressed, "" when it can."""
-        return {Phase.RUNNING: "", Phase.PREPARING: "It is only starting.", Phase.PAUSING: "It pauses after the current step.",
-                Phase.STOPPING: "It is stopping."}.get(self.phase, "Nothing runs.")
+        return {
+            Phase.RUNNING: "",
+            Phase.PREPARING: "It is only starting.",
+            Phase.PAUSING: "It pauses after the current step.",
+            Phase.STOPPING: "It is stopping.",
+        }.get(self.phase, "Nothing runs.")
 
     @property
     def why_no_stop(self) -> str:
         """Why Stop cannot be pressed, "" when it can."""
-        return {Phase.RUNNING: "", Phase.PAUSED: "", Phase.PREPARING: "It is only starting.", Phase.PAUSING: "It is pausing.",
-                Phase.STOPPING: "It is stopping."}.get(self.phase, "Nothing runs.")
+        return {
+            Phase.RUNNING: "",
+            Phase.PAUSED: "",
+            Phase.PREPARING: "It is only starting.",
+            Phase.PAUSING: "It is pausing.",
+            Phase.STOPPING: "It is stopping.",
+        }.get(self.phase, "Nothing runs.")
 
     @property
     def _no_start(self) -> str:
@@ -168,7 +186,11 @@ class FineTuneState:
     @property
     def _no_cases(self) -> str:
         if self.source is CaseSource.LAYERS and not any(case.ticked for case in self.cases):
-            return "Open an image and correct its mask first, or choose a dataset folder." if not self.cases else "Tick a case first."
+            return (
+                "Open an image and correct its mask first, or choose a dataset folder."
+                if not self.cases
+                else "Tick a case first."
+            )
         if self.source is CaseSource.FOLDER and self.folder is None:
             return "Choose a dataset folder first."
         return ""

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QProgressBar
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
+)
 
 from napari_ctseg import parts
 from napari_ctseg.docks.finetune import words
@@ -22,9 +30,15 @@ if TYPE_CHECKING:
 
 POLL_MS = 500
 SCROLL_BAR = 24  # px
-BASE = ("A model to train further, or a recipe to train a new network from scratch. TorchScript and ONNX files cannot be trained and "
-        "are not listed.")
-FEATURES = "The file with VGG-19's weights (torchvision's, .pth or .safetensors), through which this recipe compares. None is downloaded."
+BASE = (
+    "A model to train further, or a recipe to train a new network from scratch. TorchScript and ONNX files "
+    "cannot be trained and "
+    "are not listed."
+)
+FEATURES = (
+    "The file with VGG-19's weights (torchvision's, .pth or .safetensors), through which this recipe "
+    "compares. None is downloaded."
+)
 SOURCE = "The open layers: each image with its corrected mask. A dataset folder: with dataset.json."
 CASES = "Tick what to train on. A class without a voxel counts as not contoured, so that it is not unlearnt."
 FOLDER = "A folder with dataset.json, images and labels (Medical Segmentation Decathlon, nnU-Net raw)."
@@ -51,21 +65,24 @@ class FineTuneDock(parts.Dock):
     # ---- building
 
     def _build(self) -> None:
-        self.empty, self.warnings, self.message, self.stage = parts.text(), parts.remark(), parts.text(), parts.text()
+        self.empty, self.warnings, self.message, self.stage = (
+            parts.text(),
+            parts.remark(),
+            parts.text(),
+            parts.text(),
+        )
         self.base = parts.combo(BASE)
         self.about = parts.text()
         self.features = parts.button("VGG-19's weights…", FEATURES)
         self.features_name = parts.text()
-        self.source = parts.combo(SOURCE,
-                                  [source.value for source in CaseSource])
+        self.source = parts.combo(SOURCE, [source.value for source in CaseSource])
         self.cases = QListWidget()
         self.cases.setToolTip(CASES)
         self.folder = parts.button("Choose folder…", FOLDER)
         self.folder_name = parts.text()
         self.trainable = parts.combo(words.TRAINABLE, list(WORDS.values()))
         self.minutes = parts.number(MINUTES, 0.5, 10000, 5, " min")
-        self.hold_out = parts.combo(HOLD_OUT,
-                                    [choice.value for choice in HoldOut])
+        self.hold_out = parts.combo(HOLD_OUT, [choice.value for choice in HoldOut])
         self.name = QLineEdit()
         self.name.setToolTip(NAME)
         self.go = parts.button("Start", "")
@@ -77,21 +94,49 @@ class FineTuneDock(parts.Dock):
         self.curves = Curves()
         self.samples = Samples()
         self.scores = QLabel()
-        self.scores.setToolTip("Dice on the held-out cases: of the model you started from, and of the new one.")
+        self.scores.setToolTip(
+            "Dice on the held-out cases: of the model you started from, and of the new one."
+        )
         self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("From", self.base)
         more = QFormLayout()
         more.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for title, widget in (("Train", self.trainable), ("Time", self.minutes), ("Hold out", self.hold_out), ("Name", self.name)):
+        for title, widget in (
+            ("Train", self.trainable),
+            ("Time", self.minutes),
+            ("Hold out", self.hold_out),
+            ("Name", self.name),
+        ):
             more.addRow(title, widget)
         cases = QFormLayout()
         cases.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         cases.addRow("Cases", self.source)
-        column = parts.scrolled(self, [self.empty, form, self.about, self.features, self.features_name, cases, self.cases, self.folder,
-                                       self.folder_name, more, parts.row(self.go, self.hold, self.stop), self.bar, self.stage,
-                                       self.curves, self.samples, self.scores, self.warnings, self.message, self.details])
+        column = parts.scrolled(
+            self,
+            [
+                self.empty,
+                form,
+                self.about,
+                self.features,
+                self.features_name,
+                cases,
+                self.cases,
+                self.folder,
+                self.folder_name,
+                more,
+                parts.row(self.go, self.hold, self.stop),
+                self.bar,
+                self.stage,
+                self.curves,
+                self.samples,
+                self.scores,
+                self.warnings,
+                self.message,
+                self.details,
+            ],
+        )
         column.addStretch()
         self._paint_theme()
 
@@ -100,17 +145,26 @@ class FineTuneDock(parts.Dock):
         self.base.textActivated.connect(self._chosen)
         self.features.clicked.connect(self._ask_features)
         self.source.textActivated.connect(lambda words: controller.choose(source=CaseSource(words)))
-        self.cases.itemChanged.connect(lambda item: controller.tick(item.data(Qt.ItemDataRole.UserRole),
-                                                                    item.checkState() == Qt.CheckState.Checked))
+        self.cases.itemChanged.connect(
+            lambda item: controller.tick(
+                item.data(Qt.ItemDataRole.UserRole), item.checkState() == Qt.CheckState.Checked
+            )
+        )
         self.folder.clicked.connect(self._ask_folder)
-        self.trainable.textActivated.connect(lambda words: controller.choose(trainable=next(k for k, v in WORDS.items() if v == words)))
+        self.trainable.textActivated.connect(
+            lambda words: controller.choose(trainable=next(k for k, v in WORDS.items() if v == words))
+        )
         self.minutes.valueChanged.connect(lambda value: controller.choose(minutes=value))
         self.hold_out.textActivated.connect(lambda words: controller.choose(hold_out=HoldOut(words)))
         self.name.textEdited.connect(lambda words: controller.choose(name=words))
         self.go.clicked.connect(controller.start)
-        self.hold.clicked.connect(lambda: controller.resume() if controller.state.resumable else controller.pause())
+        self.hold.clicked.connect(
+            lambda: controller.resume() if controller.state.resumable else controller.pause()
+        )
         self.stop.clicked.connect(controller.stop)
-        self.details.clicked.connect(lambda: parts.show_details(self, controller.state.message, controller.state.details))
+        self.details.clicked.connect(
+            lambda: parts.show_details(self, controller.state.message, controller.state.details)
+        )
         self._viewer.events.theme.connect(self._paint_theme)
 
     def closed(self) -> None:
@@ -125,8 +179,12 @@ class FineTuneDock(parts.Dock):
             super().show()
             return
         layers = state.source is CaseSource.LAYERS
-        parts.say(self.empty, "Correct a mask in Correct & export; what you corrected trains the next model here."
-                  if layers and not state.cases and not state.busy else "")
+        parts.say(
+            self.empty,
+            "Correct a mask in Correct & export; what you corrected trains the next model here."
+            if layers and not state.cases and not state.busy
+            else "",
+        )
         self._draw_choices(state, layers)
         self._draw_buttons(state)
         waiting = state.phase is Phase.PAUSED
@@ -148,14 +206,29 @@ class FineTuneDock(parts.Dock):
     def _draw_buttons(self, state: FineTuneState) -> None:
         parts.able(self.go, state.why_not, words.START)
         self.hold.setText("Resume" if state.resumable else "Pause")
-        parts.able(self.hold, "" if state.resumable else state.why_no_pause, words.RESUME if state.resumable else words.PAUSE)
-        parts.able(self.stop, state.why_no_stop, words.STOP_PAUSED if state.phase is Phase.PAUSED else words.STOP)
+        parts.able(
+            self.hold,
+            "" if state.resumable else state.why_no_pause,
+            words.RESUME if state.resumable else words.PAUSE,
+        )
+        parts.able(
+            self.stop, state.why_no_stop, words.STOP_PAUSED if state.phase is Phase.PAUSED else words.STOP
+        )
 
     def _draw_choices(self, state: FineTuneState, layers: bool) -> None:
-        busy = "A training is under way." if state.busy else "A training is paused." if state.phase is Phase.PAUSED else ""
+        busy = (
+            "A training is under way."
+            if state.busy
+            else "A training is paused."
+            if state.phase is Phase.PAUSED
+            else ""
+        )
         self._draw_base(state, busy)
-        for combo, chosen in ((self.source, state.source.value), (self.trainable, WORDS[state.trainable]),
-                              (self.hold_out, state.hold_out.value)):
+        for combo, chosen in (
+            (self.source, state.source.value),
+            (self.trainable, WORDS[state.trainable]),
+            (self.hold_out, state.hold_out.value),
+        ):
             with QSignalBlocker(combo):
                 combo.setCurrentText(chosen)
         scratch = "" if state.from_scratch is None else words.FROM_SCRATCH
@@ -201,8 +274,10 @@ class FineTuneDock(parts.Dock):
                 item.setData(Qt.ItemDataRole.UserRole, case.image)
                 item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
                 item.setCheckState(Qt.CheckState.Checked if case.ticked else Qt.CheckState.Unchecked)
-                item.setToolTip(f"Image \"{case.image}\" with the mask \"{case.mask}\" on its grid.")
-            self.cases.setFixedHeight(min(4, max(1, len(state.cases))) * max(20, self.cases.sizeHintForRow(0)) + 6)
+                item.setToolTip(f'Image "{case.image}" with the mask "{case.mask}" on its grid.')
+            self.cases.setFixedHeight(
+                min(4, max(1, len(state.cases))) * max(20, self.cases.sizeHintForRow(0)) + 6
+            )
 
     def follow(self, on: bool) -> None:
         """Poll the job, or no longer."""

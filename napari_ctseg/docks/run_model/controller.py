@@ -1,4 +1,6 @@
-"""Decides what the Run model dock does: choices, the expected cost, the run itself and where its result goes."""
+"""Decides what the Run model dock does: choices, the expected cost, the run itself and where its result
+goes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,14 @@ from napari_ctseg.docks.run_model.run import channels, machine, previous_results
 from napari_ctseg.docks.run_model.run.box import drawn_box
 from napari_ctseg.docks.run_model.run.confidence import confidence_of
 from napari_ctseg.docks.run_model.run.request import Models, Request
-from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, Combine, Phase, RegionChoice, RunModelState
+from napari_ctseg.docks.run_model.state import (
+    DEVICES,
+    PRECISIONS,
+    Combine,
+    Phase,
+    RegionChoice,
+    RunModelState,
+)
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import BOXES
 from napari_ctseg.viewer.proxies import unwrapped
@@ -35,7 +44,12 @@ if TYPE_CHECKING:
     from ctseg_models.inference import Estimate, Prediction
 
 DOCK = "run_model"
-SHARES = {"load": (0.0, 0.05), "localise": (0.05, 0.25), "segment": (0.25, 0.9), "assemble": (0.9, 1.0)}  # of one model's run, as measured
+SHARES = {
+    "load": (0.0, 0.05),
+    "localise": (0.05, 0.25),
+    "segment": (0.25, 0.9),
+    "assemble": (0.9, 1.0),
+}  # of one model's run, as measured
 Runner = Callable[..., queue.Task]
 
 
@@ -47,14 +61,33 @@ class RunModelView(Protocol):
 
 
 class RunModelController:
-    """Holds the state, starts work through the queue and puts results into the viewer. `shelf` : the models and what is done with them."""
+    """Holds the state, starts work through the queue and puts results into the viewer. `shelf` : the models
+    and what is done with them.
+    """
 
-    def __init__(self, view: RunModelView, viewer: napari.viewer.Viewer, models: Models, preferences: Preferences,
-                 runner: Runner = queue.run, clock: Callable[[], float] = time.monotonic, library: Library | None = None,
-                 aside: ThreadedCall = run_in_thread) -> None:
+    def __init__(
+        self,
+        view: RunModelView,
+        viewer: napari.viewer.Viewer,
+        models: Models,
+        preferences: Preferences,
+        runner: Runner = queue.run,
+        clock: Callable[[], float] = time.monotonic,
+        library: Library | None = None,
+        aside: ThreadedCall = run_in_thread,
+    ) -> None:
         viewer = unwrapped(viewer)
-        self.view, self.viewer, self._models, self._preferences, self._run, self._clock = view, viewer, models, preferences, runner, clock
-        self.shelf = ModelActions(library or InstalledLibrary(), runner, aside, self._told, self.reload_bundles)
+        self.view, self.viewer, self._models, self._preferences, self._run, self._clock = (
+            view,
+            viewer,
+            models,
+            preferences,
+            runner,
+            clock,
+        )
+        self.shelf = ModelActions(
+            library or InstalledLibrary(), runner, aside, self._told, self.reload_bundles
+        )
         self._study = study_of(viewer)
         self._task: queue.Task | None = None
         self._estimation: queue.Task | None = None
@@ -89,7 +122,9 @@ class RunModelController:
     # ---- what is there
 
     def reload_bundles(self, added: str | None = None) -> None:
-        """Look again which models are installed; another dock calls this when it has made one. added : becomes the chosen one."""
+        """Look again which models are installed; another dock calls this when it has made one. added :
+        becomes the chosen one.
+        """
         try:
             bundles, faults = self._models.bundles()
         except CtsegError as error:
@@ -161,21 +196,34 @@ class RunModelController:
     # ---- estimate, run, cancel
 
     def estimate(self) -> None:
-        """Work out time and memory; the models are loaded for it, but one that asks first is not before the person has answered."""
+        """Work out time and memory; the models are loaded for it, but one that asks first is not before the
+        person has answered.
+        """
         work_on = None if self.state.busy else self._request()
         if work_on is None:
             return
         if any(info.locked for info in self.state.members):
-            self._show(replace(self.state, expected="Known once you have allowed this model to run its code: press Run."))
+            self._show(
+                replace(
+                    self.state, expected="Known once you have allowed this model to run its code: press Run."
+                )
+            )
             return
         request, volumes = work_on
         self._forget_estimation()
         self._show(replace(self.state, estimating=True, expected="Working out time and memory…"))
-        self._estimation = self._run(lambda: self._models.estimate(replace(request, volume=channels.stacked(volumes))), lambda step: None,
-                                     self._estimated, self._not_estimated, title="Expected time")
+        self._estimation = self._run(
+            lambda: self._models.estimate(replace(request, volume=channels.stacked(volumes))),
+            lambda step: None,
+            self._estimated,
+            self._not_estimated,
+            title="Expected time",
+        )
 
     def run(self) -> None:
-        """Start, or wait for what is before it in the queue; models that would run code of their own are asked about first."""
+        """Start, or wait for what is before it in the queue; models that would run code of their own are
+        asked about first.
+        """
         work_on = None if self.state.busy or self._closed else self._request()
         if work_on is None or self.shelf.look_up_trust(self.state.chosen, self.run):
             return
@@ -189,11 +237,27 @@ class RunModelController:
         self._started, self._models_done, self._last_share = self._clock(), 0, 0.0
         self._remember()
         stage = "Queued: waiting for another task to finish" if queue.is_busy() else "Starting"
-        self._show(replace(self.state, phase=Phase.WAITING, stage=stage, share=None, seconds_left=None, message="",
-                           details="", result=None, cautions=(), confidence=()))
-        self._task = self._run(lambda: self._models.run(replace(request, volume=channels.stacked(volumes))),
-                               lambda step: self._progressed(step, len(request.bundles)),
-                               lambda prediction: self._done(prediction, name, images), self._failed, title=name)
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.WAITING,
+                stage=stage,
+                share=None,
+                seconds_left=None,
+                message="",
+                details="",
+                result=None,
+                cautions=(),
+                confidence=(),
+            )
+        )
+        self._task = self._run(
+            lambda: self._models.run(replace(request, volume=channels.stacked(volumes))),
+            lambda step: self._progressed(step, len(request.bundles)),
+            lambda prediction: self._done(prediction, name, images),
+            self._failed,
+            title=name,
+        )
 
     def answer(self, *, run_code: bool) -> None:
         """To the question of trust: remember it and run, or leave everything as it was."""
@@ -207,12 +271,22 @@ class RunModelController:
             self._show(replace(self.state, message="Nothing was run."))
 
     def cancel(self) -> None:
-        """Ready again at once; the run, or what is done beside running, ends at its next step and its result is dropped."""
+        """Ready again at once; the run, or what is done beside running, ends at its next step and its result
+        is dropped.
+        """
         if self._task is not None and self.state.busy:
             self._task.cancel()
             self._task = None
-            self._show(replace(self.state, phase=Phase.IDLE, share=None, seconds_left=None, stage="",
-                               message="Cancelled; no layer was added."))
+            self._show(
+                replace(
+                    self.state,
+                    phase=Phase.IDLE,
+                    share=None,
+                    seconds_left=None,
+                    stage="",
+                    message="Cancelled; no layer was added.",
+                )
+            )
         elif self.state.errand:
             self.shelf.stop_errand()
 
@@ -221,12 +295,21 @@ class RunModelController:
     def _progressed(self, step: Progress, models: int) -> None:
         low, high = SHARES.get(step.stage, (0.0, 1.0))
         within = low + (high - low) * (step.done / step.total if step.total else 0.0)
-        if within < self._last_share - 0.5 and self._models_done + 1 < models:  # back to loading: the next model's turn
+        if (
+            within < self._last_share - 0.5 and self._models_done + 1 < models
+        ):  # back to loading: the next model's turn
             self._models_done += 1
         self._last_share = within
         share = (self._models_done + within) / models
-        self._show(replace(self.state, phase=Phase.RUNNING, stage=step.message or step.stage, share=share,
-                           seconds_left=self._seconds_left(share)))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.RUNNING,
+                stage=step.message or step.stage,
+                share=share,
+                seconds_left=self._seconds_left(share),
+            )
+        )
 
     def _seconds_left(self, share: float) -> float | None:
         """From the share done once a tenth is; before that from the estimate, if there is one."""
@@ -244,17 +327,41 @@ class RunModelController:
         self._study.prediction = layer.name
         took = self._clock() - self._started
         nothing = "" if prediction.labels.array.any() else " No label was found: the layer is empty."
-        hidden = " Its maps are there as hidden layers." if prediction.edge_map is not None or prediction.disagreement is not None else ""
+        hidden = (
+            " Its maps are there as hidden layers."
+            if prediction.edge_map is not None or prediction.disagreement is not None
+            else ""
+        )
         kept = f" Hidden below it: {words.quoted(covered)}." if covered else ""
-        self._show(replace(self.state, phase=Phase.DONE, stage="", share=1.0, seconds_left=None, result=layer.name,
-                           message=f"Done in {words.duration(took)}: \"{layer.name}\".{nothing}{hidden}{kept}",
-                           cautions=tuple(prediction.provenance.get("warnings", ())), confidence=confidence_of(prediction),
-                           details=json.dumps(prediction.provenance, indent=1, default=str)))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.DONE,
+                stage="",
+                share=1.0,
+                seconds_left=None,
+                result=layer.name,
+                message=f'Done in {words.duration(took)}: "{layer.name}".{nothing}{hidden}{kept}',
+                cautions=tuple(prediction.provenance.get("warnings", ())),
+                confidence=confidence_of(prediction),
+                details=json.dumps(prediction.provenance, indent=1, default=str),
+            )
+        )
 
     def _failed(self, error: Exception) -> None:
         self._task = None
-        self._show(replace(self.state, phase=Phase.FAILED, stage="", share=None, seconds_left=None, message=queue.sentence(error),
-                           details=queue.details(error), to_mend=self._described()))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.FAILED,
+                stage="",
+                share=None,
+                seconds_left=None,
+                message=queue.sentence(error),
+                details=queue.details(error),
+                to_mend=self._described(),
+            )
+        )
 
     def _estimated(self, estimate: Estimate) -> None:
         self._estimation, self._expected_seconds = None, estimate.seconds
@@ -263,8 +370,17 @@ class RunModelController:
 
     def _not_estimated(self, error: Exception) -> None:
         self._estimation = None
-        self._show(replace(self.state, phase=Phase.FAILED, estimating=False, expected="", message=queue.sentence(error),
-                           details=queue.details(error), to_mend=self._described()))
+        self._show(
+            replace(
+                self.state,
+                phase=Phase.FAILED,
+                estimating=False,
+                expected="",
+                message=queue.sentence(error),
+                details=queue.details(error),
+                to_mend=self._described(),
+            )
+        )
 
     def _described(self) -> Path | None:
         """Of what ran: the network file whose side file may be at fault."""
@@ -300,7 +416,11 @@ class RunModelController:
         if not self.state.busy:  # what was said of the last run does not belong to another choice
             self.state = replace(self.state, message="", details="", cautions=(), confidence=())
         unable = self._unable(choices.get("device", self.state.device))
-        self._show(self._with_sources(replace(self.state, phase=phase, expected="", estimating=False, unable=unable, **choices)))
+        self._show(
+            self._with_sources(
+                replace(self.state, phase=phase, expected="", estimating=False, unable=unable, **choices)
+            )
+        )
 
     def _with_sources(self, state: RunModelState) -> RunModelState:
         """One image for every channel that the chosen models read, and what is wrong with them."""
@@ -308,14 +428,18 @@ class RunModelController:
         if len(sources) < 2 or state.image is None:
             return replace(state, sources=sources, source_fault="")
         try:
-            volumes = {name: volume for name in sources if (volume := self._volume(name, strictly=True)) is not None}
+            volumes = {
+                name: volume for name in sources if (volume := self._volume(name, strictly=True)) is not None
+            }
             fault = channels.fault_of(volumes, state.wanted, sources)
         except CtsegError as error:
             fault = str(error)
         return replace(state, sources=sources, source_fault=fault)
 
     def _volume(self, name: str | None, *, strictly: bool = False) -> Volume | None:
-        """An image's volume. strictly : raise for a layer that has no geometry; else it is refused when the person presses Run."""
+        """An image's volume. strictly : raise for a layer that has no geometry; else it is refused when the
+        person presses Run.
+        """
         source = channels.sources(self.viewer).get(name or "")
         if source is None:
             return None
@@ -330,14 +454,18 @@ class RunModelController:
         return {**self._not_here, **(machine.slow_on_cpu() if device == "cpu" else {})}
 
     def _forget_estimation(self) -> None:
-        self._expected_seconds = None if not self.state.expected.startswith("Expected") else self._expected_seconds
+        self._expected_seconds = (
+            None if not self.state.expected.startswith("Expected") else self._expected_seconds
+        )
         if self._estimation is not None:
             self._estimation.cancel()
             self._estimation = None
             self.state = replace(self.state, estimating=False, expected="")
 
     def _request(self) -> tuple[Request, list[Volume]] | None:
-        """The run as chosen and its channels, not yet stacked; None, with the reason shown, when it cannot be."""
+        """The run as chosen and its channels, not yet stacked; None, with the reason shown, when it cannot
+        be.
+        """
         chosen = self.state
         if chosen.why_not:
             self._show(replace(chosen, message=chosen.why_not))
@@ -354,25 +482,59 @@ class RunModelController:
         bundles = tuple(self.shelf.bundles[name] for name in chosen.chosen)
         weights = tuple(chosen.weights.get(name, 1.0) for name in chosen.chosen) if chosen.weighted else None
         weights = None if weights is None or len(set(weights)) == 1 else weights
-        request = Request(bundles, volumes[0], chosen.region, box, chosen.combine, chosen.device, chosen.precision, chosen.edge_map,
-                          weights, chosen.mirroring and not chosen.why_no_mirroring, chosen.entropy)
+        request = Request(
+            bundles,
+            volumes[0],
+            chosen.region,
+            box,
+            chosen.combine,
+            chosen.device,
+            chosen.precision,
+            chosen.edge_map,
+            weights,
+            chosen.mirroring and not chosen.why_no_mirroring,
+            chosen.entropy,
+        )
         return request, volumes
 
     def _kept_choices(self) -> RunModelState:
         """As the person left them; a device that is not here any more is not chosen."""
         kept = self._preferences.get(DOCK, "choices", {})
-        device = kept["device"] if kept.get("device") in DEVICES and kept["device"] not in self._not_here else "cpu"
+        device = (
+            kept["device"]
+            if kept.get("device") in DEVICES and kept["device"] not in self._not_here
+            else "cpu"
+        )
         unable = self._unable(device)
-        precision = kept["precision"] if kept.get("precision") in PRECISIONS and kept["precision"] not in unable else "auto"
+        precision = (
+            kept["precision"]
+            if kept.get("precision") in PRECISIONS and kept["precision"] not in unable
+            else "auto"
+        )
         combine = Combine(kept["combine"]) if kept.get("combine") in list(Combine) else Combine.MEAN
-        return RunModelState(chosen=tuple(map(str, kept.get("chosen", []))), device=device, precision=precision, unable=unable,
-                             combine=combine, mirroring=bool(kept.get("mirroring", False)), edge_map=bool(kept.get("edge_map", False)),
-                             entropy=bool(kept.get("entropy", False)), message=self._preferences.problem)
+        return RunModelState(
+            chosen=tuple(map(str, kept.get("chosen", []))),
+            device=device,
+            precision=precision,
+            unable=unable,
+            combine=combine,
+            mirroring=bool(kept.get("mirroring", False)),
+            edge_map=bool(kept.get("edge_map", False)),
+            entropy=bool(kept.get("entropy", False)),
+            message=self._preferences.problem,
+        )
 
     def _remember(self) -> None:
         state = self.state
-        kept = {"chosen": list(state.chosen), "device": state.device, "precision": state.precision, "edge_map": state.edge_map,
-                "combine": state.combine.value, "mirroring": state.mirroring, "entropy": state.entropy}
+        kept = {
+            "chosen": list(state.chosen),
+            "device": state.device,
+            "precision": state.precision,
+            "edge_map": state.edge_map,
+            "combine": state.combine.value,
+            "mirroring": state.mirroring,
+            "entropy": state.entropy,
+        }
         try:
             self._preferences.set(DOCK, "choices", kept)
         except CtsegError as error:
@@ -391,4 +553,9 @@ def _result_name(request: Request) -> str:
 
 def _holds_boxes(layer: Any) -> bool:
     """Shapes that a person drew: not a model's own boxes, and at least one shape."""
-    return hasattr(layer, "shape_type") and layer.ndim >= 2 and len(layer.data) > 0 and BOXES not in layer.metadata
+    return (
+        hasattr(layer, "shape_type")
+        and layer.ndim >= 2
+        and len(layer.data) > 0
+        and BOXES not in layer.metadata
+    )

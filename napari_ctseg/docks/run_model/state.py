@@ -43,12 +43,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class BundleInfo:
     """A model as the dock lists it.
 
-    about : the first paragraph of its card. channels : what it reads, in order. warnings : what in the image lies outside of its training.
-    needs_trust : why it would run code of its own, () when it does not; trusted : the person's decision, None while it is looked up.
-    mirror_axes : along how many axes it may be mirrored, None when only its loading would tell.
-    localises : whether it finds out where to look.
-    described : the network file whose side file could be written anew, None where there is none. files : the same for two names of
-    one model.
+    about : the first paragraph of its card. channels : what it reads, in order. warnings : what in the image
+    lies outside of its training. needs_trust : why it would run code of its own, () when it does not; trusted
+    : the person's decision, None while it is looked up. mirror_axes : along how many axes it may be mirrored,
+    None when only its loading would tell. localises : whether it finds out where to look. described : the
+    network file whose side file could be written anew, None where there is none. files : the same for two
+    names of one model.
     """
 
     name: str
@@ -74,7 +74,9 @@ class BundleInfo:
 
 @dataclass(frozen=True)
 class TrustQuestion:
-    """What a person has to decide: code of this model, from this folder or file, for these reasons. digest : of the files meant."""
+    """What a person has to decide: code of this model, from this folder or file, for these reasons. digest :
+    of the files meant.
+    """
 
     name: str
     path: str
@@ -86,8 +88,8 @@ class TrustQuestion:
 class Confidence:
     """How sure a result is of one label.
 
-    mean : probability inside. sure : share of it above 0.9. disagreement : mean of the models' inside, or of the entropy where that was
-    asked for (`entropy`); None when neither was.
+    mean : probability inside. sure : share of it above 0.9. disagreement : mean of the models' inside, or of
+    the entropy where that was asked for (`entropy`); None when neither was.
     """
 
     name: str
@@ -100,8 +102,9 @@ class Confidence:
 
 @dataclass(frozen=True)
 class FormNeeded:
-    """A network file whose side file is to be written. guess : what could be read from it; of one that has a side file (`anew`), what
-    that says."""
+    """A network file whose side file is to be written. guess : what could be read from it; of one that has a
+    side file (`anew`), what that says.
+    """
 
     network: Path
     guess: Mapping[str, Any]
@@ -118,11 +121,12 @@ class Replacement:
 
 @dataclass(frozen=True)
 class RunModelState:
-    """images : what a channel can be read from (a layer, or one channel of it). sources : one for every channel the chosen models want.
-    weights : of chosen models, 1 where none is given. unable : device or precision -> why it cannot be had.
-    errand : what is done beside running (a model being added), "" when nothing. questions, form, replacing : what waits for an answer.
-    share : of the whole run, 0 to 1, None when not known. seconds_left : None when not known. result : name of the labels layer.
-    to_mend : the network file whose side file may be why the last run or adding failed.
+    """images : what a channel can be read from (a layer, or one channel of it). sources : one for every
+    channel the chosen models want. weights : of chosen models, 1 where none is given. unable : device or
+    precision -> why it cannot be had. errand : what is done beside running (a model being added), "" when
+    nothing. questions, form, replacing : what waits for an answer. share : of the whole run, 0 to 1, None
+    when not known. seconds_left : None when not known. result : name of the labels layer. to_mend : the
+    network file whose side file may be why the last run or adding failed.
     """
 
     images: tuple[str, ...] = ()
@@ -204,7 +208,10 @@ class RunModelState:
         if self.source_fault:
             return self.source_fault
         if len(twice := self.same_files) > 1:
-            return f"{' and '.join(twice)} are the same model under two names; untick one, it would only count twice."
+            return (
+                f"{' and '.join(twice)} are the same model under two names; untick one, it would only "
+                "count twice."
+            )
         if self.region is RegionChoice.BOX and self.box is None:
             return "Draw a box first."
         return self.unable.get(self.device, "") or self.unable.get(self.precision, "")
@@ -232,5 +239,5 @@ class RunModelState:
         """What the chosen models say about the image."""
         said = [warning for info in self.members for warning in info.warnings]
         twice = sorted({source for source in self.sources if source and self.sources.count(source) > 1})
-        said += [f"\"{source}\" is chosen for more than one channel." for source in twice]
+        said += [f'"{source}" is chosen for more than one channel.' for source in twice]
         return tuple(dict.fromkeys(said))

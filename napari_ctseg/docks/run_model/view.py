@@ -31,22 +31,30 @@ if TYPE_CHECKING:
     from ctseg_models.bundles.export import Format
 
 FILES = f"Models (*.zip {' '.join('*' + ending for ending in NETWORK_FILES)})"
-EXPORTS: dict[Format, tuple[str, str]] = {"onnx": ("Export as ONNX…", "ONNX (*.onnx)"),
-                                            "torchscript": ("Export as TorchScript…", "TorchScript (*.ts)")}
+EXPORTS: dict[Format, tuple[str, str]] = {
+    "onnx": ("Export as ONNX…", "ONNX (*.onnx)"),
+    "torchscript": ("Export as TorchScript…", "TorchScript (*.ts)"),
+}
 
 
 class RunModelDock(parts.Dock):
     """Image, models, choices, what to expect, Run, progress, how sure the result is."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, models: Models | None = None, library: Library | None = None) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, models: Models | None = None, library: Library | None = None
+    ) -> None:
         super().__init__()
         self._state = RunModelState()
         self.dialog: SideForm | QMessageBox | None = None
         self.setAcceptDrops(True)
         self._build(viewer)
         orientation.attach(viewer)
-        self.controller = RunModelController(self, viewer, models or InstalledModels(), Preferences(), library=library)
-        self.destroyed.connect(self.controller.close)  # a viewer that closes takes its docks along without a word to them
+        self.controller = RunModelController(
+            self, viewer, models or InstalledModels(), Preferences(), library=library
+        )
+        self.destroyed.connect(
+            self.controller.close
+        )  # a viewer that closes takes its docks along without a word to them
         self._connect()
 
     # ---- building
@@ -56,8 +64,18 @@ class RunModelDock(parts.Dock):
         self.sample = parts.button("Open the phantom CT", "Adds the sample that File > Open Sample has.")
         self.sample.clicked.connect(lambda: viewer.open_sample("napari-ctseg", "phantom"))
         self.image = parts.combo(words.IMAGE)
-        self.models, self.channels, self.choices, self.confidence = ModelList(), ChannelRows(), Choices(), ConfidenceTable()
-        self.about, self.expected, self.message, self.stage = parts.text(), parts.text(), parts.text(), parts.text()
+        self.models, self.channels, self.choices, self.confidence = (
+            ModelList(),
+            ChannelRows(),
+            Choices(),
+            ConfidenceTable(),
+        )
+        self.about, self.expected, self.message, self.stage = (
+            parts.text(),
+            parts.text(),
+            parts.text(),
+            parts.text(),
+        )
         self.sure = parts.text()
         self.warnings, self.cautions = parts.remark(), parts.remark()
         self.new = _with_menu("Add model…", words.ADD)
@@ -67,7 +85,11 @@ class RunModelDock(parts.Dock):
         self._build_menus()
         self.guess = parts.button("Expected time and memory", words.EXPECTED)
         self.go, self.stop = parts.button("Run", words.RUN), parts.button("Cancel", words.CANCEL)
-        for button, keys in ((self.guess, "Ctrl+Shift+E"), (self.go, "Ctrl+Return"), (self.stop, "Ctrl+Shift+X")):
+        for button, keys in (
+            (self.guess, "Ctrl+Shift+E"),
+            (self.go, "Ctrl+Return"),
+            (self.stop, "Ctrl+Shift+X"),
+        ):
             button.setShortcut(keys)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -81,29 +103,64 @@ class RunModelDock(parts.Dock):
         buttons = parts.row(self.go, self.stop)
         buttons.setStretch(0, 2)
         buttons.setStretch(1, 1)
-        column = parts.scrolled(self, [self.empty, self.sample, self.form, self.models, links, self.about, self.channels, self.warnings,
-                                       self.choices, self.guess, self.expected, buttons, self.bar, self.stage, self.message,
-                                       self.sure, self.confidence, self.cautions, self.mend, self.details])
+        column = parts.scrolled(
+            self,
+            [
+                self.empty,
+                self.sample,
+                self.form,
+                self.models,
+                links,
+                self.about,
+                self.channels,
+                self.warnings,
+                self.choices,
+                self.guess,
+                self.expected,
+                buttons,
+                self.bar,
+                self.stage,
+                self.message,
+                self.sure,
+                self.confidence,
+                self.cautions,
+                self.mend,
+                self.details,
+            ],
+        )
         column.addStretch()
 
     def _build_menus(self) -> None:
         add = QMenu(self)
         add.setToolTipsVisible(True)
-        add.addAction("A folder…", self._ask_folder).setToolTip("A model of this project, nnU-Net's results folder, or a MONAI bundle.")
-        add.addAction("A file…", self._ask_file).setToolTip("A .zip of such a folder, or an ONNX or TorchScript network.")
+        add.addAction("A folder…", self._ask_folder).setToolTip(
+            "A model of this project, nnU-Net's results folder, or a MONAI bundle."
+        )
+        add.addAction("A file…", self._ask_file).setToolTip(
+            "A .zip of such a folder, or an ONNX or TorchScript network."
+        )
         self.new.setMenu(add)
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         self.verify = menu.addAction("Verify", lambda: self._on_spoken_of(self.controller.shelf.verify))
-        self.exports = {to: menu.addAction(title, lambda to=to: self._ask_export(to)) for to, (title, _) in EXPORTS.items()}
-        self.withdraw = menu.addAction("Ask again before it runs", lambda: self._on_spoken_of(self.controller.shelf.withdraw))
-        self.describe = menu.addAction("Edit the description…", lambda: self._on_spoken_of(self.controller.shelf.describe_model))
+        self.exports = {
+            to: menu.addAction(title, lambda to=to: self._ask_export(to))
+            for to, (title, _) in EXPORTS.items()
+        }
+        self.withdraw = menu.addAction(
+            "Ask again before it runs", lambda: self._on_spoken_of(self.controller.shelf.withdraw)
+        )
+        self.describe = menu.addAction(
+            "Edit the description…", lambda: self._on_spoken_of(self.controller.shelf.describe_model)
+        )
         self.describe.setToolTip(words.MEND)
         menu.addSeparator()
         menu.addAction("Look again which models there are", lambda: self.controller.reload_bundles())
         self.more.setMenu(menu)
         self.models.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.models.customContextMenuRequested.connect(lambda place: menu.popup(self.models.viewport().mapToGlobal(place)))
+        self.models.customContextMenuRequested.connect(
+            lambda place: menu.popup(self.models.viewport().mapToGlobal(place))
+        )
 
     def _connect(self) -> None:
         controller = self.controller
@@ -118,7 +175,9 @@ class RunModelDock(parts.Dock):
         self.go.clicked.connect(controller.run)
         self.stop.clicked.connect(controller.cancel)
         self.mend.clicked.connect(lambda: self._describe(self._state.to_mend))
-        self.details.clicked.connect(lambda: parts.show_details(self, self._state.message, self._state.details))
+        self.details.clicked.connect(
+            lambda: parts.show_details(self, self._state.message, self._state.details)
+        )
 
     def closed(self) -> None:
         """What runs is cancelled: nobody is there to see its result."""
@@ -162,7 +221,10 @@ class RunModelDock(parts.Dock):
             super().show()
             return
         self._state = state
-        parts.say(self.empty, "Open a CT or MR first (File > Open, or drop it on the canvas)." if state.image is None else "")
+        parts.say(
+            self.empty,
+            "Open a CT or MR first (File > Open, or drop it on the canvas)." if state.image is None else "",
+        )
         self.sample.setVisible(state.image is None)
         self.models.draw(state)
         self._draw_about(state)
@@ -179,7 +241,11 @@ class RunModelDock(parts.Dock):
 
     def _draw_run(self, state: RunModelState, not_free: str) -> None:
         parts.able(self.go, not_free or state.why_not, words.RUN)
-        parts.able(self.guess, not_free or state.why_not or ("This takes a moment." if state.estimating else ""), words.EXPECTED)
+        parts.able(
+            self.guess,
+            not_free or state.why_not or ("This takes a moment." if state.estimating else ""),
+            words.EXPECTED,
+        )
         parts.able(self.stop, "" if not_free else "Nothing runs.", words.CANCEL)
         parts.say(self.expected, state.expected)
         parts.say(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
@@ -202,7 +268,10 @@ class RunModelDock(parts.Dock):
         info = self._spoken_of(state)
         nothing = "No model is ticked." if state.bundles else state.why_not
         parts.able(self.card, "" if info is not None else nothing, words.CARD)
-        parts.say(self.about, words.about(info, state) if info is not None else "" if state.bundles else state.why_not)
+        parts.say(
+            self.about,
+            words.about(info, state) if info is not None else "" if state.bundles else state.why_not,
+        )
         free = info is not None and not state.busy and not state.errand
         for action in (self.verify, self.describe, *self.exports.values()):
             action.setEnabled(free)
@@ -238,7 +307,10 @@ class RunModelDock(parts.Dock):
     def _ask_replace(self, replacement: Replacement) -> QMessageBox:
         box = QMessageBox(self)
         box.setWindowTitle("Replace a model")
-        box.setText(f"{replacement.source.name} would take the place of a model of yours: {replacement.target}. Replace it?")
+        box.setText(
+            f"{replacement.source.name} would take the place of a model of yours: {replacement.target}. "
+            "Replace it?"
+        )
         replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole))
 

@@ -10,34 +10,66 @@ KINDS = {"ctseg": "", "nnunet": "nnU-Net", "monai": "MONAI", "torchscript": "Tor
 COMBINE = {Combine.MEAN: "Mean of probabilities", Combine.VOTE: "Majority vote", Combine.STAPLE: "STAPLE"}
 
 IMAGE = "The volume that the model reads."
-MODELS = "Tick one model, or several to run them as an ensemble. A lock: it asks before it runs. Keys: arrows, Space ticks."
-ADD = ("Takes a model from the disk: a folder (this project's, nnU-Net's results, MONAI's) or a file (.zip, ONNX, TorchScript). "
-       "Or drop it onto this dock. Key: Ctrl+Shift+M")
+MODELS = (
+    "Tick one model, or several to run them as an ensemble. A lock: it asks before it runs. Keys: "
+    "arrows, Space ticks."
+)
+ADD = (
+    "Takes a model from the disk: a folder (this project's, nnU-Net's results, MONAI's) or a file (.zip, "
+    "ONNX, TorchScript). "
+    "Or drop it onto this dock. Key: Ctrl+Shift+M"
+)
 CARD = "What the model is for, what not, what it was trained on and how it was measured."
 MORE = "Verify, export, edit a network's description, and withdraw what was allowed."
-COMBINED = ("How several models become one answer: the mean of their probabilities; a vote in each voxel; or STAPLE, which weighs each "
-            "model by how well it agrees with the others.")
+COMBINED = (
+    "How several models become one answer: the mean of their probabilities; a vote in each voxel; or STAPLE, "
+    "which weighs each "
+    "model by how well it agrees with the others."
+)
 WEIGHT = "How much this model counts beside the others."
-NO_LOCALISER = "Whole volume: none of the ticked models finds by itself where to look. A box I drew: rectangles in a shapes layer."
-REGION = ("Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
-          "A box I drew: rectangles in a shapes layer.")
+NO_LOCALISER = (
+    "Whole volume: none of the ticked models finds by itself where to look. A box I drew: "
+    "rectangles in a shapes layer."
+)
+REGION = (
+    "Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
+    "A box I drew: rectangles in a shapes layer."
+)
 BOX = "The shapes layer whose rectangles are the box."
-DRAW = "Adds a shapes layer: drag a rectangle on the image; one in a second plane limits the third axis too. Key: Ctrl+Shift+B"
+DRAW = (
+    "Adds a shapes layer: drag a rectangle on the image; one in a second plane limits the third axis too. "
+    "Key: Ctrl+Shift+B"
+)
 DEVICE = "cpu works everywhere; cuda is an NVIDIA card, mps an Apple one."
-PRECISION = "auto: bf16 where a short measurement shows that it is faster. fp32: as trained. bf16: half the memory."
-MIRRORING = "Runs the model on mirrored copies of the image too and takes the mean: smoother borders, for a multiple of the time."
+PRECISION = (
+    "auto: bf16 where a short measurement shows that it is faster. fp32: as trained. bf16: half the memory."
+)
+MIRRORING = (
+    "Runs the model on mirrored copies of the image too and takes the mean: smoother borders, for a "
+    "multiple of the time."
+)
 EDGES = "Adds a hidden image that is bright where the model is least sure between two classes."
-ENTROPY = ("Adds a hidden image of the entropy: 0 where one label is sure, 1 where all are as likely. Of several models it takes the place "
-           "of the share of them that differs.")
+ENTROPY = (
+    "Adds a hidden image of the entropy: 0 where one label is sure, 1 where all are as likely. Of several "
+    "models it takes the place "
+    "of the share of them that differs."
+)
 EXPECTED = "Loads the model and works out what a run will take. Key: Ctrl+Shift+E"
 RUN = "Runs the model; a labels layer with its name is added. Key: Ctrl+Return"
 CANCEL = "Stops; the dock is ready at once, and no layer is added. Key: Ctrl+Shift+X"
 DETAILS = "What lies behind this: how the result was made, or what exactly went wrong, for a report."
-MEND = "Opens the form with what this network's side file says: channels, sizes, classes. Nothing is written before you save."
+MEND = (
+    "Opens the form with what this network's side file says: channels, sizes, classes. Nothing is written "
+    "before you save."
+)
 RUNS = "A model runs."
 MOST_CAUTIONS = 3
-PRECISION_NOTE = "so float32 was used."  # how a run says that it computed more exactly than asked: for the record, nothing to do
-SURE = "How sure the model is (not whether it is right): volume in ml, mean probability inside (p), share of it above 0.9"
+# how a run says that it computed more exactly than asked: for the record, nothing to do
+PRECISION_NOTE = "so float32 was used."
+SURE = (
+    "How sure the model is (not whether it is right): volume in ml, mean probability inside (p), share of "
+    "it above 0.9"
+)
 
 
 def duration(seconds: float) -> str:
@@ -51,7 +83,7 @@ def duration(seconds: float) -> str:
 
 def quoted(names: Sequence[str]) -> str:
     """Names of layers in a sentence."""
-    return ", ".join(f"\"{name}\"" for name in names)
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def kind(info: BundleInfo) -> str:
@@ -94,8 +126,12 @@ def shortened(labels: tuple[str, ...], most: int = 12) -> str:
 
 
 def cautions(state: RunModelState) -> str:
-    """What a result asks to be careful about, beyond what was said before the run; what is too long for the dock is under Details."""
-    new = [said for said in state.cautions if said not in state.warnings and not said.endswith(PRECISION_NOTE)]
+    """What a result asks to be careful about, beyond what was said before the run; what is too long for the
+    dock is under Details.
+    """
+    new = [
+        said for said in state.cautions if said not in state.warnings and not said.endswith(PRECISION_NOTE)
+    ]
     beyond = len(new) - MOST_CAUTIONS
     return "\n".join([*new[:MOST_CAUTIONS], *([f"And {beyond} more under Details."] if beyond > 0 else [])])
 
@@ -107,7 +143,10 @@ def sure(state: RunModelState) -> str:
     measured = [row for row in state.confidence if row.disagreement is not None]
     if not measured:
         return f"{SURE}."
-    return f"{SURE}, {'mean entropy (doubt, 0: none)' if measured[0].entropy else 'where the models differ (0: nowhere)'}."
+    measure = (
+        "mean entropy (doubt, 0: none)" if measured[0].entropy else "where the models differ (0: nowhere)"
+    )
+    return f"{SURE}, {measure}."
 
 
 def precision_notes(state: RunModelState) -> str:

@@ -33,8 +33,9 @@ class Preset:
 
 @dataclass(frozen=True)
 class WindowState:
-    """image : the layer's name, None when no image is there. unit : "HU" or "". lowest, highest : values of the volume.
-    current : (kind, name) of the preset in force, None when the sliders say something else."""
+    """image : the layer's name, None when no image is there. unit : "HU" or "". lowest, highest : values of
+    the volume. current : (kind, name) of the preset in force, None when the sliders say something else.
+    """
 
     image: str | None = None
     unit: str = "HU"

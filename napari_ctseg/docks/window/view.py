@@ -60,8 +60,14 @@ class WindowDock(QWidget):  # type: ignore[misc]
         self.sample.clicked.connect(lambda: viewer.open_sample("napari-ctseg", "phantom"))
         self.presets = QVBoxLayout()
         self.presets.setSpacing(2)
-        self.width, self.width_box = _slider(), _number("Width of the window: the range of values from black to white.")
-        self.level, self.level_box = _slider(), _number("Level of the window: the value in the middle of the grey scale.")
+        self.width, self.width_box = (
+            _slider(),
+            _number("Width of the window: the range of values from black to white."),
+        )
+        self.level, self.level_box = (
+            _slider(),
+            _number("Level of the window: the value in the middle of the grey scale."),
+        )
         self.width.setToolTip(self.width_box.toolTip())
         self.level.setToolTip(self.level_box.toolTip())
         form = QFormLayout()
@@ -73,14 +79,21 @@ class WindowDock(QWidget):  # type: ignore[misc]
         self.keep = QPushButton("Keep")
         self.keep.setToolTip("Keeps width and level under this name, for this and later sessions.")
         self.all_images = QCheckBox("Apply to all images")
-        self.all_images.setToolTip("Windows go to every open image of the same kind, not only to the one above.")
+        self.all_images.setToolTip(
+            "Windows go to every open image of the same kind, not only to the one above."
+        )
         self.number_keys = QCheckBox("Number keys 1–9")
-        self.number_keys.setToolTip("While an image is selected and the canvas has the focus, 1 to 9 set the window (1 and 2 then no "
-                                    "longer switch napari's pan and transform modes). On labels and shapes the numbers stay napari's. "
-                                    "Alt+1 to Alt+9 always work.")
+        self.number_keys.setToolTip(
+            "While an image is selected and the canvas has the focus, 1 to 9 set the window (1 and 2 then no "
+            "longer switch napari's pan and transform modes). On labels and shapes the numbers stay "
+            "napari's. "
+            "Alt+1 to Alt+9 always work."
+        )
         self.mouse = QCheckBox("Radiology mouse")
-        self.mouse.setToolTip("Drag with the right button: left and right change the width, up and down the level. "
-                              "Off, the right button zooms as napari does.")
+        self.mouse.setToolTip(
+            "Drag with the right button: left and right change the width, up and down the level. "
+            "Off, the right button zooms as napari does."
+        )
         self.message = QLabel()
         self.message.setWordWrap(True)
         body = QWidget()
@@ -109,15 +122,21 @@ class WindowDock(QWidget):  # type: ignore[misc]
         for plane in orientation.PLANES:
             button = QPushButton(plane.capitalize())
             seen = "seen from the feet" if plane == "axial" else "with the head up"
-            button.setToolTip(f"Turns the canvas to the {plane} plane, {seen} (Ctrl+E goes through the planes).")
+            button.setToolTip(
+                f"Turns the canvas to the {plane} plane, {seen} (Ctrl+E goes through the planes)."
+            )
             button.clicked.connect(lambda _=False, plane=plane: orientation.show_plane(viewer, plane))
             buttons.append(button)
         return _row(*buttons)
 
     def _connect(self) -> None:
         controller = self.controller
-        self.width.valueChanged.connect(lambda at: controller.set_window(self._width_at(at), self._state.level))
-        self.level.valueChanged.connect(lambda at: controller.set_window(self._state.width, self._level_at(at)))
+        self.width.valueChanged.connect(
+            lambda at: controller.set_window(self._width_at(at), self._state.level)
+        )
+        self.level.valueChanged.connect(
+            lambda at: controller.set_window(self._state.width, self._level_at(at))
+        )
         self.width_box.valueChanged.connect(lambda value: controller.set_window(value, self._state.level))
         self.level_box.valueChanged.connect(lambda value: controller.set_window(self._state.width, value))
         self.keep.clicked.connect(self._keep_own)
@@ -144,7 +163,11 @@ class WindowDock(QWidget):  # type: ignore[misc]
             button.setChecked(key == state.current)
             button.setEnabled(there)
         self._draw_sliders(state, there)
-        for box, on in ((self.all_images, state.all_images), (self.number_keys, state.number_keys), (self.mouse, state.radiology_mouse)):
+        for box, on in (
+            (self.all_images, state.all_images),
+            (self.number_keys, state.number_keys),
+            (self.mouse, state.radiology_mouse),
+        ):
             with QSignalBlocker(box):
                 box.setChecked(on)
         self.keep.setEnabled(there)
@@ -153,8 +176,10 @@ class WindowDock(QWidget):  # type: ignore[misc]
 
     def _draw_sliders(self, state: WindowState, there: bool) -> None:
         decimals = 0 if state.unit == "HU" or state.highest - state.lowest > 200 else 3
-        for slider, box, at, value in ((self.width, self.width_box, self._at_width(state.width), state.width),
-                                       (self.level, self.level_box, self._at_level(state.level), state.level)):
+        for slider, box, at, value in (
+            (self.width, self.width_box, self._at_width(state.width), state.width),
+            (self.level, self.level_box, self._at_level(state.level), state.level),
+        ):
             with QSignalBlocker(slider), QSignalBlocker(box):
                 slider.setValue(at)
                 box.setDecimals(decimals)
@@ -183,19 +208,25 @@ class WindowDock(QWidget):  # type: ignore[misc]
 
     def _preset(self, preset: Preset, unit: str) -> QWidget:
         width, level = f"{preset.window.width:.4g}", f"{preset.window.level:.4g}"
-        button = QPushButton(f"{preset.key}  {preset.name}\n{width} / {level}" if preset.key else f"{preset.name}\n{width} / {level}")
+        button = QPushButton(
+            f"{preset.key}  {preset.name}\n{width} / {level}"
+            if preset.key
+            else f"{preset.name}\n{width} / {level}"
+        )
         button.setCheckable(True)
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         button.setMinimumWidth(60)
-        button.setToolTip(f"{preset.name}: width {width}, level {level} {unit}".rstrip() +
-                          (f". Key {preset.key}, or Alt+{preset.key} on any layer." if preset.key else ". No key."))
+        button.setToolTip(
+            f"{preset.name}: width {width}, level {level} {unit}".rstrip()
+            + (f". Key {preset.key}, or Alt+{preset.key} on any layer." if preset.key else ". No key.")
+        )
         button.clicked.connect(lambda: self.controller.apply(preset.kind, preset.name))
         self._buttons[preset.kind, preset.name] = button
         if preset.kind is not WindowKind.OWN:
             return button
         more = QToolButton()
         more.setText("⋯")
-        more.setToolTip(f"Rename or remove \"{preset.name}\", or give it a key.")
+        more.setToolTip(f'Rename or remove "{preset.name}", or give it a key.')
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setMenu(self._own_menu(preset, more))
         holder = QWidget()
@@ -207,7 +238,9 @@ class WindowDock(QWidget):  # type: ignore[misc]
         menu.addAction("Rename…").triggered.connect(lambda: self._rename(preset.name))
         keys = menu.addMenu("Key")
         for key in ("", *KEYS):
-            keys.addAction(key or "none").triggered.connect(lambda _=False, key=key: self.controller.key_own(preset.name, key))
+            keys.addAction(key or "none").triggered.connect(
+                lambda _=False, key=key: self.controller.key_own(preset.name, key)
+            )
         menu.addAction("Remove").triggered.connect(lambda: self.controller.remove_own(preset.name))
         return menu
 

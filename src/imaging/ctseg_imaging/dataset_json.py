@@ -1,7 +1,8 @@
 """dataset.json of a data set: the labels' names, and which of them were contoured in which case.
 
-Medical Segmentation Decathlon and nnU-Net v1 write {"labels": {"1": "liver"}}, nnU-Net v2 {"labels": {"liver": 1}}.
-`labels_present` is an extension of this project: {case: [names]}, or a list in the entry of a case.
+Medical Segmentation Decathlon and nnU-Net v1 write {"labels": {"1": "liver"}}, nnU-Net v2 {"labels":
+{"liver": 1}}. `labels_present` is an extension of this project: {case: [names]}, or a list in the entry of a
+case.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class DatasetJson:
 
 
 def near(folder: Path) -> DatasetJson | None:
-    """The description in `folder` or in the folder above; None if neither has one. Raises FormatError if it is damaged."""
+    """The description in `folder` or in the folder above; None if neither has one. Raises FormatError if it
+    is damaged.
+    """
     for place in (folder, folder.absolute().parent):
         path = place / NAME
         if path.is_file():
@@ -41,7 +44,9 @@ def near(folder: Path) -> DatasetJson | None:
 
 
 def read(path: Path) -> DatasetJson:
-    """Read a dataset.json. Raises FormatError if it is not valid JSON or its labels are neither of the known forms."""
+    """Read a dataset.json. Raises FormatError if it is not valid JSON or its labels are neither of the known
+    forms.
+    """
     try:
         state = path.stat()
     except OSError as error:
@@ -55,7 +60,9 @@ def _read(path: Path, changed: int, size: int) -> DatasetJson:
     try:
         names = label_names(fields.get("labels") or {})
     except (TypeError, ValueError) as error:
-        raise FormatError(f'{path}: "labels" is neither {{"1": "liver"}} nor {{"liver": 1}}; correct it.') from error
+        raise FormatError(
+            f'{path}: "labels" is neither {{"1": "liver"}} nor {{"liver": 1}}; correct it.'
+        ) from error
     try:
         present = {str(case): _texts(listed) for case, listed in _present(fields)}
     except TypeError as error:
@@ -67,7 +74,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON file whose content is an object. Raises FormatError."""
     try:
         if path.stat().st_size > LARGEST:
-            raise FormatError(f"{path}: has more than {LARGEST // 2**20} MB, too much for a description; move it away.")
+            raise FormatError(
+                f"{path}: has more than {LARGEST // 2**20} MB, too much for a description; move it away."
+            )
         fields = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: cannot be read as JSON; correct it or move it away.") from error
@@ -77,8 +86,9 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def label_names(labels: Mapping[str, Any]) -> dict[int, str]:
-    """{value: name} from either form. nnU-Net's regions are lists of values: those of one value name it, larger ones
-    name no value and are left out. Raises TypeError or ValueError for anything else."""
+    """{value: name} from either form. nnU-Net's regions are lists of values: those of one value name it,
+    larger ones name no value and are left out. Raises TypeError or ValueError for anything else.
+    """
     if not isinstance(labels, Mapping):
         raise TypeError(labels)
     if all(_is_value(key) for key in labels):
@@ -107,7 +117,9 @@ def _present(fields: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 def _is_value(given: Any) -> bool:
     """Whether it is a label's value: a whole number, or one as text."""
-    return (isinstance(given, int) and not isinstance(given, bool)) or (isinstance(given, str) and given.strip().isdecimal())
+    return (isinstance(given, int) and not isinstance(given, bool)) or (
+        isinstance(given, str) and given.strip().isdecimal()
+    )
 
 
 def _text(name: Any) -> str:

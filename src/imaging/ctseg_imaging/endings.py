@@ -11,15 +11,18 @@ LONGEST_FIRST = (".seg.nrrd", *sorted(ENDINGS, key=len, reverse=True))
 
 
 def split_ending(path: Path) -> tuple[str, str]:
-    """(stem, ending); ".nii.gz" and ".seg.nrrd" are one ending each. The ending is "" if it is none of an image format,
-    and the stem is the whole name then."""
+    """(stem, ending); ".nii.gz" and ".seg.nrrd" are one ending each. The ending is "" if it is none of an
+    image format, and the stem is the whole name then.
+    """
     lower = path.name.lower()
     ending = next((end for end in LONGEST_FIRST if lower.endswith(end)), "")
     return (path.name[: -len(ending)], ending) if ending else (path.name, "")
 
 
 def case_name(path: Path) -> str:
-    """What reports, dataset.json and provenance files call the case of a file: its name without the ending."""
+    """What reports, dataset.json and provenance files call the case of a file: its name without the
+    ending.
+    """
     if path.name.lower().endswith(RTSTRUCT_ENDING):
         return path.name[: -len(RTSTRUCT_ENDING)]
     stem, ending = split_ending(path)

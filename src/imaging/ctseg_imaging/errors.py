@@ -1,4 +1,6 @@
-"""What can go wrong with what a person handed us, as one sentence each: which file, what is wrong, what to do."""
+"""What can go wrong with what a person handed us, as one sentence each: which file, what is wrong, what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from pathlib import Path
 class CtsegError(Exception):
     """A fault in the input, worded for the user who gave it; front ends show the sentence and no traceback.
 
-    A damaged file can hold names of any length: what is longer than LONGEST characters is shown without its middle, because the file stands
-    at the beginning of the sentence and what to do at its end.
+    A damaged file can hold names of any length: what is longer than LONGEST characters is shown without its
+    middle, because the file stands at the beginning of the sentence and what to do at its end.
     """
 
     LONGEST = 1200
@@ -34,11 +36,15 @@ class GeometryError(CtsegError):
 
 
 class OnlyViewable(GeometryError):
-    """A series whose slices make no regular grid: it can be looked at, but not measured, segmented or exported."""
+    """A series whose slices make no regular grid: it can be looked at, but not measured, segmented or
+    exported.
+    """
 
 
 class ShearedGrid(GeometryError):
-    """A grid whose axes are not at right angles. degrees : how far the worst pair of axes is from a right angle."""
+    """A grid whose axes are not at right angles. degrees : how far the worst pair of axes is from a right
+    angle.
+    """
 
     def __init__(self, message: str, degrees: float) -> None:
         super().__init__(message)
@@ -67,7 +73,9 @@ class BundleExists(BundleError):
         self.target = target
 
     def __str__(self) -> str:
-        return f"{self.target}: a bundle of this name is there already; rename the new one or allow overwriting."
+        return (
+            f"{self.target}: a bundle of this name is there already; rename the new one or allow overwriting."
+        )
 
 
 class RecipeError(CtsegError):
@@ -75,5 +83,7 @@ class RecipeError(CtsegError):
 
 
 def first_line(error: BaseException) -> str:
-    """What somebody else's error says, short enough to be a part of a sentence; its kind where it says nothing."""
+    """What somebody else's error says, short enough to be a part of a sentence; its kind where it says
+    nothing.
+    """
     return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,4 +1,6 @@
-"""Grids: where a voxel array lies in the patient. Arrays are (z, y, x); physical points are LPS mm (x, y, z)."""
+"""Grids: where a voxel array lies in the patient. Arrays are (z, y, x); physical points are LPS mm (x, y,
+z).
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))  # towards minus, towards plus o
 
 
 class Match(StrEnum):
-    """How two grids lie to each other, from the best to the worst. REORIENTED : one lattice of voxels whose axes run the other way
-    or are swapped."""
+    """How two grids lie to each other, from the best to the worst. REORIENTED : one lattice of voxels whose
+    axes run the other way or are swapped.
+    """
 
     SAME = "same"
     ROUNDING = "rounding"
@@ -37,9 +40,10 @@ class Match(StrEnum):
 class Geometry:
     """A box of voxels in the patient.
 
-    shape : (z, y, x) voxels. affine_lps : 4x4, takes a (z, y, x, 1) index to LPS mm (x, y, z, 1); voxel centres.
-    stated_mm : `spacing_mm` as the file's header has it, to the bit, where a file has it; the affine's is rounded otherwise.
-    Raises GeometryError if an axis has no length or the axes are not at right angles: no rigid box describes such a grid.
+    shape : (z, y, x) voxels. affine_lps : 4x4, takes a (z, y, x, 1) index to LPS mm (x, y, z, 1); voxel
+    centres. stated_mm : `spacing_mm` as the file's header has it, to the bit, where a file has it; the
+    affine's is rounded otherwise. Raises GeometryError if an axis has no length or the axes are not at right
+    angles: no rigid box describes such a grid.
     """
 
     shape: Shape
@@ -49,22 +53,34 @@ class Geometry:
     def __post_init__(self) -> None:
         affine = np.array(self.affine_lps, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
-            raise GeometryError("The affine must be 4x4 with finite numbers; export the volume again with its geometry.")
+            raise GeometryError(
+                "The affine must be 4x4 with finite numbers; export the volume again with its geometry."
+            )
         affine.setflags(write=False)
         object.__setattr__(self, "affine_lps", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if (lengths <= 0).any():
-            raise GeometryError("The voxel spacing is zero along an axis; export the volume again with its voxel size.")
+            raise GeometryError(
+                "The voxel spacing is zero along an axis; export the volume again with its voxel size."
+            )
         cosines = affine[:3, :3] / lengths
         if (shear := float(np.abs(cosines.T @ cosines - np.eye(3)).max())) > ORTHOGONAL_TOLERANCE:
             degrees = float(np.degrees(np.arcsin(min(shear, 1))))
-            raise ShearedGrid(f"The grid is sheared by {degrees:.2g} degrees (its axes are not at right angles); "
-                              "resample it to a box first.", degrees)
+            raise ShearedGrid(
+                f"The grid is sheared by {degrees:.2g} degrees (its axes are not at right angles); "
+                "resample it to a box first.",
+                degrees,
+            )
 
     @classmethod
-    def from_parts(cls, shape: Sequence[int], spacing_mm: ArrayLike, origin_lps_mm: ArrayLike = (0, 0, 0),
-                   direction: ArrayLike | None = None) -> Geometry:
+    def from_parts(
+        cls,
+        shape: Sequence[int],
+        spacing_mm: ArrayLike,
+        origin_lps_mm: ArrayLike = (0, 0, 0),
+        direction: ArrayLike | None = None,
+    ) -> Geometry:
         """From the parts. shape and spacing_mm : (z, y, x). origin_lps_mm : (x, y, z), the centre of voxel 0.
         direction : 3x3 as ITK has it, column j the LPS direction of the x, y or z axis (j = 0, 1, 2)."""
         cosines = np.eye(3) if direction is None else np.asarray(direction, np.float64).reshape(3, 3)
@@ -97,9 +113,13 @@ class Geometry:
 
     @property
     def axis_codes(self) -> str:
-        """The nearest anatomical direction of each array axis (z, y, x) as it runs, e.g. "SPL" for a plain axial CT."""
+        """The nearest anatomical direction of each array axis (z, y, x) as it runs, e.g. "SPL" for a plain
+        axial CT.
+        """
         assigned = nearest_axes(self.direction_zyx)
-        return "".join(_LETTERS[lps][int(self.direction_zyx[lps, axis] > 0)] for axis, lps in enumerate(assigned))
+        return "".join(
+            _LETTERS[lps][int(self.direction_zyx[lps, axis] > 0)] for axis, lps in enumerate(assigned)
+        )
 
     @property
     def direction_zyx(self) -> Float:
@@ -136,7 +156,9 @@ class Geometry:
         return Geometry((shape[0], shape[1], shape[2]), affine)
 
     def with_spacing(self, spacing_mm: Sequence[float], shape: Sequence[int] | None = None) -> Geometry:
-        """The same box (same outer faces at the low corner) with another voxel size; shape: default the nearest that fills it."""
+        """The same box (same outer faces at the low corner) with another voxel size; shape: default the
+        nearest that fills it.
+        """
         old, new = np.array(self.spacing_mm), np.asarray(spacing_mm, np.float64)
         if shape is None:
             shape = [max(1, round(float(n))) for n in np.array(self.shape) * old / new]
@@ -146,7 +168,9 @@ class Geometry:
         return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine)
 
     def matches(self, other: Geometry, tolerance: float = 1e-3) -> Match:
-        """How `other` lies to this grid. tolerance : voxels, the largest distance of a corner that counts as rounding."""
+        """How `other` lies to this grid. tolerance : voxels, the largest distance of a corner that counts as
+        rounding.
+        """
         if self.shape == other.shape and np.array_equal(self.affine_lps, other.affine_lps):
             return Match.SAME
         corners, in_self = _corners(self, other)
@@ -163,8 +187,9 @@ class Geometry:
 def without_shear(shape: Sequence[int], affine_lps: ArrayLike) -> tuple[Float, float]:
     """The nearest affine with axes at right angles, and by how many mm a corner of the grid moves at most.
 
-    affine_lps : 4x4, (z, y, x) index to LPS mm. Lengths of the axes and the centre of the grid stay; the directions become the
-    nearest rotation (or reflection) in the least-squares sense (Schoenemann 1966, the orthogonal Procrustes problem).
+    affine_lps : 4x4, (z, y, x) index to LPS mm. Lengths of the axes and the centre of the grid stay; the
+    directions become the nearest rotation (or reflection) in the least-squares sense (Schoenemann 1966, the
+    orthogonal Procrustes problem).
     """
     affine = np.array(affine_lps, np.float64)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -179,11 +204,16 @@ def without_shear(shape: Sequence[int], affine_lps: ArrayLike) -> tuple[Float, f
 
 
 def nearest_axes(direction_zyx: ArrayLike) -> tuple[int, int, int]:
-    """For each array axis (z, y, x) the LPS axis (0 x, 1 y, 2 z) it runs along, one to one, by the largest summed cosine."""
+    """For each array axis (z, y, x) the LPS axis (0 x, 1 y, 2 z) it runs along, one to one, by the largest
+    summed cosine.
+    """
     cosines = np.abs(np.asarray(direction_zyx, np.float64))
     orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
     # The last candidate that is best wins ties towards (2, 1, 0), the plain axial order.
-    return max(reversed(orders), key=lambda order: round(float(sum(cosines[lps, axis] for axis, lps in enumerate(order))), 9))
+    return max(
+        reversed(orders),
+        key=lambda order: round(float(sum(cosines[lps, axis] for axis, lps in enumerate(order))), 9),
+    )
 
 
 def _corners(onto: Geometry, have: Geometry) -> tuple[Float, Float]:
@@ -208,9 +238,11 @@ def _boxes_overlap(a: Geometry, b: Geometry) -> bool:
 
 @dataclass(frozen=True)
 class AxisView:
-    """The nearest axis-aligned LPS view of a grid: array axes turned to (z to superior, y to posterior, x to left).
+    """The nearest axis-aligned LPS view of a grid: array axes turned to (z to superior, y to posterior, x to
+    left).
 
-    order : for each view axis the stored array axis. flips : whether that axis then runs backwards. Views, never copies.
+    order : for each view axis the stored array axis. flips : whether that axis then runs backwards. Views,
+    never copies.
     """
 
     order: tuple[int, int, int]
@@ -221,13 +253,16 @@ class AxisView:
         """The view that brings `geometry` closest to an upright LPS box."""
         assigned = nearest_axes(geometry.direction_zyx)  # stored axis -> LPS axis
         order = tuple(assigned.index(lps) for lps in (2, 1, 0))
-        flips = tuple(bool(geometry.direction_zyx[lps, axis] < 0) for lps, axis in zip((2, 1, 0), order, strict=True))
+        flips = tuple(
+            bool(geometry.direction_zyx[lps, axis] < 0) for lps, axis in zip((2, 1, 0), order, strict=True)
+        )
         return cls(order, flips)  # type: ignore[arg-type]
 
     @classmethod
     def between(cls, have: Geometry, onto: Geometry, tolerance: float = 1e-3) -> AxisView | None:
-        """The flips and transposes that bring an array on `have` onto `onto`; None unless both are one lattice of voxels.
-        tolerance : voxels, the largest distance of a corner that counts as rounding."""
+        """The flips and transposes that bring an array on `have` onto `onto`; None unless both are one
+        lattice of voxels. tolerance : voxels, the largest distance of a corner that counts as rounding.
+        """
         matrix = np.linalg.inv(have.affine_lps) @ onto.affine_lps  # index of `onto` -> index of `have`
         order = tuple(int(axis) for axis in np.abs(matrix[:3, :3]).argmax(axis=0))
         if sorted(order) != [0, 1, 2]:
@@ -254,7 +289,10 @@ class AxisView:
 
     def geometry(self, geometry: Geometry) -> Geometry:
         """The exact geometry of the viewed array."""
-        start = [n - 1 if flip else 0 for n, flip in zip((geometry.shape[a] for a in self.order), self.flips, strict=True)]
+        start = [
+            n - 1 if flip else 0
+            for n, flip in zip((geometry.shape[a] for a in self.order), self.flips, strict=True)
+        ]
         stored = [0, 0, 0]
         for view_axis, axis in enumerate(self.order):
             stored[axis] = start[view_axis]
@@ -265,4 +303,8 @@ class AxisView:
         shape = [geometry.shape[axis] for axis in self.order]
         z, y, x = self.order
         stated = geometry.stated_mm
-        return Geometry((shape[0], shape[1], shape[2]), affine, None if stated is None else (stated[z], stated[y], stated[x]))
+        return Geometry(
+            (shape[0], shape[1], shape[2]),
+            affine,
+            None if stated is None else (stated[z], stated[y], stated[x]),
+        )

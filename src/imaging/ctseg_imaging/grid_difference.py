@@ -10,9 +10,15 @@ from ctseg_imaging.geometry import Geometry, Match
 
 
 def difference(have: Geometry, onto: Geometry) -> str:
-    """How two grids differ, in mm and degrees, as a part of a sentence: "shifted by 0.75, 0, -1.5 mm (x, y, z)"."""
+    """How two grids differ, in mm and degrees, as a part of a sentence: "shifted by 0.75, 0, -1.5 mm (x, y,
+    z)".
+    """
     if have.matches(onto) is Match.SHIFTED:
-        return f"{_shift(have, onto)}, {_voxels(have)} against {_voxels(onto)}" if have.shape != onto.shape else _shift(have, onto)
+        return (
+            f"{_shift(have, onto)}, {_voxels(have)} against {_voxels(onto)}"
+            if have.shape != onto.shape
+            else _shift(have, onto)
+        )
     parts = []
     if not np.allclose(have.spacing_mm, onto.spacing_mm, rtol=1e-4):
         parts.append(f"voxels of {_mm(have.spacing_mm)} against {_mm(onto.spacing_mm)} mm (z, y, x)")
@@ -41,5 +47,7 @@ def _mm(lengths: Sequence[float]) -> str:
 def _turned_degrees(a: Geometry, b: Geometry) -> float:
     """The angle of the rotation between the grids, flipped and swapped axes aside."""
     nearest = np.rint(cosines := b.direction_zyx.T @ a.direction_zyx)
-    trace = np.trace(nearest.T @ cosines) if round(abs(float(np.linalg.det(nearest)))) == 1 else np.trace(cosines)
+    trace = (
+        np.trace(nearest.T @ cosines) if round(abs(float(np.linalg.det(nearest)))) == 1 else np.trace(cosines)
+    )
     return float(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))))

@@ -1,8 +1,8 @@
 """What the files next to a label map say about its labels: names, colours, and which were contoured.
 
-The one place that looks for them, in this order: the segmentation file itself; the provenance that this project writes beside its
-own results (NAME.provenance.json); dataset.json in the folder or the one above; labels.json in the folder. A source that comes
-later fills in what the earlier ones leave open.
+The one place that looks for them, in this order: the segmentation file itself; the provenance that this
+project writes beside its own results (NAME.provenance.json); dataset.json in the folder or the one above;
+labels.json in the folder. A source that comes later fills in what the earlier ones leave open.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def complete(label_map: LabelMap, path: Path) -> LabelMap:
 
 
 def beside(labels: Labels, path: Path) -> tuple[Labels, list[str]]:
-    """`labels` as `complete` completes them, and a sentence for each description that is damaged and was left out."""
+    """`labels` as `complete` completes them, and a sentence for each description that is damaged and was left
+    out.
+    """
     faults = []
     for source in (_from_provenance, _from_dataset, _from_labels_json):
         try:
@@ -40,13 +42,24 @@ def beside(labels: Labels, path: Path) -> tuple[Labels, list[str]]:
 
 
 def as_records(labels: Labels) -> list[dict[str, Any]]:
-    """The labels as plain JSON, as a provenance file lists them and `complete` reads them back; name None for made-up names."""
-    return [{"value": label.value, "name": label.name if label.named else None, "colour": label.colour,
-             "contoured": label.contoured} for label in labels]
+    """The labels as plain JSON, as a provenance file lists them and `complete` reads them back; name None for
+    made-up names.
+    """
+    return [
+        {
+            "value": label.value,
+            "name": label.name if label.named else None,
+            "colour": label.colour,
+            "contoured": label.contoured,
+        }
+        for label in labels
+    ]
 
 
 def provenance_paths(path: Path) -> tuple[Path, Path]:
-    """Where a result's provenance lies: NAME.provenance.json, and NAME.json as it was written before version 0.2."""
+    """Where a result's provenance lies: NAME.provenance.json, and NAME.json as it was written before version
+    0.2.
+    """
     name = case_name(path)
     return path.with_name(f"{name}.provenance.json"), path.with_name(f"{name}.json")
 
@@ -69,7 +82,9 @@ def _from_dataset(labels: Labels, path: Path) -> Labels:
     if present is None:
         return labels
     absent = {value for value, name in dataset.names.items() if name not in present}
-    return Labels(tuple(replace(label, contoured=label.contoured and label.value not in absent) for label in labels))
+    return Labels(
+        tuple(replace(label, contoured=label.contoured and label.value not in absent) for label in labels)
+    )
 
 
 def _from_labels_json(labels: Labels, path: Path) -> Labels:
@@ -80,7 +95,9 @@ def _from_labels_json(labels: Labels, path: Path) -> Labels:
     try:
         return _filled(labels, _named(label_names(fields.get("labels", fields))))
     except (TypeError, ValueError) as error:
-        raise FormatError(f'{place}: is neither {{"1": "liver"}} nor {{"liver": 1}}; correct it or move it away.') from error
+        raise FormatError(
+            f'{place}: is neither {{"1": "liver"}} nor {{"liver": 1}}; correct it or move it away.'
+        ) from error
 
 
 def _named(names: Mapping[int, str]) -> list[Label]:
@@ -92,7 +109,9 @@ def _records(place: Path, entries: Iterable[Any]) -> list[Label]:
     try:
         found = [_label(entry) for entry in entries]
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
-        raise FormatError(f'{place}: "labels" is not a list of values and names; correct it or move it away.') from error
+        raise FormatError(
+            f'{place}: "labels" is not a list of values and names; correct it or move it away.'
+        ) from error
     if len({label.value for label in found}) != len(found):
         raise FormatError(f'{place}: "labels" lists a value twice; correct it or move it away.')
     return found
@@ -100,8 +119,13 @@ def _records(place: Path, entries: Iterable[Any]) -> list[Label]:
 
 def _label(entry: Mapping[str, Any]) -> Label:
     value, name = int(entry["value"]), entry["name"]
-    return Label(value, made_up_name(value) if name is None else str(name), _colour(entry), bool(entry.get("contoured", True)),
-                 named=name is not None)
+    return Label(
+        value,
+        made_up_name(value) if name is None else str(name),
+        _colour(entry),
+        bool(entry.get("contoured", True)),
+        named=name is not None,
+    )
 
 
 def _colour(entry: Mapping[str, Any]) -> str:

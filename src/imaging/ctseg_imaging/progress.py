@@ -9,7 +9,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of long work: `done` of `total` in `stage` (total 0: not known), with a line for the person who waits."""
+    """One step of long work: `done` of `total` in `stage` (total 0: not known), with a line for the person
+    who waits.
+    """
 
     stage: str
     done: int = 0
@@ -18,7 +20,9 @@ class Progress:
 
 
 def scaled(work: Generator[float, None, T], share: float) -> Generator[float, None, T]:
-    """`work` as a part of more: every share of its own that it yields, times `share`; its value is returned. Closing closes `work`."""
+    """`work` as a part of more: every share of its own that it yields, times `share`; its value is returned.
+    Closing closes `work`.
+    """
     try:
         while True:
             try:

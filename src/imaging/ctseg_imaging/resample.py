@@ -1,8 +1,9 @@
-"""Resampling onto another grid in true geometry, a slice at a time, so that no second copy of a volume in float is made.
+"""Resampling onto another grid in true geometry, a slice at a time, so that no second copy of a volume in
+float is made.
 
-Two grids whose axes run along each other (turned round or swapped or not) take the fast way, one axis after the other; grids that are
-oblique to each other go through scipy's affine transform. Inside the outer faces of the source's border voxels their value holds on;
-beyond it is `fill`.
+Two grids whose axes run along each other (turned round or swapped or not) take the fast way, one axis after
+the other; grids that are oblique to each other go through scipy's affine transform. Inside the outer faces of
+the source's border voxels their value holds on; beyond it is `fill`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from scipy import ndimage
 from ctseg_imaging.geometry import AxisView, Float, Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
-_ALONG_TOLERANCE = 1e-3  # voxels of the source: a matrix that strays less than this over the whole grid is a permutation with scales
+# voxels of the source: a matrix that strays less than this over the whole grid is a permutation with scales
+_ALONG_TOLERANCE = 1e-3
 _TIES = 1e-6  # voxels: rounding of coordinates, so that exact halves fall the same way on every machine
 _OBLIQUE_CHUNK = 1 << 22  # voxels computed at a time between oblique grids
 
 
-def resample(volume: Volume, onto: Geometry, order: int = 1, fill: float | None = None, dtype: DTypeLike | None = None) -> Volume:
+def resample(
+    volume: Volume, onto: Geometry, order: int = 1, fill: float | None = None, dtype: DTypeLike | None = None
+) -> Volume:
     """`volume` at the voxel centres of `onto`.
 
-    order : 0 nearest (a tie goes to the higher index), 1 trilinear. fill : value outside the source; default its smallest finite one.
-    dtype : of the result; default that of the source, whole numbers rounded to the nearest. Channels are kept.
-    Returns the volume itself if `onto` is its own grid and no other dtype is asked for. Nothing is smoothed before sampling down.
+    order : 0 nearest (a tie goes to the higher index), 1 trilinear. fill : value outside the source; default
+    its smallest finite one. dtype : of the result; default that of the source, whole numbers rounded to the
+    nearest. Channels are kept. Returns the volume itself if `onto` is its own grid and no other dtype is
+    asked for. Nothing is smoothed before sampling down.
     """
     dtype = np.dtype(volume.array.dtype if dtype is None else dtype)
     if volume.geometry.matches(onto) == Match.SAME and dtype == volume.array.dtype:
@@ -42,7 +47,9 @@ def resample(volume: Volume, onto: Geometry, order: int = 1, fill: float | None 
 
 
 def resample_labels(label_map: LabelMap, onto: Geometry) -> LabelMap:
-    """`label_map` at the voxel centres of `onto` by the nearest voxel; background outside. The map itself if `onto` is its grid."""
+    """`label_map` at the voxel centres of `onto` by the nearest voxel; background outside. The map itself if
+    `onto` is its grid.
+    """
     if label_map.geometry.matches(onto) == Match.SAME:
         return label_map
     result = np.empty(onto.shape, label_map.array.dtype)
@@ -51,20 +58,25 @@ def resample_labels(label_map: LabelMap, onto: Geometry) -> LabelMap:
 
 
 def reoriented(label_map: LabelMap, onto: Geometry) -> LabelMap | None:
-    """`label_map` in the voxel order of `onto`, a view of the same voxels; None unless both grids are one lattice, whose axes may
-    run the other way or be swapped."""
+    """`label_map` in the voxel order of `onto`, a view of the same voxels; None unless both grids are one
+    lattice, whose axes may run the other way or be swapped.
+    """
     view = AxisView.between(label_map.geometry, onto)
     if view is None:
         return None
     return replace(label_map, array=view.apply(label_map.array), geometry=onto, header=None)
 
 
-def resample_to_spacing(volume: Volume, spacing_mm: Sequence[float], order: int = 1, fill: float | None = None) -> Volume:
+def resample_to_spacing(
+    volume: Volume, spacing_mm: Sequence[float], order: int = 1, fill: float | None = None
+) -> Volume:
     """`volume` with voxels of `spacing_mm` (z, y, x) in the same box; see `resample`."""
     return resample(volume, volume.geometry.with_spacing(spacing_mm), order, fill)
 
 
-def _resample_into(out: NDArray[Any], source: NDArray[Any], have: Geometry, onto: Geometry, order: int, fill: float) -> None:
+def _resample_into(
+    out: NDArray[Any], source: NDArray[Any], have: Geometry, onto: Geometry, order: int, fill: float
+) -> None:
     """Write the samples of `source` into `out` (z, y, x)."""
     if order not in (0, 1):
         raise ValueError(f"order is 0 (nearest) or 1 (linear), not {order}.")
@@ -74,12 +86,17 @@ def _resample_into(out: NDArray[Any], source: NDArray[Any], have: Geometry, onto
         _oblique(out, source, matrix, order, fill)
     else:
         turned = source.transpose(axes)
-        coordinates = [matrix[axis, k] * np.arange(n) + matrix[axis, 3] for k, (axis, n) in enumerate(zip(axes, out.shape, strict=True))]
+        coordinates = [
+            matrix[axis, k] * np.arange(n) + matrix[axis, 3]
+            for k, (axis, n) in enumerate(zip(axes, out.shape, strict=True))
+        ]
         (_nearest if order == 0 else _linear)(out, turned, coordinates, fill)
 
 
 def _aligned_axes(matrix: Float, shape: Sequence[int]) -> tuple[int, int, int] | None:
-    """For each axis of the result the source axis it runs along, or None if the grids are oblique to each other."""
+    """For each axis of the result the source axis it runs along, or None if the grids are oblique to each
+    other.
+    """
     axes = tuple(int(axis) for axis in np.abs(matrix[:3, :3]).argmax(axis=0))
     if sorted(axes) != [0, 1, 2]:
         return None
@@ -96,7 +113,10 @@ def _inside(coordinate: Float, size: int) -> NDArray[np.bool_]:
 def _nearest(out: NDArray[Any], source: NDArray[Any], coordinates: Sequence[Float], fill: float) -> None:
     """Nearest voxel, axis by axis."""
     inside = [np.flatnonzero(_inside(c, n)) for c, n in zip(coordinates, source.shape, strict=True)]
-    index = [np.clip(np.floor(c + 0.5 + _TIES).astype(int), 0, n - 1) for c, n in zip(coordinates, source.shape, strict=True)]
+    index = [
+        np.clip(np.floor(c + 0.5 + _TIES).astype(int), 0, n - 1)
+        for c, n in zip(coordinates, source.shape, strict=True)
+    ]
     rows, columns = index[1][inside[1]], index[2][inside[2]]
     out[...] = fill
     where = np.ix_(inside[1], inside[2])
@@ -107,13 +127,18 @@ def _nearest(out: NDArray[Any], source: NDArray[Any], coordinates: Sequence[Floa
 def _linear(out: NDArray[Any], source: NDArray[Any], coordinates: Sequence[Float], fill: float) -> None:
     """Trilinear, axis by axis: whole numbers of the result are rounded."""
     inside = [np.flatnonzero(_inside(c, n)) for c, n in zip(coordinates, source.shape, strict=True)]
-    low, high, share = zip(*(_neighbours(c, n) for c, n in zip(coordinates, source.shape, strict=True)), strict=True)
+    low, high, share = zip(
+        *(_neighbours(c, n) for c, n in zip(coordinates, source.shape, strict=True)), strict=True
+    )
     rows, columns = inside[1], inside[2]
     out[...] = fill
     if not (len(rows) and len(columns)):
         return
     where = np.ix_(rows, columns)
-    window = tuple(slice(int(low[axis][used].min()), int(high[axis][used].max()) + 1) for axis, used in ((1, rows), (2, columns)))
+    window = tuple(
+        slice(int(low[axis][used].min()), int(high[axis][used].max()) + 1)
+        for axis, used in ((1, rows), (2, columns))
+    )
     y0, y1, wy = low[1][rows] - window[0].start, high[1][rows] - window[0].start, share[1][rows, None]
     x0, x1, wx = low[2][columns] - window[1].start, high[2][columns] - window[1].start, share[2][columns]
     for k in inside[0]:
@@ -122,7 +147,9 @@ def _linear(out: NDArray[Any], source: NDArray[Any], coordinates: Sequence[Float
         out[k][where] = _as(_blend(plane.take(x0, 1), plane.take(x1, 1), wx), out.dtype)
 
 
-def _neighbours(coordinate: Float, size: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating[Any]]]:
+def _neighbours(
+    coordinate: Float, size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating[Any]]]:
     """The voxel below, the voxel above and the share of the one above; clamped to the border voxels."""
     clamped = np.clip(coordinate, 0, size - 1)
     whole = np.rint(clamped)
@@ -132,7 +159,9 @@ def _neighbours(coordinate: Float, size: int) -> tuple[NDArray[np.intp], NDArray
 
 
 def _blend(a: NDArray[Any], b: NDArray[Any], share: Any) -> NDArray[Any]:
-    """a + share (b - a), and exactly a or b at the ends, so that a voxel that is not a number touches only its neighbours."""
+    """a + share (b - a), and exactly a or b at the ends, so that a voxel that is not a number touches only
+    its neighbours.
+    """
     kind = np.float64 if a.dtype.itemsize > 4 or a.dtype in (np.int32, np.uint32) else np.float32
     share = np.asarray(share, kind)
     if share.ndim == 0 and share in (0, 1):
@@ -161,9 +190,11 @@ def _oblique(out: NDArray[Any], source: NDArray[Any], matrix: Float, order: int,
     depth = max(1, _OBLIQUE_CHUNK // max(1, out.shape[1] * out.shape[2]))
     kind = source.dtype if order == 0 else np.float64 if source.dtype.itemsize > 4 else np.float32
     for start in range(0, out.shape[0], depth):
-        part = out[start:start + depth]
+        part = out[start : start + depth]
         offset = matrix[:3, 3] + matrix[:3, 0] * start
-        samples = ndimage.affine_transform(source, matrix[:3, :3], offset, part.shape, kind, order=order, mode="nearest", prefilter=False)
+        samples = ndimage.affine_transform(
+            source, matrix[:3, :3], offset, part.shape, kind, order=order, mode="nearest", prefilter=False
+        )
         part[...] = _as(samples, out.dtype) if order else samples
         part[~_inside_box(matrix, offset, part.shape, source.shape)] = fill
 

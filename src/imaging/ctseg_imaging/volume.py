@@ -13,9 +13,26 @@ from numpy.typing import ArrayLike, NDArray
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Geometry
 
-# Okabe & Ito 2008, then Tol's bright scheme: told apart by colour-blind readers, and none is the grey of a CT.
-PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#0072B2", "#AA3377", "#66CCEE", "#CCBB44",
-           "#EE6677", "#228833", "#4477AA", "#BBCC33", "#EE8866", "#99DDFF")
+# Okabe & Ito 2008, then Tol's bright scheme: told apart by colour-blind readers, and none is the grey of a
+# CT.
+PALETTE = (
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#D55E00",
+    "#CC79A7",
+    "#0072B2",
+    "#AA3377",
+    "#66CCEE",
+    "#CCBB44",
+    "#EE6677",
+    "#228833",
+    "#4477AA",
+    "#BBCC33",
+    "#EE8866",
+    "#99DDFF",
+)
 
 
 @dataclass(frozen=True)
@@ -36,10 +53,11 @@ class Window:
 class Volume:
     """An image with its geometry.
 
-    array : (z, y, x) or (c, z, y, x), as stored (int16 stays int16) but in real units (HU for CT). geometry : of (z, y, x).
-    header : the source's own header, opaque; a same-format write uses it to give the file back to the bit.
-    source : the file or folder. modality : "CT", "MR", "PT" or "" when unknown. windows : the file's own display windows.
-    notes : what the reader had to say, one sentence each, without anything that identifies the patient.
+    array : (z, y, x) or (c, z, y, x), as stored (int16 stays int16) but in real units (HU for CT). geometry :
+    of (z, y, x). header : the source's own header, opaque; a same-format write uses it to give the file back
+    to the bit. source : the file or folder. modality : "CT", "MR", "PT" or "" when unknown. windows : the
+    file's own display windows. notes : what the reader had to say, one sentence each, without anything that
+    identifies the patient.
     """
 
     array: NDArray[Any]
@@ -52,7 +70,10 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.array.shape[-3:] != self.geometry.shape or self.array.ndim not in (3, 4):
-            raise GeometryError(f"The array is {self.array.shape} and the grid {self.geometry.shape}; they must agree in (z, y, x).")
+            raise GeometryError(
+                f"The array is {self.array.shape} and the grid {self.geometry.shape}; they must agree in (z, "
+                "y, x)."
+            )
 
     @property
     def channels(self) -> int:
@@ -62,17 +83,24 @@ class Volume:
 
 @dataclass(frozen=True, eq=False)
 class ViewOnlyVolume(Volume):
-    """A volume that shows slices approximately where they lie, because they make no regular grid. It must not be measured, segmented,
-    corrected or written; `exact` refuses it. why : the sentence that says what is wrong with the series."""
+    """A volume that shows slices approximately where they lie, because they make no regular grid. It must not
+    be measured, segmented, corrected or written; `exact` refuses it. why : the sentence that says what is
+    wrong with the series.
+    """
 
     why: str = ""
 
 
 def exact(volume: Volume, what: str) -> Volume:
-    """`volume` itself. what : what cannot be done otherwise, as in "be exported". Raises GeometryError for a ViewOnlyVolume."""
+    """`volume` itself. what : what cannot be done otherwise, as in "be exported". Raises GeometryError for a
+    ViewOnlyVolume.
+    """
     if isinstance(volume, ViewOnlyVolume):
-        raise GeometryError(f"{volume.source}: is open for viewing only and cannot {what}, because its voxels are not where the scanner "
-                            "measured them.")
+        raise GeometryError(
+            f"{volume.source}: is open for viewing only and cannot {what}, because its voxels are not where "
+            "the scanner "
+            "measured them."
+        )
     return volume
 
 
@@ -106,7 +134,10 @@ class Labels:
 
     def __post_init__(self) -> None:
         ordered = sorted(self.entries, key=lambda label: label.value)
-        coloured = tuple(label if label.colour else replace(label, colour=PALETTE[(label.value - 1) % len(PALETTE)]) for label in ordered)
+        coloured = tuple(
+            label if label.colour else replace(label, colour=PALETTE[(label.value - 1) % len(PALETTE)])
+            for label in ordered
+        )
         if len({label.value for label in coloured}) != len(coloured):
             raise ValueError("Two labels share a value; give each its own.")
         object.__setattr__(self, "entries", coloured)
@@ -119,7 +150,13 @@ class Labels:
     @classmethod
     def from_values(cls, array: ArrayLike) -> Labels:
         """Names made up ("label 3") for the values that occur in `array`."""
-        return cls(tuple(Label(int(value), made_up_name(int(value)), named=False) for value in np.unique(array) if value != 0))
+        return cls(
+            tuple(
+                Label(int(value), made_up_name(int(value)), named=False)
+                for value in np.unique(array)
+                if value != 0
+            )
+        )
 
     def __iter__(self) -> Iterator[Label]:
         return iter(self.entries)
@@ -137,14 +174,21 @@ class Labels:
         return next((label.name for label in self.entries if label.value == value), made_up_name(value))
 
     def merged(self, other: Labels) -> Labels:
-        """All values of both; the entry of `self` where both have one, unless only `other` has a real name for it."""
+        """All values of both; the entry of `self` where both have one, unless only `other` has a real name
+        for it.
+        """
         both = {label.value: label for label in other}
-        both |= {label.value: label for label in self if label.named or not both.get(label.value, label).named}
+        both |= {
+            label.value: label for label in self if label.named or not both.get(label.value, label).named
+        }
         return Labels(tuple(both.values()))
 
     def colour(self, value: int) -> str:
         """The colour of `value` as #RRGGBB."""
-        return next((label.colour for label in self.entries if label.value == value), PALETTE[(value - 1) % len(PALETTE)])
+        return next(
+            (label.colour for label in self.entries if label.value == value),
+            PALETTE[(value - 1) % len(PALETTE)],
+        )
 
     def contoured_only(self, names: Iterator[str] | tuple[str, ...] | list[str]) -> Labels:
         """The same labels with `contoured` true for exactly `names`."""
@@ -154,7 +198,9 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """A volume of integers and what they mean. array : (z, y, x), uint8 where the values fit, else uint16 or int32."""
+    """A volume of integers and what they mean. array : (z, y, x), uint8 where the values fit, else uint16 or
+    int32.
+    """
 
     array: NDArray[Any]
     geometry: Geometry
@@ -165,6 +211,8 @@ class LabelMap:
 
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
-            raise GeometryError(f"The labels are {self.array.shape} and the grid {self.geometry.shape}; they must agree.")
+            raise GeometryError(
+                f"The labels are {self.array.shape} and the grid {self.geometry.shape}; they must agree."
+            )
         if self.array.dtype.kind not in "iu":
             raise ValueError(f"Labels are integers, not {self.array.dtype}; round and convert them first.")

@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 from ctseg_imaging.volume import Volume, Window
 
 PRESETS: tuple[Window, ...] = (
-    Window("brain", 80, 40), Window("subdural", 200, 80), Window("stroke", 40, 40), Window("bone", 1800, 400),
-    Window("temporal bone", 2800, 600), Window("lung", 1500, -600), Window("mediastinum", 350, 50), Window("abdomen", 400, 50),
-    Window("liver", 150, 30))
+    Window("brain", 80, 40),
+    Window("subdural", 200, 80),
+    Window("stroke", 40, 40),
+    Window("bone", 1800, 400),
+    Window("temporal bone", 2800, 600),
+    Window("lung", 1500, -600),
+    Window("mediastinum", 350, 50),
+    Window("abdomen", 400, 50),
+    Window("liver", 150, 30),
+)
 """For CT in HU, in the order of their keys 1 to 9."""
 
 MR_QUANTILES = (0.005, 0.995)
-PAPER3_QUANTILES = (0.6, 0.99)  # Paper 3, section on windowing: the bright part of a volume that is mostly background
+PAPER3_QUANTILES = (
+    0.6,
+    0.99,
+)  # Paper 3, section on windowing: the bright part of a volume that is mostly background
 _LARGEST_EXACT = 1 << 22  # voxels; of larger float volumes an even sample of about this many is ranked
 
 
@@ -28,8 +38,9 @@ def preset(name: str) -> Window:
 def quantile_window(array: NDArray[Any], low: float, high: float, name: str) -> Window:
     """The window from the `low` to the `high` quantile (0 <= low < high <= 1) of the finite values.
 
-    Linear between ranks, as numpy's default. Exact for whole numbers of up to 16 bits and for up to 4 million voxels, else of an even
-    sample. Without finite values, or where both quantiles agree, the window is 1 wide.
+    Linear between ranks, as numpy's default. Exact for whole numbers of up to 16 bits and for up to 4 million
+    voxels, else of an even sample. Without finite values, or where both quantiles agree, the window is 1
+    wide.
     """
     if not 0 <= low < high <= 1:
         raise ValueError(f"Quantiles are 0 <= low < high <= 1, not {low} and {high}.")
@@ -38,26 +49,37 @@ def quantile_window(array: NDArray[Any], low: float, high: float, name: str) -> 
 
 
 def default_window(volume: Volume) -> Window:
-    """A window in which the volume can be read at once: the file's own first, abdomen for CT, else the 0.5 to 99.5 % quantiles."""
+    """A window in which the volume can be read at once: the file's own first, abdomen for CT, else the 0.5 to
+    99.5 % quantiles.
+    """
     if volume.windows:
         return volume.windows[0]
     return preset("abdomen") if is_hu(volume) else quantile_window(volume.array, *MR_QUANTILES, "0.5-99.5 %")
 
 
 def suggested_windows(volume: Volume) -> tuple[Window, ...]:
-    """What to offer for a volume: the file's own windows, the presets if it is CT, and the two quantile windows."""
-    quantiles = (quantile_window(volume.array, *MR_QUANTILES, "0.5-99.5 %"), quantile_window(volume.array, *PAPER3_QUANTILES, "60-99 %"))
+    """What to offer for a volume: the file's own windows, the presets if it is CT, and the two quantile
+    windows.
+    """
+    quantiles = (
+        quantile_window(volume.array, *MR_QUANTILES, "0.5-99.5 %"),
+        quantile_window(volume.array, *PAPER3_QUANTILES, "60-99 %"),
+    )
     return (*volume.windows, *(PRESETS if is_hu(volume) else ()), *quantiles)
 
 
 def is_hu(volume: Volume) -> bool:
-    """Whether the values are HU: the file says CT, or it says nothing and they reach from air (-500 and less) to above water."""
+    """Whether the values are HU: the file says CT, or it says nothing and they reach from air (-500 and less)
+    to above water.
+    """
     if volume.modality or not volume.array.size:
         return volume.modality == "CT"
     array = volume.array
     if array.dtype.kind == "f":
         finite = np.isfinite(array)
-        return bool(finite.any()) and bool(array.min(where=finite, initial=np.inf) <= -500 and array.max(where=finite, initial=-np.inf) > 0)
+        return bool(finite.any()) and bool(
+            array.min(where=finite, initial=np.inf) <= -500 and array.max(where=finite, initial=-np.inf) > 0
+        )
     return bool(array.min() <= -500 and array.max() > 0)
 
 
@@ -65,7 +87,7 @@ def _quantiles(array: NDArray[Any], shares: tuple[float, float]) -> tuple[float,
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 2 and array.size:
         return _quantiles_of_counts(array, shares)
     flat = array.reshape(-1)
-    flat = flat[::max(1, flat.size // _LARGEST_EXACT)]
+    flat = flat[:: max(1, flat.size // _LARGEST_EXACT)]
     finite = flat[np.isfinite(flat)]
     if not finite.size:
         return 0.0, 0.0

@@ -46,10 +46,10 @@ def test_an_organ_cut_by_the_field_of_view_does_not_recede_from_its_edge():
 def test_holes_are_filled_in_their_slice_and_open_bays_are_not():
     mask = np.zeros(SHAPE, bool)
     mask[3, 1:6, 1:7] = True
-    mask[3, 3, 3] = False                     # a hole
-    mask[3, 1, 4] = False                     # a bay, open to the outside
+    mask[3, 3, 3] = False  # a hole
+    mask[3, 1, 4] = False  # a bay, open to the outside
     mask[4, 2:5, 2:5] = True
-    mask[4, 3, 3] = False                     # open along z, closed in its slice
+    mask[4, 3, 3] = False  # open along z, closed in its slice
     expected = mask.copy()
     expected[3, 3, 3] = expected[4, 3, 3] = True
     before = mask.copy()
@@ -59,9 +59,9 @@ def test_holes_are_filled_in_their_slice_and_open_bays_are_not():
 
 def test_islands_below_the_volume_go_and_the_largest_stays():
     mask = np.zeros(SHAPE, bool)
-    mask[0, 0, 0:3] = True                    # 3 voxels of 3.6 mm3: 0.0108 ml
-    mask[3:5, 3:6, 3:6] = True                # 18 voxels: 0.0648 ml
-    mask[5, 6, 6] = True                      # touches the block by a corner: the same part
+    mask[0, 0, 0:3] = True  # 3 voxels of 3.6 mm3: 0.0108 ml
+    mask[3:5, 3:6, 3:6] = True  # 18 voxels: 0.0648 ml
+    mask[5, 6, 6] = True  # touches the block by a corner: the same part
     kept = drop_islands(mask, 0.011, SPACING)
     assert kept.sum() == 19 and not kept[0].any()
     assert drop_islands(mask, 0.0108, SPACING).sum() == 22
@@ -71,14 +71,16 @@ def test_islands_below_the_volume_go_and_the_largest_stays():
 
 def test_slices_between_two_boxes_change_size_linearly():
     mask = np.zeros((9, 21, 23), bool)
-    mask[1, 8:13, 8:15] = True                # half height 2.5 voxels
-    mask[7, 4:17, 4:19] = True                # half height 6.5 voxels
+    mask[1, 8:13, 8:15] = True  # half height 2.5 voxels
+    mask[7, 4:17, 4:19] = True  # half height 6.5 voxels
     filled = fill_between(mask, (1.0, 1.0))
     heights = filled.any(axis=2).sum(axis=1)
     assert heights[0] == 0 and heights[8] == 0
     assert list(heights[1:8]) == sorted(heights[1:8]) and heights[4] == 9
     assert np.array_equal(filled[[1, 7]], mask[[1, 7]])
-    assert np.array_equal(fill_between(mask, (1.0, 1.0), first=0, last=5), mask)   # one drawn slice in reach: nothing to fill
+    assert np.array_equal(
+        fill_between(mask, (1.0, 1.0), first=0, last=5), mask
+    )  # one drawn slice in reach: nothing to fill
 
 
 def test_between_two_apart_discs_the_shape_moves_with_the_slice_position():
@@ -98,14 +100,29 @@ def test_smoothing_takes_a_spike_off_and_leaves_a_flat_surface():
     assert np.array_equal(smooth(mask, 1.0, (1.0, 1.0, 1.0)), flat)
 
 
-@pytest.mark.parametrize("operation", [lambda m: grow(m, 0, SPACING), lambda m: shrink(m, -1, SPACING), lambda m: smooth(m, 0, SPACING),
-                                       lambda m: drop_islands(m, 0, SPACING)])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda m: grow(m, 0, SPACING),
+        lambda m: shrink(m, -1, SPACING),
+        lambda m: smooth(m, 0, SPACING),
+        lambda m: drop_islands(m, 0, SPACING),
+    ],
+)
 def test_a_distance_or_volume_that_is_not_positive_is_refused(operation):
     with pytest.raises(ValueError, match="above 0"):
         operation(blob(1))
 
 
-@pytest.mark.parametrize("operation", [lambda m: grow(m, 2, SPACING), lambda m: shrink(m, 2, SPACING), fill_holes,
-                                       lambda m: fill_between(m, (1.0, 1.0)), lambda m: smooth(m, 1, SPACING)])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda m: grow(m, 2, SPACING),
+        lambda m: shrink(m, 2, SPACING),
+        fill_holes,
+        lambda m: fill_between(m, (1.0, 1.0)),
+        lambda m: smooth(m, 1, SPACING),
+    ],
+)
 def test_an_empty_mask_stays_empty(operation):
     assert not operation(np.zeros(SHAPE, bool)).any()

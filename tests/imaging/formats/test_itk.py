@@ -31,11 +31,16 @@ def test_reads_as_simpleitk_and_gives_the_numbers_back(tmp_path, ending, dtype, 
     volume = formats.read(path)
     np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(expected))
     assert volume.array.dtype == dtype
-    np.testing.assert_allclose(volume.geometry.index_to_lps((6, 3, 2)), expected.TransformIndexToPhysicalPoint((2, 3, 6)), atol=1e-9)
+    np.testing.assert_allclose(
+        volume.geometry.index_to_lps((6, 3, 2)), expected.TransformIndexToPhysicalPoint((2, 3, 6)), atol=1e-9
+    )
     formats.write(tmp_path / f"b.{ending}", volume)
     again = sitk.ReadImage(str(tmp_path / f"b.{ending}"))
-    assert (again.GetSpacing(), again.GetOrigin(), again.GetDirection()) == \
-        (expected.GetSpacing(), expected.GetOrigin(), expected.GetDirection())
+    assert (again.GetSpacing(), again.GetOrigin(), again.GetDirection()) == (
+        expected.GetSpacing(),
+        expected.GetOrigin(),
+        expected.GetDirection(),
+    )
     np.testing.assert_array_equal(sitk.GetArrayFromImage(again), volume.array)
 
 
@@ -70,16 +75,18 @@ def test_impossible_spacing_is_refused(tmp_path, spacing):
     path = tmp_path / "a.mha"
     sitk.WriteImage(image(), str(path))
     head, tail = path.read_bytes().split(b"ElementSpacing = ")
-    path.write_bytes(head + b"ElementSpacing = " + spacing.encode() + tail[tail.index(b"\n"):])
+    path.write_bytes(head + b"ElementSpacing = " + spacing.encode() + tail[tail.index(b"\n") :])
     with pytest.raises(FormatError, match="spacing"):
         formats.read(path)
 
 
 def test_ras_space_becomes_lps(tmp_path):
     data = np.arange(24, dtype="<i2").reshape(2, 3, 4)
-    header = ("NRRD0004\ntype: short\ndimension: 3\nspace: right-anterior-superior\nsizes: 4 3 2\n"
-              "space directions: (-2,0,0) (0,3,0) (0,0,5)\n"
-              "kinds: domain domain domain\nendian: little\nencoding: raw\nspace origin: (10,20,30)\n\n")
+    header = (
+        "NRRD0004\ntype: short\ndimension: 3\nspace: right-anterior-superior\nsizes: 4 3 2\n"
+        "space directions: (-2,0,0) (0,3,0) (0,0,5)\n"
+        "kinds: domain domain domain\nendian: little\nencoding: raw\nspace origin: (10,20,30)\n\n"
+    )
     (tmp_path / "a.nrrd").write_bytes(header.encode() + data.tobytes())
     volume = formats.read(tmp_path / "a.nrrd")
     np.testing.assert_array_equal(volume.array, data)
@@ -87,7 +94,10 @@ def test_ras_space_becomes_lps(tmp_path):
 
 
 def test_no_space_is_an_unknown_orientation(tmp_path):
-    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nspacings: 1 2 3\nendian: little\nencoding: raw\n\n"
+    header = (
+        "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 3 2\nspacings: 1 2 3\nendian: little\nencoding: "
+        "raw\n\n"
+    )
     (tmp_path / "a.nrrd").write_bytes(header.encode() + bytes(48))
     volume = formats.read(tmp_path / "a.nrrd")
     assert volume.geometry.spacing_mm == (3, 2, 1)
@@ -95,9 +105,11 @@ def test_no_space_is_an_unknown_orientation(tmp_path):
 
 
 def test_a_sheared_grid_is_refused(tmp_path):
-    header = ("NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 3 2\n"
-              "space directions: (2,0,0) (0,3,0) (0,1.5,5)\n"
-              "kinds: domain domain domain\nendian: little\nencoding: raw\nspace origin: (10,20,30)\n\n")
+    header = (
+        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 3 2\n"
+        "space directions: (2,0,0) (0,3,0) (0,1.5,5)\n"
+        "kinds: domain domain domain\nendian: little\nencoding: raw\nspace origin: (10,20,30)\n\n"
+    )
     (tmp_path / "a.nrrd").write_bytes(header.encode() + bytes(48))
     with pytest.raises((GeometryError, FormatError), match=r"a\.nrrd"):
         formats.read(tmp_path / "a.nrrd")
@@ -135,7 +147,9 @@ def test_between_formats_values_and_places_stay(tmp_path, end_from, end_to):
     again = sitk.ReadImage(str(tmp_path / f"b.{end_to}"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(again), volume.array)
     for index in ((0, 0, 0), (6, 7, 8)):
-        np.testing.assert_allclose(again.TransformIndexToPhysicalPoint(index[::-1]), volume.geometry.index_to_lps(index), atol=1e-4)
+        np.testing.assert_allclose(
+            again.TransformIndexToPhysicalPoint(index[::-1]), volume.geometry.index_to_lps(index), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -1,4 +1,6 @@
-"""MetaImage and NRRD in the layouts that SimpleITK does not write, against values worked by hand; and voxels that are not there."""
+"""MetaImage and NRRD in the layouts that SimpleITK does not write, against values worked by hand; and voxels
+that are not there.
+"""
 
 import bz2
 import gzip
@@ -16,11 +18,14 @@ from ctseg_imaging.errors import ChoiceNeeded, CtsegError, FormatError
 
 VOXELS = np.arange(-30, 30, dtype="<i2").reshape(5, 4, 3)  # (z, y, x)
 META = (
-    "ObjectType = Image\nNDims = 3\nBinaryData = {binary}\nBinaryDataByteOrderMSB = {big}\n{more}TransformMatrix = 0 1 0 -1 0 0 0 0 1\n"
-    "Offset = 1 2 3\nElementSpacing = 0.5 2 3\nDimSize = 3 4 5\nElementType = {kind}\nElementDataFile = {file}\n"
+    "ObjectType = Image\nNDims = 3\nBinaryData = {binary}\nBinaryDataByteOrderMSB = "
+    "{big}\n{more}TransformMatrix = 0 1 0 -1 0 0 0 0 1\n"
+    "Offset = 1 2 3\nElementSpacing = 0.5 2 3\nDimSize = 3 4 5\nElementType = {kind}\nElementDataFile = "
+    "{file}\n"
 )
 NRRD = (
-    "NRRD0005\ntype: {kind}\ndimension: 3\nspace: left-posterior-superior\nsizes: 3 4 5\nspace directions: (0,0.5,0) (-2,0,0) (0,0,3)\n"
+    "NRRD0005\ntype: {kind}\ndimension: 3\nspace: left-posterior-superior\nsizes: 3 4 5\nspace directions: "
+    "(0,0.5,0) (-2,0,0) (0,0,3)\n"
     "space origin: (1,2,3)\nendian: {endian}\nencoding: {encoding}\n{more}"
 )
 
@@ -232,7 +237,8 @@ def test_nrrd_lists_of_volumes_are_a_choice_and_colours_are_not(tmp_path, first)
         sizes, directions, kinds = ["3 4 5", "(0,0.5,0) (-2,0,0) (0,0,3)", "domain domain domain"]
         join = (lambda one, many: f"{one} {many}") if first else (lambda one, many: f"{many} {one}")
         return (
-            f"NRRD0004\ntype: short\ndimension: 4\nspace: LPS\nsizes: {join('2', sizes)}\nspace directions: {join('none', directions)}\n"
+            f"NRRD0004\ntype: short\ndimension: 4\nspace: LPS\nsizes: {join('2', sizes)}\nspace directions: "
+            f"{join('none', directions)}\n"
             f"kinds: {join(kind, kinds)}\nspace origin: (1,2,3)\nendian: little\nencoding: raw\n\n"
         ).encode()
 
@@ -355,7 +361,9 @@ def test_no_voxel_comes_from_memory(tmp_path):
 
 def test_more_volumes_than_anybody_has_are_refused(tmp_path):
     path = tmp_path / "a.nrrd"
-    path.write_text("NRRD0004\ntype: uchar\ndimension: 4\nspace: left-posterior-superior\nsizes: 3 4 5 2000000000\n"
-                    "space directions: (1,0,0) (0,1,0) (0,0,1) none\nkinds: domain domain domain list\nencoding: raw\n\n")
+    path.write_text(
+        "NRRD0004\ntype: uchar\ndimension: 4\nspace: left-posterior-superior\nsizes: 3 4 5 2000000000\n"
+        "space directions: (1,0,0) (0,1,0) (0,0,1) none\nkinds: domain domain domain list\nencoding: raw\n\n"
+    )
     with pytest.raises(FormatError, match=r"a\.nrrd: .*(2000000000 volumes|bytes|voxels)"):
         formats.read(path)

@@ -1,4 +1,6 @@
-"""The collection of files that go wrong in practice: each is read as it truly is, or refused in a sentence that names the cause."""
+"""The collection of files that go wrong in practice: each is read as it truly is, or refused in a sentence
+that names the cause.
+"""
 
 import gzip
 import json
@@ -14,17 +16,34 @@ from ctseg_imaging.volume import LabelMap, Volume
 
 # What a refusal has to speak of.
 CAUSES = {
-    "orientations/sheared.nii.gz": "sheared", "files/truncated.nii.gz": "cut off", "files/truncated.nii": "cut off",
-    "files/header-only.nii": "cut off", "files/4d-three-volumes.nii.gz": "3 volumes", "files/2d.nii.gz": "2D",
-    "files/rgb.nii.gz": "numbers a voxel", "files/zero-byte.nii.gz": "empty", "files/text.nii.gz": "is it an image",
-    "files/gzip-of-text.nii.gz": "is it an image", "files/wrong-suffix.nii": "rename",
+    "orientations/sheared.nii.gz": "sheared",
+    "files/truncated.nii.gz": "cut off",
+    "files/truncated.nii": "cut off",
+    "files/header-only.nii": "cut off",
+    "files/4d-three-volumes.nii.gz": "3 volumes",
+    "files/2d.nii.gz": "2D",
+    "files/rgb.nii.gz": "numbers a voxel",
+    "files/zero-byte.nii.gz": "empty",
+    "files/text.nii.gz": "is it an image",
+    "files/gzip-of-text.nii.gz": "is it an image",
+    "files/wrong-suffix.nii": "rename",
     "files/missing-data.nhdr": "not-there.raw is missing",
-    "files/pair-lost.mhd": "gone.zraw is missing", "files/negative-spacing.mhd": "spacing", "files/zero-pixdim.nii": "voxel size",
-    "files/label-probability.nii.gz": "probabilities", "files/label-negative.nii.gz": "-1",
-    "dicom/missing-slice": "1 slice is missing", "dicom/duplicate-slice": "two different slices", "dicom/gantry-tilt": "tilt of 15.0",
-    "dicom/mixed-series": "2 series", "dicom/mixed-spacing": "pixel spacing (mm) 6 x 6", "dicom/variable-gap": "uneven",
-    "dicom/mixed-orientation": "orientation 2", "dicom/no-position": "no position", "dicom/localizer-same-series": "localiser",
-    "dicom/truncated-slice": "cut off", "dicom/empty-folder": "no DICOM file",
+    "files/pair-lost.mhd": "gone.zraw is missing",
+    "files/negative-spacing.mhd": "spacing",
+    "files/zero-pixdim.nii": "voxel size",
+    "files/label-probability.nii.gz": "probabilities",
+    "files/label-negative.nii.gz": "-1",
+    "dicom/missing-slice": "1 slice is missing",
+    "dicom/duplicate-slice": "two different slices",
+    "dicom/gantry-tilt": "tilt of 15.0",
+    "dicom/mixed-series": "2 series",
+    "dicom/mixed-spacing": "pixel spacing (mm) 6 x 6",
+    "dicom/variable-gap": "uneven",
+    "dicom/mixed-orientation": "orientation 2",
+    "dicom/no-position": "no position",
+    "dicom/localizer-same-series": "localiser",
+    "dicom/truncated-slice": "cut off",
+    "dicom/empty-folder": "no DICOM file",
 }
 # Refused until a part of the series is chosen; each part alone is a volume.
 DIVIDED = ("dicom/mixed-spacing", "dicom/mixed-orientation", "dicom/localizer-same-series")
@@ -45,12 +64,20 @@ def expected(nasty) -> dict[str, dict]:
 
 def load(nasty: Path, name: str, entry: dict, chosen: bool = True) -> Volume | LabelMap:
     choice = entry.get("choose", {}) if chosen else {}
-    return formats.read_labels(nasty / name) if entry.get("as_label") else formats.read(nasty / name, **choice)
+    return (
+        formats.read_labels(nasty / name) if entry.get("as_label") else formats.read(nasty / name, **choice)
+    )
 
 
 def truth_of(name: str, entry: dict) -> dict:
-    """The geometry to find. For two series of equal rank `truth` repeats the first one, while `choose` names the second of `series`."""
-    return entry["series"][entry["choose"]["series"] - 1] if name == "dicom/mixed-series" else entry.get("truth", entry)
+    """The geometry to find. For two series of equal rank `truth` repeats the first one, while `choose` names
+    the second of `series`.
+    """
+    return (
+        entry["series"][entry["choose"]["series"] - 1]
+        if name == "dicom/mixed-series"
+        else entry.get("truth", entry)
+    )
 
 
 def readable(expected: dict[str, dict]) -> list[str]:
@@ -121,8 +148,17 @@ def test_all_orientations_are_one_physical_volume(nasty, expected):
 
 def test_copies_of_the_good_file_are_equal(nasty):
     good = formats.read(nasty / "files/good.nii.gz")
-    for name in ("detached.nhdr", "space-lps.nrrd", "space-ras.nrrd", "compressed.mha", "pair.mhd", "big-endian.nii.gz", "nifti2.nii.gz",
-                 "größe mit leerzeichen.nii.gz", "4d-one-volume.nii.gz"):
+    for name in (
+        "detached.nhdr",
+        "space-lps.nrrd",
+        "space-ras.nrrd",
+        "compressed.mha",
+        "pair.mhd",
+        "big-endian.nii.gz",
+        "nifti2.nii.gz",
+        "größe mit leerzeichen.nii.gz",
+        "4d-one-volume.nii.gz",
+    ):
         other = formats.read(nasty / "files" / name)
         np.testing.assert_array_equal(other.array, good.array, err_msg=name)
         assert other.array.dtype == np.int16
@@ -133,7 +169,9 @@ def test_copies_of_the_good_file_are_equal(nasty):
 
 def test_third_volume_is_the_third(nasty):
     good = formats.read(nasty / "files/good.nii.gz").array
-    np.testing.assert_array_equal(formats.read(nasty / "files/4d-three-volumes.nii.gz", volume=3).array, good + 20)
+    np.testing.assert_array_equal(
+        formats.read(nasty / "files/4d-three-volumes.nii.gz", volume=3).array, good + 20
+    )
 
 
 def test_numbers_that_are_none_survive(nasty, expected):
@@ -154,7 +192,9 @@ def test_labels_keep_their_values(nasty, expected, subtests):
 def test_what_is_doubtful_is_said(nasty):
     for name in UNKNOWN_ORIENTATION:
         assert "Orientation unknown" in formats.read(nasty / name).notes[0]
-    assert "disagree by up to 20 mm" in formats.read(nasty / "orientations/qform-sform-disagree.nii.gz").notes[0]
+    assert (
+        "disagree by up to 20 mm" in formats.read(nasty / "orientations/qform-sform-disagree.nii.gz").notes[0]
+    )
     assert "1 slice(s) were there twice" in formats.read(nasty / "dicom/identical-duplicate").notes[0]
     assert "localiser" in formats.read(nasty / "dicom/with-localizer").notes[0]
     assert "2 file(s) that are not DICOM" in formats.read(nasty / "dicom/with-text-file").notes[0]

@@ -14,7 +14,9 @@ from ctseg_imaging.volume import LabelMap, Volume
 
 SHAPE_XYZ = (9, 8, 7)
 TURN = np.linalg.qr(np.array([[1, 0.2, -0.1], [-0.2, 1, 0.3], [0.1, -0.3, 1.0]]))[0] * [1, -1, 1]
-RAS = np.block([[TURN * [0.9, 1.7, 3.0], np.array([[12.0], [-30.0], [100.0]])], [np.zeros((1, 3)), np.ones((1, 1))]])
+RAS = np.block(
+    [[TURN * [0.9, 1.7, 3.0], np.array([[12.0], [-30.0], [100.0]])], [np.zeros((1, 3)), np.ones((1, 1))]]
+)
 
 
 def voxels(dtype=np.int16) -> np.ndarray:
@@ -41,7 +43,12 @@ def raw(path) -> bytes:
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "f4", "f8", ">i2", ">f4"])
 def test_reads_as_nibabel_and_writes_the_same_bytes(tmp_path, kind, dtype):
     data = voxels(dtype)
-    image = kind(data, RAS, dtype=data.dtype, header=kind.header_class(endianness=">") if dtype.startswith(">") else None)
+    image = kind(
+        data,
+        RAS,
+        dtype=data.dtype,
+        header=kind.header_class(endianness=">") if dtype.startswith(">") else None,
+    )
     image.set_qform(RAS, 2)
     image.set_sform(RAS, 4)
     image.header["descrip"] = b"as it was"
@@ -75,8 +82,10 @@ def with_slope(path, slope, inter, dtype=np.uint16):
     return path
 
 
-@pytest.mark.parametrize(("slope", "inter", "dtype"), [
-    (2, -1024, np.int16), (1, 100000, np.int32), (0.25, -3.5, np.float32), (-3, 7, np.int16)])
+@pytest.mark.parametrize(
+    ("slope", "inter", "dtype"),
+    [(2, -1024, np.int16), (1, 100000, np.int32), (0.25, -3.5, np.float32), (-3, 7, np.int16)],
+)
 def test_slope_and_intercept_are_applied_and_come_back(tmp_path, slope, inter, dtype):
     path = with_slope(tmp_path / "a.nii", slope, inter)
     volume = formats.read(path)
@@ -131,7 +140,9 @@ def test_empty_sform_falls_back_to_the_qform_and_says_so(tmp_path):
 
 @pytest.mark.parametrize("qfac", [0.0, 1.0, -1.0])
 def test_qfac_of_zero_is_one(tmp_path, qfac):
-    """As the standard has it; nibabel refuses such a qform. The quaternion stays, so -1 turns the third axis round."""
+    """As the standard has it; nibabel refuses such a qform. The quaternion stays, so -1 turns the third axis
+    round.
+    """
     path = save(tmp_path / "a.nii", voxels(), scode=0)
     content = bytearray(path.read_bytes())
     before = formats.read(path).geometry
@@ -172,7 +183,7 @@ def test_neither_form_is_an_unknown_orientation(tmp_path):
 def test_cut_files_are_refused(tmp_path, ending, share):
     whole = save(tmp_path / f"a.{ending}", voxels()).read_bytes()
     cut = tmp_path / f"cut.{ending}"
-    cut.write_bytes(whole[:int(len(whole) * share)])
+    cut.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(FormatError, match=r"cut off|not a NIfTI|damaged"):
         formats.read(cut)
 
@@ -244,7 +255,9 @@ def test_header_and_image_pair(tmp_path):
 def test_labels_take_the_geometry_of_the_image_to_the_bit_and_nothing_else(tmp_path):
     image = formats.read(with_slope(tmp_path / "a.nii", 2, -1024))
     image.header["descrip"] = b"somebody's name"
-    labels = LabelMap(np.random.default_rng(0).integers(0, 3, image.array.shape).astype(np.uint8), image.geometry)
+    labels = LabelMap(
+        np.random.default_rng(0).integers(0, 3, image.array.shape).astype(np.uint8), image.geometry
+    )
     formats.write(tmp_path / "b.nii", labels, like=image)
     written, source = raw(tmp_path / "b.nii"), raw(tmp_path / "a.nii")
     assert written[252:328] == source[252:328]
@@ -258,7 +271,9 @@ def test_labels_take_the_geometry_of_the_image_to_the_bit_and_nothing_else(tmp_p
 
 def test_like_on_another_grid_is_refused(tmp_path):
     image = formats.read(save(tmp_path / "a.nii", voxels()))
-    elsewhere = LabelMap(np.zeros(image.array.shape, np.uint8), image.geometry.with_spacing((1, 1, 1), image.array.shape))
+    elsewhere = LabelMap(
+        np.zeros(image.array.shape, np.uint8), image.geometry.with_spacing((1, 1, 1), image.array.shape)
+    )
     with pytest.raises(GeometryError, match="another grid"):
         formats.write(tmp_path / "b.nii", elsewhere, like=image)
     assert not (tmp_path / "b.nii").exists()
@@ -280,7 +295,9 @@ def test_a_new_file_has_both_forms_with_code_1(tmp_path):
     header = nib.load(tmp_path / "a.nii.gz").header
     assert (header["qform_code"], header["sform_code"]) == (1, 1)
     np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-4)
-    np.testing.assert_allclose(formats.read(tmp_path / "a.nii.gz").geometry.affine_lps, geometry.affine_lps, atol=1e-4)
+    np.testing.assert_allclose(
+        formats.read(tmp_path / "a.nii.gz").geometry.affine_lps, geometry.affine_lps, atol=1e-4
+    )
     assert header.get_xyzt_units()[0] == "mm"
 
 

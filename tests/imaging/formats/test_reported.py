@@ -1,5 +1,6 @@
-"""Files after public bug reports: each is read as its README says, or refused in a sentence that names the cause. DICOM and segmentations
-have their own tests."""
+"""Files after public bug reports: each is read as its README says, or refused in a sentence that names the
+cause. DICOM and segmentations have their own tests.
+"""
 
 import numpy as np
 import pytest

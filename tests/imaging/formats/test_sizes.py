@@ -1,4 +1,6 @@
-"""Every doubt about size is a remark or a refusal, and what is written measures the same in nibabel and SimpleITK."""
+"""Every doubt about size is a remark or a refusal, and what is written measures the same in nibabel and
+SimpleITK.
+"""
 
 import itertools
 import struct
@@ -58,7 +60,9 @@ def patch(path, **fields):
 
 
 def measured_by_both(path):
-    """Voxel sizes (z, y, x) in mm by SimpleITK and by nibabel's affine, and the point of one voxel by each."""
+    """Voxel sizes (z, y, x) in mm by SimpleITK and by nibabel's affine, and the point of one voxel by
+    each.
+    """
     image, other = sitk.ReadImage(str(path)), nib.load(path)
     unit = {"meter": 1000, "mm": 1, "micron": 1e-3, "unknown": 1}[other.header.get_xyzt_units()[0]]
     affine = other.affine * unit
@@ -162,7 +166,9 @@ def test_a_size_that_pixdim_denies_is_no_stated_size(tmp_path):
 
 
 def test_the_nearest_grid_without_shear():
-    """By hand: y leans by 2 e towards x, so each of the two axes turns by e; the centre and the lengths stay."""
+    """By hand: y leans by 2 e towards x, so each of the two axes turns by e; the centre and the lengths
+    stay.
+    """
     e = 1e-4
     affine = np.eye(4)
     affine[:3, :3] = np.array([[0, np.sin(2 * e), 1], [0, np.cos(2 * e), 0], [1, 0, 0]]) * (

@@ -79,7 +79,11 @@ def test_an_interrupted_block_leaves_the_old_file(tmp_path):
 
 def test_targets_that_cannot_be(tmp_path):
     (tmp_path / "folder.nii").mkdir()
-    cases = {tmp_path / "none" / "a.nii": "folder does not exist", tmp_path / "folder.nii": "folder", tmp_path / "a.png": "format"}
+    cases = {
+        tmp_path / "none" / "a.nii": "folder does not exist",
+        tmp_path / "folder.nii": "folder",
+        tmp_path / "a.png": "format",
+    }
     for path, word in cases.items():
         with pytest.raises(FormatError, match=word):
             formats.write(path, volume(), overwrite=True)

@@ -1,4 +1,6 @@
-"""Probability maps as Zarr: what another reader sees on the disk, and that it is there whole or not at all."""
+"""Probability maps as Zarr: what another reader sees on the disk, and that it is there whole or not at
+all.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from ctseg_imaging.formats.zarr_maps import MapType, read_maps, writing
 from ctseg_imaging.geometry import Geometry
 
 SHAPE = (3, 19, 8, 9)
-GEOMETRY = Geometry.from_parts(SHAPE[1:], (3.0, 2.0, 1.5), (-70.5, 33.0, 210.25),
-                               [[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+GEOMETRY = Geometry.from_parts(
+    SHAPE[1:], (3.0, 2.0, 1.5), (-70.5, 33.0, 210.25), [[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]]
+)
 MAPS = np.random.default_rng(3).random(SHAPE).astype(np.float32)
 
 
@@ -23,7 +26,7 @@ def write(path: Path, kind: MapType, overwrite: bool = False) -> None:
     with writing(path, SHAPE, GEOMETRY, ["background", "liver", "spleen"], kind, overwrite) as writer:
         for channel in range(3):
             for low in range(0, 19, 16):
-                writer.put(channel, low, MAPS[channel, low:low + 16])
+                writer.put(channel, low, MAPS[channel, low : low + 16])
 
 
 @pytest.mark.parametrize(("kind", "largest_error"), [("float16", 2.5e-4), ("uint8", 0.5 / 255 + 1e-6)])

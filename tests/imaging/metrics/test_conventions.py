@@ -11,8 +11,17 @@ from ctseg_imaging.metrics.lesions import count_lesions
 from ctseg_imaging.metrics.overlap import joint_histogram
 
 SPACING = (2.5, 0.8, 0.9)
-WMH_PAIRS = ("equal", "shifted", "missed_and_false", "dilated", "one_big_blob", "other_pathology", "empty_result", "diagonal_neighbours",
-             "oblique")
+WMH_PAIRS = (
+    "equal",
+    "shifted",
+    "missed_and_false",
+    "dilated",
+    "one_big_blob",
+    "other_pathology",
+    "empty_result",
+    "diagonal_neighbours",
+    "oblique",
+)
 
 
 @pytest.mark.parametrize("pair", WMH_PAIRS)
@@ -23,11 +32,15 @@ def test_the_values_of_the_wmh_challenges_program(pair, shared_file):
     truth, prediction = wmh_masks(masks[f"{pair}__reference"], masks[f"{pair}__result"])
     histogram = joint_histogram(truth, prediction, (1,))
     overlap = overlap_scores(histogram, 1, Convention.WMH2017)
-    surface = surface_scores(truth > 0, prediction > 0, tuple(expected["spacing_xyz"][::-1]), Convention.WMH2017, 2.0)
+    surface = surface_scores(
+        truth > 0, prediction > 0, tuple(expected["spacing_xyz"][::-1]), Convention.WMH2017, 2.0
+    )
     lesions = count_lesions(truth > 0, prediction > 0)
     # The program read spacings rounded to single precision; HD95 inherits that.
     found = [overlap.dice, surface.hd95, overlap.avd_percent, lesions.recall, lesions.f1]
-    wanted = [float(expected[key]) for key in ("dice", "hd95_mm", "avd_percent", "lesion_recall", "lesion_f1")]
+    wanted = [
+        float(expected[key]) for key in ("dice", "hd95_mm", "avd_percent", "lesion_recall", "lesion_f1")
+    ]
     assert found == pytest.approx(wanted, abs=1e-6, rel=1e-7, nan_ok=True)
 
 
@@ -35,11 +48,17 @@ def monai_values(truth, prediction, tolerance_mm):
     monai, torch = pytest.importorskip("monai.metrics"), pytest.importorskip("torch")
     t, p = (torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (truth, prediction))
     there = {"include_background": True, "spacing": SPACING}
-    return [float(value) for value in (
-        monai.compute_dice(p, t), monai.compute_iou(p, t),
-        monai.compute_hausdorff_distance(p, t, **there), monai.compute_hausdorff_distance(p, t, percentile=95, **there),
-        monai.compute_average_surface_distance(p, t, symmetric=True, **there),
-        monai.compute_surface_dice(p, t, [tolerance_mm], **there))]
+    return [
+        float(value)
+        for value in (
+            monai.compute_dice(p, t),
+            monai.compute_iou(p, t),
+            monai.compute_hausdorff_distance(p, t, **there),
+            monai.compute_hausdorff_distance(p, t, percentile=95, **there),
+            monai.compute_average_surface_distance(p, t, symmetric=True, **there),
+            monai.compute_surface_dice(p, t, [tolerance_mm], **there),
+        )
+    ]
 
 
 def monai_pairs():
@@ -48,8 +67,15 @@ def monai_pairs():
     inner[2:6, 3:8, 4:9] = True
     solid[:5, :7, 2:] = True
     noise = rng.random(inner.shape) > 0.8
-    return {"overlapping": (inner, solid), "noise": (noise, solid), "at the border": (solid, solid[::-1, ::-1]), "equal": (inner, inner),
-            "empty prediction": (inner, none), "empty truth": (none, inner), "both empty": (none, none)}
+    return {
+        "overlapping": (inner, solid),
+        "noise": (noise, solid),
+        "at the border": (solid, solid[::-1, ::-1]),
+        "equal": (inner, inner),
+        "empty prediction": (inner, none),
+        "empty truth": (none, inner),
+        "both empty": (none, none),
+    }
 
 
 @pytest.mark.filterwarnings("ignore:.*all 0")

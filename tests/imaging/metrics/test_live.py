@@ -55,13 +55,15 @@ def test_views_of_a_turned_grid_are_followed_in_place():
     live = LiveMetrics(view.apply(truth), view.apply(prediction), (1, 2), SPACING)
     view.apply(prediction)[1] = 2
     assert live.update([1]) == (1,)
-    assert np.array_equal(live.histogram.counts.sum(0), joint_histogram(truth, prediction, (1, 2)).counts.sum(0))
+    assert np.array_equal(
+        live.histogram.counts.sum(0), joint_histogram(truth, prediction, (1, 2)).counts.sum(0)
+    )
 
 
 def test_the_table_is_in_ml_and_by_label():
     truth, prediction = np.zeros((2, 3, 4), np.uint8), np.zeros((2, 3, 4), np.uint8)
     truth[0, 0, :4], prediction[0, 0, :2] = 7, 7
-    row, = LiveMetrics(truth, prediction, (7,), (10.0, 10.0, 5.0)).table()
+    (row,) = LiveMetrics(truth, prediction, (7,), (10.0, 10.0, 5.0)).table()
     assert (row.value, row.volume_truth_ml, row.volume_pred_ml, row.difference_ml) == (7, 2.0, 1.0, -1.0)
     assert row.dice == pytest.approx(2 / 3)
     assert row.precision == 1

@@ -34,7 +34,9 @@ def test_every_measure_is_what_sets_of_voxels_say(seed, dtype, axis):
         assert histogram.iou(value) == pytest.approx(len(t & p) / len(t | p), abs=1e-12)
         assert histogram.precision(value) == pytest.approx(len(t & p) / len(p), abs=1e-12)
         assert histogram.recall(value) == pytest.approx(len(t & p) / len(t), abs=1e-12)
-        assert histogram.absolute_volume_difference_percent(value) == pytest.approx(100 * abs(len(t) - len(p)) / len(t))
+        assert histogram.absolute_volume_difference_percent(value) == pytest.approx(
+            100 * abs(len(t) - len(p)) / len(t)
+        )
         for k in range(SHAPE[axis]):
             tk, pk = ({index for index in s if index[axis] == k} for s in (t, p))
             expected = 2 * len(tk & pk) / (len(tk) + len(pk)) if tk or pk else np.nan
@@ -53,7 +55,9 @@ def test_off_diagonal_counts_say_which_label_took_which():
 def test_dtypes_may_differ_and_views_need_no_copy():
     truth, prediction = random_pair(3)
     plain = joint_histogram(truth, prediction, (1, 2))
-    turned = joint_histogram(truth.astype(np.int32)[::-1].transpose(1, 2, 0), prediction[::-1].transpose(1, 2, 0), (1, 2), axis=2)
+    turned = joint_histogram(
+        truth.astype(np.int32)[::-1].transpose(1, 2, 0), prediction[::-1].transpose(1, 2, 0), (1, 2), axis=2
+    )
     assert np.array_equal(plain.counts[::-1], turned.counts)
 
 
@@ -71,7 +75,15 @@ def test_large_and_negative_values_do_not_alias():
 def test_empty_sides_have_the_values_that_are_documented():
     none, some = np.zeros((2, 3, 4), np.uint8), np.ones((2, 3, 4), np.uint8)
     both = joint_histogram(none, none, (1,))
-    assert np.isnan([both.dice(1), both.iou(1), both.precision(1), both.recall(1), both.absolute_volume_difference_percent(1)]).all()
+    assert np.isnan(
+        [
+            both.dice(1),
+            both.iou(1),
+            both.precision(1),
+            both.recall(1),
+            both.absolute_volume_difference_percent(1),
+        ]
+    ).all()
     assert both.dice(1, empty=1.0) == 1.0
     missed, invented = joint_histogram(some, none, (1,)), joint_histogram(none, some, (1,))
     assert missed.dice(1) == invented.dice(1) == missed.recall(1) == invented.precision(1) == 0

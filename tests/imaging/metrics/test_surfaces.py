@@ -1,4 +1,6 @@
-"""Surface distances against DeepMind's package (stored values), against geometry and against all pairs of points."""
+"""Surface distances against DeepMind's package (stored values), against geometry and against all pairs of
+points.
+"""
 
 import json
 import time
@@ -9,8 +11,20 @@ import pytest
 from ctseg_imaging.metrics.surfaces import neighbour_codes, snap, surface_distances, surfel_areas_mm2
 from tests.pace import at_most
 
-PAIRS = ("blobs_isotropic", "blobs_anisotropic", "organ_perturbed", "organ_shifted", "organ_eroded_other_spacing", "touching_borders",
-         "single_voxels", "thin_plates", "identical", "empty_reference", "empty_prediction", "both_empty")
+PAIRS = (
+    "blobs_isotropic",
+    "blobs_anisotropic",
+    "organ_perturbed",
+    "organ_shifted",
+    "organ_eroded_other_spacing",
+    "touching_borders",
+    "single_voxels",
+    "thin_plates",
+    "identical",
+    "empty_reference",
+    "empty_prediction",
+    "both_empty",
+)
 SPACING = (2.5, 0.8, 0.9)
 
 
@@ -24,17 +38,23 @@ def test_the_values_of_deepminds_package(pair, order, shared_file):
     folder = shared_file("oracles/metrics")
     expected = json.loads((folder / "expected.json").read_text())[pair]
     masks = np.load(folder / "masks.npz")
-    reference, prediction = (masks[f"{pair}__{side}"].transpose(order) for side in ("reference", "prediction"))
+    reference, prediction = (
+        masks[f"{pair}__{side}"].transpose(order) for side in ("reference", "prediction")
+    )
     found = surface_distances(reference, prediction, [expected["spacing_mm"][axis] for axis in order])
     exactly = {"rel": 1e-9, "nan_ok": True}
     assert [len(found.area_a_mm2), len(found.area_b_mm2)] == expected["surfels"]
-    assert [found.area_a_mm2.sum(), found.area_b_mm2.sum()] == pytest.approx(numbers(expected["surface_area_mm2"]), **exactly)
+    assert [found.area_a_mm2.sum(), found.area_b_mm2.sum()] == pytest.approx(
+        numbers(expected["surface_area_mm2"]), **exactly
+    )
     assert found.average() == pytest.approx(numbers(expected["average_surface_distance"]), **exactly)
     for percent, value in expected["robust_hausdorff"].items():
         assert found.hausdorff(float(percent)) == pytest.approx(float(value), **exactly)
     for tolerance, value in expected["surface_dice"].items():
         assert found.nsd(float(tolerance)) == pytest.approx(float(value), **exactly)
-        assert found.overlap(float(tolerance)) == pytest.approx(numbers(expected["surface_overlap"][tolerance]), **exactly)
+        assert found.overlap(float(tolerance)) == pytest.approx(
+            numbers(expected["surface_overlap"][tolerance]), **exactly
+        )
 
 
 def test_areas_are_those_of_the_cuts_worked_by_hand():
@@ -43,11 +63,11 @@ def test_areas_are_those_of_the_cuts_worked_by_hand():
     one_corner = np.sqrt((y * x) ** 2 + (z * x) ** 2 + (z * y) ** 2) / 8
     assert areas[0] == areas[255] == 0
     assert areas[1] == areas[128] == areas[254] == pytest.approx(one_corner)
-    assert areas[0b11110000] == areas[0b00001111] == pytest.approx(y * x)   # a layer in z
-    assert areas[0b11001100] == pytest.approx(z * x)                        # a layer in y
-    assert areas[0b10101010] == pytest.approx(z * y)                        # a layer in x
-    assert areas[0b10000001] == pytest.approx(2 * one_corner)               # two opposite corners
-    assert areas == pytest.approx(areas[::-1])                              # inside and outside share a surface
+    assert areas[0b11110000] == areas[0b00001111] == pytest.approx(y * x)  # a layer in z
+    assert areas[0b11001100] == pytest.approx(z * x)  # a layer in y
+    assert areas[0b10101010] == pytest.approx(z * y)  # a layer in x
+    assert areas[0b10000001] == pytest.approx(2 * one_corner)  # two opposite corners
+    assert areas == pytest.approx(areas[::-1])  # inside and outside share a surface
 
 
 def test_areas_agree_with_another_table():
@@ -72,10 +92,20 @@ def test_codes_name_the_voxel_that_is_inside():
 
 def brute_force(a, b, spacing):
     """Distances from every corner where the eight voxels differ to all such corners of the other mask."""
+
     def corners(mask):
         padded = np.pad(mask, 1)
-        return np.array([index for index in np.ndindex(*np.add(mask.shape, 1))
-                         if 0 < padded[tuple(slice(i, i + 2) for i in index)].sum() < 8]) * spacing
+        return (
+            np.array(
+                [
+                    index
+                    for index in np.ndindex(*np.add(mask.shape, 1))
+                    if 0 < padded[tuple(slice(i, i + 2) for i in index)].sum() < 8
+                ]
+            )
+            * spacing
+        )
+
     pa, pb = corners(a), corners(b)
     apart = np.sqrt(((pa[:, None] - pb[None]) ** 2).sum(-1))
     return np.sort(apart.min(1)), np.sort(apart.min(0))
@@ -125,10 +155,16 @@ def test_the_place_in_the_volume_and_the_order_of_axes_do_not_matter():
     rng = np.random.default_rng(0)
     a, b = (rng.random((7, 8, 9)) > 0.7 for _ in range(2))
     plain = surface_distances(a, b, SPACING)
-    wide = surface_distances(np.pad(a, ((3, 0), (0, 9), (1, 2))), np.pad(b, ((3, 0), (0, 9), (1, 2))), SPACING)
-    turned = surface_distances(a.transpose(2, 0, 1)[::-1], b.transpose(2, 0, 1)[::-1], (SPACING[2], SPACING[0], SPACING[1]))
+    wide = surface_distances(
+        np.pad(a, ((3, 0), (0, 9), (1, 2))), np.pad(b, ((3, 0), (0, 9), (1, 2))), SPACING
+    )
+    turned = surface_distances(
+        a.transpose(2, 0, 1)[::-1], b.transpose(2, 0, 1)[::-1], (SPACING[2], SPACING[0], SPACING[1])
+    )
     for other in (wide, turned):
-        assert (other.hausdorff(95), other.assd(), other.nsd(1.0)) == pytest.approx((plain.hausdorff(95), plain.assd(), plain.nsd(1.0)))
+        assert (other.hausdorff(95), other.assd(), other.nsd(1.0)) == pytest.approx(
+            (plain.hausdorff(95), plain.assd(), plain.nsd(1.0))
+        )
 
 
 def test_snapping_leaves_lattice_lengths_exact_and_far_ones_alone():
@@ -147,8 +183,16 @@ def test_what_cannot_be_compared_is_refused():
 
 def test_an_organ_in_a_ct_of_512_x_512_x_100_takes_less_than_two_seconds():
     grid = np.ogrid[:100, :512, :512]
+
     def ball(centre, radius_mm):
-        return sum(((axis - at) * step) ** 2 for axis, at, step in zip(grid, centre, (2.5, 0.8, 0.8), strict=True)) < radius_mm**2
+        return (
+            sum(
+                ((axis - at) * step) ** 2
+                for axis, at, step in zip(grid, centre, (2.5, 0.8, 0.8), strict=True)
+            )
+            < radius_mm**2
+        )
+
     a, b = ball((50, 250, 200), 90), ball((51, 255, 205), 92)
     with at_most(2, time.process_time):
         surface_distances(a, b, (2.5, 0.8, 0.8))

@@ -34,7 +34,12 @@ def test_a_case_is_int16_hu_with_uint8_labels_on_one_grid(cases):
     assert image.array.dtype == np.int16 and labels.array.dtype == np.uint8 and image.modality == "CT"
     assert image.geometry.shape == (128, 112, 112) and image.geometry.spacing_mm == pytest.approx((3, 3, 3))
     assert labels.geometry is image.geometry
-    assert {label.value: label.name for label in labels.labels} == {1: "liver", 2: "kidneys", 3: "spleen", 4: "pancreas"}
+    assert {label.value: label.name for label in labels.labels} == {
+        1: "liver",
+        2: "kidneys",
+        3: "spleen",
+        4: "pancreas",
+    }
     assert np.unique(labels.array).tolist() == [0, 1, 2, 3, 4]
 
 
@@ -47,7 +52,10 @@ def test_organs_have_volumes_of_people(cases):
 
 def test_the_liver_lies_on_the_patients_right_and_above_the_kidneys(cases):
     for case in cases:
-        middle = {v: case.labels.geometry.index_to_lps(np.argwhere(case.labels.array == v)).mean(axis=0) for v in ORGANS}
+        middle = {
+            v: case.labels.geometry.index_to_lps(np.argwhere(case.labels.array == v)).mean(axis=0)
+            for v in ORGANS
+        }
         assert middle[1][0] < middle[4][0] < middle[3][0]  # LPS x grows to the left
         assert middle[1][2] > middle[2][2] and middle[3][2] > middle[2][2]
         assert middle[2][1] > middle[4][1]  # the pancreas lies in front of the kidneys
@@ -70,7 +78,9 @@ def test_the_same_seed_is_the_same_anatomy_at_another_spacing():
     fine = phantom.abdomen(11, (99, 123, 135), (3, 7 / 3, 2)).labels.array
     centres = fine[1::3, 1::3, 1::3]  # the middle of each 3 x 3 x 3 block is the centre of the coarse voxel
     for value in ORGANS:
-        assert dice(coarse == value, centres == value) > 0.93  # fine texture of the outline may differ by the mesh, place may not
+        assert (
+            dice(coarse == value, centres == value) > 0.93
+        )  # fine texture of the outline may differ by the mesh, place may not
 
 
 def test_the_field_of_view_only_crops():
@@ -80,7 +90,10 @@ def test_the_field_of_view_only_crops():
 
 
 def test_a_tilted_grid_sees_the_same_organs():
-    straight, tilted = phantom.abdomen(4, (60, 62, 64), (6, 5, 5)).labels, phantom.abdomen(4, (60, 62, 64), (6, 5, 5), tilt_deg=14).labels
+    straight, tilted = (
+        phantom.abdomen(4, (60, 62, 64), (6, 5, 5)).labels,
+        phantom.abdomen(4, (60, 62, 64), (6, 5, 5), tilt_deg=14).labels,
+    )
     assert tilted.geometry.is_oblique and not straight.geometry.is_oblique
     points = tilted.geometry.index_to_lps(np.argwhere(tilted.array > 0))
     index = np.rint(straight.geometry.lps_to_index(points)).astype(int)
@@ -94,7 +107,9 @@ def test_slabs_leave_no_trace(monkeypatch):
     monkeypatch.setattr(phantom, "SLAB_VOXELS", 7 * 50 * 60)
     slabs = phantom.abdomen(3, (40, 50, 60), (7, 6, 6))
     assert np.array_equal(whole.labels.array, slabs.labels.array)
-    assert np.abs(whole.image.array.astype(int) - slabs.image.array).max() <= 2  # rounding of the warp's float32 sums
+    assert (
+        np.abs(whole.image.array.astype(int) - slabs.image.array).max() <= 2
+    )  # rounding of the warp's float32 sums
 
 
 def test_seeds_differ_and_repeat():
@@ -134,6 +149,7 @@ def test_noise_is_stronger_in_thin_slices():
     def spread(spacing_z: float) -> float:
         case = phantom.abdomen(6, (12, 100, 100), (spacing_z, 1.5, 1.5))
         return float(case.image.array[case.labels.array == 1].std())
+
     assert spread(1.0) > 1.15 * spread(6.0)
 
 
@@ -149,7 +165,9 @@ def test_a_full_size_ct_fits_in_a_minute_and_little_memory():
     assert case.image.array.shape == (150, 512, 512)
 
 
-@pytest.mark.parametrize(("shape", "spacing"), [((0, 4, 4), (1, 1, 1)), ((4, 4), (1, 1, 1)), ((4, 4, 4), (1, -1, 1))])
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((0, 4, 4), (1, 1, 1)), ((4, 4), (1, 1, 1)), ((4, 4, 4), (1, -1, 1))]
+)
 def test_impossible_grids_are_refused(shape, spacing):
     with pytest.raises(ValueError, match="three sizes"):
         phantom.abdomen(0, shape, spacing)
@@ -169,7 +187,13 @@ def test_lesions_are_few_small_and_bright():
 def test_a_data_set_is_the_decathlons(tmp_path: Path):
     folder = phantom.write_dataset(tmp_path / "set", "abdomen", 5, size=(9, 11, 13), spacing=None, seed=40)
     described = json.loads((folder / "dataset.json").read_text())
-    assert described["labels"] == {"0": "background", "1": "liver", "2": "kidneys", "3": "spleen", "4": "pancreas"}
+    assert described["labels"] == {
+        "0": "background",
+        "1": "liver",
+        "2": "kidneys",
+        "3": "spleen",
+        "4": "pancreas",
+    }
     assert len(described["training"]) == 4 and len(described["validation"]) == 1
     spacings = set()
     for entry in described["training"] + described["validation"]:
@@ -179,8 +203,12 @@ def test_a_data_set_is_the_decathlons(tmp_path: Path):
         assert 2 <= z <= 5 and 1.5 <= x <= 3 and x == pytest.approx(y)
         spacings.add(round(float(z), 3))
     assert len(spacings) == 5
-    seed_41 = phantom.abdomen(41, (9, 11, 13), formats.read(folder / "imagesTr/abdomen_0041.nii.gz").geometry.spacing_mm)
-    assert np.array_equal(formats.read_labels(folder / "labelsTr/abdomen_0041.nii.gz").array, seed_41.labels.array)
+    seed_41 = phantom.abdomen(
+        41, (9, 11, 13), formats.read(folder / "imagesTr/abdomen_0041.nii.gz").geometry.spacing_mm
+    )
+    assert np.array_equal(
+        formats.read_labels(folder / "labelsTr/abdomen_0041.nii.gz").array, seed_41.labels.array
+    )
     with pytest.raises(FormatError, match="already"):
         phantom.write_dataset(folder, "abdomen", 1)
 
@@ -198,7 +226,9 @@ def test_a_data_set_without_size_covers_the_body(tmp_path: Path):
     folder = phantom.write_dataset(tmp_path / "set", "lesions", 1, spacing=(6, 5, 5))
     volume = formats.read(folder / "imagesTr/lesions_0000.nii.gz")
     assert volume.geometry.spacing_mm == pytest.approx((6, 5, 5), abs=1e-5)
-    assert all(150 < n * s < 240 for n, s in zip(volume.geometry.shape, volume.geometry.spacing_mm, strict=True))
+    assert all(
+        150 < n * s < 240 for n, s in zip(volume.geometry.shape, volume.geometry.spacing_mm, strict=True)
+    )
 
 
 def points(*xyz: float) -> Points:
@@ -206,9 +236,13 @@ def points(*xyz: float) -> Points:
 
 
 def test_shapes_by_hand():
-    assert capsule(points(3, 4, 5), (0, 0, 0), (0, 0, 10), 2, 4).item() == pytest.approx(2)  # 5 from the axis, radius 3 half way
+    assert capsule(points(3, 4, 5), (0, 0, 0), (0, 0, 10), 2, 4).item() == pytest.approx(
+        2
+    )  # 5 from the axis, radius 3 half way
     assert ellipsoid(points(5, 0, 0), (0, 0, 0), (5, 7, 9)).item() == pytest.approx(0, abs=1e-4)
-    assert ellipsoid(points(0, 8, 0), (0, 0, 0), (5, 7, 9)).item() == pytest.approx(1, abs=0.01)  # on an axis the bound is exact
+    assert ellipsoid(points(0, 8, 0), (0, 0, 0), (5, 7, 9)).item() == pytest.approx(
+        1, abs=0.01
+    )  # on an axis the bound is exact
     assert ellipsoid(points(1, 1, 1), (0, 0, 0), (5, 7, 9)).item() < 0
 
 

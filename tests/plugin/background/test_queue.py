@@ -48,7 +48,9 @@ def test_a_generator_reports_and_returns_in_the_gui_thread(qtbot):
     assert threads[0] is not threading.main_thread() and set(threads[1:]) == {threading.main_thread()}
 
 
-@pytest.mark.parametrize("error", [BundleError("toy: is damaged; get it again."), RuntimeError("mat1 and mat2"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [BundleError("toy: is damaged; get it again."), RuntimeError("mat1 and mat2"), MemoryError()]
+)
 def test_an_error_is_told_whatever_its_kind(qtbot, error):
     def failing():
         yield Progress("start")
@@ -62,7 +64,9 @@ def test_an_error_is_told_whatever_its_kind(qtbot, error):
 
 def test_sentences_hold_no_traceback():
     assert queue.sentence(BundleError("toy: is damaged.")) == "toy: is damaged."
-    assert "RuntimeError" in queue.sentence(RuntimeError("boom")) and "memory" in queue.sentence(MemoryError())
+    assert "RuntimeError" in queue.sentence(RuntimeError("boom")) and "memory" in queue.sentence(
+        MemoryError()
+    )
     assert "boom" in queue.details(RuntimeError("boom"))
 
 

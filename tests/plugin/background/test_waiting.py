@@ -17,6 +17,7 @@ from napari_ctseg.files import readers
 @pytest.fixture
 def ticks(qtbot):
     """Counts the turns of the event loop; calls `ticks.then` at each."""
+
     class Ticks:
         count, then = 0, staticmethod(lambda: None)
 
@@ -43,16 +44,26 @@ def until(event):
             return threading.current_thread()
         finally:
             ends.append("closed" if not event.is_set() else "done")
+
     return work(), ends
 
 
 def dialog():
-    return next((widget for widget in QApplication.topLevelWidgets() if isinstance(widget, QProgressDialog) and widget.isVisible()), None)
+    return next(
+        (
+            widget
+            for widget in QApplication.topLevelWidgets()
+            if isinstance(widget, QProgressDialog) and widget.isVisible()
+        ),
+        None,
+    )
 
 
 def test_the_event_loop_turns_while_the_work_runs_in_a_thread(ticks):
     event = threading.Event()
-    ticks.then = lambda: event.set() if ticks.count == 7 else None  # without the loop the work would never end
+    ticks.then = lambda: (
+        event.set() if ticks.count == 7 else None
+    )  # without the loop the work would never end
     work, ends = until(event)
     assert waited(work, "case") is not threading.main_thread()
     assert (ticks.count >= 7, ends) == (True, ["done"])

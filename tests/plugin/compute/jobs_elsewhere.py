@@ -26,7 +26,12 @@ def thresholded(array, above):
     """Progress, then the array's properties and a mask."""
     yield Progress("segment", 1, 2, "half")
     yield Progress("assemble", 2, 2, "all")
-    return {"strides": array.strides, "writable": array.flags.writeable, "sum": int(array.sum(dtype=np.int64)), "mask": array > above}
+    return {
+        "strides": array.strides,
+        "writable": array.flags.writeable,
+        "sum": int(array.sum(dtype=np.int64)),
+        "mask": array > above,
+    }
 
 
 def process():
@@ -42,8 +47,14 @@ def raising(name):
     warnings.warn("Doe^John", stacklevel=1)
     print("Doe^John")
     yield Progress("start")
-    errors = {"ours": BundleError("toy: is damaged; get it again."), "two": NeedsTwo("toy", "is damaged"), "foreign": Foreign("seven"),
-              "python": KeyError("seven"), "memory": MemoryError("8 GB"), "answer": None}
+    errors = {
+        "ours": BundleError("toy: is damaged; get it again."),
+        "two": NeedsTwo("toy", "is damaged"),
+        "foreign": Foreign("seven"),
+        "python": KeyError("seven"),
+        "memory": MemoryError("8 GB"),
+        "answer": None,
+    }
     if errors[name] is not None:
         raise errors[name]
     return lambda: "cannot be pickled"

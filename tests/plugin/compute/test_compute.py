@@ -69,7 +69,9 @@ def test_steps_and_the_value_come_back_and_the_process_stays_warm():
     steps, values = [], []
 
     def followed():
-        values.append((yield from run_in_worker(jobs.thresholded, np.arange(24).reshape(2, 3, 4), 11, title="toy")))
+        values.append(
+            (yield from run_in_worker(jobs.thresholded, np.arange(24).reshape(2, 3, 4), 11, title="toy"))
+        )
 
     steps += followed()
     told = [step for step in dict.fromkeys(steps) if step is not client.STARTING]
@@ -82,14 +84,21 @@ def test_steps_and_the_value_come_back_and_the_process_stays_warm():
 @pytest.mark.parametrize("layout", ["C", "F", "flipped", "gaps", "4D"])
 def test_large_arrays_arrive_equal_whatever_their_layout(layout):
     array = np.random.default_rng(3).integers(-1000, 3000, (41, 52, 63), np.int16)
-    array = {"C": array, "F": np.asfortranarray(array), "flipped": array[::-1, :, ::-1].transpose(2, 0, 1), "gaps": array[:, 1:, ::2],
-             "4D": np.stack([array, array + 1])}[layout]
+    array = {
+        "C": array,
+        "F": np.asfortranarray(array),
+        "flipped": array[::-1, :, ::-1].transpose(2, 0, 1),
+        "gaps": array[:, 1:, ::2],
+        "4D": np.stack([array, array + 1]),
+    }[layout]
     assert array.nbytes > 65536 and array.nbytes % 4096
     answer = finish(run_in_worker(jobs.thresholded, array, 900, title="toy"))
     assert answer["sum"] == array.sum(dtype=np.int64) and answer["writable"]
     np.testing.assert_array_equal(answer["mask"], array > 900)
     order = np.argsort([-abs(stride) for stride in array.strides])
-    assert list(np.argsort([-stride for stride in answer["strides"]])) == list(order)  # memory runs along the same axis as here
+    assert list(np.argsort([-stride for stride in answer["strides"]])) == list(
+        order
+    )  # memory runs along the same axis as here
     answer["mask"][0, 0, 0] ^= True
 
 
@@ -114,10 +123,17 @@ def test_memory_of_a_job_is_given_back():
     assert until(lambda: child.memory_info().rss / 1e6 < before + 10)
 
 
-@pytest.mark.parametrize(("name", "kind", "said"), [
-    ("ours", BundleError, "toy: is damaged; get it again."), ("two", BundleError, "toy: is damaged"),
-    ("foreign", RuntimeError, "Foreign: seven"), ("python", KeyError, "'seven'"), ("memory", MemoryError, "8 GB"),
-    ("answer", AttributeError, "Can't pickle local object 'raising.<locals>.<lambda>'")])
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("ours", BundleError, "toy: is damaged; get it again."),
+        ("two", BundleError, "toy: is damaged"),
+        ("foreign", RuntimeError, "Foreign: seven"),
+        ("python", KeyError, "'seven'"),
+        ("memory", MemoryError, "8 GB"),
+        ("answer", AttributeError, "Can't pickle local object 'raising.<locals>.<lambda>'"),
+    ],
+)
 def test_an_error_arrives_with_its_sentence_and_its_traceback_and_the_process_lives(name, kind, said, capfd):
     before = pid()
     with pytest.raises(kind) as raised:
@@ -134,13 +150,23 @@ def test_a_death_is_a_sentence_and_the_next_job_runs(number, said):
     with pytest.raises(CtsegError) as raised:
         finish(run_in_worker(jobs.dying, number, title="liver-net"))
     text = queue.sentence(raised.value)
-    assert text.startswith("liver-net: the computing process ended unexpectedly (") and said in text and "run it again" in text
+    assert (
+        text.startswith("liver-net: the computing process ended unexpectedly (")
+        and said in text
+        and "run it again" in text
+    )
     assert "last words" in "".join(traceback.format_exception(raised.value))
     assert pid()
 
 
-@pytest.mark.parametrize(("code", "said"), [
-    (-9, "it was killed, SIGKILL, most likely because the machine's memory ran out"), (-11, "it crashed, SIGSEGV"), (1, "exit code 1")])
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-9, "it was killed, SIGKILL, most likely because the machine's memory ran out"),
+        (-11, "it crashed, SIGSEGV"),
+        (1, "exit code 1"),
+    ],
+)
 def test_how_it_ended_is_worded_for_the_person(code, said):
     assert f"liver-net: the computing process ended unexpectedly ({said}); " in str(ended("liver-net", code))
 
@@ -182,7 +208,9 @@ def test_a_real_network_is_cancelled_in_time():
 
 def test_a_job_that_does_not_listen_is_killed_and_a_fresh_process_warms_up():
     generator = running(jobs.deaf)
-    assert {next(generator) for _ in range(4)} == {Progress("segment")}  # told again every tenth of a second: by now it is deaf
+    assert {next(generator) for _ in range(4)} == {
+        Progress("segment")
+    }  # told again every tenth of a second: by now it is deaf
     deaf = NETWORKS.process.process.pid
     with at_most(2):
         generator.close()
@@ -212,7 +240,9 @@ def test_preload_waits_for_nothing_and_an_idle_process_is_ended(monkeypatch):
     assert pid()
 
 
-@pytest.mark.parametrize("lacking", [(client.subprocess, "Popen"), (client.tempfile, "TemporaryFile"), (client, "Pipe")])
+@pytest.mark.parametrize(
+    "lacking", [(client.subprocess, "Popen"), (client.tempfile, "TemporaryFile"), (client, "Pipe")]
+)
 def test_a_start_that_fails_is_a_sentence_and_the_next_run_starts_afresh(monkeypatch, lacking):
     def refused(*_, **__):
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
@@ -224,7 +254,10 @@ def test_a_start_that_fails_is_a_sentence_and_the_next_run_starts_afresh(monkeyp
         NETWORKS.preload()
         with pytest.raises(ComputingProcessError) as raised:
             finish(run_in_worker(jobs.process, title="toy"))
-        assert "could not be started (Cannot allocate memory); " in queue.sentence(raised.value) and NETWORKS.process is None
+        assert (
+            "could not be started (Cannot allocate memory); " in queue.sentence(raised.value)
+            and NETWORKS.process is None
+        )
         assert sys.platform != "linux" or len(list(Path("/proc/self/fd").iterdir())) == open_before
     assert not NETWORKS.busy.locked() and pid()
 
@@ -234,13 +267,19 @@ def test_a_killed_process_that_cannot_be_replaced_frees_the_queue_all_the_same(m
     for _ in range(4):
         next(generator)
     with monkeypatch.context() as without:
-        without.setattr(client.tempfile, "TemporaryFile", lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        without.setattr(
+            client.tempfile,
+            "TemporaryFile",
+            lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")),
+        )
         generator.close()
     assert not NETWORKS.busy.locked() and pid()
 
 
 class MadeWhilePickling:
-    """An object that pickles arrays made for the purpose, as lazily stored ones do: gone before the next is made."""
+    """An object that pickles arrays made for the purpose, as lazily stored ones do: gone before the next is
+    made.
+    """
 
     def __init__(self, value):
         self.value = value
@@ -279,7 +318,8 @@ sys.path.insert(0, {str(HERE)!r})
 import jobs_elsewhere as jobs
 from napari_ctseg.compute import client
 from napari_ctseg.compute.client import NETWORKS, run_in_worker
-generator = run_in_worker(jobs.deaf if {end!r} == "deaf" else jobs.network, *(() if {end!r} == "deaf" else (600,)), title="toy")
+work = (jobs.deaf,) if {end!r} == "deaf" else (jobs.network, 600)
+generator = run_in_worker(*work, title="toy")
 while next(generator) is client.STARTING:
     pass
 assert "torch" not in sys.modules
@@ -289,7 +329,9 @@ if {end!r} == "deaf":
         next(generator)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     child = int(answer.stdout)
     assert (answer.returncode == 0) == (end == "return"), answer.stderr
     assert until(lambda: gone(child))

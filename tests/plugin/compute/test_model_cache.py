@@ -47,7 +47,10 @@ def test_identity_is_of_values_and_grid(volume):
 def test_identity_tells_a_turned_array_from_the_one_it_shares_memory_with():
     array = np.arange(6**3, dtype=np.int16).reshape(6, 6, 6)
     grid = Geometry.from_parts((6, 6, 6), (1, 1, 1))
-    keys = {identity(Volume(view, grid)) for view in (array, array.transpose(1, 0, 2), array[::-1], array[:, ::-1])}
+    keys = {
+        identity(Volume(view, grid))
+        for view in (array, array.transpose(1, 0, 2), array[::-1], array[:, ::-1])
+    }
     assert len(keys) == 4
 
 
@@ -86,9 +89,25 @@ def test_a_second_run_in_the_computing_process_looks_only_once_and_says_the_same
     whole = phantom.abdomen(90_100, (70, 100, 112), (5.0, 3.6, 3.4), tilt_deg=4).image
     grid = whole.geometry
     part = Geometry.from_parts((24, 60, 70), grid.spacing_mm, grid.index_to_lps((20, 20, 20)), grid.direction)
-    volume = Volume(whole.array[20:44, 20:80, 20:90], part, header=lambda: "cannot travel", modality="CT", notes=("Doe^John",))
+    volume = Volume(
+        whole.array[20:44, 20:80, 20:90],
+        part,
+        header=lambda: "cannot travel",
+        modality="CT",
+        notes=("Doe^John",),
+    )
     models, bundle = InstalledModels(), find(BUNDLE)
-    request = Request((bundle,), volume, RegionChoice.LOCALISER, None, Combine.MEAN, "cpu", "fp32", edge_map=True, entropy=True)
+    request = Request(
+        (bundle,),
+        volume,
+        RegionChoice.LOCALISER,
+        None,
+        Combine.MEAN,
+        "cpu",
+        "fp32",
+        edge_map=True,
+        entropy=True,
+    )
     estimate = finish(models.estimate(request))
     first, second = finish(models.run(request)), finish(models.run(request))
     shut_down()
@@ -96,7 +115,10 @@ def test_a_second_run_in_the_computing_process_looks_only_once_and_says_the_same
     assert [stage.get("remembered", False) for stage in first.provenance["stages"]] == [False, False]
     assert [stage.get("remembered", False) for stage in second.provenance["stages"]] == [True, False]
     assert first.labels.array.any() and np.array_equal(first.labels.array, second.labels.array)
-    assert np.array_equal(first.labels.geometry.affine_lps, part.affine_lps) and first.edge_map.array.shape == part.shape
+    assert (
+        np.array_equal(first.labels.geometry.affine_lps, part.affine_lps)
+        and first.edge_map.array.shape == part.shape
+    )
     assert first.disagreement.array.shape == part.shape and 0 < first.disagreement.array.max() <= 1
     assert first.provenance["settings"]["disagreement"] == "entropy"
     assert "Doe" not in repr(first.provenance) and pickle.loads(pickle.dumps(bundle)).sha256 == bundle.sha256

@@ -1,4 +1,6 @@
-"""A run must not be felt in the viewer: what the event loop, the brush, the slider and the end of the viewer notice of it."""
+"""A run must not be felt in the viewer: what the event loop, the brush, the slider and the end of the viewer
+notice of it.
+"""
 
 import statistics
 import subprocess
@@ -64,7 +66,9 @@ def as_many_threads_as_a_person_has(monkeypatch):
 
 @pytest.fixture
 def opened(make_plugin_viewer, qtbot, request):
-    """A viewer with the phantom's middle, or all of it for a test that says so, and the Run model dock, all drawn."""
+    """A viewer with the phantom's middle, or all of it for a test that says so, and the Run model dock, all
+    drawn.
+    """
     viewer = make_plugin_viewer(show=True)
     image = show_volume(viewer, request.getfixturevalue(getattr(request, "param", "case")), "ct")
     dock = RunModelDock(viewer)
@@ -77,7 +81,9 @@ def opened(make_plugin_viewer, qtbot, request):
 
 
 def gaps_ms(until, on_tick=lambda: None, longest=2 * PATIENCE_S):
-    """How many milliseconds later than it should the event loop came round, for every tick until `until` is true."""
+    """How many milliseconds later than it should the event loop came round, for every tick until `until` is
+    true.
+    """
     loop, timer, late = QEventLoop(), QTimer(), []
     timer.setTimerType(Qt.TimerType.PreciseTimer)
     begun = last = time.perf_counter()
@@ -143,12 +149,17 @@ def test_the_event_loop_stays_quick_through_two_runs_in_a_row(as_many_threads_as
         busy.append(slowness())
         assert dock.controller.state.phase is Phase.DONE, dock.controller.state.message
     labels = label_map_of(viewer.layers[BUNDLE])
-    dock.controller._models = OnlyReports(Prediction(labels, tuple(viewer.layers[f"{BUNDLE} box"].metadata[BOXES])))
+    dock.controller._models = OnlyReports(
+        Prediction(labels, tuple(viewer.layers[f"{BUNDLE} box"].metadata[BOXES]))
+    )
     run(dock)
     drawing = p99(gaps_ms(ended(dock)))
-    print(f"machine {max(busy):.1f} times as slow as a free one; event loop, p99 of {TICK_MS} ms ticks: idle {idle:.1f} ms, "
-          f"a run's reports without a run {drawing:.1f} ms, "
-          f"cold run {during[0]:.1f} ms, warm run {during[1]:.1f} ms")
+    print(
+        f"machine {max(busy):.1f} times as slow as a free one; event loop, p99 of {TICK_MS} ms ticks: idle "
+        f"{idle:.1f} ms, "
+        f"a run's reports without a run {drawing:.1f} ms, "
+        f"cold run {during[0]:.1f} ms, warm run {during[1]:.1f} ms"
+    )
     # what else the machine does may disturb one of the two, and the drawing
     assert min(during) <= max(LIMIT_MS * max(busy), 2 * drawing, 3 * idle)
     first, second = (viewer.layers[name] for name in (BUNDLE, f"{BUNDLE} [1]"))
@@ -160,7 +171,9 @@ def test_moving_the_slider_takes_no_longer_while_a_run_goes_on(as_many_threads_a
     viewer, _, dock = opened
 
     def steps(until):
-        """Seconds from a move of the slider to the picture of it, and how much the viewer's thread computed for that."""
+        """Seconds from a move of the slider to the picture of it, and how much the viewer's thread computed
+        for that.
+        """
         took, computed, number = [], [], 0
         while not until():
             begun, before = time.perf_counter(), time.thread_time()
@@ -180,18 +193,30 @@ def test_moving_the_slider_takes_no_longer_while_a_run_goes_on(as_many_threads_a
     again = steps(after(3))
     busy.append(slowness())
     took, computed = (max(before[k], again[k]) for k in (0, 1))
-    print(f"machine {max(busy):.1f} times as slow as a free one; slider, median step: alone {1000 * took:.1f} ms, "
-          f"beside a run {1000 * during[0]:.1f} ms; computed {1000 * computed:.1f} and {1000 * during[1]:.1f} ms")
+    print(
+        f"machine {max(busy):.1f} times as slow as a free one; slider, median step: alone {1000 * took:.1f} "
+        "ms, "
+        f"beside a run {1000 * during[0]:.1f} ms; computed {1000 * computed:.1f} and {1000 * during[1]:.1f} "
+        "ms"
+    )
     assert dock.controller.state.phase is Phase.DONE and during[2] > 20
-    assert during[1] <= 1.5 * computed, (before, during, again)   # the run puts no work into the viewer's thread
-    if max(busy) < FREE:                                          # else the run and the viewer share what others leave
+    assert during[1] <= 1.5 * computed, (
+        before,
+        during,
+        again,
+    )  # the run puts no work into the viewer's thread
+    if max(busy) < FREE:  # else the run and the viewer share what others leave
         assert during[0] <= 1.5 * took, (before, during, again)
 
 
 def test_painting_goes_on_during_a_run_and_its_result_touches_nothing(opened, case):
     viewer, _, dock = opened
-    mine = show_labels(viewer, LabelMap(np.zeros(case.geometry.shape, np.uint8), case.geometry,
-                                        Labels.from_names({1: "mine"})), "mine", role="edited")
+    mine = show_labels(
+        viewer,
+        LabelMap(np.zeros(case.geometry.shape, np.uint8), case.geometry, Labels.from_names({1: "mine"})),
+        "mine",
+        role="edited",
+    )
     mine.brush_size, painted, strokes = 5, set(), count()
 
     def stroke():
@@ -226,7 +251,9 @@ def test_a_killed_computing_process_is_a_sentence_and_the_next_run_works(opened,
     NETWORKS.process.process.kill()
     qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     state = dock.controller.state
-    assert state.phase is Phase.FAILED and state.message.startswith(f"{BUNDLE}: the computing process ended unexpectedly")
+    assert state.phase is Phase.FAILED and state.message.startswith(
+        f"{BUNDLE}: the computing process ended unexpectedly"
+    )
     assert dock.go.isEnabled() and BUNDLE not in viewer.layers
     run(dock)
     qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
@@ -269,7 +296,8 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
 
         draw = dock.show
 
-        def show(state=None):  # every report of progress comes through here; a timer would miss those of a quick run
+        def show(state=None):
+            # Every report of progress comes through here; a timer would miss those of a quick run.
             draw(state)
             if state is not None and state.busy and (state.share or 0) > 0.1 and timer.isActive():
                 timer.stop()
@@ -287,11 +315,20 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
         napari.run()
         print("ended", flush=True)
     """)
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+        cwd=tmp_path,
+    )
     told = [line.split() for line in answer.stdout.splitlines() if line.startswith(("computing", "ended"))]
     assert len(told) == 2 and answer.returncode == 0, answer.stderr
     number, torch_loaded = told[0][1:]
     assert torch_loaded == "False"
     assert "Traceback" not in answer.stderr
-    psutil.wait_procs([psutil.Process(int(number))] if psutil.pid_exists(int(number)) else [], timeout=PATIENCE_S)
+    psutil.wait_procs(
+        [psutil.Process(int(number))] if psutil.pid_exists(int(number)) else [], timeout=PATIENCE_S
+    )
     assert not psutil.pid_exists(int(number))

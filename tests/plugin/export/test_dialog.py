@@ -28,15 +28,22 @@ def opened(make_napari_viewer, tmp_path):
     viewer = make_napari_viewer(show=True)
     study_of(viewer)
     show_volume(viewer, source, "ct")
-    show_labels(viewer, LabelMap(array, source.geometry, Labels.from_names({2: "spleen"})), "drawn", role="edited")
+    show_labels(
+        viewer, LabelMap(array, source.geometry, Labels.from_names({2: "spleen"})), "drawn", role="edited"
+    )
     dock = CorrectDock(viewer)
     viewer.window.add_dock_widget(dock, name="Correct & export")
     return dock
 
 
-@pytest.mark.parametrize(("typed", "chosen", "stem", "ending", "modality"), [
-    ("case.1", RTSTRUCT, "case.1", ".rtstruct.dcm", "RTSTRUCT"), ("mask", SEG, "mask", ".dcm", "SEG"),
-    ("mask.nii.gz", RTSTRUCT, "mask", ".rtstruct.dcm", "RTSTRUCT")])
+@pytest.mark.parametrize(
+    ("typed", "chosen", "stem", "ending", "modality"),
+    [
+        ("case.1", RTSTRUCT, "case.1", ".rtstruct.dcm", "RTSTRUCT"),
+        ("mask", SEG, "mask", ".dcm", "SEG"),
+        ("mask.nii.gz", RTSTRUCT, "mask", ".rtstruct.dcm", "RTSTRUCT"),
+    ],
+)
 def test_the_chosen_type_is_what_is_written(opened, tmp_path, qtbot, typed, chosen, stem, ending, modality):
     in_dialog(types(tmp_path / typed), takes(chosen), saves())
     opened.export.click()
@@ -51,7 +58,10 @@ def test_a_name_with_a_dot_gets_an_ending_and_an_older_file_is_asked_about(opene
     opened.export.click()
     qtbot.waitUntil(lambda: not opened.controller.state.exporting)
     mask = tmp_path / "2026.11.29.nii.gz"
-    assert np.count_nonzero(np.asarray(nibabel.load(mask).dataobj) == 2) == 6 * opened.controller.image_volume().geometry.shape[0]
+    assert (
+        np.count_nonzero(np.asarray(nibabel.load(mask).dataobj) == 2)
+        == 6 * opened.controller.image_volume().geometry.shape[0]
+    )
     mask.write_bytes(b"older")
     in_dialog(types(tmp_path / "2026.11.29"), saves(), answers("No"), cancels())
     opened.export.click()
@@ -69,9 +79,17 @@ def test_cancel_writes_nothing(opened, tmp_path):
     assert set(tmp_path.rglob("*")) == before and "Written" not in opened.message.text()
 
 
-@pytest.mark.parametrize(("typed", "chosen", "path"), [
-    ("a", NIFTI, "a.nii.gz"), ("a.nii", NIFTI, "a.nii"), ("a.mha", NIFTI, "a.mha"), ("A.NII.GZ", NIFTI, "A.NII.GZ"),
-    ("a.nrrd", SLICER, "a.seg.nrrd"), ("a.b", SLICER, "a.b.seg.nrrd")])
+@pytest.mark.parametrize(
+    ("typed", "chosen", "path"),
+    [
+        ("a", NIFTI, "a.nii.gz"),
+        ("a.nii", NIFTI, "a.nii"),
+        ("a.mha", NIFTI, "a.mha"),
+        ("A.NII.GZ", NIFTI, "A.NII.GZ"),
+        ("a.nrrd", SLICER, "a.seg.nrrd"),
+        ("a.b", SLICER, "a.b.seg.nrrd"),
+    ],
+)
 def test_which_ending_a_name_gets_for_an_image_that_is_no_dicom(qapp, tmp_path, typed, chosen, path):
     in_dialog(takes(chosen), types(tmp_path / typed), saves())
     assert ask_where(None, "Export", None) == tmp_path / path

@@ -67,6 +67,7 @@ def test_nor_through_a_link_or_another_spelling(opened, tmp_path, make):
 
 def test_nor_the_source_of_a_layer_in_another_viewer_nor_by_napari_s_own_save(opened, tmp_path, plugin_model):
     from napari.components import ViewerModel
+
     other = ViewerModel()
     study_of(other)
     formats.write(tmp_path / "second.nii.gz", image())
@@ -87,8 +88,14 @@ def test_a_foreign_json_stays_and_ours_is_replaced(opened, tmp_path, content):
     foreign.unlink()
     for _ in range(2):
         opened.save(tmp_path / "mask.nii.gz")
-        assert opened.state.message == f"Written: {tmp_path / 'mask.nii.gz'}, with mask.provenance.json next to it."
-    assert json.loads(foreign.read_text())["program"].startswith("napari-ctseg") and (tmp_path / "mask.json").read_bytes() == content
+        assert (
+            opened.state.message
+            == f"Written: {tmp_path / 'mask.nii.gz'}, with mask.provenance.json next to it."
+        )
+    assert (
+        json.loads(foreign.read_text())["program"].startswith("napari-ctseg")
+        and (tmp_path / "mask.json").read_bytes() == content
+    )
 
 
 @posix
@@ -103,8 +110,12 @@ def test_mode_and_owner_are_kept_and_a_link_leads_to_its_file(opened, tmp_path):
     (tmp_path / "link.nii.gz").symlink_to(target)
     opened.save(tmp_path / "link.nii.gz")
     assert "Written" in opened.state.message
-    assert (tmp_path / "link.nii.gz").is_symlink() and np.array_equal(formats.read_labels(target).array, mask().array)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o640 and (target.stat().st_uid, target.stat().st_gid) == owner
+    assert (tmp_path / "link.nii.gz").is_symlink() and np.array_equal(
+        formats.read_labels(target).array, mask().array
+    )
+    assert (
+        stat.S_IMODE(target.stat().st_mode) == 0o640 and (target.stat().st_uid, target.stat().st_gid) == owner
+    )
 
 
 @posix
@@ -147,7 +158,9 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(tmp_path, ending)
             print("SAID", error)
     """)
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0 and "SAID" in answer.stdout and "cannot be written" in answer.stdout, answer.stderr
+    assert answer.returncode == 0 and "SAID" in answer.stdout and "cannot be written" in answer.stdout, (
+        answer.stderr
+    )
     assert bytes_in(tmp_path) == {f"mask{ending}": b"old"}
 
 
@@ -172,6 +185,7 @@ def test_a_prediction_s_history_counts_as_ours(tmp_path):
 
 def test_a_locked_mask_can_be_exported(opened, tmp_path):
     from napari_ctseg.viewer.reference import lock
+
     lock(opened.viewer.layers["drawn"])
     opened.choose("drawn")
     assert opened.state.locked
@@ -191,8 +205,10 @@ def test_a_mask_on_a_dicom_series_is_exported_as_dicom_seg(plugin_model, tmp_pat
     show_labels(plugin_model, labels, "drawn", role="edited")
     controller = CorrectController(FakeView(), plugin_model, Preferences(), at_once)
     controller.save(tmp_path / "mask.dcm")
-    assert controller.state.message == (f"Written: {tmp_path / 'mask.dcm'}, with mask.provenance.json next to it. "
-                                        "absent has no voxels and is not in the DICOM SEG.")
+    assert controller.state.message == (
+        f"Written: {tmp_path / 'mask.dcm'}, with mask.provenance.json next to it. "
+        "absent has no voxels and is not in the DICOM SEG."
+    )
     assert np.array_equal(formats.read_labels(tmp_path / "mask.dcm", like=source).array, array)
     codes = pydicom.dcmread(tmp_path / "mask.dcm").SegmentSequence[0].SegmentedPropertyTypeCodeSequence
     assert codes[0].CodeValue == "10200004"

@@ -18,14 +18,18 @@ def meta_of(layer):
 def test_a_nifti_goes_through_the_viewer_to_the_bit(tmp_path):
     """qform and sform differ on purpose, with codes 1 and 2, the raw values are scaled: all comes back."""
     array = np.arange(5 * 6 * 7, dtype=np.int16).reshape(5, 6, 7)
-    image = nibabel.Nifti1Image(array, np.array([[0, 0, -3, 5], [1.5, 0, 0, 6], [0, -2, 0, 7], [0, 0, 0, 1.0]]))
+    image = nibabel.Nifti1Image(
+        array, np.array([[0, 0, -3, 5], [1.5, 0, 0, 6], [0, -2, 0, 7], [0, 0, 0, 1.0]])
+    )
     image.header.set_qform(image.affine, code=1)
     image.header.set_sform(image.affine, code=2)
     image.header["descrip"] = b"kept"
     nibabel.save(image, tmp_path / "in.nii.gz")
     data, settings, kind = get_reader(str(tmp_path / "in.nii.gz"))(str(tmp_path / "in.nii.gz"))[0]
     layer = Layer.create(data, settings, kind)
-    assert write_image(str(tmp_path / "out.nii.gz"), layer.data, meta_of(layer)) == [str(tmp_path / "out.nii.gz")]
+    assert write_image(str(tmp_path / "out.nii.gz"), layer.data, meta_of(layer)) == [
+        str(tmp_path / "out.nii.gz")
+    ]
     before, after = nibabel.load(tmp_path / "in.nii.gz"), nibabel.load(tmp_path / "out.nii.gz")
     assert before.header.binaryblock == after.header.binaryblock
     np.testing.assert_array_equal(np.asarray(before.dataobj), np.asarray(after.dataobj))
@@ -60,4 +64,6 @@ def test_a_plain_layer_is_written_with_its_scale(tmp_path):
     write_labels(str(tmp_path / "plain.nii.gz"), layer.data, meta_of(layer))
     written = nibabel.load(tmp_path / "plain.nii.gz")
     assert written.header.get_data_dtype() == np.uint8
-    np.testing.assert_allclose(written.affine, [[-1, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]])
+    np.testing.assert_allclose(
+        written.affine, [[-1, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]
+    )

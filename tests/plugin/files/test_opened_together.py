@@ -1,4 +1,6 @@
-"""Many DICOM files that are dropped on the viewer, or chosen in File > Open, through napari's own way to a reader."""
+"""Many DICOM files that are dropped on the viewer, or chosen in File > Open, through napari's own way to a
+reader.
+"""
 
 from __future__ import annotations
 
@@ -66,10 +68,20 @@ def test_some_of_the_slices_stand_for_their_series(viewer, tmp_path):
 
 def test_several_series_are_asked_about_once(viewer, tmp_path):
     third = [plane(k, SeriesInstanceUID=f"{OTHER[:60]}.3") for k in range(7)]
-    folder = save(tmp_path / "ct", [*series(), *[plane(k, HU[k] + 50, SeriesInstanceUID=OTHER) for k in range(7)], *third])
+    folder = save(
+        tmp_path / "ct",
+        [*series(), *[plane(k, HU[k] + 50, SeriesInstanceUID=OTHER) for k in range(7)], *third],
+    )
     seen = []
     timer = answering([(Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier), ENTER], seen)
-    drop(viewer, [file for file in sorted(folder.iterdir()) if f"{OTHER[:60]}.3" not in file.read_bytes().decode("latin1")])
+    drop(
+        viewer,
+        [
+            file
+            for file in sorted(folder.iterdir())
+            if f"{OTHER[:60]}.3" not in file.read_bytes().decode("latin1")
+        ],
+    )
     timer.stop()
     assert len(seen) == 1 and len(seen[0]) == 2  # the third series was not among the files
     assert sorted(int(volume_of(layer).array.min()) for layer in viewer.layers) == [HU.min(), HU.min() + 50]

@@ -39,8 +39,15 @@ def test_every_format_becomes_an_image_with_its_geometry(tmp_path, volume, endin
     np.testing.assert_array_equal(source.view.invert(data), volume.array)
 
 
-@pytest.mark.parametrize(("name", "is_labels"), [("case_seg.nii.gz", True), ("labelsTr/case.nii.gz", True), ("segment.nii.gz", False),
-                                                  ("images/case.nii.gz", False)])
+@pytest.mark.parametrize(
+    ("name", "is_labels"),
+    [
+        ("case_seg.nii.gz", True),
+        ("labelsTr/case.nii.gz", True),
+        ("segment.nii.gz", False),
+        ("images/case.nii.gz", False),
+    ],
+)
 def test_many_values_need_a_name_that_says_labels(tmp_path, name, is_labels):
     """40 whole values from 0: an image unless name or folder say otherwise."""
     path = tmp_path / name
@@ -53,7 +60,11 @@ def test_many_values_need_a_name_that_says_labels(tmp_path, name, is_labels):
 def test_few_values_are_labels_whatever_the_name(tmp_path, label_map):
     formats.write(tmp_path / "case.nii.gz", label_map)
     [(data, settings, kind)] = opened(tmp_path / "case.nii.gz")
-    assert kind == "labels" and settings["metadata"][KEY].labels.values == (1, 3) and settings["name"] == "case labels"
+    assert (
+        kind == "labels"
+        and settings["metadata"][KEY].labels.values == (1, 3)
+        and settings["name"] == "case labels"
+    )
     assert data.dtype == np.uint8
 
 
@@ -70,10 +81,20 @@ def test_floats_in_a_labels_folder_are_labels_and_probabilities_are_not(tmp_path
 def test_names_and_contours_come_from_the_dataset(tmp_path, label_map):
     (tmp_path / "labelsTr").mkdir()
     formats.write(tmp_path / "labelsTr" / "hn_1.nii.gz", label_map)
-    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "background", "1": "liver", "2": "kidney", "3": "spleen"},
-                                                       "labels_present": {"hn_1": ["liver", "spleen"]}}))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps(
+            {
+                "labels": {"0": "background", "1": "liver", "2": "kidney", "3": "spleen"},
+                "labels_present": {"hn_1": ["liver", "spleen"]},
+            }
+        )
+    )
     labels = opened(tmp_path / "labelsTr" / "hn_1.nii.gz")[0][1]["metadata"][KEY].labels
-    assert [(one.value, one.name, one.contoured) for one in labels] == [(1, "liver", True), (2, "kidney", False), (3, "spleen", True)]
+    assert [(one.value, one.name, one.contoured) for one in labels] == [
+        (1, "liver", True),
+        (2, "kidney", False),
+        (3, "spleen", True),
+    ]
 
 
 def test_a_4d_file_opens_as_one_layer_a_volume(tmp_path):
@@ -112,7 +133,9 @@ def test_other_files_are_left_to_other_readers(tmp_path):
     assert get_reader(str(tmp_path / "picture.png")) is None
 
 
-def test_a_folder_or_file_that_napari_brings_here_without_dicom_in_it_is_a_sentence(make_napari_viewer, tmp_path, said):
+def test_a_folder_or_file_that_napari_brings_here_without_dicom_in_it_is_a_sentence(
+    make_napari_viewer, tmp_path, said
+):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes").write_text("no DICOM")
     viewer = make_napari_viewer()
@@ -139,5 +162,7 @@ def test_a_real_label_map_is_recognised(shared_file):
 
 
 def test_a_label_map_without_any_label_is_still_one(tmp_path, label_map):
-    formats.write(tmp_path / "empty_mask.nii.gz", LabelMap(np.zeros_like(label_map.array), label_map.geometry))
+    formats.write(
+        tmp_path / "empty_mask.nii.gz", LabelMap(np.zeros_like(label_map.array), label_map.geometry)
+    )
     assert opened(tmp_path / "empty_mask.nii.gz")[0][2] == "labels"

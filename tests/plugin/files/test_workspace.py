@@ -14,7 +14,9 @@ def test_a_window_that_is_larger_than_the_screen_is_made_as_large_as_it(make_nap
     room = window.screen().availableGeometry()
     window.resize(room.width() + 500, room.height() + 300)
     workspace.fit_screen(viewer)
-    assert window.width() <= room.width() and window.height() < room.height() and window.pos() == room.topLeft()
+    assert (
+        window.width() <= room.width() and window.height() < room.height() and window.pos() == room.topLeft()
+    )
     window.resize(900, 700)
     workspace.fit_screen(viewer)
     assert (window.width(), window.height()) == (900, 700)
@@ -33,13 +35,17 @@ def test_the_names_of_the_docks_are_never_cut_off(make_napari_viewer, qtbot):
     bar = bars()[0]
     qtbot.waitUntil(lambda: bar.width() >= bar.sizeHint().width())
     for k in range(bar.count()):
-        assert bar.tabRect(k).width() >= bar.fontMetrics().horizontalAdvance(bar.tabText(k).replace("&&", "&"))
+        assert bar.tabRect(k).width() >= bar.fontMetrics().horizontalAdvance(
+            bar.tabText(k).replace("&&", "&")
+        )
 
 
 def luminance(colour):
     """Of WCAG 2, 0 to 1."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-              for part in (colour.redF(), colour.greenF(), colour.blueF())]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (colour.redF(), colour.greenF(), colour.blueF())
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -52,5 +58,9 @@ def test_remarks_can_be_read_in_every_theme_also_after_it_was_changed(make_napar
     viewer.window.add_dock_widget(remark, name="remark")
     viewer.theme = theme
     picture = remark.grab().toImage()
-    shades = sorted(luminance(QColor(picture.pixelColor(x, y))) for x in range(picture.width()) for y in range(picture.height()))
+    shades = sorted(
+        luminance(QColor(picture.pixelColor(x, y)))
+        for x in range(picture.width())
+        for y in range(picture.height())
+    )
     assert (shades[-1] + 0.05) / (shades[0] + 0.05) >= 4.5  # contrast for text, WCAG 2 AA

@@ -17,7 +17,9 @@ from napari_ctseg.viewer.painting import BrushRules, Painting, set_mask
 
 SHAPE, SPACING = (5, 9, 12), (3.0, 1.5, 2.0)
 C, S = np.cos(np.radians(10)), np.sin(np.radians(10))
-GRID = Geometry.from_parts(SHAPE, SPACING, (10.0, -20.0, 30.0), np.array([[C, -S, 0], [S, C, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0]))
+GRID = Geometry.from_parts(
+    SHAPE, SPACING, (10.0, -20.0, 30.0), np.array([[C, -S, 0], [S, C, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0])
+)
 KEY = "0123456789abcdef01234567"
 values, places = st.integers(0, 3), st.tuples(*(st.integers(0, n - 1) for n in SHAPE))
 boxes = st.tuples(places, places)
@@ -32,13 +34,22 @@ def look_at(layer, k):
     """What the viewer's slider does."""
     dims = Dims(ndim=3)
     for axis in range(3):
-        dims.set_range(axis, (layer.translate[axis], layer.translate[axis] + (SHAPE[axis] - 1) * layer.scale[axis], layer.scale[axis]))
+        dims.set_range(
+            axis,
+            (
+                layer.translate[axis],
+                layer.translate[axis] + (SHAPE[axis] - 1) * layer.scale[axis],
+                layer.scale[axis],
+            ),
+        )
     dims.set_point(0, layer.translate[0] + k * layer.scale[0])
     layer._slice_dims(dims)
 
 
 class Model(RuleBasedStateMachine):
-    """`plain` is a napari layer without this project's guards: what a tool does to an array. Locks and undo are numpy's here."""
+    """`plain` is a napari layer without this project's guards: what a tool does to an array. Locks and undo
+    are numpy's here.
+    """
 
     plain = None
 
@@ -48,7 +59,9 @@ class Model(RuleBasedStateMachine):
         label_map = LabelMap(array, GRID, Labels.from_names({1: "liver", 2: "spleen", 3: "kidney"}))
         shown = label_data(label_map, "mask")
         if Model.plain is None:  # made once: that takes longer than all the rest
-            Model.plain = LabelsLayer(np.array(shown[0]), scale=shown[1]["scale"], translate=shown[1]["translate"])
+            Model.plain = LabelsLayer(
+                np.array(shown[0]), scale=shown[1]["scale"], translate=shown[1]["translate"]
+            )
         self.plain.data[...] = shown[0]
         self.locked, self.done, self.undone, self.k = frozenset(), [], [], 0
         self.layer = layer_of(label_map)
@@ -68,15 +81,26 @@ class Model(RuleBasedStateMachine):
         self.locked = locked
         Painting.of(self.layer).rules = BrushRules(locked)
 
-    @rule(dabs=st.lists(st.tuples(places, values), min_size=1, max_size=4), size=st.integers(1, 6), ball=st.booleans(),
-          only_background=st.booleans())
+    @rule(
+        dabs=st.lists(st.tuples(places, values), min_size=1, max_size=4),
+        size=st.integers(1, 6),
+        ball=st.booleans(),
+        only_background=st.booleans(),
+    )
     def drag(self, dabs, size, ball, only_background):
         for layer in (self.layer, self.plain):
-            layer.brush_size, layer.n_edit_dimensions, layer.preserve_labels = size, 3 if ball else 2, only_background
+            layer.brush_size, layer.n_edit_dimensions, layer.preserve_labels = (
+                size,
+                3 if ball else 2,
+                only_background,
+            )
         with self.layer.block_history():
             for (_, y, x), value in dabs:
                 self.layer.paint((self.k, y, x), value)
-        self.step([lambda layer, at=(self.k, y, x), v=value: layer.paint(at, v) for (_, y, x), value in dabs], [v for _, v in dabs])
+        self.step(
+            [lambda layer, at=(self.k, y, x), v=value: layer.paint(at, v) for (_, y, x), value in dabs],
+            [v for _, v in dabs],
+        )
 
     @rule(at=places, value=values, contiguous=st.booleans())
     def fill(self, at, value, contiguous):
@@ -147,7 +171,7 @@ class Model(RuleBasedStateMachine):
             return
         edits = folder._kept(path)
         replayed = replay(path)
-        WRITER._files.discard(self.recording._file)                     # the process is gone, and its open files with it
+        WRITER._files.discard(self.recording._file)  # the process is gone, and its open files with it
         self.recording._file._drop_now()
         self.layer = layer_of(replayed.label_map)
         self.recording = Recording(self.layer, lambda: KEY)

@@ -1,7 +1,7 @@
 """A process that paints in the real viewer until it is killed, and writes down every state of the array.
 
-python painter.py IMAGE LABELS LEDGER SECONDS STROKES_PER_SECOND WHAT   with WHAT: strokes, operations, renewals, full disk
-A line of the ledger: time, CRC-32 of the layer's array, what has just happened.
+python painter.py IMAGE LABELS LEDGER SECONDS STROKES_PER_SECOND WHAT   with WHAT: strokes, operations,
+renewals, full disk A line of the ledger: time, CRC-32 of the layer's array, what has just happened.
 """
 
 import resource
@@ -26,7 +26,7 @@ def main(image, labels, ledger, seconds, rate, what):
     from tests.plugin.docks.correct.test_correct import drag
 
     if what == "renewals":
-        file.GROWTH_BYTES = -10**9          # a new generation after every stroke
+        file.GROWTH_BYTES = -(10**9)  # a new generation after every stroke
     viewer = napari.Viewer(show=True)
     viewer.open(image, plugin="napari-ctseg")
     (layer,) = viewer.open(labels, plugin="napari-ctseg")
@@ -39,7 +39,9 @@ def main(image, labels, ledger, seconds, rate, what):
     rng = np.random.default_rng(int(time.time() * 1000) % 2**32)
     start = time.monotonic()
     # Through another process: the limit on this one's files stands for the full disk.
-    out = subprocess.Popen(["tee", "-a", ledger], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True).stdin
+    out = subprocess.Popen(
+        ["tee", "-a", ledger], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ).stdin
 
     def note(said):
         out.write(f"{time.monotonic():.4f} {zlib.crc32(np.ascontiguousarray(layer.data).tobytes())} {said}\n")
@@ -65,13 +67,16 @@ def main(image, labels, ledger, seconds, rate, what):
             return
         stroke()
 
-    # Every state that a part of a gesture, and with it the journal, can end in: a dab is announced before the array changes.
+    # Every state that a part of a gesture, and with it the journal, can end in: a dab is announced before the
+    # array changes.
     steps = Painting.of(layer).steps
     for signal, said in ((steps.added, "dab"), (steps.ended, "ended"), (steps.moved, "moved")):
         signal.connect(lambda *_, said=said: note(said))
     if what == "full disk":
         autosave_of(viewer).told.connect(lambda said: note("told " + said))
-        QTimer.singleShot(1500, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY)))
+        QTimer.singleShot(
+            1500, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+        )
     timer = QTimer()
     timer.timeout.connect(tick)
     timer.start(int(1000 / rate))

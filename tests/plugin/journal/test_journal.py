@@ -29,7 +29,10 @@ SHAPE = (5, 7, 11)
 GEOMETRY = Geometry.from_parts(SHAPE, (3.0, 1.5, 2.0), (10.0, -20.0, 30.0), np.diag([-1, 1, -1.0]))
 
 
-@given(hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 4)), hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 4)))
+@given(
+    hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 4)),
+    hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 4)),
+)
 def test_a_packed_patch_turns_one_array_into_the_other_and_back(before, after):
     patch = unpack(pack(between(before, after)))
     array = before[::-1, :, ::-1].copy()[::-1, :, ::-1]
@@ -53,7 +56,9 @@ def test_a_box_and_points_are_the_voxels_that_numpy_changes():
     assert np.array_equal(found, array)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 10, pack(Patch(np.arange(5), np.zeros(5, np.uint8), np.ones(5, np.uint8)))[:-3]])
+@pytest.mark.parametrize(
+    "damage", [b"", b"\0" * 10, pack(Patch(np.arange(5), np.zeros(5, np.uint8), np.ones(5, np.uint8)))[:-3]]
+)
 def test_a_damaged_patch_is_a_value_error(damage):
     with pytest.raises(ValueError, match="damaged"):
         unpack(damage)
@@ -68,7 +73,7 @@ def test_a_file_is_read_to_its_last_whole_frame_wherever_it_ends_or_is_damaged(t
         path.write_bytes(whole[:length])
         assert len(list(frames(path))) == max(0, np.searchsorted(ends, length, "right") - 1)
     for at in range(len(MAGIC), len(whole)):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1:])
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
         assert len(list(frames(path))) == np.searchsorted(ends, at, "right") - 1
 
 
@@ -81,7 +86,9 @@ def test_the_history_is_bounded_by_bytes_and_keeps_the_last_step():
     history = History(limit=10 * size)
     for k in range(40):
         history.push(gesture(k))
-    assert history.size <= 11 * size and [one.meta["k"] for one in history.done] == list(range(40 - len(history.done), 40))
+    assert history.size <= 11 * size and [one.meta["k"] for one in history.done] == list(
+        range(40 - len(history.done), 40)
+    )
     assert len(history.done) >= 9
     small = History(limit=10)
     small.push(gesture(1))
@@ -94,8 +101,16 @@ def test_the_history_is_bounded_by_bytes_and_keeps_the_last_step():
 
 def start(array, done=(), undone=()):
     view = AxisView.of(GEOMETRY)
-    header = {"shape": GEOMETRY.shape, "affine_lps": GEOMETRY.affine_lps.tolist(), "order": view.order, "flips": view.flips,
-              "dtype": array.dtype.str, "before": 0, "labels": [[1, "liver", "#112233", True]], "edits": []}
+    header = {
+        "shape": GEOMETRY.shape,
+        "affine_lps": GEOMETRY.affine_lps.tolist(),
+        "order": view.order,
+        "flips": view.flips,
+        "dtype": array.dtype.str,
+        "before": 0,
+        "labels": [[1, "liver", "#112233", True]],
+        "edits": [],
+    }
     return Start(header, array, tuple(done), tuple(undone))
 
 
@@ -140,7 +155,9 @@ def test_strokes_during_a_base_and_during_its_renewal_are_all_there(journal, mon
             done.append(stroke(array, 20 * generation + k))
             journal.file.end(done[-1])
             if generation or k > 10:
-                assert np.array_equal(replay(journal.file.path).shown, array)   # killed here, whatever stands in the new file
+                assert np.array_equal(
+                    replay(journal.file.path).shown, array
+                )  # killed here, whatever stands in the new file
             if journal.tasks:
                 journal.tasks.pop(0)()
         journal.run()
@@ -153,9 +170,9 @@ def test_strokes_during_a_base_and_during_its_renewal_are_all_there(journal, mon
 def test_what_a_base_shows_of_the_stroke_under_way_is_undone_wherever_the_process_is_killed(journal):
     array = np.zeros(SHAPE, np.uint8)
     journal.begin(start(array))
-    under_way = stroke(array, 1)                                        # in the array, and its part is posted
+    under_way = stroke(array, 1)  # in the array, and its part is posted
     journal.tasks.append(lambda: journal.file.part(under_way))
-    journal.file.begin(start(array))                                    # this base has the stroke, this history has not
+    journal.file.begin(start(array))  # this base has the stroke, this history has not
     while True:
         replayed = replay(journal.file.path)
         found = replayed.shown.copy()
@@ -176,7 +193,7 @@ def test_a_voxel_that_a_stroke_changes_and_changes_back_while_the_base_is_read_i
         gesture.add(BoxChange(where, None, array[where].copy(), value))
         array[where] = value
         if value:
-            journal.file.begin(start(array))                            # the base has it between the two
+            journal.file.begin(start(array))  # the base has it between the two
     journal.file.end(gesture)
     journal.run()
     replayed = replay(journal.file.path)
@@ -207,7 +224,9 @@ def test_a_journal_that_ends_anywhere_gives_the_state_after_a_whole_step(journal
         journal.file.path.write_bytes(content[:length])
         k = np.searchsorted(sizes, length, "right") - 1
         found = replay(journal.file.path).shown
-        assert np.array_equal(found, states[k]) or np.array_equal(found, states[k + 1])   # its voxels are written before its description
+        assert np.array_equal(found, states[k]) or np.array_equal(
+            found, states[k + 1]
+        )  # its voxels are written before its description
         assert summary(journal.file.path).steps in (k, k + 1)
     for length in range(0, sizes[0], 7):
         journal.file.path.write_bytes(content[:length])
@@ -222,7 +241,7 @@ def test_a_full_disk_is_told_once_and_what_was_painted_is_kept_once_there_is_roo
 
     def full(handle, data):
         if len(data) > 3:
-            return written(handle, data[:3])      # half a frame gets there, then no more
+            return written(handle, data[:3])  # half a frame gets there, then no more
         raise OSError(errno.ENOSPC, "No space left on device")
 
     journal.file.end(stroke(array, 1))
@@ -335,7 +354,10 @@ def test_what_is_kept_is_found_by_image_and_a_damaged_one_beside_the_healthy():
     path, other = kept_journal(), kept_journal("f" * 24, 1)
     damaged = path.with_name(path.name.partition("-")[0] + "-00.journal")
     damaged.write_bytes(path.read_bytes()[:60])
-    assert {(kept.path, kept.steps) for kept in folder.find(path.name.partition("-")[0])} == {(path, 3), (damaged, None)}
+    assert {(kept.path, kept.steps) for kept in folder.find(path.name.partition("-")[0])} == {
+        (path, 3),
+        (damaged, None),
+    }
     assert [kept.path for kept in folder.find("f" * 24)] == [other] and len(folder.find()) == 3
     assert folder.find("a" * 24) == ()
     assert folder.find("f" * 24)[0].key == "f" * 24
@@ -356,19 +378,24 @@ def test_discarding_can_be_undone_for_a_fortnight_and_beyond_the_limit_the_oldes
     folder.sweep(10**9)
     assert not aside[1].exists() and aside[2].exists() and paths[0].exists()
     folder.sweep(limit=1)
-    assert not aside[2].exists() and paths[0].exists()          # what was not discarded is never deleted
+    assert not aside[2].exists() and paths[0].exists()  # what was not discarded is never deleted
     with pytest.raises(FormatError, match="no longer"):
         folder.bring_back(paths[1])
 
 
 def test_another_process_is_seen_and_a_dead_one_is_not():
     path = kept_journal()
-    code = ("import sys; from pathlib import Path; from napari_ctseg.journal import folder; folder.claim(Path(sys.argv[1])); "
-            "print('claimed', flush=True); sys.stdin.read()")
-    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    code = (
+        "import sys; from pathlib import Path; from napari_ctseg.journal import folder; "
+        "folder.claim(Path(sys.argv[1])); "
+        "print('claimed', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout.readline() == "claimed\n"
         assert folder.claim(path) == other.pid == folder.writer_of(path)
-        assert folder.find() == ()                               # it is being written there
+        assert folder.find() == ()  # it is being written there
         folder.take_over(path)
         assert folder.claim(path) is None and len(folder.find()) == 1
         folder.release(path)

@@ -1,4 +1,6 @@
-"""kill -9 while somebody paints in the real viewer: what is missing afterwards is less than a second old, the rest is there to the bit."""
+"""kill -9 while somebody paints in the real viewer: what is missing afterwards is less than a second old, the
+rest is there to the bit.
+"""
 
 import os
 import signal
@@ -35,21 +37,43 @@ def files(tmp_path):
     array[3:9, 10:30, 10:40] = 1
     array[10:14, 20:50, 30:60] = 2
     formats.write(tmp_path / "ct.nii.gz", image)
-    formats.write(tmp_path / "labels.nii.gz", LabelMap(array, GRID, Labels.from_names({1: "liver", 2: "spleen", 3: "kidney"})))
+    formats.write(
+        tmp_path / "labels.nii.gz",
+        LabelMap(array, GRID, Labels.from_names({1: "liver", 2: "spleen", 3: "kidney"})),
+    )
     return tmp_path
 
 
 def paint_and_kill(files, what, after_s, rate=5.0):
-    """Paint for `after_s` seconds, kill; gives the ledger as (time, checksum, word), and the time of the kill."""
+    """Paint for `after_s` seconds, kill; gives the ledger as (time, checksum, word), and the time of the
+    kill.
+    """
     ledger = files / "ledger.txt"
     ledger.unlink(missing_ok=True)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    painter = subprocess.Popen([sys.executable, "-m", "tests.plugin.journal.painter", str(files / "ct.nii.gz"),
-                                str(files / "labels.nii.gz"), str(ledger), "600", str(rate), what], cwd=ROOT, env=environment,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    painter = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tests.plugin.journal.painter",
+            str(files / "ct.nii.gz"),
+            str(files / "labels.nii.gz"),
+            str(ledger),
+            "600",
+            str(rate),
+            what,
+        ],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     waited = time.monotonic() + STARTING_S
     while not (ledger.exists() and "stroke" in ledger.read_text()):
-        assert painter.poll() is None and time.monotonic() < waited, painter.communicate()[0] if painter.poll() is not None else "no stroke"
+        assert painter.poll() is None and time.monotonic() < waited, (
+            painter.communicate()[0] if painter.poll() is not None else "no stroke"
+        )
         time.sleep(0.05)
     time.sleep(after_s)
     painter.send_signal(signal.SIGKILL)
@@ -64,14 +88,16 @@ def checksum(array):
 
 
 def check(ledger, killed):
-    """What was restored is a state of the viewer, to the bit; all that came after it is less than a second old; and its steps lead back to
-    the array as it was opened. Gives what is kept, and the age of the oldest change that is missing."""
+    """What was restored is a state of the viewer, to the bit; all that came after it is less than a second
+    old; and its steps lead back to the array as it was opened. Gives what is kept, and the age of the oldest
+    change that is missing.
+    """
     (kept,) = folder.find()
     replayed = replay(kept.path)
     found = checksum(replayed.shown)
     k = max((k for k, (_, state, _) in enumerate(ledger) if state == found), default=None)
     assert k is not None, "what was restored is no state that the viewer ever showed"
-    late_s = max((killed - when for when, state, _ in ledger[k + 1:] if state != found), default=0.0)
+    late_s = max((killed - when for when, state, _ in ledger[k + 1 :] if state != found), default=0.0)
     assert late_s < LATE_S
     array = replayed.shown.copy()
     for gesture in reversed(replayed.history.done):
@@ -80,7 +106,9 @@ def check(ledger, killed):
     return kept, late_s
 
 
-@pytest.mark.parametrize("what", ["strokes", *(pytest.param(what, marks=pytest.mark.long) for what in ("operations", "renewals"))])
+@pytest.mark.parametrize(
+    "what", ["strokes", *(pytest.param(what, marks=pytest.mark.long) for what in ("operations", "renewals"))]
+)
 def test_killed_after_some_strokes(files, what):
     kept, _ = check(*paint_and_kill(files, what, 2.5))
     assert kept.steps > 3
@@ -91,9 +119,11 @@ def test_with_a_full_disk_the_user_is_told_and_painting_goes_on(files):
     ledger, _ = paint_and_kill(files, "full disk", 6.0)
     told = [k for k, (_, _, word) in enumerate(ledger) if word.startswith("told")]
     assert told and "free some space" in ledger[told[0]][2]
-    assert sum(word == "stroke" for _, _, word in ledger[told[0]:]) > 3
+    assert sum(word == "stroke" for _, _, word in ledger[told[0] :]) > 3
     (kept,) = folder.find()
-    assert checksum(replay(kept.path).shown) in [state for _, state, _ in ledger[:told[0] + 2]]       # all until the disk was full is there
+    assert checksum(replay(kept.path).shown) in [
+        state for _, state, _ in ledger[: told[0] + 2]
+    ]  # all until the disk was full is there
 
 
 @pytest.mark.long
@@ -104,5 +134,9 @@ def test_killed_ten_times_at_a_random_moment_of_a_minute(files, what):
     for _ in range(10):
         after_s = float(rng.uniform(1, 60))
         kept, late_s = check(*paint_and_kill(files, what, after_s))
-        print(f"{what}: killed after {after_s:.1f} s, {kept.steps} steps; the oldest missing change is {late_s:.2f} s old", flush=True)
+        print(
+            f"{what}: killed after {after_s:.1f} s, {kept.steps} steps; the oldest missing change is "
+            f"{late_s:.2f} s old",
+            flush=True,
+        )
         kept.path.unlink()

@@ -1,4 +1,6 @@
-"""Paint, fill, operations, undo, redo, slices, locks, export, crash and restore in any order: the array is always the plain model's."""
+"""Paint, fill, operations, undo, redo, slices, locks, export, crash and restore in any order: the array is
+always the plain model's.
+"""
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -10,8 +12,17 @@ from tests.plugin.journal.model import Model
 def run(sequences, steps, number):
     """The sequences of the seed `number`, the same each time."""
     seed(number)(Model)
-    run_state_machine_as_test(Model, settings=settings(max_examples=sequences, stateful_step_count=steps, deadline=None, database=None,
-                                                       phases=[Phase.generate], suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(
+        Model,
+        settings=settings(
+            max_examples=sequences,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 @pytest.fixture(autouse=True)

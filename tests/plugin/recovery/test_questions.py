@@ -1,4 +1,6 @@
-"""The question on leaving, with the buttons of the real dialog: each does what it says and nothing that was drawn is lost."""
+"""The question on leaving, with the buttons of the real dialog: each does what it says and nothing that was
+drawn is lost.
+"""
 
 import nibabel
 import numpy as np
@@ -39,7 +41,9 @@ def painted(make_napari_viewer, tmp_path):
 
 
 def close(viewer):
-    """What Qt does when the window is to close; gives whether it may. The window itself is left to the fixture."""
+    """What Qt does when the window is to close; gives whether it may. The window itself is left to the
+    fixture.
+    """
     event = QCloseEvent()
     QApplication.sendEvent(viewer.window._qt_window, event)
     return event.isAccepted()
@@ -55,9 +59,13 @@ def in_folder(folder_, name):
 
 
 def exported(path, layer, voxels):
-    """Whether the file holds the voxels of the layer, read without a line of ours; `label_map_of` only turns them round."""
+    """Whether the file holds the voxels of the layer, read without a line of ours; `label_map_of` only turns
+    them round.
+    """
     stored = label_map_of(layer).array
-    return np.array_equal(np.asarray(nibabel.load(path).dataobj).T, stored) and np.array_equal(layer.data, voxels)
+    return np.array_equal(np.asarray(nibabel.load(path).dataobj).T, stored) and np.array_equal(
+        layer.data, voxels
+    )
 
 
 def test_the_window_closes_on_keep_and_the_mask_is_found_again(painted):
@@ -82,7 +90,11 @@ def test_the_window_closes_on_export_once_the_file_is_written(painted, tmp_path)
     assert close(viewer) and not kept() and exported(tmp_path / "out.nii.gz", layer, voxels)
 
 
-@pytest.mark.parametrize("acts", [[answers(CANCEL)], [escapes()], [answers(EXPORT), cancels()]], ids=["cancel", "escape", "no file"])
+@pytest.mark.parametrize(
+    "acts",
+    [[answers(CANCEL)], [escapes()], [answers(EXPORT), cancels()]],
+    ids=["cancel", "escape", "no file"],
+)
 def test_the_window_stays(painted, acts):
     viewer, layer, voxels = painted
     in_dialog(*acts)
@@ -107,7 +119,10 @@ def test_the_trash_button_asks_and_loses_nothing(painted, qtbot, answer):
     assert isinstance(trash, QPushButton)
     QTest.mouseClick(trash, Qt.MouseButton.LeftButton)
     assert layer not in viewer.layers
-    qtbot.waitUntil(lambda: len(kept()) == (answer == KEEP) and len(folder.discarded()) == (answer == DISCARD), timeout=PATIENCE_MS)
+    qtbot.waitUntil(
+        lambda: len(kept()) == (answer == KEEP) and len(folder.discarded()) == (answer == DISCARD),
+        timeout=PATIENCE_MS,
+    )
     (one,) = kept() or folder.discarded()
     assert np.array_equal(replay(one.path).shown, voxels)
 
@@ -131,7 +146,9 @@ def test_a_question_without_cancel_that_is_left_keeps_the_edits(painted, qtbot, 
     assert shown == [(QMessageBox.Icon.Question, f"{layer.name}: not exported, 1 step.")]
 
 
-def test_edits_that_are_asked_about_are_not_offered_before_the_image_is_opened_again(painted, qtbot, tmp_path):
+def test_edits_that_are_asked_about_are_not_offered_before_the_image_is_opened_again(
+    painted, qtbot, tmp_path
+):
     viewer, layer, _ = painted
     autosave, seen = autosave_of(viewer), []
     kind, press = answers(KEEP)
@@ -166,16 +183,24 @@ def test_an_open_restore_list_shows_what_was_discarded_in_the_question(painted, 
         dock.controller.choose(layer.name)
         viewer.window.remove_dock_widget(frame)
     qtbot.waitUntil(lambda: listed.list.count() == 1, timeout=PATIENCE_MS)
-    assert "discarded" in listed.list.item(0).text() and not listed.restore.isEnabled() and listed.back.isEnabled()
+    assert (
+        "discarded" in listed.list.item(0).text()
+        and not listed.restore.isEnabled()
+        and listed.back.isEnabled()
+    )
 
 
-WAYS = {"the window's X": lambda window: window.windowHandle().close(),
-        "Ctrl+Q": lambda window: window.close(quit_app=True, confirm_need=True),
-        "Ctrl+W": lambda window: window.close(quit_app=False, confirm_need=True)}
+WAYS = {
+    "the window's X": lambda window: window.windowHandle().close(),
+    "Ctrl+Q": lambda window: window.close(quit_app=True, confirm_need=True),
+    "Ctrl+W": lambda window: window.close(quit_app=False, confirm_need=True),
+}
 
 
 class LastEar(QObject):
-    """Hears of a close that napari_ctseg lets pass, before napari does, and ends it there until it is taken out."""
+    """Hears of a close that napari_ctseg lets pass, before napari does, and ends it there until it is taken
+    out.
+    """
 
     def __init__(self, viewer):
         window = viewer.window._qt_window

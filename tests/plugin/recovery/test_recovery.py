@@ -1,4 +1,6 @@
-"""The list of kept masks: of all images, with pictures in proportion, export, discard, bring back; limits; what Return does."""
+"""The list of kept masks: of all images, with pictures in proportion, export, discard, bring back; limits;
+what Return does.
+"""
 
 import json
 from pathlib import PurePosixPath
@@ -44,7 +46,9 @@ def draw_and_close(make_viewer, label_map, volume=None, provenance=None):
 
 
 def thick():
-    """24 x 96 x 96 voxels as a coronal series is stored: slices of 5 mm from the front to the back, a ball of 30 mm radius."""
+    """24 x 96 x 96 voxels as a coronal series is stored: slices of 5 mm from the front to the back, a ball of
+    30 mm radius.
+    """
     coronal = np.array([[1.0, 0, 0], [0, 0, 1.0], [0, -1.0, 0]])  # columns: the array's x, y and z in LPS
     geometry = Geometry.from_parts((24, 96, 96), (5.0, 1.0, 1.0), (0.0, 0.0, 0.0), coronal)
     k, j, i = np.ogrid[:24, :96, :96]
@@ -67,38 +71,45 @@ def towers():
     """Slice k shows k + 1 voxels; slice 3 shows none."""
     array = np.zeros((6, 10, 10), np.uint8)
     for k in (0, 1, 2, 4, 5):
-        array[k, 0, :k + 1] = 1
+        array[k, 0, : k + 1] = 1
     geometry = Geometry.from_parts(array.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
     return LabelMap(array, geometry, Labels.from_names({1: "tower"}))
 
 
-@pytest.mark.parametrize(("edits", "slice_"), [((), 5), (([110], [415, 416, 530]), 4), (([415], [110]), 1), (([110], [310, 311]), 5)])
+@pytest.mark.parametrize(
+    ("edits", "slice_"),
+    [((), 5), (([110], [415, 416, 530]), 4), (([415], [110]), 1), (([110], [310, 311]), 5)],
+)
 def test_the_picture_shows_the_slice_of_the_last_edit(edits, slice_):
     drawn = Drawn(towers(), *(np.array(index) for index in edits))
-    drawn.shown = drawn.label_map.array                                 # as stored: slice k is index // 100
+    drawn.shown = drawn.label_map.array  # as stored: slice k is index // 100
     lit = picture(drawn, 10).any(axis=2)
-    assert np.array_equal(lit, drawn.shown[slice_] > 0)                 # an edit in the empty slice 3 falls back to the fullest
+    assert np.array_equal(
+        lit, drawn.shown[slice_] > 0
+    )  # an edit in the empty slice 3 falls back to the fullest
 
 
 def test_a_ball_is_round_in_the_picture_of_thick_slices():
     pixels = picture(Drawn(thick()), 200)
-    assert pixels.shape[:2] == (200, 160)                               # 120 mm x 96 mm
+    assert pixels.shape[:2] == (200, 160)  # 120 mm x 96 mm
     lit = pixels.any(axis=2)
     height, width = (np.ptp(np.flatnonzero(lit.any(axis=axis))) + 1 for axis in (1, 0))
-    assert abs(width - 100) <= 3 and abs(height - 100) <= 9             # 60 mm in both; a slice is 8 pixels high
+    assert abs(width - 100) <= 3 and abs(height - 100) <= 9  # 60 mm in both; a slice is 8 pixels high
 
 
 def test_tags_and_made_up_names_go_through_the_journal():
-    labels = Labels((Label(1, "liver", "#112233", False, True, "TerminologyEntry:x~y"), Label(7, "label 7", named=False)))
+    labels = Labels(
+        (Label(1, "liver", "#112233", False, True, "TerminologyEntry:x~y"), Label(7, "label 7", named=False))
+    )
     again = labels_from_json(labels_to_json(labels))
     assert again == labels and again.entries[0].tags == "TerminologyEntry:x~y" and not again.entries[1].named
-    (old,) = labels_from_json([[1, "liver", "#112233", True]])          # as earlier versions wrote it
+    (old,) = labels_from_json([[1, "liver", "#112233", True]])  # as earlier versions wrote it
     assert old.named and old.tags == ""
 
 
 def test_the_export_of_a_restored_mask_names_the_model_that_made_it(make_plugin_viewer, qtbot, tmp_path):
     made = {"bundles": [{"name": "a model", "sha256": "0123"}], "roi": []}
-    a_path = PurePosixPath("no/json")                                   # must not keep the edits from being kept
+    a_path = PurePosixPath("no/json")  # must not keep the edits from being kept
     draw_and_close(make_plugin_viewer, mask(), image(), {**made, "settings": a_path})
     made["settings"] = "no/json"
     viewer = make_plugin_viewer()
@@ -121,7 +132,9 @@ def test_tags_of_a_restored_mask_are_those_it_had(make_plugin_viewer, qtbot):
     assert [label.tags for label in replay(kept.path).label_map.labels] == ["coded", "", ""]
 
 
-def test_the_dock_lists_masks_of_images_that_are_not_open_and_exports_one_alone(make_plugin_viewer, tmp_path, qtbot):
+def test_the_dock_lists_masks_of_images_that_are_not_open_and_exports_one_alone(
+    make_plugin_viewer, tmp_path, qtbot
+):
     painted = draw_and_close(make_plugin_viewer, mask(), image())
     viewer = make_plugin_viewer()
     dock = RecoveryDock(viewer)
@@ -130,13 +143,21 @@ def test_the_dock_lists_masks_of_images_that_are_not_open_and_exports_one_alone(
     assert listed.list.count() == 1
     said = listed.list.item(0).text()
     x, y, z = reversed(mask().array.shape)
-    assert "1 step" in said and f"{x} × {y} × {z} voxels" in said and "liver, spleen" in said and "not open" in said
+    assert (
+        "1 step" in said
+        and f"{x} × {y} × {z} voxels" in said
+        and "liver, spleen" in said
+        and "not open" in said
+    )
     listed.where = lambda: tmp_path / "alone.nii.gz"
     listed.export.click()
     qtbot.waitUntil(lambda: "Written" in listed.message.text(), timeout=PATIENCE_MS)
     written = formats.read_labels(tmp_path / "alone.nii.gz")
-    assert np.array_equal(written.array, painted) and written.geometry.matches(mask().geometry) in (Match.SAME, Match.ROUNDING)
-    assert len(folder.find()) == 1                                      # it stays
+    assert np.array_equal(written.array, painted) and written.geometry.matches(mask().geometry) in (
+        Match.SAME,
+        Match.ROUNDING,
+    )
+    assert len(folder.find()) == 1  # it stays
     listed.discard.click()
     assert not folder.find() and "discarded; deleted after" in listed.list.item(0).text()
     assert listed.back.isEnabled() and not listed.restore.isEnabled() and not listed.discard.isEnabled()
@@ -171,7 +192,12 @@ def test_return_in_the_offer_leaves_everything_as_it_is(make_plugin_viewer, qtbo
     dialog.kept.list.setFocus()
     assert dialog.kept.restore.isEnabled()
     qtbot.keyClick(dialog.kept.list, key)
-    assert not dialog.isVisible() and len(folder.find()) == 1 and not folder.discarded() and "recovered mask" not in viewer.layers
+    assert (
+        not dialog.isVisible()
+        and len(folder.find()) == 1
+        and not folder.discarded()
+        and "recovered mask" not in viewer.layers
+    )
 
 
 def test_the_limits_are_settings_that_are_kept_and_hold_at_once(make_plugin_viewer, qtbot):
@@ -190,7 +216,9 @@ def test_the_limits_are_settings_that_are_kept_and_hold_at_once(make_plugin_view
     assert UNDO.mb == UNDO.least
 
 
-def test_a_folder_beyond_its_limit_is_told_once_and_nothing_kept_is_deleted(make_plugin_viewer, qtbot, monkeypatch):
+def test_a_folder_beyond_its_limit_is_told_once_and_nothing_kept_is_deleted(
+    make_plugin_viewer, qtbot, monkeypatch
+):
     draw_and_close(make_plugin_viewer, mask(), image())
     monkeypatch.setattr(FOLDER.__class__, "bytes", property(lambda limit: 10))
     autosave, told = autosave_of(make_plugin_viewer()), []
@@ -232,7 +260,7 @@ def test_an_offered_mask_that_is_gone_is_a_sentence_and_leaves_the_list(make_plu
     dialog = RestoreDialog(None, autosave_of(viewer))
     qtbot.addWidget(dialog)
     dialog.fill()
-    folder.discard(folder.find()[0].path)                               # in another viewer
+    folder.discard(folder.find()[0].path)  # in another viewer
     dialog.kept.restore.click()
     qtbot.waitUntil(lambda: "no longer kept" in dialog.kept.message.text(), timeout=PATIENCE_MS)
     assert "discarded" in dialog.kept.list.item(0).text() and dialog.kept.list.count() == 1
@@ -246,7 +274,7 @@ def test_a_mask_that_is_gone_is_a_sentence(make_plugin_viewer, qtbot):
     kept.path.unlink()
     with pytest.raises(FormatError):
         replay(kept.path)
-    with pytest.raises(FileNotFoundError):                              # gone, not damaged
+    with pytest.raises(FileNotFoundError):  # gone, not damaged
         summary(kept.path)
     dock.kept.restore.click()
     qtbot.waitUntil(lambda: "no longer kept" in dock.kept.message.text(), timeout=PATIENCE_MS)

@@ -51,7 +51,7 @@ def questions(viewer, *answers):
     asked, left = [], list(answers)
 
     def ask(recordings, may_stay):
-        assert WRITER.flush(0.5)                             # everything is on the disk before the question
+        assert WRITER.flush(0.5)  # everything is on the disk before the question
         asked.append(([one.layer.name for one in recordings], may_stay))
         return left.pop(0)
 
@@ -60,7 +60,9 @@ def questions(viewer, *answers):
 
 
 def close(viewer):
-    """What Qt does when the window is to close, whichever way; gives whether it may. The window itself is left to the fixture."""
+    """What Qt does when the window is to close, whichever way; gives whether it may. The window itself is
+    left to the fixture.
+    """
     event = QCloseEvent()
     QApplication.sendEvent(viewer.window._qt_window, event)
     return event.isAccepted()
@@ -82,7 +84,9 @@ def test_strokes_are_kept_without_any_dock_and_napari_s_keys_undo_them(opened, q
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(layer.data, before)
-    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(
+        canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    )
     assert np.array_equal(layer.data, painted)
 
 
@@ -110,7 +114,9 @@ def test_closing_the_window_asks_once(opened, files, answer):
     autosave_of(viewer).questions.where = lambda recording: files / "out.nii.gz"
     closed = close(viewer)
     assert asked == [([layer.name], True)] and closed is (answer is not Answer.CANCEL)
-    assert len(journals()) == (answer in (Answer.KEEP, Answer.CANCEL)) and len(folder.discarded()) == (answer is Answer.DISCARD)
+    assert len(journals()) == (answer in (Answer.KEEP, Answer.CANCEL)) and len(folder.discarded()) == (
+        answer is Answer.DISCARD
+    )
     assert len(folder.find()) == len(journals())
     if answer is Answer.EXPORT:
         assert np.array_equal(formats.read_labels(files / "out.nii.gz").array[::-1, :, ::-1], painted)
@@ -169,11 +175,13 @@ def test_closing_the_dock_asks_and_the_layer_stays(opened, qtbot):
     viewer.window.remove_dock_widget(frame)
     qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
     assert asked == [([layer.name], False)] and layer in viewer.layers and len(journals()) == 1
-    layer.paint((2, 3, 3), 2)                                          # without the dock
+    layer.paint((2, 3, 3), 2)  # without the dock
     assert journals() and folder.find()[0].steps == 2
 
 
-def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(opened, make_napari_viewer, files, qtbot):
+def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(
+    opened, make_napari_viewer, files, qtbot
+):
     viewer, layer = opened
     paint(layer)
     painted = layer.data.copy()
@@ -184,10 +192,14 @@ def test_the_offer_comes_with_the_image_and_discarding_one_can_be_undone(opened,
     again = make_napari_viewer(show=True)
     again.open(str(files / "ct.nii.gz"), plugin="napari-ctseg")
     asking = autosave_of(again).questions
-    qtbot.waitUntil(lambda: asking.dialog is not None and asking.dialog.kept.list.count() == 1, timeout=20_000)
+    qtbot.waitUntil(
+        lambda: asking.dialog is not None and asking.dialog.kept.list.count() == 1, timeout=20_000
+    )
     dialog = asking.dialog.kept
     assert "1 step" in dialog.list.item(0).text() and "MB" in dialog.room.text()
-    qtbot.waitUntil(lambda: colours(dialog.list.item(0).icon()) > 2, timeout=20_000)     # its picture, from a thread
+    qtbot.waitUntil(
+        lambda: colours(dialog.list.item(0).icon()) > 2, timeout=20_000
+    )  # its picture, from a thread
     dialog.discard.click()
     assert not journals() and "discarded" in dialog.list.item(0).text()
     dialog.back.click()
@@ -209,21 +221,30 @@ def colours(icon):
 def test_a_dock_behind_napari_s_proxy_never_discards_the_only_copy(opened, qtbot):
     viewer, layer = opened
     paint(layer)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-ctseg", "Correct & export")      # gets the proxy
-    assert not dock.controller.state.kept                               # what is open is not offered
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ctseg", "Correct & export")  # gets the proxy
+    assert not dock.controller.state.kept  # what is open is not offered
     dock.controller.discard()
     assert len(journals()) == 1 and not folder.discarded()
-    assert autosave_of(dock.controller.viewer).recording(dock.controller.viewer.layers[layer.name]).unsaved == 1
+    assert (
+        autosave_of(dock.controller.viewer).recording(dock.controller.viewer.layers[layer.name]).unsaved == 1
+    )
 
 
 def test_another_viewer_makes_the_layers_read_only_until_it_is_taken_over(opened, qtbot):
     viewer, layer = opened
     autosave = autosave_of(viewer)
     (key, *_) = autosave.keys
-    code = ("import os, sys; from pathlib import Path; from napari_ctseg.journal import folder; "
-            "folder.take_over(folder.folder() / sys.argv[1]); print('taken', flush=True); sys.stdin.read()")
-    with subprocess.Popen([sys.executable, "-c", code, key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                          env=os.environ) as other:
+    code = (
+        "import os, sys; from pathlib import Path; from napari_ctseg.journal import folder; "
+        "folder.take_over(folder.folder() / sys.argv[1]); print('taken', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, key],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    ) as other:
         assert other.stdout.readline() == "taken\n"
         autosave.check_use()
         before = layer.data.copy()

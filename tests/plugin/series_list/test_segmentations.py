@@ -1,4 +1,6 @@
-"""Patient folders with segmentations, opened through the reader that napari calls: CT series, RTSTRUCT and SEG beside each other."""
+"""Patient folders with segmentations, opened through the reader that napari calls: CT series, RTSTRUCT and
+SEG beside each other.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +47,17 @@ WHERE = tuple(one.start for one in BOX), tuple(one.stop for one in BOX)
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Path:
-    """A study as a PACS exports it: two series in folders of their own, an RTSTRUCT and a SEG of the first one."""
+    """A study as a PACS exports it: two series in folders of their own, an RTSTRUCT and a SEG of the first
+    one.
+    """
     root = tmp_path / "patient"
     root.mkdir()
     needed = {"StudyDate": "20200101", "FrameOfReferenceUID": FRAME}
     first = formats.read(save(root / "SE1", series(**needed)))
-    save(root / "SE2", [plane(k, HU[k] + 50, SeriesInstanceUID=OTHER, SeriesNumber=4, **needed) for k in range(7)])
+    save(
+        root / "SE2",
+        [plane(k, HU[k] + 50, SeriesInstanceUID=OTHER, SeriesNumber=4, **needed) for k in range(7)],
+    )
     for folder, ending, name in (("RT", "rtstruct.dcm", "liver"), ("SEG", "dcm", "spleen")):
         (root / folder).mkdir()
         formats.write(root / folder / f"drawn.{ending}", mask_of(first, name), like=first)
@@ -62,6 +69,7 @@ def down(times: int, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModif
         for _ in range(times):
             QTest.keyClick(dialog.table, Qt.Key.Key_Down, modifier)
         enter(dialog)
+
     return press
 
 
@@ -69,7 +77,12 @@ def test_segmentations_are_listed_under_their_series(qtbot, patient):
     seen = []
     answering(lambda dialog: dialog.reject(), seen)
     assert opened(patient) == NOTHING
-    assert [text.strip().split(":")[0].split(",")[0] for text in seen[0]] == ["CT", "Contours (RTSTRUCT)", "Segmentation (SEG)", "CT"]
+    assert [text.strip().split(":")[0].split(",")[0] for text in seen[0]] == [
+        "CT",
+        "Contours (RTSTRUCT)",
+        "Segmentation (SEG)",
+        "CT",
+    ]
     assert "1 structure (liver)" in seen[0][1] and "1 structure (spleen)" in seen[0][2]
     assert not [word for word in ("Nobody", "0815") if word in " ".join(seen[0])]
 
@@ -107,7 +120,9 @@ def test_a_folder_of_one_segmentation(qtbot, patient, kept):
     notification_manager.records.clear()
     layers = opened(alone)
     if kept == "SEG":
-        assert [kind for _, _, kind in layers] == ["labels"] and np.count_nonzero(layers[0][0]) == np.prod([5 - 2, 6 - 1, 7 - 2])
+        assert [kind for _, _, kind in layers] == ["labels"] and np.count_nonzero(layers[0][0]) == np.prod(
+            [5 - 2, 6 - 1, 7 - 2]
+        )
     else:
         assert layers == NOTHING
         assert "its image series is not in its folder" in str(notification_manager.records[-1].message)
@@ -129,8 +144,18 @@ def test_several_patients_have_headings_and_no_repeated_words(qtbot, tmp_path):
     root = tmp_path / "disc"
     root.mkdir()
     save(root / "a", series())
-    save(root / "b", [plane(k, PatientID="ID-2", StudyInstanceUID=generate_uid(entropy_srcs=["2"]), SeriesInstanceUID=OTHER)
-                      for k in range(7)])
+    save(
+        root / "b",
+        [
+            plane(
+                k,
+                PatientID="ID-2",
+                StudyInstanceUID=generate_uid(entropy_srcs=["2"]),
+                SeriesInstanceUID=OTHER,
+            )
+            for k in range(7)
+        ],
+    )
     seen = []
     shown = []
 
@@ -160,4 +185,6 @@ def test_a_view_only_series_opens_with_its_seg_and_not_with_contours(qtbot, pati
     layers = opened(patient)
     assert seen == [["view only", "not readable", "opens with its series"]]
     assert [kind for _, _, kind in layers] == ["image", "labels"]
-    assert layers[0][1]["name"].endswith("(view only)") and np.count_nonzero(layers[1][0]) == np.prod([3, 5, 5])
+    assert layers[0][1]["name"].endswith("(view only)") and np.count_nonzero(layers[1][0]) == np.prod(
+        [3, 5, 5]
+    )

@@ -14,6 +14,7 @@ from tests.imaging.formats.dicom.making import HU, OTHER, plane, save, series
 
 def answering(action, seen):
     """Once the list is shown, call `action` with it. seen : gets the texts of the list."""
+
     def look():
         dialog = QApplication.activeModalWidget()
         if not isinstance(dialog, SeriesDialog) or dialog.study is None:
@@ -21,6 +22,7 @@ def answering(action, seen):
             return
         seen.append([dialog.table.item(k, 1).text() for k in range(dialog.table.rowCount())])
         action(dialog)
+
     QTimer.singleShot(20, look)
 
 
@@ -85,7 +87,11 @@ def test_pictures_and_numbers_of_slices_are_shown(qtbot, two):
 
     answering(look, [])
     assert opened(two) == NOTHING
-    assert found == {"slices": ["7", "7"], "voxels": "0.9 × 1.7 × 3", "picture": (round(72 * 9 * 0.9 / (8 * 1.7)), 72)}
+    assert found == {
+        "slices": ["7", "7"],
+        "voxels": "0.9 × 1.7 × 3",
+        "picture": (round(72 * 9 * 0.9 / (8 * 1.7)), 72),
+    }
 
 
 def test_the_list_belongs_to_the_window_of_the_viewer(make_napari_viewer, two):
@@ -110,7 +116,16 @@ def test_a_single_series_is_opened_unasked(qtbot, tmp_path):
     notification_manager.records.clear()
     [(_, settings, _)] = opened(folder)
     assert settings["name"] == "ct"
-    assert len([one for one in notification_manager.records if "Left out smaller series (CT, localiser" in str(one.message)]) == 1
+    assert (
+        len(
+            [
+                one
+                for one in notification_manager.records
+                if "Left out smaller series (CT, localiser" in str(one.message)
+            ]
+        )
+        == 1
+    )
 
 
 def test_an_incomplete_series_is_offered_as_view_only(make_plugin_viewer, tmp_path):
@@ -135,8 +150,13 @@ def test_what_cannot_be_read_is_a_sentence_or_cannot_be_selected(qtbot, tmp_path
     broken = [plane(k, SeriesInstanceUID=OTHER, RescaleSlope="0") for k in range(7)]
     folder = save(tmp_path / "ct", broken)
     assert opened(folder) == NOTHING
-    two = save(tmp_path / "two", [*series(AcquisitionNumber=1),
-                                  *[plane(k, HU[k], AcquisitionNumber=2, RescaleSlope="0") for k in range(7)]])
+    two = save(
+        tmp_path / "two",
+        [
+            *series(AcquisitionNumber=1),
+            *[plane(k, HU[k], AcquisitionNumber=2, RescaleSlope="0") for k in range(7)],
+        ],
+    )
     chosen = []
 
     def everything(dialog):

@@ -7,7 +7,15 @@ from napari.components import ViewerModel
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume, Window
-from napari_ctseg.viewer.layers import colours_of, go_to_slice, label_map_of, shown_box, slice_of, source_of, volume_of
+from napari_ctseg.viewer.layers import (
+    colours_of,
+    go_to_slice,
+    label_map_of,
+    shown_box,
+    slice_of,
+    source_of,
+    volume_of,
+)
 from napari_ctseg.viewer.showing import add_prediction, show_boxes, show_labels, show_volume
 
 
@@ -45,7 +53,9 @@ def test_a_layer_has_units_axes_spacing_and_window(volume):
 @pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1), (-1, -1, -1)])
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
 def test_a_voxel_lies_in_the_world_where_its_lps_point_is(signs, axes):
-    """The oracle: the one bright voxel's LPS point by the affine, whatever the storage; world coordinates are (z, y, x) of LPS."""
+    """The oracle: the one bright voxel's LPS point by the affine, whatever the storage; world coordinates are
+    (z, y, x) of LPS.
+    """
     direction = np.zeros((3, 3))
     for column, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
         direction[axis, column] = sign
@@ -65,7 +75,9 @@ def test_painting_on_the_layer_paints_the_stored_array(label_map):
     assert len(changed) == 1
     world = label_map.geometry.index_to_lps(changed[0])[::-1]
     lowest = label_map.geometry.corners_lps_mm().min(axis=0)[::-1]
-    assert world[0] - lowest[0] == pytest.approx(1.5)  # half a slice of 3 mm above the lowest face: view index z = 0
+    assert world[0] - lowest[0] == pytest.approx(
+        1.5
+    )  # half a slice of 3 mm above the lowest face: view index z = 0
     np.testing.assert_array_equal(label_map_of(layer).array, label_map.array)
 
 
@@ -93,7 +105,11 @@ def test_a_plain_layer_is_an_upright_box():
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros((3, 4, 5)), scale=(3, 2, 1), translate=(30, 20, 10))
     found = volume_of(layer)
-    assert found.geometry.spacing_mm == (3, 2, 1) and found.geometry.origin_lps_mm == (10, 20, 30) and source_of(layer) is None
+    assert (
+        found.geometry.spacing_mm == (3, 2, 1)
+        and found.geometry.origin_lps_mm == (10, 20, 30)
+        and source_of(layer) is None
+    )
 
 
 def test_a_turned_plain_layer_is_refused():
@@ -135,7 +151,10 @@ def test_a_box_is_drawn_in_the_slices_that_cross_it_and_in_no_other(volume, orde
         sides = ends[(ends[:, 0, across] == index) & (ends[:, 1, across] == index)][:, :, within]
         inner, outer = (np.maximum(corner[within] - 0.5, 0) for corner in (low, high))
         around = {(inner[0], inner[1]), (inner[0], outer[1]), (outer[0], outer[1]), (outer[0], inner[1])}
-        assert len(sides) == 4 and {tuple(side[0]) for side in sides} == {tuple(side[1]) for side in sides} == around
+        assert (
+            len(sides) == 4
+            and {tuple(side[0]) for side in sides} == {tuple(side[1]) for side in sides} == around
+        )
         assert ((sides[:, 0] != sides[:, 1]).sum(axis=1) == 1).all()  # along the edges, not across
 
 
@@ -143,7 +162,12 @@ def test_in_three_dimensions_a_box_has_its_twelve_edges(volume):
     viewer = ViewerModel()
     shape = source_of(show_volume(viewer, volume, "ct")).shown.shape
     view = source_of(viewer.layers["ct"]).view
-    lines = show_boxes(viewer, [Box("liver", (1, 1, 1), (4, 3, 6)), Box("spleen", (5, 6, 7), (6, 7, 8))], volume.geometry, "box")
+    lines = show_boxes(
+        viewer,
+        [Box("liver", (1, 1, 1), (4, 3, 6)), Box("spleen", (5, 6, 7), (6, 7, 8))],
+        volume.geometry,
+        "box",
+    )
     flat = lines.data
     viewer.dims.ndisplay = 3
     assert lines.data.shape == (24, 2, 3)
@@ -152,7 +176,10 @@ def test_in_three_dimensions_a_box_has_its_twelve_edges(volume):
     corners = {corner for edge in ends for corner in edge}
     assert corners == set(itertools.product(*zip(np.maximum(low - 0.5, 0), high - 0.5, strict=True)))
     assert len(set(map(frozenset, ends))) == 12
-    assert all(sum(a != b for a, b in zip(*edge, strict=True)) == 1 for edge in ends) and max(np.concatenate(lines.data)[:, 0]) < shape[0]
+    assert (
+        all(sum(a != b for a, b in zip(*edge, strict=True)) == 1 for edge in ends)
+        and max(np.concatenate(lines.data)[:, 0]) < shape[0]
+    )
     viewer.dims.ndisplay = 2
     np.testing.assert_array_equal(lines.data, flat)
 
@@ -179,7 +206,9 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
     viewer = ViewerModel()
     show_volume(viewer, volume, "ct")
     edges = Volume(np.zeros(volume.array.shape, np.float32), volume.geometry)
-    layer = add_prediction(viewer, Said(label_map, (Box("region of interest", (1, 2, 0), (3, 5, 2)),), edges, edges), "toy")
+    layer = add_prediction(
+        viewer, Said(label_map, (Box("region of interest", (1, 2, 0), (3, 5, 2)),), edges, edges), "toy"
+    )
     assert [one.name for one in viewer.layers] == ["ct", "toy edges", "toy disagreement", "toy", "toy box"]
     assert [one.visible for one in viewer.layers] == [True, False, False, True, True]
     assert layer.data.dtype == np.uint8 and source_of(layer).provenance["bundles"][0]["name"] == "toy"
@@ -197,7 +226,10 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
 
 
 def test_a_map_of_entropy_is_called_so(volume, label_map):
-    viewer, said = ViewerModel(), Said(label_map, disagreement=Volume(np.zeros(volume.array.shape, np.float32), volume.geometry))
+    viewer, said = (
+        ViewerModel(),
+        Said(label_map, disagreement=Volume(np.zeros(volume.array.shape, np.float32), volume.geometry)),
+    )
     said.provenance["settings"] = {"disagreement": "entropy"}
     add_prediction(viewer, said, "toy")
     assert [one.name for one in viewer.layers] == ["toy entropy", "toy"]

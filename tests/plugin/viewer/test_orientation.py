@@ -12,8 +12,13 @@ from napari_ctseg.viewer.layers import go_to_slice
 from napari_ctseg.viewer.showing import show_volume
 
 LETTERS = "RLAPSI"
-# Where a marker in the patient's right, front and top appears, and the letters (left, right, top, bottom), as radiologists hang images.
-HANGING = {"axial": (("left", "top"), "RLAP"), "coronal": (("left", "top"), "RLSI"), "sagittal": (("left", "top"), "APSI")}
+# Where a marker in the patient's right, front and top appears, and the letters (left, right, top, bottom), as
+# radiologists hang images.
+HANGING = {
+    "axial": (("left", "top"), "RLAP"),
+    "coronal": (("left", "top"), "RLSI"),
+    "sagittal": (("left", "top"), "APSI"),
+}
 
 
 @pytest.fixture
@@ -50,7 +55,9 @@ def templates(viewer):
 
 
 def letters_seen(shot, looks):
-    """left, right, top, bottom: the letter that looks like it, far more than the next (text may be off by a part of a pixel)."""
+    """left, right, top, bottom: the letter that looks like it, far more than the next (text may be off by a
+    part of a pixel).
+    """
     seen = ""
     for edge in ("left", "right", "top", "bottom"):
         crop = edge_crops(shot)[edge]
@@ -64,7 +71,9 @@ def letters_seen(shot, looks):
 def marker_seen(shot):
     """(left|right, top|bottom) of the red marker's centre, against the middle of the canvas."""
     height, width = shot.shape[:2]
-    rows, columns = np.nonzero((shot[..., 0] > 200) & (shot[..., 1] < 60))  # red: letters and corner text are white
+    rows, columns = np.nonzero(
+        (shot[..., 0] > 200) & (shot[..., 1] < 60)
+    )  # red: letters and corner text are white
     assert len(rows) > 20, "the marker is not on the canvas"
     return "left" if columns.mean() < width / 2 else "right", "top" if rows.mean() < height / 2 else "bottom"
 
@@ -90,14 +99,17 @@ def check_hanging(viewer, layer, looks):
             go_to_slice(viewer, layer, int(where[axis]), axis)
         settle(viewer)
         shot = picture(viewer)
-        if shot.shape not in looks:  # napari makes room for wider sliders: the canvas changes its size, and text moves by part of a pixel
+        # napari makes room for wider sliders: the canvas changes its size, and text moves by part of a pixel.
+        if shot.shape not in looks:
             looks[shot.shape] = templates(viewer)
         assert marker_seen(shot) == corner, plane
         assert letters_seen(shot, looks[shot.shape]) == expected, plane
 
 
 def test_every_stored_orientation_hangs_alike(viewer, shared_data):
-    """All files of nasty/orientations: the stored voxel of the marker comes from nibabel's affine, not from ours."""
+    """All files of nasty/orientations: the stored voxel of the marker comes from nibabel's affine, not from
+    ours.
+    """
     files = sorted((shared_data / "nasty" / "orientations").glob("*.nii.gz"))
     files = [path for path in files if path.name.startswith("oblique") or len(path.name) == len("RAS.nii.gz")]
     if not files:
@@ -105,9 +117,13 @@ def test_every_stored_orientation_hangs_alike(viewer, shared_data):
     looks = {}
     for path in files:
         image = nibabel.load(path)
-        corners = nibabel.affines.apply_affine(image.affine, np.array(np.meshgrid(*[(0, n - 1) for n in image.shape[:3]])).reshape(3, -1).T)
+        corners = nibabel.affines.apply_affine(
+            image.affine, np.array(np.meshgrid(*[(0, n - 1) for n in image.shape[:3]])).reshape(3, -1).T
+        )
         low, high = corners.min(axis=0), corners.max(axis=0)
-        towards_right_front_top = low + (high - low) * 0.8  # NIfTI's axes run to the right, the front and the top
+        towards_right_front_top = (
+            low + (high - low) * 0.8
+        )  # NIfTI's axes run to the right, the front and the top
         ijk = nibabel.affines.apply_affine(np.linalg.inv(image.affine), towards_right_front_top)
         index = np.clip(np.round(ijk).astype(int), 1, np.array(image.shape[:3]) - 2)[::-1]
         layer = show_volume(viewer, marked(read(path).geometry, index), path.name, Window("w", 200, 0))
@@ -139,12 +155,22 @@ def test_napari_rolls_through_the_three_planes_head_up(viewer, upright):
         shot = picture(viewer)
         seen.append((letters_seen(shot, looks), marker_seen(shot)))
         viewer.dims.roll()
-    assert seen == [("RLAP", ("left", "top")), ("APSI", ("left", "top")), ("RLSI", ("left", "top")), ("RLAP", ("left", "top"))]
+    assert seen == [
+        ("RLAP", ("left", "top")),
+        ("APSI", ("left", "top")),
+        ("RLSI", ("left", "top")),
+        ("RLAP", ("left", "top")),
+    ]
 
 
-@pytest.mark.parametrize(("flip", "expected", "corner"), [
-    (("down", "left"), "LRAP", ("right", "top")), (("up", "right"), "RLPA", ("left", "bottom")),
-    (("up", "left"), "LRPA", ("right", "bottom"))])
+@pytest.mark.parametrize(
+    ("flip", "expected", "corner"),
+    [
+        (("down", "left"), "LRAP", ("right", "top")),
+        (("up", "right"), "RLPA", ("left", "bottom")),
+        (("up", "left"), "LRPA", ("right", "bottom")),
+    ],
+)
 def test_letters_follow_flips(viewer, upright, flip, expected, corner):
     settle(viewer)
     looks = templates(viewer)
@@ -174,9 +200,20 @@ def test_no_letters_in_3d_nor_without_our_layers(viewer, upright):
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 2, 1), (1, 2, 0), (2, 1, 0)])
 def test_a_3d_view_shows_no_mirrored_patient(order):
-    """Right-handed patient axes x, y, z (left, posterior, superior) have to be right-handed on the screen (right, up, towards)."""
-    words = {"right": (1, 0, 0), "left": (-1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0), "towards": (0, 0, 1), "away": (0, 0, -1)}
-    on_screen = {axis: np.array(words[word]) for axis, word in zip(order, orientation.upright(order), strict=True)}
+    """Right-handed patient axes x, y, z (left, posterior, superior) have to be right-handed on the screen
+    (right, up, towards).
+    """
+    words = {
+        "right": (1, 0, 0),
+        "left": (-1, 0, 0),
+        "up": (0, 1, 0),
+        "down": (0, -1, 0),
+        "towards": (0, 0, 1),
+        "away": (0, 0, -1),
+    }
+    on_screen = {
+        axis: np.array(words[word]) for axis, word in zip(order, orientation.upright(order), strict=True)
+    }
     x, y, z = on_screen[2], on_screen[1], on_screen[0]
     assert np.dot(np.cross(x, y), z) == 1
 

@@ -24,6 +24,7 @@ def layer(qapp):
 
 def _input(layer):
     from napari.components import Dims
+
     dims = Dims(ndim=3)
     dims.set_range(0, (0, 18, 3))
     dims.set_point(0, 9)
@@ -49,7 +50,7 @@ def test_a_locked_class_survives_brush_fill_and_eraser_and_undo_gives_back_the_r
     layer.redo()
     assert np.array_equal(layer.data, after)
     layer.undo()
-    layer.fill((3, 7, 6), 0)                   # the view is flipped: column 6 is class 2
+    layer.fill((3, 7, 6), 0)  # the view is flipped: column 6 is class 2
     assert np.array_equal(layer.data, before)
     layer.paint((3, 7, 6), 0)
     assert np.array_equal(layer.data == 2, before == 2)
@@ -68,7 +69,7 @@ def test_a_locked_class_does_not_grow_either(layer):
 def test_undo_leaves_a_class_alone_that_was_locked_after_the_stroke(layer):
     painting = Painting.of(layer)
     before = layer.data.copy()
-    stroke(layer, (3, 7, 8), value=3)          # over 1, 2 and nothing
+    stroke(layer, (3, 7, 8), value=3)  # over 1, 2 and nothing
     painted = layer.data == 3
     painting.rules = BrushRules(locked=frozenset({3}))
     layer.undo()
@@ -100,8 +101,10 @@ def test_an_operation_is_one_undo_step_that_takes_background_only(layer):
     Painting.of(layer).rules = BrushRules(locked=frozenset({1}))
     before = layer.data.copy()
     target = np.zeros(SHAPE, bool)
-    target[2:5, 6:14, 2:18] = True             # over background, class 1 (locked) and class 2
-    assert set_mask(layer, 2, target) == np.count_nonzero(target & (before == 0)) + np.count_nonzero(~target & (before == 2))
+    target[2:5, 6:14, 2:18] = True  # over background, class 1 (locked) and class 2
+    assert set_mask(layer, 2, target) == np.count_nonzero(target & (before == 0)) + np.count_nonzero(
+        ~target & (before == 2)
+    )
     assert np.array_equal(layer.data == 1, before == 1)
     assert len(Painting.of(layer).steps.history.done) == 1
     layer.undo()
@@ -116,7 +119,7 @@ def test_the_touched_slices_come_once_a_frame(layer, qtbot):
     qtbot.waitUntil(lambda: bool(seen), timeout=PATIENCE_MS)
     assert seen == [(3,)]
     layer.n_edit_dimensions = 3
-    layer.paint((3, 7, 12), 4)                 # 9 mm across, 3 mm slices: one slice to each side
+    layer.paint((3, 7, 12), 4)  # 9 mm across, 3 mm slices: one slice to each side
     painting.flush()
     assert seen[1:] == [(2, 3, 4)]
     layer.undo()

@@ -1,4 +1,6 @@
-"""A truth is never changed unasked: not by a dock, not by napari's own tools, in no order in which layers and roles come."""
+"""A truth is never changed unasked: not by a dock, not by napari's own tools, in no order in which layers and
+roles come.
+"""
 
 import numpy as np
 import pytest
@@ -95,7 +97,7 @@ def test_napari_s_own_tools_change_no_voxel_of_a_truth_without_any_dock(viewer):
     notification_manager.notification_ready.connect(told.append)
     attack(layer)
     assert np.array_equal(layer.data, before)
-    assert len(told) == 1 and "truth is locked" in told[0].message     # one announcement for a run of strokes
+    assert len(told) == 1 and "truth is locked" in told[0].message  # one announcement for a run of strokes
     actions = dict(told[0].actions)
     assert set(actions) == {"Correct a copy", "Unlock"}
     actions["Unlock"](None)
@@ -113,7 +115,7 @@ def test_a_refused_stroke_offers_to_go_on_in_a_copy(viewer):
     copy = viewer.layers["truth corrected"]
     assert study_of(viewer).edited == "truth corrected" and viewer.layers.selection.active is not layer
     assert (str(copy.mode), copy.selected_label) == ("paint", 3)
-    assert not layer.visible and not copy.locked        # what is erased in the copy is to be seen
+    assert not layer.visible and not copy.locked  # what is erased in the copy is to be seen
     copy.paint((4, 3, 3), 3)
     assert np.array_equal(layer.data, before) and not np.array_equal(copy.data, before)
 
@@ -123,7 +125,10 @@ def test_a_stroke_that_another_viewer_keeps_out_is_told_with_and_without_the_doc
     controller = correct(viewer)
     notification_manager.notification_ready.connect(told.append)
     Painting.of(layer).read_only = "Process 1 edits this image."
-    assert controller.state.in_use and controller.state.why_not == controller.state.which == "Process 1 edits this image."
+    assert (
+        controller.state.in_use
+        and controller.state.why_not == controller.state.which == "Process 1 edits this image."
+    )
     before = layer.data.copy()
     layer.paint((4, 3, 3), 3)
     assert np.array_equal(layer.data, before) and told[0].message == "Process 1 edits this image."
@@ -161,7 +166,9 @@ def test_a_copy_is_corrected_with_one_click_and_the_truth_stays(viewer):
     assert controller.state.layer == "truth corrected" and controller.state.truth == "truth"
     assert study_of(viewer).edited == "truth corrected" and not viewer.layers["truth corrected"].locked
     attack(viewer.layers["truth corrected"])
-    assert np.array_equal(truth.data, before) and not np.array_equal(viewer.layers["truth corrected"].data, before)
+    assert np.array_equal(truth.data, before) and not np.array_equal(
+        viewer.layers["truth corrected"].data, before
+    )
     assert [row.name for row in controller.state.classes] == ["liver", "spleen"]
 
 
@@ -169,7 +176,11 @@ def test_one_click_unlocks_and_locks_again_and_the_dock_shows_it(viewer):
     controller = correct(viewer)
     before = viewer.layers["truth"].data.copy()
     controller.set_lock(False)
-    assert controller.state.layer == "truth" and controller.state.reference_at_risk and "truth itself" in controller.state.which
+    assert (
+        controller.state.layer == "truth"
+        and controller.state.reference_at_risk
+        and "truth itself" in controller.state.which
+    )
     controller.set_lock(True)
     assert controller.state.layer is None and not controller.state.reference_at_risk
     attack(viewer.layers["truth"])
@@ -184,7 +195,11 @@ def test_a_truth_that_is_chosen_is_shown_locked_and_operations_are_refused(viewe
     controller.select(1)
     controller.operate(Operation.GROW)
     controller.undo()
-    assert controller.state.locked and "locked" in controller.state.operation_why_not and study_of(viewer).edited is None
+    assert (
+        controller.state.locked
+        and "locked" in controller.state.operation_why_not
+        and study_of(viewer).edited is None
+    )
     assert np.array_equal(viewer.layers["truth"].data, before)
 
 
@@ -207,14 +222,22 @@ def test_roles_swapped_in_compare_lock_the_new_truth_and_keep_the_old_one_locked
         assert np.array_equal(viewer.layers[name].data, before), name
     assert corrector.state.layer is None
     comparer.swap()
-    assert corrector.state.layer == "model" and not viewer.layers["model"].locked and viewer.layers["truth"].locked
+    assert (
+        corrector.state.layer == "model"
+        and not viewer.layers["model"].locked
+        and viewer.layers["truth"].locked
+    )
 
 
 def test_a_renamed_truth_stays_the_locked_truth(viewer):
     controller = correct(viewer)
     viewer.layers["truth"].name = "expert 1"
-    show_labels(viewer, prediction(), "truth", MODEL)      # and its old name is given to another
-    assert study_of(viewer).truth == "expert 1" and controller.state.layer == "truth" and controller.state.truth == "expert 1"
+    show_labels(viewer, prediction(), "truth", MODEL)  # and its old name is given to another
+    assert (
+        study_of(viewer).truth == "expert 1"
+        and controller.state.layer == "truth"
+        and controller.state.truth == "expert 1"
+    )
     assert viewer.layers["expert 1"].locked and not viewer.layers["truth"].locked
 
 
@@ -244,7 +267,11 @@ def test_a_truth_that_was_converted_and_back_is_the_truth_again(viewer):
         _convert(layers, kind)
     before = layers["truth"].data.copy()
     attack(layers["truth"])
-    assert study_of(viewer).truth == "truth" and study_of(viewer).image == "ct" and np.array_equal(layers["truth"].data, before)
+    assert (
+        study_of(viewer).truth == "truth"
+        and study_of(viewer).image == "ct"
+        and np.array_equal(layers["truth"].data, before)
+    )
 
 
 def test_an_image_converted_to_labels_is_not_taken_for_the_image(viewer):
@@ -272,7 +299,10 @@ def test_a_mask_that_was_begun_here_or_opened_for_correction_is_no_truth(plugin_
     assert study_of(plugin_model).truth is None and not plugin_model.layers["labels"].locked
     controller = correct(plugin_model)
     controller.begin_empty()
-    assert study_of(plugin_model).truth is None and controller.state.layer == study_of(plugin_model).edited == "mask"
+    assert (
+        study_of(plugin_model).truth is None
+        and controller.state.layer == study_of(plugin_model).edited == "mask"
+    )
 
 
 def test_a_new_array_in_a_layer_is_counted_anew(viewer):

@@ -41,7 +41,9 @@ def test_nothing_works_on_it(make_plugin_viewer, view_only, tmp_path):
     with pytest.raises(GeometryError, match="viewing only and cannot be given to a model"):
         Upright.of(view_only)
     with pytest.raises(GeometryError, match="viewing only and cannot be written"):
-        write_image(str(tmp_path / "out.nii.gz"), layer.data, {"name": layer.name, "metadata": layer.metadata})
+        write_image(
+            str(tmp_path / "out.nii.gz"), layer.data, {"name": layer.name, "metadata": layer.metadata}
+        )
     converted = viewer.add_labels(np.abs(layer.data), metadata=layer.metadata)
     with pytest.raises(GeometryError, match="cannot be used as a mask"):
         label_map_of(converted)
@@ -67,8 +69,16 @@ def test_masks_on_it_are_not_compared_or_exported(make_plugin_viewer, view_only,
     controller.close()
     layer = viewer.layers[2]
     with pytest.raises(GeometryError, match="open for viewing only"):
-        write_labels(str(tmp_path / "out.nii.gz"), layer.data, {"name": layer.name, "metadata": layer.metadata, "scale": layer.scale,
-                                                               "translate": layer.translate})
+        write_labels(
+            str(tmp_path / "out.nii.gz"),
+            layer.data,
+            {
+                "name": layer.name,
+                "metadata": layer.metadata,
+                "scale": layer.scale,
+                "translate": layer.translate,
+            },
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,6 @@
-"""The real viewer: files through the reader, keys, clicks, a run with progress and cancel; and what may not be imported."""
+"""The real viewer: files through the reader, keys, clicks, a run with progress and cancel; and what may not
+be imported.
+"""
 
 import subprocess
 import sys
@@ -9,7 +11,14 @@ import numpy as np
 import pytest
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QListWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QLineEdit,
+    QListWidget,
+)
 
 import napari_ctseg
 from ctseg_imaging import formats
@@ -36,7 +45,9 @@ def docked(viewer, dock, name):
 
 
 def test_a_file_opens_radiological_and_a_key_sets_the_window(viewer, qtbot, tmp_path, volume):
-    formats.write(tmp_path / "ct.nii.gz", Volume(volume.array * 4, volume.geometry))  # from -1000: a NIfTI does not say that it is CT
+    formats.write(
+        tmp_path / "ct.nii.gz", Volume(volume.array * 4, volume.geometry)
+    )  # from -1000: a NIfTI does not say that it is CT
     docked(viewer, WindowDock(viewer), "Window")
     for data, settings, kind in get_reader(str(tmp_path / "ct.nii.gz"))(str(tmp_path / "ct.nii.gz")):
         layer = getattr(viewer, f"add_{kind}")(data, **settings)
@@ -84,7 +95,9 @@ def test_a_click_on_a_preset_and_the_sliders(viewer, qtbot, volume):
 
 
 def test_napari_opens_and_saves_through_the_manifest(make_plugin_viewer, tmp_path, volume, label_map):
-    """File > Open and File > Save in all but the dialog: npe2 finds reader and writer by the file's ending."""
+    """File > Open and File > Save in all but the dialog: npe2 finds reader and writer by the file's
+    ending.
+    """
     manager = PluginManager.instance()
     if "napari-ctseg" not in manager:
         manager.register(PluginManifest.from_file(Path(napari_ctseg.__file__).with_name("napari.yaml")))
@@ -92,9 +105,14 @@ def test_napari_opens_and_saves_through_the_manifest(make_plugin_viewer, tmp_pat
     formats.write(tmp_path / "ct_seg.nrrd", label_map)
     viewer = make_plugin_viewer(show=False)
     viewer.open([tmp_path / "ct.nii.gz", tmp_path / "ct_seg.nrrd"], plugin="napari-ctseg")
-    assert [(layer.name, type(layer).__name__) for layer in viewer.layers] == [("ct", "Image"), ("ct_seg", "Labels")]
+    assert [(layer.name, type(layer).__name__) for layer in viewer.layers] == [
+        ("ct", "Image"),
+        ("ct_seg", "Labels"),
+    ]
     assert viewer.canvas.overlays["ctseg_left"].text == "R" and study_of(viewer).truth == "ct_seg"
-    assert viewer.layers["ct"].save(str(tmp_path / "again.nii.gz"), plugin="napari-ctseg") == [str(tmp_path / "again.nii.gz")]
+    assert viewer.layers["ct"].save(str(tmp_path / "again.nii.gz"), plugin="napari-ctseg") == [
+        str(tmp_path / "again.nii.gz")
+    ]
     assert (tmp_path / "again.nii.gz").stat().st_size > 0
     back = formats.read(tmp_path / "again.nii.gz")
     np.testing.assert_array_equal(back.array, volume.array)
@@ -103,6 +121,7 @@ def test_napari_opens_and_saves_through_the_manifest(make_plugin_viewer, tmp_pat
 @pytest.fixture
 def slow_models(fakes):
     """Goes on only when told, as a network's steps would."""
+
     class Slow(fakes.Models):
         def __init__(self):
             super().__init__()
@@ -115,8 +134,18 @@ def slow_models(fakes):
                     self.go.wait(0.05)
             finally:
                 self.closed.set()
-            labels = LabelMap((request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels)
-            return fakes.Answer(labels=labels, roi_boxes=(), edge_map=None, disagreement=None, provenance={"bundles": ["abdomen"]})
+            labels = LabelMap(
+                (request.volume.array > 0).astype(np.uint8),
+                request.volume.geometry,
+                request.bundles[0].labels,
+            )
+            return fakes.Answer(
+                labels=labels,
+                roi_boxes=(),
+                edge_map=None,
+                disagreement=None,
+                provenance={"bundles": ["abdomen"]},
+            )
 
     return Slow()
 
@@ -152,7 +181,11 @@ def test_every_control_has_a_tooltip_and_the_dock_fits_320_pixels(viewer, qtbot,
     dock = make(viewer, fakes.Models())
     qtbot.addWidget(dock)
     kinds = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QListWidget)
-    controls = [w for w in dock.findChildren(kinds) if not w.objectName().startswith("qt_") and "QScrollBar" not in type(w).__name__]
+    controls = [
+        w
+        for w in dock.findChildren(kinds)
+        if not w.objectName().startswith("qt_") and "QScrollBar" not in type(w).__name__
+    ]
     assert len(controls) >= 10
     assert [type(w).__name__ + " " + getattr(w, "text", str)() for w in controls if not w.toolTip()] == []
     dock.resize(320, 700)

@@ -61,7 +61,8 @@ class TorchScriptBundle(SingleFileBundle):
             errors: list[Exception] = []
             for kind in kinds:
                 try:
-                    with torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # else the first runs are spent on compiling
+                    # Otherwise the first runs are spent on compiling.
+                    with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
                         output = module(cast(x, kind))
                 except (RuntimeError, torch.jit.Error) as error:
                     if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):

@@ -49,7 +49,9 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
         self.cursor_line.setPen(pg.mkPen(foreground, width=1.5, style=Qt.PenStyle.DashLine))
 
     def draw(self, curves: tuple[DiceCurve, ...], count: int, focus: int | None) -> None:
-        """Lines for `curves` over `count` slices; those not in focus are dimmed. Slices are numbered from 1, as the table of slices is."""
+        """Lines for `curves` over `count` slices; those not in focus are dimmed. Slices are numbered from 1,
+        as the table of slices is.
+        """
         for value in set(self._lines) - {curve.value for curve in curves}:
             self.removeItem(self._lines.pop(value))
         if count != self._count:
@@ -73,7 +75,9 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
         self.cursor_line.setValue(index + 1)
 
     def _clicked(self, event: Any) -> None:
-        if event.button() == Qt.MouseButton.LeftButton and self.plotItem.sceneBoundingRect().contains(event.scenePos()):
+        if event.button() == Qt.MouseButton.LeftButton and self.plotItem.sceneBoundingRect().contains(
+            event.scenePos()
+        ):
             self._ask(self.plotItem.vb.mapSceneToView(event.scenePos()).x())
 
     def _ask(self, where: float) -> None:

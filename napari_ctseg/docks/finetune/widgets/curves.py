@@ -25,10 +25,15 @@ class Curves(QWidget):  # type: ignore[misc]
         self._graphics.setFixedHeight(HEIGHT)
         self._graphics.setMinimumWidth(100)
         self._graphics.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._graphics.setToolTip("Above the smoothed loss, below the Dice on the held-out cases (thick: the mean), over the steps.")
+        self._graphics.setToolTip(
+            "Above the smoothed loss, below the Dice on the held-out cases (thick: the mean), over the steps."
+        )
         self.legend = QLabel()
         self.legend.setWordWrap(True)
-        self.legend.setToolTip("The labels' colours, and their Dice at the last point of the curve. Measured on the network's own grid.")
+        self.legend.setToolTip(
+            "The labels' colours, and their Dice at the last point of the curve. Measured on the network's "
+            "own grid."
+        )
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self._graphics)
@@ -46,7 +51,9 @@ class Curves(QWidget):  # type: ignore[misc]
         self.lines: dict[str, Any] = {}
 
     def paint_theme(self, background: str, foreground: str) -> None:
-        """Take over the viewer's colours; loss and mean are in that of the text, so that they look like no label."""
+        """Take over the viewer's colours; loss and mean are in that of the text, so that they look like no
+        label.
+        """
         self._foreground = foreground
         self._graphics.setBackground(background)
         self._loss_line.setPen(pg.mkPen(foreground, width=2))
@@ -62,13 +69,19 @@ class Curves(QWidget):  # type: ignore[misc]
         """The curves so far."""
         self._loss_line.setData([step for step, _ in state.losses], [loss for _, loss in state.losses])
         colours = {MEAN: self._foreground, **dict(state.labels)}
-        self._have_lines(colours if len(state.labels) != 1 else dict(state.labels))  # the mean of one label is that label
+        self._have_lines(
+            colours if len(state.labels) != 1 else dict(state.labels)
+        )  # the mean of one label is that label
         steps = [point.step for point in state.validations]
         for name, line in self.lines.items():
             dice = [point.of(name) for point in state.validations]
             line.setData(steps, [math.nan if value is None else value for value in dice], connect="finite")
         last = state.validations[-1] if state.validations else None
-        self.legend.setText(" ".join(_entry(name, colours[name], last.of(name)) for name in self.lines) if last is not None else "")
+        self.legend.setText(
+            " ".join(_entry(name, colours[name], last.of(name)) for name in self.lines)
+            if last is not None
+            else ""
+        )
         self.legend.setVisible(last is not None)
 
     def _have_lines(self, colours: dict[str, str]) -> None:
@@ -104,5 +117,7 @@ def _paint(line: Any, colour: str, width: float) -> None:
 def _entry(name: str, colour: str, dice: float | None) -> str:
     """One label of the legend, which no line break tears apart."""
     told = "–" if dice is None else f"{dice:.2f}"
-    words = f'<span style="color:{colour}">■</span>&nbsp;{html.escape(name).replace(" ", "&nbsp;")}&nbsp;{told}'
+    words = (
+        f'<span style="color:{colour}">■</span>&nbsp;{html.escape(name).replace(" ", "&nbsp;")}&nbsp;{told}'
+    )
     return f"<b>{words}</b>&nbsp;" if name == MEAN else f"{words}&nbsp;"

@@ -64,7 +64,11 @@ class Samples(QWidget):  # type: ignore[misc]
         self.large.setWindowTitle(f"Fine-tune: {what}")
         room = self.screen().availableSize() * SCREEN_SHARE
         label = QLabel()
-        label.setPixmap(picture.scaled(room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation))
+        label.setPixmap(
+            picture.scaled(
+                room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+            )
+        )
         label.setToolTip("Truth solid, found dashed, the patient's right on the left. Escape closes.")
         box = QVBoxLayout(self.large)
         box.setContentsMargins(0, 0, 0, 0)

@@ -24,10 +24,18 @@ Errand = Callable[[], Generator[Progress, None, str]]
 
 
 class ModelActions:
-    """Keeps the models by name; tells the dock what changes by `tell(field=value, ...)`, and by `reload(chosen)` that there are others."""
+    """Keeps the models by name; tells the dock what changes by `tell(field=value, ...)`, and by
+    `reload(chosen)` that there are others.
+    """
 
-    def __init__(self, library: Library, runner: Runner, aside: ThreadedCall, tell: Callable[..., None],
-                 reload: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        runner: Runner,
+        aside: ThreadedCall,
+        tell: Callable[..., None],
+        reload: Callable[[str | None], None],
+    ) -> None:
         self.bundles: dict[str, Bundle] = {}
         self._library, self._run, self._aside, self._tell, self._reload = library, runner, aside, tell, reload
         self._trusted: frozenset[str] | None = None
@@ -37,7 +45,9 @@ class ModelActions:
     # ---- what is there
 
     def fill(self, bundles: Sequence[Bundle]) -> None:
-        """Take over what the store lists; which of it is trusted is looked up in a thread, as it hashes their files."""
+        """Take over what the store lists; which of it is trusted is looked up in a thread, as it hashes their
+        files.
+        """
         self.bundles = {bundle.name: bundle for bundle in bundles}
         self._digests = {}
         asking = [bundle for bundle in bundles if bundle.needs_trust]
@@ -51,29 +61,51 @@ class ModelActions:
 
     def _info(self, bundle: Bundle, volume: Volume | None) -> BundleInfo:
         trusted = None if self._trusted is None else bundle.name in self._trusted
-        return BundleInfo(bundle.name, tuple(label.name for label in bundle.labels), bundle.modality, first_paragraph(bundle.card),
-                          bundle.card, () if volume is None else tuple(bundle.warnings_for(volume)), bundle.kind, tuple(bundle.channels),
-                          tuple(bundle.needs_trust), trusted, self._library.mirror_axes(bundle), self._library.localises(bundle),
-                          bundle.path if self._library.described(bundle.path) else None,
-                          self._library.identity(bundle))
+        return BundleInfo(
+            bundle.name,
+            tuple(label.name for label in bundle.labels),
+            bundle.modality,
+            first_paragraph(bundle.card),
+            bundle.card,
+            () if volume is None else tuple(bundle.warnings_for(volume)),
+            bundle.kind,
+            tuple(bundle.channels),
+            tuple(bundle.needs_trust),
+            trusted,
+            self._library.mirror_axes(bundle),
+            self._library.localises(bundle),
+            bundle.path if self._library.described(bundle.path) else None,
+            self._library.identity(bundle),
+        )
 
     # ---- trust
 
     def questions(self, names: Sequence[str]) -> tuple[TrustQuestion, ...]:
         """What has to be asked before these models run."""
         known = self._trusted or frozenset()
-        asking = [self.bundles[name] for name in names if self.bundles[name].needs_trust and name not in known]
-        return tuple(TrustQuestion(bundle.name, str(bundle.path), tuple(bundle.needs_trust), self._digests.pop(bundle.name))
-                     for bundle in asking)
+        asking = [
+            self.bundles[name] for name in names if self.bundles[name].needs_trust and name not in known
+        ]
+        return tuple(
+            TrustQuestion(
+                bundle.name, str(bundle.path), tuple(bundle.needs_trust), self._digests.pop(bundle.name)
+            )
+            for bundle in asking
+        )
 
     def look_up_trust(self, names: Sequence[str], then: Callable[[], None]) -> bool:
-        """Whether it is not known yet which models are trusted, or which files of `names` will be asked about; if so, `then` is called
-        once it is."""
+        """Whether it is not known yet which models are trusted, or which files of `names` will be asked
+        about; if so, `then` is called once it is.
+        """
         everyone = [bundle for bundle in self.bundles.values() if bundle.needs_trust]
         known = self._trusted
 
         def unknown(trusted: frozenset[str]) -> list[Bundle]:
-            return [one for one in everyone if one.name in names and one.name not in trusted and one.name not in self._digests]
+            return [
+                one
+                for one in everyone
+                if one.name in names and one.name not in trusted and one.name not in self._digests
+            ]
 
         if known is not None and not unknown(known):
             return False
@@ -121,12 +153,18 @@ class ModelActions:
     # ---- add
 
     def add(self, path: Path) -> None:
-        """A folder or file that the person chose or dropped; a network without its side file opens the form first."""
+        """A folder or file that the person chose or dropped; a network without its side file opens the form
+        first.
+        """
         self._tell(message="", details="", form=None, replacing=None)
         try:
             refuse_what_is_no_model(path)
             if self._library.needs_form(path):
-                self._aside(lambda: self._library.guess(path), lambda guess: self._tell(form=FormNeeded(path, guess)), self._failed)
+                self._aside(
+                    lambda: self._library.guess(path),
+                    lambda guess: self._tell(form=FormNeeded(path, guess)),
+                    self._failed,
+                )
                 return
         except CtsegError as error:
             self._failed(error)
@@ -135,6 +173,7 @@ class ModelActions:
 
     def copy(self, path: Path, *, overwrite: bool = False) -> None:
         """Add; where the store would replace a model, the person is asked about that one first."""
+
         def refused(error: Exception) -> None:
             if isinstance(error, BundleExists):
                 self._task = None
@@ -171,8 +210,9 @@ class ModelActions:
         self.describe(self.bundles[name].path)
 
     def write_side_file(self, network: Path, side: Mapping[str, Any], *, anew: bool = False) -> str:
-        """Write it and add the network, unless it is among the models; a sentence when it cannot be written, else "".
-        anew : in the place of the one that is there."""
+        """Write it and add the network, unless it is among the models; a sentence when it cannot be written,
+        else "". anew : in the place of the one that is there.
+        """
         try:
             self._library.write_side_file(network, side, anew)
         except CtsegError as error:
@@ -183,7 +223,9 @@ class ModelActions:
             return ""
         before = set(self.bundles)
         self._reload(None)
-        for name in [name for name, bundle in self.bundles.items() if bundle.path == network and name not in before]:
+        for name in [
+            name for name, bundle in self.bundles.items() if bundle.path == network and name not in before
+        ]:
             self._reload(name)  # it was given another name
         self._tell(errand="", message=f"The description of {network.name} is written anew.", details="")
         return ""
@@ -209,9 +251,21 @@ class ModelActions:
 
     # ---- inside
 
-    def _errand(self, title: str, factory: Errand, done: Callable[[str], None], failed: Callable[[Exception], None] | None = None) -> None:
+    def _errand(
+        self,
+        title: str,
+        factory: Errand,
+        done: Callable[[str], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
         self._tell(errand=title, message="", details="")
-        self._task = self._run(factory, lambda step: self._tell(errand=step.message or title), done, failed or self._failed, title=title)
+        self._task = self._run(
+            factory,
+            lambda step: self._tell(errand=step.message or title),
+            done,
+            failed or self._failed,
+            title=title,
+        )
 
     def _said(self, sentence: str) -> None:
         self._task = None
@@ -221,7 +275,13 @@ class ModelActions:
         """added : what could not be added."""
         self._task = None
         to_mend = added if added is not None and self._library.described(added) else None
-        self._tell(errand="", failed=True, message=queue.sentence(error), details=queue.details(error), to_mend=to_mend)
+        self._tell(
+            errand="",
+            failed=True,
+            message=queue.sentence(error),
+            details=queue.details(error),
+            to_mend=to_mend,
+        )
 
 
 def with_trust(infos: Sequence[BundleInfo], trusted: frozenset[str]) -> tuple[BundleInfo, ...]:
@@ -232,7 +292,11 @@ def with_trust(infos: Sequence[BundleInfo], trusted: frozenset[str]) -> tuple[Bu
 def first_paragraph(card: str) -> str:
     """The first paragraph of a Markdown card, headings and front matter aside, as one line."""
     for block in card.replace("\r\n", "\n").split("\n\n"):
-        lines = [line for line in block.splitlines() if line.strip() and not line.startswith(("#", "---", "|", "!"))]
+        lines = [
+            line
+            for line in block.splitlines()
+            if line.strip() and not line.startswith(("#", "---", "|", "!"))
+        ]
         if lines:
             return " ".join(line.strip() for line in lines)
     return ""

@@ -1,4 +1,6 @@
-"""What the Run model dock does with models beside running them: the only file of the dock that knows the store, trust and side files."""
+"""What the Run model dock does with models beside running them: the only file of the dock that knows the
+store, trust and side files.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ NETWORK_FILES = (".onnx", ".ts", ".pt", ".pth", ".torchscript")
 
 
 class Library(Protocol):
-    """The seam to the store. Generators are driven by the queue; `guess`, `trusted`, `trust` and `withdraw` are called in a thread."""
+    """The seam to the store. Generators are driven by the queue; `guess`, `trusted`, `trust` and `withdraw`
+    are called in a thread.
+    """
 
     def needs_form(self, path: Path) -> bool:
         """Whether `path` is a network file that has no side file yet."""
@@ -41,7 +45,9 @@ class Library(Protocol):
         """What its side file says. Raises BundleError when that is none."""
 
     def guess(self, network: Path) -> dict[str, Any]:
-        """The beginning of a side file: what the file itself says. Raises BundleError when it is no network."""
+        """The beginning of a side file: what the file itself says. Raises BundleError when it is no
+        network.
+        """
 
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with a side file's content, by field ("output.classes"; "" for the whole)."""
@@ -50,7 +56,9 @@ class Library(Protocol):
         """Write it beside the network. Raises BundleError."""
 
     def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
-        """Copy a model into the person's folder; its name. Raises BundleExists instead of replacing one without `overwrite`."""
+        """Copy a model into the person's folder; its name. Raises BundleExists instead of replacing one
+        without `overwrite`.
+        """
 
     def verify(self, bundle: Bundle) -> Generator[Progress, None, str]:
         """Compare with the hashes and load; a sentence. Raises BundleError."""
@@ -62,10 +70,14 @@ class Library(Protocol):
         """The names of those that the person allowed to run their code, as they are now on the disk."""
 
     def digest(self, bundle: Bundle) -> str:
-        """Which files a question about its code is about. Raises BundleError when they would run other code than was listed."""
+        """Which files a question about its code is about. Raises BundleError when they would run other code
+        than was listed.
+        """
 
     def trust(self, bundle: Bundle, digest: str) -> None:
-        """Remember that its code may run. Raises BundleError when the files are others than when it was asked."""
+        """Remember that its code may run. Raises BundleError when the files are others than when it was
+        asked.
+        """
 
     def withdraw(self, bundle: Bundle) -> None:
         """Forget it."""
@@ -99,16 +111,27 @@ class InstalledLibrary:
         from ctseg_models.bundles.single_file.side_file import side_file_path
 
         side = side_file_path(path)
-        return path.is_file() and path.suffix.lower() in NETWORK_FILES and side.is_file() and os.access(side, os.W_OK) and os.access(
-            side.parent, os.W_OK)
+        return (
+            path.is_file()
+            and path.suffix.lower() in NETWORK_FILES
+            and side.is_file()
+            and os.access(side, os.W_OK)
+            and os.access(side.parent, os.W_OK)
+        )
 
     def description(self, network: Path) -> dict[str, Any]:
         from ctseg_models.bundles.single_file.side_file import read_side_file
 
         side = read_side_file(network)
         said = side.model_dump(mode="json", exclude_defaults=True)
-        return {"name": network.name.split(".")[0], **said,
-                "channels": [{"name": channel.name, **entry} for channel, entry in zip(side.channels, said["channels"], strict=True)]}
+        return {
+            "name": network.name.split(".")[0],
+            **said,
+            "channels": [
+                {"name": channel.name, **entry}
+                for channel, entry in zip(side.channels, said["channels"], strict=True)
+            ],
+        }
 
     def guess(self, network: Path) -> dict[str, Any]:
         from ctseg_models.bundles.single_file.side_file import guess_side_file
@@ -123,7 +146,10 @@ class InstalledLibrary:
         try:
             SideFile.model_validate(dict(side))
         except ValidationError as error:
-            return {".".join(str(part) for part in fault["loc"]): _plain(fault["msg"]) for fault in reversed(error.errors())}
+            return {
+                ".".join(str(part) for part in fault["loc"]): _plain(fault["msg"])
+                for fault in reversed(error.errors())
+            }
         return {}
 
     def write_side_file(self, network: Path, side: Mapping[str, Any], overwrite: bool) -> None:

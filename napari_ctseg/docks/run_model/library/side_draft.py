@@ -1,4 +1,6 @@
-"""What a person has filled in so far about a network file, and what is still wrong with it. Text only: the form shows and edits it."""
+"""What a person has filled in so far about a network file, and what is still wrong with it. Text only: the
+form shows and edits it.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-NORMALISE = {"none": "as it is", "range": "window to 0..1", "minmax": "min..max to 0..1", "max": "divided by its largest",
-             "zscore": "mean 0, deviation 1", "zscore_nonzero": "the same, of values not 0", "fixed": "(v - shift) / scale"}
+NORMALISE = {
+    "none": "as it is",
+    "range": "window to 0..1",
+    "minmax": "min..max to 0..1",
+    "max": "divided by its largest",
+    "zscore": "mean 0, deviation 1",
+    "zscore_nonzero": "the same, of values not 0",
+    "fixed": "(v - shift) / scale",
+}
 KINDS = {"logits": "logits", "probabilities": "probabilities", "labels": "class numbers"}
-FORM_FIELDS = {"name", "modality", "labels", "channels", "spacing", "size", "orientation", "interpolation", "patch", "multiple_of",
-               "output"}
+FORM_FIELDS = {
+    "name",
+    "modality",
+    "labels",
+    "channels",
+    "spacing",
+    "size",
+    "orientation",
+    "interpolation",
+    "patch",
+    "multiple_of",
+    "output",
+}
 CHANNEL_FIELDS = {"name", "source", "clip", "normalise", "shift", "scale"}
 NEEDED = "is needed"
 
 
 @dataclass(frozen=True)
 class MapRow:
-    """One class of the network. value : its label value as text, "0" or "" for background; the same value twice merges."""
+    """One class of the network. value : its label value as text, "0" or "" for background; the same value
+    twice merges.
+    """
 
     value: str = ""
     name: str = ""
@@ -26,7 +48,9 @@ class MapRow:
 
 @dataclass(frozen=True)
 class ChannelRow:
-    """One input channel. source : which image of the volume, 1 is the first. low, high : the window; shift, scale : for "fixed"."""
+    """One input channel. source : which image of the volume, 1 is the first. low, high : the window; shift,
+    scale : for "fixed".
+    """
 
     name: str = "CT"
     source: str = "1"
@@ -40,7 +64,9 @@ class ChannelRow:
 @dataclass(frozen=True)
 class SideDraft:
     """A side file being written. by_size : three sides in voxels instead of a spacing in mm. sides, patch,
-    multiple_of : three numbers, "" for none. further : JSON of what the form has no place for, also of channels (in order) and output."""
+    multiple_of : three numbers, "" for none. further : JSON of what the form has no place for, also of
+    channels (in order) and output.
+    """
 
     name: str = ""
     modality: str = "CT"
@@ -76,20 +102,40 @@ def draft_of(guess: Mapping[str, Any]) -> SideDraft:
         further["labels"] = unused
     multiple = guess.get("multiple_of")
     size = guess.get("size")
-    return SideDraft(guess.get("name", ""), guess.get("modality", "CT"), channels, size is not None,
-                     _three(guess.get("spacing") if size is None else size), guess.get("orientation", "SPL"),
-                     guess.get("interpolation", "linear"), _three(guess.get("patch")),
-                     _three((multiple,) * 3 if isinstance(multiple, int) else multiple), kind, exclusive,
-                     tuple(MapRow("" if value is None else str(value), "background" if not value else labels.get(value, ""))
-                           for value in values), json.dumps(further))
+    return SideDraft(
+        guess.get("name", ""),
+        guess.get("modality", "CT"),
+        channels,
+        size is not None,
+        _three(guess.get("spacing") if size is None else size),
+        guess.get("orientation", "SPL"),
+        guess.get("interpolation", "linear"),
+        _three(guess.get("patch")),
+        _three((multiple,) * 3 if isinstance(multiple, int) else multiple),
+        kind,
+        exclusive,
+        tuple(
+            MapRow("" if value is None else str(value), "background" if not value else labels.get(value, ""))
+            for value in values
+        ),
+        json.dumps(further),
+    )
 
 
 def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
-    """The side file's content, and what cannot be read of the form, by field ("channels.0", "output.classes")."""
+    """The side file's content, and what cannot be read of the form, by field ("channels.0",
+    "output.classes").
+    """
     reading = _Reading()
     side: dict[str, Any] = reading.json("further", draft.further)
-    output = {**side.get("output", {}), "kind": draft.kind, "exclusive": draft.exclusive,
-              "classes": [reading.whole("output.classes", row.value) if row.value.strip() else None for row in draft.maps]}
+    output = {
+        **side.get("output", {}),
+        "kind": draft.kind,
+        "exclusive": draft.exclusive,
+        "classes": [
+            reading.whole("output.classes", row.value) if row.value.strip() else None for row in draft.maps
+        ],
+    }
     labels: dict[str, str] = dict(side.get("labels", {}))
     beyond: list[dict[str, Any]] = side.get("channels", [])
     if len(beyond) > (count := len(draft.channels)):
@@ -102,10 +148,18 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
     nameless = [value for value, name in labels.items() if not name]
     if nameless:
         reading.faults["labels"] = f"the name of label {', '.join(nameless)} {NEEDED}"
-    side |= {"name": draft.name.strip(), "modality": draft.modality.strip(), "labels": labels, "output": output,
-             "orientation": draft.orientation.strip().upper(), "interpolation": draft.interpolation,
-             "channels": [{**entry, **_channel_entry(reading, f"channels.{number}", row)}
-                          for number, (row, entry) in enumerate(zip(draft.channels, beyond, strict=True))]}
+    side |= {
+        "name": draft.name.strip(),
+        "modality": draft.modality.strip(),
+        "labels": labels,
+        "output": output,
+        "orientation": draft.orientation.strip().upper(),
+        "interpolation": draft.interpolation,
+        "channels": [
+            {**entry, **_channel_entry(reading, f"channels.{number}", row)}
+            for number, (row, entry) in enumerate(zip(draft.channels, beyond, strict=True))
+        ],
+    }
     if not draft.name.strip():
         reading.faults["name"] = NEEDED
     key = "size" if draft.by_size else "spacing"
@@ -115,7 +169,10 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
     side[key] = numbers
     if not draft.by_size and (patch := reading.three("patch", draft.patch, whole=True)) is not None:
         side["patch"] = patch
-    if not draft.by_size and (multiple := reading.three("multiple_of", draft.multiple_of, whole=True)) is not None:
+    if (
+        not draft.by_size
+        and (multiple := reading.three("multiple_of", draft.multiple_of, whole=True)) is not None
+    ):
         each = [1 if number is None else number for number in multiple]
         if min(each) < 1:
             reading.faults.setdefault("multiple_of", "is 1 or more along each axis")
@@ -133,14 +190,14 @@ class _Reading:
         try:
             return float(text.strip().replace(",", "."))
         except ValueError:
-            self.faults[field] = f"\"{text.strip()}\" is no number" if text.strip() else NEEDED
+            self.faults[field] = f'"{text.strip()}" is no number' if text.strip() else NEEDED
             return 0.0
 
     def whole(self, field: str, text: str) -> int:
         try:
             return int(text.strip())
         except ValueError:
-            self.faults[field] = f"\"{text.strip()}\" is no whole number" if text.strip() else NEEDED
+            self.faults[field] = f'"{text.strip()}" is no whole number' if text.strip() else NEEDED
             return 0
 
     def three(self, field: str, texts: Sequence[str], *, whole: bool) -> list[float | None] | None:
@@ -155,23 +212,36 @@ class _Reading:
             content = json.loads(text or "{}")
         except (json.JSONDecodeError, RecursionError):
             content = None
-        if isinstance(content, dict) and all(isinstance(content.get(key, {}), dict) for key in ("output", "labels")):
+        if isinstance(content, dict) and all(
+            isinstance(content.get(key, {}), dict) for key in ("output", "labels")
+        ):
             channels = content.get("channels", [])
             if isinstance(channels, list) and all(isinstance(entry, dict) for entry in channels):
                 return content
-        self.faults[field] = "is no JSON object, such as {\"pad\": 0}"
+        self.faults[field] = 'is no JSON object, such as {"pad": 0}'
         return {}
 
 
 def _channel(entry: Mapping[str, Any], name: str) -> ChannelRow:
     low, high = entry.get("clip") or ("", "")
     fixed = entry.get("normalise") == "fixed"
-    return ChannelRow(entry.get("name", name), str(int(entry.get("source", 0)) + 1), str(low), str(high), entry.get("normalise", "none"),
-                      str(entry.get("shift", 0)) if fixed else "", str(entry.get("scale", 1)) if fixed else "")
+    return ChannelRow(
+        entry.get("name", name),
+        str(int(entry.get("source", 0)) + 1),
+        str(low),
+        str(high),
+        entry.get("normalise", "none"),
+        str(entry.get("shift", 0)) if fixed else "",
+        str(entry.get("scale", 1)) if fixed else "",
+    )
 
 
 def _channel_entry(reading: _Reading, field: str, row: ChannelRow) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": row.name.strip(), "source": reading.whole(field, row.source) - 1, "normalise": row.normalise}
+    entry: dict[str, Any] = {
+        "name": row.name.strip(),
+        "source": reading.whole(field, row.source) - 1,
+        "normalise": row.normalise,
+    }
     if row.low.strip() or row.high.strip():
         entry["clip"] = [reading.number(field, row.low), reading.number(field, row.high)]
     elif row.normalise == "range":

@@ -34,21 +34,32 @@ def sources(viewer: napari.viewer.Viewer) -> dict[str, ChannelSource]:
         if layer.ndim == 3:
             found[layer.name] = ChannelSource(layer.name)
         elif layer.ndim == 4:
-            found.update({f"{layer.name} [{number + 1}]": ChannelSource(layer.name, number) for number in range(layer.data.shape[0])})
+            found.update(
+                {
+                    f"{layer.name} [{number + 1}]": ChannelSource(layer.name, number)
+                    for number in range(layer.data.shape[0])
+                }
+            )
     return found
 
 
 def read(viewer: napari.viewer.Viewer, source: ChannelSource) -> Volume:
     """The channel as a volume (z, y, x) in its stored voxel order; no copy. Raises GeometryError."""
     layer: Any = viewer.layers[source.layer]
-    return exact(volume_of(layer), "be given to a model") if source.channel is None else channel_volume(layer, source.channel)
+    return (
+        exact(volume_of(layer), "be given to a model")
+        if source.channel is None
+        else channel_volume(layer, source.channel)
+    )
 
 
-def suggested(wanted: Sequence[str], images: Sequence[str], image: str | None, kept: Sequence[str] = ()) -> tuple[str, ...]:
+def suggested(
+    wanted: Sequence[str], images: Sequence[str], image: str | None, kept: Sequence[str] = ()
+) -> tuple[str, ...]:
     """One image for each wanted channel, "" where nothing fits.
 
-    What the person chose (`kept`) stays; else images whose names have the channels' names in them; else the images in their order from
-    `image` on.
+    What the person chose (`kept`) stays; else images whose names have the channels' names in them; else the
+    images in their order from `image` on.
     """
     if image is None or not wanted:
         return ("",) * len(wanted)
@@ -58,14 +69,19 @@ def suggested(wanted: Sequence[str], images: Sequence[str], image: str | None, k
         return tuple(kept)
     first = list(images).index(image)
     free = [*images[first:], *images[:first]]
-    named = {number: next((name for name in free if channel.casefold() in name.casefold()), "") for number, channel in enumerate(wanted)}
+    named = {
+        number: next((name for name in free if channel.casefold() in name.casefold()), "")
+        for number, channel in enumerate(wanted)
+    }
     if len({name for name in named.values() if name}) == len(wanted):
         return tuple(named.values())
     return tuple(free[: len(wanted)]) + ("",) * (len(wanted) - len(free))
 
 
 def fault_of(volumes: Mapping[str, Volume], wanted: Sequence[str], chosen: Sequence[str]) -> str:
-    """Why the chosen images cannot be the channels of one case, "" when they can. volumes : by the chosen names."""
+    """Why the chosen images cannot be the channels of one case, "" when they can. volumes : by the chosen
+    names.
+    """
     missing = [channel for channel, name in zip(wanted, chosen, strict=True) if not name]
     if missing:
         return f"The model reads {len(wanted)} images on one grid; open the one for {', '.join(missing)} too."
@@ -74,13 +90,20 @@ def fault_of(volumes: Mapping[str, Volume], wanted: Sequence[str], chosen: Seque
         match = volumes[first].geometry.matches(volumes[name].geometry)
         if match not in (Match.SAME, Match.ROUNDING):
             if match is Match.NO_OVERLAP:
-                return f"\"{name}\" has no point in common with \"{first}\"; choose images of the same examination."
-            return f"\"{name}\" lies on another grid than \"{first}\"; bring it onto the same grid first (napari-ctseg convert --like)."
+                return (
+                    f'"{name}" has no point in common with "{first}"; choose images of the same examination.'
+                )
+            return (
+                f'"{name}" lies on another grid than "{first}"; bring it onto the same grid first '
+                "(napari-ctseg convert --like)."
+            )
     return ""
 
 
 def stacked(volumes: Sequence[Volume]) -> Volume:
-    """The channels (z, y, x) of one grid as one volume (c, z, y, x); a single one is given back as it is. Raises GeometryError."""
+    """The channels (z, y, x) of one grid as one volume (c, z, y, x); a single one is given back as it is.
+    Raises GeometryError.
+    """
     if len(volumes) == 1:
         return volumes[0]
     if any(volume.array.shape != volumes[0].array.shape for volume in volumes):

@@ -13,5 +13,14 @@ if TYPE_CHECKING:
 def confidence_of(prediction: Prediction) -> tuple[Confidence, ...]:
     """One row for each label that was found, by value; () where the run measured none."""
     entropy = prediction.provenance.get("settings", {}).get("disagreement") == "entropy"
-    return tuple(Confidence(row["name"], row["volume_ml"], row["mean_probability"], row["share_above_0.9"], row.get("mean_disagreement"),
-                            entropy) for row in prediction.provenance.get("confidence", ()))
+    return tuple(
+        Confidence(
+            row["name"],
+            row["volume_ml"],
+            row["mean_probability"],
+            row["share_above_0.9"],
+            row.get("mean_disagreement"),
+            entropy,
+        )
+        for row in prediction.provenance.get("confidence", ())
+    )

@@ -20,7 +20,9 @@ def unable() -> dict[str, str]:
     except PackageNotFoundError:
         built = ""
     if built.endswith("+cpu"):
-        reasons["cuda"] = "The installed torch works on the processor only; install its CUDA build for an NVIDIA card."
+        reasons["cuda"] = (
+            "The installed torch works on the processor only; install its CUDA build for an NVIDIA card."
+        )
     elif find_library("nvcuda" if sys.platform == "win32" else "cuda") is None:
         reasons["cuda"] = "This machine has no driver of an NVIDIA card."
     if not (sys.platform == "darwin" and platform.machine() == "arm64"):
@@ -34,4 +36,8 @@ def slow_on_cpu() -> dict[str, str]:
         words = set(PROCESSOR.read_text(encoding="utf-8", errors="replace").split())
     except OSError:
         return {}  # no Linux: the run measures it
-    return {} if words & BF16_FLAGS else {"bf16": "This processor has no bf16 units; it would take hundreds of times as long."}
+    return (
+        {}
+        if words & BF16_FLAGS
+        else {"bf16": "This processor has no bf16 units; it would take hundreds of times as long."}
+    )

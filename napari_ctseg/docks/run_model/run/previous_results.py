@@ -1,4 +1,6 @@
-"""The layers that earlier runs left on an image: hidden when the next result comes, as the colours of several would mix."""
+"""The layers that earlier runs left on an image: hidden when the next result comes, as the colours of several
+would mix.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Made:
-    """What is known of a layer that a run made. images : ids of the image layers that it read. edited : a person has changed it since."""
+    """What is known of a layer that a run made. images : ids of the image layers that it read. edited : a
+    person has changed it since.
+    """
 
     images: frozenset[object]
     edited: bool = False
@@ -23,7 +27,9 @@ class _Made:
         self.edited = True
 
 
-_MADE: weakref.WeakKeyDictionary[Layer, _Made] = weakref.WeakKeyDictionary()  # not of one dock: it may be closed and opened again
+_MADE: weakref.WeakKeyDictionary[Layer, _Made] = (
+    weakref.WeakKeyDictionary()
+)  # not of one dock: it may be closed and opened again
 
 
 def remember(layers: Sequence[Layer], images: Sequence[Layer]) -> None:
@@ -36,11 +42,18 @@ def remember(layers: Sequence[Layer], images: Sequence[Layer]) -> None:
 
 
 def hide(viewer: napari.viewer.Viewer, images: Sequence[Layer]) -> tuple[str, ...]:
-    """Hide the results of earlier runs that read one of `images`, but for those that a person has edited; the names of the labels among
-    them. Nothing is removed."""
+    """Hide the results of earlier runs that read one of `images`, but for those that a person has edited; the
+    names of the labels among them. Nothing is removed.
+    """
     wanted = {image.unique_id for image in images}
-    hidden = [layer for layer in viewer.layers
-              if layer.visible and (made := _MADE.get(layer)) is not None and made.images & wanted and not made.edited]
+    hidden = [
+        layer
+        for layer in viewer.layers
+        if layer.visible
+        and (made := _MADE.get(layer)) is not None
+        and made.images & wanted
+        and not made.edited
+    ]
     for layer in hidden:
         layer.visible = False
     return tuple(layer.name for layer in hidden if hasattr(layer, "selected_label"))

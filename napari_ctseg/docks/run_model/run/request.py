@@ -1,4 +1,6 @@
-"""What the Run model dock asks of ctseg_models: the only file of the dock that knows it. Networks run in the computing process."""
+"""What the Run model dock asks of ctseg_models: the only file of the dock that knows it. Networks run in the
+computing process.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ _WARM = ModelCache()  # filled in the computing process only
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One run, all that the computing process needs; it is pickled. box : on the shown grid, for RegionChoice.BOX.
-    weights : of the bundles, for mean and vote; None: equal."""
+    """One run, all that the computing process needs; it is pickled. box : on the shown grid, for
+    RegionChoice.BOX. weights : of the bundles, for mean and vote; None: equal.
+    """
 
     bundles: tuple[Bundle, ...]
     volume: Volume
@@ -81,8 +84,12 @@ def estimated(request: Request) -> Generator[Progress, None, Estimate]:
     yield Progress("estimate", 0, 1, f"Measuring {_title(request)}")
     request = _with_warm_models(request)
     if len(request.bundles) == 1:
-        return estimate(request.bundles[0], request.volume, region=_region(request), settings=_settings(request))
-    return estimate_together(request.bundles, request.volume, region=_region(request), settings=_settings(request))
+        return estimate(
+            request.bundles[0], request.volume, region=_region(request), settings=_settings(request)
+        )
+    return estimate_together(
+        request.bundles, request.volume, region=_region(request), settings=_settings(request)
+    )
 
 
 def predicted(request: Request) -> Generator[Progress, None, Prediction]:
@@ -93,15 +100,34 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
 
         yield Progress("load", 0, 1, f"Loading {_title(request)}")
         (bundle,) = _with_warm_models(request).bundles
-        return (yield from run(bundle, request.volume, region=_region(request), settings=_settings(request), remembered=remembered))
+        return (
+            yield from run(
+                bundle,
+                request.volume,
+                region=_region(request),
+                settings=_settings(request),
+                remembered=remembered,
+            )
+        )
     from ctseg_models.ensembles.ensemble import run_ensemble
 
-    return (yield from run_ensemble(request.bundles, request.volume, combine=request.combine.value, weights=request.weights,
-                                    region=_region(request), settings=_settings(request), remembered=remembered))
+    return (
+        yield from run_ensemble(
+            request.bundles,
+            request.volume,
+            combine=request.combine.value,
+            weights=request.weights,
+            region=_region(request),
+            settings=_settings(request),
+            remembered=remembered,
+        )
+    )
 
 
 def _with_warm_models(request: Request) -> Request:
-    """One model stays in memory from its estimate to its run and the next one; those of an ensemble come and go one after another."""
+    """One model stays in memory from its estimate to its run and the next one; those of an ensemble come and
+    go one after another.
+    """
     if len(request.bundles) > 1:
         return request
     return replace(request, bundles=(_WARM.loaded(request.bundles[0], request.device),))
@@ -119,8 +145,13 @@ def _title(request: Request) -> str:
 def _settings(request: Request) -> Any:
     from ctseg_models.inference import InferenceSettings
 
-    return InferenceSettings(device=request.device, precision=request.precision, edge_map=request.edge_map,  # type: ignore[arg-type]
-                    mirroring=request.mirroring, disagreement="entropy" if request.entropy else "share")
+    return InferenceSettings(
+        device=request.device,
+        precision=request.precision,  # type: ignore[arg-type]
+        edge_map=request.edge_map,
+        mirroring=request.mirroring,
+        disagreement="entropy" if request.entropy else "share",
+    )
 
 
 def _region(request: Request) -> Any:

@@ -30,7 +30,11 @@ class ChannelRows(QWidget):  # type: ignore[misc]
             self._build(wanted)
         for combo, source in zip(self.combos, state.sources, strict=False):
             parts.fill(combo, state.images, source or None)
-            parts.able(combo, words.RUNS if state.busy else "", "The image that the model reads as this channel; all on one grid.")
+            parts.able(
+                combo,
+                words.RUNS if state.busy else "",
+                "The image that the model reads as this channel; all on one grid.",
+            )
         self.setVisible(bool(wanted))
 
     def _build(self, wanted: tuple[str, ...]) -> None:

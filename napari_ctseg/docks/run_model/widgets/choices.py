@@ -37,17 +37,26 @@ class Choices(QWidget):  # type: ignore[misc]
         self.form.setVerticalSpacing(4)
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.boxes = parts.row(self.box, self.draw_box)
-        for name, widget in (("Ensemble", self.combine), ("Region", self.region), ("Box", self.boxes), ("Device", self.device),
-                             ("Precision", self.precision)):
+        for name, widget in (
+            ("Ensemble", self.combine),
+            ("Region", self.region),
+            ("Box", self.boxes),
+            ("Device", self.device),
+            ("Precision", self.precision),
+        ):
             self.form.addRow(name, widget)
-        self.form.addRow(self.mirroring)  # over the whole width, which the cost beside it needs in a narrow dock
+        self.form.addRow(
+            self.mirroring
+        )  # over the whole width, which the cost beside it needs in a narrow dock
         maps = parts.row(self.edges, self.entropy)
         maps.addStretch()
         self.form.addRow("Maps of", maps)
 
     def connect_to(self, controller: RunModelController) -> None:
         """Hand every choice on."""
-        self.combine.currentIndexChanged.connect(lambda number: controller.choose(combine=list(Combine)[number]))
+        self.combine.currentIndexChanged.connect(
+            lambda number: controller.choose(combine=list(Combine)[number])
+        )
         self.region.currentTextChanged.connect(lambda text: controller.choose(region=RegionChoice(text)))
         self.box.currentTextChanged.connect(lambda text: controller.choose(box=text or None))
         self.draw_box.clicked.connect(controller.draw_box)
@@ -68,21 +77,38 @@ class Choices(QWidget):  # type: ignore[misc]
         for combo, text in ((self.device, state.device), (self.precision, state.precision)):
             with QSignalBlocker(combo):
                 combo.setCurrentText(str(text))
-        for check, on in ((self.mirroring, state.mirroring and not state.why_no_mirroring), (self.edges, state.edge_map),
-                          (self.entropy, state.entropy)):
+        for check, on in (
+            (self.mirroring, state.mirroring and not state.why_no_mirroring),
+            (self.edges, state.edge_map),
+            (self.entropy, state.entropy),
+        ):
             with QSignalBlocker(check):
                 check.setChecked(on)
         self.mirroring.setText(words.mirroring(state))
         self.form.setRowVisible(self.combine, several)
         self.form.setRowVisible(self.boxes, boxed)
         parts.able(self.combine, running, words.COMBINED)
-        parts.able(self.region, running, words.REGION if RegionChoice.LOCALISER in state.regions else words.NO_LOCALISER)
-        parts.able(self.box, running or ("" if state.boxes else "Press Draw and drag a rectangle; its layer shows up here."), words.BOX)
-        parts.able(self.draw_box, running or ("" if state.image is not None else "Open an image first."), words.DRAW)
+        parts.able(
+            self.region,
+            running,
+            words.REGION if RegionChoice.LOCALISER in state.regions else words.NO_LOCALISER,
+        )
+        parts.able(
+            self.box,
+            running or ("" if state.boxes else "Press Draw and drag a rectangle; its layer shows up here."),
+            words.BOX,
+        )
+        parts.able(
+            self.draw_box, running or ("" if state.image is not None else "Open an image first."), words.DRAW
+        )
         parts.able(self.device, running, words.DEVICE)
         parts.able(self.precision, running, words.PRECISION)
         parts.able(self.mirroring, running or state.why_no_mirroring, words.MIRRORING)
-        several_edges = "An edge map is given for a single model; several give a map of where they disagree." if several else ""
+        several_edges = (
+            "An edge map is given for a single model; several give a map of where they disagree."
+            if several
+            else ""
+        )
         parts.able(self.edges, running or several_edges, words.EDGES)
         parts.able(self.entropy, running, words.ENTROPY)
         for combo in (self.device, self.precision):

@@ -9,9 +9,13 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 from napari_ctseg.docks.run_model.state import Confidence
 
-COLUMNS = (("label", "What was found."), ("ml", "Its volume."), ("p", "Mean probability inside, as the model sees it."),
-           (">0.9", "Share of its voxels with a probability above 0.9."),
-           ("differ", "Mean disagreement of the models inside: 0 where all say the same."))
+COLUMNS = (
+    ("label", "What was found."),
+    ("ml", "Its volume."),
+    ("p", "Mean probability inside, as the model sees it."),
+    (">0.9", "Share of its voxels with a probability above 0.9."),
+    ("differ", "Mean disagreement of the models inside: 0 where all say the same."),
+)
 ENTROPY = ("doubt", "Mean entropy inside: 0 where one label is sure, 1 where all are as likely.")
 ROWS, ROW_HEIGHT = 12, 22
 PADDING = 14  # px of a cell and its header beside their words
@@ -23,7 +27,10 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(0, len(COLUMNS))
-        self.setToolTip("How sure the models are of each label; no measure of whether they are right. ▲: look at this one first.")
+        self.setToolTip(
+            "How sure the models are of each label; no measure of whether they are right. ▲: look at this "
+            "one first."
+        )
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.verticalHeader().setVisible(False)
         self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
@@ -51,7 +58,13 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
         for number, row in enumerate(rows):
             disagreement = "" if row.disagreement is None else f"{row.disagreement:.2f}"
             name = f"{row.name} ▲" if row.mean < UNSURE else row.name
-            cells = (name, _millilitres(row.volume_ml), f"{row.mean:.2f}", f"{100 * row.sure:.0f} %", disagreement)
+            cells = (
+                name,
+                _millilitres(row.volume_ml),
+                f"{row.mean:.2f}",
+                f"{100 * row.sure:.0f} %",
+                disagreement,
+            )
             for column, words in enumerate(cells):
                 item = QTableWidgetItem(words)
                 item.setToolTip(row.name if column == 0 else self._columns[column][1])
@@ -59,10 +72,16 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(number, column, item)
         self._fit()
-        bar = Qt.ScrollBarPolicy.ScrollBarAlwaysOn if len(rows) > ROWS else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        bar = (
+            Qt.ScrollBarPolicy.ScrollBarAlwaysOn
+            if len(rows) > ROWS
+            else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        )
         self.setVerticalScrollBarPolicy(bar)  # so that nobody takes the last row in sight for the last
         shown = min(ROWS, len(rows))
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + shown * ROW_HEIGHT + 2 * self.frameWidth() + 2)
+        self.setFixedHeight(
+            self.horizontalHeader().sizeHint().height() + shown * ROW_HEIGHT + 2 * self.frameWidth() + 2
+        )
 
     def _fit(self) -> None:
         """The numbers as narrow as they are, all that is left for the names."""

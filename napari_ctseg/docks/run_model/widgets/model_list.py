@@ -17,7 +17,9 @@ AMBER = "#E69F00"
 
 
 class ModelList(QTreeWidget):  # type: ignore[misc]
-    """One row a model. ticked : the names with a tick changed. weighed : (name, weight). looked_at : another row is the current one."""
+    """One row a model. ticked : the names with a tick changed. weighed : (name, weight). looked_at : another
+    row is the current one.
+    """
 
     ticked = Signal(list)
     weighed = Signal(str, float)
@@ -27,7 +29,9 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
         self._listed: tuple[tuple[object, ...], ...] | None = None
         self.setToolTip(words.MODELS)
         self.setRootIsDecorated(False)
-        self.setStyleSheet("QTreeView::indicator:unchecked { border: 1px solid #909090; }")  # napari's own is hardly seen
+        self.setStyleSheet(
+            "QTreeView::indicator:unchecked { border: 1px solid #909090; }"
+        )  # napari's own is hardly seen
         self.setHeaderHidden(True)
         self.setColumnCount(3)
         self.setUniformRowHeights(True)
@@ -41,7 +45,9 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
 
     def draw(self, state: RunModelState) -> None:
         """Rows, ticks and, for an ensemble, a weight for each ticked model."""
-        listed = tuple((info.name, info.kind, info.labels, info.locked, info.needs_trust) for info in state.bundles)
+        listed = tuple(
+            (info.name, info.kind, info.labels, info.locked, info.needs_trust) for info in state.bundles
+        )
         with QSignalBlocker(self):
             if listed != self._listed:
                 self._fill(state)
@@ -50,9 +56,13 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
                 item = self.topLevelItem(row)
                 chosen = info.name in state.chosen
                 item.setCheckState(NAME, Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
-                self._draw_weight(item, info.name, state.weights.get(info.name, 1.0) if chosen and state.weighted else None)
+                self._draw_weight(
+                    item, info.name, state.weights.get(info.name, 1.0) if chosen and state.weighted else None
+                )
         self.setColumnHidden(WEIGHT, not state.weighted)
-        self.setColumnHidden(KIND, state.weighted)  # names that differ only in their ends need the room; the tooltip has the format
+        self.setColumnHidden(
+            KIND, state.weighted
+        )  # names that differ only in their ends need the room; the tooltip has the format
         self.setFixedHeight(min(ROWS, max(1, len(listed))) * ROW_HEIGHT + 2 * self.frameWidth() + 2)
 
     def name_at_cursor(self) -> str | None:
@@ -103,7 +113,9 @@ def _row(info: BundleInfo) -> QTreeWidgetItem:
 
 
 def lock_icon(*, closed: bool) -> QIcon:
-    """A padlock: amber and closed for a model that asks before it runs, grey and open for one that was allowed to."""
+    """A padlock: amber and closed for a model that asks before it runs, grey and open for one that was
+    allowed to.
+    """
     picture = QPixmap(LOCK, LOCK)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)

@@ -9,12 +9,19 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from napari_ctseg.docks.run_model.state import TrustQuestion
 
 LENGTH = 160  # letters of a path
-BLURB = ("Whoever made this code can do with your computer and its data what you can. Allow it only for a model whose source you trust. "
-         "Your answer is kept for exactly these files; when one of them changes, you are asked again.")
+BLURB = (
+    "Whoever made this code can do with your computer and its data what you can. Allow it only for a model "
+    "whose source you trust. "
+    "Your answer is kept for exactly these files; when one of them changes, you are asked again."
+)
 
 
-def ask_trust(owner: QWidget, questions: Sequence[TrustQuestion], answer: Callable[[bool], None]) -> QMessageBox:
-    """What would be run, and from where. `answer` gets True for "Run this code"; Escape, closing and Return are the other button."""
+def ask_trust(
+    owner: QWidget, questions: Sequence[TrustQuestion], answer: Callable[[bool], None]
+) -> QMessageBox:
+    """What would be run, and from where. `answer` gets True for "Run this code"; Escape, closing and Return
+    are the other button.
+    """
     box = QMessageBox(owner)
     box.setIcon(QMessageBox.Icon.Warning)
     box.setWindowTitle("Code from a model")

@@ -13,13 +13,16 @@ from ctseg_imaging.editing.morphology import Mask, bounding_box
 Float = NDArray[np.float32]
 
 
-def fill_between(mask: Mask, spacing_mm: tuple[float, float], *, first: int | None = None, last: int | None = None) -> Mask:
+def fill_between(
+    mask: Mask, spacing_mm: tuple[float, float], *, first: int | None = None, last: int | None = None
+) -> Mask:
     """Fill the empty slices between drawn ones along axis 0.
 
-    mask : (z, y, x) bool. spacing_mm : (y, x). first, last : only between these slices (both included); default the whole mask.
-    Each empty slice between two drawn neighbours gets the zero set of their signed in-plane distances, interpolated linearly with
-    the slice's position. Drawn slices stay as they are; nothing is added beyond the outermost drawn slices.
-    Source: shape-based interpolation, Raya & Udupa, IEEE TMI 1990.
+    mask : (z, y, x) bool. spacing_mm : (y, x). first, last : only between these slices (both included);
+    default the whole mask. Each empty slice between two drawn neighbours gets the zero set of their signed
+    in-plane distances, interpolated linearly with the slice's position. Drawn slices stay as they are;
+    nothing is added beyond the outermost drawn slices. Source: shape-based interpolation, Raya & Udupa, IEEE
+    TMI 1990.
     """
     filled = mask.copy()
     box = bounding_box(mask)
@@ -38,7 +41,9 @@ def fill_between(mask: Mask, spacing_mm: tuple[float, float], *, first: int | No
 
 
 def _signed_distance(plane: Mask, spacing_mm: tuple[float, float]) -> Float:
-    """(y, x) distance in mm to the outline of a drawn plane, positive inside; the plane's edge counts as outside."""
+    """(y, x) distance in mm to the outline of a drawn plane, positive inside; the plane's edge counts as
+    outside.
+    """
     ring = np.ascontiguousarray(np.pad(plane, 1))
     inside = edt.edt(ring, anisotropy=spacing_mm, black_border=True, parallel=1)
     outside = edt.edt(~ring, anisotropy=spacing_mm, black_border=False, parallel=1)

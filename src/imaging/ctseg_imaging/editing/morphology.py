@@ -15,9 +15,11 @@ Slices = tuple[slice, slice, slice]
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """Fill what is enclosed within each slice along axis 0 (4-connected background that does not reach the slice's edge).
+    """Fill what is enclosed within each slice along axis 0 (4-connected background that does not reach the
+    slice's edge).
 
-    mask : (z, y, x) bool. Slice by slice, because a reader sees a hole in a slice even where it opens through the next one.
+    mask : (z, y, x) bool. Slice by slice, because a reader sees a hole in a slice even where it opens through
+    the next one.
     """
     filled = mask.copy()
     box = bounding_box(mask)
@@ -30,7 +32,8 @@ def fill_holes(mask: Mask) -> Mask:
 
 
 def drop_islands(mask: Mask, least_volume_ml: float, spacing_mm: Triple) -> Mask:
-    """Remove the connected parts (26 neighbours) smaller than `least_volume_ml`; the largest part always stays.
+    """Remove the connected parts (26 neighbours) smaller than `least_volume_ml`; the largest part always
+    stays.
 
     mask : (z, y, x) bool. spacing_mm : (z, y, x). Raises ValueError for a volume that is not positive.
     """
@@ -53,28 +56,33 @@ def drop_islands(mask: Mask, least_volume_ml: float, spacing_mm: Triple) -> Mask
 def grow(mask: Mask, margin_mm: float, spacing_mm: Triple) -> Mask:
     """Add every voxel whose centre lies within `margin_mm` of the centre of a voxel of the mask.
 
-    mask : (z, y, x) bool. spacing_mm : (z, y, x). A margin below the spacing of an axis adds nothing along it.
-    Raises ValueError for a margin that is not positive. An empty mask stays empty.
+    mask : (z, y, x) bool. spacing_mm : (z, y, x). A margin below the spacing of an axis adds nothing along
+    it. Raises ValueError for a margin that is not positive. An empty mask stays empty.
     """
     _check_margin(margin_mm)
     grown = mask.copy()
     if (box := bounding_box(mask, _reach(margin_mm, spacing_mm))) is not None:
         outside = np.ascontiguousarray(~mask[box])
-        grown[box] = edt.edt(outside, anisotropy=spacing_mm, black_border=False, parallel=1) <= margin_mm + 1e-4
+        grown[box] = (
+            edt.edt(outside, anisotropy=spacing_mm, black_border=False, parallel=1) <= margin_mm + 1e-4
+        )
     return grown
 
 
 def shrink(mask: Mask, margin_mm: float, spacing_mm: Triple) -> Mask:
     """Remove every voxel whose centre lies within `margin_mm` of the centre of a voxel outside the mask.
 
-    The complement of growing the complement. The volume's own border does not count as outside: an organ that is cut off by the
-    field of view does not recede from it. Raises ValueError for a margin that is not positive.
+    The complement of growing the complement. The volume's own border does not count as outside: an organ that
+    is cut off by the field of view does not recede from it. Raises ValueError for a margin that is not
+    positive.
     """
     _check_margin(margin_mm)
     shrunk = mask.copy()
     if (box := bounding_box(mask, (1, 1, 1))) is not None:
         inside = np.ascontiguousarray(mask[box])
-        shrunk[box] = inside & (edt.edt(inside, anisotropy=spacing_mm, black_border=False, parallel=1) > margin_mm + 1e-4)
+        shrunk[box] = inside & (
+            edt.edt(inside, anisotropy=spacing_mm, black_border=False, parallel=1) > margin_mm + 1e-4
+        )
     return shrunk
 
 
@@ -87,19 +95,25 @@ def smooth(mask: Mask, sigma_mm: float, spacing_mm: Triple) -> Mask:
     smoothed = mask.copy()
     if (box := bounding_box(mask, _reach(3 * sigma_mm, spacing_mm))) is not None:
         sigma = [sigma_mm / step for step in spacing_mm]
-        smoothed[box] = ndimage.gaussian_filter(mask[box].astype(np.float32), sigma, truncate=3.0, mode="nearest") > 0.5
+        smoothed[box] = (
+            ndimage.gaussian_filter(mask[box].astype(np.float32), sigma, truncate=3.0, mode="nearest") > 0.5
+        )
     return smoothed
 
 
 def bounding_box(mask: Mask, margin: tuple[int, int, int] = (0, 0, 0)) -> Slices | None:
-    """The smallest box that holds the mask, widened by `margin` voxels within the volume; None for an empty mask."""
+    """The smallest box that holds the mask, widened by `margin` voxels within the volume; None for an empty
+    mask.
+    """
     spans = []
     for axis in range(3):
         others = tuple(k for k in range(3) if k != axis)
         hit = np.flatnonzero(mask.any(axis=others))
         if not len(hit):
             return None
-        spans.append(slice(max(0, int(hit[0]) - margin[axis]), min(mask.shape[axis], int(hit[-1]) + 1 + margin[axis])))
+        spans.append(
+            slice(max(0, int(hit[0]) - margin[axis]), min(mask.shape[axis], int(hit[-1]) + 1 + margin[axis]))
+        )
     return spans[0], spans[1], spans[2]
 
 

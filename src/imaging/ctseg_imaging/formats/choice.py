@@ -13,7 +13,9 @@ from ctseg_imaging.errors import ChoiceNeeded, FormatError
 class Choice:
     """One volume of a 4D file or one DICOM series. index : from 1. uid : of the series, "" for a volume.
     description : what kind of image, made from technical fields only (no patient data). slices : how many.
-    apart : what distinguishes it from the others with the same series UID, "" for nothing or a series of its own."""
+    apart : what distinguishes it from the others with the same series UID, "" for nothing or a series of its
+    own.
+    """
 
     index: int
     uid: str
@@ -25,7 +27,8 @@ class Choice:
 def pick(path: Path, choices: Sequence[Choice], wanted: int | str | None, one: str, many: str) -> int:
     """The index (from 1) of the wanted choice. wanted : an index, a UID, or None where there is only one.
 
-    Raises ChoiceNeeded, with all of them listed, if several are there and none is wanted; FormatError if the wanted one is not there.
+    Raises ChoiceNeeded, with all of them listed, if several are there and none is wanted; FormatError if the
+    wanted one is not there.
     """
     if wanted is None:
         if len(choices) == 1:
@@ -41,4 +44,7 @@ def choice_needed(path: Path, choices: Sequence[Choice], one: str, many: str) ->
     """The sentence that lists the choices. one, many : what they are called."""
     listed = "; ".join(f"{choice.index}: {choice.description}" for choice in choices[:12])
     more = f"; and {len(choices) - 12} more" if len(choices) > 12 else ""
-    return f"{path}: holds {len(choices)} {many} to choose from ({listed}{more}); choose one by its number (--{one})."
+    return (
+        f"{path}: holds {len(choices)} {many} to choose from ({listed}{more}); choose one by its number "
+        f"(--{one})."
+    )

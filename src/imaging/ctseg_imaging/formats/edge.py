@@ -1,4 +1,6 @@
-"""The edge to the libraries that read files: what they raise becomes a sentence; what our own code raises stays what it is."""
+"""The edge to the libraries that read files: what they raise becomes a sentence; what our own code raises
+stays what it is.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def reading_edge(path: Path) -> Iterator[None]:
-    """Raises FormatError for an OSError, a MemoryError and, as UnforeseenError, for whatever else a library raises."""
+    """Raises FormatError for an OSError, a MemoryError and, as UnforeseenError, for whatever else a library
+    raises.
+    """
     try:
         yield
     except CtsegError:
@@ -28,8 +32,10 @@ def reading_edge(path: Path) -> Iterator[None]:
         if (library := _library(error)) is None:
             raise
         _log.info("%s raised an error that was not foreseen", library, exc_info=True)
-        raise UnforeseenError(f"{path}: reading failed in a way that was not foreseen ({type(error).__name__} in {library}); "
-                              "the file is probably damaged, so copy or export it again.") from error
+        raise UnforeseenError(
+            f"{path}: reading failed in a way that was not foreseen ({type(error).__name__} in {library}); "
+            "the file is probably damaged, so copy or export it again."
+        ) from error
 
 
 def _library(error: Exception) -> str | None:

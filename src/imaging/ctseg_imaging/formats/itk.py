@@ -20,12 +20,16 @@ from ctseg_imaging.volume import LabelMap, Volume
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 MOST_VOLUMES = 100_000  # of a 4D file; more is a damaged header
-sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings print to stderr; what matters is checked here
+sitk.ProcessObject.SetGlobalWarningDisplay(
+    False
+)  # its warnings print to stderr; what matters is checked here
 
 
 @dataclass(frozen=True)
 class ItkHeader:
-    """What the file said, kept for writing the same again: numbers to the bit, (x, y, z), and the free fields of the header."""
+    """What the file said, kept for writing the same again: numbers to the bit, (x, y, z), and the free fields
+    of the header.
+    """
 
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
@@ -55,14 +59,20 @@ def list_choices(path: Path) -> list[Choice]:
     return _choices(layout(path))
 
 
-def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:
-    """Write .nrrd, .mha (one file), .mhd or .nhdr (header and data), compressed. Geometry from `like`'s or the item's header if it fits."""
+def write(
+    path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False
+) -> None:
+    """Write .nrrd, .mha (one file), .mhd or .nhdr (header and data), compressed. Geometry from `like`'s or
+    the item's header if it fits.
+    """
     image = _image(item, like)
     several_files = path.suffix.lower() in (".mhd", ".nhdr")
     with (atomic_folder if several_files else atomic_path)(path, overwrite) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
-            layout(temporary).read(temporary, 0)  # a disk that fills up with the last block goes unnoticed otherwise
+            layout(temporary).read(
+                temporary, 0
+            )  # a disk that fills up with the last block goes unnoticed otherwise
         except (RuntimeError, FormatError) as error:
             raise OSError(None, "the disk refused it") from error
 

@@ -24,7 +24,10 @@ def to_label_map(volume: Volume, path: Path, names: Mapping[int, str] | None = N
         array = _rounded(array, path, notes)
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     if low < 0:
-        raise FormatError(f"{path}: has the negative value {low}, and labels are 0 (background) and above; map it to another value first.")
+        raise FormatError(
+            f"{path}: has the negative value {low}, and labels are 0 (background) and above; map it to "
+            "another value first."
+        )
     if high > np.iinfo(np.int32).max:
         raise FormatError(f"{path}: has the value {high}, too large for a label; is it a label map?")
     dtype = np.uint8 if high <= 255 else np.uint16 if high <= 65535 else np.int32
@@ -40,12 +43,20 @@ def _rounded(array: NDArray[Any], path: Path, notes: list[str]) -> NDArray[Any]:
     for plane, out in zip(array, whole, strict=True):
         nearest = np.rint(plane)
         if not np.isfinite(plane).all():
-            raise FormatError(f"{path}: has voxels that are not a number, so it is no label map; is it an image?")
+            raise FormatError(
+                f"{path}: has voxels that are not a number, so it is no label map; is it an image?"
+            )
         worst = max(worst, float(np.abs(plane - nearest).max()))
         if worst > NEARLY_WHOLE or np.abs(nearest).max() > np.iinfo(np.int32).max:
-            raise FormatError(f"{path}: has values between whole numbers (probabilities or an image), so it is no label map; "
-                              "threshold it or take the argmax first.")
+            raise FormatError(
+                f"{path}: has values between whole numbers (probabilities or an image), so it is no label "
+                "map; "
+                "threshold it or take the argmax first."
+            )
         out[...] = nearest
-    notes.append("The labels were stored as floating point numbers." if worst == 0 else
-                 f"The labels were stored as floating point numbers off by up to {worst:.2g}; they were rounded.")
+    notes.append(
+        "The labels were stored as floating point numbers."
+        if worst == 0
+        else f"The labels were stored as floating point numbers off by up to {worst:.2g}; they were rounded."
+    )
     return whole

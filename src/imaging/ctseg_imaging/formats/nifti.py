@@ -1,7 +1,8 @@
 """NIfTI-1 and NIfTI-2, read and written so that a file's own header comes back to the bit.
 
-Headers are nibabel's objects, read without "repairs"; voxels are read here, so that a stream is followed to its end and a cut one shows.
-RAS of the file becomes LPS; the voxel order stays: array (z, y, x) is the file's (i, j, k) turned round, in the file's own byte sequence.
+Headers are nibabel's objects, read without "repairs"; voxels are read here, so that a stream is followed to
+its end and a cut one shows. RAS of the file becomes LPS; the voxel order stays: array (z, y, x) is the file's
+(i, j, k) turned round, in the file's own byte sequence.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.choice import Choice, pick
 from ctseg_imaging.formats.disk.atomic import atomic_path
-from ctseg_imaging.formats.disk.byte_streams import ByteStream, Damaged, Piece, refuse_beyond_memory, refuse_impossible, take
+from ctseg_imaging.formats.disk.byte_streams import (
+    ByteStream,
+    Damaged,
+    Piece,
+    refuse_beyond_memory,
+    refuse_impossible,
+    take,
+)
 from ctseg_imaging.formats.nifti_headers import (
     Header,
     affine_lps,
@@ -58,7 +66,9 @@ def read(path: Path, volume: int | None = None, nearest_grid: bool = False) -> V
     notes = list(remarks)
     if int(header["dim"][0]) > 3 and (count > 1 or int(header["dim"][1:].min()) < 1):
         if count == 1:
-            notes.append(f"A dimension beyond the third is given as {int(header['dim'][4:].min())}; it was taken as 1.")
+            notes.append(
+                f"A dimension beyond the third is given as {int(header['dim'][4:].min())}; it was taken as 1."
+            )
         header = header.copy()
         header["dim"][0], header["dim"][4:] = 3, 1
     try:
@@ -82,15 +92,23 @@ def list_choices(path: Path) -> list[Choice]:
     return _choices(count, shape)
 
 
-def write(path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False) -> None:
-    """Write .nii or .nii.gz. The header is the one of `like`, else of `item`, if it is a NIfTI header of the same grid; else new.
+def write(
+    path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False
+) -> None:
+    """Write .nii or .nii.gz. The header is the one of `like`, else of `item`, if it is a NIfTI header of the
+    same grid; else new.
 
-    A Volume keeps its whole header; a LabelMap takes over the geometry (qform, sform, their codes, units) and nothing else.
+    A Volume keeps its whole header; a LabelMap takes over the geometry (qform, sform, their codes, units) and
+    nothing else.
     """
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise FormatError(f"{path}: a NIfTI file ends in .nii or .nii.gz.")
     source = like if like is not None else item
-    known = source.header if isinstance(source.header, Nifti1Header) and same_grid(source.header, item.geometry) else None
+    known = (
+        source.header
+        if isinstance(source.header, Nifti1Header) and same_grid(source.header, item.geometry)
+        else None
+    )
     if isinstance(item, LabelMap):
         header, data = label_header(item, known), item.array
     else:
@@ -113,8 +131,11 @@ def _open(path: Path) -> ByteStream:
     if zipped and name.endswith(".nii"):
         raise FormatError(f"{path}: is gzip compressed but called .nii; rename it to .nii.gz.")
     if not zipped and name.endswith(".gz"):
-        hint = ("is not gzip compressed but called .nii.gz; rename it to .nii." if _is_header(start)
-                else "is neither gzip nor NIfTI; is it an image?")
+        hint = (
+            "is not gzip compressed but called .nii.gz; rename it to .nii."
+            if _is_header(start)
+            else "is neither gzip nor NIfTI; is it an image?"
+        )
         raise FormatError(f"{path}: {hint}")
     return ByteStream(path.open("rb"), "gzip" if zipped else "raw")
 
@@ -124,7 +145,9 @@ def _is_header(start: bytes) -> bool:
 
 
 def _read_header(path: Path, stream: ByteStream) -> Header:
-    """The header with its extensions; the stream stands at the first voxel, or at its end for a .hdr/.img pair."""
+    """The header with its extensions; the stream stands at the first voxel, or at its end for a .hdr/.img
+    pair.
+    """
     damaged = f"{path}: its NIfTI header is damaged; copy or export the file again."
     try:
         start = stream.read(348)
@@ -132,8 +155,12 @@ def _read_header(path: Path, stream: ByteStream) -> Header:
             raise FormatError(f"{path}: is not a NIfTI file (no NIfTI header); is it an image?")
         second = 540 in struct.unpack("<i", start[:4]) + struct.unpack(">i", start[:4])
         single = start[4:6] == b"n+" if second else start[344:346] == b"n+"
-        kinds = {(False, True): Nifti1Header, (False, False): Nifti1PairHeader,
-                 (True, True): Nifti2Header, (True, False): Nifti2PairHeader}
+        kinds = {
+            (False, True): Nifti1Header,
+            (False, False): Nifti1PairHeader,
+            (True, True): Nifti2Header,
+            (True, False): Nifti2PairHeader,
+        }
         kind = kinds[second, single]
         start += stream.read(_SIZES[second] - len(start))
         plain = kind(start, check=False)
@@ -145,7 +172,9 @@ def _read_header(path: Path, stream: ByteStream) -> Header:
             raise FormatError(f"{path}: is cut off (it ends within its header); copy or export it again.")
         return kind.from_fileobj(BytesIO(start), check=False)
     except Damaged as error:
-        raise FormatError(f"{path}: the gzip stream is damaged or cut off; copy or export the file again.") from error
+        raise FormatError(
+            f"{path}: the gzip stream is damaged or cut off; copy or export the file again."
+        ) from error
     except _NIBABEL as error:
         raise FormatError(damaged) from error
 
@@ -154,28 +183,48 @@ def _voxel_offset(path: Path, header: Header, single: bool) -> int:
     """The byte at which voxels begin. Raises FormatError if that cannot be."""
     offset = float(header["vox_offset"])
     least = int(header.single_vox_offset) if single else 0
-    if not math.isfinite(offset) or not offset.is_integer() or not least <= offset <= (_LONGEST_HEADER if single else 2**62):
+    if (
+        not math.isfinite(offset)
+        or not offset.is_integer()
+        or not least <= offset <= (_LONGEST_HEADER if single else 2**62)
+    ):
         inside = f", inside its header of {least} bytes" if 0 <= offset < least else ""
-        raise FormatError(f"{path}: says that its voxels begin at byte {offset:g}{inside} (vox_offset); copy or export it again.")
+        raise FormatError(
+            f"{path}: says that its voxels begin at byte {offset:g}{inside} (vox_offset); copy or export it "
+            "again."
+        )
     return int(offset)
 
 
 def _shape(path: Path, header: Header) -> tuple[tuple[int, int, int], int]:
-    """(z, y, x) and how many volumes. Raises FormatError for anything that is no stack of planes of single numbers."""
+    """(z, y, x) and how many volumes. Raises FormatError for anything that is no stack of planes of single
+    numbers.
+    """
     rank = int(header["dim"][0])
-    dims = [int(n) for n in header["dim"][1:1 + rank]] if 0 < rank <= 7 else []
+    dims = [int(n) for n in header["dim"][1 : 1 + rank]] if 0 < rank <= 7 else []
     dims[3:] = [max(size, 1) for size in dims[3:]]  # old exporters write 0 for a dimension that is not there
     if not dims or min(dims) < 1:
-        raise FormatError(f"{path}: its NIfTI header is damaged (dimensions {dims}); copy or export the file again.")
+        raise FormatError(
+            f"{path}: its NIfTI header is damaged (dimensions {dims}); copy or export the file again."
+        )
     dtype = _dtype(path, header)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise FormatError(f"{path}: its voxels are not single numbers (RGB or complex); convert it to one grey value a voxel first.")
+        raise FormatError(
+            f"{path}: its voxels are not single numbers (RGB or complex); convert it to one grey value a "
+            "voxel first."
+        )
     if rank < 3:
-        raise FormatError(f"{path}: is a {rank}D picture, not a volume; a stack with a slice spacing is needed.")
+        raise FormatError(
+            f"{path}: is a {rank}D picture, not a volume; a stack with a slice spacing is needed."
+        )
     if math.prod(dims[3:]) == math.prod(dims[4:5]) > 1:
-        raise FormatError(f"{path}: has {dims[4]} numbers a voxel (colour or vectors); convert it to one first.")
+        raise FormatError(
+            f"{path}: has {dims[4]} numbers a voxel (colour or vectors); convert it to one first."
+        )
     if math.prod(dims[4:]) > 1:
-        raise FormatError(f"{path}: has {rank} dimensions ({' x '.join(map(str, dims))}); split it into volumes first.")
+        raise FormatError(
+            f"{path}: has {rank} dimensions ({' x '.join(map(str, dims))}); split it into volumes first."
+        )
     return (dims[2], dims[1], dims[0]), dims[3] if rank > 3 else 1
 
 
@@ -183,17 +232,25 @@ def _dtype(path: Path, header: Header) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = header.get_data_dtype()
     except _NIBABEL as error:
-        raise FormatError(f"{path}: has voxels of the unknown type {int(header['datatype'])}; copy or export it again.") from error
+        raise FormatError(
+            f"{path}: has voxels of the unknown type {int(header['datatype'])}; copy or export it again."
+        ) from error
     return dtype
 
 
 def _choices(count: int, shape: tuple[int, int, int]) -> list[Choice]:
-    return [Choice(k + 1, "", f"volume {k + 1}, {shape[2]} x {shape[1]} x {shape[0]} voxels", shape[0]) for k in range(count)]
+    return [
+        Choice(k + 1, "", f"volume {k + 1}, {shape[2]} x {shape[1]} x {shape[0]} voxels", shape[0])
+        for k in range(count)
+    ]
 
 
-def _read_data(path: Path, header: Header, stream: ByteStream, shape: tuple[int, int, int], count: int,
-               chosen: int) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """The stored numbers of one volume in native byte order, and remarks; the stream is read to its end, so that damage shows."""
+def _read_data(
+    path: Path, header: Header, stream: ByteStream, shape: tuple[int, int, int], count: int, chosen: int
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """The stored numbers of one volume in native byte order, and remarks; the stream is read to its end, so
+    that damage shows.
+    """
     dtype = _dtype(path, header)
     size = math.prod(shape) * dtype.itemsize
     refuse_impossible(path, Piece(path, 0, "gzip"), size * count if header.is_single else 1)
@@ -206,7 +263,9 @@ def _read_data(path: Path, header: Header, stream: ByteStream, shape: tuple[int,
     return raw.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False), remarks
 
 
-def _read_pair(path: Path, header: Header, size: int, count: int, chosen: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _read_pair(
+    path: Path, header: Header, size: int, count: int, chosen: int
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     data_path = path.with_suffix(".img")
     if data_path == path or not data_path.is_file():
         raise FormatError(f"{path}: its data file {data_path.name} is missing; put it beside the header.")
@@ -217,12 +276,16 @@ def _read_pair(path: Path, header: Header, size: int, count: int, chosen: int) -
         try:
             stream.skip(offset)
         except Damaged as error:
-            raise FormatError(f"{path}: its compressed voxels are damaged or cut off; copy or export it again.") from error
+            raise FormatError(
+                f"{path}: its compressed voxels are damaged or cut off; copy or export it again."
+            ) from error
         return raw, take(path, stream, size * count, size * chosen, raw, data_path.name)
 
 
 def _write_stream(stream: Any, header: Header, data: NDArray[Any]) -> None:
-    """Header, extensions, padding, then the voxels a slice at a time (no copy of the volume in another byte order)."""
+    """Header, extensions, padding, then the voxels a slice at a time (no copy of the volume in another byte
+    order).
+    """
     if header["vox_offset"] == 0:
         header["vox_offset"] = header.single_vox_offset + sum(e.get_sizeondisk() for e in header.extensions)
     header.write_to(stream)

@@ -1,4 +1,5 @@
-"""What a NIfTI header says, and headers for writing. RAS of the file becomes LPS here. Headers are nibabel's objects.
+"""What a NIfTI header says, and headers for writing. RAS of the file becomes LPS here. Headers are nibabel's
+objects.
 
 Source: nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h (methods 1 to 3 of "3D image orientation").
 """
@@ -21,16 +22,32 @@ from ctseg_imaging.geometry import Float, Geometry, Match, Triple
 from ctseg_imaging.volume import LabelMap, Volume
 
 Header = Any  # nibabel's header objects carry no useful types
-UNKNOWN_ORIENTATION = "Orientation unknown: the file gives voxel sizes but no qform and no sform; left and right are not certain."
+UNKNOWN_ORIENTATION = (
+    "Orientation unknown: the file gives voxel sizes but no qform and no sform; left and "
+    "right are not certain."
+)
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown is read as mm, as every reader does
 _PLAUSIBLE_MM = (0.02, 50.0)  # a side of a voxel, from micro-CT to a scout
 _SAME_SIZE = 1e-3  # relative; float32 leaves 1e-7
-_GEOMETRY_FIELDS = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
-                    "srow_x", "srow_y", "srow_z", "xyzt_units")
+_GEOMETRY_FIELDS = (
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+    "xyzt_units",
+)
 
 
 def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
-    """The 4x4 affine from (z, y, x) to LPS mm and notes about it; the sform is preferred, then the qform, then voxel sizes alone.
+    """The 4x4 affine from (z, y, x) to LPS mm and notes about it; the sform is preferred, then the qform,
+    then voxel sizes alone.
 
     Raises GeometryError if the voxel sizes are needed and one is 0 or not finite.
     """
@@ -45,27 +62,38 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
         notes.append(UNKNOWN_ORIENTATION)
         ras = _voxel_sizes_only(header)
     if sform is not None and (sizes := _sizes_that_disagree(header, sform)) is not None:
-        notes.append(f"The sform gives voxels of {sizes[0]} and the header's voxel size (pixdim) is {sizes[1]}; the sform was used, and "
-                     "SimpleITK, ITK-SNAP and Slicer measure by the voxel size.")
+        notes.append(
+            f"The sform gives voxels of {sizes[0]} and the header's voxel size (pixdim) is {sizes[1]}; the "
+            "sform was used, and "
+            "SimpleITK, ITK-SNAP and Slicer measure by the voxel size."
+        )
     unit = int(header["xyzt_units"]) & 7
     if unit not in _MM_PER_UNIT:
         raise GeometryError(f"The spatial unit has the unknown code {unit}; export the volume again in mm.")
     if unit in (1, 3):
-        notes.append(f"Lengths are given in {'metres' if unit == 1 else 'micrometres'} and were converted to mm.")
+        notes.append(
+            f"Lengths are given in {'metres' if unit == 1 else 'micrometres'} and were converted to mm."
+        )
     lengths = np.linalg.norm(ras[:3, :3], axis=0)
     if unit == 0 and not (_PLAUSIBLE_MM[0] <= lengths.min() and lengths.max() <= _PLAUSIBLE_MM[1]):
-        notes.append("The file gives no unit of length, and its voxels are unlikely in mm; mm was taken all the same.")
+        notes.append(
+            "The file gives no unit of length, and its voxels are unlikely in mm; mm was taken all the same."
+        )
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
     lps[:3] *= _MM_PER_UNIT[unit]
     return lps[:, [2, 1, 0, 3]], tuple(notes)
 
 
 def stated_mm(header: Header) -> Triple | None:
-    """The voxel sizes (z, y, x) in mm as the header has them, which ITK and nibabel call spacing; None if the sform has others."""
+    """The voxel sizes (z, y, x) in mm as the header has them, which ITK and nibabel call spacing; None if the
+    sform has others.
+    """
     sform, _ = _forms(header, [])
     if sform is not None and _sizes_that_disagree(header, sform) is not None:
         return None
-    x, y, z = (abs(float(size)) * _MM_PER_UNIT[int(header["xyzt_units"]) & 7] for size in header["pixdim"][1:4])
+    x, y, z = (
+        abs(float(size)) * _MM_PER_UNIT[int(header["xyzt_units"]) & 7] for size in header["pixdim"][1:4]
+    )
     return z, y, x
 
 
@@ -92,7 +120,9 @@ def _forms(header: Header, notes: list[str]) -> tuple[Float | None, Float | None
 
 
 def _qform(header: Header) -> Float | None:
-    """The qform, or None if its numbers are no rotation with voxel sizes. As the standard has it, a qfac of 0 is 1, sizes are positive."""
+    """The qform, or None if its numbers are no rotation with voxel sizes. As the standard has it, a qfac of 0
+    is 1, sizes are positive.
+    """
     mended = header.copy()
     mended["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
     if float(header["pixdim"][0]) not in (-1, 1):
@@ -123,10 +153,15 @@ def _corners(header: Header, affine: Float) -> Float:
 
 
 def _voxel_sizes_only(header: Header) -> Float:
-    """An upright LPS box at the origin; a negative voxel size turns its axis round. In RAS, like every affine of a header."""
+    """An upright LPS box at the origin; a negative voxel size turns its axis round. In RAS, like every affine
+    of a header.
+    """
     sizes = np.array(header["pixdim"][1:4], np.float64)
     if not np.isfinite(sizes).all() or (sizes == 0).any():
-        raise GeometryError(f"The voxel size is {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g}; export the volume again with its voxel size.")
+        raise GeometryError(
+            f"The voxel size is {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g}; export the volume again with its "
+            "voxel size."
+        )
     return np.diag([-sizes[0], -sizes[1], sizes[2], 1.0])
 
 
@@ -136,27 +171,39 @@ def slope_inter(header: Header) -> tuple[float, float]:
 
 
 def scaling_doubt(path: Path, header: Header) -> str | None:
-    """A remark about a slope and an intercept of which one counts for nothing. Raises FormatError if the values cannot be known.
+    """A remark about a slope and an intercept of which one counts for nothing. Raises FormatError if the
+    values cannot be known.
 
     A slope of 0 stands for no scaling (nifti1.h), and so does NaN in both, which nibabel writes.
     """
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if math.isinf(slope) or (not math.isfinite(inter) and math.isfinite(slope) and slope != 0):
-        raise FormatError(f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so that their values are not "
-                          "known; export it again.")
+        raise FormatError(
+            f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so that "
+            "their values are not "
+            "known; export it again."
+        )
     if max(abs(slope), abs(inter)) > LARGEST_SCALE:
-        raise FormatError(f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter); is its header damaged?")
+        raise FormatError(
+            f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter); is its "
+            "header damaged?"
+        )
     if (slope == 0 or math.isnan(slope)) and inter != 0 and not math.isnan(inter):
         return f"scl_slope is {slope:g}, which stands for no scaling; scl_inter ({inter:g}) was left out."
     return None
 
 
 def same_grid(header: Header, geometry: Geometry) -> bool:
-    """Whether `header` describes `geometry` itself and every reader measures the same in it, so that its own numbers may be used for it."""
+    """Whether `header` describes `geometry` itself and every reader measures the same in it, so that its own
+    numbers may be used for it.
+    """
     dims = tuple(int(n) for n in header["dim"][3:0:-1])
     if dims != geometry.shape or stated_mm(header) is None:
         return False
-    return Geometry(geometry.shape, affine_lps(header)[0]).matches(geometry, 1e-4) in (Match.SAME, Match.ROUNDING)
+    return Geometry(geometry.shape, affine_lps(header)[0]).matches(geometry, 1e-4) in (
+        Match.SAME,
+        Match.ROUNDING,
+    )
 
 
 def volume_header(item: Volume, known: Header | None) -> tuple[Header, NDArray[Any]]:
@@ -197,7 +244,9 @@ def _as_single(header: Header) -> Header:
 
 
 def _new_header(geometry: Geometry, array: NDArray[Any], known: Header | None) -> Header:
-    """A plain header; the geometry is copied field by field from `known`, or set from `geometry` in qform and sform with code 1."""
+    """A plain header; the geometry is copied field by field from `known`, or set from `geometry` in qform and
+    sform with code 1.
+    """
     kind = Nifti2Header if isinstance(known, Nifti2Header) else Nifti1Header
     header = kind()
     header.set_data_dtype(array.dtype)

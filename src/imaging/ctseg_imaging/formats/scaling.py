@@ -13,8 +13,8 @@ LARGEST_SCALE = 1e28  # of a slope or an intercept; 32-bit numbers times this st
 def real_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
     """The values of `stored` (z, y, x); the same array when slope is 1 and inter 0.
 
-    Whole numbers stay whole (int16 where they fit, else int32 or int64) if slope and inter are whole; else float32, or float64 where
-    float32 could not tell two stored numbers apart.
+    Whole numbers stay whole (int16 where they fit, else int32 or int64) if slope and inter are whole; else
+    float32, or float64 where float32 could not tell two stored numbers apart.
     """
     if slope == 1 and inter == 0:
         return stored
@@ -25,8 +25,12 @@ def real_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[Any
     return values
 
 
-def stored_values(values: NDArray[Any], dtype: np.dtype[Any], slope: float, inter: float) -> NDArray[Any] | None:
-    """The numbers of type `dtype` (native order) that give back exactly `values`, or None where no such numbers are."""
+def stored_values(
+    values: NDArray[Any], dtype: np.dtype[Any], slope: float, inter: float
+) -> NDArray[Any] | None:
+    """The numbers of type `dtype` (native order) that give back exactly `values`, or None where no such
+    numbers are.
+    """
     native = dtype.newbyteorder("=")
     if slope == 1 and inter == 0 and values.dtype == native:
         return values
@@ -43,14 +47,20 @@ def stored_values(values: NDArray[Any], dtype: np.dtype[Any], slope: float, inte
             if wanted.min() < limits.min or wanted.max() > limits.max:
                 return None
         out[...] = wanted.astype(native)
-        if not np.array_equal(_scaled(out, slope, inter, values.dtype), plane, equal_nan=values.dtype.kind == "f"):
+        if not np.array_equal(
+            _scaled(out, slope, inter, values.dtype), plane, equal_nan=values.dtype.kind == "f"
+        ):
             return None
     return stored
 
 
 def smallest_integer(low: int, high: int) -> np.dtype[Any]:
     """int16 if [low, high] fits, else int32 or int64."""
-    return next(np.dtype(kind) for kind in (np.int16, np.int32, np.int64) if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return next(
+        np.dtype(kind)
+        for kind in (np.int16, np.int32, np.int64)
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max
+    )
 
 
 def _value_type(stored: NDArray[Any], slope: float, inter: float) -> np.dtype[Any]:

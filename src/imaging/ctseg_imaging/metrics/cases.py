@@ -38,10 +38,11 @@ class EvaluationCases:
 
 
 def find_cases(prediction: str | Path, truth: str | Path) -> EvaluationCases:
-    """Pair two files, or the files of two folders by name (without the ending). The truth's folder may be that of a whole data set.
+    """Pair two files, or the files of two folders by name (without the ending). The truth's folder may be
+    that of a whole data set.
 
-    Raises FormatError if a path is missing, one is a file and the other a folder, no pair is found, or the dataset.json that names
-    the truth's labels is damaged.
+    Raises FormatError if a path is missing, one is a file and the other a folder, no pair is found, or the
+    dataset.json that names the truth's labels is damaged.
     """
     prediction, truth = Path(prediction), Path(truth)
     for path in (prediction, truth):
@@ -60,7 +61,8 @@ def find_cases(prediction: str | Path, truth: str | Path) -> EvaluationCases:
     both = sorted(predicted.keys() & true.keys())
     if not both:
         raise FormatError(
-            f"{prediction} and {truth}: have no file of the same name; predictions must be named like the truth."
+            f"{prediction} and {truth}: have no file of the same name; predictions must be named like the "
+            "truth."
         )
     pairs = tuple(CasePair(case, predicted[case], true[case]) for case in both)
     return EvaluationCases(
@@ -73,9 +75,9 @@ def read_pair(
 ) -> tuple[LabelMap, LabelMap]:
     """(prediction, truth) of a case, each with the names that it brings or that lie next to it.
 
-    A segmentation (.seg.nrrd, DICOM SEG, RTSTRUCT) is compared on a grid that holds both, and its segments by their
-    names where both have them: its numbers mean nothing elsewhere. An RTSTRUCT is drawn on the grid of the other.
-    prediction_layer, truth_layer : see `read_labels`.
+    A segmentation (.seg.nrrd, DICOM SEG, RTSTRUCT) is compared on a grid that holds both, and its segments by
+    their names where both have them: its numbers mean nothing elsewhere. An RTSTRUCT is drawn on the grid of
+    the other. prediction_layer, truth_layer : see `read_labels`.
     """
     kinds = [kind_of_segmentation(path) for path in (pair.prediction, pair.truth)]
     drawn = [kind is SegmentationKind.RTSTRUCT for kind in kinds]
@@ -93,9 +95,11 @@ def read_pair(
 
 
 def numbered_like(prediction: LabelMap, truth: LabelMap) -> LabelMap:
-    """`prediction` with the values of the truth's labels of the same names; other labels get values that are free.
+    """`prediction` with the values of the truth's labels of the same names; other labels get values that are
+    free.
 
-    As it is where both name nothing in common or the values agree already. Case, "_" and "-" make no difference.
+    As it is where both name nothing in common or the values agree already. Case, "_" and "-" make no
+    difference.
     """
     wanted = {_plain(label.name): label.value for label in truth.labels if label.named}
     matched = {

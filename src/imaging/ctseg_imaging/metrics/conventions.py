@@ -1,15 +1,18 @@
-"""Whose definition a number follows: the same word means different things to DeepMind, to MONAI and to the WMH challenge.
+"""Whose definition a number follows: the same word means different things to DeepMind, to MONAI and to the
+WMH challenge.
 
-=============  ==================================  =================================  =======================================
-               deepmind                            monai                              wmh2017
-=============  ==================================  =================================  =======================================
-surface        elements at voxel corners, by area  boundary voxels (six neighbours)   boundary voxels (3x3 in each slice)
-percentile     area reached                        interpolated                       interpolated
-both empty     Dice NaN, HD inf, ASSD, NSD NaN     all NaN                            all NaN
-one empty      Dice 0, HD and ASSD inf, NSD 0      the same, but HD95 NaN; Dice NaN   Dice 0, HD NaN, ASSD inf, NSD 0
-                                                   if it is the truth
-labels         each value                          each value                         1; where the truth is 2 nothing counts
-=============  ==================================  =================================  =======================================
+=============  ==================================  =================================
+               ======================================= deepmind                            monai
+               wmh2017
+=============  ==================================  =================================
+======================================= surface        elements at voxel corners, by area  boundary voxels
+(six neighbours)   boundary voxels (3x3 in each slice) percentile     area reached
+interpolated                       interpolated both empty     Dice NaN, HD inf, ASSD, NSD NaN     all NaN
+all NaN one empty      Dice 0, HD and ASSD inf, NSD 0      the same, but HD95 NaN; Dice NaN   Dice 0, HD NaN,
+ASSD inf, NSD 0
+                                                   if it is the truth labels         each value
+each value                         1; where the truth is 2 nothing counts =============
+==================================  =================================  =======================================
 """
 
 from __future__ import annotations
@@ -62,19 +65,27 @@ def overlap_scores(histogram: JointHistogram, value: int, convention: Convention
     dice, iou = histogram.dice(value), histogram.iou(value)
     if convention is Convention.MONAI and histogram.totals(value)[0] == 0:
         dice = iou = np.nan  # ignore_empty=True, MONAI's default
-    return OverlapScores(dice, iou, histogram.precision(value), histogram.recall(value),
-                         histogram.absolute_volume_difference_percent(value))
+    return OverlapScores(
+        dice,
+        iou,
+        histogram.precision(value),
+        histogram.recall(value),
+        histogram.absolute_volume_difference_percent(value),
+    )
 
 
-def surface_scores(truth: BoolArray, prediction: BoolArray, spacing_mm: Triple, convention: Convention,
-                   tolerance_mm: float) -> SurfaceScores:
+def surface_scores(
+    truth: BoolArray, prediction: BoolArray, spacing_mm: Triple, convention: Convention, tolerance_mm: float
+) -> SurfaceScores:
     """What `convention` says about the surfaces of two (z, y, x) masks. spacing_mm : (z, y, x).
 
     The WMH challenge has no ASSD and no NSD; they are taken here over its boundary voxels.
     """
     if convention is Convention.DEEPMIND:
         surfaces = surface_distances(truth, prediction, spacing_mm)
-        return SurfaceScores(surfaces.hausdorff(), surfaces.hausdorff(95), surfaces.assd(), surfaces.nsd(tolerance_mm))
+        return SurfaceScores(
+            surfaces.hausdorff(), surfaces.hausdorff(95), surfaces.assd(), surfaces.nsd(tolerance_mm)
+        )
     measure = face_boundary_distances if convention is Convention.MONAI else in_plane_boundary_distances
     edges = measure(truth, prediction, spacing_mm)
     hd, hd95 = edges.hausdorff(), edges.hausdorff(95)
@@ -84,5 +95,7 @@ def surface_scores(truth: BoolArray, prediction: BoolArray, spacing_mm: Triple, 
 
 
 def wmh_masks(truth: IntArray, prediction: IntArray) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The maps the WMH challenge compares: lesions are 1, and a prediction of any value counts except where the truth is 2."""
+    """The maps the WMH challenge compares: lesions are 1, and a prediction of any value counts except where
+    the truth is 2.
+    """
     return (truth == WMH_LESION).view(np.uint8), ((prediction > 0) & (truth != WMH_OTHER)).view(np.uint8)

@@ -14,7 +14,9 @@ TOUCHING = np.ones((3, 3, 3), bool)  # 26 neighbours
 
 @dataclass(frozen=True)
 class LesionCounts:
-    """Lesions are connected components with 26 neighbours; one that shares a voxel with the other side is found (or confirmed)."""
+    """Lesions are connected components with 26 neighbours; one that shares a voxel with the other side is
+    found (or confirmed).
+    """
 
     true: int
     found: int
@@ -39,7 +41,9 @@ class LesionCounts:
 
 
 def count_lesions(truth: BoolArray, prediction: BoolArray) -> LesionCounts:
-    """Lesions of two (z, y, x) bool masks on one grid. Source: Kuijf et al. 2019, doi:10.1109/TMI.2019.2905770 (WMH challenge)."""
+    """Lesions of two (z, y, x) bool masks on one grid. Source: Kuijf et al. 2019,
+    doi:10.1109/TMI.2019.2905770 (WMH challenge).
+    """
     lesions, true = ndimage.label(truth, TOUCHING)
     detections, predicted = ndimage.label(prediction, TOUCHING)
     found = len(np.unique(lesions[prediction & truth]))

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctseg_imaging.geometry import Triple
-from ctseg_imaging.metrics.overlap import Float, IntArray, JointCoder, JointHistogram, foreground, joint_histogram
+from ctseg_imaging.metrics.overlap import (
+    Float,
+    IntArray,
+    JointCoder,
+    JointHistogram,
+    foreground,
+    joint_histogram,
+)
 
 
 @dataclass(frozen=True)
 class LiveRow:
-    """One label as it stands now. Ratios in [0, 1], NaN where undefined (see JointHistogram); volumes in ml."""
+    """One label as it stands now. Ratios in [0, 1], NaN where undefined (see JointHistogram); volumes in
+    ml.
+    """
 
     value: int
     dice: float
@@ -31,12 +40,15 @@ class LiveRow:
 class LiveMetrics:
     """Overlap of two label arrays that keeps up with changes to either.
 
-    truth, prediction : (z, y, x) integer arrays of one shape, usually the AxisView views that the layers show. They are not copied:
-    change them in place, then call `update` with the slices (axis 0) that changed. values : foreground labels to follow.
-    spacing_mm : (z, y, x). Raises ValueError if the shapes differ or an array is not of integers.
+    truth, prediction : (z, y, x) integer arrays of one shape, usually the AxisView views that the layers
+    show. They are not copied: change them in place, then call `update` with the slices (axis 0) that changed.
+    values : foreground labels to follow. spacing_mm : (z, y, x). Raises ValueError if the shapes differ or an
+    array is not of integers.
     """
 
-    def __init__(self, truth: IntArray, prediction: IntArray, values: Iterable[int], spacing_mm: Triple) -> None:
+    def __init__(
+        self, truth: IntArray, prediction: IntArray, values: Iterable[int], spacing_mm: Triple
+    ) -> None:
         self.truth, self.prediction = truth, prediction
         self.spacing_mm = spacing_mm
         self._histogram = joint_histogram(truth, prediction, values)
@@ -62,7 +74,11 @@ class LiveMetrics:
 
         Indices outside the volume are left out: a brush may reach over the edge.
         """
-        wanted = range(self.slices) if slices is None else sorted({int(k) for k in slices if 0 <= int(k) < self.slices})
+        wanted = (
+            range(self.slices)
+            if slices is None
+            else sorted({int(k) for k in slices if 0 <= int(k) < self.slices})
+        )
         changed = []
         for k in wanted:
             counts = self._coder.count(self.truth[k], self.prediction[k])
@@ -72,7 +88,9 @@ class LiveMetrics:
         return tuple(changed)
 
     def follow(self, values: Iterable[int]) -> bool:
-        """Follow another list of labels (a new class was painted); True if it differs, in which case everything is counted anew."""
+        """Follow another list of labels (a new class was painted); True if it differs, in which case
+        everything is counted anew.
+        """
         wanted = foreground(values)
         if wanted == self.values:
             return False
@@ -83,8 +101,16 @@ class LiveMetrics:
     def table(self) -> list[LiveRow]:
         """One row per label, in the order of `values`."""
         histogram, voxel_mm3 = self._histogram, float(np.prod(self.spacing_mm))
-        return [LiveRow(value, histogram.dice(value), histogram.precision(value), histogram.recall(value),
-                        *histogram.volumes_ml(value, voxel_mm3)) for value in self.values]
+        return [
+            LiveRow(
+                value,
+                histogram.dice(value),
+                histogram.precision(value),
+                histogram.recall(value),
+                *histogram.volumes_ml(value, voxel_mm3),
+            )
+            for value in self.values
+        ]
 
     def per_slice(self, value: int) -> Float:
         """(slices,) Dice of `value` in each slice; NaN where neither side has it."""
@@ -96,7 +122,9 @@ class LiveMetrics:
         return float(np.mean(scores)) if scores else float("nan")
 
     def worst_slices(self, values: Iterable[int] | None = None) -> list[int]:
-        """Slices that have a label on either side, from the lowest mean Dice to the highest; ties by position."""
+        """Slices that have a label on either side, from the lowest mean Dice to the highest; ties by
+        position.
+        """
         wanted = list(self.values if values is None else values)
         per_label = np.stack([self.per_slice(value) for value in wanted] or [np.full(self.slices, np.nan)])
         known = ~np.isnan(per_label)

@@ -17,18 +17,21 @@ Counts = NDArray[np.int64]
 class JointHistogram:
     """How often each truth value meets each predicted value, slice by slice.
 
-    values : the foreground labels, ascending. counts : (slices, n, n) voxels with n = len(values) + 1; row = truth, column =
-    prediction, index 0 = background and every value that is not listed.
+    values : the foreground labels, ascending. counts : (slices, n, n) voxels with n = len(values) + 1; row =
+    truth, column = prediction, index 0 = background and every value that is not listed.
 
-    A ratio whose both sides are empty has no value: each method returns `empty` there (NaN unless told otherwise, so that means
-    can leave it out; reports that want the two-empty-masks Dice of 1 pass empty=1.0). One empty side gives a Dice of 0.
+    A ratio whose both sides are empty has no value: each method returns `empty` there (NaN unless told
+    otherwise, so that means can leave it out; reports that want the two-empty-masks Dice of 1 pass
+    empty=1.0). One empty side gives a Dice of 0.
     """
 
     values: tuple[int, ...]
     counts: Counts
 
     def voxels(self, value: int) -> tuple[Counts, Counts, Counts]:
-        """Per slice: voxels of `value` in the truth, in the prediction and in both. Raises KeyError for a value not listed."""
+        """Per slice: voxels of `value` in the truth, in the prediction and in both. Raises KeyError for a
+        value not listed.
+        """
         k = self._index(value)
         return self.counts[:, k, :].sum(1), self.counts[:, :, k].sum(1), self.counts[:, k, k]
 
@@ -87,14 +90,20 @@ class JointHistogram:
         return self.values.index(value) + 1
 
 
-def joint_histogram(truth: IntArray, prediction: IntArray, values: Iterable[int], axis: int = 0) -> JointHistogram:
+def joint_histogram(
+    truth: IntArray, prediction: IntArray, values: Iterable[int], axis: int = 0
+) -> JointHistogram:
     """Count how the labels of two maps meet, for each slice along `axis`.
 
-    truth, prediction : integer (or bool) arrays of one shape, any memory layout (views are read as they are, never copied whole).
-    values : the foreground labels of interest. Raises ValueError if the shapes differ or an array is not of integers.
+    truth, prediction : integer (or bool) arrays of one shape, any memory layout (views are read as they are,
+    never copied whole). values : the foreground labels of interest. Raises ValueError if the shapes differ or
+    an array is not of integers.
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"The truth is {truth.shape} and the prediction {prediction.shape}; bring them onto one grid first.")
+        raise ValueError(
+            f"The truth is {truth.shape} and the prediction {prediction.shape}; bring them onto one grid "
+            "first."
+        )
     listed = foreground(values)
     coder = JointCoder(truth.dtype, prediction.dtype, listed)
     in_slices = zip(np.moveaxis(truth, axis, 0), np.moveaxis(prediction, axis, 0), strict=True)
@@ -114,13 +123,17 @@ def occurring(labels: IntArray) -> tuple[int, ...]:
     """The foreground values that occur in an integer (z, y, x) array, ascending; looked up slice by slice."""
     if labels.dtype.itemsize > 2 or labels.dtype.kind == "i":
         return foreground(int(value) for plane in labels for value in np.unique(plane))
-    return foreground(int(value) for plane in labels for value in np.flatnonzero(np.bincount(plane.ravel(order="K"))))
+    return foreground(
+        int(value) for plane in labels for value in np.flatnonzero(np.bincount(plane.ravel(order="K")))
+    )
 
 
 class JointCoder:
     """Counts the pairs of labels of two slices; made once for two dtypes and a list of labels."""
 
-    def __init__(self, truth: np.dtype[np.generic], prediction: np.dtype[np.generic], values: Sequence[int]) -> None:
+    def __init__(
+        self, truth: np.dtype[np.generic], prediction: np.dtype[np.generic], values: Sequence[int]
+    ) -> None:
         self._size = len(values) + 1
         self._truth = _Coder(truth, values, factor=self._size)
         self._prediction = _Coder(prediction, values, factor=1)
@@ -132,14 +145,18 @@ class JointCoder:
 
 
 class _Coder:
-    """Turns labels into positions in `values` (0: not listed) times `factor`: by table where they fit 16 bits, else by search."""
+    """Turns labels into positions in `values` (0: not listed) times `factor`: by table where they fit 16
+    bits, else by search.
+    """
 
     def __init__(self, dtype: np.dtype[np.generic], values: Sequence[int], factor: int) -> None:
         if dtype.kind not in "iub":
             raise ValueError(f"Labels are integers, not {dtype}; round and convert them first.")
         self._values, self._factor = np.asarray(values, np.int64), factor
         self._narrow = dtype.itemsize <= 2
-        self._table = np.zeros(2 ** (8 * min(dtype.itemsize, 2)), np.int64)  # a negative label of 8 or 16 bits counts from the end
+        self._table = np.zeros(
+            2 ** (8 * min(dtype.itemsize, 2)), np.int64
+        )  # a negative label of 8 or 16 bits counts from the end
         lowest = -len(self._table) // 2 if self._narrow and dtype.kind == "i" else 0
         for position, value in enumerate(values, start=1):
             if lowest <= value < lowest + len(self._table):

@@ -9,18 +9,32 @@ import numpy as np
 
 from ctseg_imaging.metrics.reports.case_report import Row
 
-MEASURES = ("dice", "iou", "precision", "recall", "volume_truth_ml", "volume_pred_ml", "avd_percent", "hd", "hd95", "assd", "nsd",
-            "lesion_recall", "lesion_f1")
+MEASURES = (
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+    "volume_truth_ml",
+    "volume_pred_ml",
+    "avd_percent",
+    "hd",
+    "hd95",
+    "assd",
+    "nsd",
+    "lesion_recall",
+    "lesion_f1",
+)
 
 
 @dataclass(frozen=True)
 class SummaryRow:
     """One label over all cases, or all labels (label None).
 
-    n : rows that the means are taken over, those where both sides have the label. n_empty : rows left out because one side or both are
-    empty. n_not_contoured : rows that do not count at all. mean, std : by measure (population std); only measures that are defined.
-    dice_empty_as_0 : the mean Dice when a label that only one side has counts as 0 instead of being left out, so that a missed
-    organ cannot improve the figure; NaN if neither side ever has it.
+    n : rows that the means are taken over, those where both sides have the label. n_empty : rows left out
+    because one side or both are empty. n_not_contoured : rows that do not count at all. mean, std : by
+    measure (population std); only measures that are defined. dice_empty_as_0 : the mean Dice when a label
+    that only one side has counts as 0 instead of being left out, so that a missed organ cannot improve the
+    figure; NaN if neither side ever has it.
     """
 
     label: int | None
@@ -34,11 +48,15 @@ class SummaryRow:
 
 
 def summary(rows: Iterable[Row]) -> list[SummaryRow]:
-    """One row per label, ascending, and a last one over all rows (all labels of all cases weigh alike). Failed cases do not count."""
+    """One row per label, ascending, and a last one over all rows (all labels of all cases weigh alike).
+    Failed cases do not count.
+    """
     known = [row for row in rows if row.label is not None]
     labels = sorted({row.label for row in known if row.label is not None})
     names = {row.label: row.name for row in reversed(known)}
-    per_label = [_summarise([row for row in known if row.label == label], label, names[label]) for label in labels]
+    per_label = [
+        _summarise([row for row in known if row.label == label], label, names[label]) for label in labels
+    ]
     return [*per_label, _summarise(known, None, "all labels")]
 
 
@@ -47,9 +65,25 @@ def _summarise(rows: Sequence[Row], label: int | None, name: str) -> SummaryRow:
     full = [row for row in contoured if not row.empty]
     mean, std = {}, {}
     for measure in MEASURES:
-        values = [float(value) for row in full if (value := getattr(row, measure)) is not None and np.isfinite(value)]
+        values = [
+            float(value)
+            for row in full
+            if (value := getattr(row, measure)) is not None and np.isfinite(value)
+        ]
         if values:
             mean[measure], std[measure] = float(np.mean(values)), float(np.std(values))
-    either = [0.0 if row.empty else row.dice for row in contoured if row.volume_truth_ml > 0 or row.volume_pred_ml > 0]
-    return SummaryRow(label, name, len(full), len(contoured) - len(full), len(rows) - len(contoured), mean, std,
-                      float(np.mean(either)) if either else float("nan"))
+    either = [
+        0.0 if row.empty else row.dice
+        for row in contoured
+        if row.volume_truth_ml > 0 or row.volume_pred_ml > 0
+    ]
+    return SummaryRow(
+        label,
+        name,
+        len(full),
+        len(contoured) - len(full),
+        len(rows) - len(contoured),
+        mean,
+        std,
+        float(np.mean(either)) if either else float("nan"),
+    )

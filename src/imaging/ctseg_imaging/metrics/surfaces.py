@@ -1,8 +1,10 @@
-"""Surface distances between two masks, by surface elements as DeepMind's surface-distance package defines them.
+"""Surface distances between two masks, by surface elements as DeepMind's surface-distance package defines
+them.
 
-A surface element (surfel) sits at every corner of the voxel lattice whose eight voxels are not all alike. Its area is that of the
-marching-cubes surface through these eight; distances go from corner to corner. Source: Nikolov et al. 2018, arXiv:1809.04430, and
-github.com/google-deepmind/surface-distance, whose numbers this reproduces with its own code.
+A surface element (surfel) sits at every corner of the voxel lattice whose eight voxels are not all alike. Its
+area is that of the marching-cubes surface through these eight; distances go from corner to corner. Source:
+Nikolov et al. 2018, arXiv:1809.04430, and github.com/google-deepmind/surface-distance, whose numbers this
+reproduces with its own code.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ SNAPPED = 1_000_000  # lattice vectors tried when a distance is made exact
 
 @dataclass(frozen=True, eq=False)
 class SurfaceDistances:
-    """Distances in mm of each surface element of two masks to the other surface, ascending, and the elements' areas in mm2.
+    """Distances in mm of each surface element of two masks to the other surface, ascending, and the elements'
+    areas in mm2.
 
     Where the other mask is empty all distances are inf; an empty mask has no elements.
     """
@@ -38,14 +41,20 @@ class SurfaceDistances:
     area_b_mm2: Float
 
     def hausdorff(self, percent: float = 100) -> float:
-        """The distance within which `percent` of each surface's area lies, the larger of both directions, in mm.
+        """The distance within which `percent` of each surface's area lies, the larger of both directions, in
+        mm.
 
         percent=100 is the Hausdorff distance, 95 the usual HD95. inf if a mask is empty, also if both are.
         """
-        return max(_percentile(self.a_to_b_mm, self.area_a_mm2, percent), _percentile(self.b_to_a_mm, self.area_b_mm2, percent))
+        return max(
+            _percentile(self.a_to_b_mm, self.area_a_mm2, percent),
+            _percentile(self.b_to_a_mm, self.area_b_mm2, percent),
+        )
 
     def average(self) -> tuple[float, float]:
-        """Mean distance (a to b, b to a) in mm by area. The side of an empty mask is NaN, the other then inf."""
+        """Mean distance (a to b, b to a) in mm by area. The side of an empty mask is NaN, the other then
+        inf.
+        """
         return _mean(self.a_to_b_mm, self.area_a_mm2), _mean(self.b_to_a_mm, self.area_b_mm2)
 
     def assd(self) -> float:
@@ -53,16 +62,22 @@ class SurfaceDistances:
 
         NaN if both masks are empty, inf if one is. Source: Heimann et al. 2009, doi:10.1109/TMI.2009.2013851.
         """
-        return _mean(np.concatenate([self.a_to_b_mm, self.b_to_a_mm]), np.concatenate([self.area_a_mm2, self.area_b_mm2]))
+        return _mean(
+            np.concatenate([self.a_to_b_mm, self.b_to_a_mm]),
+            np.concatenate([self.area_a_mm2, self.area_b_mm2]),
+        )
 
     def overlap(self, tolerance_mm: float) -> tuple[float, float]:
-        """The share of each surface within `tolerance_mm` of the other, (a, b); NaN for the side of an empty mask."""
+        """The share of each surface within `tolerance_mm` of the other, (a, b); NaN for the side of an empty
+        mask.
+        """
         return tuple(_ratio(inside, total) for inside, total in self._within(tolerance_mm))  # type: ignore[return-value]
 
     def nsd(self, tolerance_mm: float) -> float:
         """Normalised surface Dice: the share of both surfaces within `tolerance_mm` (0 or more) of the other.
 
-        In [0, 1]; NaN if both masks are empty, 0 if one is. A distance equal to the tolerance counts as within.
+        In [0, 1]; NaN if both masks are empty, 0 if one is. A distance equal to the tolerance counts as
+        within.
         """
         (inside_a, total_a), (inside_b, total_b) = self._within(tolerance_mm)
         return _ratio(inside_a + inside_b, total_a + total_b)
@@ -71,15 +86,17 @@ class SurfaceDistances:
         if tolerance_mm < 0:
             raise ValueError(f"The tolerance is {tolerance_mm} mm; give 0 or more.")
         reach = tolerance_mm * (1 + TIE)
-        return ((float(self.area_a_mm2[self.a_to_b_mm <= reach].sum()), float(self.area_a_mm2.sum())),
-                (float(self.area_b_mm2[self.b_to_a_mm <= reach].sum()), float(self.area_b_mm2.sum())))
+        return (
+            (float(self.area_a_mm2[self.a_to_b_mm <= reach].sum()), float(self.area_a_mm2.sum())),
+            (float(self.area_b_mm2[self.b_to_a_mm <= reach].sum()), float(self.area_b_mm2.sum())),
+        )
 
 
 def surface_distances(a: BoolArray, b: BoolArray, spacing_mm: Triple) -> SurfaceDistances:
     """Distances between the surfaces of two masks on one grid.
 
-    a, b : (z, y, x) masks (bool, or integers where everything but 0 is inside). spacing_mm : (z, y, x). A mask that touches the border of
-    the array has a surface there. Raises ValueError if the shapes differ.
+    a, b : (z, y, x) masks (bool, or integers where everything but 0 is inside). spacing_mm : (z, y, x). A
+    mask that touches the border of the array has a surface there. Raises ValueError if the shapes differ.
     """
     if a.shape != b.shape or a.ndim != 3:
         raise ValueError(f"The masks are {a.shape} and {b.shape}; bring them onto one (z, y, x) grid first.")
@@ -88,7 +105,9 @@ def surface_distances(a: BoolArray, b: BoolArray, spacing_mm: Triple) -> Surface
         return SurfaceDistances(*(np.zeros(0) for _ in range(4)))
     codes_a, codes_b = neighbour_codes(a[box]), neighbour_codes(b[box])
     areas = surfel_areas_mm2(spacing_mm)
-    return SurfaceDistances(*_directed(codes_a, codes_b, areas, spacing_mm), *_directed(codes_b, codes_a, areas, spacing_mm))
+    return SurfaceDistances(
+        *_directed(codes_a, codes_b, areas, spacing_mm), *_directed(codes_b, codes_a, areas, spacing_mm)
+    )
 
 
 def union_box(a: NDArray[np.generic], b: NDArray[np.generic]) -> tuple[slice, slice, slice] | None:
@@ -106,7 +125,8 @@ def union_box(a: NDArray[np.generic], b: NDArray[np.generic]) -> tuple[slice, sl
 def neighbour_codes(mask: NDArray[np.generic]) -> Codes:
     """For each lattice corner, one more than voxels per axis, which of its eight voxels are inside.
 
-    Voxel (dz, dy, dx) of the eight, each 0 or 1, is bit 7 - (4 dz + 2 dy + dx). Outside of the array counts as outside of the mask.
+    Voxel (dz, dy, dx) of the eight, each 0 or 1, is bit 7 - (4 dz + 2 dy + dx). Outside of the array counts
+    as outside of the mask.
     """
     inside = np.pad(mask != 0, 1).view(np.uint8)
     along_x = inside[:, :, :-1] << 1 | inside[:, :, 1:]
@@ -115,7 +135,9 @@ def neighbour_codes(mask: NDArray[np.generic]) -> Codes:
 
 
 def surfel_areas_mm2(spacing_mm: Triple) -> Float:
-    """(256,) area in mm2 of the surface element of each neighbour code; 0 for codes 0 and 255. spacing_mm : (z, y, x)."""
+    """(256,) area in mm2 of the surface element of each neighbour code; 0 for codes 0 and 255. spacing_mm :
+    (z, y, x).
+    """
     z, y, x = (float(s) for s in spacing_mm)
     areas: Float = np.linalg.norm(_triangles() * (y * x, z * x, z * y), axis=-1).sum(-1)
     return areas
@@ -125,8 +147,9 @@ def surfel_areas_mm2(spacing_mm: Triple) -> Float:
 def _triangles() -> Float:
     """(256, 4, 3) area vectors, in voxels, of the triangles that cut off the corners inside for each code.
 
-    Marching cubes through the middles of the cut edges (Lorensen & Cline 1987); a code and its complement share one surface, that around
-    the fewer corners, so that the area does not depend on which side is called inside.
+    Marching cubes through the middles of the cut edges (Lorensen & Cline 1987); a code and its complement
+    share one surface, that around the fewer corners, so that the area does not depend on which side is called
+    inside.
     """
     from skimage.measure import marching_cubes
 
@@ -140,12 +163,20 @@ def _triangles() -> Float:
     return vectors
 
 
-def _directed(codes_from: Codes, codes_to: Codes, areas_mm2: Float, spacing_mm: Triple) -> tuple[Float, Float]:
-    """Distances of the elements of one surface to the other with their areas, sorted by distance, then area."""
+def _directed(
+    codes_from: Codes, codes_to: Codes, areas_mm2: Float, spacing_mm: Triple
+) -> tuple[Float, Float]:
+    """Distances of the elements of one surface to the other with their areas, sorted by distance, then
+    area.
+    """
     on_surface = is_surface(codes_from)
     area = areas_mm2[codes_from[on_surface]]
     target = is_surface(codes_to)
-    distance = snap(distance_to(target, spacing_mm)[on_surface], spacing_mm) if target.any() else np.full(len(area), np.inf)
+    distance = (
+        snap(distance_to(target, spacing_mm)[on_surface], spacing_mm)
+        if target.any()
+        else np.full(len(area), np.inf)
+    )
     order = np.lexsort((area, distance))
     return distance[order], area[order]
 
@@ -157,15 +188,21 @@ def is_surface(codes: Codes) -> BoolArray:
 
 
 def distance_to(target: BoolArray, spacing_mm: Triple) -> NDArray[np.float32]:
-    """(z, y, x) Euclidean distance in mm of every lattice point to the nearest where `target` is True (at least one must be)."""
-    away: NDArray[np.float32] = edt.edt(~target, anisotropy=tuple(float(s) for s in spacing_mm), black_border=False, parallel=1)
+    """(z, y, x) Euclidean distance in mm of every lattice point to the nearest where `target` is True (at
+    least one must be).
+    """
+    away: NDArray[np.float32] = edt.edt(
+        ~target, anisotropy=tuple(float(s) for s in spacing_mm), black_border=False, parallel=1
+    )
     return away
 
 
 def snap(distances_mm: NDArray[np.float32], spacing_mm: Triple) -> Float:
-    """Distances between lattice points made exact: each becomes the nearest length of a lattice vector, in double precision.
+    """Distances between lattice points made exact: each becomes the nearest length of a lattice vector, in
+    double precision.
 
-    Lengths beyond the SNAPPED shortest vectors (tens of millimetres in a CT) stay as they are, right to 3e-7 of their value.
+    Lengths beyond the SNAPPED shortest vectors (tens of millimetres in a CT) stay as they are, right to 3e-7
+    of their value.
     """
     different, where = np.unique(distances_mm, return_inverse=True)
     lengths = different.astype(np.float64)
@@ -174,7 +211,11 @@ def snap(distances_mm: NDArray[np.float32], spacing_mm: Triple) -> Float:
     limit = min(float(lengths[-1]) * (1 + TIE), float(np.cbrt(SNAPPED * 6 / np.pi * np.prod(spacing_mm))))
     z2, y2, x2 = ((np.arange(int(limit / s) + 2) * float(s)) ** 2 for s in spacing_mm)
     in_plane = np.add.outer(y2, x2).ravel()
-    squares = np.unique(np.concatenate([level + in_plane[in_plane <= limit**2 - level] for level in z2 if level <= limit**2] + [[0.0]]))
+    squares = np.unique(
+        np.concatenate(
+            [level + in_plane[in_plane <= limit**2 - level] for level in z2 if level <= limit**2] + [[0.0]]
+        )
+    )
     lattice = np.sqrt(squares)
     reachable = lengths <= limit
     next_longer = np.clip(np.searchsorted(lattice, lengths[reachable]), 1, max(len(lattice) - 1, 1))

@@ -1,4 +1,6 @@
-"""The phantom's painter: parts laid over each other in order, with partial volume at every edge and exact labels."""
+"""The phantom's painter: parts laid over each other in order, with partial volume at every edge and exact
+labels.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,10 @@ FAR_MM = np.float32(60.0)  # "nothing near": farther than any rim
 class Part:
     """One thing to paint.
 
-    shape : implicit function, negative inside. tissue : HU, a number or a function of the points and of the shape's value.
-    box : where it can be; None: everywhere. label : its value in the label map (0 clears); None: it only paints.
-    rim_mm : it keeps that far from everything solid before it (None: it paints over). solid : later parts keep away from it.
+    shape : implicit function, negative inside. tissue : HU, a number or a function of the points and of the
+    shape's value. box : where it can be; None: everywhere. label : its value in the label map (0 clears);
+    None: it only paints. rim_mm : it keeps that far from everything solid before it (None: it paints over).
+    solid : later parts keep away from it.
     """
 
     name: str
@@ -35,7 +38,9 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Warp:
-    """A smooth deformation: plane waves. vectors : (n, 3) 1/mm (x, y, z), shifts : (n, 3) mm, phases : (n,)."""
+    """A smooth deformation: plane waves. vectors : (n, 3) 1/mm (x, y, z), shifts : (n, 3) mm, phases :
+    (n,).
+    """
 
     vectors: NDArray[np.float64]
     shifts: NDArray[np.float64]
@@ -57,11 +62,20 @@ class Warp:
 
 
 class Canvas:
-    """A slab of the volume while it is painted. Along an edge a voxel takes the share of each side that its width spans."""
+    """A slab of the volume while it is painted. Along an edge a voxel takes the share of each side that its
+    width spans.
+    """
 
-    def __init__(self, geometry: Geometry, warp: Warp, textures: Mapping[str, Texture], centre_lps_mm: NDArray[np.float64],
-                 texture_axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
-                 air: float = -1000, blur_mm: float = 1.2) -> None:
+    def __init__(
+        self,
+        geometry: Geometry,
+        warp: Warp,
+        textures: Mapping[str, Texture],
+        centre_lps_mm: NDArray[np.float64],
+        texture_axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+        air: float = -1000,
+        blur_mm: float = 1.2,
+    ) -> None:
         self.geometry, self.warp, self.blur_mm = geometry, warp, np.float32(blur_mm)
         self.centre = np.asarray(centre_lps_mm, np.float64)
         self.image: Field = np.full(geometry.shape, air, np.float32)
@@ -75,11 +89,16 @@ class Canvas:
         affine = self.geometry.affine_lps
         steps = [np.arange(n, dtype=np.float64) for n in self.geometry.shape]
         start = affine[:3, 3] - self.centre
-        self.raw = [self._outer_sum(start[lps], [affine[lps, axis] * steps[axis] for axis in range(3)]) for lps in range(3)]
+        self.raw = [
+            self._outer_sum(start[lps], [affine[lps, axis] * steps[axis] for axis in range(3)])
+            for lps in range(3)
+        ]
         moved = [raw.copy() for raw in self.raw]
         for vector, shift, phase in zip(self.warp.vectors, self.warp.shifts, self.warp.phases, strict=True):
             angles = [(vector @ affine[:3, axis]) * steps[axis] for axis in range(3)]
-            rows = np.exp(1j * (angles[0] + vector @ start + phase))[:, None] * np.exp(1j * angles[1])[None, :]
+            rows = (
+                np.exp(1j * (angles[0] + vector @ start + phase))[:, None] * np.exp(1j * angles[1])[None, :]
+            )
             column = np.exp(1j * angles[2])
             wave = rows.real.astype(np.float32)[..., None] * column.real.astype(np.float32)
             wave -= rows.imag.astype(np.float32)[..., None] * column.imag.astype(np.float32)
@@ -103,7 +122,9 @@ class Canvas:
         if where is None:
             return
         x, y, z = (self.x, self.y, self.z) if warped else self.raw
-        points = Points(x[where], y[where], z[where], {name: field[where] for name, field in self.fields.items()})
+        points = Points(
+            x[where], y[where], z[where], {name: field[where] for name, field in self.fields.items()}
+        )
         field = part.shape(points)
         if part.rim_mm is not None:
             field = np.maximum(field, np.float32(part.rim_mm) - self.free[where])
@@ -117,7 +138,9 @@ class Canvas:
             self.labels[where][field < 0] = part.label
 
     def _share(self, field: Field) -> Field:
-        """How much of each voxel lies inside, from the field's change over one voxel along each axis and the scanner's blur."""
+        """How much of each voxel lies inside, from the field's change over one voxel along each axis and the
+        scanner's blur.
+        """
         width = np.full(field.shape, self.blur_mm**2, np.float32)
         for axis in range(3):
             if (n := field.shape[axis]) > 1:

@@ -1,6 +1,8 @@
-"""Implicit shapes of the phantom: negative inside, positive outside, close to a signed distance in mm near the surface.
+"""Implicit shapes of the phantom: negative inside, positive outside, close to a signed distance in mm near
+the surface.
 
-Points are LPS mm of the body frame (x to the left, y to the back, z to the head), as three float32 arrays of one shape.
+Points are LPS mm of the body frame (x to the left, y to the back, z to the head), as three float32 arrays of
+one shape.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Where a shape is evaluated. x, y, z : body-frame mm. fields : values on the same points by name: textures (smooth noise of
-    unit variance) and the shapes that many parts share ("skin", "wall", "cavity", "dome")."""
+    """Where a shape is evaluated. x, y, z : body-frame mm. fields : values on the same points by name:
+    textures (smooth noise of unit variance) and the shapes that many parts share ("skin", "wall", "cavity",
+    "dome").
+    """
 
     x: Field
     y: Field
@@ -46,7 +50,9 @@ class BodyBox:
 
 
 def ellipsoid(p: Points, centre: Point, radii: Point, axes: NDArray[np.float64] | None = None) -> Field:
-    """An ellipsoid; axes : 3x3, row j the LPS direction of radius j. The distance is Quilez' first-order bound."""
+    """An ellipsoid; axes : 3x3, row j the LPS direction of radius j. The distance is Quilez' first-order
+    bound.
+    """
     offsets = [p.x - np.float32(centre[0]), p.y - np.float32(centre[1]), p.z - np.float32(centre[2])]
     if axes is not None:
         turned = np.asarray(axes, np.float32)
@@ -57,7 +63,9 @@ def ellipsoid(p: Points, centre: Point, radii: Point, axes: NDArray[np.float64] 
     return np.asarray((k0 - np.sqrt(k0)) / np.sqrt(k1), np.float32)
 
 
-def ellipse(u: Field, v: Field, radius_u: Field | np.float32 | float, radius_v: Field | np.float32 | float) -> Field:
+def ellipse(
+    u: Field, v: Field, radius_u: Field | np.float32 | float, radius_v: Field | np.float32 | float
+) -> Field:
     """An elliptic cylinder over the plane (u, v); radii may vary from point to point."""
     ru, rv = np.asarray(radius_u, np.float32), np.asarray(radius_v, np.float32)
     u2, v2 = (u / ru) ** 2, (v / rv) ** 2
@@ -67,10 +75,14 @@ def ellipse(u: Field, v: Field, radius_u: Field | np.float32 | float, radius_v: 
 
 
 def capsule(p: Points, a: Point, b: Point, radius_a: float, radius_b: float) -> Field:
-    """A round cone: the points nearer to the segment from a to b than a radius that runs from radius_a to radius_b."""
+    """A round cone: the points nearer to the segment from a to b than a radius that runs from radius_a to
+    radius_b.
+    """
     ab = np.subtract(b, a).astype(np.float32)
     dx, dy, dz = p.x - np.float32(a[0]), p.y - np.float32(a[1]), p.z - np.float32(a[2])
-    along = np.clip((dx * ab[0] + dy * ab[1] + dz * ab[2]) / max(float(ab @ ab), 1e-6), 0, 1, dtype=np.float32)
+    along = np.clip(
+        (dx * ab[0] + dy * ab[1] + dz * ab[2]) / max(float(ab @ ab), 1e-6), 0, 1, dtype=np.float32
+    )
     distance = np.sqrt((dx - along * ab[0]) ** 2 + (dy - along * ab[1]) ** 2 + (dz - along * ab[2]) ** 2)
     return np.asarray(distance - np.float32(radius_a) - along * np.float32(radius_b - radius_a), np.float32)
 
@@ -95,7 +107,9 @@ def smooth_max(a: Field, b: Field, blend_mm: float) -> Field:
 
 
 def curve(control: Sequence[Point], count: int) -> list[Point]:
-    """A Catmull-Rom spline through `control`, as `count` points at equal parameter steps, both ends included."""
+    """A Catmull-Rom spline through `control`, as `count` points at equal parameter steps, both ends
+    included.
+    """
     points = np.asarray([control[0], *control, control[-1]], np.float64)
     places = np.linspace(0, len(control) - 1 - 1e-9, count)
     result = []

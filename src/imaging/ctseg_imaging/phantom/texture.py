@@ -1,4 +1,6 @@
-"""Random fields of the phantom: textures that belong to the anatomy, and the noise that belongs to the scanner."""
+"""Random fields of the phantom: textures that belong to the anatomy, and the noise that belongs to the
+scanner.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,16 @@ TILE = 64  # knots of a texture along each axis, after which it repeats
 
 
 class Texture:
-    """Smooth noise of unit variance: a cubic B-spline over random knots `length_mm` apart, the same at any spacing."""
+    """Smooth noise of unit variance: a cubic B-spline over random knots `length_mm` apart, the same at any
+    spacing.
+    """
 
     def __init__(self, rng: np.random.Generator, length_mm: float) -> None:
         self.length_mm = length_mm
         self.knots: Field = rng.standard_normal((TILE, TILE, TILE), dtype=np.float32)
-        self.gain = np.float32(0.479 ** -1.5)  # mean of the squared B-spline weights over the knot interval is 0.479 per axis
+        self.gain = np.float32(
+            0.479**-1.5
+        )  # mean of the squared B-spline weights over the knot interval is 0.479 per axis
 
     def sample(self, axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]) -> Field:
         """The field on the lattice spanned by the (z, y, x) coordinates in mm."""
@@ -36,7 +42,12 @@ class Texture:
         t = place - base
         weights = np.zeros((len(place), TILE), np.float32)
         rows = np.arange(len(place))
-        parts = ((1 - t) ** 3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6, t**3 / 6)
+        parts = (
+            (1 - t) ** 3 / 6,
+            (3 * t**3 - 6 * t**2 + 4) / 6,
+            (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
+            t**3 / 6,
+        )
         for step, part in enumerate(parts):
             weights[rows, (base.astype(np.int64) + step - 1) % TILE] += part.astype(np.float32)
         return weights
@@ -48,15 +59,21 @@ def abdominal_textures(rng: np.random.Generator) -> Mapping[str, Texture]:
     return {name: Texture(rng, length) for name, length in lengths.items()}
 
 
-def ct_noise(rng: np.random.Generator, shape: tuple[int, int], spacing_yx_mm: tuple[float, float], kernel_mm: float) -> Field:
-    """Noise of one reconstructed slice, unit variance before partial averaging: band-limited as filtered back-projection leaves it.
+def ct_noise(
+    rng: np.random.Generator, shape: tuple[int, int], spacing_yx_mm: tuple[float, float], kernel_mm: float
+) -> Field:
+    """Noise of one reconstructed slice, unit variance before partial averaging: band-limited as filtered
+    back-projection leaves it.
 
-    A soft kernel of sigma `kernel_mm` cuts the high frequencies and the ramp filter the low ones; rows carry a little streak noise.
+    A soft kernel of sigma `kernel_mm` cuts the high frequencies and the ramp filter the low ones; rows carry
+    a little streak noise.
     """
     white = rng.standard_normal(shape, dtype=np.float32)
     sigma = [kernel_mm / s for s in spacing_yx_mm]
     soft = gaussian_filter(white, sigma, mode="wrap", truncate=3)
-    noise = soft - np.float32(0.7) * gaussian_filter(white, [2.2 * s for s in sigma], mode="wrap", truncate=2.5)
+    noise = soft - np.float32(0.7) * gaussian_filter(
+        white, [2.2 * s for s in sigma], mode="wrap", truncate=2.5
+    )
     noise /= max(float(noise.std()), 1e-6)
     streak = gaussian_filter(white[::-1], [0.4 * sigma[0], 14 * sigma[1]], mode="wrap", truncate=2)
     noise += streak * np.float32(0.3 / max(float(streak.std()), 1e-6))

@@ -1,4 +1,6 @@
-"""What surrounds the organs of the abdominal phantom: table, skin, fat, muscles, spine, ribs, diaphragm, lungs, heart, pelvis."""
+"""What surrounds the organs of the abdominal phantom: table, skin, fat, muscles, spine, ribs, diaphragm,
+lungs, heart, pelvis.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +57,23 @@ class Build:
         muscle = rng.uniform(48, 62)
         fat_front, fat_back = 16 * fat * rng.uniform(0.7, 1.3), 13 * fat * rng.uniform(0.8, 1.2)
         half_depth = width * rng.uniform(0.66, 0.76)
-        return cls(half_width=width, half_depth=half_depth, fat_side=17 * fat * rng.uniform(0.8, 1.2), fat_front=fat_front,
-                   fat_back=fat_back, wall=rng.uniform(11, 17), dome_top=rng.uniform(95, 125),
-                   spine_y=half_depth - fat_back - rng.uniform(45, 51), scoliosis=rng.normal(0, 5), rib_phase=rng.uniform(-12, 12),
-                   muscle=muscle, fat=rng.uniform(-112, -95), blood=muscle + rng.uniform(-14, 4) + 45 * contrast,
-                   bone=rng.uniform(130, 230), contrast=contrast)
+        return cls(
+            half_width=width,
+            half_depth=half_depth,
+            fat_side=17 * fat * rng.uniform(0.8, 1.2),
+            fat_front=fat_front,
+            fat_back=fat_back,
+            wall=rng.uniform(11, 17),
+            dome_top=rng.uniform(95, 125),
+            spine_y=half_depth - fat_back - rng.uniform(45, 51),
+            scoliosis=rng.normal(0, 5),
+            rib_phase=rng.uniform(-12, 12),
+            muscle=muscle,
+            fat=rng.uniform(-112, -95),
+            blood=muscle + rng.uniform(-14, 4) + 45 * contrast,
+            bone=rng.uniform(130, 230),
+            contrast=contrast,
+        )
 
     @property
     def cavity_half(self) -> tuple[float, float]:
@@ -85,7 +99,7 @@ class Build:
         def wall(p: Points) -> Field:
             y = p.y - np.float32((muscle_front + muscle_back) / 2)
             oval = ellipse(p.x, y, self.half_width - self.fat_side, (muscle_back - muscle_front) / 2)
-            groove = np.float32(5) * np.exp(-((p.x - self.spine_x(p.z)) / 12) ** 2) * (p.y > 0)
+            groove = np.float32(5) * np.exp(-(((p.x - self.spine_x(p.z)) / 12) ** 2)) * (p.y > 0)
             return np.asarray(oval + groove, np.float32)
 
         def cavity(p: Points) -> Field:
@@ -107,7 +121,10 @@ class Build:
         rho2 = ((p.x - np.float32(x)) / np.float32(rx)) ** 2 + ((p.y - np.float32(y)) / np.float32(ry)) ** 2
         rho2 = np.minimum(rho2, np.float32(3))
         slope = np.float32(3 * drop / (0.5 * (rx + ry))) * rho2
-        return np.asarray((p.z - np.float32(top) + np.float32(drop) * rho2 * np.sqrt(rho2)) / np.sqrt(1 + slope**2), np.float32)
+        return np.asarray(
+            (p.z - np.float32(top) + np.float32(drop) * rho2 * np.sqrt(rho2)) / np.sqrt(1 + slope**2),
+            np.float32,
+        )
 
     def spine_x(self, z: Field) -> Field:
         """Lateral position of the spine's midline at a height."""
@@ -115,7 +132,9 @@ class Build:
 
 
 def table_parts(build: Build, rng: np.random.Generator) -> list[Part]:
-    """The patient table, a curved shell around foam, as one layer after the other; it lies in the scanner's frame, not the body's."""
+    """The patient table, a curved shell around foam, as one layer after the other; it lies in the scanner's
+    frame, not the body's.
+    """
     top, reach, sag = build.half_depth + rng.uniform(2, 7), rng.uniform(195, 225), rng.uniform(250, 420)
 
     def below(p: Points, level: float) -> Field:
@@ -123,13 +142,23 @@ def table_parts(build: Build, rng: np.random.Generator) -> list[Part]:
         return np.asarray(np.maximum(depth, np.abs(p.x) - np.float32(reach)), np.float32)
 
     box = BodyBox((-300, top - 60, -2000), (300, top + 60, 2000))
-    layers = {"mattress": (-9.0, -905.0), "table top": (4.0, 60.0), "foam": (9.5, -940.0), "table base": (33.0, 30.0),
-              "air below": (38.5, -1000.0)}
-    return [Part(name, lambda p, level=level: below(p, level), hu, box) for name, (level, hu) in layers.items()]  # type: ignore[misc]
+    layers = {
+        "mattress": (-9.0, -905.0),
+        "table top": (4.0, 60.0),
+        "foam": (9.5, -940.0),
+        "table base": (33.0, 30.0),
+        "air below": (38.5, -1000.0),
+    }
+
+    def under(level: float) -> ShapeFunction:
+        return lambda p: below(p, level)
+
+    return [Part(name, under(level), hu, box) for name, (level, hu) in layers.items()]
 
 
 def wall_parts(build: Build) -> list[Part]:
     """Skin, subcutaneous fat, the muscles of the trunk and the fat inside."""
+
     def fat(p: Points, field: Field) -> Field:
         septa = np.maximum(0, 1 - np.hypot(p.fields["strand"], 0.6 * p.fields["strand2"]) / np.float32(0.35))
         return np.asarray(build.fat + 4 * p.fields["coarse"] + 4 * p.fields["mid"] + 32 * septa, np.float32)
@@ -144,12 +173,18 @@ def wall_parts(build: Build) -> list[Part]:
         plane = np.float32(0.9) - np.abs(depth - np.float32(0.5 * build.wall) - 2 * p.fields["coarse"])
         side = (p.y < np.float32(build.spine_y)) & (np.abs(p.x) > np.float32(0.42 * build.half_width))
         field = np.maximum(p.fields["wall"], np.where(side, plane, np.float32(-9)))
-        line = np.float32(2.5) - np.hypot(p.x, 0.35 * np.maximum(0, p.y + np.float32(build.half_depth - build.fat_front - 4)))
+        line = np.float32(2.5) - np.hypot(
+            p.x, 0.35 * np.maximum(0, p.y + np.float32(build.half_depth - build.fat_front - 4))
+        )
         return np.asarray(np.maximum(field, np.where(p.y < 0, line, np.float32(-9))), np.float32)
 
-    return [Part("skin", lambda p: p.fields["skin"], 25.0), Part("fat under the skin", lambda p: p.fields["skin"] + np.float32(2.2), fat),
-            Part("muscle wall", layers, muscle), Part("fat inside", lambda p: p.fields["cavity"], fat),
-            *[_deep_muscle(build, side, muscle) for side in (-1, 1)]]
+    return [
+        Part("skin", lambda p: p.fields["skin"], 25.0),
+        Part("fat under the skin", lambda p: p.fields["skin"] + np.float32(2.2), fat),
+        Part("muscle wall", layers, muscle),
+        Part("fat inside", lambda p: p.fields["cavity"], fat),
+        *[_deep_muscle(build, side, muscle) for side in (-1, 1)],
+    ]
 
 
 def _deep_muscle(build: Build, side: int, muscle: Tissue) -> Part:
@@ -159,8 +194,15 @@ def _deep_muscle(build: Build, side: int, muscle: Tissue) -> Part:
         down = np.clip((np.float32(25) - p.z) / np.float32(110), 0, 1.1)
         size = np.float32(4) + np.float32(20) * np.sqrt(down)
         x, y = p.x - build.spine_x(p.z), p.y - np.float32(build.spine_y)
-        psoas = ellipse(x - side * (np.float32(28) + np.float32(11) * down), y - np.float32(3) + np.float32(12) * down, 0.85 * size, size)
-        quadratus = ellipse(x - side * np.float32(58), y - np.float32(18), np.float32(18) + 8 * down, np.float32(7) + 3 * down)
+        psoas = ellipse(
+            x - side * (np.float32(28) + np.float32(11) * down),
+            y - np.float32(3) + np.float32(12) * down,
+            0.85 * size,
+            size,
+        )
+        quadratus = ellipse(
+            x - side * np.float32(58), y - np.float32(18), np.float32(18) + 8 * down, np.float32(7) + 3 * down
+        )
         return smooth_max(np.minimum(psoas, quadratus), p.z - np.float32(30), 6)
 
     x = sorted((side * 4.0, side * 95.0))
@@ -174,7 +216,11 @@ def spine_part(build: Build) -> list[Part]:
     def local(p: Points) -> tuple[Field, Field, Field]:
         x, y = p.x - build.spine_x(p.z), p.y - np.float32(build.spine_y)
         along = (p.z - np.float32(15)) / np.float32(VERTEBRA_PITCH_MM)
-        return x, y, (along - np.round(along)) * np.float32(VERTEBRA_PITCH_MM)  # z from the middle of the nearest vertebra
+        return (
+            x,
+            y,
+            (along - np.round(along)) * np.float32(VERTEBRA_PITCH_MM),
+        )  # z from the middle of the nearest vertebra
 
     def body(p: Points) -> Field:
         x, y, level = local(p)
@@ -185,10 +231,15 @@ def spine_part(build: Build) -> list[Part]:
         x, y, level = local(p)
         ring = np.abs(ellipse(x, y - np.float32(24), 14, 12)) - np.float32(3.2)
         ring = np.maximum(ring, np.abs(level + np.float32(2)) - np.float32(13))
-        spinous = np.maximum(ellipse(x, y - np.float32(46), 3.6, 15), np.abs(level + np.float32(8)) - np.float32(9))
+        spinous = np.maximum(
+            ellipse(x, y - np.float32(46), 3.6, 15), np.abs(level + np.float32(8)) - np.float32(9)
+        )
         transverse = ellipse(y - np.float32(22), level, 4.0, 6.5)
         transverse = np.maximum(transverse, np.abs(np.abs(x) - np.float32(24)) - np.float32(15))
-        return np.asarray(np.maximum(np.minimum(np.minimum(ring, spinous), transverse), p.fields["skin"] + np.float32(9)), np.float32)
+        return np.asarray(
+            np.maximum(np.minimum(np.minimum(ring, spinous), transverse), p.fields["skin"] + np.float32(9)),
+            np.float32,
+        )
 
     def bone(p: Points, field: Field) -> Field:
         _, _, level = local(p)
@@ -213,16 +264,26 @@ def spine_part(build: Build) -> list[Part]:
     s, y = abs(build.scoliosis) + 3, build.spine_y
     wide = BodyBox((-45 - s, y - 20, -2000), (45 + s, y + 66, 2000))
     narrow = BodyBox((-27 - s, y - 20, -2000), (27 + s, y + 36, 2000))
-    return [Part("arches", arch, arch_bone, wide), Part("vertebrae", body, bone, narrow, solid=True), Part("canal", canal, cord, narrow)]
+    return [
+        Part("arches", arch, arch_bone, wide),
+        Part("vertebrae", body, bone, narrow, solid=True),
+        Part("canal", canal, cord, narrow),
+    ]
 
 
 def rib_parts(build: Build) -> list[Part]:
-    """Twelve pairs at once: ribs run in the chest wall, each a pitch apart, and fall from the spine to the side."""
+    """Twelve pairs at once: ribs run in the chest wall, each a pitch apart, and fall from the spine to the
+    side.
+    """
 
     def place(p: Points) -> tuple[Field, Field, Field]:
-        """The angle from the back, the rib's number (0 the lowest, running on between ribs) and the height above the nearest rib."""
+        """The angle from the back, the rib's number (0 the lowest, running on between ribs) and the height
+        above the nearest rib.
+        """
         angle = np.arctan2(np.abs(p.x), p.y - np.float32(0.3 * build.spine_y))
-        fall = np.float32(64) * np.sin(np.clip(angle - np.float32(0.25), 0, 1.9) * np.float32(0.83)) - 30 * np.clip(angle - 2.0, 0, 1.2)
+        fall = np.float32(64) * np.sin(
+            np.clip(angle - np.float32(0.25), 0, 1.9) * np.float32(0.83)
+        ) - 30 * np.clip(angle - 2.0, 0, 1.2)
         u = (p.z - np.float32(46 + build.rib_phase) + fall) / np.float32(RIB_PITCH_MM)
         nearest = np.round(u)
         return angle, u, (u - nearest) * np.float32(RIB_PITCH_MM)
@@ -242,15 +303,19 @@ def rib_parts(build: Build) -> list[Part]:
 
     def iliac(p: Points) -> Field:
         depth = np.abs(p.fields["cavity"] - np.float32(2)) - np.float32(4.2)
-        crest = np.float32(0.5) * np.abs(np.abs(p.x) - np.float32(80)) + np.float32(0.35) * np.abs(p.y - np.float32(20))
+        crest = np.float32(0.5) * np.abs(np.abs(p.x) - np.float32(80)) + np.float32(0.35) * np.abs(
+            p.y - np.float32(20)
+        )
         top = p.z + np.float32(118) + crest
         return np.asarray(np.maximum(np.maximum(depth, top), np.float32(-35) - p.y), np.float32)
 
     def iliac_bone(p: Points, field: Field) -> Field:
         return blend(build.bone + 380, build.bone + 15 * p.fields["fine"], -field - np.float32(1.8), 2)
 
-    return [Part("ribs", shape, bone, BodyBox((-400, -400, -40), (400, 400, 2000))),
-            Part("iliac wings", iliac, iliac_bone, BodyBox((-400, -400, -2000), (400, 400, -100)), solid=True)]
+    return [
+        Part("ribs", shape, bone, BodyBox((-400, -400, -40), (400, 400, 2000))),
+        Part("iliac wings", iliac, iliac_bone, BodyBox((-400, -400, -2000), (400, 400, -100)), solid=True),
+    ]
 
 
 def chest_parts(build: Build, rng: np.random.Generator) -> list[Part]:
@@ -275,10 +340,16 @@ def chest_parts(build: Build, rng: np.random.Generator) -> list[Part]:
     def soft(p: Points, field: Field) -> Field:
         inside = blend(build.muscle - 4, build.blood, -ellipsoid(p, heart_at, (42, 32, 36)), 6)
         fatty = blend(inside, build.fat + 10, field + np.float32(4) - 5 * p.fields["coarse"], 3)
-        return np.asarray(np.where(ellipsoid(p, heart_at, (58, 46, 50)) < -3, inside, fatty) + 5 * p.fields["mid"], np.float32)
+        return np.asarray(
+            np.where(ellipsoid(p, heart_at, (58, 46, 50)) < -3, inside, fatty) + 5 * p.fields["mid"],
+            np.float32,
+        )
 
     def sheet(p: Points) -> Field:
-        return np.asarray(np.maximum(np.abs(p.fields["dome"]) - np.float32(1.6), p.fields["cavity"] - np.float32(1)), np.float32)
+        return np.asarray(
+            np.maximum(np.abs(p.fields["dome"]) - np.float32(1.6), p.fields["cavity"] - np.float32(1)),
+            np.float32,
+        )
 
     above = BodyBox((-400, -400, build.dome_top - 150), (400, 400, 2000))
     chest = BodyBox((-90, -100, build.dome_top - 60), (110, 100, 2000))
@@ -286,5 +357,8 @@ def chest_parts(build: Build, rng: np.random.Generator) -> list[Part]:
     def in_chest(p: Points) -> Field:
         return np.asarray(np.maximum(np.maximum(heart(p), p.fields["cavity"]), -p.fields["dome"]), np.float32)
 
-    return [Part("lungs", lungs, lung, above), Part("heart", in_chest, soft, chest, rim_mm=1.0),
-            Part("diaphragm", sheet, build.muscle, above)]
+    return [
+        Part("lungs", lungs, lung, above),
+        Part("heart", in_chest, soft, chest, rim_mm=1.0),
+        Part("diaphragm", sheet, build.muscle, above),
+    ]

@@ -1,4 +1,6 @@
-"""DICOM files made from nothing: an oblique CT series with three unequal sides and unequal spacing, and changes to it."""
+"""DICOM files made from nothing: an oblique CT series with three unequal sides and unequal spacing, and
+changes to it.
+"""
 
 from pathlib import Path
 
@@ -21,7 +23,11 @@ def plane(k: int, hu: np.ndarray | None = None, **fields) -> Dataset:
     header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", generate_uid()
     header.SeriesInstanceUID, header.StudyInstanceUID = SERIES, generate_uid(entropy_srcs=["study"])
     header.Modality, header.SeriesNumber, header.InstanceNumber = "CT", 3, 100 - k
-    header.PatientName, header.PatientID, header.SeriesDescription = "Nobody^Known", "ID-0815", "Nobody abdomen"
+    header.PatientName, header.PatientID, header.SeriesDescription = (
+        "Nobody^Known",
+        "ID-0815",
+        "Nobody abdomen",
+    )
     header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     header.ImagePositionPatient = [f"{v:.9g}" for v in ORIGIN + k * STEP * TURN[:, 2]]
     header.ImageOrientationPatient = [f"{v:.9f}" for v in (*TURN[:, 0], *TURN[:, 1])]
@@ -38,7 +44,10 @@ def plane(k: int, hu: np.ndarray | None = None, **fields) -> Dataset:
             delattr(header, name)
         else:
             setattr(header, name, value)
-    header.file_meta.MediaStorageSOPClassUID, header.file_meta.MediaStorageSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    header.file_meta.MediaStorageSOPClassUID, header.file_meta.MediaStorageSOPInstanceUID = (
+        header.SOPClassUID,
+        header.SOPInstanceUID,
+    )
     return header
 
 
@@ -57,10 +66,22 @@ def series(**fields) -> list[Dataset]:
 def enhanced() -> Dataset:
     """All slices as frames of one object, in an order of their own."""
     order = [3, 0, 6, 1, 5, 2, 4]
-    header = plane(0, ImagePositionPatient=None, ImageOrientationPatient=None, PixelSpacing=None, SliceThickness=None, RescaleSlope=None,
-                   RescaleIntercept=None, SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1", NumberOfFrames=7)
+    header = plane(
+        0,
+        ImagePositionPatient=None,
+        ImageOrientationPatient=None,
+        PixelSpacing=None,
+        SliceThickness=None,
+        RescaleSlope=None,
+        RescaleIntercept=None,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1",
+        NumberOfFrames=7,
+    )
     shared, measures, orientation, values = Dataset(), Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, orientation.ImageOrientationPatient = plane(0).PixelSpacing, plane(0).ImageOrientationPatient
+    measures.PixelSpacing, orientation.ImageOrientationPatient = (
+        plane(0).PixelSpacing,
+        plane(0).ImageOrientationPatient,
+    )
     values.RescaleSlope, values.RescaleIntercept = "1", "-1024"
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
     shared.PixelValueTransformationSequence = [values]

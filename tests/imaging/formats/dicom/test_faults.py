@@ -84,7 +84,9 @@ def test_an_empty_file_of_another_name_is_no_slice(tmp_path, name):
 
 
 def test_an_empty_file_counts_for_the_series_that_is_called_so(tmp_path):
-    folder = save(tmp_path / "ct", [*series(), *[plane(k, HU[k] + 1, SeriesInstanceUID=OTHER) for k in range(7)]])
+    folder = save(
+        tmp_path / "ct", [*series(), *[plane(k, HU[k] + 1, SeriesInstanceUID=OTHER) for k in range(7)]]
+    )
     for k, file in enumerate(sorted(folder.iterdir())):
         file.rename(folder / f"{'MR' if k < 7 else 'CT'}{k}")  # the first seven are of the second series
     (folder / "MR14").touch()
@@ -109,7 +111,11 @@ def test_a_folder_with_an_empty_file_of_another_kind_holds_no_dicom(tmp_path, na
 
 # ---- how pixels are stored
 
-@pytest.mark.parametrize("keyword", ["SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"])
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"],
+)
 def test_a_missing_tag_of_the_pixels_is_named(tmp_path, keyword):
     planes = series()
     planes[3]["PixelData"].VR = "OW"
@@ -146,8 +152,18 @@ def test_more_pixels_than_rows_are_refused(tmp_path, more):
 
 def test_a_byte_that_makes_the_pixels_even_is_none_of_them(tmp_path):
     stored = np.random.default_rng(3).integers(0, 256, (3, 7, 9)).astype(np.uint8)
-    planes = [plane(k, HU[k][:7], BitsAllocated=8, BitsStored=8, HighBit=7, RescaleIntercept="0", PixelData=stored[k].tobytes() + b"\0")
-              for k in range(3)]
+    planes = [
+        plane(
+            k,
+            HU[k][:7],
+            BitsAllocated=8,
+            BitsStored=8,
+            HighBit=7,
+            RescaleIntercept="0",
+            PixelData=stored[k].tobytes() + b"\0",
+        )
+        for k in range(3)
+    ]
     for header in planes:
         header["PixelData"].VR = "OB"
     np.testing.assert_array_equal(formats.read(save(tmp_path / "ct", planes)).array, stored)
@@ -160,6 +176,7 @@ def test_more_bits_than_a_pixel_has_are_refused(tmp_path):
 
 # ---- doubts about values and sizes
 
+
 def mapped(slope: float, **fields) -> list[Dataset]:
     item = Dataset()
     item.RealWorldValueSlope, item.RealWorldValueIntercept = slope, 0.0
@@ -168,7 +185,10 @@ def mapped(slope: float, **fields) -> list[Dataset]:
 
 DOUBTS = {
     "lossy": (lambda: series(LossyImageCompression="01"), "compressed with loss"),
-    "real world": (lambda: mapped(2.5, RescaleSlope=None, RescaleIntercept=None), "RealWorldValueMappingSequence"),
+    "real world": (
+        lambda: mapped(2.5, RescaleSlope=None, RescaleIntercept=None),
+        "RealWorldValueMappingSequence",
+    ),
     "metres": (lambda: series(PixelSpacing=["0.0017", "0.0009"]), "0.0009 x 0.0017 mm is unusual"),
 }
 NO_DOUBTS = {
@@ -192,9 +212,12 @@ def test_no_remark_without_a_doubt(tmp_path, what):
 
 # ---- UIDs
 
+
 def test_one_instance_uid_for_all_slices_hides_no_second_volume(tmp_path):
-    planes = [*series(SOPInstanceUID="1.2.3", AcquisitionTime="10"),
-              *[plane(k, HU[k] + 50, SOPInstanceUID="1.2.3", AcquisitionTime="11") for k in range(7)]]
+    planes = [
+        *series(SOPInstanceUID="1.2.3", AcquisitionTime="10"),
+        *[plane(k, HU[k] + 50, SOPInstanceUID="1.2.3", AcquisitionTime="11") for k in range(7)],
+    ]
     folder = save(tmp_path / "ct", planes)
     assert [choice.slices for choice in formats.list_choices(folder)] == [7, 7]
     volume = formats.read(folder, series=2)
@@ -248,7 +271,11 @@ def test_files_with_a_uid_of_their_own_each_are_one_series(tmp_path, what):
     for path in (folder, folder / "004.dcm"):
         volume = formats.read(path)
         np.testing.assert_array_equal(volume.array, HU)
-        assert len(volume.notes) == 1 and TORN[what][-1] in volume.notes[0] and "read as one series" in volume.notes[0]
+        assert (
+            len(volume.notes) == 1
+            and TORN[what][-1] in volume.notes[0]
+            and "read as one series" in volume.notes[0]
+        )
     mask = LabelMap((volume.array > 0).astype(np.uint8), volume.geometry)
     with pytest.raises(FormatError, match="share no SeriesInstanceUID"):
         formats.write(tmp_path / "out.dcm", mask, like=volume)
@@ -272,6 +299,7 @@ def test_torn_slices_of_several_patients_are_not_joined(tmp_path):
 
 # ---- rounded positions
 
+
 def rounded(decimals: int, planes: list[Dataset], places) -> list[Dataset]:
     """The planes at places (in mm along the normal), their coordinates rounded."""
     for header, place in zip(planes, places, strict=True):
@@ -286,10 +314,14 @@ def test_an_oblique_volume_with_positions_rounded_to_a_tenth_is_a_volume(tmp_pat
     np.testing.assert_array_equal(volume.array, HU)
     assert "rounded to 0.1 mm" in volume.notes[0]
     for k in range(7):
-        np.testing.assert_allclose(volume.geometry.index_to_lps((k, 0, 0)), ORIGIN + k * STEP * TURN[:, 2], atol=0.05 * np.sqrt(3))
+        np.testing.assert_allclose(
+            volume.geometry.index_to_lps((k, 0, 0)), ORIGIN + k * STEP * TURN[:, 2], atol=0.05 * np.sqrt(3)
+        )
     written = formats.write(tmp_path / "out.nii.gz", volume)
     assert written == ()
-    np.testing.assert_allclose(formats.read(tmp_path / "out.nii.gz").geometry.affine_lps, volume.geometry.affine_lps, atol=1e-5)
+    np.testing.assert_allclose(
+        formats.read(tmp_path / "out.nii.gz").geometry.affine_lps, volume.geometry.affine_lps, atol=1e-5
+    )
 
 
 UNEVEN = {
@@ -308,17 +340,29 @@ def test_what_is_more_than_rounding_is_uneven(tmp_path, what):
 
 
 def long_series(decimals: int, lean: float = 0.0) -> list[Dataset]:
-    """Sixty slices whose directions are rounded and whose positions are not; lean : mm aside with each slice."""
+    """Sixty slices whose directions are rounded and whose positions are not; lean : mm aside with each
+    slice.
+    """
     directions = [f"{v:.{decimals}f}" for v in (*TURN[:, 0], *TURN[:, 1])]
-    return [plane(k % 7, InstanceNumber=k, ImageOrientationPatient=directions, PixelSpacing=["0.5", "0.4"],
-                  ImagePositionPatient=[f"{v:.6f}" for v in ORIGIN + k * (STEP * TURN[:, 2] + lean * TURN[:, 1])]) for k in range(60)]
+    return [
+        plane(
+            k % 7,
+            InstanceNumber=k,
+            ImageOrientationPatient=directions,
+            PixelSpacing=["0.5", "0.4"],
+            ImagePositionPatient=[f"{v:.6f}" for v in ORIGIN + k * (STEP * TURN[:, 2] + lean * TURN[:, 1])],
+        )
+        for k in range(60)
+    ]
 
 
 def test_directions_rounded_to_three_decimals_are_no_tilt(tmp_path):
     volume = formats.read(save(tmp_path / "mr", long_series(3)))
     assert "directions of the slices are rounded" in volume.notes[0]
     for k in (0, 30, 59):
-        np.testing.assert_allclose(volume.geometry.index_to_lps((k, 0, 0)), ORIGIN + k * STEP * TURN[:, 2], atol=0.1)
+        np.testing.assert_allclose(
+            volume.geometry.index_to_lps((k, 0, 0)), ORIGIN + k * STEP * TURN[:, 2], atol=0.1
+        )
 
 
 @pytest.mark.parametrize(("decimals", "lean"), [(3, 0.02), (9, 0.005)])
@@ -330,7 +374,9 @@ def test_more_than_the_rounding_of_directions_is_a_tilt(tmp_path, decimals, lean
 def test_a_rounded_tilt_is_a_tilt(tmp_path):
     planes = series()
     for k, header in enumerate(planes):
-        header.ImagePositionPatient = [f"{v:.1f}" for v in ORIGIN + k * (STEP * TURN[:, 2] + 0.1 * TURN[:, 1])]
+        header.ImagePositionPatient = [
+            f"{v:.1f}" for v in ORIGIN + k * (STEP * TURN[:, 2] + 0.1 * TURN[:, 1])
+        ]
     with pytest.raises(OnlyViewable, match="tilt of"):
         formats.read(save(tmp_path / "ct", planes))
 
@@ -338,13 +384,18 @@ def test_a_rounded_tilt_is_a_tilt(tmp_path):
 def test_rounding_does_not_divide_a_series(tmp_path):
     """Acquisitions of two slices each, which lie evenly in any case."""
     planes = [plane(k, AcquisitionNumber=1 + k // 2) for k in range(6)]
-    np.testing.assert_array_equal(formats.read(save(tmp_path / "mr", rounded(1, planes, STEP * np.arange(6)))).array, HU[:6])
+    np.testing.assert_array_equal(
+        formats.read(save(tmp_path / "mr", rounded(1, planes, STEP * np.arange(6)))).array, HU[:6]
+    )
 
 
 # ---- frames of an enhanced object
 
+
 def frames(count: int, change) -> Dataset:
-    """`count` times the frames of one object, the values of each 50 HU above those before; change(volume, frame number, frame)."""
+    """`count` times the frames of one object, the values of each 50 HU above those before; change(volume,
+    frame number, frame).
+    """
     made = enhanced()
     stored = np.frombuffer(made.PixelData, "<u2")
     made.PixelData = b"".join((stored + 50 * n).astype("<u2").tobytes() for n in range(count))
@@ -359,16 +410,21 @@ def frames(count: int, change) -> Dataset:
 
 def indexed(indices):
     """A change that gives each frame its DimensionIndexValues."""
+
     def change(n, k, group):
         item = Dataset()
         item.DimensionIndexValues = indices(n, k)
         group.FrameContentSequence = [item]
+
     return change
 
 
 def test_stacks_that_only_their_indices_tell_apart_are_choices(tmp_path):
     folder = save(tmp_path / "mr", [frames(2, indexed(lambda n, k: [k + 1, n + 1]))])
-    assert [choice.apart for choice in formats.list_choices(folder)] == ["dimension 2 at 1", "dimension 2 at 2"]
+    assert [choice.apart for choice in formats.list_choices(folder)] == [
+        "dimension 2 at 1",
+        "dimension 2 at 2",
+    ]
     for n in range(2):
         np.testing.assert_array_equal(formats.read(folder, series=n + 1).array, HU + 50 * n)
 
@@ -376,13 +432,17 @@ def test_stacks_that_only_their_indices_tell_apart_are_choices(tmp_path):
 def test_volumes_that_only_two_indices_together_tell_apart_are_choices(tmp_path):
     folder = save(tmp_path / "mr", [frames(4, indexed(lambda n, k: [n // 2 + 1, k + 1, n % 2 + 1]))])
     assert [choice.apart for choice in formats.list_choices(folder)] == [
-        f"dimension 1 at {first}, dimension 3 at {third}" for first in (1, 2) for third in (1, 2)]
+        f"dimension 1 at {first}, dimension 3 at {third}" for first in (1, 2) for third in (1, 2)
+    ]
     for n in range(4):
         np.testing.assert_array_equal(formats.read(folder, series=n + 1).array, HU + 50 * n)
 
 
 def test_positions_that_do_not_follow_the_orientation_are_no_copies(tmp_path):
-    """A second stack with other directions and the same positions: all of it lies in one plane, side by side."""
+    """A second stack with other directions and the same positions: all of it lies in one plane, side by
+    side.
+    """
+
     def change(n, k, group):
         if n:
             turned = Dataset()
@@ -399,8 +459,12 @@ def test_positions_that_do_not_follow_the_orientation_are_no_copies(tmp_path):
 
 # ---- what is said
 
+
 def test_a_folder_of_secondary_captures_is_called_so(tmp_path):
-    captures = [plane(k, SOPClassUID=CAPTURE, Modality="OT", ImagePositionPatient=None, ImageOrientationPatient=None) for k in range(3)]
+    captures = [
+        plane(k, SOPClassUID=CAPTURE, Modality="OT", ImagePositionPatient=None, ImageOrientationPatient=None)
+        for k in range(3)
+    ]
     folder = save(tmp_path / "captures", captures)
     for path in (folder, next(folder.iterdir())):
         with pytest.raises(FormatError, match="secondary captures") as refusal:

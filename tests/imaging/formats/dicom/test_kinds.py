@@ -1,4 +1,6 @@
-"""What PACS exports contain besides one clean series: two volumes in one series, unusual storage, damaged attributes."""
+"""What PACS exports contain besides one clean series: two volumes in one series, unusual storage, damaged
+attributes.
+"""
 
 import warnings
 
@@ -18,7 +20,18 @@ from pydicom.uid import (
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError, FormatError, GeometryError
-from tests.imaging.formats.dicom.making import HU, ORIGIN, OTHER, SERIES, STEP, TURN, enhanced, plane, save, series
+from tests.imaging.formats.dicom.making import (
+    HU,
+    ORIGIN,
+    OTHER,
+    SERIES,
+    STEP,
+    TURN,
+    enhanced,
+    plane,
+    save,
+    series,
+)
 
 
 def second(**fields) -> list[Dataset]:
@@ -326,8 +339,20 @@ def test_a_needed_number_that_is_none_is_a_sentence(tmp_path, keyword, text):
             formats.read(save(tmp_path / "all", planes_of_all))
 
 
-NOT_NEEDED = ("WindowCenter", "WindowWidth", "SliceThickness", "SpacingBetweenSlices", "InstanceNumber", "EchoTime",
-              "AcquisitionNumber", "SeriesNumber", "KVP", "PixelPaddingValue", "TriggerTime", "EchoNumbers")  # fmt: skip
+NOT_NEEDED = (
+    "WindowCenter",
+    "WindowWidth",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "InstanceNumber",
+    "EchoTime",
+    "AcquisitionNumber",
+    "SeriesNumber",
+    "KVP",
+    "PixelPaddingValue",
+    "TriggerTime",
+    "EchoNumbers",
+)
 
 
 @pytest.mark.parametrize("keyword", NOT_NEEDED)
@@ -366,7 +391,9 @@ def test_a_mosaic_that_only_its_private_tags_name(tmp_path):
 
 
 def test_reports_captures_and_scouts_do_not_stand_in_the_way(tmp_path):
-    """Beside seven slices: a screen capture in colour, a dose report, a key object, a presentation state, a scout."""
+    """Beside seven slices: a screen capture in colour, a dose report, a key object, a presentation state, a
+    scout.
+    """
     capture = plane(
         0, SOPClassUID="1.2.840.10008.5.1.4.1.1.7.4", SeriesInstanceUID=generate_uid(), SamplesPerPixel=3
     )
@@ -463,7 +490,10 @@ def test_what_some_slices_of_two_volumes_lack_divides_them_no_further(tmp_path, 
     for k in (1, 4, 8, 9):
         delattr(planes[k], keyword)
     folder = save(tmp_path / "ct", planes)
-    assert [choice.apart for choice in formats.list_choices(folder)] == ["echo time (ms) 2.3", "echo time (ms) 4.6"]
+    assert [choice.apart for choice in formats.list_choices(folder)] == [
+        "echo time (ms) 2.3",
+        "echo time (ms) 4.6",
+    ]
     np.testing.assert_array_equal(formats.read(folder, series=2).array, HU + 50)
 
 
@@ -477,7 +507,8 @@ def test_a_number_for_each_slice_of_two_volumes_makes_no_single_slices(tmp_path)
 def test_times_of_a_single_position_are_choices(tmp_path):
     planes = [plane(2, HU[k], TemporalPositionIdentifier=k + 1) for k in range(7)]
     assert [choice.apart for choice in formats.list_choices(save(tmp_path / "ct", planes))] == [
-        f"temporal position {k + 1}" for k in range(7)]
+        f"temporal position {k + 1}" for k in range(7)
+    ]
 
 
 def test_slices_of_one_stack_may_be_of_several_thicknesses(tmp_path):
@@ -489,14 +520,20 @@ def test_two_reconstructions_of_other_thickness_are_two_volumes(tmp_path):
     """Thick slices at every second position of the thin ones, and between them."""
     for shift in (0, 0.5):
         places = [ORIGIN + (2 * k + shift) * STEP * TURN[:, 2] for k in range(3)]
-        thick = [plane(k, HU[k] + 50, SliceThickness="6", ImagePositionPatient=[f"{v:.9g}" for v in at]) for k, at in enumerate(places)]
+        thick = [
+            plane(k, HU[k] + 50, SliceThickness="6", ImagePositionPatient=[f"{v:.9g}" for v in at])
+            for k, at in enumerate(places)
+        ]
         choices = formats.list_choices(folder := save(tmp_path / f"ct{shift}", [*series(), *thick]))
         assert [choice.apart for choice in choices] == ["slice thickness (mm) 3", "slice thickness (mm) 6"]
         np.testing.assert_array_equal(formats.read(folder, series=2).array, HU[:3] + 50)
 
 
 def test_thickness_that_varies_does_not_mix_two_volumes(tmp_path):
-    planes = per_slice([*series(SeriesDescription="a"), *second(SeriesDescription="b")], SliceThickness=lambda k: "3.1" if k % 2 else "3")
+    planes = per_slice(
+        [*series(SeriesDescription="a"), *second(SeriesDescription="b")],
+        SliceThickness=lambda k: "3.1" if k % 2 else "3",
+    )
     folder = save(tmp_path / "ct", planes)
     assert [choice.apart for choice in formats.list_choices(folder)] == ["protocol 1", "protocol 2"]
     np.testing.assert_array_equal(formats.read(folder, series=2).array, HU + 50)
@@ -509,7 +546,9 @@ def test_two_kernels_in_blocks_are_two_volumes(tmp_path):
 
 
 def test_frames_without_positions_of_their_own_are_refused(tmp_path):
-    """A multi-frame object with the position of its first frame only: one frame read as a slice would lose the others."""
+    """A multi-frame object with the position of its first frame only: one frame read as a slice would lose
+    the others.
+    """
     stored = (HU.astype(np.int32) + 1024).astype("<u2").tobytes()
     folder = save(tmp_path / "nm", [plane(0, NumberOfFrames=7, PixelData=stored)])
     with pytest.raises(GeometryError, match="no position"):

@@ -1,4 +1,6 @@
-"""DICOM series made here, oblique and with unequal sides, against SimpleITK's own series reader; then what must be refused."""
+"""DICOM series made here, oblique and with unequal sides, against SimpleITK's own series reader; then what
+must be refused.
+"""
 
 from pathlib import Path
 
@@ -45,7 +47,11 @@ def test_agrees_with_simpleitk_on_an_oblique_series(tmp_path):
     assert volume.array.dtype == np.int16
     assert (volume.modality, volume.notes) == ("CT", ())
     for index in ((0, 0, 0), (6, 7, 8), (3, 1, 5)):
-        np.testing.assert_allclose(volume.geometry.index_to_lps(index), expected.TransformIndexToPhysicalPoint(index[::-1]), atol=1e-5)
+        np.testing.assert_allclose(
+            volume.geometry.index_to_lps(index),
+            expected.TransformIndexToPhysicalPoint(index[::-1]),
+            atol=1e-5,
+        )
     np.testing.assert_allclose(volume.geometry.spacing_mm, (STEP, ROW_SPACING, COLUMN_SPACING), atol=1e-6)
 
 
@@ -95,9 +101,16 @@ def test_whole_values_beyond_int64_become_float32(tmp_path):
 
 
 def test_windows_of_the_file(tmp_path):
-    planes = series(WindowCenter=["40", "-600"], WindowWidth=["400", "1200"], WindowCenterWidthExplanation=["ABDOMEN", "LUNG"])
+    planes = series(
+        WindowCenter=["40", "-600"],
+        WindowWidth=["400", "1200"],
+        WindowCenterWidthExplanation=["ABDOMEN", "LUNG"],
+    )
     windows = formats.read(save(tmp_path / "ct", planes)).windows
-    assert [(window.name, window.width, window.level) for window in windows] == [("abdomen", 400, 40), ("lung", 1200, -600)]
+    assert [(window.name, window.width, window.level) for window in windows] == [
+        ("abdomen", 400, 40),
+        ("lung", 1200, -600),
+    ]
 
 
 def test_no_word_names_the_patient(tmp_path):
@@ -118,7 +131,10 @@ def test_no_word_names_the_patient(tmp_path):
 def test_series_are_chosen_by_number_or_uid(tmp_path):
     planes = [*series(), *[plane(k, HU[k] + 1, SeriesInstanceUID=OTHER, SeriesNumber=9) for k in range(7)]]
     folder = save(tmp_path / "two", planes)
-    assert [(choice.index, choice.uid, choice.slices) for choice in formats.list_choices(folder)] == [(1, SERIES, 7), (2, OTHER, 7)]
+    assert [(choice.index, choice.uid, choice.slices) for choice in formats.list_choices(folder)] == [
+        (1, SERIES, 7),
+        (2, OTHER, 7),
+    ]
     for wanted in (2, "2", OTHER):
         volume = formats.read(folder, series=wanted)
         np.testing.assert_array_equal(volume.array, HU + 1)
@@ -128,7 +144,9 @@ def test_series_are_chosen_by_number_or_uid(tmp_path):
 
 
 def test_one_file_stands_for_its_series(tmp_path):
-    folder = save(tmp_path / "two", [*series(), *[plane(k, HU[k] + 1, SeriesInstanceUID=OTHER) for k in range(7)]])
+    folder = save(
+        tmp_path / "two", [*series(), *[plane(k, HU[k] + 1, SeriesInstanceUID=OTHER) for k in range(7)]]
+    )
     file = next(path for path in folder.iterdir() if pydicom.dcmread(path).SeriesInstanceUID == OTHER)
     assert formats.is_readable(file)
     np.testing.assert_array_equal(formats.read(file).array, HU + 1)
@@ -137,7 +155,13 @@ def test_one_file_stands_for_its_series(tmp_path):
 def test_small_series_localisers_and_strangers_are_left_out_and_said(tmp_path):
     scout = plane(0, SeriesInstanceUID=generate_uid(), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     planes = [*series(), plane(0, SeriesInstanceUID=OTHER), scout]
-    contours = plane(0, SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", Rows=None, PixelData=None, SeriesInstanceUID=generate_uid())
+    contours = plane(
+        0,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3",
+        Rows=None,
+        PixelData=None,
+        SeriesInstanceUID=generate_uid(),
+    )
     folder = save(tmp_path / "ct", [*planes, contours])
     (folder / "readme.txt").write_text("no DICOM")
     volume = formats.read(folder)
@@ -176,7 +200,10 @@ def test_rounded_positions_are_no_uneven_spacing(tmp_path):
 
 def at(*along: float) -> list[Dataset]:
     """The slices at these places (in steps) along the normal."""
-    return [plane(k, ImagePositionPatient=[f"{v:.6f}" for v in ORIGIN + place * STEP * TURN[:, 2]]) for k, place in enumerate(along)]
+    return [
+        plane(k, ImagePositionPatient=[f"{v:.6f}" for v in ORIGIN + place * STEP * TURN[:, 2]])
+        for k, place in enumerate(along)
+    ]
 
 
 def changed(k: int, **fields) -> list[Dataset]:
@@ -184,18 +211,42 @@ def changed(k: int, **fields) -> list[Dataset]:
 
 
 REFUSED = {
-    "missing": (lambda: at(0, 1, 2, 4, 5, 6, 7), GeometryError, r"slices 3 and 4 lie 6.00 mm apart .* \(1 slice is missing\)"),
+    "missing": (
+        lambda: at(0, 1, 2, 4, 5, 6, 7),
+        GeometryError,
+        r"slices 3 and 4 lie 6.00 mm apart .* \(1 slice is missing\)",
+    ),
     "two missing": (lambda: at(0, 1, 2, 5, 6, 7, 8), GeometryError, "2 slices are missing"),
     "uneven": (lambda: at(0, 1, 2, 3.5, 4.5, 5.5, 6.5), GeometryError, "spacing is uneven"),
     "creeping": (lambda: at(0, 1, 2, 3, 4.015, 5.03, 6.045), GeometryError, "uneven"),
-    "double": (lambda: [*series(), plane(3, HU[3] + 1)], GeometryError, "two different slices lie at one position"),
+    "double": (
+        lambda: [*series(), plane(3, HU[3] + 1)],
+        GeometryError,
+        "two different slices lie at one position",
+    ),
     "no position": (lambda: changed(2, ImagePositionPatient=None), GeometryError, "no position"),
     "no orientation": (lambda: changed(2, ImageOrientationPatient=None), GeometryError, "no .*orientation"),
-    "no right angle": (lambda: changed(2, ImageOrientationPatient=[1, 0, 0, 0.5, 0.9, 0]), GeometryError, "orientation"),
-    "orientation": (lambda: changed(2, ImageOrientationPatient=[1, 0, 0, 0, 1, 0]), ChoiceNeeded, "1 slice .*orientation 2"),
+    "no right angle": (
+        lambda: changed(2, ImageOrientationPatient=[1, 0, 0, 0.5, 0.9, 0]),
+        GeometryError,
+        "orientation",
+    ),
+    "orientation": (
+        lambda: changed(2, ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
+        ChoiceNeeded,
+        "1 slice .*orientation 2",
+    ),
     "no spacing": (lambda: changed(2, PixelSpacing=None), GeometryError, "no pixel spacing"),
-    "spacing": (lambda: changed(2, PixelSpacing=["1.7", "0.95"]), ChoiceNeeded, r"pixel spacing \(mm\) 1.7 x 0.95"),
-    "localiser": (lambda: changed(2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), FormatError, "localiser"),
+    "spacing": (
+        lambda: changed(2, PixelSpacing=["1.7", "0.95"]),
+        ChoiceNeeded,
+        r"pixel spacing \(mm\) 1.7 x 0.95",
+    ),
+    "localiser": (
+        lambda: changed(2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
+        FormatError,
+        "localiser",
+    ),
     "cut": (lambda: changed(2, PixelData=bytes(100)), FormatError, "cut off"),
     "no pixels": (lambda: changed(2, PixelData=None), FormatError, "no pixels"),
     "colour": (lambda: changed(2, SamplesPerPixel=3), FormatError, "colour"),
@@ -220,7 +271,10 @@ def test_slices_of_another_size_are_refused(tmp_path):
 @pytest.mark.parametrize("degrees", [0.5, 15])
 def test_tilt_is_refused_with_its_angle(tmp_path, degrees):
     lean = np.tan(np.radians(degrees)) * TURN[:, 1]
-    planes = [plane(k, ImagePositionPatient=[f"{v:.6f}" for v in ORIGIN + k * STEP * (TURN[:, 2] + lean)]) for k in range(7)]
+    planes = [
+        plane(k, ImagePositionPatient=[f"{v:.6f}" for v in ORIGIN + k * STEP * (TURN[:, 2] + lean)])
+        for k in range(7)
+    ]
     with pytest.raises(GeometryError, match=f"tilt of {degrees:.1f} degrees"):
         formats.read(save(tmp_path / "ct", planes))
 
@@ -255,12 +309,17 @@ def test_a_folder_of_contours_only_is_named_as_such(tmp_path):
         formats.read(save(tmp_path / "rt", [contours]))
 
 
-@pytest.mark.parametrize("place", ["sarcoma-ct-mr-pet/ct-dicom", "torso-ct/example_ct_dicom", "thorax-ct-dicom/dicom"])
+@pytest.mark.parametrize(
+    "place", ["sarcoma-ct-mr-pet/ct-dicom", "torso-ct/example_ct_dicom", "thorax-ct-dicom/dicom"]
+)
 def test_real_series_agree_with_simpleitk(shared_data, place):
     if not (folder := shared_data / place).is_dir():
         pytest.skip(f"{place} is not here")
     reader = sitk.ImageSeriesReader()
-    names = max((reader.GetGDCMSeriesFileNames(str(folder), uid) for uid in reader.GetGDCMSeriesIDs(str(folder))), key=len)
+    names = max(
+        (reader.GetGDCMSeriesFileNames(str(folder), uid) for uid in reader.GetGDCMSeriesIDs(str(folder))),
+        key=len,
+    )
     reader.SetFileNames(names)
     expected, volume = reader.Execute(), formats.read(folder)
     np.testing.assert_array_equal(volume.array, sitk.GetArrayFromImage(expected))

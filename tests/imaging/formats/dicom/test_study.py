@@ -25,27 +25,44 @@ def contours(series_uid: str) -> Dataset:
     item, study, frame = Dataset(), Dataset(), Dataset()
     item.SeriesInstanceUID = series_uid
     study.RTReferencedSeriesSequence, frame.RTReferencedStudySequence = [item], [study]
-    return plane(0, SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3", Modality="RTSTRUCT", Rows=None, PixelData=None,
-                 SeriesInstanceUID=generate_uid(), ReferencedFrameOfReferenceSequence=[frame])
+    return plane(
+        0,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.481.3",
+        Modality="RTSTRUCT",
+        Rows=None,
+        PixelData=None,
+        SeriesInstanceUID=generate_uid(),
+        ReferencedFrameOfReferenceSequence=[frame],
+    )
 
 
 def segments(series_uid: str) -> Dataset:
     item = Dataset()
     item.SeriesInstanceUID = series_uid
-    return plane(0, SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4", Modality="SEG", SeriesInstanceUID=generate_uid(),
-                 ReferencedSeriesSequence=[item])
+    return plane(
+        0,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4",
+        Modality="SEG",
+        SeriesInstanceUID=generate_uid(),
+        ReferencedSeriesSequence=[item],
+    )
 
 
 @pytest.fixture
 def patient(tmp_path):
-    """Two series and a localiser in folders of their own, an RTSTRUCT of the first and a SEG of the second, and one of nothing here."""
+    """Two series and a localiser in folders of their own, an RTSTRUCT of the first and a SEG of the second,
+    and one of nothing here.
+    """
     root = tmp_path / "export"
     root.mkdir()
     save(root / "SE1", series())
     incomplete = [plane(k, HU[k] + 50, SeriesInstanceUID=OTHER, SeriesNumber=4) for k in range(7)]
     del incomplete[2]
     save(root / "SE2", incomplete)
-    save(root / "SE3", [plane(0, SeriesInstanceUID=generate_uid(), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])])
+    save(
+        root / "SE3",
+        [plane(0, SeriesInstanceUID=generate_uid(), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])],
+    )
     save(root / "RT", [contours(SERIES)])
     save(root / "SEG", [segments(OTHER), segments(generate_uid())])
     return root
@@ -54,7 +71,11 @@ def patient(tmp_path):
 def test_series_with_their_segmentations(patient):
     study = listed(patient)
     found = [(row.choice.slices, row.use, row.minor, [one.kind for one in row.objects]) for row in study.rows]
-    assert found == [(7, Use.READ, False, ["RTSTRUCT"]), (6, Use.VIEW_ONLY, False, ["SEG"]), (1, Use.READ, True, [])]
+    assert found == [
+        (7, Use.READ, False, ["RTSTRUCT"]),
+        (6, Use.VIEW_ONLY, False, ["SEG"]),
+        (1, Use.READ, True, []),
+    ]
     assert "1 slice is missing" in study.rows[1].reason
     assert [one.kind for one in study.unassigned] == ["SEG"]
     np.testing.assert_allclose(study.rows[0].spacing_mm, (3, 1.7, 0.9), atol=1e-6)
@@ -78,7 +99,12 @@ def test_a_directory_is_never_believed_over_the_files(tmp_path):
     """It lists a file that is not there; a slice that it does not list is read all the same."""
     disc = FileSet()
     for header in series()[:6]:
-        header.PatientID, header.StudyDate, header.StudyTime, header.StudyID = "1", "20200101", "120000", "1"  # what a directory needs
+        header.PatientID, header.StudyDate, header.StudyTime, header.StudyID = (
+            "1",
+            "20200101",
+            "120000",
+            "1",
+        )  # what a directory needs
         disc.add(header)
     root = tmp_path / "disc"
     disc.write(root)
@@ -87,7 +113,9 @@ def test_a_directory_is_never_believed_over_the_files(tmp_path):
     np.testing.assert_array_equal(volume.array, HU)
     assert volume.notes == ()
     np.testing.assert_array_equal(formats.read(root / "DICOMDIR").array, HU)
-    listed_files = sorted(file for file in root.rglob("*") if file.is_file() and file.name not in ("DICOMDIR", "extra.dcm"))
+    listed_files = sorted(
+        file for file in root.rglob("*") if file.is_file() and file.name not in ("DICOMDIR", "extra.dcm")
+    )
     listed_files[0].unlink()  # the first slice, which leaves no gap
     with pytest.raises(OnlyViewable, match=f"{listed_files[0].name} is listed in the DICOMDIR and not there"):
         formats.read(root)

@@ -1,4 +1,6 @@
-"""Tilted, incomplete and uneven series: shown where their slices lie, and refused wherever exact voxels are needed."""
+"""Tilted, incomplete and uneven series: shown where their slices lie, and refused wherever exact voxels are
+needed.
+"""
 
 import numpy as np
 import pytest
@@ -56,7 +58,9 @@ def test_a_tilt_to_the_other_side_moves_the_origin(tmp_path):
 
 
 def test_uneven_slices_show_the_nearest(tmp_path):
-    """At 0, 3, 6, 10.5, 13.5, 16.5, 19.5 mm: planes of 3 mm, the fourth one shows no slice farther than 1.5 mm."""
+    """At 0, 3, 6, 10.5, 13.5, 16.5, 19.5 mm: planes of 3 mm, the fourth one shows no slice farther than 1.5
+    mm.
+    """
     heights = (0, 3, 6, 10.5, 13.5, 16.5, 19.5)
     volume = formats.read_view_only(save(tmp_path / "ct", placed(*[h * TURN[:, 2] for h in heights])))
     for plane_number, values in enumerate(volume.array):

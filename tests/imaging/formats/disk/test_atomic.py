@@ -54,8 +54,13 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     (left,) = tmp_path.iterdir()
     assert answer.returncode == -signal.SIGKILL and not target.exists()
     started = left.name.split("-")[3]
-    others = {f".ctseg-{MACHINE}-{os.getppid()}-0-0123456789ab.part.nii", ".0123456789ab.part.nii.gz", ".ctseg-notes.part",
-              f".ctseg-00000000-{left.name.split('-')[2]}-{started}-0123456789ab.part.nii.gz", "mask.part.nii.gz"}
+    others = {
+        f".ctseg-{MACHINE}-{os.getppid()}-0-0123456789ab.part.nii",
+        ".0123456789ab.part.nii.gz",
+        ".ctseg-notes.part",
+        f".ctseg-00000000-{left.name.split('-')[2]}-{started}-0123456789ab.part.nii.gz",
+        "mask.part.nii.gz",
+    }
     reused = f".ctseg-{MACHINE}-{os.getppid()}-0-0123456789ab.part.nii"  # the number is another process's now
     for name in others:
         (tmp_path / name).write_bytes(b"x")
@@ -63,7 +68,10 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
         mine.write_bytes(b"y")
         write_bytes(target, b"whole")
         assert mine.exists() and not left.exists()
-    assert {path.name for path in tmp_path.iterdir()} == (others - {reused}) | {"mask.nii.gz", "being written"}
+    assert {path.name for path in tmp_path.iterdir()} == (others - {reused}) | {
+        "mask.nii.gz",
+        "being written",
+    }
 
 
 def test_the_data_file_of_another_header_is_not_replaced(tmp_path: Path) -> None:

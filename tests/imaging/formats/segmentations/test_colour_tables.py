@@ -19,8 +19,14 @@ SNAP = """################################################
     1   255    0    0        1  1  1    "left kidney"
    12    16   32   48      0.5  1  0    "vena cava inf."
 """
-SLICER = "# Color table file /tmp/x.ctbl\n# 3 values\n0 Background 0 0 0 0\n1 left_kidney 255 0 0 255\n12 vena_cava 16 32 48 255\n"
-CSV = 'LabelValue,Name,Color_R,Color_G,Color_B,Color_A\n0,Background,0,0,0,0\n1,left kidney,255,0,0,255\n12,"vena, cava",16,32,48,255\n'
+SLICER = (
+    "# Color table file /tmp/x.ctbl\n# 3 values\n0 Background 0 0 0 0\n1 left_kidney 255 0 0 255\n12 "
+    "vena_cava 16 32 48 255\n"
+)
+CSV = (
+    "LabelValue,Name,Color_R,Color_G,Color_B,Color_A\n0,Background,0,0,0,0\n1,left "
+    'kidney,255,0,0,255\n12,"vena, cava",16,32,48,255\n'
+)
 
 
 @pytest.mark.parametrize(

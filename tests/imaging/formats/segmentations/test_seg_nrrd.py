@@ -33,7 +33,9 @@ def test_names_colours_and_values_are_those_of_the_header(shared_file) -> None:
 
 
 def test_a_cropped_segmentation_lands_on_the_image(shared_file) -> None:
-    """The phantom is 10 x 24 x 20 with its origin at (-10, -12, 100); the segmentation begins 1, 6 and 4 voxels further."""
+    """The phantom is 10 x 24 x 20 with its origin at (-10, -12, 100); the segmentation begins 1, 6 and 4
+    voxels further.
+    """
     image = Geometry.from_parts((10, 24, 20), (3, 1, 1.5), (-10, -12, 100))
     path = shared_file("reported/seg-nrrd-names/seg.seg.nrrd")
     alone, placed = formats.read_labels(path), formats.read_labels(path, like=image)

@@ -19,8 +19,24 @@ SHAPE, SPACING = (7, 18, 19), (2.5, 0.8, 0.9)
 TURNED = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
 GEOMETRY = Geometry.from_parts(SHAPE, SPACING, (-12.5, 7.25, 30.0), TURNED)
 NAMES = Labels.from_names({1: "liver", 2: "spleen", 4: "pancreas"})
-CLI_COLUMNS = ["case", "label", "name", "dice", "iou", "precision", "recall", "volume_truth_ml", "volume_pred_ml", "avd_percent", "hd",
-               "hd95", "assd", "nsd", "resampled", "note"]
+CLI_COLUMNS = [
+    "case",
+    "label",
+    "name",
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+    "volume_truth_ml",
+    "volume_pred_ml",
+    "avd_percent",
+    "hd",
+    "hd95",
+    "assd",
+    "nsd",
+    "resampled",
+    "note",
+]
 
 
 def label_map(boxes, geometry=GEOMETRY, labels=NAMES):
@@ -56,8 +72,12 @@ def test_one_case_by_hand():
 
 def test_slices_are_counted_from_feet_to_head_however_the_file_is_stored():
     head_first = Geometry.from_parts(SHAPE, SPACING, direction=np.diag([1.0, 1.0, -1.0]))
-    report = evaluate_pair(label_map({1: np.s_[1, 2:6, 3:9]}, head_first), label_map({1: np.s_[1, 2:6, 3:8]}, head_first), case="a")
-    row, = report.slices
+    report = evaluate_pair(
+        label_map({1: np.s_[1, 2:6, 3:9]}, head_first),
+        label_map({1: np.s_[1, 2:6, 3:8]}, head_first),
+        case="a",
+    )
+    (row,) = report.slices
     assert row.slice == SHAPE[0] - 2
     assert (row.fp_mm2, row.fn_mm2) == pytest.approx((4 * 0.8 * 0.9, 0))
     assert row.dice == pytest.approx(40 / 44)
@@ -65,7 +85,9 @@ def test_slices_are_counted_from_feet_to_head_however_the_file_is_stored():
 
 def test_every_slice_of_every_label_has_a_row():
     report = evaluate_pair(label_map(SHIFTED), label_map(TRUTH), case="a")
-    assert [(row.label, row.slice) for row in report.slices] == [(1, k) for k in (1, 2, 3, 4)] + [(2, k) for k in (3, 4, 5)]
+    assert [(row.label, row.slice) for row in report.slices] == [(1, k) for k in (1, 2, 3, 4)] + [
+        (2, k) for k in (3, 4, 5)
+    ]
     assert sum(row.fn_mm2 for row in report.slices) == pytest.approx(4 * 8 * 0.8 * 0.9)
 
 
@@ -114,12 +136,16 @@ def test_what_was_not_contoured_has_a_row_without_numbers_and_no_slices():
 
 def test_unknown_labels_are_compared_by_value_with_a_warning():
     truth = label_map(TRUTH, labels=Labels.from_names({1: "liver", 2: "spleen"}))
-    prediction = label_map({**SHIFTED, 9: np.s_[6, :3, :3]}, labels=Labels.from_names({1: "liver", 2: "milz", 9: "aorta"}))
+    prediction = label_map(
+        {**SHIFTED, 9: np.s_[6, :3, :3]}, labels=Labels.from_names({1: "liver", 2: "milz", 9: "aorta"})
+    )
     report = evaluate_pair(prediction, truth, case="a")
     assert rows_of(report)[9].name == "aorta"
     assert rows_of(report)[9].note == "empty in the truth"
     assert any("label 9" in warning and "truth does not know" in warning for warning in report.warnings)
-    assert any("2 is spleen in the truth and milz in the prediction" in warning for warning in report.warnings)
+    assert any(
+        "2 is spleen in the truth and milz in the prediction" in warning for warning in report.warnings
+    )
 
 
 def test_an_empty_prediction_is_a_warning_and_rows():
@@ -133,9 +159,26 @@ def test_an_empty_prediction_is_a_warning_and_rows():
 
 def test_means_leave_out_what_is_empty_and_count_it():
     def row(case, label, dice, truth=1.0, prediction=1.0, note=""):
-        return Row(case, label, f"organ {label}", dice=dice, hd95=10 * dice, volume_truth_ml=truth, volume_pred_ml=prediction, note=note)
-    rows = [row("a", 1, 0.9), row("b", 1, 0.7), row("c", 1, 0.0, prediction=0.0), row("d", 1, np.nan, 0.0, 0.0),
-            row("a", 2, 0.5), Row("b", 2, "organ 2", note=NOT_CONTOURED), Row("e", note="no point in common")]
+        return Row(
+            case,
+            label,
+            f"organ {label}",
+            dice=dice,
+            hd95=10 * dice,
+            volume_truth_ml=truth,
+            volume_pred_ml=prediction,
+            note=note,
+        )
+
+    rows = [
+        row("a", 1, 0.9),
+        row("b", 1, 0.7),
+        row("c", 1, 0.0, prediction=0.0),
+        row("d", 1, np.nan, 0.0, 0.0),
+        row("a", 2, 0.5),
+        Row("b", 2, "organ 2", note=NOT_CONTOURED),
+        Row("e", note="no point in common"),
+    ]
     first, second, total = summary(rows)
     assert (first.n, first.n_empty, first.n_not_contoured) == (2, 2, 0)
     assert first.mean["dice"] == pytest.approx(0.8)
@@ -150,13 +193,16 @@ def test_means_leave_out_what_is_empty_and_count_it():
 def test_the_wmh_convention_leaves_other_pathology_out():
     truth, prediction = label_map(TRUTH), label_map({1: np.s_[1:6, 2:16, 2:11]})
     report = evaluate_pair(prediction, truth, case="a", convention="wmh2017")
-    row, = report.rows
+    (row,) = report.rows
     cells = 5 * 14 * 9 - 3 * 5 * 6
     assert row.dice == pytest.approx(2 * 4 * 7 * 8 / (4 * 7 * 8 + cells))
     assert (row.lesion_recall, row.lesion_f1) == (1, 1)
 
 
-REPORTS = [evaluate_pair(label_map(SHIFTED), label_map(TRUTH), case="first <case>"), CaseReport.failure("second", "No point in common.")]
+REPORTS = [
+    evaluate_pair(label_map(SHIFTED), label_map(TRUTH), case="first <case>"),
+    CaseReport.failure("second", "No point in common."),
+]
 
 
 def test_the_csv_has_the_columns_that_are_promised(tmp_path):
@@ -171,8 +217,15 @@ def test_the_csv_has_the_columns_that_are_promised(tmp_path):
 
 
 def test_lesion_columns_come_last_and_only_when_there_are_lesions(tmp_path):
-    write_csv(tmp_path / "a.csv", [evaluate_pair(label_map(SHIFTED), label_map(TRUTH), case="a", convention="wmh2017")])
-    assert (tmp_path / "a.csv").read_text().splitlines()[0].split(",") == [*CLI_COLUMNS, "lesion_recall", "lesion_f1"]
+    write_csv(
+        tmp_path / "a.csv",
+        [evaluate_pair(label_map(SHIFTED), label_map(TRUTH), case="a", convention="wmh2017")],
+    )
+    assert (tmp_path / "a.csv").read_text().splitlines()[0].split(",") == [
+        *CLI_COLUMNS,
+        "lesion_recall",
+        "lesion_f1",
+    ]
 
 
 def test_the_per_slice_csv(tmp_path):
@@ -185,6 +238,7 @@ def test_the_per_slice_csv(tmp_path):
 def test_the_json_is_strict_and_says_what_failed(tmp_path):
     def refuse(constant):
         raise AssertionError(constant)
+
     write_json(tmp_path / "a.json", REPORTS)
     found = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
     assert (found["n_cases"], found["n_failed"], found["convention"]) == (2, 1, "deepmind")
@@ -211,7 +265,9 @@ def test_pictures_show_the_worst_slices_over_the_image():
     assert worst.slice == 6
     assert worst.wrong_mm2 == pytest.approx(144 * 0.8 * 0.9)
     assert worst.image.shape == worst.truth.shape
-    assert [picture.wrong_mm2 for picture in report.pictures] == sorted((p.wrong_mm2 for p in report.pictures), reverse=True)
+    assert [picture.wrong_mm2 for picture in report.pictures] == sorted(
+        (p.wrong_mm2 for p in report.pictures), reverse=True
+    )
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json, write_html, write_per_slice_csv])
@@ -226,10 +282,18 @@ def test_nothing_is_overwritten_unless_told(write, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(("name", "match", "resampled"), [
-    ("same_grid", Match.SAME, False), ("coarser_grid", Match.OTHER_GRID, True), ("cropped_extent", Match.SHIFTED, True),
-    ("flipped_axis_same_physical", Match.REORIENTED, False), ("same_shape_other_spacing", Match.OTHER_GRID, True),
-    ("half_voxel_shift", Match.SHIFTED, True), ("empty", Match.SAME, False)])
+@pytest.mark.parametrize(
+    ("name", "match", "resampled"),
+    [
+        ("same_grid", Match.SAME, False),
+        ("coarser_grid", Match.OTHER_GRID, True),
+        ("cropped_extent", Match.SHIFTED, True),
+        ("flipped_axis_same_physical", Match.REORIENTED, False),
+        ("same_shape_other_spacing", Match.OTHER_GRID, True),
+        ("half_voxel_shift", Match.SHIFTED, True),
+        ("empty", Match.SAME, False),
+    ],
+)
 def test_the_collected_grid_mismatches(name, match, resampled, shared_file):
     truth = read_labels(shared_file("grid-mismatch/label_same_grid.nii.gz"))
     report = evaluate_pair(read_labels(shared_file(f"grid-mismatch/label_{name}.nii.gz")), truth, case=name)
@@ -239,7 +303,9 @@ def test_the_collected_grid_mismatches(name, match, resampled, shared_file):
         assert total.mean["dice"] == 1
     elif name == "cropped_extent":  # worked out on the cut-out itself: index (x, y, z) 20:100, 10:90, 5:25
         cut = truth.array[5:25, 10:90, 20:100]
-        expected = [2 * (cut == v).sum() / ((cut == v).sum() + (truth.array == v).sum()) for v in np.unique(cut) if v]
+        expected = [
+            2 * (cut == v).sum() / ((cut == v).sum() + (truth.array == v).sum()) for v in np.unique(cut) if v
+        ]
         assert total.mean["dice"] == pytest.approx(np.mean(expected))
     elif name == "empty":
         assert (total.n, total.n_empty) == (0, len(np.unique(truth.array)) - 1)

@@ -32,7 +32,9 @@ def grid(shape=SHAPE, origin=(0.0, 0.0, 0.0)):
 
 
 def pair():
-    """Truth and prediction: liver off by one column in slices 2-5, spleen in 6 and 7, the second missed (stored order)."""
+    """Truth and prediction: liver off by one column in slices 2-5, spleen in 6 and 7, the second missed
+    (stored order).
+    """
     truth, prediction = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     truth[2:6, 4:14, 4:14] = 1
     prediction[2:6, 4:14, 5:15] = 1
@@ -78,12 +80,12 @@ def test_the_table_says_what_a_hand_count_says(viewer):
     assert view.state.phase is Phase.READY
     liver, spleen = row_of(view, 1), row_of(view, 3)
     assert (liver.name, spleen.name) == ("liver", "spleen")
-    assert liver.dice == pytest.approx(0.9)                                   # 9 of 10 columns on both sides
+    assert liver.dice == pytest.approx(0.9)  # 9 of 10 columns on both sides
     assert spleen.dice == pytest.approx(2 / 3)
     assert liver.volume_truth_ml == pytest.approx(4 * 100 * 9.0 / 1000)
     assert spleen.difference_ml == pytest.approx(-36 * 9.0 / 1000)
-    assert liver.hd95_mm == pytest.approx(2.0) and liver.surface is Surface.FRESH   # one column of 2 mm
-    assert liver.nsd == pytest.approx(1.0)                                    # within the 2 mm of tolerance
+    assert liver.hd95_mm == pytest.approx(2.0) and liver.surface is Surface.FRESH  # one column of 2 mm
+    assert liver.nsd == pytest.approx(1.0)  # within the 2 mm of tolerance
     assert view.state.mean_dice == pytest.approx((0.9 + 2 / 3) / 2)
 
 
@@ -94,14 +96,14 @@ def test_next_missed_and_next_worse_go_where_the_fault_is(viewer):
     assert "spleen is missed" in view.state.message
     controller.go_to(8)
     controller.next_worse()
-    assert view.cursor == 1                                                   # Dice 0, the worst
+    assert view.cursor == 1  # Dice 0, the worst
     controller.next_worse()
-    assert view.cursor == 3                                                   # then 0.9, the lowest of the liver's slices
+    assert view.cursor == 3  # then 0.9, the lowest of the liver's slices
     controller.set_focus(3)
     controller.next_worse()
     assert view.cursor == 1
     controller.next_worse()
-    assert view.cursor == 2                                                   # the spleen's perfect slice comes last
+    assert view.cursor == 2  # the spleen's perfect slice comes last
 
 
 def test_painting_changes_table_and_curve_and_undo_gives_them_back(viewer):
@@ -121,7 +123,7 @@ def test_painting_changes_table_and_curve_and_undo_gives_them_back(viewer):
     layer.undo()
     controller._pair._followed[0][0].flush()
     assert row_of(view, 3).dice == pytest.approx(2 / 3)
-    layer.paint((4, 2, 20), 7)                                                # a class that nobody had
+    layer.paint((4, 2, 20), 7)  # a class that nobody had
     controller._pair._followed[0][0].flush()
     assert [row.value for row in view.state.rows] == [1, 3, 7]
 
@@ -155,7 +157,7 @@ def test_contours_are_dashed_for_the_truth_and_all_is_put_back(viewer):
     outline = viewer.layers["truth outline"]
     assert prediction.contour > 0 and not truth.visible and len(outline.data) > 0
     assert set(outline.data[:, 0, 0]) == {4}
-    viewer.dims.order = (1, 0, 2)                                             # coronal
+    viewer.dims.order = (1, 0, 2)  # coronal
     viewer.dims.set_point(1, truth.translate[1] + 6 * 1.5)
     assert set(outline.data[:, 0, 1]) == {6}
     controller.set_contours(False)
@@ -178,7 +180,9 @@ def test_a_prediction_stored_the_other_way_round_is_compared_voxel_by_voxel_and_
     _, view = opened(viewer, stored, truth)
     assert view.state.note == "" and row_of(view, 1).dice == pytest.approx(0.9)
     layer = viewer.layers["prediction"]
-    layer.data_setitem(tuple(np.nonzero(layer.data == 3)), 0)  # kept up by the slice, not counted again as a whole
+    layer.data_setitem(
+        tuple(np.nonzero(layer.data == 3)), 0
+    )  # kept up by the slice, not counted again as a whole
     Painting.of(layer).flush()
     assert row_of(view, 3).dice == 0
 
@@ -225,17 +229,24 @@ def test_dashes_lie_on_the_outline_and_leave_gaps():
     plane[5:15, 8:25] = 2
     pieces = dashes(plane, 2)
     middles = pieces[:, 0] + pieces[:, 1] / 2
-    on_edge = (np.abs(middles[:, 0] - 4.5) < 0.51) | (np.abs(middles[:, 0] - 14.5) < 0.51) | (np.abs(middles[:, 1] - 7.5) < 0.51) \
+    on_edge = (
+        (np.abs(middles[:, 0] - 4.5) < 0.51)
+        | (np.abs(middles[:, 0] - 14.5) < 0.51)
+        | (np.abs(middles[:, 1] - 7.5) < 0.51)
         | (np.abs(middles[:, 1] - 24.5) < 0.51)
+    )
     assert on_edge.all()
     drawn = np.linalg.norm(pieces[:, 1], axis=1).sum()
-    assert 0.55 * 54 < drawn < 0.65 * 54                                      # 3 of 5 pixels of an outline of 54, corners cut
+    assert 0.55 * 54 < drawn < 0.65 * 54  # 3 of 5 pixels of an outline of 54, corners cut
     assert len(dashes(plane, 1)) == 0
 
 
-def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(make_plugin_viewer, qtbot):
+def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(
+    make_plugin_viewer, qtbot
+):
     viewer = make_plugin_viewer()
     from napari_ctseg.docks.compare.view import CompareDock
+
     prediction, truth = pair()
     dock = CompareDock(viewer)
     qtbot.addWidget(dock)
@@ -245,7 +256,10 @@ def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cur
     assert "“truth” is open" in dock.empty.text()
     show_labels(viewer, prediction, "prediction")
     dock.controller.choose(prediction="prediction", truth="truth")
-    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=PATIENCE_MS)
+    qtbot.waitUntil(
+        lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring,
+        timeout=PATIENCE_MS,
+    )
     dock._viewer.window.add_dock_widget(dock, name="Compare")
     dock.plot._ask(3.2)
     assert slice_of(viewer, viewer.layers["truth"]) == 2
@@ -254,15 +268,20 @@ def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cur
     assert dock.table.rowCount() == 2 and dock.table.item(0, 1).text() == "0.90"
     layer = viewer.layers["prediction"]
     layer.paint((5, 2, 2), 1)
-    qtbot.waitUntil(lambda: dock.table.item(0, 1).text() != "0.90" or dock.controller.state.rows[0].volume_pred_ml > 3.6,
-                    timeout=PATIENCE_MS)
+    qtbot.waitUntil(
+        lambda: dock.table.item(0, 1).text() != "0.90" or dock.controller.state.rows[0].volume_pred_ml > 3.6,
+        timeout=PATIENCE_MS,
+    )
     assert dock.report.isEnabled()
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_what_neither_mask_has_is_a_dash_in_the_dock_and_in_evaluate(make_napari_viewer, qtbot, tmp_path, capsys, theme):
+def test_what_neither_mask_has_is_a_dash_in_the_dock_and_in_evaluate(
+    make_napari_viewer, qtbot, tmp_path, capsys, theme
+):
     from napari_ctseg.commands.results.evaluate import evaluate
     from napari_ctseg.docks.compare.view import CompareDock
+
     labels = Labels.from_names({1: "liver", 2: "spleen", 3: "kidney", 4: "pancreas"})
     prediction, truth = (replace(one, array=np.zeros_like(one.array), labels=labels) for one in pair())
     for one, extra in ((prediction, 3), (truth, 2)):
@@ -277,11 +296,24 @@ def test_what_neither_mask_has_is_a_dash_in_the_dock_and_in_evaluate(make_napari
     show_labels(viewer, prediction, "prediction")
     dock.controller.choose(prediction="prediction", truth="truth")
     viewer.window.add_dock_widget(dock, name="Compare")
-    qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring, timeout=PATIENCE_MS)
-    shown = {dock.table.item(k, 0).text(): [dock.table.item(k, column).text() for column in (1, 2, 3)] for k in range(4)}
-    assert shown == {"liver": ["1.00", "0.0", "1.00"], "spleen": ["0.00", "∞", "0.00"], "kidney": ["0.00", "∞", "0.00"],
-                     "pancreas": ["–", "–", "–"]}
-    assert "empty in both" in dock.table.item(3, 0).toolTip() and "empty in the prediction" in dock.table.item(1, 2).toolTip()
+    qtbot.waitUntil(
+        lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring,
+        timeout=PATIENCE_MS,
+    )
+    shown = {
+        dock.table.item(k, 0).text(): [dock.table.item(k, column).text() for column in (1, 2, 3)]
+        for k in range(4)
+    }
+    assert shown == {
+        "liver": ["1.00", "0.0", "1.00"],
+        "spleen": ["0.00", "∞", "0.00"],
+        "kidney": ["0.00", "∞", "0.00"],
+        "pancreas": ["–", "–", "–"],
+    }
+    assert (
+        "empty in both" in dock.table.item(3, 0).toolTip()
+        and "empty in the prediction" in dock.table.item(1, 2).toolTip()
+    )
     (tmp_path / "labels.json").write_text('{"1": "liver", "2": "spleen", "3": "kidney", "4": "pancreas"}')
     evaluate(tmp_path / "prediction.nii.gz", tmp_path / "truth.nii.gz")
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}

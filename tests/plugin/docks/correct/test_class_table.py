@@ -26,7 +26,11 @@ def test_every_class_can_be_read_in_every_theme(make_napari_viewer, theme):
         for column in (NAME, VOLUME):
             cell = dock.table.visualItemRect(dock.table.item(k, column))
             left = cell.left() + 20 if column == NAME else cell.left()  # beside the colour
-            greys = [picture.pixelColor(x, y).lightness() for x in range(left, cell.right()) for y in range(cell.top(), cell.bottom())]
+            greys = [
+                picture.pixelColor(x, y).lightness()
+                for x in range(left, cell.right())
+                for y in range(cell.top(), cell.bottom())
+            ]
             assert np.ptp(greys) > LEGIBLE, (theme, k, column)
     marked = {index.row() for index in dock.table.selectionModel().selectedIndexes()}
     assert marked == {1}
@@ -39,4 +43,8 @@ def test_a_step_names_the_class(qapp):
     assert words.step({"operation": "erase", "label": 1, "slice": 4}, labels) == "erase, slice 5"
     steps = StepList()
     steps.draw(("paint, liver, slice 5", "erase, slice 5"), 1)
-    assert [steps.item(k).font().italic() for k in range(3)] == [False, False, True] and steps.currentRow() == 1
+    assert [steps.item(k).font().italic() for k in range(3)] == [
+        False,
+        False,
+        True,
+    ] and steps.currentRow() == 1

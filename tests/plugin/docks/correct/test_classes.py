@@ -28,12 +28,20 @@ def correcting(viewer, label_map, truth=None):
 def full(values):
     """A mask in which each of `values` has at least one voxel and is named."""
     array = np.zeros(GRID.shape, np.uint8)
-    array.ravel()[:len(values)] = list(values)
+    array.ravel()[: len(values)] = list(values)
     return LabelMap(array, GRID, Labels.from_names({value: f"class {value}" for value in values}))
 
 
-@pytest.mark.parametrize(("taken", "highest", "value"), [({0, 1, 3}, 255, 4), ({0, 1, 255}, 255, 2), (set(range(256)), 255, None),
-                                                         ({0}, 255, 1), (set(range(256)), 65535, 256)])
+@pytest.mark.parametrize(
+    ("taken", "highest", "value"),
+    [
+        ({0, 1, 3}, 255, 4),
+        ({0, 1, 255}, 255, 2),
+        (set(range(256)), 255, None),
+        ({0}, 255, 1),
+        (set(range(256)), 65535, 256),
+    ],
+)
 def test_the_next_value_or_else_the_first_free_one(taken, highest, value):
     assert free_value(taken, highest) == value
 
@@ -57,7 +65,9 @@ def test_a_mask_with_255_classes_becomes_uint16_and_everything_goes_on(plugin_mo
     layer.paint((4, 3, 3), 7)
     before = layer.data.copy()
     controller.add_class("tumour")
-    assert layer.data.dtype == np.uint16 and layer.selected_label == 256 and np.array_equal(layer.data, before)
+    assert (
+        layer.data.dtype == np.uint16 and layer.selected_label == 256 and np.array_equal(layer.data, before)
+    )
     layer.contour = 1
     layer.paint((4, 12, 12), 256)
     Painting.of(layer).flush()
@@ -67,12 +77,15 @@ def test_a_mask_with_255_classes_becomes_uint16_and_everything_goes_on(plugin_mo
     controller.save(tmp_path / "mask.nii.gz")
     assert "Written" in controller.state.message
     back = formats.read_labels(tmp_path / "mask.nii.gz")
-    shown = layer.data[::-1, :, ::-1]                  # the grid is stored from the left and from above
-    assert np.array_equal(back.array, shown) and nibabel.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint16
+    shown = layer.data[::-1, :, ::-1]  # the grid is stored from the left and from above
+    assert (
+        np.array_equal(back.array, shown)
+        and nibabel.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint16
+    )
     controller.undo()
     assert np.array_equal(layer.data, before)
     controller.undo()
-    assert int((layer.data == 7).sum()) == 1           # the stroke from before the change of type
+    assert int((layer.data == 7).sum()) == 1  # the stroke from before the change of type
     controller.redo()
     assert np.array_equal(layer.data, before)
 
@@ -91,8 +104,10 @@ def test_dice_goes_on_after_the_change_of_type(plugin_model):
 def test_a_class_that_the_truth_has_gets_the_truth_s_value_and_another_one_does_not(plugin_model):
     array = np.zeros(GRID.shape, np.uint8)
     array[2, 2, 2] = 1
-    controller, layer = correcting(plugin_model, LabelMap(array, GRID, Labels.from_names({1: "liver"})), truth=mask())
+    controller, layer = correcting(
+        plugin_model, LabelMap(array, GRID, Labels.from_names({1: "liver"})), truth=mask()
+    )
     controller.add_class("tumour")
-    assert layer.selected_label == 4                    # 3 is the truth's spleen
+    assert layer.selected_label == 4  # 3 is the truth's spleen
     controller.add_class("Spleen")
     assert layer.selected_label == 3

@@ -80,13 +80,18 @@ def test_tool_and_brush_are_napari_s_own_both_ways(viewer):
     controller.set_tool(Tool.PAINT)
     assert str(layer.mode) == "paint" and viewer.layers.selection.active is layer
     controller.set_brush(9.0)
-    assert layer.brush_size == 6 and view.state.brush_mm == pytest.approx(9.0)      # 6 voxels of 1.5 mm
+    assert layer.brush_size == 6 and view.state.brush_mm == pytest.approx(9.0)  # 6 voxels of 1.5 mm
     layer.brush_size = 4
     layer.mode = "erase"
     layer.selected_label = 3
     layer.preserve_labels = True
     state = view.state
-    assert (state.brush_mm, state.tool, state.selected, state.only_background) == (pytest.approx(6.0), Tool.ERASE, 3, True)
+    assert (state.brush_mm, state.tool, state.selected, state.only_background) == (
+        pytest.approx(6.0),
+        Tool.ERASE,
+        3,
+        True,
+    )
     controller.set_brush_3d(True)
     assert layer.n_edit_dimensions == 3 and view.state.brush_3d
 
@@ -101,7 +106,9 @@ def test_painting_on_an_axis_flipped_layer_paints_the_stored_array_and_the_volum
     flush(controller)
     added = np.count_nonzero(label_map.array == 1) - 400
     assert added > 10
-    assert next(row for row in view.state.classes if row.value == 1).volume_ml == pytest.approx((400 + added) * 9 / 1000)
+    assert next(row for row in view.state.classes if row.value == 1).volume_ml == pytest.approx(
+        (400 + added) * 9 / 1000
+    )
     controller.undo()
     flush(controller)
     assert next(row for row in view.state.classes if row.value == 1).volume_ml == pytest.approx(before)
@@ -136,12 +143,12 @@ def test_locks_window_and_background_hold(viewer):
 @pytest.mark.parametrize("operation", list(Operation))
 def test_an_operation_is_one_undo_step_and_says_what_it_did(viewer, operation):
     label_map = mask()
-    label_map.array[3, 8, 8] = 0          # a hole
-    label_map.array[4, 4:14, 4:14] = 0    # a slice that was not drawn
-    label_map.array[0, 0, 0] = 1          # an island, two slices away
+    label_map.array[3, 8, 8] = 0  # a hole
+    label_map.array[4, 4:14, 4:14] = 0  # a slice that was not drawn
+    label_map.array[0, 0, 0] = 1  # an island, two slices away
     controller, view, layer = opened(viewer, label_map)
     controller.select(1)
-    viewer.dims.set_point(0, layer.translate[0] + 6 * 3.0)   # the last slice of the liver; the next has none
+    viewer.dims.set_point(0, layer.translate[0] + 6 * 3.0)  # the last slice of the liver; the next has none
     before = layer.data.copy()
     controller.operate(operation)
     assert not np.array_equal(layer.data, before), view.state
@@ -177,7 +184,7 @@ def test_dice_follows_the_brush_and_the_slider(viewer):
     controller, view, layer = opened(viewer, worse, truth)
     liver = next(row for row in view.state.classes if row.value == 1)
     assert liver.dice == pytest.approx(2 * 300 / 700)
-    viewer.dims.set_point(0, layer.translate[0] + 6 * 3.0)   # stored slice 2, where it is missed
+    viewer.dims.set_point(0, layer.translate[0] + 6 * 3.0)  # stored slice 2, where it is missed
     assert next(row for row in view.state.classes if row.value == 1).slice_dice == 0
     rows = np.argwhere(truth.array[::-1, :, ::-1] == 1)
     rows = rows[rows[:, 0] == 6]
@@ -190,12 +197,18 @@ def test_dice_follows_the_brush_and_the_slider(viewer):
 def test_a_new_class_has_the_next_value_and_its_name_is_exported(viewer, tmp_path):
     controller, view, layer = opened(viewer)
     controller.add_class("tumour")
-    assert layer.selected_label == 4 and [row.name for row in view.state.classes] == ["liver", "spleen", "tumour"]
+    assert layer.selected_label == 4 and [row.name for row in view.state.classes] == [
+        "liver",
+        "spleen",
+        "tumour",
+    ]
     layer.paint((4, 1, 1), 4)
     flush(controller)
     controller.save(tmp_path / "mask.nrrd")
     assert "Written" in view.state.message
-    assert {"value": 4, "name": "tumour"}.items() <= json.loads((tmp_path / "mask.provenance.json").read_text())["labels"][-1].items()
+    assert {"value": 4, "name": "tumour"}.items() <= json.loads(
+        (tmp_path / "mask.provenance.json").read_text()
+    )["labels"][-1].items()
 
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
@@ -209,13 +222,23 @@ def test_export_and_reload_are_identical_on_the_image_s_grid(viewer, tmp_path, e
     assert np.array_equal(back.array, label_map.array)
     np.testing.assert_allclose(back.geometry.affine_lps, GRID.affine_lps, atol=1e-5)
     told = json.loads((tmp_path / "out.provenance.json").read_text())
-    assert told["grid"]["affine_lps"] == GRID.affine_lps.tolist() and told["edits"][0]["operation"] == "pan_zoom"
+    assert (
+        told["grid"]["affine_lps"] == GRID.affine_lps.tolist() and told["edits"][0]["operation"] == "pan_zoom"
+    )
     assert len(told["image_voxels_sha256"]) == 64
 
 
 def test_the_image_s_own_header_values_come_back_to_the_bit(viewer, tmp_path):
     import nibabel
-    affine = np.array([[-1.9696155, 0.26047215, 0, -10.1], [-0.34729636, -1.4772116, 0, 20.3], [0, 0, -3.0, 30.7], [0, 0, 0, 1]])
+
+    affine = np.array(
+        [
+            [-1.9696155, 0.26047215, 0, -10.1],
+            [-0.34729636, -1.4772116, 0, 20.3],
+            [0, 0, -3.0, 30.7],
+            [0, 0, 0, 1],
+        ]
+    )
     source = nibabel.Nifti1Image(image().array.transpose(2, 1, 0), affine)
     source.header.set_qform(affine, 1)
     source.header.set_sform(affine, 4)
@@ -224,14 +247,28 @@ def test_the_image_s_own_header_values_come_back_to_the_bit(viewer, tmp_path):
     label_map = LabelMap(np.ones(volume.geometry.shape, np.uint8), volume.geometry, NAMES)
     export(tmp_path / "out.nii", label_map, volume, {}, [])
     ours, theirs = nibabel.load(tmp_path / "out.nii").header, nibabel.load(tmp_path / "ct.nii").header
-    for name in ("srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "pixdim",
-                 "qform_code", "sform_code"):
+    for name in (
+        "srow_x",
+        "srow_y",
+        "srow_z",
+        "quatern_b",
+        "quatern_c",
+        "quatern_d",
+        "qoffset_x",
+        "qoffset_y",
+        "qoffset_z",
+        "pixdim",
+        "qform_code",
+        "sform_code",
+    ):
         assert ours[name].tobytes() == theirs[name].tobytes(), name
 
 
 def test_a_mask_stored_the_other_way_round_is_exported_in_the_image_s_order():
     label_map, volume = mask(), image()
-    turned = Geometry.from_parts(SHAPE, SPACING, GRID.index_to_lps((8, 0, 0)), OBLIQUE @ np.diag([1, 1, -1.0]))
+    turned = Geometry.from_parts(
+        SHAPE, SPACING, GRID.index_to_lps((8, 0, 0)), OBLIQUE @ np.diag([1, 1, -1.0])
+    )
     other = LabelMap(label_map.array[::-1], turned, NAMES)
     placed = on_grid_of(other, volume)
     assert placed.geometry is volume.geometry and np.array_equal(placed.array, label_map.array)
@@ -265,7 +302,7 @@ def test_edits_are_kept_and_offered_and_restored_when_the_image_is_opened_again(
     assert np.array_equal(restored.data, painted) and second.state.layer == "recovered mask"
     assert [row.name for row in second.state.classes] == ["liver", "spleen"] and not second.state.kept
     second.undo()
-    assert np.array_equal(restored.data[::-1, :, ::-1], mask().array)       # undo goes across the restart
+    assert np.array_equal(restored.data[::-1, :, ::-1], mask().array)  # undo goes across the restart
     assert len(journals()) == 1
 
 
@@ -290,7 +327,9 @@ def test_a_damaged_journal_is_a_sentence_and_healthy_ones_are_restored(viewer):
     damaged.write_bytes(healthy.read_bytes()[:100])
     again = with_image()
     second = CorrectController(FakeView(), again, Preferences(), at_once)
-    assert sorted((kept.path.name, kept.steps) for kept in second.state.kept) == sorted([(damaged.name, None), (healthy.name, 1)])
+    assert sorted((kept.path.name, kept.steps) for kept in second.state.kept) == sorted(
+        [(damaged.name, None), (healthy.name, 1)]
+    )
     second.restore()
     assert "damaged" in second.view.state.message
     second.discard()
@@ -300,7 +339,9 @@ def test_a_damaged_journal_is_a_sentence_and_healthy_ones_are_restored(viewer):
 
 
 def test_journals_name_no_one(viewer, tmp_path):
-    _controller, _view, layer = opened(viewer, LabelMap(mask().array, GRID, NAMES, source=tmp_path / "Doe_John.nii"))
+    _controller, _view, layer = opened(
+        viewer, LabelMap(mask().array, GRID, NAMES, source=tmp_path / "Doe_John.nii")
+    )
     layer.name = "Doe_John"
     layer.paint((4, 10, 12), 3)
     (path,) = journals()
@@ -325,12 +366,14 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
     viewer = with_image(make_plugin_viewer())
     from napari_ctseg.docks.correct.class_table import LOCK
     from napari_ctseg.docks.correct.view import CorrectDock
+
     label_map = mask()
     layer = show_labels(viewer, label_map, "mask")
     study_of(viewer).truth = None
     dock = CorrectDock(viewer)
     frame = viewer.window.add_dock_widget(dock, name="Correct & export")
     from qtpy.QtCore import Qt
+
     assert dock.table.rowCount() == 2 and dock.export.isEnabled()
     dock.tools[Tool.PAINT].click()
     assert str(layer.mode) == "paint"
@@ -341,23 +384,42 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
     before = label_map.array.copy()
     viewer.dims.set_point(0, layer.translate[0] + 4 * 3.0)
     drag(layer, [(4, 10, 6), (4, 10, 12), (4, 12, 18)])
-    assert np.array_equal(label_map.array == 1, before == 1) and np.count_nonzero(label_map.array == 3) > np.count_nonzero(before == 3)
+    assert np.array_equal(label_map.array == 1, before == 1) and np.count_nonzero(
+        label_map.array == 3
+    ) > np.count_nonzero(before == 3)
     assert len(Painting.of(layer).steps.history.done) == 1
     dock.undo.click()
     assert np.array_equal(label_map.array, before)
     viewer.window.remove_dock_widget(frame)
     viewer.layers.remove(layer)
-    assert dock.controller.state.layer == "mask"              # it hears no more
+    assert dock.controller.state.layer == "mask"  # it hears no more
 
 
 def drag(layer, points, moved=lambda: None):
     """A mouse drag through napari's own callbacks, from press to release; `moved` is called after each."""
+
     class Event:
-        type, button, dims_displayed, view_direction, handled, modifiers = "mouse_press", 1, [1, 2], None, False, ()
+        type, button, dims_displayed, view_direction, handled, modifiers = (
+            "mouse_press",
+            1,
+            [1, 2],
+            None,
+            False,
+            (),
+        )
         position = layer.data_to_world(points[0])
+
     event = Event()
-    strokes = [stroke for stroke in (callback(layer, event) for callback in layer.mouse_drag_callbacks) if hasattr(stroke, "__next__")]
-    for kind, point in (("mouse_press", points[0]), *(("mouse_move", point) for point in points[1:]), ("mouse_release", points[-1])):
+    strokes = [
+        stroke
+        for stroke in (callback(layer, event) for callback in layer.mouse_drag_callbacks)
+        if hasattr(stroke, "__next__")
+    ]
+    for kind, point in (
+        ("mouse_press", points[0]),
+        *(("mouse_move", point) for point in points[1:]),
+        ("mouse_release", points[-1]),
+    ):
         event.type, event.position = kind, layer.data_to_world(point)
         for stroke in strokes:
             next(stroke, None)

@@ -16,7 +16,15 @@ from napari_ctseg.docks.finetune.cases import write_dataset
 from napari_ctseg.docks.finetune.controller import FineTuneController
 from napari_ctseg.docks.finetune.jobs import TrainingJobs, free_name, plain
 from napari_ctseg.docks.finetune.news import CHECKING
-from napari_ctseg.docks.finetune.state import CaseSource, CurvePoint, FineTuneState, HoldOut, Phase, RecipeRow, Trainable
+from napari_ctseg.docks.finetune.state import (
+    CaseSource,
+    CurvePoint,
+    FineTuneState,
+    HoldOut,
+    Phase,
+    RecipeRow,
+    Trainable,
+)
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.showing import show_labels, show_volume
 from napari_ctseg.viewer.study import study_of
@@ -24,8 +32,11 @@ from tests.plugin.workers import at_once
 
 SHAPE, SPACING = (18, 22, 26), (3.0, 2.5, 2.0)
 NAMES = Labels.from_names({1: "liver", 2: "spleen"})
-RECIPES = (RecipeRow("plain-2d", "A plain network"), RecipeRow("siamese", "Needs features", "MR", needs_features=True),
-           RecipeRow("where", "Finds the box", localises=True))
+RECIPES = (
+    RecipeRow("plain-2d", "A plain network"),
+    RecipeRow("siamese", "Needs features", "MR", needs_features=True),
+    RecipeRow("where", "Finds the box", localises=True),
+)
 
 
 def case(seed, origin=0.0):
@@ -74,7 +85,13 @@ class FakeJob:
 
 class FakeJobs:
     def __init__(self, folder):
-        self.folder, self.job, self.order, self.found, self.names = folder, None, None, None, ["headneck", "phantom"]
+        self.folder, self.job, self.order, self.found, self.names = (
+            folder,
+            None,
+            None,
+            None,
+            ["headneck", "phantom"],
+        )
 
     def bundles(self):
         return [SimpleNamespace(name=name, labels=NAMES, path=self.folder) for name in self.names]
@@ -129,6 +146,7 @@ def dock(viewer, tmp_path):
 
 def test_open_layers_become_a_dataset_that_the_training_reads(dock, tmp_path):
     from ctseg_training.data.decathlon import open_dataset
+
     controller, view, jobs = dock
     controller.start()
     assert view.state.phase is Phase.RUNNING and view.following
@@ -144,16 +162,27 @@ def test_open_layers_become_a_dataset_that_the_training_reads(dock, tmp_path):
 
 def test_values_follow_the_names_and_what_was_not_drawn_is_not_contoured(tmp_path):
     volume, mask = case(1)
-    other = LabelMap(np.where(mask.array == 1, 7, 0).astype(np.uint8), mask.geometry, Labels.from_names({7: "liver", 9: "aorta"}))
+    other = LabelMap(
+        np.where(mask.array == 1, 7, 0).astype(np.uint8),
+        mask.geometry,
+        Labels.from_names({7: "liver", 9: "aorta"}),
+    )
     write_dataset(tmp_path, [(volume, other)], NAMES, "mine")
-    assert np.array_equal(formats.read_labels(tmp_path / "labelsTr/case_000.nii.gz").array, np.where(mask.array == 1, 1, 0))
+    assert np.array_equal(
+        formats.read_labels(tmp_path / "labelsTr/case_000.nii.gz").array, np.where(mask.array == 1, 1, 0)
+    )
     assert json.loads((tmp_path / "dataset.json").read_text())["labels_present"] == {"case_000": ["liver"]}
 
 
 def test_a_class_that_the_model_does_not_know_and_an_empty_mask_are_refused(dock, tmp_path):
     volume, mask = case(1)
     with pytest.raises(RecipeError, match="aorta"):
-        write_dataset(tmp_path, [(volume, LabelMap(mask.array, mask.geometry, Labels.from_names({1: "liver", 2: "aorta"})))], NAMES, "x")
+        write_dataset(
+            tmp_path,
+            [(volume, LabelMap(mask.array, mask.geometry, Labels.from_names({1: "liver", 2: "aorta"})))],
+            NAMES,
+            "x",
+        )
     with pytest.raises(RecipeError, match="empty"):
         write_dataset(tmp_path, [(volume, LabelMap(mask.array * 0, mask.geometry, NAMES))], NAMES, "x")
 
@@ -165,12 +194,18 @@ def test_curves_time_left_and_scores_follow_the_events(dock):
     jobs.job.say("validation", step=0, scores={"liver": 0.5, "mean": 0.5}, whole_bundle=True)
     jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1200.0)
     controller.poll()
-    assert view.state.losses == ((10, 1.5),) and view.state.seconds_left == 90 and view.state.scores[0].before == 0.5
+    assert (
+        view.state.losses == ((10, 1.5),)
+        and view.state.seconds_left == 90
+        and view.state.scores[0].before == 0.5
+    )
     jobs.job.say("step", step=20, smoothed_loss=1.2, spent=0.5, seconds_left=60.0, memory_mb=1200.0)
     jobs.job.say("validation", step=20, scores={"liver": 0.6, "mean": 0.6}, whole_bundle=False)
     jobs.job.say("warning", message="one case is left out")
     controller.poll()
-    assert view.state.losses == ((10, 1.5), (20, 1.2)) and view.state.validations == (CurvePoint(20, (("liver", 0.6), ("mean", 0.6))),)
+    assert view.state.losses == ((10, 1.5), (20, 1.2)) and view.state.validations == (
+        CurvePoint(20, (("liver", 0.6), ("mean", 0.6))),
+    )
     assert view.state.warnings == ("one case is left out",)
 
 
@@ -181,11 +216,21 @@ def test_the_new_model_is_announced_with_its_score_and_an_honest_word(dock, tmp_
     controller.stop()
     assert jobs.job.stopped and view.state.phase is Phase.STOPPING and view.state.why_not
     (tmp_path / "bundle").mkdir()
-    jobs.job.say("stopped", step=30, before={"liver": 0.5, "mean": 0.5}, after={"liver": after, "mean": after}, better=better)
+    jobs.job.say(
+        "stopped",
+        step=30,
+        before={"liver": 0.5, "mean": 0.5},
+        after={"liver": after, "mean": after},
+        better=better,
+    )
     jobs.job.state = "stopped"
     controller.poll()
     assert view.state.phase is Phase.DONE and view.announced == 1 and not view.following
-    assert view.state.message.startswith(words) and "mine" in view.state.bundles and view.state.base == "headneck"
+    assert (
+        view.state.message.startswith(words)
+        and "mine" in view.state.bundles
+        and view.state.base == "headneck"
+    )
     assert (view.state.scores[1].before, view.state.scores[1].after) == (0.5, after)
 
 
@@ -204,7 +249,11 @@ def test_a_job_that_fails_is_a_sentence_and_start_is_free_again(dock):
     controller.start()
     jobs.job.state, jobs.job.message = "failed", "dataset.json: lists no training case."
     controller.poll()
-    assert view.state.phase is Phase.FAILED and "no training case" in view.state.message and not view.state.why_not
+    assert (
+        view.state.phase is Phase.FAILED
+        and "no training case" in view.state.message
+        and not view.state.why_not
+    )
 
 
 def test_a_job_that_cannot_start_is_a_sentence(dock):
@@ -249,19 +298,34 @@ def test_why_start_is_grey(dock, viewer):
 def test_choices_reach_the_order(dock, tmp_path):
     controller, _, jobs = dock
     controller.choose_base("phantom")
-    controller.choose(source=CaseSource.FOLDER, folder=tmp_path, trainable=Trainable.HEAD, minutes=2.0, hold_out=HoldOut.VALIDATION)
+    controller.choose(
+        source=CaseSource.FOLDER,
+        folder=tmp_path,
+        trainable=Trainable.HEAD,
+        minutes=2.0,
+        hold_out=HoldOut.VALIDATION,
+    )
     controller.start()
     order = jobs.order
     assert (order.base.name, order.data, order.trainable, order.minutes, order.hold_out, order.name) == (
-        "phantom", tmp_path, "head", 2.0, HoldOut.VALIDATION, "phantom-tuned")
+        "phantom",
+        tmp_path,
+        "head",
+        2.0,
+        HoldOut.VALIDATION,
+        "phantom-tuned",
+    )
 
 
 def test_a_recipe_from_scratch_learns_what_is_drawn_and_takes_no_model(dock, viewer, tmp_path):
     from ctseg_training.data.decathlon import open_dataset
+
     controller, view, jobs = dock
-    volume, mask = case(2, origin=500.0)                      # a second patient, who has something that no model knows
+    volume, mask = case(2, origin=500.0)  # a second patient, who has something that no model knows
     show_volume(viewer, volume, "ct 2")
-    show_labels(viewer, replace(mask, array=mask.array // 2 * 5, labels=Labels.from_names({5: "thymus"})), "mask 2")
+    show_labels(
+        viewer, replace(mask, array=mask.array // 2 * 5, labels=Labels.from_names({5: "thymus"})), "mask 2"
+    )
     controller.choose_recipe("plain-2d")
     assert view.state.base is None and view.state.name == "plain-2d" and view.state.from_scratch == RECIPES[0]
     controller.start()
@@ -280,7 +344,9 @@ def test_nothing_drawn_is_refused_before_a_network_begins(dock, viewer):
     assert view.state.phase is Phase.FAILED and "nothing to learn" in view.state.message
 
 
-def test_a_recipe_with_content_waits_for_its_file_and_going_back_to_a_model_forgets_the_recipe(dock, tmp_path):
+def test_a_recipe_with_content_waits_for_its_file_and_going_back_to_a_model_forgets_the_recipe(
+    dock, tmp_path
+):
     controller, view, jobs = dock
     controller.choose_recipe("siamese")
     assert "VGG-19" in view.state.why_not
@@ -293,7 +359,9 @@ def test_a_recipe_with_content_waits_for_its_file_and_going_back_to_a_model_forg
     jobs.job.state = "failed"
     controller.poll()
     controller.choose_base("phantom")
-    assert view.state.recipe is None and view.state.from_scratch is None and view.state.name == "phantom-tuned"
+    assert (
+        view.state.recipe is None and view.state.from_scratch is None and view.state.name == "phantom-tuned"
+    )
     controller.start()
     assert jobs.order.base.name == "phantom" and jobs.order.recipe is None and jobs.order.features is None
 
@@ -328,10 +396,20 @@ def test_pause_and_resume(dock):
     assert "pauses after" in view.state.why_no_pause and view.state.why_no_stop
     jobs.job.ends_paused()
     controller.poll()
-    assert view.state.phase is Phase.PAUSED and view.state.resumable and not view.following and view.state.spent == 0.25
+    assert (
+        view.state.phase is Phase.PAUSED
+        and view.state.resumable
+        and not view.following
+        and view.state.spent == 0.25
+    )
     assert "paused" in view.state.why_not and view.state.added is None and view.announced == 0
     controller.resume()
-    assert jobs.job.resumed == [False] and view.state.phase is Phase.RUNNING and view.following and not view.state.resumable
+    assert (
+        jobs.job.resumed == [False]
+        and view.state.phase is Phase.RUNNING
+        and view.following
+        and not view.state.resumable
+    )
     jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=10)
     jobs.job.say("step", step=11, smoothed_loss=1.4, spent=0.3, seconds_left=80.0, memory_mb=1.0)
     controller.poll()
@@ -389,7 +467,10 @@ def test_a_resume_that_fails_says_why_and_can_be_tried_again(dock):
 def test_every_label_has_its_curve_in_its_models_colour(dock):
     controller, view, jobs = dock
     pink = Labels((Label(1, "liver", "#FF00FF"), Label(2, "spleen", "#00FF00")))
-    jobs.bundles = lambda: [SimpleNamespace(name="headneck", labels=NAMES), SimpleNamespace(name="phantom", labels=pink)]
+    jobs.bundles = lambda: [
+        SimpleNamespace(name="headneck", labels=NAMES),
+        SimpleNamespace(name="phantom", labels=pink),
+    ]
     controller.reload_bundles()
     controller.choose_base("phantom")
     controller.start()
@@ -401,7 +482,9 @@ def test_every_label_has_its_curve_in_its_models_colour(dock):
     assert (point.of("liver"), point.of("spleen"), point.of("mean")) == (0.6, None, 0.6)
     jobs.job.say("start", cases=4, held_out=1, labels=["thymus"], from_step=5)
     controller.poll()
-    assert view.state.labels == (("thymus", "#E69F00"),)      # what no model has: the first of Okabe and Ito's colours
+    assert view.state.labels == (
+        ("thymus", "#E69F00"),
+    )  # what no model has: the first of Okabe and Ito's colours
 
 
 def test_the_newest_picture_of_each_case_is_shown(dock, tmp_path):
@@ -442,23 +525,38 @@ def tiny_bundle(folder, tmp_path):
     from ctseg_models.bundles.store import add
     from ctseg_training.recipes import load_recipe
     from ctseg_training.run.engine import train
-    recipe = load_recipe("scn-segment", (
-        "data.spacing_mm=[3, 3, 3]", "data.sizes={min: [16, 16, 16], max: [32, 32, 32], step: [8, 8, 8]}", "data.margin_mm=6",
-        "budget={steps: 2}", "precision=fp32", "validation={share: 0, at_most: 1}", "schedule.warmup_steps=0", "workers=0",
-        "network={kind: scn, levels: 2, filters: 4, spatial_levels: 1, spatial_filters: 4, norm: instance}",
-        "sampling={mode: patch, size: [16, 16, 16], margin_mm: 6, near_distance_mm: [6, 6, 6]}"))
+
+    recipe = load_recipe(
+        "scn-segment",
+        (
+            "data.spacing_mm=[3, 3, 3]",
+            "data.sizes={min: [16, 16, 16], max: [32, 32, 32], step: [8, 8, 8]}",
+            "data.margin_mm=6",
+            "budget={steps: 2}",
+            "precision=fp32",
+            "validation={share: 0, at_most: 1}",
+            "schedule.warmup_steps=0",
+            "workers=0",
+            "network={kind: scn, levels: 2, filters: 4, spatial_levels: 1, spatial_filters: 4, norm: "
+            "instance}",
+            "sampling={mode: patch, size: [16, 16, 16], margin_mm: 6, near_distance_mm: [6, 6, 6]}",
+        ),
+    )
     path = finish(train(recipe, folder, tmp_path / "first", name="tiny", device="cpu"))
     path.rename(path.with_name("tiny"))
     return add(path.with_name("tiny"))
 
 
-def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model_is_in_run_model(make_plugin_viewer, qtbot, tmp_path):
+def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model_is_in_run_model(
+    make_plugin_viewer, qtbot, tmp_path
+):
     from ctseg_models.bundles.store import list_bundles
     from napari_ctseg.docks.finetune.view import FineTuneDock
+
     write_dataset(tmp_path / "data", [case(seed) for seed in range(2)], NAMES, "balls")
     tiny_bundle(tmp_path / "data", tmp_path)
     viewer = make_plugin_viewer()
-    for seed in range(3):                                     # three patients side by side, so that each mask has its own image
+    for seed in range(3):  # three patients side by side, so that each mask has its own image
         volume, mask = case(seed, origin=500.0 * seed)
         show_volume(viewer, volume, f"ct {seed}")
         show_labels(viewer, mask, f"mask {seed}")
@@ -466,24 +564,42 @@ def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model
     viewer.window.add_dock_widget(dock, name="Fine-tune")
     controller = dock.controller
     controller.choose_base("tiny")
-    assert dock.cases.count() == 3 and [row.mask for row in controller.state.cases] == ["mask 0", "mask 1", "mask 2"]
+    assert dock.cases.count() == 3 and [row.mask for row in controller.state.cases] == [
+        "mask 0",
+        "mask 1",
+        "mask 2",
+    ]
     controller.choose(minutes=5.0)
     dock.go.click()
-    qtbot.waitUntil(lambda: len(controller.state.losses) > 1 or controller.state.phase is Phase.FAILED, timeout=120_000)
+    qtbot.waitUntil(
+        lambda: len(controller.state.losses) > 1 or controller.state.phase is Phase.FAILED, timeout=120_000
+    )
     assert controller.state.phase is Phase.RUNNING, controller.state.message
     assert dock.stop.isEnabled() and not dock.go.isEnabled() and "under way" in dock.go.toolTip()
     dock.hold.click()
     qtbot.waitUntil(lambda: controller.state.phase is Phase.PAUSED, timeout=120_000)
     paused = controller.state
-    assert not (paused.job / "bundle").exists() and dock.hold.text() == "Resume" and dock.hold.isEnabled() and not dock.go.isEnabled()
+    assert (
+        not (paused.job / "bundle").exists()
+        and dock.hold.text() == "Resume"
+        and dock.hold.isEnabled()
+        and not dock.go.isEnabled()
+    )
     dock.hold.click()
-    qtbot.waitUntil(lambda: controller.state.step > paused.step or controller.state.phase is Phase.FAILED, timeout=120_000)
-    assert controller.state.phase is Phase.RUNNING and controller.state.losses[:2] == paused.losses[:2], controller.state.message
+    qtbot.waitUntil(
+        lambda: controller.state.step > paused.step or controller.state.phase is Phase.FAILED, timeout=120_000
+    )
+    assert controller.state.phase is Phase.RUNNING and controller.state.losses[:2] == paused.losses[:2], (
+        controller.state.message
+    )
     dock.stop.click()
     qtbot.waitUntil(lambda: not controller.state.busy, timeout=120_000)
     assert controller.state.phase is Phase.DONE, controller.state.message
     assert controller.state.better is not None and controller.state.scores[-1].label == "mean"
-    assert "tiny-tuned" in [bundle.name for bundle in list_bundles()] and free_name("tiny-tuned") == "tiny-tuned-2"
+    assert (
+        "tiny-tuned" in [bundle.name for bundle in list_bundles()]
+        and free_name("tiny-tuned") == "tiny-tuned-2"
+    )
     again = FineTuneController(FakeView(), viewer, TrainingJobs(), Preferences(), at_once)
     assert again.state.phase is Phase.DONE and again.state.added == "tiny-tuned" and again.state.losses
 
@@ -491,9 +607,17 @@ def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model
 def test_opening_the_docks_imports_no_torch():
     import subprocess
     import sys
-    code = ("import sys\nfrom napari.components import ViewerModel\nfrom qtpy.QtWidgets import QApplication\napp = QApplication([])\n"
-            "from napari_ctseg.docks.compare.view import CompareDock\nfrom napari_ctseg.docks.correct.view import CorrectDock\n"
-            "from napari_ctseg.docks.finetune.view import FineTuneDock\nviewer = ViewerModel()\n"
-            "docks = [make(viewer) for make in (CompareDock, CorrectDock, FineTuneDock)]\nprint('torch' in sys.modules)")
-    answer = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+
+    code = (
+        "import sys\nfrom napari.components import ViewerModel\nfrom qtpy.QtWidgets import QApplication\napp "
+        "= QApplication([])\n"
+        "from napari_ctseg.docks.compare.view import CompareDock\nfrom napari_ctseg.docks.correct.view "
+        "import CorrectDock\n"
+        "from napari_ctseg.docks.finetune.view import FineTuneDock\nviewer = ViewerModel()\n"
+        "docks = [make(viewer) for make in (CompareDock, CorrectDock, FineTuneDock)]\nprint('torch' in "
+        "sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+    )
     assert answer.stdout.split()[-1:] == ["False"], answer.stderr

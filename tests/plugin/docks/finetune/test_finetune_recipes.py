@@ -10,8 +10,11 @@ from napari_ctseg.docks.finetune.state import CurvePoint, HoldOut, Phase, Recipe
 from napari_ctseg.docks.finetune.words import score_table
 from tests.pace import PATIENCE_MS
 
-LISTED = (RecipeRow("plain-2d", "A plain network (2D)"), RecipeRow("siamese", "Needs features", "MR", needs_features=True),
-          RecipeRow("where", "Finds the box.", localises=True))
+LISTED = (
+    RecipeRow("plain-2d", "A plain network (2D)"),
+    RecipeRow("siamese", "Needs features", "MR", needs_features=True),
+    RecipeRow("where", "Finds the box.", localises=True),
+)
 
 
 def order(recipe, hold_out=HoldOut.SHARE, features=None):
@@ -21,15 +24,25 @@ def order(recipe, hold_out=HoldOut.SHARE, features=None):
 def test_every_recipe_that_is_listed_starts_with_the_time_and_the_held_out_cases_asked_for():
     rows = TrainingJobs().recipes()
     assert {"ct-cues-nnunet-2d-small", "scn-localise", "siamese-denseunet"} <= {row.name for row in rows}
-    assert "finetune" not in [row.name for row in rows]       # its network is a placeholder
+    assert "finetune" not in [row.name for row in rows]  # its network is a placeholder
     for row in rows:
         recipe = recipe_of(order(row.name))
         assert (recipe.budget.minutes, recipe.budget.steps, recipe.trainable) == (45, None, "all"), row
-        assert (recipe.validation.share, recipe.validation.every_minutes, recipe.validation.every_steps) == (0.2, 3, None), row
-        assert row.description and row.localises == ("localise" in row.name) and row.needs_features == ("siamese" in row.name), row
+        assert (recipe.validation.share, recipe.validation.every_minutes, recipe.validation.every_steps) == (
+            0.2,
+            3,
+            None,
+        ), row
+        assert (
+            row.description
+            and row.localises == ("localise" in row.name)
+            and row.needs_features == ("siamese" in row.name)
+        ), row
 
 
-@pytest.mark.parametrize(("hold_out", "split", "share"), [(HoldOut.VALIDATION, "validation", 0.2), (HoldOut.NONE, "training", 0)])
+@pytest.mark.parametrize(
+    ("hold_out", "split", "share"), [(HoldOut.VALIDATION, "validation", 0.2), (HoldOut.NONE, "training", 0)]
+)
 def test_held_out_cases_are_those_asked_for_also_where_the_recipe_names_others(hold_out, split, share):
     validation = recipe_of(order("headneck-segment", hold_out)).validation
     assert (validation.split, validation.cases) == (split, ())
@@ -47,8 +60,13 @@ class Jobs:
 
     def __init__(self, folder):
         names = Labels.from_names({1: "liver", 2: "spleen"})
-        self.job = SimpleNamespace(folder=folder, state="running", message="", resumable=False, events=lambda offset=0: iter(()))
-        self.models = [SimpleNamespace(name="headneck", labels=names, path=folder), SimpleNamespace(name="phantom", labels=names)]
+        self.job = SimpleNamespace(
+            folder=folder, state="running", message="", resumable=False, events=lambda offset=0: iter(())
+        )
+        self.models = [
+            SimpleNamespace(name="headneck", labels=names, path=folder),
+            SimpleNamespace(name="phantom", labels=names),
+        ]
 
     def bundles(self):
         return self.models
@@ -63,6 +81,7 @@ class Jobs:
 @pytest.fixture
 def dock(make_plugin_viewer, qtbot, tmp_path):
     from napari_ctseg.docks.finetune.view import FineTuneDock
+
     viewer = make_plugin_viewer()
     dock = FineTuneDock(viewer, Jobs(tmp_path))
     viewer.window.add_dock_widget(dock, name="Fine-tune", area="right")
@@ -72,6 +91,7 @@ def dock(make_plugin_viewer, qtbot, tmp_path):
 
 def picture(path):
     from qtpy.QtGui import QColor, QPixmap
+
     path.parent.mkdir(exist_ok=True)
     pixmap = QPixmap(60, 40)
     pixmap.fill(QColor("#334455"))
@@ -83,35 +103,62 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     from dataclasses import replace
 
     from qtpy.QtCore import Qt
+
     controller = dock.controller
     entries = [dock.base.itemText(i) for i in range(dock.base.count())]
     assert entries == ["headneck", "phantom", *(f"From scratch: {row.name}" for row in LISTED)]
     assert dock.base.itemData(2, Qt.ItemDataRole.ToolTipRole) == "A plain network (2D)"
 
-    dock.base.textActivated.emit("From scratch: where")       # what a click on the entry does
-    assert not dock.trainable.isEnabled() and "From scratch" in dock.trainable.toolTip() and "one region" in dock.about.text()
+    dock.base.textActivated.emit("From scratch: where")  # what a click on the entry does
+    assert (
+        not dock.trainable.isEnabled()
+        and "From scratch" in dock.trainable.toolTip()
+        and "one region" in dock.about.text()
+    )
     assert dock.features.isHidden()
     dock.base.textActivated.emit("From scratch: siamese")
-    assert not dock.features.isHidden() and not dock.go.isEnabled() and "VGG-19" in dock.go.toolTip() and "MR" in dock.about.text()
+    assert (
+        not dock.features.isHidden()
+        and not dock.go.isEnabled()
+        and "VGG-19" in dock.go.toolTip()
+        and "MR" in dock.about.text()
+    )
     dock.base.textActivated.emit("phantom")
-    assert dock.trainable.isEnabled() and dock.features.isHidden() and dock.about.isHidden() and controller.state.base == "phantom"
+    assert (
+        dock.trainable.isEnabled()
+        and dock.features.isHidden()
+        and dock.about.isHidden()
+        and controller.state.base == "phantom"
+    )
 
-    running = replace(controller.state, phase=Phase.RUNNING, losses=((1, 2.0), (9, 1.0)),
-                      labels=(("liver", "#FF0000"), ("spleen", "#00FF00")),
-                      validations=(CurvePoint(4, (("liver", 0.25), ("spleen", None), ("mean", 0.25))),
-                                   CurvePoint(9, (("liver", 0.5), ("spleen", 0.25), ("mean", 0.375)))),
-                      samples=(picture(tmp_path / "samples/Doe^John-step-000009.png"), tmp_path / "samples/gone-step-000009.png"))
+    running = replace(
+        controller.state,
+        phase=Phase.RUNNING,
+        losses=((1, 2.0), (9, 1.0)),
+        labels=(("liver", "#FF0000"), ("spleen", "#00FF00")),
+        validations=(
+            CurvePoint(4, (("liver", 0.25), ("spleen", None), ("mean", 0.25))),
+            CurvePoint(9, (("liver", 0.5), ("spleen", 0.25), ("mean", 0.375))),
+        ),
+        samples=(
+            picture(tmp_path / "samples/Doe^John-step-000009.png"),
+            tmp_path / "samples/gone-step-000009.png",
+        ),
+    )
     controller.state = running
     dock.show(running)
     lines = dock.curves.lines
     assert list(lines) == ["mean", "liver", "spleen"]
     assert list(lines["liver"].getData()[1]) == [0.25, 0.5] and list(lines["liver"].getData()[0]) == [4, 9]
-    assert lines["liver"].opts["pen"].color().name() == "#ff0000" and lines["mean"].opts["pen"].width() > lines["liver"].opts["pen"].width()
+    assert (
+        lines["liver"].opts["pen"].color().name() == "#ff0000"
+        and lines["mean"].opts["pen"].width() > lines["liver"].opts["pen"].width()
+    )
     legend = dock.curves.legend.text()
     assert "#FF0000" in legend and "0.50" in legend and "<b>" in legend and "0.38" in legend
     assert dock.hold.isEnabled() and dock.hold.text() == "Pause"
 
-    (thumbnail,) = dock.samples.thumbnails                    # the file that is gone is passed over
+    (thumbnail,) = dock.samples.thumbnails  # the file that is gone is passed over
     assert "Doe" not in thumbnail.toolTip() and "after step 9" in thumbnail.toolTip()
     thumbnail.click()
     large = dock.samples.large
@@ -126,5 +173,9 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
 
     dock.show(replace(running, phase=Phase.PAUSED, resumable=True, samples=()))
     assert dock.hold.text() == "Resume" and dock.samples.isHidden() and not dock.bar.isHidden()
-    assert not dock.name.isEnabled() and "paused" in dock.name.toolTip() and "until the pause" in dock.stop.toolTip()
+    assert (
+        not dock.name.isEnabled()
+        and "paused" in dock.name.toolTip()
+        and "until the pause" in dock.stop.toolTip()
+    )
     assert dock.minimumSizeHint().width() <= 320

@@ -16,7 +16,9 @@ from tests.plugin.run_model_fakes import FakeView, Later
 @pytest.fixture
 def controller(tmp_path, volume, fakes):
     viewer = ViewerModel()
-    made = RunModelController(FakeView(), viewer, fakes.Models(), Preferences(tmp_path / "p.json"), Later(), lambda: 0.0)
+    made = RunModelController(
+        FakeView(), viewer, fakes.Models(), Preferences(tmp_path / "p.json"), Later(), lambda: 0.0
+    )
     show_volume(viewer, volume, "ct")
     return made
 
@@ -33,9 +35,15 @@ def visible(controller):
 def test_a_second_run_hides_the_first_and_keeps_it(controller):
     ran(controller)
     ran(controller)
-    assert [layer.name for layer in controller.viewer.layers] == ["ct", "abdomen", "abdomen box", "abdomen [1]", "abdomen box [1]"]
+    assert [layer.name for layer in controller.viewer.layers] == [
+        "ct",
+        "abdomen",
+        "abdomen box",
+        "abdomen [1]",
+        "abdomen box [1]",
+    ]
     assert visible(controller) == {"ct", "abdomen [1]", "abdomen box [1]"}
-    assert controller.state.message.endswith("\"abdomen [1]\". Hidden below it: \"abdomen\".")
+    assert controller.state.message.endswith('"abdomen [1]". Hidden below it: "abdomen".')
     controller.choose_bundles(["headneck"])
     ran(controller)
     assert visible(controller) == {"ct", "headneck", "headneck box"}
@@ -44,12 +52,21 @@ def test_a_second_run_hides_the_first_and_keeps_it(controller):
 def test_a_first_run_says_nothing_about_others(controller, label_map):
     show_labels(controller.viewer, label_map, "mine")
     ran(controller)
-    assert visible(controller) == {"ct", "mine", "abdomen", "abdomen box"} and "Hidden" not in controller.state.message
+    assert (
+        visible(controller) == {"ct", "mine", "abdomen", "abdomen box"}
+        and "Hidden" not in controller.state.message
+    )
 
 
-@pytest.mark.parametrize("edit", [
-    lambda layer: layer.fill((1, 1, 1), 2), lambda layer: layer.paint((1, 1, 1), 2), lambda layer: setattr(layer, "data", layer.data + 1),
-    lambda layer: set_mask(layer, 2, np.ones(layer.data.shape, bool))])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda layer: layer.fill((1, 1, 1), 2),
+        lambda layer: layer.paint((1, 1, 1), 2),
+        lambda layer: setattr(layer, "data", layer.data + 1),
+        lambda layer: set_mask(layer, 2, np.ones(layer.data.shape, bool)),
+    ],
+)
 def test_what_a_person_has_edited_stays_in_sight(controller, edit):
     ran(controller)
     edit(controller.viewer.layers["abdomen"])

@@ -22,11 +22,14 @@ def made(tmp_path, volume, fakes):
     def make(models=None, image=True):
         viewer, now = ViewerModel(), [0.0]
         preferences = Preferences(tmp_path / "p.json")
-        controller = RunModelController(FakeView(), viewer, models or fakes.Models(), preferences, Later(), lambda: now[0])
+        controller = RunModelController(
+            FakeView(), viewer, models or fakes.Models(), preferences, Later(), lambda: now[0]
+        )
         if image:
             show_volume(viewer, volume, "ct")
         controller.now = now
         return controller, viewer
+
     return make
 
 
@@ -98,14 +101,24 @@ def test_cancel_is_ready_at_once_and_drops_the_result(made):
     assert len(controller._run.tasks) == 2
 
 
-@pytest.mark.parametrize(("error", "said"), [(BundleError("abdomen: the hash is wrong; get it again."), "abdomen: the hash is wrong"),
-                                             (RuntimeError("conv3d"), "RuntimeError")])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (BundleError("abdomen: the hash is wrong; get it again."), "abdomen: the hash is wrong"),
+        (RuntimeError("conv3d"), "RuntimeError"),
+    ],
+)
 def test_an_error_is_a_sentence_with_details_behind_it(made, error, said, fakes):
     controller, viewer = made(fakes.Models(error=error))
     controller.run()
     controller._run.finish()
     state = controller.view.state
-    assert state.phase is Phase.FAILED and said in state.message and "Traceback" not in state.message and "Traceback" in state.details
+    assert (
+        state.phase is Phase.FAILED
+        and said in state.message
+        and "Traceback" not in state.message
+        and "Traceback" in state.details
+    )
     assert len(viewer.layers) == 1
 
 
@@ -116,7 +129,10 @@ def test_the_store_failing_is_told(made, fakes):
 
 def test_a_damaged_model_among_others_is_told(made):
     controller, _ = made(image=False)
-    assert controller.view.state.message == "broken: is damaged; get it again." and len(controller.view.state.bundles) == 2
+    assert (
+        controller.view.state.message == "broken: is damaged; get it again."
+        and len(controller.view.state.bundles) == 2
+    )
 
 
 def test_what_to_expect_is_told_and_forgotten_when_a_choice_changes(made):
@@ -136,9 +152,15 @@ def test_what_to_expect_is_told_and_forgotten_when_a_choice_changes(made):
 def test_a_run_ends_what_is_still_being_worked_out(made):
     controller, _ = made()
     controller.estimate()
-    assert controller.view.state.estimating and controller.view.state.expected == "Working out time and memory…"
+    assert (
+        controller.view.state.estimating and controller.view.state.expected == "Working out time and memory…"
+    )
     controller.run()
-    assert controller._run.tasks[0].cancelled and not controller.view.state.estimating and controller.view.state.expected == ""
+    assert (
+        controller._run.tasks[0].cancelled
+        and not controller.view.state.estimating
+        and controller.view.state.expected == ""
+    )
 
 
 def test_an_empty_result_is_said(made, volume):
@@ -146,7 +168,7 @@ def test_an_empty_result_is_said(made, volume):
     show_volume(viewer, replace(volume, array=np.full_like(volume.array, -9)), "ct")
     controller.run()
     controller._run.finish()
-    assert controller.view.state.message.endswith("\"abdomen\". No label was found: the layer is empty.")
+    assert controller.view.state.message.endswith('"abdomen". No label was found: the layer is empty.')
 
 
 def test_without_a_choice_a_model_that_asks_first_is_not_ticked(made, fakes):
@@ -166,7 +188,12 @@ def test_choices_are_remembered(made):
     controller.choose(precision="fp32", edge_map=True, entropy=True)
     controller.run()
     again, _ = made()
-    assert (again.state.chosen, again.state.precision, again.state.edge_map, again.state.entropy) == (("headneck",), "fp32", True, True)
+    assert (again.state.chosen, again.state.precision, again.state.edge_map, again.state.entropy) == (
+        ("headneck",),
+        "fp32",
+        True,
+        True,
+    )
 
 
 def test_a_drawn_box_needs_a_shape(made):
@@ -175,12 +202,19 @@ def test_a_drawn_box_needs_a_shape(made):
     assert "Draw a box first" in controller.view.state.why_not
     layer = viewer.layers["ct"]
     low, high = layer.data_to_world((3, 2, 1)), layer.data_to_world((3, 5, 6))
-    viewer.add_shapes([np.array([low, (low[0], low[1], high[2]), high, (low[0], high[1], low[2])])], shape_type="rectangle", name="mine")
+    viewer.add_shapes(
+        [np.array([low, (low[0], low[1], high[2]), high, (low[0], high[1], low[2])])],
+        shape_type="rectangle",
+        name="mine",
+    )
     controller.refresh()
     assert controller.view.state.box == "mine"
     controller.run()
     assert next(controller._run.tasks[-1].work).stage == "load"
-    assert controller._models.requests[0].box == ((0, 2, 1), (7, 6, 7))  # no extent along z: all of it; voxel centres 2..5 and 1..6
+    assert controller._models.requests[0].box == (
+        (0, 2, 1),
+        (7, 6, 7),
+    )  # no extent along z: all of it; voxel centres 2..5 and 1..6
 
 
 def test_rectangles_in_two_planes_make_a_box(made, volume):
@@ -197,7 +231,10 @@ def test_drawing_starts_in_millimetres_and_counts_as_soon_as_there_is_a_shape(ma
     controller.draw_box()
     layer = viewer.layers["region"]
     assert layer.mode == "add_rectangle" and {str(unit) for unit in layer.units} == {"millimeter"}
-    assert controller.view.state.region is RegionChoice.BOX and controller.view.state.why_not == "Draw a box first."
+    assert (
+        controller.view.state.region is RegionChoice.BOX
+        and controller.view.state.why_not == "Draw a box first."
+    )
     layer.add_rectangles(np.array([(3, 2, 1), (3, 2, 6), (3, 5, 6), (3, 5, 1)]))
     assert controller.view.state.box == "region" and controller.view.state.why_not == ""
 
@@ -220,4 +257,7 @@ def test_a_box_beside_the_image_is_refused(made):
 
 def test_small_words():
     assert [duration(s) for s in (0.2, 12, 150, 7200)] == ["under a second", "12 s", "2 min", "2.0 h"]
-    assert first_paragraph("---\n# Title\n\n## Two\n\nfirst\nline\n\nsecond") == "first line" and first_paragraph("") == ""
+    assert (
+        first_paragraph("---\n# Title\n\n## Two\n\nfirst\nline\n\nsecond") == "first line"
+        and first_paragraph("") == ""
+    )

@@ -21,7 +21,14 @@ from napari_ctseg.docks.run_model.controller import RunModelController
 from napari_ctseg.docks.run_model.library.library import InstalledLibrary, added, verified
 from napari_ctseg.docks.run_model.library.side_draft import ChannelRow, MapRow, SideDraft, draft_of, side_of
 from napari_ctseg.docks.run_model.run import machine
-from napari_ctseg.docks.run_model.state import Combine, Confidence, Phase, RegionChoice, Replacement, TrustQuestion
+from napari_ctseg.docks.run_model.state import (
+    Combine,
+    Confidence,
+    Phase,
+    RegionChoice,
+    Replacement,
+    TrustQuestion,
+)
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import channel_volume
 from napari_ctseg.viewer.showing import show_volume
@@ -48,13 +55,17 @@ def made(tmp_path, volume, fakes):
     def make(aside=at_once, no_model=""):
         viewer, models = ViewerModel(), with_kinds(fakes)
         library = FakeLibrary(models, no_model)
-        controller = RunModelController(FakeView(), viewer, models, Preferences(tmp_path / "p.json"), Later(), lambda: 0.0, library, aside)
+        controller = RunModelController(
+            FakeView(), viewer, models, Preferences(tmp_path / "p.json"), Later(), lambda: 0.0, library, aside
+        )
         show_volume(viewer, volume, "t1")
         return controller, viewer, library
+
     return make
 
 
 # ---- adding
+
 
 def test_an_added_model_is_listed_and_ticked(made, tmp_path):
     controller, _, library = made()
@@ -64,7 +75,11 @@ def test_an_added_model_is_listed_and_ticked(made, tmp_path):
     assert controller.state.errand == "Adding Dataset7"
     controller._run.finish()
     assert ("add", "Dataset7", False) in library.calls
-    assert controller.state.chosen == ("Dataset7",) and controller.state.message == "Added: Dataset7." and not controller.state.errand
+    assert (
+        controller.state.chosen == ("Dataset7",)
+        and controller.state.message == "Added: Dataset7."
+        and not controller.state.errand
+    )
 
 
 def test_a_name_that_is_taken_is_asked_about(made, tmp_path):
@@ -75,7 +90,11 @@ def test_a_name_that_is_taken_is_asked_about(made, tmp_path):
     controller.shelf.add(path)
     controller._run.finish()
     state = controller.state
-    assert state.replacing == Replacement(path, tmp_path / "Dataset7" / "inner") and not state.errand and state.phase is not Phase.FAILED
+    assert (
+        state.replacing == Replacement(path, tmp_path / "Dataset7" / "inner")
+        and not state.errand
+        and state.phase is not Phase.FAILED
+    )
     controller.shelf.leave()
     assert controller.state.replacing is None and not any(call[0] == "add" for call in library.calls)
     controller.shelf.copy(path, overwrite=True)
@@ -88,8 +107,12 @@ def test_what_is_no_model_gives_one_sentence(made, tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("scan.nii.gz", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
-    for name, said in (("empty", "is an empty folder; choose the folder of a model."), ("gone", "does not exist; check the name."),
-                       ("scan.nii.gz", "is an image, not a model; drop it on the canvas to open it."), ("notes.txt", "is no bundle.")):
+    for name, said in (
+        ("empty", "is an empty folder; choose the folder of a model."),
+        ("gone", "does not exist; check the name."),
+        ("scan.nii.gz", "is an image, not a model; drop it on the canvas to open it."),
+        ("notes.txt", "is no bundle."),
+    ):
         controller.shelf.add(tmp_path / name)
         if name == "notes.txt":
             controller._run.finish()
@@ -107,11 +130,17 @@ def test_a_bare_network_opens_the_form_and_leaving_it_writes_nothing(made, tmp_p
     controller.shelf.leave()
     assert controller.state.form is None and [path.name for path in tmp_path.glob("net*")] == ["net.onnx"]
     controller.shelf.add(network)
-    side, faults = side_of(replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver"))))
+    side, faults = side_of(
+        replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver")))
+    )
     assert faults == {} and library.faults(side) == {}
     assert controller.shelf.write_side_file(network, side) == ""
     controller._run.finish()
-    assert controller.state.form is None and network.with_suffix(".json").is_file() and ("add", "net.onnx", False) in library.calls
+    assert (
+        controller.state.form is None
+        and network.with_suffix(".json").is_file()
+        and ("add", "net.onnx", False) in library.calls
+    )
 
 
 def test_a_side_file_that_cannot_be_written_says_so_in_the_form(made, tmp_path):
@@ -119,7 +148,9 @@ def test_a_side_file_that_cannot_be_written_says_so_in_the_form(made, tmp_path):
     network = tmp_path / "net.onnx"
     network.write_bytes(b"x")
     controller.shelf.add(network)
-    side, _ = side_of(replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver"))))
+    side, _ = side_of(
+        replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver")))
+    )
     network.with_suffix(".json").write_text("mine")
     assert "already exists" in controller.shelf.write_side_file(network, side)
     assert controller.state.form is not None and network.with_suffix(".json").read_text() == "mine"
@@ -132,7 +163,11 @@ def test_verify_and_export_speak_and_can_be_cancelled(made, tmp_path):
     assert controller.state.message == "abdomen is whole." and not controller.state.errand
     controller.shelf.export("abdomen", "onnx", tmp_path / "a.onnx")
     controller.cancel()
-    assert controller._run.tasks[-1].cancelled and not controller.state.errand and controller.state.message == "Cancelled."
+    assert (
+        controller._run.tasks[-1].cancelled
+        and not controller.state.errand
+        and controller.state.message == "Cancelled."
+    )
     assert library.calls == [("trusted", "spleen")]
 
 
@@ -153,11 +188,17 @@ def test_the_real_store_takes_a_folder_and_knows_that_it_has_it():
     assert not library.needs_form(source)
     assert finish(added(source, False)) == "phantom-abdomen-scn"
     bundle = find(user_folder() / "phantom-abdomen-scn")
-    assert library.mirror_axes(bundle) == 0 and finish(verified(bundle)).startswith("phantom-abdomen-scn is whole")
+    assert library.mirror_axes(bundle) == 0 and finish(verified(bundle)).startswith(
+        "phantom-abdomen-scn is whole"
+    )
 
 
-@pytest.mark.parametrize(("archive", "prefix"), [("anything.zip", "phantom-abdomen-scn/"), ("phantom-abdomen-scn.zip", "")])
-def test_the_real_store_asks_about_the_model_inside_of_an_archive(made, tmp_path, monkeypatch, archive, prefix):
+@pytest.mark.parametrize(
+    ("archive", "prefix"), [("anything.zip", "phantom-abdomen-scn/"), ("phantom-abdomen-scn.zip", "")]
+)
+def test_the_real_store_asks_about_the_model_inside_of_an_archive(
+    made, tmp_path, monkeypatch, archive, prefix
+):
     controller, _, library = made()
     monkeypatch.setattr(library, "add", added)
     source, mine = shipped_folder() / "phantom-abdomen-scn", user_folder() / "phantom-abdomen-scn"
@@ -169,7 +210,10 @@ def test_the_real_store_asks_about_the_model_inside_of_an_archive(made, tmp_path
     before = (mine / "SHA256SUMS").stat().st_ino
     controller.shelf.add(tmp_path / archive)
     controller._run.finish()
-    assert controller.state.replacing == Replacement(tmp_path / archive, mine) and (mine / "SHA256SUMS").stat().st_ino == before
+    assert (
+        controller.state.replacing == Replacement(tmp_path / archive, mine)
+        and (mine / "SHA256SUMS").stat().st_ino == before
+    )
     controller.shelf.copy(tmp_path / archive, overwrite=True)
     controller._run.finish()
     assert controller.state.replacing is None and (mine / "SHA256SUMS").stat().st_ino != before
@@ -179,10 +223,15 @@ def test_the_real_store_asks_about_the_model_inside_of_an_archive(made, tmp_path
 def test_the_refusal_travels_from_the_computing_process_with_its_target(tmp_path):
     error = raised(BundleExists(tmp_path / "a")).error
     back = pickle.loads(pickle.dumps(error))
-    assert type(back) is BundleExists and back.target == tmp_path / "a" and str(back).startswith(f"{tmp_path / 'a'}: a bundle of this name")
+    assert (
+        type(back) is BundleExists
+        and back.target == tmp_path / "a"
+        and str(back).startswith(f"{tmp_path / 'a'}: a bundle of this name")
+    )
 
 
 # ---- trust
+
 
 def test_code_of_a_model_runs_only_after_the_person_has_said_so(made):
     controller, _, library = made()
@@ -190,8 +239,11 @@ def test_code_of_a_model_runs_only_after_the_person_has_said_so(made):
     assert controller.state.members[0].locked
     controller.estimate()
     controller.run()
-    assert controller.state.questions == (TrustQuestion("spleen", "/models/spleen", ("configs/inference.json asks for scripts.net.Net.",),
-                                                        "as listed"),)
+    assert controller.state.questions == (
+        TrustQuestion(
+            "spleen", "/models/spleen", ("configs/inference.json asks for scripts.net.Net.",), "as listed"
+        ),
+    )
     assert not controller._run.tasks
     controller.answer(run_code=False)
     assert not controller._run.tasks and not library.allowed
@@ -218,7 +270,9 @@ def test_an_answer_is_about_the_files_that_were_asked_about(made):
     assert not library.allowed and not controller._run.tasks and controller.state.members[0].locked
     assert "changed" in controller.state.message
     controller.run()
-    assert [question.digest for question in controller.state.questions] == ["written while the question was open"]
+    assert [question.digest for question in controller.state.questions] == [
+        "written while the question was open"
+    ]
     controller.answer(run_code=True)
     assert library.allowed == {"spleen"} and len(controller._run.tasks) == 1
 
@@ -244,6 +298,7 @@ def test_an_ensemble_asks_only_about_the_member_with_code(made):
 
 # ---- channels
 
+
 def test_channels_find_their_images_by_name_and_are_stacked_in_order(made, volume):
     controller, viewer, _ = made()
     show_volume(viewer, Volume(volume.array * 2, volume.geometry), "flair of today")
@@ -263,15 +318,26 @@ def test_a_missing_channel_another_grid_and_one_image_twice_are_told(made, volum
     controller.choose_bundles(["brain-mr"])
     assert controller.state.why_not == "The model reads 2 images on one grid; open the one for FLAIR too."
     shape = (7, 8, 9)
-    show_volume(viewer, Volume(np.zeros(shape, np.int16), Geometry.from_parts(shape, (3.0, 1.5, 2.5), (10, -20, 30))), "flair")
-    assert controller.state.why_not.startswith("\"flair\" lies on another grid than \"t1\"")
-    show_volume(viewer, Volume(np.zeros(shape, np.int16), Geometry.from_parts(shape, (3.0, 1.5, 2.0), (500, 500, 500))), "far")
+    show_volume(
+        viewer,
+        Volume(np.zeros(shape, np.int16), Geometry.from_parts(shape, (3.0, 1.5, 2.5), (10, -20, 30))),
+        "flair",
+    )
+    assert controller.state.why_not.startswith('"flair" lies on another grid than "t1"')
+    show_volume(
+        viewer,
+        Volume(np.zeros(shape, np.int16), Geometry.from_parts(shape, (3.0, 1.5, 2.0), (500, 500, 500))),
+        "far",
+    )
     controller.choose_source(1, "far")
-    assert controller.state.why_not.startswith("\"far\" has no point in common with \"t1\"")
+    assert controller.state.why_not.startswith('"far" has no point in common with "t1"')
     controller.run()
     assert not controller._run.tasks
     controller.choose_source(1, "t1")
-    assert controller.state.why_not == "" and "\"t1\" is chosen for more than one channel." in controller.state.warnings
+    assert (
+        controller.state.why_not == ""
+        and '"t1" is chosen for more than one channel.' in controller.state.warnings
+    )
     controller.choose_bundles(["abdomen", "brain-mr"])
     assert "different numbers of images" in controller.state.why_not
 
@@ -279,7 +345,9 @@ def test_a_missing_channel_another_grid_and_one_image_twice_are_told(made, volum
 def test_channels_of_one_four_dimensional_layer(made):
     controller, viewer, _ = made()
     array = np.arange(2 * 4 * 5 * 6, dtype=np.float32).reshape(2, 4, 5, 6)
-    layer = viewer.add_image(array, name="mr", scale=(1, 3, 1.5, 2), translate=(0, 5, 6, 7), channel_axis=None)
+    layer = viewer.add_image(
+        array, name="mr", scale=(1, 3, 1.5, 2), translate=(0, 5, 6, 7), channel_axis=None
+    )
     assert controller.state.images == ("t1", "mr [1]", "mr [2]")
     controller.choose_image("mr [1]")
     controller.choose_bundles(["brain-mr"])
@@ -294,6 +362,7 @@ def test_channels_of_one_four_dimensional_layer(made):
 
 # ---- ensembles, mirroring, results
 
+
 def test_weights_go_with_mean_and_vote_only(made):
     controller, _, _ = made()
     controller.choose_bundles(["abdomen", "headneck"])
@@ -307,9 +376,15 @@ def test_weights_go_with_mean_and_vote_only(made):
     assert controller._request()[0].weights is None
 
 
-@pytest.mark.parametrize(("names", "said", "why"), [
-    (["abdomen"], "Mirroring", "left and right"), (["headneck"], "Mirroring (x2 the time)", ""),
-    (["brain-mr"], "Mirroring (up to x8 the time)", ""), (["abdomen", "headneck"], "Mirroring (x2 the time)", "")])
+@pytest.mark.parametrize(
+    ("names", "said", "why"),
+    [
+        (["abdomen"], "Mirroring", "left and right"),
+        (["headneck"], "Mirroring (x2 the time)", ""),
+        (["brain-mr"], "Mirroring (up to x8 the time)", ""),
+        (["abdomen", "headneck"], "Mirroring (x2 the time)", ""),
+    ],
+)
 def test_mirroring_has_its_cost_beside_it_or_its_reason(made, names, said, why):
     controller, _, _ = made()
     controller.choose_bundles(names)
@@ -323,7 +398,16 @@ def test_mirroring_has_its_cost_beside_it_or_its_reason(made, names, said, why):
 def test_a_result_says_how_sure_it_is_and_comes_although_its_image_is_gone(made, fakes, monkeypatch):
     controller, viewer, _ = made()
     plain = fakes.Models.run
-    rows = [{"value": 1, "name": "liver", "volume_ml": 12.5, "mean_probability": 0.61, "share_above_0.9": 0.2, "mean_disagreement": 0.25}]
+    rows = [
+        {
+            "value": 1,
+            "name": "liver",
+            "volume_ml": 12.5,
+            "mean_probability": 0.61,
+            "share_above_0.9": 0.2,
+            "mean_disagreement": 0.25,
+        }
+    ]
 
     def run(self, request):
         answer = yield from plain(self, request)
@@ -336,9 +420,17 @@ def test_a_result_says_how_sure_it_is_and_comes_although_its_image_is_gone(made,
     viewer.layers.remove("t1")
     controller._run.finish()
     assert controller.state.confidence == (Confidence("liver", 12.5, 0.61, 0.2, 0.25),)
-    assert "abdomen" in viewer.layers and controller.state.phase is Phase.DONE and "\"warnings\"" in controller.state.details
+    assert (
+        "abdomen" in viewer.layers
+        and controller.state.phase is Phase.DONE
+        and '"warnings"' in controller.state.details
+    )
     controller.choose_bundles(["headneck"])
-    assert controller.state.confidence == () and controller.state.cautions == () and controller.state.details == ""
+    assert (
+        controller.state.confidence == ()
+        and controller.state.cautions == ()
+        and controller.state.details == ""
+    )
 
 
 @pytest.mark.parametrize(("version", "why"), [("2.13.0+cpu", "processor only"), ("2.13.0", "no driver")])
@@ -360,7 +452,11 @@ def test_a_processor_without_bf16_greys_it(monkeypatch, tmp_path):
 def test_what_is_said_of_models_stays_short(made):
     controller, _, _ = made()
     controller.choose_bundles(["abdomen", "spleen"])
-    spleen = replace(controller.state.members[1], needs_trust=("one <b>", "two", "three"), labels=tuple(f"l{n}" for n in range(104)))
+    spleen = replace(
+        controller.state.members[1],
+        needs_trust=("one <b>", "two", "three"),
+        labels=tuple(f"l{n}" for n in range(104)),
+    )
     said = words.about(spleen, controller.state)
     assert said.startswith("Together: abdomen, spleen.<br><b>spleen, CT: l0,")
     assert "and 92 more" in said and "one &lt;b&gt; and 2 more." in said
@@ -369,7 +465,10 @@ def test_what_is_said_of_models_stays_short(made):
 
 
 def test_what_was_computed_more_exactly_than_asked_is_no_warning(made):
-    note = "bfloat16 would be faster, but on a part of the image its numbers were not finite, so float32 was used."
+    note = (
+        "bfloat16 would be faster, but on a part of the image its numbers were not finite, so float32 was "
+        "used."
+    )
     state = replace(made()[0].state, cautions=(note, "a"))
     assert words.cautions(state) == "a" and words.precision_notes(state) == note
 
@@ -378,6 +477,7 @@ def test_the_note_on_precision_ends_as_the_models_say_it(monkeypatch):
     import torch
 
     from ctseg_models.inference import agreement
+
     stage, prepared = SimpleNamespace(half=True, name="segment", key="k"), None
     arithmetic = agreement.Arithmetic(torch.bfloat16, on_trial=True)
     known = agreement.Agreement(0.5, (1,), ())
@@ -389,12 +489,19 @@ def test_the_note_on_precision_ends_as_the_models_say_it(monkeypatch):
 
 # ---- regions, one model twice
 
+
 def test_a_model_without_a_localiser_has_no_choice_of_one(made):
     controller, _, _ = made()
     controller.choose_bundles(["headneck"])
-    assert controller.state.regions == (RegionChoice.WHOLE, RegionChoice.BOX) and controller.state.looks_in is RegionChoice.WHOLE
+    assert (
+        controller.state.regions == (RegionChoice.WHOLE, RegionChoice.BOX)
+        and controller.state.looks_in is RegionChoice.WHOLE
+    )
     controller.choose_bundles(["headneck", "abdomen"])
-    assert controller.state.regions == tuple(RegionChoice) and controller.state.looks_in is RegionChoice.LOCALISER
+    assert (
+        controller.state.regions == tuple(RegionChoice)
+        and controller.state.looks_in is RegionChoice.LOCALISER
+    )
     controller.choose(region=RegionChoice.BOX)
     controller.choose_bundles(["headneck"])
     assert controller.state.looks_in is RegionChoice.BOX
@@ -414,7 +521,9 @@ def test_one_model_under_two_names_is_refused_in_an_ensemble(made, monkeypatch):
     controller.shelf.bundles = {bundle.name: bundle for bundle in controller.shelf.bundles.values()}
     controller.refresh()
     controller.choose_bundles(["headneck", "headneck of today"])
-    assert controller.state.why_not.startswith("headneck and headneck of today are the same model under two names; untick one")
+    assert controller.state.why_not.startswith(
+        "headneck and headneck of today are the same model under two names; untick one"
+    )
     controller.run()
     assert not controller._run.tasks
     controller.choose_bundles(["headneck", "abdomen"])
@@ -424,26 +533,60 @@ def test_one_model_under_two_names_is_refused_in_an_ensemble(made, monkeypatch):
 # ---- the side file's draft
 
 TWO_WINDOWS = SideDraft(
-    "abdo", "CT", (ChannelRow("soft", "1", "-160", "240", "range"), ChannelRow("bone", "1", "-500", "1300,5", "fixed", "400", "900")), True,
-    ("96", "192", "192"), "pri", "linear", ("", "", ""), ("", "", ""), "logits", True,
+    "abdo",
+    "CT",
+    (
+        ChannelRow("soft", "1", "-160", "240", "range"),
+        ChannelRow("bone", "1", "-500", "1300,5", "fixed", "400", "900"),
+    ),
+    True,
+    ("96", "192", "192"),
+    "pri",
+    "linear",
+    ("", "", ""),
+    ("", "", ""),
+    "logits",
+    True,
     (MapRow("0", ""), MapRow("0", "body"), MapRow("1", "liver"), MapRow("1", ""), MapRow("", "")),
-    '{"align": "centres", "output": {"index": 0}}')
+    '{"align": "centres", "output": {"index": 0}}',
+)
 
 
 def test_a_full_draft_is_the_side_file_it_says():
     side, faults = side_of(TWO_WINDOWS)
     assert faults == {} and InstalledLibrary().faults(side) == {}
     assert side["output"] == {"kind": "logits", "exclusive": True, "classes": [0, 0, 1, 1, None], "index": 0}
-    assert side["labels"] == {"1": "liver"} and side["size"] == [96, 192, 192] and side["orientation"] == "PRI" and "spacing" not in side
-    assert side["channels"][1] == {"name": "bone", "source": 0, "normalise": "fixed", "clip": [-500, 1300.5], "shift": 400, "scale": 900}
+    assert (
+        side["labels"] == {"1": "liver"}
+        and side["size"] == [96, 192, 192]
+        and side["orientation"] == "PRI"
+        and "spacing" not in side
+    )
+    assert side["channels"][1] == {
+        "name": "bone",
+        "source": 0,
+        "normalise": "fixed",
+        "clip": [-500, 1300.5],
+        "shift": 400,
+        "scale": 900,
+    }
     assert side["align"] == "centres"
 
 
-@pytest.mark.parametrize(("change", "field", "said"), [
-    ({"name": " "}, "name", "needed"), ({"sides": ("", "", "")}, "size", "needed"), ({"sides": ("9", "x", "9")}, "size", "\"x\""),
-    ({"maps": (MapRow("0"), MapRow("2", ""))}, "labels", "label 2"), ({"maps": (MapRow("0"), MapRow("two", "a"))}, "output.classes", "two"),
-    ({"channels": (ChannelRow("CT", "1", "", "", "range"),)}, "channels.0", "window"), ({"further": "[1]"}, "further", "JSON"),
-    ({"orientation": "SSL"}, "orientation", "different axes"), ({"further": '{"nonsense": 1}'}, "nonsense", "")])
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"name": " "}, "name", "needed"),
+        ({"sides": ("", "", "")}, "size", "needed"),
+        ({"sides": ("9", "x", "9")}, "size", '"x"'),
+        ({"maps": (MapRow("0"), MapRow("2", ""))}, "labels", "label 2"),
+        ({"maps": (MapRow("0"), MapRow("two", "a"))}, "output.classes", "two"),
+        ({"channels": (ChannelRow("CT", "1", "", "", "range"),)}, "channels.0", "window"),
+        ({"further": "[1]"}, "further", "JSON"),
+        ({"orientation": "SSL"}, "orientation", "different axes"),
+        ({"further": '{"nonsense": 1}'}, "nonsense", ""),
+    ],
+)
 def test_a_fault_names_its_field(change, field, said):
     side, faults = side_of(replace(TWO_WINDOWS, **change))
     faults = {**InstalledLibrary().faults(side), **faults}
@@ -451,10 +594,25 @@ def test_a_fault_names_its_field(change, field, said):
 
 
 def test_a_guess_fills_the_draft_and_what_has_no_field_is_kept():
-    guess = {"name": "n", "layout": "NDHWC", "size": [None, 64, 64], "channels": [{}, {"clip": [0, 5], "normalise": "range"}],
-             "output": {"kind": "probabilities", "classes": [0, 3], "name": "maps"}, "labels": {"3": "spleen"}}
+    guess = {
+        "name": "n",
+        "layout": "NDHWC",
+        "size": [None, 64, 64],
+        "channels": [{}, {"clip": [0, 5], "normalise": "range"}],
+        "output": {"kind": "probabilities", "classes": [0, 3], "name": "maps"},
+        "labels": {"3": "spleen"},
+    }
     draft = draft_of(guess)
-    assert draft.sides == ("", "64", "64") and draft.by_size and draft.maps == (MapRow("0", "background"), MapRow("3", "spleen"))
+    assert (
+        draft.sides == ("", "64", "64")
+        and draft.by_size
+        and draft.maps == (MapRow("0", "background"), MapRow("3", "spleen"))
+    )
     side, faults = side_of(draft)
-    assert faults == {} and side["size"] == [None, 64, 64] and side["layout"] == "NDHWC" and side["output"]["name"] == "maps"
+    assert (
+        faults == {}
+        and side["size"] == [None, 64, 64]
+        and side["layout"] == "NDHWC"
+        and side["output"]["name"] == "maps"
+    )
     assert InstalledLibrary().faults(side) == {}

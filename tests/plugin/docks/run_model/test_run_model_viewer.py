@@ -50,7 +50,13 @@ def docked(make_plugin_viewer, qtbot, volume, fakes):
 def drop(dock, path):
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(QPointF(20, 20), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    event = QDropEvent(
+        QPointF(20, 20),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
     dock.dropEvent(event)
     assert event.isAccepted()
 
@@ -64,8 +70,11 @@ def test_a_dropped_folder_becomes_a_ticked_model(docked, qtbot, tmp_path):
     (tmp_path / "colon" / "plans.json").write_text("{}")
     drop(docked, tmp_path / "colon")
     qtbot.waitUntil(lambda: docked.message.text() == "Added: colon.", timeout=PATIENCE_MS)
-    ticked = [item.text(0) for item in map(docked.models.topLevelItem, range(docked.models.topLevelItemCount()))
-              if item.checkState(0) == Qt.CheckState.Checked]
+    ticked = [
+        item.text(0)
+        for item in map(docked.models.topLevelItem, range(docked.models.topLevelItemCount()))
+        if item.checkState(0) == Qt.CheckState.Checked
+    ]
     assert ticked == ["colon"] and docked.go.isEnabled()
 
 
@@ -82,19 +91,23 @@ def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docke
     drop(docked, network)
     qtbot.waitUntil(lambda: isinstance(docked.dialog, SideForm), timeout=PATIENCE_MS)
     form = docked.dialog
-    assert form.faults["labels"].text() == "the name of label 1 is needed" and not form.add.isEnabled() and "missing" in form.add.toolTip()
+    assert (
+        form.faults["labels"].text() == "the name of label 1 is needed"
+        and not form.add.isEnabled()
+        and "missing" in form.add.toolTip()
+    )
     form.maps.item(1, 2).setText("liver")
     assert not form.faults["labels"].isVisible() and form.add.isEnabled()
     form.orientation.setCurrentText("SSL")
     assert "different axes" in form.faults["orientation"].text() and not form.add.isEnabled()
     form.orientation.setCurrentText("RAS")
     form.sides[1].setText("9.5")
-    assert form.faults["spacing"].text() == "\"9.5\" is no whole number"
+    assert form.faults["spacing"].text() == '"9.5" is no whole number'
     form.sides[1].setText("11")
     assert list(tmp_path.glob("*.json")) == []
     form.add.click()
     qtbot.waitUntil(lambda: docked.message.text() == "Added: net.", timeout=PATIENCE_MS)
-    assert docked.dialog is None and "\"orientation\": \"RAS\"" in network.with_suffix(".json").read_text()
+    assert docked.dialog is None and '"orientation": "RAS"' in network.with_suffix(".json").read_text()
 
 
 def test_cancelling_the_form_leaves_nothing(docked, qtbot, tmp_path):
@@ -116,7 +129,12 @@ def test_more_channels_and_classes_get_rows(docked, qtbot, tmp_path):
     form.channels.item(1, 2).setText("-500")
     form.map_count.setValue(4)
     draft = form.draft()
-    assert [row.low for row in draft.channels] == ["", "-500"] and [row.value for row in draft.maps] == ["0", "1", "2", "3"]
+    assert [row.low for row in draft.channels] == ["", "-500"] and [row.value for row in draft.maps] == [
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
     form.map_count.setValue(2)
     assert len(form.draft().maps) == 2
 
@@ -125,12 +143,20 @@ def test_the_trust_question_names_the_code_and_its_default_is_no(docked, qtbot):
     docked.controller.choose_bundles(["spleen"])
     qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=PATIENCE_MS)
     item = docked.models.topLevelItem(3)
-    assert not item.icon(0).isNull() and "scripts.net.Net" in item.toolTip(0) and docked.models.topLevelItem(0).icon(0).isNull()
+    assert (
+        not item.icon(0).isNull()
+        and "scripts.net.Net" in item.toolTip(0)
+        and docked.models.topLevelItem(0).icon(0).isNull()
+    )
     for answer, ran in (("Do not run it", False), ("Run this code", True)):
         docked.go.click()
         qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
         box = docked.dialog
-        assert isinstance(box, QMessageBox) and box.defaultButton() is not None and box.defaultButton().text() == "Do not run it"
+        assert (
+            isinstance(box, QMessageBox)
+            and box.defaultButton() is not None
+            and box.defaultButton().text() == "Do not run it"
+        )
         assert "/models/spleen" in box.informativeText() and "scripts.net.Net" in box.informativeText()
         button(box, answer).click()
         if ran:
@@ -150,11 +176,19 @@ def test_escape_does_not_run_the_code(docked, qtbot):
     docked.go.click()
     qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
     qtbot.keyClick(docked.dialog, Qt.Key.Key_Escape)
-    assert docked.dialog is None and not docked.controller.state.busy and docked.message.text() == "Nothing was run."
+    assert (
+        docked.dialog is None
+        and not docked.controller.state.busy
+        and docked.message.text() == "Nothing was run."
+    )
 
 
 def test_an_ensemble_shows_weights_and_several_channels_show_rows(docked, volume):
-    assert docked.models.isColumnHidden(2) and not docked.choices.combine.isVisible() and not docked.channels.isVisible()
+    assert (
+        docked.models.isColumnHidden(2)
+        and not docked.choices.combine.isVisible()
+        and not docked.channels.isVisible()
+    )
     docked.controller.choose_bundles(["abdomen", "headneck"])
     weight = docked.models.itemWidget(docked.models.topLevelItem(1), 2)
     weight.setValue(3.0)
@@ -165,10 +199,16 @@ def test_an_ensemble_shows_weights_and_several_channels_show_rows(docked, volume
     assert docked.models.isColumnHidden(2) and docked.controller.state.combine == "staple"
     show_volume(docked.controller.viewer, Volume(volume.array, volume.geometry), "flair")
     docked.controller.choose_bundles(["brain-mr"])
-    assert [combo.currentText() for combo in docked.channels.combos] == ["t1", "flair"] and docked.channels.isVisible()
+    assert [combo.currentText() for combo in docked.channels.combos] == [
+        "t1",
+        "flair",
+    ] and docked.channels.isVisible()
     docked.channels.combos[0].setCurrentText("flair")
     docked.channels.combos[0].textActivated.emit("flair")
-    assert docked.controller.state.sources == ("flair", "flair") and "more than one channel" in docked.warnings.text()
+    assert (
+        docked.controller.state.sources == ("flair", "flair")
+        and "more than one channel" in docked.warnings.text()
+    )
 
 
 def endless(request):
@@ -193,13 +233,20 @@ def test_a_dock_that_is_gone_cancels_its_run_and_hears_of_nothing(docked, qtbot,
     show_volume(viewer, Volume(volume.array, volume.geometry), "later")
     controller._told(message="later")
     controller.run()
-    assert task.cancelled and not queue.is_busy() and shown == [] and [layer.name for layer in viewer.layers] == ["t1", "later"]
+    assert (
+        task.cancelled
+        and not queue.is_busy()
+        and shown == []
+        and [layer.name for layer in viewer.layers] == ["t1", "later"]
+    )
 
 
 def test_a_missing_device_is_grey_with_its_reason(docked):
     model = docked.choices.device.model()
     grey = [number for number in range(3) if not model.item(number).isEnabled()]
-    assert {docked.choices.device.itemText(number) for number in grey} == set(docked.controller.state.unable) & {"cuda", "mps"}
+    assert {docked.choices.device.itemText(number) for number in grey} == set(
+        docked.controller.state.unable
+    ) & {"cuda", "mps"}
     assert all(model.item(number).toolTip() for number in grey) and model.item(0).isEnabled()
 
 
@@ -209,7 +256,10 @@ def test_everything_has_a_tooltip_and_fits_320_by_700(docked, qtbot, volume):
     docked.controller.run()
     qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
     controls = [w for w in docked.findChildren(KINDS) if not w.objectName().startswith("qt_")]
-    assert len(controls) >= 15 and [w for w in controls if not w.toolTip() and not isinstance(w.parent(), QAbstractSpinBox)] == []
+    assert (
+        len(controls) >= 15
+        and [w for w in controls if not w.toolTip() and not isinstance(w.parent(), QAbstractSpinBox)] == []
+    )
     docked.resize(320, 700)
     inside = [w.mapTo(docked, QPoint(w.width(), 0)).x() for w in controls if w.isVisible()]
     assert max(inside) <= 320
@@ -220,10 +270,18 @@ def test_the_region_of_a_model_without_a_localiser_is_the_whole_volume(docked):
     region = docked.choices.region
     assert region.currentText() == "Found by the model" and region.count() == 3
     docked.controller.choose_bundles(["headneck"])
-    assert region.currentText() == "Whole volume" and region.count() == 2 and "none of the ticked models" in region.toolTip()
+    assert (
+        region.currentText() == "Whole volume"
+        and region.count() == 2
+        and "none of the ticked models" in region.toolTip()
+    )
     region.setCurrentText("A box I drew")
     docked.controller.choose_bundles(["abdomen"])
-    assert docked.controller.state.region is RegionChoice.BOX and region.currentText() == "A box I drew" and region.count() == 3
+    assert (
+        docked.controller.state.region is RegionChoice.BOX
+        and region.currentText() == "A box I drew"
+        and region.count() == 3
+    )
 
 
 def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
@@ -255,7 +313,11 @@ def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, c
     QApplication.processEvents()
     last = table.visualItemRect(table.item(6, 0))
     assert table.viewport().rect().contains(last) and table.verticalScrollBar().isVisible() is scrolls
-    assert docked.sure.isVisible() and "mean probability inside" in docked.sure.text() and "differ" not in docked.sure.text()
+    assert (
+        docked.sure.isVisible()
+        and "mean probability inside" in docked.sure.text()
+        and "differ" not in docked.sure.text()
+    )
     docked.controller._show(replace(docked.controller.state, confidence=()))
     assert not docked.sure.isVisible() and not table.isVisible()
 
@@ -266,7 +328,10 @@ def test_nothing_is_cut_off_at_the_least_width(docked, volume, names):
     docked.controller.choose_bundles(names)
     body = docked.findChild(QScrollArea).widget()
     assert body.minimumSizeHint().width() <= docked.minimumWidth()
-    assert docked.choices.mirroring.text() == words.mirroring(docked._state) and docked.choices.mirroring.x() == 0  # no column before it
+    assert (
+        docked.choices.mirroring.text() == words.mirroring(docked._state)
+        and docked.choices.mirroring.x() == 0
+    )  # no column before it
 
 
 def test_details_are_open_at_once(docked):

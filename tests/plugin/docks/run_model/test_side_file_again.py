@@ -1,4 +1,6 @@
-"""A network's side file is opened in the form again: nothing of it is lost, and what was wrong can be mended in the dock."""
+"""A network's side file is opened in the form again: nothing of it is lost, and what was wrong can be mended
+in the dock.
+"""
 
 import json
 from dataclasses import replace
@@ -20,11 +22,28 @@ from tests.pace import PATIENCE_MS
 from tests.plugin.run_model_fakes import FakeLibrary, FakeView, Later
 from tests.plugin.workers import at_once
 
-FULL = {"labels": {"1": "liver", "2": "spleen", "9": "never drawn"}, "modality": "MR", "spacing": [1.5, None, 2], "orientation": "RAS",
-        "channels": [{"clip": [-57, 164], "normalise": "range", "to": [-1, 1]},
-                     {"name": "T2", "source": 1, "clip_quantiles": [0.01, 0.99], "normalise": "zscore", "statistics": "input"}],
-        "align": "centres", "multiple_of": [8, 16, 8], "min_size": [32, 32, 32], "pad": 0, "name": "abdomen of yesterday",
-        "output": {"kind": "logits", "classes": [0, 1, 2, 1, None], "merge": "sum"}}
+FULL = {
+    "labels": {"1": "liver", "2": "spleen", "9": "never drawn"},
+    "modality": "MR",
+    "spacing": [1.5, None, 2],
+    "orientation": "RAS",
+    "channels": [
+        {"clip": [-57, 164], "normalise": "range", "to": [-1, 1]},
+        {
+            "name": "T2",
+            "source": 1,
+            "clip_quantiles": [0.01, 0.99],
+            "normalise": "zscore",
+            "statistics": "input",
+        },
+    ],
+    "align": "centres",
+    "multiple_of": [8, 16, 8],
+    "min_size": [32, 32, 32],
+    "pad": 0,
+    "name": "abdomen of yesterday",
+    "output": {"kind": "logits", "classes": [0, 1, 2, 1, None], "merge": "sum"},
+}
 
 
 @pytest.fixture
@@ -37,7 +56,9 @@ def network(tmp_path):
 @pytest.fixture
 def models(fakes, network):
     class WithNetwork(fakes.Models):
-        """One of this project's models, and the network file, called as its side file says; it runs with sides of multiples of 16 only."""
+        """One of this project's models, and the network file, called as its side file says; it runs with
+        sides of multiples of 16 only.
+        """
 
         def bundles(self):
             bare = fakes.Bundle(json.loads(network.with_suffix(".json").read_text())["name"])
@@ -66,7 +87,9 @@ def test_the_form_keeps_every_field_of_a_side_file(network):
     assert {**kept, "labels": {int(value): name for value, name in kept["labels"].items()}} == wanted
 
 
-@pytest.mark.parametrize(("typed", "written"), [(("16", "16", "16"), 16), (("8", "", "4"), [8, 1, 4]), (("", "", ""), None)])
+@pytest.mark.parametrize(
+    ("typed", "written"), [(("16", "16", "16"), 16), (("8", "", "4"), [8, 1, 4]), (("", "", ""), None)]
+)
 def test_multiples_are_a_field_of_the_form(network, typed, written):
     side, faults = side_of(replace(draft_of(InstalledLibrary().description(network)), multiple_of=typed))
     assert faults == {} and side.get("multiple_of") == written
@@ -74,13 +97,23 @@ def test_multiples_are_a_field_of_the_form(network, typed, written):
 
 @pytest.mark.parametrize("typed", ["0", "half", "-2"])
 def test_a_wrong_multiple_is_told_at_its_field(network, typed):
-    faults = side_of(replace(draft_of(InstalledLibrary().description(network)), multiple_of=(typed, "2", "2")))[1]
+    faults = side_of(
+        replace(draft_of(InstalledLibrary().description(network)), multiple_of=(typed, "2", "2"))
+    )[1]
     assert set(faults) == {"multiple_of"}
 
 
 def test_a_description_that_is_no_longer_one_is_a_sentence(network, models, tmp_path, volume):
-    controller = RunModelController(FakeView(), ViewerModel(), models, Preferences(tmp_path / "p.json"), Later(), lambda: 0.0,
-                                    FakeLibrary(models), at_once)
+    controller = RunModelController(
+        FakeView(),
+        ViewerModel(),
+        models,
+        Preferences(tmp_path / "p.json"),
+        Later(),
+        lambda: 0.0,
+        FakeLibrary(models),
+        at_once,
+    )
     network.with_suffix(".json").write_text("{")
     controller.shelf.describe(network)
     assert controller.state.form is None and "cannot be read as JSON" in controller.state.message
@@ -88,15 +121,27 @@ def test_a_description_that_is_no_longer_one_is_a_sentence(network, models, tmp_
 
 def test_only_networks_with_a_writable_side_file_can_be_described(network, tmp_path):
     library = InstalledLibrary()
-    assert library.described(network) and not library.described(network.with_suffix(".json")) and not library.described(tmp_path)
+    assert (
+        library.described(network)
+        and not library.described(network.with_suffix(".json"))
+        and not library.described(tmp_path)
+    )
     network.with_suffix(".json").unlink()
     assert not library.described(network)
 
 
 def test_adding_that_fails_offers_the_description(network, models, tmp_path):
     library = FakeLibrary(models, no_model="net.onnx")
-    controller = RunModelController(FakeView(), ViewerModel(), models, Preferences(tmp_path / "p.json"), Later(), lambda: 0.0, library,
-                                    at_once)
+    controller = RunModelController(
+        FakeView(),
+        ViewerModel(),
+        models,
+        Preferences(tmp_path / "p.json"),
+        Later(),
+        lambda: 0.0,
+        library,
+        at_once,
+    )
     controller.shelf.add(network)
     controller._run.finish()
     assert controller.state.phase is Phase.FAILED and controller.state.to_mend == network
@@ -104,7 +149,9 @@ def test_adding_that_fails_offers_the_description(network, models, tmp_path):
     assert controller.state.phase is Phase.FAILED and controller.state.to_mend is None
 
 
-def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(make_plugin_viewer, qtbot, volume, network, models):
+def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
+    make_plugin_viewer, qtbot, volume, network, models
+):
     viewer = make_plugin_viewer(show=True)
     show_volume(viewer, volume, "t1")
     dock = RunModelDock(viewer, models, FakeLibrary(models))
@@ -117,12 +164,18 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(make_plug
     qtbot.mouseClick(dock.mend, Qt.MouseButton.LeftButton)
     form = dock.dialog
     assert isinstance(form, SideForm) and form.add.text() == "Save" and form.add.isEnabled()
-    assert [box.text() for box in form.multiple_of] == ["8", "16", "8"] and form.maps.item(2, 2).text() == "spleen"
+    assert [box.text() for box in form.multiple_of] == ["8", "16", "8"] and form.maps.item(
+        2, 2
+    ).text() == "spleen"
     for box in form.multiple_of:
         box.setText("16")
     form.name.setText("abdomen of today")
     form.add.click()
-    assert dock.dialog is None and dock.controller.state.chosen == ("abdomen of today",) and not dock.mend.isVisible()
+    assert (
+        dock.dialog is None
+        and dock.controller.state.chosen == ("abdomen of today",)
+        and not dock.mend.isVisible()
+    )
     assert dock.message.text() == "The description of net.onnx is written anew."
     dock.go.click()
     qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)

@@ -18,7 +18,9 @@ def test_the_dock_takes_one_ct(make_plugin_viewer, qtbot, tmp_path, monkeypatch)
     before = list(viewer.layers)
     dock = RunModelDock(viewer)
     viewer.window.add_dock_widget(dock, name="Run model", area="right")
-    qtbot.waitUntil(lambda: any(info.name == "windows" for info in dock.controller.state.bundles), timeout=30_000)
+    qtbot.waitUntil(
+        lambda: any(info.name == "windows" for info in dock.controller.state.bundles), timeout=30_000
+    )
     dock.controller.choose_bundles(["windows"])
     qtbot.waitUntil(dock.go.isEnabled, timeout=30_000)
     assert dock.controller.state.wanted == ("wide / narrow",)

@@ -38,16 +38,27 @@ def test_the_files_window_comes_first_then_nine_presets_with_keys_then_quantiles
     controller, _, _ = controller_for(preferences, wide)
     presets = controller.view.state.presets
     assert presets[0].kind is WindowKind.FILE and presets[0].name == "ABDOMEN SOFT"
-    assert [(p.key, p.name) for p in presets[1:10]] == [("1", "brain"), ("2", "subdural"), ("3", "stroke"), ("4", "bone"),
-                                                        ("5", "temporal bone"), ("6", "lung"), ("7", "mediastinum"),
-                                                        ("8", "abdomen"), ("9", "liver")]
+    assert [(p.key, p.name) for p in presets[1:10]] == [
+        ("1", "brain"),
+        ("2", "subdural"),
+        ("3", "stroke"),
+        ("4", "bone"),
+        ("5", "temporal bone"),
+        ("6", "lung"),
+        ("7", "mediastinum"),
+        ("8", "abdomen"),
+        ("9", "liver"),
+    ]
     assert [p.kind for p in presets[10:]] == [WindowKind.QUANTILE] * 2
 
 
 def test_a_click_sets_the_contrast_limits(preferences, wide):
     controller, _, [layer] = controller_for(preferences, wide)
     controller.apply(WindowKind.PRESET, "lung")
-    assert tuple(layer.contrast_limits) == (-1350, 150)  # 1500 wide around -600, wider than the volume reaches
+    assert tuple(layer.contrast_limits) == (
+        -1350,
+        150,
+    )  # 1500 wide around -600, wider than the volume reaches
     state = controller.view.state
     assert (state.width, state.level, state.current) == (1500, -600, (WindowKind.PRESET, "lung"))
 
@@ -63,11 +74,18 @@ def test_the_sliders_and_naparis_limits_are_one(preferences, wide):
 
 def test_an_mr_has_no_ct_presets_and_its_quantiles_have_keys(preferences):
     values = np.arange(1, 1001, dtype=np.uint16).reshape(10, 10, 10)
-    controller, _, [layer] = controller_for(preferences, Volume(values, Geometry.from_parts((10, 10, 10), (1, 1, 1)), modality="MR"))
-    assert [(p.kind, p.key) for p in controller.view.state.presets] == [(WindowKind.QUANTILE, "1"), (WindowKind.QUANTILE, "2")]
+    controller, _, [layer] = controller_for(
+        preferences, Volume(values, Geometry.from_parts((10, 10, 10), (1, 1, 1)), modality="MR")
+    )
+    assert [(p.kind, p.key) for p in controller.view.state.presets] == [
+        (WindowKind.QUANTILE, "1"),
+        (WindowKind.QUANTILE, "2"),
+    ]
     controller.press("2")
     low, high = layer.contrast_limits
-    assert low == pytest.approx(600.4) and high == pytest.approx(990.01)  # ranks 0.6 * 999 + 1 and 0.99 * 999 + 1
+    assert low == pytest.approx(600.4) and high == pytest.approx(
+        990.01
+    )  # ranks 0.6 * 999 + 1 and 0.99 * 999 + 1
 
 
 def test_all_images_means_those_of_the_same_kind(preferences, wide):
@@ -94,7 +112,9 @@ def test_own_presets_are_kept_renamed_keyed_and_removed(preferences, wide):
     controller.set_window(333, 44)
     controller.keep_own("contrast", "4")
     again, _, [other] = controller_for(preferences, wide)
-    assert [(p.name, p.key, p.window.width) for p in again.view.state.of(WindowKind.OWN)] == [("contrast", "4", 333)]
+    assert [(p.name, p.key, p.window.width) for p in again.view.state.of(WindowKind.OWN)] == [
+        ("contrast", "4", 333)
+    ]
     assert next(p for p in again.view.state.presets if p.name == "bone").key == ""  # the person's own took it
     again.press("4")
     assert tuple(other.contrast_limits) == (44 - 166.5, 44 + 166.5)

@@ -56,8 +56,8 @@ MODULES = frozenset(
     )
 )
 OF_OS = re.compile(
-    r"os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*|startfile|fork\w*|kill\w*|remove\w*|unlink|rmdir|rename\w*|replace|"
-    r"truncate|chmod|chown|chroot|symlink|link|putenv|setuid|open)"
+    r"os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*|startfile|fork\w*|kill\w*|remove\w*|unlink|rmdir|"
+    r"rename\w*|replace|truncate|chmod|chown|chroot|symlink|link|putenv|setuid|open)"
 )
 BUILT_IN = frozenset(
     ("eval", "exec", "compile", "breakpoint", "globals", "locals", "vars", "delattr", "input")

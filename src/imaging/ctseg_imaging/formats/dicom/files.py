@@ -21,7 +21,9 @@ _LONGEST_FIRST = 1024  # bytes: the first elements of a data set are short
 
 
 def walk(path: Path, closed: list[Path] | None = None) -> Iterator[Path]:
-    """The files of a folder and its sub-folders, links followed, each folder once. closed : gets the folders that cannot be opened."""
+    """The files of a folder and its sub-folders, links followed, each folder once. closed : gets the folders
+    that cannot be opened.
+    """
     seen: set[str] = set()
 
     def told(error: OSError) -> None:
@@ -38,16 +40,21 @@ def walk(path: Path, closed: list[Path] | None = None) -> Iterator[Path]:
 
 
 def files_below(path: Path, closed: list[Path]) -> list[Path]:
-    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR. closed : as in `walk`."""
+    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR. closed : as in
+    `walk`.
+    """
     return sorted(file for file in walk(path, closed) if file.name.upper() != "DICOMDIR")
 
 
 def missing_from(path: Path) -> list[Path]:
-    """The files that the DICOMDIR of a folder lists and that are not there; [] without a DICOMDIR, and for an unreadable one.
+    """The files that the DICOMDIR of a folder lists and that are not there; [] without a DICOMDIR, and for an
+    unreadable one.
 
     Nothing else is taken from a DICOMDIR: the headers of the files are the truth, and tell more.
     """
-    directory = next((file for file in path.iterdir() if file.name.upper() == "DICOMDIR" and file.is_file()), None)
+    directory = next(
+        (file for file in path.iterdir() if file.name.upper() == "DICOMDIR" and file.is_file()), None
+    )
     if directory is None:
         return []
     with warnings.catch_warnings():
@@ -58,7 +65,11 @@ def missing_from(path: Path) -> list[Path]:
             return []
     names = [words([record], "ReferencedFileID") for record in records]
     spelled = [_spellings(path, name) for name in names if name]
-    return [next((file for file in files if file.parent.is_dir()), files[0]) for files in spelled if not any(map(Path.is_file, files))]
+    return [
+        next((file for file in files if file.parent.is_dir()), files[0])
+        for files in spelled
+        if not any(map(Path.is_file, files))
+    ]
 
 
 def _spellings(folder: Path, parts: Sequence[str]) -> list[Path]:

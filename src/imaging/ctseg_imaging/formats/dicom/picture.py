@@ -1,4 +1,6 @@
-"""What headers say about the pixels of a slice: why they are no plane of numbers, and what makes their values doubtful."""
+"""What headers say about the pixels of a slice: why they are no plane of numbers, and what makes their values
+doubtful.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,15 @@ def picture_remarks(headers: Sequence[Dataset]) -> tuple[str, ...]:
 
 def _remarks(headers: Sequence[Dataset]) -> Iterator[str]:
     if text(headers, "LossyImageCompression") in ("01", "1"):
-        yield "The images were compressed with loss, so fine structures and values may differ from the original."
+        yield (
+            "The images were compressed with loss, so fine structures and values may differ from the "
+            "original."
+        )
     if _has_another_scale(headers):
-        yield "The files map their values to real-world values (RealWorldValueMappingSequence), which was not applied."
+        yield (
+            "The files map their values to real-world values (RealWorldValueMappingSequence), which was "
+            "not applied."
+        )
 
 
 def _has_another_scale(headers: Sequence[Dataset]) -> bool:
@@ -66,18 +74,24 @@ def _kind_faults(headers: Sequence[Dataset]) -> Iterator[str]:
 
 
 def _storage_faults(headers: Sequence[Dataset]) -> Iterator[str]:
-    """Why the pixels do not say what their bits mean. Source: PS3.5 8.1.1; other places of the high bit are retired, and where
-    files give them the bits mostly lie where they should."""
+    """Why the pixels do not say what their bits mean. Source: PS3.5 8.1.1; other places of the high bit are
+    retired, and where files give them the bits mostly lie where they should.
+    """
     floats = text(headers, "SOPClassUID") == _PARAMETRIC_MAP
     for keyword in ("SamplesPerPixel", "PhotometricInterpretation", *(() if floats else _STORAGE)):
         if not words(headers, keyword):
             yield f"{keyword} is missing or cannot be read, so its pixels could mean anything"
     try:
-        stored, high, allocated = (integer(headers, keyword) for keyword in ("BitsStored", "HighBit", "BitsAllocated"))
+        stored, high, allocated = (
+            integer(headers, keyword) for keyword in ("BitsStored", "HighBit", "BitsAllocated")
+        )
     except Garbled as fault:
         yield str(fault)
         return
     if stored is not None and allocated is not None and stored > allocated:
         yield f"BitsStored is {stored} where a pixel has {allocated} bits"
     if stored is not None and high is not None and high != stored - 1:
-        yield f"HighBit is {high} where the {stored} bits stored end in bit {stored - 1}, so its pixels could mean two things"
+        yield (
+            f"HighBit is {high} where the {stored} bits stored end in bit {stored - 1}, so its pixels "
+            "could mean two things"
+        )

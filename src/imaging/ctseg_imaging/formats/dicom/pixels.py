@@ -34,7 +34,14 @@ from ctseg_imaging.formats.scaling import smallest_integer
 from ctseg_imaging.progress import Progress
 
 _END_OF_IMAGE, _PADDED = b"\xff\xd9", 8  # bytes at the end of a frame that hold the marker
-_ENDS_WITH_MARKER = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless)
+_ENDS_WITH_MARKER = (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
 
 
 class Pixels:
@@ -82,7 +89,8 @@ class Pixels:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
                 raise FormatError(
-                    f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or compressed in "
+                    f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or "
+                    "compressed in "
                     "an unknown way; copy the series again or export it uncompressed."
                 ) from error
         planes = pixels.reshape(-1, *one.shape) if pixels.shape[-2:] == one.shape else pixels[:0]
@@ -94,17 +102,27 @@ class Pixels:
         return pixels
 
     def _check_whole(self, dataset: Dataset, syntax: UID, name: str) -> None:
-        """Raise FormatError for a stream that its decoder would complete, and for a row or more beyond the picture."""
+        """Raise FormatError for a stream that its decoder would complete, and for a row or more beyond the
+        picture.
+        """
         frames = int(dataset.get("NumberOfFrames") or 1)
         if syntax in _ENDS_WITH_MARKER:
             for frame in generate_frames(dataset.PixelData, number_of_frames=frames):
                 if _END_OF_IMAGE not in frame[-_PADDED:]:
-                    raise FormatError(f"{self.path}: the compressed pixels of {name} end too early; copy or export the series again.")
+                    raise FormatError(
+                        f"{self.path}: the compressed pixels of {name} end too early; copy or export the "
+                        "series again."
+                    )
         elif not syntax.is_encapsulated and "PixelData" in dataset:
             row = int(dataset.Columns) * int(dataset.SamplesPerPixel) * int(dataset.BitsAllocated) // 8
-            if len(dataset.PixelData) - frames * int(dataset.Rows) * row >= max(row, 2):  # one byte may make it even
-                raise FormatError(f"{self.path}: {name} holds more pixels than its {dataset.Rows} rows and {frames} frame(s) take; "
-                                  "export it again.")
+            if len(dataset.PixelData) - frames * int(dataset.Rows) * row >= max(
+                row, 2
+            ):  # one byte may make it even
+                raise FormatError(
+                    f"{self.path}: {name} holds more pixels than its {dataset.Rows} rows and {frames} "
+                    "frame(s) take; "
+                    "export it again."
+                )
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:

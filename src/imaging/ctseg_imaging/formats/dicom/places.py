@@ -18,9 +18,15 @@ EVEN = 0.02  # of a slice step
 def along_normal(slices: Sequence[Slice]) -> Float | None:
     """(n,) mm of each slice along the normal of the first; None where one has no place."""
     first = slices[0]
-    if first.along_row is None or first.along_column is None or any(one.position_lps_mm is None for one in slices):
+    if (
+        first.along_row is None
+        or first.along_column is None
+        or any(one.position_lps_mm is None for one in slices)
+    ):
         return None
-    places: Float = np.array([one.position_lps_mm for one in slices]) @ np.cross(first.along_row, first.along_column)
+    places: Float = np.array([one.position_lps_mm for one in slices]) @ np.cross(
+        first.along_row, first.along_column
+    )
     return places
 
 
@@ -43,10 +49,15 @@ def places_of(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _instances(slices: Sequence[Slice]) -> list[Slice]:
-    """Copies of one instance once. Where one SOPInstanceUID is found at several positions it names nothing, and all count."""
+    """Copies of one instance once. Where one SOPInstanceUID is found at several positions it names nothing,
+    and all count.
+    """
     unique = {(one.instance_uid or str(one.path), one.frame): one for one in slices}
-    places = {(*key, None if one.position_lps_mm is None else tuple(one.position_lps_mm))
-              for one in slices for key in [(one.instance_uid or str(one.path), one.frame)]}
+    places = {
+        (*key, None if one.position_lps_mm is None else tuple(one.position_lps_mm))
+        for one in slices
+        for key in [(one.instance_uid or str(one.path), one.frame)]
+    }
     return list(unique.values()) if len(places) == len(unique) else list(slices)
 
 

@@ -145,7 +145,10 @@ def _no_image(path: Path, folder: Folder, single: bool) -> str:
     if folder.others and single:
         return f"holds no image but {kinds_of(folder.others)}; give a slice or the folder of the series."
     if folder.others:
-        return f"holds no image series but DICOM objects without one ({kinds_of(folder.others)}); give the image series."
+        return (
+            f"holds no image series but DICOM objects without one ({kinds_of(folder.others)}); give the "
+            "image series."
+        )
     return "holds no DICOM file; choose the folder with the slices."
 
 
@@ -203,7 +206,9 @@ def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
 
 
 def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
-    """One sentence for each kind of thing that was not read. is_named : whether the user named the series, and so knows of others."""
+    """One sentence for each kind of thing that was not read. is_named : whether the user named the series,
+    and so knows of others.
+    """
     others = [] if is_named else [series for series in folder.series if series is not chosen]
     notes = [
         f"Left out {'a localiser' if one.localiser else 'another series'} ({one.description}"
@@ -213,7 +218,9 @@ def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
     if len(others) > _MOST_LISTED:
         notes.append(f"Left out {len(others) - _MOST_LISTED} more series; the list of the folder shows them.")
     if folder.others and not is_named:
-        notes.append(f"Left out {len(folder.others)} DICOM object(s) that are no images ({kinds_of(folder.others)}).")
+        notes.append(
+            f"Left out {len(folder.others)} DICOM object(s) that are no images ({kinds_of(folder.others)})."
+        )
     elsewhere = [one for one in folder.unread if one not in chosen.lost]
     strangers = sum(one.why is Why.STRANGE for one in elsewhere)
     if strangers:
@@ -223,12 +230,16 @@ def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
         notes.append(f"Left out {len(empty)} empty file(s) ({empty[0]}).")
     damaged = [one.path.name for one in elsewhere if one.why is Why.DAMAGED]
     if damaged:
-        notes.append(f"Left out {len(damaged)} file(s) that begin as DICOM and cannot be read ({damaged[0]}).")
+        notes.append(
+            f"Left out {len(damaged)} file(s) that begin as DICOM and cannot be read ({damaged[0]})."
+        )
     closed = [one.path.name for one in elsewhere if one.why is Why.CLOSED]
     if closed:
         notes.append(f"Left out {len(closed)} folder(s) that cannot be opened ({closed[0]}).")
     if chosen.lost:
-        notes.append(f"{len(chosen.lost)} file(s) that may be slices cannot be read ({chosen.lost[0].path.name}).")
+        notes.append(
+            f"{len(chosen.lost)} file(s) that may be slices cannot be read ({chosen.lost[0].path.name})."
+        )
     absent = sum(one.why is Why.ABSENT for one in elsewhere)
     if absent:
         notes.append(f"The DICOMDIR lists {absent} file(s) that are not there; the export may be incomplete.")

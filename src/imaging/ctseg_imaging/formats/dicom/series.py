@@ -19,7 +19,8 @@ from ctseg_imaging.formats.dicom.unread import Unread, Why, lost_slices
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Window
 
-# Objects that are no images of a patient though some have rows and columns, by the beginning of their SOP class.
+# Objects that are no images of a patient though some have rows and columns, by the beginning of their SOP
+# class.
 _NO_IMAGE = {
     "1.2.840.10008.5.1.4.1.1.66.": "segmentations",
     "1.2.840.10008.5.1.4.1.1.481.3": "contours",
@@ -110,7 +111,9 @@ class Series:
 
 @dataclass(frozen=True)
 class OtherObject:
-    """A DICOM object without an image. kind : its modality, such as SEG. what : the same in plain words. series_uid : its own."""
+    """A DICOM object without an image. kind : its modality, such as SEG. what : the same in plain words.
+    series_uid : its own.
+    """
 
     path: Path
     kind: str
@@ -122,7 +125,9 @@ class OtherObject:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds. unread : files that are empty, damaged, no DICOM or only listed in its DICOMDIR."""
+    """What a folder holds. unread : files that are empty, damaged, no DICOM or only listed in its
+    DICOMDIR.
+    """
 
     series: tuple[Series, ...]
     others: tuple[OtherObject, ...] = ()
@@ -142,7 +147,9 @@ def scanning(path: Path) -> Generator[Progress, None, Folder]:
     files = files_below(path, closed)
     members: dict[str, list[Slice]] = {}
     others: list[OtherObject] = []
-    unread = [Unread(folder, Why.CLOSED) for folder in closed] + [Unread(file, Why.ABSENT) for file in missing_from(path)]
+    unread = [Unread(folder, Why.CLOSED) for folder in closed] + [
+        Unread(file, Why.ABSENT) for file in missing_from(path)
+    ]
     for k, file in enumerate(files):
         if k and k % _STEP == 0:
             yield Progress("headers", k, len(files), f"Reading the header of file {k + 1} of {len(files)}")
@@ -168,7 +175,9 @@ def _is_cut_off(header: Dataset) -> bool:
     """Whether an image ends before its rows are given, or any object before its series."""
     if "Rows" in header or text([header], "SOPClassUID").startswith(tuple(_NO_IMAGE)):
         return False
-    return not text([header], "SeriesInstanceUID") or "Image Storage" in UID(text([header], "SOPClassUID")).name
+    return (
+        not text([header], "SeriesInstanceUID") or "Image Storage" in UID(text([header], "SOPClassUID")).name
+    )
 
 
 def kinds_of(objects: Iterable[OtherObject]) -> str:

@@ -86,8 +86,8 @@ class StudyFolder:
 
 
 def listing(path: Path, files: Collection[Path] = ()) -> Generator[Progress, None, StudyFolder]:
-    """List the series below a folder, or those of a file. Reads headers only. files : of the folder, where only the
-    series and objects that these belong to count.
+    """List the series below a folder, or those of a file. Reads headers only. files : of the folder, where
+    only the series and objects that these belong to count.
 
     Raises FormatError where there is neither an image nor a segmentation.
     """
@@ -162,15 +162,19 @@ def _numbers(series: Sequence[Series], trait: str) -> Mapping[object, int]:
 
 
 def _assigned(objects: Sequence[OtherObject], folder: Folder) -> tuple[dict[Path, set[str]], list[Drawing]]:
-    """The SeriesInstanceUIDs that each object refers to: named in it, else those of its frame of reference; and
-    what is drawn in it."""
+    """The SeriesInstanceUIDs that each object refers to: named in it, else those of its frame of reference;
+    and what is drawn in it.
+    """
     known = {series.uid for series in folder.series}
     frames: dict[str, set[str]] = {}
     for series in folder.series:
         frames.setdefault(str(series.slices[0].traits.get("frame of reference", "")), set()).add(series.uid)
     found, drawings = {}, []
     for one in objects:
-        header = read_header(one.path, ("SOPClassUID", "FrameOfReferenceUID", *_REFERENCES, *_STRUCTURES)) or Dataset()
+        header = (
+            read_header(one.path, ("SOPClassUID", "FrameOfReferenceUID", *_REFERENCES, *_STRUCTURES))
+            or Dataset()
+        )
         named = set(_series_named(header)) & known
         frame = one.frame_of_reference_uid or _frame_named(header)
         found[one.path] = named or (frames.get(frame, set()) if frame else set())

@@ -1,5 +1,6 @@
-"""Files that may be slices and cannot be read: empty, cut off or damaged. A series with such a file next to its slices may be
-incomplete, at its ends too, where no gap shows it."""
+"""Files that may be slices and cannot be read: empty, cut off or damaged. A series with such a file next to
+its slices may be incomplete, at its ends too, where no gap shows it.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +43,18 @@ class Unread:
 
 
 def lost_slices(series: Sequence[Collection[Path]], unread: Sequence[Unread]) -> list[tuple[Unread, ...]]:
-    """Of each series, given by its files, the unread files that may be slices of it: those that are called as its files
-    are, numbers aside, or so with one ending more (.gz, .part) where that file is not there; and where no series calls its files
-    so, those with the ending of its files in the same folder."""
+    """Of each series, given by its files, the unread files that may be slices of it: those that are called as
+    its files are, numbers aside, or so with one ending more (.gz, .part) where that file is not there; and
+    where no series calls its files so, those with the ending of its files in the same folder.
+    """
     every = {path for files in series for path in files}
     patterns = [{_pattern(path) for path in files} for files in series]
     endings = [{(path.parent, _ending(path)) for path in files} for files in series]
     lost: list[list[Unread]] = [[] for _ in series]
     for one in unread:
-        names = {_pattern(one.path)} | ({_pattern(one.path.with_suffix(""))} if one.path.with_suffix("") not in every else set())
+        names = {_pattern(one.path)} | (
+            {_pattern(one.path.with_suffix(""))} if one.path.with_suffix("") not in every else set()
+        )
         alike = [k for k, known in enumerate(patterns) if not names.isdisjoint(known)]
         if not alike and _could_be_slice(one):
             alike = [k for k, known in enumerate(endings) if (one.path.parent, _ending(one.path)) in known]

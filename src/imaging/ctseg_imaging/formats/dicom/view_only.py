@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.formats.dicom.pixels import Pixels, decoding
 from ctseg_imaging.formats.dicom.stacking.slices import Slice
-from ctseg_imaging.formats.dicom.stacking.stack import along_columns, along_rows, grid, normal_of, position, spacing
+from ctseg_imaging.formats.dicom.stacking.stack import (
+    along_columns,
+    along_rows,
+    grid,
+    normal_of,
+    position,
+    spacing,
+)
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress
 

@@ -13,17 +13,26 @@ from pathlib import Path
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.disk.leftovers import part_name, sweep
 
-VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".json")  # not among the files of a DICOM series
+VOLUMES = (
+    ".nii",
+    ".nii.gz",
+    ".nrrd",
+    ".nhdr",
+    ".mha",
+    ".mhd",
+    ".json",
+)  # not among the files of a DICOM series
 
 
 @contextmanager
 def atomic_path(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary path in the same folder, with the same suffixes, that becomes `path` when the block ends well.
+    """A temporary path in the same folder, with the same suffixes, that becomes `path` when the block ends
+    well.
 
-    The file written there is flushed to the disk and renamed; when the block raises, nothing is left behind. A symbolic link is
-    followed to its file. A file that is replaced hands its owner, mode and access lists on. What killed processes of this machine
-    left in the folder is removed.
-    Raises FormatError if `path` exists and `overwrite` is false or it is write-protected, if nothing was written, or for any OSError.
+    The file written there is flushed to the disk and renamed; when the block raises, nothing is left behind.
+    A symbolic link is followed to its file. A file that is replaced hands its owner, mode and access lists
+    on. What killed processes of this machine left in the folder is removed. Raises FormatError if `path`
+    exists and `overwrite` is false or it is write-protected, if nothing was written, or for any OSError.
     """
     target = _followed(Path(path))
     _refuse_existing(target, overwrite)
@@ -45,11 +54,12 @@ def atomic_path(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(header: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """For formats of several files (.mhd + .zraw): a temporary folder beside `header` whose files move there, `header` last.
+    """For formats of several files (.mhd + .zraw): a temporary folder beside `header` whose files move there,
+    `header` last.
 
-    Yields the path inside that folder under which `header` is to be written, with its own name. Owner and mode as in `atomic_path`.
-    Raises FormatError if `header` would be overwritten and `overwrite` is false, if any other file would be overwritten unless `header`
-    is, or for any OSError.
+    Yields the path inside that folder under which `header` is to be written, with its own name. Owner and
+    mode as in `atomic_path`. Raises FormatError if `header` would be overwritten and `overwrite` is false, if
+    any other file would be overwritten unless `header` is, or for any OSError.
     """
     target = _followed(Path(header))
     _refuse_existing(target, overwrite)
@@ -75,11 +85,15 @@ def atomic_folder(header: str | Path, overwrite: bool = False) -> Iterator[Path]
 
 
 def swap_in(partial: Path, target: Path) -> None:
-    """Put a finished folder beside `target` in its place; what was there goes only after that. Raises OSError, with the old one back."""
+    """Put a finished folder beside `target` in its place; what was there goes only after that. Raises
+    OSError, with the old one back.
+    """
     if not target.exists():
         partial.replace(target)
         return
-    old = target.with_name(f".{secrets.token_hex(6)}.old")  # no leftover: after a crash here it is the only copy
+    old = target.with_name(
+        f".{secrets.token_hex(6)}.old"
+    )  # no leftover: after a crash here it is the only copy
     target.replace(old)
     try:
         partial.replace(target)
@@ -99,7 +113,8 @@ def write_bytes(path: str | Path, content: bytes, overwrite: bool = False) -> No
 
 
 def refuse_sources(path: str | Path, sources: Iterable[Path]) -> None:
-    """Raise FormatError if writing `path` would replace one of `sources`, or a DICOM file inside one that is a folder.
+    """Raise FormatError if writing `path` would replace one of `sources`, or a DICOM file inside one that is
+    a folder.
 
     Files are compared, not names: a link, a second name of the same file and another spelling are recognised.
     """
@@ -114,7 +129,9 @@ def refuse_sources(path: str | Path, sources: Iterable[Path]) -> None:
 def _is_or_holds(source: Path, target: Path) -> bool:
     try:
         if source.is_dir():
-            return not target.name.lower().endswith(VOLUMES) and target.resolve().is_relative_to(source.resolve())
+            return not target.name.lower().endswith(VOLUMES) and target.resolve().is_relative_to(
+                source.resolve()
+            )
         return source.samefile(target)
     except OSError:
         return False  # the source is gone
@@ -125,7 +142,9 @@ def _followed(path: Path) -> Path:
     try:
         return path.resolve() if path.is_symlink() else path
     except (OSError, RuntimeError) as error:
-        raise FormatError(f"{path}: is a link that leads nowhere; remove it or choose another name.") from error
+        raise FormatError(
+            f"{path}: is a link that leads nowhere; remove it or choose another name."
+        ) from error
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
@@ -136,11 +155,15 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise FormatError(f"{path}: is a folder; give the name of a file.")
     if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
-        raise FormatError(f"{path}: is write-protected and was left as it is; choose another name or allow writing to it.")
+        raise FormatError(
+            f"{path}: is write-protected and was left as it is; choose another name or allow writing to it."
+        )
 
 
 def _inherit(target: Path, temporary: Path) -> None:
-    """Give `temporary` the owner, access lists and mode of the file that it replaces. Raises FormatError where the owner cannot be kept."""
+    """Give `temporary` the owner, access lists and mode of the file that it replaces. Raises FormatError
+    where the owner cannot be kept.
+    """
     if os.name == "nt" or not target.exists():
         return
     old, new = target.stat(), temporary.stat()
@@ -148,7 +171,9 @@ def _inherit(target: Path, temporary: Path) -> None:
         try:
             os.chown(temporary, old.st_uid, old.st_gid)
         except PermissionError as error:
-            raise FormatError(f"{target}: belongs to another user or group and was left as it is; choose another name.") from error
+            raise FormatError(
+                f"{target}: belongs to another user or group and was left as it is; choose another name."
+            ) from error
     for name in os.listxattr(target) if hasattr(os, "listxattr") else ():
         with suppress(OSError):  # some are the system's own
             os.setxattr(temporary, name, os.getxattr(target, name))

@@ -1,4 +1,6 @@
-"""The bytes of voxels, from one file or several, raw or compressed. No byte is handed on that a file did not hold."""
+"""The bytes of voxels, from one file or several, raw or compressed. No byte is handed on that a file did not
+hold.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class ByteStream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def pieces(self, size: int) -> Iterator[bytes]:
@@ -65,7 +69,7 @@ class ByteStream:
                 return
             self._held = chunk[size:]
             size -= len(chunk)
-            yield chunk[:len(chunk) - len(self._held)] if self._held else chunk
+            yield chunk[: len(chunk) - len(self._held)] if self._held else chunk
 
     def read(self, size: int) -> bytes:
         return b"".join(self.pieces(size))
@@ -78,7 +82,7 @@ class ByteStream:
         """How many bytes of `target` were there to be filled."""
         at = 0
         for chunk in self.pieces(target.size):
-            target[at:at + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            target[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
             at += len(chunk)
         return at
 
@@ -133,9 +137,9 @@ class ByteStream:
         odd = b""
         while text := self._file.read(_CHUNK):
             digits = odd + b"".join(text.split())
-            odd = digits[len(digits) // 2 * 2:]
+            odd = digits[len(digits) // 2 * 2 :]
             try:
-                yield bytes.fromhex(digits[:len(digits) // 2 * 2].decode("ascii"))
+                yield bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
             except ValueError as error:
                 raise Damaged from error
         if odd:
@@ -151,10 +155,14 @@ def open_stream(piece: Piece) -> ByteStream:
     return stream
 
 
-def read_bytes(path: Path, pieces: Sequence[Piece], each: int, first: int, size: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Bytes [first, first + size) of the voxels that `pieces` hold one after the other, `each` bytes in each, and remarks.
+def read_bytes(
+    path: Path, pieces: Sequence[Piece], each: int, first: int, size: int
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Bytes [first, first + size) of the voxels that `pieces` hold one after the other, `each` bytes in each,
+    and remarks.
 
-    Every piece is read to its end. path : the file to name. Raises FormatError if bytes are missing, damaged or do not fit into memory.
+    Every piece is read to its end. path : the file to name. Raises FormatError if bytes are missing, damaged
+    or do not fit into memory.
     """
     for piece in pieces:
         refuse_impossible(path, piece, each)
@@ -163,15 +171,21 @@ def read_bytes(path: Path, pieces: Sequence[Piece], each: int, first: int, size:
     notes: dict[str, None] = {}
     for number, piece in enumerate(pieces):
         low, high = (min(max(edge - number * each, 0), each) for edge in (first, first + size))
-        target = found[number * each + low - first:number * each + high - first] if high > low else found[:0]
+        target = (
+            found[number * each + low - first : number * each + high - first] if high > low else found[:0]
+        )
         notes.update(dict.fromkeys(_take(path, piece, each, low, target)))
     return found, tuple(notes)
 
 
-def take(path: Path, stream: ByteStream, total: int, low: int, target: NDArray[np.uint8], name: str = "") -> tuple[str, ...]:
-    """Fill `target` with bytes from `low` on of the `total` next ones of `stream`, read it to its end and give remarks about that.
+def take(
+    path: Path, stream: ByteStream, total: int, low: int, target: NDArray[np.uint8], name: str = ""
+) -> tuple[str, ...]:
+    """Fill `target` with bytes from `low` on of the `total` next ones of `stream`, read it to its end and
+    give remarks about that.
 
-    name : of the file among several that hold the voxels of `path`. Raises FormatError if one of `total` bytes is missing.
+    name : of the file among several that hold the voxels of `path`. Raises FormatError if one of `total`
+    bytes is missing.
     """
     where = f" in {name}" if name else ""
     try:
@@ -180,10 +194,14 @@ def take(path: Path, stream: ByteStream, total: int, low: int, target: NDArray[n
         there += stream.skip(total - low - target.size)
         surplus = stream.skip(_MOST_SURPLUS) if there == total else 0
     except Damaged as error:
-        raise FormatError(f"{path}: its compressed voxels are damaged or cut off{where}; copy or export it again.") from error
+        raise FormatError(
+            f"{path}: its compressed voxels are damaged or cut off{where}; copy or export it again."
+        ) from error
     if there < total:
-        raise FormatError(f"{path}: is cut off (its header promises {total} bytes of voxels{where}, {there} are there); "
-                          "copy or export it again.")
+        raise FormatError(
+            f"{path}: is cut off (its header promises {total} bytes of voxels{where}, {there} are there); "
+            "copy or export it again."
+        )
     return surplus_note(surplus + stream.garbage, where)
 
 
@@ -191,7 +209,10 @@ def surplus_note(surplus: int, where: str = "") -> tuple[str, ...]:
     if not surplus:
         return ()
     more = "at least " if surplus >= _MOST_SURPLUS else ""
-    return (f"There are {more}{surplus} bytes behind the voxels{where} that the header does not mention; they were left out.",)
+    return (
+        f"There are {more}{surplus} bytes behind the voxels{where} that the header does not mention; they "
+        "were left out.",
+    )
 
 
 def refuse_impossible(path: Path, piece: Piece, size: int) -> None:
@@ -200,14 +221,20 @@ def refuse_impossible(path: Path, piece: Piece, size: int) -> None:
     ratio = {"raw": 1, "hex": 0.5, "bzip2": math.inf}.get(piece.encoding, _LARGEST_RATIO)
     if there <= 0 or size + piece.skip > there * ratio:
         where = f" in {piece.file.name}" if piece.file != path else ""
-        raise FormatError(f"{path}: is cut off (its header promises {size} bytes of voxels{where}, {max(there, 0)} bytes are there); "
-                          "copy or export it again.")
+        raise FormatError(
+            f"{path}: is cut off (its header promises {size} bytes of voxels{where}, {max(there, 0)} bytes "
+            "are there); "
+            "copy or export it again."
+        )
 
 
 def refuse_beyond_memory(path: Path, size: int) -> None:
     """Raise FormatError if `size` bytes are more than the memory that is free."""
     if size > (free := psutil.virtual_memory().available):
-        raise FormatError(f"{path}: needs {size / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; is its header damaged?")
+        raise FormatError(
+            f"{path}: needs {size / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; is its header "
+            "damaged?"
+        )
 
 
 def _take(path: Path, piece: Piece, each: int, low: int, target: NDArray[np.uint8]) -> tuple[str, ...]:
@@ -216,7 +243,9 @@ def _take(path: Path, piece: Piece, each: int, low: int, target: NDArray[np.uint
     try:
         stream = open_stream(piece)
     except Damaged as error:
-        raise FormatError(f"{path}: its compressed voxels are damaged or cut off; copy or export it again.") from error
+        raise FormatError(
+            f"{path}: its compressed voxels are damaged or cut off; copy or export it again."
+        ) from error
     with stream:
         return take(path, stream, each, low, target, piece.file.name if piece.file != path else "")
 

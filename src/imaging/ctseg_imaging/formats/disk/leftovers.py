@@ -1,4 +1,6 @@
-"""Temporary files that name the process that writes them, and the removal of those whose process was killed."""
+"""Temporary files that name the process that writes them, and the removal of those whose process was
+killed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def part_name(ending: str) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes of this machine that are no more left in `folder`; anything else, other machines' included, stays."""
+    """Remove what processes of this machine that are no more left in `folder`; anything else, other machines'
+    included, stays.
+    """
     with suppress(OSError):
         for path in list(folder.glob(".ctseg-*.part*")):
             found = _PART.fullmatch(path.name)

@@ -1,4 +1,5 @@
-"""Segmentations as people keep them: Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT; named segments that may overlap.
+"""Segmentations as people keep them: Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT; named segments that may
+overlap.
 
 DICOM is told by what a file says of itself, not by its name.
 """
@@ -47,7 +48,9 @@ def kind_of(path: str | Path) -> SegmentationKind | None:
     header = read_header(path, ["SOPClassUID"])
     try:
         return None if header is None else _CLASSES.get(str(header.get("SOPClassUID", "")))
-    except UNREADABLE:  # pydicom converts a value when it is asked for; a class that cannot be converted is none of ours
+    except (
+        UNREADABLE
+    ):  # pydicom converts a value when it is asked for; a class that cannot be converted is none of ours
         return None
 
 

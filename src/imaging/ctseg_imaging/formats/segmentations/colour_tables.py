@@ -26,7 +26,8 @@ _LONGEST = 1 << 20
 
 
 def read(path: str | Path) -> Labels:
-    """The labels of an ITK-SNAP label description (.label, .txt) or a Slicer colour table (.ctbl, .txt, .csv); 0 is background.
+    """The labels of an ITK-SNAP label description (.label, .txt) or a Slicer colour table (.ctbl, .txt,
+    .csv); 0 is background.
 
     Raises FormatError for anything else, two lines of one value, or a colour beyond 255.
     """
@@ -72,7 +73,9 @@ def _rows(path: Path, text: str) -> list[Label]:
 
 
 def _csv_rows(path: Path, lines: list[str]) -> list[Label]:
-    """Slicer 5.8 and later: LabelValue,Name,Color_R,Color_G,Color_B,... with terminology columns that are not used here."""
+    """Slicer 5.8 and later: LabelValue,Name,Color_R,Color_G,Color_B,... with terminology columns that are not
+    used here.
+    """
     found = []
     for row in csv.DictReader(lines):
         fields = {

@@ -16,7 +16,9 @@ from ctseg_imaging.formats.dicom.tags import UNREADABLE
 
 @contextmanager
 def parsing(path: Path, kind: str) -> Iterator[None]:
-    """Whatever pydicom raises inside becomes one sentence about `path`. kind : what the object should have been."""
+    """Whatever pydicom raises inside becomes one sentence about `path`. kind : what the object should have
+    been.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:

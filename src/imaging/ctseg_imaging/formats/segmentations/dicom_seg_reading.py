@@ -1,7 +1,8 @@
-"""DICOM SEG: frames of one segment each (BINARY, FRACTIONAL) or of segment numbers (LABELMAP), by their positions.
+"""DICOM SEG: frames of one segment each (BINARY, FRACTIONAL) or of segment numbers (LABELMAP), by their
+positions.
 
-The grid comes from the object itself: the source series is not needed. Frames that were left out because they are empty are empty slices.
-Source: DICOM PS3.3 A.51 and C.8.20 (segmentation), C.7.6.16 (functional groups).
+The grid comes from the object itself: the source series is not needed. Frames that were left out because they
+are empty are empty slices. Source: DICOM PS3.3 A.51 and C.8.20 (segmentation), C.7.6.16 (functional groups).
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ MOST_SLICES = 5000
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """Where the frames lie. places : slice number of each. segments : segment number of each, 0 in a LABELMAP."""
+    """Where the frames lie. places : slice number of each. segments : segment number of each, 0 in a
+    LABELMAP.
+    """
 
     geometry: Geometry
     places: tuple[int, ...]
@@ -42,7 +45,9 @@ class _Frames:
 
 @dataclass(frozen=True)
 class _Described:
-    """What the file says of a segment. value : the label value; the segment number, except in files of this program."""
+    """What the file says of a segment. value : the label value; the segment number, except in files of this
+    program.
+    """
 
     value: int
     name: str
@@ -51,9 +56,11 @@ class _Described:
 
 
 def read(path: Path, like: Geometry | None = None) -> Segmentation:
-    """Every segment on the object's own grid. like : an image's grid, for the distance of slices where the object lacks it.
+    """Every segment on the object's own grid. like : an image's grid, for the distance of slices where the
+    object lacks it.
 
-    Raises FormatError, GeometryError: tiled (microscopy), cut off, frames without a position or at uneven ones.
+    Raises FormatError, GeometryError: tiled (microscopy), cut off, frames without a position or at uneven
+    ones.
     """
     with parsing(path, "DICOM SEG"):
         dataset = opened(path)
@@ -81,7 +88,8 @@ def _frames(path: Path, dataset: Dataset, like: Geometry | None, kind: str) -> _
     groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if not groups or len(groups) != int(dataset.get("NumberOfFrames") or len(groups)):
         raise FormatError(
-            f"{path}: describes {len(groups)} of its {dataset.get('NumberOfFrames', 1)} frames; export it again."
+            f"{path}: describes {len(groups)} of its {dataset.get('NumberOfFrames', 1)} frames; export it "
+            "again."
         )
 
     def group(own: Dataset, name: str) -> Dataset:
@@ -94,7 +102,8 @@ def _frames(path: Path, dataset: Dataset, like: Geometry | None, kind: str) -> _
         pixel = group(own, "PixelMeasuresSequence").get("PixelSpacing")
         if place is None or turn is None or pixel is None:
             raise GeometryError(
-                f"{path}: has frames without a position, orientation or pixel spacing in the patient (a slide, perhaps); "
+                f"{path}: has frames without a position, orientation or pixel spacing in the patient (a "
+                "slide, perhaps); "
                 "a segmentation of a volume is needed."
             )
         positions.append([float(number) for number in place])
@@ -124,7 +133,9 @@ def _grid(
     measures: Dataset,
     like: Geometry | None,
 ) -> tuple[Geometry, tuple[int, ...]]:
-    """The smallest grid that holds every frame, z along rows x columns, and the slice number of each frame."""
+    """The smallest grid that holds every frame, z along rows x columns, and the slice number of each
+    frame.
+    """
     row = cosines[:3] / np.linalg.norm(cosines[:3])
     column = cosines[3:] - (cosines[3:] @ row) * row
     column /= np.linalg.norm(column)
@@ -133,7 +144,8 @@ def _grid(
     sideways = positions - positions[0] - np.outer(along - along[0], normal)
     if not np.isfinite(positions).all() or np.linalg.norm(sideways, axis=1).max() > 0.05 * min(spacing):
         raise GeometryError(
-            f"{path}: its frames do not lie straight above each other (gantry tilt); resample the image first."
+            f"{path}: its frames do not lie straight above each other (gantry tilt); resample the image "
+            "first."
         )
     step = _step(path, np.unique(np.round(along, 4)), measures, normal, like)
     places = np.rint((along - along.min()) / step).astype(int)
@@ -149,7 +161,9 @@ def _grid(
 
 
 def _step(path: Path, along: Float, measures: Dataset, normal: Float, like: Geometry | None) -> float:
-    """The distance of slices in mm: the image's, the one given, or the smallest distance of frames, whichever places every frame."""
+    """The distance of slices in mm: the image's, the one given, or the smallest distance of frames, whichever
+    places every frame.
+    """
     candidates: list[float] = []
     if like is not None:
         parallel = np.abs(normal @ like.direction_zyx)

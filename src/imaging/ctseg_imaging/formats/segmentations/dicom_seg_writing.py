@@ -1,7 +1,7 @@
 """DICOM SEG written: every label as a BINARY segment on the slices of the DICOM series that it was drawn on.
 
-The frames lie where the image's grid has its slices and refer to the slices of the series; highdicom makes the object.
-Source: DICOM PS3.3 A.51 and C.8.20 (segmentation), C.10.7.1.1 (CIELab).
+The frames lie where the image's grid has its slices and refer to the slices of the series; highdicom makes
+the object. Source: DICOM PS3.3 A.51 and C.8.20 (segmentation), C.10.7.1.1 (CIELab).
 """
 
 from __future__ import annotations
@@ -35,14 +35,17 @@ from ctseg_imaging.volume import Label, LabelMap, Volume
 _INSTEAD = "write .seg.nrrd or .nii.gz instead"
 
 
-def write_seg(path: str | Path, label_map: LabelMap, image: Volume, overwrite: bool = False) -> tuple[str, ...]:
-    """Write the labels of `label_map` as a DICOM SEG of the series `image`; one sentence for each thing that is not in the file.
+def write_seg(
+    path: str | Path, label_map: LabelMap, image: Volume, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write the labels of `label_map` as a DICOM SEG of the series `image`; one sentence for each thing that
+    is not in the file.
 
-    The voxels of the two have to coincide; the axes may run another way. Segments are numbered 1, 2, 3 ... in the order
-    of the values, as BINARY asks; this program finds the values again. Codes are those of the labels' tags, else tissue.
-    Patient and study are those of the series. Raises FormatError for an image that was not read from DICOM, labels
-    without a voxel, a series whose frames cannot be referred to, a missing highdicom, or a file that is there and not to
-    be replaced; GeometryError for another grid.
+    The voxels of the two have to coincide; the axes may run another way. Segments are numbered 1, 2, 3 ... in
+    the order of the values, as BINARY asks; this program finds the values again. Codes are those of the
+    labels' tags, else tissue. Patient and study are those of the series. Raises FormatError for an image that
+    was not read from DICOM, labels without a voxel, a series whose frames cannot be referred to, a missing
+    highdicom, or a file that is there and not to be replaced; GeometryError for another grid.
     """
     path = Path(path)
     refuse_without_highdicom(path)
@@ -51,7 +54,9 @@ def write_seg(path: str | Path, label_map: LabelMap, image: Volume, overwrite: b
         dataset = _made(path, drawn, image.geometry)
     with atomic_path(path, overwrite) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
-    renumbered = [f"label {label.value} is segment {k}" for k, label in enumerate(drawn.labels, 1) if label.value != k]
+    renumbered = [
+        f"label {label.value} is segment {k}" for k, label in enumerate(drawn.labels, 1) if label.value != k
+    ]
     return (*drawn.remarks, *_numbering(renumbered))
 
 
@@ -60,8 +65,10 @@ def refuse_without_highdicom(path: Path) -> None:
     try:
         import highdicom.seg  # noqa: F401
     except ImportError as error:
-        raise FormatError(f'{path}: writing DICOM SEG needs highdicom; install the extra "dicom" '
-                          '(pip install "napari-ctseg[dicom]"), or write .seg.nrrd or .nii.gz.') from error
+        raise FormatError(
+            f'{path}: writing DICOM SEG needs highdicom; install the extra "dicom" '
+            '(pip install "napari-ctseg[dicom]"), or write .seg.nrrd or .nii.gz.'
+        ) from error
 
 
 def _numbering(renumbered: list[str]) -> list[str]:
@@ -94,8 +101,9 @@ def _made(path: Path, drawn: Drawing, grid: Geometry) -> Dataset:
             specific_character_set="ISO_IR 192",
         )
     except UNREADABLE as error:
-        raise FormatError(f"{path}: highdicom cannot refer to images of this kind ({type(error).__name__}); "
-                          f"{_INSTEAD}.") from error
+        raise FormatError(
+            f"{path}: highdicom cannot refer to images of this kind ({type(error).__name__}); {_INSTEAD}."
+        ) from error
     if len(images) == 1 and "NumberOfFrames" in images[0]:
         _number_frames(made, [drawn.header.frames[k] + 1 for k in order])
     for item, label in zip(made.SegmentSequence, drawn.labels, strict=True):
@@ -131,7 +139,10 @@ def _described(number: int, label: Label) -> Dataset:
         display_color=CIELabColor(min(max(light, 0.0), 100.0), a, b),
     )
     seg_values.keep(item, label.value)
-    item.SegmentAlgorithmType, item.SegmentAlgorithmName = "SEMIAUTOMATIC", MAKER  # a network, a hand, or both
+    item.SegmentAlgorithmType, item.SegmentAlgorithmName = (
+        "SEMIAUTOMATIC",
+        MAKER,
+    )  # a network, a hand, or both
     return item
 
 
@@ -140,20 +151,32 @@ def _images(path: Path, drawn: Drawing, grid: Geometry) -> tuple[list[Dataset], 
     header, order = drawn.header, list(range(grid.shape[0]))
     named = set(zip(header.instance_uids, header.frames, strict=True))
     if len(header.files) != len(order) or len(named) != len(order) or not all(header.instance_uids):
-        raise FormatError(f"{path}: a DICOM SEG refers to every slice of its image, and they are not all known; {_INSTEAD}.")
+        raise FormatError(
+            f"{path}: a DICOM SEG refers to every slice of its image, and they are not all known; {_INSTEAD}."
+        )
     if max(header.frames) < 0:
         return [_slice(drawn, grid, k) for k in order], order
     order = np.argsort(header.frames).tolist()
     if len(set(header.files)) > 1:
-        raise FormatError(f"{path}: a DICOM SEG refers to one multi-frame image, and the series has several; {_INSTEAD}.")
+        raise FormatError(
+            f"{path}: a DICOM SEG refers to one multi-frame image, and the series has several; {_INSTEAD}."
+        )
     return [_multi_frame(drawn, grid, order)], order
 
 
 def _number_frames(made: Dataset, numbers: list[int]) -> None:
-    """Refer to frames by their numbers in the file: highdicom has counted those that it was given, 1, 2, 3 ..."""
-    images = [image for group in made.PerFrameFunctionalGroupsSequence for derivation in group.DerivationImageSequence
-              for image in derivation.SourceImageSequence]
-    for image in {id(image): image for image in images}.values():  # segments of one slice share their reference
+    """Refer to frames by their numbers in the file: highdicom has counted those that it was given, 1, 2, 3
+    ...
+    """
+    images = [
+        image
+        for group in made.PerFrameFunctionalGroupsSequence
+        for derivation in group.DerivationImageSequence
+        for image in derivation.SourceImageSequence
+    ]
+    for image in {
+        id(image): image for image in images
+    }.values():  # segments of one slice share their reference
         image.ReferencedFrameNumber = numbers[int(image.ReferencedFrameNumber) - 1]
 
 

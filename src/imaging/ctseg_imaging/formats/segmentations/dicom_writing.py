@@ -1,7 +1,8 @@
-"""What every DICOM segmentation of this program has in common: labels on the slices of a series, patient and study of
-that series, and who made the object. Nothing here quotes the patient in a message.
+"""What every DICOM segmentation of this program has in common: labels on the slices of a series, patient and
+study of that series, and who made the object. Nothing here quotes the patient in a message.
 
-Source: DICOM PS3.3 C.7.1.1 (patient), C.7.2.1 (general study), C.7.2.2 (patient study), C.7.5.1 (general equipment).
+Source: DICOM PS3.3 C.7.1.1 (patient), C.7.2.1 (general study), C.7.2.2 (patient study), C.7.5.1 (general
+equipment).
 """
 
 from __future__ import annotations
@@ -22,16 +23,26 @@ from ctseg_imaging.resample import reoriented
 from ctseg_imaging.volume import Label, LabelMap, Labels, Volume, exact
 
 MAKER = "napari-ctseg"
-_REQUIRED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
-             "AccessionNumber", "ReferringPhysicianName")  # may be empty, must be there
+_REQUIRED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)  # may be empty, must be there
 _OPTIONAL = ("StudyDescription", "PatientAge", "PatientSize", "PatientWeight")
 _LONGEST_NAME = 64  # characters of a DICOM LO
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Labels on the grid of a DICOM series. labels : those with voxels. source : a slice of the series without its pixels.
-    remarks : one sentence for each thing that the object will not hold as it was."""
+    """Labels on the grid of a DICOM series. labels : those with voxels. source : a slice of the series
+    without its pixels. remarks : one sentence for each thing that the object will not hold as it was.
+    """
 
     label_map: LabelMap
     labels: tuple[Label, ...]
@@ -41,36 +52,55 @@ class Drawing:
 
 
 def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawing:
-    """The labels on the voxels of the series `image`; the axes may run another way. kind : of the object, "RTSTRUCT".
+    """The labels on the voxels of the series `image`; the axes may run another way. kind : of the object,
+    "RTSTRUCT".
 
-    Raises FormatError for an image that was not read from DICOM or labels without a voxel; GeometryError for another grid.
+    Raises FormatError for an image that was not read from DICOM or labels without a voxel; GeometryError for
+    another grid.
     """
     exact(image, f"be the image of a {kind}")
     header = image.header
     if not isinstance(header, DicomHeader):
-        raise FormatError(f"{path}: a {kind} refers to a DICOM series and the image is none; "
-                          "write .seg.nrrd or .nii.gz instead.")
+        raise FormatError(
+            f"{path}: a {kind} refers to a DICOM series and the image is none; "
+            "write .seg.nrrd or .nii.gz instead."
+        )
     if not header.series_uid:
-        raise FormatError(f"{path}: the slices of the image share no SeriesInstanceUID, to which a {kind} has to refer; "
-                          "write .seg.nrrd or .nii.gz instead.")
+        raise FormatError(
+            f"{path}: the slices of the image share no SeriesInstanceUID, to which a {kind} has to refer; "
+            "write .seg.nrrd or .nii.gz instead."
+        )
     placed = reoriented(label_map, image.geometry)
     if placed is None:
         how = difference(label_map.geometry, image.geometry)
-        raise GeometryError(f"{path}: the labels lie on another grid than the image ({how}); resample them onto it first.")
+        raise GeometryError(
+            f"{path}: the labels lie on another grid than the image ({how}); resample them onto it first."
+        )
     every = placed.labels.merged(Labels.from_values(placed.array))
     present = set(np.unique(placed.array).tolist())
     drawn = tuple(label for label in every if label.value in present)
     if not drawn:
-        raise FormatError(f"{path}: no voxel has a label, and a {kind} without any says nothing; write .nii.gz instead.")
-    remarks = [f"{label.name} {'has no voxels' if label.contoured else 'was not contoured'} and is not in the {kind}."
-               for label in every if label.value not in present]
-    remarks += [f"The name of label {label.value} was changed to fit DICOM."
-                for label in drawn if name_of(label) != label.name]
+        raise FormatError(
+            f"{path}: no voxel has a label, and a {kind} without any says nothing; write .nii.gz instead."
+        )
+    remarks = [
+        f"{label.name} {'has no voxels' if label.contoured else 'was not contoured'} and is not in the "
+        f"{kind}."
+        for label in every
+        if label.value not in present
+    ]
+    remarks += [
+        f"The name of label {label.value} was changed to fit DICOM."
+        for label in drawn
+        if name_of(label) != label.name
+    ]
     source = _source(header, kind)
     if not source.get("FrameOfReferenceUID"):
         source.FrameOfReferenceUID = generate_uid(prefix=None)
-        remarks.append(f"The series names no frame of reference; the {kind} has a new one and refers to the series by "
-                       "its slices.")
+        remarks.append(
+            f"The series names no frame of reference; the {kind} has a new one and refers to the series by "
+            "its slices."
+        )
     return Drawing(placed, drawn, header, source, tuple(remarks))
 
 
@@ -81,7 +111,9 @@ def add_patient_and_study(made: Dataset, source: Dataset) -> None:
         setattr(made, keyword, "")
     for keyword in (*_REQUIRED, *_OPTIONAL):
         if source.get(keyword):
-            made[keyword] = source[keyword]  # not checked again: a value against the rules still identifies the patient
+            made[keyword] = source[
+                keyword
+            ]  # not checked again: a value against the rules still identifies the patient
     made.StudyInstanceUID = source.StudyInstanceUID
     made.FrameOfReferenceUID = source.FrameOfReferenceUID
     made.PositionReferenceIndicator = source.get("PositionReferenceIndicator", "")
@@ -105,18 +137,24 @@ def name_of(label: Label) -> str:
 
 
 def _source(header: DicomHeader, kind: str) -> Dataset:
-    """A slice of the series with its text decoded. Raises FormatError, also where the file is no longer the one that was read."""
+    """A slice of the series with its text decoded. Raises FormatError, also where the file is no longer the
+    one that was read.
+    """
     path = header.files[0]
     with parsing(path, "DICOM image"):
         try:
             source = opened(path)
         except OSError as error:
-            raise FormatError(f"{path}: a {kind} takes patient and study from this slice, which cannot be read any more "
-                              f"({error.strerror or 'it ends too early'}); write .seg.nrrd or .nii.gz instead.") from error
+            raise FormatError(
+                f"{path}: a {kind} takes patient and study from this slice, which cannot be read any more "
+                f"({error.strerror or 'it ends too early'}); write .seg.nrrd or .nii.gz instead."
+            ) from error
         source.decode()
         if str(source.get("SOPInstanceUID", "")) != header.instance_uids[0]:
             raise FormatError(f"{path}: is another slice than the one that was read; open the image again.")
         for keyword in ("SOPClassUID", "StudyInstanceUID"):
             if not source.get(keyword):
-                raise FormatError(f"{path}: has no {keyword}, to which a {kind} has to refer; export the series again.")
+                raise FormatError(
+                    f"{path}: has no {keyword}, to which a {kind} has to refer; export the series again."
+                )
         return source

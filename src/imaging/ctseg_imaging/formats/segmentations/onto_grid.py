@@ -1,4 +1,6 @@
-"""Label maps put onto another grid of the same lattice: shifted, cropped, flipped or with its axes in another order."""
+"""Label maps put onto another grid of the same lattice: shifted, cropped, flipped or with its axes in another
+order.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ MOST_GROWTH = 8  # of a common grid beyond the two that it holds
 def place(label_map: LabelMap, target: Geometry) -> LabelMap:
     """`label_map` on the grid of `target`, voxel for voxel; what its grid does not cover is background.
 
-    Labels outside `target` are dropped with a note. Raises GeometryError where the voxel centres of the two grids do not coincide.
+    Labels outside `target` are dropped with a note. Raises GeometryError where the voxel centres of the two
+    grids do not coincide.
     """
     own = label_map.geometry
     ends = np.array([[0, 0, 0], *np.diag([max(n - 1, 1) for n in own.shape])], float)
@@ -32,7 +35,8 @@ def place(label_map: LabelMap, target: Geometry) -> LabelMap:
         or not np.array_equal(np.abs(turn).sum(1), [1, 1, 1])
     ):
         raise GeometryError(
-            f"{label_map.source or 'The segmentation'}: its voxels do not lie on those of the image (another spacing, "
+            f"{label_map.source or 'The segmentation'}: its voxels do not lie on those of the image (another "
+            "spacing, "
             "direction or a shift by a part of a voxel); resample it onto the image's grid first."
         )
     order = [int(np.flatnonzero(turn[:, axis])[0]) for axis in range(3)]
@@ -51,20 +55,25 @@ def place(label_map: LabelMap, target: Geometry) -> LabelMap:
         notes.append(f"{lost} labelled voxels lie outside the image and were left out.")
     if off > 1e-3:
         notes.append(
-            f"The segmentation lies up to {off * max(target.spacing_mm):.3f} mm from the image's voxels; it was moved onto them."
+            f"The segmentation lies up to {off * max(target.spacing_mm):.3f} mm from the image's voxels; it "
+            "was moved onto them."
         )
     return replace(label_map, array=array, geometry=target, header=None, notes=tuple(notes))
 
 
 def together(a: LabelMap, b: LabelMap) -> tuple[LabelMap, LabelMap]:
-    """Both on the smallest grid of `a`'s lattice that holds them, or as they are where their voxel centres do not coincide."""
+    """Both on the smallest grid of `a`'s lattice that holds them, or as they are where their voxel centres do
+    not coincide.
+    """
     corners = np.array(list(product(*[(0, n - 1) for n in b.geometry.shape])), float)
     reached = np.rint(a.geometry.lps_to_index(b.geometry.index_to_lps(corners))).astype(int)
     low = np.minimum(reached.min(axis=0), 0)
     high = np.maximum(reached.max(axis=0) + 1, a.geometry.shape)
     if np.prod((high - low).astype(float)) > MOST_GROWTH * (a.array.size + b.array.size):
         return a, b
-    whole = a.geometry if (low == 0).all() and (high == a.geometry.shape).all() else a.geometry.crop(low, high)
+    whole = (
+        a.geometry if (low == 0).all() and (high == a.geometry.shape).all() else a.geometry.crop(low, high)
+    )
     try:
         return (a if whole is a.geometry else place(a, whole)), place(b, whole)
     except GeometryError:

@@ -1,4 +1,5 @@
-"""Slicer's segmentations (.seg.nrrd): names, colours, values and layers in the key/value pairs of an NRRD file.
+"""Slicer's segmentations (.seg.nrrd): names, colours, values and layers in the key/value pairs of an NRRD
+file.
 
 Source: slicer.readthedocs.io, developer guide, "Segmentations", segmentation file format.
 """
@@ -35,7 +36,9 @@ _KEY = re.compile(r"^segment(\d+)_(.+)$")
 
 
 def read(path: Path) -> Segmentation:
-    """Every segment of a file on the file's own grid, which Slicer often crops. Raises FormatError or GeometryError."""
+    """Every segment of a file on the file's own grid, which Slicer often crops. Raises FormatError or
+    GeometryError.
+    """
     stored = itk.layout(path)
     array, geometry, notes = _voxels(path, stored)
     said = _segment_fields(stored.fields)
@@ -53,7 +56,9 @@ def read(path: Path) -> Segmentation:
 
 
 def write(path: Path, item: LabelMap, overwrite: bool = False) -> None:
-    """One layer with names, colours and values; the terminology of a segmentation that was read is kept, others are tissue."""
+    """One layer with names, colours and values; the terminology of a segmentation that was read is kept,
+    others are tissue.
+    """
     image = sitk.GetImageFromArray(np.ascontiguousarray(item.array))
     image.SetSpacing(item.geometry.spacing_mm[::-1])
     image.SetOrigin(item.geometry.origin_lps_mm)
@@ -114,7 +119,8 @@ def _segment(
         ) from error
     if not 0 <= layer < len(array) or value < 1:
         raise FormatError(
-            f"{path}: its segment {number} lies in layer {layer} with value {value}, which the file does not have; "
+            f"{path}: its segment {number} lies in layer {layer} with value {value}, which the file does not "
+            "have; "
             "export it again."
         )
     box = boxes[layer][value - 1] if value <= len(boxes[layer]) else None

@@ -1,4 +1,5 @@
-"""Label values in a DICOM SEG, whose segments have to be numbered 1, 2, 3 ...: each segment's tracking ID holds its value.
+"""Label values in a DICOM SEG, whose segments have to be numbered 1, 2, 3 ...: each segment's tracking ID
+holds its value.
 
 Source: DICOM PS3.3 C.8.20.4 (segment description: Tracking ID, Tracking UID).
 """
@@ -21,7 +22,9 @@ def keep(item: Dataset, value: int) -> None:
 
 
 def value_of(dataset: Dataset, item: Dataset) -> int | None:
-    """The label value of an item of the SegmentSequence of `dataset`, None in an object of another program."""
+    """The label value of an item of the SegmentSequence of `dataset`, None in an object of another
+    program.
+    """
     if str(dataset.get("Manufacturer", "")) != MAKER:
         return None
     match = _TRACKED.fullmatch(str(item.get("TrackingID", "")).strip())

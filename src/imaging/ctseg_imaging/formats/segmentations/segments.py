@@ -20,8 +20,9 @@ SliceBox = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One structure. mask : bool (z, y, x) inside `box` of the grid; box None where the structure has no voxel. colour : #RRGGBB or "".
-    tags : coded meaning, as in `Label`."""
+    """One structure. mask : bool (z, y, x) inside `box` of the grid; box None where the structure has no
+    voxel. colour : #RRGGBB or "". tags : coded meaning, as in `Label`.
+    """
 
     value: int
     name: str
@@ -49,9 +50,10 @@ class Segmentation:
         ]
 
     def label_map(self, wanted: int | str | None = None) -> LabelMap:
-        """wanted : the number of a layer, the name of a segment, "merged" for all of
-        them with smaller segments over larger ones,
-        or None where no segments overlap. Raises ChoiceNeeded with the layers listed, FormatError for an unknown one."""
+        """wanted : the number of a layer, the name of a segment, "merged" for all of them with smaller
+        segments over larger ones, or None where no segments overlap. Raises ChoiceNeeded with the layers
+        listed, FormatError for an unknown one.
+        """
         notes = list(self.notes)
         if str(wanted).lower() == MERGED:
             chosen = list(self.segments)

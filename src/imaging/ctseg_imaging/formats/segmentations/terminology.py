@@ -27,24 +27,40 @@ def of_segment(item: Dataset) -> str:
     category, kind, region = first(item, _CATEGORY), first(item, _TYPE), first(item, _REGION)
     if not (category.get("CodeValue") and kind.get("CodeValue")):
         return ""
-    parts = [_CONTEXT, _written(category), _written(kind), _written(first(kind, _MODIFIER)),
-             _ANATOMY, _written(region), _written(first(region, _REGION_MODIFIER))]
+    parts = [
+        _CONTEXT,
+        _written(category),
+        _written(kind),
+        _written(first(kind, _MODIFIER)),
+        _ANATOMY,
+        _written(region),
+        _written(first(region, _REGION_MODIFIER)),
+    ]
     return f"TerminologyEntry:{'~'.join(parts)}|"
 
 
 def put_into(item: Dataset, tags: str) -> None:
-    """Give an item of a SegmentSequence the codes of `tags`; tissue, as Slicer does, where they hold no category and type."""
+    """Give an item of a SegmentSequence the codes of `tags`; tissue, as Slicer does, where they hold no
+    category and type.
+    """
     category, kind, modifier, region, region_modifier = _codes(tags)
     if category is None or kind is None:
         category, kind, modifier, region, region_modifier = _codes(TISSUE)
-    for holder, keyword, code in ((item, _CATEGORY, category), (item, _TYPE, kind), (kind, _MODIFIER, modifier),
-                                  (item, _REGION, region), (region, _REGION_MODIFIER, region_modifier)):
+    for holder, keyword, code in (
+        (item, _CATEGORY, category),
+        (item, _TYPE, kind),
+        (kind, _MODIFIER, modifier),
+        (item, _REGION, region),
+        (region, _REGION_MODIFIER, region_modifier),
+    ):
         if holder is not None and code is not None:
             setattr(holder, keyword, [code])
 
 
 def _codes(tags: str) -> tuple[Dataset | None, ...]:
-    """Category, type, type modifier, region, region modifier; None for one that is not given or fits no DICOM code."""
+    """Category, type, type modifier, region, region modifier; None for one that is not given or fits no DICOM
+    code.
+    """
     entry = _ENTRY.search(tags)
     parts = entry[1].split("~") if entry else []
     return tuple(_code(parts[k]) if k < len(parts) else None for k in (1, 2, 3, 5, 6))

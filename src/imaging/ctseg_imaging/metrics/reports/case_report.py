@@ -1,4 +1,6 @@
-"""One case: a prediction against its truth, label by label and slice by slice, whatever grids the two came on."""
+"""One case: a prediction against its truth, label by label and slice by slice, whatever grids the two came
+on.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,13 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import AxisView, Match
 from ctseg_imaging.grid_difference import difference
-from ctseg_imaging.metrics.conventions import WMH_LESION, Convention, overlap_scores, surface_scores, wmh_masks
+from ctseg_imaging.metrics.conventions import (
+    WMH_LESION,
+    Convention,
+    overlap_scores,
+    surface_scores,
+    wmh_masks,
+)
 from ctseg_imaging.metrics.lesions import count_lesions
 from ctseg_imaging.metrics.overlap import JointHistogram, foreground, joint_histogram, occurring
 from ctseg_imaging.metrics.reports.pictures import Picture, worst_pictures
@@ -29,7 +37,8 @@ EMPTY_IN_BOTH = "empty in both"
 class Row:
     """One label of one case; the fields are the columns of the report. Ratios in [0, 1], distances in mm.
 
-    label None : the case could not be evaluated and `note` says why. lesion_recall and lesion_f1 : for wmh2017 only.
+    label None : the case could not be evaluated and `note` says why. lesion_recall and lesion_f1 : for
+    wmh2017 only.
     """
 
     case: str
@@ -62,14 +71,18 @@ class Row:
         return self.contoured and (self.volume_truth_ml == 0 or self.volume_pred_ml == 0)
 
     def shown(self, key: str) -> float | None:
-        """The field `key` for a reader. What neither side has is not measured, whatever number a convention gives to it."""
+        """The field `key` for a reader. What neither side has is not measured, whatever number a convention
+        gives to it.
+        """
         value: float | None = getattr(self, key)
         return NAN if self.note == EMPTY_IN_BOTH and not key.startswith("volume") else value
 
 
 @dataclass(frozen=True)
 class SliceRow:
-    """One label in one slice where either side has it. slice : from feet to head, as the viewer counts, from 0. Areas in mm2."""
+    """One label in one slice where either side has it. slice : from feet to head, as the viewer counts, from
+    0. Areas in mm2.
+    """
 
     case: str
     label: int
@@ -81,7 +94,8 @@ class SliceRow:
 
 @dataclass(frozen=True, eq=False)
 class CaseReport:
-    """What came out for one case. warnings : sentences for the person. failed : why there is nothing, else "".
+    """What came out for one case. warnings : sentences for the person. failed : why there is nothing, else
+    "".
 
     match : how the grids lay to each other. pictures : the worst slices.
     """
@@ -102,29 +116,53 @@ class CaseReport:
         return self.match in (Match.SHIFTED, Match.OTHER_GRID)
 
     @classmethod
-    def failure(cls, case: str, reason: str, convention: Convention | str = Convention.DEEPMIND,
-                nsd_tolerance_mm: float = 2.0) -> CaseReport:
+    def failure(
+        cls,
+        case: str,
+        reason: str,
+        convention: Convention | str = Convention.DEEPMIND,
+        nsd_tolerance_mm: float = 2.0,
+    ) -> CaseReport:
         """A case that could not be evaluated."""
-        return cls(case, (Row(case, note=reason),), (), Convention(convention), nsd_tolerance_mm, failed=reason)
+        return cls(
+            case, (Row(case, note=reason),), (), Convention(convention), nsd_tolerance_mm, failed=reason
+        )
 
 
-def evaluate_pair(prediction: LabelMap, truth: LabelMap, *, case: str, convention: Convention | str = Convention.DEEPMIND,
-                  nsd_tolerance_mm: float = 2.0, image: Volume | None = None) -> CaseReport:
+def evaluate_pair(
+    prediction: LabelMap,
+    truth: LabelMap,
+    *,
+    case: str,
+    convention: Convention | str = Convention.DEEPMIND,
+    nsd_tolerance_mm: float = 2.0,
+    image: Volume | None = None,
+) -> CaseReport:
     """Compare a prediction with its truth on the truth's grid, by label value.
 
-    A prediction on another grid is resampled to the nearest voxel and the report says so. Labels that the truth marks as not contoured get
-    a row without numbers. image : drawn under the worst slices if it lies on the truth's grid.
-    Raises GeometryError if the two have no point of the patient in common.
+    A prediction on another grid is resampled to the nearest voxel and the report says so. Labels that the
+    truth marks as not contoured get a row without numbers. image : drawn under the worst slices if it lies on
+    the truth's grid. Raises GeometryError if the two have no point of the patient in common.
     """
     convention = Convention(convention)
     image = image if image is None else exact(image, "be measured")
-    match, warnings = truth.geometry.matches(prediction.geometry), _naming_warnings(prediction.labels, truth.labels, case)
+    match, warnings = (
+        truth.geometry.matches(prediction.geometry),
+        _naming_warnings(prediction.labels, truth.labels, case),
+    )
     if match is Match.NO_OVERLAP:
-        raise GeometryError(f"{case}: the prediction and the truth have no point in common in the patient; check that they belong to "
-                            "the same scan.")
+        raise GeometryError(
+            f"{case}: the prediction and the truth have no point in common in the patient; check that they "
+            "belong to "
+            "the same scan."
+        )
     if resampled := match in (Match.SHIFTED, Match.OTHER_GRID):
-        warnings.insert(0, f"{case}: the prediction lies on another grid ({difference(prediction.geometry, truth.geometry)}); "
-                           "it was resampled (nearest voxel) onto the truth's.")
+        warnings.insert(
+            0,
+            f"{case}: the prediction lies on another grid "
+            f"({difference(prediction.geometry, truth.geometry)}); "
+            "it was resampled (nearest voxel) onto the truth's.",
+        )
     prediction = reoriented(prediction, truth.geometry) or resample_labels(prediction, truth.geometry)
     view = AxisView.of(truth.geometry)
     geometry = view.geometry(truth.geometry)
@@ -139,17 +177,35 @@ def evaluate_pair(prediction: LabelMap, truth: LabelMap, *, case: str, conventio
     left_out = {label.value for label in truth.labels if not label.contoured}
     histogram = joint_histogram(*maps, set(values) - left_out)
     comparison = _Comparison(case, *maps, histogram, geometry.spacing_mm, convention, nsd_tolerance_mm)
-    rows = [Row(case, value, note=NOT_CONTOURED) if value in left_out else replace(comparison.row(value), resampled=resampled)
-            for value in values]
+    rows = [
+        Row(case, value, note=NOT_CONTOURED)
+        if value in left_out
+        else replace(comparison.row(value), resampled=resampled)
+        for value in values
+    ]
     names = truth.labels.merged(prediction.labels)
     rows = [replace(row, name=names.name(value)) for row, value in zip(rows, values, strict=True)]
     pictures = worst_pictures(*maps, histogram, geometry.spacing_mm, _underlay(image, truth, view))
-    return CaseReport(case, tuple(rows), tuple(comparison.slice_rows()), convention, nsd_tolerance_mm, match, tuple(warnings), "", pictures)
+    return CaseReport(
+        case,
+        tuple(rows),
+        tuple(comparison.slice_rows()),
+        convention,
+        nsd_tolerance_mm,
+        match,
+        tuple(warnings),
+        "",
+        pictures,
+    )
 
 
 def _underlay(image: Volume | None, truth: LabelMap, view: AxisView) -> NDArray[Any] | None:
     """The image in the viewer's order, if it has one channel and lies on the truth's grid."""
-    if image is None or image.channels > 1 or truth.geometry.matches(image.geometry) not in (Match.SAME, Match.ROUNDING):
+    if (
+        image is None
+        or image.channels > 1
+        or truth.geometry.matches(image.geometry) not in (Match.SAME, Match.ROUNDING)
+    ):
         return None
     return view.apply(image.array.reshape(truth.geometry.shape))
 
@@ -172,8 +228,23 @@ class _Comparison:
         truth, prediction = self._masks(value)
         surface = surface_scores(truth, prediction, self.spacing_mm, self.convention, self.nsd_tolerance_mm)
         truth_ml, prediction_ml = self.histogram.volumes_ml(value, float(np.prod(self.spacing_mm)))
-        row = Row(self.case, value, "", overlap.dice, overlap.iou, overlap.precision, overlap.recall, truth_ml, prediction_ml,
-                  overlap.avd_percent, surface.hd, surface.hd95, surface.assd, surface.nsd, note=empty_note(truth_ml, prediction_ml))
+        row = Row(
+            self.case,
+            value,
+            "",
+            overlap.dice,
+            overlap.iou,
+            overlap.precision,
+            overlap.recall,
+            truth_ml,
+            prediction_ml,
+            overlap.avd_percent,
+            surface.hd,
+            surface.hd95,
+            surface.assd,
+            surface.nsd,
+            note=empty_note(truth_ml, prediction_ml),
+        )
         if self.convention is Convention.WMH2017:
             lesions = count_lesions(truth, prediction)
             row = replace(row, lesion_recall=lesions.recall, lesion_f1=lesions.f1)
@@ -191,9 +262,21 @@ class _Comparison:
         pixel_mm2 = self.spacing_mm[1] * self.spacing_mm[2]
         rows = []
         for value in self.histogram.values:
-            dice, (extra, missed) = self.histogram.per_slice_dice(value), self.histogram.per_slice_false(value)
-            rows += [SliceRow(self.case, value, int(k), float(dice[k]), float(extra[k] * pixel_mm2), float(missed[k] * pixel_mm2))
-                     for k in np.flatnonzero(~np.isnan(dice))]
+            dice, (extra, missed) = (
+                self.histogram.per_slice_dice(value),
+                self.histogram.per_slice_false(value),
+            )
+            rows += [
+                SliceRow(
+                    self.case,
+                    value,
+                    int(k),
+                    float(dice[k]),
+                    float(extra[k] * pixel_mm2),
+                    float(missed[k] * pixel_mm2),
+                )
+                for k in np.flatnonzero(~np.isnan(dice))
+            ]
         return rows
 
 
@@ -201,14 +284,23 @@ def empty_note(truth_ml: float, prediction_ml: float) -> str:
     """Which of the two has no voxel of a label; "" where both have some."""
     if truth_ml and prediction_ml:
         return ""
-    return EMPTY_IN_BOTH if truth_ml == prediction_ml else "empty in the truth" if truth_ml == 0 else "empty in the prediction"
+    return (
+        EMPTY_IN_BOTH
+        if truth_ml == prediction_ml
+        else "empty in the truth"
+        if truth_ml == 0
+        else "empty in the prediction"
+    )
 
 
 def _naming_warnings(prediction: Labels, truth: Labels, case: str) -> list[str]:
     """Values that both sides name, but differently."""
     theirs = {label.value: label for label in truth if label.named}
-    differing = [f"{label.value} is {theirs[label.value].name} in the truth and {label.name} in the prediction"
-                 for label in prediction if label.named and label.value in theirs and theirs[label.value].name != label.name]
+    differing = [
+        f"{label.value} is {theirs[label.value].name} in the truth and {label.name} in the prediction"
+        for label in prediction
+        if label.named and label.value in theirs and theirs[label.value].name != label.name
+    ]
     return [f"{case}: labels are compared by value, though {'; '.join(differing)}."] if differing else []
 
 
@@ -222,5 +314,7 @@ def _unknown_warnings(found: Sequence[tuple[int, ...]], declared: Sequence[Label
             warnings.append(f"{case}: the {sides[other]} is empty.")
         elif unknown:
             listed = f"label{'s' * (len(unknown) > 1)} {', '.join(str(value) for value in unknown)}"
-            warnings.append(f"{case}: the {sides[this]} has {listed}, which the {sides[other]} does not know.")
+            warnings.append(
+                f"{case}: the {sides[this]} has {listed}, which the {sides[other]} does not know."
+            )
     return warnings

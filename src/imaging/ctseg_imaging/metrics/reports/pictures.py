@@ -17,10 +17,11 @@ MOST_PICTURES = 3
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A cut-out of one axial slice as a radiologist sees it (rows to posterior, columns to the patient's left).
+    """A cut-out of one axial slice as a radiologist sees it (rows to posterior, columns to the patient's
+    left).
 
-    slice : its index, as in SliceRow. wrong_mm2 : area labelled otherwise than in the truth. spacing_mm : (y, x).
-    truth, prediction : (y, x) labels that were compared, the others 0. image : (y, x) or None.
+    slice : its index, as in SliceRow. wrong_mm2 : area labelled otherwise than in the truth. spacing_mm : (y,
+    x). truth, prediction : (y, x) labels that were compared, the others 0. image : (y, x) or None.
     """
 
     slice: int
@@ -31,20 +32,40 @@ class Picture:
     image: NDArray[Any] | None = None
 
 
-def worst_pictures(truth: NDArray[np.integer], prediction: NDArray[np.integer], histogram: JointHistogram, spacing_mm: Triple,
-                   image: NDArray[Any] | None = None) -> tuple[Picture, ...]:
+def worst_pictures(
+    truth: NDArray[np.integer],
+    prediction: NDArray[np.integer],
+    histogram: JointHistogram,
+    spacing_mm: Triple,
+    image: NDArray[Any] | None = None,
+) -> tuple[Picture, ...]:
     """The slices with the largest wrong area, at most three and some way apart, cut to what is labelled.
 
-    truth, prediction, image : (z, y, x) in the viewer's order. histogram : their counts along z. spacing_mm : (z, y, x).
+    truth, prediction, image : (z, y, x) in the viewer's order. histogram : their counts along z. spacing_mm :
+    (z, y, x).
     """
-    wrong_mm2 = (histogram.counts.sum((1, 2)) - np.trace(histogram.counts, axis1=1, axis2=2)) * spacing_mm[1] * spacing_mm[2]
+    wrong_mm2 = (
+        (histogram.counts.sum((1, 2)) - np.trace(histogram.counts, axis1=1, axis2=2))
+        * spacing_mm[1]
+        * spacing_mm[2]
+    )
     pictures = []
     for k in _apart(wrong_mm2, max(1, len(wrong_mm2) // 12)):
-        counted = [np.where(np.isin(labels[k], histogram.values), labels[k], 0) for labels in (truth, prediction)]
+        counted = [
+            np.where(np.isin(labels[k], histogram.values), labels[k], 0) for labels in (truth, prediction)
+        ]
         window = _labelled(counted[0], counted[1], (MARGIN_MM / spacing_mm[1], MARGIN_MM / spacing_mm[2]))
         underlay = None if image is None else image[k][window].copy()
-        pictures.append(Picture(k, float(wrong_mm2[k]), (spacing_mm[1], spacing_mm[2]), counted[0][window].copy(),
-                                counted[1][window].copy(), underlay))
+        pictures.append(
+            Picture(
+                k,
+                float(wrong_mm2[k]),
+                (spacing_mm[1], spacing_mm[2]),
+                counted[0][window].copy(),
+                counted[1][window].copy(),
+                underlay,
+            )
+        )
     return tuple(pictures)
 
 
@@ -59,7 +80,9 @@ def _apart(wrong_mm2: NDArray[np.floating[Any]], distance: int) -> list[int]:
     return chosen
 
 
-def _labelled(truth: NDArray[np.integer], prediction: NDArray[np.integer], margin: tuple[float, float]) -> tuple[slice, slice]:
+def _labelled(
+    truth: NDArray[np.integer], prediction: NDArray[np.integer], margin: tuple[float, float]
+) -> tuple[slice, slice]:
     """The window of a slice around everything labelled, with a margin in pixels."""
     labelled = (truth > 0) | (prediction > 0)
     window = []

@@ -21,7 +21,9 @@ SLICE_COLUMNS = tuple(field.name for field in fields(SliceRow))
 
 
 def write_csv(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
-    """One line per label and case. nan and inf stand as such; `resampled` is yes or no; a failed case has its reason in `note`."""
+    """One line per label and case. nan and inf stand as such; `resampled` is yes or no; a failed case has its
+    reason in `note`.
+    """
     rows = [row for report in reports for row in report.rows]
     lesions = LESION_COLUMNS if any(row.lesion_f1 is not None for row in rows) else ()
     _write_rows(path, rows, COLUMNS + lesions, overwrite)
@@ -41,22 +43,43 @@ def write_json(path: str | Path, reports: Sequence[CaseReport], overwrite: bool 
 
 def as_dict(reports: Sequence[CaseReport]) -> dict[str, Any]:
     """The reports as plain dictionaries: convention, nsd_tolerance_mm, cases, summary."""
-    cases = [{"case": report.case, "failed": report.failed or None, "grid": str(report.match), "resampled": report.resampled,
-              "notes": [*report.warnings, *_rounding(report)],
-              "rows": [{key: value for key, value in asdict(row).items() if key != "case" and value is not None} for row in report.rows
-                       if row.label is not None]} for report in reports]
+    cases = [
+        {
+            "case": report.case,
+            "failed": report.failed or None,
+            "grid": str(report.match),
+            "resampled": report.resampled,
+            "notes": [*report.warnings, *_rounding(report)],
+            "rows": [
+                {key: value for key, value in asdict(row).items() if key != "case" and value is not None}
+                for row in report.rows
+                if row.label is not None
+            ],
+        }
+        for report in reports
+    ]
     rows = [row for report in reports for row in report.rows]
-    return {"convention": str(reports[0].convention) if reports else None,
-            "nsd_tolerance_mm": reports[0].nsd_tolerance_mm if reports else None,
-            "cases": cases, "summary": [asdict(row) for row in summary(rows)],
-            "n_cases": len(reports), "n_failed": sum(bool(report.failed) for report in reports)}
+    return {
+        "convention": str(reports[0].convention) if reports else None,
+        "nsd_tolerance_mm": reports[0].nsd_tolerance_mm if reports else None,
+        "cases": cases,
+        "summary": [asdict(row) for row in summary(rows)],
+        "n_cases": len(reports),
+        "n_failed": sum(bool(report.failed) for report in reports),
+    }
 
 
 def _rounding(report: CaseReport) -> list[str]:
-    return ["The grids differ by rounding only (less than 0.001 voxel)."] if report.match is Match.ROUNDING else []
+    return (
+        ["The grids differ by rounding only (less than 0.001 voxel)."]
+        if report.match is Match.ROUNDING
+        else []
+    )
 
 
-def _write_rows(path: str | Path, rows: Iterable[Row | SliceRow], columns: Sequence[str], overwrite: bool) -> None:
+def _write_rows(
+    path: str | Path, rows: Iterable[Row | SliceRow], columns: Sequence[str], overwrite: bool
+) -> None:
     with atomic_path(path, overwrite) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

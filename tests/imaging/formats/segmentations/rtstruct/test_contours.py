@@ -43,7 +43,9 @@ def test_a_keyhole_is_a_hole() -> None:
 @settings(max_examples=300, deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 9))))
 def test_traced_outlines_give_the_mask_back(mask) -> None:
-    """By the even-odd rule over all outlines and by their union alike; one outline for each 4-connected region."""
+    """By the even-odd rule over all outlines and by their union alike; one outline for each 4-connected
+    region.
+    """
     outlines = list(trace(mask))
     assert len(outlines) == ndimage.label(mask)[1]
     filled = [fill(outline, mask.shape) for outline in outlines]

@@ -1,9 +1,9 @@
 """Structure sets with contours worked by hand, and two real ones.
 
-The convention is that a voxel belongs to a structure if its centre lies inside. plastimatch decided: it gives the
-same masks of the real chest CT as ours (Dice 1.000 for tumour and cord, 0.9998 for the lungs). `label.nii.gz`
-beside that CT was drawn by rt-utils, which rounds the points to pixels and adds the outline: its cord has 17581
-voxels where the contours enclose 15599.
+The convention is that a voxel belongs to a structure if its centre lies inside. plastimatch decided: it gives
+the same masks of the real chest CT as ours (Dice 1.000 for tumour and cord, 0.9998 for the lungs).
+`label.nii.gz` beside that CT was drawn by rt-utils, which rounds the points to pixels and adds the outline:
+its cord has 17581 voxels where the contours enclose 15599.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def test_a_real_structure_has_the_volume_that_its_contours_enclose(shared_file) 
 
 @pytest.mark.long
 def test_real_contours_drawn_as_rt_utils_does_give_its_label(shared_file, monkeypatch) -> None:
-    """Everything but the rule for pixels at the edge agrees with another reader: Dice 0.99 and more for each organ."""
+    """Everything but the rule for pixels at the edge agrees with another reader: Dice 0.99 and more for each
+    organ.
+    """
 
     def rounded(polygon, shape):
         corners = np.rint(polygon).astype(int)

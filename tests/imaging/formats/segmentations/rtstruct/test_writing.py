@@ -1,6 +1,7 @@
 """RTSTRUCT that we write, read back by our reader and by plastimatch, and judged by dciodvfy (dicom3tools).
 
-plastimatch decided: contours on voxel borders, holes by keyholes, a last point in the middle of the closing edge.
+plastimatch decided: contours on voxel borders, holes by keyholes, a last point in the middle of the closing
+edge.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def series_along(folder: Path, axes: np.ndarray) -> Volume:
 
 
 def mask() -> np.ndarray:
-    """Two labels: a ring with an island in its hole, voxels that touch in corners, borders of the image, noise."""
+    """Two labels: a ring with an island in its hole, voxels that touch in corners, borders of the image,
+    noise.
+    """
     array = np.zeros(SHAPE, np.uint8)
     array[1:5, 3:20, 4:25] = 1
     array[2:4, 6:15, 8:20] = 0
@@ -83,7 +86,10 @@ def test_every_voxel_comes_back(tmp_path: Path, axes: np.ndarray) -> None:
 def test_the_file_refers_to_its_slices(tmp_path: Path) -> None:
     image = series_along(tmp_path / "ct", TURN)
     write_rtstruct(tmp_path / "rs.dcm", LabelMap(mask(), image.geometry, NAMES), image)
-    made, slices = pydicom.dcmread(tmp_path / "rs.dcm"), [pydicom.dcmread(file) for file in (tmp_path / "ct").iterdir()]
+    made, slices = (
+        pydicom.dcmread(tmp_path / "rs.dcm"),
+        [pydicom.dcmread(file) for file in (tmp_path / "ct").iterdir()],
+    )
     positions = {one.SOPInstanceUID: np.array(one.ImagePositionPatient, float) for one in slices}
     normal = np.cross(TURN[:, 0], TURN[:, 1])
     for item in made.ROIContourSequence:
@@ -117,8 +123,8 @@ def plastimatch(path: Path, folder: Path) -> dict[str, np.ndarray]:
         pytest.skip("plastimatch is not installed (Debian: apt install plastimatch).")
     out = path.with_suffix("")
     subprocess.run(
-        ["plastimatch", "convert", "--input", str(path), "--referenced-ct", str(folder), "--output-prefix", str(out),
-         "--prefix-format", "mha"],
+        ["plastimatch", "convert", "--input", str(path), "--referenced-ct", str(folder),
+         "--output-prefix", str(out), "--prefix-format", "mha"],
         capture_output=True, check=True, timeout=300,
     )  # fmt: skip
     return {file.stem: sitk.GetArrayFromImage(sitk.ReadImage(str(file))) > 0 for file in out.glob("*.mha")}
@@ -139,14 +145,18 @@ def test_plastimatch_reads_the_same_voxels(tmp_path: Path, axes: np.ndarray) -> 
 
 
 def in_matplotlib(contours: list[np.ndarray], grid: Geometry) -> np.ndarray:
-    """The voxels whose centres matplotlib finds inside an odd number of contours of their slice; contours : (n, 3) LPS mm."""
+    """The voxels whose centres matplotlib finds inside an odd number of contours of their slice; contours :
+    (n, 3) LPS mm.
+    """
     inverse, found = np.linalg.inv(grid.affine_lps), np.zeros(grid.shape, bool)
     centres = np.argwhere(np.ones(grid.shape[1:], bool))
     for points in contours:
         index = (np.column_stack([points, np.ones(len(points))]) @ inverse.T)[:, :3]
         k = round(index[0, 0])
         assert np.abs(index[:, 0] - k).max() < 1e-3
-        found[k] ^= MplPath(np.vstack([index[:, 1:], index[:1, 1:]])).contains_points(centres).reshape(grid.shape[1:])
+        found[k] ^= (
+            MplPath(np.vstack([index[:, 1:], index[:1, 1:]])).contains_points(centres).reshape(grid.shape[1:])
+        )
     return found
 
 

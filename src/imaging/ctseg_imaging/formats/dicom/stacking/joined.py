@@ -1,8 +1,8 @@
-"""Slices that an anonymiser or a converter has torn apart: every file with a SeriesInstanceUID, a StudyInstanceUID or a
-FrameOfReferenceUID of its own.
+"""Slices that an anonymiser or a converter has torn apart: every file with a SeriesInstanceUID, a
+StudyInstanceUID or a FrameOfReferenceUID of its own.
 
-They are one series again where they share patient, modality and series number, each of the three UIDs is shared by all of them or
-by none, and they make one stack.
+They are one series again where they share patient, modality and series number, each of the three UIDs is
+shared by all of them or by none, and they make one stack.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def joined(folder: Folder) -> Folder:
     kept = [one for one in folder.series if (one.slices[0].path, one.slices[0].frame) not in taken]
     parts = 1 + max((one.part for one in kept if not one.uid), default=0)
     made = [replace(whole, part=k) for k, whole in enumerate(made, parts)]
-    return replace(folder, series=tuple(sorted([*kept, *made], key=lambda one: (one.number, one.uid, one.part))))
+    return replace(
+        folder, series=tuple(sorted([*kept, *made], key=lambda one: (one.number, one.uid, one.part)))
+    )
 
 
 def _wholes(group: Sequence[Series]) -> Iterator[Series]:
@@ -48,9 +50,16 @@ def _wholes(group: Sequence[Series]) -> Iterator[Series]:
     lost = tuple(dict.fromkeys(file for one in group for file in one.lost))
     for part, said in zip(parts, apart_of(parts), strict=True):
         if torn and len(part.slices) >= FEWEST:
-            apart = f"{said}, joined from {len(part.slices)} files" if said else f"joined from {len(part.slices)} files"
-            remark = (f"Every slice has a {' and a '.join(torn)} of its own, as some anonymisers leave them; the slices make one stack and "
-                      "were read as one series.")
+            apart = (
+                f"{said}, joined from {len(part.slices)} files"
+                if said
+                else f"joined from {len(part.slices)} files"
+            )
+            remark = (
+                f"Every slice has a {' and a '.join(torn)} of its own, as some anonymisers leave them; the "
+                "slices make one stack and "
+                "were read as one series."
+            )
             whole = Series("", part.slices, 0, apart, lost, remark)
             judged = judge(whole)
             if judged.readable or judged.viewable:

@@ -11,7 +11,9 @@ from ctseg_imaging.errors import OnlyViewable
 from ctseg_imaging.geometry import Float
 
 STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place in the lattice
-SIDEWAYS_TOLERANCE = 0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
+SIDEWAYS_TOLERANCE = (
+    0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
+)
 COARSEST = 0.1  # mm: positions that are rounded more coarsely place nothing
 FINEST_STEP = 5  # times the rounding: thinner slices may be uneven for another reason
 MOST_ASIDE = 0.2  # mm: how far rounded directions may lead the outer slices aside
@@ -21,16 +23,21 @@ _MOST_DECIMALS = 6
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Slices at even steps along their normal. origin_lps_mm : (3,) of the first one. remarks : how it differs from what is written."""
+    """Slices at even steps along their normal. origin_lps_mm : (3,) of the first one. remarks : how it
+    differs from what is written.
+    """
 
     origin_lps_mm: Float
     step_mm: float
     remarks: tuple[str, ...] = ()
 
 
-def lattice_of(path: Path, positions: Float, normal: Float, pixel_mm: float, direction_unit: float = 0.0) -> Lattice:
-    """The lattice of (n, 3) ordered positions, two at least: from the first to the last one, and where rounding has moved the
-    positions or turned the normal the one closest to all of them. direction_unit : the last decimal of the written directions.
+def lattice_of(
+    path: Path, positions: Float, normal: Float, pixel_mm: float, direction_unit: float = 0.0
+) -> Lattice:
+    """The lattice of (n, 3) ordered positions, two at least: from the first to the last one, and where
+    rounding has moved the positions or turned the normal the one closest to all of them. direction_unit : the
+    last decimal of the written directions.
 
     Raises OnlyViewable for a missing slice, uneven steps or a tilted gantry.
     """
@@ -44,8 +51,10 @@ def lattice_of(path: Path, positions: Float, normal: Float, pixel_mm: float, dir
 
 
 def _rounded(positions: Float, normal: Float, direction_unit: float) -> Lattice | None:
-    """The closest lattice (least squares) along the normal, if no coordinate lies farther from it than the last decimal that is
-    written, or from one along a normal that differs by no more than the rounding of its directions."""
+    """The closest lattice (least squares) along the normal, if no coordinate lies farther from it than the
+    last decimal that is written, or from one along a normal that differs by no more than the rounding of its
+    directions.
+    """
     unit = last_decimal(positions)
     number = np.arange(len(positions)) - (len(positions) - 1) / 2
     way = number @ positions / (number @ number)
@@ -54,13 +63,23 @@ def _rounded(positions: Float, normal: Float, direction_unit: float) -> Lattice 
         return None
     middle = positions.mean(axis=0)
     aside = float(np.linalg.norm(way - step * normal))
-    ways = [step * normal, *([way] if aside <= direction_unit * step and aside * len(positions) / 2 <= MOST_ASIDE else [])]
+    ways = [
+        step * normal,
+        *([way] if aside <= direction_unit * step and aside * len(positions) / 2 <= MOST_ASIDE else []),
+    ]
     if not any(np.abs(positions - middle - np.outer(number, one)).max() <= unit for one in ways):
         return None
     fitted = middle + np.outer(number * step, normal)
     distance = float(np.linalg.norm(positions - fitted, axis=1).max())
-    what = f"positions of the slices are rounded to {unit:g} mm" if unit > direction_unit else "directions of the slices are rounded"
-    remark = f"The {what}; the slices were taken as even, each at most {distance:.2f} mm from its written position."
+    what = (
+        f"positions of the slices are rounded to {unit:g} mm"
+        if unit > direction_unit
+        else "directions of the slices are rounded"
+    )
+    remark = (
+        f"The {what}; the slices were taken as even, each at most {distance:.2f} mm from its written "
+        "position."
+    )
     return Lattice(fitted[0], step, (remark,))
 
 
@@ -70,8 +89,14 @@ def is_rounded(positions: Float, normal: Float) -> bool:
 
 
 def last_decimal(positions: Float) -> float:
-    """The value of the last decimal that a coordinate has, such as 0.1; that of the last one looked at where there are more."""
-    exact = (d for d in range(_MOST_DECIMALS) if np.abs(np.round(positions, d) - positions).max() < 10.0**-_MOST_DECIMALS / 2)
+    """The value of the last decimal that a coordinate has, such as 0.1; that of the last one looked at where
+    there are more.
+    """
+    exact = (
+        d
+        for d in range(_MOST_DECIMALS)
+        if np.abs(np.round(positions, d) - positions).max() < 10.0**-_MOST_DECIMALS / 2
+    )
     return float(10.0 ** -next(exact, _MOST_DECIMALS))
 
 
@@ -86,7 +111,8 @@ def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
         angle = np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), along[-1] - along[0]))
         tilt = f"{angle:.{1 if angle >= 0.1 else 3}f}"
         return (
-            f"the slices do not lie straight above each other (gantry tilt of {tilt} degrees, a sheared grid); "
+            f"the slices do not lie straight above each other (gantry tilt of {tilt} degrees, a sheared "
+            "grid); "
             "have the series corrected for the tilt by resampling it first"
         )
     for k, step in enumerate(steps):
@@ -97,7 +123,8 @@ def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
             else:
                 why = "the spacing is uneven"
             return (
-                f"slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has {usual:.2f} mm ({why}); "
+                f"slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has {usual:.2f} mm "
+                f"({why}); "
                 "export the series again with every slice"
             )
     mean = float(along[-1] - along[0]) / (len(along) - 1)

@@ -189,7 +189,10 @@ def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str
     if (slope is None) != (intercept is None):
         wrong.append("only one of RescaleSlope and RescaleIntercept is given")
     wrong += picture_faults(headers)
-    between, thickness = useful("SpacingBetweenSlices"), useful("SliceThickness")  # negative in some of nuclear medicine
+    between, thickness = (
+        useful("SpacingBetweenSlices"),
+        useful("SliceThickness"),
+    )  # negative in some of nuclear medicine
     windows, window_fault = _windows(headers)
     return Slice(
         path,

@@ -18,7 +18,14 @@ import numpy as np
 
 from ctseg_imaging.formats.dicom.places import along_normal, collides, is_even, overlap, places_of
 from ctseg_imaging.formats.dicom.stacking.slices import Slice
-from ctseg_imaging.formats.dicom.stacking.traits import ALWAYS, AT_ONE_POSITION, IDENTITY, OVERLAPPING, Trait, Value
+from ctseg_imaging.formats.dicom.stacking.traits import (
+    ALWAYS,
+    AT_ONE_POSITION,
+    IDENTITY,
+    OVERLAPPING,
+    Trait,
+    Value,
+)
 from ctseg_imaging.geometry import Float
 
 ALIKE = 1e-3  # of a direction cosine
@@ -49,7 +56,9 @@ def split(slices: Sequence[Slice]) -> list[Part]:
     known = [{**one.traits, **grid} for one, grid in zip(slices, _grid(slices), strict=True)]
     traits_of = dict(zip(map(id, slices), known, strict=True))
     strict = [name for name in STRICT if _differs(name, slices, known)]
-    groups = list(_by_key(slices, lambda one: tuple(traits_of[id(one)].get(name) for name in strict)).values())
+    groups = list(
+        _by_key(slices, lambda one: tuple(traits_of[id(one)].get(name) for name in strict)).values()
+    )
     used = set(strict)
     for name in sorted(TECHNICAL, key=lambda name: len({traits.get(name) for traits in known})):
         if _differs(name, slices, known):
@@ -58,7 +67,9 @@ def split(slices: Sequence[Slice]) -> list[Part]:
                 used.add(name)
             groups = finer
     names = [name for name in SHOWN if name in used]
-    parts = [Part(tuple(group), {name: _common(group, name, traits_of) for name in names}) for group in groups]
+    parts = [
+        Part(tuple(group), {name: _common(group, name, traits_of) for name in names}) for group in groups
+    ]
     return [finer for part in _sorted(parts) for finer in _finer(part)]
 
 
@@ -124,14 +135,18 @@ def _kind(value: Float, known: list[Float], atol: float, rtol: float) -> int:
 
 
 def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Value]]) -> bool:
-    """Whether an attribute separates. Where only some slices give it, and only one value, it does if slices lie
-    at one position and it separates those; that of the patient always does."""
+    """Whether an attribute separates. Where only some slices give it, and only one value, it does if slices
+    lie at one position and it separates those; that of the patient always does.
+    """
     given = {traits.get(name) for traits in known}
     if len(given - {None}) > 1:
         return True
     if len(given) == 1 or name in GRID:
         return False
-    with_it, without = ([one for one, traits in zip(slices, known, strict=True) if (name in traits) is there] for there in (True, False))
+    with_it, without = (
+        [one for one, traits in zip(slices, known, strict=True) if (name in traits) is there]
+        for there in (True, False)
+    )
     return name == PATIENT or (collides(slices) and not collides(with_it) and not collides(without))
 
 
@@ -141,8 +156,15 @@ def _sorted(parts: list[Part]) -> list[Part]:
     private = {trait.name for trait in IDENTITY if trait.private}
 
     def key(part: Part) -> tuple[tuple[bool, float, str], ...]:
-        return tuple((isinstance(value, str), float(value) if isinstance(value, (int, float)) else 0.0, str(value or ""))
-                     for name, value in part.apart.items() if name not in private)
+        return tuple(
+            (
+                isinstance(value, str),
+                float(value) if isinstance(value, (int, float)) else 0.0,
+                str(value or ""),
+            )
+            for name, value in part.apart.items()
+            if name not in private
+        )
 
     return sorted(parts, key=key)
 
@@ -153,7 +175,12 @@ def _finer(part: Part) -> Iterator[Part]:
     for trait in OVERLAPPING:
         groups = _by_value(part.slices, trait)
         members = list(groups.values())
-        if len(groups) > 1 and all(len(one) > 1 for one in members) and overlap(members) and _makes_stacks(part.slices, members):
+        if (
+            len(groups) > 1
+            and all(len(one) > 1 for one in members)
+            and overlap(members)
+            and _makes_stacks(part.slices, members)
+        ):
             yield from _divided(part, trait.name, groups)
             return
     if not collides(part.slices):
@@ -173,7 +200,9 @@ def _finer(part: Part) -> Iterator[Part]:
 
 
 def _divided(part: Part, name: str, groups: Mapping[Value, Sequence[Slice]]) -> Iterator[Part]:
-    for finer in _sorted([Part(tuple(members), {**part.apart, name: value}) for value, members in groups.items()]):
+    for finer in _sorted(
+        [Part(tuple(members), {**part.apart, name: value}) for value, members in groups.items()]
+    ):
         yield from _finer(finer)
 
 
@@ -195,7 +224,11 @@ def _separated(slices: Sequence[Slice]) -> tuple[str, dict[Value, list[Slice]]] 
     candidates = (*OVERLAPPING, *AT_ONE_POSITION)
     for trait in candidates:
         groups = _by_value(slices, trait)
-        if len(groups) == most and not any(map(collides, groups.values())) and _enough(trait.name, groups, len(places)):
+        if (
+            len(groups) == most
+            and not any(map(collides, groups.values()))
+            and _enough(trait.name, groups, len(places))
+        ):
             return trait.name, groups
     for name in IN_TIME:
         ranked = _by_rank(places, name)
@@ -231,10 +264,16 @@ def _by_rank(places: Sequence[Sequence[Slice]], name: str) -> dict[Value, list[S
         return (found, "") if isinstance(found, float) else (0.0, str(found or ""))
 
     counts = {len({value(one) for one in group}) for group in places} | {len(group) for group in places}
-    if len(places) < 2 or len(counts) != 1 or any(one.traits.get(name) is None for group in places for one in group):
+    if (
+        len(places) < 2
+        or len(counts) != 1
+        or any(one.traits.get(name) is None for group in places for one in group)
+    ):
         return None
     ordered = [sorted(group, key=value) for group in places]
-    groups: dict[Value, list[Slice]] = {rank + 1: [group[rank] for group in ordered] for rank in range(len(places[0]))}
+    groups: dict[Value, list[Slice]] = {
+        rank + 1: [group[rank] for group in ordered] for rank in range(len(places[0]))
+    }
     extents = [sorted(map(value, members)) for members in groups.values()]
     in_blocks = all(before[-1] < after[0] for before, after in pairwise(extents))
     return groups if in_blocks or name == TRIGGER_TIME else None

@@ -74,9 +74,12 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
     for before, one, step in zip(ordered, ordered[1:], steps, strict=False):
         if step > same:
             kept.append(one)
-        elif (aside := float(np.linalg.norm(position(one) - position(before)))) > SIDEWAYS_TOLERANCE * min(spacing(one)) + same:
+        elif (aside := float(np.linalg.norm(position(one) - position(before)))) > SIDEWAYS_TOLERANCE * min(
+            spacing(one)
+        ) + same:
             raise GeometryError(
-                f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm beside each other in one plane, so their positions do not "
+                f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm beside each other in one "
+                "plane, so their positions do not "
                 "follow their orientation and make no stack; export the series again."
             )
         elif same_pixels(before, one):
@@ -108,7 +111,8 @@ def check_complete(path: Path, series: Series) -> None:
         first, more = series.lost[0], len(series.lost) - 1
         also = f" ({more} other file{'s' if more > 1 else ''} too)" if more else ""
         raise OnlyViewable(
-            f"{path}: {first.path.name} {first.why}{also} and may be a slice of the series, which would be incomplete; copy the series "
+            f"{path}: {first.path.name} {first.why}{also} and may be a slice of the series, which would be "
+            "incomplete; copy the series "
             f"again, take the file out of the folder if it is no slice, or, {LOOK}."
         )
 
@@ -154,7 +158,8 @@ def _check_planes(path: Path, slices: Sequence[Slice]) -> None:
             )
         if one.spacing_mm is None or min(one.spacing_mm) <= 0:
             raise GeometryError(
-                f"{path}: {one.path.name} has no pixel spacing above 0; export the series again with its geometry."
+                f"{path}: {one.path.name} has no pixel spacing above 0; export the series again with its "
+                "geometry."
             )
     first = slices[0]
     for one in slices[1:]:
@@ -183,7 +188,10 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
     for trait in IDENTITY:
         without = sum(trait.name not in one.traits for one in slices)
         if 0 < without < len(slices):
-            notes.append(f"{without} slice(s) give no {trait.label}; they complete the stack and were read as part of it.")
+            notes.append(
+                f"{without} slice(s) give no {trait.label}; they complete the stack and were read as part of "
+                "it."
+            )
     acquisitions = {one.traits.get("acquisition") for one in slices}
     if 1 < len(acquisitions) < len(slices):
         notes.append(
@@ -194,7 +202,8 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
         count = len({one.traits.get(trait.name) for one in slices} - {None})
         if count > 1:
             notes.append(
-                f"The slices give {count} values of {trait.label}, which make no volumes of their own, and were "
+                f"The slices give {count} values of {trait.label}, which make no volumes of their own, and "
+                "were "
                 "read as one volume."
             )
     padding = {one.padding * one.slope + one.intercept for one in slices if one.padding is not None}
@@ -224,7 +233,10 @@ def geometry_of(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geomet
                 "apart, which was used."
             )
     if not SMALLEST_PIXEL_MM <= min(spacing(first)) <= max(spacing(first)) <= LARGEST_PIXEL_MM:
-        notes.append(f"A pixel of {spacing(first)[1]:g} x {spacing(first)[0]:g} mm is unusual; check whether the file gives it in mm.")
+        notes.append(
+            f"A pixel of {spacing(first)[1]:g} x {spacing(first)[0]:g} mm is unusual; check whether the file "
+            "gives it in mm."
+        )
     return grid((len(slices), *first.shape), first, origin, step)
 
 

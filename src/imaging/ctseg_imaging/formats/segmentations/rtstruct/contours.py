@@ -1,7 +1,8 @@
 """Polygons to pixels and back, exactly: a pixel belongs to a polygon if its centre lies inside it.
 
-Coordinates are (row, column) with pixel centres at whole numbers. A centre on an edge belongs to one side only (top and left edges are
-inside), so that neighbours which share an edge share no pixel. Traced outlines run along pixel borders, where no centre lies.
+Coordinates are (row, column) with pixel centres at whole numbers. A centre on an edge belongs to one side
+only (top and left edges are inside), so that neighbours which share an edge share no pixel. Traced outlines
+run along pixel borders, where no centre lies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ Loop = list[tuple[int, int]]  # corners (row, column) of pixels; corner (r, c) l
 
 
 def fill(polygon: Float, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(rows, columns) mask of the pixels whose centres are inside an (n, 2) closed polygon, by the even-odd rule.
+    """(rows, columns) mask of the pixels whose centres are inside an (n, 2) closed polygon, by the even-odd
+    rule.
 
     A hole that is joined to the outline by a channel of no width (keyhole) is a hole.
     """
@@ -41,7 +43,8 @@ def fill(polygon: Float, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def trace(mask: NDArray[np.bool_]) -> Iterator[Float]:
-    """(n, 2) outlines of a mask along pixel borders, one for each 4-connected region; holes are joined to it by keyholes.
+    """(n, 2) outlines of a mask along pixel borders, one for each 4-connected region; holes are joined to it
+    by keyholes.
 
     `fill` of each, together, gives the mask back, by the even-odd rule and by union alike.
     """
@@ -58,7 +61,8 @@ def trace(mask: NDArray[np.bool_]) -> Iterator[Float]:
 
 
 def _loops(mask: NDArray[np.bool_]) -> Iterator[Loop]:
-    """Closed walks along pixel borders with the mask on the right, corner by corner, without the first corner again.
+    """Closed walks along pixel borders with the mask on the right, corner by corner, without the first corner
+    again.
 
     Where two regions touch in a corner the walk turns right and stays at its own region.
     """
@@ -119,7 +123,9 @@ def _contains(loop: Loop, point: tuple[float, float]) -> bool:
 
 
 def _joined(loop: Loop, hole: Loop) -> Loop:
-    """The outline with a hole cut into it by a channel of no width, from the hole's leftmost corner straight to the left."""
+    """The outline with a hole cut into it by a channel of no width, from the hole's leftmost corner straight
+    to the left.
+    """
     left = min(range(len(hole)), key=lambda k: (hole[k][1], hole[k][0]))
     row, column = hole[left]
     reached = max(

@@ -20,7 +20,13 @@ from pydicom.dataset import Dataset
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.segmentations.dicom_objects import opened, parsing
 from ctseg_imaging.formats.segmentations.rtstruct.contours import fill
-from ctseg_imaging.formats.segmentations.segments import Segment, Segmentation, SliceBox, colour_of, refuse_empty
+from ctseg_imaging.formats.segmentations.segments import (
+    Segment,
+    Segmentation,
+    SliceBox,
+    colour_of,
+    refuse_empty,
+)
 from ctseg_imaging.geometry import Float, Geometry
 
 IN_PLANE = 0.01  # slices: a contour whose points spread no further along an axis lies in a plane across it
@@ -62,7 +68,8 @@ class _Remarks:
         found = [text.format(count) for count, text in said if count]
         if self.between:
             found.append(
-                f"{len(self.between)} contour planes lie between slices (up to {max(self.between):.2f} mm from "
+                f"{len(self.between)} contour planes lie between slices (up to {max(self.between):.2f} mm "
+                "from "
                 "one) and were drawn on the nearest slice."
             )
         if self.gaps:
@@ -162,7 +169,8 @@ def _plane_axis(path: Path, contours: Sequence[_Contour]) -> int:
     axis = int(spread.argmin())
     if spread[axis] > NEARLY_IN_PLANE:
         raise GeometryError(
-            f"{path}: its contours do not lie in planes of the image's grid; give the image that it was drawn on."
+            f"{path}: its contours do not lie in planes of the image's grid; give the image that it was "
+            "drawn on."
         )
     return axis
 

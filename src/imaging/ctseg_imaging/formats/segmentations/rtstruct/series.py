@@ -1,4 +1,6 @@
-"""Which image series a structure set was drawn on: by the references that it holds, else by its frame of reference."""
+"""Which image series a structure set was drawn on: by the references that it holds, else by its frame of
+reference.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ _TAGS = [
 
 
 def image_of(path: Path) -> Volume:
-    """The series that `path` refers to, looked for in its folder, below it, in the folder above, and on its disc (see `_folders`).
+    """The series that `path` refers to, looked for in its folder, below it, in the folder above, and on its
+    disc (see `_folders`).
 
     Raises FormatError where it is not there; ChoiceNeeded, GeometryError as `dicom.read` does.
     """
@@ -43,7 +46,8 @@ def image_of(path: Path) -> Volume:
         if len(set(chosen)) == 1:
             return _read(path, folder, chosen[0])
     raise FormatError(
-        f"{path}: its image series is not in its folder or the one above; give the image as well, contours need its grid."
+        f"{path}: its image series is not in its folder or the one above; give the image as well, contours "
+        "need its grid."
     )
 
 
@@ -51,14 +55,17 @@ def _read(path: Path, folder: Path, uid: str) -> Volume:
     try:
         return dicom.read(folder, uid)
     except ChoiceNeeded as error:
-        raise ChoiceNeeded(f"{path}: refers to a series of several volumes; give the image as well (--like {folder} --series K, "
-                           "K as info lists them).") from error
+        raise ChoiceNeeded(
+            f"{path}: refers to a series of several volumes; give the image as well (--like {folder} "
+            "--series K, "
+            "K as info lists them)."
+        ) from error
 
 
 def _folders(path: Path) -> list[Path]:
     """Where to look: the two folders above a file, and the nearest of the next ones that has a DICOMDIR."""
     above = path.absolute().parents
-    disc = [folder for folder in above[2:2 + DISC_LEVELS] if (folder / "DICOMDIR").is_file()]
+    disc = [folder for folder in above[2 : 2 + DISC_LEVELS] if (folder / "DICOMDIR").is_file()]
     return [*above[:2], *disc[:1]]
 
 

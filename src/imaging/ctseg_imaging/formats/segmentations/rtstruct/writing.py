@@ -1,9 +1,9 @@
 """RTSTRUCT written: every label as closed contours on the slices of the DICOM series that it was drawn on.
 
 Contours run along voxel borders, where no voxel centre lies: a reader that takes the voxels whose centres are
-inside gets the mask back. A hole is joined to its outline by a channel of no width (keyhole). The last point is
-the middle of the closing edge, because plastimatch drops the last point of a contour that ends above its start.
-Source: DICOM PS3.3 A.19 (RT Structure Set IOD), C.8.8.5, C.8.8.6, C.8.8.8.
+inside gets the mask back. A hole is joined to its outline by a channel of no width (keyhole). The last point
+is the middle of the closing edge, because plastimatch drops the last point of a contour that ends above its
+start. Source: DICOM PS3.3 A.19 (RT Structure Set IOD), C.8.8.5, C.8.8.6, C.8.8.8.
 """
 
 from __future__ import annotations
@@ -34,12 +34,16 @@ _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 _STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, which PS3.3 C.8.8.5 asks for
 
 
-def write_rtstruct(path: str | Path, label_map: LabelMap, image: Volume, overwrite: bool = False) -> tuple[str, ...]:
-    """Write the labels of `label_map` as an RTSTRUCT for the series `image`; one sentence for each thing that is not in the file.
+def write_rtstruct(
+    path: str | Path, label_map: LabelMap, image: Volume, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write the labels of `label_map` as an RTSTRUCT for the series `image`; one sentence for each thing that
+    is not in the file.
 
-    The voxels of the two have to coincide; the axes may run another way. A label is an ROI whose number is the
-    value. Patient and study are those of the series. Raises FormatError for an image that was not read from
-    DICOM, labels without a voxel, or a file that is there and not to be replaced; GeometryError for another grid.
+    The voxels of the two have to coincide; the axes may run another way. A label is an ROI whose number is
+    the value. Patient and study are those of the series. Raises FormatError for an image that was not read
+    from DICOM, labels without a voxel, or a file that is there and not to be replaced; GeometryError for
+    another grid.
     """
     path = Path(path)
     drawn = drawing(path, label_map, image, "RTSTRUCT")
@@ -49,7 +53,8 @@ def write_rtstruct(path: str | Path, label_map: LabelMap, image: Volume, overwri
         _add_references(dataset, drawn.source, drawn.header)
     _add_structures(dataset, drawn.labels, str(drawn.source.FrameOfReferenceUID))
     dataset.ROIContourSequence = [
-        _drawn(label, drawn.label_map.array == label.value, image.geometry, references) for label in drawn.labels
+        _drawn(label, drawn.label_map.array == label.value, image.geometry, references)
+        for label in drawn.labels
     ]
     with atomic_path(path, overwrite) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
@@ -124,7 +129,9 @@ def _drawn(label: Label, mask: NDArray[np.bool_], grid: Geometry, references: li
 
 
 def _outlines(mask: NDArray[np.bool_]) -> Iterator[Float]:
-    """(row, column) outlines of one slice, traced inside the box of its voxels, each ending in the middle of its closing edge."""
+    """(row, column) outlines of one slice, traced inside the box of its voxels, each ending in the middle of
+    its closing edge.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     for outline in trace(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]):
         yield np.vstack([outline, (outline[:1] + outline[-1:]) / 2]) + np.array([rows[0], columns[0]])
