@@ -1,4 +1,4 @@
-"""onnxruntime beside torch: one exported network of this project, in float32, on one array.
+"""onnxruntime next to torch: one exported network of this project, in float32, on one array.
 
 python benchmarks/engines.py [--bundle headneck-ct-scn] [--size 112,96,96] [--runs 3]
 """

@@ -63,7 +63,7 @@ Result = dict[str, Any]
 
 
 def ours(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels: Path) -> Result:
-    """`inference.run`, in the precision that is faster here; the networks' operations a second beside a
+    """`inference.run`, in the precision that is faster here; the networks' operations a second next to a
     bare convolution's.
     """
     dtype = choose("auto", chosen.device).dtype

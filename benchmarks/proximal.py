@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 
 def slices(batch: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """s + w, its weights and areas in float64: a soft, displaced, noisy disc with a false alarm beside it,
+    """s + w, its weights and areas in float64: a soft, displaced, noisy disc with a false alarm next to it,
     as a young network gives.
     """
     made = torch.Generator().manual_seed(0)

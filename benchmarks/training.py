@@ -7,7 +7,7 @@ and optimiser, one run.
 
 The ordinary loop is what a user of torch writes: float32, torch's own layers and layout, each batch made
 between two steps. MONAI's `SupervisedTrainer` computes the same and gets its batches as we do, from
-processes of their own. The ways take turns, each round with batches of its own, so that a machine that
+processes of their own. The ways take turns, each round with batches of its own, so a machine that
 others use too slows all of them. What is timed of ours is the whole step: clipping, average of the weights
 and learning rate too, which the others do without. Last, the share of a whole run's time that it waited
 for no data.
@@ -84,7 +84,7 @@ class Task:
 
     @classmethod
     def of(cls, name: str, data: Path, cases: Path) -> Task:
-        """Reads every case once, so that no way pays for it."""
+        """Reads every case once, so no way pays for it."""
         recipe, dataset = load_recipe(name, ("validation.share=0",)), open_dataset(data)
         training = split_cases(dataset, recipe).training
         recipe = with_statistics(recipe, training)

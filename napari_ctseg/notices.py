@@ -16,7 +16,7 @@ BESIDE_TEXT, MARGIN, LEAST_WIDTH = (
     120,
     16,
     200,
-)  # pixels: icon and buttons beside the text, around the notification, of it
+)  # pixels: icon and buttons next to the text, around the notification, of it
 
 
 def error(sentence: str) -> None:

@@ -30,7 +30,7 @@ DETAILS_SIZE = (480, 300)
 
 
 class Dock(QWidget):  # type: ignore[misc]
-    """A dock that hears when the person closes it: napari then takes it out of its frame, and nothing of it
+    """A dock that hears when the user closes it: napari then takes it out of its frame, and nothing of it
     may go on.
     """
 

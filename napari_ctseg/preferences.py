@@ -1,4 +1,4 @@
-"""What docks remember for a person, in one small JSON file in their configuration folder."""
+"""What docks remember for a user, in one small JSON file in their configuration folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ctseg_imaging.formats.disk.atomic import write_bytes
 
 
 class PreferencesError(CtsegError):
-    """The person's settings cannot be kept."""
+    """The user's settings cannot be kept."""
 
 
 def default_path() -> Path:
@@ -24,8 +24,8 @@ def default_path() -> Path:
 class Preferences:
     """Settings by dock and key; every `set` is on the disk at once, whole or not at all.
 
-    problem : a sentence when the file is there and cannot be read. A file that is no JSON is put aside as
-    preferences.json.damaged, and the person starts with what the docks bring along.
+    problem : a sentence when the file is there and cannot be read. A file that is not JSON is put aside as
+    preferences.json.damaged, and the user starts with what the docks bring along.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Where tests find real data, and how they keep apart from each other and from the person's own settings."""
+"""Where tests find real data, and how they keep apart from each other and from the user's own settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data: CTSEG_SHARED_DATA, or ../shared/data beside the repository; skips where it is
+    """The folder of real data: CTSEG_SHARED_DATA, or ../shared/data next to the repository; skips where it is
     not there.
     """
     folder = Path(os.environ.get("CTSEG_SHARED_DATA") or ROOT.parent / "shared" / "data")

@@ -92,7 +92,7 @@ class Setting:
 
 
 def curve(setting: Setting, start: str, seed: int) -> list[dict[str, float]]:
-    """Dice by place after each of the steps; kept beside the bundle of the last."""
+    """Dice by place after each of the steps; kept next to the bundle of the last."""
     folder = setting.out / f"{start}-{seed}-{setting.steps[-1]}"
     kept = folder / "scores.json"
     if not kept.is_file():
@@ -157,7 +157,7 @@ def _bundle(run: Run, folder: Path) -> OwnBundle:
 
 
 def _dice(bundle: OwnBundle, setting: Setting) -> dict[str, float]:
-    """The mean over cases; there is foreground in all of them, so that none is without a value."""
+    """The mean over cases; there is foreground in all of them, so none is without a value."""
     means = {
         place: finish(bundle_scores(bundle, entries, whole=True)).mean
         for place, entries in setting.scored.items()

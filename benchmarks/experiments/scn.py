@@ -25,7 +25,7 @@ QUESTION = Question(
     "that the second stage is judged "
     "by itself; the SCN with the deep supervision of its parts, and its local U-Net alone with a softmax "
     "head and the loss that it trains "
-    "best with, so that the arms differ in more than the spatial part. Dice on the cases' own grid, organs "
+    "best with, so the arms differ in more than the spatial part. Dice on the cases' own grid, organs "
     "that were not contoured left "
     "out.",
     "scn-segment-small",

@@ -91,7 +91,7 @@ def _start(trial: Trial, out: Path) -> Job:
 
 
 def scores(trial: Trial, out: Path) -> list[dict[str, float | None]]:
-    """Dice by label of every case of the validation list, on the case's own grid; kept beside the run."""
+    """Dice by label of every case of the validation list, on the case's own grid; kept next to the run."""
     kept = out / trial.name / "scores.json"
     if not kept.is_file():
         bundle = read_own(out / trial.name / "bundle")

@@ -67,7 +67,7 @@ def made_ct(shape: tuple[int, int, int] = SHAPE) -> Volume:
 
 
 def two_stage(folder: Path, norm: str = "instance") -> OwnBundle:
-    """Localiser and SCN of paper 5 with random weights, their last layers fitted to the made CT, so that
+    """Localiser and SCN of paper 5 with random weights, their last layers fitted to the made CT, so
     the box and the labels are those of a body and its organs, and not of noise.
     """
     torch.manual_seed(0)

@@ -2,7 +2,7 @@
 activity area.
 
 The generator yields `Progress`; closing it cancels. One that waits for another process yields its last step
-again meanwhile, so that it hears of a cancel; what was told once is not told again. Callbacks come in the GUI
+again meanwhile, so it hears of a cancel; what was told once is not told again. Callbacks come in the GUI
 thread, and none after `cancel`.
 """
 
@@ -151,7 +151,7 @@ def waiting() -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """What to tell the person: our own sentences as they are, what we did not foresee with its kind."""
+    """What to tell the user: our own sentences as they are, what we did not foresee with its kind."""
     if isinstance(error, CtsegError):
         return str(error)
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):

@@ -1,4 +1,4 @@
-"""Short work beside the queue of work.py: a second or so in a thread of its own, so that it need not wait for
+"""Short work next to the queue of work.py: a second or so in a thread of its own, so it need not wait for
 a model's run.
 """
 
@@ -32,7 +32,7 @@ def run_in_thread(
 
 
 def _outcome(function: Callable[[], Any]) -> Outcome:
-    """The broad catch is the thread's edge: whatever happens has to reach the person who waits."""
+    """The broad catch is the thread's edge: whatever happens has to reach the user who waits."""
     try:
         return Outcome(function())
     except Exception as error:  # noqa: BLE001

@@ -51,7 +51,7 @@ class CtsegGroup(TyperGroup):
         return list(self.commands)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `-v` out of the line, before or after the verb, so that no verb has to know it."""
+        """Take `-v` out of the line, before or after the verb, so no verb has to know it."""
         end = args.index("--") if "--" in args else len(args)
         ctx.obj = {"verbose": is_verbose(args)}
         return super().parse_args(ctx, [word for word in args[:end] if word not in VERBOSE] + args[end:])
@@ -172,7 +172,7 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A remark or warning for the person who waits, on stderr."""
+    """A remark or warning for the user who waits, on stderr."""
     err.print(text, markup=False)
 
 
@@ -182,7 +182,7 @@ def say_json(value: Any) -> None:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise FormatError if `path` is there and must not be overwritten: asked before the work, so that none
+    """Raise FormatError if `path` is there and must not be overwritten: asked before the work, so none
     is lost.
     """
     if path.exists() and not overwrite:

@@ -1,1 +1,1 @@
-"""Work in processes of their own, so that nothing it does can take the viewer down with it."""
+"""Work in processes of their own, so nothing it does can take the viewer down with it."""

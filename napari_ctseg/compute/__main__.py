@@ -26,7 +26,7 @@ from napari_ctseg.compute.containment import EXIT_WITH_PARENT, contain, limit_me
 from napari_ctseg.compute.messages import Cancel, Closed, Raised, Ready, Returned, Step, WorkerJob
 from napari_ctseg.compute.pipe_handles import connection_of
 
-NICE = 5  # less than the viewer, which answers the person
+NICE = 5  # less than the viewer, which answers the user
 SECONDS_BETWEEN_STEPS = 0.2  # drawing one costs the viewer up to 30 ms
 OWN = (
     "builtins",

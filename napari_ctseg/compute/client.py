@@ -89,7 +89,7 @@ class ComputingProcess:
         return self.process.poll() is None
 
     def _message(self, last: Progress, title: str) -> Generator[Progress, None, Any]:
-        """Wait for its next message; meanwhile `last` is yielded again and again, so that the one who drives
+        """Wait for its next message; meanwhile `last` is yielded again and again, so the one who drives
         this can stop waiting. Raises ComputingProcessError when it dies.
         """
         try:
@@ -185,7 +185,7 @@ class ComputingProcess:
         self.process.wait()
 
     def _tell_of_its_death(self, title: str) -> NoReturn:
-        """The connection broke, so that it is dead or about to be."""
+        """The connection broke, so it is dead or about to be."""
         try:
             code = self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -278,7 +278,7 @@ class Worker:
 NETWORKS = Worker(
     "ctseg_models.inference.pipeline"
 )  # torch takes seconds to load, which is why the process stays
-READER = Worker("ctseg_imaging.formats")  # without torch, so that it is there at once
+READER = Worker("ctseg_imaging.formats")  # without torch, so it is there at once
 
 
 def run_in_worker(

@@ -1,4 +1,4 @@
-"""What to tell a person whose computing process has ended by itself."""
+"""What to tell a user whose computing process has ended by itself."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Arrived:
-    """To the child: its answer has arrived, so that it need not keep it any more."""
+    """To the child: its answer has arrived, so it need not keep it any more."""
 
 
 @dataclass(frozen=True)

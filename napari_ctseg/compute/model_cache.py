@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ModelCache:
-    """One model and the boxes of one volume, so that what is kept stays small."""
+    """One model and the boxes of one volume, so what is kept stays small."""
 
     def __init__(self) -> None:
         self._model: tuple[tuple[str, str, str], Model] | None = None
@@ -28,7 +28,7 @@ class ModelCache:
         """A bundle that belongs to the caller alone, whose `load` gives the networks that are in memory
         already, on `device`.
 
-        The hash of its files says which they are. One that asks for trust is loaded each time, so that it
+        The hash of its files says which they are. One that asks for trust is loaded each time, so it
         asks each time. Raises BundleError as `load` does, and when the device is not there.
         """
         from ctseg_models.inference.network.precision import check_device

@@ -35,7 +35,7 @@ MINUTES_OF_SILENCE = 2.0  # after which the user is told that nothing new has co
 
 
 def preload() -> None:
-    """Start the reading process, so that the first file need not wait for it."""
+    """Start the reading process, so the first file need not wait for it."""
     if not is_contained():
         READER.preload()
 

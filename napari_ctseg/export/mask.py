@@ -1,4 +1,4 @@
-"""A corrected mask as a file on the image's own grid, with what it came from beside it."""
+"""A corrected mask as a file on the image's own grid, with what it came from next to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def on_grid_of(label_map: LabelMap, image: Volume | None) -> LabelMap:
 
 @dataclass(frozen=True)
 class Written:
-    """What an export wrote. history_fault : why the history is not beside the mask, "" if it is. remarks :
+    """What an export wrote. history_fault : why the history is not next to the mask, "" if it is. remarks :
     what the mask's file does not hold as it was, one sentence each.
     """
 
@@ -52,7 +52,7 @@ def export_message(written: Written) -> str:
 
 
 def history_path(path: Path) -> Path:
-    """NAME.provenance.json beside the mask. Raises FormatError for an ending that is not in ENDINGS."""
+    """NAME.provenance.json next to the mask. Raises FormatError for an ending that is not in ENDINGS."""
     ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
     if ending is None:
         raise FormatError(f"{path}: cannot tell the format from the name; end it in {', '.join(ENDINGS)}.")
@@ -97,7 +97,7 @@ def export(
 
 
 def refuse_foreign_history(path: Path) -> None:
-    """Raise FormatError for a file that is no history of this program: neither an export's nor a
+    """Raise FormatError for a file that is not a history of this program: neither an export's nor a
     prediction's.
     """
     if not path.exists():
@@ -143,7 +143,7 @@ def told(
 
 
 def voxel_hash(array: np.ndarray[Any, Any]) -> str:
-    """SHA-256 of the voxels in C order, slice by slice so that nothing large is copied."""
+    """SHA-256 of the voxels in C order, slice by slice so nothing large is copied."""
     said = hashlib.sha256(str(array.dtype.str).encode())
     for plane in array:
         said.update(np.ascontiguousarray(plane).tobytes())

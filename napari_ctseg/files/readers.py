@@ -26,7 +26,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
     """napari's question whether this plugin reads `path`: a look at names and first bytes only.
 
     A folder or a file without an ending comes here only where the user chose this plugin for it, or no other
-    one takes it: then the answer to one that is no DICOM is the reader's sentence, where napari would show a
+    one takes it: then the answer to one that is not DICOM is the reader's sentence, where napari would show a
     traceback.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]

@@ -106,7 +106,7 @@ def lay_out(
 def lay_over(
     viewer: napari.viewer.Viewer, prediction: Prediction, name: str, window: Window
 ) -> dict[str, Any]:
-    """Over an image with its truth: the prediction filled and as contours beside the truth's, its box, the
+    """Over an image with its truth: the prediction filled and as contours next to the truth's, its box, the
     Compare dock in front.
 
     window : of the image. The slider goes to the slice that shows most labels. Returns name -> dock widget,

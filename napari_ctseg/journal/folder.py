@@ -178,7 +178,7 @@ def sweep(limit: int) -> None:
             path.unlink(missing_ok=True)
 
 
-# ---- who works on what: NAME.writer beside a journal, KEY.viewer for an image
+# ---- who works on what: NAME.writer next to a journal, KEY.viewer for an image
 
 
 def claim(path: Path) -> int | None:

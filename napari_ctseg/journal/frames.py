@@ -1,4 +1,4 @@
-"""A file of frames, each with its length and checksum, so that a file that ends anywhere is read to its last
+"""A file of frames, each with its length and checksum, so a file that ends anywhere is read to its last
 whole frame.
 """
 

@@ -11,7 +11,7 @@ _OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0)
 
 
 class Generation:
-    """A file that is appended to at a known place, so that a write that failed half-way leaves nothing
+    """A file that is appended to at a known place, so a write that failed half-way leaves nothing
     behind.
     """
 

@@ -80,7 +80,7 @@ class History:
         self.limit = limit
         self.done: list[Gesture] = []
         self.undone: list[Gesture] = []
-        self._at_most = 0  # bytes; gestures shrink when they are packed, so that this is an upper bound
+        self._at_most = 0  # bytes; gestures shrink when they are packed, so this is an upper bound
 
     def push(self, gesture: Gesture) -> None:
         """A new gesture: nothing can be redone any more."""

@@ -31,7 +31,7 @@ _DAMAGED = (
 class Replayed:
     """shown : (z, y, x) as on screen. label_map : the same in stored order. edits : what was done, JSON, for
     the list of an export. provenance : of the prediction that was corrected, as in LayerSource; empty for
-    what a person made.
+    what a user made.
     """
 
     shown: NDArray[Any]
@@ -53,7 +53,7 @@ class Summary:
 
 
 def summary(path: Path) -> Summary:
-    """Raises FormatError if the journal cannot be restored: it is no journal or has no whole copy of the
+    """Raises FormatError if the journal cannot be restored: it is not a journal or has no whole copy of the
     mask; FileNotFoundError.
     """
     try:

@@ -1,4 +1,4 @@
-"""The one thread that writes journals, so that no stroke waits for a disk."""
+"""The one thread that writes journals, so no stroke waits for a disk."""
 
 from __future__ import annotations
 

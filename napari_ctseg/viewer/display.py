@@ -29,7 +29,7 @@ def is_there() -> bool:
 
 @contextmanager
 def screen() -> Iterator[bool]:
-    """A screen for the block: the person's own (yields True), or a virtual one (yields False).
+    """A screen for the block: the user's own (yields True), or a virtual one (yields False).
 
     A virtual screen ends with its last window's process: Qt holds on to it until then, and would end in an
     error if it went before. Raises DisplayError where there is neither a display nor Xvfb.

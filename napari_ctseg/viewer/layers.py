@@ -2,7 +2,7 @@
 
 A layer's data is the `AxisView` of the stored array (z to superior, y to posterior, x to left), a view and
 never a copy: a brush on the layer paints into the stored array. Layers lie in world millimetres (z, y, x) of
-LPS, so that layers on other lattices overlay.
+LPS, so layers on other lattices overlay.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
-ROLE = "ctseg_role"  # metadata of a mask that is no truth although no model made it: its role in the study
+ROLE = "ctseg_role"  # metadata of a mask that is not a truth although no model made it: its role in the study
 VIEW_ONLY = " (view only)"  # at the end of the name of a layer whose volume must not be measured
 AXES = ("z", "y", "x")
 UNITS = ("mm", "mm", "mm")
@@ -43,7 +43,7 @@ class LayerSource:
     """Where a layer's array comes from, under `layer.metadata["ctseg"]`.
 
     geometry : of the stored array. view : stored -> shown. header, source, modality, windows, notes : as in
-    Volume. labels : of a label map. provenance : of a prediction, plain JSON; empty for what a person made.
+    Volume. labels : of a label map. provenance : of a prediction, plain JSON; empty for what a user made.
     view_only : why the image may only be looked at, as in ViewOnlyVolume; "" for an exact one.
     """
 
@@ -216,7 +216,7 @@ def go_to_slice(viewer: napari.viewer.Viewer, layer: Layer, index: int, axis: in
 
 
 def colours_of(labels: Labels) -> Any:
-    """A napari colormap: the labels' own colours, the palette for values that a person may paint beyond them,
+    """A napari colormap: the labels' own colours, the palette for values that a user may paint beyond them,
     0 clear.
     """
     from napari.utils.colormaps import DirectLabelColormap

@@ -3,7 +3,7 @@
 napari 0.9 has no public place between a tool and the array, so methods of the one layer object are wrapped:
 `_apply_mask_to_data` (brush, fill, polygon), `data_setitem` (operations), `_save_history`,
 `_append_to_undo_history` and `_abort_stroke` (what belongs to one stroke), `undo` and `redo`. Voxels that may
-not change are taken out of the mask *before* the array and the history see it, so that nothing flickers.
+not change are taken out of the mask *before* the array and the history see it, so nothing flickers.
 napari's own undo stack stays empty; `Painting.steps` takes its place.
 """
 

@@ -28,7 +28,7 @@ RECOUNT_MS = 700  # after the last stroke on a layer that has to be resampled
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """live : over both maps in the truth's shown order. note : what a person has to know, "" if nothing.
+    """live : over both maps in the truth's shown order. note : what a user has to know, "" if nothing.
     left_out : not contoured.
     """
 

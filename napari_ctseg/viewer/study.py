@@ -135,7 +135,7 @@ def viewer_of(layer: Layer) -> napari.viewer.Viewer | None:
 
 
 def follow_current() -> None:
-    """Bind a Study to the viewer in front, if there is one, so that a truth that is opened is locked whether
+    """Bind a Study to the viewer in front, if there is one, so a truth that is opened is locked whether
     or not a dock is open.
     """
     import napari

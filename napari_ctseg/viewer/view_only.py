@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def mark(viewer: napari.viewer.Viewer, layer: Any) -> None:
-    """Give labels without a source that of the view-only image on whose voxels they lie, so that
+    """Give labels without a source that of the view-only image on whose voxels they lie, so
     `label_map_of` refuses them.
     """
     if not hasattr(layer, "n_edit_dimensions") or KEY in layer.metadata:

@@ -1,4 +1,4 @@
-"""`napari-ctseg bundle` as a person calls it."""
+"""`napari-ctseg bundle` as a user calls it."""
 
 from __future__ import annotations
 

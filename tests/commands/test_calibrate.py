@@ -1,4 +1,4 @@
-"""`napari-ctseg calibrate` as a person calls it."""
+"""`napari-ctseg calibrate` as a user calls it."""
 
 from __future__ import annotations
 

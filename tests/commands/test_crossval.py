@@ -1,4 +1,4 @@
-"""`napari-ctseg crossval`, as a person calls it: folds by slices, an interrupted fold, and a table that can
+"""`napari-ctseg crossval`, as a user calls it: folds by slices, an interrupted fold, and a table that can
 be worked out again.
 """
 

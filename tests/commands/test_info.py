@@ -1,4 +1,4 @@
-"""`info`: facts about a file, for a person and for a program."""
+"""`info`: facts about a file, for a user and for a program."""
 
 from __future__ import annotations
 

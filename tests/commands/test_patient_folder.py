@@ -1,5 +1,5 @@
 """The commands on a patient's folder as a PACS exports it: studies and series in sub-folders, RTSTRUCT and
-SEG beside, a DICOMDIR.
+SEG next to, a DICOMDIR.
 """
 
 from __future__ import annotations

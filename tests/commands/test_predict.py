@@ -1,4 +1,4 @@
-"""`napari-ctseg predict` and `bundle` as a person calls them."""
+"""`napari-ctseg predict` and `bundle` as a user calls them."""
 
 from __future__ import annotations
 

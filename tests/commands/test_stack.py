@@ -1,4 +1,4 @@
-"""`napari-ctseg stack`, as a person calls it."""
+"""`napari-ctseg stack`, as a user calls it."""
 
 from __future__ import annotations
 

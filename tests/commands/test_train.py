@@ -1,4 +1,4 @@
-"""`napari-ctseg train` and `recipes`, as a person calls them."""
+"""`napari-ctseg train` and `recipes`, as a user calls them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_is_wrong_is_a_sentence(data: Path, tmp_path: Path) -> None:
         (("train", "finetune", "--data", tmp_path, "--out", tmp_path / "o"), "dataset.json: does not exist"),
         (
             ("train", "finetune", "--data", data, "--out", tmp_path / "o", "--set", "bogus=1"),
-            "bogus is no field",
+            "bogus is not a field",
         ),
         (("recipes", "scn-segmnt"), "did you mean scn-segment"),
     ):

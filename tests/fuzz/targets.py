@@ -29,7 +29,7 @@ class Target:
     """seeds : writes sound inputs into folders of its own under a folder, and gives what to read in each.
     read : reads one of them.
 
-    spared : endings of files that stay as they are. mend : what follows from the damaged files is made right,
+    spared : endings of files that stay as they are. fix : what follows from the damaged files is made right,
     in half of the inputs.
     """
 
@@ -264,7 +264,7 @@ def dicom(folder: Path) -> list[Path]:
 
 
 def labels(folder: Path) -> list[Path]:
-    """A label map with everything beside it that names its labels."""
+    """A label map with everything next to it that names its labels."""
     from ctseg_imaging import formats
 
     found = []
@@ -337,8 +337,8 @@ def read_dataset(folder: Path) -> None:
 
 
 def segmentations(folder: Path) -> list[Path]:
-    """Slicer's segmentation with two layers, a structure set beside nothing, and DICOM SEG of the shared data
-    if it is there.
+    """Slicer's segmentation with two layers, a structure set next to nothing, and DICOM SEG of the shared
+    data if it is there.
     """
     from tests.imaging.segmentations import rtstruct_making
 

@@ -3,7 +3,7 @@ project's folder.
 
 Writes a JSON line when an input begins and one when it ended. Input number N of a target and seed is always
 the same. KEEP : a folder in which the damaged files stay. Memory and processor time of an input are limited,
-so that a bomb or a hang ends as a fault.
+so a bomb or a hang ends as a fault.
 """
 
 from __future__ import annotations

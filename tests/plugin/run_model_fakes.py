@@ -97,7 +97,7 @@ class FakeLibrary:
     def add(self, path, overwrite):
         yield Progress("add", 0, 1, f"Reading {path.name}")
         if path.name == self.no_model:
-            raise BundleError(f"{path}: is no bundle.")
+            raise BundleError(f"{path}: is not a bundle.")
         if path.name in self.there and not overwrite:
             raise BundleExists(self.there[path.name])
         self.calls.append(("add", path.name, overwrite))

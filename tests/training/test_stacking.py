@@ -176,7 +176,7 @@ def test_a_stacker_that_passes_a_member_on_paints_that_members_labels() -> None:
 
 
 def test_slab_by_slab_is_all_at_once() -> None:
-    """Two convolutions look two slices far, so that a slab without its neighbours would differ at its
+    """Two convolutions look two slices far, so a slab without its neighbours would differ at its
     faces.
     """
     torch.manual_seed(1)
@@ -235,7 +235,7 @@ def test_a_stack_is_written_whole_and_checked_when_read(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(BundleError, match="damaged or changed"):
         again.network()
-    with pytest.raises(BundleError, match="is no stack"):
+    with pytest.raises(BundleError, match="is not a stack"):
         read_stack(tmp_path)
 
 

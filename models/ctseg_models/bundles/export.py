@@ -45,7 +45,7 @@ def export(
     bundle: Bundle, to: Format, out: Path, *, stage: str | None = None, overwrite: bool = False
 ) -> tuple[Path, ...]:
     """Write the network of `stage` to `out`, or of every stage: the last one's to `out`, a localiser's to a
-    file of its own beside it.
+    file of its own next to it.
 
     Each file gets its side file, and is compared with the network before anything is written. Returns the
     files of networks. Raises BundleError for a bundle that is not this project's, a file that exists, or a

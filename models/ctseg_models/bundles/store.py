@@ -1,4 +1,4 @@
-"""Where bundles are found: those that ship with the project, the person's own, and CTSEG_BUNDLES. Nothing
+"""Where bundles are found: those that ship with the project, the user's own, and CTSEG_BUNDLES. Nothing
 comes from the network.
 """
 
@@ -56,7 +56,7 @@ def shipped_folder() -> Path:
 
 
 def is_shipped(path: Path) -> bool:
-    """Whether a bundle came with the project, so that it is not a person's to change."""
+    """Whether a bundle came with the project, so it is not a user's to change."""
     return path.resolve().is_relative_to(shipped_folder().resolve())
 
 
@@ -157,7 +157,7 @@ def read(path: Path) -> Bundle:
     if path.suffix.lower() == ARCHIVE:
         raise BundleError(f"{path}: is an archive; add it with `napari-ctseg bundle add`, which unpacks it.")
     raise BundleError(
-        f"{path}: is no bundle; give a bundle's folder, or a TorchScript or ONNX file with its side file."
+        f"{path}: is not a bundle; give a bundle's folder, or a TorchScript or ONNX file with its side file."
     )
 
 
@@ -168,7 +168,7 @@ def _read_folder(path: Path) -> Bundle:
         if inside := _results_inside(path):
             more = f" and {len(inside) - MOST_NAMED} more" if len(inside) > MOST_NAMED else ""
             raise BundleError(
-                f"{path}: is no model but a folder of nnU-Net's models; name one of them: "
+                f"{path}: is not a model but a folder of nnU-Net's models; name one of them: "
                 f"{', '.join(str(one.relative_to(path)) for one in inside[:MOST_NAMED])}{more}."
             )
         raise BundleError(
@@ -182,7 +182,7 @@ def _read_folder(path: Path) -> Bundle:
 
 
 def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
-    """Copy a bundle (a folder, a network file with its side file, or a .zip) into the person's own folder,
+    """Copy a bundle (a folder, a network file with its side file, or a .zip) into the user's own folder,
     after a look at all of it: hashes where it has them, and whether its weights can be read safely. Code of
     the bundle's own is not run.
 
@@ -279,7 +279,7 @@ def _refuse_other_network(target: Path) -> None:
 
 
 def _refuse_shared_files(bundle: SingleFileBundle) -> None:
-    """Raises BundleError for arrays beside a network whose names another network's could have: only its
+    """Raises BundleError for arrays next to a network whose names another network's could have: only its
     own name keeps them apart.
     """
     for file in bundle.arrays:

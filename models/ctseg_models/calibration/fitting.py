@@ -61,13 +61,13 @@ def calibrate(
     """The temperature of the last stage's probabilities. A localiser only gives a box by its labels, which no
     temperature changes.
 
-    Every case is run as a person would run it; up to about VOXELS_PER_CASE voxels of the network's own
+    Every case is run as a user would run it; up to about VOXELS_PER_CASE voxels of the network's own
     lattice, evenly spread over its part of the volume, are compared with the truth. Raises BundleError for
     a bundle that only localises or a truth on another grid.
     """
     if bundle.stages[-1].name == "localise":
         raise BundleError(
-            f"{bundle.path}: only localises, so that its probabilities are not shown; calibrate a bundle "
+            f"{bundle.path}: only localises, so its probabilities are not shown; calibrate a bundle "
             "that segments."
         )
     check_device(settings.device)
@@ -151,7 +151,7 @@ def with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, A
 def copied_with_calibration(
     bundle: OwnBundle, found: Calibration, data: Mapping[str, Any], *, overwrite: bool = False
 ) -> Bundle:
-    """A copy in the person's own folder of bundles with the temperature stored in it, whole or not at all;
+    """A copy in the user's own folder of bundles with the temperature stored in it, whole or not at all;
     `bundle` stays as it is.
 
     data : see with_calibration. Raises BundleExists when a bundle of this name is there already, unless

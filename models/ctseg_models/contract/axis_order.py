@@ -32,7 +32,7 @@ class AxisOrder:
 
     @classmethod
     def of_codes(cls, codes: str) -> Self:
-        """From axis codes: letter i is where axis i runs to, so that "SPL" is the view itself. Raises
+        """From axis codes: letter i is where axis i runs to, so "SPL" is the view itself. Raises
         ValueError for other letters.
         """
         if len(codes) != 3 or {VIEW_AXES.get(letter, (9, False))[0] for letter in codes} != {0, 1, 2}:

@@ -19,7 +19,7 @@ LARGEST_LABEL = 65535  # that a mask holds, as uint16
 class Bundle(ABC):
     """A trained model on disk.
 
-    name : how the person names it. path : its folder or file. channels : what each channel of a volume has
+    name : how the user names it. path : its folder or file. channels : what each channel of a volume has
     to be, in order. spacing_mm : (z, y, x) at which the last stage works, None when it resizes to a fixed
     shape. card : Markdown. sha256 : of SHA256SUMS (kind "ctseg") or of the file with its side file.
     """
@@ -60,7 +60,7 @@ class Bundle(ABC):
         if self.modality == "CT":
             sample = volume.array[..., ::8, ::4, ::4]
             if sample.size and sample.min() > -200:
-                said.append("The image has no values below -200, so that it may not be in Hounsfield units.")
+                said.append("The image has no values below -200, so it may not be in Hounsfield units.")
         if self.spacing_mm is not None:
             coarse = max(volume.geometry.spacing_mm) / max(self.spacing_mm)
             if coarse > 2.5:

@@ -88,7 +88,7 @@ class Lattice:
 
 @dataclass(frozen=True)
 class Region:
-    """Where a person wants the bundle to look, as an axis-aligned box in LPS mm: corners (x, y, z)."""
+    """Where a user wants the bundle to look, as an axis-aligned box in LPS mm: corners (x, y, z)."""
 
     low_lps_mm: Triple
     high_lps_mm: Triple

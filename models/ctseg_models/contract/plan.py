@@ -89,12 +89,12 @@ class Growth(FrozenModel):
     def _grows(self) -> Growth:
         if self.factor == 1.0 and self.add_mm == 0.0:
             raise ValueError(
-                "spacing_growth: factor 1 and 0 mm do not grow, so that a large volume would never fit"
+                "spacing_growth: factor 1 and 0 mm do not grow, so a large volume would never fit"
             )
         return self
 
 
-LARGEST_GROWTH = 64.0  # times the bundle's spacing; beyond that the volume is no body part
+LARGEST_GROWTH = 64.0  # times the bundle's spacing; beyond that the volume is not a body part
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class StagePlan:
             step = extent / n if divide_evenly else spacing[axis]
             overhang = (
                 n * step - extent
-            ) / 2  # less than half a voxel, so that the centre of every voxel needed lies in the box
+            ) / 2  # less than half a voxel, so the centre of every voxel needed lies in the box
             final.append(step)
             low.append(box.low[axis] - overhang - (shape[axis] - n) // 2 * step)
         return Lattice((low[0], low[1], low[2]), (final[0], final[1], final[2]), shape)

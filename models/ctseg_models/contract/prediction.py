@@ -43,6 +43,6 @@ class Prediction:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What the person should know before trusting the labels, one sentence each."""
+        """What the user should know before trusting the labels, one sentence each."""
         said: list[str] = self.provenance.get("warnings", [])
         return said

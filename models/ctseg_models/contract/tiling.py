@@ -11,7 +11,7 @@ from torch import Tensor
 from ctseg_imaging.geometry import Shape
 
 SIGMA = 0.125  # of the window's side, as nnU-Net and MONAI have it
-SMALLEST_WEIGHT = 1e-3  # so that a corner seen by one window only is not divided by nothing
+SMALLEST_WEIGHT = 1e-3  # so a corner seen by one window only is not divided by nothing
 
 
 def window_starts(length: int, window: int, overlap: float) -> tuple[int, ...]:

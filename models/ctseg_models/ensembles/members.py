@@ -78,7 +78,7 @@ def common_target(found: Sequence[StageResult], upright: Upright) -> Target:
 def warnings_of(
     bundles: Sequence[Bundle], found: Sequence[StageResult], volume: Volume, settings: InferenceSettings
 ) -> list[str]:
-    """What a person should know of the members, and of what several bundles cannot give."""
+    """What a user should know of the members, and of what several bundles cannot give."""
     warnings = [
         said
         for bundle, member in zip(bundles, found, strict=True)

@@ -146,11 +146,11 @@ def read_stack(folder: Path) -> Stack:
         told = _Description.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
-            f"{folder}: is no stack, because {DESCRIPTION} cannot be read; name a stack's folder."
+            f"{folder}: is not a stack, because {DESCRIPTION} cannot be read; name a stack's folder."
         ) from error
     except ValidationError as error:
         raise BundleError(
-            f"{path}: {first_fault(error, _Description)}; this is no stack that napari-ctseg knows."
+            f"{path}: {first_fault(error, _Description)}; this is not a stack that napari-ctseg knows."
         ) from error
     labels = Labels(tuple(Label(entry.value, entry.name, entry.colour) for entry in told.labels))
     config = StackerConfig(

@@ -126,8 +126,8 @@ def paint_stack(
     """Write the most probable value of every target voxel into `labels` (the view, (z, y, x)); a few slices
     are held at a time.
 
-    values : of the network's outputs 1, 2, ... tally : gets every slab. Slices beside a slab go in with
-    it, so that the result is that of all slices at once.
+    values : of the network's outputs 1, 2, ... tally : gets every slab. Slices next to a slab go in with
+    it, so the result is that of all slices at once.
     """
     samplers = [ClassMapSampler(member.maps, target) for member in found]
     place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))

@@ -138,7 +138,7 @@ def _tried(
     plain: Arithmetic,
 ) -> Generator[float, None, Agreement | None]:
     """Both precisions on the first crop where float32 finds foreground; None where the network takes no
-    crop that is small beside the whole work. In the others only float32 is computed.
+    crop that is small next to the whole work. In the others only float32 is computed.
     """
     whole: Shape = (prepared.x.shape[2], prepared.x.shape[3], prepared.x.shape[4])
     tiling = prepared.tiling

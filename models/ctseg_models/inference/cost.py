@@ -188,7 +188,7 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
 
 
 def _kept_bytes(whole: float, taken: float = 0.0) -> float:
-    """What class maps of `whole` bytes in float32 take of the memory where they are kept beside `taken`
+    """What class maps of `whole` bytes in float32 take of the memory where they are kept next to `taken`
     bytes: see `maps.room_for`.
     """
     from ctseg_models.inference.maps.stored import HALVED, IN_MEMORY

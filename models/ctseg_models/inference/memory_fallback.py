@@ -100,7 +100,7 @@ class OutOfMemoryFallback:
     processor.
 
     Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not
-    tried again. devices : on which it has run. An error that is no shortage comes out as it is, but for
+    tried again. devices : on which it has run. An error that is not a shortage comes out as it is, but for
     the first smaller window: a network may take one size only.
     """
 
@@ -210,7 +210,7 @@ def placed(
             raise
     torch.cuda.empty_cache()
     warnings.append(
-        f"{_memory(device)} was not enough to add up the windows there, so that was done by the processor."
+        f"{_memory(device)} was not enough to add up the windows there, so was done by the processor."
     )
     return make(x)
 

@@ -1,4 +1,4 @@
-"""How to run a bundle: choices of the person, not of the bundle."""
+"""How to run a bundle: choices of the user, not of the bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edge-gated CNN of paper 2 (Hatamizadeh et al. 2020): an edge stream beside any encoder-decoder, 2D and
+"""Edge-gated CNN of paper 2 (Hatamizadeh et al. 2020): an edge stream next to any encoder-decoder, 2D and
 3D.
 """
 

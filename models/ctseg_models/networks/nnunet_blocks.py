@@ -2,7 +2,7 @@
 checkpoints.
 
 After dynamic_network_architectures (Isensee et al., Apache-2.0): `simple_conv_blocks.py` and
-`unet_decoder.py`, written anew.
+`unet_decoder.py`, written again.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class UNetDecoder(nn.Module):
         self.seg_layers = nn.ModuleList(heads)
 
     def forward(self, skips: list[Tensor]) -> Tensor:
-        """skips : finest first, the coarsest map last; emptied on the way, so that each is freed as soon
+        """skips : finest first, the coarsest map last; emptied on the way, so each is freed as soon
         as it was used.
         """
         x = skips.pop()

@@ -10,8 +10,8 @@ from ctseg_models.networks.nnunet_blocks import ConvNormAct, ConvStyle, StackedC
 
 
 class BasicBlockD(nn.Module):
-    """Two convolutions beside a shortcut of average pooling (where there is a stride) and a 1x1x1 convolution
-    (where the width changes).
+    """Two convolutions next to a shortcut of average pooling (where there is a stride) and a 1x1x1
+    convolution (where the width changes).
 
     Source: He et al. 2019, arXiv:1812.01187 (ResNet-D), as dynamic_network_architectures has it.
     """

@@ -111,7 +111,8 @@ def _tensors(path: Path) -> dict[str, Any]:
         pickle.UnpicklingError,
     ) as error:
         raise BundleError(
-            f"{path}: this is no readable state dict ({type(error).__name__}); get the VGG-19 weights again."
+            f"{path}: this is not a readable state dict ({type(error).__name__}); get the VGG-19 weights "
+            "again."
         ) from error
     if not isinstance(state, dict):
         raise BundleError(

@@ -45,7 +45,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     a file that is written over while they are used ends the process.
 
     Allowed beyond what torch allows: the NumPy numbers that nnU-Net's training leaves in its log. Raises
-    BundleError for a file that asks for anything else, is damaged, is no zip archive of torch 1.6 or
+    BundleError for a file that asks for anything else, is damaged, is not a zip archive of torch 1.6 or
     later, or whose records are compressed or together larger than the file (an archive made to fill the
     memory).
     """
@@ -161,7 +161,8 @@ def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
         raise BundleError(f"{path}: the file is missing; get the model again.") from error
     except zipfile.BadZipFile as error:
         raise BundleError(
-            f"{path}: is no archive of torch 1.6 or later, or is damaged; get it again, or save it with a "
+            f"{path}: is not an archive of torch 1.6 or later, or is damaged; get it again, or save it with "
+            "a "
             "newer torch."
         ) from error
     except (OSError, ValueError, NotImplementedError) as error:

@@ -1,4 +1,4 @@
-"""What pydantic refuses in a file that a person wrote or got, in the words of the field: which key, and
+"""What pydantic refuses in a file that a user wrote or got, in the words of the field: which key, and
 what belongs there.
 """
 
@@ -30,7 +30,7 @@ _LIMITS = {
 
 
 def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
-    """The fault to mend first, without a full stop: a misspelt key before what it leaves unset. model :
+    """The fault to fix first, without a full stop: a misspelt key before what it leaves unset. model :
     what was validated.
     """
     faults = error.errors()
@@ -123,7 +123,7 @@ def _is_branch(part: str) -> bool:
 
 
 def _written(path: Sequence[str | int], model: type[BaseModel]) -> str:
-    """A path as a person finds it in the file, lists counted from 0, without pydantic's own words."""
+    """A path as a user finds it in the file, lists counted from 0, without pydantic's own words."""
     return ".".join(
         str(part)
         for depth, part in enumerate(path)

@@ -42,7 +42,7 @@ def check_sums(folder: Path, *, needed: tuple[str, ...] = ()) -> None:
         digest, _, name = line.partition("  ")
         if len(digest) != 64 or not name or Path(name).is_absolute() or ".." in Path(name).parts:
             raise BundleError(
-                f'{sums}: the line "{line[:80]}" is no hash and file name; get the bundle again.'
+                f'{sums}: the line "{line[:80]}" is not a hash and file name; get the bundle again.'
             )
         listed[name] = digest
     for name in needed:

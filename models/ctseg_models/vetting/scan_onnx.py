@@ -79,7 +79,7 @@ BITS = {
 
 @dataclass(frozen=True)
 class Scanned:
-    """What was found. files : arrays that lie beside the network. inputs, outputs : name and sides (None:
+    """What was found. files : arrays that lie next to the network. inputs, outputs : name and sides (None:
     any) of each.
     """
 
@@ -124,11 +124,11 @@ def guess(path: Path) -> dict[str, Any]:
     """The beginning of a side file: what the shapes of the first input and output say, and what its last
     operator is.
 
-    Empty parts are left out: a person has to fill in labels, units and directions. Raises BundleError.
+    Empty parts are left out: a user has to fill in labels, units and directions. Raises BundleError.
     """
     found = scan(path)
     if not found.inputs or not found.outputs:
-        raise BundleError(f"{path}: has no input or no output, so it is no network; get the file again.")
+        raise BundleError(f"{path}: has no input or no output, so it is not a network; get the file again.")
     sides = found.inputs[0][1]
     guessed: dict[str, Any] = {}
     layout = {5: "NCDHW", 4: "NCHW", 3: "DHW"}.get(len(sides))
@@ -219,7 +219,7 @@ def _tensors(graph: Any, nodes: list[Any]) -> Iterator[Any]:
 
 
 def _check_tensor(path: Path, tensor: Any) -> Path | None:
-    """The file beside the network that holds the array, or None. Raises BundleError when the array is not
+    """The file next to the network that holds the array, or None. Raises BundleError when the array is not
     what it says.
     """
     wrong = BundleError(
@@ -265,7 +265,7 @@ def _check_file(path: Path, tensor: Any, count: int) -> Path:
     )
     if outside or not file.resolve().is_relative_to(path.parent.resolve()):
         raise BundleError(
-            f"{path}: wants to read {location[:80]}, which is not beside it, so it was not loaded; "
+            f"{path}: wants to read {location[:80]}, which is not next to it, so it was not loaded; "
             "ask its author for a single file."
         )
     needed = -(-count * BITS.get(tensor.data_type, 8) // 8)
@@ -273,10 +273,10 @@ def _check_file(path: Path, tensor: Any, count: int) -> Path:
         offset, length = int(said.get("offset", 0)), int(said.get("length", needed))
     except ValueError as error:
         raise BundleError(
-            f"{path}: where its arrays lie in {location} is no number; get the file again."
+            f"{path}: where its arrays lie in {location} is not a number; get the file again."
         ) from error
     if not file.is_file():
-        raise BundleError(f"{file}: the arrays of {path.name} are missing; put this file beside it.")
+        raise BundleError(f"{file}: the arrays of {path.name} are missing; put this file next to it.")
     if offset < 0 or length != needed or offset + length > file.stat().st_size:
         raise BundleError(f"{file}: is shorter than {path.name} says; get both again.")
     return file

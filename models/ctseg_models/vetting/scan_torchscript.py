@@ -45,7 +45,7 @@ def checked_archive(path: Path) -> bytes:
     for name, content in code.items():
         if (word := next(_forbidden_words(content), None)) is not None:
             raise BundleError(
-                f"{path}: its program uses {word} ({name}), which is no arithmetic on arrays, so it is not "
+                f"{path}: its program uses {word} ({name}), which is not arithmetic on arrays, so it is not "
                 "run; "
                 "ask its author for a plain export."
             )

@@ -1,6 +1,6 @@
-"""Which bundles may run code of their own: the person's decisions, each for the exact bytes it was made for.
+"""Which bundles may run code of their own: the user's decisions, each for the exact bytes it was made for.
 
-The file trusted.json in the person's configuration folder (or the one CTSEG_TRUST names) holds {content
+The file trusted.json in the user's configuration folder (or the one CTSEG_TRUST names) holds {content
 hash: name}.
 """
 
@@ -60,14 +60,14 @@ def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
 
 
 def is_trusted(bundle: Bundle) -> bool:
-    """Whether the person allowed this bundle, as it is now, to run its own code. Raises BundleError when
+    """Whether the user allowed this bundle, as it is now, to run its own code. Raises BundleError when
     the decisions cannot be read.
     """
     return content_hash(bundle.path) in _decisions()
 
 
 def trust(bundle: Bundle, digest: str) -> None:
-    """Remember that this bundle may run its own code. digest : its content_hash from when the person was
+    """Remember that this bundle may run its own code. digest : its content_hash from when the user was
     asked.
 
     Raises BundleError when its files are others by now: the answer was not about those.
@@ -132,12 +132,12 @@ def _decisions() -> dict[str, str]:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(
-            f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked "
+            f"{path}: your decisions about models cannot be read; fix the file, or delete it to be asked "
             "again."
         ) from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
         raise BundleError(
-            f"{path}: your decisions about models cannot be read; mend the file, or delete it to be asked "
+            f"{path}: your decisions about models cannot be read; fix the file, or delete it to be asked "
             "again."
         )
     return content

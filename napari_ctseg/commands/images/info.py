@@ -193,7 +193,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    """The facts, one line each, for a person."""
+    """The facts, one line each, for a user."""
 
     def row(name: str, values: list[Any]) -> str:
         return f"{name:<12}{'  '.join(f'{value:g}' for value in values)}"

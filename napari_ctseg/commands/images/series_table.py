@@ -1,4 +1,4 @@
-"""The series and segmentations of a DICOM folder for a person and for a program."""
+"""The series and segmentations of a DICOM folder for a user and for a program."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Every bundle of the search path: the shipped ones, the person's own, CTSEG_BUNDLES."""
+    """Every bundle of the search path: the shipped ones, the user's own, CTSEG_BUNDLES."""
     from ctseg_models.bundles import store
 
     found = store.scan()

@@ -50,7 +50,7 @@ def calibrate(
 ) -> None:
     """Fit a temperature to a bundle's probabilities on cases it has not seen, and store it in the bundle.
 
-    Labels stay as they are, and so do the weights; the bundle's hashes become others, so that a stack with it
+    Labels stay as they are, and so do the weights; the bundle's hashes become others, so a stack with it
     has to be trained again. A bundle that comes with napari-ctseg stays as it is: the calibrated copy goes
     where `bundle add` puts bundles.
     """
@@ -65,7 +65,7 @@ def calibrate(
     chosen = store.find(bundle)
     if not isinstance(chosen, OwnBundle):
         raise BundleError(
-            f"{chosen.path}: is no bundle of this project, so that a temperature cannot be stored in it."
+            f"{chosen.path}: is not a bundle of this project, so a temperature cannot be stored in it."
         )
     if chosen.stages[-1].calibration and not overwrite:
         raise BundleError(

@@ -1,4 +1,4 @@
-"""A side file as a table that a person reads: what `napari-ctseg bundle show` says of a TorchScript or ONNX
+"""A side file as a table that a user reads: what `napari-ctseg bundle show` says of a TorchScript or ONNX
 network.
 """
 

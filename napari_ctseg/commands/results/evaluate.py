@@ -35,7 +35,7 @@ MEANS_HEAD = (
 
 
 class ConventionName(StrEnum):
-    """The names of ctseg_imaging.metrics.Convention, here so that the help needs no image library."""
+    """The names of ctseg_imaging.metrics.Convention, here so the help needs no image library."""
 
     DEEPMIND = "deepmind"
     WMH2017 = "wmh2017"
@@ -218,7 +218,7 @@ def _figure(value: float | None, digits: int) -> str:
 
 
 def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> None:
-    """Columns as wide as they need to be, names and notes to the left, so that a pipe gets the same as a
+    """Columns as wide as they need to be, names and notes to the left, so a pipe gets the same as a
     person.
     """
     widths = [max(len(line[k]) for line in (head, *body)) for k in range(len(head))]

@@ -130,7 +130,7 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The provenance of every case on stdout.")] = False,
 ) -> None:
-    """Run bundles on volumes; labels lie on the input's own grid, with a file NAME.provenance.json beside
+    """Run bundles on volumes; labels lie on the input's own grid, with a file NAME.provenance.json next to
     them.
     """
     from ctseg_imaging.errors import CtsegError
@@ -207,7 +207,7 @@ def parse_region(text: str) -> Region:
 
 def _stack(models: Sequence[str]) -> Stack | None:
     """The stack that is named, if one is (`napari-ctseg stack` writes them). Raises BundleError for one
-    beside other models.
+    next to other models.
     """
     from ctseg_imaging.errors import BundleError
     from ctseg_models.ensembles.stack import DESCRIPTION, read_stack
@@ -266,7 +266,7 @@ def _refuse_maps_of_several(models: Sequence[str], stack: Stack | None, asked: d
 
 
 def _wanted(settings: InferenceSettings, members: int, stack: Stack | None) -> list[str]:
-    """Which files will stand beside the labels."""
+    """Which files will stand next to the labels."""
     single = members == 1 and stack is None
     disagreement = stack is None and (not single or settings.disagreement == "entropy")
     asked = {

@@ -26,7 +26,7 @@ NO_VOLUME = frozenset(
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise FormatError if nothing can be written beside `path`: tried in the nearest folder that is there,
+    """Raise FormatError if nothing can be written next to `path`: tried in the nearest folder that is there,
     before the work.
     """
     from ctseg_imaging.errors import FormatError
@@ -61,8 +61,9 @@ def refuse_dicom(path: Path, images: Iterable[Path]) -> None:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of one case. labels : the label map; the others stand beside it and take their names from it.
-    rtstruct : whether the labels are also written as an RTSTRUCT."""
+    """The files of one case. labels : the label map; the others stand next to it and take their names from
+    it. rtstruct : whether the labels are also written as an RTSTRUCT.
+    """
 
     labels: Path
     rtstruct: bool = False

@@ -13,7 +13,7 @@ from napari_ctseg.commands.console import say
 def report(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder given to train with --out.")],
 ) -> None:
-    """Make DIR/report.html and DIR/curves.csv anew from what the run has said so far, also while it is going
+    """Make DIR/report.html and DIR/curves.csv again from what the run has said so far, also while it is going
     on.
     """
     from ctseg_training.record.history import write_csv

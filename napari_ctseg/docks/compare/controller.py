@@ -59,7 +59,7 @@ class CompareController:
         self._pair: LivePair | None = None
         self._errors: ErrorMap | None = None
         self._outline: DashedOutline | None = None
-        self._drawn: tuple[Any, ...] = ()  # what the outline shows: drawing it anew costs more than counting
+        self._drawn: tuple[Any, ...] = ()  # what the outline shows: drawing it again costs more than counting
         self._solid: tuple[Any, int, Any, bool] | None = (
             None  # prediction layer, its contour before; truth layer, its visibility before
         )
@@ -90,7 +90,7 @@ class CompareController:
     # ---- which layers
 
     def refresh(self, event: Any = None) -> None:
-        """Bring the choices in line with the viewer; the study's roles are chosen until a person chooses
+        """Bring the choices in line with the viewer; the study's roles are chosen until a user chooses
         otherwise.
         """
         layers = tuple(layer.name for layer in self.viewer.layers if is_label_map(layer))
@@ -117,7 +117,7 @@ class CompareController:
             self._open()
 
     def choose(self, *, prediction: str | None = None, truth: str | None = None) -> None:
-        """Compare other layers. They get these roles in the study too, so that the truth is locked and not
+        """Compare other layers. They get these roles in the study too, so the truth is locked and not
         corrected.
         """
         given = {
@@ -450,7 +450,7 @@ class CompareController:
         return None if self.state.focus is None else (self.state.focus,)
 
     def _gone(self) -> bool:
-        """Whether a followed layer was taken out or put in anew under its name."""
+        """Whether a followed layer was taken out or put in again under its name."""
         return self._pair is not None and not {self._pair.prediction, self._pair.truth} <= set(
             self.viewer.layers
         )

@@ -73,7 +73,7 @@ class DiceCurve:
 class CompareState:
     """truth_guessed : no layer is known to be the truth, `truth` is only the newest that may be. focus : the
     label that error map and plot are about, None: all. slice_index, slice_count : along the truth's axis 0,
-    feet to head. note : what a person has to know about the numbers. message : what just happened or why
+    feet to head. note : what a user has to know about the numbers. message : what just happened or why
     not.
     """
 

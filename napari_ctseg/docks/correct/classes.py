@@ -54,9 +54,7 @@ def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: La
         value = free_value(taken, int(np.iinfo(np.uint16).max))
         if value is None:
             raise CtsegError("This mask has no room for another class; begin another one.")
-        layer.data = layer.data.astype(
-            np.uint16
-        )  # in its memory order, so that its stored order stays a view
+        layer.data = layer.data.astype(np.uint16)  # in its memory order, so its stored order stays a view
     labels = Labels((*labels, Label(value, name)))
     layer.metadata[KEY] = replace(source, labels=labels)
     layer.colormap = colours_of(labels)

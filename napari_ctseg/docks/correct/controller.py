@@ -207,7 +207,7 @@ class CorrectController(Steps):
     # ---- tools
 
     def set_tool(self, tool: Tool) -> None:
-        """Take up one of napari's tools; the mask becomes the active layer, so that the mouse and the keys
+        """Take up one of napari's tools; the mask becomes the active layer, so the mouse and the keys
         reach it.
         """
         if self._layer is not None and not self.state.locked:
@@ -442,9 +442,7 @@ class CorrectController(Steps):
             or theirs is None
             or theirs.shown.matches(ours.shown) not in (Match.SAME, Match.ROUNDING)
         ):
-            return (
-                "Image and mask lie on different grids, so that the brush cannot look at the image's values."
-            )
+            return "Image and mask lie on different grids, so the brush cannot look at the image's values."
         return ""
 
     def image_volume(self) -> Any:

@@ -82,7 +82,7 @@ class FollowedMask:
 
     @property
     def note(self) -> str:
-        """What a person has to know about the numbers."""
+        """What a user has to know about the numbers."""
         return self._pair.counted.note if self._pair is not None and self._pair.counted is not None else ""
 
     @property

@@ -73,7 +73,7 @@ def drawn_labels(masks: Iterable[LabelMap]) -> Labels:
     """
     names = dict.fromkeys(mask.labels.name(value) for mask in masks for value in occurring(mask.array))
     if not names:
-        raise RecipeError("The masks are empty, so that there is nothing to learn; draw in one first.")
+        raise RecipeError("The masks are empty, so there is nothing to learn; draw in one first.")
     return Labels.from_names(dict(enumerate(names, 1)))
 
 

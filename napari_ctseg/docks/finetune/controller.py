@@ -381,7 +381,7 @@ class FineTuneController:
         ]
 
     def _name(self, base: str | None, recipe: str | None) -> str:
-        """A name for the new model: the person's own, unless it is the one made up for another choice."""
+        """A name for the new model: the user's own, unless it is the one made up for another choice."""
         made_up = {f"{name}-tuned" for name in self._bundles} | {row.name for row in self.state.recipes}
         if self.state.name and self.state.name not in made_up:
             return self.state.name

@@ -92,11 +92,11 @@ class Jobs(Protocol):
         """The job in a folder, None if there is none."""
 
     def add(self, folder: Path) -> str:
-        """Put the job's bundle into the person's store, once; returns its name there."""
+        """Put the job's bundle into the user's store, once; returns its name there."""
 
 
 class TrainingJobs:
-    """Jobs of ctseg_training in the person's data folder."""
+    """Jobs of ctseg_training in the user's data folder."""
 
     def bundles(self) -> Sequence[Bundle]:
         """This project's own bundles with a segmenting stage; TorchScript and ONNX files cannot be
@@ -196,7 +196,7 @@ def free_name(name: str) -> str:
 
 
 def recipe_of(order: Order) -> Recipe:
-    """The recipe of an order: the bundle's own network trained further, or one that ships, with the person's
+    """The recipe of an order: the bundle's own network trained further, or one that ships, with the user's
     time and held-out cases.
 
     Raises RecipeError.

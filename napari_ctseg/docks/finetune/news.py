@@ -103,7 +103,7 @@ def verdict(name: str, state: FineTuneState) -> str:
     there = f'"{name}" is in Run model now.'
     mean = next((score for score in state.scores if score.label == "mean"), None)
     if mean is None or mean.after is None:
-        return f"{there} No case was held out, so that nobody can say how good it is."
+        return f"{there} No case was held out, so nobody can say how good it is."
     if state.better is None or mean.before is None:
         return f"{there} Mean Dice on the held-out cases: {mean.after:.3f}."
     change = f"mean Dice on the held-out cases {mean.before:.3f} before, {mean.after:.3f} after"

@@ -40,7 +40,7 @@ FEATURES = (
     "compares. None is downloaded."
 )
 SOURCE = "The open layers: each image with its corrected mask. A dataset folder: with dataset.json."
-CASES = "Tick what to train on. A class without a voxel counts as not contoured, so that it is not unlearnt."
+CASES = "Tick what to train on. A class without a voxel counts as not contoured, so it is not unlearnt."
 FOLDER = "A folder with dataset.json, images and labels (Medical Segmentation Decathlon, nnU-Net raw)."
 MINUTES = "How long the training may take; scoring comes on top."
 HOLD_OUT = "Cases that are not trained on: the score before and after is measured on them."

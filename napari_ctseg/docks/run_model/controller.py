@@ -158,7 +158,7 @@ class RunModelController:
         box = self.state.box if self.state.box in boxes else boxes[-1] if boxes else None
         self._show(replace(self.state, boxes=boxes, box=box))
 
-    # ---- what the person chooses
+    # ---- what the user chooses
 
     def choose_image(self, name: str | None) -> None:
         """Run on this image; its layer becomes the study's."""
@@ -271,7 +271,7 @@ class RunModelController:
             self._show(replace(self.state, message="Nothing was run."))
 
     def cancel(self) -> None:
-        """Ready again at once; the run, or what is done beside running, ends at its next step and its result
+        """Ready again at once; the run, or what is done next to running, ends at its next step and its result
         is dropped.
         """
         if self._task is not None and self.state.busy:
@@ -410,7 +410,7 @@ class RunModelController:
         return replace(self.state, image=name, sources=(), bundles=self.shelf.infos(self._volume(name)))
 
     def _change(self, **choices: Any) -> None:
-        """A choice of the person: what was expected of the last choice does not hold any more."""
+        """A choice of the user: what was expected of the last choice does not hold any more."""
         self._forget_estimation()
         phase = self.state.phase if self.state.busy else Phase.IDLE
         if not self.state.busy:  # what was said of the last run does not belong to another choice
@@ -498,7 +498,7 @@ class RunModelController:
         return request, volumes
 
     def _kept_choices(self) -> RunModelState:
-        """As the person left them; a device that is not here any more is not chosen."""
+        """As the user left them; a device that is not here any more is not chosen."""
         kept = self._preferences.get(DOCK, "choices", {})
         device = (
             kept["device"]
@@ -552,7 +552,7 @@ def _result_name(request: Request) -> str:
 
 
 def _holds_boxes(layer: Any) -> bool:
-    """Shapes that a person drew: not a model's own boxes, and at least one shape."""
+    """Shapes that a user drew: not a model's own boxes, and at least one shape."""
     return (
         hasattr(layer, "shape_type")
         and layer.ndim >= 2

@@ -45,9 +45,9 @@ class BundleInfo:
 
     about : the first paragraph of its card. channels : what it reads, in order. warnings : what in the image
     lies outside of its training. needs_trust : why it would run code of its own, () when it does not; trusted
-    : the person's decision, None while it is looked up. mirror_axes : along how many axes it may be mirrored,
+    : the user's decision, None while it is looked up. mirror_axes : along how many axes it may be mirrored,
     None when only its loading would tell. localises : whether it finds out where to look. described : the
-    network file whose side file could be written anew, None where there is none. files : the same for two
+    network file whose side file could be written again, None where there is none. files : the same for two
     names of one model.
     """
 
@@ -74,7 +74,7 @@ class BundleInfo:
 
 @dataclass(frozen=True)
 class TrustQuestion:
-    """What a person has to decide: code of this model, from this folder or file, for these reasons. digest :
+    """What a user has to decide: code of this model, from this folder or file, for these reasons. digest :
     of the files meant.
     """
 
@@ -103,7 +103,7 @@ class Confidence:
 @dataclass(frozen=True)
 class FormNeeded:
     """A network file whose side file is to be written. guess : what could be read from it; of one that has a
-    side file (`anew`), what that says.
+    side file (`again`), what that says.
     """
 
     network: Path
@@ -113,7 +113,7 @@ class FormNeeded:
 
 @dataclass(frozen=True)
 class Replacement:
-    """source : what the person wants to add. target : the model of theirs that it would replace."""
+    """source : what the user wants to add. target : the model of theirs that it would replace."""
 
     source: Path
     target: Path
@@ -123,7 +123,7 @@ class Replacement:
 class RunModelState:
     """images : what a channel can be read from (a layer, or one channel of it). sources : one for every
     channel the chosen models want. weights : of chosen models, 1 where none is given. unable : device or
-    precision -> why it cannot be had. errand : what is done beside running (a model being added), "" when
+    precision -> why it cannot be had. errand : what is done next to running (a model being added), "" when
     nothing. questions, form, replacing : what waits for an answer. share : of the whole run, 0 to 1, None
     when not known. seconds_left : None when not known. result : name of the labels layer. to_mend : the
     network file whose side file may be why the last run or adding failed.

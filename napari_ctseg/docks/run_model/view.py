@@ -186,7 +186,7 @@ class RunModelDock(parts.Dock):
     # ---- a model from the disk
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Anything from the disk may be dropped; what is no model is refused with a sentence."""
+        """Anything from the disk may be dropped; what is not a model is refused with a sentence."""
         if event.mimeData().hasUrls() and all(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 

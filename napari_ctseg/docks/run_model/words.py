@@ -26,7 +26,7 @@ COMBINED = (
     "which weighs each "
     "model by how well it agrees with the others."
 )
-WEIGHT = "How much this model counts beside the others."
+WEIGHT = "How much this model counts next to the others."
 NO_LOCALISER = (
     "Whole volume: none of the ticked models finds by itself where to look. A box I drew: "
     "rectangles in a shapes layer."
@@ -73,7 +73,7 @@ SURE = (
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as a user says them."""
     if seconds < 1:
         return "under a second"
     if seconds < 90:

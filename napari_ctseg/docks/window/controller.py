@@ -111,7 +111,7 @@ class WindowController:
             )
         )
 
-    # ---- what the person does
+    # ---- what the user does
 
     def apply(self, kind: WindowKind, name: str) -> None:
         """Set the window called `name`; a quantile window is worked out for each image on its own."""
@@ -211,7 +211,7 @@ class WindowController:
                 yield layer
 
     def _targets(self) -> list[Image]:
-        """The images a window applies to: of "all", those of the same kind of values, so that no edge map
+        """The images a window applies to: of "all", those of the same kind of values, so no edge map
         gets a bone window.
         """
         layer = self.image()

@@ -1,4 +1,4 @@
-"""What can go wrong with what a person handed us, as one sentence each: which file, what is wrong, what to
+"""What can go wrong with what a user handed us, as one sentence each: which file, what is wrong, what to
 do.
 """
 
@@ -62,11 +62,11 @@ class BundleError(CtsegError):
 
 
 class TrustNeeded(BundleError):
-    """A bundle that would run code of its own, which the person has not allowed."""
+    """A bundle that would run code of its own, which the user has not allowed."""
 
 
 class BundleExists(BundleError):
-    """A bundle that would take the place of one that the person has. target : where that lies."""
+    """A bundle that would take the place of one that the user has. target : where that lies."""
 
     def __init__(self, target: Path) -> None:
         super().__init__(target)

@@ -1,7 +1,7 @@
 """What the files next to a label map say about its labels: names, colours, and which were contoured.
 
 The one place that looks for them, in this order: the segmentation file itself; the provenance that this
-project writes beside its own results (NAME.provenance.json); dataset.json in the folder or the one above;
+project writes next to its own results (NAME.provenance.json); dataset.json in the folder or the one above;
 labels.json in the folder. A source that comes later fills in what the earlier ones leave open.
 """
 

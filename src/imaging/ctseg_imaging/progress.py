@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of long work: `done` of `total` in `stage` (total 0: not known), with a line for the person
+    """One step of long work: `done` of `total` in `stage` (total 0: not known), with a line for the user
     who waits.
     """
 

@@ -1,4 +1,4 @@
-"""Resampling onto another grid in true geometry, a slice at a time, so that no second copy of a volume in
+"""Resampling onto another grid in true geometry, a slice at a time, so no second copy of a volume in
 float is made.
 
 Two grids whose axes run along each other (turned round or swapped or not) take the fast way, one axis after
@@ -21,7 +21,7 @@ from ctseg_imaging.volume import LabelMap, Volume
 
 # voxels of the source: a matrix that strays less than this over the whole grid is a permutation with scales
 _ALONG_TOLERANCE = 1e-3
-_TIES = 1e-6  # voxels: rounding of coordinates, so that exact halves fall the same way on every machine
+_TIES = 1e-6  # voxels: rounding of coordinates, so exact halves fall the same way on every machine
 _OBLIQUE_CHUNK = 1 << 22  # voxels computed at a time between oblique grids
 
 
@@ -159,7 +159,7 @@ def _neighbours(
 
 
 def _blend(a: NDArray[Any], b: NDArray[Any], share: Any) -> NDArray[Any]:
-    """a + share (b - a), and exactly a or b at the ends, so that a voxel that is not a number touches only
+    """a + share (b - a), and exactly a or b at the ends, so a voxel that is not a number touches only
     its neighbours.
     """
     kind = np.float64 if a.dtype.itemsize > 4 or a.dtype in (np.int32, np.uint32) else np.float32

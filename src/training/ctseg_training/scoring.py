@@ -111,7 +111,7 @@ def stage_scores(
 def _find(
     steps: Steps, plan: StagePlan, case: Case, whole: bool, device: str
 ) -> tuple[CaseComparison, tuple[bool, ...]]:
-    """What the network says of a case on its own grid, beside the truth; and which labels count."""
+    """What the network says of a case on its own grid, next to the truth; and which labels count."""
     everything, localises = Box.whole(case.geometry), plan.name == "localise"
     lattice = plan.lattice(
         everything if whole else case.box.grown(plan.margin_mm).cut(everything), divide_evenly=whole
@@ -147,7 +147,7 @@ def bundle_scores(
     device: str = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Progress, None, Scores]:
-    """The bundle as a person would run it, on the cases' own grid. whole : of the images; else a bundle
+    """The bundle as a user would run it, on the cases' own grid. whole : of the images; else a bundle
     that only segments is given the true box plus its margin.
     """
     alone = [stage.name for stage in bundle.stages]
@@ -178,7 +178,7 @@ def bundle_scores(
 
 
 def _true_region(geometry: Geometry, labels: NDArray[np.uint8], margin_mm: float) -> Region:
-    """The box of all labels plus margin, as a person would draw it; the whole volume when there are none."""
+    """The box of all labels plus margin, as a user would draw it; the whole volume when there are none."""
     found = np.argwhere(labels > 0)
     if not len(found):
         return Region.whole(geometry)

@@ -60,7 +60,7 @@ class Patch:
 
 
 def halves(entries: Sequence[CaseEntry]) -> tuple[tuple[CaseEntry, ...], tuple[CaseEntry, ...]]:
-    """(to learn from, to score on): every other case, so that a sorted list gives two halves alike.
+    """(to learn from, to score on): every other case, so a sorted list gives two halves alike.
 
     Cases in which no label was contoured are left out. Raises RecipeError when fewer than two are left.
     """

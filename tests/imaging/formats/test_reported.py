@@ -74,7 +74,7 @@ def test_the_nearest_grid_is_taken_only_when_asked_for(shared_file, tmp_path):
 @pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "mha"])
 @pytest.mark.parametrize("name", [*READ])
 def test_what_is_written_has_one_size_everywhere(shared_file, tmp_path, name, ending):
-    """A label map beside its image: nibabel and SimpleITK (ITK-SNAP, Slicer) measure what we measure."""
+    """A label map next to its image: nibabel and SimpleITK (ITK-SNAP, Slicer) measure what we measure."""
     volume = formats.read(shared_file(f"reported/{name}"))
     target = tmp_path / f"a.{ending}"
     formats.write(

@@ -135,10 +135,14 @@ def test_a_network_file_comes_with_its_side_file(tmp_path: Path) -> None:
 def test_what_is_no_bundle_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("x")
-    for name, needle in (("empty", "plans.json"), ("text.txt", "is no bundle"), ("none", "no such folder")):
+    for name, needle in (
+        ("empty", "plans.json"),
+        ("text.txt", "is not a bundle"),
+        ("none", "no such folder"),
+    ):
         with pytest.raises(BundleError, match=needle):
             store.find(tmp_path / name)
-    with pytest.raises(BundleError, match="none: is no bundle"):
+    with pytest.raises(BundleError, match="none: is not a bundle"):
         store.add(tmp_path / "none")
 
 
@@ -189,7 +193,7 @@ def test_files_of_an_archive_that_share_their_bytes_are_refused(tmp_path: Path) 
             again = max(archive.infolist(), key=lambda entry: entry.compress_size)
             archive.filelist.append(copy(again))
             archive.filelist[-1].filename = f"again{number}.pt"
-        archive.comment = b"more"  # so that the table of contents is written again
+        archive.comment = b"more"  # so the table of contents is written again
     with pytest.raises(BundleError, match="share their bytes"):
         store.add(whole)
 
@@ -299,7 +303,7 @@ def test_a_folder_of_nnunets_models_is_refused_with_their_names(tmp_path: Path) 
     with pytest.raises(BundleError) as refused:
         store.add(tmp_path / "Dataset002_Two")
     assert str(refused.value).endswith(
-        f"Two: is no model but a folder of nnU-Net's models; name one of them: {names[0]}, {names[1]}."
+        f"Two: is not a model but a folder of nnU-Net's models; name one of them: {names[0]}, {names[1]}."
     )
     with pytest.raises(BundleError) as refused:
         store.read(tmp_path)

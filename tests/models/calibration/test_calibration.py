@@ -1,4 +1,6 @@
-"""Temperature calibration beside brute force, hand-worked numbers and a temperature known by construction."""
+"""Temperature calibration next to brute force, hand-worked numbers and a temperature known by
+construction.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ensembles: worked by hand on two voxels, beside scipy and SimpleITK on grids of their own, and whole."""
+"""Ensembles: worked by hand on two voxels, next to scipy and SimpleITK on grids of their own, and whole."""
 
 from __future__ import annotations
 

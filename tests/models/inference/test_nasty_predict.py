@@ -74,6 +74,6 @@ def test_all_orientations_give_the_same_voxels(
         upright = AxisView.of(volume.geometry).apply(labels.array)
         wanted = upright if wanted is None else wanted
         assert wanted.any()
-        # Spacings kept as float32 differ in the last digit, so that a voxel on the very border of a class may
+        # Spacings kept as float32 differ in the last digit, so a voxel on the very border of a class may
         # go either way.
         assert (upright != wanted).sum() <= 2, name

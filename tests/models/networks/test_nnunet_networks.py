@@ -1,5 +1,5 @@
 """nnU-Net's networks against the same written down operation by operation; the folders that nnU-Net wrote
-are tested beside this.
+are tested next to this.
 """
 
 from __future__ import annotations

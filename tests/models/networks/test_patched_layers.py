@@ -1,4 +1,4 @@
-"""The mended layers: forward as torch's own, gradients as torch's own in float64 (where torch's are
+"""The fixed layers: forward as torch's own, gradients as torch's own in float64 (where torch's are
 right).
 """
 

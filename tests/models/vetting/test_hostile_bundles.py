@@ -58,7 +58,7 @@ def listing(folder: Path) -> set[Path]:
 
 
 def run_all_of(path: Path) -> None:
-    """As a person would who allows everything."""
+    """As a user would who allows everything."""
     bundle = store.read(path)
     trust.trust(bundle, trust.content_hash(bundle.path))
     bundle.verify()

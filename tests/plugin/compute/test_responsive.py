@@ -196,7 +196,7 @@ def test_moving_the_slider_takes_no_longer_while_a_run_goes_on(as_many_threads_a
     print(
         f"machine {max(busy):.1f} times as slow as a free one; slider, median step: alone {1000 * took:.1f} "
         "ms, "
-        f"beside a run {1000 * during[0]:.1f} ms; computed {1000 * computed:.1f} and {1000 * during[1]:.1f} "
+        f"next to a run {1000 * during[0]:.1f} ms; computed {1000 * computed:.1f} and {1000 * during[1]:.1f} "
         "ms"
     )
     assert dock.controller.state.phase is Phase.DONE and during[2] > 20

@@ -1,4 +1,4 @@
-"""A plain numpy model of what painting, locks, undo and a restart do, beside a recorded napari layer."""
+"""A plain numpy model of what painting, locks, undo and a restart do, next to a recorded napari layer."""
 
 import numpy as np
 from hypothesis import strategies as st

@@ -96,7 +96,7 @@ def check(ledger, killed):
     replayed = replay(kept.path)
     found = checksum(replayed.shown)
     k = max((k for k, (_, state, _) in enumerate(ledger) if state == found), default=None)
-    assert k is not None, "what was restored is no state that the viewer ever showed"
+    assert k is not None, "what was restored is not a state that the viewer ever showed"
     late_s = max((killed - when for when, state, _ in ledger[k + 1 :] if state != found), default=0.0)
     assert late_s < LATE_S
     array = replayed.shown.copy()

@@ -1,5 +1,5 @@
 """Patient folders with segmentations, opened through the reader that napari calls: CT series, RTSTRUCT and
-SEG beside each other.
+SEG next to each other.
 """
 
 from __future__ import annotations

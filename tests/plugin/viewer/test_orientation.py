@@ -1,4 +1,4 @@
-"""What a person sees: the marker and the letters are looked for in rendered pixels."""
+"""What a user sees: the marker and the letters are looked for in rendered pixels."""
 
 import nibabel
 import numpy as np

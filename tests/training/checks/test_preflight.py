@@ -199,7 +199,7 @@ def test_a_class_without_a_voxel(recipe: Recipe, folder: Path) -> None:
     change_dataset(
         folder, labels={"1": "right", "2": "left", "3": "middle", "4": "spleen"}, labels_present=None
     )
-    assert "'spleen' occurs in no training case, so that it cannot be learnt" in refused(recipe, folder)
+    assert "'spleen' occurs in no training case, so it cannot be learnt" in refused(recipe, folder)
     change_dataset(folder, labels_present={f"case_{n}": list(NAMES.values()) for n in range(3)})
     assert "'spleen' was contoured in no training case" in refused(recipe, folder)
     assert passed(recipe, folder, fine_tuning=True) == (
@@ -302,7 +302,7 @@ def test_a_single_slice_is_for_2d_networks(recipe: Recipe, folder: Path) -> None
         "scn-segment-small", [*TINY_2D, "sampling={mode: slices, size: [16, 24, 24], empty_slices: true}"]
     )
     assert passed(flat, folder) == (
-        "1 of 3 training cases (case_0) is of fewer than 16 slices of 3 mm, so that a sample has some of "
+        "1 of 3 training cases (case_0) is of fewer than 16 slices of 3 mm, so a sample has some of "
         "them twice.",
     )
     one_slice(folder, (30, 34, 1))
@@ -361,7 +361,7 @@ def test_the_memory_of_a_network_whose_maps_can_be_counted_by_hand() -> None:
     need = memory_need(recipe, stage_of(recipe, Labels.from_names(NAMES)), (64, 64, 32), 25)
     voxels, filters = 64 * 64 * 32, 6
     kept = voxels * 4 * (1 + 4 * filters)  # the image, and the activated output of each of four convolutions
-    slack = voxels * 4 * (3 * filters + 6 * 2)  # the backward pass beside it, and the loss on two outputs
+    slack = voxels * 4 * (3 * filters + 6 * 2)  # the backward pass next to it, and the loss on two outputs
     assert need.activations == pytest.approx((kept + slack) / 1e6, rel=0.02)
     weights = (27 * 1 * filters + filters) + 3 * (27 * filters * filters + filters) + (filters * 2 + 2)
     assert need.network == pytest.approx(5 * 4 * weights / 1e6)

@@ -97,7 +97,7 @@ def test_rotation_keeps_lengths_and_hands(angles: tuple[float, float, float]) ->
 
 
 def test_a_linear_field_is_sampled_exactly_in_one_resampling() -> None:
-    """Linear interpolation of a linear field has no error, so that its values tell where each voxel was
+    """Linear interpolation of a linear field has no error, so its values tell where each voxel was
     taken from.
     """
     z, y, x = millimetres()

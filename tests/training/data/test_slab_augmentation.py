@@ -31,7 +31,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def blocks(shape: tuple[int, int, int], seed: int = 0) -> torch.Tensor:
-    """Labels 0, 2 and 5 in blobs: values with a gap, so that an interpolated label would show."""
+    """Labels 0, 2 and 5 in blobs: values with a gap, so an interpolated label would show."""
     smooth = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), (0.5, 2, 2))
     return torch.from_numpy(np.array(VALUES)[np.digitize(smooth, np.quantile(smooth, [0.5, 0.8]))])
 

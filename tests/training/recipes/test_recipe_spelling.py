@@ -34,7 +34,7 @@ def test_a_file(tmp_path: Path, path: tuple[str | int, ...], value: object, righ
         load_recipe(tmp_path / "mine.yaml")
     assert (
         str(caught.value)
-        == f"mine.yaml: {'.'.join(map(str, path))} is no field of a recipe; did you mean {right}?"
+        == f"mine.yaml: {'.'.join(map(str, path))} is not a field of a recipe; did you mean {right}?"
     )
 
 
@@ -43,12 +43,12 @@ def test_a_file(tmp_path: Path, path: tuple[str | int, ...], value: object, righ
     [
         (
             "optimizer.learning_rate=1",
-            "optimizer is no field of a recipe; did you mean optimiser.learning_rate?",
+            "optimizer is not a field of a recipe; did you mean optimiser.learning_rate?",
         ),
-        ("sampling.margin=1", "sampling.margin is no field of a recipe; did you mean sampling.margin_mm?"),
+        ("sampling.margin=1", "sampling.margin is not a field of a recipe; did you mean sampling.margin_mm?"),
         (
             "data.sizes.smallest=3",
-            "data.sizes.smallest is no field of a recipe; data.sizes has min, max, step.",
+            "data.sizes.smallest is not a field of a recipe; data.sizes has min, max, step.",
         ),
     ],
 )
@@ -70,7 +70,7 @@ def test_keys_below_a_mapping_are_the_persons_own() -> None:
 def test_a_field_of_another_kind_of_network_is_not_suggested_for_this_one() -> None:
     with pytest.raises(
         RecipeError,
-        match=r"network\.spatial_filters is no field of a recipe; network has kind, levels, .*norm\.$",
+        match=r"network\.spatial_filters is not a field of a recipe; network has kind, levels, .*norm\.$",
     ):
         load_recipe("headneck-segment", ["network={kind: unet, spatial_filters: 3}"])
 
@@ -81,7 +81,7 @@ def test_a_key_with_line_breaks_is_answered_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(fields))
     with pytest.raises(RecipeError) as caught:
         load_recipe(tmp_path / "mine.yaml")
-    assert "losses.1.kind x is no field of a recipe" in str(caught.value)
+    assert "losses.1.kind x is not a field of a recipe" in str(caught.value)
 
 
 def test_a_depth_that_no_image_has_voxels_for_is_refused() -> None:

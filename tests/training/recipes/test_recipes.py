@@ -60,7 +60,7 @@ def test_overrides_and_saving(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("bogus=2", "bogus is no field"),
+        ("bogus=2", "bogus is not a field"),
         ("network.kind=transformer", "network: "),
         ("optimiser.learning_rate=-1", "optimiser.learning_rate: .*greater than 0"),
         ("network.norm=group", "network.norm: .*'none' or 'instance'"),

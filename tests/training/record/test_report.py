@@ -285,7 +285,7 @@ def test_pixels_keep_their_size_in_mm_and_air_is_cut_away() -> None:
     height, width = wide.shape[:2]
     assert width == pytest.approx(
         484, abs=2
-    )  # the longer side: 34 columns of 2 mm beside 44 rows of 1 mm, with two of air around
+    )  # the longer side: 34 columns of 2 mm next to 44 rows of 1 mm, with two of air around
     assert height == pytest.approx(484 * 44 / 68 + 110 * 0.22, abs=2)  # one row of names below
 
 

@@ -290,7 +290,7 @@ def test_anatomy_is_hard_enough_to_tell_sides(dataset_folder: Path) -> None:
 def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(
     tiny: Recipe, dataset_folder: Path, tmp_path: Path
 ) -> None:
-    """Points at the same steps, so that patience, plateau and the best weights are the same too."""
+    """Points at the same steps, so patience, plateau and the best weights are the same too."""
     recipe = load_recipe(
         "scn-segment-small",
         [

@@ -239,7 +239,7 @@ def test_the_statistics_of_the_sample_are_in_the_bundle(folder: Path, tmp_path: 
 
 
 def test_every_shipped_recipe_describes_a_network_that_can_be_built() -> None:
-    """On the meta device, so that the faithful ones cost nothing."""
+    """On the meta device, so the faithful ones cost nothing."""
     from ctseg_training.run.networks import build
 
     with torch.device("meta"):

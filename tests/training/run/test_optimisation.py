@@ -125,8 +125,8 @@ def test_events_are_read_on_from_an_offset_and_broken_lines_are_passed_over(tmp_
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_bytes(b"nothing")
-    with pytest.raises(RecipeError, match="is no checkpoint"):
+    with pytest.raises(RecipeError, match="is not a checkpoint"):
         load_checkpoint(tmp_path / "last.pt")
     torch.save({"step": 1}, tmp_path / "last.pt")
-    with pytest.raises(RecipeError, match="is no checkpoint"):
+    with pytest.raises(RecipeError, match="is not a checkpoint"):
         load_checkpoint(tmp_path / "last.pt")

@@ -73,13 +73,13 @@ HARMLESS = frozenset(
 )
 INFERERS = frozenset(("SimpleInferer", "SlidingWindowInferer", "SlidingWindowInfererAdapt", "SliceInferer"))
 LEFT_OUT = ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged")
-ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the person's choice
+ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the user's choice
 CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # as older bundles have them, and MONAI itself no more
 _OF_THE_MACHINE = ("device", "sw_device", "progress")
 
 
 def is_harmless(component: Component) -> bool:
-    """Whether MONAI may build it without a decision of the person."""
+    """Whether MONAI may build it without a decision of the user."""
     return component.name in HARMLESS | INFERERS or component.name in ELSEWHERE
 
 
@@ -87,7 +87,7 @@ def already_done(before: Any) -> dict[int, Any]:
     """For `built`: what would bring the channels of a file that was just read to the front, as an identity,
     since here they lie there.
 
-    Raises NotHereError for what is no list of transforms.
+    Raises NotHereError for what is not a list of transforms.
     """
     made: dict[int, Any] = {}
     for one in components(before):

@@ -2,7 +2,7 @@
 
 The declarative part (network, transforms, inferer) is read as plain data and run in one of three ways:
 interpreted here, in the volume's upright view; by MONAI's own harmless transforms where some are not known
-here; or, when code of the bundle's own belongs to it, by MONAI's own parser after the person's decision
+here; or, when code of the bundle's own belongs to it, by MONAI's own parser after the user's decision
 (trust.py).
 """
 
@@ -229,7 +229,7 @@ def looks_like_monai(folder: Path) -> bool:
 def read_monai(folder: Path) -> MonaiBundle:
     """Describe the MONAI bundle in `folder`: nothing of it is run, and its weights are not read.
 
-    Raises BundleError for what is damaged, cannot be run, or is refused whatever the person decides.
+    Raises BundleError for what is damaged, cannot be run, or is refused whatever the user decides.
     """
     refuse_strange_files(folder)
     path = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)

@@ -102,7 +102,7 @@ def facts_of(folder: Path, metadata: Any, network: Any, *, exclusive: bool) -> F
     )
     if not facts.label_names:
         raise BundleError(
-            f"{path}: tells of no class beside the background, so there is nothing to find; get the bundle "
+            f"{path}: tells of no class next to the background, so there is nothing to find; get the bundle "
             "from its author."
         )
     return facts
@@ -137,7 +137,7 @@ def _names(definition: Any, count: int, usual: str) -> tuple[str, ...]:
 
 def _classes(definition: Any, count: int, exclusive: bool) -> tuple[str, ...]:
     """Names of the outputs. Of classes that exclude each other the first one is the background; a sigmoid
-    has none of its own, so that a single one means whatever is named beside the background.
+    has none of its own, so a single one means whatever is named next to the background.
     """
     named = _named(definition)
     if exclusive:

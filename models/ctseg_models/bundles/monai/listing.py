@@ -1,7 +1,7 @@
-"""What MONAI's own parser could run of a bundle that a person is asked to allow: every branch of it, switched
+"""What MONAI's own parser could run of a bundle that a user is asked to allow: every branch of it, switched
 off or not.
 
-Which branch MONAI takes depends on the machine (is there a GPU?) and on where the bundle lies, so that
+Which branch MONAI takes depends on the machine (is there a GPU?) and on where the bundle lies, so
 none is left out of the list.
 """
 

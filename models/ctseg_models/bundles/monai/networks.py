@@ -53,7 +53,7 @@ LONGEST_ARGUMENT = 64
 def check_network(component: object) -> Component:
     """The component, when it is a network of the list with plain arguments. Raises NotHereError."""
     if not isinstance(component, Component):
-        raise NotHereError("a network that is no component")
+        raise NotHereError("a network that is not a component")
     *modules, name = component.target.split(".")
     if name not in NETWORKS or (modules and modules[:3] != ["monai", "networks", "nets"][: len(modules)]):
         raise NotHereError(component.target)
@@ -71,7 +71,7 @@ def build_network(
 
     path : of the weights, for sentences. Raises BundleError.
 
-    It is laid out without memory first, so that a config with huge numbers cannot fill the memory: it has
+    It is laid out without memory first, so a config with huge numbers cannot fill the memory: it has
     to fit the file.
     """
     import torch

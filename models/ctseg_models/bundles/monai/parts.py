@@ -48,7 +48,8 @@ def parts_in(config: Config) -> Parts:
     ]
     if missing:
         raise BundleError(
-            f'{config.path}: has no "{missing[0]}", so it is no config for inference that can be run here; '
+            f'{config.path}: has no "{missing[0]}", so it is not a config for inference that can be run '
+            "here; "
             "look for a newer version of the bundle."
         )
     before, inferer, after, network = (None if name is None else config.resolve(name) for name in found)

@@ -122,7 +122,7 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
     low, high = int(onto.min()), int(onto.max())
     if low < 0 or high > LARGEST_LABEL or len(values_in(torch.from_numpy(onto))) > MOST_LABELS:
         raise BundleError(
-            f"{pipeline.folder}: what its postprocessing gives ({low} to {high}) is no mask of labels; "
+            f"{pipeline.folder}: what its postprocessing gives ({low} to {high}) is not a mask of labels; "
             "look for a bundle that segments."
         )
     own = len(channels) == 1 and not pipeline.exclusive and len(pipeline.values) > 1

@@ -108,7 +108,7 @@ def fingerprint(paths: list[Path]) -> str:
     """SHA-256 of what small files hold and of the tables of contents (names, sizes, CRC-32) of archives of
     weights: fast, for lists.
 
-    It tells versions apart and is no proof against a forger; decisions of trust go by trust.content_hash.
+    It tells versions apart and is not a proof against a forger; decisions of trust go by trust.content_hash.
     """
     total = hashlib.sha256()
     for path in paths:

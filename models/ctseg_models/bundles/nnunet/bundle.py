@@ -227,21 +227,21 @@ def _configuration(documents: Documents) -> str | None:
 
 def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
     """The results folder of the configuration that a cascade starts with. Raises BundleError when it is
-    not beside this one.
+    not next to this one.
     """
     before, marked, _ = folder.name.rpartition("__")
     sibling = folder.parent / f"{before}__{plan.previous}"
     if not marked or sibling == folder or not looks_like_nnunet(sibling):
         raise BundleError(
             f"{folder}: is the second half of a cascade and needs the results folder of {plan.previous} "
-            "beside it "
+            "next to it "
             f"({sibling.name}); copy that there too."
         )
     first = read_nnunet(sibling)
     heads = None if first.plan is None or first.previous is not None else first.plan.heads
     if heads is None or heads.form == "regions" or heads.foreground != plan.heads.foreground:
         raise BundleError(
-            f"{sibling}: is no first half of {folder.name}: its labels are others; get both from one "
+            f"{sibling}: is not a first half of {folder.name}: its labels are others; get both from one "
             "training."
         )
     return first

@@ -39,7 +39,7 @@ class Fold:
             isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
         ):
             raise BundleError(
-                f"{path}: has no network_weights, so it is no checkpoint of nnU-Net version 2; name its "
+                f"{path}: has no network_weights, so it is not a checkpoint of nnU-Net version 2; name its "
                 "results folder."
             )
         configuration = start.get("configuration") if isinstance(start, dict) else None

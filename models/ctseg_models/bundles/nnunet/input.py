@@ -1,7 +1,7 @@
 """From a volume to the input of an nnU-Net: crop, normalise, resize, pad, and where its windows lie.
 
 All of it happens along the view's axes. The network has axes of its own (the stored ones, reordered by the
-plans), so that paddings, the starts of windows and ties of roundings are worked out along those and
+plans), so paddings, the starts of windows and ties of roundings are worked out along those and
 turned. Source: nnU-Net v2 (2.8.1), DefaultPreprocessor and sliding_window_prediction.
 """
 
@@ -103,7 +103,7 @@ class InputSizes:
 
     @property
     def keep(self) -> tuple[Shape, Shape]:
-        """[start, stop) of the padded array that is no padding."""
+        """[start, stop) of the padded array that is not a padding."""
         return self.low, _zyx(a + n for a, n in zip(self.low, self.resized, strict=True))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CLASSES = {"PlainConvUNet": PlainConvUNet, "ResidualEncoderUNet": ResidualEncoderUNet}
 CONVS = {"PlainConvUNet": "n_conv_per_stage", "ResidualEncoderUNet": "n_blocks_per_stage"}
 UNUSED = ("dropout_op", "dropout_op_kwargs", "deep_supervision")  # at inference
-MOST_STAGES, MOST_CONVOLUTIONS = 16, 64  # so that plans made to fill the memory do not
+MOST_STAGES, MOST_CONVOLUTIONS = 16, 64  # so plans made to fill the memory do not
 MOST_WEIGHTS = 2_000_000_000  # the largest of nnU-Net's own presets has a tenth of that
 
 

@@ -1,4 +1,4 @@
-"""What nnU-Net v2 writes beside its folds: `plans.json` (of before and after 2.4) and `dataset.json`, as far
+"""What nnU-Net v2 writes next to its folds: `plans.json` (of before and after 2.4) and `dataset.json`, as far
 as running needs it.
 
 Triples run along the plans' own axes: the stored axes (z, y, x) of the image, in the order
@@ -118,13 +118,13 @@ class Documents:
             if name != "ignore"
         }
         if any(not values or min(values) < 0 for values in named.values()):
-            raise BundleError(f"{path}: a label has no value of 0 or more; mend its labels.")
+            raise BundleError(f"{path}: a label has no value of 0 or more; fix its labels.")
         single = {values[0]: name for name, values in named.items() if len(values) == 1}
         present = sorted({value for values in named.values() for value in values})
         if not any(len(values) > 1 for values in named.values()):
             if present != list(range(len(named))) or len(named) > MOST_HEADS:
                 raise BundleError(
-                    f"{path}: its labels have to be 0, 1, 2 and so on without a gap; mend its labels."
+                    f"{path}: its labels have to be 0, 1, 2 and so on without a gap; fix its labels."
                 )
             return Heads(
                 "softmax logits",
@@ -137,7 +137,7 @@ class Documents:
         if order is None or len(order) != len(regions) or any(value < 1 for value in order):
             raise BundleError(
                 f"{path}: regions_class_order has to give one label above 0 for each of the {len(regions)} "
-                "regions; mend it."
+                "regions; fix it."
             )
         names = dict(zip(order, regions, strict=True))
         return Heads(
@@ -281,5 +281,5 @@ def _checked(kind: type[M], content: object, path: Path, within: str) -> M:
     except ValidationError as error:
         inside = f"{within}." if within else ""
         raise BundleError(
-            f"{path}: {inside}{first_fault(error, kind)}; this is no such file of nnU-Net version 2."
+            f"{path}: {inside}{first_fault(error, kind)}; this is not such a file of nnU-Net version 2."
         ) from error

@@ -1,7 +1,7 @@
 """Resizing as nnU-Net does it: cubic splines that do not overshoot, or slice by slice where one axis is much
 coarser.
 
-Resizing an axis is a linear map, so that its matrix is what scipy gives for unit vectors, and a volume is
+Resizing an axis is a linear map, so its matrix is what scipy gives for unit vectors, and a volume is
 three matrix products in float32; no copy in float64 is made.
 """
 

@@ -153,7 +153,7 @@ def read_own(folder: Path) -> OwnBundle:
         raise BundleError(f"{path}: cannot be read; get the bundle again.") from error
     except ValidationError as error:
         raise BundleError(
-            f"{path}: {first_fault(error, Metadata)}; this is no bundle that napari-ctseg knows."
+            f"{path}: {first_fault(error, Metadata)}; this is not a bundle that napari-ctseg knows."
         ) from error
     block = metadata.ctseg
     card, sums = folder / CARD, folder / SUMS

@@ -70,7 +70,7 @@ class SingleFileBundle(_WithSideFile):
 
     @property
     def arrays(self) -> tuple[Path, ...]:
-        """Files beside it that hold some of its weights. Raises BundleError when there may be some and the
+        """Files next to it that hold some of its weights. Raises BundleError when there may be some and the
         file is refused.
         """
         return ()
@@ -86,7 +86,7 @@ class SingleFileBundle(_WithSideFile):
         for path in self.arrays:
             if not path.is_file():
                 raise BundleError(
-                    f"{path}: the arrays of {self.path.name} are missing; put this file beside it."
+                    f"{path}: the arrays of {self.path.name} are missing; put this file next to it."
                 )
         return self.path, *self.arrays
 
@@ -234,7 +234,7 @@ def _channels_first(output: Tensor, space: Shape, side: SideFile, path: Path) ->
         raise BundleError(
             f"{path}: the network gave an array of {tuple(output.shape)} where the side file promises "
             f"{shapes[0]}; "
-            "mend output (classes, index, kind), layout, patch or multiple_of in the side file."
+            "fix output (classes, index, kind), layout, patch or multiple_of in the side file."
         )
     if tuple(output.shape) == space or count == 1:
         return output.reshape(1, *space)
@@ -246,7 +246,7 @@ def _channels_first(output: Tensor, space: Shape, side: SideFile, path: Path) ->
 
 def _votes(numbers: Tensor, wanted: OutputEntry, path: Path) -> Tensor:
     """Class numbers (a, b, c) as one map of 0 and 1 for each label value. Raises BundleError for a number
-    that is no class.
+    that is not a class.
     """
     import torch
 
@@ -255,7 +255,7 @@ def _votes(numbers: Tensor, wanted: OutputEntry, path: Path) -> Tensor:
         raise BundleError(
             f"{path}: the network gave the class numbers {int(classes.min())} to {int(classes.max())} where "
             "the side file "
-            f"has {len(wanted.classes)} classes; mend output.classes in the side file."
+            f"has {len(wanted.classes)} classes; fix output.classes in the side file."
         )
     values = values_of(wanted)
     place = torch.tensor([values.index(value or 0) for value in wanted.classes], device=classes.device)

@@ -86,7 +86,7 @@ def lattice_of(side: SideFile, upright: Upright, box: Box, whole: bool) -> Latti
     if nz * ny * nx > MOST_VOXELS:
         raise BundleError(
             f"The side file of {side.name or 'the network'} asks for an input of {nz} x {ny} x {nx} voxels; "
-            "mend spacing or size, or choose a smaller region."
+            "fix spacing or size, or choose a smaller region."
         )
     return Lattice((lz, ly, lx), (sz, sy, sx), (nz, ny, nx))
 
@@ -159,7 +159,7 @@ def _input(
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """An input's lattice with the slices beside it that its channels ask for. axis : of the view, along
+    """An input's lattice with the slices next to it that its channels ask for. axis : of the view, along
     which they are counted, by `step` (-1 where the network's axis runs the other way). first, last : the
     slices of `lattice` that lie within the volume.
     """

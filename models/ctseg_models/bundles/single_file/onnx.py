@@ -82,7 +82,7 @@ class OnnxBundle(SingleFileBundle):
                         raise torch.OutOfMemoryError(str(error)) from error
                     raise BundleError(
                         f"{path}: the network does not take an array of {tuple(x.shape)}; "
-                        "mend channels, layout, patch, size or multiple_of in the side file."
+                        "fix channels, layout, patch, size or multiple_of in the side file."
                     ) from error
 
             def stop() -> None:
@@ -162,7 +162,10 @@ def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
             f"{path}: running ONNX needs onnxruntime; install it with pip install napari-ctseg[onnx]."
         ) from error
     known = [getattr(state, name) for name in _REFUSALS if hasattr(state, name)]
-    return onnxruntime, (*known, UnicodeDecodeError)  # of a sentence of its own about a name that is no UTF-8
+    return onnxruntime, (
+        *known,
+        UnicodeDecodeError,
+    )  # of a sentence of its own about a name that is not a UTF-8 name
 
 
 def _chosen(names: list[str], side: SideFile, path: Path) -> str:
@@ -170,12 +173,12 @@ def _chosen(names: list[str], side: SideFile, path: Path) -> str:
     wanted = side.output
     if wanted.name and wanted.name not in names:
         raise BundleError(
-            f'{path}: has no output "{wanted.name}", but {", ".join(names)}; mend output.name in the side '
+            f'{path}: has no output "{wanted.name}", but {", ".join(names)}; fix output.name in the side '
             "file."
         )
     if wanted.index >= len(names):
         raise BundleError(
-            f"{path}: has {len(names)} outputs and no number {wanted.index}; mend output.index in the side "
+            f"{path}: has {len(names)} outputs and no number {wanted.index}; fix output.index in the side "
             "file."
         )
     return wanted.name or names[wanted.index]

@@ -1,4 +1,4 @@
-"""`NAME.json` beside a TorchScript or ONNX file: what a bare network does not say about itself.
+"""`NAME.json` next to a TorchScript or ONNX file: what a bare network does not say about itself.
 docs/side-files.md has worked examples.
 
     {"labels": {"1": "white matter", "2": "grey matter"}, "modality": "MR",
@@ -7,7 +7,7 @@ docs/side-files.md has worked examples.
      "output": {"kind": "logits", "classes": [0, 1, 2]}}
 
 Triples run along the axes of the network's array, as `orientation` names them: letter i is where axis i
-runs to, so that "SPL" is this project's (z, y, x) and "RAS" is nibabel's (x, y, z).
+runs to, so "SPL" is this project's (z, y, x) and "RAS" is nibabel's (x, y, z).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class OutputEntry(_Strict):
 
     kind : "logits", "probabilities", or "labels" (one array of class numbers, as after an argmax). classes
     : the label value of class 0, 1, ... of the network; a value twice merges, 0 and null are background.
-    merge : merged classes count as their strongest, so that the labels are those of an argmax over all
+    merge : merged classes count as their strongest, so the labels are those of an argmax over all
     classes; or as their sum. exclusive : classes exclude each other (softmax); false: one sigmoid each,
     the background is where all are below one half. index or name : which output, where there are several.
     interpolation : how the maps come back onto the image's grid.
@@ -240,7 +240,7 @@ def read_side_file(network: Path) -> SideFile:
     try:
         if path.stat().st_size > LARGEST_SIDE_FILE:
             raise BundleError(
-                f"{path}: is larger than {LARGEST_SIDE_FILE // 2**20} MB, so it is no side file; give the "
+                f"{path}: is larger than {LARGEST_SIDE_FILE // 2**20} MB, so it is not a side file; give the "
                 "right one."
             )
         return SideFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
@@ -251,9 +251,9 @@ def read_side_file(network: Path) -> SideFile:
             "orientation and output."
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: cannot be read as JSON; mend it.") from error
+        raise BundleError(f"{path}: cannot be read as JSON; fix it.") from error
     except ValidationError as error:
-        raise BundleError(f"{path}: {first_fault(error, SideFile)}; mend the side file.") from error
+        raise BundleError(f"{path}: {first_fault(error, SideFile)}; fix the side file.") from error
 
 
 def write_side_file(network: Path, side: SideFile, *, overwrite: bool = False) -> Path:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".ts", ".pt", ".pth", ".torchscript")
 PROBE = 32  # voxels a side: what the operations of a network that takes any size are counted on
 
-# What torch's parser raises for damaged files; MemoryError for a size that is no size.
+# What torch's parser raises for damaged files; MemoryError for a size that is not a size.
 _PARSER_FAULTS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError)
 
 
@@ -73,7 +73,7 @@ class TorchScriptBundle(SingleFileBundle):
                     return _chosen(output, side, path)
             raise BundleError(
                 f"{path}: the network does not take an array of {tuple(x.shape)} of {_names(kinds)}; "
-                "mend channels, layout, patch or multiple_of in the side file."
+                "fix channels, layout, patch or multiple_of in the side file."
             ) from errors[0]
 
         work = _Work(call, side, device)
@@ -106,7 +106,7 @@ def _chosen(output: Any, side: SideFile, path: Path) -> Tensor:
         found = output[wanted.index] if wanted.index < len(output) else None
     if not isinstance(found, Tensor):
         raise BundleError(
-            f"{path}: the network gives no array where the side file looks for it; mend output.index or "
+            f"{path}: the network gives no array where the side file looks for it; fix output.index or "
             "output.name."
         )
     return found

@@ -74,7 +74,7 @@ def _linear(position: NDArray[np.float64], n_in: int) -> NDArray[np.float64]:
 
 
 def _gaussian(n: int, sigma: float) -> NDArray[np.float64]:
-    """(n, n) Gaussian of `sigma` voxels, cut at 4 sigma; rows sum to 1, so that a border is neither
+    """(n, n) Gaussian of `sigma` voxels, cut at 4 sigma; rows sum to 1, so a border is neither
     darkened nor mirrored.
     """
     distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))

@@ -14,10 +14,10 @@ GAP = b"\0" * (1 << 20)
 
 
 def unnamed_file(size: int) -> IO[bytes]:
-    """A file of `size` bytes that goes when it is closed, in the person's cache folder: a folder for
+    """A file of `size` bytes that goes when it is closed, in the user's cache folder: a folder for
     temporary files is often memory.
 
-    The room is taken at once, so that a disk that is full says so here and not in the middle of the work.
+    The room is taken at once, so a disk that is full says so here and not in the middle of the work.
     Raises BundleError.
     """
     folder = platformdirs.user_cache_path("napari-ctseg", appauthor=False)

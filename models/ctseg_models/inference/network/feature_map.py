@@ -1,6 +1,6 @@
 """Feature maps that a network works through in slabs along z, each layer written over the one before it.
 
-A map is as large as the processor's caches several times over, so that what counts is how often it goes
+A map is as large as the processor's caches several times over, so what counts is how often it goes
 through memory: one buffer per resolution step, the statistics of a norm taken while a slab is still near,
 and norm and activation applied when the next layer asks.
 """

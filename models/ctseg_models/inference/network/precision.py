@@ -52,7 +52,7 @@ def check_device(device: str) -> str:
 @cache
 def bf16_is_faster(device: str) -> bool:
     """Whether bf16 convolutions are clearly faster than float32 ones. Where the processor has no bf16
-    instructions they are hundreds of times slower, so that a tiny map is tried first: the answer takes
+    instructions they are hundreds of times slower, so a tiny map is tried first: the answer takes
     some milliseconds either way.
     """
     if device != "cpu":

@@ -51,7 +51,7 @@ class Curves(QWidget):  # type: ignore[misc]
         self.lines: dict[str, Any] = {}
 
     def paint_theme(self, background: str, foreground: str) -> None:
-        """Take over the viewer's colours; loss and mean are in that of the text, so that they look like no
+        """Take over the viewer's colours; loss and mean are in that of the text, so they look like no
         label.
         """
         self._foreground = foreground

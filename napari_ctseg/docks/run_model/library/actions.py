@@ -1,4 +1,4 @@
-"""The models that are there, and what is done with them beside running: add, trust, verify, export."""
+"""The models that are there, and what is done with them next to running: add, trust, verify, export."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class ModelActions:
     # ---- add
 
     def add(self, path: Path) -> None:
-        """A folder or file that the person chose or dropped; a network without its side file opens the form
+        """A folder or file that the user chose or dropped; a network without its side file opens the form
         first.
         """
         self._tell(message="", details="", form=None, replacing=None)
@@ -172,7 +172,7 @@ class ModelActions:
         self.copy(path)
 
     def copy(self, path: Path, *, overwrite: bool = False) -> None:
-        """Add; where the store would replace a model, the person is asked about that one first."""
+        """Add; where the store would replace a model, the user is asked about that one first."""
 
         def refused(error: Exception) -> None:
             if isinstance(error, BundleExists):
@@ -211,7 +211,7 @@ class ModelActions:
 
     def write_side_file(self, network: Path, side: Mapping[str, Any], *, anew: bool = False) -> str:
         """Write it and add the network, unless it is among the models; a sentence when it cannot be written,
-        else "". anew : in the place of the one that is there.
+        else "". again : in the place of the one that is there.
         """
         try:
             self._library.write_side_file(network, side, anew)
@@ -227,7 +227,7 @@ class ModelActions:
             name for name, bundle in self.bundles.items() if bundle.path == network and name not in before
         ]:
             self._reload(name)  # it was given another name
-        self._tell(errand="", message=f"The description of {network.name} is written anew.", details="")
+        self._tell(errand="", message=f"The description of {network.name} is written again.", details="")
         return ""
 
     # ---- verify, export
@@ -285,7 +285,7 @@ class ModelActions:
 
 
 def with_trust(infos: Sequence[BundleInfo], trusted: frozenset[str]) -> tuple[BundleInfo, ...]:
-    """The same models, with what the person decided."""
+    """The same models, with what the user decided."""
     return tuple(replace(info, trusted=info.name in trusted) for info in infos)
 
 

@@ -1,4 +1,4 @@
-"""What the Run model dock does with models beside running them: the only file of the dock that knows the
+"""What the Run model dock does with models next to running them: the only file of the dock that knows the
 store, trust and side files.
 """
 
@@ -39,7 +39,7 @@ class Library(Protocol):
         """The same for models that are one under two names, as far as can be told without reading weights."""
 
     def described(self, path: Path) -> bool:
-        """Whether `path` is a network file whose side file could be written anew."""
+        """Whether `path` is a network file whose side file could be written again."""
 
     def description(self, network: Path) -> dict[str, Any]:
         """What its side file says. Raises BundleError when that is none."""
@@ -53,10 +53,10 @@ class Library(Protocol):
         """What is wrong with a side file's content, by field ("output.classes"; "" for the whole)."""
 
     def write_side_file(self, network: Path, side: Mapping[str, Any], overwrite: bool) -> None:
-        """Write it beside the network. Raises BundleError."""
+        """Write it next to the network. Raises BundleError."""
 
     def add(self, path: Path, overwrite: bool) -> Generator[Progress, None, str]:
-        """Copy a model into the person's folder; its name. Raises BundleExists instead of replacing one
+        """Copy a model into the user's folder; its name. Raises BundleExists instead of replacing one
         without `overwrite`.
         """
 
@@ -67,7 +67,7 @@ class Library(Protocol):
         """Write it as "onnx" or "torchscript"; a sentence. Raises BundleError."""
 
     def trusted(self, bundles: Sequence[Bundle]) -> frozenset[str]:
-        """The names of those that the person allowed to run their code, as they are now on the disk."""
+        """The names of those that the user allowed to run their code, as they are now on the disk."""
 
     def digest(self, bundle: Bundle) -> str:
         """Which files a question about its code is about. Raises BundleError when they would run other code
@@ -189,7 +189,7 @@ class InstalledLibrary:
 
 
 def added(path: Path, overwrite: bool) -> Generator[Progress, None, str]:
-    """In the computing process: copy a model into the person's folder."""
+    """In the computing process: copy a model into the user's folder."""
     from ctseg_models.bundles.store import add
 
     yield Progress("add", 0, 1, f"Reading {path.name}")

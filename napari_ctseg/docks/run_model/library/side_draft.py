@@ -1,4 +1,4 @@
-"""What a person has filled in so far about a network file, and what is still wrong with it. Text only: the
+"""What a user has filled in so far about a network file, and what is still wrong with it. Text only: the
 form shows and edits it.
 """
 
@@ -190,14 +190,14 @@ class _Reading:
         try:
             return float(text.strip().replace(",", "."))
         except ValueError:
-            self.faults[field] = f'"{text.strip()}" is no number' if text.strip() else NEEDED
+            self.faults[field] = f'"{text.strip()}" is not a number' if text.strip() else NEEDED
             return 0.0
 
     def whole(self, field: str, text: str) -> int:
         try:
             return int(text.strip())
         except ValueError:
-            self.faults[field] = f'"{text.strip()}" is no whole number' if text.strip() else NEEDED
+            self.faults[field] = f'"{text.strip()}" is not a whole number' if text.strip() else NEEDED
             return 0
 
     def three(self, field: str, texts: Sequence[str], *, whole: bool) -> list[float | None] | None:
@@ -218,7 +218,7 @@ class _Reading:
             channels = content.get("channels", [])
             if isinstance(channels, list) and all(isinstance(entry, dict) for entry in channels):
                 return content
-        self.faults[field] = 'is no JSON object, such as {"pad": 0}'
+        self.faults[field] = 'is not a JSON object, such as {"pad": 0}'
         return {}
 
 

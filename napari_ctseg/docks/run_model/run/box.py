@@ -1,4 +1,4 @@
-"""From the rectangles that a person drew to a box of voxels."""
+"""From the rectangles that a user drew to a box of voxels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IndexBox = tuple[tuple[int, int, int], tuple[int, int, int]]  # [start, stop) of
 
 
 def drawn_box(layer: Shapes, geometry: Geometry) -> IndexBox:
-    """The box that a person's shapes span, [start, stop) on the shown grid of a volume, cut to it.
+    """The box that a user's shapes span, [start, stop) on the shown grid of a volume, cut to it.
 
     A voxel belongs to it when its centre does. A rectangle drawn in one plane says nothing about the axis
     across it: without another shape that does, that axis is taken whole. Raises CtsegError when the box

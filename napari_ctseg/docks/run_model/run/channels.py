@@ -26,7 +26,7 @@ class ChannelSource:
 
 
 def sources(viewer: napari.viewer.Viewer) -> dict[str, ChannelSource]:
-    """What a channel can be read from, by the name a person sees; maps that a model made are left out."""
+    """What a channel can be read from, by the name a user sees; maps that a model made are left out."""
     found = {}
     for layer in viewer.layers:
         if not hasattr(layer, "contrast_limits") or getattr(layer, "rgb", False) or layer.metadata.get(MADE):
@@ -58,7 +58,7 @@ def suggested(
 ) -> tuple[str, ...]:
     """One image for each wanted channel, "" where nothing fits.
 
-    What the person chose (`kept`) stays; else images whose names have the channels' names in them; else the
+    What the user chose (`kept`) stays; else images whose names have the channels' names in them; else the
     images in their order from `image` on.
     """
     if image is None or not wanted:

@@ -33,7 +33,7 @@ _MADE: weakref.WeakKeyDictionary[Layer, _Made] = (
 
 
 def remember(layers: Sequence[Layer], images: Sequence[Layer]) -> None:
-    """These layers are the result of a run on `images`; what a person paints from now on makes one theirs."""
+    """These layers are the result of a run on `images`; what a user paints from now on makes one theirs."""
     for layer in layers:
         made = _MADE[layer] = _Made(frozenset(image.unique_id for image in images))
         if hasattr(layer, "selected_label"):
@@ -42,7 +42,7 @@ def remember(layers: Sequence[Layer], images: Sequence[Layer]) -> None:
 
 
 def hide(viewer: napari.viewer.Viewer, images: Sequence[Layer]) -> tuple[str, ...]:
-    """Hide the results of earlier runs that read one of `images`, but for those that a person has edited; the
+    """Hide the results of earlier runs that read one of `images`, but for those that a user has edited; the
     names of the labels among them. Nothing is removed.
     """
     wanted = {image.unique_id for image in images}

@@ -62,7 +62,7 @@ class InstalledModels:
         NETWORKS.preload()
 
     def bundles(self) -> tuple[Sequence[Bundle], Sequence[str]]:
-        """The shipped ones and the person's own; imports no torch."""
+        """The shipped ones and the user's own; imports no torch."""
         from ctseg_models.bundles.store import scan
 
         found = scan()

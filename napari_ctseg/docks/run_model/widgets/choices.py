@@ -47,7 +47,7 @@ class Choices(QWidget):  # type: ignore[misc]
             self.form.addRow(name, widget)
         self.form.addRow(
             self.mirroring
-        )  # over the whole width, which the cost beside it needs in a narrow dock
+        )  # over the whole width, which the cost next to it needs in a narrow dock
         maps = parts.row(self.edges, self.entropy)
         maps.addStretch()
         self.form.addRow("Maps of", maps)

@@ -18,7 +18,7 @@ COLUMNS = (
 )
 ENTROPY = ("doubt", "Mean entropy inside: 0 where one label is sure, 1 where all are as likely.")
 ROWS, ROW_HEIGHT = 12, 22
-PADDING = 14  # px of a cell and its header beside their words
+PADDING = 14  # px of a cell and its header next to their words
 UNSURE = 0.7  # mean probability below which a row is marked
 
 
@@ -77,7 +77,7 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
             if len(rows) > ROWS
             else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         )
-        self.setVerticalScrollBarPolicy(bar)  # so that nobody takes the last row in sight for the last
+        self.setVerticalScrollBarPolicy(bar)  # so nobody takes the last row in sight for the last
         shown = min(ROWS, len(rows))
         self.setFixedHeight(
             self.horizontalHeader().sizeHint().height() + shown * ROW_HEIGHT + 2 * self.frameWidth() + 2

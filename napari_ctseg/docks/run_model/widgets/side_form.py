@@ -86,7 +86,7 @@ class SideFileActions(Protocol):
 
 
 class SideForm(QDialog):  # type: ignore[misc]
-    """Faults stand beside their fields; the button below is grey until there is none, and nothing is written
+    """Faults stand next to their fields; the button below is grey until there is none, and nothing is written
     before it is pressed.
     """
 
@@ -292,7 +292,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         self._check()
 
     def _check(self, *_: object) -> None:
-        """Show every fault beside its field; `Add model` is free once there is none."""
+        """Show every fault next to its field; `Add model` is free once there is none."""
         draft = self.draft()
         side, faults = side_of(draft)
         said = {field.split(".")[0] for field in faults}
@@ -318,8 +318,8 @@ class SideForm(QDialog):  # type: ignore[misc]
         then = "" if self._anew else " and adds the model"
         parts.able(
             self.add,
-            "Something is still missing; it says so beside its field." if faults else "",
-            f"Writes {self._network.with_suffix('.json').name} beside the network{then}.",
+            "Something is still missing; it says so next to its field." if faults else "",
+            f"Writes {self._network.with_suffix('.json').name} next to the network{then}.",
         )
 
     def _write(self) -> None:
@@ -353,7 +353,7 @@ def _by_place(faults: Mapping[str, str], places: Mapping[str, object]) -> dict[s
 
 
 def _fault() -> parts.Text:
-    """One line beside a field; what is too long for it is its tooltip."""
+    """One line next to a field; what is too long for it is its tooltip."""
     label = parts.remark()
     label.setWordWrap(False)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -74,7 +74,7 @@ def reading(
                 raise FormatError(f"{path}: is DICOM; choose a series, not a volume.")
             return (yield from dicom.reading(path, series))
         if series is not None:
-            raise FormatError(f"{path}: is no DICOM folder; choose a volume, not a series.")
+            raise FormatError(f"{path}: is not a DICOM folder; choose a volume, not a series.")
         found: Volume = kind.read(path, volume, nearest_grid)
         return found
 
@@ -83,12 +83,12 @@ def read_view_only(path: str | Path, *, series: int | str | None = None) -> View
     """Read a DICOM series whose slices make no regular grid (tilted, incomplete, uneven) to look at it; see
     dicom_view_only.
 
-    Raises FormatError for a path that is no DICOM, and for a series that `read` reads exactly.
+    Raises FormatError for a path that is not DICOM, and for a series that `read` reads exactly.
     """
     path = Path(path)
     with reading_edge(path):
         if _kind(path) is not dicom:
-            raise FormatError(f"{path}: is no DICOM; only DICOM series can be opened as view only.")
+            raise FormatError(f"{path}: is not DICOM; only DICOM series can be opened as view only.")
         return finish(dicom.viewing(path, series))
 
 
@@ -144,7 +144,9 @@ def read_layers(path: str | Path, grid: Geometry | None = None) -> list[LabelMap
     path = Path(path)
     kind = kind_of_segmentation(path)
     if kind is None:
-        raise FormatError(f"{path}: is no segmentation with layers; give .seg.nrrd, DICOM SEG or RTSTRUCT.")
+        raise FormatError(
+            f"{path}: is not a segmentation with layers; give .seg.nrrd, DICOM SEG or RTSTRUCT."
+        )
     whole = _segmentation(path, kind, grid)
     layers = [whole.label_map(choice.index) for choice in whole.choices()]
     return layers if grid is None else [_near(layer, grid) for layer in layers]
@@ -303,5 +305,5 @@ def _kind(path: Path) -> ModuleType:
     if name.endswith(nifti.SUFFIXES):
         return nifti
     raise FormatError(
-        f"{path}: is no image format known here; give NIfTI, NRRD, MetaImage or a DICOM folder."
+        f"{path}: is not an image format known here; give NIfTI, NRRD, MetaImage or a DICOM folder."
     )

@@ -44,12 +44,12 @@ def _rounded(array: NDArray[Any], path: Path, notes: list[str]) -> NDArray[Any]:
         nearest = np.rint(plane)
         if not np.isfinite(plane).all():
             raise FormatError(
-                f"{path}: has voxels that are not a number, so it is no label map; is it an image?"
+                f"{path}: has voxels that are not a number, so it is not a label map; is it an image?"
             )
         worst = max(worst, float(np.abs(plane - nearest).max()))
         if worst > NEARLY_WHOLE or np.abs(nearest).max() > np.iinfo(np.int32).max:
             raise FormatError(
-                f"{path}: has values between whole numbers (probabilities or an image), so it is no label "
+                f"{path}: has values between whole numbers (probabilities or an image), so it is not a label "
                 "map; "
                 "threshold it or take the argmax first."
             )

@@ -218,8 +218,7 @@ def _direction(fields: Fields, rank: int, notes: list[str]) -> Float:
     lengths = np.linalg.norm(matrix, axis=1)
     if np.abs(lengths - 1).max() > 0.01 or (rank == 4 and np.abs(matrix[3, :3]).max() > 0):
         raise FormatError(
-            f"{fields.path}: its {name} is no rotation, so that the voxel size is not certain; export it "
-            "again."
+            f"{fields.path}: its {name} is not a rotation, so the voxel size is not certain; export it again."
         )
     if np.abs(lengths - 1).max() > 1e-9:  # rounded when it was written
         matrix = matrix / lengths[:, None]

@@ -1,6 +1,6 @@
-"""NIfTI-1 and NIfTI-2, read and written so that a file's own header comes back to the bit.
+"""NIfTI-1 and NIfTI-2, read and written so a file's own header comes back to the bit.
 
-Headers are nibabel's objects, read without "repairs"; voxels are read here, so that a stream is followed to
+Headers are nibabel's objects, read without "repairs"; voxels are read here, so a stream is followed to
 its end and a cut one shows. RAS of the file becomes LPS; the voxel order stays: array (z, y, x) is the file's
 (i, j, k) turned round, in the file's own byte sequence.
 """
@@ -197,7 +197,7 @@ def _voxel_offset(path: Path, header: Header, single: bool) -> int:
 
 
 def _shape(path: Path, header: Header) -> tuple[tuple[int, int, int], int]:
-    """(z, y, x) and how many volumes. Raises FormatError for anything that is no stack of planes of single
+    """(z, y, x) and how many volumes. Raises FormatError for anything that is not a stack of planes of single
     numbers.
     """
     rank = int(header["dim"][0])
@@ -268,7 +268,7 @@ def _read_pair(
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     data_path = path.with_suffix(".img")
     if data_path == path or not data_path.is_file():
-        raise FormatError(f"{path}: its data file {data_path.name} is missing; put it beside the header.")
+        raise FormatError(f"{path}: its data file {data_path.name} is missing; put it next to the header.")
     refuse_impossible(path, Piece(data_path, 0, "gzip"), size * count)
     raw = np.empty(size, np.uint8)
     offset = _voxel_offset(path, header, single=False)

@@ -179,7 +179,7 @@ def scaling_doubt(path: Path, header: Header) -> str | None:
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if math.isinf(slope) or (not math.isfinite(inter) and math.isfinite(slope) and slope != 0):
         raise FormatError(
-            f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so that "
+            f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so "
             "their values are not "
             "known; export it again."
         )
@@ -194,7 +194,7 @@ def scaling_doubt(path: Path, header: Header) -> str | None:
 
 
 def same_grid(header: Header, geometry: Geometry) -> bool:
-    """Whether `header` describes `geometry` itself and every reader measures the same in it, so that its own
+    """Whether `header` describes `geometry` itself and every reader measures the same in it, so its own
     numbers may be used for it.
     """
     dims = tuple(int(n) for n in header["dim"][3:0:-1])

@@ -170,20 +170,20 @@ class Fields(Mapping[str, str]):
 
 
 def data_files(path: Path, names: Sequence[str]) -> list[Path]:
-    """The files of voxels beside `path`. Raises FormatError if one is missing, or there are more than anybody
-    has.
+    """The files of voxels next to `path`. Raises FormatError if one is missing, or there are more than
+    anybody has.
     """
     if len(names) > MOST_FILES:
         raise FormatError(f"{path}: names {len(names)} data files; is its header damaged?")
     files = [path.parent / name for name in names]
     for file in files:
         if not file.is_file():
-            raise FormatError(f"{path}: its data file {file.name} is missing; put it beside the header.")
+            raise FormatError(f"{path}: its data file {file.name} is missing; put it next to the header.")
     return files
 
 
 def numbered_files(path: Path, pattern: str, low: int, high: int, step: int) -> list[str]:
-    """The names that a pattern such as `slice%03d.raw` stands for. Raises FormatError if it is no such
+    """The names that a pattern such as `slice%03d.raw` stands for. Raises FormatError if it is not a such
     pattern.
     """
     before, percent, after = pattern.partition("%")
@@ -214,7 +214,7 @@ def mm_per(unit: str, path: Path) -> float:
     known = _MM.get(word, _MM.get(word.lower(), _MM.get(word.lower().removesuffix("s"))))
     if known is None:
         raise FormatError(
-            f"{path}: gives lengths in {word[:30]!r}, which is no known unit (mm, um, cm, m); export it "
+            f"{path}: gives lengths in {word[:30]!r}, which is not a known unit (mm, um, cm, m); export it "
             "again in mm."
         )
     return known

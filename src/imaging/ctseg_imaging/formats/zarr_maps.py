@@ -32,7 +32,7 @@ MapType = Literal["float16", "uint8"]
 
 
 class MapWriter:
-    """An open array (c, z, y, x) of values in [0, 1]; write SLICES slices at a time, so that a chunk is
+    """An open array (c, z, y, x) of values in [0, 1]; write SLICES slices at a time, so a chunk is
     written once.
     """
 

@@ -80,7 +80,7 @@ def _distances(
         return BoundaryDistances(np.zeros(0), np.zeros(0))
     wider = tuple(
         slice(max(side.start - 1, 0), side.stop + 1) for side in box
-    )  # so that a cut is not taken for the array's border
+    )  # so a cut is not taken for the array's border
     edge_a, edge_b = (
         mask & ~ndimage.binary_erosion(mask, structure, border_value=beyond_is_mask)
         for mask in (a[wider], b[wider])

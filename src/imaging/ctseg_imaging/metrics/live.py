@@ -89,7 +89,7 @@ class LiveMetrics:
 
     def follow(self, values: Iterable[int]) -> bool:
         """Follow another list of labels (a new class was painted); True if it differs, in which case
-        everything is counted anew.
+        everything is counted again.
         """
         wanted = foreground(values)
         if wanted == self.values:

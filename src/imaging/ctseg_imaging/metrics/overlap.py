@@ -21,7 +21,7 @@ class JointHistogram:
     truth, column = prediction, index 0 = background and every value that is not listed.
 
     A ratio whose both sides are empty has no value: each method returns `empty` there (NaN unless told
-    otherwise, so that means can leave it out; reports that want the two-empty-masks Dice of 1 pass
+    otherwise, so means can leave it out; reports that want the two-empty-masks Dice of 1 pass
     empty=1.0). One empty side gives a Dice of 0.
     """
 

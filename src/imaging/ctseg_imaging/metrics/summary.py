@@ -1,4 +1,4 @@
-"""Means over cases, with what was left out counted beside them."""
+"""Means over cases, with what was left out counted next to them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SummaryRow:
     n : rows that the means are taken over, those where both sides have the label. n_empty : rows left out
     because one side or both are empty. n_not_contoured : rows that do not count at all. mean, std : by
     measure (population std); only measures that are defined. dice_empty_as_0 : the mean Dice when a label
-    that only one side has counts as 0 instead of being left out, so that a missed organ cannot improve the
+    that only one side has counts as 0 instead of being left out, so a missed organ cannot improve the
     figure; NaN if neither side ever has it.
     """
 

@@ -148,7 +148,7 @@ def _triangles() -> Float:
     """(256, 4, 3) area vectors, in voxels, of the triangles that cut off the corners inside for each code.
 
     Marching cubes through the middles of the cut edges (Lorensen & Cline 1987); a code and its complement
-    share one surface, that around the fewer corners, so that the area does not depend on which side is called
+    share one surface, that around the fewer corners, so the area does not depend on which side is called
     inside.
     """
     from skimage.measure import marching_cubes

@@ -216,7 +216,7 @@ def _case(patient: _Abdomen | _Brain, geometry: Geometry, kind: PhantomName, mod
 
 
 def _slabs(patient: _Abdomen | _Brain, geometry: Geometry) -> Iterator[tuple[int, int, Canvas]]:
-    """(start, stop, painted canvas) over the slices; a canvas has one slice more at each end, so that edges
+    """(start, stop, painted canvas) over the slices; a canvas has one slice more at each end, so edges
     see their neighbours.
     """
     step = max(1, SLAB_VOXELS // (geometry.shape[1] * geometry.shape[2]))

@@ -145,7 +145,7 @@ def lesion_parts(head: Head, rng: np.random.Generator) -> list[Part]:
         radius = float(np.clip(np.exp(rng.normal(1.25, 0.45)), 1.7, 9))
         radius = min(radius, 1.3 * ((wanted_ml - filled_ml) * 1000 * 3 / (4 * np.pi)) ** (1 / 3) + 1.2)
         side = rng.choice([-1, 1])
-        if rng.uniform() < 0.6:  # beside a ventricle
+        if rng.uniform() < 0.6:  # next to a ventricle
             t = rng.uniform(0, 1)
             at = (side * (12 + 12 * t + abs(rng.normal(7, 5))), -34 + 70 * t, 20 + rng.normal(4, 9))
         else:

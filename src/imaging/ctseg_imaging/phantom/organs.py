@@ -32,7 +32,7 @@ LIVER, KIDNEYS, SPLEEN, PANCREAS = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class Tones:
-    """Mean HU of what the organs are made of. All lie near muscle, so that a threshold tells little."""
+    """Mean HU of what the organs are made of. All lie near muscle, so a threshold tells little."""
 
     liver: float
     vein: float
@@ -72,7 +72,7 @@ def jitter(rng: np.random.Generator, point: Point, sigma_mm: float) -> Point:
 
 
 def vessel_parts(build: Build, rng: np.random.Generator) -> list[Part]:
-    """Aorta with its fork, inferior vena cava, the crura and the adrenal glands beside them."""
+    """Aorta with its fork, inferior vena cava, the crura and the adrenal glands next to them."""
     front = build.spine_y - 15
     aorta_r, vein_r = rng.uniform(8.5, 12.5), rng.uniform(8, 12)
     ax, vx = rng.uniform(2, 12), rng.uniform(-27, -20)

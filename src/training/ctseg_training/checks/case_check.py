@@ -45,7 +45,7 @@ class CheckedCase:
 
 
 def check_case(entry: CaseEntry, stage: Stage, *, flat: bool) -> CheckedCase:
-    """Read image and label, one after the other. flat : the network takes slices, so that one slice is
+    """Read image and label, one after the other. flat : the network takes slices, so one slice is
     enough.
     """
     try:
@@ -105,7 +105,7 @@ def _image_faults(entry: CaseEntry, volume: Volume, stage: Stage, flat: bool) ->
     elif any(_clips_all(channel, float(low), float(high)) for channel in stage.channels):
         faults.append(
             f"{entry.image}: its values ({float(low):g} to {float(high):g}) lie outside of the recipe's "
-            "data.intensity, so that "
+            "data.intensity, so "
             "the network would see nothing; correct the recipe, or the image's units."
         )
     shape = AxisView.of(volume.geometry).geometry(volume.geometry).shape

@@ -16,7 +16,7 @@ from ctseg_training.data.feeding import AHEAD
 from ctseg_training.recipes.schema import Recipe
 
 COPIES = 5  # of the weights: themselves, their gradient, the optimiser's two moments, the moving average
-LARGEST_MAPS = 3  # of the largest map's size: what the backward pass holds beside the kept maps
+LARGEST_MAPS = 3  # of the largest map's size: what the backward pass holds next to the kept maps
 MAPS_PER_LOSS = 6  # of the output's size: probabilities, one-hot truth, products, their gradients
 BYTES_PER_VOXEL_BEING_MADE = 40  # of a sample: coordinates, neighbours, image, target
 SMALL = 32  # voxels a side of the input by which the maps are counted
@@ -92,7 +92,7 @@ def _maps(network: nn.Module, image: Tensor) -> tuple[list[int], int]:
     weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     kept: dict[
         int, Tensor
-    ] = {}  # by storage, as two operations may keep one map; held, so that no address is used twice
+    ] = {}  # by storage, as two operations may keep one map; held, so no address is used twice
 
     def keep(saved: Tensor) -> Tensor:
         if (address := saved.untyped_storage().data_ptr()) not in weights:

@@ -37,11 +37,11 @@ def check(
     device: str = "cpu",
     available_mb: float | None = None,
 ) -> Generator[Progress, None, tuple[str, ...]]:
-    """Read every file once, a case at a time; the return value is what a person should know, one sentence
+    """Read every file once, a case at a time; the return value is what a user should know, one sentence
     each.
 
     entries : the cases to be trained on. held_out : looked at just so, but a class that only they have
-    cannot be learnt. fine_tuning : the network knows its classes already, so that one without a case is a
+    cannot be learnt. fine_tuning : the network knows its classes already, so one without a case is a
     note. device : where the network will compute. available_mb : instead of the memory that is free there.
     Raises RecipeError with the first three faults, the files named.
     """
@@ -113,7 +113,7 @@ def _absent_classes(
     where = dataset.folder / "dataset.json"
     if not any(case.classes for case in trained):
         return [
-            f"{where}: the labels of all {len(trained)} training cases are empty (no voxel above 0), so that "
+            f"{where}: the labels of all {len(trained)} training cases are empty (no voxel above 0), so "
             "nothing can be learnt; "
             "contour some cases, or correct the label files."
         ], []
@@ -138,7 +138,7 @@ def _absent_classes(
             )
         else:
             faults.append(
-                f"{where}: {why}, so that it cannot be learnt; add a case with it, or remove it from labels"
+                f"{where}: {why}, so it cannot be learnt; add a case with it, or remove it from labels"
                 f"{'' if contoured else ' and labels_present'}."
             )
     return faults, notes
@@ -171,7 +171,7 @@ def _oddities(recipe: Recipe, cases: Sequence[CheckedCase]) -> list[str]:
     slices = recipe.sampling.mode == "slices"
     if slices and (thin := [case.entry.name for case in cases if _voxels(case, spacing)[0] < size[0]]):
         notes.append(
-            f"{_told(thin, cases)} of fewer than {size[0]} slices of {spacing[0]:g} mm, so that a sample has "
+            f"{_told(thin, cases)} of fewer than {size[0]} slices of {spacing[0]:g} mm, so a sample has "
             "some of them twice."
         )
     first = 1 if slices else 0

@@ -111,7 +111,7 @@ def make_case(
 
 class CaseStore:
     """Cases by their entries. Each is read and turned upright once; after that it is a memory map in
-    `folder`, so that a data set of any size takes no more memory than what is being sampled, and a second
+    `folder`, so a data set of any size takes no more memory than what is being sampled, and a second
     process shares it.
     """
 

@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 class Batches(Dataset[Batch]):
     """Batch number n of a run: a function of the recipe's seed and n alone.
 
-    Cases come in a new random order each time round, so that every one is seen equally often.
+    Cases come in a new random order each time round, so every one is seen equally often.
     """
 
     entries: Sequence[CaseEntry]

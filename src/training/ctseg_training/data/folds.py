@@ -61,7 +61,7 @@ def sorted_folds(cases: Sequence[tuple[str, int, float]], folds: int) -> tuple[t
     cases, or a name that occurs twice.
     """
     if len({name for name, _, _ in cases}) != len(cases):
-        raise RecipeError("Two cases have one name, so that folds cannot name them; rename one image.")
+        raise RecipeError("Two cases have one name, so folds cannot name them; rename one image.")
     if not 2 <= folds <= len(cases):
         raise RecipeError(f"{len(cases)} cases cannot be cut into {folds} folds; take 2 to {len(cases)}.")
     order = sorted(cases, key=lambda case: (case[1], case[2], case[0]))

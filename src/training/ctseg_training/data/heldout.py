@@ -13,7 +13,7 @@ from ctseg_training.recipes.schema import Recipe
 
 @dataclass(frozen=True)
 class Split:
-    """training and held_out share no case. notes : what a person should know, one sentence each."""
+    """training and held_out share no case. notes : what a user should know, one sentence each."""
 
     training: tuple[CaseEntry, ...]
     held_out: tuple[CaseEntry, ...]
@@ -40,7 +40,7 @@ def split_cases(dataset: Decathlon, recipe: Recipe) -> Split:
         return Split(
             usable,
             (),
-            (*notes, "There is only one case, so that none is held out and nothing can be scored."),
+            (*notes, "There is only one case, so none is held out and nothing can be scored."),
         )
     chosen = set(np.random.default_rng([recipe.seed, 3]).permutation(len(usable))[:count].tolist())
     return Split(
@@ -61,9 +61,7 @@ def _named(dataset: Decathlon, recipe: Recipe) -> Split:
     usable, notes = _usable(dataset, recipe)
     training = tuple(entry for entry in usable if entry.name not in wanted)
     if not training:
-        raise RecipeError(
-            "validation.cases: holds out every case, so that none is left to train on; leave some."
-        )
+        raise RecipeError("validation.cases: holds out every case, so none is left to train on; leave some.")
     return Split(training, tuple(known[name] for name in recipe.validation.cases), notes)
 
 

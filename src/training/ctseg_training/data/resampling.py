@@ -19,7 +19,7 @@ class Reach:
     the case's.
 
     crop : of the case's voxels. pool : voxels per side that are averaged first, which stands for the area
-    weighting of inference. before : voxels by which the border is repeated before that, so that the
+    weighting of inference. before : voxels by which the border is repeated before that, so the
     averaged cells lie as an unmoved lattice's. grid : (1, Z, Y, X, 3) for grid_sample with
     align_corners=True. outside : (Z, Y, X) beyond the volume.
     """

@@ -2,7 +2,7 @@
 shape.
 
 image : (C, Z, Y, X) float. target : (Z, Y, X) int64. A 2D sample is a slab of one slice. Both move
-together: the image is interpolated linearly, labels by the nearest voxel, so that no label is invented;
+together: the image is interpolated linearly, labels by the nearest voxel, so no label is invented;
 beyond the border the border is repeated. Angles and displacements are in voxels of the plane, which are
 square in CT.
 """
@@ -26,7 +26,7 @@ def augment_ct(image: Tensor, target: Tensor, settings: CTCues, rng: np.random.G
     """Slice skipping, slice interpolation, rotation in plane, noise map and range shift, each drawn for
     itself.
 
-    The slices that skipping and interpolation take are positions along z in half steps, so that the slab
+    The slices that skipping and interpolation take are positions along z in half steps, so the slab
     keeps its length. Raises ValueError when image and target differ in (Z, Y, X). Source: paper 3, "Image
     Augmentation".
     """
@@ -46,7 +46,7 @@ def augment_ct(image: Tensor, target: Tensor, settings: CTCues, rng: np.random.G
         image = image + deviation * torch.from_numpy(
             rng.standard_normal(tuple(image.shape), dtype=np.float32)
         )
-    if draw < settings.shift_share:  # the same draw as above, so that it is a share of all samples
+    if draw < settings.shift_share:  # the same draw as above, so it is a share of all samples
         image = image + settings.shift * float(rng.uniform(-1, 1))
     return image, target
 

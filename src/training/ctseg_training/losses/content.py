@@ -40,7 +40,7 @@ def content_loss(features: Features, image: Tensor, truth: Tensor, predicted: Te
 
 
 def soften(truth: Tensor, *, background: float = 0.1, foreground: float = 0.9) -> Tensor:
-    """A mask of 0 and 1 as float with `background` and `foreground` in their place, so that a sigmoid can
+    """A mask of 0 and 1 as float with `background` and `foreground` in their place, so a sigmoid can
     reach them.
 
     Source: paper 4, section 3.2.2.

@@ -17,7 +17,7 @@ def generalised_dice(
 
     probabilities : (B, K, ...) summing to 1 over K, background first. target : (B, ...) int64. present :
     (B, K) bool, absent labels are merged into the background. A label without a voxel takes the largest
-    weight of those that have some, so that a false alarm for it costs something and the loss stays finite.
+    weight of those that have some, so a false alarm for it costs something and the loss stays finite.
     softness : see `one_hot`. Source: Sudre et al. 2017, arXiv:1707.03237; the loss L_GD of paper 5, eq. 1
     and 2.
     """

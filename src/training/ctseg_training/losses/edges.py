@@ -19,7 +19,7 @@ def sobel_magnitude(maps: Tensor) -> Tensor:
 
     maps : (B, C, Y, X) or (B, C, Z, Y, X). Returns the same shape, float32 or more. Per axis the
     difference (-1, 0, 1) / 2 along it and (1, 2, 1) / 4 along the others: paper 2 names no scale, and with
-    this one a unit step is 0.5 in 2D and in 3D. Borders are replicated, so that a constant map has no
+    this one a unit step is 0.5 in 2D and in 3D. Borders are replicated, so a constant map has no
     edges. Where the gradient is 0 the magnitude's own gradient is taken as 0.
     """
     maps = widened(maps)
@@ -92,7 +92,7 @@ def edge_dice(edge_logits: Tensor, edges: Tensor, present: Tensor, *, smooth: fl
     """One minus the squared Dice of the sigmoid edge maps, mean over the contoured ones. Arguments as
     `balanced_cross_entropy`.
 
-    Source: paper 2, eq. 4 and 5. `smooth` is in the numerator too, so that no edges where there are none
+    Source: paper 2, eq. 4 and 5. `smooth` is in the numerator too, so no edges where there are none
     cost 0.
     """
     p = widened(edge_logits).sigmoid()

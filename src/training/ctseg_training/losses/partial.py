@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def as_columns(present: Tensor, maps: Tensor) -> Tensor:
-    """`present` (B, K) as bool (B, K, 1, ..., 1) beside `maps` (B, K, ...). Raises ValueError if it does
+    """`present` (B, K) as bool (B, K, 1, ..., 1) next to `maps` (B, K, ...). Raises ValueError if it does
     not fit or lacks background.
     """
     if present.shape != maps.shape[:2]:

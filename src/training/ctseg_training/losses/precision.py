@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def widened(maps: Tensor) -> Tensor:
-    """Half-precision maps as float32, others as they are, so that the sums over a volume keep their
+    """Half-precision maps as float32, others as they are, so the sums over a volume keep their
     digits.
     """
     return maps.float() if maps.dtype.itemsize < 4 else maps

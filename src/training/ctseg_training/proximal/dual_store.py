@@ -1,4 +1,4 @@
-"""u and w of every training sample, in half precision, in one memory-mapped file beside the checkpoints.
+"""u and w of every training sample, in half precision, in one memory-mapped file next to the checkpoints.
 
 Training writes into the file at every step, so after a kill it matches no checkpoint. A run that is to
 continue as if it had never stopped takes a `snapshot` with each checkpoint, before it (say
@@ -147,7 +147,7 @@ def _header(path: Path) -> dict[str, Any]:
             fields = json.loads(file.read(HEADER_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(
-            f"{path}: is no file of u and w that this version can read; start the run again in another "
+            f"{path}: is not a file of u and w that this version can read; start the run again in another "
             "folder."
         ) from error
     return dict(fields)

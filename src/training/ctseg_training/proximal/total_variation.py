@@ -15,7 +15,7 @@ EDGE_STEEPNESS = 100.0
 
 
 def edge_weight(one_hot: Tensor, spacing: Sequence[float]) -> Tensor:
-    """g = 1 / (1 + 100 |grad y|^2): 1 in the flat, small where the true contour runs, so that level curves
+    """g = 1 / (1 + 100 |grad y|^2): 1 in the flat, small where the true contour runs, so level curves
     settle there.
 
     one_hot : (..., [Z,] Y, X) in {0, 1}; each map has its own weight of the same shape. Source: paper 1,

@@ -23,7 +23,7 @@ class SampleStatistics(StrictSettings):
 
 
 class Data(StrictSettings):
-    """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so that inference
+    """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so inference
     does the same.
 
     sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as

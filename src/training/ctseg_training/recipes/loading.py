@@ -63,14 +63,14 @@ def validate(fields: dict[str, Any], where: str) -> Recipe:
         faults = error.errors()
         misspelt = [
             fault for fault in faults if fault["type"] == "extra_forbidden"
-        ]  # what they leave unset is no fault of its own
+        ]  # what they leave unset is not a fault of its own
         raise RecipeError(
             _sentence(f"{where}: {'; '.join(_words(fault) for fault in (misspelt or faults)[:3])}")
         ) from error
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write every field, defaults included, so that a later default changes nothing."""
+    """Write every field, defaults included, so a later default changes nothing."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_bytes(path, text.encode(), overwrite=True)
 
@@ -146,7 +146,7 @@ def _no_field(path: Sequence[str], models: Sequence[type[BaseModel]], rest: Sequ
     """
     names = list(dict.fromkeys(name for model in models for name in model.model_fields))
     *above, last = path
-    said = f"{'.'.join(path)} is no field of a recipe"
+    said = f"{'.'.join(path)} is not a field of a recipe"
     if near := get_close_matches(last, names, n=1, cutoff=SPELLING):
         return f"{said}; did you mean {'.'.join([*above, near[0], *rest])}?"
     elsewhere = dict.fromkeys(
@@ -178,7 +178,7 @@ def _models(path: Sequence[str | int]) -> list[type[BaseModel]]:
 
 
 def _without_tags(path: Sequence[str | int]) -> list[str]:
-    """A path of pydantic as a person writes it: the tag of a union ("scn" in network.scn.filters) is no
+    """A path of pydantic as a user writes it: the tag of a union ("scn" in network.scn.filters) is no
     key of the file.
     """
     return [

@@ -73,7 +73,7 @@ class History:
 
 
 def write_csv(run_folder: Path) -> Path:
-    """Write curves.csv beside events.jsonl: one row per step that was told.
+    """Write curves.csv next to events.jsonl: one row per step that was told.
 
     Columns: step, loss, every term, learning_rate, seconds (of training so far), seconds_per_step, waited
     (for data, of those seconds); empty where a number was not finite. Raises RecipeError when no run has

@@ -80,7 +80,7 @@ def draw_overlay(
     """A PNG of one axial slice: the grey image between its percentiles, the truth's contours solid and what
     was found dashed.
 
-    image, truth, found : (Y, X), y to posterior and x to left, so that the patient's right is on the left.
+    image, truth, found : (Y, X), y to posterior and x to left, so the patient's right is on the left.
     spacing_mm : (y, x). Raises ValueError when the shapes differ.
     """
     from matplotlib.figure import Figure
@@ -155,7 +155,7 @@ def draw_overlay(
 def _contour(
     axes: Any, mask: NDArray[np.bool_], spacing_mm: tuple[float, float], colour: str, style: Any
 ) -> None:
-    """The outline of a mask, also where it reaches the border; dark beneath, so that it shows on bright
+    """The outline of a mask, also where it reaches the border; dark beneath, so it shows on bright
     tissue.
     """
     if not mask.any():

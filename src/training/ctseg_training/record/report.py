@@ -1,4 +1,4 @@
-"""What a training run came to, as one HTML page that needs nothing else, beside events.jsonl."""
+"""What a training run came to, as one HTML page that needs nothing else, next to events.jsonl."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def write_report(run_folder: Path) -> Path:
 
 
 def _recipe(run_folder: Path) -> str:
-    """As it was saved; a run of an earlier version has a report, too, so that nothing is asked of its
+    """As it was saved; a run of an earlier version has a report, too, so nothing is asked of its
     fields.
     """
     path = run_folder / "recipe.yaml"
@@ -105,7 +105,7 @@ def _scores(history: History) -> str:
         columns.append((f"curve, best (step {best[0]})", best[1]))
     if not columns:
         return (
-            "<h2>Dice</h2><p>No case was held out, so that nothing could be scored.</p>"
+            "<h2>Dice</h2><p>No case was held out, so nothing could be scored.</p>"
             if not history.start.get("held_out")
             else ""
         )
@@ -233,7 +233,7 @@ def _row(cells: Sequence[str], kind: str = "") -> str:
 
 
 def _svg_image(svg: bytes, alt: str) -> str:
-    """As an image of its own, so that the names inside one drawing and those of the next do not meet."""
+    """As an image of its own, so the names inside one drawing and those of the next do not meet."""
     return (
         f"<img alt='{escape(alt)}' src='data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}'>"
     )

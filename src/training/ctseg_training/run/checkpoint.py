@@ -55,5 +55,5 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from error
     except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise RecipeError(
-            f"{path}: is no checkpoint that this version can read; start again in another folder."
+            f"{path}: is not a checkpoint that this version can read; start again in another folder."
         ) from error

@@ -68,7 +68,7 @@ class GeometricConstraint:
         )
 
     def snapshot(self, checkpoint: Path, step: int) -> None:
-        """A copy of the duals beside `checkpoint`, before that is written: whichever checkpoint a kill
+        """A copy of the duals next to `checkpoint`, before that is written: whichever checkpoint a kill
         leaves has its duals.
         """
         self.store.snapshot(_beside(checkpoint, step), step)

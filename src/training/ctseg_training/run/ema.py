@@ -10,7 +10,7 @@ class Ema:
     """Keeps float32 averages of all parameters and buffers.
 
     decay : the share of the past kept at each step. It starts low, min(decay, (1 + n) / (10 + n)) after n
-    steps, so that the random start is soon forgotten.
+    steps, so the random start is soon forgotten.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

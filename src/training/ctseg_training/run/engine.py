@@ -53,7 +53,7 @@ def train(
 
     minutes, steps : replace the recipe's budget. resume : go on from checkpoints/last.pt. init_from :
     start from its weights (see `stages.recipe_for`). name : of the bundle. should_stop : asked after every
-    step, beside the `stop` file. Closing the generator leaves a checkpoint and no bundle. Raises
+    step, next to the `stop` file. Closing the generator leaves a checkpoint and no bundle. Raises
     CtsegError, one sentence, which is also the last event.
     """
     out = Path(out_folder)

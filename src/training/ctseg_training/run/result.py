@@ -128,7 +128,7 @@ def _card(name: str, run: Run, labels: Labels, training: dict[str, Any], scores:
         ]
     lines += [
         "",
-        "Use it on images like those. It has been checked on nothing else, and is no medical device.",
+        "Use it on images like those. It has been checked on nothing else, and is not a medical device.",
         "",
     ]
     if not scores:

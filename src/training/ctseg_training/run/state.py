@@ -184,7 +184,7 @@ class Run:
         return self.step * self.recipe.accumulate * self.world.size + self.world.rank
 
     def save(self, path: Path, *, to_resume: bool = True) -> None:
-        """Write a checkpoint; the duals of paper 1 only beside one to be resumed. Raises FormatError when
+        """Write a checkpoint; the duals of paper 1 only next to one to be resumed. Raises FormatError when
         the disk is full.
         """
         self.elapsed()

@@ -163,7 +163,7 @@ class TrainingRun:
             self.log.write("checkpoint", step=self.run.step, file=name)
 
     def _validate(self) -> TrainingSteps:
-        """A point of the curve, pictures of the first cases; the best so far is kept beside the last."""
+        """A point of the curve, pictures of the first cases; the best so far is kept next to the last."""
         run = self.run
         if not self.split.held_out:
             return

@@ -22,7 +22,7 @@ CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 LOST = {
     "empty": (b"", r"008.dcm is empty \(0 bytes\)"),
     "cut off in its header": (None, "008.dcm begins as DICOM and cannot be read"),
-    "zeros": (bytes(5000), "008.dcm is no DICOM file"),
+    "zeros": (bytes(5000), "008.dcm is not a DICOM file"),
 }
 
 
@@ -453,7 +453,7 @@ def test_positions_that_do_not_follow_the_orientation_are_no_copies(tmp_path):
     made.PixelData = bytes(len(made.PixelData))  # copies would be equal
     folder = save(tmp_path / "mr", [made])
     assert formats.read(folder, series=1).array.shape == HU.shape
-    with pytest.raises(GeometryError, match=r"frame \d+ of 001.dcm .* beside each other in one plane"):
+    with pytest.raises(GeometryError, match=r"frame \d+ of 001.dcm .* next to each other in one plane"):
         formats.read(folder, series=2)
 
 

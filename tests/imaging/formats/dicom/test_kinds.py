@@ -149,7 +149,7 @@ def test_a_missing_series_uid_does_not_mix_scans(tmp_path):
 
 
 def test_cardiac_phases_are_the_order_of_trigger_times(tmp_path):
-    """The heart rate varies, so that no two positions have the same times."""
+    """The heart rate varies, so no two positions have the same times."""
     planes = [
         *per_slice(series(), TriggerTime=lambda k: f"{10 + k}"),
         *per_slice(second(), TriggerTime=lambda k: f"{400 - 60 * k}"),
@@ -391,7 +391,7 @@ def test_a_mosaic_that_only_its_private_tags_name(tmp_path):
 
 
 def test_reports_captures_and_scouts_do_not_stand_in_the_way(tmp_path):
-    """Beside seven slices: a screen capture in colour, a dose report, a key object, a presentation state, a
+    """Next to seven slices: a screen capture in colour, a dose report, a key object, a presentation state, a
     scout.
     """
     capture = plane(

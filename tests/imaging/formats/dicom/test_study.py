@@ -1,4 +1,4 @@
-"""A patient folder as a PACS exports it: series in sub-folders, segmentations beside them, a DICOMDIR."""
+"""A patient folder as a PACS exports it: series in sub-folders, segmentations next to them, a DICOMDIR."""
 
 import shutil
 

@@ -70,7 +70,7 @@ def made(path: Path, array: np.ndarray, axes: np.ndarray, kind: str, names: dict
 
 
 def blocks(first: int, second: int) -> np.ndarray:
-    """Two labels, an empty slice between them, noise so that every axis and direction shows."""
+    """Two labels, an empty slice between them, noise so every axis and direction shows."""
     array = np.zeros(SHAPE, np.uint8)
     noise = np.random.default_rng(6).random(SHAPE) < 0.4
     array[:3][noise[:3]] = first

@@ -1,4 +1,4 @@
-"""What a person is asked to allow is all that MONAI's own parser could run, whatever branch it takes where
+"""What a user is asked to allow is all that MONAI's own parser could run, whatever branch it takes where
 the bundle is.
 """
 

@@ -137,7 +137,7 @@ def test_what_is_no_mask_is_refused(new: list[int], tmp_path: Path) -> None:
     bundle = read_monai(
         monai_bundle(tmp_path / "below", after=(SOFTMAX, INVERT, ARGMAX, mapping([0, 1, 2], new)))
     )
-    with pytest.raises(BundleError, match="is no mask of labels"):
+    with pytest.raises(BundleError, match="is not a mask of labels"):
         finish(run(bundle, smooth_ct(), settings=FP32))
 
 

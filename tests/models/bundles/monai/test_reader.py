@@ -305,7 +305,7 @@ def test_bombs_of_yaml_merges_and_of_replaced_parts_are_not_followed(tmp_path: P
     ]
     with pytest.raises(BundleError, match="once its aliases are followed"):
         config(tmp_path, "\n".join(replaced), "inference.yaml")
-    with pytest.raises(BundleError, match=r"an entry whose name is no text \(1\)"):
+    with pytest.raises(BundleError, match=r"an entry whose name is not a text \(1\)"):
         config(tmp_path, "1: 2\na: 3\n", "inference.yaml")
 
 

@@ -1,4 +1,4 @@
-"""Where MONAI's own transforms put every voxel, and what they make of it, beside what the interpreted ones
+"""Where MONAI's own transforms put every voxel, and what they make of it, next to what the interpreted ones
 do.
 """
 

@@ -30,7 +30,7 @@ LABELS = 3
 
 @pytest.fixture
 def cascade(shared_file: Callable[[str], Path], tmp_path: Path) -> Path:
-    """The second half beside the first. Its first convolution takes the image and three masks; both
+    """The second half next to the first. Its first convolution takes the image and three masks; both
     networks are random.
     """
     original = next(shared_file("oracles/nnunet/old_plans/Dataset999_Toy").iterdir())

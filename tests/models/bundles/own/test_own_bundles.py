@@ -162,7 +162,7 @@ def test_missing_parts_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not listed in SHA256SUMS"):
         bundle.verify()
     sums.write_text("../../etc/passwd\n")
-    with pytest.raises(BundleError, match="is no hash and file name"):
+    with pytest.raises(BundleError, match="is not a hash and file name"):
         bundle.verify()
     sums.unlink()
     with pytest.raises(BundleError, match="SHA256SUMS is missing"):
@@ -253,7 +253,7 @@ def test_bundles_are_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pyte
     ):
         store.find("gamma")
     (tmp_path / "notes.txt").write_text("no bundle")
-    with pytest.raises(BundleError, match="is no bundle"):
+    with pytest.raises(BundleError, match="is not a bundle"):
         store.find(tmp_path / "notes.txt")
 
 

@@ -1,4 +1,4 @@
-"""A network that nobody here trained, on its 256^3 input: the labels stored beside it, in bounded memory,
+"""A network that nobody here trained, on its 256^3 input: the labels stored next to it, in bounded memory,
 and stopped at once.
 """
 

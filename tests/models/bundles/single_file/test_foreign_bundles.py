@@ -189,7 +189,7 @@ def test_what_is_no_network_is_a_sentence(tmp_path: Path) -> None:
     volume = Volume(np.zeros((4, 4, 4), np.int16), Geometry.from_parts((4, 4, 4), (1.0, 1.0, 1.0)))
     for name, sentence in (("x.ts", "not a readable TorchScript"), ("x.onnx", "not a readable ONNX")):
         network = tmp_path / name
-        network.write_bytes(b"this is no network")
+        network.write_bytes(b"this is not a network")
         with pytest.raises(BundleError, match=r"side file x\.json is missing"):
             store.find(network)
         side_file(network)

@@ -109,7 +109,7 @@ def test_torch_itself_would_write_a_file(tmp_path: Path) -> None:
         "_f = fork(x)",
         '_e = eval("1")',
         "import os",
-        "this is no program",
+        "this is not a program",
     ],
 )
 def test_a_program_that_reaches_out_is_refused_unloaded(
@@ -241,13 +241,13 @@ def test_onnx_that_reads_files_elsewhere_is_refused_unloaded(
     (tmp_path / "secret").write_bytes(bytes(16))
     folder = tmp_path / "bundle"
     folder.mkdir()
-    with pytest.raises(BundleError, match="is not beside it, so it was not loaded"):
+    with pytest.raises(BundleError, match="is not next to it, so it was not loaded"):
         store.find(side_file(onnx_file(folder / "x.onnx", weight=outside(location)))).load()
 
 
 def test_onnx_with_its_arrays_beside_it(tmp_path: Path) -> None:
     path = onnx_file(tmp_path / "x.onnx", weight=outside("x.data"))
-    with pytest.raises(BundleError, match="put this file beside it"):
+    with pytest.raises(BundleError, match="put this file next to it"):
         scan(path)
     (tmp_path / "x.data").write_bytes(bytes(15))
     with pytest.raises(BundleError, match="is shorter than"):
@@ -256,7 +256,7 @@ def test_onnx_with_its_arrays_beside_it(tmp_path: Path) -> None:
     assert scan(path).files == (tmp_path / "x.data",)
     (tmp_path / "x.data").unlink()
     (tmp_path / "x.data").symlink_to("/etc/passwd")
-    with pytest.raises(BundleError, match="is not beside it"):
+    with pytest.raises(BundleError, match="is not next to it"):
         scan(path)
 
 

@@ -88,7 +88,7 @@ def test_a_network_that_takes_nothing_says_what_was_tried(tmp_path: Path) -> Non
     volume = Volume(np.zeros((3, 4, 5), np.float32), Geometry.from_parts((3, 4, 5), (1, 1, 1)))
     with pytest.raises(
         BundleError,
-        match=r"does not take an array of .* of float32 or int64 or int32 or int16 or uint8; mend channels",
+        match=r"does not take an array of .* of float32 or int64 or int32 or int16 or uint8; fix channels",
     ):
         finish(run(store.find(side_file(tmp_path / "x.ts")), volume))
 

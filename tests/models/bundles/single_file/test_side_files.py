@@ -224,7 +224,7 @@ class NextIsBrighter(torch.nn.Module):
 
 @pytest.mark.parametrize(("orientation", "axis", "forwards"), [("SPL", 0, 1), ("IPR", 0, -1), ("RSA", 2, -1)])
 def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, tmp_path: Path) -> None:
-    path = written_onnx(NextIsBrighter(), torch.zeros(2, 3, 8, 8), tmp_path / "beside.onnx", dynamic=True)
+    path = written_onnx(NextIsBrighter(), torch.zeros(2, 3, 8, 8), tmp_path / "next to.onnx", dynamic=True)
     beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
     side_file(
         path,
@@ -253,7 +253,7 @@ def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, t
 
 
 def test_slices_beside_a_region_are_those_of_the_volume(tmp_path: Path) -> None:
-    path = written_onnx(NextIsBrighter(), torch.zeros(1, 3, 9, 7), tmp_path / "beside.onnx", dynamic=True)
+    path = written_onnx(NextIsBrighter(), torch.zeros(1, 3, 9, 7), tmp_path / "next to.onnx", dynamic=True)
     beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
     side_file(
         path,
@@ -331,7 +331,7 @@ def test_an_output_is_chosen_by_number_or_name(tmp_path: Path) -> None:
     for network, chosen, sentence in (
         (path, {"name": "x"}, 'has no output "x", but out0, out1'),
         (path, {"index": 2}, "no number 2"),
-        (script, {"index": 2}, "mend output.index"),
+        (script, {"index": 2}, "fix output.index"),
     ):
         side_file(network, output={"kind": "logits", "classes": [0, 1], **chosen})
         with pytest.raises(BundleError, match=sentence):
@@ -482,7 +482,7 @@ def test_a_side_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
 )
 def test_a_fault_names_its_field(entries: dict[str, Any], field: str, tmp_path: Path) -> None:
     network = side_file(scripted(Identity(), tmp_path / "r.ts"), **entries)
-    with pytest.raises(BundleError, match=f"r.json: {field}: .*; mend the side file"):
+    with pytest.raises(BundleError, match=f"r.json: {field}: .*; fix the side file"):
         store.find(network)
 
 
@@ -533,11 +533,11 @@ def test_a_fault_is_told_in_the_words_of_the_field(
     path.touch()
     with pytest.raises(BundleError) as refused:
         store.find(path)
-    assert str(refused.value) == f"{path.with_suffix('.json')}: {words}; mend the side file."
+    assert str(refused.value) == f"{path.with_suffix('.json')}: {words}; fix the side file."
 
 
 def test_a_spacing_that_is_a_slip_of_the_pen(tmp_path: Path) -> None:
     network = side_file(scripted(Identity(), tmp_path / "r.ts"), spacing=[0.001, 0.001, 0.001])
     volume = Volume(np.zeros((4, 5, 6), np.float32), Geometry.from_parts((4, 5, 6), (1.0, 1.0, 1.0)))
-    with pytest.raises(BundleError, match="mend spacing or size"):
+    with pytest.raises(BundleError, match="fix spacing or size"):
         finish(run(store.find(network), volume))

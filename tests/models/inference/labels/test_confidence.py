@@ -1,4 +1,4 @@
-"""Confidence of labels, entropy and disagreement: worked by hand and beside scipy."""
+"""Confidence of labels, entropy and disagreement: worked by hand and next to scipy."""
 
 from __future__ import annotations
 

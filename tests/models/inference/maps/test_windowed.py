@@ -21,7 +21,7 @@ def identity(x: Tensor, _: Arithmetic) -> Generator[float, None, Tensor]:
 
 
 def position_dependent(x: Tensor) -> Tensor:
-    """Not shift invariant, so that the weights matter."""
+    """Not shift invariant, so the weights matter."""
     ramp = torch.linspace(0, 1, x.shape[-1])
     return torch.cat([x * ramp, x.flip(-2)], dim=1)
 

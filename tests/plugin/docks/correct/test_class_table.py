@@ -25,7 +25,7 @@ def test_every_class_can_be_read_in_every_theme(make_napari_viewer, theme):
     for k in range(dock.table.rowCount()):
         for column in (NAME, VOLUME):
             cell = dock.table.visualItemRect(dock.table.item(k, column))
-            left = cell.left() + 20 if column == NAME else cell.left()  # beside the colour
+            left = cell.left() + 20 if column == NAME else cell.left()  # next to the colour
             greys = [
                 picture.pixelColor(x, y).lightness()
                 for x in range(left, cell.right())

@@ -40,7 +40,7 @@ RECIPES = (
 
 
 def case(seed, origin=0.0):
-    """A bright ball and a dark box; stored from head to feet, so that a lost flip shows."""
+    """A bright ball and a dark box; stored from head to feet, so a lost flip shows."""
     rng = np.random.default_rng(seed)
     z, y, x = np.mgrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]] * np.array(SPACING)[:, None, None, None]
     labels = np.zeros(SHAPE, np.uint8)
@@ -520,7 +520,7 @@ def test_names_become_plain():
 
 
 def tiny_bundle(folder, tmp_path):
-    """A model of a few thousand parameters that has seen two steps, in the person's store."""
+    """A model of a few thousand parameters that has seen two steps, in the user's store."""
     from ctseg_imaging.progress import finish
     from ctseg_models.bundles.store import add
     from ctseg_training.recipes import load_recipe
@@ -556,7 +556,7 @@ def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model
     write_dataset(tmp_path / "data", [case(seed) for seed in range(2)], NAMES, "balls")
     tiny_bundle(tmp_path / "data", tmp_path)
     viewer = make_plugin_viewer()
-    for seed in range(3):  # three patients side by side, so that each mask has its own image
+    for seed in range(3):  # three patients side by side, so each mask has its own image
         volume, mask = case(seed, origin=500.0 * seed)
         show_volume(viewer, volume, f"ct {seed}")
         show_labels(viewer, mask, f"mask {seed}")

@@ -1,4 +1,4 @@
-"""A new result hides those that earlier runs left on its image, and nothing that a person made."""
+"""A new result hides those that earlier runs left on its image, and nothing that a user made."""
 
 from dataclasses import replace
 

@@ -111,7 +111,7 @@ def test_what_is_no_model_gives_one_sentence(made, tmp_path):
         ("empty", "is an empty folder; choose the folder of a model."),
         ("gone", "does not exist; check the name."),
         ("scan.nii.gz", "is an image, not a model; drop it on the canvas to open it."),
-        ("notes.txt", "is no bundle."),
+        ("notes.txt", "is not a bundle."),
     ):
         controller.shelf.add(tmp_path / name)
         if name == "notes.txt":

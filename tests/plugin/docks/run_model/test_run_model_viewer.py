@@ -102,7 +102,7 @@ def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docke
     assert "different axes" in form.faults["orientation"].text() and not form.add.isEnabled()
     form.orientation.setCurrentText("RAS")
     form.sides[1].setText("9.5")
-    assert form.faults["spacing"].text() == '"9.5" is no whole number'
+    assert form.faults["spacing"].text() == '"9.5" is not a whole number'
     form.sides[1].setText("11")
     assert list(tmp_path.glob("*.json")) == []
     form.add.click()

@@ -1,4 +1,4 @@
-"""A network's side file is opened in the form again: nothing of it is lost, and what was wrong can be mended
+"""A network's side file is opened in the form again: nothing of it is lost, and what was wrong can be fixed
 in the dock.
 """
 
@@ -70,7 +70,7 @@ def models(fakes, network):
 
         def run(self, request):
             if json.loads(network.with_suffix(".json").read_text())["multiple_of"] != 16:
-                raise BundleError("net.onnx: fails on this image; mend multiple_of in the side file.")
+                raise BundleError("net.onnx: fails on this image; fix multiple_of in the side file.")
             return (yield from super().run(request))
 
     return WithNetwork()
@@ -176,7 +176,7 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
         and dock.controller.state.chosen == ("abdomen of today",)
         and not dock.mend.isVisible()
     )
-    assert dock.message.text() == "The description of net.onnx is written anew."
+    assert dock.message.text() == "The description of net.onnx is written again."
     dock.go.click()
     qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
     assert "abdomen of today" in viewer.layers

@@ -115,7 +115,7 @@ def test_own_presets_are_kept_renamed_keyed_and_removed(preferences, wide):
     assert [(p.name, p.key, p.window.width) for p in again.view.state.of(WindowKind.OWN)] == [
         ("contrast", "4", 333)
     ]
-    assert next(p for p in again.view.state.presets if p.name == "bone").key == ""  # the person's own took it
+    assert next(p for p in again.view.state.presets if p.name == "bone").key == ""  # the user's own took it
     again.press("4")
     assert tuple(other.contrast_limits) == (44 - 166.5, 44 + 166.5)
     again.rename_own("contrast", "portal")

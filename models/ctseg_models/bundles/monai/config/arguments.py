@@ -1,4 +1,4 @@
-"""Arguments of MONAI's components, taken one by one, so that what is not understood shows."""
+"""Arguments of MONAI's components, taken one by one, so what is not understood shows."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ SIGNS: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: operator.pos,
     ast.Not: operator.not_,
 }
-# Nothing that reaches beyond its arguments. There is no GPU as far as a config goes: the person chooses the
+# Nothing that reaches beyond its arguments. There is no GPU as far as a config goes: the user chooses the
 # device, not the bundle.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,

@@ -66,7 +66,7 @@ def evaluate(expression: str, look_up: Callable[[str], Any], work: WorkLimit) ->
 
     Raises NotPlainError for everything but constants, lists, tuples, dicts, arithmetic, comparisons,
     conditions, subscripts, and calls of a few functions of plain data; look_up's own errors come through.
-    What is no plain data (a component) may be named, chosen, and put into lists that are joined; nothing
+    What is not plain data (a component) may be named, chosen, and put into lists that are joined; nothing
     is computed with it.
     """
     work.spend(len(expression))
@@ -97,7 +97,7 @@ def parse(expression: str) -> tuple[ast.expr, list[str]]:
     try:
         return ast.parse(REFERENCE.sub(name, expression).strip(), mode="eval").body, references
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise NotPlainError("it is no expression") from error
+        raise NotPlainError("it is not an expression") from error
 
 
 def dotted(node: ast.expr) -> str:

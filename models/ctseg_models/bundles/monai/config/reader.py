@@ -31,7 +31,7 @@ NOT_ARGUMENTS = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
 _RELATIVE = re.compile(r"([@%])(#+)")
 _NUMBER = re.compile(
     r"0|[1-9][0-9]{0,8}"
-)  # of an entry of a list: one spelling each, so that no part is read twice
+)  # of an entry of a list: one spelling each, so no part is read twice
 _OUTSIDE = re.compile(r"%(.+?\.(?:json|yaml|yml))(?:#(.*))?$", re.IGNORECASE)
 
 
@@ -55,10 +55,10 @@ class Config:
         """From a .json or .yaml file. Raises BundleError."""
         content = read_plain(path)
         if not isinstance(content, dict):
-            raise BundleError(f"{path}: holds no named entries; it is no config of a MONAI bundle.")
+            raise BundleError(f"{path}: holds no named entries; it is not a config of a MONAI bundle.")
         if (strange := next((name for name in content if not isinstance(name, str)), None)) is not None:
             raise BundleError(
-                f"{path}: has an entry whose name is no text ({strange!r:.20}); get the bundle again."
+                f"{path}: has an entry whose name is not a text ({strange!r:.20}); get the bundle again."
             )
         top = {name: value for name, value in content.items() if "#" not in name and "::" not in name}
         config = cls(path, folder, top)

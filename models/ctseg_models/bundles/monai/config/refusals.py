@@ -1,4 +1,4 @@
-"""What is refused in a MONAI bundle whatever the person decides: no honest model needs it, and MONAI's own
+"""What is refused in a MONAI bundle whatever the user decides: no honest model needs it, and MONAI's own
 runner would run it.
 
 This is a list of known attacks, not a fence: code that is not on it still runs only after a decision
@@ -110,7 +110,7 @@ def refuse_strange_files(folder: Path) -> None:
                 )
         if count > MOST_FILES:
             raise BundleError(
-                f"{folder}: has more than {MOST_FILES} files, so it is no bundle; name the bundle's own "
+                f"{folder}: has more than {MOST_FILES} files, so it is not a bundle; name the bundle's own "
                 "folder."
             )
 

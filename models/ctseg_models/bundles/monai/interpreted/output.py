@@ -94,7 +94,7 @@ class Windows:
 def windows(component: object) -> Windows:
     """What an inferer of a config does. Raises NotHereError for those that are not known here."""
     if not isinstance(component, Component):
-        raise NotHereError("an inferer that is no component")
+        raise NotHereError("an inferer that is not a component")
     ignored = (
         "sw_batch_size",
         "device",

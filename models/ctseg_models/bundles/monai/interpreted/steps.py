@@ -188,7 +188,7 @@ def _of_axes(shape: Shape, turn: AxisOrder) -> Shape:
 
 
 def _counted_per_voxel(outline: nn.Module, how: Windows, channels: int) -> float:
-    """Of a network without memory, so that counting takes no time; 0.0 where that is not possible."""
+    """Of a network without memory, so counting takes no time; 0.0 where that is not possible."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -140,7 +140,7 @@ def components(component: object) -> list[Component]:
     if isinstance(component, list | tuple):
         return [one for member in component for one in components(member)]
     if not isinstance(component, Component):
-        raise NotHereError("something that is no transform")
+        raise NotHereError("something that is not a transform")
     if component.name == "Compose":
         return components(component.arguments.get("transforms", []))
     return [component]

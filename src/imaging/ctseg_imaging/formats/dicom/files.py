@@ -99,7 +99,7 @@ def _is_first_element(start: bytes) -> bool:
 
 
 def read_header(path: Path, tags: Sequence[str | int]) -> Dataset | None:
-    """The attributes `tags` of one file without its pixels, or None where it is no DICOM after all, or
+    """The attributes `tags` of one file without its pixels, or None where it is not DICOM after all, or
     damaged beyond reading."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values

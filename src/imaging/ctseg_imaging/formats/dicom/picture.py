@@ -51,7 +51,7 @@ def _has_another_scale(headers: Sequence[Dataset]) -> bool:
 
 
 def _kind_faults(headers: Sequence[Dataset]) -> Iterator[str]:
-    """Why the picture is no plane of numbers: colour, a lookup table, a mosaic."""
+    """Why the picture is not a plane of numbers: colour, a lookup table, a mosaic."""
     try:
         samples = integer(headers, "SamplesPerPixel") or 1
     except Garbled as fault:

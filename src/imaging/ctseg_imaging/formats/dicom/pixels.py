@@ -45,7 +45,7 @@ _ENDS_WITH_MARKER = (
 
 
 class Pixels:
-    """Stored numbers of slices; the last file is kept, so that the frames of one file are decoded once. path
+    """Stored numbers of slices; the last file is kept, so the frames of one file are decoded once. path
     : named in errors."""
 
     def __init__(self, path: Path) -> None:

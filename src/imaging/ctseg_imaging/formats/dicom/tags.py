@@ -69,7 +69,7 @@ def numbers(headers: Sequence[Dataset], keyword: str, count: int) -> Float | Non
     try:
         array = np.array([float(number) for number in found], np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise Garbled(f"{keyword} is no number") from error
+        raise Garbled(f"{keyword} is not a number") from error
     if len(array) != count:
         raise Garbled(f"{keyword} has {len(array)} value{'s' if len(array) > 1 else ''} instead of {count}")
     if not np.isfinite(array).all():
@@ -83,7 +83,7 @@ def number(headers: Sequence[Dataset], keyword: str) -> float | None:
     try:
         value = float(found[0]) if found else None
     except (ValueError, TypeError, OverflowError) as error:
-        raise Garbled(f"{keyword} is no number") from error
+        raise Garbled(f"{keyword} is not a number") from error
     if value is not None and not np.isfinite(value):
         raise Garbled(f"{keyword} is not finite")
     return value
@@ -93,7 +93,7 @@ def integer(headers: Sequence[Dataset], keyword: str) -> int | None:
     """The first value as a whole number, None where it is missing. Raises Garbled."""
     value = number(headers, keyword)
     if value is not None and not value.is_integer():
-        raise Garbled(f"{keyword} is no whole number")
+        raise Garbled(f"{keyword} is not a whole number")
     return None if value is None else int(value)
 
 
@@ -114,5 +114,5 @@ def items(header: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence, [] where it is missing. Raises Garbled."""
     found = values([header], keyword)
     if not all(isinstance(item, Dataset) for item in found):
-        raise Garbled(f"{keyword} is no sequence")
+        raise Garbled(f"{keyword} is not a sequence")
     return found

@@ -18,7 +18,7 @@ class Why(StrEnum):
 
     EMPTY = "is empty (0 bytes)"
     DAMAGED = "begins as DICOM and cannot be read"
-    STRANGE = "is no DICOM file"
+    STRANGE = "is not a DICOM file"
     CLOSED = "cannot be opened"
     ABSENT = "is listed in the DICOMDIR and not there"
 
@@ -64,7 +64,9 @@ def lost_slices(series: Sequence[Collection[Path]], unread: Sequence[Unread]) ->
 
 
 def _could_be_slice(one: Unread) -> bool:
-    """A file without an ending that is no DICOM is a note or a script; a hidden one belongs to the system."""
+    """A file without an ending that is not DICOM is a note or a script; a hidden one belongs to the
+    system.
+    """
     return not one.path.name.startswith(".") and (not one.is_stranger or _ending(one.path) != "")
 
 

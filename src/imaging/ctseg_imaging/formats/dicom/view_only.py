@@ -2,7 +2,7 @@
 plane by whole pixels.
 
 Planes lie along the normal at the smallest common step of the slices. A plane farther from every slice than
-half a slice (its thickness, or the step where that is larger) stays empty, so that a missing slice is seen as
+half a slice (its thickness, or the step where that is larger) stays empty, so a missing slice is seen as
 a gap. In the plane a tilt of the gantry moves each slice by its offset, rounded to whole pixels. No value is
 interpolated.
 """

@@ -1,4 +1,4 @@
-"""Writing so that a file is there whole or not at all, and replaces nothing that it must not."""
+"""Writing so a file is there whole or not at all, and replaces nothing that it must not."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def atomic_path(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(header: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """For formats of several files (.mhd + .zraw): a temporary folder beside `header` whose files move there,
-    `header` last.
+    """For formats of several files (.mhd + .zraw): a temporary folder next to `header` whose files move
+    there, `header` last.
 
     Yields the path inside that folder under which `header` is to be written, with its own name. Owner and
     mode as in `atomic_path`. Raises FormatError if `header` would be overwritten and `overwrite` is false, if
@@ -85,7 +85,7 @@ def atomic_folder(header: str | Path, overwrite: bool = False) -> Iterator[Path]
 
 
 def swap_in(partial: Path, target: Path) -> None:
-    """Put a finished folder beside `target` in its place; what was there goes only after that. Raises
+    """Put a finished folder next to `target` in its place; what was there goes only after that. Raises
     OSError, with the old one back.
     """
     if not target.exists():

@@ -1,4 +1,4 @@
-"""Opening a DICOM object that is no image, and its parts, without quoting anything that it says."""
+"""Opening a DICOM object that is not an image, and its parts, without quoting anything that it says."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _segment(
         colour = colour_of(*[float(share) for share in fields["color"].split()]) if "color" in fields else ""
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(
-            f"{path}: the value, layer or colour of its segment {number} is no number; export it again."
+            f"{path}: the value, layer or colour of its segment {number} is not a number; export it again."
         ) from error
     if not 0 <= layer < len(array) or value < 1:
         raise FormatError(

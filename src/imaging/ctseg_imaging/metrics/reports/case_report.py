@@ -94,7 +94,7 @@ class SliceRow:
 
 @dataclass(frozen=True, eq=False)
 class CaseReport:
-    """What came out for one case. warnings : sentences for the person. failed : why there is nothing, else
+    """What came out for one case. warnings : sentences for the user. failed : why there is nothing, else
     "".
 
     match : how the grids lay to each other. pictures : the worst slices.

@@ -2,7 +2,7 @@
 
 The convention is that a voxel belongs to a structure if its centre lies inside. plastimatch decided: it gives
 the same masks of the real chest CT as ours (Dice 1.000 for tumour and cord, 0.9998 for the lungs).
-`label.nii.gz` beside that CT was drawn by rt-utils, which rounds the points to pixels and adds the outline:
+`label.nii.gz` next to that CT was drawn by rt-utils, which rounds the points to pixels and adds the outline:
 its cord has 17581 voxels where the contours enclose 15599.
 """
 

@@ -251,7 +251,7 @@ def _windows(headers: Sequence[Dataset]) -> tuple[tuple[Window, ...], list[str]]
         levels = [float(level) for level in values(headers, "WindowCenter")]
         widths = [float(width) for width in values(headers, "WindowWidth")]
     except (Garbled, ValueError, TypeError, OverflowError):
-        return (), ["the display window (WindowCenter, WindowWidth) is no number"]
+        return (), ["the display window (WindowCenter, WindowWidth) is not a number"]
     names = words(headers, "WindowCenterWidthExplanation")
     windows: list[Window] = []
     for k, (level, width) in enumerate(zip(levels, widths, strict=False)):

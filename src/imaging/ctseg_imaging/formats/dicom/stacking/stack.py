@@ -78,7 +78,7 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
             spacing(one)
         ) + same:
             raise GeometryError(
-                f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm beside each other in one "
+                f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm next to each other in one "
                 "plane, so their positions do not "
                 "follow their orientation and make no stack; export the series again."
             )
@@ -113,7 +113,7 @@ def check_complete(path: Path, series: Series) -> None:
         raise OnlyViewable(
             f"{path}: {first.path.name} {first.why}{also} and may be a slice of the series, which would be "
             "incomplete; copy the series "
-            f"again, take the file out of the folder if it is no slice, or, {LOOK}."
+            f"again, take the file out of the folder if it is not a slice, or, {LOOK}."
         )
 
 
