@@ -110,5 +110,5 @@ def test_is_readable_looks_and_never_raises(tmp_path):
 
 def test_a_series_is_no_volume_and_a_volume_no_series(tmp_path):
     formats.write(tmp_path / "a.nrrd", volume())
-    with pytest.raises(FormatError, match="no DICOM"):
+    with pytest.raises(FormatError, match="not a DICOM"):
         formats.read(tmp_path / "a.nrrd", series=1)

@@ -335,7 +335,7 @@ def test_a_needed_number_that_is_none_is_a_sentence(tmp_path, keyword, text):
     for planes_of_all in [series()]:
         for header in planes_of_all:
             raw(header, keyword, text)
-        with pytest.raises(CtsegError, match=keyword if text != "\\" else ""):
+        with pytest.raises(CtsegError, match=keyword if text != "\\" else "all"):
             formats.read(save(tmp_path / "all", planes_of_all))
 
 
