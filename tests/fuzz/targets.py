@@ -340,7 +340,7 @@ def segmentations(folder: Path) -> list[Path]:
     """Slicer's segmentation with two layers, a structure set next to nothing, and DICOM SEG of the shared
     data if it is there.
     """
-    from tests.imaging.segmentations import rtstruct_making
+    from tests.imaging.formats.segmentations.rtstruct import making as rtstruct_making
 
     head = (
         "NRRD0004\ntype: unsigned char\ndimension: 4\nspace: left-posterior-superior\nsizes: 2 6 5 4\n"
