@@ -91,6 +91,16 @@ class LayerSource:
         return self.view.geometry(self.geometry)
 
 
+def can_be_painted(layer: Any) -> bool:
+    """Whether the layer is a plain array of labels (z, y, x)."""
+    return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale
+
+
+def is_label_map(layer: Any) -> bool:
+    """Whether the layer can be painted and is not an overlay of this plugin."""
+    return can_be_painted(layer) and not layer.metadata.get(MADE)
+
+
 def source_of(layer: Layer) -> LayerSource | None:
     """The layer's source, or None for a layer that this project did not make or whose array was replaced by
     one of another shape.

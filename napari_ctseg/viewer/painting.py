@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from ctseg_imaging.errors import GeometryError
 from napari_ctseg.journal.patches import BoxChange, Change, Patch, PointChange
 from napari_ctseg.journal.steps import Steps
+from napari_ctseg.viewer.layers import can_be_painted
 from napari_ctseg.viewer.proxies import unwrapped
 
 FRAME_MS = 16
@@ -80,12 +82,12 @@ class Painting:
 
     @classmethod
     def of(cls, layer: Labels) -> Painting:
-        """The layer's Painting, made at the first call. Raises ValueError unless the layer is a plain 3D
+        """The layer's Painting, made at the first call. Raises GeometryError unless the layer is a plain 3D
         array.
         """
         if not can_be_painted(layer):
-            raise ValueError(
-                f"The layer {layer.name} is not a plain 3D label map; only those can be painted here."
+            raise GeometryError(
+                f"The layer {layer.name} is not a plain 3D label map; only those can be painted."
             )
         # A plugin is handed napari's proxies of layers; the guards belong on the layer itself.
         layer = unwrapped(layer)
@@ -274,11 +276,6 @@ class Painting:
 
     def _depth(self) -> int:
         return int(layer_of(self._layer).data.shape[0])
-
-
-def can_be_painted(layer: Any) -> bool:
-    """Whether the layer is a plain array of labels (z, y, x)."""
-    return hasattr(layer, "n_edit_dimensions") and layer.ndim == 3 and not layer.multiscale
 
 
 def layer_of(reference: weakref.ref[Labels]) -> Labels:

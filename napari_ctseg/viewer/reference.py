@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_ctseg.viewer.painting import Painting, can_be_painted
+from napari_ctseg.viewer.layers import can_be_painted
+from napari_ctseg.viewer.painting import Painting
 from napari_ctseg.viewer.proxies import unwrapped
 
 if TYPE_CHECKING:

@@ -2,17 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import FormatError
-from napari_ctseg.viewer.pairs import Counted
+from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.viewer.pairs import Counted, LivePair
 
 if TYPE_CHECKING:
     from ctseg_imaging.metrics.reports.case_report import CaseReport
 
 
-def surfaces(counted: Counted, values: list[int], tolerance_mm: float) -> dict[int, tuple[float, float]]:
+class SurfaceDistances:
+    """The surface distances of one pair. measured : (HD95 in mm, NSD) by label. stale : labels that were
+    changed since, or never measured.
+    """
+
+    def __init__(self, stale: Iterable[int] = ()) -> None:
+        self.measured: dict[int, tuple[float, float]] = {}
+        self.stale = set(stale)
+        self._changes = 0
+
+    def changed(self, values: Iterable[int]) -> None:
+        """These labels have to be measured again."""
+        self.stale.update(values)
+        self._changes += 1
+
+    def measure(
+        self,
+        pair: LivePair,
+        tolerance_mm: float,
+        aside: ThreadedCall,
+        on_done: Callable[[], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        """Measure what is stale; labels that change meanwhile stay stale. The pair has been counted."""
+        counted, before = pair.counted, (pair.version, self._changes)
+        assert counted is not None
+        wanted = sorted(self.stale & set(counted.live.values))
+
+        def done(found: dict[int, tuple[float, float]]) -> None:
+            self.measured |= found
+            if before == (pair.version, self._changes):
+                self.stale -= set(found)
+            on_done()
+
+        aside(lambda: surface_distances_of(counted, wanted, tolerance_mm), done, on_error)
+
+
+def surface_distances_of(
+    counted: Counted, values: list[int], tolerance_mm: float
+) -> dict[int, tuple[float, float]]:
     """(HD95 in mm, NSD) of each label."""
     from ctseg_imaging.metrics.surfaces import surface_distances
 

@@ -1,6 +1,4 @@
-"""Decides what the Window dock does: which windows are offered, what they apply to, keys, mouse, and the
-person's own presets.
-"""
+"""Decides what the Window dock does: the window of the viewer's image, presets, number keys and the mouse."""
 
 from __future__ import annotations
 
@@ -8,64 +6,60 @@ import math
 import weakref
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctseg_imaging.errors import CtsegError
-from ctseg_imaging.volume import Volume, Window
-from ctseg_imaging.windowing import MR_QUANTILES, PAPER3_QUANTILES, PRESETS, is_hu, quantile_window
+from ctseg_imaging.volume import Window
+from napari_ctseg.docks.dock_controller import DockController, DockView
+from napari_ctseg.docks.window import own_presets
+from napari_ctseg.docks.window.presets import KEYS, Presets, preset_in_force, presets_for, with_keys
 from napari_ctseg.docks.window.state import Preset, WindowKind, WindowState
 from napari_ctseg.preferences import Preferences
-from napari_ctseg.viewer.layers import source_of, volume_of
-from napari_ctseg.viewer.proxies import unwrapped
+from napari_ctseg.viewer.layers import source_of
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-DOCK = "window"
-KEYS = tuple("123456789")
-QUANTILES = {"0.5–99.5 %": MR_QUANTILES, "60–99 %": PAPER3_QUANTILES}
-PIXELS_PER_FOLD = (
-    200.0  # of mouse drag to make the window e times as wide, or to move its level by a window's width
-)
+PIXELS_PER_FOLD = 200.0  # of drag: the width changes by a factor of e, the level by one width
 
 
-class WindowView(Protocol):
-    """The seam to Qt."""
+class WindowController(DockController[WindowState]):
+    """Follows the viewer's image and its contrast limits. Every change is made on the layer and read back."""
 
-    def show(self, state: WindowState) -> None:
-        """Draw all of `state`."""
+    NAME = "window"
 
-
-class WindowController:
-    """Follows the viewer's image and its contrast limits; every change goes through the layer, so both ways
-    are one.
-    """
-
-    def __init__(self, view: WindowView, viewer: napari.viewer.Viewer, preferences: Preferences) -> None:
-        viewer = unwrapped(viewer)
-        self.view, self.viewer, self._preferences = view, viewer, preferences
-        self._offers: weakref.WeakKeyDictionary[Any, tuple[bool, tuple[Preset, ...]]] = (
-            weakref.WeakKeyDictionary()
-        )
+    def __init__(
+        self, view: DockView[WindowState], viewer: napari.viewer.Viewer, preferences: Preferences
+    ) -> None:
+        self._offers: weakref.WeakKeyDictionary[Any, tuple[bool, Presets]] = weakref.WeakKeyDictionary()
         self._followed: weakref.ref[Any] | None = None
-        self._own = _own_from(preferences.get(DOCK, "own", []))
-        self.state = WindowState(
-            all_images=preferences.get(DOCK, "all_images", False),
-            number_keys=preferences.get(DOCK, "number_keys", True),
-            radiology_mouse=preferences.get(DOCK, "radiology_mouse", False),
+        self._own = own_presets.from_settings(preferences.get(self.NAME, "own", []))
+        state = WindowState(
+            all_images=preferences.get(self.NAME, "all_images", False),
+            number_keys=preferences.get(self.NAME, "number_keys", True),
+            radiology_mouse=preferences.get(self.NAME, "radiology_mouse", False),
             message=preferences.problem,
         )
-        viewer.layers.events.inserted.connect(self.refresh)
-        viewer.layers.events.removed.connect(self.refresh)
-        viewer.layers.selection.events.active.connect(self.refresh)
-        viewer.mouse_drag_callbacks.append(self._drag)
+        super().__init__(view, viewer, preferences, state)
+        self.follow_layers_and_roles()
+        self.follow(self.refresh, self.viewer.layers.selection.events.active)
+        self.viewer.mouse_drag_callbacks.append(self._drag)
         for key in KEYS:
-            viewer.bind_key(key, self._pressing(key, only_when_on=True), overwrite=True)
-            viewer.bind_key(f"Alt-{key}", self._pressing(key, only_when_on=False), overwrite=True)
+            self.viewer.bind_key(key, self._pressing(key, only_when_on=True), overwrite=True)
+            self.viewer.bind_key(f"Alt-{key}", self._pressing(key, only_when_on=False), overwrite=True)
         self.refresh()
+
+    def on_close(self) -> None:
+        """Give the mouse and the number keys back to napari."""
+        self._follow(None)
+        self.viewer.mouse_drag_callbacks.remove(self._drag)
+        for key in KEYS:
+            self.viewer.bind_key(key, None, overwrite=True)
+            self.viewer.bind_key(f"Alt-{key}", None, overwrite=True)
+            for layer in self._images():
+                layer.bind_key(key, None, overwrite=True)
 
     # ---- what is there
 
@@ -91,24 +85,21 @@ class WindowController:
         layer = self.image()
         self._follow(layer)
         if layer is None:
-            self._show(replace(self.state, image=None, presets=self._own, current=None))
+            self.update(image=None, presets=self._own, current=None)
             return
         hu, offered = self._offered(layer)
         low, high = map(float, layer.contrast_limits)
         lowest, highest = map(float, layer.contrast_limits_range)
-        presets = _keys_given((*offered, *self._own))
-        self._show(
-            replace(
-                self.state,
-                image=layer.name,
-                unit="HU" if hu else "",
-                presets=presets,
-                width=high - low,
-                level=(high + low) / 2,
-                lowest=lowest,
-                highest=highest,
-                current=_in_force(presets, self.state.current, low, high),
-            )
+        presets = with_keys((*offered, *self._own))
+        self.update(
+            image=layer.name,
+            unit="HU" if hu else "",
+            presets=presets,
+            width=high - low,
+            level=(high + low) / 2,
+            lowest=lowest,
+            highest=highest,
+            current=preset_in_force(presets, self.state.current, low, high),
         )
 
     # ---- what the user does
@@ -153,53 +144,41 @@ class WindowController:
         """Keep width and level as an own preset."""
         name = name.strip()
         if not name:
-            self._show(replace(self.state, message="Give the window a name first."))
+            self.update(message="Give the window a name first.")
             return
-        others = tuple(
-            preset for preset in self._own if preset.name != name and (not key or preset.key != key)
-        )
-        cleared = tuple(
-            replace(preset, key="")
-            for preset in self._own
-            if key and preset.key == key and preset.name != name
-        )
-        self._set_own(
-            (*others, *cleared, Preset(Window(name, self.state.width, self.state.level), WindowKind.OWN, key))
-        )
+        preset = Preset(Window(name, self.state.width, self.state.level), WindowKind.OWN, key)
+        self._set_own(own_presets.with_preset(self._own, preset))
 
     def rename_own(self, name: str, new: str) -> None:
-        """Call an own preset otherwise."""
+        """Rename an own preset."""
         new = new.strip()
-        if not new or (new != name and any(preset.name == new for preset in self._own)):
-            message = f'"{new}" is already there; choose another name.' if new else "Give the window a name."
-            self._show(replace(self.state, message=message))
-            return
-        self._set_own(
-            tuple(replace(p, window=replace(p.window, name=new)) if p.name == name else p for p in self._own)
-        )
+        if not new:
+            self.update(message="Give the window a name.")
+        elif new != name and any(preset.name == new for preset in self._own):
+            self.update(message=f'A window named "{new}" already exists; choose another name.')
+        else:
+            self._set_own(own_presets.renamed(self._own, name, new))
 
     def key_own(self, name: str, key: str) -> None:
-        """Give an own preset a number key ("" for none); it is taken from whatever had it."""
-        self._set_own(
-            tuple(replace(p, key=key if p.name == name else "" if p.key == key else p.key) for p in self._own)
-        )
+        """Give an own preset a number key ("" for none); the preset that had the key loses it."""
+        self._set_own(own_presets.with_key(self._own, name, key))
 
     def remove_own(self, name: str) -> None:
-        """Forget an own preset."""
-        self._set_own(tuple(preset for preset in self._own if preset.name != name))
+        """Remove an own preset."""
+        self._set_own(own_presets.without(self._own, name))
 
     def set_all_images(self, on: bool) -> None:
         """Whether windows apply to every image or to the active one."""
-        self._remember("all_images", on)
+        self._set_toggle("all_images", on)
 
     def set_number_keys(self, on: bool) -> None:
         """Whether plain 1 to 9 set windows while an image is selected; Alt with the number always does."""
-        self._remember("number_keys", on)
+        self._set_toggle("number_keys", on)
         self._take_image_keys()
 
     def set_radiology_mouse(self, on: bool) -> None:
         """Whether dragging with the right button changes the window."""
-        self._remember("radiology_mouse", on)
+        self._set_toggle("radiology_mouse", on)
 
     # ---- inside
 
@@ -226,10 +205,10 @@ class WindowController:
             if one is layer or (source_of(one) is not None and self._offered(one)[0] == unit)
         ]
 
-    def _offered(self, layer: Image) -> tuple[bool, tuple[Preset, ...]]:
+    def _offered(self, layer: Image) -> tuple[bool, Presets]:
         """Whether the layer is in HU, and what to offer for it; worked out once a layer."""
         if layer not in self._offers:
-            self._offers[layer] = _offers_for(layer)
+            self._offers[layer] = presets_for(layer)
         return self._offers[layer]
 
     def _follow(self, layer: Image | None) -> None:
@@ -283,77 +262,16 @@ class WindowController:
             yield
         camera.mouse_zoom = before
 
-    def _set_own(self, own: tuple[Preset, ...]) -> None:
+    def _set_own(self, own: Presets) -> None:
         self._own = own
         self.state = replace(self.state, message="")
-        kept = [{"name": p.name, "width": p.window.width, "level": p.window.level, "key": p.key} for p in own]
-        self._keep("own", kept)
+        self.remember("own", own_presets.as_settings(own))
         self.refresh()
 
-    def _remember(self, field: str, on: bool) -> None:
+    def _set_toggle(self, field: str, on: bool) -> None:
         self.state = replace(self.state, message="", **{field: on})  # type: ignore[arg-type]
-        self._keep(field, on)
+        self.remember(field, on)
         self.refresh()
-
-    def _keep(self, key: str, value: Any) -> None:
-        try:
-            self._preferences.set(DOCK, key, value)
-        except CtsegError as error:
-            self.state = replace(self.state, message=str(error))
-
-    def _show(self, state: WindowState) -> None:
-        self.state = state
-        self.view.show(state)
-
-
-def _offers_for(layer: Image) -> tuple[bool, tuple[Preset, ...]]:
-    try:
-        volume: Volume = volume_of(layer)
-    except CtsegError:  # turned or sheared by hand: its values are still good for windows
-        return False, _quantiles(np.asarray(layer.data))
-    hu = is_hu(volume)
-    own = [Preset(window, WindowKind.FILE) for window in volume.windows]
-    known = (
-        [Preset(window, WindowKind.PRESET, key) for window, key in zip(PRESETS, KEYS, strict=True)]
-        if hu
-        else []
-    )
-    return hu, (*own, *known, *_quantiles(volume.array))
-
-
-def _quantiles(array: Any) -> tuple[Preset, ...]:
-    return tuple(
-        Preset(quantile_window(array, low, high, name), WindowKind.QUANTILE)
-        for name, (low, high) in QUANTILES.items()
-    )
-
-
-def _keys_given(presets: tuple[Preset, ...]) -> tuple[Preset, ...]:
-    """An own preset's key is taken from the preset that had it; where there are no CT presets, the numbers go
-    down the list.
-    """
-    if not any(preset.kind is WindowKind.PRESET for preset in presets):
-        free = iter([key for key in KEYS if key not in {p.key for p in presets}])
-        return tuple(
-            preset if preset.key or preset.kind is WindowKind.OWN else replace(preset, key=next(free, ""))
-            for preset in presets
-        )
-    taken = {preset.key for preset in presets if preset.kind is WindowKind.OWN and preset.key}
-    return tuple(
-        replace(p, key="") if p.kind is not WindowKind.OWN and p.key in taken else p for p in presets
-    )
-
-
-def _in_force(
-    presets: tuple[Preset, ...], last: tuple[WindowKind, str] | None, low: float, high: float
-) -> tuple[WindowKind, str] | None:
-    """The preset that the limits are, the last one chosen if several are."""
-    fitting = [
-        (p.kind, p.name)
-        for p in presets
-        if np.allclose(p.window.limits, (low, high), atol=max(1e-6, 1e-4 * (high - low)))
-    ]
-    return last if last in fitting else fitting[0] if fitting else None
 
 
 def _set_limits(layer: Image, window: Window) -> None:
@@ -362,14 +280,3 @@ def _set_limits(layer: Image, window: Window) -> None:
     lowest, highest = layer.contrast_limits_range
     layer.contrast_limits_range = (min(low, lowest), max(high, highest))
     layer.contrast_limits = (low, high)
-
-
-def _own_from(kept: list[Any]) -> tuple[Preset, ...]:
-    """Own presets from the settings; entries that are none are left out."""
-    found = []
-    for entry in kept:
-        if isinstance(entry, dict) and {"name", "width", "level"} <= set(entry):
-            key = str(entry.get("key", ""))
-            window = Window(str(entry["name"]), float(entry["width"]), float(entry["level"]))
-            found.append(Preset(window, WindowKind.OWN, key if key in KEYS else ""))
-    return tuple(found)

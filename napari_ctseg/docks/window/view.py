@@ -11,13 +11,12 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
-    QHBoxLayout,
     QInputDialog,
     QLabel,
+    QLayout,
     QLineEdit,
     QMenu,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSlider,
     QToolButton,
@@ -25,7 +24,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ctseg.docks.window.controller import KEYS, WindowController
+from napari_ctseg import parts
+from napari_ctseg.docks.window.controller import WindowController
+from napari_ctseg.docks.window.presets import KEYS
 from napari_ctseg.docks.window.state import Preset, WindowKind, WindowState
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer import orientation
@@ -37,7 +38,7 @@ STEPS = 1000  # of a slider
 NARROWEST = 1e-3  # window width as a share of the volume's range, at the slider's left end
 
 
-class WindowDock(QWidget):  # type: ignore[misc]
+class WindowDock(parts.Dock):
     """Presets in two columns, width and level, own presets, planes and toggles."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -71,8 +72,8 @@ class WindowDock(QWidget):  # type: ignore[misc]
         self.width.setToolTip(self.width_box.toolTip())
         self.level.setToolTip(self.level_box.toolTip())
         form = QFormLayout()
-        form.addRow("Width", _row(self.width, self.width_box))
-        form.addRow("Level", _row(self.level, self.level_box))
+        form.addRow("Width", parts.row(self.width, self.width_box))
+        form.addRow("Level", parts.row(self.level, self.level_box))
         self.own_name = QLineEdit()
         self.own_name.setPlaceholderText("name for this window")
         self.own_name.setToolTip("Type a name and press Enter to keep width and level as your own preset.")
@@ -96,28 +97,24 @@ class WindowDock(QWidget):  # type: ignore[misc]
         )
         self.message = QLabel()
         self.message.setWordWrap(True)
-        body = QWidget()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(6, 6, 6, 6)
-        for item in (self.title, self.sample):
-            column.addWidget(item)
-        column.addLayout(self._planes(viewer))
-        column.addLayout(self.presets)
-        column.addLayout(form)
-        column.addLayout(_row(self.own_name, self.keep))
-        for item in (self.all_images, self.number_keys, self.mouse, self.message):
-            column.addWidget(item)
+        column = parts.scrolled(
+            self,
+            [
+                self.title,
+                self.sample,
+                self._planes(viewer),
+                self.presets,
+                form,
+                parts.row(self.own_name, self.keep),
+                self.all_images,
+                self.number_keys,
+                self.mouse,
+                self.message,
+            ],
+        )
         column.addStretch()
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(280)
 
-    def _planes(self, viewer: napari.viewer.Viewer) -> QHBoxLayout:
+    def _planes(self, viewer: napari.viewer.Viewer) -> QLayout:
         buttons = []
         for plane in orientation.PLANES:
             button = QPushButton(plane.capitalize())
@@ -127,7 +124,7 @@ class WindowDock(QWidget):  # type: ignore[misc]
             )
             button.clicked.connect(lambda _=False, plane=plane: orientation.show_plane(viewer, plane))
             buttons.append(button)
-        return _row(*buttons)
+        return parts.row(*buttons)
 
     def _connect(self) -> None:
         controller = self.controller
@@ -144,6 +141,10 @@ class WindowDock(QWidget):  # type: ignore[misc]
         self.all_images.toggled.connect(controller.set_all_images)
         self.number_keys.toggled.connect(controller.set_number_keys)
         self.mouse.toggled.connect(controller.set_radiology_mouse)
+
+    def closed(self) -> None:
+        """The number keys and the mouse are napari's again."""
+        self.controller.close()
 
     # ---- drawing
 
@@ -230,7 +231,8 @@ class WindowDock(QWidget):  # type: ignore[misc]
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setMenu(self._own_menu(preset, more))
         holder = QWidget()
-        holder.setLayout(_row(button, more))
+        holder.setLayout(parts.row(button, more))
+        holder.layout().setContentsMargins(0, 0, 0, 0)
         return holder
 
     def _own_menu(self, preset: Preset, parent: QWidget) -> QMenu:
@@ -282,21 +284,9 @@ def _slider() -> QSlider:
 
 
 def _number(tip: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setRange(-1e6, 1e6)
-    box.setToolTip(tip)
-    box.setKeyboardTracking(False)
+    box = parts.number(tip, -1e6, 1e6, 1, "")
     box.setMaximumWidth(90)
     return box
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(3)
-    for widget in widgets:
-        row.addWidget(widget)
-    return row
 
 
 def _empty(layout: QVBoxLayout) -> None:

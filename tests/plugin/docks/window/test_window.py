@@ -171,3 +171,16 @@ def test_the_radiology_mouse_widens_and_moves_the_window(preferences, wide):
     assert controller.state.width == pytest.approx(400) and controller.state.level == pytest.approx(250)
     event.type = "mouse_release"
     assert list(drag) == [] and viewer.scene.camera.mouse_zoom is True
+
+
+def test_a_closed_dock_gives_the_keys_and_the_mouse_back_and_follows_no_layer(preferences, wide):
+    controller, viewer, [layer] = controller_for(preferences, wide)
+    assert all(any(str(key) == "5" for key in one.keymap) for one in (viewer, layer))
+    controller.close()
+    controller.close()  # napari may tell of it twice
+    assert controller._drag not in viewer.mouse_drag_callbacks
+    assert not any(str(key) == "5" for keymap in (viewer.keymap, layer.keymap) for key in keymap)
+    before = controller.view.state
+    layer.contrast_limits = (0, 100)
+    show_volume(viewer, wide, "another")
+    assert controller.view.state is before
