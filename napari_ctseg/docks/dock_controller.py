@@ -81,7 +81,9 @@ class DockController(Generic[State]):
     def image_volume(self) -> Volume | None:
         """The volume of the study's image, None without one."""
         name = self._study.image
-        return volume_of(self.viewer.layers[name]) if name in self.viewer.layers else None
+        if name is None or name not in self.viewer.layers:
+            return None
+        return volume_of(self.viewer.layers[name])
 
     def show(self, state: State) -> None:
         """Keep `state` and draw it."""

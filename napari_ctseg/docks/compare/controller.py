@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ from napari_ctseg.docks.compare.measuring import SurfaceDistances, write_report
 from napari_ctseg.docks.compare.pair_overlays import PairOverlays
 from napari_ctseg.docks.compare.rows import dice_curves, next_missed_slice, next_worse_slice, table_rows
 from napari_ctseg.docks.compare.state import CompareState, Phase
+from napari_ctseg.docks.compare.suggested_pair import suggested_pair
 from napari_ctseg.docks.dock_controller import DockController, DockView
 from napari_ctseg.viewer.layers import go_to_slice, is_label_map, label_map_of, slice_of
 from napari_ctseg.viewer.pairs import Counted, LivePair, occurring
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import napari
 
     from napari_ctseg.preferences import Preferences
-
-REPORTS = (".html", ".csv", ".json")
 
 
 class CompareView(DockView[CompareState], Protocol):
@@ -66,28 +65,13 @@ class CompareController(DockController[CompareState]):
     # ---- which layers
 
     def refresh(self, event: Any = None) -> None:
-        """Bring the choices in line with the viewer; the study's roles are chosen until a user chooses
-        otherwise.
-        """
+        """Bring the choices in line with the viewer and the study's roles."""
         layers = tuple(layer.name for layer in self.viewer.layers if is_label_map(layer))
-        ours = (
-            self._chosen.get("prediction"),
-            self._study.prediction,
-            self._study.edited,
-            self.state.prediction,
-        )
-        guesses = [name for name in layers if name not in ours] or list(layers)
-        truth = _first(
-            (self._chosen.get("truth"), self._study.truth, self.state.truth),
-            layers,
-            guesses if len(layers) > 1 else [],
-        )
-        others = tuple(name for name in layers if name != truth)
-        prediction = _first(ours, others, others)
-        chosen = (prediction, truth) != (self.state.prediction, self.state.truth)
+        before = self.state.prediction, self.state.truth
+        prediction, truth = suggested_pair(layers, self._chosen, self._study, before)
         guessed = truth is not None and truth != self._study.truth
         self.update(layers=layers, prediction=prediction, truth=truth, truth_guessed=guessed)
-        if chosen or self._replaced():
+        if (prediction, truth) != before or self._replaced():
             self._open_pair()
 
     def choose(self, *, prediction: str | None = None, truth: str | None = None) -> None:
@@ -173,9 +157,6 @@ class CompareController(DockController[CompareState]):
         """Write the report as .html, .csv or .json; the file dialog has asked about overwriting."""
         if self._pair is None or self.state.why_not:
             self.update(message=self.state.why_not)
-            return
-        if path.suffix.lower() not in REPORTS:
-            self.update(message=f"{path.name}: end the name in {', '.join(REPORTS)}.")
             return
         maps = label_map_of(self._pair.prediction), label_map_of(self._pair.truth)
         image = self.image_volume()
@@ -317,8 +298,3 @@ class CompareController(DockController[CompareState]):
 
     def _failed(self, error: Exception) -> None:
         self.show_error(error, phase=Phase.FAILED)
-
-
-def _first(wanted: Sequence[str | None], layers: Sequence[str], guesses: Sequence[str]) -> str | None:
-    """The first of `wanted` that is there, else the newest of `guesses`."""
-    return next((name for name in wanted if name in layers), guesses[-1] if guesses else None)

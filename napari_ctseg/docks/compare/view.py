@@ -7,21 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QFileDialog,
     QFormLayout,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
 )
 
 from napari_ctseg import parts
 from napari_ctseg.docks.compare.controller import CompareController
-from napari_ctseg.docks.compare.state import CompareState, Phase, Row, Surface
+from napari_ctseg.docks.compare.state import CompareState, Phase
+from napari_ctseg.docks.compare.widgets.pair_table import PairTable
 from napari_ctseg.docks.compare.widgets.plot import SlicePlot
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.overlays import AGREED, ERROR_COLOURS, EXTRA, MISSED, SWAPPED
@@ -29,18 +25,7 @@ from napari_ctseg.viewer.overlays import AGREED, ERROR_COLOURS, EXTRA, MISSED, S
 if TYPE_CHECKING:
     import napari
 
-HEADERS = (
-    ("label", "The label. Click a row to see its errors and its line alone; click it again for all."),
-    ("Dice", "Overlap of prediction and truth, 0 to 1; follows the brush."),
-    ("HD95", "95 % of both surfaces lie nearer to each other than this, in mm. Grey: being measured."),
-    ("NSD", "Share of both surfaces within the tolerance of each other, 0 to 1. Grey: being measured."),
-    ("pred", "Predicted volume in ml."),
-    ("truth", "True volume in ml."),
-    ("diff", "Predicted minus true volume in ml."),
-)
 IDLE_MS = 500
-NONE, FAINT = "–", 0.5  # where there is nothing to measure; how much of the text's colour is left then
-WIDTHS = (34, 38, 34, 36, 36, 38)  # px of the numbers' columns; the names take the rest
 SWAP = (
     "The prediction becomes the truth and is locked; the truth becomes the prediction and stays locked "
     "until you unlock it."
@@ -84,7 +69,7 @@ class CompareDock(parts.Dock):
             "NSD counts surfaces this near to each other as the same.", 0.0, 20.0, 0.5, " mm"
         )
         self.note, self.message = parts.remark(), parts.text()
-        self.table = _table()
+        self.table = PairTable()
         self.plot = SlicePlot(lambda index: self.controller.go_to(index))
         self.where = parts.text()
         self.worse = parts.button(f"Worse slice ({NEXT_KEY})", "")
@@ -128,7 +113,7 @@ class CompareDock(parts.Dock):
         self.contours.toggled.connect(controller.set_contours)
         self.errors.toggled.connect(controller.set_errors)
         self.tolerance.valueChanged.connect(controller.set_tolerance)
-        self.table.cellClicked.connect(self._row_clicked)
+        self.table.picked.connect(self._focus)
         self.worse.clicked.connect(controller.next_worse)
         self.missed.clicked.connect(controller.next_missed)
         self.report.clicked.connect(self._ask_path)
@@ -202,7 +187,7 @@ class CompareDock(parts.Dock):
         self.details.setVisible(bool(state.details))
         for widget in (self.table, self.plot, self.where):
             widget.setVisible(bool(state.rows))
-        self._draw_rows(state)
+        self.table.draw(state)
         self.plot.draw(state.curves, state.slice_count, state.focus)
         self.move_cursor(state.slice_index)
 
@@ -228,55 +213,8 @@ class CompareDock(parts.Dock):
         if self._waiting is not None:
             self._waiting()
 
-    def _draw_rows(self, state: CompareState) -> None:
-        with QSignalBlocker(self.table):
-            self.table.setRowCount(len(state.rows))
-            for k, row in enumerate(state.rows):
-                self._draw_row(k, row, row.value == state.focus)
-        header = self.table.horizontalHeader()
-        for column, width in enumerate(WIDTHS, start=1):
-            header.resizeSection(column, width)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        height = (
-            self.table.horizontalHeader().height()
-            + sum(self.table.rowHeight(k) for k in range(len(state.rows)))
-            + 4
-        )
-        self.table.setFixedHeight(min(height, 260))
-
-    def _draw_row(self, k: int, row: Row, focused: bool) -> None:
-        hd95, nsd = (_distance(row.hd95_mm), _score(row.nsd)) if row.measured else (NONE, NONE)
-        words = (
-            row.name,
-            _score(row.dice),
-            hd95,
-            nsd,
-            _ml(row.volume_pred_ml),
-            _ml(row.volume_truth_ml),
-            _signed(row.difference_ml),
-        )
-        exact = _exact(row)
-        for column, word in enumerate(words):
-            if (item := self.table.item(k, column)) is None:
-                item = QTableWidgetItem()
-                self.table.setItem(k, column, item)
-            item.setText(word)
-            item.setToolTip(
-                f"{row.name}: {exact[column]}" if column else ", ".join(filter(None, (row.name, row.note)))
-            )
-            if column == 0:
-                item.setIcon(parts.swatch(row.colour))
-                item.setData(Qt.ItemDataRole.UserRole, row.value)
-            else:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            waiting = column in (2, 3) and row.measured and row.surface is Surface.WAITING
-            item.setForeground(self._faint if waiting or not row.measured else QBrush())  # none: the theme's
-            font = item.font()
-            font.setBold(focused)
-            item.setFont(font)
-
-    def _row_clicked(self, k: int, column: int) -> None:
-        value = self.table.item(k, 0).data(Qt.ItemDataRole.UserRole)
+    def _focus(self, value: int) -> None:
+        """Show one label alone; a second click shows all again."""
         self.controller.set_focus(None if value == self.controller.state.focus else value)
 
     def _paint_theme(self, event: object = None) -> None:
@@ -284,11 +222,9 @@ class CompareDock(parts.Dock):
 
         theme = get_theme(self._viewer.theme)
         self.plot.paint_theme(theme.background.as_hex(), theme.text.as_hex())
-        colour = QColor(theme.text.as_hex())
-        colour.setAlphaF(FAINT)
-        self._faint = QBrush(colour)
+        self.table.paint_theme(theme.text.as_hex())
         if hasattr(self, "controller"):
-            self._draw_rows(self.controller.state)
+            self.table.draw(self.controller.state)
 
     def _ask_path(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
@@ -296,68 +232,3 @@ class CompareDock(parts.Dock):
         )
         if name:
             self.controller.save(Path(name))
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, len(HEADERS))
-    for column, (word, tip) in enumerate(HEADERS):
-        item = QTableWidgetItem(word)
-        item.setToolTip(tip)
-        table.setHorizontalHeaderItem(column, item)
-    table.verticalHeader().hide()
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-    table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setStyleSheet(
-        "QTableWidget { font-size: 11px; } QTableWidget::item { padding: 0; } "
-        "QHeaderView::section { font-size: 11px; padding: 1px; }"
-    )
-    table.setIconSize(QSize(8, 12))
-    table.horizontalHeader().setMinimumSectionSize(24)
-    table.verticalHeader().setDefaultSectionSize(19)
-    table.setToolTip("Click a row to see one label alone.")
-    return table
-
-
-def _score(value: float | None) -> str:
-    return "…" if value is None else NONE if math.isnan(value) else f"{value:.2f}"
-
-
-def _distance(value: float | None) -> str:
-    return (
-        "…" if value is None else NONE if math.isnan(value) else "∞" if math.isinf(value) else f"{value:.1f}"
-    )
-
-
-def _ml(value: float) -> str:
-    return f"{value:.1f}" if abs(value) < 9.95 else f"{value:.0f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}" if abs(value) < 9.95 else f"{value:+.0f}"
-
-
-def _exact(row: Row) -> tuple[str, ...]:
-    """What the narrow cells round off."""
-    if not row.measured:
-        dice = hd95 = nsd = row.note
-    else:
-        dice = f"{row.dice:.4f}"
-        hd95, nsd = (
-            "not measured yet"
-            if value is None
-            else f"{value:.{digits}f}{unit}"
-            if math.isfinite(value)
-            else row.note
-            for value, digits, unit in ((row.hd95_mm, 2, " mm"), (row.nsd, 4, ""))
-        )
-    return (
-        row.name,
-        f"Dice {dice}",
-        f"HD95 {hd95}",
-        f"NSD {nsd}",
-        f"Predicted: {row.volume_pred_ml:.3f} ml",
-        f"True: {row.volume_truth_ml:.3f} ml",
-        f"Difference: {row.difference_ml:+.3f} ml",
-    )
