@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,25 +11,7 @@ import typer
 from napari_ctseg.commands.console import LAYER, follow, note, refuse_existing, say
 
 if TYPE_CHECKING:
-    from ctseg_imaging.metrics.cases import CasePair, EvaluationCases
-    from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
-    from ctseg_imaging.metrics.summary import SummaryRow
-    from ctseg_imaging.progress import Progress
-
-Layers = tuple[str | None, str | None]
-MEASURES = (("dice", 3), ("hd95", 1), ("assd", 2), ("nsd", 3))
-CASE_HEAD = ("label", "Dice", "HD95 mm", "ASSD mm", "NSD", "truth ml", "pred ml", "note")
-MEANS_HEAD = (
-    "label",
-    "Dice",
-    "HD95 mm",
-    "ASSD mm",
-    "NSD",
-    "rows",
-    "empty",
-    "not contoured",
-    "Dice, empty as 0",
-)
+    from ctseg_imaging.metrics.cases import EvaluationCases
 
 
 class ConventionName(StrEnum):
@@ -76,6 +56,8 @@ def evaluate(
     from ctseg_imaging.formats import is_readable
     from ctseg_imaging.metrics.cases import find_cases
     from ctseg_imaging.metrics.reports import report as reports_of
+    from ctseg_imaging.metrics.reports.case_loop import evaluate_cases
+    from ctseg_imaging.metrics.reports.text_table import text_lines
     from napari_ctseg.commands.images.series_table import segmentation_in
 
     if prediction.is_dir() != truth.is_dir():  # the segmentation of a patient's folder against a file
@@ -95,11 +77,14 @@ def evaluate(
     cases = find_cases(prediction, truth)
     for sentence in _unpaired(cases):
         note(sentence)
-    reports = follow(
-        _evaluate_all(
-            cases, convention.value, nsd_tolerance, (prediction_layer, truth_layer), go_on=prediction.is_dir()
-        )
+    work = evaluate_cases(
+        cases,
+        convention=convention.value,
+        nsd_tolerance_mm=nsd_tolerance,
+        layers=(prediction_layer, truth_layer),
+        go_on=prediction.is_dir(),
     )
+    reports = follow(work)
     for report in reports:
         for warning in (report.failed,) if report.failed else report.warnings:
             note(warning)
@@ -112,44 +97,10 @@ def evaluate(
     for path, write in writers:
         if path is not None:
             write(path, reports, overwrite)
-    _show(reports)
+    for line in text_lines(reports):
+        say(line)
     if any(report.failed for report in reports):
         raise typer.Exit(1)
-
-
-def _evaluate_all(
-    cases: EvaluationCases, convention: str, tolerance_mm: float, layers: Layers, *, go_on: bool
-) -> Generator[Progress, None, list[CaseReport]]:
-    """One report per case. layers : of the prediction and the truth.
-
-    go_on : a case that cannot be compared becomes a report that says why; else it raises CtsegError.
-    """
-    from ctseg_imaging.errors import CtsegError
-    from ctseg_imaging.metrics.reports.case_report import CaseReport
-    from ctseg_imaging.progress import Progress
-
-    reports = []
-    for done, pair in enumerate(cases.pairs):
-        yield Progress("Evaluating", done, len(cases.pairs), pair.case)
-        try:
-            reports.append(_evaluate_one(pair, convention, tolerance_mm, layers))
-        except CtsegError as error:
-            if not go_on:
-                raise
-            reports.append(CaseReport.failure(pair.case, str(error), convention, tolerance_mm))
-    return reports
-
-
-def _evaluate_one(pair: CasePair, convention: str, tolerance_mm: float, layers: Layers) -> CaseReport:
-    from ctseg_imaging.metrics.cases import read_pair
-    from ctseg_imaging.metrics.reports.case_report import evaluate_pair
-
-    prediction, truth = read_pair(pair, *layers)
-    report = evaluate_pair(
-        prediction, truth, case=pair.case, convention=convention, nsd_tolerance_mm=tolerance_mm
-    )
-    remarks = dict.fromkeys(f"{pair.case}: {remark}" for remark in (*prediction.notes, *truth.notes))
-    return replace(report, warnings=(*remarks, *report.warnings))
 
 
 def _unpaired(cases: EvaluationCases) -> list[str]:
@@ -164,67 +115,3 @@ def _unpaired(cases: EvaluationCases) -> list[str]:
 
 def _few(names: tuple[str, ...]) -> str:
     return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-
-
-def _show(reports: list[CaseReport]) -> None:
-    """The rows of one case or the means of several, and a line that sums up."""
-    from ctseg_imaging.metrics.summary import summary
-
-    rows = [row for report in reports for row in report.rows if row.label is not None]
-    if not rows:
-        return
-    *per_label, total = summary(rows)
-    _table(CASE_HEAD, [_cells(row) for row in rows]) if len(reports) == 1 else _table(
-        MEANS_HEAD, [_means(row) for row in per_label]
-    )
-    say(
-        f"mean Dice {_figure(total.mean.get('dice'), 3)} over {total.n} row{'s' * (total.n != 1)} with the "
-        "label on both sides"
-    )
-    if total.n_empty:
-        say(
-            f"mean Dice {_figure(total.dice_empty_as_0, 3)} when a label that only one side has counts as 0 "
-            f"({total.n_empty} row{'s' * (total.n_empty != 1)} with an empty side)"
-        )
-    if "lesion_f1" in total.mean:
-        say(
-            f"lesion recall {_figure(total.mean['lesion_recall'], 3)}, lesion F1 "
-            f"{_figure(total.mean['lesion_f1'], 3)}"
-        )
-
-
-def _means(row: SummaryRow) -> tuple[str, ...]:
-    figures = (_figure(row.mean.get(key), digits) for key, digits in MEASURES)
-    return (
-        row.name,
-        *figures,
-        str(row.n),
-        str(row.n_empty),
-        str(row.n_not_contoured),
-        _figure(row.dice_empty_as_0, 3),
-    )
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    figures = (
-        _figure(row.shown(key), digits)
-        for key, digits in (*MEASURES, ("volume_truth_ml", 2), ("volume_pred_ml", 2))
-    )
-    return row.name, *figures, row.note
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return "-" if value is None or value != value else f"{value:.{digits}f}"
-
-
-def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> None:
-    """Columns as wide as they need to be, names and notes to the left, so a pipe gets the same as a
-    person.
-    """
-    widths = [max(len(line[k]) for line in (head, *body)) for k in range(len(head))]
-    for line in (head, *body):
-        cells = [
-            cell.ljust(width) if title in ("label", "note") else cell.rjust(width)
-            for cell, width, title in zip(line, widths, head, strict=True)
-        ]
-        say("  ".join(cells).rstrip())

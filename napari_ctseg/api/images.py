@@ -1,0 +1,283 @@
+"""Images and label maps: read, write, and made from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.volume import LabelMap, Labels, Volume
+from ctseg_models.contract.prediction import Prediction
+
+AnyPath = str | PathLike[str]
+ImageLike = AnyPath | Volume
+LabelsLike = AnyPath | LabelMap | Prediction
+
+
+def read(
+    path: AnyPath,
+    *,
+    volume: int | None = None,
+    series: int | str | None = None,
+    nearest_grid: bool = False,
+) -> Volume:
+    """Read an image: NIfTI, NRRD, MetaImage, a DICOM file or a DICOM folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, or the folder of a DICOM series.
+    volume : int, optional
+        Which volume of a 4D file, from 1.
+    series : int or str, optional
+        Which series of a DICOM folder: its number in `napari-ctseg info`, from 1, or its UID.
+    nearest_grid : bool
+        Where rounding in a header has sheared the axes by at most 1 degree, take the nearest grid without
+        shear instead of refusing the file.
+
+    Returns
+    -------
+    Volume
+        `array` is (z, y, x), or (c, z, y, x) with channels, in the voxel order of the file and in HU for
+        CT; `geometry` maps (z, y, x) indices to LPS millimetres.
+
+    Raises
+    ------
+    ChoiceNeeded
+        The path holds several volumes or series; the message lists them.
+    GeometryError
+        The voxels form no regular grid (missing slices, a tilted gantry, sheared axes).
+    FormatError
+        The file is missing, damaged or of an unknown format.
+
+    Examples
+    --------
+    >>> image = ctseg.read("scan.nii.gz")
+    >>> image.array.shape, image.geometry.spacing_mm
+    ((94, 512, 512), (2.5, 0.98, 0.98))
+    """
+    from ctseg_imaging import formats
+
+    return formats.read(Path(path), volume=volume, series=series, nearest_grid=nearest_grid)
+
+
+def read_labels(
+    path: AnyPath,
+    *,
+    names: Mapping[int, str] | None = None,
+    like: Volume | Geometry | None = None,
+    volume: int | None = None,
+    segment_layer: int | str | None = None,
+    nearest_grid: bool = False,
+) -> LabelMap:
+    """Read a label map or a segmentation (.seg.nrrd, DICOM SEG, RTSTRUCT).
+
+    Parameters
+    ----------
+    path : str or Path
+        A file.
+    names : dict of int to str, optional
+        The name of each label value. By default they come from the file itself or from the files next to
+        it: NAME.provenance.json, dataset.json, labels.json.
+    like : Volume or Geometry, optional
+        The image that the labels belong to; the result then lies on its voxels. An RTSTRUCT needs either
+        this or its DICOM series in the same folder.
+    volume : int, optional
+        Which volume of a 4D file, from 1.
+    segment_layer : int or str, optional
+        Of overlapping segments: the number of a layer, the name of a segment, or "merged" for all of them,
+        smaller ones over larger ones.
+    nearest_grid : bool
+        As in `read`.
+
+    Returns
+    -------
+    LabelMap
+        `array` is (z, y, x) of uint8, uint16 or int32 with 0 as background; `labels` lists value, name and
+        colour of each label.
+
+    Raises
+    ------
+    ChoiceNeeded
+        Segments overlap and `segment_layer` is not given.
+    GeometryError
+        The voxels do not lie on those of `like`.
+    FormatError
+        The file holds probabilities or negative values, or cannot be read.
+
+    Examples
+    --------
+    >>> truth = ctseg.read_labels("truth.nii.gz", names={1: "liver", 2: "spleen"})
+    >>> [label.name for label in truth.labels]
+    ['liver', 'spleen']
+    """
+    from ctseg_imaging import formats
+
+    return formats.read_labels(
+        Path(path),
+        names=names,
+        like=like,
+        volume=volume,
+        segment_layer=segment_layer,
+        nearest_grid=nearest_grid,
+    )
+
+
+def write(
+    path: AnyPath,
+    item: Volume | LabelMap | Prediction,
+    *,
+    like: Volume | LabelMap | None = None,
+    overwrite: bool = False,
+) -> tuple[str, ...]:
+    """Write an image or labels, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its ending decides the format: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .seg.nrrd, .dcm (DICOM SEG)
+        or .rtstruct.dcm (RTSTRUCT).
+    item : Volume, LabelMap or Prediction
+        Of a Prediction its labels are written.
+    like : Volume or LabelMap, optional
+        A volume on the same grid whose header geometry the file takes over (in NIfTI qform, sform and their
+        codes). DICOM SEG and RTSTRUCT need the image here, as it was read from DICOM.
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    tuple of str
+        One sentence for each thing that the format cannot hold; usually empty.
+
+    Raises
+    ------
+    FormatError
+        The file exists, its ending is unknown, or it cannot be written.
+    GeometryError
+        `like` lies on another grid.
+
+    Examples
+    --------
+    >>> prediction = ctseg.predict(image, "headneck-ct-scn")
+    >>> ctseg.write("labels.nii.gz", prediction, like=image)
+    ()
+    """
+    from ctseg_imaging import formats
+
+    written = item.labels if isinstance(item, Prediction) else item
+    return formats.write(Path(path), written, like=like, overwrite=overwrite)
+
+
+def as_volume(
+    image: ImageLike | ArrayLike,
+    *,
+    spacing_mm: Sequence[float] | None = None,
+    origin_lps_mm: Sequence[float] = (0, 0, 0),
+    direction: ArrayLike | None = None,
+) -> Volume:
+    """Make a Volume from an array, or read one from a path; a Volume is returned as it is.
+
+    Parameters
+    ----------
+    image : array, str, Path or Volume
+        An array is (z, y, x) or, with channels, (c, z, y, x); for CT in HU.
+    spacing_mm : (z, y, x)
+        Distance between voxel centres in mm. Needed for an array, which has no geometry of its own.
+    origin_lps_mm : (x, y, z)
+        The centre of voxel (0, 0, 0), in LPS millimetres.
+    direction : (3, 3) array, optional
+        As in ITK: column j is the LPS direction of the x, y or z axis. Default: the identity, an axial
+        volume from feet to head.
+
+    Returns
+    -------
+    Volume
+
+    Raises
+    ------
+    GeometryError
+        An array comes without `spacing_mm`, or its axes are not at right angles.
+
+    Examples
+    --------
+    >>> image = ctseg.as_volume(array, spacing_mm=(2.5, 0.98, 0.98))
+    """
+    if isinstance(image, Volume):
+        return image
+    if isinstance(image, str | PathLike):
+        return read(image)
+    array = np.asarray(image)
+    return Volume(array, _grid(array, spacing_mm, origin_lps_mm, direction))
+
+
+def as_labels(
+    labels: LabelsLike | ArrayLike,
+    *,
+    names: Mapping[int, str] | None = None,
+    spacing_mm: Sequence[float] | None = None,
+    origin_lps_mm: Sequence[float] = (0, 0, 0),
+    direction: ArrayLike | None = None,
+) -> LabelMap:
+    """Make a LabelMap from an array of integers, or read one from a path.
+
+    Parameters
+    ----------
+    labels : array, str, Path, LabelMap or Prediction
+        An array is (z, y, x) of integers, 0 for the background. A LabelMap is returned as it is; of a
+        Prediction, its labels.
+    names : dict of int to str, optional
+        The name of each value. Default: "label 1", "label 2", ... for an array; see `read_labels` for a
+        path.
+    spacing_mm, origin_lps_mm, direction
+        As in `as_volume`.
+
+    Returns
+    -------
+    LabelMap
+
+    Raises
+    ------
+    GeometryError
+        An array comes without `spacing_mm`.
+    ValueError
+        The array does not hold integers.
+
+    Examples
+    --------
+    >>> mask = ctseg.as_labels(image.array > 300, names={1: "bone"}, spacing_mm=image.geometry.spacing_mm)
+    """
+    if isinstance(labels, LabelMap):
+        return labels
+    if isinstance(labels, Prediction):
+        return labels.labels
+    if isinstance(labels, str | PathLike):
+        return read_labels(labels, names=names)
+    array = np.asarray(labels)
+    array = array.view(np.uint8) if array.dtype == bool else array
+    known = Labels.from_values(array) if names is None else Labels.from_names(names)
+    return LabelMap(array, _grid(array, spacing_mm, origin_lps_mm, direction), known)
+
+
+def _grid(
+    array: NDArray[Any],
+    spacing_mm: Sequence[float] | None,
+    origin_lps_mm: Sequence[float],
+    direction: ArrayLike | None,
+) -> Geometry:
+    """The grid of an array of (..., z, y, x)."""
+    if spacing_mm is None:
+        raise GeometryError(
+            "An array has no voxel spacing of its own; give spacing_mm=(z, y, x) in millimetres."
+        )
+    if array.ndim not in (3, 4):
+        raise GeometryError(
+            f"The array is {array.shape}; give (z, y, x), or (c, z, y, x) for an image with channels."
+        )
+    return Geometry.from_parts(array.shape[-3:], spacing_mm, origin_lps_mm, direction)

@@ -1,0 +1,89 @@
+"""Reports as a table of plain text: the rows of one case, or the means of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
+from ctseg_imaging.metrics.summary import SummaryRow, summary
+
+MEASURES = (("dice", 3), ("hd95", 1), ("assd", 2), ("nsd", 3))
+CASE_HEAD = ("label", "Dice", "HD95 mm", "ASSD mm", "NSD", "truth ml", "pred ml", "note")
+MEANS_HEAD = (
+    "label",
+    "Dice",
+    "HD95 mm",
+    "ASSD mm",
+    "NSD",
+    "rows",
+    "empty",
+    "not contoured",
+    "Dice, empty as 0",
+)
+
+
+def text_lines(reports: Sequence[CaseReport]) -> list[str]:
+    """The table and the lines that sum it up; none if no case could be evaluated."""
+    rows = [row for report in reports for row in report.rows if row.label is not None]
+    if not rows:
+        return []
+    *per_label, total = summary(rows)
+    if len(reports) == 1:
+        return [*_table(CASE_HEAD, [_cells(row) for row in rows]), *_totals(total)]
+    return [*_table(MEANS_HEAD, [_means(row) for row in per_label]), *_totals(total)]
+
+
+def _totals(total: SummaryRow) -> list[str]:
+    """The mean Dice with and without empty sides, and the lesion scores if there are any."""
+    lines = [
+        f"mean Dice {_figure(total.mean.get('dice'), 3)} over {total.n} row{'s' * (total.n != 1)} with the "
+        "label on both sides"
+    ]
+    if total.n_empty:
+        lines.append(
+            f"mean Dice {_figure(total.dice_empty_as_0, 3)} when a label that only one side has counts as 0 "
+            f"({total.n_empty} row{'s' * (total.n_empty != 1)} with an empty side)"
+        )
+    if "lesion_f1" in total.mean:
+        lines.append(
+            f"lesion recall {_figure(total.mean['lesion_recall'], 3)}, lesion F1 "
+            f"{_figure(total.mean['lesion_f1'], 3)}"
+        )
+    return lines
+
+
+def _means(row: SummaryRow) -> tuple[str, ...]:
+    figures = (_figure(row.mean.get(key), digits) for key, digits in MEASURES)
+    return (
+        row.name,
+        *figures,
+        str(row.n),
+        str(row.n_empty),
+        str(row.n_not_contoured),
+        _figure(row.dice_empty_as_0, 3),
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    columns = (*MEASURES, ("volume_truth_ml", 2), ("volume_pred_ml", 2))
+    figures = (_figure(row.shown(key), digits) for key, digits in columns)
+    return row.name, *figures, row.note
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as they need to be, names and notes to the left, so a pipe and a terminal show the
+    same.
+    """
+    widths = [max(len(line[k]) for line in (head, *body)) for k in range(len(head))]
+    lines = []
+    for line in (head, *body):
+        cells = [
+            cell.ljust(width) if title in ("label", "note") else cell.rjust(width)
+            for cell, width, title in zip(line, widths, head, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
