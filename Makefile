@@ -19,13 +19,14 @@ endif
 # One thread a process: two test processes on two cores, and the same numbers everywhere.
 QUIETLY := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NAPARI_ASYNC=0
 
-.PHONY: help demo test test-long lint types bench train-small ideas stack wheel system clean
+.PHONY: help demo test test-long lint docs types bench train-small ideas stack wheel system clean
 
 help:
 	@echo "make demo       phantom, prediction, overlays, plot, table and a screenshot (demo-output/)"
 	@echo "make test       lint, types, import rules and the tests"
 	@echo "make test-long  the tests that take minutes"
 	@echo "make lint       ruff, mypy, import rules"
+	@echo "make docs       the documentation site (site/index.html)"
 	@echo "make bench      speed against MONAI and others, and how hard the phantom is"
 	@echo "make train-small  every small recipe trained and scored (an hour; runs/small, goes on where it was)"
 	@echo "make ideas      does each paper's idea help? (hours; runs/ideas, goes on where it was)"
@@ -46,6 +47,9 @@ lint: $(VENV)/stamp-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/stamp-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(VENV)/stamp-dev
 	@for script in benchmarks/*.py; do echo "== $$script"; $(ON_DISPLAY) $(BIN)/python $$script || exit 1; done
@@ -85,4 +89,4 @@ $(VENV)/stamp-dev: $(INPUTS) $(VENV)/stamp-torch
 	@touch $@ $(VENV)/stamp-base
 
 clean:
-	rm -rf $(VENV) dist build demo-output .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist build site demo-output .mypy_cache .ruff_cache .pytest_cache
