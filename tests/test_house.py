@@ -4,6 +4,8 @@ that it has to have.
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import subprocess
 import sys
 import zipfile
@@ -98,6 +100,16 @@ def test_rooms_below_the_plugin_load_no_qt(package: str) -> None:
     assert loaded_by(code, ("qtpy", "PyQt6", "napari")) == set()
 
 
+@pytest.mark.parametrize("package", ["ctseg_imaging", "ctseg_models", "ctseg_training"])
+def test_a_package_lists_its_public_names_and_loads_them_when_used(package: str) -> None:
+    assert loaded_by(f"import {package}", HEAVY) == set()
+    module = importlib.import_module(package)
+    assert module.__all__ == sorted(set(module.__all__)) != []
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    assert module.__version__ == importlib.metadata.version("napari-ctseg")
+    assert Path(module.__file__ or "").with_name("py.typed").exists()
+
+
 def test_every_command_of_the_page_is_there() -> None:
     answer = python("from napari_ctseg.commands.main import app\napp(['--help'])")
     listed = {
@@ -166,6 +178,8 @@ def test_the_wheel_has_packages_manifest_recipes_and_trained_bundles(tmp_path: P
     assert len(names) == len(set(names))
     assert {name.split("/")[0] for name in names if not name.startswith("napari_ctseg-")} == set(PACKAGES)
     assert wheel.read("napari_ctseg/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
+    for package in ("ctseg_imaging", "ctseg_models", "ctseg_training"):
+        assert {f"{package}/py.typed", f"{package}/__init__.pyi"} <= set(names)
     for recipe in (ROOT / "src/training/ctseg_training/recipes").glob("*.yaml"):
         assert f"ctseg_training/recipes/{recipe.name}" in names
     for bundle in ("phantom-abdomen-scn", "headneck-ct-scn"):

@@ -17,7 +17,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.disk.atomic import refuse_sources, write_bytes
 from ctseg_imaging.label_names import as_records
-from ctseg_imaging.resample import reoriented
+from ctseg_imaging.resampling import reoriented
 from ctseg_imaging.volume import LabelMap, Volume
 
 ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", formats.RTSTRUCT_ENDING, formats.DICOM_ENDING)

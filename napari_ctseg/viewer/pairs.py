@@ -14,7 +14,7 @@ from ctseg_imaging.errors import CtsegError, GeometryError
 from ctseg_imaging.geometry import AxisView, Match
 from ctseg_imaging.grid_difference import difference
 from ctseg_imaging.metrics.live import LiveMetrics
-from ctseg_imaging.resample import reoriented, resample_labels
+from ctseg_imaging.resampling import reoriented, resample_labels
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.viewer.layers import label_map_of

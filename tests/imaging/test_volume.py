@@ -49,3 +49,36 @@ def test_contoured_only_marks_what_was_not_drawn():
 
 def test_window_limits():
     assert Window("abdomen", 400, 50).limits == (-150, 250)
+
+
+def test_volumes_and_labels_are_arrays_for_numpy():
+    volume = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), GRID)
+    assert np.shares_memory(np.asarray(volume), volume.array)
+    assert np.asarray(volume, copy=False) is volume.array
+    assert not np.shares_memory(np.array(volume), volume.array)
+    assert not np.shares_memory(np.asarray(volume, copy=True), volume.array)
+    assert np.asarray(volume, np.float32).dtype == np.float32
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(volume, np.float32, copy=False)
+    assert float(np.mean(volume)) == 29.5
+    labels = LabelMap(np.ones((3, 4, 5), np.uint8), GRID)
+    np.testing.assert_array_equal(np.asarray(labels), labels.array)
+
+
+def test_shape_spacing_and_repr():
+    grid = Geometry.from_parts((3, 4, 5), (2.5, 1, 0.75))
+    volume = Volume(np.zeros((2, 3, 4, 5), np.float32), grid, modality="CT")
+    assert (volume.shape, volume.spacing_mm) == ((2, 3, 4, 5), (2.5, 1.0, 0.75))
+    assert repr(volume) == (
+        "Volume(shape=(2, 3, 4, 5), spacing_mm=(2.5, 1, 0.75), orientation='SPL', dtype=float32, "
+        "modality='CT')"
+    )
+    labels = LabelMap(np.zeros((3, 4, 5), np.uint8), grid, Labels.from_names({1: "liver"}))
+    assert repr(labels) == (
+        "LabelMap(shape=(3, 4, 5), spacing_mm=(2.5, 1, 0.75), orientation='SPL', dtype=uint8, labels=1)"
+    )
+
+
+def test_spacing_is_the_files_to_the_bit():
+    grid = Geometry((3, 4, 5), GRID.affine_lps, (2.0000001, 1, 1))
+    assert Volume(np.zeros((3, 4, 5)), grid).spacing_mm == (2.0000001, 1, 1)

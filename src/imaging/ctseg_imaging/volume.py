@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.on_grid import OnGrid
 
-# Okabe & Ito 2008, then Tol's bright scheme: told apart by colour-blind readers, and none is the grey of a
-# CT.
+# Okabe & Ito 2008, then Tol's bright scheme: distinct to colour-blind readers, and none is the grey of a CT.
 PALETTE = (
     "#E69F00",
     "#56B4E9",
@@ -49,8 +49,8 @@ class Window:
         return self.level - self.width / 2, self.level + self.width / 2
 
 
-@dataclass(frozen=True, eq=False)
-class Volume:
+@dataclass(frozen=True, eq=False, repr=False)
+class Volume(OnGrid):
     """An image with its geometry.
 
     array : (z, y, x) or (c, z, y, x), as stored (int16 stays int16) but in real units (HU for CT). geometry :
@@ -80,8 +80,35 @@ class Volume:
         """How many channels the array has."""
         return 1 if self.array.ndim == 3 else int(self.array.shape[0])
 
+    @classmethod
+    def from_sitk(cls, image: Any) -> Volume:
+        """A volume with a copy of the voxels of a SimpleITK.Image; its geometry is kept to the bit.
 
-@dataclass(frozen=True, eq=False)
+        image : 3D with one number a voxel, giving (z, y, x); several numbers a voxel, or 4D, give (c, z, y,
+        x). Its metadata are left out. Raises FormatError for other images, GeometryError if the axes are not
+        at right angles.
+        """
+        from ctseg_imaging.formats.itk.images import volume_of
+
+        return volume_of(image)
+
+    @classmethod
+    def from_nibabel(cls, image: Any) -> Volume:
+        """A volume with a copy of the voxels of a nibabel image, scaled as `read` scales those of its file.
+
+        image : 3D (x, y, z), giving (z, y, x), or 4D (x, y, z, c), giving (c, z, y, x). RAS becomes LPS; the
+        header of a NIfTI image is kept for writing. Raises FormatError for other images, GeometryError if the
+        axes are not at right angles or have no length.
+        """
+        from ctseg_imaging.formats.nifti.images import volume_of
+
+        return volume_of(image)
+
+    def _details(self) -> str:
+        return f", modality={self.modality!r}" if self.modality else ""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class ViewOnlyVolume(Volume):
     """A volume that shows slices approximately where they lie, because they make no regular grid. It must not
     be measured, segmented, corrected or written; `exact` refuses it. why : the sentence that says what is
@@ -196,8 +223,8 @@ class Labels:
         return Labels(tuple(replace(label, contoured=label.name in present) for label in self.entries))
 
 
-@dataclass(frozen=True, eq=False)
-class LabelMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelMap(OnGrid):
     """A volume of integers and what they mean. array : (z, y, x), uint8 where the values fit, else uint16 or
     int32.
     """
@@ -216,3 +243,17 @@ class LabelMap:
             )
         if self.array.dtype.kind not in "iu":
             raise ValueError(f"Labels are integers, not {self.array.dtype}; round and convert them first.")
+
+    @classmethod
+    def from_volume(cls, volume: Volume, names: Mapping[int, str] | None = None) -> LabelMap:
+        """The label map whose values are those of `volume`, (z, y, x), whole numbers of any type from 0 on.
+
+        names : {value: name}; by default "label VALUE". Raises FormatError if the values are not labels:
+        negative, between whole numbers, or too large for int32.
+        """
+        from ctseg_imaging.formats.labels import to_label_map
+
+        return to_label_map(volume, volume.source or Path("The volume"), names)
+
+    def _details(self) -> str:
+        return f", labels={len(self.labels)}"

@@ -98,7 +98,7 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
     """
     import torch
 
-    from ctseg_imaging.resample import resample_labels
+    from ctseg_imaging.resampling import resample_labels
     from ctseg_models.inference.labels.confidence import values_in
 
     stored = upright.view.invert(x.cpu().numpy())

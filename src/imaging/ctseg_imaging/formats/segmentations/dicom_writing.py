@@ -19,7 +19,7 @@ from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.dicom.reading import DicomHeader
 from ctseg_imaging.formats.segmentations.dicom_objects import opened, parsing
 from ctseg_imaging.grid_difference import difference
-from ctseg_imaging.resample import reoriented
+from ctseg_imaging.resampling import reoriented
 from ctseg_imaging.volume import Label, LabelMap, Labels, Volume, exact
 
 MAKER = "napari-ctseg"

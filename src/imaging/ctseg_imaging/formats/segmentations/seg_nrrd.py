@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import itk
-from ctseg_imaging.formats.disk.atomic import atomic_path
+from ctseg_imaging.formats.itk.images import place
+from ctseg_imaging.formats.itk.stored import Stored
 from ctseg_imaging.formats.segmentations import terminology
 from ctseg_imaging.formats.segmentations.segments import (
     Segment,
@@ -27,7 +28,6 @@ from ctseg_imaging.formats.segmentations.segments import (
     refuse_empty,
     rgb_of,
 )
-from ctseg_imaging.formats.stored import Stored
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap
 
@@ -59,20 +59,10 @@ def write(path: Path, item: LabelMap, overwrite: bool = False) -> None:
     """One layer with names, colours and values; the terminology of a segmentation that was read is kept,
     others are tissue.
     """
-    image = sitk.GetImageFromArray(np.ascontiguousarray(item.array))
-    image.SetSpacing(item.geometry.spacing_mm[::-1])
-    image.SetOrigin(item.geometry.origin_lps_mm)
-    image.SetDirection(item.geometry.direction.ravel().tolist())
+    image = place(sitk.GetImageFromArray(np.ascontiguousarray(item.array)), item.geometry)
     for key, value in _fields(item).items():
         image.SetMetaData(key, value)
-    with atomic_path(path, overwrite) as temporary:
-        try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
-            itk.layout(temporary).read(
-                temporary, 0
-            )  # a disk that fills up with the last block goes unnoticed otherwise
-        except (RuntimeError, FormatError) as error:
-            raise OSError(None, "the disk refused it") from error
+    itk.write_checked(path, image, overwrite)
 
 
 def _voxels(path: Path, stored: Stored) -> tuple[NDArray[Any], Geometry, list[str]]:

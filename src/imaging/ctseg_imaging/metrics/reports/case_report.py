@@ -25,7 +25,7 @@ from ctseg_imaging.metrics.lesions import count_lesions
 from ctseg_imaging.metrics.overlap import JointHistogram, foreground, joint_histogram, occurring
 from ctseg_imaging.metrics.reports.pictures import Picture, worst_pictures
 from ctseg_imaging.metrics.surfaces import BoolArray
-from ctseg_imaging.resample import reoriented, resample_labels
+from ctseg_imaging.resampling import reoriented, resample_labels
 from ctseg_imaging.volume import LabelMap, Labels, Volume, exact
 
 NAN = float("nan")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.disk.byte_streams import Encoding, Piece
-from ctseg_imaging.formats.stored import Fields, Stored, data_files, mm_per, numbered_files
+from ctseg_imaging.formats.itk.stored import Fields, Stored, data_files, mm_per, numbered_files
 from ctseg_imaging.geometry import Float
 
 _TYPES = {

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats.scaling import LARGEST_SCALE, stored_values
 from ctseg_imaging.geometry import Float, Geometry, Match, Triple
-from ctseg_imaging.volume import LabelMap, Volume
+from ctseg_imaging.volume import Volume
 
 Header = Any  # nibabel's header objects carry no useful types
 UNKNOWN_ORIENTATION = (
@@ -79,9 +79,26 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
         notes.append(
             "The file gives no unit of length, and its voxels are unlikely in mm; mm was taken all the same."
         )
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ras
+    lps = lps_from_ras(ras)
     lps[:3] *= _MM_PER_UNIT[unit]
-    return lps[:, [2, 1, 0, 3]], tuple(notes)
+    return lps, tuple(notes)
+
+
+def lps_from_ras(affine_ras: Float) -> Float:
+    """4x4, (z, y, x) index to LPS, from 4x4, (x, y, z) index to RAS; lengths in the same unit."""
+    lps: Float = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_ras
+    return lps[:, [2, 1, 0, 3]]
+
+
+def ras_from_lps(affine_lps: Float) -> Float:
+    """The inverse of `lps_from_ras`: 4x4, (x, y, z) index to RAS."""
+    ras: Float = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_lps[:, [2, 1, 0, 3]]
+    return ras
+
+
+def mm_per_unit(header: Header) -> float:
+    """mm in the header's unit of length, which has to be a known one; 1 where it gives none."""
+    return _MM_PER_UNIT[int(header["xyzt_units"]) & 7]
 
 
 def stated_mm(header: Header) -> Triple | None:
@@ -91,9 +108,7 @@ def stated_mm(header: Header) -> Triple | None:
     sform, _ = _forms(header, [])
     if sform is not None and _sizes_that_disagree(header, sform) is not None:
         return None
-    x, y, z = (
-        abs(float(size)) * _MM_PER_UNIT[int(header["xyzt_units"]) & 7] for size in header["pixdim"][1:4]
-    )
+    x, y, z = (abs(float(size)) * mm_per_unit(header) for size in header["pixdim"][1:4])
     return z, y, x
 
 
@@ -209,29 +224,25 @@ def same_grid(header: Header, geometry: Geometry) -> bool:
 def volume_header(item: Volume, known: Header | None) -> tuple[Header, NDArray[Any]]:
     """The header and the numbers to store: the known header unchanged if it can hold the values exactly."""
     if known is not None and item.array.ndim == 3:
-        header = _as_single(known)
+        header = as_single(known)
         stored = stored_values(item.array, header.get_data_dtype(), *slope_inter(header))
         if stored is not None:
             return header, stored
-        header.set_data_dtype(_storable(item.array).dtype.newbyteorder(header.endianness))
+        header.set_data_dtype(storable(item.array).dtype.newbyteorder(header.endianness))
         header["scl_slope"], header["scl_inter"] = 1, 0
-        return header, _storable(item.array)
-    array = _storable(item.array)
-    return _new_header(item.geometry, array, known), array
+        return header, storable(item.array)
+    array = storable(item.array)
+    return new_header(item.geometry, array, known), array
 
 
-def label_header(item: LabelMap, known: Header | None) -> Header:
-    return _new_header(item.geometry, item.array, known)
-
-
-def _storable(array: NDArray[Any]) -> NDArray[Any]:
+def storable(array: NDArray[Any]) -> NDArray[Any]:
     """`array` in a type that NIfTI has."""
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _as_single(header: Header) -> Header:
+def as_single(header: Header) -> Header:
     """A copy for a single file: as it is, or made from the header of a .hdr/.img pair."""
     if header.is_single:
         return header.copy()
@@ -243,16 +254,16 @@ def _as_single(header: Header) -> Header:
     return single
 
 
-def _new_header(geometry: Geometry, array: NDArray[Any], known: Header | None) -> Header:
-    """A plain header; the geometry is copied field by field from `known`, or set from `geometry` in qform and
-    sform with code 1.
+def new_header(geometry: Geometry, array: NDArray[Any], known: Header | None) -> Header:
+    """A plain header for `array` (..., z, y, x), stored as it is. The geometry is copied field by field from
+    `known`, or set from `geometry` in qform and sform with code 1 where `known` is None.
     """
     kind = Nifti2Header if isinstance(known, Nifti2Header) else Nifti1Header
     header = kind()
     header.set_data_dtype(array.dtype)
     header.set_data_shape(array.shape[::-1])
     if known is None:
-        ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine_lps[:, [2, 1, 0, 3]]
+        ras = ras_from_lps(geometry.affine_lps)
         header.set_qform(ras, 1)
         header.set_sform(ras, 1)
         header.set_xyzt_units("mm", "sec")

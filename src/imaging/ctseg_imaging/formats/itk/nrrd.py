@@ -14,7 +14,7 @@ import numpy as np
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.disk.byte_streams import Encoding, Piece
-from ctseg_imaging.formats.stored import (
+from ctseg_imaging.formats.itk.stored import (
     UNKNOWN_ORIENTATION,
     Fields,
     Stored,

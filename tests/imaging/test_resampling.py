@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from ctseg_imaging.geometry import AxisView, Geometry
-from ctseg_imaging.resample import resample, resample_labels, resample_to_spacing
+from ctseg_imaging.resampling import resample, resample_labels, resample_to_spacing
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 
 TURN = np.linalg.qr(np.array([[1, 0.2, -0.1], [-0.2, 1, 0.3], [0.1, -0.3, 1.0]]))[0]

@@ -32,10 +32,10 @@ from ctseg_imaging.formats.disk.byte_streams import (
     refuse_impossible,
     take,
 )
-from ctseg_imaging.formats.nifti_headers import (
+from ctseg_imaging.formats.nifti.headers import (
     Header,
     affine_lps,
-    label_header,
+    new_header,
     same_grid,
     scaling_doubt,
     slope_inter,
@@ -110,7 +110,7 @@ def write(
         else None
     )
     if isinstance(item, LabelMap):
-        header, data = label_header(item, known), item.array
+        header, data = new_header(item.geometry, item.array, known), item.array
     else:
         header, data = volume_header(item, known)
     with atomic_path(path, overwrite) as temporary, temporary.open("wb") as file:

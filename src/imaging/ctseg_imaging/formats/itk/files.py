@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats import metaimage, nrrd
 from ctseg_imaging.formats.choice import Choice, pick
 from ctseg_imaging.formats.disk.atomic import atomic_folder, atomic_path
+from ctseg_imaging.formats.itk import metaimage, nrrd
+from ctseg_imaging.formats.itk.images import ItkHeader, image_of
+from ctseg_imaging.formats.itk.stored import LONGEST_HEADER, Stored
 from ctseg_imaging.formats.placing import placed
-from ctseg_imaging.formats.stored import LONGEST_HEADER, Stored
-from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -23,18 +21,6 @@ MOST_VOLUMES = 100_000  # of a 4D file; more is a damaged header
 sitk.ProcessObject.SetGlobalWarningDisplay(
     False
 )  # its warnings print to stderr; what matters is checked here
-
-
-@dataclass(frozen=True)
-class ItkHeader:
-    """What the file said, kept for writing the same again: numbers to the bit, (x, y, z), and the free fields
-    of the header.
-    """
-
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: tuple[float, ...]
-    fields: tuple[tuple[str, str], ...] = ()
 
 
 def read(path: Path, volume: int | None = None, nearest_grid: bool = False) -> Volume:
@@ -65,14 +51,18 @@ def write(
     """Write .nrrd, .mha (one file), .mhd or .nhdr (header and data), compressed. Geometry from `like`'s or
     the item's header if it fits.
     """
-    image = _image(item, like)
+    write_checked(path, image_of(item, like), overwrite)
+
+
+def write_checked(path: Path, image: Any, overwrite: bool = False) -> None:
+    """Write a SimpleITK image, compressed, and read it back, because SimpleITK does not notice a disk that
+    fills up with the last block. Raises OSError if the disk refuses it.
+    """
     several_files = path.suffix.lower() in (".mhd", ".nhdr")
     with (atomic_folder if several_files else atomic_path)(path, overwrite) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
-            layout(temporary).read(
-                temporary, 0
-            )  # a disk that fills up with the last block goes unnoticed otherwise
+            layout(temporary).read(temporary, 0)
         except (RuntimeError, FormatError) as error:
             raise OSError(None, "the disk refused it") from error
 
@@ -93,40 +83,3 @@ def layout(path: Path) -> Stored:
 def _choices(stored: Stored) -> list[Choice]:
     z, y, x = stored.shape
     return [Choice(k + 1, "", f"volume {k + 1}, {x} x {y} x {z} voxels", z) for k in range(stored.volumes)]
-
-
-def _image(item: Volume | LabelMap, like: Volume | LabelMap | None) -> Any:
-    """A SimpleITK image with the exact numbers of the source's header where that describes the same grid."""
-    array = item.array.astype(np.uint8) if item.array.dtype == np.bool_ else item.array
-    array = array.astype(np.float32) if array.dtype == np.float16 else array
-    if array.ndim == 4:
-        image = sitk.JoinSeries([sitk.GetImageFromArray(np.ascontiguousarray(channel)) for channel in array])
-        return _place_4d(image, item.geometry)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
-    geometry = item.geometry
-    header = (like if like is not None else item).header
-    if isinstance(header, ItkHeader) and _same_grid(header, geometry):
-        image.SetSpacing(header.spacing)
-        image.SetOrigin(header.origin)
-        image.SetDirection(header.direction)
-        for key, value in header.fields if isinstance(item, Volume) else ():
-            image.SetMetaData(key, value)
-    else:
-        image.SetSpacing(geometry.spacing_mm[::-1])
-        image.SetOrigin(geometry.origin_lps_mm)
-        image.SetDirection(geometry.direction.ravel().tolist())
-    return image
-
-
-def _place_4d(image: Any, geometry: Geometry) -> Any:
-    direction = np.eye(4)
-    direction[:3, :3] = geometry.direction
-    image.SetSpacing([*geometry.spacing_mm[::-1], 1.0])
-    image.SetOrigin([*geometry.origin_lps_mm, 0.0])
-    image.SetDirection(direction.ravel().tolist())
-    return image
-
-
-def _same_grid(header: ItkHeader, geometry: Geometry) -> bool:
-    own = Geometry.from_parts(geometry.shape, header.spacing[::-1], header.origin, header.direction)
-    return own.matches(geometry, 1e-4) in (Match.SAME, Match.ROUNDING)
