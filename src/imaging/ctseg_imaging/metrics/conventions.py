@@ -1,18 +1,16 @@
-"""Whose definition a number follows: the same word means different things to DeepMind, to MONAI and to the
-WMH challenge.
+"""Whose definition a number follows: DeepMind, MONAI and the WMH challenge mean different things by one word.
 
-=============  ==================================  =================================
-               ======================================= deepmind                            monai
-               wmh2017
-=============  ==================================  =================================
-======================================= surface        elements at voxel corners, by area  boundary voxels
-(six neighbours)   boundary voxels (3x3 in each slice) percentile     area reached
-interpolated                       interpolated both empty     Dice NaN, HD inf, ASSD, NSD NaN     all NaN
-all NaN one empty      Dice 0, HD and ASSD inf, NSD 0      the same, but HD95 NaN; Dice NaN   Dice 0, HD NaN,
-ASSD inf, NSD 0
-                                                   if it is the truth labels         each value
-each value                         1; where the truth is 2 nothing counts =============
-==================================  =================================  =======================================
+              deepmind                   monai                        wmh2017
+surface       elements at voxel          boundary voxels              boundary voxels
+              corners, by area           (six neighbours)             (3x3 in each slice)
+percentile    area reached               interpolated                 interpolated
+both empty    Dice NaN, HD inf,          all NaN                      all NaN
+              ASSD and NSD NaN
+one empty     Dice 0, HD and ASSD inf,   the same, but HD95 NaN,      Dice 0, HD NaN,
+              NSD 0                      and Dice NaN if the truth    ASSD inf, NSD 0
+                                         is empty
+labels        each value                 each value                   1; where the truth is 2
+                                                                      nothing counts
 """
 
 from __future__ import annotations
