@@ -33,8 +33,8 @@ class DockView(Protocol[Shown]):
 class DockController(Generic[State]):
     """Changes `state`, lets `view` draw it, and follows the viewer until `close`.
 
-    NAME : the dock's section in the preferences. A subclass sets it, connects what it follows with `follow`
-    and overrides `refresh` and `on_close`.
+    NAME : the dock's section in the preferences. study : which layer is what. A subclass connects what it
+    follows with `follow` and overrides `refresh` and `on_close`.
     """
 
     NAME: ClassVar[str]
@@ -45,7 +45,7 @@ class DockController(Generic[State]):
     ) -> None:
         self.view, self.viewer, self.state = view, unwrapped(viewer), state
         self.closed = False
-        self._study = study_of(self.viewer)
+        self.study = study_of(self.viewer)
         self._preferences = preferences
         self._connections: list[tuple[Any, Callable[..., None]]] = []
 
@@ -76,11 +76,11 @@ class DockController(Generic[State]):
         """Refresh when a layer is added or removed, or when one of the study's `roles` changes."""
         layers = self.viewer.layers.events
         self.follow(self.refresh, layers.inserted, layers.removed)
-        self.follow(self.refresh, *(getattr(self._study.events, role) for role in roles))
+        self.follow(self.refresh, *(getattr(self.study.events, role) for role in roles))
 
     def image_volume(self) -> Volume | None:
         """The volume of the study's image, None without one."""
-        name = self._study.image
+        name = self.study.image
         if name is None or name not in self.viewer.layers:
             return None
         return volume_of(self.viewer.layers[name])

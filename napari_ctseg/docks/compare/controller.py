@@ -68,8 +68,8 @@ class CompareController(DockController[CompareState]):
         """Bring the choices in line with the viewer and the study's roles."""
         layers = tuple(layer.name for layer in self.viewer.layers if is_label_map(layer))
         before = self.state.prediction, self.state.truth
-        prediction, truth = suggested_pair(layers, self._chosen, self._study, before)
-        guessed = truth is not None and truth != self._study.truth
+        prediction, truth = suggested_pair(layers, self._chosen, self.study, before)
+        guessed = truth is not None and truth != self.study.truth
         self.update(layers=layers, prediction=prediction, truth=truth, truth_guessed=guessed)
         if (prediction, truth) != before or self._replaced():
             self._open_pair()
@@ -85,8 +85,8 @@ class CompareController(DockController[CompareState]):
         before = self.state
         self.state = replace(before, prediction=prediction or before.prediction, truth=truth or before.truth)
         for role, name in given.items():
-            setattr(self._study, role, name)
-        self.state = replace(self.state, truth_guessed=self.state.truth != self._study.truth)
+            setattr(self.study, role, name)
+        self.state = replace(self.state, truth_guessed=self.state.truth != self.study.truth)
         if (self.state.prediction, self.state.truth) != (before.prediction, before.truth):
             self._open_pair()
 

@@ -41,9 +41,9 @@ class FollowedMask:
     """
 
     def __init__(
-        self, layer: LabelsLayer, truth: LabelsLayer | None, ears: MaskCallbacks, aside: ThreadedCall
+        self, layer: LabelsLayer, truth: LabelsLayer | None, callbacks: MaskCallbacks, aside: ThreadedCall
     ) -> None:
-        self.layer, self.truth, self._ears = layer, truth, ears
+        self.layer, self.truth, self._callbacks = layer, truth, callbacks
         self.painting = Painting.of(layer)
         self._pair: LivePair | None = None
         self._alone: LiveMetrics | None = None
@@ -53,7 +53,7 @@ class FollowedMask:
             self._pair = LivePair(layer, truth, aside)
             self._pair.ready.connect(self._counted)
             self._pair.changed.connect(self._counted)
-            self._pair.failed.connect(ears.failed)
+            self._pair.failed.connect(callbacks.failed)
             self._pair.start()
         self.painting.replaced.connect(self._replaced)
         self.painting.touched.connect(self._touched)
@@ -115,20 +115,20 @@ class FollowedMask:
             new = {*occurring(self._alone.truth[list(slices)])} - set(self._alone.values)
             if not (new and self._alone.follow({*self._alone.values, *new})):
                 self._alone.update(slices)
-            self._ears.counted()
-        self._ears.painted()
+            self._callbacks.counted()
+        self._callbacks.painted()
 
     def _counted(self) -> None:
-        self._ears.counted()
+        self._callbacks.counted()
 
     def _refused(self, why: str) -> None:
-        self._ears.refused(why)
+        self._callbacks.refused(why)
 
     def _use(self) -> None:
-        self._ears.use()
+        self._callbacks.use()
 
     def _controls(self, event: Any = None) -> None:
-        self._ears.controls()
+        self._callbacks.controls()
 
     def _stroke(self, event: Any = None) -> None:
-        self._ears.stroke()
+        self._callbacks.stroke()

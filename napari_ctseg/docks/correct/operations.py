@@ -1,12 +1,18 @@
-"""What each operation does to the mask of one class."""
+"""The operations of the Correct dock on one class: fill, grow, shrink, smooth and others."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging import editing
-from napari_ctseg.docks.correct.state import Operation
+from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.docks.correct.mask_dock import MaskDock
+from napari_ctseg.docks.correct.state import CorrectState, Operation
+from napari_ctseg.viewer.layers import slice_of
+from napari_ctseg.viewer.painting import set_mask
 
 Mask = NDArray[np.bool_]
 
@@ -40,3 +46,56 @@ def apply_operation(
             if here + 1 < len(mask):
                 copied[here + 1] |= mask[here]
             return copied
+
+
+class Operations:
+    """Applies operations to the selected class of the dock's mask."""
+
+    def __init__(self, dock: MaskDock, aside: ThreadedCall) -> None:
+        self._dock, self._aside = dock, aside
+
+    def set_margin(self, margin_mm: float) -> None:
+        """How far grow, shrink and smooth go."""
+        self._dock.update(margin_mm=margin_mm)
+        self._dock.remember("margin_mm", margin_mm)
+
+    def set_island(self, least_ml: float) -> None:
+        """Islands below this volume are dropped."""
+        self._dock.update(island_ml=least_ml)
+        self._dock.remember("island_ml", least_ml)
+
+    def apply(self, operation: Operation) -> None:
+        """Apply it to the selected class in a thread, as one undo step. What is painted meanwhile stays."""
+        dock, layer, state = self._dock, self._dock.layer, self._dock.state
+        if layer is None or state.operation_why_not:
+            dock.update(message=state.operation_why_not)
+            return
+        value, here = state.selected, slice_of(dock.viewer, layer)
+        before = np.asarray(layer.data) == value
+        spacing = (float(layer.scale[0]), float(layer.scale[1]), float(layer.scale[2]))
+        record = _record(operation, state)
+
+        def done(after: Mask) -> None:
+            if layer not in dock.viewer.layers:
+                dock.update(working="")
+                return
+            now = np.asarray(layer.data) == value
+            changed = set_mask(layer, value, (now | (after & ~before)) & ~(before & ~after), record)
+            dock.update(working="", message=f"{operation.value.capitalize()}: {changed} voxels changed.")
+
+        dock.update(working=operation.value, message="", details="")
+        self._aside(
+            lambda: apply_operation(operation, before, spacing, here, state.margin_mm, state.island_ml),
+            done,
+            dock.show_error,
+        )
+
+
+def _record(operation: Operation, state: CorrectState) -> dict[str, Any]:
+    """What the list of edits keeps of an operation."""
+    record: dict[str, Any] = {"operation": operation.value, "label": state.selected}
+    if operation in (Operation.GROW, Operation.SHRINK, Operation.SMOOTH):
+        record["mm"] = state.margin_mm
+    elif operation is Operation.DROP_ISLANDS:
+        record["ml"] = state.island_ml
+    return record

@@ -9,9 +9,9 @@ from qtpy.QtWidgets import QButtonGroup, QCheckBox, QFormLayout, QInputDialog
 
 from napari_ctseg import parts
 from napari_ctseg.docks.correct import words
-from napari_ctseg.docks.correct.class_table import ClassTable, StepList
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
+from napari_ctseg.docks.correct.widgets.class_table import ClassTable, StepList
 from napari_ctseg.export.dialog import ask_where
 from napari_ctseg.preferences import Preferences
 
@@ -153,31 +153,33 @@ class CorrectDock(parts.Dock):
     def _connect(self) -> None:
         controller = self.controller
         self.begin.clicked.connect(lambda: controller.begin_empty())
-        self.restore.clicked.connect(controller.restore)
+        self.restore.clicked.connect(controller.steps.restore)
         self.others.clicked.connect(self._list_kept)
-        self.steps.itemClicked.connect(lambda item: controller.go_to_step(self.steps.row(item)))
+        self.steps.itemClicked.connect(lambda item: controller.steps.go_to_step(self.steps.row(item)))
         self.layer.textActivated.connect(controller.choose)
         self.copy.clicked.connect(controller.correct_copy)
         self.take_over.clicked.connect(controller.take_over)
         self.padlock.clicked.connect(lambda: controller.set_lock(not controller.state.padlock_closed))
         for tool, pressed in self.tools.items():
-            pressed.clicked.connect(lambda _, tool=tool: controller.set_tool(tool))
-        self.brush.valueChanged.connect(controller.set_brush)
-        self.ball.toggled.connect(controller.set_brush_3d)
-        self.only_background.toggled.connect(controller.set_only_background)
+            pressed.clicked.connect(lambda _, tool=tool: controller.brush.set_tool(tool))
+        self.brush.valueChanged.connect(controller.brush.set_diameter)
+        self.ball.toggled.connect(controller.brush.set_3d)
+        self.only_background.toggled.connect(controller.brush.set_only_background)
         for signal in (self.window.toggled, self.low.valueChanged, self.high.valueChanged):
             signal.connect(
-                lambda _: controller.set_window(self.window.isChecked(), self.low.value(), self.high.value())
+                lambda _: controller.brush.set_window(
+                    self.window.isChecked(), self.low.value(), self.high.value()
+                )
             )
-        self.table.chosen.connect(controller.select)
-        self.table.lock.connect(controller.lock)
+        self.table.chosen.connect(controller.brush.select)
+        self.table.lock.connect(controller.brush.lock)
         self.add.clicked.connect(self._ask_name)
-        self.undo.clicked.connect(controller.undo)
-        self.redo.clicked.connect(controller.redo)
-        self.margin.valueChanged.connect(controller.set_margin)
-        self.island.valueChanged.connect(controller.set_island)
+        self.undo.clicked.connect(controller.steps.undo)
+        self.redo.clicked.connect(controller.steps.redo)
+        self.margin.valueChanged.connect(controller.operations.set_margin)
+        self.island.valueChanged.connect(controller.operations.set_island)
         for operation, pressed in self.operations.items():
-            pressed.clicked.connect(lambda _, operation=operation: controller.operate(operation))
+            pressed.clicked.connect(lambda _, operation=operation: controller.operations.apply(operation))
         self.export.clicked.connect(self._ask_path)
         self.details.clicked.connect(
             lambda: parts.show_details(self, controller.state.message, controller.state.details)
@@ -284,7 +286,7 @@ class CorrectDock(parts.Dock):
         )
 
     def _list_kept(self) -> None:
-        self.controller.list_kept()
+        self.controller.steps.list_kept()
 
     def _ask_name(self) -> None:
         name, agreed = QInputDialog.getText(self, "Add class", "Name of the class")

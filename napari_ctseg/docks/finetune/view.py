@@ -11,8 +11,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QLabel,
     QLineEdit,
-    QListWidget,
-    QListWidgetItem,
     QProgressBar,
 )
 
@@ -21,6 +19,7 @@ from napari_ctseg.docks.finetune import words
 from napari_ctseg.docks.finetune.controller import FineTuneController
 from napari_ctseg.docks.finetune.jobs import Jobs, TrainingJobs
 from napari_ctseg.docks.finetune.state import CaseSource, FineTuneState, HoldOut, Phase, Trainable
+from napari_ctseg.docks.finetune.widgets.case_list import CaseList
 from napari_ctseg.docks.finetune.widgets.curves import Curves
 from napari_ctseg.docks.finetune.widgets.samples import Samples
 from napari_ctseg.preferences import Preferences
@@ -59,7 +58,7 @@ class FineTuneDock(parts.Dock):
         self._timer.setInterval(POLL_MS)
         self._build()
         self.controller = FineTuneController(self, viewer, jobs or TrainingJobs(), Preferences())
-        self._timer.timeout.connect(self.controller.poll)
+        self._timer.timeout.connect(self.controller.training.poll)
         self._connect()
 
     # ---- building
@@ -76,7 +75,7 @@ class FineTuneDock(parts.Dock):
         self.features = parts.button("VGG-19's weights…", FEATURES)
         self.features_name = parts.text()
         self.source = parts.combo(SOURCE, [source.value for source in CaseSource])
-        self.cases = QListWidget()
+        self.cases = CaseList()
         self.cases.setToolTip(CASES)
         self.folder = parts.button("Choose folder…", FOLDER)
         self.folder_name = parts.text()
@@ -145,11 +144,7 @@ class FineTuneDock(parts.Dock):
         self.base.textActivated.connect(self._chosen)
         self.features.clicked.connect(self._ask_features)
         self.source.textActivated.connect(lambda words: controller.choose(source=CaseSource(words)))
-        self.cases.itemChanged.connect(
-            lambda item: controller.tick(
-                item.data(Qt.ItemDataRole.UserRole), item.checkState() == Qt.CheckState.Checked
-            )
-        )
+        self.cases.ticked.connect(controller.tick)
         self.folder.clicked.connect(self._ask_folder)
         self.trainable.textActivated.connect(
             lambda words: controller.choose(trainable=next(k for k, v in WORDS.items() if v == words))
@@ -157,15 +152,17 @@ class FineTuneDock(parts.Dock):
         self.minutes.valueChanged.connect(lambda value: controller.choose(minutes=value))
         self.hold_out.textActivated.connect(lambda words: controller.choose(hold_out=HoldOut(words)))
         self.name.textEdited.connect(lambda words: controller.choose(name=words))
-        self.go.clicked.connect(controller.start)
-        self.hold.clicked.connect(
-            lambda: controller.resume() if controller.state.resumable else controller.pause()
-        )
-        self.stop.clicked.connect(controller.stop)
+        self.go.clicked.connect(controller.training.start)
+        self.hold.clicked.connect(self._pause_or_resume)
+        self.stop.clicked.connect(controller.training.stop)
         self.details.clicked.connect(
             lambda: parts.show_details(self, controller.state.message, controller.state.details)
         )
         self._viewer.events.theme.connect(self._paint_theme)
+
+    def _pause_or_resume(self) -> None:
+        training = self.controller.training
+        training.resume() if self.controller.state.resumable else training.pause()
 
     def closed(self) -> None:
         """The job goes on; the dock finds it again when it is opened."""
@@ -216,13 +213,9 @@ class FineTuneDock(parts.Dock):
         )
 
     def _draw_choices(self, state: FineTuneState, layers: bool) -> None:
-        busy = (
-            "A training is under way."
-            if state.busy
-            else "A training is paused."
-            if state.phase is Phase.PAUSED
-            else ""
-        )
+        busy = "A training is under way." if state.busy else ""
+        if state.phase is Phase.PAUSED:
+            busy = "A training is paused."
         self._draw_base(state, busy)
         for combo, chosen in (
             (self.source, state.source.value),
@@ -243,7 +236,7 @@ class FineTuneDock(parts.Dock):
         self.cases.setVisible(layers and bool(state.cases) and not busy)  # the run needs the room
         self.folder.setVisible(not layers)
         parts.say(self.folder_name, "" if layers or state.folder is None else state.folder.name)
-        self._draw_cases(state)
+        self.cases.draw(state.cases)
         parts.able(self.source, busy, SOURCE)
         parts.able(self.cases, busy, CASES)
         parts.able(self.folder, busy, FOLDER)
@@ -265,19 +258,6 @@ class FineTuneDock(parts.Dock):
         self.features.setVisible(needed)
         parts.able(self.features, busy, FEATURES)
         parts.say(self.features_name, state.features.name if needed and state.features is not None else "")
-
-    def _draw_cases(self, state: FineTuneState) -> None:
-        with QSignalBlocker(self.cases):
-            self.cases.clear()
-            for case in state.cases:
-                item = QListWidgetItem(f"{case.image} ← {case.mask}", self.cases)
-                item.setData(Qt.ItemDataRole.UserRole, case.image)
-                item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
-                item.setCheckState(Qt.CheckState.Checked if case.ticked else Qt.CheckState.Unchecked)
-                item.setToolTip(f'Image "{case.image}" with the mask "{case.mask}" on its grid.')
-            self.cases.setFixedHeight(
-                min(4, max(1, len(state.cases))) * max(20, self.cases.sizeHintForRow(0)) + 6
-            )
 
     def follow(self, on: bool) -> None:
         """Poll the job, or no longer."""

@@ -223,7 +223,7 @@ def test_a_dock_behind_napari_s_proxy_never_discards_the_only_copy(opened, qtbot
     paint(layer)
     _, dock = viewer.window.add_plugin_dock_widget("napari-ctseg", "Correct & export")  # gets the proxy
     assert not dock.controller.state.kept  # what is open is not offered
-    dock.controller.discard()
+    dock.controller.steps.discard()
     assert len(journals()) == 1 and not folder.discarded()
     assert (
         autosave_of(dock.controller.viewer).recording(dock.controller.viewer.layers[layer.name]).unsaved == 1

@@ -192,9 +192,9 @@ def test_a_truth_that_is_chosen_is_shown_locked_and_operations_are_refused(viewe
     controller = correct(viewer)
     before = viewer.layers["truth"].data.copy()
     controller.choose("truth")
-    controller.select(1)
-    controller.operate(Operation.GROW)
-    controller.undo()
+    controller.brush.select(1)
+    controller.operations.apply(Operation.GROW)
+    controller.steps.undo()
     assert (
         controller.state.locked
         and "locked" in controller.state.operation_why_not

@@ -5,8 +5,8 @@ import pytest
 
 from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.correct import words
-from napari_ctseg.docks.correct.class_table import NAME, VOLUME, StepList
 from napari_ctseg.docks.correct.view import CorrectDock
+from napari_ctseg.docks.correct.widgets.class_table import NAME, VOLUME, StepList
 from napari_ctseg.viewer.showing import show_labels
 from tests.plugin.docks.correct.test_correct import mask, with_image
 
@@ -20,7 +20,7 @@ def test_every_class_can_be_read_in_every_theme(make_napari_viewer, theme):
     show_labels(viewer, mask(), "mask", role="edited")
     dock = CorrectDock(viewer)  # draws its rows before it has the window's style
     viewer.window.add_dock_widget(dock, name="Correct & export")
-    dock.controller.select(3)
+    dock.controller.brush.select(3)
     picture = dock.table.viewport().grab().toImage()
     for k in range(dock.table.rowCount()):
         for column in (NAME, VOLUME):

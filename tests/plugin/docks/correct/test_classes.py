@@ -82,11 +82,11 @@ def test_a_mask_with_255_classes_becomes_uint16_and_everything_goes_on(plugin_mo
         np.array_equal(back.array, shown)
         and nibabel.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint16
     )
-    controller.undo()
+    controller.steps.undo()
     assert np.array_equal(layer.data, before)
-    controller.undo()
+    controller.steps.undo()
     assert int((layer.data == 7).sum()) == 1  # the stroke from before the change of type
-    controller.redo()
+    controller.steps.redo()
     assert np.array_equal(layer.data, before)
 
 

@@ -72,14 +72,14 @@ def opened(viewer, label_map=None, truth=None):
 
 
 def flush(controller):
-    controller._followed.painting.flush()
+    controller.followed.painting.flush()
 
 
 def test_tool_and_brush_are_napari_s_own_both_ways(viewer):
     controller, view, layer = opened(viewer)
-    controller.set_tool(Tool.PAINT)
+    controller.brush.set_tool(Tool.PAINT)
     assert str(layer.mode) == "paint" and viewer.layers.selection.active is layer
-    controller.set_brush(9.0)
+    controller.brush.set_diameter(9.0)
     assert layer.brush_size == 6 and view.state.brush_mm == pytest.approx(9.0)  # 6 voxels of 1.5 mm
     layer.brush_size = 4
     layer.mode = "erase"
@@ -92,7 +92,7 @@ def test_tool_and_brush_are_napari_s_own_both_ways(viewer):
         3,
         True,
     )
-    controller.set_brush_3d(True)
+    controller.brush.set_3d(True)
     assert layer.n_edit_dimensions == 3 and view.state.brush_3d
 
 
@@ -109,33 +109,33 @@ def test_painting_on_an_axis_flipped_layer_paints_the_stored_array_and_the_volum
     assert next(row for row in view.state.classes if row.value == 1).volume_ml == pytest.approx(
         (400 + added) * 9 / 1000
     )
-    controller.undo()
+    controller.steps.undo()
     flush(controller)
     assert next(row for row in view.state.classes if row.value == 1).volume_ml == pytest.approx(before)
-    controller.undo()
+    controller.steps.undo()
     assert "nothing to undo" in view.state.message
 
 
 def test_locks_window_and_background_hold(viewer):
     controller, view, layer = opened(viewer)
     before = layer.data.copy()
-    controller.lock(1, True)
+    controller.brush.lock(1, True)
     layer.brush_size = 60
     layer.paint((4, 10, 12), 3)
     assert np.array_equal(layer.data == 1, before == 1) and (layer.data == 3).any()
-    controller.undo()
+    controller.steps.undo()
     assert np.array_equal(layer.data, before)
-    controller.lock(1, False)
-    controller.set_window(True, 250, 350)
+    controller.brush.lock(1, False)
+    controller.brush.set_window(True, 250, 350)
     layer.paint((4, 10, 12), 3)
     shown = viewer.layers["ct"].data
     assert (shown[(layer.data == 3) & (before != 3)] == 300).all() and not np.array_equal(layer.data, before)
-    controller.undo()
-    controller.set_window(True, 1000, 2000)
+    controller.steps.undo()
+    controller.brush.set_window(True, 1000, 2000)
     layer.paint((4, 10, 12), 3)
     assert np.array_equal(layer.data, before) and "1000" in view.state.message
-    controller.set_window(False, 0, 0)
-    controller.set_only_background(True)
+    controller.brush.set_window(False, 0, 0)
+    controller.brush.set_only_background(True)
     layer.paint((4, 10, 12), 3)
     assert np.array_equal(layer.data == 1, before == 1)
 
@@ -147,18 +147,18 @@ def test_an_operation_is_one_undo_step_and_says_what_it_did(viewer, operation):
     label_map.array[4, 4:14, 4:14] = 0  # a slice that was not drawn
     label_map.array[0, 0, 0] = 1  # an island, two slices away
     controller, view, layer = opened(viewer, label_map)
-    controller.select(1)
+    controller.brush.select(1)
     viewer.dims.set_point(0, layer.translate[0] + 6 * 3.0)  # the last slice of the liver; the next has none
     before = layer.data.copy()
-    controller.operate(operation)
+    controller.operations.apply(operation)
     assert not np.array_equal(layer.data, before), view.state
     assert np.array_equal(layer.data == 3, before == 3)
     assert view.state.message.endswith(f"{np.count_nonzero(layer.data != before)} voxels changed.")
     assert len(Painting.of(layer).steps.history.done) == 1
-    controller.undo()
+    controller.steps.undo()
     assert np.array_equal(layer.data, before)
-    controller.lock(1, True)
-    controller.operate(operation)
+    controller.brush.lock(1, True)
+    controller.operations.apply(operation)
     assert "locked" in view.state.message and np.array_equal(layer.data, before)
 
 
@@ -167,8 +167,8 @@ def test_what_is_painted_while_an_operation_works_stays(viewer):
     layer = show_labels(viewer, mask(), "mask")
     study_of(viewer).truth = None
     controller = CorrectController(FakeView(), viewer, Preferences(), lambda *parts: waiting.append(parts))
-    controller.select(1)
-    controller.operate(Operation.GROW)
+    controller.brush.select(1)
+    controller.operations.apply(Operation.GROW)
     assert "Busy" in controller.state.operation_why_not
     layer.data_setitem((np.array([0]), np.array([0]), np.array([23])), 1)
     before = layer.data.copy()
@@ -297,11 +297,11 @@ def test_edits_are_kept_and_offered_and_restored_when_the_image_is_opened_again(
     again = with_image()
     second = CorrectController(FakeView(), again, Preferences(), at_once)
     assert [kept.steps for kept in second.state.kept] == [1]
-    second.restore()
+    second.steps.restore()
     restored = again.layers["recovered mask"]
     assert np.array_equal(restored.data, painted) and second.state.layer == "recovered mask"
     assert [row.name for row in second.state.classes] == ["liver", "spleen"] and not second.state.kept
-    second.undo()
+    second.steps.undo()
     assert np.array_equal(restored.data[::-1, :, ::-1], mask().array)  # undo goes across the restart
     assert len(journals()) == 1
 
@@ -314,7 +314,7 @@ def test_an_export_makes_the_kept_edits_needless_and_undo_goes_on(viewer, tmp_pa
     assert journals()
     controller.save(tmp_path / "mask.nii.gz")
     assert not journals() and not view.state.saved
-    controller.undo()
+    controller.steps.undo()
     assert np.array_equal(layer.data, before) and len(journals()) == 1
 
 
@@ -330,11 +330,11 @@ def test_a_damaged_journal_is_a_sentence_and_healthy_ones_are_restored(viewer):
     assert sorted((kept.path.name, kept.steps) for kept in second.state.kept) == sorted(
         [(damaged.name, None), (healthy.name, 1)]
     )
-    second.restore()
+    second.steps.restore()
     assert "damaged" in second.view.state.message
-    second.discard()
+    second.steps.discard()
     assert (damaged.parent / "discarded" / damaged.name).exists()
-    second.restore()
+    second.steps.restore()
     assert np.array_equal(again.layers["recovered mask"].data, layer.data)
 
 
@@ -357,15 +357,15 @@ def test_the_steps_are_listed_and_one_can_jump_to_each(viewer):
     flush(controller)
     assert len(view.state.steps) == 3 and view.state.step == 3 and "liver, slice 5" in view.state.steps[0]
     for k in (1, 3, 0, 2):
-        controller.go_to_step(k)
+        controller.steps.go_to_step(k)
         flush(controller)
         assert np.array_equal(layer.data, states[k]) and view.state.step == k and len(view.state.steps) == 3
 
 
 def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(make_plugin_viewer):
     viewer = with_image(make_plugin_viewer())
-    from napari_ctseg.docks.correct.class_table import LOCK
     from napari_ctseg.docks.correct.view import CorrectDock
+    from napari_ctseg.docks.correct.widgets.class_table import LOCK
 
     label_map = mask()
     layer = show_labels(viewer, label_map, "mask")
@@ -380,7 +380,7 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
     dock.table.item(0, LOCK).setCheckState(Qt.CheckState.Checked)
     assert dock.controller.state.classes[0].locked and not dock.operations[Operation.GROW].isEnabled()
     assert "locked" in dock.operations[Operation.GROW].toolTip()
-    dock.controller.select(3)
+    dock.controller.brush.select(3)
     before = label_map.array.copy()
     viewer.dims.set_point(0, layer.translate[0] + 4 * 3.0)
     drag(layer, [(4, 10, 6), (4, 10, 12), (4, 12, 18)])

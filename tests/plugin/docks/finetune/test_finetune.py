@@ -148,7 +148,7 @@ def test_open_layers_become_a_dataset_that_the_training_reads(dock, tmp_path):
     from ctseg_training.data.decathlon import open_dataset
 
     controller, view, jobs = dock
-    controller.start()
+    controller.training.start()
     assert view.state.phase is Phase.RUNNING and view.following
     data = open_dataset(tmp_path / "data", NAMES)
     volume, mask = case(1)
@@ -189,11 +189,11 @@ def test_a_class_that_the_model_does_not_know_and_an_empty_mask_are_refused(dock
 
 def test_curves_time_left_and_scores_follow_the_events(dock):
     controller, view, jobs = dock
-    controller.start()
+    controller.training.start()
     jobs.job.say("start", cases=4, held_out=1)
     jobs.job.say("validation", step=0, scores={"liver": 0.5, "mean": 0.5}, whole_bundle=True)
     jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1200.0)
-    controller.poll()
+    controller.training.poll()
     assert (
         view.state.losses == ((10, 1.5),)
         and view.state.seconds_left == 90
@@ -202,7 +202,7 @@ def test_curves_time_left_and_scores_follow_the_events(dock):
     jobs.job.say("step", step=20, smoothed_loss=1.2, spent=0.5, seconds_left=60.0, memory_mb=1200.0)
     jobs.job.say("validation", step=20, scores={"liver": 0.6, "mean": 0.6}, whole_bundle=False)
     jobs.job.say("warning", message="one case is left out")
-    controller.poll()
+    controller.training.poll()
     assert view.state.losses == ((10, 1.5), (20, 1.2)) and view.state.validations == (
         CurvePoint(20, (("liver", 0.6), ("mean", 0.6))),
     )
@@ -212,8 +212,8 @@ def test_curves_time_left_and_scores_follow_the_events(dock):
 @pytest.mark.parametrize(("after", "better", "words"), [(0.7, True, "Better"), (0.4, False, "Not better")])
 def test_the_new_model_is_announced_with_its_score_and_an_honest_word(dock, tmp_path, after, better, words):
     controller, view, jobs = dock
-    controller.start()
-    controller.stop()
+    controller.training.start()
+    controller.training.stop()
     assert jobs.job.stopped and view.state.phase is Phase.STOPPING and view.state.why_not
     (tmp_path / "bundle").mkdir()
     jobs.job.say(
@@ -224,7 +224,7 @@ def test_the_new_model_is_announced_with_its_score_and_an_honest_word(dock, tmp_
         better=better,
     )
     jobs.job.state = "stopped"
-    controller.poll()
+    controller.training.poll()
     assert view.state.phase is Phase.DONE and view.announced == 1 and not view.following
     assert (
         view.state.message.startswith(words)
@@ -236,19 +236,19 @@ def test_the_new_model_is_announced_with_its_score_and_an_honest_word(dock, tmp_
 
 def test_without_a_held_out_case_it_says_that_nobody_can_tell(dock, tmp_path):
     controller, view, jobs = dock
-    controller.start()
+    controller.training.start()
     (tmp_path / "bundle").mkdir()
     jobs.job.say("done", step=30, before=None, after=None, better=None)
     jobs.job.state = "done"
-    controller.poll()
+    controller.training.poll()
     assert "nobody can say" in view.state.message
 
 
 def test_a_job_that_fails_is_a_sentence_and_start_is_free_again(dock):
     controller, view, jobs = dock
-    controller.start()
+    controller.training.start()
     jobs.job.state, jobs.job.message = "failed", "dataset.json: lists no training case."
-    controller.poll()
+    controller.training.poll()
     assert (
         view.state.phase is Phase.FAILED
         and "no training case" in view.state.message
@@ -263,20 +263,20 @@ def test_a_job_that_cannot_start_is_a_sentence(dock):
         raise BundleError("the model is damaged")
 
     jobs.start = refuse
-    controller.start()
+    controller.training.start()
     assert view.state.phase is Phase.FAILED and "damaged" in view.state.message
 
 
 def test_a_running_job_is_found_again_with_all_it_said(dock, viewer, tmp_path):
     controller, _, jobs = dock
-    controller.start()
+    controller.training.start()
     jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1.0)
     controller.close()
     again, found = FakeView(), FakeJobs(tmp_path)
     found.found = jobs.job
     second = FineTuneController(again, viewer, found, Preferences(), at_once)
     assert again.state.phase is Phase.RUNNING and again.following and again.state.losses == ((10, 1.5),)
-    second.stop()
+    second.training.stop()
     assert jobs.job.stopped
 
 
@@ -305,7 +305,7 @@ def test_choices_reach_the_order(dock, tmp_path):
         minutes=2.0,
         hold_out=HoldOut.VALIDATION,
     )
-    controller.start()
+    controller.training.start()
     order = jobs.order
     assert (order.base.name, order.data, order.trainable, order.minutes, order.hold_out, order.name) == (
         "phantom",
@@ -328,7 +328,7 @@ def test_a_recipe_from_scratch_learns_what_is_drawn_and_takes_no_model(dock, vie
     )
     controller.choose_recipe("plain-2d")
     assert view.state.base is None and view.state.name == "plain-2d" and view.state.from_scratch == RECIPES[0]
-    controller.start()
+    controller.training.start()
     assert (jobs.order.base, jobs.order.recipe, jobs.order.features) == (None, "plain-2d", None)
     data = open_dataset(tmp_path / "data")
     assert {label.value: label.name for label in data.labels} == {1: "liver", 2: "spleen", 3: "thymus"}
@@ -340,7 +340,7 @@ def test_nothing_drawn_is_refused_before_a_network_begins(dock, viewer):
     controller, view, _ = dock
     viewer.layers["mask"].data[:] = 0
     controller.choose_recipe("plain-2d")
-    controller.start()
+    controller.training.start()
     assert view.state.phase is Phase.FAILED and "nothing to learn" in view.state.message
 
 
@@ -350,19 +350,19 @@ def test_a_recipe_with_content_waits_for_its_file_and_going_back_to_a_model_forg
     controller, view, jobs = dock
     controller.choose_recipe("siamese")
     assert "VGG-19" in view.state.why_not
-    controller.start()
+    controller.training.start()
     assert jobs.order is None
     controller.choose(features=tmp_path / "vgg19.pth")
     assert not view.state.why_not
-    controller.start()
+    controller.training.start()
     assert jobs.order.features == tmp_path / "vgg19.pth"
     jobs.job.state = "failed"
-    controller.poll()
+    controller.training.poll()
     controller.choose_base("phantom")
     assert (
         view.state.recipe is None and view.state.from_scratch is None and view.state.name == "phantom-tuned"
     )
-    controller.start()
+    controller.training.start()
     assert jobs.order.base.name == "phantom" and jobs.order.recipe is None and jobs.order.features is None
 
 
@@ -378,24 +378,24 @@ def test_without_any_model_recipes_are_still_there(viewer, tmp_path):
 
 def test_checking_the_data_is_said_until_the_training_begins(dock):
     controller, view, jobs = dock
-    controller.start()
-    controller.poll()
+    controller.training.start()
+    controller.training.poll()
     assert view.state.stage == CHECKING
     jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=0)
-    controller.poll()
+    controller.training.poll()
     assert "4 cases" in view.state.stage
 
 
 def test_pause_and_resume(dock):
     controller, view, jobs = dock
-    controller.start()
+    controller.training.start()
     jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1.0)
-    controller.pause()
-    controller.poll()
+    controller.training.pause()
+    controller.training.poll()
     assert jobs.job.paused and not jobs.job.stopped and view.state.phase is Phase.PAUSING
     assert "pauses after" in view.state.why_no_pause and view.state.why_no_stop
     jobs.job.ends_paused()
-    controller.poll()
+    controller.training.poll()
     assert (
         view.state.phase is Phase.PAUSED
         and view.state.resumable
@@ -403,7 +403,7 @@ def test_pause_and_resume(dock):
         and view.state.spent == 0.25
     )
     assert "paused" in view.state.why_not and view.state.added is None and view.announced == 0
-    controller.resume()
+    controller.training.resume()
     assert (
         jobs.job.resumed == [False]
         and view.state.phase is Phase.RUNNING
@@ -412,13 +412,13 @@ def test_pause_and_resume(dock):
     )
     jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=10)
     jobs.job.say("step", step=11, smoothed_loss=1.4, spent=0.3, seconds_left=80.0, memory_mb=1.0)
-    controller.poll()
+    controller.training.poll()
     assert view.state.losses == ((10, 1.5), (11, 1.4)) and view.state.stage == "Step 11"
 
 
 def test_a_paused_job_is_found_again_and_stop_makes_a_model_of_it(dock, viewer, tmp_path):
     controller, _, jobs = dock
-    controller.start()
+    controller.training.start()
     jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1.0)
     jobs.job.ends_paused()
     controller.close()
@@ -426,41 +426,41 @@ def test_a_paused_job_is_found_again_and_stop_makes_a_model_of_it(dock, viewer, 
     found.found = jobs.job
     second = FineTuneController(again, viewer, found, Preferences(), at_once)
     assert again.state.phase is Phase.PAUSED and again.state.losses == ((10, 1.5),) and not again.following
-    second.stop()
+    second.training.stop()
     assert jobs.job.resumed == [True] and again.state.phase is Phase.STOPPING and again.following
     (tmp_path / "bundle").mkdir()
     jobs.job.say("stopped", step=11, bundle="b", before=None, after={"liver": 0.7, "mean": 0.7}, better=None)
     jobs.job.state = "stopped"
-    second.poll()
+    second.training.poll()
     assert again.state.phase is Phase.DONE and "0.700" in again.state.message
 
 
 def test_a_job_cut_short_can_go_on_and_what_was_lost_leaves_the_curves(dock):
     controller, view, jobs = dock
-    controller.start()
+    controller.training.start()
     for step in (10, 20):
         jobs.job.say("step", step=step, smoothed_loss=1.0, spent=0.1, seconds_left=90.0, memory_mb=1.0)
         jobs.job.say("validation", step=step, scores={"liver": 0.5, "mean": 0.5}, whole_bundle=False)
     jobs.job.state, jobs.job.message, jobs.job.resumable = "failed", "It ended without a word.", True
-    controller.poll()
+    controller.training.poll()
     assert view.state.phase is Phase.FAILED and "Resume" in view.state.message and not view.state.why_not
-    controller.resume()
+    controller.training.resume()
     jobs.job.say("start", cases=4, held_out=1, labels=["liver"], from_step=12)
-    controller.poll()
+    controller.training.poll()
     assert [step for step, _ in view.state.losses] == [point.step for point in view.state.validations] == [10]
 
 
 def test_a_resume_that_fails_says_why_and_can_be_tried_again(dock):
     controller, view, jobs = dock
-    controller.start()
+    controller.training.start()
     jobs.job.ends_paused()
-    controller.poll()
+    controller.training.poll()
 
     def refuse(to_finish):
         raise RecipeError("the data set is gone")
 
     jobs.job.resume = refuse
-    controller.resume()
+    controller.training.resume()
     assert view.state.phase is Phase.FAILED and "gone" in view.state.message and view.state.resumable
 
 
@@ -473,15 +473,15 @@ def test_every_label_has_its_curve_in_its_models_colour(dock):
     ]
     controller.reload_bundles()
     controller.choose_base("phantom")
-    controller.start()
+    controller.training.start()
     jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=0)
     jobs.job.say("validation", step=5, scores={"liver": 0.6, "spleen": None, "mean": 0.6}, whole_bundle=False)
-    controller.poll()
+    controller.training.poll()
     assert view.state.labels == (("liver", "#FF00FF"), ("spleen", "#00FF00"))
     (point,) = view.state.validations
     assert (point.of("liver"), point.of("spleen"), point.of("mean")) == (0.6, None, 0.6)
     jobs.job.say("start", cases=4, held_out=1, labels=["thymus"], from_step=5)
-    controller.poll()
+    controller.training.poll()
     assert view.state.labels == (
         ("thymus", "#E69F00"),
     )  # what no model has: the first of Okabe and Ito's colours
@@ -489,14 +489,14 @@ def test_every_label_has_its_curve_in_its_models_colour(dock):
 
 def test_the_newest_picture_of_each_case_is_shown(dock, tmp_path):
     controller, view, jobs = dock
-    controller.start()
-    controller.poll()
+    controller.training.start()
+    controller.training.poll()
     assert view.state.samples == ()
     (tmp_path / "samples").mkdir()
     for name in ("a-step-000010.png", "a-step-000200.png", "b-step-2-step-000010.png"):
         (tmp_path / "samples" / name).write_bytes(b"")
     jobs.job.say("validation", step=200, scores={"liver": 0.6, "mean": 0.6}, whole_bundle=False)
-    controller.poll()
+    controller.training.poll()
     assert [path.name for path in view.state.samples] == ["a-step-000200.png", "b-step-2-step-000010.png"]
 
 
@@ -507,7 +507,7 @@ def test_a_dock_that_was_closed_meanwhile_is_not_drawn_and_the_job_is_kept(viewe
         waiting.append(lambda: at_once(function, on_done, on_error))
 
     controller = FineTuneController(view, viewer, jobs, Preferences(), later)
-    controller.start()
+    controller.training.start()
     controller.close()
     for work in waiting:
         work()

@@ -1,0 +1,47 @@
+"""The mask that the Correct dock follows, as its brush, its steps and its operations see it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from napari_ctseg.docks.correct.classes import class_rows
+from napari_ctseg.docks.correct.followed_mask import FollowedMask
+from napari_ctseg.docks.correct.state import CorrectState
+from napari_ctseg.docks.dock_controller import DockController
+from napari_ctseg.viewer.layers import slice_of
+
+if TYPE_CHECKING:
+    from napari.layers import Labels as LabelsLayer
+
+
+class MaskDock(DockController[CorrectState]):
+    """A dock with one mask that is corrected. followed : that mask, None while there is none."""
+
+    NAME = "correct"
+    followed: FollowedMask | None = None
+
+    @property
+    def layer(self) -> LabelsLayer | None:
+        """The layer of the mask."""
+        return None if self.followed is None else self.followed.layer
+
+    @abstractmethod
+    def choose(self, name: str) -> None:
+        """Correct the mask of this name."""
+
+    def show(self, state: CorrectState) -> None:
+        """Keep `state` and draw it, unless nothing changed."""
+        if state != self.state or not state.layers:
+            super().show(state)
+
+    def show_error(self, error: Exception, **changes: Any) -> None:
+        """Show what went wrong; what was under way has ended."""
+        super().show_error(error, **{"working": "", "exporting": False, **changes})
+
+    def show_numbers(self, event: Any = None) -> None:
+        """The rows of the classes from layer, locks, counts and slider."""
+        if (followed := self.followed) is not None:
+            here = slice_of(self.viewer, followed.truth) if followed.judged else None
+            rows = class_rows(followed.labels, followed.painting.rules.locked, followed.live, here)
+            self.update(classes=rows, note=followed.note)
