@@ -16,13 +16,9 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.errors import CtsegError, is_out_of_memory
 from ctseg_imaging.progress import Progress
 
-NO_MEMORY = (
-    "out of memory",
-    "allocate memory",
-)  # torch's words on a card and on the processor, in a RuntimeError
 SECONDS_BETWEEN_BARS = 0.5  # drawing napari's activity costs more than the dock's own bar
 Factory = Callable[[], Generator[Progress, None, Any]]
 
@@ -154,7 +150,7 @@ def sentence(error: BaseException) -> str:
     """What to tell the user: our own sentences as they are, what we did not foresee with its kind."""
     if isinstance(error, CtsegError):
         return str(error)
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
+    if is_out_of_memory(error):
         return "The machine has not enough memory for this; choose a smaller region or another device."
     return (
         f"Something went wrong that the program did not foresee ({type(error).__name__}); Details has the "

@@ -24,27 +24,24 @@ class ModelCache:
         self._model: tuple[tuple[str, str, str], Model] | None = None
         self._boxes: tuple[bytes, LocaliserCache] | None = None
 
-    def loaded(self, bundle: Bundle, device: str) -> Bundle:
-        """A bundle that belongs to the caller alone, whose `load` gives the networks that are in memory
-        already, on `device`.
+    def model(self, bundle: Bundle, device: str) -> Model | None:
+        """The bundle's networks on `device`, loaded unless they are in memory already; None where the caller
+        has to load them.
 
-        The hash of its files says which they are. One that asks for trust is loaded each time, so it
-        asks each time. Raises BundleError as `load` does, and when the device is not there.
+        The hash of its files identifies them. One that asks for trust is not kept, so it asks each time.
+        Raises BundleError as `load` does, and when the device cannot be used.
         """
         from ctseg_models.inference.network.precision import check_device
 
         check_device(device)
         if not bundle.sha256 or bundle.needs_trust:
             self._model = None
-            return bundle
+            return None
         key = str(bundle.path), bundle.sha256, device
         if self._model is None or self._model[0] != key:
-            self._model = None  # gone before the next one comes
+            self._model = None  # freed before the next one is loaded
             self._model = key, bundle.load(device)
-        model, load = self._model[1], bundle.load
-        # Another device is asked for when memory runs out on this one.
-        object.__setattr__(bundle, "load", lambda wanted="cpu": model if wanted == device else load(wanted))
-        return bundle
+        return self._model[1]
 
     def remembered(self, volume: Volume) -> LocaliserCache:
         """What was found in a volume of the same values on the same grid; empty for another one, which takes

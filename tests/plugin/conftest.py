@@ -13,6 +13,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import LabelMap, Labels, Volume
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 
 
 def oblique_geometry() -> Geometry:
@@ -102,12 +103,13 @@ class FakeModels:
 
     def run(self, request):
         self.requests.append(request)
-        for _ in request.bundles:
-            yield Progress("load", 0, 1, "Loading")
-            yield Progress("localise", 50, 100, "Looking")
+        count = len(request.bundles)
+        for number in range(count):
+            yield Progress("load", 0, 1, "Loading", number, count)
+            yield Progress("localise", 50, 100, "Looking", number, count)
             if self.error:
                 raise self.error
-            yield Progress("segment", 100, 100, "Segmenting")
+            yield Progress("segment", 100, 100, "Segmenting", number, count)
         labels = LabelMap(
             (request.volume.array > 0).astype(np.uint8), request.volume.geometry, request.bundles[0].labels
         )
@@ -120,6 +122,7 @@ class FakeModels:
                 "bundles": [bundle.name for bundle in request.bundles],
                 "warnings": ["Look with care."],
             },
+            warnings=(RunWarning(WarningKind.IMAGE, "Look with care."),),
         )
 
 

@@ -30,7 +30,7 @@ from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.labels.class_maps import ClassMaps
 from ctseg_models.inference.network.precision import check_device, choose
 from ctseg_models.inference.network.threads import thread_count
-from ctseg_models.inference.pipeline import segment
+from ctseg_models.inference.segmentation import segment
 from ctseg_models.inference.settings import InferenceSettings
 from ctseg_models.inference.stage_run import materialised
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Labels, Volume
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import Model
 
 BundleFormat = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
@@ -52,23 +53,23 @@ class Bundle(ABC):
         wrong.
         """
 
-    def warnings_for(self, volume: Volume) -> tuple[str, ...]:
-        """What in `volume` lies outside of what the bundle was trained for, one sentence each."""
-        said = []
+    def warnings_for(self, volume: Volume) -> tuple[RunWarning, ...]:
+        """In what `volume` differs from the images that the bundle was trained on."""
+        texts = []
         if volume.modality and self.modality and volume.modality != self.modality:
-            said.append(f"The image is {volume.modality}, and {self.name} was trained on {self.modality}.")
+            texts.append(f"The image is {volume.modality}, and {self.name} was trained on {self.modality}.")
         if self.modality == "CT":
             sample = volume.array[..., ::8, ::4, ::4]
             if sample.size and sample.min() > -200:
-                said.append("The image has no values below -200, so it may not be in Hounsfield units.")
+                texts.append("The image has no values below -200, so it may not be in Hounsfield units.")
         if self.spacing_mm is not None:
             coarse = max(volume.geometry.spacing_mm) / max(self.spacing_mm)
             if coarse > 2.5:
-                said.append(
+                texts.append(
                     f"The voxels are {max(volume.geometry.spacing_mm):.1f} mm long, and {self.name} was "
                     "trained at "
                     f"{max(self.spacing_mm):.1f} mm; expect coarse borders."
                 )
         if volume.geometry.is_oblique:
-            said.append("The volume is oblique; the network sees its nearest upright frame.")
-        return tuple(said)
+            texts.append("The volume is oblique; the network sees its nearest upright frame.")
+        return tuple(RunWarning(WarningKind.IMAGE, text) for text in texts)

@@ -11,18 +11,18 @@ from typing import Any
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.volume import Label, Labels
 from ctseg_models.contract.bundle import Bundle
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 
 
 @dataclass(frozen=True)
 class CommonLabels:
     """labels : of all bundles together. meanings : per bundle {its own value: the common one}, 0 with
-    them. warnings : of labels that had to get another value because theirs is taken by another name, one
-    sentence each.
+    them. warnings : of labels that had to get another value because theirs is taken by another name.
     """
 
     labels: Labels
     meanings: tuple[Mapping[int, int], ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[RunWarning, ...]
 
     @classmethod
     def of(cls, bundles: Sequence[Bundle]) -> CommonLabels:
@@ -45,11 +45,11 @@ class CommonLabels:
                 if known is not None and known not in meaning.values():
                     value = known
                 elif value in entries:
-                    warnings.append(
+                    text = (
                         f"{bundle.name} calls {label.name} what is {entries[value].name} elsewhere (label "
-                        f"{value}); "
-                        f"here {label.name} is label {free}."
+                        f"{value}); here {label.name} is label {free}."
                     )
+                    warnings.append(RunWarning(WarningKind.LABELS, text))
                     value, free = free, free + 1
                 if value not in entries:
                     entries[value] = label if value == label.value else replace(label, value=value, colour="")

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 
 from ctseg_imaging.errors import BundleError
-from ctseg_imaging.progress import Progress
+from ctseg_imaging.progress import Progress, in_part
 from ctseg_imaging.volume import Volume
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Region
-from ctseg_models.contract.prediction import RoiBox
+from ctseg_models.contract.prediction import ROI, RoiBox
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.localiser_cache import LocaliserCache
 from ctseg_models.inference.maps.stored import held_bytes
 from ctseg_models.inference.memory_fallback import load_with_spare
-from ctseg_models.inference.pipeline import segment
+from ctseg_models.inference.segmentation import segment
 from ctseg_models.inference.settings import InferenceSettings
-from ctseg_models.inference.stage_run import ROI, StageResult, materialised
+from ctseg_models.inference.stage_run import StageResult, materialised
 
 
 def run_members(
@@ -37,30 +38,45 @@ def run_members(
     remembered: LocaliserCache | None = None,
 ) -> Generator[Progress, None, list[StageResult]]:
     """What each bundle's networks give, on their own lattices: loaded, run and freed one after another;
-    their maps share one budget.
+    their maps share one budget of memory. Progress names the member as its part. Raises BundleError.
     """
     found: list[StageResult] = []
     taken = 0
     for number, bundle in enumerate(bundles):
-        yield Progress("load", number, len(bundles), f"Loading {bundle.name}")
-        one = yield from segment(
-            load_with_spare(bundle, device),
-            upright,
-            region,
-            arithmetic,
-            mirroring=mirroring,
-            remembered=remembered,
-        )
-        if one.unnamed:
-            raise BundleError(
-                f"{bundle.name}: wrote labels that its metadata does not name, so they cannot be matched "
-                "with those of other "
-                "models; run it alone."
-            )
-        one.maps = yield from materialised(one.maps, taken)
+        work = _run_member(bundle, upright, region, device, arithmetic, mirroring, remembered, taken)
+        one = yield from in_part(work, number, len(bundles))
         taken += held_bytes(one.maps.maps)
         found.append(one)
     return found
+
+
+def _run_member(
+    bundle: Bundle,
+    upright: Upright,
+    region: Region | None,
+    device: str,
+    arithmetic: Arithmetic,
+    mirroring: bool,
+    remembered: LocaliserCache | None,
+    taken: int,
+) -> Generator[Progress, None, StageResult]:
+    """One of them, with all its maps computed. taken : bytes that the maps of the others hold."""
+    yield Progress("load", 0, 1, f"Loading {bundle.name}")
+    one = yield from segment(
+        load_with_spare(bundle, device),
+        upright,
+        region,
+        arithmetic,
+        mirroring=mirroring,
+        remembered=remembered,
+    )
+    if one.unnamed:
+        raise BundleError(
+            f"{bundle.name}: wrote labels that its metadata does not name, so they cannot be matched "
+            "with those of other models; run it alone."
+        )
+    one.maps = yield from materialised(one.maps, taken)
+    return one
 
 
 def common_target(found: Sequence[StageResult], upright: Upright) -> Target:
@@ -77,16 +93,17 @@ def common_target(found: Sequence[StageResult], upright: Upright) -> Target:
 
 def warnings_of(
     bundles: Sequence[Bundle], found: Sequence[StageResult], volume: Volume, settings: InferenceSettings
-) -> list[str]:
-    """What a user should know of the members, and of what several bundles cannot give."""
+) -> list[RunWarning]:
+    """The warnings of the members, and of what several bundles cannot give; none twice."""
     warnings = [
-        said
+        warning
         for bundle, member in zip(bundles, found, strict=True)
-        for said in (*bundle.warnings_for(volume), *member.warnings)
+        for warning in (*bundle.warnings_for(volume), *member.warnings)
     ]
     if settings.probabilities or settings.edge_map:
-        warnings.append("Probabilities and edge map are given for a single bundle only, not for several.")
-    return warnings
+        text = "Probabilities and edge map are given for a single bundle only, not for several."
+        warnings.append(RunWarning(WarningKind.MAPS, text))
+    return list(dict.fromkeys(warnings))
 
 
 def boxes_of(bundles: Sequence[Bundle], found: Sequence[StageResult], upright: Upright) -> tuple[RoiBox, ...]:

@@ -8,9 +8,9 @@ members stay where they are. Source: paper 3, "Architecture" (stacked CNN).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +19,17 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import Progress
-from ctseg_imaging.volume import LabelMap, Volume
+from ctseg_imaging.volume import Volume
 from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import Prediction
-from ctseg_models.contract.upright import Upright
-from ctseg_models.ensembles.members import boxes_of, common_target, run_members, stages_of, warnings_of
+from ctseg_models.ensembles.several import Combination, run_several
 from ctseg_models.ensembles.stack import REACH, Member, Stack, Stacker
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.labels.confidence import Tally, sampled
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
 from ctseg_models.inference.labels.sampler import ClassMapSampler
-from ctseg_models.inference.localiser_cache import LocaliserCache
-from ctseg_models.inference.memory_fallback import out_of_memory_as_bundle_error
-from ctseg_models.inference.network.precision import check_device, choose
-from ctseg_models.inference.network.threads import thread_count
-from ctseg_models.inference.pipeline import label_dtype
-from ctseg_models.inference.provenance import provenance_of
 from ctseg_models.inference.settings import InferenceSettings
-from ctseg_models.inference.stage_run import StageResult, report
+from ctseg_models.inference.stage_run import StageResult
 
 
 def run_stack(
@@ -46,56 +39,35 @@ def run_stack(
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
 ) -> Generator[Progress, None, Prediction]:
-    """Like `inference.run` for a stack. Raises BundleError when a member is missing or another one, and
-    whatever `run` raises.
+    """Like `inference.run` for a stack. Raises BundleError when a member is missing or is not the one that
+    the stack was trained with, and every error that `run` raises.
     """
-    begun = time.perf_counter()
-    check_device(settings.device)
     bundles = [member.bundle() for member in stack.members]
-    network = stack.network().to(settings.device)
-    upright = Upright.of(volume)
-    out = np.zeros(volume.geometry.shape, label_dtype((0, *stack.labels.values)))
-    with thread_count(settings.threads), out_of_memory_as_bundle_error(settings.device):
-        arithmetic = choose(settings.precision, settings.device)
-        found = yield from run_members(
+    network = stack.network()
+
+    def combining(given: Combination) -> Generator[float, None, dict[str, Any]]:
+        yield from paint_stack(
+            network.to(settings.device),
+            stack.members,
+            given.found,
+            given.target,
+            stack.labels.values,
+            given.labels,
+            given.tally,
+        )
+        return {"stack": {"name": stack.name, "sha256": stack.weights_sha256, **asdict(stack.config)}}
+
+    return (
+        yield from run_several(
             bundles,
-            upright,
-            region,
-            settings.device,
-            arithmetic,
-            mirroring=settings.mirroring,
-            remembered=LocaliserCache(),
+            volume,
+            stack.labels,
+            combining,
+            name="stack",
+            region=region,
+            settings=settings,
+            disagreement=False,
         )
-        computed = time.perf_counter()
-        tally = Tally(max(stack.labels.values)) if settings.confidence else None
-        target = common_target(found, upright)
-        work = paint_stack(
-            network, stack.members, found, target, stack.labels.values, upright.view.apply(out), tally
-        )
-        yield from report("assemble", work, "Combining the members on the image's grid")
-    times = {
-        "networks": computed - begun,
-        "assemble": time.perf_counter() - computed,
-        "total": time.perf_counter() - begun,
-    }
-    boxes = boxes_of(bundles, found, upright)
-    record = provenance_of(
-        bundles,
-        volume,
-        settings,
-        arithmetic,
-        stages_of(bundles, found),
-        times,
-        warnings_of(bundles, found, volume, settings),
-        boxes,
-        "stack",
-        None
-        if tally is None
-        else tally.table(stack.labels, float(np.prod(volume.geometry.spacing_mm)) / 1000),
-    )
-    record["stack"] = {"name": stack.name, "sha256": stack.weights_sha256, **asdict(stack.config)}
-    return Prediction(
-        LabelMap(out, volume.geometry, stack.labels, source=volume.source), boxes, provenance=record
     )
 
 
@@ -130,8 +102,7 @@ def paint_stack(
     it, so the result is that of all slices at once.
     """
     samplers = [ClassMapSampler(member.maps, target) for member in found]
-    place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
-    out, depth = labels[place], target.shape[0]
+    out, depth = labels[target.place], target.shape[0]
     device = next(network.parameters()).device
     meaning = torch.tensor([0, *values], dtype=torch.int32)
     for a in range(0, depth, SLICES_PER_STEP):

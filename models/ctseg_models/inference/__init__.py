@@ -9,6 +9,8 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import Prediction
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
+from ctseg_models.contract.stage import Model
 from ctseg_models.inference.cost import Estimate, estimate, estimate_together
 from ctseg_models.inference.localiser_cache import LocaliserCache
 from ctseg_models.inference.settings import InferenceSettings
@@ -19,6 +21,8 @@ __all__ = [
     "LocaliserCache",
     "Prediction",
     "Region",
+    "RunWarning",
+    "WarningKind",
     "estimate",
     "estimate_together",
     "run",
@@ -29,6 +33,7 @@ def run(
     bundle: Bundle,
     volume: Volume,
     *,
+    model: Model | None = None,
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
     remembered: LocaliserCache | None = None,
@@ -36,6 +41,7 @@ def run(
     """Run `bundle` on `volume`: a generator of Progress whose return value is the Prediction, on the volume's
     own grid.
 
+    model : the bundle's, where it is in memory already, on the device of `settings`; None: it is loaded.
     region : look there (LPS mm, or Region.from_index) instead of asking the localiser; None: the
     localiser's box, or the whole volume when the bundle has none. remembered : what localisers found in
     this volume before, filled further. Closing the generator cancels; no step is longer than about a
@@ -43,4 +49,8 @@ def run(
     """
     from ctseg_models.inference.pipeline import run_bundle
 
-    return (yield from run_bundle(bundle, volume, region=region, settings=settings, remembered=remembered))
+    return (
+        yield from run_bundle(
+            bundle, volume, model=model, region=region, settings=settings, remembered=remembered
+        )
+    )

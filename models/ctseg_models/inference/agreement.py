@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import Form, LoadedStage, Prepared, Steps
 from ctseg_models.inference.input.crops import smaller, spread
-from ctseg_models.inference.memory_fallback import is_out_of_memory
 
 LEAST_DICE = 0.995
 LEAST_VOXELS = 200  # of a class within the crop; a Dice of fewer says nothing
@@ -38,7 +38,17 @@ class Agreement:
     finite: bool = True
 
 
-_remembered: dict[tuple[str, torch.dtype, str], Agreement] = {}
+@dataclass(frozen=True)
+class Trial:
+    """What came of a trial. note : for the provenance, plain JSON."""
+
+    arithmetic: Arithmetic
+    note: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[RunWarning, ...] = ()
+
+
+# What this process has found, by a network's key, the number type and the device.
+KNOWN: dict[tuple[str, torch.dtype, str], Agreement] = {}
 
 
 def agreed(
@@ -47,28 +57,27 @@ def agreed(
     prepared: Prepared,
     device: str,
     arithmetic: Arithmetic,
-) -> Generator[float, None, tuple[Arithmetic, dict[str, Any], list[str]]]:
-    """`arithmetic`, or float32 where it is on trial and a class agrees to less than LEAST_DICE; a note for
-    the provenance; warnings.
+) -> Generator[float, None, Trial]:
+    """`arithmetic`, or float32 where it is on trial and a class agrees to less than LEAST_DICE.
 
     Once for each network that has a key. Where none of the crops shows foreground, float32 is used, and
     the next image is tried again. A localiser is not tried: its box has a margin.
     """
     plain = replace(arithmetic, dtype=torch.float32, on_trial=False)
     if not arithmetic.on_trial or not stage.half or stage.name == "localise":
-        return (arithmetic if stage.half else plain), {}, []
+        return Trial(arithmetic if stage.half else plain)
     name, key = str(arithmetic.dtype).removeprefix("torch."), (stage.key, arithmetic.dtype, device)
-    known = _remembered.get(key) if stage.key else None
+    known = KNOWN.get(key) if stage.key else None
     if known is None:
         known = yield from _tried(stage, steps, prepared, device, arithmetic, plain)
     if known is None:
-        said = (
+        text = (
             f"{name} could not be tried on a part of the image, as the network takes no smaller one, so "
             "float32 was used."
         )
-        return plain, {"agreement": None}, [said]
+        return Trial(plain, {"agreement": None}, (RunWarning(WarningKind.PRECISION, text),))
     if stage.key and any(known.judged):
-        _remembered[key] = known
+        KNOWN[key] = known
     note = {
         "agreement": {
             "with": name,
@@ -77,36 +86,27 @@ def agreed(
             "too small to judge": list(known.left_out),
         }
     }
-    if not known.finite:
+    if (fault := _fault(known)) is None:
+        return Trial(arithmetic, note)
+    text = f"{name} would be faster, but {fault}, so float32 was used."
+    return Trial(plain, note, (RunWarning(WarningKind.PRECISION, text),))
+
+
+def _fault(found: Agreement) -> str | None:
+    """Why half precision is not used, None where it may be."""
+    if not found.finite:
+        return "on a part of the image its numbers were not finite"
+    if not any(found.judged):
         return (
-            plain,
-            note,
-            [
-                f"{name} would be faster, but on a part of the image its numbers were not finite, so float32 "
-                "was used."
-            ],
+            "the parts of the image on which it was tried show too little of any label to compare it with "
+            "float32"
         )
-    if not any(known.judged):
+    if found.dice < LEAST_DICE:
         return (
-            plain,
-            note,
-            [
-                f"{name} would be faster, but the parts of the image on which it was tried show too little "
-                "of any label to "
-                "compare it with float32, so float32 was used."
-            ],
+            "on a part of the image its labels agreed with those of float32 only to a Dice of "
+            f"{found.dice:.3f}"
         )
-    if known.dice < LEAST_DICE:
-        return (
-            plain,
-            note,
-            [
-                f"{name} would be faster, but on a part of the image its labels agreed with those of float32 "
-                "only to a Dice "
-                f"of {known.dice:.3f}, so float32 was used."
-            ],
-        )
-    return arithmetic, note, []
+    return None
 
 
 def compare(fast: Tensor, exact: Tensor, values: tuple[int | None, ...], form: Form) -> Agreement:

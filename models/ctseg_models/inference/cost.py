@@ -19,7 +19,7 @@ from ctseg_models.inference.settings import InferenceSettings
 if TYPE_CHECKING:
     from ctseg_models.contract.arithmetic import Arithmetic
     from ctseg_models.contract.bundle import Bundle
-    from ctseg_models.contract.stage import LoadedStage, RunSize
+    from ctseg_models.contract.stage import LoadedStage, Model, RunSize
 
 SIDE = 48  # voxels of the crop that is tried, about
 TRIAL_SECONDS = 0.7  # for which a crop may be tried
@@ -50,16 +50,17 @@ def estimate(
     bundle: Bundle,
     volume: Volume,
     *,
+    model: Model | None = None,
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
 ) -> Estimate:
     """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it
     looks.
 
-    Takes a second or two the first time, for loading and trying the network. Raises BundleError as loading
-    does.
+    model : the bundle's, where it is in memory already; None: it is loaded. Takes a second or two the first
+    time, for loading and trying the network. Raises BundleError as loading does.
     """
-    seconds, shared, own, _ = _of_bundle(bundle, volume, region, settings)
+    seconds, shared, own, _ = _of_bundle(bundle, volume, region, settings, model)
     return Estimate(seconds, shared + own)
 
 
@@ -88,7 +89,11 @@ def estimate_together(
 
 
 def _of_bundle(
-    bundle: Bundle, volume: Volume, region: Region | None, settings: InferenceSettings
+    bundle: Bundle,
+    volume: Volume,
+    region: Region | None,
+    settings: InferenceSettings,
+    model: Model | None = None,
 ) -> tuple[float, float, float, float]:
     """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest
     network at work; bytes of its class maps in float32, which an ensemble keeps.
@@ -102,7 +107,7 @@ def _of_bundle(
     voxels = prod(volume.geometry.shape)
     with thread_count(settings.threads):
         arithmetic = choose(settings.precision, settings.device)
-        model = bundle.load(settings.device)
+        model = model or bundle.load(settings.device)
         seconds = (
             SECONDS_PER_VOXEL
             * voxels

@@ -11,12 +11,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ctseg_imaging.errors import BundleError, first_line
+from ctseg_imaging.errors import BundleError, first_line, is_out_of_memory
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import LoadedStage, Model, Steps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
@@ -27,25 +28,6 @@ from ctseg_models.inference.network import buffers
 
 SHORTEST = 32  # voxels: a side is not halved to less
 OVERLAP = 0.5
-WORDS = (
-    "allocate memory",
-    "bad_alloc",
-    "bad allocation",
-    "alloc_failed",
-    "out of memory",
-    "not enough memory",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, says that memory was not to be had."""
-    cause = error.__cause__
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    said = str(error).lower()
-    return (isinstance(error, RuntimeError) and any(word in said for word in WORDS)) or (
-        cause is not None and is_out_of_memory(cause)
-    )
 
 
 @contextmanager
@@ -62,9 +44,11 @@ def out_of_memory_as_bundle_error(device: str) -> Iterator[None]:
         raise
 
 
-def load_with_spare(bundle: Bundle, device: str) -> Model:
-    """`bundle.load(device)`; the stages of a GPU know how to be had on the processor. Raises BundleError."""
-    model = bundle.load(device)
+def load_with_spare(bundle: Bundle, device: str, model: Model | None = None) -> Model:
+    """`bundle.load(device)`, with stages that can be loaded again on the processor when the GPU's memory
+    runs out. model : where it is on the device already. Raises BundleError.
+    """
+    model = model or bundle.load(device)
     if device == "cpu":
         return model
 
@@ -99,7 +83,7 @@ class OutOfMemoryFallback:
     """Steps that go on with less when memory runs out: in windows of half the side, of a quarter, then on the
     processor.
 
-    Called as Steps. warnings : gets a sentence for each retreat; what was found to be too much is not
+    Called as Steps. warn : gets a warning for each retreat; what was found to be too much is not
     tried again. devices : on which it has run. An error that is not a shortage comes out as it is, but for
     the first smaller window: a network may take one size only.
     """
@@ -109,7 +93,7 @@ class OutOfMemoryFallback:
         steps: Steps,
         classes: int,
         device: str,
-        warnings: list[str],
+        warn: Callable[[RunWarning], None],
         spare: Spare | None = None,
         *,
         divisible: bool = True,
@@ -117,7 +101,7 @@ class OutOfMemoryFallback:
         """classes : maps that `steps` gives, edges included. spare : the same network on the processor,
         where `device` is a GPU. divisible : whether smaller windows may be tried.
         """
-        self.warnings = warnings
+        self._warn = warn
         self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
         self._divisible = divisible
         self._halvings = 0
@@ -172,11 +156,11 @@ class OutOfMemoryFallback:
         after = halved(before, SHORTEST) if self._divisible and self._halvings < 2 and not refused else None
         if after is not None:
             self._halvings += 1
-            self.warnings.append(
+            text = (
                 f"{_memory(self._device)} was not enough for {_sides(before)} voxels at once, so the network "
-                "saw "
-                f"windows of {_sides(after)}; near their borders labels may differ."
+                f"saw windows of {_sides(after)}; near their borders labels may differ."
             )
+            self._warn(RunWarning(WarningKind.MEMORY, text))
             return
         if self._spare is None:
             hint = "" if self._device == "cpu" else " choose cpu, or"
@@ -189,16 +173,17 @@ class OutOfMemoryFallback:
                 "choose a smaller region or close other programs."
             )
         self._steps = yield from self._spare()
-        self.warnings.append(
+        text = (
             f"{_memory(self._device)} was not enough for {_sides(before)} voxels, so the network ran on the "
             "processor."
         )
+        self._warn(RunWarning(WarningKind.MEMORY, text))
         self._device, self._spare, self._halvings = "cpu", None, 0
         self.devices.append("cpu")
 
 
 def placed(
-    x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warnings: list[str]
+    x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warn: Callable[[RunWarning], None]
 ) -> WindowedMaps:
     """`make` of `x` on the device, or on the processor when the device has no room for the sums of all
     classes.
@@ -209,9 +194,8 @@ def placed(
         if device == "cpu" or not is_out_of_memory(error):
             raise
     torch.cuda.empty_cache()
-    warnings.append(
-        f"{_memory(device)} was not enough to add up the windows there, so was done by the processor."
-    )
+    text = f"{_memory(device)} was not enough to add up the windows, so the processor did that."
+    warn(RunWarning(WarningKind.MEMORY, text))
     return make(x)
 
 

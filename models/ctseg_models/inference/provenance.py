@@ -15,6 +15,7 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.prediction import RoiBox
+from ctseg_models.contract.run_warning import RunWarning
 from ctseg_models.inference.settings import InferenceSettings
 
 PACKAGES = ("napari-ctseg", "torch", "numpy", "onnxruntime")
@@ -27,7 +28,7 @@ def provenance_of(
     arithmetic: Arithmetic,
     stages: Sequence[dict[str, Any]],
     times: dict[str, float],
-    warnings: Sequence[str],
+    warnings: Sequence[RunWarning],
     boxes: Sequence[RoiBox],
     combine: str | None = None,
     confidence: Sequence[dict[str, Any]] | None = None,
@@ -56,7 +57,7 @@ def provenance_of(
         "settings": asdict(settings),
         "stages": list(stages),
         "seconds": {name: round(value, 3) for name, value in times.items()},
-        "warnings": list(dict.fromkeys(warnings)),
+        "warnings": [warning.text for warning in warnings],
         "roi": [{"name": box.name, "start": list(box.start), "stop": list(box.stop)} for box in boxes],
         "input": {
             "shape": list(volume.array.shape),

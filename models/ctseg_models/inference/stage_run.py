@@ -1,4 +1,4 @@
-"""One network over one box: input, windows, class maps."""
+"""One network over one box of a volume: input, precision, windows, class maps."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ctseg_imaging.progress import Progress
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Box, Lattice
 from ctseg_models.contract.maps import Maps
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import LoadedStage, Prepared, Steps
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.agreement import agreed
@@ -23,139 +24,196 @@ from ctseg_models.inference.maps.windowed import WindowedMaps, mirrored, refuse_
 from ctseg_models.inference.memory_fallback import OutOfMemoryFallback, placed, spare
 
 T = TypeVar("T")
-ROI = "region of interest"
 SEGMENTING = "Segmenting"
+WORKING = {"localise": "Looking for the region of interest", "segment": SEGMENTING}
 MOST_NUMBERS = 8  # in a sentence
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How the networks of a run compute."""
+
+    device: str
+    arithmetic: Arithmetic
+    mirroring: bool = False  # the mean over all mirrored inputs that a stage allows
+
+
+@dataclass(eq=False)
+class StageRun:
+    """One run of one network. `class_maps` does the work; what is to be reported of it stays here.
+
+    A network that works in windows gives maps that are still pending: while they are read, `warnings` and
+    `log` may grow.
+    """
+
+    stage: LoadedStage
+    upright: Upright
+    box: Box  # where to look, mm in the view
+    conditions: Conditions
+    whole: bool = False  # whether the box is the whole volume
+    edges: Tensor | None = None  # (E, z, y, x) of a network with an edge head, on the lattice of the maps
+    warnings: list[RunWarning] = field(default_factory=list)
+    log: dict[str, Any] = field(default_factory=dict)  # for the provenance, plain JSON
+
+    def __post_init__(self) -> None:
+        self.log["name"] = self.stage.name
+
+    def class_maps(self) -> Generator[Progress, None, ClassMaps]:
+        """Run it. Raises BundleError when memory runs out or the network does not take the input."""
+        prepared = yield from self._prepared()
+        steps: Steps = self._with_fallback(prepared)
+        arithmetic = yield from self._tried(steps, prepared)
+        steps = self._mirrored(steps, prepared)
+        begun = time.perf_counter()
+        maps = yield from self._maps(steps, prepared, arithmetic)
+        self.log["seconds"]["network"] = round(time.perf_counter() - begun, 3)
+        return self._meant(self._without_edges(maps), prepared)
+
+    def _prepared(self) -> Generator[Progress, None, Prepared]:
+        begun = time.perf_counter()
+        work = self.stage.prepare(self.upright, self.box, self.whole)
+        prepared = yield from report(self.stage.name, work, "Resampling", 0, 10)
+        self.log |= {
+            "spacing_mm": [round(s, 4) for s in prepared.lattice.spacing_mm],
+            "size": list(prepared.lattice.shape),
+            "seconds": {"resample": round(time.perf_counter() - begun, 3)},
+        }
+        self.warnings += coarser(self.stage, prepared.lattice)
+        return prepared
+
+    def _with_fallback(self, prepared: Prepared) -> OutOfMemoryFallback:
+        fallback = OutOfMemoryFallback(
+            prepared.steps or self.stage.steps,
+            self._count,
+            self.conditions.device,
+            self.warnings.append,
+            spare(self.stage, self.upright, self.box, self.whole),
+            divisible=prepared.written is None,
+        )
+        self.log["devices"] = fallback.devices
+        return fallback
+
+    def _tried(self, steps: Steps, prepared: Prepared) -> Generator[Progress, None, Arithmetic]:
+        work = agreed(self.stage, steps, prepared, self.conditions.device, self.conditions.arithmetic)
+        trial = yield from report(self.stage.name, work, "Trying the precision", 10, 10)
+        self.log |= {**trial.note, "precision": str(trial.arithmetic.dtype).removeprefix("torch.")}
+        self.warnings += trial.warnings
+        return trial.arithmetic
+
+    def _mirrored(self, steps: Steps, prepared: Prepared) -> Steps:
+        axes = self.stage.mirror_axes if prepared.mirror_axes is None else prepared.mirror_axes
+        if not self.conditions.mirroring:
+            return steps
+        if axes:
+            self.log["mirrored_axes"] = list(axes)
+            return mirrored(steps, axes)
+        if self.stage.name == "segment":
+            text = (
+                "The model allows no mirroring (it may have learnt which side is left), so the input was not "
+                "mirrored."
+            )
+            self.warnings.append(RunWarning(WarningKind.MIRRORING, text))
+        return steps
+
+    def _maps(
+        self, steps: Steps, prepared: Prepared, arithmetic: Arithmetic
+    ) -> Generator[Progress, None, Maps]:
+        """Of the whole array at once, or of windows, which are pending unless there are edges with them."""
+        name, message = self.stage.name, WORKING[self.stage.name]
+        if prepared.tiling is None:
+            whole = yield from report(name, steps(prepared.x, arithmetic), message, 10, 100)
+            refuse_not_finite(whole)
+            return MemoryMaps(whole.cpu())
+        tiling = prepared.tiling
+        maps = placed(
+            prepared.x,
+            self.conditions.device,
+            lambda x: WindowedMaps(steps, x, tiling, self._count, arithmetic),
+            self.warnings.append,
+        )
+        if not self.stage.edges:
+            return maps
+        room = MemoryMaps(torch.empty(maps.shape))
+        return (yield from report(name, gathered(maps, room), message, 10, 100))
+
+    @property
+    def _count(self) -> int:
+        """How many maps the network gives, edges included."""
+        return len(self.stage.values) + self.stage.edges
+
+    def _without_edges(self, maps: Maps) -> Maps:
+        if not self.stage.edges:
+            return maps
+        assert isinstance(maps, MemoryMaps)
+        classes = len(self.stage.values)
+        self.edges = maps.tensor[classes:].float()
+        return MemoryMaps(maps.tensor[:classes])
+
+    def _meant(self, maps: Maps, prepared: Prepared) -> ClassMaps:
+        """The maps with their lattice, values and form."""
+        if prepared.keep is not None:
+            maps = CutMaps(maps, *prepared.keep)
+        maps, lattice = (maps, prepared.lattice) if prepared.brought is None else prepared.brought(maps)
+        values = self.stage.values
+        if prepared.written is not None:
+            assert isinstance(maps, MemoryMaps)
+            written = prepared.written(maps.tensor[0])
+            maps, values = written.maps, written.values
+            if not written.named:
+                self._report_unnamed(written.values[1:])
+        return ClassMaps.of(
+            maps,
+            lattice,
+            values,
+            self.stage.form,
+            prepared.interpolation,
+            prepared.border,
+            self.stage.temperature,
+        )
+
+    def _report_unnamed(self, values: Sequence[int]) -> None:
+        self.log["unnamed_labels"] = list(values)
+        text = (
+            f"The bundle's postprocessing wrote the labels {_numbers(values)} and not those that its "
+            "metadata names; ask its author what they are."
+        )
+        self.warnings.append(RunWarning(WarningKind.LABELS, text))
 
 
 @dataclass
 class StageResult:
-    """What the networks of one bundle gave. edges : (E, z, y, x) of a network with an edge head, on the
-    lattice of the maps. box : where the labels may lie, mm in the view. roi : whether it was localised.
-    """
+    """What the networks of one bundle gave."""
 
     maps: ClassMaps
-    box: Box
-    roi: bool
-    edges: Tensor | None = None
-    warnings: list[str] = field(default_factory=list)
-    stages: list[dict[str, Any]] = field(default_factory=list)
+    box: Box  # where the labels may lie, mm in the view
+    roi: bool  # whether the box was localised or given
+    runs: tuple[StageRun, ...] = ()  # in order, the one that gave the maps last
+    notes: tuple[RunWarning, ...] = ()
+
+    @property
+    def edges(self) -> Tensor | None:
+        """(E, z, y, x) of a network with an edge head, on the lattice of the maps."""
+        return self.runs[-1].edges if self.runs else None
+
+    @property
+    def warnings(self) -> list[RunWarning]:
+        """Complete once no maps are pending."""
+        return [*self.notes, *(self.runs[-1].warnings if self.runs else ())]
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        """A log of each network's run, for the provenance."""
+        return [run.log for run in self.runs]
 
     @property
     def unnamed(self) -> list[int]:
-        """The labels, where the bundle wrote them by itself and its names are not theirs."""
-        unnamed: list[int] = self.stages[-1].get("unnamed_labels", [])
+        """The label values, where the bundle wrote them by itself and its names are not theirs."""
+        unnamed: list[int] = self.runs[-1].log.get("unnamed_labels", []) if self.runs else []
         return unnamed
 
 
-def run_stage(
-    stage: LoadedStage,
-    upright: Upright,
-    box: Box,
-    whole: bool,
-    device: str,
-    arithmetic: Arithmetic,
-    mirroring: bool,
-) -> Generator[Progress, None, tuple[ClassMaps, Tensor | None, dict[str, Any], list[str]]]:
-    """Class maps of one network (pending when it works in windows), edge maps, a log for the provenance,
-    and warnings, to which some may be added while maps are pending.
-    """
-    begun = time.perf_counter()
-    prepared: Prepared = yield from report(
-        stage.name, stage.prepare(upright, box, whole), "Resampling", 0, 10
-    )
-    log: dict[str, Any] = {
-        "name": stage.name,
-        "spacing_mm": [round(s, 4) for s in prepared.lattice.spacing_mm],
-        "size": list(prepared.lattice.shape),
-        "seconds": {"resample": round(time.perf_counter() - begun, 3)},
-    }
-    warnings = coarser(stage, prepared.lattice)
-    enduring = OutOfMemoryFallback(
-        prepared.steps or stage.steps,
-        len(stage.values) + stage.edges,
-        device,
-        warnings,
-        spare(stage, upright, box, whole),
-        divisible=prepared.written is None,
-    )
-    steps: Steps = enduring
-    log["devices"] = enduring.devices  # more are added while maps are pending
-    trial = agreed(stage, steps, prepared, device, arithmetic)
-    arithmetic, note, said = yield from report(stage.name, trial, "Trying the precision", 10, 10)
-    log.update(note, precision=str(arithmetic.dtype).removeprefix("torch."))
-    warnings += said
-    axes = stage.mirror_axes if prepared.mirror_axes is None else prepared.mirror_axes
-    if mirroring and axes:
-        steps = mirrored(steps, axes)
-        log["mirrored_axes"] = list(axes)
-    elif mirroring and stage.name == "segment":
-        warnings.append(
-            "The model allows no mirroring (it may have learnt which side is left), so the input was not "
-            "mirrored."
-        )
-    begun = time.perf_counter()
-    maps = yield from maps_of(stage, steps, prepared, device, arithmetic, warnings)
-    log["seconds"]["network"] = round(time.perf_counter() - begun, 3)
-    edges = None
-    if stage.edges:
-        assert isinstance(maps, MemoryMaps)
-        maps, edges = MemoryMaps(maps.tensor[: len(stage.values)]), maps.tensor[len(stage.values) :].float()
-    if prepared.keep is not None:
-        maps = CutMaps(maps, *prepared.keep)
-    maps, lattice = (maps, prepared.lattice) if prepared.brought is None else prepared.brought(maps)
-    values = stage.values
-    if prepared.written is not None:
-        assert isinstance(maps, MemoryMaps)
-        written = prepared.written(maps.tensor[0])
-        maps, values = written.maps, written.values
-        if not written.named:
-            log["unnamed_labels"] = list(written.values[1:])
-            warnings.append(
-                f"The bundle's postprocessing wrote the labels {_numbers(written.values[1:])} and not those "
-                "that its metadata "
-                "names; ask its author what they are."
-            )
-    class_maps = ClassMaps.of(
-        maps, lattice, values, stage.form, prepared.interpolation, prepared.border, stage.temperature
-    )
-    return class_maps, edges, log, warnings
-
-
-def _numbers(values: Sequence[int]) -> str:
-    """A few of them."""
-    shown = ", ".join(map(str, values[:MOST_NUMBERS]))
-    return f"{shown} and {len(values) - MOST_NUMBERS} more" if len(values) > MOST_NUMBERS else shown
-
-
-def maps_of(
-    stage: LoadedStage,
-    steps: Steps,
-    prepared: Prepared,
-    device: str,
-    arithmetic: Arithmetic,
-    warnings: list[str],
-) -> Generator[Progress, None, Maps]:
-    named = {"localise": "Looking for the region of interest", "segment": SEGMENTING}[stage.name]
-    if prepared.tiling is None:
-        whole = yield from report(stage.name, steps(prepared.x, arithmetic), named, 10, 100)
-        refuse_not_finite(whole)
-        return MemoryMaps(whole.cpu())
-    tiling = prepared.tiling
-    maps = placed(
-        prepared.x,
-        device,
-        lambda x: WindowedMaps(steps, x, tiling, len(stage.values) + stage.edges, arithmetic),
-        warnings,
-    )
-    if not stage.edges:
-        return maps
-    room = MemoryMaps(torch.empty(maps.shape))
-    return (yield from report(stage.name, gathered(maps, room), named, 10, 100))
-
-
 def materialised(maps: ClassMaps, taken: int = 0) -> Generator[Progress, None, ClassMaps]:
-    """The same maps with all that was pending made and kept. taken : bytes of memory that others hold
+    """The same maps, with all pending windows computed and kept. taken : bytes of memory that others hold
     meanwhile.
     """
     if not maps.maps.pending:
@@ -181,13 +239,20 @@ def report(
         yield Progress(stage, low + int(done * (high - low)), 100, message)
 
 
-def coarser(stage: LoadedStage, lattice: Lattice) -> list[str]:
-    """A sentence when the spacing had to grow by more than a tenth."""
+def coarser(stage: LoadedStage, lattice: Lattice) -> list[RunWarning]:
+    """A warning where the spacing (z, y, x) in mm had to grow by more than a tenth."""
     wanted = stage.spacing_mm
     if wanted is None or all(got < 1.1 * want for got, want in zip(lattice.spacing_mm, wanted, strict=True)):
         return []
     got = " x ".join(f"{s:.1f}" for s in lattice.spacing_mm)
-    return [
+    text = (
         f"The region is large: it was segmented at {got} mm instead of "
         f"{' x '.join(f'{s:.1f}' for s in wanted)} mm (z, y, x)."
-    ]
+    )
+    return [RunWarning(WarningKind.SPACING, text)]
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """At most MOST_NUMBERS of them."""
+    shown = ", ".join(map(str, values[:MOST_NUMBERS]))
+    return f"{shown} and {len(values) - MOST_NUMBERS} more" if len(values) > MOST_NUMBERS else shown

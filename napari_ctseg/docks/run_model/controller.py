@@ -92,9 +92,8 @@ class RunModelController:
         self._task: queue.Task | None = None
         self._estimation: queue.Task | None = None
         self._closed = False
-        self._expected_seconds: float | None = None
+        self._estimate: Estimate | None = None
         self._started = 0.0
-        self._models_done, self._last_share = 0, 0.0
         self._not_here = machine.unable()
         self.state = self._kept_choices()
         viewer.layers.events.inserted.connect(self.refresh)
@@ -202,6 +201,7 @@ class RunModelController:
         work_on = None if self.state.busy else self._request()
         if work_on is None:
             return
+        self._estimate = None
         if any(info.locked for info in self.state.members):
             self._show(
                 replace(
@@ -234,7 +234,7 @@ class RunModelController:
         self._forget_estimation()
         name, found = _result_name(request), channels.sources(self.viewer)
         images = [self.viewer.layers[found[source].layer] for source in self.state.sources]
-        self._started, self._models_done, self._last_share = self._clock(), 0, 0.0
+        self._started = self._clock()
         self._remember()
         stage = "Queued: waiting for another task to finish" if queue.is_busy() else "Starting"
         self._show(
@@ -253,7 +253,7 @@ class RunModelController:
         )
         self._task = self._run(
             lambda: self._models.run(replace(request, volume=channels.stacked(volumes))),
-            lambda step: self._progressed(step, len(request.bundles)),
+            self._progressed,
             lambda prediction: self._done(prediction, name, images),
             self._failed,
             title=name,
@@ -292,15 +292,10 @@ class RunModelController:
 
     # ---- what the thread says
 
-    def _progressed(self, step: Progress, models: int) -> None:
+    def _progressed(self, step: Progress) -> None:
         low, high = SHARES.get(step.stage, (0.0, 1.0))
         within = low + (high - low) * (step.done / step.total if step.total else 0.0)
-        if (
-            within < self._last_share - 0.5 and self._models_done + 1 < models
-        ):  # back to loading: the next model's turn
-            self._models_done += 1
-        self._last_share = within
-        share = (self._models_done + within) / models
+        share = (step.part + within) / step.parts
         self._show(
             replace(
                 self.state,
@@ -316,7 +311,7 @@ class RunModelController:
         passed = self._clock() - self._started
         if share >= 0.1 and passed > 1:
             return passed * (1 - share) / share
-        return max(0.0, self._expected_seconds - passed) if self._expected_seconds is not None else None
+        return None if self._estimate is None else max(0.0, self._estimate.seconds - passed)
 
     def _done(self, prediction: Prediction, name: str, images: Sequence[Layer]) -> None:
         self._task = None
@@ -342,7 +337,7 @@ class RunModelController:
                 seconds_left=None,
                 result=layer.name,
                 message=f'Done in {words.duration(took)}: "{layer.name}".{nothing}{hidden}{kept}',
-                cautions=tuple(prediction.provenance.get("warnings", ())),
+                cautions=tuple(prediction.warnings),
                 confidence=confidence_of(prediction),
                 details=json.dumps(prediction.provenance, indent=1, default=str),
             )
@@ -364,7 +359,7 @@ class RunModelController:
         )
 
     def _estimated(self, estimate: Estimate) -> None:
-        self._estimation, self._expected_seconds = None, estimate.seconds
+        self._estimation, self._estimate = None, estimate
         said = f"Expected: {words.duration(estimate.seconds)}, {estimate.bytes / 1e9:.1f} GB of memory."
         self._show(replace(self.state, estimating=False, expected=said))
 
@@ -412,6 +407,7 @@ class RunModelController:
     def _change(self, **choices: Any) -> None:
         """A choice of the user: what was expected of the last choice does not hold any more."""
         self._forget_estimation()
+        self._estimate = None
         phase = self.state.phase if self.state.busy else Phase.IDLE
         if not self.state.busy:  # what was said of the last run does not belong to another choice
             self.state = replace(self.state, message="", details="", cautions=(), confidence=())
@@ -454,9 +450,6 @@ class RunModelController:
         return {**self._not_here, **(machine.slow_on_cpu() if device == "cpu" else {})}
 
     def _forget_estimation(self) -> None:
-        self._expected_seconds = (
-            None if not self.state.expected.startswith("Expected") else self._expected_seconds
-        )
         if self._estimation is not None:
             self._estimation.cancel()
             self._estimation = None

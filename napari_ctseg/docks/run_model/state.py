@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ctseg_models.contract.run_warning import RunWarning
+
 
 class Phase(StrEnum):
     """Where the dock stands."""
@@ -160,7 +162,7 @@ class RunModelState:
     details: str = ""
     result: str | None = None
     to_mend: Path | None = None
-    cautions: tuple[str, ...] = ()
+    cautions: tuple[RunWarning, ...] = ()
     confidence: tuple[Confidence, ...] = ()
 
     @property

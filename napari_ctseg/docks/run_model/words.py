@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ctseg_models.contract.run_warning import WarningKind
 from napari_ctseg.docks.run_model.state import BundleInfo, Combine, RunModelState
 
 KINDS = {"ctseg": "", "nnunet": "nnU-Net", "monai": "MONAI", "torchscript": "TorchScript", "onnx": "ONNX"}
@@ -64,8 +65,6 @@ MEND = (
 )
 RUNS = "A model runs."
 MOST_CAUTIONS = 3
-# how a run says that it computed more exactly than asked: for the record, nothing to do
-PRECISION_NOTE = "so float32 was used."
 SURE = (
     "How sure the model is (not whether it is right): volume in ml, mean probability inside (p), share of "
     "it above 0.9"
@@ -130,7 +129,9 @@ def cautions(state: RunModelState) -> str:
     dock is under Details.
     """
     new = [
-        said for said in state.cautions if said not in state.warnings and not said.endswith(PRECISION_NOTE)
+        warning.text
+        for warning in state.cautions
+        if warning.text not in state.warnings and warning.kind is not WarningKind.PRECISION
     ]
     beyond = len(new) - MOST_CAUTIONS
     return "\n".join([*new[:MOST_CAUTIONS], *([f"And {beyond} more under Details."] if beyond > 0 else [])])
@@ -151,7 +152,7 @@ def sure(state: RunModelState) -> str:
 
 def precision_notes(state: RunModelState) -> str:
     """What was said about precision only, one line each."""
-    return "\n".join(said for said in state.cautions if said.endswith(PRECISION_NOTE))
+    return "\n".join(warning.text for warning in state.cautions if warning.kind is WarningKind.PRECISION)
 
 
 def mirroring(state: RunModelState) -> str:

@@ -6,6 +6,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+OUT_OF_MEMORY = (  # in lower case: what Python, the system, torch and onnxruntime write
+    "allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "alloc_failed",
+    "out of memory",
+    "not enough memory",
+)
+
 
 class CtsegError(Exception):
     """A fault in the input, worded for the user who gave it; front ends show the sentence and no traceback.
@@ -80,6 +89,22 @@ class BundleExists(BundleError):
 
 class RecipeError(CtsegError):
     """A training recipe or data set that cannot be used as it stands."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised from, means that there was too little memory.
+
+    Libraries use classes of their own for it, so the words decide: see OUT_OF_MEMORY. A CtsegError is judged
+    by the error that it was raised from alone, as its sentence is ours.
+    """
+    if isinstance(error, MemoryError) or any(
+        kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__
+    ):
+        return True
+    text = "" if isinstance(error, CtsegError) else str(error).lower()
+    return any(words in text for words in OUT_OF_MEMORY) or (
+        error.__cause__ is not None and is_out_of_memory(error.__cause__)
+    )
 
 
 def first_line(error: BaseException) -> str:

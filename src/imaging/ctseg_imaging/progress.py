@@ -1,7 +1,7 @@
 """The one way in which long work reports."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,6 +17,22 @@ class Progress:
     done: int = 0
     total: int = 0
     message: str = ""
+    part: int = 0  # of several pieces of work one after another (an ensemble's members): which, from 0
+    parts: int = 1
+
+
+def in_part(work: Generator[Progress, None, T], part: int, parts: int) -> Generator[Progress, None, T]:
+    """`work` as piece `part` (from 0) of `parts`; its value is returned. Closing closes `work`."""
+    try:
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            yield replace(step, part=part, parts=parts)
+    finally:
+        work.close()
 
 
 def scaled(work: Generator[float, None, T], share: float) -> Generator[float, None, T]:

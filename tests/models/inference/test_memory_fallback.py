@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.own.bundle import OwnBundle
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import LoadedStage, Model, Steps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
@@ -22,7 +23,6 @@ from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference.maps.windowed import WindowedMaps
 from ctseg_models.inference.memory_fallback import (
     OutOfMemoryFallback,
-    is_out_of_memory,
     load_with_spare,
     out_of_memory_as_bundle_error,
     placed,
@@ -86,12 +86,12 @@ def test_what_counts_as_a_shortage() -> None:
 def test_windows_are_halved_as_often_as_needed_and_that_is_remembered(error: Callable[[], Exception]) -> None:
     x = torch.randn(1, 1, 128, 64, 66)
     network, warnings = Hungry(64 * 32 * 34, error=error), []
-    steps = OutOfMemoryFallback(network, 2, "cpu", warnings)
+    steps = OutOfMemoryFallback(network, 2, "cpu", warnings.append)
     maps = finish(steps(x, Arithmetic()))
     torch.testing.assert_close(maps, torch.cat([-x[0], x[0]]))
     assert network.tried[:2] == [(128, 64, 66), (64, 32, 34)]
     assert set(network.tried[1:]) == {(64, 32, 34)}
-    assert warnings == [
+    assert list(map(str, warnings)) == [
         "The computer's memory was not enough for 128 x 64 x 66 voxels at once, so the network saw windows "
         "of "
         "64 x 32 x 34; near their borders labels may differ."
@@ -105,7 +105,7 @@ def test_windows_are_halved_as_often_as_needed_and_that_is_remembered(error: Cal
 def test_enough_memory_changes_nothing() -> None:
     x = torch.randn(1, 1, 64, 64, 64)
     network, warnings = Hungry(64**3), []
-    shares = list(OutOfMemoryFallback(network, 2, "cpu", warnings)(x, Arithmetic()))
+    shares = list(OutOfMemoryFallback(network, 2, "cpu", warnings.append)(x, Arithmetic()))
     assert (shares, network.tried, warnings) == ([0.5, 0.5], [(64, 64, 64)], [])
 
 
@@ -121,29 +121,33 @@ def test_the_processor_comes_last() -> None:
     x = torch.randn(1, 1, 128, 128, 128)
     large, warnings = Hungry(10**7), []
     network = Hungry(10)
-    maps = finish(OutOfMemoryFallback(network, 2, GPU, warnings, on_processor(large))(x, Arithmetic()))
+    maps = finish(OutOfMemoryFallback(network, 2, GPU, warnings.append, on_processor(large))(x, Arithmetic()))
     torch.testing.assert_close(maps[1], x[0, 0])
     assert network.tried == [(128,) * 3, (64,) * 3, (32,) * 3]
     assert large.tried == [(128, 128, 128)]
-    assert "ran on the processor" in warnings[-1]
+    assert "ran on the processor" in warnings[-1].text
 
 
 def test_a_network_that_takes_no_smaller_window_goes_to_the_processor() -> None:
     x = torch.randn(1, 1, 64, 64, 64)
-    warnings: list[str] = []
+    warnings: list[RunWarning] = []
     network, large = Hungry(10, 64), Hungry(10**7)
-    finish(OutOfMemoryFallback(network, 2, GPU, warnings, on_processor(large))(x, Arithmetic()))
+    finish(OutOfMemoryFallback(network, 2, GPU, warnings.append, on_processor(large))(x, Arithmetic()))
     assert network.tried == [(64,) * 3, (32,) * 3]
-    assert "ran on the processor" in warnings[-1]
+    assert "ran on the processor" in warnings[-1].text
 
 
 def test_when_nothing_helps_a_sentence_says_so() -> None:
     with pytest.raises(
         BundleError, match=r"memory is not enough for 32 x 32 x 32 voxels .* choose a smaller region"
     ):
-        finish(OutOfMemoryFallback(Hungry(10), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(
+            OutOfMemoryFallback(Hungry(10), 2, "cpu", [].append)(torch.zeros(1, 1, 64, 64, 64), Arithmetic())
+        )
     with pytest.raises(BundleError, match="choose cpu, or"):
-        finish(OutOfMemoryFallback(Hungry(10), 2, GPU, [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(
+            OutOfMemoryFallback(Hungry(10), 2, GPU, [].append)(torch.zeros(1, 1, 64, 64, 64), Arithmetic())
+        )
     with pytest.raises(BundleError, match="not enough for this image"), out_of_memory_as_bundle_error("cuda"):
         raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(RuntimeError, match="shapes"), out_of_memory_as_bundle_error("cuda"):
@@ -153,7 +157,7 @@ def test_when_nothing_helps_a_sentence_says_so() -> None:
 def test_another_error_is_not_taken_for_a_shortage() -> None:
     network = Hungry(10, error=lambda: RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        finish(OutOfMemoryFallback(network, 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(OutOfMemoryFallback(network, 2, "cpu", [].append)(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
     assert len(network.tried) == 1
 
 
@@ -168,7 +172,7 @@ def test_another_error_in_windows_that_worked_is_not_taken_for_a_shortage() -> N
 
     with pytest.raises(RuntimeError, match="device-side assert"):
         finish(
-            OutOfMemoryFallback(steps, 2, GPU, [], on_processor(Hungry(10**7)))(
+            OutOfMemoryFallback(steps, 2, GPU, [].append, on_processor(Hungry(10**7)))(
                 torch.zeros(1, 1, 64, 64, 64), Arithmetic()
             )
         )
@@ -181,13 +185,17 @@ def test_what_a_network_says_of_smaller_windows_is_told() -> None:
         r"mat2 shapes cannot"
     )
     with pytest.raises(BundleError, match=told):
-        finish(OutOfMemoryFallback(Hungry(10, 64), 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(
+            OutOfMemoryFallback(Hungry(10, 64), 2, "cpu", [].append)(
+                torch.zeros(1, 1, 64, 64, 64), Arithmetic()
+            )
+        )
 
 
 def test_a_network_that_says_nothing_of_smaller_windows_is_not_given_still_smaller_ones() -> None:
     network = Hungry(10, 64, words="")
     with pytest.raises(BundleError, match=r"takes no smaller windows \(RuntimeError\)"):
-        finish(OutOfMemoryFallback(network, 2, "cpu", [])(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
+        finish(OutOfMemoryFallback(network, 2, "cpu", [].append)(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
     assert network.tried == [(64,) * 3, (32,) * 3]
 
 
@@ -200,9 +208,9 @@ def test_sums_without_room_on_a_gpu_are_made_by_the_processor() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return WindowedMaps(Hungry(10**6), given, Tiling.spread((12, 10, 9), (8, 8, 8), 0.5), 2, Arithmetic())
 
-    assert placed(x, GPU, make, warnings).shape == (2, 12, 10, 9)
+    assert placed(x, GPU, make, warnings.append).shape == (2, 12, 10, 9)
     assert len(made) == 2
-    assert "add up" in warnings[0]
+    assert "add up" in warnings[0].text
 
 
 @pytest.mark.parametrize("windowed", [False, True])
@@ -232,9 +240,9 @@ def test_a_run_goes_on_and_tells(windowed: bool, tmp_path: Path, monkeypatch: py
     prediction = finish(run(bundle, volume, settings=InferenceSettings(precision="fp32", threads=1)))
     assert len(failed) == 1
     assert dice(prediction.labels.array == 5, organ) > 0.95
-    told = [said for said in prediction.provenance["warnings"] if "memory" in said]
-    assert len(told) == 1
-    assert "windows of" in told[0]
+    (warning,) = (one for one in prediction.warnings if one.kind is WarningKind.MEMORY)
+    assert "windows of" in warning.text
+    assert warning.text in prediction.provenance["warnings"]
 
 
 def test_a_stage_on_a_gpu_can_be_had_on_the_processor(tmp_path: Path) -> None:

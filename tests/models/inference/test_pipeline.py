@@ -88,7 +88,7 @@ def test_an_empty_localisation_is_the_whole_volume_with_a_warning(tmp_path: Path
     volume, organ = body_with_organ()
     prediction = finish(run(threshold_bundle(tmp_path / "b", localise_hu=1500), volume, settings=EXACT))
     assert prediction.roi_boxes == ()
-    assert any("localiser found nothing" in sentence for sentence in prediction.warnings)
+    assert any("localiser found nothing" in warning.text for warning in prediction.warnings)
     assert dice(prediction.labels.array == 5, organ) > 0.95
 
 
@@ -214,7 +214,7 @@ def test_warnings_name_what_is_outside_of_the_bundles_world(tmp_path: Path) -> N
         Geometry.from_parts((10, 11, 12), (9.0, 2.0, 2.0)),
         modality="MR",
     )
-    said = " ".join(bundle.warnings_for(odd))
+    said = " ".join(map(str, bundle.warnings_for(odd)))
     assert "image is MR" in said
     assert "Hounsfield" in said
     assert "9.0 mm" in said

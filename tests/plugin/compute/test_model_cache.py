@@ -57,24 +57,24 @@ def test_identity_tells_a_turned_array_from_the_one_it_shares_memory_with():
 def test_the_last_model_stays_and_only_that(monkeypatch):
     monkeypatch.setattr(Bundle, "loads", 0)
     warm = ModelCache()
-    first = warm.loaded(Bundle(), "cpu").load("cpu")
-    assert warm.loaded(Bundle(), "cpu").load("cpu") is first and Bundle.loads == 1
-    assert warm.loaded(Bundle(sha256="2"), "cpu").load("cpu") is not first  # other files under the same name
-    warm.loaded(Bundle(), "cpu")
+    first = warm.model(Bundle(), "cpu")
+    assert first is not None and warm.model(Bundle(), "cpu") is first and Bundle.loads == 1
+    assert warm.model(Bundle(sha256="2"), "cpu") is not first  # other files under the same name
+    warm.model(Bundle(), "cpu")
     assert Bundle.loads == 3
     for asks in (Bundle(sha256=""), Bundle(needs_trust=("runs code",))):
-        warm.loaded(asks, "cpu").load("cpu")
-        warm.loaded(asks, "cpu").load("cpu")
-    assert Bundle.loads == 7
+        assert warm.model(asks, "cpu") is None
+    warm.model(Bundle(), "cpu")
+    assert Bundle.loads == 4
     with pytest.raises(BundleError, match="cuda:77"):
-        warm.loaded(Bundle(), "cuda:77")
+        warm.model(Bundle(), "cuda:77")
 
 
 def test_another_device_than_the_warm_one_is_loaded_afresh(monkeypatch):
     monkeypatch.setattr(Bundle, "load", lambda self, device="cpu": f"networks on {device}")
-    warm = ModelCache().loaded(Bundle(), "meta")
-    assert warm.load("meta") == "networks on meta"
-    assert warm.load("cpu") == warm.load() == "networks on cpu"
+    warm = ModelCache()
+    assert warm.model(Bundle(), "meta") == "networks on meta"
+    assert warm.model(Bundle(), "cpu") == "networks on cpu"
 
 
 def test_boxes_of_one_volume_are_remembered(volume):

@@ -145,6 +145,7 @@ def slow_models(fakes):
                 edge_map=None,
                 disagreement=None,
                 provenance={"bundles": ["abdomen"]},
+                warnings=(),
             )
 
     return Slow()

@@ -45,6 +45,7 @@ from ctseg_models.bundles.monai.weights import fingerprint, load_scripted, read_
 from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import LoadedStage, Model, RunSize
 from ctseg_models.vetting.private_copy import PrivateCopy
 from ctseg_models.vetting.trust import require_decision, require_trust
@@ -179,15 +180,14 @@ class MonaiBundle(Bundle):
             )
         return Model((stage,), self.labels, device)
 
-    def warnings_for(self, volume: Volume) -> tuple[str, ...]:
-        said = super().warnings_for(volume)
+    def warnings_for(self, volume: Volume) -> tuple[RunWarning, ...]:
+        warnings = list(super().warnings_for(volume))
         if volume.channels != self.facts.channels:
-            said = (
-                *said,
-                f"{self.name} takes {self.facts.channels} channels and the volume has {volume.channels}.",
-            )
-        note = output(self.parts.after).note if self.way == "interpreted" else ""
-        return (*said, note) if note else said
+            text = f"{self.name} takes {self.facts.channels} channels and the volume has {volume.channels}."
+            warnings.append(RunWarning(WarningKind.IMAGE, text))
+        if self.way == "interpreted" and (note := output(self.parts.after).note):
+            warnings.append(RunWarning(WarningKind.LABELS, note))
+        return tuple(warnings)
 
     def _network(self, device: str) -> tuple[nn.Module, nn.Module | None]:
         """The network with its weights, and the same without memory, for counting operations."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
 from ctseg_models.bundles.monai.building import _line, own_modules
@@ -108,7 +108,7 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
                 pipeline, np.ascontiguousarray(stored.transpose(0, 3, 2, 1)), _ras(geometry), device
             )
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_out_of_memory(error):
             raise
         raise BundleError(
             f"{pipeline.folder}: MONAI could not run the bundle on this volume ({_line(error)}); "

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_models.bundles.single_file.bundle import Network, SingleFileBundle, cast, describe
 from ctseg_models.bundles.single_file.side_file import SideFile
 
@@ -78,7 +78,7 @@ class OnnxBundle(SingleFileBundle):
                         session.run([target], {source.name: cast(x.cpu(), kind).numpy()}, run)[0]
                     ).to(x.device)
                 except refusals as error:
-                    if "Failed to allocate memory" in str(error):
+                    if is_out_of_memory(error):
                         raise torch.OutOfMemoryError(str(error)) from error
                     raise BundleError(
                         f"{path}: the network does not take an array of {tuple(x.shape)}; "

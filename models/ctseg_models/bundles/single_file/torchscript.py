@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctseg_imaging.errors import BundleError
+from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import finish, scaled
 from ctseg_models.bundles.single_file.bundle import Network, SingleFileBundle, cast, describe
@@ -65,7 +65,7 @@ class TorchScriptBundle(SingleFileBundle):
                     with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
                         output = module(cast(x, kind))
                 except (RuntimeError, torch.jit.Error) as error:
-                    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                    if is_out_of_memory(error):
                         raise
                     errors.append(error)
                 else:

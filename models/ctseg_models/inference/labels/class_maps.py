@@ -74,3 +74,9 @@ class Target:
         """Voxels along (z, y, x)."""
         z, y, x = (b - a for a, b in zip(self.start, self.stop, strict=True))
         return z, y, x
+
+    @property
+    def place(self) -> tuple[slice, slice, slice]:
+        """Where they lie in an array (z, y, x) of the view."""
+        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x

@@ -38,8 +38,7 @@ class ConfidenceRecorder:
         self._labels, self._voxel_ml = labels, float(np.prod(view.spacing_mm)) / 1000
         self._tally = Tally(max(class_maps.values)) if settings.confidence else None
         self._points = Points(class_maps, target)
-        place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
-        self._entropy = None if entropy is None else entropy[place]
+        self._entropy = None if entropy is None else entropy[target.place]
 
     def __call__(self, sampler: ClassMapSampler, a: int, b: int, winner: Tensor) -> None:
         """One slab."""

@@ -34,8 +34,7 @@ def paint(
     pending are made as they are needed, and forgotten. Yields shares of the work since the last yield.
     """
     sampler, maps = ClassMapSampler(class_maps, target), class_maps.maps
-    place = tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))
-    out, edge_out = labels[place], None if edges is None else edges[place]
+    out, edge_out = labels[target.place], None if edges is None else edges[target.place]
     depth = target.shape[0]
     network_share = NETWORK_SHARE if maps.pending else 0.0
     for a in range(0, depth, SLICES_PER_STEP):
@@ -66,7 +65,7 @@ def paint_map(
     linearly; 0 outside of the lattice.
     """
     sampler = ClassMapSampler(ClassMaps.of(values, lattice, (1,)), target)
-    place = out[tuple(slice(a, b) for a, b in zip(target.start, target.stop, strict=True))]
+    place = out[target.place]
     for a in range(0, target.shape[0], SLICES_PER_STEP):
         b = min(target.shape[0], a + SLICES_PER_STEP)
         slab = sampler.slab(1, a, b)

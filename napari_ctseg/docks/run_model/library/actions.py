@@ -67,7 +67,7 @@ class ModelActions:
             bundle.modality,
             first_paragraph(bundle.card),
             bundle.card,
-            () if volume is None else tuple(bundle.warnings_for(volume)),
+            () if volume is None else tuple(str(one) for one in bundle.warnings_for(volume)),
             bundle.kind,
             tuple(bundle.channels),
             tuple(bundle.needs_trust),

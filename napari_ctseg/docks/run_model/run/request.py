@@ -82,10 +82,13 @@ def estimated(request: Request) -> Generator[Progress, None, Estimate]:
     from ctseg_models.inference import estimate, estimate_together
 
     yield Progress("estimate", 0, 1, f"Measuring {_title(request)}")
-    request = _with_warm_models(request)
     if len(request.bundles) == 1:
         return estimate(
-            request.bundles[0], request.volume, region=_region(request), settings=_settings(request)
+            request.bundles[0],
+            request.volume,
+            model=_WARM.model(request.bundles[0], request.device),
+            region=_region(request),
+            settings=_settings(request),
         )
     return estimate_together(
         request.bundles, request.volume, region=_region(request), settings=_settings(request)
@@ -99,11 +102,11 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
         from ctseg_models.inference import run
 
         yield Progress("load", 0, 1, f"Loading {_title(request)}")
-        (bundle,) = _with_warm_models(request).bundles
         return (
             yield from run(
-                bundle,
+                request.bundles[0],
                 request.volume,
+                model=_WARM.model(request.bundles[0], request.device),
                 region=_region(request),
                 settings=_settings(request),
                 remembered=remembered,
@@ -122,15 +125,6 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
             remembered=remembered,
         )
     )
-
-
-def _with_warm_models(request: Request) -> Request:
-    """One model stays in memory from its estimate to its run and the next one; those of an ensemble come and
-    go one after another.
-    """
-    if len(request.bundles) > 1:
-        return request
-    return replace(request, bundles=(_WARM.loaded(request.bundles[0], request.device),))
 
 
 def _to_send(request: Request) -> Request:

@@ -151,7 +151,7 @@ def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: py
         yield 0.0
         raise torch.OutOfMemoryError("out of memory")
 
-    def loaded(one: Bundle, device: str) -> Model:
+    def loaded(one: Bundle, device: str, warm: Model | None) -> Model:
         model = one.load(device)
         stage: LoadedStage = model.stages[0]
 

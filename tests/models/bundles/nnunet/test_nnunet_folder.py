@@ -32,6 +32,7 @@ from ctseg_models.contract.upright import Upright
 from ctseg_models.inference import InferenceSettings, pipeline, run
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.sampler import ClassMapSampler
+from ctseg_models.inference.stage_run import StageResult
 
 VARIANTS = ["plain_aniso", "resenc_transposed", "old_plans", "regions", "2d"]
 AS_NNUNET = InferenceSettings(precision="fp32", mirroring=True, probabilities=True)
@@ -74,12 +75,12 @@ def on_the_image(maps: ClassMaps, upright: Upright) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.StageResult]:
+def found(monkeypatch: pytest.MonkeyPatch) -> list[StageResult]:
     """What the network gave in the runs of a test, which `Prediction` has on the network's own grid only."""
-    seen: list[pipeline.StageResult] = []
+    seen: list[StageResult] = []
     segment = pipeline.segment
 
-    def listening(*given: Any, **named: Any) -> Generator[Progress, None, pipeline.StageResult]:
+    def listening(*given: Any, **named: Any) -> Generator[Progress, None, StageResult]:
         result = yield from segment(*given, **named)
         seen.append(result)
         return result
@@ -91,7 +92,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.StageResult]:
 @pytest.mark.parametrize("case", ["plain", "oblique"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_labels_and_probabilities_are_nnunets(
-    variant: str, case: str, shared_file: SharedFile, found: list[pipeline.StageResult]
+    variant: str, case: str, shared_file: SharedFile, found: list[StageResult]
 ) -> None:
     expected = shared_file(f"oracles/nnunet/{variant}/expected")
     volume = image(shared_file, variant, case)

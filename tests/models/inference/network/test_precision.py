@@ -14,6 +14,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Lattice
+from ctseg_models.contract.run_warning import WarningKind
 from ctseg_models.contract.stage import LoadedStage, Prepared, RunSize
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference import InferenceSettings, agreement, run
@@ -71,7 +72,9 @@ def image(shape: tuple[int, int, int] = (96, 80, 64), windows: int | None = None
 def tried(
     network: Network, prepared: Prepared, given: Arithmetic = TRIAL, **more: object
 ) -> tuple[Arithmetic, dict, list[str]]:
-    return finish(agreed(network.stage(**more), network, prepared, "cpu", given))
+    trial = finish(agreed(network.stage(**more), network, prepared, "cpu", given))
+    assert {warning.kind for warning in trial.warnings} <= {WarningKind.PRECISION}
+    return trial.arithmetic, trial.note, [warning.text for warning in trial.warnings]
 
 
 def test_auto_takes_bfloat16_on_trial_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +139,7 @@ def test_a_network_that_takes_its_own_size_only() -> None:
 
 
 def test_a_network_is_tried_once_for_as_long_as_foreground_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "_remembered", {})
+    monkeypatch.setattr(agreement, "KNOWN", {})
     network = Network()
     empty = Prepared(torch.full((1, 1, 64, 64, 64), -1.0), image().lattice)
     for prepared, calls in ((empty, 1), (image(), 3), (image(), 3)):

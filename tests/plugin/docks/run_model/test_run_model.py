@@ -5,6 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from ctseg_imaging.errors import BundleError
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from napari_ctseg.docks.run_model.controller import RunModelController
 from napari_ctseg.docks.run_model.library.actions import first_paragraph
 from napari_ctseg.docks.run_model.run.box import drawn_box
@@ -63,7 +64,7 @@ def test_a_run_adds_labels_named_after_the_model_on_the_images_grid(made, volume
     assert source_of(viewer.layers["abdomen"]).provenance["bundles"] == ["abdomen"]
     assert study_of(viewer).prediction == "abdomen"
     assert controller.view.state.phase is Phase.DONE
-    assert controller.view.state.cautions == ("Look with care.",)
+    assert controller.view.state.cautions == (RunWarning(WarningKind.IMAGE, "Look with care."),)
 
 
 def test_progress_rises_and_time_left_follows_the_share(made):

@@ -4,7 +4,6 @@ import pickle
 import zipfile
 from copy import copy
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.store import find, shipped_folder, user_folder
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from napari_ctseg.compute.__main__ import raised
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.controller import RunModelController
@@ -460,31 +460,14 @@ def test_what_is_said_of_models_stays_short(made):
     said = words.about(spleen, controller.state)
     assert said.startswith("Together: abdomen, spleen.<br><b>spleen, CT: l0,")
     assert "and 92 more" in said and "one &lt;b&gt; and 2 more." in said
-    state = replace(controller.state, cautions=("a", "b", "c", "d", "e"))
+    state = replace(controller.state, cautions=tuple(RunWarning(WarningKind.IMAGE, text) for text in "abcde"))
     assert words.cautions(state) == "a\nb\nc\nAnd 2 more under Details."
 
 
 def test_what_was_computed_more_exactly_than_asked_is_no_warning(made):
-    note = (
-        "bfloat16 would be faster, but on a part of the image its numbers were not finite, so float32 was "
-        "used."
-    )
-    state = replace(made()[0].state, cautions=(note, "a"))
-    assert words.cautions(state) == "a" and words.precision_notes(state) == note
-
-
-def test_the_note_on_precision_ends_as_the_models_say_it(monkeypatch):
-    import torch
-
-    from ctseg_models.inference import agreement
-
-    stage, prepared = SimpleNamespace(half=True, name="segment", key="k"), None
-    arithmetic = agreement.Arithmetic(torch.bfloat16, on_trial=True)
-    known = agreement.Agreement(0.5, (1,), ())
-    for found in (known, replace(known, judged=(0,)), replace(known, finite=False)):
-        monkeypatch.setitem(agreement._remembered, ("k", torch.bfloat16, "cpu"), found)
-        said = finish(agreement.agreed(stage, None, prepared, "cpu", arithmetic))[2]
-        assert len(said) == 1 and said[0].endswith(words.PRECISION_NOTE)
+    note = RunWarning(WarningKind.PRECISION, "bfloat16 gave numbers that were not finite.")
+    state = replace(made()[0].state, cautions=(note, RunWarning(WarningKind.MEMORY, "a")))
+    assert words.cautions(state) == "a" and words.precision_notes(state) == note.text
 
 
 # ---- regions, one model twice

@@ -95,7 +95,7 @@ class Interpreted:
 
     def steps(self, turn: AxisOrder) -> Steps:
         """The network along `turn`."""
-        from ctseg_models.inference.memory_fallback import is_out_of_memory
+        from ctseg_imaging.errors import is_out_of_memory
         from ctseg_models.inference.network.interruptible import watched
 
         def call(x: Tensor, arithmetic: Arithmetic) -> Tensor:

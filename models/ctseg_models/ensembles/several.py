@@ -1,0 +1,119 @@
+"""What every way of bringing several bundles together has in common: run the members, let one label map be
+made of their maps, describe it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctseg_imaging.progress import Progress, in_part
+from ctseg_imaging.volume import LabelMap, Labels, Volume
+from ctseg_models.contract.bundle import Bundle
+from ctseg_models.contract.lattice import Region
+from ctseg_models.contract.prediction import Prediction
+from ctseg_models.contract.run_warning import RunWarning
+from ctseg_models.contract.upright import Upright
+from ctseg_models.ensembles.members import boxes_of, common_target, run_members, stages_of, warnings_of
+from ctseg_models.inference.canvas import label_dtype
+from ctseg_models.inference.labels.class_maps import Target
+from ctseg_models.inference.labels.confidence import Tally
+from ctseg_models.inference.localiser_cache import LocaliserCache
+from ctseg_models.inference.memory_fallback import out_of_memory_as_bundle_error
+from ctseg_models.inference.network.precision import check_device, choose
+from ctseg_models.inference.network.threads import thread_count
+from ctseg_models.inference.provenance import provenance_of
+from ctseg_models.inference.settings import InferenceSettings
+from ctseg_models.inference.stage_run import StageResult, report
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """What the members found, and where their common result goes."""
+
+    found: Sequence[StageResult]  # of each member, in order
+    target: Target  # the smallest box of the view that holds the boxes of all
+    labels: NDArray[np.generic]  # (z, y, x) of the whole view, zeros
+    disagreement: NDArray[np.float32]  # likewise
+    tally: Tally | None  # takes every slab; None: not asked for
+
+
+# Writes the common labels; yields shares of the work and returns what the provenance has to say of it.
+Combining = Callable[[Combination], Generator[float, None, dict[str, Any]]]
+
+
+def run_several(
+    bundles: Sequence[Bundle],
+    volume: Volume,
+    labels: Labels,
+    combining: Combining,
+    *,
+    name: str,
+    region: Region | None,
+    settings: InferenceSettings,
+    remembered: LocaliserCache | None = None,
+    warnings: Sequence[RunWarning] = (),
+    disagreement: bool = True,
+) -> Generator[Progress, None, Prediction]:
+    """Run the members and combine them: a generator of Progress, whose value is the Prediction.
+
+    labels : of the result. name : of the way, for the provenance. warnings : that come before the members'.
+    disagreement : whether `combining` writes that map. The members are loaded, run and freed one after
+    another; their maps stay, and a localiser that several share runs once. Raises BundleError.
+    """
+    begun = time.perf_counter()
+    check_device(settings.device)
+    upright, values = Upright.of(volume), (0, *labels.values)
+    out = np.zeros(volume.geometry.shape, label_dtype(values))
+    differs = np.zeros(volume.geometry.shape if disagreement else (0, 0, 0), np.float32)
+    with thread_count(settings.threads), out_of_memory_as_bundle_error(settings.device):
+        arithmetic = choose(settings.precision, settings.device)
+        found = yield from run_members(
+            bundles,
+            upright,
+            region,
+            settings.device,
+            arithmetic,
+            mirroring=settings.mirroring,
+            remembered=remembered or LocaliserCache(),
+        )
+        computed = time.perf_counter()
+        tally = Tally(max(values)) if settings.confidence else None
+        given = Combination(
+            found,
+            common_target(found, upright),
+            upright.view.apply(out),
+            upright.view.apply(differs),
+            tally,
+        )
+        work = report("assemble", combining(given), "Bringing the labels together on the image's grid")
+        described = yield from in_part(work, len(bundles) - 1, len(bundles))
+    ended = time.perf_counter()
+    times = {"networks": computed - begun, "assemble": ended - computed, "total": ended - begun}
+    boxes = boxes_of(bundles, found, upright)
+    every = (*warnings, *warnings_of(bundles, found, volume, settings))
+    voxel_ml = float(np.prod(volume.geometry.spacing_mm)) / 1000
+    record = provenance_of(
+        bundles,
+        volume,
+        settings,
+        arithmetic,
+        stages_of(bundles, found),
+        times,
+        every,
+        boxes,
+        name,
+        None if tally is None else tally.table(labels, voxel_ml),
+    )
+    return Prediction(
+        LabelMap(out, volume.geometry, labels, source=volume.source),
+        boxes,
+        disagreement=Volume(differs, volume.geometry) if disagreement else None,
+        provenance=record | described,
+        warnings=every,
+    )
