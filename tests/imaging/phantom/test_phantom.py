@@ -104,7 +104,7 @@ def test_a_tilted_grid_sees_the_same_organs():
 
 def test_slabs_leave_no_trace(monkeypatch):
     whole = phantom.abdomen(3, (40, 50, 60), (7, 6, 6))
-    monkeypatch.setattr(phantom, "SLAB_VOXELS", 7 * 50 * 60)
+    monkeypatch.setattr(phantom.cases, "SLAB_VOXELS", 7 * 50 * 60)
     slabs = phantom.abdomen(3, (40, 50, 60), (7, 6, 6))
     assert np.array_equal(whole.labels.array, slabs.labels.array)
     assert (

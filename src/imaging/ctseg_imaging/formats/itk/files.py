@@ -12,7 +12,8 @@ from ctseg_imaging.formats.choice import Choice, pick
 from ctseg_imaging.formats.disk.atomic import atomic_folder, atomic_path
 from ctseg_imaging.formats.itk import metaimage, nrrd
 from ctseg_imaging.formats.itk.images import ItkHeader, image_of
-from ctseg_imaging.formats.itk.stored import LONGEST_HEADER, Stored
+from ctseg_imaging.formats.itk.stored import Stored
+from ctseg_imaging.formats.itk.text_header import LONGEST_HEADER
 from ctseg_imaging.formats.placing import placed
 from ctseg_imaging.volume import LabelMap, Volume
 

@@ -1,19 +1,26 @@
-"""MetaImage headers (.mha, .mhd): the grid, and where the voxels lie.
+"""MetaImage headers (.mha, .mhd).
 
 Source: itk.org/Wiki/ITK/MetaIO/Documentation; MetaIO's metaImage.cxx.
 """
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.disk.byte_streams import Encoding, Piece
-from ctseg_imaging.formats.itk.stored import Fields, Stored, data_files, mm_per, numbered_files
+from ctseg_imaging.formats.itk.metaimage_data import pieces_of
+from ctseg_imaging.formats.itk.stored import Stored
+from ctseg_imaging.formats.itk.text_header import (
+    Fields,
+    decoded,
+    first_of,
+    is_true,
+    mm_per,
+    refuse_components,
+    sizes_of,
+)
 from ctseg_imaging.geometry import Float
 
 _TYPES = {
@@ -90,14 +97,15 @@ def layout(path: Path, start: bytes) -> Stored:
     fields, free, names, offset = _parse(path, start)
     if fields.get("objecttype", "Image").lower() != "image":
         raise FormatError(f"{path}: is a MetaIO {fields['objecttype'][:30]!r}, not an image; give the image.")
-    sizes = _sizes(fields)
+    sizes = sizes_of(fields, "ndims", "dimsize")
+    refuse_components(fields, fields.whole("elementnumberofchannels", 1))
     kind = _TYPES.get(fields.needed("elementtype"))
     if kind is None:
         raise FormatError(
             f"{path}: its voxels are not plain numbers ({fields['elementtype'][:30]}); convert it first."
         )
     dtype = np.dtype(kind).newbyteorder(
-        ">" if _is_true(fields, "elementbyteordermsb", "binarydatabyteordermsb") else "<"
+        ">" if is_true(fields, "elementbyteordermsb", "binarydatabyteordermsb") else "<"
     )
     notes: list[str] = []
     unit = mm_per(fields.get("distanceunits", "").replace("?", ""), path)
@@ -108,19 +116,19 @@ def layout(path: Path, start: bytes) -> Stored:
         )
     spacing = [size * unit for size in _spacing(fields, len(sizes), notes)]
     origin = [0.0] * len(sizes)
-    if (named := _first(fields, _ORIGINS)) is not None:
+    if (named := first_of(fields, _ORIGINS)) is not None:
         origin = [number * unit for number in fields.numbers(named, len(sizes))]
     direction = _direction(fields, len(sizes), notes)
     _doubts(fields, notes)
     return Stored(
         sizes,
         dtype,
-        _pieces(path, fields, sizes, dtype, names, offset, notes),
+        pieces_of(path, fields, sizes, dtype, names, offset, notes),
         (spacing[0], spacing[1], spacing[2]),
         (origin[0], origin[1], origin[2]),
         direction,
         3 if len(sizes) == 4 else None,
-        not _is_true(fields, "binarydata", default=True),
+        not is_true(fields, "binarydata", default=True),
         free,
         tuple(notes),
     )
@@ -136,7 +144,7 @@ def _parse(path: Path, start: bytes) -> tuple[Fields, tuple[tuple[str, str], ...
     while at < len(start):
         end = start.find(b"\n", at)
         end = len(start) if end < 0 else end
-        name, equals, value = _text(start[at:end]).partition("=")
+        name, equals, value = decoded(start[at:end]).partition("=")
         name, value, at = name.strip(), value.strip(), end + 1
         key = name.lower()
         if key and equals and values.setdefault(key, value) != value:
@@ -145,7 +153,7 @@ def _parse(path: Path, start: bytes) -> tuple[Fields, tuple[tuple[str, str], ...
             free.append((name, value))
         if key == "elementdatafile" and equals:
             listed = (
-                [line.strip() for line in _text(start[at:]).splitlines()]
+                [line.strip() for line in decoded(start[at:]).splitlines()]
                 if value.upper().startswith("LIST")
                 else []
             )
@@ -155,35 +163,8 @@ def _parse(path: Path, start: bytes) -> tuple[Fields, tuple[tuple[str, str], ...
     )
 
 
-def _text(line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
-
-
-def _sizes(fields: Fields) -> tuple[int, ...]:
-    rank = fields.whole("ndims", 0)
-    if rank == 2:
-        raise FormatError(
-            f"{fields.path}: is a 2D picture, not a volume; a stack with a slice spacing is needed."
-        )
-    if rank not in (3, 4):
-        raise FormatError(
-            f"{fields.path}: has {rank} dimensions (NDims), and a volume has 3; copy or export it again."
-        )
-    sizes = fields.wholes("dimsize", rank)
-    if min(sizes) < 1:
-        raise fields.refuse("dimsize", f"{rank} numbers above zero")
-    if (channels := fields.whole("elementnumberofchannels", 1)) != 1:
-        raise FormatError(
-            f"{fields.path}: has {channels} numbers a voxel (colour or vectors); convert it to one first."
-        )
-    return sizes
-
-
 def _spacing(fields: Fields, rank: int, notes: list[str]) -> tuple[float, ...]:
-    name = _first(fields, ("elementspacing", "elementsize"))
+    name = first_of(fields, ("elementspacing", "elementsize"))
     if name is None:
         notes.append("The file gives no voxel size; 1 mm was taken.")
         return (1.0,) * rank
@@ -210,7 +191,7 @@ def _spacing(fields: Fields, rank: int, notes: list[str]) -> tuple[float, ...]:
 
 def _direction(fields: Fields, rank: int, notes: list[str]) -> Float:
     """3x3, column j the direction of axis j: the rows of the file's matrix."""
-    name = _first(fields, _ORIENTATIONS)
+    name = first_of(fields, _ORIENTATIONS)
     if name is None:
         notes.append("The file gives no orientation; axes along LPS were taken, as ITK does.")
         return np.eye(3)
@@ -247,81 +228,3 @@ def _doubts(fields: Fields, notes: list[str]) -> None:
                 "were taken, as ITK does."
             )
             return
-
-
-def _pieces(
-    path: Path,
-    fields: Fields,
-    sizes: tuple[int, ...],
-    dtype: np.dtype[Any],
-    names: list[str],
-    offset: int,
-    notes: list[str],
-) -> tuple[Piece, ...]:
-    zipped = _is_true(fields, "compresseddata")
-    encoding: Encoding = "zlib" if zipped else "raw"
-    skip = fields.whole("headersize", 0)
-    if skip < -1 or (skip == -1 and zipped):
-        raise fields.refuse("headersize", "a number of bytes")
-    name = fields["elementdatafile"]
-    words = name.split()
-    if name.upper() == "LOCAL":
-        _compare_size(fields, path.stat().st_size - offset, notes)
-        return (Piece(path, offset, encoding),)
-    if words and words[0].upper() == "LIST":
-        count = _files_of(fields, words[1:], sizes)
-        listed = [line for line in names if line][:count]
-        if len(listed) < count:
-            raise FormatError(
-                f"{path}: lists {len(listed)} data files, and its dimensions need {count}; list every file."
-            )
-    elif "%" in name:
-        numbers = Fields(path, {"elementdatafile": " ".join(words[1:])}).wholes(
-            "elementdatafile", len(words) - 1
-        )
-        low, high, step = (*numbers, *(1, sizes[-1], 1)[len(numbers) :])[:3]
-        listed = numbered_files(path, words[0], low, high, step)
-        if len(listed) != sizes[-1]:
-            raise FormatError(
-                f"{path}: its pattern names {len(listed)} data files, and its dimensions need {sizes[-1]}; "
-                "export it again."
-            )
-    else:
-        listed = [name]
-    files = data_files(path, listed)
-    if len(files) == 1:
-        _compare_size(fields, files[0].stat().st_size, notes)
-    return tuple(Piece(file, skip, encoding) for file in files)
-
-
-def _files_of(fields: Fields, words: list[str], sizes: tuple[int, ...]) -> int:
-    """How many files LIST needs: one for each slice, or for each block of the dimensions that it gives ("LIST
-    3D").
-    """
-    given = words[0].upper().removesuffix("D") if words else str(len(sizes) - 1)
-    if not given.isdecimal() or not 1 <= int(given) <= len(sizes):
-        raise fields.refuse("elementdatafile", "LIST and a number of dimensions")
-    return math.prod(sizes[int(given) :])
-
-
-def _compare_size(fields: Fields, there: int, notes: list[str]) -> None:
-    """A remark about a compressed size that is not the true one; the stream itself is followed to its end."""
-    if _is_true(fields, "compresseddata") and fields.whole("compresseddatasize", there) != there:
-        notes.append(
-            "CompressedDataSize is not the size of the compressed voxels; they were unpacked to their own "
-            "end."
-        )
-
-
-def _first(fields: Fields, names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in fields), None)
-
-
-def _is_true(fields: Fields, *names: str, default: bool = False) -> bool:
-    name = _first(fields, names)
-    if name is None:
-        return default
-    word = fields[name].lower()
-    if word not in ("true", "false", "1", "0", "t", "f", "yes", "no"):
-        raise fields.refuse(name, "True or False")
-    return word in ("true", "1", "t", "yes")

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ctseg_imaging.phantom.canvas import Part
-from ctseg_imaging.phantom.organs import Tones, in_abdomen, jitter
 from ctseg_imaging.phantom.shapes import BodyBox, Field, Point, Points, blend, capsule, curve, tube
-from ctseg_imaging.phantom.torso import Build
+from ctseg_imaging.phantom.torso.build import Build
+from ctseg_imaging.phantom.torso.organ_tissue import Tones, in_abdomen, jitter
 
 GAS = -960.0
 

@@ -1,0 +1,1 @@
+"""The abdominal phantom, part by part."""
