@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ctseg_imaging.errors import CtsegError, GeometryError
 from ctseg_imaging.geometry import AxisView, Match
@@ -17,6 +16,7 @@ from ctseg_imaging.metrics.live import LiveMetrics
 from ctseg_imaging.resampling import reoriented, resample_labels
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
+from napari_ctseg.background.timers import single_shot
 from napari_ctseg.viewer.layers import label_map_of
 from napari_ctseg.viewer.painting import Painting
 
@@ -125,10 +125,7 @@ class LivePair:
             (Painting.of(prediction), self._prediction_painted),
             (Painting.of(truth), self._truth_painted),
         ]
-        self._timer = QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(RECOUNT_MS)
-        self._timer.timeout.connect(self.start)
+        self._timer = single_shot(RECOUNT_MS, self.start)
         for painting, painted in self._followed:
             painting.touched.connect(painted)
             painting.replaced.connect(self._restart)

@@ -11,8 +11,8 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
 
+from napari_ctseg.background.timers import single_shot
 from napari_ctseg.viewer.layers import can_be_painted
 from napari_ctseg.viewer.painting import Painting
 from napari_ctseg.viewer.proxies import unwrapped
@@ -75,9 +75,7 @@ class _Announcer:
 
     def __init__(self, layer: Layer) -> None:
         self._layer = weakref.ref(layer)
-        self._quiet = QTimer()
-        self._quiet.setSingleShot(True)
-        self._quiet.setInterval(QUIET_MS)
+        self._quiet = single_shot(QUIET_MS)
         self._painting = Painting.of(layer)
         self._painting.locked_out.connect(self._refused)
 
