@@ -177,7 +177,7 @@ def evaluate(
     layers = prediction_layer, truth_layer
     if isinstance(prediction, str | PathLike) and isinstance(truth, str | PathLike):
         return _of_files(prediction, truth, convention, nsd_tolerance_mm, layers, progress)
-    from ctseg_imaging.metrics.reports.case_report import evaluate_pair
+    from ctseg_imaging.metrics.reports.evaluation import evaluate_pair
 
     true = as_labels(truth)
     report = evaluate_pair(

@@ -14,7 +14,7 @@ import numpy as np
 from ctseg_imaging import label_names
 from ctseg_imaging.endings import split_ending
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.labels import to_label_map
+from ctseg_imaging.formats.label_maps import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
 from napari_ctseg.viewer.layers import LayerData, label_data, volume_data
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import ChoiceNeeded, CtsegError
+from ctseg_imaging.formats.dicom.reading import looks_like_file
 from napari_ctseg.background.waiting import WaitingCancelled, waited
 from napari_ctseg.compute import reading
 from napari_ctseg.files import opened_together
@@ -63,7 +64,7 @@ def _layers_once(path: Path, opened: list[Path]) -> list[LayerData]:
     if (
         len(opened) == 1
         or not path.is_file()
-        or not formats.dicom.looks_like_file(path)
+        or not looks_like_file(path)
         or _only_segmentations(path, opened)
     ):
         return open_path(path)

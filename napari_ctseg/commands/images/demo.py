@@ -111,7 +111,7 @@ def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
 
 def predict_and_score(bundle: Any, case: Shown) -> tuple[Prediction, CaseReport]:
     """The bundle's prediction and its metrics against the truth."""
-    from ctseg_imaging.metrics.reports.case_report import evaluate_pair
+    from ctseg_imaging.metrics.reports.evaluation import evaluate_pair
     from ctseg_models import inference
 
     prediction = follow(inference.run(bundle, case.image))

@@ -14,7 +14,8 @@ from .formats import list_choices, read, read_labels, read_view_only, write
 from .geometry import AxisView, Geometry, Match
 from .metrics.lesions import LesionCounts, count_lesions
 from .metrics.overlap import JointHistogram, joint_histogram
-from .metrics.reports.case_report import CaseReport, evaluate_pair
+from .metrics.reports.case_report import CaseReport
+from .metrics.reports.evaluation import evaluate_pair
 from .metrics.surfaces import SurfaceDistances, surface_distances
 from .progress import Progress, finish
 from .resampling import resample, resample_labels, resample_to_spacing

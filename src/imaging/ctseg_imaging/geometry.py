@@ -18,7 +18,6 @@ from ctseg_imaging.errors import GeometryError, ShearedGrid
 Triple = tuple[float, float, float]
 Shape = tuple[int, int, int]
 Float = NDArray[np.float64]
-
 ORTHOGONAL_TOLERANCE = 1e-4  # cosines; NIfTI keeps float32, so an exact box may be off by 1e-6
 _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))  # towards minus, towards plus of LPS x, y, z
 
@@ -182,25 +181,6 @@ class Geometry:
             return Match.REORIENTED
         same_lattice = np.abs((in_self - in_self[0]) - (corners - corners[0])).max() < tolerance
         return Match.SHIFTED if same_lattice else Match.OTHER_GRID
-
-
-def without_shear(shape: Sequence[int], affine_lps: ArrayLike) -> tuple[Float, float]:
-    """The nearest affine with axes at right angles, and by how many mm a corner of the grid moves at most.
-
-    affine_lps : 4x4, (z, y, x) index to LPS mm. Lengths of the axes and the centre of the grid stay; the
-    directions become the nearest rotation (or reflection) in the least-squares sense (Schoenemann 1966, the
-    orthogonal Procrustes problem).
-    """
-    affine = np.array(affine_lps, np.float64)
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    left, _, right = np.linalg.svd(affine[:3, :3] / lengths)
-    middle = (np.asarray(shape, np.float64) - 1) / 2
-    box = affine.copy()
-    box[:3, :3] = (left @ right) * lengths
-    box[:3, 3] = affine[:3, :3] @ middle + affine[:3, 3] - box[:3, :3] @ middle
-    corners = np.array(list(product(*[(0, int(n) - 1) for n in shape])), np.float64)
-    moved = corners @ (box - affine)[:3, :3].T + (box - affine)[:3, 3]
-    return box, float(np.linalg.norm(moved, axis=1).max())
 
 
 def nearest_axes(direction_zyx: ArrayLike) -> tuple[int, int, int]:

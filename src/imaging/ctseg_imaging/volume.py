@@ -251,7 +251,7 @@ class LabelMap(OnGrid):
         names : {value: name}; by default "label VALUE". Raises FormatError if the values are not labels:
         negative, between whole numbers, or too large for int32.
         """
-        from ctseg_imaging.formats.labels import to_label_map
+        from ctseg_imaging.formats.label_maps import to_label_map
 
         return to_label_map(volume, volume.source or Path("The volume"), names)
 

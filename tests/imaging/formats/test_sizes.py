@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import CtsegError, GeometryError, ShearedGrid
-from ctseg_imaging.geometry import Geometry, without_shear
+from ctseg_imaging.formats.placing import without_shear
+from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume
 
 SHAPE_XYZ = (5, 4, 3)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from ctseg_imaging.errors import GeometryError, ShearedGrid
-from ctseg_imaging.geometry import Float, Geometry, Shape, Triple, without_shear
+from ctseg_imaging.geometry import Float, Geometry, Shape, Triple
 
 MOST_DEGREES = 1.0  # of shear that can come from rounding; a tilted gantry has more
 
@@ -40,6 +45,25 @@ def placed(
         )
     except GeometryError as error:
         raise GeometryError(f"{path}: {_lowered(error)}") from error
+
+
+def without_shear(shape: Sequence[int], affine_lps: ArrayLike) -> tuple[Float, float]:
+    """The nearest affine with axes at right angles, and by how many mm a corner of the grid moves at most.
+
+    affine_lps : 4x4, (z, y, x) index to LPS mm. Lengths of the axes and the centre of the grid stay; the
+    directions become the nearest rotation (or reflection) in the least-squares sense (Schoenemann 1966, the
+    orthogonal Procrustes problem).
+    """
+    affine = np.array(affine_lps, np.float64)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(affine[:3, :3] / lengths)
+    middle = (np.asarray(shape, np.float64) - 1) / 2
+    box = affine.copy()
+    box[:3, :3] = (left @ right) * lengths
+    box[:3, 3] = affine[:3, :3] @ middle + affine[:3, 3] - box[:3, :3] @ middle
+    corners = np.array(list(product(*[(0, int(n) - 1) for n in shape])), np.float64)
+    moved = corners @ (box - affine)[:3, :3].T + (box - affine)[:3, 3]
+    return box, float(np.linalg.norm(moved, axis=1).max())
 
 
 def _lowered(error: GeometryError) -> str:

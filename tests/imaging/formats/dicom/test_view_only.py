@@ -7,7 +7,7 @@ import pytest
 
 from ctseg_imaging import formats
 from ctseg_imaging.errors import FormatError, GeometryError, OnlyViewable
-from ctseg_imaging.metrics.reports.case_report import evaluate_pair
+from ctseg_imaging.metrics.reports.evaluation import evaluate_pair
 from ctseg_imaging.volume import LabelMap, ViewOnlyVolume
 from tests.imaging.formats.dicom.making import HU, ORIGIN, ROW_SPACING, STEP, TURN, plane, save, series
 

@@ -9,7 +9,8 @@ import pytest
 from ctseg_imaging.errors import FormatError, GeometryError
 from ctseg_imaging.formats import read_labels
 from ctseg_imaging.geometry import Geometry, Match
-from ctseg_imaging.metrics.reports.case_report import NOT_CONTOURED, CaseReport, Row, evaluate_pair
+from ctseg_imaging.metrics.reports.case_report import NOT_CONTOURED, CaseReport, Row
+from ctseg_imaging.metrics.reports.evaluation import evaluate_pair
 from ctseg_imaging.metrics.reports.page import write_html
 from ctseg_imaging.metrics.reports.tables import COLUMNS, write_csv, write_json, write_per_slice_csv
 from ctseg_imaging.metrics.summary import summary

@@ -12,6 +12,7 @@ from pathlib import Path
 from ctseg_imaging.formats.dicom import reading as dicom
 from ctseg_imaging.formats.dicom.files import read_header
 from ctseg_imaging.formats.dicom.tags import UNREADABLE
+from ctseg_imaging.formats.edge import reading_edge
 from ctseg_imaging.formats.segmentations import dicom_seg_reading, seg_nrrd
 from ctseg_imaging.formats.segmentations.rtstruct import reading as rtstruct_reading
 from ctseg_imaging.formats.segmentations.rtstruct import series as rtstruct_series
@@ -37,10 +38,15 @@ _CLASSES = {
 
 
 def kind_of(path: str | Path) -> SegmentationKind | None:
-    """The kind of segmentation that a file is, or None for anything else. Raises OSError."""
+    """The kind of segmentation that a file is, by its name and content, or None for anything else. Raises
+    FormatError for a file that cannot be read.
+    """
     path = Path(path)
-    if not path.is_file():
-        return None
+    with reading_edge(path):
+        return _kind_of(path) if path.is_file() else None
+
+
+def _kind_of(path: Path) -> SegmentationKind | None:
     if path.name.lower().endswith(seg_nrrd.SUFFIX):
         return SegmentationKind.SEG_NRRD
     if not dicom.looks_like_file(path):
@@ -59,8 +65,10 @@ def read(path: Path, kind: SegmentationKind, like: Geometry | None = None) -> Se
 
     Raises FormatError, GeometryError.
     """
-    if kind is SegmentationKind.SEG_NRRD:
-        return seg_nrrd.read(path)
-    if kind is SegmentationKind.RTSTRUCT:
-        return rtstruct_reading.read(path, rtstruct_series.image_of(path).geometry if like is None else like)
-    return dicom_seg_reading.read(path, like)
+    with reading_edge(path):
+        if kind is SegmentationKind.SEG_NRRD:
+            return seg_nrrd.read(path)
+        if kind is SegmentationKind.RTSTRUCT:
+            grid = rtstruct_series.image_of(path).geometry if like is None else like
+            return rtstruct_reading.read(path, grid)
+        return dicom_seg_reading.read(path, like)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.metrics.cases import CasePair, EvaluationCases, read_pair
 from ctseg_imaging.metrics.conventions import Convention
-from ctseg_imaging.metrics.reports.case_report import CaseReport, evaluate_pair
+from ctseg_imaging.metrics.reports.case_report import CaseReport
+from ctseg_imaging.metrics.reports.evaluation import evaluate_pair
 from ctseg_imaging.progress import Progress
 
 Layers = tuple[int | str | None, int | str | None]

@@ -1,7 +1,8 @@
 """The way into reports: evaluate pairs, summarise, write."""
 
 from ctseg_imaging.metrics.conventions import Convention
-from ctseg_imaging.metrics.reports.case_report import NOT_CONTOURED, CaseReport, Row, SliceRow, evaluate_pair
+from ctseg_imaging.metrics.reports.case_report import NOT_CONTOURED, CaseReport, Row, SliceRow
+from ctseg_imaging.metrics.reports.evaluation import evaluate_pair
 from ctseg_imaging.metrics.reports.page import write_html
 from ctseg_imaging.metrics.reports.tables import (
     COLUMNS,
