@@ -54,6 +54,7 @@ from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference.input.preprocess import network_input
 from ctseg_models.inference.network.precision import choose
 from ctseg_models.networks.probabilities import Probabilities
+from ctseg_models.process_memory import prepare_process
 
 HEADING = "Two stages of paper 5"
 WINDOW, OVERLAP, WINDOWS_AT_ONCE = (96, 96, 96), 0.5, 4
@@ -192,6 +193,8 @@ WAYS = {"ours": ours, "plain": plain, "monai": monai}
 
 def child(chosen: argparse.Namespace) -> None:
     """One way in this process; prints what was measured."""
+    if chosen.way == "ours":
+        prepare_process()
     torch.set_num_threads(chosen.threads)
     volume = loaded(chosen.folder / "ct.npy")
     chosen.box = json.loads(chosen.box)

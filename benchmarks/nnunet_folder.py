@@ -47,6 +47,7 @@ from ctseg_models.bundles.nnunet.plans import Documents
 from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference.network import feature_map
 from ctseg_models.inference.network.precision import choose
+from ctseg_models.process_memory import prepare_process
 
 HEADING = "An nnU-Net results folder"
 FEATURES = (32, 64, 128, 256, 320, 320)
@@ -198,6 +199,7 @@ def random_weights(folder: Path) -> dict[str, Tensor]:
 
 def child(chosen: argparse.Namespace) -> None:
     """One run in this process; prints what was measured."""
+    prepare_process()
     torch.set_num_threads(chosen.threads)
     volume = loaded(chosen.folder / "ct.npy")
     fast = choose("auto", chosen.device).dtype != torch.float32

@@ -22,10 +22,8 @@ T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = "# How fast inference is"
 MEGABYTE = 1e6
-AS_WE_RUN = {
-    **os.environ,
-    "THP_MEM_ALLOC_ENABLE": "1",
-}  # ctseg_models sets it, and comes after torch in a script; for all ways alike
+# As `prepare_process` sets it, which comes after torch in a script; the same for all ways that are compared.
+AS_WE_RUN = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}
 
 
 def in_a_child(script: str, arguments: Sequence[str]) -> dict[str, Any]:

@@ -84,6 +84,9 @@ def run() -> None:
 
 def run_here() -> None:
     """The command in this process."""
+    from ctseg_models.process_memory import prepare_process
+
+    prepare_process()
     try:
         app(prog_name="napari-ctseg")
     except Exception as error:  # noqa: BLE001 - a fault of ours: a sentence, and the traceback with -v

@@ -21,6 +21,7 @@ from typing import Any
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
+from ctseg_models.process_memory import prepare_process
 from napari_ctseg.compute.array_pickling import Parcel, receive
 from napari_ctseg.compute.containment import EXIT_WITH_PARENT, contain, limit_memory
 from napari_ctseg.compute.messages import Cancel, Closed, Raised, Ready, Returned, Step, WorkerJob
@@ -161,6 +162,8 @@ def behave() -> None:
 if __name__ == "__main__":
     contain()
     behave()
+    if sys.argv[2].startswith("ctseg_models."):  # networks run here, not only readers
+        prepare_process()
     try:
         serve(connection_of(sys.argv[1]), sys.argv[2])
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -27,6 +27,7 @@ import psutil
 
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.formats.disk.atomic import write_bytes
+from ctseg_models.process_memory import prepare_process
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.job_order import MODULE, JobState, Order, launch, read_order
 from ctseg_training.recipes.loading import load_recipe, save_recipe
@@ -217,6 +218,7 @@ class Job:
 
 def main(arguments: Sequence[str]) -> int:
     """The child: do what job.json says. 0 done or stopped, 1 a fault that is also the last event."""
+    prepare_process()
     folder = Path(arguments[0])
     log = EventLog(folder / EVENTS)
     asked = _listen()

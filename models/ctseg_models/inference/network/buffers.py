@@ -1,30 +1,28 @@
-"""Memory of large maps, kept for the next ones: to be given fresh memory takes longer than a layer that
+"""Memory of large maps, kept for the next ones: fresh memory from the system takes longer than a layer that
 writes it once.
 """
 
 from __future__ import annotations
 
-import ctypes
 import mmap
-import sys
 import threading
 import weakref
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
-LARGE = 32 << 20  # bytes: glibc's malloc can be told to keep what is smaller
-KEPT = 1 << 29  # bytes that nobody uses
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
+from ctseg_models.process_memory import MMAP_THRESHOLD, TRIM_THRESHOLD, trim
+
+LARGE = MMAP_THRESHOLD  # bytes: malloc keeps what is smaller
+KEPT = TRIM_THRESHOLD  # bytes of free blocks
 SLACK = 1.25  # how much larger than wanted a block may be
 
 
 @dataclass(eq=False)
-class _Block:
+class Block:
     """Memory, and the array through which the tensor that uses it (and every view of it) holds on to it."""
 
     memory: mmap.mmap
@@ -35,86 +33,82 @@ class _Block:
         return self.user is None or self.user() is None
 
 
-_blocks: list[_Block] = []
-_lock = threading.Lock()
+class BufferPool:
+    """Blocks of memory on the processor, each used by one tensor at a time. Several threads may share one."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        """kept : bytes of free blocks that stay when another one is needed."""
+        self.kept = kept
+        self.blocks: list[Block] = []  # the oldest first
+        self._lock = threading.Lock()
+
+    def empty(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """torch.empty, contiguous. On the processor, a large tensor lies where an earlier one lay that is
+        gone with all its views. Raises RuntimeError, as torch does, when there is no memory.
+        """
+        size = prod(shape) * dtype.itemsize
+        if device.type != "cpu" or size < LARGE:
+            return torch.empty(shape, dtype=dtype, device=device)
+        with self._lock:
+            block = self._fitting(size)
+            if block is None:
+                return torch.empty(shape, dtype=dtype)  # torch's error says how much is missing
+            array = np.frombuffer(block.memory, np.uint8, size)
+            block.user = weakref.ref(array)
+        return torch.from_numpy(array).view(dtype).view(shape)
+
+    def empty_map(
+        self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, layout: torch.memory_format
+    ) -> Tensor:
+        """The same for a map (B, C, ...) in one of torch's layouts."""
+        if layout == torch.contiguous_format:
+            return self.empty(shape, dtype, device)
+        return self.empty((shape[0], *shape[2:], shape[1]), dtype, device).movedim(-1, 1)
+
+    def free(self) -> None:
+        """Release every block that no tensor uses."""
+        with self._lock:
+            self._shrink(0)
+
+    def _fitting(self, size: int) -> Block | None:
+        """The smallest free block that holds `size` bytes, a new one, or None when the system has none."""
+        fitting = [
+            block for block in self.blocks if block.is_free and size <= len(block.memory) <= SLACK * size
+        ]
+        if fitting:
+            return min(fitting, key=lambda one: len(one.memory))
+        self._shrink(self.kept)
+        try:
+            block = Block(_memory(size))
+        except OSError:
+            self._shrink(0)
+            return None
+        self.blocks.append(block)
+        return block
+
+    def _shrink(self, keep: int) -> None:
+        """Drop the oldest of the free blocks until they are `keep` bytes or fewer."""
+        free = [block for block in self.blocks if block.is_free]
+        total = sum(len(block.memory) for block in free)
+        for block in free:
+            if total <= keep:
+                return
+            total -= len(block.memory)
+            self.blocks.remove(block)
 
 
-def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """torch.empty, contiguous. On the processor, what is large lies where an earlier one lay that is gone
-    with all its views.
-    """
-    size = prod(shape) * dtype.itemsize
-    _keep_small_ones()
-    if device.type != "cpu" or size < LARGE:
-        return torch.empty(shape, dtype=dtype, device=device)
-    with _lock:
-        fitting = [block for block in _blocks if block.is_free and size <= len(block.memory) <= SLACK * size]
-        block = min(fitting, key=lambda one: len(one.memory), default=None)
-        if block is None:
-            _shrink(KEPT)
-            try:
-                block = _Block(_memory(size))
-            except OSError:
-                _shrink(0)
-                return torch.empty(shape, dtype=dtype)  # which says what is missing
-            _blocks.append(block)
-        array = np.frombuffer(block.memory, np.uint8, size)
-        block.user = weakref.ref(array)
-    return torch.from_numpy(array).view(dtype).view(shape)
-
-
-def empty_map(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, layout: torch.memory_format
-) -> Tensor:
-    """The same for a map (B, C, ...) in one of torch's layouts."""
-    if layout == torch.contiguous_format:
-        return empty(shape, dtype, device)
-    return empty((shape[0], *shape[2:], shape[1]), dtype, device).movedim(-1, 1)
-
-
-def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """torch.zeros of memory that goes with the tensor; many times as fast with huge pages, which torch
-    takes for empty memory only.
-    """
-    return torch.empty(shape, dtype=dtype, device=device).zero_()
+POOL = BufferPool()  # of this process, for the maps of all its networks
 
 
 def give_back() -> None:
-    """Let go of what nobody uses."""
-    with _lock:
-        _shrink(0)
-    if (glibc := _glibc()) is not None:
-        glibc.malloc_trim(0)
+    """Hand all memory that this process keeps and does not use back to the system."""
+    POOL.free()
+    trim()
 
 
-@cache
-def _keep_small_ones() -> None:
-    """Have malloc keep the memory of slabs, which it would hand back to the system after each: until
-    `give_back`, KEPT bytes at most.
-    """
-    if (glibc := _glibc()) is not None:
-        glibc.mallopt(M_MMAP_THRESHOLD, LARGE)
-        glibc.mallopt(M_TRIM_THRESHOLD, KEPT)
-
-
-@cache
-def _glibc() -> ctypes.CDLL | None:
-    """The C library, where it is the one that has these settings."""
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") else None
-
-
-def _shrink(keep: int) -> None:
-    """Drop the oldest of the free blocks until they are `keep` bytes or fewer."""
-    free = [block for block in _blocks if block.is_free]
-    total = sum(len(block.memory) for block in free)
-    for block in free:
-        if total <= keep:
-            return
-        total -= len(block.memory)
-        _blocks.remove(block)
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """torch.zeros, many times as fast where torch uses huge pages: it does so for empty memory only."""
+    return torch.empty(shape, dtype=dtype, device=device).zero_()
 
 
 def _memory(size: int) -> mmap.mmap:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network import buffers
+from ctseg_models.inference.network.buffers import POOL
 from ctseg_models.inference.network.feature_map import ConvolutionInput, FeatureMap, Finish, Normalise, slabs
 from ctseg_models.inference.network.onednn import Slope, add_conv3d, conv3d
 
@@ -51,7 +51,7 @@ def convolved(
     )
     out = over
     if out is None:
-        out = buffers.empty_map(
+        out = POOL.empty_map(
             (1, conv.out_channels, *layer.size), dtype, conv.weight.device, torch.channels_last_3d
         )
     split = torch.split(conv.weight, [s.channels for s in sources], dim=1)

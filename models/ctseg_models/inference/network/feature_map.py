@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network import buffers
+from ctseg_models.inference.network.buffers import POOL
 from ctseg_models.inference.network.onednn import Slope
 
 LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes the time of one that computes more
@@ -146,7 +146,7 @@ def pooled(
     """
     depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
     size = (depth, height, width)
-    out = buffers.empty_map(
+    out = POOL.empty_map(
         (1, source.channels, *size),
         arithmetic.of(source.channels, size),
         source.x.device,
@@ -170,7 +170,7 @@ def head(
     arithmetic: Arithmetic,
 ) -> Generator[float, None, Tensor]:
     """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
-    maps = buffers.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
+    maps = POOL.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
     weight = conv.weight.flatten(1).to(source.x.dtype)
     values = max(source.channels, conv.out_channels) * prod(source.size)
     for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, values, arithmetic, maps.device):
