@@ -5,11 +5,12 @@ one imports that one.
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Literal
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from ctseg_imaging.errors import BundleError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # of a width, a count of layers or a list in a configuration: no network here comes near, and more takes
 # minutes to build

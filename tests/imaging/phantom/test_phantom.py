@@ -204,10 +204,10 @@ def test_a_data_set_is_the_decathlons(tmp_path: Path):
         spacings.add(round(float(z), 3))
     assert len(spacings) == 5
     seed_41 = phantom.abdomen(
-        41, (9, 11, 13), formats.read(folder / "imagesTr/abdomen_0041.nii.gz").geometry.spacing_mm
+        41, (9, 11, 13), formats.read(folder / "imagesTr/abdomen-0041.nii.gz").geometry.spacing_mm
     )
     assert np.array_equal(
-        formats.read_labels(folder / "labelsTr/abdomen_0041.nii.gz").array, seed_41.labels.array
+        formats.read_labels(folder / "labelsTr/abdomen-0041.nii.gz").array, seed_41.labels.array
     )
     with pytest.raises(FormatError, match="already"):
         phantom.write_dataset(folder, "abdomen", 1)
@@ -224,7 +224,7 @@ def test_work_that_is_closed_leaves_no_cases(tmp_path: Path):
 
 def test_a_data_set_without_size_covers_the_body(tmp_path: Path):
     folder = phantom.write_dataset(tmp_path / "set", "lesions", 1, spacing=(6, 5, 5))
-    volume = formats.read(folder / "imagesTr/lesions_0000.nii.gz")
+    volume = formats.read(folder / "imagesTr/lesions-0000.nii.gz")
     assert volume.geometry.spacing_mm == pytest.approx((6, 5, 5), abs=1e-5)
     assert all(
         150 < n * s < 240 for n, s in zip(volume.geometry.shape, volume.geometry.spacing_mm, strict=True)

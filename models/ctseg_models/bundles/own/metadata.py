@@ -10,6 +10,7 @@ from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Label, Labels
 from ctseg_models.contract.bundle import LARGEST_LABEL
 from ctseg_models.contract.plan import FrozenModel, Growth, Intensity, Sizes, Sizes3, StagePlan
+from ctseg_models.networks.catalogue import NetworkName
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -31,7 +32,7 @@ class Stage(FrozenModel):
     """
 
     name: Literal["localise", "segment"]
-    network: Literal["unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet", "backbone", "edge_gated"]
+    network: NetworkName
     config: dict[str, Any]
     spacing_mm: Triple
     sizes: Sizes

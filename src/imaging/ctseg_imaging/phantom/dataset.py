@@ -75,7 +75,7 @@ def dataset_steps(
         for i in range(count):
             yield Progress("phantoms", i, count, f"making phantom {i + 1} of {count}")
             case = make(kind, seed + i, *_varied(kind, seed + i, size, spacing))
-            name = f"{kind}_{seed + i:04d}.nii.gz"
+            name = f"{kind}-{seed + i:04d}.nii.gz"
             for part, item in (("imagesTr", case.image), ("labelsTr", case.labels)):
                 formats.write(folder / part / name, item, overwrite=overwrite)
                 written.append(folder / part / name)
