@@ -46,7 +46,7 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.own.bundle import OwnBundle, read_own
-from ctseg_models.contract.lattice import Box, Lattice, Region
+from ctseg_models.contract.lattice import Lattice, Region, ViewBox
 from ctseg_models.contract.plan import StagePlan
 from ctseg_models.contract.prediction import Prediction
 from ctseg_models.contract.upright import Upright
@@ -118,7 +118,7 @@ def plain_labels(
     spacing = np.array(volume.geometry.spacing_mm)
     image = torch.from_numpy(volume.array)[None, None].to(device).float()
     plans = [stage.plan for stage in bundle.stages]
-    box = Box.whole(volume.geometry)
+    box = ViewBox.whole(volume.geometry)
     if len(plans) == 2:
         lattice = plans[0].lattice(box, divide_evenly=True)
         count = [round(e / s) for e, s in zip(box.extent, lattice.spacing_mm, strict=True)]
@@ -135,7 +135,7 @@ def plain_labels(
             seen.min(axis=0) * step + low - plans[0].margin_mm,
             (seen.max(axis=0) + 1) * step + low + plans[0].margin_mm,
         )
-        box = Box(tuple(ends[0]), tuple(ends[1])).cut(box)
+        box = ViewBox(tuple(ends[0]), tuple(ends[1])).cut(box)
     lattice = plans[-1].lattice(box, divide_evenly=False)
     start = np.maximum(0, np.round(np.array(lattice.low_mm) / spacing)).astype(int)
     stop = np.minimum(volume.geometry.shape, np.round(np.array(lattice.box.high) / spacing)).astype(int)
@@ -179,7 +179,7 @@ def monai(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels:
 def array_of(plan: StagePlan, whole: bool, box: list[Shape], upright: Upright) -> Tensor:
     """What our preprocessing gives a network: of the whole volume, or of a box of stored voxels."""
     wanted = (
-        Box.whole(upright.geometry)
+        ViewBox.whole(upright.geometry)
         if whole
         else Region.from_index(upright.volume.geometry, *box).box(upright.geometry)
     )

@@ -40,7 +40,7 @@ from benchmarks.speed.measuring import (
 )
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.nnunet import bundle as nnunet
-from ctseg_models.bundles.nnunet import slab_steps
+from ctseg_models.bundles.nnunet import slab_runner
 from ctseg_models.bundles.nnunet.bundle import read_nnunet
 from ctseg_models.bundles.nnunet.network import empty_network
 from ctseg_models.bundles.nnunet.plans import Documents
@@ -73,9 +73,9 @@ class Stopwatch:
             mock.patch.object(feature_map, "conv3d", self._convolution(feature_map.conv3d)),
             mock.patch.object(feature_map, "add_conv3d", self._convolution(feature_map.add_conv3d)),
             mock.patch.object(
-                slab_steps.TransposedConvolution,
+                slab_runner.TransposedConvolution,
                 "blocks",
-                self._convolution(slab_steps.TransposedConvolution.blocks),
+                self._convolution(slab_runner.TransposedConvolution.blocks),
             ),
             mock.patch.object(nnunet, "network_logits", self._network),
         ):

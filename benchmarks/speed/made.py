@@ -20,8 +20,8 @@ from ctseg_models.bundles.own.bundle import OwnBundle, build_network
 from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.contract.plan import Intensity, Sizes
-from ctseg_models.inference.network.stepwise import unet_steps
+from ctseg_models.contract.plan import AllowedSizes, Intensity
+from ctseg_models.inference.network.scn_slab_runner import unet_steps
 from ctseg_models.networks.scn import SCN
 from ctseg_models.networks.unet import UNet
 
@@ -77,7 +77,7 @@ def two_stage(folder: Path, norm: str = "instance") -> OwnBundle:
         config={"norm": norm},
         spacing_mm=(8, 8, 8),
         outputs=2,
-        sizes=Sizes(min=(32, 32, 32), max=(96, 96, 96), step=(16, 16, 16)),
+        sizes=AllowedSizes(min=(32, 32, 32), max=(96, 96, 96), step=(16, 16, 16)),
         intensity=Intensity(clip_low=-1024, clip_high=1024, scale=1024),
     )
     segment = Stage(
@@ -86,7 +86,7 @@ def two_stage(folder: Path, norm: str = "instance") -> OwnBundle:
         config={"norm": norm},
         spacing_mm=(SEGMENTER_MM,) * 3,
         outputs=1 + len(ORGANS),
-        sizes=Sizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
+        sizes=AllowedSizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
         intensity=Intensity(clip_low=-1024, clip_high=1024, scale=512),
     )
     localiser, segmenter = build_network(localise), build_network(segment)

@@ -13,7 +13,7 @@ from ctseg_imaging.volume import Labels, Volume
 from ctseg_models.bundles.own.bundle import OwnBundle, build_network
 from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.writing import write_bundle
-from ctseg_models.contract.plan import Intensity, Sizes
+from ctseg_models.contract.plan import AllowedSizes, Intensity
 
 AIR, TISSUE, ORGAN = -1000, 40, 300
 
@@ -30,7 +30,7 @@ def threshold_stage(
         "config": {"levels": 1, "filters": 2, "negative_slope": 1.0},
         "spacing_mm": spacing_mm,
         "outputs": 2,
-        "sizes": Sizes(min=(8, 8, 8), max=(96, 96, 96), step=(8, 8, 8)),
+        "sizes": AllowedSizes(min=(8, 8, 8), max=(96, 96, 96), step=(8, 8, 8)),
         "intensity": Intensity(clip_low=-2000, clip_high=2000, shift=threshold_hu, scale=500),
         **more,
     }

@@ -17,7 +17,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from ctseg_models.contract.bundle import Bundle
-from ctseg_models.contract.lattice import Box, Lattice
+from ctseg_models.contract.lattice import Lattice, ViewBox
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.members import common_target, run_members
 from ctseg_models.ensembles.stack import Member, Stacker, StackerConfig, read_stack, write_stack
@@ -60,7 +60,7 @@ def members() -> list[Member]:
 def found_at_random() -> list[StageResult]:
     """Smooth enough that neighbours differ in probability and not in the winner everywhere."""
     random = torch.Generator().manual_seed(7)
-    whole = Box((0.0, 0.0, 0.0), (75.0, 26.0, 45.0))
+    whole = ViewBox((0.0, 0.0, 0.0), (75.0, 26.0, 45.0))
     return [
         StageResult(
             ClassMaps.of(
@@ -247,8 +247,8 @@ def test_patches_are_where_they_say(tmp_path: Path) -> None:
     volume = formats.read(write_shells(tmp_path / "data", 1) / "imagesTr/case_0.nii.gz")
     upright = Upright.of(volume)
     found = finish(run_members(bundles, upright, None, "cpu", choose("fp32", "cpu")))
-    found[0].box = Box((6.0, 7.5, 4.0), (39.0, 60.0, 62.0))  # a region of interest
-    found[1].box = Box((9.0, 10.0, 4.0), (42.0, 65.0, 60.0))
+    found[0].box = ViewBox((6.0, 7.5, 4.0), (39.0, 60.0, 62.0))  # a region of interest
+    found[1].box = ViewBox((9.0, 10.0, 4.0), (42.0, 65.0, 60.0))
     target = common_target(found, upright)
     assert target.start == (2, 3, 2) and target.stop == (14, 26, 31)
     truth = (upright.view.apply(volume.array) > 85).astype(np.uint8)

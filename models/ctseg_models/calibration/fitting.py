@@ -24,14 +24,14 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.own.bundle import OwnBundle, read_own
 from ctseg_models.bundles.own.writing import rewrite
-from ctseg_models.calibration.temperature import SMALLEST, Calibration, Samples, fit
+from ctseg_models.calibration.temperature import SMALLEST, Calibration, CalibrationSamples, fit
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.upright import Upright
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.class_maps import ClassMaps
 from ctseg_models.inference.network.precision import check_device, choose
 from ctseg_models.inference.network.threads import thread_count
 from ctseg_models.inference.segmentation import segment
-from ctseg_models.inference.settings import InferenceSettings
 from ctseg_models.inference.stage_run import materialised
 
 VOXELS_PER_CASE = 100_000
@@ -86,14 +86,16 @@ def calibrate(
             upright = Upright.of(case.volume)
             found = yield from segment(model, upright, None, arithmetic)
             gathered.append(case_samples((yield from materialised(found.maps)), upright, case))
-    samples = Samples.join(gathered)
+    samples = CalibrationSamples.join(gathered)
     if not len(samples.truth):
         raise BundleError(f"{bundle.name}: the cases hold no voxel that the network sees; name other cases.")
     yield Progress("calibrate", len(cases), len(cases), "Fitting the temperature")
     return fit(samples)
 
 
-def case_samples(maps: ClassMaps, upright: Upright, case: KnownCase, most: int = VOXELS_PER_CASE) -> Samples:
+def case_samples(
+    maps: ClassMaps, upright: Upright, case: KnownCase, most: int = VOXELS_PER_CASE
+) -> CalibrationSamples:
     """Logits and truth at voxels of the maps' lattice whose centre lies in the volume.
 
     The truth there is that of the volume's voxel which holds the centre. Left out are voxels that are
@@ -128,7 +130,9 @@ def case_samples(maps: ClassMaps, upright: Upright, case: KnownCase, most: int =
     known = np.isin(values, maps.each) & ~np.isin(said, case.absent)
     place = np.zeros(max((*maps.each, int(values.max(initial=0)))) + 1, np.int64)
     place[list(maps.each)] = np.arange(len(maps.each))
-    return Samples(logits[torch.from_numpy(known)], torch.from_numpy(place[values[known].astype(np.int64)]))
+    return CalibrationSamples(
+        logits[torch.from_numpy(known)], torch.from_numpy(place[values[known].astype(np.int64)])
+    )
 
 
 def with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, Any]) -> OwnBundle:

@@ -20,7 +20,7 @@ SMALLEST = 1e-7  # a probability of 0 has no logarithm
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class CalibrationSamples:
     """Voxels of which the truth is known. logits : (n, K) float32, up to one number a voxel (so the log of
     probabilities will do). truth : (n,) int64, the index of the true class.
     """
@@ -29,7 +29,7 @@ class Samples:
     truth: Tensor
 
     @classmethod
-    def join(cls, several: Sequence[Samples]) -> Samples:
+    def join(cls, several: Sequence[CalibrationSamples]) -> CalibrationSamples:
         """All of them."""
         return cls(torch.cat([one.logits for one in several]), torch.cat([one.truth for one in several]))
 
@@ -48,7 +48,7 @@ class Calibration:
     voxels: int
 
 
-def fit(samples: Samples) -> Calibration:
+def fit(samples: CalibrationSamples) -> Calibration:
     """The temperature of least negative log-likelihood, between COLDEST and HOTTEST.
 
     In 1 / T the negative log-likelihood is convex, and its slope is the mean of E[logit] - true logit: the
@@ -71,13 +71,13 @@ def fit(samples: Samples) -> Calibration:
     )
 
 
-def nll(samples: Samples, temperature: float) -> float:
+def nll(samples: CalibrationSamples, temperature: float) -> float:
     """Mean negative log-likelihood of the true class at this temperature, nats."""
     log_chances = torch.log_softmax(samples.logits / temperature, dim=1)
     return -float(log_chances.gather(1, samples.truth[:, None]).double().mean())
 
 
-def ece(samples: Samples, temperature: float) -> float:
+def ece(samples: CalibrationSamples, temperature: float) -> float:
     """Expected calibration error: |share that is right - mean confidence| over BINS equal bins of
     confidence, weighed by their voxels.
     """
@@ -88,7 +88,7 @@ def ece(samples: Samples, temperature: float) -> float:
     return float(surplus.abs().sum() / len(samples.truth))
 
 
-def _slope(samples: Samples, inverse: float) -> float:
+def _slope(samples: CalibrationSamples, inverse: float) -> float:
     """The derivative of the negative log-likelihood by 1 / T."""
     expected = (torch.softmax(samples.logits * inverse, dim=1) * samples.logits).sum(dim=1)
     return float((expected - samples.logits.gather(1, samples.truth[:, None])[:, 0]).double().mean())

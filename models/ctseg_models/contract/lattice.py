@@ -20,14 +20,14 @@ ROUNDING = 1e-6  # voxels: a box of exactly n voxels must not become n + 1 by ro
 
 
 @dataclass(frozen=True)
-class Box:
+class ViewBox:
     """An interval per axis (z, y, x), mm in the view."""
 
     low: Triple
     high: Triple
 
     @classmethod
-    def whole(cls, view: Geometry) -> Box:
+    def whole(cls, view: Geometry) -> ViewBox:
         """All of a view's geometry."""
         high = [n * s for n, s in zip(view.shape, view.spacing_mm, strict=True)]
         return cls((0.0, 0.0, 0.0), (high[0], high[1], high[2]))
@@ -38,16 +38,16 @@ class Box:
         z, y, x = (b - a for a, b in zip(self.low, self.high, strict=True))
         return z, y, x
 
-    def grown(self, margin_mm: float) -> Box:
+    def grown(self, margin_mm: float) -> ViewBox:
         """The box with a margin on every side."""
         low, high = [a - margin_mm for a in self.low], [b + margin_mm for b in self.high]
-        return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        return ViewBox((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
-    def cut(self, other: Box) -> Box:
+    def cut(self, other: ViewBox) -> ViewBox:
         """The common part; an axis without one has no length."""
         low = [max(a, b) for a, b in zip(self.low, other.low, strict=True)]
         high = [max(a, min(b, c)) for a, b, c in zip(low, self.high, other.high, strict=True)]
-        return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        return ViewBox((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
     def voxels(self, view: Geometry) -> tuple[Shape, Shape]:
         """(start, stop) of the view's voxels whose centre lies inside."""
@@ -70,10 +70,10 @@ class Lattice:
     shape: Shape
 
     @property
-    def box(self) -> Box:
+    def box(self) -> ViewBox:
         """What it covers."""
         high = [a + n * s for a, n, s in zip(self.low_mm, self.shape, self.spacing_mm, strict=True)]
-        return Box(self.low_mm, (high[0], high[1], high[2]))
+        return ViewBox(self.low_mm, (high[0], high[1], high[2]))
 
     def geometry(self, view: Geometry) -> Geometry:
         """The same voxels in the patient. view : the geometry of the LPS-upright view."""
@@ -107,13 +107,13 @@ class Region:
         """All of the volume: no localiser is asked."""
         return cls.from_index(geometry, (0, 0, 0), geometry.shape)
 
-    def box(self, view: Geometry) -> Box:
+    def box(self, view: Geometry) -> ViewBox:
         """In a view's mm, cut to the volume. Raises BundleError when nothing is left."""
         ends = zip(self.low_lps_mm, self.high_lps_mm, strict=True)
         index = view.lps_to_index(np.array(list(product(*ends))))
         spacing = np.array(view.spacing_mm)
         low, high = (index.min(axis=0) + 0.5) * spacing, (index.max(axis=0) + 0.5) * spacing
-        box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).cut(Box.whole(view))
+        box = ViewBox((low[0], low[1], low[2]), (high[0], high[1], high[2])).cut(ViewBox.whole(view))
         start, stop = box.voxels(view)
         if any(a >= b for a, b in zip(start, stop, strict=True)):
             raise BundleError(

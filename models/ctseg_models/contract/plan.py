@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape, Triple
-from ctseg_models.contract.lattice import ROUNDING, Box, Lattice
+from ctseg_models.contract.lattice import ROUNDING, Lattice, ViewBox
 
 Sizes3 = tuple[int, int, int]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -50,7 +50,7 @@ class Intensity(FrozenModel):
         return self
 
 
-class Sizes(FrozenModel):
+class AllowedSizes(FrozenModel):
     """The array sizes a network takes, (z, y, x) voxels: min, min + step, ... up to max."""
 
     min: Sizes3
@@ -58,7 +58,7 @@ class Sizes(FrozenModel):
     step: Sizes3
 
     @model_validator(mode="after")
-    def _ordered(self) -> Sizes:
+    def _ordered(self) -> AllowedSizes:
         if any(
             low < 1 or step < 1 or high < low
             for low, high, step in zip(self.min, self.max, self.step, strict=True)
@@ -109,7 +109,7 @@ class StagePlan:
     channels: tuple[Intensity, ...]
     spacing_mm: Triple | None
     fixed_shape: Shape | None = None
-    sizes: Sizes | None = None
+    sizes: AllowedSizes | None = None
     growth: Growth = field(default_factory=Growth)
     smoothing_sigma_mm: float = 0.0
     margin_mm: float = 0.0
@@ -118,7 +118,7 @@ class StagePlan:
     pad: float = -1024.0
     interpolation: Literal["area", "linear", "nearest"] = "area"
 
-    def lattice(self, box: Box, *, divide_evenly: bool) -> Lattice:
+    def lattice(self, box: ViewBox, *, divide_evenly: bool) -> Lattice:
         """The lattice over `box`, centred on it to half a voxel, of an allowed size; the spacing grows until
         one fits.
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ctseg_models.contract.arithmetic import Arithmetic
-    from ctseg_models.contract.lattice import Box, Lattice
+    from ctseg_models.contract.lattice import Lattice, ViewBox
     from ctseg_models.contract.maps import Maps
     from ctseg_models.contract.tiling import Tiling
     from ctseg_models.contract.upright import Upright
@@ -23,11 +23,11 @@ Form = Literal["probabilities", "softmax logits", "averaged logits", "regions"]
 Interpolation = Literal["linear", "nearest"]
 # (1, C, z, y, x) normalised input to (K, z, y, x) float32 class maps in steps (yields the share of work done
 # since the last).
-Steps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
+NetworkSteps = Callable[["Tensor", "Arithmetic"], "Generator[float, None, Tensor]"]
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
+class BundleLabels:
     """Labels that a bundle wrote by itself. values : of each map, 0 first. named : whether the bundle's
     names are those of its labels.
     """
@@ -57,10 +57,10 @@ class Prepared:
     keep: tuple[Shape, Shape] | None = None
     interpolation: tuple[Interpolation, Interpolation, Interpolation] = ("linear", "linear", "linear")
     border: Literal["background", "repeat"] = "background"
-    steps: Steps | None = None
+    steps: NetworkSteps | None = None
     mirror_axes: tuple[int, ...] | None = None
     brought: Callable[[Maps], tuple[Maps, Lattice]] | None = None
-    written: Callable[[Tensor], Written] | None = None
+    written: Callable[[Tensor], BundleLabels] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RunSize:
 
 # The volume in its view, a box in mm of it, and whether the box is the whole volume; yields shares of the
 # work.
-Prepare = Callable[["Upright", "Box", bool], "Generator[float, None, Prepared]"]
+Prepare = Callable[["Upright", "ViewBox", bool], "Generator[float, None, Prepared]"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +99,10 @@ class LoadedStage:
 
     name: Literal["localise", "segment"]
     prepare: Prepare
-    steps: Steps
+    steps: NetworkSteps
     values: tuple[int | None, ...]
     flops: Callable[[Shape], float]
-    layout: Callable[[Upright, Box], RunSize]
+    layout: Callable[[Upright, ViewBox], RunSize]
     form: Form = "probabilities"
     parameters: int = 0
     edges: int = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ctseg_imaging.geometry import AxisView, Geometry
 from ctseg_imaging.volume import Volume, exact
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.prediction import RoiBox
 
 
@@ -25,7 +25,7 @@ class Upright:
         view = AxisView.of(volume.geometry)
         return cls(volume, view, view.geometry(volume.geometry))
 
-    def stored_box(self, name: str, box: Box) -> RoiBox:
+    def stored_box(self, name: str, box: ViewBox) -> RoiBox:
         """A box of the view in stored voxels."""
         start, stop = box.voxels(self.geometry)
         low, high = [0, 0, 0], [0, 0, 0]

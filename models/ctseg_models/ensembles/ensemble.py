@@ -15,10 +15,10 @@ from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import Prediction
 from ctseg_models.ensembles.common_labels import CommonLabels
-from ctseg_models.ensembles.fusion import Combine, Outputs, Panel, fuse
-from ctseg_models.ensembles.several import Combination, run_several
+from ctseg_models.ensembles.fusion import Combine, FusionArrays, Panel, fuse
+from ctseg_models.ensembles.several import MemberResults, run_several
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.localiser_cache import LocaliserCache
-from ctseg_models.inference.settings import InferenceSettings
 
 __all__ = ["Combine", "run_ensemble"]
 
@@ -43,11 +43,13 @@ def run_ensemble(
     common = CommonLabels.of(bundles)
     shares = _checked(weights, len(bundles), combine)
 
-    def combining(given: Combination) -> Generator[float, None, dict[str, Any]]:
+    def combining(given: MemberResults) -> Generator[float, None, dict[str, Any]]:
         meanings = zip(given.found, common.meanings, strict=True)
         maps = [member.maps.renamed(meaning) for member, meaning in meanings]
         panel, place = Panel.of(maps, shares, given.target), given.target.place
-        outputs = Outputs(given.labels[place], given.disagreement[place], settings.disagreement, given.tally)
+        outputs = FusionArrays(
+            given.labels[place], given.disagreement[place], settings.disagreement, given.tally
+        )
         reliable = yield from fuse(panel, given.target, combine, outputs)
         return _described(bundles, common, weights, panel.values, reliable)
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_models.ensembles.staple import Opinions, codes_of, most_members, staple
+from ctseg_models.inference.inference_settings import Disagreement
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
-from ctseg_models.inference.labels.confidence import Sample, Tally, sampled
+from ctseg_models.inference.labels.confidence import Tally, VoxelSample, sampled
 from ctseg_models.inference.labels.disagreement import Entropy, share_that_differs
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
-from ctseg_models.inference.labels.points import Points
+from ctseg_models.inference.labels.point_sampler import PointSampler
 from ctseg_models.inference.labels.sampler import ClassMapSampler
-from ctseg_models.inference.settings import Disagreement
 
 Combine = Literal["mean", "vote", "staple"]
 ASKING = 0.7  # of the work of STAPLE: the rest is writing down what it says
@@ -35,13 +35,15 @@ class Panel:
 
     members: Sequence[ClassMapSampler]
     weights: Sequence[float]
-    points: Sequence[Points]
+    points: Sequence[PointSampler]
 
     @classmethod
     def of(cls, maps: Sequence[ClassMaps], weights: Sequence[float], target: Target) -> Panel:
         """From what each member found."""
         return cls(
-            [ClassMapSampler(one, target) for one in maps], weights, [Points(one, target) for one in maps]
+            [ClassMapSampler(one, target) for one in maps],
+            weights,
+            [PointSampler(one, target) for one in maps],
         )
 
     @property
@@ -69,7 +71,7 @@ class Panel:
             weight for weight, _ in found
         )
 
-    def chances(self, sample: Sample, a: int) -> Tensor:
+    def chances(self, sample: VoxelSample, a: int) -> Tensor:
         """(n,) float32: the weighted mean probability of each label of a sample; its slab begins with
         slice `a`.
         """
@@ -86,7 +88,7 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Outputs:
+class FusionArrays:
     """Where the result goes, (z, y, x) of the target. kind : what `disagreement` is to hold. tally : gets
     every slab; None: not wanted.
     """
@@ -98,7 +100,7 @@ class Outputs:
 
 
 def fuse(
-    panel: Panel, target: Target, combine: Combine, out: Outputs
+    panel: Panel, target: Target, combine: Combine, out: FusionArrays
 ) -> Generator[float, None, NDArray[np.float64] | None]:
     """Write the common label of every voxel and the disagreement about it; yields shares of the work.
 
@@ -121,7 +123,7 @@ def fuse(
     return None
 
 
-def _by_mean(panel: Panel, a: int, b: int, out: Outputs) -> None:
+def _by_mean(panel: Panel, a: int, b: int, out: FusionArrays) -> None:
     """Every class map is resampled once: for the mean, for its entropy, and for what each member says."""
     best: list[Tensor | None] = [None] * len(panel.members)
     opinions = [torch.empty(0)] * len(panel.members)
@@ -174,7 +176,7 @@ def _by_staple(
     panel: Panel,
     target: Target,
     slabs: Sequence[tuple[int, int]],
-    out: Outputs,
+    out: FusionArrays,
 ) -> Generator[float, None, NDArray[np.float64]]:
     """Ask everybody and count the different answers, let STAPLE judge them, write down what it says."""
     values = np.array(panel.values)
@@ -230,7 +232,7 @@ def _write(
     b: int,
     opinions: Sequence[Tensor],
     winner: Tensor,
-    out: Outputs,
+    out: FusionArrays,
     chance: Tensor | None = None,
     entropy: Tensor | None = None,
 ) -> None:

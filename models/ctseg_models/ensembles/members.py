@@ -18,12 +18,12 @@ from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import ROI, RoiBox
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.upright import Upright
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.localiser_cache import LocaliserCache
 from ctseg_models.inference.maps.stored import held_bytes
 from ctseg_models.inference.memory_fallback import load_with_spare
 from ctseg_models.inference.segmentation import segment
-from ctseg_models.inference.settings import InferenceSettings
 from ctseg_models.inference.stage_run import StageResult, materialised
 
 

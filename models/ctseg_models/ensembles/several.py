@@ -20,20 +20,20 @@ from ctseg_models.contract.prediction import Prediction
 from ctseg_models.contract.run_warning import RunWarning
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.members import boxes_of, common_target, run_members, stages_of, warnings_of
-from ctseg_models.inference.canvas import label_dtype
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.labels.confidence import Tally
 from ctseg_models.inference.localiser_cache import LocaliserCache
 from ctseg_models.inference.memory_fallback import out_of_memory_as_bundle_error
 from ctseg_models.inference.network.precision import check_device, choose
 from ctseg_models.inference.network.threads import thread_count
+from ctseg_models.inference.prediction_arrays import label_dtype
 from ctseg_models.inference.provenance import provenance_of
-from ctseg_models.inference.settings import InferenceSettings
 from ctseg_models.inference.stage_run import StageResult, report
 
 
 @dataclass(frozen=True, eq=False)
-class Combination:
+class MemberResults:
     """What the members found, and where their common result goes."""
 
     found: Sequence[StageResult]  # of each member, in order
@@ -44,7 +44,7 @@ class Combination:
 
 
 # Writes the common labels; yields shares of the work and returns what the provenance has to say of it.
-Combining = Callable[[Combination], Generator[float, None, dict[str, Any]]]
+Combining = Callable[[MemberResults], Generator[float, None, dict[str, Any]]]
 
 
 def run_several(
@@ -84,7 +84,7 @@ def run_several(
         )
         computed = time.perf_counter()
         tally = Tally(max(values)) if settings.confidence else None
-        given = Combination(
+        given = MemberResults(
             found,
             common_target(found, upright),
             upright.view.apply(out),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.volume import Label, Labels
 from ctseg_models.bundles import store
 from ctseg_models.bundles.own.metadata import LabelEntry
+from ctseg_models.bundles.own.writing import replaced_folder
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.vetting.faults import first_fault
 from ctseg_models.vetting.hashes import sha256_of
@@ -143,7 +142,7 @@ def read_stack(folder: Path) -> Stack:
     """The stack in `folder`; neither weights nor members are read. Raises BundleError."""
     path = folder / DESCRIPTION
     try:
-        told = _Description.model_validate_json(path.read_text(encoding="utf-8"))
+        description = _Description.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
             f"{folder}: is not a stack, because {DESCRIPTION} cannot be read; name a stack's folder."
@@ -152,12 +151,22 @@ def read_stack(folder: Path) -> Stack:
         raise BundleError(
             f"{path}: {first_fault(error, _Description)}; this is not a stack that napari-ctseg knows."
         ) from error
-    labels = Labels(tuple(Label(entry.value, entry.name, entry.colour) for entry in told.labels))
+    labels = Labels(tuple(Label(entry.value, entry.name, entry.colour) for entry in description.labels))
     config = StackerConfig(
-        sum(len(member.values) for member in told.members), 1 + len(labels), told.filters, told.negative_slope
+        sum(len(member.values) for member in description.members),
+        1 + len(labels),
+        description.filters,
+        description.negative_slope,
     )
     return Stack(
-        told.name, folder, told.members, labels, config, told.weights_sha256, told.training, told.scores
+        description.name,
+        folder,
+        description.members,
+        labels,
+        config,
+        description.weights_sha256,
+        description.training,
+        description.scores,
     )
 
 
@@ -176,33 +185,20 @@ def write_stack(
     """
     if folder.exists():
         raise BundleError(f"{folder}: already exists; choose another name.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            save_file(
-                {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()},
-                partial / WEIGHTS,
-            )
-            told = _Description(
-                name=name,
-                members=tuple(members),
-                filters=network.config.filters,
-                labels=tuple(
-                    LabelEntry(value=label.value, name=label.name, colour=label.colour) for label in labels
-                ),
-                negative_slope=network.config.negative_slope,
-                weights_sha256=sha256_of(partial / WEIGHTS),
-                training=dict(training or {}),
-                scores=dict(scores or {}),
-            )
-            (partial / DESCRIPTION).write_text(told.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            partial.chmod(0o755)
-            partial.replace(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise BundleError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder or free some space."
-        ) from error
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    with replaced_folder(folder) as partial:
+        save_file(tensors, partial / WEIGHTS)
+        description = _Description(
+            name=name,
+            members=tuple(members),
+            filters=network.config.filters,
+            labels=tuple(
+                LabelEntry(value=label.value, name=label.name, colour=label.colour) for label in labels
+            ),
+            negative_slope=network.config.negative_slope,
+            weights_sha256=sha256_of(partial / WEIGHTS),
+            training=dict(training or {}),
+            scores=dict(scores or {}),
+        )
+        (partial / DESCRIPTION).write_text(f"{description.model_dump_json(indent=2)}\n", encoding="utf-8")
     return read_stack(folder)

@@ -22,13 +22,13 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import Prediction
-from ctseg_models.ensembles.several import Combination, run_several
+from ctseg_models.ensembles.several import MemberResults, run_several
 from ctseg_models.ensembles.stack import REACH, Member, Stack, Stacker
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.labels.confidence import Tally, sampled
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
 from ctseg_models.inference.labels.sampler import ClassMapSampler
-from ctseg_models.inference.settings import InferenceSettings
 from ctseg_models.inference.stage_run import StageResult
 
 
@@ -45,7 +45,7 @@ def run_stack(
     bundles = [member.bundle() for member in stack.members]
     network = stack.network()
 
-    def combining(given: Combination) -> Generator[float, None, dict[str, Any]]:
+    def combining(given: MemberResults) -> Generator[float, None, dict[str, Any]]:
         yield from paint_stack(
             network.to(settings.device),
             stack.members,

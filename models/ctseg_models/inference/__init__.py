@@ -12,8 +12,8 @@ from ctseg_models.contract.prediction import Prediction
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import Model
 from ctseg_models.inference.cost import Estimate, estimate, estimate_together
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.localiser_cache import LocaliserCache
-from ctseg_models.inference.settings import InferenceSettings
 
 __all__ = [
     "Estimate",

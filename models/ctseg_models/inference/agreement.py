@@ -16,7 +16,7 @@ from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
-from ctseg_models.contract.stage import Form, LoadedStage, Prepared, Steps
+from ctseg_models.contract.stage import Form, LoadedStage, NetworkSteps, Prepared
 from ctseg_models.inference.input.crops import smaller, spread
 
 LEAST_DICE = 0.995
@@ -53,7 +53,7 @@ KNOWN: dict[tuple[str, torch.dtype, str], Agreement] = {}
 
 def agreed(
     stage: LoadedStage,
-    steps: Steps,
+    steps: NetworkSteps,
     prepared: Prepared,
     device: str,
     arithmetic: Arithmetic,
@@ -131,7 +131,7 @@ def compare(fast: Tensor, exact: Tensor, values: tuple[int | None, ...], form: F
 
 def _tried(
     stage: LoadedStage,
-    steps: Steps,
+    steps: NetworkSteps,
     prepared: Prepared,
     device: str,
     fast: Arithmetic,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.volume import Volume
-from ctseg_models.contract.lattice import Box, Region
-from ctseg_models.inference.settings import InferenceSettings
+from ctseg_models.contract.lattice import Region, ViewBox
+from ctseg_models.inference.inference_settings import InferenceSettings
 
 if TYPE_CHECKING:
     from ctseg_models.contract.arithmetic import Arithmetic
@@ -103,7 +103,7 @@ def _of_bundle(
     from ctseg_models.inference.network.threads import thread_count
 
     upright = Upright.of(volume)
-    box = Box.whole(upright.geometry) if region is None else region.box(upright.geometry)
+    box = ViewBox.whole(upright.geometry) if region is None else region.box(upright.geometry)
     voxels = prod(volume.geometry.shape)
     with thread_count(settings.threads):
         arithmetic = choose(settings.precision, settings.device)

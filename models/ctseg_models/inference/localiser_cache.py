@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 
 
 @dataclass(eq=False)
@@ -13,4 +13,4 @@ class LocaliserCache:
     around what it found, mm in the view, without its margin; None when it found nothing.
     """
 
-    boxes: dict[str, Box | None] = field(default_factory=dict)
+    boxes: dict[str, ViewBox | None] = field(default_factory=dict)

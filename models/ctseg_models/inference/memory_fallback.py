@@ -16,9 +16,9 @@ from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.bundle import Bundle
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
-from ctseg_models.contract.stage import LoadedStage, Model, Steps
+from ctseg_models.contract.stage import LoadedStage, Model, NetworkSteps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.input.crops import halved
@@ -62,16 +62,16 @@ def load_with_spare(bundle: Bundle, device: str, model: Model | None = None) -> 
 
 
 # A network on the processor, in steps, as getting it there may take a while.
-Spare = Callable[[], "Generator[float, None, Steps]"]
+Spare = Callable[[], "Generator[float, None, NetworkSteps]"]
 
 
-def spare(stage: LoadedStage, upright: Upright, box: Box, whole: bool) -> Spare | None:
+def spare(stage: LoadedStage, upright: Upright, box: ViewBox, whole: bool) -> Spare | None:
     """How to get a stage's steps for this volume on the processor; None where it is there already."""
     load = stage.on_cpu
     if load is None:
         return None
 
-    def again() -> Generator[float, None, Steps]:
+    def again() -> Generator[float, None, NetworkSteps]:
         loaded = load()
         prepared = yield from scaled(loaded.prepare(upright, box, whole), 0.0)
         return prepared.steps or loaded.steps
@@ -80,17 +80,16 @@ def spare(stage: LoadedStage, upright: Upright, box: Box, whole: bool) -> Spare 
 
 
 class OutOfMemoryFallback:
-    """Steps that go on with less when memory runs out: in windows of half the side, of a quarter, then on the
-    processor.
+    """Network steps that use less when memory runs out: smaller windows, then the processor.
 
-    Called as Steps. warn : gets a warning for each retreat; what was found to be too much is not
+    Called as NetworkSteps. warn : gets a warning for each retreat; what was found to be too much is not
     tried again. devices : on which it has run. An error that is not a shortage comes out as it is, but for
     the first smaller window: a network may take one size only.
     """
 
     def __init__(
         self,
-        steps: Steps,
+        steps: NetworkSteps,
         classes: int,
         device: str,
         warn: Callable[[RunWarning], None],

@@ -12,15 +12,15 @@ from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import ROI, Prediction
 from ctseg_models.contract.stage import Model
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference.canvas import Canvas
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.probability_volume import probabilities_of
 from ctseg_models.inference.localiser_cache import LocaliserCache
 from ctseg_models.inference.memory_fallback import load_with_spare, out_of_memory_as_bundle_error
 from ctseg_models.inference.network.precision import check_device, choose
 from ctseg_models.inference.network.threads import thread_count
+from ctseg_models.inference.prediction_arrays import PredictionArrays
 from ctseg_models.inference.provenance import provenance_of
 from ctseg_models.inference.segmentation import segment
-from ctseg_models.inference.settings import InferenceSettings
 from ctseg_models.inference.stage_run import StageResult, materialised, report
 
 
@@ -49,12 +49,12 @@ def run_bundle(
             found.maps = yield from materialised(found.maps)
         computed = time.perf_counter()
         names = _names(found, model)
-        canvas = Canvas.blank(upright, found.maps.values, settings)
+        arrays = PredictionArrays.blank(upright, found.maps.values, settings)
         probabilities = None
         if settings.probabilities:
             work = probabilities_of(found.maps, upright)
             probabilities = yield from report("assemble", work, "Gathering the probabilities")
-        yield from canvas.paint(found, names, settings)
+        yield from arrays.paint(found, names, settings)
     ended = time.perf_counter()
     times = {
         "load": loaded - begun,
@@ -73,14 +73,14 @@ def run_bundle(
         times,
         warnings,
         boxes,
-        confidence=canvas.confidence,
+        confidence=arrays.confidence,
     )
     return Prediction(
-        LabelMap(canvas.labels, volume.geometry, names, source=volume.source),
+        LabelMap(arrays.labels, volume.geometry, names, source=volume.source),
         boxes,
         probabilities,
-        None if canvas.edges is None else Volume(canvas.edges, volume.geometry),
-        None if canvas.entropy is None else Volume(canvas.entropy, volume.geometry),
+        None if arrays.edges is None else Volume(arrays.edges, volume.geometry),
+        None if arrays.entropy is None else Volume(arrays.entropy, volume.geometry),
         record,
         warnings,
     )

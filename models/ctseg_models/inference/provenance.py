@@ -16,7 +16,7 @@ from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.prediction import RoiBox
 from ctseg_models.contract.run_warning import RunWarning
-from ctseg_models.inference.settings import InferenceSettings
+from ctseg_models.inference.inference_settings import InferenceSettings
 
 PACKAGES = ("napari-ctseg", "torch", "numpy", "onnxruntime")
 

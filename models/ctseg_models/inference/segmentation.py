@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from ctseg_imaging.progress import Progress
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.contract.lattice import Box, Region
+from ctseg_models.contract.lattice import Region, ViewBox
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import LoadedStage, Model
 from ctseg_models.contract.upright import Upright
@@ -36,7 +36,7 @@ def segment(
     this volume, filled further. Raises BundleError as a `StageRun` does, and for a region outside the volume.
     """
     conditions = Conditions(model.device, arithmetic, mirroring)
-    whole, last = Box.whole(upright.geometry), model.stages[-1]
+    whole, last = ViewBox.whole(upright.geometry), model.stages[-1]
     if region is not None:
         box = region.box(upright.geometry)
         run = StageRun(last, upright, box, conditions)
@@ -60,7 +60,7 @@ def _in_two_stages(
     remembered: LocaliserCache | None,
 ) -> Generator[Progress, None, StageResult]:
     """The segmenter in the localiser's box with its margin, or in the whole volume without one."""
-    whole = Box.whole(upright.geometry)
+    whole = ViewBox.whole(upright.geometry)
     first = StageRun(
         localiser,
         upright,
@@ -77,7 +77,7 @@ def _in_two_stages(
     return StageResult(maps, maps.lattice.box.cut(whole), True, (first, run))
 
 
-def _localised(run: StageRun, remembered: LocaliserCache | None) -> Generator[Progress, None, Box | None]:
+def _localised(run: StageRun, remembered: LocaliserCache | None) -> Generator[Progress, None, ViewBox | None]:
     """The box around what a localiser finds, without its margin; from `remembered` where that has it."""
     key = run.stage.key
     if remembered is not None and key and key in remembered.boxes:

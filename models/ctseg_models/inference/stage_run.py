@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ctseg_imaging.progress import Progress
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.contract.lattice import Box, Lattice
+from ctseg_models.contract.lattice import Lattice, ViewBox
 from ctseg_models.contract.maps import Maps
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
-from ctseg_models.contract.stage import LoadedStage, Prepared, Steps
+from ctseg_models.contract.stage import LoadedStage, NetworkSteps, Prepared
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.agreement import agreed
 from ctseg_models.inference.labels.class_maps import ClassMaps
@@ -48,7 +48,7 @@ class StageRun:
 
     stage: LoadedStage
     upright: Upright
-    box: Box  # where to look, mm in the view
+    box: ViewBox  # where to look, mm in the view
     conditions: Conditions
     whole: bool = False  # whether the box is the whole volume
     edges: Tensor | None = None  # (E, z, y, x) of a network with an edge head, on the lattice of the maps
@@ -61,7 +61,7 @@ class StageRun:
     def class_maps(self) -> Generator[Progress, None, ClassMaps]:
         """Run it. Raises BundleError when memory runs out or the network does not take the input."""
         prepared = yield from self._prepared()
-        steps: Steps = self._with_fallback(prepared)
+        steps: NetworkSteps = self._with_fallback(prepared)
         arithmetic = yield from self._tried(steps, prepared)
         steps = self._mirrored(steps, prepared)
         begun = time.perf_counter()
@@ -93,14 +93,14 @@ class StageRun:
         self.log["devices"] = fallback.devices
         return fallback
 
-    def _tried(self, steps: Steps, prepared: Prepared) -> Generator[Progress, None, Arithmetic]:
+    def _tried(self, steps: NetworkSteps, prepared: Prepared) -> Generator[Progress, None, Arithmetic]:
         work = agreed(self.stage, steps, prepared, self.conditions.device, self.conditions.arithmetic)
         trial = yield from report(self.stage.name, work, "Trying the precision", 10, 10)
         self.log |= {**trial.note, "precision": str(trial.arithmetic.dtype).removeprefix("torch.")}
         self.warnings += trial.warnings
         return trial.arithmetic
 
-    def _mirrored(self, steps: Steps, prepared: Prepared) -> Steps:
+    def _mirrored(self, steps: NetworkSteps, prepared: Prepared) -> NetworkSteps:
         axes = self.stage.mirror_axes if prepared.mirror_axes is None else prepared.mirror_axes
         if not self.conditions.mirroring:
             return steps
@@ -116,7 +116,7 @@ class StageRun:
         return steps
 
     def _maps(
-        self, steps: Steps, prepared: Prepared, arithmetic: Arithmetic
+        self, steps: NetworkSteps, prepared: Prepared, arithmetic: Arithmetic
     ) -> Generator[Progress, None, Maps]:
         """Of the whole array at once, or of windows, which are pending unless there are edges with them."""
         name, message = self.stage.name, WORKING[self.stage.name]
@@ -185,7 +185,7 @@ class StageResult:
     """What the networks of one bundle gave."""
 
     maps: ClassMaps
-    box: Box  # where the labels may lie, mm in the view
+    box: ViewBox  # where the labels may lie, mm in the view
     roi: bool  # whether the box was localised or given
     runs: tuple[StageRun, ...] = ()  # in order, the one that gave the maps last
     notes: tuple[RunWarning, ...] = ()

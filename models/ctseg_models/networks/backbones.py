@@ -107,11 +107,11 @@ class VNetBackbone(Ladder):
             convolutions = min(level + 1, MOST_V_NET_CONVOLUTIONS)
             if level == 0:
                 self.add_module(
-                    "contracting0", ResidualStage(dimensions, config.in_channels, width, convolutions)
+                    "contracting0", ResidualConvStage(dimensions, config.in_channels, width, convolutions)
                 )
                 continue
             down = CONVOLUTION[dimensions](channels[level - 1], width, 2, stride=2)
-            stage = ResidualStage(dimensions, width, width, convolutions)
+            stage = ResidualConvStage(dimensions, width, width, convolutions)
             self.add_module(
                 f"contracting{level}", nn.Sequential(down, group_norm(width), nn.PReLU(width), stage)
             )
@@ -120,7 +120,9 @@ class VNetBackbone(Ladder):
             up = nn.Sequential(
                 TRANSPOSED[dimensions](below, width, 2, stride=2), group_norm(width), nn.PReLU(width)
             )
-            stage = ResidualStage(dimensions, 2 * width, 2 * width, min(level + 1, MOST_V_NET_CONVOLUTIONS))
+            stage = ResidualConvStage(
+                dimensions, 2 * width, 2 * width, min(level + 1, MOST_V_NET_CONVOLUTIONS)
+            )
             self.add_module(f"expanding{level}", Expanding(up, stage))
         self.encoder_channels, self.first_decoder_channels, self.decoder_channels = (
             channels,
@@ -130,7 +132,7 @@ class VNetBackbone(Ladder):
         self.apply(he_initialisation)
 
 
-class ResidualStage(nn.Module):
+class ResidualConvStage(nn.Module):
     """A few Conv 5x5x5 - GroupNorm - PReLU; the input is added before the last PReLU, its channels
     repeated where they are fewer.
     """

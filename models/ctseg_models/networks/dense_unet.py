@@ -66,7 +66,7 @@ class DenseBlock(nn.Module):
         return self.transition(x)  # type: ignore[no-any-return]
 
 
-class Expanding(nn.Module):
+class DenseExpanding(nn.Module):
     """Transposed convolution by 2 to the size of the skip, cat([skip, upsampled]), dense block."""
 
     def __init__(self, below: int, width: int, config: DenseUNetConfig) -> None:
@@ -96,7 +96,7 @@ class DenseUNet(nn.Module):
             self.add_module(f"contracting{level}", DenseBlock(entering[level], widths[level], config))
         self.bottleneck = DenseBlock(entering[config.poolings], widths[-1], config)
         for level, (width, below) in enumerate(pairwise(widths)):
-            self.add_module(f"expanding{level}", Expanding(below, width, config))
+            self.add_module(f"expanding{level}", DenseExpanding(below, width, config))
         self.prediction = nn.Conv2d(config.filters, config.outputs - 1, 1)
         self.apply(self._he_initialisation)
 

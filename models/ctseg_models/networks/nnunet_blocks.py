@@ -136,8 +136,24 @@ class ConvNormAct(nn.Module):
         return result
 
 
+def in_a_row(
+    block: Callable[..., nn.Module],
+    style: ConvStyle,
+    count: int,
+    channels_in: int,
+    channels_out: int,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+) -> nn.Sequential:
+    """`count` of block(style, channels_in, channels_out, kernel, stride); the first has the stride."""
+    ones = (1,) * style.dimensions
+    first = block(style, channels_in, channels_out, kernel, stride)
+    others = (block(style, channels_out, channels_out, kernel, ones) for _ in range(count - 1))
+    return nn.Sequential(first, *others)
+
+
 class StackedConvs(nn.Module):
-    """Several in a row; the first has the stride."""
+    """Several convolutions in a row; the first has the stride."""
 
     def __init__(
         self,
@@ -149,23 +165,25 @@ class StackedConvs(nn.Module):
         stride: Sequence[int],
     ) -> None:
         super().__init__()
-        ones = (1,) * style.dimensions
-        self.convs = nn.Sequential(
-            *(
-                ConvNormAct(
-                    style,
-                    channels_out if number else channels_in,
-                    channels_out,
-                    kernel,
-                    ones if number else stride,
-                )
-                for number in range(count)
-            )
-        )
+        self.convs = in_a_row(ConvNormAct, style, count, channels_in, channels_out, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.convs(x)
         return result
+
+
+class StagedEncoder(nn.Module):
+    """Stages one after another, which a subclass makes."""
+
+    stages: nn.Sequential
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, [Z,] Y, X) to the map of every stage, finest first."""
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
 
 
 class UNetDecoder(nn.Module):

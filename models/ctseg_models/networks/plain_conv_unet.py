@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ctseg_models.networks.nnunet_blocks import StackedConvs, UNetDecoder, UNetShape
+from ctseg_models.networks.nnunet_blocks import StackedConvs, StagedEncoder, UNetDecoder, UNetShape
 
 
-class PlainConvEncoder(nn.Module):
+class PlainConvEncoder(StagedEncoder):
     """Stages of stacked convolutions; the first of each has the stage's stride."""
 
     def __init__(self, shape: UNetShape) -> None:
@@ -20,14 +20,6 @@ class PlainConvEncoder(nn.Module):
             stages.append(nn.Sequential(StackedConvs(shape.style, count, channels, features, kernel, stride)))
             channels = features
         self.stages = nn.Sequential(*stages)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """The map of every stage, finest first."""
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
 
 
 class PlainConvUNet(nn.Module):

@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ctseg_models.networks.nnunet_blocks import ConvNormAct, ConvStyle, StackedConvs, UNetDecoder, UNetShape
+from ctseg_models.networks.nnunet_blocks import (
+    ConvNormAct,
+    ConvStyle,
+    StackedConvs,
+    StagedEncoder,
+    UNetDecoder,
+    UNetShape,
+    in_a_row,
+)
 
 
 class BasicBlockD(nn.Module):
@@ -46,7 +54,7 @@ class BasicBlockD(nn.Module):
 
 
 class ResidualStage(nn.Module):
-    """Several blocks; the first has the stride."""
+    """Several residual blocks in a row; the first has the stride."""
 
     def __init__(
         self,
@@ -58,26 +66,14 @@ class ResidualStage(nn.Module):
         stride: Sequence[int],
     ) -> None:
         super().__init__()
-        ones = (1,) * style.dimensions
-        self.blocks = nn.Sequential(
-            *(
-                BasicBlockD(
-                    style,
-                    channels_out if number else channels_in,
-                    channels_out,
-                    kernel,
-                    ones if number else stride,
-                )
-                for number in range(count)
-            )
-        )
+        self.blocks = in_a_row(BasicBlockD, style, count, channels_in, channels_out, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.blocks(x)
         return result
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(StagedEncoder):
     """One convolution to the first width, then the stages."""
 
     def __init__(self, shape: UNetShape) -> None:
@@ -96,12 +92,7 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """The map of every stage, finest first."""
-        x = self.stem(x)
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
+        return super().forward(self.stem(x))
 
 
 class ResidualEncoderUNet(nn.Module):

@@ -16,15 +16,15 @@ from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import Progress, finish
 from ctseg_models.bundles.own.bundle import OwnBundle
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.plan import StagePlan
-from ctseg_models.contract.stage import Steps
+from ctseg_models.contract.stage import NetworkSteps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference import InferenceSettings, Region, run
 from ctseg_models.inference.input.preprocess import network_input
 from ctseg_models.inference.maps.windowed import sliding_window
 from ctseg_models.inference.network.precision import choose
-from ctseg_models.inference.network.stepwise import steps_of
+from ctseg_models.inference.network.scn_slab_runner import steps_of
 from ctseg_training.data.cases import Case, CaseStore
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.data.resampling import reach, sample_labels
@@ -109,10 +109,10 @@ def stage_scores(
 
 
 def _find(
-    steps: Steps, plan: StagePlan, case: Case, whole: bool, device: str
+    steps: NetworkSteps, plan: StagePlan, case: Case, whole: bool, device: str
 ) -> tuple[CaseComparison, tuple[bool, ...]]:
     """What the network says of a case on its own grid, next to the truth; and which labels count."""
-    everything, localises = Box.whole(case.geometry), plan.name == "localise"
+    everything, localises = ViewBox.whole(case.geometry), plan.name == "localise"
     lattice = plan.lattice(
         everything if whole else case.box.grown(plan.margin_mm).cut(everything), divide_evenly=whole
     )

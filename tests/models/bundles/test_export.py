@@ -22,7 +22,7 @@ from ctseg_models.bundles.export import Format, export
 from ctseg_models.bundles.own.bundle import OwnBundle, build_network
 from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.writing import write_bundle
-from ctseg_models.contract.plan import Intensity, Sizes
+from ctseg_models.contract.plan import AllowedSizes, Intensity
 from ctseg_models.inference import InferenceSettings, Region, run
 from tests.models.making import body_with_organ, dice, threshold_bundle
 
@@ -34,7 +34,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "scn": {
         "network": "scn",
         "config": {"levels": 3, "filters": 4, "spatial_levels": 2, "spatial_filters": 4},
-        "sizes": Sizes.model_validate({**SIZES, "step": (16, 16, 16), "min": (16, 16, 16)}),
+        "sizes": AllowedSizes.model_validate({**SIZES, "step": (16, 16, 16), "min": (16, 16, 16)}),
     },
     "msd_net": {"network": "msd_net", "config": {"depth": 8, "dilations": 4}},
     "nnunet": {"network": "nnunet", "config": {"dimensions": 3, **NNUNET, "deep_supervision": 1}},
@@ -69,7 +69,7 @@ def bundle_of(folder: Path, which: str) -> OwnBundle:
             "name": "segment",
             "spacing_mm": (4.0, 5.0, 4.5),
             "outputs": 3,
-            "sizes": Sizes.model_validate(SIZES),
+            "sizes": AllowedSizes.model_validate(SIZES),
             "smoothing_sigma_mm": 1.5,
             "intensity": Intensity(clip_low=-500, clip_high=400, shift=-50, scale=300),
             **entries,

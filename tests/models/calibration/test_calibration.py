@@ -18,7 +18,15 @@ from ctseg_imaging.volume import Labels, Volume
 from ctseg_models.bundles.own.bundle import OwnBundle
 from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.calibration.fitting import KnownCase, calibrate, with_calibration
-from ctseg_models.calibration.temperature import COLDEST, HOTTEST, Calibration, Samples, ece, fit, nll
+from ctseg_models.calibration.temperature import (
+    COLDEST,
+    HOTTEST,
+    Calibration,
+    CalibrationSamples,
+    ece,
+    fit,
+    nll,
+)
 from ctseg_models.ensembles.ensemble import run_ensemble
 from ctseg_models.inference import InferenceSettings, run
 from tests.models.making import (
@@ -30,12 +38,12 @@ from tests.models.making import (
 )
 
 
-def drawn(temperature: float, n: int = 40_000, classes: int = 4) -> Samples:
+def drawn(temperature: float, n: int = 40_000, classes: int = 4) -> CalibrationSamples:
     """Truth drawn from softmax(logits / temperature): that is the temperature to be found."""
     generator = torch.Generator().manual_seed(7)
     logits = 3 * torch.randn(n, classes, generator=generator)
     truth = torch.multinomial(torch.softmax(logits / temperature, 1), 1, generator=generator)[:, 0]
-    return Samples(logits, truth)
+    return CalibrationSamples(logits, truth)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -62,17 +70,21 @@ def test_it_is_the_minimum_that_defines_it() -> None:
 def test_expected_calibration_error_by_hand() -> None:
     # Confidences .9 (right), .9 (wrong), .6 (right): bins 13, 13, 9 of 15; |1 - 1.8| / 3 + |1 - .6| / 3
     chances = torch.tensor([[0.9, 0.1], [0.1, 0.9], [0.4, 0.6]])
-    assert ece(Samples(chances.log(), torch.tensor([0, 0, 1])), 1.0) == pytest.approx(
+    assert ece(CalibrationSamples(chances.log(), torch.tensor([0, 0, 1])), 1.0) == pytest.approx(
         (0.8 + 0.4) / 3, abs=1e-6
     )
 
 
 def test_always_right_and_always_wrong_end_at_the_bounds() -> None:
     logits = torch.tensor([[4.0, 0.0], [0.0, 4.0]])
-    assert fit(Samples(logits, torch.tensor([0, 1]))).temperature == pytest.approx(COLDEST, rel=1e-3)
-    assert fit(Samples(logits, torch.tensor([1, 0]))).temperature == pytest.approx(HOTTEST, rel=1e-3)
+    assert fit(CalibrationSamples(logits, torch.tensor([0, 1]))).temperature == pytest.approx(
+        COLDEST, rel=1e-3
+    )
+    assert fit(CalibrationSamples(logits, torch.tensor([1, 0]))).temperature == pytest.approx(
+        HOTTEST, rel=1e-3
+    )
     with pytest.raises(ValueError, match="no voxel"):
-        fit(Samples(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)))
+        fit(CalibrationSamples(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)))
 
 
 SHAPE, SPACING = (23, 31, 38), (3.0, 2.0, 1.5)

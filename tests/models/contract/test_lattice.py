@@ -7,34 +7,34 @@ import pytest
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import AxisView
-from ctseg_models.contract.lattice import Box, Lattice, Region
-from ctseg_models.contract.plan import Growth, Intensity, Sizes, StagePlan
+from ctseg_models.contract.lattice import Lattice, Region, ViewBox
+from ctseg_models.contract.plan import AllowedSizes, Growth, Intensity, StagePlan
 from tests.models.making import oblique_geometry
 
 LOCALISER = StagePlan(
     "localise",
     (Intensity(),),
     (6.0, 6.0, 6.0),
-    sizes=Sizes(min=(32, 32, 32), max=(256, 80, 80), step=(16, 16, 16)),
+    sizes=AllowedSizes(min=(32, 32, 32), max=(256, 80, 80), step=(16, 16, 16)),
 )
 SEGMENTER = StagePlan(
     "segment",
     (Intensity(),),
     (2.0, 2.0, 2.0),
-    sizes=Sizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
+    sizes=AllowedSizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
     growth=Growth(factor=1.0, add_mm=0.1),
 )
 
 
 def test_a_whole_volume_is_divided_evenly_and_padded_on_both_sides() -> None:
-    lattice = LOCALISER.lattice(Box((0, 0, 0), (336.0, 303.0, 366.0)), divide_evenly=True)
+    lattice = LOCALISER.lattice(ViewBox((0, 0, 0), (336.0, 303.0, 366.0)), divide_evenly=True)
     assert lattice.shape == (64, 64, 64)
     assert lattice.spacing_mm == pytest.approx((6, 303 / 51, 6))
     assert lattice.low_mm == pytest.approx((-4 * 6, -6 * 303 / 51, -6))
 
 
 def test_a_roi_keeps_the_spacing_and_its_centre() -> None:
-    box = Box((10, 20, 30), (10 + 100, 20 + 63, 30 + 64.5))
+    box = ViewBox((10, 20, 30), (10 + 100, 20 + 63, 30 + 64.5))
     lattice = SEGMENTER.lattice(box, divide_evenly=False)
     assert lattice.spacing_mm == (2, 2, 2)
     assert lattice.shape == (64, 32, 48)  # 50, 32 and 33 voxels are needed
@@ -45,14 +45,14 @@ def test_a_roi_keeps_the_spacing_and_its_centre() -> None:
 
 
 def test_the_spacing_grows_until_the_largest_size_holds_the_box() -> None:
-    lattice = SEGMENTER.lattice(Box((0, 0, 0), (100, 300, 100)), divide_evenly=False)
+    lattice = SEGMENTER.lattice(ViewBox((0, 0, 0), (100, 300, 100)), divide_evenly=False)
     assert lattice.spacing_mm[1] == pytest.approx(2.4)  # 300 / 128 = 2.34
     assert lattice.shape[1] == 128
 
 
 def test_what_never_fits_is_a_sentence() -> None:
     with pytest.raises(BundleError, match="does not fit this bundle"):
-        SEGMENTER.lattice(Box((0, 0, 0), (1e6, 10, 10)), divide_evenly=False)
+        SEGMENTER.lattice(ViewBox((0, 0, 0), (1e6, 10, 10)), divide_evenly=False)
 
 
 def test_a_lattices_geometry_lies_where_its_mm_say() -> None:
@@ -66,7 +66,7 @@ def test_a_lattices_geometry_lies_where_its_mm_say() -> None:
 
 def test_a_box_holds_the_voxels_whose_centre_it_holds() -> None:
     geometry = oblique_geometry((7, 8, 9), (3.0, 2.0, 1.7), degrees=0)
-    assert Box((1.4, -5, 2.6), (7.6, 99, 6.0)).voxels(geometry) == ((0, 0, 2), (3, 8, 4))
+    assert ViewBox((1.4, -5, 2.6), (7.6, 99, 6.0)).voxels(geometry) == ((0, 0, 2), (3, 8, 4))
 
 
 def test_a_region_of_stored_voxels_comes_back() -> None:
@@ -83,6 +83,6 @@ def test_a_region_outside_is_a_sentence() -> None:
 
 def test_what_is_equal_to_the_volume_stays_equal() -> None:
     plan = StagePlan("segment", (Intensity(),), (1.5, 2.0, 2.5))
-    lattice = plan.lattice(Box((0, 0, 0), (9 * 1.5, 8 * 2.0, 7 * 2.5)), divide_evenly=True)
+    lattice = plan.lattice(ViewBox((0, 0, 0), (9 * 1.5, 8 * 2.0, 7 * 2.5)), divide_evenly=True)
     assert lattice.shape == (9, 8, 7)
     assert np.allclose(lattice.low_mm, 0)

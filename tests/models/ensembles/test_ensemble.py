@@ -25,12 +25,12 @@ from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.contract.lattice import Lattice
 from ctseg_models.ensembles.common_labels import CommonLabels
 from ctseg_models.ensembles.ensemble import run_ensemble
-from ctseg_models.ensembles.fusion import Combine, Outputs, Panel, fuse
+from ctseg_models.ensembles.fusion import Combine, FusionArrays, Panel, fuse
 from ctseg_models.inference import InferenceSettings, LocaliserCache, run
+from ctseg_models.inference.inference_settings import Disagreement
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.confidence import Tally
 from ctseg_models.inference.labels.sampler import ClassMapSampler
-from ctseg_models.inference.settings import Disagreement
 from tests.models.making import body_with_organ, threshold_bundle, threshold_stage, threshold_weights
 
 LATTICE = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, 2))
@@ -61,7 +61,7 @@ def fused(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     labels, unsure = np.zeros(target.shape, np.uint8), np.zeros(target.shape, np.float32)
     panel = Panel.of([one.class_maps for one in members], weights or [1.0] * len(members), target)
-    finish(fuse(panel, target, combine, Outputs(labels, unsure, kind, tally)))
+    finish(fuse(panel, target, combine, FusionArrays(labels, unsure, kind, tally)))
     return labels, unsure
 
 

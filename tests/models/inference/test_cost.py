@@ -22,7 +22,7 @@ from ctseg_models.bundles.own.bundle import OwnBundle, build_network
 from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.contract.lattice import Region
-from ctseg_models.contract.plan import Intensity, Sizes
+from ctseg_models.contract.plan import AllowedSizes, Intensity
 from ctseg_models.inference import InferenceSettings, cost, estimate, estimate_together, run
 from tests.models.making import threshold_bundle
 from tests.pace import at_most
@@ -35,7 +35,8 @@ from pathlib import Path
 import numpy as np
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Labels, Volume
-from ctseg_models.contract.plan import Intensity, Sizes; from ctseg_models.bundles.own.metadata import Stage
+from ctseg_models.contract.plan import AllowedSizes, Intensity
+from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.bundle import build_network
 from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.inference import InferenceSettings, estimate, run
@@ -46,7 +47,7 @@ stage = Stage(
     config={"norm": "instance"},
     spacing_mm=(2.4, 3.2, 2.56),
     outputs=5,
-    sizes=Sizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
+    sizes=AllowedSizes(min=(32, 32, 32), max=(160, 128, 160), step=(16, 16, 16)),
     intensity=Intensity(clip_low=-2048, clip_high=2048, scale=2048),
 )
 bundle = write_bundle(
@@ -114,7 +115,7 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "inferer": "sliding_window",
         "patch": (64, 64, 48),
         "spacing_mm": (2.0, 2.0, 2.0),
-        "sizes": Sizes(min=(8, 8, 8), max=(512, 512, 512), step=(8, 8, 8)),
+        "sizes": AllowedSizes(min=(8, 8, 8), max=(512, 512, 512), step=(8, 8, 8)),
         "config": {
             "dimensions": 3,
             "strides": ((1, 1, 1), (2, 2, 2), (2, 2, 2)),
@@ -126,7 +127,7 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "network": "scn",
         "spacing_mm": (2.4, 2.4, 2.4),
         "config": {"norm": "instance"},
-        "sizes": Sizes(min=(32, 32, 32), max=(96, 96, 96), step=(16, 16, 16)),
+        "sizes": AllowedSizes(min=(32, 32, 32), max=(96, 96, 96), step=(16, 16, 16)),
     },
 }
 

@@ -19,7 +19,8 @@ import numpy as np
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels, Volume
-from ctseg_models.contract.plan import Intensity, Sizes; from ctseg_models.bundles.own.metadata import Stage
+from ctseg_models.contract.plan import AllowedSizes, Intensity
+from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.bundle import build_network
 from ctseg_models.bundles.own.writing import write_bundle
 from ctseg_models.inference import InferenceSettings, estimate, run
@@ -34,7 +35,7 @@ stage = Stage(
     inferer="sliding_window",
     patch=(96, 96, 96),
     overlap=0.25,
-    sizes=Sizes(min=(8, 8, 8), max=(512, 512, 512), step=(8, 8, 8)),
+    sizes=AllowedSizes(min=(8, 8, 8), max=(512, 512, 512), step=(8, 8, 8)),
     intensity=Intensity(clip_low=-1000, clip_high=1000, scale=1000),
 )
 bundle = write_bundle(

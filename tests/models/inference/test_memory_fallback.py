@@ -14,9 +14,9 @@ from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles.own.bundle import OwnBundle
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
-from ctseg_models.contract.stage import LoadedStage, Model, Steps
+from ctseg_models.contract.stage import LoadedStage, Model, NetworkSteps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference import InferenceSettings, run
@@ -109,8 +109,8 @@ def test_enough_memory_changes_nothing() -> None:
     assert (shares, network.tried, warnings) == ([0.5, 0.5], [(64, 64, 64)], [])
 
 
-def on_processor(network: Steps) -> Callable[[], Generator[float, None, Steps]]:
-    def load() -> Generator[float, None, Steps]:
+def on_processor(network: NetworkSteps) -> Callable[[], Generator[float, None, NetworkSteps]]:
+    def load() -> Generator[float, None, NetworkSteps]:
         yield 0.0
         return network
 
@@ -224,7 +224,7 @@ def test_a_run_goes_on_and_tells(windowed: bool, tmp_path: Path, monkeypatch: py
         model = loading(self, device)
         return replace(model, stages=tuple(replace(stage, steps=failing(stage)) for stage in model.stages))
 
-    def failing(stage: LoadedStage) -> Steps:
+    def failing(stage: LoadedStage) -> NetworkSteps:
         def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
             yield 0.0
             if not failed:
@@ -250,11 +250,11 @@ def test_a_stage_on_a_gpu_can_be_had_on_the_processor(tmp_path: Path) -> None:
     bundle = threshold_bundle(tmp_path / "b")
     upright = Upright.of(volume)
     assert all(
-        spare(stage, upright, Box.whole(upright.geometry), True) is None
+        spare(stage, upright, ViewBox.whole(upright.geometry), True) is None
         for stage in load_with_spare(bundle, "cpu").stages
     )
     stage = load_with_spare(bundle, GPU).stages[1]
-    get = spare(stage, upright, Box.whole(upright.geometry), True)
+    get = spare(stage, upright, ViewBox.whole(upright.geometry), True)
     assert get is not None
     steps = finish(get())
     x = torch.randn(1, 1, 16, 24, 8)

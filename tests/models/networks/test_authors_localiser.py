@@ -17,7 +17,7 @@ from ctseg_imaging.volume import Labels, Volume
 from ctseg_models.bundles.own.bundle import OwnBundle
 from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.own.writing import write_bundle
-from ctseg_models.contract.plan import Intensity, Sizes
+from ctseg_models.contract.plan import AllowedSizes, Intensity
 from ctseg_models.contract.prediction import Prediction
 from ctseg_models.inference import InferenceSettings, run
 from tests.models.making import dice
@@ -39,7 +39,7 @@ def bundle(shared_file: Callable[[str], Path], tmp_path_factory: pytest.TempPath
         spacing_mm=(6, 6, 6),
         outputs=2,
         margin_mm=10,
-        sizes=Sizes(min=(32, 32, 32), max=(256, 80, 80), step=(16, 16, 16)),
+        sizes=AllowedSizes(min=(32, 32, 32), max=(256, 80, 80), step=(16, 16, 16)),
         intensity=Intensity(clip_low=-2048, clip_high=2048, scale=2048),
     )
     weights = load_file(shared_file("flare21-localiser/localiser.safetensors"))

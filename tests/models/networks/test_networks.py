@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.inference.network.stepwise import scn_flops, unet_flops
+from ctseg_models.inference.network.scn_slab_runner import scn_flops, unet_flops
 from ctseg_models.networks.catalogue import build
 from ctseg_models.networks.scn import SCN, SCNConfig
 from ctseg_models.networks.unet import UNet, UNetConfig

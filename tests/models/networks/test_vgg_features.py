@@ -168,7 +168,7 @@ class Code:
         ),
         ({"conv1_1.weight": torch.zeros(64, 3, 3, 3)}, "rgb_to_bgr255.weight is missing"),
         ([1, 2], "holds a list"),
-        (Code(), "no readable state dict"),
+        (Code(), "not a readable state dict"),
     ],
 )
 def test_other_contents_are_refused(
@@ -186,7 +186,7 @@ def test_a_cut_off_file_is_refused(weights: Path, ending: str, share: float) -> 
     whole = weights.read_bytes()
     cut = weights.with_name(f"cut{ending}")
     cut.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(BundleError, match="no readable state dict"):
+    with pytest.raises(BundleError, match="not a readable state dict"):
         load_vgg_features(cut)
 
 

@@ -16,7 +16,7 @@ from scipy.interpolate import BSpline
 
 from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.geometry import Geometry
-from ctseg_models.contract.lattice import Box, Lattice
+from ctseg_models.contract.lattice import Lattice, ViewBox
 from ctseg_models.contract.plan import Intensity
 from ctseg_models.inference.input.intensities import settle
 from ctseg_models.inference.input.preprocess import network_input
@@ -237,7 +237,7 @@ def test_a_patch_stays_within_the_labels_box_and_margin(dataset_folder: Path) ->
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, "sampling.near_label=0.5"])
     sampler = sampler_of(dataset_folder, recipe)
     case = load_case(open_dataset(dataset_folder).training[0], PLAIN)
-    bounds = case.box.grown(6).cut(Box.whole(case.geometry))
+    bounds = case.box.grown(6).cut(ViewBox.whole(case.geometry))
     rng = np.random.default_rng(3)
     for _ in range(50):
         box = sampler.lattice(case, rng)[0].box

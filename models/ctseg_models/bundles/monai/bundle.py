@@ -26,8 +26,8 @@ from ctseg_models.bundles.monai.config.refusals import (
     refuse_strange_files,
 )
 from ctseg_models.bundles.monai.facts import Facts, facts_of
+from ctseg_models.bundles.monai.interpreted.interpreted_bundle import Interpreted
 from ctseg_models.bundles.monai.interpreted.output import output
-from ctseg_models.bundles.monai.interpreted.steps import Interpreted
 from ctseg_models.bundles.monai.interpreted.transforms import spacing_of
 from ctseg_models.bundles.monai.networks import build_network, check_network
 from ctseg_models.bundles.monai.parts import (
@@ -44,7 +44,7 @@ from ctseg_models.bundles.monai.runner import Pipeline, prepare_by
 from ctseg_models.bundles.monai.weights import fingerprint, load_scripted, read_weights, weights_of
 from ctseg_models.contract.axis_order import AxisOrder
 from ctseg_models.contract.bundle import Bundle
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import LoadedStage, Model, RunSize
 from ctseg_models.vetting.private_copy import PrivateCopy
@@ -281,7 +281,7 @@ def read_monai(folder: Path) -> MonaiBundle:
     )
 
 
-def _whole_box(upright: Upright, box: Box) -> RunSize:
+def _whole_box(upright: Upright, box: ViewBox) -> RunSize:
     start, stop = box.voxels(upright.geometry)
     z, y, x = (b - a for a, b in zip(start, stop, strict=True))
     return RunSize((z, y, x), (z, y, x))

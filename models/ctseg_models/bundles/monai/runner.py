@@ -20,8 +20,8 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels
 from ctseg_models.bundles.monai.building import _line, own_modules
 from ctseg_models.contract.bundle import LARGEST_LABEL
-from ctseg_models.contract.lattice import Box, Lattice
-from ctseg_models.contract.stage import Prepared, Written
+from ctseg_models.contract.lattice import Lattice, ViewBox
+from ctseg_models.contract.stage import BundleLabels, Prepared
 from ctseg_models.vetting.private_copy import PrivateCopy
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class Pipeline:
 
 def prepare_by(
     pipeline: Pipeline, device: str
-) -> Callable[[Upright, Box, bool], Generator[float, None, Prepared]]:
+) -> Callable[[Upright, ViewBox, bool], Generator[float, None, Prepared]]:
     """The voxels of the box as they are; MONAI does the rest in one step."""
 
-    def prepare(upright: Upright, box: Box, _whole: bool) -> Generator[float, None, Prepared]:
+    def prepare(upright: Upright, box: ViewBox, _whole: bool) -> Generator[float, None, Prepared]:
         import torch
 
         from ctseg_models.inference.network.interruptible import watched
@@ -165,7 +165,7 @@ def _painted(channels: Any, pipeline: Pipeline) -> Any:
     return painted
 
 
-def _written(labels: Tensor, pipeline: Pipeline) -> Written:
+def _written(labels: Tensor, pipeline: Pipeline) -> BundleLabels:
     """What `_labels` gave as maps. Where it holds a label that the metadata does not know, or the bundle
     made one mask of its regions by itself (BraTS: 1, 2 and 4), nobody but its author knows which number is
     what.
@@ -178,7 +178,7 @@ def _written(labels: Tensor, pipeline: Pipeline) -> Written:
     occurring = [value for value in values_in(labels) if value]
     named = not own and set(occurring) <= set(pipeline.labels)
     values = (0, *sorted({*pipeline.labels, *occurring})) if named else (0, *occurring)
-    return Written(LabelMaps(labels, values), values, named)
+    return BundleLabels(LabelMaps(labels, values), values, named)
 
 
 def _ras(geometry: Geometry) -> Any:

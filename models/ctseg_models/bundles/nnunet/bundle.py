@@ -119,7 +119,7 @@ def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:
     import numpy as np
 
     from ctseg_models.contract.arithmetic import Arithmetic
-    from ctseg_models.contract.lattice import Box
+    from ctseg_models.contract.lattice import ViewBox
     from ctseg_models.inference.labels.class_maps import ClassMaps, Target
     from ctseg_models.inference.labels.paint import paint
     from ctseg_models.inference.maps.stored import CutMaps
@@ -127,7 +127,7 @@ def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:
 
     def labels(upright: Upright) -> Generator[float, None, NDArray[np.integer[Any]]]:
         geometry = upright.geometry
-        preparing = stage.prepare(upright, Box.whole(geometry), True)
+        preparing = stage.prepare(upright, ViewBox.whole(geometry), True)
         while True:
             try:
                 next(preparing)

@@ -11,7 +11,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.nnunet.plan import NNUNetPlan
-from ctseg_models.contract.stage import Steps
+from ctseg_models.contract.stage import NetworkSteps
 from ctseg_models.vetting.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ def _shown(said: Any) -> str:
     return "".join(character for character in str(said)[:60] if character.isprintable())
 
 
-def folds_mean(networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]) -> Steps:
-    """Steps along the plans' axes: the mean of the logits of all folds. Slices of a 2D network are one
+def folds_mean(
+    networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]
+) -> NetworkSteps:
+    """NetworkSteps along the plans' axes: the mean of the logits of all folds. Slices of a 2D network are one
     batch.
     """
 
@@ -95,7 +97,7 @@ def network_logits(
     """(1, C, z, y, x) to (K, z, y, x) float32."""
     import torch
 
-    from ctseg_models.bundles.nnunet.slab_steps import nnunet_steps, runs_in_slabs
+    from ctseg_models.bundles.nnunet.slab_runner import nnunet_steps, runs_in_slabs
     from ctseg_models.inference.network.interruptible import watched
 
     if runs_in_slabs(network):

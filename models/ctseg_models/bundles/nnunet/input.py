@@ -25,8 +25,8 @@ from ctseg_models.bundles.nnunet.plan import NNUNetPlan
 from ctseg_models.bundles.nnunet.spline import resize, separate_axis
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.axis_order import AxisOrder
-from ctseg_models.contract.lattice import Box, Lattice
-from ctseg_models.contract.stage import Interpolation, Prepare, Prepared, RunSize, Steps
+from ctseg_models.contract.lattice import Lattice, ViewBox
+from ctseg_models.contract.stage import Interpolation, NetworkSteps, Prepare, Prepared, RunSize
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.contract.upright import Upright
 
@@ -171,10 +171,10 @@ def _window(plan: NNUNetPlan, turn: AxisOrder, resized: Shape) -> tuple[Shape, T
     return turn.zyx((a, b, c)), Tiling(turn.zyx((a, b, c)), (z, y, x), turn.back(weights))
 
 
-def nnunet_layout(plan: NNUNetPlan) -> Callable[[Upright, Box], RunSize]:
+def nnunet_layout(plan: NNUNetPlan) -> Callable[[Upright, ViewBox], RunSize]:
     """The sizes of a run over a box, taken to be without a frame of zeros."""
 
-    def layout(upright: Upright, box: Box) -> RunSize:
+    def layout(upright: Upright, box: ViewBox) -> RunSize:
         start, stop = box.voxels(upright.geometry)
         sizes = InputSizes.of(plan, upright, _zyx(b - a for a, b in zip(start, stop, strict=True)))
         return RunSize(sizes.padded, sizes.tiling.window, sizes.tiling.count)
@@ -183,7 +183,10 @@ def nnunet_layout(plan: NNUNetPlan) -> Callable[[Upright, Box], RunSize]:
 
 
 def nnunet_input(
-    plan: NNUNetPlan, steps: Steps, mirror_axes: tuple[int, ...], previous: PreviousLabels | None = None
+    plan: NNUNetPlan,
+    steps: NetworkSteps,
+    mirror_axes: tuple[int, ...],
+    previous: PreviousLabels | None = None,
 ) -> Prepare:
     """The preparation that the plans describe. steps, mirror_axes : along the plans' axes. previous : labels
     of an earlier stage.
@@ -192,7 +195,7 @@ def nnunet_input(
     Raises BundleError when the volume has fewer channels than the plans.
     """
 
-    def prepare(upright: Upright, box: Box, whole: bool) -> Generator[float, None, Prepared]:
+    def prepare(upright: Upright, box: ViewBox, whole: bool) -> Generator[float, None, Prepared]:
         view = upright.view.apply(upright.volume.array)
         channels = view if view.ndim == 4 else view[None]
         wanted = len(plan.normalisations)
@@ -243,7 +246,7 @@ def nnunet_input(
     return prepare
 
 
-def _turned(steps: Steps, turn: AxisOrder) -> Steps:
+def _turned(steps: NetworkSteps, turn: AxisOrder) -> NetworkSteps:
     def along_the_view(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
         maps = yield from steps(turn.to_network(x), arithmetic)
         return turn.back(maps)

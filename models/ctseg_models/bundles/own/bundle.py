@@ -98,7 +98,7 @@ class OwnBundle(Bundle):
 
     def load(self, device: str = "cpu") -> Model:
         from ctseg_models.inference.input.planned import laid_out, planned
-        from ctseg_models.inference.network.stepwise import steps_of
+        from ctseg_models.inference.network.scn_slab_runner import steps_of
 
         self.verify()
         loaded = []

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.volume import Label, Labels
 from ctseg_models.contract.bundle import LARGEST_LABEL
-from ctseg_models.contract.plan import FrozenModel, Growth, Intensity, Sizes, Sizes3, StagePlan
+from ctseg_models.contract.plan import AllowedSizes, FrozenModel, Growth, Intensity, Sizes3, StagePlan
 from ctseg_models.networks.catalogue import NetworkName
 
 SCHEMA = (
@@ -35,7 +35,7 @@ class Stage(FrozenModel):
     network: NetworkName
     config: dict[str, Any]
     spacing_mm: Triple
-    sizes: Sizes
+    sizes: AllowedSizes
     spacing_growth: Growth = Growth()
     intensity: Intensity
     more_channels: tuple[Intensity, ...] = ()

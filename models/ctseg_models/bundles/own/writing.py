@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -54,8 +55,6 @@ def write_bundle(
     file; loading always gives float32. Raises BundleError when the folder exists (unless overwrite),
     cannot be written, or the weights do not fit.
     """
-    from ctseg_imaging.formats.disk.atomic import swap_in
-
     folder = Path(folder)
     entries = tuple(LabelEntry(value=label.value, name=label.name, colour=label.colour) for label in labels)
     try:
@@ -71,24 +70,30 @@ def write_bundle(
         raise BundleError(f"{folder}: {first_fault(error, CtsegBlock)}.") from error
     if folder.exists() and not overwrite:
         raise BundleError(f"{folder}: already exists; choose another name, or allow overwriting.")
+    with replaced_folder(folder) as partial:
+        fill_folder(partial, name, version, block, weights, card, precision, licence)
+    return read_own(folder)
+
+
+@contextmanager
+def replaced_folder(folder: Path, todo: str = "choose another folder or free some space") -> Iterator[Path]:
+    """An empty folder that takes the place of `folder` when the block ends well, and is removed when it
+    raises. Raises BundleError for an OSError, ending in `todo`; `folder` is then as it was.
+    """
+    from ctseg_imaging.formats.disk.atomic import swap_in
+
+    partial: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise BundleError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder."
-        ) from error
-    try:
-        fill_folder(partial, name, version, block, weights, card, precision, licence)
+        yield partial
         partial.chmod(0o755)
         swap_in(partial, folder)
     except OSError as error:
-        raise BundleError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder or free some space."
-        ) from error
+        raise BundleError(f"{folder}: cannot be written ({error.strerror}); {todo}.") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return read_own(folder)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def fill_folder(
@@ -145,32 +150,15 @@ def rewrite(bundle: OwnBundle, block: CtsegBlock) -> OwnBundle:
 
     Raises BundleError when the bundle is damaged or its folder cannot be written; it is then as it was.
     """
-    from ctseg_imaging.formats.disk.atomic import swap_in
-
     bundle.verify()
     folder = bundle.path.resolve()
-    try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise BundleError(
-            f"{folder}: cannot be written ({error.strerror}); copy the bundle to where you may write."
-        ) from error
-    try:
+    with replaced_folder(folder, "copy the bundle to where you may write, or free some space") as partial:
         shutil.copytree(folder, partial, dirs_exist_ok=True)
-        told = json.loads((folder / METADATA).read_text(encoding="utf-8"))
-        told["ctseg"] = block.model_dump(mode="json")
-        (partial / METADATA).write_text(
-            json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        metadata["ctseg"] = block.model_dump(mode="json")
+        text = json.dumps(metadata, indent=2, ensure_ascii=False)
+        (partial / METADATA).write_text(f"{text}\n", encoding="utf-8")
         write_sums(partial)
-        partial.chmod(0o755)
-        swap_in(partial, folder)
-    except OSError as error:
-        raise BundleError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder or free some space."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return read_own(bundle.path)
 
 

@@ -11,7 +11,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape, Triple
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.single_file.side_file import Channel, SideFile
-from ctseg_models.contract.lattice import ROUNDING, Box, Lattice
+from ctseg_models.contract.lattice import ROUNDING, Lattice, ViewBox
 from ctseg_models.contract.plan import Intensity
 from ctseg_models.contract.stage import Prepare, Prepared, RunSize
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 MOST_VOXELS = 2**31  # of an input; a spacing that leads to more is a slip of the pen
 
 
-def laid_out(side: SideFile) -> Callable[[Upright, Box], RunSize]:
+def laid_out(side: SideFile) -> Callable[[Upright, ViewBox], RunSize]:
     """The sizes that a side file leads to."""
 
-    def layout(upright: Upright, box: Box) -> RunSize:
+    def layout(upright: Upright, box: ViewBox) -> RunSize:
         from ctseg_models.contract.tiling import Tiling
 
         size, _ = _padded(side, lattice_of(side, upright, box, False))
@@ -43,7 +43,7 @@ def laid_out(side: SideFile) -> Callable[[Upright, Box], RunSize]:
 def prepared(side: SideFile) -> Prepare:
     """The preparation that a side file describes."""
 
-    def prepare(upright: Upright, box: Box, whole: bool) -> Generator[float, None, Prepared]:
+    def prepare(upright: Upright, box: ViewBox, whole: bool) -> Generator[float, None, Prepared]:
         from ctseg_models.contract.tiling import Tiling
 
         kept = lattice_of(side, upright, box, whole)
@@ -60,7 +60,7 @@ def prepared(side: SideFile) -> Prepare:
     return prepare
 
 
-def lattice_of(side: SideFile, upright: Upright, box: Box, whole: bool) -> Lattice:
+def lattice_of(side: SideFile, upright: Upright, box: ViewBox, whole: bool) -> Lattice:
     """The voxels of the network's input over `box`, without padding. whole : the box is the volume, whose
     extent is divided evenly; otherwise the spacing is exact and the lattice at least as large as the box.
     Raises BundleError for an impossible size.

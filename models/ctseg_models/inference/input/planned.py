@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.plan import StagePlan
 from ctseg_models.contract.stage import Prepare, Prepared, RunSize
 from ctseg_models.contract.tiling import Tiling
@@ -12,10 +12,10 @@ from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.input.preprocess import network_input
 
 
-def laid_out(plan: StagePlan) -> Callable[[Upright, Box], RunSize]:
+def laid_out(plan: StagePlan) -> Callable[[Upright, ViewBox], RunSize]:
     """The sizes that `plan` leads to."""
 
-    def layout(upright: Upright, box: Box) -> RunSize:
+    def layout(upright: Upright, box: ViewBox) -> RunSize:
         size = plan.lattice(box, divide_evenly=False).shape
         return (
             RunSize(size, size)
@@ -29,7 +29,7 @@ def laid_out(plan: StagePlan) -> Callable[[Upright, Box], RunSize]:
 def planned(plan: StagePlan) -> Prepare:
     """The preparation that `plan` describes."""
 
-    def prepare(upright: Upright, box: Box, whole: bool) -> Generator[float, None, Prepared]:
+    def prepare(upright: Upright, box: ViewBox, whole: bool) -> Generator[float, None, Prepared]:
         lattice = plan.lattice(box, divide_evenly=whole)
         view = upright.view.apply(upright.volume.array)
         x = yield from network_input(view, upright.geometry.spacing_mm, lattice, plan)

@@ -38,7 +38,7 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class VoxelSample:
     """Voxels of a slab, all (n,) int64. labels : theirs. z, y, x : in the slab. stands_for : how many
     voxels each speaks for, float64.
     """
@@ -50,7 +50,7 @@ class Sample:
     stands_for: NDArray[np.float64]
 
     @classmethod
-    def of(cls, winner: Tensor, most: int) -> Sample:
+    def of(cls, winner: Tensor, most: int) -> VoxelSample:
         """As many voxels of each label, about `most` together; all of a small label. The background is
         left out.
         """
@@ -78,7 +78,7 @@ class Sample:
         return cls(torch.from_numpy(flat[place].astype(np.int64)), z, y, x, np.concatenate(speaks))
 
 
-def sampled(chance: Tensor) -> Callable[[Sample], Tensor]:
+def sampled(chance: Tensor) -> Callable[[VoxelSample], Tensor]:
     """For `Tally.add` where the probability of every voxel of a slab is at hand: chance : (n, y, x)."""
     return lambda sample: chance[sample.z, sample.y, sample.x]
 
@@ -92,12 +92,12 @@ class Tally:
         self._most, self._disagrees = most, False
 
     def add(
-        self, winner: Tensor, ask: Callable[[Sample], Tensor], disagreement: Tensor | None = None
+        self, winner: Tensor, ask: Callable[[VoxelSample], Tensor], disagreement: Tensor | None = None
     ) -> None:
         """A slab. winner : (n, y, x) labels. ask : gives the probability of each label of a sample.
         disagreement : (n, y, x).
         """
-        sample = Sample.of(winner, self._most)
+        sample = VoxelSample.of(winner, self._most)
         if not len(sample.labels):
             return
         n, labels = len(self._voxels), sample.labels.numpy()

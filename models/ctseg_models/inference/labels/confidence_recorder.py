@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import Labels
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.confidence import Tally
 from ctseg_models.inference.labels.disagreement import Entropy
-from ctseg_models.inference.labels.points import Points
+from ctseg_models.inference.labels.point_sampler import PointSampler
 from ctseg_models.inference.labels.sampler import ClassMapSampler
-from ctseg_models.inference.settings import InferenceSettings
 
 
 class ConfidenceRecorder:
@@ -37,7 +37,7 @@ class ConfidenceRecorder:
         """
         self._labels, self._voxel_ml = labels, float(np.prod(view.spacing_mm)) / 1000
         self._tally = Tally(max(class_maps.values)) if settings.confidence else None
-        self._points = Points(class_maps, target)
+        self._points = PointSampler(class_maps, target)
         self._entropy = None if entropy is None else entropy[target.place]
 
     def __call__(self, sampler: ClassMapSampler, a: int, b: int, winner: Tensor) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
 from ctseg_models.inference.labels.sampler import ClassMapSampler
@@ -16,7 +16,7 @@ from ctseg_models.inference.labels.sampler import ClassMapSampler
 SMALLEST_PART = 0.02  # of the largest part: a localiser's specks below this do not widen the box
 
 
-def foreground_box(maps: ClassMaps, whole: Box) -> Box | None:
+def foreground_box(maps: ClassMaps, whole: ViewBox) -> ViewBox | None:
     """The box around what a localiser found within the volume, small specks aside; None when it found
     nothing.
     """
@@ -39,4 +39,4 @@ def foreground_box(maps: ClassMaps, whole: Box) -> Box | None:
     step = np.array(lattice.spacing_mm)
     low = np.array(lattice.low_mm) + index.min(axis=0) * step
     high = np.array(lattice.low_mm) + (index.max(axis=0) + 1) * step
-    return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+    return ViewBox((low[0], low[1], low[2]), (high[0], high[1], high[2]))

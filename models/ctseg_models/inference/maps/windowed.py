@@ -14,7 +14,7 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import scaled
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.contract.stage import Steps
+from ctseg_models.contract.stage import NetworkSteps
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference.maps.stored import FileMaps, MemoryMaps, gathered
 from ctseg_models.inference.network.buffers import zeros
@@ -30,7 +30,9 @@ class WindowedMaps:
     held, not the whole.
     """
 
-    def __init__(self, steps: Steps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self, steps: NetworkSteps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic
+    ) -> None:
         """steps : a window (1, C, z, y, x) to (classes, z, y, x) or more maps, of which the first count. x :
         (1, C, z, y, x).
 
@@ -147,7 +149,7 @@ def refuse_not_finite(maps: Tensor) -> None:
 
 
 def sliding_window(
-    steps: Steps,
+    steps: NetworkSteps,
     x: Tensor,
     tiling: Tiling,
     classes: int,
@@ -159,7 +161,7 @@ def sliding_window(
     return (yield from gathered(WindowedMaps(steps, x, tiling, classes, arithmetic)))
 
 
-def mirrored(steps: Steps, axes: Sequence[int]) -> Steps:
+def mirrored(steps: NetworkSteps, axes: Sequence[int]) -> NetworkSteps:
     """The mean of the maps over all subsets of the view's `axes` (0, 1, 2) along which the input is
     flipped, and the maps back.
     """

@@ -22,7 +22,7 @@ SLACK = 1.25  # how much larger than wanted a block may be
 
 
 @dataclass(eq=False)
-class Block:
+class MemoryBlock:
     """Memory, and the array through which the tensor that uses it (and every view of it) holds on to it."""
 
     memory: mmap.mmap
@@ -39,7 +39,7 @@ class BufferPool:
     def __init__(self, kept: int = KEPT) -> None:
         """kept : bytes of free blocks that stay when another one is needed."""
         self.kept = kept
-        self.blocks: list[Block] = []  # the oldest first
+        self.blocks: list[MemoryBlock] = []  # the oldest first
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -70,7 +70,7 @@ class BufferPool:
         with self._lock:
             self._shrink(0)
 
-    def _fitting(self, size: int) -> Block | None:
+    def _fitting(self, size: int) -> MemoryBlock | None:
         """The smallest free block that holds `size` bytes, a new one, or None when the system has none."""
         fitting = [
             block for block in self.blocks if block.is_free and size <= len(block.memory) <= SLACK * size
@@ -79,7 +79,7 @@ class BufferPool:
             return min(fitting, key=lambda one: len(one.memory))
         self._shrink(self.kept)
         try:
-            block = Block(_memory(size))
+            block = MemoryBlock(_memory(size))
         except OSError:
             self._shrink(0)
             return None

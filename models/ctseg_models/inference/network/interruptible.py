@@ -21,7 +21,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ctseg_models.inference.network.slabs import (
     LARGEST_SLAB,
-    Convolution,
+    ConvolutionCall,
     convolve,
     is_channels_last,
     norm_of_one,
@@ -146,7 +146,7 @@ class _Watch(TorchDispatchMode):
         given = kwargs or {}
         if func in _CONVOLUTIONS and not given:
             x = args[0]
-            conv = Convolution.of(x, *args[1:9])
+            conv = ConvolutionCall.of(x, *args[1:9])
             step = self.step_flops or STEP_FLOPS.get(x.device.type, STEP_FLOPS["cuda"])
             return convolve(conv, x, step, lambda flops: self.add(flops, x.device, step))
         if func in _COMPOSED:

@@ -27,7 +27,7 @@ Between = Callable[[float], None]  # told the work of each slab (two per multipl
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution:
+class ConvolutionCall:
     """The arguments of torch.convolution without the map: weight (out, in / groups, ...), or (in, out /
     groups, ...) if transposed.
     """
@@ -53,7 +53,7 @@ class Convolution:
         transposed: bool,
         output_padding: Sequence[int],
         groups: int,
-    ) -> Convolution:
+    ) -> ConvolutionCall:
         """From what torch.convolution is called with; a single number counts for every axis."""
 
         def each(numbers: Sequence[int]) -> tuple[int, ...]:
@@ -96,7 +96,7 @@ class Convolution:
         return per_place * (x.numel() if self.transposed else x.shape[0] * self.channels * prod(self.size(x)))
 
 
-def convolve(conv: Convolution, x: Tensor, step_flops: float, between: Between) -> Tensor:
+def convolve(conv: ConvolutionCall, x: Tensor, step_flops: float, between: Between) -> Tensor:
     """torch.convolution of (B, C, ...), in slabs of about `step_flops`. `between` is called after each."""
     size = conv.size(x)
     layout = _layout(x, conv.weight)
@@ -194,7 +194,7 @@ def _layout(x: Tensor, weight: Tensor) -> torch.memory_format:
     return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
 
 
-def _slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
+def _slab(conv: ConvolutionCall, x: Tensor, a: int, b: int) -> Tensor:
     """Output slices [a, b): their input slices with what the kernel reaches beyond, zeros outside of the
     map.
     """
@@ -212,7 +212,7 @@ def _slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
     return _piece(conv, part, (0, *conv.padding[1:]))
 
 
-def _transposed_slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
+def _transposed_slab(conv: ConvolutionCall, x: Tensor, a: int, b: int) -> Tensor:
     """Output slices [a, b) of a transposed convolution; input slice i reaches i stride - padding +
     dilation (0 .. kernel - 1).
     """
@@ -232,7 +232,7 @@ def _transposed_slab(conv: Convolution, x: Tensor, a: int, b: int) -> Tensor:
 
 
 def _piece(
-    conv: Convolution, x: Tensor, padding: tuple[int, ...], output_padding: tuple[int, ...] | None = None
+    conv: ConvolutionCall, x: Tensor, padding: tuple[int, ...], output_padding: tuple[int, ...] | None = None
 ) -> Tensor:
     """The convolution of a slab by what is fastest; a thin one in float32: see `networks.sound`."""
     weight, bias = conv.weight, conv.bias

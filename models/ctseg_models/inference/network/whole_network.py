@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ctseg_models.contract.stage import Steps
+from ctseg_models.contract.stage import NetworkSteps
 from ctseg_models.inference.network.interruptible import counted, watched
 from ctseg_models.networks.outputs import final, named_outputs
 
@@ -29,7 +29,7 @@ class NetworkRunner:
     class maps.
     """
 
-    steps: Steps
+    steps: NetworkSteps
     flops: Callable[[Shape], float]
     edges: int = 0
 

@@ -17,7 +17,7 @@ from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from ctseg_imaging.geometry import AxisView, Geometry, Match
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.own.metadata import Stage
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.plan import Intensity
 from ctseg_training.data.decathlon import CaseEntry
 
@@ -25,7 +25,7 @@ LOOKED_AT = 200_000  # voxels of an image by which its values are judged
 BYTES_PER_LABEL = 10  # as stored, as an index into a table, as a class
 FLAT = 0.01  # standard deviation of a network's input below which it sees next to nothing
 NOWHERE = Geometry.from_parts((1, 1, 1), (1, 1, 1))
-NOTHING = Box((0, 0, 0), (0, 0, 0))
+NOTHING = ViewBox((0, 0, 0), (0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CheckedCase:
 
     entry: CaseEntry
     geometry: Geometry = NOWHERE
-    box: Box = NOTHING
+    box: ViewBox = NOTHING
     classes: frozenset[int] = frozenset()
     reading_mb: float = 0.0
     faults: tuple[str, ...] = ()
@@ -211,13 +211,13 @@ def _values(array: NDArray[Any]) -> list[int]:
     return sorted({int(value) for plane in array for value in np.unique(plane)} - {0})
 
 
-def _box(labels: NDArray[Any], geometry: Geometry) -> Box:
+def _box(labels: NDArray[Any], geometry: Geometry) -> ViewBox:
     """Of everything above 0 in the upright array; the whole volume when there is nothing."""
     ends = []
     for axis, step in enumerate(geometry.spacing_mm):
         inside = np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis})))
         if not inside.size:
-            return Box.whole(geometry)
+            return ViewBox.whole(geometry)
         ends.append((float(inside[0] * step), float((inside[-1] + 1) * step)))
     (z0, z1), (y0, y1), (x0, x1) = ends
-    return Box((z0, y0, x0), (z1, y1, x1))
+    return ViewBox((z0, y0, x0), (z1, y1, x1))

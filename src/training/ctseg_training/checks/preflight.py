@@ -16,7 +16,7 @@ from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.geometry import Shape, Triple
 from ctseg_imaging.progress import Progress
 from ctseg_models.bundles.own.metadata import Stage
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_training.checks.case_check import CheckedCase, check_case
 from ctseg_training.checks.memory_need import Need, memory_need
 from ctseg_training.data.decathlon import CaseEntry, Decathlon
@@ -152,7 +152,7 @@ def _largest_sample(recipe: Recipe, stage: Stage, cases: Sequence[CheckedCase]) 
     whole = sampling.mode == "whole"
     shapes = []
     for case in cases:
-        all_of_it = Box.whole(case.geometry)
+        all_of_it = ViewBox.whole(case.geometry)
         box = all_of_it if whole else case.box.grown(sampling.margin_mm).cut(all_of_it)
         shapes.append(plan.lattice(box, divide_evenly=whole).shape)
     return max(shapes, key=lambda shape: shape[0] * shape[1] * shape[2])

@@ -19,7 +19,7 @@ from torch import Tensor
 from ctseg_imaging import formats
 from ctseg_imaging.errors import BundleError, RecipeError
 from ctseg_imaging.geometry import AxisView, Geometry, Match, Triple
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.plan import Intensity
 from ctseg_models.inference.input.intensities import settle
 from ctseg_training.data.decathlon import CaseEntry
@@ -46,7 +46,7 @@ class Case:
     intensities: tuple[Intensity, ...]
     present: tuple[bool, ...]
     points: dict[int, NDArray[np.int32]]
-    box: Box
+    box: ViewBox
 
     @property
     def spacing_mm(self) -> Triple:
@@ -98,12 +98,12 @@ def make_case(
             "one of them."
         )
     points = {value: _some_voxels(labels, value) for value in found}
-    box = Box.whole(geometry)
+    box = ViewBox.whole(geometry)
     if found:
         voxels = [np.flatnonzero((labels > 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         low = [float(v[0] * s) for v, s in zip(voxels, geometry.spacing_mm, strict=True)]
         high = [float((v[-1] + 1) * s) for v, s in zip(voxels, geometry.spacing_mm, strict=True)]
-        box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        box = ViewBox((low[0], low[1], low[2]), (high[0], high[1], high[2]))
     return Case(
         name, torch.from_numpy(image), torch.from_numpy(labels), geometry, intensities, present, points, box
     )
@@ -184,7 +184,7 @@ def _open(place: Path) -> Case:
         tuple(Intensity(**one) for one in told["intensities"]),
         tuple(told["present"]),
         points,
-        Box(low, high),
+        ViewBox(low, high),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctseg_models.contract.lattice import Box, Lattice
+from ctseg_models.contract.lattice import Lattice, ViewBox
 from ctseg_models.contract.plan import Intensity, StagePlan
 from ctseg_models.inference.input.intensities import normalise
 from ctseg_training.data.cases import Case
@@ -68,7 +68,7 @@ class PatchSampler:
     def lattice(self, case: Case, rng: np.random.Generator) -> tuple[Lattice, NDArray[np.int64] | None]:
         """Where the sample lies before augmentation, and which of its slices are taken; None: all."""
         sampling = self.recipe.sampling
-        whole = Box.whole(case.geometry)
+        whole = ViewBox.whole(case.geometry)
         if sampling.mode == "patch":
             return self._fixed(self._patch_centre(case, rng)), None
         if sampling.mode == "slices":
@@ -164,7 +164,7 @@ class PatchSampler:
         """
         sampling = self.recipe.sampling
         assert sampling.size is not None
-        box = case.box.grown(sampling.margin_mm).cut(Box.whole(case.geometry))
+        box = case.box.grown(sampling.margin_mm).cut(ViewBox.whole(case.geometry))
         low, high = np.array(box.low), np.array(box.high)
         if case.points and rng.random() < sampling.near_label:
             labels = sorted(case.points)

@@ -8,6 +8,7 @@ any loss: its map is then 0, and so are its area and its u.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ def u_update(
     if s.shape[1] > 2:
         return result
     both = torch.cat([1 - result.u, result.u], dim=1)
-    return DRResult(both, result.state, result.iterations, result.residual, result.converged, result.area_gap)
+    return replace(result, u=both)
 
 
 def start_at(

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ctseg_training.proximal.differences import gradient
-from ctseg_training.proximal.problem import Problem, pose
+from ctseg_training.proximal.problem import Problem, Solution, pose
 from ctseg_training.proximal.projections import project_area, project_graph
 from ctseg_training.proximal.total_variation import prox_weighted_tv
 
@@ -69,21 +69,7 @@ class DRState:
     z: Tensor
 
 
-@dataclass(frozen=True)
-class DRResult:
-    """u : of the shape of s + w, in range, and with its area where there are two classes.
-
-    residual : (B,) |y_next - y| / |y| at the end. converged : all of them within the tolerance. area_gap :
-    (B,) by how much u missed its area before it was moved there, as a share of the voxels; with K > 2 it
-    still does.
-    """
-
-    u: Tensor
-    state: DRState
-    iterations: int
-    residual: Tensor
-    converged: bool
-    area_gap: Tensor
+DRResult = Solution[DRState]  # residual : of y, |y_next - y| / |y|
 
 
 def solve(
@@ -101,22 +87,9 @@ def solve(
     earlier solve of the same samples, for a quicker way to the same limit. spacing : distance of two
     voxels for each axis, 1 by default. No gradients. Raises ValueError as `pose` does.
     """
-    result = solve_multiclass(
-        s_plus_w.unsqueeze(1),
-        g.unsqueeze(1),
-        None if area is None else area.unsqueeze(1),
-        settings,
-        start,
-        spacing=spacing,
-    )
-    return DRResult(
-        result.u.squeeze(1),
-        result.state,
-        result.iterations,
-        result.residual,
-        result.converged,
-        result.area_gap,
-    )
+    one = None if area is None else area.unsqueeze(1)
+    maps = solve_multiclass(s_plus_w.unsqueeze(1), g.unsqueeze(1), one, settings, start, spacing=spacing)
+    return maps.foreground()
 
 
 @torch.no_grad()

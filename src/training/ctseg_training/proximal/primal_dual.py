@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ctseg_training.proximal.differences import gradient, gradient_adjoint, squared_norm_bound
-from ctseg_training.proximal.problem import Problem, pose
+from ctseg_training.proximal.problem import Problem, Solution, pose
 from ctseg_training.proximal.total_variation import magnitude
 
 CHECK_EVERY = 10
@@ -47,16 +47,7 @@ class PDState:
     r: Tensor
 
 
-@dataclass(frozen=True)
-class PDResult:
-    """As `DRResult`; residual : (B,) |u_next - u| / |u|."""
-
-    u: Tensor
-    state: PDState
-    iterations: int
-    residual: Tensor
-    converged: bool
-    area_gap: Tensor
+PDResult = Solution[PDState]  # residual : of u, |u_next - u| / |u|
 
 
 def solve(
@@ -69,22 +60,9 @@ def solve(
     spacing: Sequence[float] | None = None,
 ) -> PDResult:
     """The u-update of two classes; arguments as `douglas_rachford.solve`."""
-    result = solve_multiclass(
-        s_plus_w.unsqueeze(1),
-        g.unsqueeze(1),
-        None if area is None else area.unsqueeze(1),
-        settings,
-        start,
-        spacing=spacing,
-    )
-    return PDResult(
-        result.u.squeeze(1),
-        result.state,
-        result.iterations,
-        result.residual,
-        result.converged,
-        result.area_gap,
-    )
+    one = None if area is None else area.unsqueeze(1)
+    maps = solve_multiclass(s_plus_w.unsqueeze(1), g.unsqueeze(1), one, settings, start, spacing=spacing)
+    return maps.foreground()
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ each other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -54,6 +55,27 @@ class Problem:
         if self.area is None:
             return u.new_zeros(len(u))
         return (u.flatten(2).sum(2) - self.area).abs().amax(1) / u[0, 0].numel()
+
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Solution(Generic[State]):
+    """What a solver found, and the state from which another solve of the same samples may start."""
+
+    u: Tensor  # of the shape of s + w, in range, and with its area where there are two classes
+    state: State
+    iterations: int
+    residual: Tensor  # (B,) the relative change in the last iteration
+    converged: bool  # all of them within the tolerance
+    # (B,) by how much u missed its area before it was moved there, as a share of the voxels; with K > 2 it
+    # still does.
+    area_gap: Tensor
+
+    def foreground(self) -> Solution[State]:
+        """Of two classes, with u (B, [Z,] Y, X) instead of (B, 1, [Z,] Y, X)."""
+        return replace(self, u=self.u.squeeze(1))
 
 
 def objective(u: Tensor, s_plus_w: Tensor, g: Tensor, mu: float, spacing: Sequence[float]) -> Tensor:

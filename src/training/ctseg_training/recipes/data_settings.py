@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from ctseg_models.contract.plan import Growth, Intensity, Sizes
+from ctseg_models.contract.plan import AllowedSizes, Growth, Intensity
 from ctseg_training.recipes.settings import NonNegative, Share, Sizes3, StrictSettings, Triple
 from ctseg_training.recipes.slab_settings import CTCues, Generic, InPlane
 
@@ -33,7 +33,7 @@ class Data(StrictSettings):
     """
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-    sizes: Sizes
+    sizes: AllowedSizes
     spacing_growth: Growth = Growth(factor=1.02, add_mm=0.0)
     intensity: Intensity
     more_channels: tuple[

@@ -22,7 +22,7 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.monai.bundle import MonaiBundle, read_monai
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference import InferenceSettings, Region, run
 from ctseg_models.inference.labels.class_maps import Target
@@ -335,7 +335,7 @@ def test_the_layout_is_what_preparation_makes(tmp_path: Path) -> None:
     for number, entries in enumerate(({}, PIPELINES["smaller than the window"], PIPELINES["other axes"])):
         stage = read_monai(monai_bundle(tmp_path / f"made{number}", **entries)).load().stages[0]
         upright = Upright.of(smooth_ct())
-        box = Box.whole(upright.geometry)
+        box = ViewBox.whole(upright.geometry)
         prepared = finish(stage.prepare(upright, box, True))
         layout = stage.layout(upright, box)
         assert layout.size == tuple(prepared.x.shape[2:])

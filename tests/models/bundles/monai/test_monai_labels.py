@@ -20,7 +20,7 @@ from ctseg_imaging.volume import Labels
 from ctseg_models.bundles.monai.bundle import MonaiBundle, read_monai
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.bundle import Bundle
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.stage import LoadedStage, Model, Prepared
 from ctseg_models.contract.upright import Upright
 from ctseg_models.ensembles.ensemble import run_ensemble
@@ -155,7 +155,7 @@ def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: py
         model = one.load(device)
         stage: LoadedStage = model.stages[0]
 
-        def prepare(upright: Upright, box: Box, whole: bool) -> Generator[float, None, Prepared]:
+        def prepare(upright: Upright, box: ViewBox, whole: bool) -> Generator[float, None, Prepared]:
             return replace((yield from stage.prepare(upright, box, whole)), steps=too_large)
 
         return replace(

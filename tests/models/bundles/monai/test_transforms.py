@@ -14,7 +14,7 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.monai.config.components import Component
 from ctseg_models.bundles.monai.interpreted.transforms import State, transforms
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.upright import Upright
 from tests.models.making import oblique_geometry
 
@@ -59,7 +59,7 @@ def test_a_cropped_image_lies_where_monai_puts_it(steps: tuple[tuple[str, dict[s
     )["image"]
 
     upright = Upright.of(volume)
-    state = State.of(upright, Box.whole(upright.geometry))
+    state = State.of(upright, ViewBox.whole(upright.geometry))
     for step in transforms(
         [
             Component(f"monai.transforms.{name}", {"keys": "image", **arguments}, name)

@@ -19,7 +19,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_models.bundles import store
 from ctseg_models.bundles.nnunet.bundle import read_nnunet
-from ctseg_models.contract.lattice import Box
+from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.vetting.checkpoint import load_checkpoint
@@ -71,7 +71,7 @@ def test_the_first_halfs_labels_are_channels(cascade: Path, shared_file: Callabl
     assert bundle.previous is not None and "3d_lowres" in bundle.card
     volume = formats.read(shared_file("oracles/nnunet/inputs/oblique_0000.nii.gz"))
     upright = Upright.of(volume)
-    whole = Box.whole(upright.geometry)
+    whole = ViewBox.whole(upright.geometry)
     prepared = finish(bundle.load().stages[0].prepare(upright, whole, True))
     assert prepared.x.shape[1] == 1 + LABELS
 

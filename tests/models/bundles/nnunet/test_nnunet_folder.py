@@ -27,7 +27,7 @@ from ctseg_models.bundles import store
 from ctseg_models.bundles.nnunet.bundle import NNUNetBundle, read_nnunet
 from ctseg_models.bundles.nnunet.input import InputSizes, spacing_of
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.contract.lattice import Box, Region
+from ctseg_models.contract.lattice import Region, ViewBox
 from ctseg_models.contract.upright import Upright
 from ctseg_models.inference import InferenceSettings, pipeline, run
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
@@ -124,7 +124,7 @@ def test_crop_sizes_and_windows_are_nnunets(variant: str, case: str, shared_file
     bundle = read_nnunet(results_folder(shared_file, variant))
     upright = Upright.of(image(shared_file, variant, case))
     stage = bundle.load().stages[0]
-    prepared = finish(stage.prepare(upright, Box.whole(upright.geometry), True))
+    prepared = finish(stage.prepare(upright, ViewBox.whole(upright.geometry), True))
     assert bundle.plan is not None
     order = [
         upright.view.order.index(stored) for stored in bundle.plan.transpose
@@ -167,7 +167,7 @@ def test_the_preprocessed_array_is_nnunets(shared_file: SharedFile) -> None:
         expected = file["data"]
     upright = Upright.of(image(shared_file, "plain_aniso", "plain"))
     stage = read_nnunet(results_folder(shared_file, "plain_aniso")).load().stages[0]
-    x = finish(stage.prepare(upright, Box.whole(upright.geometry), True)).x
+    x = finish(stage.prepare(upright, ViewBox.whole(upright.geometry), True)).x
     np.testing.assert_allclose(upright.view.invert(x[0].numpy()), expected, atol=1e-5)
 
 

@@ -346,11 +346,11 @@ def seen_by_network(volume: Volume, tmp_path: Path, **entries: Any) -> NDArray[n
         **entries,
     )
     stage = store.find(path).load().stages[0]
-    from ctseg_models.contract.lattice import Box
+    from ctseg_models.contract.lattice import ViewBox
     from ctseg_models.contract.upright import Upright
 
     upright = Upright.of(volume)
-    prepared = finish(stage.prepare(upright, Box.whole(upright.geometry), True))
+    prepared = finish(stage.prepare(upright, ViewBox.whole(upright.geometry), True))
     array: NDArray[np.float32] = prepared.x[0].numpy()
     return array
 

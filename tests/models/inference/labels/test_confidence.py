@@ -14,9 +14,9 @@ from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Lattice
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
-from ctseg_models.inference.labels.confidence import Sample, Tally, sampled
+from ctseg_models.inference.labels.confidence import Tally, VoxelSample, sampled
 from ctseg_models.inference.labels.disagreement import Entropy, share_that_differs
-from ctseg_models.inference.labels.points import Points
+from ctseg_models.inference.labels.point_sampler import PointSampler
 from ctseg_models.inference.labels.sampler import ClassMapSampler
 from ctseg_models.inference.maps.windowed import WindowedMaps
 
@@ -64,7 +64,7 @@ def test_a_sample_speaks_for_all_voxels_of_each_label() -> None:
     winner = torch.zeros(4, 60, 70, dtype=torch.int32)
     winner[:, 5:55, 5:65] = 3
     winner[2, 10, 10:30] = 7
-    sample = Sample.of(winner, 900)
+    sample = VoxelSample.of(winner, 900)
     assert (winner[sample.z, sample.y, sample.x] == sample.labels).all()
     assert (sample.labels == 7).sum() == 20  # all of a small one
     assert len(sample.labels) == pytest.approx(470, abs=20)  # half of 900 for the large one
@@ -89,7 +89,7 @@ def test_a_sample_is_of_all_columns(width: int) -> None:
     winner = torch.full((2, 40 if width < 1000 else 2, width), 3, dtype=torch.int32)
     chance = torch.full(winner.shape, 0.99)
     chance[..., 0] = chance[..., width // 2] = 0.1
-    sample = Sample.of(winner, 3000)
+    sample = VoxelSample.of(winner, 3000)
     assert len(torch.unique(sample.x)) > min(width, 1000) / 2
     assert float(chance[sample.z, sample.y, sample.x].mean()) == pytest.approx(float(chance.mean()), abs=0.02)
 
@@ -118,7 +118,7 @@ def test_the_probability_of_single_voxels_is_that_of_whole_slices(
         temperature,
     )  # type: ignore[arg-type]
     target = Target((1.5, 1.25, 1.1), (0, 0, 0), (13, 12, 19))
-    sampler, points = ClassMapSampler(found, target), Points(found, target)
+    sampler, points = ClassMapSampler(found, target), PointSampler(found, target)
     z, y, x = (torch.randint(n, (300,), generator=generator) for n in target.shape)
     labels = torch.tensor(found.values)[torch.randint(len(found.values), (300,), generator=generator)]
     whole = torch.stack(
@@ -149,7 +149,7 @@ def test_single_voxels_ask_for_no_slice_that_is_not_at_hand() -> None:
         ("nearest", "linear", "linear"),
     )
     target = Target((1.5, 1.0, 1.0), (0, 0, 0), (18, 12, 17))
-    points = Points(found, target)
+    points = PointSampler(found, target)
     list(maps.advance(2))
     z, y, x = torch.tensor([0, 1, 3]), torch.tensor([4, 5, 6]), torch.tensor([2, 8, 11])
     everything = ClassMapSampler(

@@ -12,7 +12,7 @@ from torch import nn
 
 from ctseg_imaging.progress import finish
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network.stepwise import steps_of
+from ctseg_models.inference.network.scn_slab_runner import steps_of
 from ctseg_models.networks.catalogue import build
 from ctseg_models.networks.outputs import final, named_outputs
 

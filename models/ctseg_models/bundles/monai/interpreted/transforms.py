@@ -23,7 +23,7 @@ from ctseg_models.bundles.monai.interpreted.intensities import INTENSITIES, Inte
 from ctseg_models.bundles.monai.interpreted.nearest import Placement
 from ctseg_models.bundles.monai.interpreted.spacing import resampled
 from ctseg_models.contract.axis_order import AxisOrder
-from ctseg_models.contract.lattice import Box, Lattice
+from ctseg_models.contract.lattice import Lattice, ViewBox
 
 if TYPE_CHECKING:
     from ctseg_models.contract.upright import Upright
@@ -73,7 +73,7 @@ class State:
         return Lattice(self.low_mm, self.spacing_mm, (z, y, x))
 
     @classmethod
-    def of(cls, upright: Upright, box: Box) -> State:
+    def of(cls, upright: Upright, box: ViewBox) -> State:
         """The voxels of the volume in `box`, as they are stored: no copy."""
         start, stop = box.voxels(upright.geometry)
         view = upright.view.apply(upright.volume.array)
@@ -159,7 +159,7 @@ def spacing_of(component: object) -> Triple | None:
     return wanted if wanted is not None and min(wanted) > 0 else None
 
 
-def layout_of(component: object, upright: Upright, box: Box) -> tuple[Shape, AxisOrder]:
+def layout_of(component: object, upright: Upright, box: ViewBox) -> tuple[Shape, AxisOrder]:
     """The size (z, y, x) that the transforms make of a box of a volume, without a look at its voxels, and
     the axes they end in.
     """

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.inference.network.feature_map import FeatureMap, Upsampled
-from ctseg_models.inference.network.stepwise import steps_of
+from ctseg_models.inference.network.scn_slab_runner import steps_of
 from ctseg_models.networks.scn import SCN, SCNConfig
 from ctseg_models.networks.unet import UNet, UNetConfig
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from ctseg_models.bundles.nnunet.slab_steps import NNUNet, nnunet_steps, runs_in_slabs
+from ctseg_models.bundles.nnunet.slab_runner import NNUNet, nnunet_steps, runs_in_slabs
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.networks.nnunet_blocks import ConvStyle, UNetShape
 from ctseg_models.networks.plain_conv_unet import PlainConvUNet
 from ctseg_models.networks.residual_encoder_unet import ResidualEncoderUNet
-from tests.models.inference.network.test_stepwise import driven
+from tests.models.inference.network.test_scn_slab_runner import driven
 
 STYLE = ConvStyle(3)
 # A stage without a stride and as wide as the one before, thin and long kernels, unequal strides, a first

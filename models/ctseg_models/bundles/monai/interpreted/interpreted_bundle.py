@@ -15,8 +15,8 @@ from ctseg_models.bundles.monai.interpreted.nearest import NearestMaps, Placemen
 from ctseg_models.bundles.monai.interpreted.output import Windows, output, windows
 from ctseg_models.bundles.monai.interpreted.transforms import State, layout_of, transforms
 from ctseg_models.contract.axis_order import AxisOrder
-from ctseg_models.contract.lattice import Box, Lattice
-from ctseg_models.contract.stage import Prepared, RunSize, Steps
+from ctseg_models.contract.lattice import Lattice, ViewBox
+from ctseg_models.contract.stage import NetworkSteps, Prepared, RunSize
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,7 +56,7 @@ class Interpreted:
         self.values = tuple(facts.values[k] for k in self._order)
         self._per_voxel: float | None = None
 
-    def prepare(self, upright: Upright, box: Box, _whole: bool) -> Generator[float, None, Prepared]:
+    def prepare(self, upright: Upright, box: ViewBox, _whole: bool) -> Generator[float, None, Prepared]:
         """The transforms before the network, and the windows."""
         import numpy as np
         import torch
@@ -93,7 +93,7 @@ class Interpreted:
             brought=own,
         )
 
-    def steps(self, turn: AxisOrder) -> Steps:
+    def steps(self, turn: AxisOrder) -> NetworkSteps:
         """The network along `turn`."""
         from ctseg_imaging.errors import is_out_of_memory
         from ctseg_models.inference.network.interruptible import watched
@@ -152,7 +152,7 @@ class Interpreted:
         a, b, c = shape
         return self._per_voxel * a * b * c
 
-    def layout(self, upright: Upright, box: Box) -> RunSize:
+    def layout(self, upright: Upright, box: ViewBox) -> RunSize:
         """The windows over what the transforms will make of the box."""
         shape, turn = layout_of(self._before, upright, box)
         if self._windows.roi is None:

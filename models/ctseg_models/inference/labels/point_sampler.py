@@ -30,7 +30,7 @@ class Corners:
         return Corners(self.low, self.high, self.at[:, which], self.weight[:, which])
 
 
-class Points:
+class PointSampler:
     """The same probabilities as `Sampler.slab`, at voxels named one by one."""
 
     def __init__(self, class_maps: ClassMaps, target: Target) -> None:

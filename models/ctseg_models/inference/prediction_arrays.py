@@ -14,15 +14,15 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Labels
 from ctseg_models.contract.bundle import LARGEST_LABEL
 from ctseg_models.contract.upright import Upright
+from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.labels.confidence_recorder import ConfidenceRecorder
 from ctseg_models.inference.labels.paint import paint, paint_map
-from ctseg_models.inference.settings import InferenceSettings
 from ctseg_models.inference.stage_run import SEGMENTING, StageResult, report
 
 
 @dataclass(eq=False)
-class Canvas:
+class PredictionArrays:
     """Arrays (z, y, x) in the volume's stored voxel order, written through its upright view."""
 
     upright: Upright
@@ -32,7 +32,9 @@ class Canvas:
     confidence: list[dict[str, Any]] | None = field(default=None)  # a row for each label, once painted
 
     @classmethod
-    def blank(cls, upright: Upright, values: tuple[int, ...], settings: InferenceSettings) -> Canvas:
+    def blank(
+        cls, upright: Upright, values: tuple[int, ...], settings: InferenceSettings
+    ) -> PredictionArrays:
         """For labels of these values. Raises BundleError for values that no mask holds."""
         shape = upright.volume.geometry.shape
         return cls(
