@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,9 +15,13 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from ctseg_models.contract.prediction import Prediction
 
-AnyPath = str | PathLike[str]
-ImageLike = AnyPath | Volume
-LabelsLike = AnyPath | LabelMap | Prediction
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+    from nibabel.spatialimages import SpatialImage
+
+    AnyPath = str | PathLike[str]
+    ImageLike: TypeAlias = AnyPath | Volume | sitk.Image | SpatialImage
+    LabelsLike: TypeAlias = AnyPath | LabelMap | Prediction | sitk.Image | SpatialImage
 
 
 def read(
@@ -45,7 +49,8 @@ def read(
     -------
     Volume
         `array` is (z, y, x), or (c, z, y, x) with channels, in the voxel order of the file and in HU for
-        CT; `geometry` maps (z, y, x) indices to LPS millimetres.
+        CT; `geometry` maps (z, y, x) indices to LPS millimetres. ``numpy.asarray(image)`` gives the array,
+        ``image.to_sitk()`` and ``image.to_nibabel()`` an image of those libraries.
 
     Raises
     ------
@@ -59,8 +64,8 @@ def read(
     Examples
     --------
     >>> image = ctseg.read("scan.nii.gz")
-    >>> image.array.shape, image.geometry.spacing_mm
-    ((94, 512, 512), (2.5, 0.98, 0.98))
+    >>> image
+    Volume(shape=(94, 512, 512), spacing_mm=(2.5, 0.98, 0.98), orientation='SPL', dtype=int16)
     """
     from ctseg_imaging import formats
 
@@ -182,12 +187,13 @@ def as_volume(
     origin_lps_mm: Sequence[float] = (0, 0, 0),
     direction: ArrayLike | None = None,
 ) -> Volume:
-    """Make a Volume from an array, or read one from a path; a Volume is returned as it is.
+    """Make a Volume from an array, a SimpleITK or a nibabel image, or read one from a path.
 
     Parameters
     ----------
-    image : array, str, Path or Volume
-        An array is (z, y, x) or, with channels, (c, z, y, x); for CT in HU.
+    image : array, SimpleITK.Image, nibabel image, str, Path or Volume
+        An array is (z, y, x) or, with channels, (c, z, y, x); for CT in HU. The images of SimpleITK and
+        nibabel bring their geometry. A Volume is returned as it is.
     spacing_mm : (z, y, x)
         Distance between voxel centres in mm. Needed for an array, which has no geometry of its own.
     origin_lps_mm : (x, y, z)
@@ -208,11 +214,15 @@ def as_volume(
     Examples
     --------
     >>> image = ctseg.as_volume(array, spacing_mm=(2.5, 0.98, 0.98))
+    >>> image = ctseg.as_volume(SimpleITK.ReadImage("scan.nrrd"))
+    >>> image.to_nibabel()
     """
     if isinstance(image, Volume):
         return image
     if isinstance(image, str | PathLike):
         return read(image)
+    if (volume := _of_another_library(image)) is not None:
+        return volume
     array = np.asarray(image)
     return Volume(array, _grid(array, spacing_mm, origin_lps_mm, direction))
 
@@ -225,11 +235,11 @@ def as_labels(
     origin_lps_mm: Sequence[float] = (0, 0, 0),
     direction: ArrayLike | None = None,
 ) -> LabelMap:
-    """Make a LabelMap from an array of integers, or read one from a path.
+    """Make a LabelMap from an array, a SimpleITK or a nibabel image, or read one from a path.
 
     Parameters
     ----------
-    labels : array, str, Path, LabelMap or Prediction
+    labels : array, SimpleITK.Image, nibabel image, str, Path, LabelMap or Prediction
         An array is (z, y, x) of integers, 0 for the background. A LabelMap is returned as it is; of a
         Prediction, its labels.
     names : dict of int to str, optional
@@ -251,7 +261,7 @@ def as_labels(
 
     Examples
     --------
-    >>> mask = ctseg.as_labels(image.array > 300, names={1: "bone"}, spacing_mm=image.geometry.spacing_mm)
+    >>> mask = ctseg.as_labels(image.array > 300, names={1: "bone"}, spacing_mm=image.spacing_mm)
     """
     if isinstance(labels, LabelMap):
         return labels
@@ -259,10 +269,20 @@ def as_labels(
         return labels.labels
     if isinstance(labels, str | PathLike):
         return read_labels(labels, names=names)
+    if (volume := _of_another_library(labels)) is not None:
+        return LabelMap.from_volume(volume, names)
     array = np.asarray(labels)
     array = array.view(np.uint8) if array.dtype == bool else array
     known = Labels.from_values(array) if names is None else Labels.from_names(names)
     return LabelMap(array, _grid(array, spacing_mm, origin_lps_mm, direction), known)
+
+
+def _of_another_library(image: Any) -> Volume | None:
+    """A SimpleITK or nibabel image as a Volume; None for anything else. Neither library is loaded for it."""
+    library = type(image).__module__.partition(".")[0]
+    if library == "SimpleITK":
+        return Volume.from_sitk(image)
+    return Volume.from_nibabel(image) if library == "nibabel" else None
 
 
 def _grid(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ctseg_models.contract.bundle import Bundle
-from napari_ctseg.api.images import AnyPath, ImageLike, as_volume
-from napari_ctseg.api.progress_bar import ProgressOption, follow
+from napari_ctseg.api.images import as_volume
+from napari_ctseg.api.progress_bar import follow
 
 if TYPE_CHECKING:
     from ctseg_imaging.progress import Progress
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from ctseg_models.contract.lattice import Region
     from ctseg_models.contract.prediction import Prediction
     from ctseg_models.inference import InferenceSettings
+    from napari_ctseg.api.images import AnyPath, ImageLike
+    from napari_ctseg.api.progress_bar import ProgressOption
 
-ModelLike = AnyPath | Bundle
+    ModelLike = AnyPath | Bundle
 
 
 def list_models() -> dict[str, Bundle]:
@@ -90,8 +92,9 @@ def predict(
 
     Parameters
     ----------
-    image : Volume, str or Path
-        The image, (z, y, x) or (c, z, y, x), in HU for CT.
+    image : Volume, SimpleITK.Image, nibabel image, str or Path
+        The image, (z, y, x) or (c, z, y, x), in HU for CT. An array becomes one by
+        `as_volume`.
     model : str, Path, Bundle, or a sequence of them
         As in `load_model`; several form an ensemble, whose labels are matched by name. The folder of a stack
         (`napari-ctseg stack`) may stand alone.

@@ -8,13 +8,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_ctseg.api.images import AnyPath, LabelsLike, as_labels
-from napari_ctseg.api.progress_bar import ProgressOption, follow
+from napari_ctseg.api.images import as_labels
+from napari_ctseg.api.progress_bar import follow
 
 if TYPE_CHECKING:
     from ctseg_imaging.metrics.reports.case_report import CaseReport, Row, SliceRow
     from ctseg_imaging.metrics.summary import SummaryRow
     from ctseg_imaging.volume import Volume
+    from napari_ctseg.api.images import AnyPath, LabelsLike
+    from napari_ctseg.api.progress_bar import ProgressOption
 
 LESS_IS_WORSE = frozenset({"dice", "iou", "precision", "recall", "nsd", "lesion_recall", "lesion_f1"})
 
@@ -139,7 +141,7 @@ def evaluate(
 
     Parameters
     ----------
-    prediction, truth : LabelMap, Prediction, str or Path
+    prediction, truth : LabelMap, Prediction, SimpleITK.Image, nibabel image, str or Path
         Two label maps, two files, or two folders whose files have the same names. The truth may be the
         folder of a whole data set. Labels are compared by value; the segments of DICOM and Slicer files by
         name. A prediction on another grid is resampled to the truth's, and a warning says so.

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ctseg.api.images import AnyPath
-from napari_ctseg.api.models import ModelLike, load_model
-from napari_ctseg.api.progress_bar import ProgressOption, follow
+from napari_ctseg.api.models import load_model
+from napari_ctseg.api.progress_bar import follow
 
 if TYPE_CHECKING:
     from ctseg_models.contract.bundle import Bundle
     from ctseg_training.recipes import Recipe
+    from napari_ctseg.api.images import AnyPath
+    from napari_ctseg.api.models import ModelLike
+    from napari_ctseg.api.progress_bar import ProgressOption
 
 Scores = dict[str, float | None]
 

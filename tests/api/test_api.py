@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 import yaml
 
 import napari_ctseg as ctseg
@@ -69,6 +72,32 @@ def test_images_and_labels_come_back_from_a_file(tmp_path: Path, ending: str) ->
     assert np.array_equal(labels.array, array > 300) and labels.labels.name(1) == "bright"
     with pytest.raises(ctseg.FormatError, match="exists"):
         ctseg.write(tmp_path / f"image{ending}", image)
+
+
+@pytest.mark.parametrize("library", ["SimpleITK", "nibabel"])
+def test_images_of_other_libraries_are_taken(library: str) -> None:
+    """Their own way to place a voxel is the oracle."""
+    array = np.zeros((5, 6, 7), np.int16)
+    array[2:4, 1:4, 3:6] = 1
+    image: Any
+    if library == "SimpleITK":
+        image = SimpleITK.GetImageFromArray(array)
+        image.SetSpacing((1.0, 2.0, 3.0))
+        image.SetDirection(OBLIQUE.ravel().tolist())
+        image.SetOrigin((10.0, 20.0, 30.0))
+        place = image.TransformIndexToPhysicalPoint((4, 3, 2))
+    else:
+        affine = np.diag([-1.0, -2.0, 3.0, 1.0])
+        affine[:3, 3] = -10, -20, 30
+        image = nibabel.Nifti1Image(array.T, affine)
+        place = (affine @ (4, 3, 2, 1))[:3] * (-1, -1, 1)
+    volume = ctseg.as_volume(image)
+    assert np.array_equal(np.asarray(volume), array)
+    assert volume.geometry.index_to_lps((2, 3, 4)) == pytest.approx(place)
+    mask = ctseg.as_labels(image, names={1: "box"})
+    assert mask.labels.name(1) == "box" and mask.array.dtype == np.uint8
+    assert ctseg.evaluate(image, mask).mean_dice == 1.0
+    assert ctseg.predict(image, "phantom-abdomen-scn").labels.shape == array.shape
 
 
 def parts(image: ctseg.Volume) -> dict[str, object]:

@@ -63,7 +63,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", [name for name in ctseg.__all__ if name != "__version__"])
+@pytest.mark.parametrize("name", ctseg.__all__)
 def test_every_public_name_has_a_docstring(name: str) -> None:
     value = getattr(ctseg, name)
     assert inspect.getdoc(value)
