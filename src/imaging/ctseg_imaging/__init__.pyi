@@ -1,4 +1,4 @@
-from . import editing, formats, metrics, phantom
+from . import editing, formats, measurements, metrics, phantom
 from .errors import (
     BundleError,
     ChoiceNeeded,
@@ -56,6 +56,7 @@ __all__ = [
     "formats",
     "joint_histogram",
     "list_choices",
+    "measurements",
     "metrics",
     "phantom",
     "preset",
