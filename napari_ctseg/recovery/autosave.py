@@ -6,18 +6,19 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from ctseg_imaging.errors import FormatError
-from napari_ctseg.journal import folder, words
-from napari_ctseg.journal.limits import FOLDER, UNDO
+from napari_ctseg.journal import folder
+from napari_ctseg.journal.limits import UNDO
 from napari_ctseg.journal.replay import Replayed, replay
 from napari_ctseg.journal.writer import WRITER
+from napari_ctseg.recovery import claims
+from napari_ctseg.recovery.disk_space import DiskSpace
 from napari_ctseg.recovery.recording import Recording
 from napari_ctseg.viewer.layers import MADE, source_of
 from napari_ctseg.viewer.proxies import unwrapped
@@ -30,21 +31,12 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
-class Answer(StrEnum):
-    """What is to happen to edits that were not exported."""
-
-    EXPORT = "export"
-    KEEP = "keep"
-    DISCARD = "discard"
-    CANCEL = "cancel"
-
-
 class Autosave:
     """Records every label layer of the viewer that has a place in a patient, from its first change on.
 
     waiting : what is kept for the images and masks of this viewer and belongs to no layer that is open.
     offers : emitted when that gained something. listed : `waiting` changed. changed : a recording changed.
-    told : a sentence for the user; may come from the writer's thread. in_use : why the layers became
+    message : a sentence for the user; may come from the writer's thread. in_use : why the layers became
     read-only. leaving, dock_left : a recording with unexported edits whose layer was removed, or whose dock
     was closed; who hears of the first calls `answered`.
     """
@@ -52,7 +44,7 @@ class Autosave:
     offers = Signal()
     listed = Signal()
     changed = Signal()
-    told = Signal(str)
+    message = Signal(str)
     in_use = Signal(str)
     leaving = Signal(object)
     dock_left = Signal(object)
@@ -62,13 +54,13 @@ class Autosave:
         self._recordings: dict[LabelsLayer, Recording] = {}
         self._leaving: list[Recording] = []
         self._offered: set[Path] = set()
+        self.disk_space = DiskSpace(self._report)
         self.keys: set[str] = set()
         self.waiting: tuple[folder.Kept, ...] = ()
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
         for layer in viewer.layers:
             self._watch(layer)
-        self._is_full = False
 
     # ---- which layers
 
@@ -97,9 +89,9 @@ class Autosave:
         if hasattr(layer, "n_edit_dimensions"):
             recording = Recording(layer, lambda: self.key(layer))
             recording.changed.connect(self._changed)
-            recording.failed.connect(self._failed)
+            recording.failed.connect(self._report)
             recording.kept.connect(self._well)
-            recording.began.connect(self._tidy_later)
+            recording.began.connect(self.disk_space.tidy_later)
             self._recordings[layer] = recording
         else:  # an image that is opened again offers its edits again
             key = folder.key_of(source.geometry, source.source)
@@ -111,11 +103,11 @@ class Autosave:
     def _changed(self) -> None:
         self.changed.emit()
 
-    def _failed(self, sentence: str) -> None:
-        self.told.emit(sentence)
+    def _report(self, sentence: str) -> None:
+        self.message.emit(sentence)
 
     def _well(self) -> None:
-        self.told.emit("Edits are kept for recovery again.")
+        self.message.emit("Edits are kept for recovery again.")
 
     def _removed(self, event: Any) -> None:
         recording = self._recordings.pop(unwrapped(event.value), None)
@@ -204,19 +196,7 @@ class Autosave:
         """The user set other limits."""
         for recording in self.recordings:
             recording.painting.steps.history.set_limit(UNDO.bytes)
-        self._tidy_later()
-
-    def _tidy_later(self) -> None:
-        WRITER.post(self._tidy)
-
-    def _tidy(self) -> None:
-        """Delete what was discarded long ago; tell once if what is kept takes more than the limit."""
-        limit = FOLDER.bytes
-        folder.sweep(limit)
-        used, before = folder.used_bytes(), self._is_full
-        self._is_full = used > limit
-        if self._is_full and not before:
-            self.told.emit(words.room(used, limit))
+        self.disk_space.tidy_later()
 
     # ---- leaving
 
@@ -225,32 +205,13 @@ class Autosave:
         if (recording := self.recording(layer)) is not None and recording.unsaved:
             self.dock_left.emit(recording)
 
-    def settle(
-        self, recordings: Iterable[Recording], answer: Answer, export: Callable[[Recording], bool]
-    ) -> bool:
-        """Do what was answered. export : writes one layer's mask, gives whether it is written. False:
-        stay.
-        """
-        if answer is Answer.CANCEL:
-            return False
-        for recording in tuple(recordings):
-            if answer is Answer.DISCARD:
-                recording.discard()
-            elif answer is Answer.EXPORT:
-                if not export(recording):
-                    return False
-                recording.exported()
-        return True
-
     def close(self) -> None:
         """The viewer goes: everything is on the disk, and other viewers may edit its images."""
         for recording in self.recordings:
             recording.close()
         self._recordings.clear()
-        release(
-            self.keys
-            - {key for autosave in _AUTOSAVES.values() if autosave is not self for key in autosave.keys}
-        )
+        others = {key for one in _AUTOSAVES.values() if one is not self for key in one.keys}
+        claims.release(self.keys - others)
         self.keys = set()
 
     # ---- other viewers
@@ -259,12 +220,9 @@ class Autosave:
         """Make the label layers read-only while another process edits one of the images, and editable again
         after that.
         """
-        try:
-            place = folder.prepared()
-            others = {pid for key in self.keys if (pid := folder.claim(place / key)) is not None}
-        except (FormatError, OSError):
-            return  # nothing can be kept there, which is reported with the first edit
-        why = words.IN_USE.format(pid=min(others)) if others else ""
+        why = claims.why_in_use(self.keys)
+        if why is None:
+            return
         fresh = False
         for recording in self.recordings:
             fresh = fresh or recording.painting.read_only != why
@@ -274,15 +232,8 @@ class Autosave:
 
     def take_over(self) -> None:
         """Edit here; the other viewer becomes read-only."""
-        for key in self.keys:
-            folder.take_over(folder.prepared() / key)
+        claims.take_over(self.keys)
         self.check_use()
-
-
-def release(keys: Iterable[str]) -> None:
-    """Other processes may edit these images."""
-    for key in keys:
-        folder.release(folder.folder() / key)
 
 
 _AUTOSAVES: weakref.WeakKeyDictionary[Any, Autosave] = weakref.WeakKeyDictionary()
@@ -290,7 +241,7 @@ _AUTOSAVES: weakref.WeakKeyDictionary[Any, Autosave] = weakref.WeakKeyDictionary
 
 @atexit.register
 def _release_all() -> None:
-    release({key for autosave in _AUTOSAVES.values() for key in autosave.keys})
+    claims.release({key for autosave in _AUTOSAVES.values() for key in autosave.keys})
 
 
 def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
@@ -301,10 +252,10 @@ def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
     if viewer not in _AUTOSAVES:
         _AUTOSAVES[viewer] = autosave = Autosave(viewer)
         if hasattr(viewer, "window"):
-            from napari_ctseg.recovery.window import Questions
+            from napari_ctseg.recovery.widgets.questions import Questions
 
             autosave.questions = Questions(viewer, autosave)  # type: ignore[attr-defined]
-        autosave._tidy_later()
+        autosave.disk_space.tidy_later()
     return _AUTOSAVES[viewer]
 
 

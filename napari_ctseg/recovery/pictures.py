@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtGui import QColor
 
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.volume import Labels
@@ -49,10 +48,12 @@ def fullest_slice(array: NDArray[Any]) -> int:
 
 def coloured(plane: NDArray[Any], labels: Labels) -> NDArray[np.uint8]:
     """(y, x, 3) of a plane (y, x) of labels."""
+    from napari.utils.colormaps.standardize_color import transform_color
+
     found = np.zeros((*plane.shape, 3), np.uint8)
     for value in np.unique(plane[plane > 0]):
-        colour = QColor(labels.colour(int(value)))
-        found[plane == value] = colour.red(), colour.green(), colour.blue()
+        colour = transform_color(labels.colour(int(value)))[0, :3]
+        found[plane == value] = np.rint(255 * colour)
     return found
 
 

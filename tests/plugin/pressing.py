@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QTreeView,
 )
 
-from napari_ctseg.export.dialog import ExportDialog
+from napari_ctseg.export.view import ExportDialog
 from tests.pace import PATIENCE_MS
 
 LOOK_MS = 20

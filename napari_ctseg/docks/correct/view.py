@@ -12,7 +12,7 @@ from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import CorrectState, Operation, Tool
 from napari_ctseg.docks.correct.widgets.class_table import ClassTable, StepList
-from napari_ctseg.export.dialog import ask_where
+from napari_ctseg.export.view import ask_where
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:

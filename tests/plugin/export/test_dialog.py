@@ -8,7 +8,7 @@ import pytest
 from ctseg_imaging import formats
 from ctseg_imaging.volume import LabelMap, Labels
 from napari_ctseg.docks.correct.view import CorrectDock
-from napari_ctseg.export.dialog import ExportDialog, ask_where
+from napari_ctseg.export.view import ExportDialog, ask_where
 from napari_ctseg.viewer.showing import show_labels, show_volume
 from napari_ctseg.viewer.study import study_of
 from tests.imaging.formats.dicom.making import save, series

@@ -73,7 +73,7 @@ def main(image, labels, ledger, seconds, rate, what):
     for signal, said in ((steps.added, "dab"), (steps.ended, "ended"), (steps.moved, "moved")):
         signal.connect(lambda *_, said=said: note(said))
     if what == "full disk":
-        autosave_of(viewer).told.connect(lambda said: note("told " + said))
+        autosave_of(viewer).message.connect(lambda said: note("told " + said))
         QTimer.singleShot(
             1500, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
         )

@@ -16,7 +16,7 @@ from napari_ctseg.journal import folder
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.recovery.autosave import autosave_of
-from napari_ctseg.recovery.closing import NAME
+from napari_ctseg.recovery.widgets.one_question import NAME
 from napari_ctseg.viewer.layers import label_map_of
 from napari_ctseg.viewer.reference import release
 from tests.pace import PATIENCE_MS

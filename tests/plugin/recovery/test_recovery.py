@@ -20,7 +20,7 @@ from napari_ctseg.journal.patches import Patch, pack
 from napari_ctseg.journal.replay import labels_from_json, labels_to_json, replay, summary
 from napari_ctseg.recovery.autosave import autosave_of
 from napari_ctseg.recovery.pictures import picture
-from napari_ctseg.recovery.restoring import RecoveryDock, RestoreDialog
+from napari_ctseg.recovery.view import RecoveryDock, RestoreDialog
 from napari_ctseg.viewer.layers import source_of
 from napari_ctseg.viewer.painting import Painting
 from napari_ctseg.viewer.showing import show_labels, show_volume
@@ -222,10 +222,10 @@ def test_a_folder_beyond_its_limit_is_told_once_and_nothing_kept_is_deleted(
     draw_and_close(make_plugin_viewer, mask(), image())
     monkeypatch.setattr(FOLDER.__class__, "bytes", property(lambda limit: 10))
     autosave, told = autosave_of(make_plugin_viewer()), []
-    autosave.told.connect(told.append)
-    autosave._tidy()
-    autosave._tidy()
-    assert len(told) <= 1 and autosave._is_full and len(folder.find()) == 1
+    autosave.message.connect(told.append)
+    autosave.disk_space.tidy()
+    autosave.disk_space.tidy()
+    assert len(told) <= 1 and autosave.disk_space.is_full and len(folder.find()) == 1
 
 
 def test_kept_edits_are_restored_once(make_plugin_viewer):

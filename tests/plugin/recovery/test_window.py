@@ -14,7 +14,8 @@ from ctseg_imaging import formats
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.replay import replay
 from napari_ctseg.journal.writer import WRITER
-from napari_ctseg.recovery.autosave import Answer, autosave_of
+from napari_ctseg.recovery.answers import Answer
+from napari_ctseg.recovery.autosave import autosave_of
 from napari_ctseg.viewer.painting import Painting
 from napari_ctseg.viewer.reference import release
 from napari_ctseg.viewer.study import study_of
@@ -93,7 +94,7 @@ def test_strokes_are_kept_without_any_dock_and_napari_s_keys_undo_them(opened, q
 def test_an_array_of_another_shape_ends_the_journal_and_what_is_kept_stays(opened):
     viewer, layer = opened
     told = []
-    autosave_of(viewer).told.connect(told.append)
+    autosave_of(viewer).message.connect(told.append)
     paint(layer)
     painted = layer.data.copy()
     layer.data = np.zeros((9, 20, 20), np.uint8)

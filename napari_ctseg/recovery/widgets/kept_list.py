@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg.background.threads import run_in_thread
-from napari_ctseg.export.dialog import ask_where
 from napari_ctseg.export.mask import Written, export, export_message
+from napari_ctseg.export.view import ask_where
 from napari_ctseg.journal import folder, words
 from napari_ctseg.journal.limits import FOLDER
 from napari_ctseg.journal.replay import Replayed, replay

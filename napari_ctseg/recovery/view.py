@@ -13,7 +13,7 @@ from ctseg_imaging.errors import CtsegError
 from napari_ctseg.journal.limits import FOLDER, UNDO, Limit
 from napari_ctseg.parts import Dock
 from napari_ctseg.recovery.autosave import Autosave, autosave_of
-from napari_ctseg.recovery.kept_list import KeptList
+from napari_ctseg.recovery.widgets.kept_list import KeptList
 
 if TYPE_CHECKING:
     import napari

@@ -14,15 +14,16 @@ from qtpy.QtWidgets import QMessageBox
 
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg import notices
-from napari_ctseg.export.dialog import ask_where
 from napari_ctseg.export.mask import export, export_message
+from napari_ctseg.export.view import ask_where
 from napari_ctseg.journal import folder
 from napari_ctseg.journal.words import steps
 from napari_ctseg.journal.writer import WRITER
-from napari_ctseg.recovery.autosave import Answer, Autosave
-from napari_ctseg.recovery.closing import OneQuestion
+from napari_ctseg.recovery.answers import Answer, settle
+from napari_ctseg.recovery.autosave import Autosave
 from napari_ctseg.recovery.recording import Recording
-from napari_ctseg.recovery.restoring import RestoreDialog
+from napari_ctseg.recovery.view import RestoreDialog
+from napari_ctseg.recovery.widgets.one_question import OneQuestion
 from napari_ctseg.viewer.layers import label_map_of, source_of, volume_of
 from napari_ctseg.viewer.painting import edits_of
 from napari_ctseg.viewer.study import open_sources, study_of
@@ -42,7 +43,7 @@ class Questions(QObject):  # type: ignore[misc]
     open, or None.
     """
 
-    _told = Signal(str)  # Qt takes it from the writer's thread to this one
+    _message = Signal(str)  # Qt takes it from the writer's thread to this one
 
     def __init__(self, viewer: napari.Viewer, autosave: Autosave) -> None:
         super().__init__()
@@ -55,8 +56,8 @@ class Questions(QObject):  # type: ignore[misc]
         self._window = weakref.ref(viewer.window._qt_window)
         viewer.window._qt_window.installEventFilter(self)
         OneQuestion(viewer.window._qt_window, autosave)
-        self._told.connect(lambda sentence: notices.warning(sentence))
-        autosave.told.connect(self._tell)
+        self._message.connect(lambda sentence: notices.warning(sentence))
+        autosave.message.connect(self._show_message)
         autosave.offers.connect(self._offer)
         autosave.listed.connect(self._listed)
         autosave.in_use.connect(self._in_use)
@@ -76,7 +77,7 @@ class Questions(QObject):  # type: ignore[misc]
         unsaved = self._autosave.unsaved
         for recording in unsaved:
             recording.flush()
-        if unsaved and not self._autosave.settle(unsaved, self.ask(unsaved, True), self._export):
+        if unsaved and not settle(unsaved, self.ask(unsaved, True), self._export):
             event.ignore()
             return True
         self._closing = not self._asks_napari(event)
@@ -98,7 +99,7 @@ class Questions(QObject):  # type: ignore[misc]
         left, self._left = self._left, []
         unsaved = [recording for recording in left if recording.unsaved]
         if unsaved and self._is_open():
-            while not self._autosave.settle(unsaved, self.ask(unsaved, False), self._export):
+            while not settle(unsaved, self.ask(unsaved, False), self._export):
                 # a file dialog was cancelled or the file cannot be written: the layer is gone, so ask again
                 pass
         self._autosave.answered(left)
@@ -113,7 +114,7 @@ class Questions(QObject):  # type: ignore[misc]
         def ask() -> None:
             if recording.unsaved and self._is_open():
                 recording.flush()
-                self._autosave.settle([recording], self.ask([recording], False), self._export)
+                settle([recording], self.ask([recording], False), self._export)
                 WRITER.flush()
                 self._autosave.list_waiting()
 
@@ -177,8 +178,8 @@ class Questions(QObject):  # type: ignore[misc]
         notices.info(export_message(written))
         return True
 
-    def _tell(self, sentence: str) -> None:
-        self._told.emit(sentence)
+    def _show_message(self, sentence: str) -> None:
+        self._message.emit(sentence)
 
     # ---- earlier edits and other viewers
 
