@@ -105,12 +105,12 @@ class Confidence:
 @dataclass(frozen=True)
 class FormNeeded:
     """A network file whose side file is to be written. guess : what could be read from it; of one that has a
-    side file (`again`), what that says.
+    side file (`rewrite`), what that says.
     """
 
     network: Path
     guess: Mapping[str, Any]
-    anew: bool = False
+    rewrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class RunModelState:
     channel the chosen models want. weights : of chosen models, 1 where none is given. unable : device or
     precision -> why it cannot be had. errand : what is done next to running (a model being added), "" when
     nothing. questions, form, replacing : what waits for an answer. share : of the whole run, 0 to 1, None
-    when not known. seconds_left : None when not known. result : name of the labels layer. to_mend : the
+    when not known. seconds_left : None when not known. result : name of the labels layer. to_fix : the
     network file whose side file may be why the last run or adding failed.
     """
 
@@ -161,7 +161,7 @@ class RunModelState:
     message: str = ""
     details: str = ""
     result: str | None = None
-    to_mend: Path | None = None
+    to_fix: Path | None = None
     cautions: tuple[RunWarning, ...] = ()
     confidence: tuple[Confidence, ...] = ()
 

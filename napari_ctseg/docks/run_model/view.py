@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QMenu, QMessageBox, QProgressBar, QToolButton
+from qtpy.QtWidgets import QFormLayout, QMessageBox, QProgressBar
 
 from napari_ctseg import parts
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.controller import RunModelController
-from napari_ctseg.docks.run_model.library.library import NETWORK_FILES, Library
+from napari_ctseg.docks.run_model.library.library import Library
 from napari_ctseg.docks.run_model.run.request import InstalledModels, Models
-from napari_ctseg.docks.run_model.state import BundleInfo, Phase, Replacement, RunModelState
+from napari_ctseg.docks.run_model.state import BundleInfo, Phase, RunModelState
 from napari_ctseg.docks.run_model.widgets.channel_rows import ChannelRows
 from napari_ctseg.docks.run_model.widgets.choices import Choices
 from napari_ctseg.docks.run_model.widgets.confidence_table import ConfidenceTable
 from napari_ctseg.docks.run_model.widgets.model_list import ModelList
+from napari_ctseg.docks.run_model.widgets.model_menus import AddMenu, MoreMenu, menu_button
+from napari_ctseg.docks.run_model.widgets.replace_question import ask_replace
 from napari_ctseg.docks.run_model.widgets.side_form import SideForm
 from napari_ctseg.docks.run_model.widgets.trust_question import ask_trust
 from napari_ctseg.preferences import Preferences
@@ -27,14 +28,6 @@ from napari_ctseg.viewer import orientation
 
 if TYPE_CHECKING:
     import napari
-
-    from ctseg_models.bundles.export import Format
-
-FILES = f"Models (*.zip {' '.join('*' + ending for ending in NETWORK_FILES)})"
-EXPORTS: dict[Format, tuple[str, str]] = {
-    "onnx": ("Export as ONNX…", "ONNX (*.onnx)"),
-    "torchscript": ("Export as TorchScript…", "TorchScript (*.ts)"),
-}
 
 
 class RunModelDock(parts.Dock):
@@ -78,11 +71,12 @@ class RunModelDock(parts.Dock):
         )
         self.sure = parts.text()
         self.warnings, self.cautions = parts.remark(), parts.remark()
-        self.new = _with_menu("Add model…", words.ADD)
+        self.add_menu = AddMenu(self, lambda path: self.controller.actions.add(path))
+        self.more_menu = MoreMenu(self, lambda: self.controller, lambda: self._current(self._state))
+        self.new = menu_button("Add model…", words.ADD, self.add_menu)
         self.new.setShortcut("Ctrl+Shift+M")
         self.card = parts.button("Card…", words.CARD)
-        self.more = _with_menu("More…", words.MORE)
-        self._build_menus()
+        self.more = menu_button("More…", words.MORE, self.more_menu)
         self.guess = parts.button("Expected time and memory", words.EXPECTED)
         self.go, self.stop = parts.button("Run", words.RUN), parts.button("Cancel", words.CANCEL)
         for button, keys in (
@@ -94,7 +88,7 @@ class RunModelDock(parts.Dock):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.details = parts.button("Details…", words.DETAILS)
-        self.mend = parts.button("Edit the description…", words.MEND)
+        self.fix = parts.button("Edit the description…", words.DESCRIBE)
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.form.addRow("Image", self.image)
@@ -124,46 +118,18 @@ class RunModelDock(parts.Dock):
                 self.sure,
                 self.confidence,
                 self.cautions,
-                self.mend,
+                self.fix,
                 self.details,
             ],
         )
         column.addStretch()
 
-    def _build_menus(self) -> None:
-        add = QMenu(self)
-        add.setToolTipsVisible(True)
-        add.addAction("A folder…", self._ask_folder).setToolTip(
-            "A model of this project, nnU-Net's results folder, or a MONAI bundle."
-        )
-        add.addAction("A file…", self._ask_file).setToolTip(
-            "A .zip of such a folder, or an ONNX or TorchScript network."
-        )
-        self.new.setMenu(add)
-        menu = QMenu(self)
-        menu.setToolTipsVisible(True)
-        self.verify = menu.addAction("Verify", lambda: self._on_spoken_of(self.controller.shelf.verify))
-        self.exports = {
-            to: menu.addAction(title, lambda to=to: self._ask_export(to))
-            for to, (title, _) in EXPORTS.items()
-        }
-        self.withdraw = menu.addAction(
-            "Ask again before it runs", lambda: self._on_spoken_of(self.controller.shelf.withdraw)
-        )
-        self.describe = menu.addAction(
-            "Edit the description…", lambda: self._on_spoken_of(self.controller.shelf.describe_model)
-        )
-        self.describe.setToolTip(words.MEND)
-        menu.addSeparator()
-        menu.addAction("Look again which models there are", lambda: self.controller.reload_bundles())
-        self.more.setMenu(menu)
-        self.models.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.models.customContextMenuRequested.connect(
-            lambda place: menu.popup(self.models.viewport().mapToGlobal(place))
-        )
-
     def _connect(self) -> None:
         controller = self.controller
+        self.models.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.models.customContextMenuRequested.connect(
+            lambda place: self.more_menu.popup(self.models.viewport().mapToGlobal(place))
+        )
         self.image.currentTextChanged.connect(controller.choose_image)
         self.models.ticked.connect(controller.choose_bundles)
         self.models.weighed.connect(controller.choose_weight)
@@ -174,7 +140,7 @@ class RunModelDock(parts.Dock):
         self.guess.clicked.connect(controller.estimate)
         self.go.clicked.connect(controller.run)
         self.stop.clicked.connect(controller.cancel)
-        self.mend.clicked.connect(lambda: self._describe(self._state.to_mend))
+        self.fix.clicked.connect(lambda: self._describe(self._state.to_fix))
         self.details.clicked.connect(
             lambda: parts.show_details(self, self._state.message, self._state.details)
         )
@@ -193,25 +159,7 @@ class RunModelDock(parts.Dock):
     def dropEvent(self, event: QDropEvent) -> None:
         """Add what was dropped; of several the first."""
         event.acceptProposedAction()
-        self.controller.shelf.add(Path(event.mimeData().urls()[0].toLocalFile()))
-
-    def _ask_folder(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "A model's folder"):
-            self.controller.shelf.add(Path(folder))
-
-    def _ask_file(self) -> None:
-        file, _ = QFileDialog.getOpenFileName(self, "A model's file", "", FILES)
-        if file:
-            self.controller.shelf.add(Path(file))
-
-    def _ask_export(self, to: Format) -> None:
-        info = self._spoken_of(self._state)
-        if info is None:
-            return
-        ending = EXPORTS[to][1].split("*")[1].rstrip(")")
-        out, _ = QFileDialog.getSaveFileName(self, EXPORTS[to][0], f"{info.name}{ending}", EXPORTS[to][1])
-        if out:
-            self.controller.shelf.export(info.name, to, Path(out))
+        self.controller.actions.add(Path(event.mimeData().urls()[0].toLocalFile()))
 
     # ---- drawing
 
@@ -246,7 +194,7 @@ class RunModelDock(parts.Dock):
             not_free or state.why_not or ("This takes a moment." if state.estimating else ""),
             words.EXPECTED,
         )
-        parts.able(self.stop, "" if not_free else "Nothing runs.", words.CANCEL)
+        parts.able(self.stop, "" if not_free else "Nothing is running.", words.CANCEL)
         parts.say(self.expected, state.expected)
         parts.say(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
         parts.say(self.message, state.message)
@@ -256,7 +204,7 @@ class RunModelDock(parts.Dock):
         parts.say(self.sure, words.sure(state))
         self.confidence.draw(state.confidence)
         self.details.setVisible(bool(state.details))
-        self.mend.setVisible(state.phase is Phase.FAILED and state.to_mend is not None)
+        self.fix.setVisible(state.phase is Phase.FAILED and state.to_fix is not None)
         self.bar.setVisible(bool(not_free))
         self.bar.setRange(0, 0 if state.share is None or state.errand else 1000)
         if state.share is not None:
@@ -265,33 +213,27 @@ class RunModelDock(parts.Dock):
         parts.say(self.stage, f"{state.stage}{left}" if state.busy else state.errand)
 
     def _draw_about(self, state: RunModelState) -> None:
-        info = self._spoken_of(state)
+        info = self._current(state)
         nothing = "No model is ticked." if state.bundles else state.why_not
         parts.able(self.card, "" if info is not None else nothing, words.CARD)
         parts.say(
             self.about,
             words.about(info, state) if info is not None else "" if state.bundles else state.why_not,
         )
-        free = info is not None and not state.busy and not state.errand
-        for action in (self.verify, self.describe, *self.exports.values()):
-            action.setEnabled(free)
-        for action in self.exports.values():
-            action.setVisible(info is not None and info.kind == "ctseg")
-        self.describe.setVisible(info is not None and info.described is not None)
-        self.withdraw.setVisible(info is not None and bool(info.needs_trust) and not info.locked)
+        self.more_menu.draw(info, free=not state.busy and not state.errand)
 
     def _draw_dialogs(self, state: RunModelState) -> None:
-        """One dialog for whatever waits for an answer; it closes when nothing does."""
+        """One dialog for what waits for an answer; it closes when nothing does."""
         waits = bool(state.questions or state.form or state.replacing)
         if waits and self.dialog is None:
             if state.form is not None:
-                self.dialog = SideForm(self, state.form, self.controller.shelf)
+                self.dialog = SideForm(self, state.form, self.controller.actions)
                 self.dialog.finished.connect(self._answered)
                 self.dialog.open()
             elif state.questions:
                 self.dialog = ask_trust(self, state.questions, self._answer_trust)
             elif state.replacing is not None:
-                self.dialog = self._ask_replace(state.replacing)
+                self.dialog = ask_replace(self, state.replacing, self._answer_replace)
         elif not waits and self.dialog is not None:
             dialog, self.dialog = self.dialog, None
             dialog.close()
@@ -302,44 +244,26 @@ class RunModelDock(parts.Dock):
 
     def _answered(self, result: int = 0) -> None:
         self.dialog = None
-        self.controller.shelf.leave()
+        self.controller.actions.leave()
 
-    def _ask_replace(self, replacement: Replacement) -> QMessageBox:
-        box = QMessageBox(self)
-        box.setWindowTitle("Replace a model")
-        box.setText(
-            f"{replacement.source.name} would take the place of a model of yours: {replacement.target}. "
-            "Replace it?"
-        )
-        replace = box.addButton("Replace", QMessageBox.ButtonRole.DestructiveRole)
-        box.setDefaultButton(box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole))
+    def _answer_replace(self, replace: bool) -> None:
+        replacement = self._state.replacing
+        self._answered()
+        if replace and replacement is not None:
+            self.controller.actions.copy(replacement.source, overwrite=True)
 
-        def finished(_: int) -> None:
-            self._answered()
-            if box.clickedButton() == replace:
-                self.controller.shelf.copy(replacement.source, overwrite=True)
-
-        box.finished.connect(finished)
-        box.open()
-        return box
-
-    def _spoken_of(self, state: RunModelState) -> BundleInfo | None:
+    def _current(self, state: RunModelState) -> BundleInfo | None:
         """The model whose row was clicked, else the first one ticked."""
         name = self.models.name_at_cursor()
         clicked = next((info for info in state.bundles if info.name == name), None)
         return clicked or next(iter(state.members), None)
 
-    def _on_spoken_of(self, act: Callable[[str], None]) -> None:
-        info = self._spoken_of(self._state)
-        if info is not None:
-            act(info.name)
-
     def _describe(self, network: Path | None) -> None:
         if network is not None:
-            self.controller.shelf.describe(network)
+            self.controller.actions.describe(network)
 
     def _show_card(self) -> None:
-        info = self._spoken_of(self._state)
+        info = self._current(self._state)
         if info is None:
             return
         box = QMessageBox(self)
@@ -347,13 +271,3 @@ class RunModelDock(parts.Dock):
         box.setTextFormat(Qt.TextFormat.MarkdownText)
         box.setText(info.card or f"{info.name} has no card.")
         box.open()
-
-
-def _with_menu(title: str, tip: str) -> QToolButton:
-    """A button that opens a menu at once."""
-    button = QToolButton()
-    button.setText(title)
-    button.setToolTip(tip)
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    button.setStyleSheet("QToolButton { padding: 3px 5px; } QToolButton::menu-indicator { image: none; }")
-    return button

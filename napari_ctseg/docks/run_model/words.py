@@ -59,11 +59,14 @@ EXPECTED = "Loads the model and works out what a run will take. Key: Ctrl+Shift+
 RUN = "Runs the model; a labels layer with its name is added. Key: Ctrl+Return"
 CANCEL = "Stops; the dock is ready at once, and no layer is added. Key: Ctrl+Shift+X"
 DETAILS = "What lies behind this: how the result was made, or what exactly went wrong, for a report."
-MEND = (
+DESCRIBE = (
     "Opens the form with what this network's side file says: channels, sizes, classes. Nothing is written "
     "before you save."
 )
-RUNS = "A model runs."
+RUNS = "A model is running."
+QUEUED = "Queued: waiting for another task to finish"
+CANCELLED = "Cancelled; no layer was added."
+NO_ESTIMATE = "No estimate until you allow this model to run its own code. Press Run to decide."
 MOST_CAUTIONS = 3
 SURE = (
     "How sure the model is (not whether it is right): volume in ml, mean probability inside (p), share of "
@@ -78,6 +81,23 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{round(seconds)} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def estimate(seconds: float, memory: float) -> str:
+    """What a run will take. memory : in bytes."""
+    return f"Expected: {duration(seconds)}, {memory / 1e9:.1f} GB of memory."
+
+
+def done(result: str, seconds: float, *, empty: bool, maps: bool, covered: Sequence[str]) -> str:
+    """A run has ended. result : the layer's name. covered : names of earlier results that are hidden now."""
+    sentences = [f'Done in {duration(seconds)}: "{result}".']
+    if empty:
+        sentences.append("No label was found: the layer is empty.")
+    if maps:
+        sentences.append("Its maps were added as hidden layers.")
+    if covered:
+        sentences.append(f"Hidden below it: {quoted(covered)}.")
+    return " ".join(sentences)
 
 
 def quoted(names: Sequence[str]) -> str:

@@ -149,7 +149,7 @@ def test_the_event_loop_stays_quick_through_two_runs_in_a_row(as_many_threads_as
         busy.append(slowness())
         assert dock.controller.state.phase is Phase.DONE, dock.controller.state.message
     labels = label_map_of(viewer.layers[BUNDLE])
-    dock.controller._models = OnlyReports(
+    dock.controller.models = OnlyReports(
         Prediction(labels, tuple(viewer.layers[f"{BUNDLE} box"].metadata[BOXES]))
     )
     run(dock)

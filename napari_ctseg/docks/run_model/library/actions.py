@@ -11,6 +11,7 @@ from ctseg_imaging.errors import BundleExists, CtsegError
 from ctseg_imaging.progress import Progress
 from napari_ctseg.background import queue
 from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.docks.run_model.library.card import first_paragraph
 from napari_ctseg.docks.run_model.library.library import Library, refuse_what_is_no_model
 from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, Replacement, TrustQuestion
 
@@ -24,8 +25,8 @@ Errand = Callable[[], Generator[Progress, None, str]]
 
 
 class ModelActions:
-    """Keeps the models by name; tells the dock what changes by `tell(field=value, ...)`, and by
-    `reload(chosen)` that there are others.
+    """Keeps the models by name. update : changes fields of the dock's state. reload : lists the models again;
+    its argument becomes the chosen one.
     """
 
     def __init__(
@@ -33,11 +34,17 @@ class ModelActions:
         library: Library,
         runner: Runner,
         aside: ThreadedCall,
-        tell: Callable[..., None],
+        update: Callable[..., None],
         reload: Callable[[str | None], None],
     ) -> None:
         self.bundles: dict[str, Bundle] = {}
-        self._library, self._run, self._aside, self._tell, self._reload = library, runner, aside, tell, reload
+        self._library, self._run, self._aside, self._update, self._reload = (
+            library,
+            runner,
+            aside,
+            update,
+            reload,
+        )
         self._trusted: frozenset[str] | None = None
         self._digests: dict[str, str] = {}  # of the files of models that will be asked about next
         self._task: queue.Task | None = None
@@ -142,13 +149,13 @@ class ModelActions:
 
         def forgotten(_: None) -> None:
             self._trust_known((self._trusted or frozenset()) - {name})
-            self._tell(message=f"{name} asks again before it runs.", details="")
+            self._update(message=f"{name} asks again before it runs.", details="")
 
         self._aside(lambda: self._library.withdraw(bundle), forgotten, self._failed)
 
     def _trust_known(self, names: frozenset[str]) -> None:
         self._trusted = names
-        self._tell(trusted=names)
+        self._update(trusted=names)
 
     # ---- add
 
@@ -156,13 +163,13 @@ class ModelActions:
         """A folder or file that the user chose or dropped; a network without its side file opens the form
         first.
         """
-        self._tell(message="", details="", form=None, replacing=None)
+        self._update(message="", details="", form=None, replacing=None)
         try:
             refuse_what_is_no_model(path)
             if self._library.needs_form(path):
                 self._aside(
                     lambda: self._library.guess(path),
-                    lambda guess: self._tell(form=FormNeeded(path, guess)),
+                    lambda guess: self._update(form=FormNeeded(path, guess)),
                     self._failed,
                 )
                 return
@@ -177,20 +184,20 @@ class ModelActions:
         def refused(error: Exception) -> None:
             if isinstance(error, BundleExists):
                 self._task = None
-                self._tell(errand="", replacing=Replacement(path, error.target))
+                self._update(errand="", replacing=Replacement(path, error.target))
             else:
                 self._failed(error, path)
 
-        self._tell(replacing=None)
+        self._update(replacing=None)
         self._errand(f"Adding {path.name}", lambda: self._library.add(path, overwrite), self._added, refused)
 
     def leave(self) -> None:
         """The form or the question was closed: nothing is written, nothing added."""
-        self._tell(form=None, replacing=None)
+        self._update(form=None, replacing=None)
 
     def _added(self, name: str) -> None:
         self._reload(name)
-        self._tell(errand="", message=f"Added: {name}.", details="")
+        self._update(errand="", message=f"Added: {name}.", details="")
 
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the form's content, by field."""
@@ -199,35 +206,34 @@ class ModelActions:
     def describe(self, network: Path) -> None:
         """Open the form with what the network's side file says."""
         try:
-            said = self._library.description(network)
+            description = self._library.description(network)
         except CtsegError as error:
             self._failed(error)
             return
-        self._tell(form=FormNeeded(network, said, anew=True), message="", details="")
+        self._update(form=FormNeeded(network, description, rewrite=True), message="", details="")
 
     def describe_model(self, name: str) -> None:
         """The same, of a model in the list."""
         self.describe(self.bundles[name].path)
 
-    def write_side_file(self, network: Path, side: Mapping[str, Any], *, anew: bool = False) -> str:
-        """Write it and add the network, unless it is among the models; a sentence when it cannot be written,
-        else "". again : in the place of the one that is there.
+    def write_side_file(self, network: Path, side: Mapping[str, Any], *, overwrite: bool = False) -> str:
+        """Write it and add the network, unless it is among the models; returns a sentence when it cannot be
+        written, else "". overwrite : replace the side file that exists.
         """
         try:
-            self._library.write_side_file(network, side, anew)
+            self._library.write_side_file(network, side, overwrite)
         except CtsegError as error:
             return str(error)
-        self._tell(form=None)
+        self._update(form=None)
         if all(bundle.path != network for bundle in self.bundles.values()):
             self.add(network)
             return ""
         before = set(self.bundles)
         self._reload(None)
-        for name in [
-            name for name, bundle in self.bundles.items() if bundle.path == network and name not in before
-        ]:
-            self._reload(name)  # it was given another name
-        self._tell(errand="", message=f"The description of {network.name} is written again.", details="")
+        for name in [name for name, one in self.bundles.items() if one.path == network]:
+            if name not in before:
+                self._reload(name)  # it was given another name
+        self._update(errand="", message=f"Description of {network.name} updated.", details="")
         return ""
 
     # ---- verify, export
@@ -235,19 +241,19 @@ class ModelActions:
     def verify(self, name: str) -> None:
         """Compare the files with their hashes and load the networks."""
         bundle = self.bundles[name]
-        self._errand(f"Verifying {name}", lambda: self._library.verify(bundle), self._said)
+        self._errand(f"Verifying {name}", lambda: self._library.verify(bundle), self._reported)
 
     def export(self, name: str, to: Format, out: Path) -> None:
         """Write the model as ONNX or TorchScript."""
         bundle = self.bundles[name]
-        self._errand(f"Exporting {name}", lambda: self._library.export(bundle, to, out), self._said)
+        self._errand(f"Exporting {name}", lambda: self._library.export(bundle, to, out), self._reported)
 
     def stop_errand(self) -> None:
         """The dock is ready at once."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
-            self._tell(errand="", message="Cancelled.")
+            self._update(errand="", message="Cancelled.")
 
     # ---- inside
 
@@ -258,45 +264,32 @@ class ModelActions:
         done: Callable[[str], None],
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        self._tell(errand=title, message="", details="")
+        self._update(errand=title, message="", details="")
         self._task = self._run(
             factory,
-            lambda step: self._tell(errand=step.message or title),
+            lambda step: self._update(errand=step.message or title),
             done,
             failed or self._failed,
             title=title,
         )
 
-    def _said(self, sentence: str) -> None:
+    def _reported(self, sentence: str) -> None:
         self._task = None
-        self._tell(errand="", message=sentence, details="")
+        self._update(errand="", message=sentence, details="")
 
     def _failed(self, error: Exception, added: Path | None = None) -> None:
         """added : what could not be added."""
         self._task = None
-        to_mend = added if added is not None and self._library.described(added) else None
-        self._tell(
+        to_fix = added if added is not None and self._library.described(added) else None
+        self._update(
             errand="",
             failed=True,
             message=queue.sentence(error),
             details=queue.details(error),
-            to_mend=to_mend,
+            to_fix=to_fix,
         )
 
 
 def with_trust(infos: Sequence[BundleInfo], trusted: frozenset[str]) -> tuple[BundleInfo, ...]:
     """The same models, with what the user decided."""
     return tuple(replace(info, trusted=info.name in trusted) for info in infos)
-
-
-def first_paragraph(card: str) -> str:
-    """The first paragraph of a Markdown card, headings and front matter aside, as one line."""
-    for block in card.replace("\r\n", "\n").split("\n\n"):
-        lines = [
-            line
-            for line in block.splitlines()
-            if line.strip() and not line.startswith(("#", "---", "|", "!"))
-        ]
-        if lines:
-            return " ".join(line.strip() for line in lines)
-    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from ctypes.util import find_library
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,3 +42,8 @@ def slow_on_cpu() -> dict[str, str]:
         if words & BF16_FLAGS
         else {"bf16": "This processor has no bf16 units; it would take hundreds of times as long."}
     )
+
+
+def unable_on(device: str, not_here: Mapping[str, str]) -> dict[str, str]:
+    """As `unable`, with the precisions that make no sense on `device`. not_here : what `unable` returned."""
+    return {**not_here, **(slow_on_cpu() if device == "cpu" else {})}

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDialog,
     QFormLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QSizePolicy,
     QSpinBox,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_ctseg import parts
-from napari_ctseg.docks.run_model.library.side_draft import (
-    KINDS,
-    NORMALISE,
-    ChannelRow,
-    MapRow,
-    SideDraft,
-    draft_of,
-    side_of,
-)
+from napari_ctseg.docks.run_model.library.side_draft import KINDS, SideDraft, draft_of, side_of
+from napari_ctseg.docks.run_model.library.side_faults import by_place
 from napari_ctseg.docks.run_model.state import FormNeeded
+from napari_ctseg.docks.run_model.widgets.side_tables import ChannelTable, MapTable
 
 WIDTH, HEIGHT = 600, 780
-ROW_HEIGHT, CHANNELS_SHOWN, MAPS_SHOWN = 26, 3, 6
 MOST_MAPS = 512
 BROUGHT = ("resampled to a spacing (mm)", "resized to a fixed size (voxels)")
 PLACES = (
@@ -60,19 +47,6 @@ ORIENTATION = (
     "Superior or Inferior). SPL: slices towards the head, rows towards the back. RAS: nibabel's and MONAI's. "
     "LIA: FreeSurfer's."
 )
-CHANNELS = ("name", "image", "from", "to", "normalised", "shift", "scale")
-CHANNEL_TIP = (
-    "One row for each channel of the network. image: 1 is the open image; several windows of one CT all say "
-    "1. "
-    "from, to: the window that values are cut to (HU for CT). normalised: what happens then."
-)
-NORMALISED = 4
-MAPS_TIP = (
-    "One row for each class that the network gives, in its order. label: the value it gets in the result; 0 "
-    "or nothing is "
-    'background (so a "body" class is merged away), and the same value twice merges two classes. Each label '
-    "needs a name once."
-)
 
 
 class SideFileActions(Protocol):
@@ -81,7 +55,7 @@ class SideFileActions(Protocol):
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong, by field."""
 
-    def write_side_file(self, network: Any, side: Mapping[str, Any], *, anew: bool = False) -> str:
+    def write_side_file(self, network: Any, side: Mapping[str, Any], *, overwrite: bool = False) -> str:
         """Write it and add the network, or take over what is there; a sentence when it cannot be written."""
 
 
@@ -90,11 +64,11 @@ class SideForm(QDialog):  # type: ignore[misc]
     before it is pressed.
     """
 
-    def __init__(self, owner: QWidget, needed: FormNeeded, shelf: SideFileActions) -> None:
+    def __init__(self, owner: QWidget, needed: FormNeeded, actions: SideFileActions) -> None:
         super().__init__(owner)
-        self._network, self._anew, self._shelf = needed.network, needed.anew, shelf
+        self._network, self._rewrite, self._actions = needed.network, needed.rewrite, actions
         self.setWindowTitle(
-            f"{needed.network.name}: its description" if needed.anew else f"What is {needed.network.name}?"
+            f"{needed.network.name}: its description" if needed.rewrite else f"What is {needed.network.name}?"
         )
         self._build()
         self._put(draft_of(needed.guess))
@@ -114,8 +88,7 @@ class SideForm(QDialog):  # type: ignore[misc]
             _count("How many channels the network takes.", 16),
             _count("How many classes the network gives, the background with them.", MOST_MAPS),
         )
-        self.channels = _table(CHANNELS, CHANNEL_TIP, {1: 56, 2: 66, 3: 66, NORMALISED: 170, 5: 60, 6: 60})
-        self.maps = _table(("class", "label", "name"), MAPS_TIP, {0: 56, 1: 70})
+        self.channels, self.maps = ChannelTable(), MapTable()
         self.by = parts.combo("How the volume is brought to the network.", BROUGHT)
         self.sides = [
             _line(
@@ -152,7 +125,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         )
         self._sized = {box: box.toolTip() for box in (*self.patch, *self.multiple_of)}
         self.faults = {field: _fault() for field in PLACES}
-        self.add = parts.button("Save" if self._anew else "Add model", "")
+        self.add = parts.button("Save" if self._rewrite else "Add model", "")
         leave = parts.button("Cancel", "Nothing is written. Key: Esc")
         leave.clicked.connect(self.reject)
         leave.setAutoDefault(False)
@@ -180,9 +153,8 @@ class SideForm(QDialog):  # type: ignore[misc]
             if field is not None:
                 self.form.addRow("", self.faults[field])
         intro = QLabel(
-            f"{self._network.name} is a bare network. Say how an image becomes its input and what its output "
-            "means; "
-            "its documentation or whoever made it knows."
+            f"{self._network.name} is a bare network. Describe its input and output; see the model's "
+            "documentation or ask its author."
         )
         intro.setWordWrap(True)
         column = parts.scrolled(body, [intro, self.form])
@@ -197,7 +169,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         self.name.setText(draft.name)
         self.modality.setCurrentText(draft.modality)
         self.channel_count.setValue(len(draft.channels))
-        self._put_channels(draft.channels)
+        self.channels.put(draft.channels)
         self.by.setCurrentIndex(int(draft.by_size))
         for box, words in zip(
             (*self.sides, *self.patch, *self.multiple_of),
@@ -210,30 +182,8 @@ class SideForm(QDialog):  # type: ignore[misc]
         self.kind.setCurrentText(KINDS[draft.kind])
         self.exclusive.setChecked(draft.exclusive)
         self.map_count.setValue(len(draft.maps))
-        self._put_maps(draft.maps)
+        self.maps.put(draft.maps)
         self.further.setText(draft.further)
-
-    def _put_channels(self, rows: Sequence[ChannelRow]) -> None:
-        with QSignalBlocker(self.channels):
-            self.channels.setRowCount(len(rows))
-            for number, row in enumerate(rows):
-                for column, words in enumerate(
-                    (row.name, row.source, row.low, row.high, "", row.shift, row.scale)
-                ):
-                    self.channels.setItem(number, column, QTableWidgetItem(words))
-                combo = parts.combo("What happens to the values after the window.", list(NORMALISE.values()))
-                combo.setCurrentText(NORMALISE[row.normalise])
-                combo.currentIndexChanged.connect(self._check)
-                self.channels.setCellWidget(number, NORMALISED, combo)
-        _fit(self.channels, CHANNELS_SHOWN)
-
-    def _put_maps(self, rows: Sequence[MapRow]) -> None:
-        with QSignalBlocker(self.maps):
-            self.maps.setRowCount(len(rows))
-            for number, row in enumerate(rows):
-                for column, words in enumerate((str(number), row.value, row.name)):
-                    self.maps.setItem(number, column, QTableWidgetItem(words))
-        _fit(self.maps, MAPS_SHOWN)
 
     def _connect(self) -> None:
         for line in (self.name, *self.sides, *self.patch, *self.multiple_of, self.further):
@@ -241,8 +191,8 @@ class SideForm(QDialog):  # type: ignore[misc]
         for combo in (self.modality, self.by, self.orientation, self.interpolation, self.kind):
             combo.currentTextChanged.connect(self._check)
         self.exclusive.toggled.connect(self._check)
-        self.channels.itemChanged.connect(self._check)
-        self.maps.itemChanged.connect(self._check)
+        self.channels.edited.connect(self._check)
+        self.maps.edited.connect(self._check)
         self.channel_count.valueChanged.connect(self._resize_channels)
         self.map_count.valueChanged.connect(self._resize_maps)
         self.add.clicked.connect(self._write)
@@ -251,20 +201,13 @@ class SideForm(QDialog):  # type: ignore[misc]
 
     def draft(self) -> SideDraft:
         """All fields as they stand."""
-        words = list(NORMALISE)
-        channels = []
-        for row in range(self.channels.rowCount()):
-            name, source, low, high, _, shift, scale = _cells(self.channels, row)
-            combo: QComboBox = self.channels.cellWidget(row, NORMALISED)
-            channels.append(ChannelRow(name, source, low, high, words[combo.currentIndex()], shift, scale))
-        maps = [MapRow(*_cells(self.maps, row)[1:]) for row in range(self.maps.rowCount())]
         a, b, c = (box.text() for box in self.sides)
         d, e, f = (box.text() for box in self.patch)
         g, h, i = (box.text() for box in self.multiple_of)
         return SideDraft(
             self.name.text(),
             self.modality.currentText(),
-            tuple(channels),
+            self.channels.rows(),
             self.by.currentIndex() == 1,
             (a, b, c),
             self.orientation.currentText(),
@@ -273,38 +216,28 @@ class SideForm(QDialog):  # type: ignore[misc]
             (g, h, i),
             list(KINDS)[self.kind.currentIndex()],
             self.exclusive.isChecked(),
-            tuple(maps),
+            self.maps.rows(),
             self.further.text(),
         )
 
     def _resize_channels(self, count: int) -> None:
-        rows = list(self.draft().channels)
-        self._put_channels(
-            [*rows, *(replace(rows[-1], name=f"channel {number + 1}") for number in range(len(rows), count))][
-                :count
-            ]
-        )
+        self.channels.resize_to(count)
         self._check()
 
     def _resize_maps(self, count: int) -> None:
-        rows = list(self.draft().maps)
-        self._put_maps([*rows, *(MapRow(str(number)) for number in range(len(rows), count))][:count])
+        self.maps.resize_to(count)
         self._check()
 
     def _check(self, *_: object) -> None:
         """Show every fault next to its field; `Add model` is free once there is none."""
         draft = self.draft()
         side, faults = side_of(draft)
-        said = {field.split(".")[0] for field in faults}
-        told = (
-            {"", *said} if said else set()
-        )  # a fault of the whole, or of a part, often comes from one that is shown already
-        faults |= {
-            field: words
-            for field, words in self._shelf.faults(side).items()
-            if field.split(".")[0] not in told
-        }
-        shown = _by_place(faults, self.faults)
+        reported = {field.split(".")[0] for field in faults}
+        if reported:
+            reported.add("")  # a fault of the whole file often follows from one that is shown already
+        more = self._actions.faults(side)
+        faults |= {field: fault for field, fault in more.items() if field.split(".")[0] not in reported}
+        shown = by_place(faults, self.faults)
         for field, label in self.faults.items():
             parts.say(label, shown.get(field, ""))
             label.setToolTip(shown.get(field, ""))
@@ -315,7 +248,7 @@ class SideForm(QDialog):  # type: ignore[misc]
                 box.setPlaceholderText(f"{letter} axis")
         for box, tip in self._sized.items():
             parts.able(box, "A fixed size is the whole volume at once." if draft.by_size else "", tip)
-        then = "" if self._anew else " and adds the model"
+        then = "" if self._rewrite else " and adds the model"
         parts.able(
             self.add,
             "Something is still missing; it says so next to its field." if faults else "",
@@ -324,32 +257,9 @@ class SideForm(QDialog):  # type: ignore[misc]
 
     def _write(self) -> None:
         side, _ = side_of(self.draft())
-        parts.say(self.faults[""], self._shelf.write_side_file(self._network, side, anew=self._anew))
-
-
-def _by_place(faults: Mapping[str, str], places: Mapping[str, object]) -> dict[str, str]:
-    """Faults gathered under the fields that the form has a place for: "output.classes" under "labels", "size"
-    under "spacing".
-    """
-    shown: dict[str, list[str]] = {}
-    for field, words in faults.items():
-        first = (
-            "labels"
-            if field == "output.classes" or field.startswith("output.classes.")
-            else field.split(".")[0]
+        parts.say(
+            self.faults[""], self._actions.write_side_file(self._network, side, overwrite=self._rewrite)
         )
-        first = {"size": "spacing"}.get(first, first)
-        part = field.split(".")[1] if field.startswith("channels.") else ""
-        if part.isdigit():
-            said = f"Channel {int(part) + 1}: {words}"
-        else:
-            said = (
-                words
-                if first in places and (field in (first, "size") or first == "labels")
-                else f"{field}: {words}".removeprefix(": ")
-            )
-        shown.setdefault(first if first in places else "", []).append(said)
-    return {place: "; ".join(dict.fromkeys(said)) for place, said in shown.items()}
 
 
 def _fault() -> parts.Text:
@@ -371,29 +281,3 @@ def _count(tip: str, most: int) -> QSpinBox:
     box.setRange(1, most)
     box.setToolTip(tip)
     return box
-
-
-def _table(titles: Sequence[str], tip: str, widths: Mapping[int, int]) -> QTableWidget:
-    """widths : px by column; the others share what is left."""
-    table = QTableWidget(0, len(titles))
-    table.setHorizontalHeaderLabels(list(titles))
-    table.verticalHeader().setVisible(False)
-    table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    for column, width in widths.items():
-        table.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-        table.setColumnWidth(column, width)
-    table.setToolTip(tip)
-    return table
-
-
-def _fit(table: QTableWidget, most: int) -> None:
-    rows = min(most, table.rowCount())
-    table.setFixedHeight(
-        table.horizontalHeader().sizeHint().height() + rows * ROW_HEIGHT + 2 * table.frameWidth() + 2
-    )
-
-
-def _cells(table: QTableWidget, row: int) -> list[str]:
-    items = [table.item(row, column) for column in range(table.columnCount())]
-    return ["" if item is None else item.text() for item in items]

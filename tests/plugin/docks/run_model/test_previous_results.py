@@ -25,7 +25,7 @@ def controller(tmp_path, volume, fakes):
 
 def ran(controller):
     controller.run()
-    controller._run.finish()
+    controller.runner.finish()
 
 
 def visible(controller):

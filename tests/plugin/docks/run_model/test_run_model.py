@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 from ctseg_imaging.errors import BundleError
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from napari_ctseg.docks.run_model.controller import RunModelController
-from napari_ctseg.docks.run_model.library.actions import first_paragraph
+from napari_ctseg.docks.run_model.library.card import first_paragraph
 from napari_ctseg.docks.run_model.run.box import drawn_box
 from napari_ctseg.docks.run_model.state import Combine, Phase, RegionChoice
 from napari_ctseg.docks.run_model.words import duration
@@ -38,7 +38,7 @@ def test_without_an_image_the_dock_says_what_to_do(made):
     controller, _ = made(image=False)
     assert controller.view.state.why_not == "Open an image first."
     controller.run()
-    assert controller.view.state.message == "Open an image first." and not controller._run.tasks
+    assert controller.view.state.message == "Open an image first." and not controller.runner.tasks
 
 
 def test_models_are_listed_with_what_they_say_about_the_image(made):
@@ -55,7 +55,7 @@ def test_a_run_adds_labels_named_after_the_model_on_the_images_grid(made, volume
     controller, viewer = made()
     controller.run()
     assert controller.view.state.phase is Phase.WAITING
-    controller._run.finish()
+    controller.runner.finish()
     assert [layer.name for layer in viewer.layers] == ["ct", "abdomen", "abdomen box"]
     found = label_map_of(viewer.layers["abdomen"])
     assert found.array.dtype == np.uint8 and found.labels.name(2) == "spleen"
@@ -73,7 +73,7 @@ def test_progress_rises_and_time_left_follows_the_share(made):
     shares = []
     for seconds in (2.0, 3.0, 9.0):
         controller.now[0] = seconds
-        controller._run.step()
+        controller.runner.step()
         shares.append(controller.view.state.share)
     assert shares == pytest.approx([0.0, 0.15, 0.9])
     assert controller.view.state.seconds_left == pytest.approx(1.0)  # 9 s for nine tenths
@@ -85,7 +85,7 @@ def test_an_ensemble_runs_through_all_models_and_its_bar_never_falls(made, fakes
     controller.choose_bundles(["headneck", "abdomen"])
     controller.choose(combine=Combine.VOTE)
     controller.run()
-    controller._run.finish()
+    controller.runner.finish()
     shares = [state.share for state in controller.view.states if state.phase is Phase.RUNNING]
     assert len(shares) == 6 and shares == sorted(shares) and shares[3] >= 0.5
     assert [bundle.name for bundle in models.requests[0].bundles] == ["abdomen", "headneck"]
@@ -95,11 +95,13 @@ def test_an_ensemble_runs_through_all_models_and_its_bar_never_falls(made, fakes
 def test_cancel_is_ready_at_once_and_drops_the_result(made):
     controller, viewer = made()
     controller.run()
-    controller._run.step()
+    controller.runner.step()
     controller.cancel()
-    assert controller._run.tasks[-1].cancelled and not controller.view.state.busy and len(viewer.layers) == 1
+    assert (
+        controller.runner.tasks[-1].cancelled and not controller.view.state.busy and len(viewer.layers) == 1
+    )
     controller.run()
-    assert len(controller._run.tasks) == 2
+    assert len(controller.runner.tasks) == 2
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_cancel_is_ready_at_once_and_drops_the_result(made):
 def test_an_error_is_a_sentence_with_details_behind_it(made, error, said, fakes):
     controller, viewer = made(fakes.Models(error=error))
     controller.run()
-    controller._run.finish()
+    controller.runner.finish()
     state = controller.view.state
     assert (
         state.phase is Phase.FAILED
@@ -139,11 +141,11 @@ def test_a_damaged_model_among_others_is_told(made):
 def test_what_to_expect_is_told_and_forgotten_when_a_choice_changes(made):
     controller, _ = made()
     controller.estimate()
-    controller._run.finish()
+    controller.runner.finish()
     assert controller.view.state.expected == "Expected: 12 s, 1.5 GB of memory."
     controller.run()
     controller.now[0] = 2.0
-    controller._run.step()
+    controller.runner.step()
     assert controller.view.state.seconds_left == pytest.approx(10.0)
     controller.cancel()
     controller.choose(precision="fp32")
@@ -158,7 +160,7 @@ def test_a_run_ends_what_is_still_being_worked_out(made):
     )
     controller.run()
     assert (
-        controller._run.tasks[0].cancelled
+        controller.runner.tasks[0].cancelled
         and not controller.view.state.estimating
         and controller.view.state.expected == ""
     )
@@ -168,7 +170,7 @@ def test_an_empty_result_is_said(made, volume):
     controller, viewer = made(image=False)
     show_volume(viewer, replace(volume, array=np.full_like(volume.array, -9)), "ct")
     controller.run()
-    controller._run.finish()
+    controller.runner.finish()
     assert controller.view.state.message.endswith('"abdomen". No label was found: the layer is empty.')
 
 
@@ -211,8 +213,8 @@ def test_a_drawn_box_needs_a_shape(made):
     controller.refresh()
     assert controller.view.state.box == "mine"
     controller.run()
-    assert next(controller._run.tasks[-1].work).stage == "load"
-    assert controller._models.requests[0].box == (
+    assert next(controller.runner.tasks[-1].work).stage == "load"
+    assert controller.models.requests[0].box == (
         (0, 2, 1),
         (7, 6, 7),
     )  # no extent along z: all of it; voxel centres 2..5 and 1..6
@@ -243,7 +245,7 @@ def test_drawing_starts_in_millimetres_and_counts_as_soon_as_there_is_a_shape(ma
 def test_a_models_own_box_is_not_offered(made):
     controller, _ = made()
     controller.run()
-    controller._run.finish()
+    controller.runner.finish()
     assert controller.view.state.boxes == ()
 
 
@@ -253,7 +255,7 @@ def test_a_box_beside_the_image_is_refused(made):
     viewer.add_shapes([far], shape_type="rectangle", name="far")
     controller.choose(region=RegionChoice.BOX, box="far")
     controller.run()
-    assert "outside" in controller.view.state.message and not controller._run.tasks
+    assert "outside" in controller.view.state.message and not controller.runner.tasks
 
 
 def test_small_words():

@@ -71,9 +71,9 @@ def test_an_added_model_is_listed_and_ticked(made, tmp_path):
     controller, _, library = made()
     (tmp_path / "Dataset7").mkdir()
     (tmp_path / "Dataset7" / "plans.json").write_text("{}")
-    controller.shelf.add(tmp_path / "Dataset7")
+    controller.actions.add(tmp_path / "Dataset7")
     assert controller.state.errand == "Adding Dataset7"
-    controller._run.finish()
+    controller.runner.finish()
     assert ("add", "Dataset7", False) in library.calls
     assert (
         controller.state.chosen == ("Dataset7",)
@@ -87,18 +87,18 @@ def test_a_name_that_is_taken_is_asked_about(made, tmp_path):
     path = tmp_path / "net.zip"
     path.write_bytes(b"x")
     library.there["net.zip"] = tmp_path / "Dataset7" / "inner"
-    controller.shelf.add(path)
-    controller._run.finish()
+    controller.actions.add(path)
+    controller.runner.finish()
     state = controller.state
     assert (
         state.replacing == Replacement(path, tmp_path / "Dataset7" / "inner")
         and not state.errand
         and state.phase is not Phase.FAILED
     )
-    controller.shelf.leave()
+    controller.actions.leave()
     assert controller.state.replacing is None and not any(call[0] == "add" for call in library.calls)
-    controller.shelf.copy(path, overwrite=True)
-    controller._run.finish()
+    controller.actions.copy(path, overwrite=True)
+    controller.runner.finish()
     assert ("add", "net.zip", True) in library.calls
 
 
@@ -113,9 +113,9 @@ def test_what_is_no_model_gives_one_sentence(made, tmp_path):
         ("scan.nii.gz", "is an image, not a model; drop it on the canvas to open it."),
         ("notes.txt", "is not a bundle."),
     ):
-        controller.shelf.add(tmp_path / name)
+        controller.actions.add(tmp_path / name)
         if name == "notes.txt":
-            controller._run.finish()
+            controller.runner.finish()
         state = controller.state
         assert state.phase is Phase.FAILED and state.message.endswith(f"{name}: {said}") and not state.errand
         assert [info.name for info in state.bundles] == ["abdomen", "headneck", "brain-mr", "spleen"]
@@ -125,17 +125,17 @@ def test_a_bare_network_opens_the_form_and_leaving_it_writes_nothing(made, tmp_p
     controller, _, library = made()
     network = tmp_path / "net.onnx"
     network.write_bytes(b"x")
-    controller.shelf.add(network)
+    controller.actions.add(network)
     assert controller.state.form.network == network and controller.state.form.guess["size"] == [8, 9, 10]
-    controller.shelf.leave()
+    controller.actions.leave()
     assert controller.state.form is None and [path.name for path in tmp_path.glob("net*")] == ["net.onnx"]
-    controller.shelf.add(network)
+    controller.actions.add(network)
     side, faults = side_of(
         replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver")))
     )
     assert faults == {} and library.faults(side) == {}
-    assert controller.shelf.write_side_file(network, side) == ""
-    controller._run.finish()
+    assert controller.actions.write_side_file(network, side) == ""
+    controller.runner.finish()
     assert (
         controller.state.form is None
         and network.with_suffix(".json").is_file()
@@ -147,24 +147,24 @@ def test_a_side_file_that_cannot_be_written_says_so_in_the_form(made, tmp_path):
     controller, _, _ = made()
     network = tmp_path / "net.onnx"
     network.write_bytes(b"x")
-    controller.shelf.add(network)
+    controller.actions.add(network)
     side, _ = side_of(
         replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver")))
     )
     network.with_suffix(".json").write_text("mine")
-    assert "already exists" in controller.shelf.write_side_file(network, side)
+    assert "already exists" in controller.actions.write_side_file(network, side)
     assert controller.state.form is not None and network.with_suffix(".json").read_text() == "mine"
 
 
 def test_verify_and_export_speak_and_can_be_cancelled(made, tmp_path):
     controller, _, library = made()
-    controller.shelf.verify("abdomen")
-    controller._run.finish()
+    controller.actions.verify("abdomen")
+    controller.runner.finish()
     assert controller.state.message == "abdomen is whole." and not controller.state.errand
-    controller.shelf.export("abdomen", "onnx", tmp_path / "a.onnx")
+    controller.actions.export("abdomen", "onnx", tmp_path / "a.onnx")
     controller.cancel()
     assert (
-        controller._run.tasks[-1].cancelled
+        controller.runner.tasks[-1].cancelled
         and not controller.state.errand
         and controller.state.message == "Cancelled."
     )
@@ -208,14 +208,14 @@ def test_the_real_store_asks_about_the_model_inside_of_an_archive(
         for file in source.rglob("*"):
             packed.write(file, f"{prefix}{file.relative_to(source).as_posix()}")
     before = (mine / "SHA256SUMS").stat().st_ino
-    controller.shelf.add(tmp_path / archive)
-    controller._run.finish()
+    controller.actions.add(tmp_path / archive)
+    controller.runner.finish()
     assert (
         controller.state.replacing == Replacement(tmp_path / archive, mine)
         and (mine / "SHA256SUMS").stat().st_ino == before
     )
-    controller.shelf.copy(tmp_path / archive, overwrite=True)
-    controller._run.finish()
+    controller.actions.copy(tmp_path / archive, overwrite=True)
+    controller.runner.finish()
     assert controller.state.replacing is None and (mine / "SHA256SUMS").stat().st_ino != before
     assert controller.state.message == "Added: phantom-abdomen-scn."
 
@@ -244,21 +244,21 @@ def test_code_of_a_model_runs_only_after_the_person_has_said_so(made):
             "spleen", "/models/spleen", ("configs/inference.json asks for scripts.net.Net.",), "as listed"
         ),
     )
-    assert not controller._run.tasks
+    assert not controller.runner.tasks
     controller.answer(run_code=False)
-    assert not controller._run.tasks and not library.allowed
+    assert not controller.runner.tasks and not library.allowed
     assert controller.state.message == "Nothing was run." and not controller.state.busy
     controller.run()
     controller.answer(run_code=True)
-    assert library.allowed == {"spleen"} and controller.state.busy and len(controller._run.tasks) == 1
-    controller._run.finish()
+    assert library.allowed == {"spleen"} and controller.state.busy and len(controller.runner.tasks) == 1
+    controller.runner.finish()
     assert not controller.state.members[0].locked
     controller.run()
     assert controller.state.busy and not controller.state.questions
     controller.cancel()
-    controller.shelf.withdraw("spleen")
+    controller.actions.withdraw("spleen")
     controller.run()
-    assert controller.state.questions and len(controller._run.tasks) == 2
+    assert controller.state.questions and len(controller.runner.tasks) == 2
 
 
 def test_an_answer_is_about_the_files_that_were_asked_about(made):
@@ -267,14 +267,14 @@ def test_an_answer_is_about_the_files_that_were_asked_about(made):
     controller.run()
     library.files["spleen"] = "written while the question was open"
     controller.answer(run_code=True)
-    assert not library.allowed and not controller._run.tasks and controller.state.members[0].locked
+    assert not library.allowed and not controller.runner.tasks and controller.state.members[0].locked
     assert "changed" in controller.state.message
     controller.run()
     assert [question.digest for question in controller.state.questions] == [
         "written while the question was open"
     ]
     controller.answer(run_code=True)
-    assert library.allowed == {"spleen"} and len(controller._run.tasks) == 1
+    assert library.allowed == {"spleen"} and len(controller.runner.tasks) == 1
 
 
 def test_a_run_waits_until_it_is_known_what_is_trusted(made):
@@ -284,9 +284,9 @@ def test_a_run_waits_until_it_is_known_what_is_trusted(made):
     controller.choose_bundles(["spleen"])
     assert controller.state.members[0].trusted is None and controller.state.members[0].locked
     controller.run()
-    assert not controller._run.tasks
+    assert not controller.runner.tasks
     threads.go()
-    assert len(controller._run.tasks) == 1 and not controller.state.questions
+    assert len(controller.runner.tasks) == 1 and not controller.state.questions
 
 
 def test_an_ensemble_asks_only_about_the_member_with_code(made):
@@ -307,8 +307,8 @@ def test_channels_find_their_images_by_name_and_are_stacked_in_order(made, volum
     assert controller.state.sources == ("t1", "flair of today") and controller.state.why_not == ""
     controller.choose_source(1, "other")
     controller.run()
-    next(controller._run.tasks[-1].work)
-    given = controller._models.requests[0].volume
+    next(controller.runner.tasks[-1].work)
+    given = controller.models.requests[0].volume
     np.testing.assert_array_equal(given.array, np.stack([volume.array, volume.array * 3]))
     np.testing.assert_array_equal(given.geometry.affine_lps, volume.geometry.affine_lps)
 
@@ -332,7 +332,7 @@ def test_a_missing_channel_another_grid_and_one_image_twice_are_told(made, volum
     controller.choose_source(1, "far")
     assert controller.state.why_not.startswith('"far" has no point in common with "t1"')
     controller.run()
-    assert not controller._run.tasks
+    assert not controller.runner.tasks
     controller.choose_source(1, "t1")
     assert (
         controller.state.why_not == ""
@@ -356,8 +356,8 @@ def test_channels_of_one_four_dimensional_layer(made):
     np.testing.assert_array_equal(second.array, array[1])
     assert second.geometry.spacing_mm == (3, 1.5, 2) and tuple(second.geometry.origin_lps_mm) == (7, 6, 5)
     controller.run()
-    next(controller._run.tasks[-1].work)
-    np.testing.assert_array_equal(controller._models.requests[0].volume.array, array)
+    next(controller.runner.tasks[-1].work)
+    np.testing.assert_array_equal(controller.models.requests[0].volume.array, array)
 
 
 # ---- ensembles, mirroring, results
@@ -416,9 +416,9 @@ def test_a_result_says_how_sure_it_is_and_comes_although_its_image_is_gone(made,
 
     monkeypatch.setattr(fakes.Models, "run", run)
     controller.run()
-    controller._run.step()
+    controller.runner.step()
     viewer.layers.remove("t1")
-    controller._run.finish()
+    controller.runner.finish()
     assert controller.state.confidence == (Confidence("liver", 12.5, 0.61, 0.2, 0.25),)
     assert (
         "abdomen" in viewer.layers
@@ -499,16 +499,16 @@ def test_only_a_bundle_with_a_localiser_localises():
 def test_one_model_under_two_names_is_refused_in_an_ensemble(made, monkeypatch):
     controller, _, library = made()
     monkeypatch.setattr(library, "identity", lambda bundle: "" if bundle.name == "spleen" else bundle.name[0])
-    controller.shelf.bundles["also headneck"] = copied = copy(controller.shelf.bundles["headneck"])
+    controller.actions.bundles["also headneck"] = copied = copy(controller.actions.bundles["headneck"])
     copied.name = "headneck of today"
-    controller.shelf.bundles = {bundle.name: bundle for bundle in controller.shelf.bundles.values()}
+    controller.actions.bundles = {bundle.name: bundle for bundle in controller.actions.bundles.values()}
     controller.refresh()
     controller.choose_bundles(["headneck", "headneck of today"])
     assert controller.state.why_not.startswith(
         "headneck and headneck of today are the same model under two names; untick one"
     )
     controller.run()
-    assert not controller._run.tasks
+    assert not controller.runner.tasks
     controller.choose_bundles(["headneck", "abdomen"])
     assert controller.state.why_not == ""
 

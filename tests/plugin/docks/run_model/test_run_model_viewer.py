@@ -220,10 +220,10 @@ def endless(request):
 @pytest.mark.parametrize("how", ["viewer", "dock"])
 def test_a_dock_that_is_gone_cancels_its_run_and_hears_of_nothing(docked, qtbot, monkeypatch, volume, how):
     controller, viewer = docked.controller, docked.controller.viewer
-    monkeypatch.setattr(controller._models, "run", endless)
+    monkeypatch.setattr(controller.models, "run", endless)
     controller.run()
     qtbot.waitUntil(lambda: controller.state.phase is Phase.RUNNING, timeout=PATIENCE_MS)
-    task, shown = controller._task, []
+    task, shown = controller.model_run.task, []
     monkeypatch.setattr(controller.view, "show", shown.append)
     if how == "dock":
         viewer.window.remove_dock_widget(docked)
@@ -231,7 +231,7 @@ def test_a_dock_that_is_gone_cancels_its_run_and_hears_of_nothing(docked, qtbot,
         sip.delete(docked)  # as Qt does with what is in a window that closes
     qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     show_volume(viewer, Volume(volume.array, volume.geometry), "later")
-    controller._told(message="later")
+    controller.update(message="later")
     controller.run()
     assert (
         task.cancelled
@@ -286,7 +286,7 @@ def test_the_region_of_a_model_without_a_localiser_is_the_whole_volume(docked):
 
 def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
     rows = tuple(Confidence(name, 1802.7, 0.88, 1.0, 0.37) for name in ("LeftParotid", "SpinalCord"))
-    docked.controller._show(replace(docked.controller.state, confidence=rows))
+    docked.controller.show(replace(docked.controller.state, confidence=rows))
     docked.resize(320, 700)
     QApplication.processEvents()
     table = docked.confidence
@@ -297,18 +297,18 @@ def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
 
 def test_a_column_of_entropy_says_that_it_is_one(docked):
     rows = (Confidence("spleen", 180.0, 0.9, 0.8, 0.12, entropy=True),)
-    docked.controller._show(replace(docked.controller.state, confidence=rows))
+    docked.controller.show(replace(docked.controller.state, confidence=rows))
     table = docked.confidence
     assert table.horizontalHeaderItem(4).text() == "doubt" and "Mean entropy" in table.item(0, 4).toolTip()
     assert "entropy" in docked.sure.text() and "differ" not in docked.sure.text()
-    docked.controller._show(replace(docked.controller.state, confidence=(replace(rows[0], entropy=False),)))
+    docked.controller.show(replace(docked.controller.state, confidence=(replace(rows[0], entropy=False),)))
     assert table.horizontalHeaderItem(4).text() == "differ" and "differ" in docked.sure.text()
 
 
 @pytest.mark.parametrize(("count", "scrolls"), [(7, False), (40, True)])
 def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, count, scrolls):
     rows = tuple(Confidence(f"organ {number}", 1.0, 0.9, 0.8) for number in range(count))
-    docked.controller._show(replace(docked.controller.state, confidence=rows))
+    docked.controller.show(replace(docked.controller.state, confidence=rows))
     table = docked.confidence
     QApplication.processEvents()
     last = table.visualItemRect(table.item(6, 0))
@@ -318,7 +318,7 @@ def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, c
         and "mean probability inside" in docked.sure.text()
         and "differ" not in docked.sure.text()
     )
-    docked.controller._show(replace(docked.controller.state, confidence=()))
+    docked.controller.show(replace(docked.controller.state, confidence=()))
     assert not docked.sure.isVisible() and not table.isVisible()
 
 

@@ -115,7 +115,7 @@ def test_a_description_that_is_no_longer_one_is_a_sentence(network, models, tmp_
         at_once,
     )
     network.with_suffix(".json").write_text("{")
-    controller.shelf.describe(network)
+    controller.actions.describe(network)
     assert controller.state.form is None and "cannot be read as JSON" in controller.state.message
 
 
@@ -142,11 +142,11 @@ def test_adding_that_fails_offers_the_description(network, models, tmp_path):
         library,
         at_once,
     )
-    controller.shelf.add(network)
-    controller._run.finish()
-    assert controller.state.phase is Phase.FAILED and controller.state.to_mend == network
-    controller.shelf.add(tmp_path / "gone.onnx")
-    assert controller.state.phase is Phase.FAILED and controller.state.to_mend is None
+    controller.actions.add(network)
+    controller.runner.finish()
+    assert controller.state.phase is Phase.FAILED and controller.state.to_fix == network
+    controller.actions.add(tmp_path / "gone.onnx")
+    assert controller.state.phase is Phase.FAILED and controller.state.to_fix is None
 
 
 def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
@@ -157,11 +157,15 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
     dock = RunModelDock(viewer, models, FakeLibrary(models))
     viewer.window.add_dock_widget(dock, name="Run model", area="right")
     dock.controller.choose_bundles(["abdomen of yesterday"])
-    assert not dock.mend.isVisible() and dock.describe.isVisible() and dock.describe.isEnabled()
+    assert (
+        not dock.fix.isVisible()
+        and dock.more_menu.describe.isVisible()
+        and dock.more_menu.describe.isEnabled()
+    )
     dock.go.click()
     qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.FAILED, timeout=PATIENCE_MS)
-    assert "multiple_of" in dock.message.text() and dock.mend.isVisible()
-    qtbot.mouseClick(dock.mend, Qt.MouseButton.LeftButton)
+    assert "multiple_of" in dock.message.text() and dock.fix.isVisible()
+    qtbot.mouseClick(dock.fix, Qt.MouseButton.LeftButton)
     form = dock.dialog
     assert isinstance(form, SideForm) and form.add.text() == "Save" and form.add.isEnabled()
     assert [box.text() for box in form.multiple_of] == ["8", "16", "8"] and form.maps.item(
@@ -174,9 +178,9 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
     assert (
         dock.dialog is None
         and dock.controller.state.chosen == ("abdomen of today",)
-        and not dock.mend.isVisible()
+        and not dock.fix.isVisible()
     )
-    assert dock.message.text() == "The description of net.onnx is written again."
+    assert dock.message.text() == "Description of net.onnx updated."
     dock.go.click()
     qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
     assert "abdomen of today" in viewer.layers

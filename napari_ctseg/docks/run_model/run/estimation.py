@@ -1,0 +1,68 @@
+"""How long a run will take and how much memory it needs, worked out before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_ctseg.background import queue
+from napari_ctseg.docks.run_model import words
+from napari_ctseg.docks.run_model.run import channels
+from napari_ctseg.docks.run_model.run.request import Request
+from napari_ctseg.docks.run_model.run.run_dock import RunDock
+from napari_ctseg.docks.run_model.state import Phase
+
+if TYPE_CHECKING:
+    from ctseg_imaging.volume import Volume
+    from ctseg_models.inference import Estimate
+
+
+class Estimation:
+    """estimate : for the current choices, None while it is not known."""
+
+    def __init__(self, dock: RunDock) -> None:
+        self._dock = dock
+        self._task: queue.Task | None = None
+        self.estimate: Estimate | None = None
+
+    def start(self, request: Request, volumes: Sequence[Volume]) -> None:
+        """Load the models and measure. volumes : the channels, not yet stacked."""
+        self.forget()
+        if any(info.locked for info in self._dock.state.members):
+            self._dock.update(expected=words.NO_ESTIMATE)
+            return
+        self._dock.update(estimating=True, expected="Working out time and memory…")
+        self._task = self._dock.runner(
+            lambda: self._dock.models.estimate(replace(request, volume=channels.stacked(volumes))),
+            lambda step: None,
+            self._done,
+            self._failed,
+            title="Expected time",
+        )
+
+    def stop(self) -> None:
+        """Stop measuring; an estimate that is known stays."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._dock.state = replace(self._dock.state, estimating=False, expected="")
+
+    def forget(self) -> None:
+        """The choices changed: stop measuring, and drop the estimate."""
+        self.stop()
+        self.estimate = None
+
+    def _done(self, estimate: Estimate) -> None:
+        self._task, self.estimate = None, estimate
+        self._dock.update(estimating=False, expected=words.estimate(estimate.seconds, estimate.bytes))
+
+    def _failed(self, error: Exception) -> None:
+        self._task = None
+        self._dock.show_error(
+            error,
+            phase=Phase.FAILED,
+            estimating=False,
+            expected="",
+            to_fix=self._dock.described_network(),
+        )
