@@ -1,4 +1,4 @@
-"""Fitting a bundle's temperature on cases whose truth is known, and storing it in the bundle.
+"""Fitting a bundle's temperature on cases with known truth, and storing it in the bundle.
 
 found = finish(calibrate(bundle, cases))
 bundle = with_calibration(bundle, found, {"name": "headneck-ct", "cases": 10})
@@ -39,8 +39,10 @@ VOXELS_PER_CASE = 100_000
 
 @dataclass(frozen=True, eq=False)
 class KnownCase:
-    """truth : (z, y, x) label values of the bundle, on the volume's grid and in its voxel order. absent :
-    those that were not contoured.
+    """A case with known labels.
+
+    truth : (z, y, x) label values of the bundle, on the volume's grid and in its voxel order. absent : values
+    that were not contoured.
     """
 
     volume: Volume
@@ -49,7 +51,7 @@ class KnownCase:
 
 
 class CaseReader(Protocol):
-    """A case that is read when its turn comes."""
+    """A case that is read when it is needed."""
 
     def __call__(self) -> KnownCase:
         """Read it."""
@@ -58,12 +60,12 @@ class CaseReader(Protocol):
 def calibrate(
     bundle: OwnBundle, cases: Sequence[CaseReader], settings: InferenceSettings = InferenceSettings()
 ) -> Generator[Progress, None, Calibration]:
-    """The temperature of the last stage's probabilities. A localiser only gives a box by its labels, which no
-    temperature changes.
+    """The temperature of the last stage's probabilities.
 
-    Every case is run as a user would run it; up to about VOXELS_PER_CASE voxels of the network's own
-    lattice, evenly spread over its part of the volume, are compared with the truth. Raises BundleError for
-    a bundle that only localises or a truth on another grid.
+    Every case is run as a user would run it; up to about VOXELS_PER_CASE voxels of the network's own lattice,
+    evenly spread over its part of the volume, are compared with the truth. Raises BundleError for a bundle
+    that only localises, as labels give its box and no temperature changes those, and for a truth on another
+    grid.
     """
     if bundle.stages[-1].name == "localise":
         raise BundleError(
@@ -96,10 +98,10 @@ def calibrate(
 def case_samples(
     maps: ClassMaps, upright: Upright, case: KnownCase, most: int = VOXELS_PER_CASE
 ) -> CalibrationSamples:
-    """Logits and truth at voxels of the maps' lattice whose centre lies in the volume.
+    """Logits and truth at the voxels of the maps' lattice whose centres lie in the volume.
 
-    The truth there is that of the volume's voxel which holds the centre. Left out are voxels that are
-    called a label which was not contoured: whether they are right is not known.
+    The truth is that of the volume's voxel that holds the centre. Voxels predicted as a label that was not
+    contoured are left out, as it is not known whether they are right.
     """
     truth = upright.view.apply(case.truth)
     inside, voxel = [], []
@@ -126,8 +128,8 @@ def case_samples(
     logits = torch.stack(columns, dim=1)
     if maps.form == "probabilities":
         logits = logits.clamp_min(SMALLEST).log()
-    said = np.array(maps.each)[logits.argmax(dim=1).numpy()]
-    known = np.isin(values, maps.each) & ~np.isin(said, case.absent)
+    predicted = np.array(maps.each)[logits.argmax(dim=1).numpy()]
+    known = np.isin(values, maps.each) & ~np.isin(predicted, case.absent)
     place = np.zeros(max((*maps.each, int(values.max(initial=0)))) + 1, np.int64)
     place[list(maps.each)] = np.arange(len(maps.each))
     return CalibrationSamples(
@@ -136,17 +138,17 @@ def case_samples(
 
 
 def with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, Any]) -> OwnBundle:
-    """Store a temperature in the bundle's metadata, with its errors before and after; the weights stay as
-    they are, byte for byte.
+    """Store a temperature in the bundle's metadata, with its errors before and after; the weights do not
+    change.
 
-    data : what it was fitted on, plain JSON without names of cases. Raises BundleError when the bundle
-    cannot be written.
+    data : what it was fitted on, plain JSON without names of cases. Raises BundleError when the bundle cannot
+    be written.
     """
-    told = {
+    record = {
         key: round(value, 5) if isinstance(value, float) else value for key, value in asdict(found).items()
     }
     last = bundle.stages[-1].model_copy(
-        update={"temperature": told.pop("temperature"), "calibration": {**told, "data": dict(data)}}
+        update={"temperature": record.pop("temperature"), "calibration": {**record, "data": dict(data)}}
     )
     block = bundle.block.model_copy(update={"stages": (*bundle.stages[:-1], last)})
     return rewrite(bundle, block)
@@ -155,11 +157,10 @@ def with_calibration(bundle: OwnBundle, found: Calibration, data: Mapping[str, A
 def copied_with_calibration(
     bundle: OwnBundle, found: Calibration, data: Mapping[str, Any], *, overwrite: bool = False
 ) -> Bundle:
-    """A copy in the user's own folder of bundles with the temperature stored in it, whole or not at all;
-    `bundle` stays as it is.
+    """A copy in the user's folder of bundles with the temperature stored in it, whole or not at all.
 
-    data : see with_calibration. Raises BundleExists when a bundle of this name is there already, unless
-    `overwrite`; else BundleError.
+    data : see with_calibration. Raises BundleExists when a bundle of this name exists, unless `overwrite`;
+    else BundleError.
     """
     with tempfile.TemporaryDirectory(prefix="ctseg-calibrated-") as work:
         folder = Path(work) / bundle.path.name

@@ -9,26 +9,18 @@ import torch
 
 from ctseg_imaging.geometry import Shape
 
-SMALL_MAP = (
-    4096 * 32
-    # values: below this, converting to bf16 and back costs more than it saves, and oneDNN's bf16 is at its
-    # weakest
-)
+# Values of a map: below this, converting to bf16 and back costs more than it saves.
+SMALL_MAP = 4096 * 32
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How to compute. dtype : of large maps (float32, or bfloat16); small maps and the SCN's spatial part
-    stay float32.
+    """The number type of a network's maps, and the work between two yields."""
 
-    step_flops : the work between two yields; the default is 0.02 to 0.1 s on two CPU cores. on_trial :
-    whether it has still to be seen that the labels are those of float32.
-    """
-
-    dtype: torch.dtype = torch.float32
-    step_flops: float = 1.5e10
-    on_trial: bool = False
+    dtype: torch.dtype = torch.float32  # of large maps; small ones and the SCN's spatial part stay float32
+    step_flops: float = 1.5e10  # between two yields: 0.02 to 0.1 s on two CPU cores
+    on_trial: bool = False  # whether its labels have yet to be compared with those of float32
 
     def of(self, channels: int, size: Shape) -> torch.dtype:
-        """The dtype of a map."""
+        """The dtype of a map of `channels` times `size` (z, y, x) values."""
         return self.dtype if channels * prod(size) >= SMALL_MAP else torch.float32

@@ -23,17 +23,16 @@ VIEW_AXES = {
 
 @dataclass(frozen=True)
 class AxisOrder:
-    """The axes of a network's array within the view. order : the view axis (0 z, 1 y, 2 x) of each. flips
-    : which of them, as axes of the network's array, run backwards.
-    """
+    """How the axes of a network's array (a, b, c) lie along the axes (z, y, x) of the view."""
 
-    order: tuple[int, int, int] = (0, 1, 2)
-    flips: tuple[int, ...] = ()
+    order: tuple[int, int, int] = (0, 1, 2)  # the view's axis (0 z, 1 y, 2 x) of a, b and c
+    flips: tuple[int, ...] = ()  # which of the network's axes run backwards
 
     @classmethod
     def of_codes(cls, codes: str) -> Self:
-        """From axis codes: letter i is where axis i runs to, so "SPL" is the view itself. Raises
-        ValueError for other letters.
+        """From three letters of L, R, A, P, I and S: letter i names the side that axis i runs to.
+
+        "SPL" is the view itself. Raises ValueError for letters that do not name three axes.
         """
         if len(codes) != 3 or {VIEW_AXES.get(letter, (9, False))[0] for letter in codes} != {0, 1, 2}:
             raise ValueError(f'"{codes}" does not name three different axes by L or R, A or P, I or S')
@@ -44,13 +43,13 @@ class AxisOrder:
         )
 
     def to_network(self, x: Tensor) -> Tensor:
-        """(..., z, y, x) of the view along the network's axes, contiguous."""
+        """An array (..., z, y, x) of the view as (..., a, b, c) of the network, contiguous."""
         lead = x.ndim - 3
         turned = x.permute(*range(lead), *(lead + axis for axis in self.order))
         return (turned.flip([lead + axis for axis in self.flips]) if self.flips else turned).contiguous()
 
     def back(self, maps: Tensor) -> Tensor:
-        """What a network gave (..., a, b, c), along the view's axes, contiguous."""
+        """A network's output (..., a, b, c) as (..., z, y, x) of the view, contiguous."""
         lead = maps.ndim - 3
         unflipped = maps.flip([lead + axis for axis in self.flips]) if self.flips else maps
         return unflipped.permute(
@@ -58,6 +57,6 @@ class AxisOrder:
         ).contiguous()
 
     def zyx(self, triple: tuple[T, T, T]) -> tuple[T, T, T]:
-        """A triple along the network's axes, along the view's (z, y, x)."""
+        """One value for each of a, b and c, reordered to one for each of z, y and x."""
         z, y, x = (triple[self.order.index(axis)] for axis in range(3))
         return z, y, x

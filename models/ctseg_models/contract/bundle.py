@@ -13,44 +13,39 @@ from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import Model
 
 BundleFormat = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
-LARGEST_LABEL = 65535  # that a mask holds, as uint16
+LARGEST_LABEL = 65535  # a mask is uint16 at most
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle(ABC):
-    """A trained model on disk.
-
-    name : how the user names it. path : its folder or file. channels : what each channel of a volume has
-    to be, in order. spacing_mm : (z, y, x) at which the last stage works, None when it resizes to a fixed
-    shape. card : Markdown. sha256 : of SHA256SUMS (kind "ctseg") or of the file with its side file.
-    """
+    """A trained model on disk, in any of the formats. Reading one runs nothing of it and loads no weights."""
 
     name: str
-    path: Path
+    path: Path  # its folder or file
     kind: BundleFormat
     labels: Labels
-    channels: tuple[str, ...]
-    modality: str
-    spacing_mm: Triple | None
-    card: str
-    sha256: str
+    channels: tuple[str, ...]  # what each channel of a volume has to be, in order
+    modality: str  # as DICOM writes it ("CT", "MR"), "" where the bundle does not say
+    spacing_mm: Triple | None  # (z, y, x) of the last stage; None where it resizes to a fixed shape
+    card: str  # Markdown
+    sha256: str  # of SHA256SUMS (kind "ctseg"), or of the file together with its side file
     version: str
 
     @property
     def needs_trust(self) -> tuple[str, ...]:
-        """What code of the bundle's own would run, one sentence each; () : none. Told without running
-        anything.
-        """
+        """One phrase for each piece of code of the bundle's own that loading it would run; () if none."""
         return ()
 
     @abstractmethod
     def verify(self) -> None:
-        """Raises BundleError when a file is missing or is not what its hash says."""
+        """Raises BundleError when a file is missing or does not match its hash."""
 
     @abstractmethod
     def load(self, device: str = "cpu") -> Model:
-        """The networks, ready on `device`. Raises BundleError when the weights do not fit or their hash is
-        wrong.
+        """The networks, ready on `device` ("cpu", "cuda", "cuda:1").
+
+        Raises BundleError when the weights do not fit or do not match their hash, and TrustNeeded for code
+        that the user has not allowed.
         """
 
     def warnings_for(self, volume: Volume) -> tuple[RunWarning, ...]:
@@ -67,8 +62,7 @@ class Bundle(ABC):
             if coarse > 2.5:
                 texts.append(
                     f"The voxels are {max(volume.geometry.spacing_mm):.1f} mm long, and {self.name} was "
-                    "trained at "
-                    f"{max(self.spacing_mm):.1f} mm; expect coarse borders."
+                    f"trained at {max(self.spacing_mm):.1f} mm; expect coarse borders."
                 )
         if volume.geometry.is_oblique:
             texts.append("The volume is oblique; the network sees its nearest upright frame.")

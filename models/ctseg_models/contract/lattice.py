@@ -1,6 +1,7 @@
-"""Where a network's input lies in a volume. Lengths are mm along the axes (z, y, x) of the LPS-upright
-view of the volume, counted from the outer face of its first voxel: voxel i of spacing s covers [i s, (i +
-1) s].
+"""Where a network's input lies in a volume.
+
+Lengths are mm along the axes (z, y, x) of the volume's LPS-upright view, from the outer face of its first
+voxel: voxel i of spacing s covers [i s, (i + 1) s].
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Geometry, Shape, Triple
 
 T = TypeVar("T")
-ROUNDING = 1e-6  # voxels: a box of exactly n voxels must not become n + 1 by rounding
+ROUNDING = 1e-6  # voxels, so rounding does not make a box of exactly n voxels one of n + 1
 
 
 @dataclass(frozen=True)
 class ViewBox:
-    """An interval per axis (z, y, x), mm in the view."""
+    """A box in the view: an interval in mm along each of (z, y, x)."""
 
     low: Triple
     high: Triple
 
     @classmethod
     def whole(cls, view: Geometry) -> ViewBox:
-        """All of a view's geometry."""
+        """The box of a whole view."""
         high = [n * s for n, s in zip(view.shape, view.spacing_mm, strict=True)]
         return cls((0.0, 0.0, 0.0), (high[0], high[1], high[2]))
 
     @property
     def extent(self) -> Triple:
-        """Lengths of the sides in mm."""
+        """The lengths of the sides, (z, y, x) in mm."""
         z, y, x = (b - a for a, b in zip(self.low, self.high, strict=True))
         return z, y, x
 
@@ -44,7 +45,7 @@ class ViewBox:
         return ViewBox((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
     def cut(self, other: ViewBox) -> ViewBox:
-        """The common part; an axis without one has no length."""
+        """The intersection; along an axis where the boxes do not meet, its length is 0."""
         low = [max(a, b) for a, b in zip(self.low, other.low, strict=True)]
         high = [max(a, min(b, c)) for a, b, c in zip(low, self.high, other.high, strict=True)]
         return ViewBox((low[0], low[1], low[2]), (high[0], high[1], high[2]))
@@ -61,8 +62,9 @@ class ViewBox:
 
 @dataclass(frozen=True)
 class Lattice:
-    """The voxels a network sees: `shape` of `spacing_mm` from the outer face `low_mm` on; may reach beyond
-    the volume.
+    """A network's input grid: `shape` voxels of `spacing_mm` from the outer face `low_mm` on, (z, y, x).
+
+    It may reach beyond the volume.
     """
 
     low_mm: Triple
@@ -71,12 +73,12 @@ class Lattice:
 
     @property
     def box(self) -> ViewBox:
-        """What it covers."""
+        """The box that its voxels cover."""
         high = [a + n * s for a, n, s in zip(self.low_mm, self.shape, self.spacing_mm, strict=True)]
         return ViewBox(self.low_mm, (high[0], high[1], high[2]))
 
     def geometry(self, view: Geometry) -> Geometry:
-        """The same voxels in the patient. view : the geometry of the LPS-upright view."""
+        """Its voxels as a Geometry in LPS mm. view : the geometry of the volume's upright view."""
         spacing = np.array(view.spacing_mm)
         affine = view.affine_lps.copy()
         affine[:3, :3] = view.direction_zyx * np.array(self.spacing_mm)
@@ -88,27 +90,25 @@ class Lattice:
 
 @dataclass(frozen=True)
 class Region:
-    """Where a user wants the bundle to look, as an axis-aligned box in LPS mm: corners (x, y, z)."""
+    """The part of a volume to segment: an axis-aligned box in LPS mm, given by two corners (x, y, z)."""
 
     low_lps_mm: Triple
     high_lps_mm: Triple
 
     @classmethod
     def from_index(cls, geometry: Geometry, start: Shape, stop: Shape) -> Region:
-        """From a box of stored voxels [start, stop), (z, y, x); of an oblique grid, the upright box that
-        holds it.
-        """
+        """The bounding box of the stored voxels [start, stop), (z, y, x)."""
         corners = geometry.crop(start, stop).corners_lps_mm()
         (x0, y0, z0), (x1, y1, z1) = corners.min(axis=0), corners.max(axis=0)
         return cls((float(x0), float(y0), float(z0)), (float(x1), float(y1), float(z1)))
 
     @classmethod
     def whole(cls, geometry: Geometry) -> Region:
-        """All of the volume: no localiser is asked."""
+        """The whole volume, without running a localiser."""
         return cls.from_index(geometry, (0, 0, 0), geometry.shape)
 
     def box(self, view: Geometry) -> ViewBox:
-        """In a view's mm, cut to the volume. Raises BundleError when nothing is left."""
+        """The same box in mm of the view, cut to the volume. Raises BundleError when nothing is left."""
         ends = zip(self.low_lps_mm, self.high_lps_mm, strict=True)
         index = view.lps_to_index(np.array(list(product(*ends))))
         spacing = np.array(view.spacing_mm)

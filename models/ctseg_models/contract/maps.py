@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Maps(Protocol):
-    """K maps (z, y, x) along the view's axes."""
+    """K maps (z, y, x) along the view's axes, computed as they are read."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -17,13 +17,13 @@ class Maps(Protocol):
 
     @property
     def pending(self) -> bool:
-        """Whether `advance` still has work to do."""
+        """Whether some slices have not been computed yet."""
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Make the slices below `high` readable; yields shares of the whole work."""
+        """Compute the slices below `high`; yields shares of the whole work, which add up to 1."""
 
     def forget(self, low: int) -> None:
-        """The slices below `low` will not be read any more."""
+        """Allow the memory of the slices below `low` to be reused: they are not read again."""
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32 on the processor: slices [low, high) of map k."""
+        """Slices [low, high) of map k: (high - low, y, x), float32 on the processor."""

@@ -17,27 +17,25 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class FrozenModel(BaseModel):
-    """A validated value that does not change and takes no unknown key."""
+    """A validated, immutable value without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Intensity(FrozenModel):
-    """What a channel's values go through: x = (clip(v, clip_low, clip_high) - shift) / scale, after
-    `statistics`.
+    """How one input channel is normalised: x = (clip(v, clip_low, clip_high) - shift) / scale.
 
-    source : which channel of the volume. clip_low, clip_high, shift : in the volume's units (HU for CT);
-    None: not clipped. clip_quantiles : clip at these quantiles (0..1) of the volume instead. statistics :
-    what shift and scale are *instead* taken from, over the whole volume as stored, after clipping:
-    "minmax" (to 0..1), "max" (v / max), "zscore", "zscore_nonzero" (of voxels that are not 0).
+    Values are in the volume's units (HU for CT).
     """
 
-    source: int = Field(0, ge=0)
-    clip_low: float | None = None
+    source: int = Field(0, ge=0)  # which channel of the volume
+    clip_low: float | None = None  # None: not clipped
     clip_high: float | None = None
     shift: float = 0.0
     scale: float = Field(1.0, gt=0)
-    clip_quantiles: tuple[Share, Share] | None = None
+    clip_quantiles: tuple[Share, Share] | None = None  # clip at these quantiles of the volume instead
+    # What shift and scale are taken from instead, over the whole volume as stored, after clipping: "minmax"
+    # (to 0..1), "max" (v / max), "zscore", "zscore_nonzero" (of the voxels that are not 0).
     statistics: Literal["none", "minmax", "max", "zscore", "zscore_nonzero"] = "none"
 
     @model_validator(mode="after")
@@ -51,7 +49,7 @@ class Intensity(FrozenModel):
 
 
 class AllowedSizes(FrozenModel):
-    """The array sizes a network takes, (z, y, x) voxels: min, min + step, ... up to max."""
+    """The array sizes that a network takes, (z, y, x) voxels: min, min + step, ... up to max."""
 
     min: Sizes3
     max: Sizes3
@@ -67,7 +65,7 @@ class AllowedSizes(FrozenModel):
         return self
 
     def next_allowed(self, shape: tuple[int, ...]) -> Sizes3 | None:
-        """The smallest allowed size that holds `shape` (z, y, x), or None when none does."""
+        """The smallest allowed size that holds `shape` (z, y, x); None when there is none."""
         sizes = [
             low + -(-max(0, n - low) // step) * step
             for n, low, step in zip(shape, self.min, self.step, strict=True)
@@ -78,9 +76,7 @@ class AllowedSizes(FrozenModel):
 
 
 class Growth(FrozenModel):
-    """How the spacing grows until a box fits the largest size: every axis times `factor` plus `add_mm`,
-    again and again.
-    """
+    """How the spacing of every axis grows until a box fits the largest size: times `factor` plus `add_mm`."""
 
     factor: float = Field(1.02, ge=1.0)
     add_mm: float = Field(0.0, ge=0.0)
@@ -94,37 +90,36 @@ class Growth(FrozenModel):
         return self
 
 
-LARGEST_GROWTH = 64.0  # times the bundle's spacing; beyond that the volume is not a body part
+LARGEST_GROWTH = 64.0  # times the bundle's spacing: no body part is larger
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """How a box of a volume becomes the input of one network: a Stage, or what a side file says. Triples are
-    (z, y, x).
+    """How a box of a volume becomes the input of one network, from a bundle's metadata or a side file.
 
-    Exactly one of spacing_mm and fixed_shape is set: fixed_shape resizes the box to that array.
+    Triples are (z, y, x). Exactly one of spacing_mm and fixed_shape is set.
     """
 
     name: Literal["localise", "segment"]
     channels: tuple[Intensity, ...]
     spacing_mm: Triple | None
-    fixed_shape: Shape | None = None
+    fixed_shape: Shape | None = None  # the box is resized to an array of this shape
     sizes: AllowedSizes | None = None
     growth: Growth = field(default_factory=Growth)
-    smoothing_sigma_mm: float = 0.0
-    margin_mm: float = 0.0
-    patch: Shape | None = None
-    overlap: float = 0.5
-    pad: float = -1024.0
+    smoothing_sigma_mm: float = 0.0  # of a Gaussian before resampling
+    margin_mm: float = 0.0  # of a localiser, around its foreground
+    patch: Shape | None = None  # of the sliding window; None: the whole array at once
+    overlap: float = 0.5  # of neighbouring windows, as a share of a side
+    pad: float = -1024.0  # the value outside the volume, in its units
     interpolation: Literal["area", "linear", "nearest"] = "area"
 
     def lattice(self, box: ViewBox, *, divide_evenly: bool) -> Lattice:
-        """The lattice over `box`, centred on it to half a voxel, of an allowed size; the spacing grows until
-        one fits.
+        """The lattice of an allowed size over `box`, centred on it to half a voxel.
 
-        divide_evenly : for a whole volume: its extent is divided into a whole number of voxels (as
-        resizing an array does), and what an allowed size needs more is padding outside. Otherwise the
-        spacing is exact and the lattice at least as large as the box.
+        The spacing grows until a size fits. divide_evenly : for a whole volume, divide its extent into a
+        whole number of voxels, as resizing an array does; any extra size is padding outside the volume.
+        Otherwise the spacing is exact and the lattice at least as large as the box. Raises BundleError when
+        no size fits.
         """
         if self.fixed_shape is not None:
             z, y, x = (e / n for e, n in zip(box.extent, self.fixed_shape, strict=True))

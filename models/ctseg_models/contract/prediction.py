@@ -1,4 +1,4 @@
-"""What a bundle says about a volume."""
+"""The result of running bundles on a volume."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROI = "region of interest"
 
 @dataclass(frozen=True)
 class RoiBox:
-    """A box of the input's stored voxels, (z, y, x): [start, stop). name : what it is, e.g. ROI."""
+    """A named box of the input's stored voxels, [start, stop) along (z, y, x)."""
 
     name: str
     start: Shape

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from ctseg_imaging.geometry import Shape
 
-SIGMA = 0.125  # of the window's side, as nnU-Net and MONAI have it
-SMALLEST_WEIGHT = 1e-3  # so a corner seen by one window only is not divided by nothing
+SIGMA = 0.125  # of the window's side, as in nnU-Net and MONAI
+SMALLEST_WEIGHT = 1e-3  # so the sums in a corner, which one window covers, are not divided by 0
 
 
 def window_starts(length: int, window: int, overlap: float) -> tuple[int, ...]:
-    """Starts along one axis: every int(window (1 - overlap)) voxels, the last window moved back to the end
-    (as MONAI).
+    """Starts of windows along one axis, as in MONAI.
+
+    Every int(window (1 - overlap)) voxels; the last window ends with the axis.
     """
     if window >= length:
         return (0,)
@@ -25,7 +26,7 @@ def window_starts(length: int, window: int, overlap: float) -> tuple[int, ...]:
 
 
 def gaussian_weights(window: Shape) -> Tensor:
-    """(z, y, x) weights, 1 at the very middle (which lies between voxels of an even side)."""
+    """Gaussian weights (z, y, x): 1 at the centre, which lies between the middle voxels of an even side."""
     weights = torch.ones(())
     for n in window:
         distance = torch.arange(n, dtype=torch.float32) - (n - 1) / 2
@@ -35,18 +36,17 @@ def gaussian_weights(window: Shape) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
-    """Which windows, along the view's axes. starts : per axis. weights : (z, y, x) float32 of one window;
-    None: all the same.
-    """
+    """Overlapping windows over an array, along the view's axes (z, y, x)."""
 
     window: Shape
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-    weights: Tensor | None = None
+    weights: Tensor | None = None  # (z, y, x) float32 of one window; None: all 1
 
     @classmethod
     def spread(cls, size: Shape, window: Shape, overlap: float) -> Tiling:
-        """As MONAI spreads them, with Gaussian weights. Raises ValueError when a side of `size` is shorter
-        than the window's.
+        """Windows as MONAI places them, with Gaussian weights.
+
+        Raises ValueError when a side of `size` is shorter than the window's.
         """
         if any(n < w for n, w in zip(size, window, strict=True)):
             raise ValueError(f"The array is {size} and the window {window}; pad the array first.")
@@ -55,5 +55,5 @@ class Tiling:
 
     @property
     def count(self) -> int:
-        """How many windows."""
+        """The number of windows."""
         return prod(len(axis) for axis in self.starts)

@@ -1,4 +1,4 @@
-"""A volume as every network sees it: along patient axes."""
+"""A volume along patient axes, as every network sees it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Upright:
 
     @classmethod
     def of(cls, volume: Volume) -> Upright:
-        """The nearest axis-aligned view. Raises GeometryError for a volume that may only be looked at."""
+        """The nearest axis-aligned view. Raises GeometryError for a volume that is view-only."""
         exact(volume, "be given to a model")
         view = AxisView.of(volume.geometry)
         return cls(volume, view, view.geometry(volume.geometry))
 
     def stored_box(self, name: str, box: ViewBox) -> RoiBox:
-        """A box of the view in stored voxels."""
+        """The stored voxels whose centres lie in a box of the view."""
         start, stop = box.voxels(self.geometry)
         low, high = [0, 0, 0], [0, 0, 0]
         for view_axis, (axis, flip) in enumerate(zip(self.view.order, self.view.flips, strict=True)):

@@ -1,6 +1,4 @@
-"""Labels of several bundles under one set of values: what has one name is one label, whatever number each
-bundle gives it.
-"""
+"""One set of label values for several bundles, whose labels are matched by their names."""
 
 from __future__ import annotations
 
@@ -16,8 +14,10 @@ from ctseg_models.contract.run_warning import RunWarning, WarningKind
 
 @dataclass(frozen=True)
 class CommonLabels:
-    """labels : of all bundles together. meanings : per bundle {its own value: the common one}, 0 with
-    them. warnings : of labels that had to get another value because theirs is taken by another name.
+    """The labels of several bundles together.
+
+    meanings : for each bundle, {its own value: the common one}, 0 included. warnings : about labels whose
+    value is taken by another name, so it was changed.
     """
 
     labels: Labels
@@ -26,8 +26,7 @@ class CommonLabels:
 
     @classmethod
     def of(cls, bundles: Sequence[Bundle]) -> CommonLabels:
-        """The first bundle to name a label gives its value and colour; names are compared without regard to
-        case.
+        """The first bundle with a label of a name decides its value and colour; the case of names is ignored.
 
         Raises BundleError without a bundle.
         """
@@ -46,8 +45,8 @@ class CommonLabels:
                     value = known
                 elif value in entries:
                     text = (
-                        f"{bundle.name} calls {label.name} what is {entries[value].name} elsewhere (label "
-                        f"{value}); here {label.name} is label {free}."
+                        f"{bundle.name} uses label {value} for {label.name} and another model for "
+                        f"{entries[value].name}; here {label.name} is label {free}."
                     )
                     warnings.append(RunWarning(WarningKind.LABELS, text))
                     value, free = free, free + 1
@@ -59,7 +58,7 @@ class CommonLabels:
         return cls(Labels(tuple(entries.values())), tuple(meanings), tuple(warnings))
 
     def record(self, bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
-        """For the provenance: the bundles whose values became others."""
+        """For the provenance: the bundles whose values were changed."""
         changed = [
             (bundle.name, {str(own): value for own, value in meaning.items() if own != value})
             for bundle, meaning in zip(bundles, self.meanings, strict=True)

@@ -1,5 +1,6 @@
-"""Several members' class maps to one label map: their mean, a vote or STAPLE, a few slices and one class
-at a time.
+"""Several members' class maps to one label map by their mean, a vote or STAPLE.
+
+A few slices and one class are in memory at a time.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from ctseg_models.inference.labels.point_sampler import PointSampler
 from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 Combine = Literal["mean", "vote", "staple"]
-ASKING = 0.7  # of the work of STAPLE: the rest is writing down what it says
+ASKING = 0.7  # of the work of STAPLE; the rest is writing the labels
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """The members over one target. weights : above 0, of each. What a member does not know is left to the
-    others.
+    """The members over one target.
+
+    weights : above 0, of each. A label that a member does not know is decided by the others.
     """
 
     members: Sequence[ClassMapSampler]
@@ -39,7 +41,7 @@ class Panel:
 
     @classmethod
     def of(cls, maps: Sequence[ClassMaps], weights: Sequence[float], target: Target) -> Panel:
-        """From what each member found."""
+        """From each member's maps."""
         return cls(
             [ClassMapSampler(one, target) for one in maps],
             weights,
@@ -57,8 +59,8 @@ class Panel:
         return [frozenset(member.values) for member in self.members]
 
     def slab(self, value: int, a: int, b: int) -> Tensor | None:
-        """(b - a, y, x) float32: the weighted mean probability of `value` over the members that know it;
-        None where none does.
+        """(b - a, y, x) float32: the weighted mean probability of `value` over the members that know it; else
+        None.
         """
         found = [
             (weight, chance)
@@ -72,8 +74,8 @@ class Panel:
         )
 
     def chances(self, sample: VoxelSample, a: int) -> Tensor:
-        """(n,) float32: the weighted mean probability of each label of a sample; its slab begins with
-        slice `a`.
+        """(n,) float32: the weighted mean probability of each label of a sample. a : the first slice of its
+        slab.
         """
         total, knowing = torch.zeros(len(sample.labels)), torch.zeros(len(sample.labels))
         for member, weight, points in zip(self.members, self.weights, self.points, strict=True):
@@ -89,8 +91,9 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class FusionArrays:
-    """Where the result goes, (z, y, x) of the target. kind : what `disagreement` is to hold. tally : gets
-    every slab; None: not wanted.
+    """Where the result goes, (z, y, x) of the target.
+
+    kind : what `disagreement` holds. tally : gets every slab; None: not asked for.
     """
 
     labels: NDArray[np.generic]
@@ -106,7 +109,7 @@ def fuse(
 
     "mean": the label of the largest mean probability; "vote": of the largest share of the votes of the
     members that know it; of equals the lower value. "staple" (see `staple`): returns the reliabilities
-    (members, values). Raises BundleError for too many members for it.
+    (members, values). Raises BundleError when STAPLE has no room for so many members.
     """
     slabs = [
         (a, min(target.shape[0], a + SLICES_PER_STEP)) for a in range(0, target.shape[0], SLICES_PER_STEP)
@@ -124,7 +127,7 @@ def fuse(
 
 
 def _by_mean(panel: Panel, a: int, b: int, out: FusionArrays) -> None:
-    """Every class map is resampled once: for the mean, for its entropy, and for what each member says."""
+    """Every class map is resampled once: for the mean, for its entropy, and for each member's label."""
     best: list[Tensor | None] = [None] * len(panel.members)
     opinions = [torch.empty(0)] * len(panel.members)
     highest = winner = torch.empty(0)
@@ -149,14 +152,15 @@ def _by_mean(panel: Panel, a: int, b: int, out: FusionArrays) -> None:
             winner.masked_fill_(mean > highest, value)
             highest = torch.maximum(highest, mean)
     for number, member in enumerate(panel.members):
-        if member.class_maps.form == "regions":  # cover each other, whatever is the most probable
+        if member.class_maps.form == "regions":  # regions cover each other, whatever is the most probable
             opinions[number] = member.winner(a, b)
     _write(panel, a, b, opinions, winner, out, highest, entropy.value() if out.kind == "entropy" else None)
 
 
 def _majority(opinions: Sequence[Tensor], panel: Panel) -> Tensor:
-    """(n, y, x) int32: the label with the largest share of the weights of those that know it; of equals
-    the lower value.
+    """(n, y, x) int32: the label with the largest share of the weights of the members that know it.
+
+    Of equals the lower value.
     """
     winner = torch.zeros(opinions[0].shape, dtype=torch.int32)
     most = torch.zeros(winner.shape)
@@ -178,7 +182,7 @@ def _by_staple(
     slabs: Sequence[tuple[int, int]],
     out: FusionArrays,
 ) -> Generator[float, None, NDArray[np.float64]]:
-    """Ask everybody and count the different answers, let STAPLE judge them, write down what it says."""
+    """Collect all opinions, count the different ones, let STAPLE decide them, write its labels."""
     values = np.array(panel.values)
     if len(panel.members) > (most := most_members(len(values))):
         raise BundleError(
@@ -214,8 +218,9 @@ def _by_staple(
 
 
 def _answers(said: NDArray[np.unsignedinteger], classes: int) -> tuple[list[int], list[int]]:
-    """The different codes in a slab, and how often each occurs; voxels that all call background are
-    counted without sorting them.
+    """The different codes in a slab, and how often each occurs.
+
+    Voxels that all members call background are counted without sorting.
     """
     spoken = said.any(axis=0)
     codes, counts = np.unique(
@@ -236,8 +241,10 @@ def _write(
     chance: Tensor | None = None,
     entropy: Tensor | None = None,
 ) -> None:
-    """One slab of results. chance : the mean probability of the winner; entropy : of the mean
-    probabilities; looked up where None.
+    """Write one slab of results.
+
+    chance : the mean probability of the winner. entropy : of the mean probabilities. Both are computed where
+    None.
     """
     if out.kind == "share":
         unsure = share_that_differs(opinions, winner, panel.weights, panel.known)

@@ -1,6 +1,4 @@
-"""Several bundles over one volume, before they are brought together: what each found, where, and what is
-to be told of them.
-"""
+"""Several bundles over one volume, before they are combined: what each found, where, and its warnings."""
 
 from __future__ import annotations
 
@@ -37,8 +35,10 @@ def run_members(
     mirroring: bool = False,
     remembered: LocaliserCache | None = None,
 ) -> Generator[Progress, None, list[StageResult]]:
-    """What each bundle's networks give, on their own lattices: loaded, run and freed one after another;
-    their maps share one budget of memory. Progress names the member as its part. Raises BundleError.
+    """The class maps of each bundle on its own lattice; the members are loaded, run and freed one after
+    another.
+
+    Their maps share one budget of memory, and Progress names the member as its part. Raises BundleError.
     """
     found: list[StageResult] = []
     taken = 0
@@ -60,7 +60,7 @@ def _run_member(
     remembered: LocaliserCache | None,
     taken: int,
 ) -> Generator[Progress, None, StageResult]:
-    """One of them, with all its maps computed. taken : bytes that the maps of the others hold."""
+    """One member, with all its maps computed. taken : bytes that the maps of the others hold."""
     yield Progress("load", 0, 1, f"Loading {bundle.name}")
     one = yield from segment(
         load_with_spare(bundle, device),
@@ -94,7 +94,7 @@ def common_target(found: Sequence[StageResult], upright: Upright) -> Target:
 def warnings_of(
     bundles: Sequence[Bundle], found: Sequence[StageResult], volume: Volume, settings: InferenceSettings
 ) -> list[RunWarning]:
-    """The warnings of the members, and of what several bundles cannot give; none twice."""
+    """The warnings of the members, and of what is not available for several bundles; none twice."""
     warnings = [
         warning
         for bundle, member in zip(bundles, found, strict=True)

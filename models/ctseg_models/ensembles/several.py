@@ -1,6 +1,4 @@
-"""What every way of bringing several bundles together has in common: run the members, let one label map be
-made of their maps, describe it.
-"""
+"""What all ways of combining several bundles share: run the members, combine their maps, record it."""
 
 from __future__ import annotations
 
@@ -43,7 +41,7 @@ class MemberResults:
     tally: Tally | None  # takes every slab; None: not asked for
 
 
-# Writes the common labels; yields shares of the work and returns what the provenance has to say of it.
+# Writes the common labels; yields shares of the work and returns additions to the provenance.
 Combining = Callable[[MemberResults], Generator[float, None, dict[str, Any]]]
 
 
@@ -62,7 +60,7 @@ def run_several(
 ) -> Generator[Progress, None, Prediction]:
     """Run the members and combine them: a generator of Progress, whose value is the Prediction.
 
-    labels : of the result. name : of the way, for the provenance. warnings : that come before the members'.
+    labels : of the result. name : of the method, for the provenance. warnings : that precede the members'.
     disagreement : whether `combining` writes that map. The members are loaded, run and freed one after
     another; their maps stay, and a localiser that several share runs once. Raises BundleError.
     """

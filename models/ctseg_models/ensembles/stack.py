@@ -23,7 +23,7 @@ from ctseg_models.vetting.faults import first_fault
 from ctseg_models.vetting.hashes import sha256_of
 
 DESCRIPTION, WEIGHTS = "stack.json", "stacker.safetensors"
-REACH = 2  # voxels that the two 3x3x3 convolutions look to either side
+REACH = 2  # voxels that the two 3x3x3 convolutions reach to either side
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class StackerConfig:
 
 
 class Stacker(nn.Module):
-    """(B, in_channels, Z, Y, X) probabilities to (B, outputs, Z, Y, X) logits: two convolutions 3x3x3 with
-    leaky ReLU, then 1x1x1.
+    """(B, in_channels, Z, Y, X) probabilities to (B, outputs, Z, Y, X) logits.
+
+    Two convolutions 3x3x3 with leaky ReLU, then 1x1x1. Source: paper 3, "Architecture" (stacked CNN).
     """
 
     def __init__(self, config: StackerConfig) -> None:
@@ -59,8 +60,9 @@ class _Frozen(BaseModel):
 
 
 class Member(_Frozen):
-    """A bundle of the stack. sha256 : the bundle's. values : of its class maps, 0 first; what it does not
-    know has no map.
+    """A bundle of the stack.
+
+    sha256 : the bundle's. values : of its class maps, 0 first; labels that it does not know have no map.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Member(_Frozen):
 
     @classmethod
     def of(cls, bundle: Bundle) -> Member:
-        """As the bundle is on the disk now."""
+        """As the bundle is on disk now."""
         return cls(
             name=bundle.name,
             path=str(bundle.path.absolute()),
@@ -79,8 +81,9 @@ class Member(_Frozen):
         )
 
     def bundle(self) -> Bundle:
-        """The bundle at its path, or one of its name where that is gone. Raises BundleError when it is not
-        the one trained with.
+        """The bundle at its path, or one of its name if that is gone.
+
+        Raises BundleError when it is not the one that the stack was trained with.
         """
         path = Path(self.path)
         found = store.read(path) if path.exists() else store.find(self.name)
@@ -93,7 +96,7 @@ class Member(_Frozen):
 
 
 class _Description(_Frozen):
-    """stack.json."""
+    """The content of stack.json."""
 
     name: str
     members: tuple[Member, ...] = Field(min_length=1)
@@ -107,8 +110,10 @@ class _Description(_Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """A trained stack on disk. labels : of the network's outputs 1, 2, ... training, scores : plain JSON
-    about how it came about.
+    """A trained stack on disk.
+
+    labels : of the network's outputs 1, 2, ... training, scores : plain JSON on how it was trained and
+    measured.
     """
 
     name: str
@@ -121,7 +126,7 @@ class Stack:
     scores: dict[str, Any]
 
     def network(self) -> Stacker:
-        """With its weights, in evaluation mode. Raises BundleError when they are damaged."""
+        """The network with its weights, in evaluation mode. Raises BundleError when they are damaged."""
         file = self.path / WEIGHTS
         try:
             if sha256_of(file) != self.weights_sha256:
@@ -180,8 +185,9 @@ def write_stack(
     training: Mapping[str, Any] | None = None,
     scores: Mapping[str, Any] | None = None,
 ) -> Stack:
-    """Write a stack's folder whole or not at all, and read it back. Raises BundleError when it exists or
-    cannot be written.
+    """Write a stack's folder, whole or not at all, and read it back.
+
+    Raises BundleError when it exists or cannot be written.
     """
     if folder.exists():
         raise BundleError(f"{folder}: already exists; choose another name.")

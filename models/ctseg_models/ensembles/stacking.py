@@ -1,6 +1,6 @@
 """A small network over several bundles' probabilities: it learns where to trust which member.
 
-prediction = finish(run_stack(read_stack(Path("out/stack")), volume))
+   prediction = finish(run_stack(read_stack(Path("out/stack")), volume))
 
 A stack is a folder: stack.json (members with their hashes, labels, scores) and stacker.safetensors. The
 members stay where they are. Source: paper 3, "Architecture" (stacked CNN).
@@ -39,8 +39,10 @@ def run_stack(
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
 ) -> Generator[Progress, None, Prediction]:
-    """Like `inference.run` for a stack. Raises BundleError when a member is missing or is not the one that
-    the stack was trained with, and every error that `run` raises.
+    """Like `inference.run` for a stack.
+
+    Raises BundleError when a member is missing or is not the one that the stack was trained with, and every
+    error that `run` raises.
     """
     bundles = [member.bundle() for member in stack.members]
     network = stack.network()
@@ -95,11 +97,10 @@ def paint_stack(
     labels: NDArray[np.generic],
     tally: Tally | None = None,
 ) -> Generator[float, None, None]:
-    """Write the most probable value of every target voxel into `labels` (the view, (z, y, x)); a few slices
-    are held at a time.
+    """Write the most probable value of every target voxel into `labels`, the whole view (z, y, x).
 
-    values : of the network's outputs 1, 2, ... tally : gets every slab. Slices next to a slab go in with
-    it, so the result is that of all slices at once.
+    values : of the network's outputs 1, 2, ... tally : gets every slab. A few slices are held at a time;
+    their neighbours go in with them, so the result is that of all slices at once.
     """
     samplers = [ClassMapSampler(member.maps, target) for member in found]
     out, depth = labels[target.place], target.shape[0]

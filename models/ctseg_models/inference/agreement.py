@@ -1,6 +1,4 @@
-"""Whether a network says the same in half precision as in float32, tried on a crop of the image it is
-about to see.
-"""
+"""Compares a network's labels in half precision with those in float32, on a crop of the image to segment."""
 
 from __future__ import annotations
 
@@ -20,16 +18,18 @@ from ctseg_models.contract.stage import Form, LoadedStage, NetworkSteps, Prepare
 from ctseg_models.inference.input.crops import smaller, spread
 
 LEAST_DICE = 0.995
-LEAST_VOXELS = 200  # of a class within the crop; a Dice of fewer says nothing
-SIDE = 48  # voxels of a crop, about
-CROPS = 3  # that are looked at for foreground
-WINDOWS = 12  # where a network takes whole windows only: how many there have to be for one to be spent
+LEAST_VOXELS = 200  # of a class within the crop; the Dice of fewer means nothing
+SIDE = 48  # voxels of a crop, roughly
+CROPS = 3  # that are searched for foreground
+WINDOWS = 12  # of a network that takes whole windows only: at least so many for each that is spent on a trial
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """dice : the lowest Dice of a class between both precisions, NaN where none was large enough. judged,
-    left_out : label values. finite : whether half precision gave numbers wherever float32 did.
+    """The comparison of two precisions.
+
+    dice : the lowest Dice of a class, NaN where none was large enough. judged, left_out : label values, by
+    that. finite : whether half precision gave finite numbers wherever float32 did.
     """
 
     dice: float
@@ -40,14 +40,14 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a trial. note : for the provenance, plain JSON."""
+    """The outcome of a trial. note : for the provenance, plain JSON."""
 
     arithmetic: Arithmetic
     note: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
 
 
-# What this process has found, by a network's key, the number type and the device.
+# What this process has found so far, by a network's key, the number type and the device.
 KNOWN: dict[tuple[str, torch.dtype, str], Agreement] = {}
 
 
@@ -58,10 +58,10 @@ def agreed(
     device: str,
     arithmetic: Arithmetic,
 ) -> Generator[float, None, Trial]:
-    """`arithmetic`, or float32 where it is on trial and a class agrees to less than LEAST_DICE.
+    """`arithmetic`, or float32 where it is on trial and the Dice of a class is below LEAST_DICE.
 
-    Once for each network that has a key. Where none of the crops shows foreground, float32 is used, and
-    the next image is tried again. A localiser is not tried: its box has a margin.
+    Each network with a key is tried once. Where no crop shows foreground, float32 is used and the next image
+    is tried again. A localiser is not tried: its box has a margin.
     """
     plain = replace(arithmetic, dtype=torch.float32, on_trial=False)
     if not arithmetic.on_trial or not stage.half or stage.name == "localise":
@@ -110,7 +110,9 @@ def _fault(found: Agreement) -> str | None:
 
 
 def compare(fast: Tensor, exact: Tensor, values: tuple[int | None, ...], form: Form) -> Agreement:
-    """Two results (K, z, y, x) of one network with label `values`."""
+    """Compare two results (K, z, y, x) of one network. values : the label of each map. form : what the maps
+    are.
+    """
     found: dict[int, tuple[Tensor, Tensor]] = {}
     if form == "regions":
         found = {value or 0: (fast[k] > 0, exact[k] > 0) for k, value in enumerate(values)}
@@ -137,8 +139,9 @@ def _tried(
     fast: Arithmetic,
     plain: Arithmetic,
 ) -> Generator[float, None, Agreement | None]:
-    """Both precisions on the first crop where float32 finds foreground; None where the network takes no
-    crop that is small next to the whole work. In the others only float32 is computed.
+    """Both precisions on the first crop where float32 finds foreground; on the others only float32.
+
+    None where the network takes no crop that is small compared with the whole work.
     """
     whole: Shape = (prepared.x.shape[2], prepared.x.shape[3], prepared.x.shape[4])
     tiling = prepared.tiling
@@ -159,14 +162,14 @@ def _tried(
             except (RuntimeError, ValueError, BundleError) as error:
                 if is_out_of_memory(error):
                     raise
-                break  # a network may insist on its own size
+                break  # a network may take one size only
         if found is not None:
             return found
     return None
 
 
 def _silent(work: Generator[float, None, Tensor]) -> Generator[float, None, Tensor]:
-    """The same steps as no share of the work: they come on top of it."""
+    """Drive `work` with shares of 0, as it comes on top of the run itself."""
     while True:
         try:
             next(work)

@@ -1,6 +1,4 @@
-"""What a run will take, before it: its work counted, and the network's own speed tried on a crop for a
-moment.
-"""
+"""Expected time and memory of a run: its operations, and the network's speed measured on a small crop."""
 
 from __future__ import annotations
 
@@ -21,21 +19,22 @@ if TYPE_CHECKING:
     from ctseg_models.contract.bundle import Bundle
     from ctseg_models.contract.stage import LoadedStage, Model, RunSize
 
-SIDE = 48  # voxels of the crop that is tried, about
-TRIAL_SECONDS = 0.7  # for which a crop may be tried
-EFFICIENCY = 0.4  # of a bare convolution's speed, where the network cannot be tried
-SECONDS_PER_VOXEL = 6e-9  # and label: reading through the volume twice, and writing labels
-ENTROPY = 3  # times as long with the entropy, which asks for every label at every voxel
-MAPS_AT_ONCE = 4.5  # full-resolution feature maps alive together
+SIDE = 48  # voxels of the measured crop, roughly
+TRIAL_SECONDS = 0.7  # for measuring a crop
+EFFICIENCY = 0.4  # of a bare convolution's speed, where the network cannot be measured
+SECONDS_PER_VOXEL = 6e-9  # and label: reading the volume twice and writing labels
+ENTROPY = 3  # times as long with the entropy, which needs every label at every voxel
+MAPS_AT_ONCE = 4.5  # full-resolution feature maps in memory together
 FLOPS_OF_A_CHANNEL = (
-    324.0  # a 3D U-Net of n channels at full resolution computes about so much times n squared per voxel
+    324.0  # a 3D U-Net of n channels at full resolution computes about this times n squared for each voxel
 )
 BASE_BYTES = 5e8  # torch itself
-UNKNOWN_FLOPS_PER_VOXEL = 3e5  # of a network that tells nothing and takes no crop: a small 3D U-Net's
+# of a network that reports no operations and takes no crop: those of a small 3D U-Net
+UNKNOWN_FLOPS_PER_VOXEL = 3e5
 
 _speeds: dict[
     tuple[str, str, str, Shape], float
-] = {}  # seconds of a crop: of a network, a device, a number type
+] = {}  # seconds for a crop, by network, device, number type and shape
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,10 @@ def estimate(
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
 ) -> Estimate:
-    """An upper guess: the segmenter is taken to need its largest size when a localiser decides where it
-    looks.
+    """An upper estimate: where a localiser decides, the segmenter is assumed to need its largest size.
 
     model : the bundle's, where it is in memory already; None: it is loaded. Takes a second or two the first
-    time, for loading and trying the network. Raises BundleError as loading does.
+    time, for loading and measuring the network. Raises BundleError as loading does.
     """
     seconds, shared, own, _ = _of_bundle(bundle, volume, region, settings, model)
     return Estimate(seconds, shared + own)
@@ -71,8 +69,9 @@ def estimate_together(
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
 ) -> Estimate:
-    """Of an ensemble: its members run one after another, and the maps of all of them are kept until the
-    end. Raises BundleError.
+    """The estimate for an ensemble, whose members run one after another and whose maps are all kept.
+
+    Raises BundleError as loading does.
     """
     seconds, shared, largest, kept = 0.0, 0.0, 0.0, 0.0
     for bundle in bundles:
@@ -95,8 +94,10 @@ def _of_bundle(
     settings: InferenceSettings,
     model: Model | None = None,
 ) -> tuple[float, float, float, float]:
-    """Seconds; bytes that are there whatever runs (the volume, its labels, torch); bytes of the largest
-    network at work; bytes of its class maps in float32, which an ensemble keeps.
+    """Seconds, and bytes: of the volume, its labels and torch; of the largest network at work; of its class
+    maps.
+
+    The class maps are counted in float32, as an ensemble keeps them.
     """
     from ctseg_models.contract.upright import Upright
     from ctseg_models.inference.network.precision import choose
@@ -138,8 +139,8 @@ def _of_bundle(
 def _window_seconds(
     stage: LoadedStage, window: Shape, channels: int, device: str, arithmetic: Arithmetic
 ) -> float:
-    """For one window (or the whole array): in proportion to a crop of it, else from the operations and the
-    speed of a convolution.
+    """For one window (or the whole array): scaled up from a crop, or from operations and a convolution's
+    speed.
     """
     from ctseg_models.inference.input.crops import smaller
     from ctseg_models.inference.network.precision import flops_per_second
@@ -161,9 +162,7 @@ def _window_seconds(
 
 
 def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Arithmetic) -> float | None:
-    """Seconds of the network on an array of noise; None when it does not take it, or tells nothing within
-    TRIAL_SECONDS.
-    """
+    """Seconds for an array of noise; None where the network refuses it or TRIAL_SECONDS are too short."""
     import torch
 
     x = torch.randn(*shape, device=device)
@@ -176,7 +175,7 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
             while perf_counter() - begun < TRIAL_SECONDS:
                 done += next(work)
         except StopIteration as end:
-            end.value.sum().item()  # a GPU has finished only when it has an answer
+            end.value.sum().item()  # waits for a GPU to finish
             took = perf_counter() - start
             best = took if best is None else min(best, took)
             continue
@@ -184,7 +183,7 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
             RuntimeError,
             ValueError,
             BundleError,
-        ):  # it takes another size only; the run itself will say what it does not take
+        ):  # it takes another size only; the run itself reports that
             return None
         work.close()
         took = perf_counter() - start
@@ -193,9 +192,7 @@ def _tried(stage: LoadedStage, shape: Sequence[int], device: str, arithmetic: Ar
 
 
 def _kept_bytes(whole: float, taken: float = 0.0) -> float:
-    """What class maps of `whole` bytes in float32 take of the memory where they are kept next to `taken`
-    bytes: see `maps.room_for`.
-    """
+    """Bytes of memory of class maps of `whole` bytes in float32, next to `taken` bytes: see `room_for`."""
     from ctseg_models.inference.maps.stored import HALVED, IN_MEMORY
 
     return whole if taken + whole <= IN_MEMORY else whole / 2 if taken + whole / 2 <= HALVED else 0.0
@@ -204,7 +201,7 @@ def _kept_bytes(whole: float, taken: float = 0.0) -> float:
 def _stage_bytes(
     stage: LoadedStage, layout: RunSize, channels: int, arithmetic: Arithmetic, kept: bool
 ) -> float:
-    """The input, the class maps, and what the network holds while it works on a window."""
+    """The input, the class maps, and the network's own maps while it works on a window."""
     from ctseg_models.inference.maps.windowed import AHEAD, LARGE
 
     window, classes = prod(layout.window), len(stage.values) + stage.edges
@@ -216,7 +213,7 @@ def _stage_bytes(
     else:
         held = min(
             layout.size[0], AHEAD * layout.window[0]
-        )  # slices: finished ones wait until they are painted
+        )  # slices: finished ones are kept until they are painted
         maps = 4.0 * classes * held * prod(layout.size[1:])
         maps = maps / 2 if maps > LARGE else maps
     whole = 4.0 * classes * prod(layout.size)

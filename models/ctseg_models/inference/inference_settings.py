@@ -1,4 +1,4 @@
-"""How to run a bundle: choices of the user, not of the bundle."""
+"""How to run a bundle: the user's choices, not the bundle's."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ Disagreement = Literal["share", "entropy"]
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """device : "cpu", "cuda", "cuda:1". precision : "auto" takes bf16 where a short measurement shows it
-    is clearly faster. probabilities, edge_map : also give these. threads : of the processor; None: as
-    torch has it. mirroring : the mean over all mirrored inputs that the bundle allows, 2, 4 or 8 times the
-    work. disagreement : of an ensemble, the share of members that say something else, or the entropy of
-    the mean probabilities; a single bundle gives a map of its entropy only. confidence : a table of how
-    sure the labels are, in the provenance.
-    """
+    """How to run a bundle. The defaults are those of the command."""
 
-    device: str = "cpu"
-    precision: Precision = "auto"
-    probabilities: bool = False
-    edge_map: bool = False
-    threads: int | None = None
+    device: str = "cpu"  # or "cuda", "cuda:1"
+    precision: Precision = "auto"  # "auto" takes half precision where a short measurement shows it is faster
+    probabilities: bool = False  # also give the probabilities
+    edge_map: bool = False  # also give a map of uncertain borders
+    threads: int | None = None  # of the processor; None: as torch is configured
+    # The mean over all mirrored inputs that the bundle allows: 2, 4 or 8 times the work.
     mirroring: bool = False
+    # The disagreement map of an ensemble: the share of members with another label, or the entropy of the mean
+    # probabilities; a single bundle has only the latter.
     disagreement: Disagreement = "share"
-    confidence: bool = True
+    confidence: bool = True  # a table of the confidence of each label in the provenance

@@ -1,4 +1,4 @@
-"""What has been found in a volume and need not be looked for again."""
+"""Boxes that localisers have found in a volume."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from ctseg_models.contract.lattice import ViewBox
 
 @dataclass(eq=False)
 class LocaliserCache:
-    """Of one volume, which the caller keeps together with this. boxes : by a localiser's key, the box
-    around what it found, mm in the view, without its margin; None when it found nothing.
+    """The boxes of one volume, kept by the caller together with it.
+
+    boxes : by a localiser's key, the box around its foreground, mm in the view, without margin; None when it
+    found nothing.
     """
 
     boxes: dict[str, ViewBox | None] = field(default_factory=dict)

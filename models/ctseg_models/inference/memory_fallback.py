@@ -1,5 +1,6 @@
-"""What to do when there is too little memory for a network: smaller windows, then the processor, and each
-is told.
+"""What is tried when a network needs more memory than there is: smaller windows, then the processor.
+
+Each step back is reported as a warning.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from ctseg_models.inference.maps.stored import MemoryMaps, gathered
 from ctseg_models.inference.maps.windowed import WindowedMaps
 from ctseg_models.inference.network import buffers
 
-SHORTEST = 32  # voxels: a side is not halved to less
+SHORTEST = 32  # voxels: no side is halved to fewer
 OVERLAP = 0.5
 
 
 @contextmanager
 def out_of_memory_as_bundle_error(device: str) -> Iterator[None]:
-    """A shortage that nobody could make up for becomes a BundleError."""
+    """A shortage of memory that no fallback could handle becomes a BundleError."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -61,12 +62,12 @@ def load_with_spare(bundle: Bundle, device: str, model: Model | None = None) -> 
     )
 
 
-# A network on the processor, in steps, as getting it there may take a while.
+# Loads a network on the processor and returns its steps; a generator, as that may take a while.
 Spare = Callable[[], "Generator[float, None, NetworkSteps]"]
 
 
 def spare(stage: LoadedStage, upright: Upright, box: ViewBox, whole: bool) -> Spare | None:
-    """How to get a stage's steps for this volume on the processor; None where it is there already."""
+    """How to get a stage's steps for this volume on the processor; None where it runs there already."""
     load = stage.on_cpu
     if load is None:
         return None
@@ -82,9 +83,9 @@ def spare(stage: LoadedStage, upright: Upright, box: ViewBox, whole: bool) -> Sp
 class OutOfMemoryFallback:
     """Network steps that use less when memory runs out: smaller windows, then the processor.
 
-    Called as NetworkSteps. warn : gets a warning for each retreat; what was found to be too much is not
-    tried again. devices : on which it has run. An error that is not a shortage comes out as it is, but for
-    the first smaller window: a network may take one size only.
+    Called as NetworkSteps. A size that was too large is not tried again. An error that is not a shortage is
+    raised as it is, except for the first smaller window: a network may take one size only. devices : on which
+    it has run.
     """
 
     def __init__(
@@ -97,19 +98,21 @@ class OutOfMemoryFallback:
         *,
         divisible: bool = True,
     ) -> None:
-        """classes : maps that `steps` gives, edges included. spare : the same network on the processor,
-        where `device` is a GPU. divisible : whether smaller windows may be tried.
+        """classes : the number of maps of `steps`, edges included. warn : called at each step back. spare :
+        the same network on the processor, where `device` is a GPU. divisible : whether smaller windows may be
+        tried.
         """
         self._warn = warn
         self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
         self._divisible = divisible
         self._halvings = 0
-        self._taken = False  # whether the network has given maps of the smaller windows
+        self._taken = False  # whether the network has computed a smaller window
         self.devices = [device]
 
     def __call__(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-        """(1, C, z, y, x) on any device to (K, z, y, x) on the same. Raises BundleError when all has been
-        tried.
+        """(1, C, z, y, x) on any device to (K, z, y, x) on the same device.
+
+        Raises BundleError when all fallbacks have failed.
         """
         size: Shape = (x.shape[2], x.shape[3], x.shape[4])
         while True:
@@ -120,7 +123,7 @@ class OutOfMemoryFallback:
                 if not is_out_of_memory(error) and (self._taken or not self._halvings):
                     raise
                 refused = "" if is_out_of_memory(error) else first_line(error)
-            # Here, where the error has gone, and with it the arrays that its traceback held.
+            # Here the error is gone, and with it the arrays that its traceback held.
             buffers.give_back()
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()
@@ -136,7 +139,7 @@ class OutOfMemoryFallback:
         return whole.tensor
 
     def _noticed(self, x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:
-        """The steps, noticing that they take a window."""
+        """The steps, recording that the network takes a window."""
         maps = yield from self._steps(x, arithmetic)
         self._taken = True
         return maps
@@ -147,8 +150,9 @@ class OutOfMemoryFallback:
         return size
 
     def _retreat(self, size: Shape, refused: str) -> Generator[float, None, None]:
-        """One step back. refused : what the network said of smaller windows that it does not take, else
-        "". Raises BundleError.
+        """One step back. refused : the network's message about smaller windows, "" if none.
+
+        Raises BundleError when nothing is left to try.
         """
         self._taken = False
         before = self._window(size)
@@ -163,7 +167,7 @@ class OutOfMemoryFallback:
             return
         if self._spare is None:
             hint = "" if self._device == "cpu" else " choose cpu, or"
-            short, smaller = before, "the network gets no smaller windows"
+            short, smaller = before, "it cannot be given smaller windows"
             if refused:
                 short, smaller = self._window(size, 1), f"the network takes no smaller windows ({refused})"
             raise BundleError(
@@ -184,9 +188,7 @@ class OutOfMemoryFallback:
 def placed(
     x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warn: Callable[[RunWarning], None]
 ) -> WindowedMaps:
-    """`make` of `x` on the device, or on the processor when the device has no room for the sums of all
-    classes.
-    """
+    """`make` of `x` on the device, or on the processor when the device has no room for all sums."""
     try:
         return make(x.to(device))
     except (RuntimeError, MemoryError) as error:

@@ -55,7 +55,7 @@ class PredictionArrays:
         labels = self.upright.view.apply(self.labels)
         # The edge head of a network that has one is brought to the grid afterwards.
         painting = paint(found.maps, target, labels, edges if found.edges is None else None, recorder)
-        if found.maps.maps.pending:  # the network takes nearly all of this time
+        if found.maps.maps.pending:  # nearly all of the time is the network's
             yield from report("segment", painting, SEGMENTING, 10, 100)
         else:
             yield from report("assemble", painting, "Bringing the labels onto the image's grid")

@@ -1,4 +1,4 @@
-"""Where a prediction comes from, as plain JSON and without anything about the patient."""
+"""The origin of a prediction as plain JSON, without anything about the patient."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def provenance_of(
     combine: str | None = None,
     confidence: Sequence[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Bundles with their hashes, versions, device and precision as they were used ("mixed" where the stages
-    differ; `settings` tells what was asked for), settings, what each network saw, seconds and warnings.
+    """A prediction's record: bundles and hashes, versions, device, precision, settings, stages, times,
+    warnings.
 
-    confidence : a row for each label found (`confidence.Tally.table`). Of the volume only shape and
-    spacing are told: no path, no name, no header.
+    Device and precision are those used ("mixed" where the stages differ); `settings` holds those asked for.
+    confidence : a row for each label found (`confidence.Tally.table`). Of the volume only shape and spacing
+    are recorded: no path, no name, no header.
     """
     described = [{"name": b.name, "kind": b.kind, "version": b.version, "sha256": b.sha256} for b in bundles]
     record: dict[str, Any] = {
@@ -83,7 +84,7 @@ def _installed() -> dict[str, str]:
 
 
 def _one_or_mixed(used: Sequence[str], otherwise: str) -> str:
-    """What all stages used; `otherwise` where none tells."""
+    """The value that all have in common, "mixed" if they differ, `otherwise` if there are none."""
     different = set(used)
     return "mixed" if len(different) > 1 else next(iter(different), otherwise)
 

@@ -40,7 +40,7 @@ class Conditions:
 
 @dataclass(eq=False)
 class StageRun:
-    """One run of one network. `class_maps` does the work; what is to be reported of it stays here.
+    """One run of one network. `class_maps` computes; edge maps, warnings and a log are kept here.
 
     A network that works in windows gives maps that are still pending: while they are read, `warnings` and
     `log` may grow.
@@ -197,7 +197,7 @@ class StageResult:
 
     @property
     def warnings(self) -> list[RunWarning]:
-        """Complete once no maps are pending."""
+        """The warnings; complete once no maps are pending."""
         return [*self.notes, *(self.runs[-1].warnings if self.runs else ())]
 
     @property
@@ -207,7 +207,7 @@ class StageResult:
 
     @property
     def unnamed(self) -> list[int]:
-        """The label values, where the bundle wrote them by itself and its names are not theirs."""
+        """Label values that the bundle's own code wrote and its metadata does not name."""
         unnamed: list[int] = self.runs[-1].log.get("unnamed_labels", []) if self.runs else []
         return unnamed
 
@@ -227,7 +227,7 @@ def materialised(maps: ClassMaps, taken: int = 0) -> Generator[Progress, None, C
 def report(
     stage: str, work: Generator[float, None, T], message: str, low: int = 0, high: int = 100
 ) -> Generator[Progress, None, T]:
-    """Shares of work as Progress from `low` to `high` percent."""
+    """Turn shares of work into Progress from `low` to `high` percent; the value of `work` is returned."""
     done = 0.0
     yield Progress(stage, low, 100, message)
     while True:

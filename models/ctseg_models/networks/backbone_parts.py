@@ -22,8 +22,10 @@ Architecture = Literal["unet", "vnet", "segnet"]
 
 
 class Features(NamedTuple):
-    """encoder : the map of every level, finest first. first_decoder : what the decoder upsamples first, at
-    the last level but one, before it meets the encoder's map. decoder : the last features before the
+    """The maps of a backbone.
+
+    encoder : of every level, finest first. first_decoder : what the decoder upsamples first, at the last
+    level but one, before it is concatenated with the encoder's map. decoder : the last features before the
     classifier, at full resolution.
     """
 
@@ -33,8 +35,8 @@ class Features(NamedTuple):
 
 
 class EncoderDecoder(Protocol):
-    """A network without its classifier: (B, C, [Z,] Y, X) image to Features. The channels are those of the
-    features, in their order.
+    """A network without its classifier: (B, C, [Z,] Y, X) image to Features, whose channels it names in
+    order.
     """
 
     dimensions: int
@@ -66,19 +68,17 @@ class BackboneConfig:
 
     @property
     def divisor(self) -> int:
-        """What the sides of an image have to be a multiple of."""
+        """The sides of an image have to be multiples of this."""
         return int(2 ** (self.levels - 1))
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of the encoder's levels, finest first."""
+        """The channels of the encoder's levels, finest first."""
         return tuple(self.filters * 2**level for level in range(self.levels))
 
 
 class Ladder(nn.Module):
-    """What U-Net and V-Net share: contracting{level} down, expanding{level} up, concatenation at every
-    level between.
-    """
+    """What U-Net and V-Net share: contracting{level} down, expanding{level} up, skips at every level."""
 
     encoder_channels: tuple[int, ...]
     first_decoder_channels: int
@@ -102,9 +102,7 @@ class Ladder(nn.Module):
 
 
 class Expanding(nn.Module):
-    """One step of a decoder: `up` doubles the resolution, `block` works on the encoder's map and what came
-    up.
-    """
+    """One step of a decoder: `up` doubles the resolution, `block` takes the encoder's map and the result."""
 
     def __init__(self, up: nn.Module, block: nn.Module) -> None:
         super().__init__()
@@ -122,7 +120,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 def refuse_odd_sides(image: Tensor, divisor: int) -> None:
-    """ValueError if a side of (B, C, ...) does not divide."""
+    """Raise ValueError if a side of (B, C, ...) is not a multiple of `divisor`."""
     if any(side % divisor for side in image.shape[2:]):
         raise ValueError(f"An image of {tuple(image.shape[2:])} voxels does not divide by {divisor}; pad it.")
 

@@ -1,5 +1,5 @@
-"""The three encoder-decoders of paper 2 (U-Net, V-Net, Seg-Net; 2D and 3D) by one protocol, which an edge
-stream can be fed from.
+"""The three encoder-decoders of paper 2 (U-Net, V-Net, Seg-Net; 2D and 3D), each with features for an edge
+stream.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ SEG_NET_BLOCKS = (
 
 
 class Backbone(nn.Module):
-    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits: a backbone by itself, the baseline
-    without an edge stream.
+    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits: a backbone with a classifier.
+
+    The baseline without an edge stream of paper 2.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -58,12 +59,11 @@ def build_backbone(config: BackboneConfig) -> UNetBackbone | VNetBackbone | SegN
 
 
 class UNetBackbone(Ladder):
-    """The 3D U-Net: two Conv 3x3x3 - GroupNorm - ReLU a level, the first to half the width; max pooling,
-    transposed convolution 2x2x2.
+    """The 3D U-Net: two Conv 3x3x3 - GroupNorm - ReLU a level, the first to half the width.
 
-    Source: Çiçek et al. 2016, arXiv:1606.06650, figure 2 (with 64 filters, 3 channels and 3 outputs its
-    19,069,955 parameters besides those of the norms); GroupNorm as paper 2, section 4, and padded
-    convolutions.
+    Max pooling, transposed convolution 2x2x2. Source: Çiçek et al. 2016, arXiv:1606.06650, figure 2 (with 64
+    filters, 3 channels and 3 outputs its 19,069,955 parameters besides those of the norms); GroupNorm as in
+    paper 2, section 4, and padded convolutions.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -95,9 +95,8 @@ class VNetBackbone(Ladder):
     """V-Net: residual blocks of up to three Conv 5x5x5, strided convolution down, transposed convolution up;
     PReLU.
 
-    The decoder's blocks keep the width of what was concatenated, twice that of their level. Source:
-    Milletari et al. 2016, arXiv:1606.04797, figure 2; GroupNorm and adjustable depth as paper 2, section
-    4.
+    The decoder's blocks keep the width of the concatenated maps, twice that of their level. Source: Milletari
+    et al. 2016, arXiv:1606.04797, figure 2; GroupNorm and adjustable depth as in paper 2, section 4.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -133,8 +132,9 @@ class VNetBackbone(Ladder):
 
 
 class ResidualConvStage(nn.Module):
-    """A few Conv 5x5x5 - GroupNorm - PReLU; the input is added before the last PReLU, its channels
-    repeated where they are fewer.
+    """A few Conv 5x5x5 - GroupNorm - PReLU; the input is added before the last PReLU.
+
+    Its channels are repeated where they are fewer than the block's.
     """
 
     def __init__(self, dimensions: int, before: int, width: int, convolutions: int) -> None:
@@ -160,7 +160,7 @@ class ResidualConvStage(nn.Module):
 
 
 class SegNetBackbone(SegResNet):  # type: ignore[misc]
-    """Seg-Net: MONAI's SegResNet, its parameters under MONAI's names, without the last convolution.
+    """Seg-Net: MONAI's SegResNet, with MONAI's parameter names, without the last convolution.
 
     Source: Myronenko 2018, arXiv:1810.11654; blocks 1, 2, 2, 4 down (4 in further levels) and 1 up.
     """
@@ -183,14 +183,14 @@ class SegNetBackbone(SegResNet):  # type: ignore[misc]
         )
         self.conv_final = nn.Sequential(
             *list(self.conv_final)[:-1]
-        )  # the classifier belongs to whoever wraps this
+        )  # the wrapping network brings its own classifier
         self.dimensions, self.divisor = config.dimensions, config.divisor
         self.encoder_channels = config.channels
         self.first_decoder_channels, self.decoder_channels = config.channels[-2], config.channels[0]
         patch_layers(self)
 
     def forward_features(self, image: Tensor) -> Features:
-        """The image to Features; the decoder's features are those after SegResNet's last norm and ReLU."""
+        """(B, C, [Z,] Y, X) image to Features; the decoder's follow SegResNet's last norm and ReLU."""
         refuse_odd_sides(image, self.divisor)
         x, encoder = self.encode(image)
         upsampled = []

@@ -1,6 +1,4 @@
-"""The networks by the names that recipes and bundles use. Importing this imports no network; asking for
-one imports that one.
-"""
+"""The networks by the names that recipes and bundles use; each is imported when it is first asked for."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ NetworkName = Literal["unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet",
 
 
 def classes(kind: str) -> tuple[type[Any], type[nn.Module]]:
-    """The frozen configuration and the network of `kind`. Raises BundleError when there is no such
-    network.
-    """
+    """The frozen configuration and the network of `kind`. Raises BundleError for an unknown name."""
     match kind:
         case "unet":
             from ctseg_models.networks.unet import UNet, UNetConfig
@@ -62,10 +58,10 @@ def classes(kind: str) -> tuple[type[Any], type[nn.Module]]:
 
 
 def build(kind: str, config: dict[str, Any], *, in_channels: int, outputs: int) -> nn.Module:
-    """The network with fresh weights by torch's current seed. config : the other fields of its configuration;
-    lists stand for tuples.
+    """The network with fresh weights from torch's current seed.
 
-    Raises BundleError for a field that the network does not have, or a number above LARGEST.
+    config : the other fields of its configuration; lists stand for tuples. Raises BundleError for a field
+    that the network does not have, or a number above LARGEST.
     """
     from ctseg_models.networks.patched_layers import patch_layers
 

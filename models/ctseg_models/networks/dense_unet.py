@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class DenseUNetConfig:
-    """filters is the width at full resolution, it doubles with each pooling. outputs counts the background,
-    which has no map of its own.
+    """filters is the width at full resolution and doubles with each pooling.
 
-    convolutions (per dense block) and poolings came from the paper's grid search, which does not print
-    them; 2 convolutions are those of U-Net, 4 poolings this project's choice.
+    outputs counts the background, which has no map of its own. convolutions (per dense block) and poolings
+    result from the paper's grid search, which it does not report; 2 convolutions are those of U-Net, 4
+    poolings this project's choice.
     """
 
     in_channels: int = 3
@@ -33,7 +33,7 @@ class DenseUNetConfig:
 
     @property
     def divisor(self) -> int:
-        """Sides have to be a multiple of this: any size works."""
+        """The sides of an image have to be multiples of this: any size works."""
         return 1
 
 
@@ -49,8 +49,9 @@ class Convolution(nn.Sequential):
 
 
 class DenseBlock(nn.Module):
-    """3x3 convolutions of one width, each fed with the block's input and all before it, then a 1x1
-    transition of all to that width.
+    """3x3 convolutions of one width, each of the block's input and all maps before it, then a 1x1 transition.
+
+    The transition brings all of them to that width.
     """
 
     def __init__(self, in_channels: int, width: int, config: DenseUNetConfig) -> None:
@@ -76,7 +77,8 @@ class DenseExpanding(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         rows, columns = skip.shape[2:]
-        upsampled = self.upsampling(x)[..., :rows, :columns]  # one too many where pooling rounded up
+        # one row or column too many where pooling rounded up
+        upsampled = self.upsampling(x)[..., :rows, :columns]
         return self.block(torch.cat([skip, upsampled], dim=1))  # type: ignore[no-any-return]
 
 

@@ -1,6 +1,4 @@
-"""Edge-gated CNN of paper 2 (Hatamizadeh et al. 2020): an edge stream next to any encoder-decoder, 2D and
-3D.
-"""
+"""Edge-gated CNN of paper 2 (Hatamizadeh et al. 2020): an edge stream for any encoder-decoder, 2D and 3D."""
 
 from __future__ import annotations
 
@@ -20,20 +18,18 @@ INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 @dataclass(frozen=True)
 class EdgeGatedConfig(BackboneConfig):
-    """Of the backbone; shared_edge : one edge map for all labels instead of one for each foreground label."""
+    """Of the backbone. shared_edge : one edge map for all labels instead of one for each foreground label."""
 
     shared_edge: bool = False
 
     @property
     def edges(self) -> int:
-        """How many edge maps there are."""
+        """The number of edge maps."""
         return 1 if self.shared_edge else self.outputs - 1
 
 
 class EdgeGatedOutput(NamedTuple):
-    """logits : (B, outputs, [Z,] Y, X), of a softmax. edges : (B, E, [Z,] Y, X) logits, each of a sigmoid
-    of its own.
-    """
+    """logits : (B, outputs, [Z,] Y, X), of a softmax. edges : (B, E, [Z,] Y, X), each of a sigmoid."""
 
     logits: Tensor
     edges: Tensor
@@ -42,10 +38,10 @@ class EdgeGatedOutput(NamedTuple):
 class EdgeGated(nn.Module):
     """(B, C, [Z,] Y, X) image to EdgeGatedOutput.
 
-    The backbone stays as it is; the edge stream reads its maps, and the edge stream's last features are
+    The backbone is unchanged; the edge stream reads its maps, and the edge stream's last features are
     concatenated to the backbone's last ones before the 1x1x1 classifier `prediction`. backbone : any
-    EncoderDecoder that is an nn.Module; None is the one that the configuration names. Source: paper 2,
-    section 2 and figure 1.
+    EncoderDecoder that is an nn.Module; None: the one that the configuration names. Source: paper 2, section
+    2 and figure 1.
     """
 
     def __init__(self, config: EdgeGatedConfig, backbone: EncoderDecoder | None = None) -> None:
@@ -64,11 +60,10 @@ class EdgeGated(nn.Module):
 
 
 class EdgeStream(nn.Module):
-    """The first decoder map and the encoder's maps (finest first) to features (B, channels, ...) and edge
-    logits (B, edges, ...).
+    """The first decoder map and the encoder's maps (finest first) to edge features and edge logits.
 
-    Both have the finest map's resolution. A step to the next finer level: residual block, 1x1x1 to that
-    level's channels, linear upsampling, gate with its encoder map.
+    (B, channels, ...) and (B, edges, ...), at the finest map's resolution. A step to the next finer level:
+    residual block, 1x1x1 to that level's channels, linear upsampling, gate with its encoder map.
     """
 
     def __init__(self, backbone: EncoderDecoder, edges: int) -> None:
@@ -98,11 +93,10 @@ class EdgeStream(nn.Module):
 
 
 class EdgeGate(nn.Module):
-    """(B, E, ...) edge features and the (B, M, ...) main stream's map of their resolution to (B, E, ...) edge
-    features.
+    """(B, E, ...) edge features gated by the (B, M, ...) main stream's map of the same resolution.
 
-    alpha = sigmoid(ReLU(c_e(edge) + c_m(main))), one channel, 0.5 or more; the output is w(edge * alpha +
-    edge) with a residual layer w. Source: paper 2, eq. 1 and 2.
+    alpha = sigmoid(ReLU(c_e(edge) + c_m(main))), one channel, 0.5 or more; the output (B, E, ...) is w(edge *
+    alpha + edge) with a residual layer w. Source: paper 2, eq. 1 and 2.
     """
 
     def __init__(self, dimensions: int, edge_channels: int, main_channels: int) -> None:
@@ -121,8 +115,8 @@ class EdgeGate(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + two times (GroupNorm - ReLU - Conv 3x3x3), the width kept; as in Myronenko 2018, whose Seg-Net
-    is paper 2's.
+    """x + two times (GroupNorm - ReLU - Conv 3x3x3), of constant width; as in Myronenko 2018, paper 2's
+    Seg-Net.
     """
 
     def __init__(self, dimensions: int, channels: int) -> None:

@@ -1,5 +1,6 @@
-"""The mixed-scale dense network of paper 3 (after Pelt & Sethian 2017), 2D and 3D, with memory that grows
-linearly with depth.
+"""The mixed-scale dense network of paper 3 (after Pelt & Sethian 2017), 2D and 3D.
+
+Its memory grows linearly with depth.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ DEPTHS = {2: 100, 3: 30}
 
 @dataclass(frozen=True)
 class MSDNetConfig:
-    """outputs counts the background. depth None is the paper's: 100 layers in 2D, 30 in 3D. Any image size
-    works: divisor is 1.
+    """outputs counts the background. depth None is the paper's: 100 layers in 2D, 30 in 3D.
+
+    Any image size works: divisor is 1.
     """
 
     in_channels: int = 1
@@ -38,7 +40,7 @@ class MSDNetConfig:
 
     @property
     def divisor(self) -> int:
-        """What the sides of an image have to be a multiple of."""
+        """The sides of an image have to be multiples of this."""
         return 1
 
 
@@ -46,11 +48,10 @@ class MSDNet(nn.Module):
     """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits.
 
     Layer i: 3x3(x3) convolution with dilation 1 + (i mod dilations) over the image and all earlier maps,
-    reflected at the border, instance norm, leaky ReLU, `width` new maps. Head: 1x1(x1) over the image and
-    all maps. A side shorter than the dilation is reflected again and again, as numpy.pad does it. The maps
-    are float32 also under autocast: a sum over a hundred maps would lose what the last ones add. The
-    gradient has no gradient of its own. Source: paper 3, "Network architectures"; Pelt & Sethian, PNAS
-    2018, eq. 1-3.
+    reflected at the border, instance norm, leaky ReLU, `width` new maps. Head: 1x1(x1) over the image and all
+    maps. A side shorter than the dilation is reflected repeatedly, as in numpy.pad. The maps are float32 also
+    under autocast: a sum over a hundred maps would lose what the last ones add. There are no second
+    derivatives. Source: paper 3, "Network architectures"; Pelt & Sethian, PNAS 2018, eq. 1-3.
     """
 
     def __init__(self, config: MSDNetConfig) -> None:
@@ -82,11 +83,10 @@ class MSDNet(nn.Module):
 
 
 class DenseMaps(torch.autograd.Function):
-    """The image and the maps of all layers in one (B, C + depth * width, ...) buffer, which is all that the
-    backward pass keeps.
+    """The image and the maps of all layers in one (B, C + depth * width, ...) buffer, all that backward
+    keeps.
 
-    The backward pass computes each layer's convolution a second time, from the maps that stand in the
-    buffer anyway.
+    The backward pass computes each layer's convolution a second time, from the maps in the buffer.
     """
 
     @staticmethod
@@ -113,7 +113,7 @@ class DenseMaps(torch.autograd.Function):
         kernels, scales, _ = _thirds(parameters)
         gradient = gradient.clone(
             memory_format=torch.contiguous_format
-        )  # each layer adds what it pulls at its sources
+        )  # each layer adds its gradient to its sources'
         of_parameters: list[Tensor] = [torch.empty_like(parameter) for parameter in parameters]
         of_kernels, of_scales, of_offsets = _thirds(of_parameters)
         space = tuple(range(2, maps.ndim))
@@ -141,11 +141,11 @@ class DenseMaps(torch.autograd.Function):
 
 def dilated_convolution(maps: Tensor, kernel: Tensor, dilation: int) -> Tensor:
     """(B, C, [Z,] Y, X) maps and a (width, C, [3,] 3, 3) kernel to (B, width, [Z,] Y, X); dilated, reflected
-    at the border.
+    borders.
 
-    All 3^dimensions taps are applied as one matrix product over the channels; the products are then
-    shifted and added. So the sources, whose number grows from layer to layer, are read once and neither
-    padded nor copied.
+    All 3^dimensions taps are applied as one matrix product over the channels; the products are then shifted
+    and added. So the sources, whose number grows with each layer, are read once and neither padded nor
+    copied.
     """
     dimensions = kernel.ndim - 2
     products = torch.matmul(_as_matrix(kernel), maps.flatten(2))
@@ -163,14 +163,12 @@ def dilated_convolution(maps: Tensor, kernel: Tensor, dilation: int) -> Tensor:
 def convolution_backward(
     of_output: Tensor, maps: Tensor, kernel: Tensor, dilation: int, of_maps: Tensor
 ) -> Tensor:
-    """The gradient of `dilated_convolution` by its kernel; the gradient by its maps is added to `of_maps`
-    in place.
-    """
+    """The gradient of `dilated_convolution` by its kernel; that by its maps is added to `of_maps`."""
     dimensions = kernel.ndim - 2
     products = of_output
     for axis in reversed(
         range(-dimensions, 0)
-    ):  # the forward pass read backwards: every tap gets its own copy, shifted back
+    ):  # the forward pass in reverse: every tap gets its own copy, shifted back
         spread = torch.stack([torch.zeros_like(products), products, torch.zeros_like(products)], dim=1)
         _add_shifted_back(spread.select(1, 0), products, axis, -dilation)
         _add_shifted_back(spread.select(1, 2), products, axis, dilation)
@@ -209,8 +207,8 @@ def _add_shifted_back(total: Tensor, source: Tensor, axis: int, shift: int) -> N
 
 
 def _beyond(size: int, shift: int, device: torch.device) -> Tensor:
-    """x + shift for the x of an axis of `size` voxels where it lies outside, reflected at the outermost
-    centres as often as it takes.
+    """x + shift where it lies outside an axis of `size` voxels, reflected at the outermost centres
+    repeatedly.
     """
     first = max(size - shift, 0) if shift > 0 else 0
     position = torch.arange(first, first + min(abs(shift), size), device=device) + shift
@@ -220,8 +218,8 @@ def _beyond(size: int, shift: int, device: torch.device) -> Tensor:
 
 
 def _instance_norm(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Each map of each sample with mean 0 and variance 1, and the (B, width, 1, ...) factor that did it;
-    one voxel gives 0.
+    """Each map of each sample with mean 0 and variance 1, and the factor (B, width, 1, ...); one voxel gives
+    0.
     """
     variance, mean = torch.var_mean(maps, dim=tuple(range(2, maps.ndim)), correction=0, keepdim=True)
     inverse_deviation = torch.rsqrt(variance + NORM_EPSILON)
@@ -234,6 +232,6 @@ def _as_channels(values: Tensor, maps: Tensor) -> Tensor:
 
 
 def _thirds(parameters: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
-    """Kernels, scales and offsets out of the flat sequence that autograd insists on."""
+    """Kernels, scales and offsets from the flat sequence that autograd requires."""
     layers = len(parameters) // 3
     return parameters[:layers], parameters[layers : 2 * layers], parameters[2 * layers :]

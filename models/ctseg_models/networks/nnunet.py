@@ -1,5 +1,5 @@
-"""nnU-Net's plain U-Net, 2D and 3D, of MONAI's DynUNet blocks, and nnU-Net's rule for its strides, kernels
-and widths.
+"""nnU-Net's plain U-Net, 2D and 3D, of MONAI's DynUNet blocks, and nnU-Net's rule for strides, kernels and
+widths.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ AxisSizes = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class NNUNetConfig:
-    """One entry a stage, finest first, bottleneck last, in strides (the first all 1), kernels and filters;
-    sizes are ([z,] y, x).
+    """strides, kernels and filters have one entry a stage, finest first; sizes are ([z,] y, x).
 
-    outputs counts the background. deep_supervision : how many coarser decoder stages have a head of their
-    own; 0 is none.
+    The first stride is all 1. outputs counts the background. deep_supervision : how many coarser decoder
+    stages have a head of their own; 0 is none.
     """
 
     in_channels: int
@@ -61,7 +60,7 @@ class NNUNetConfig:
 
     @property
     def divisor(self) -> int:
-        """What the sides of an image have to be a multiple of."""
+        """The sides of an image have to be multiples of this."""
         return math.lcm(*(math.prod(steps) for steps in zip(*self.strides, strict=True)))
 
     @classmethod
@@ -74,14 +73,13 @@ class NNUNetConfig:
         outputs: int = 2,
         deep_supervision: int = 0,
     ) -> Self:
-        """What nnU-Net plans for a patch ([z,] y, x) at a spacing in the same order; the dimensions are
-        theirs.
+        """nnU-Net's plan for a patch ([z,] y, x) at a spacing in the same order, 2D or 3D by their length.
 
         Every stage halves the axes that are long enough to leave 4 voxels and within a factor of 2 of the
         finest such axis. An axis is convolved (3, not 1) from the stage on where its voxels are less than
-        twice the finest; the bottom always. Widths double from 32 up to 320 (3D) or 512 (2D). ValueError
-        where the patch is too small for three stages. Source: Isensee et al., Nature Methods 2021, and
-        nnU-Net's program, whose answer this is wherever no axis drops out before it is convolved (there
+        twice the finest; the bottom always. Widths double from 32 up to 320 (3D) or 512 (2D). Raises
+        ValueError where the patch is too small for three stages. Source: Isensee et al., Nature Methods 2021,
+        and nnU-Net's program, whose result this is wherever no axis drops out before it is convolved (there
         the program reads the spacing of another axis, or fails).
         """
         strides, kernels = _topology(patch_size, spacing_mm)
@@ -118,8 +116,8 @@ def _axes_to_halve(size: list[int], spacing: list[float]) -> set[int]:
 
 
 class DeeplySupervised(NamedTuple):
-    """logits (B, outputs, ...) at full resolution; coarser : the same of the next coarser stages, each at
-    its own resolution.
+    """logits (B, outputs, ...) at full resolution; coarser : the same of the coarser stages, each at its
+    resolution.
     """
 
     logits: Tensor
@@ -127,13 +125,13 @@ class DeeplySupervised(NamedTuple):
 
 
 class NNUNet(DynUNet):  # type: ignore[misc]
-    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; DeeplySupervised while training with deep
+    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; DeeplySupervised in training with deep
     supervision.
 
-    Twice convolution - instance norm (affine) - leaky ReLU 1e-2 a stage, strided convolution down,
-    transposed convolution up. Parameters bear MONAI's names, without DynUNet's second listing of them
-    under `skip_layers`. A side that the strides do not divide is a ValueError. Source: Isensee et al.
-    2018, arXiv:1809.10486; paper 3, "Network architectures".
+    Two times convolution - instance norm (affine) - leaky ReLU 1e-2 a stage, strided convolution down,
+    transposed convolution up. Parameters have MONAI's names, without DynUNet's second listing under
+    `skip_layers`. Raises ValueError for a side that the strides do not divide. Source: Isensee et al. 2018,
+    arXiv:1809.10486; paper 3, "Network architectures".
     """
 
     def __init__(self, config: NNUNetConfig) -> None:
@@ -149,7 +147,7 @@ class NNUNet(DynUNet):  # type: ignore[misc]
             deep_supr_num=max(1, config.deep_supervision),
         )
         self.config = config
-        del self.skip_layers  # the recursion that TorchScript needed; forward() says the same
+        del self.skip_layers  # the recursion that TorchScript needed; forward() does the same
         patch_layers(self)
 
     def forward(self, image: Tensor) -> Tensor | DeeplySupervised:

@@ -1,8 +1,7 @@
-"""What nnU-Net's two networks share: stacked convolutions, the decoder, and the names of weights in its
-checkpoints.
+"""What nnU-Net's two networks share: stacked convolutions, the decoder, and weight names of its checkpoints.
 
-After dynamic_network_architectures (Isensee et al., Apache-2.0): `simple_conv_blocks.py` and
-`unet_decoder.py`, written again.
+After dynamic_network_architectures (Isensee et al., Apache-2.0), `simple_conv_blocks.py` and
+`unet_decoder.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ AxisSizes = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class ConvStyle:
-    """How every convolution of a network is made. slope : of the leaky ReLU, 0 is a ReLU. norm_last : norm
-    after the nonlinearity.
+    """How every convolution of a network is built.
+
+    slope : of the leaky ReLU, 0 is a ReLU. norm_last : norm after the nonlinearity.
     """
 
     dimensions: int
@@ -54,7 +54,7 @@ class ConvStyle:
         return kind(channels_in, channels_out, tuple(stride), tuple(stride), bias=self.bias)
 
     def norm_layer(self, channels: int) -> nn.Module:
-        """The normalisation of so many channels."""
+        """The normalisation layer for `channels`."""
         if self.norm == "none":
             return nn.Identity()
         if self.norm == "batch":
@@ -72,11 +72,11 @@ class ConvStyle:
 
 @dataclass(frozen=True)
 class UNetShape:
-    """What both networks are told. One entry a stage, finest first, in features, kernels, strides (the first
-    all 1) and convs (of the encoder: convolutions or residual blocks); one entry a step up, coarsest first,
-    in decoder_convs. Sizes are ([z,] y, x).
+    """The configuration of both networks; sizes are ([z,] y, x).
 
-    Raises ValueError, worded as a part of a sentence, for what cannot be built.
+    features, kernels, strides (the first all 1) and convs (of the encoder: convolutions or residual blocks)
+    have one entry a stage, finest first; decoder_convs has one entry a step up, coarsest first. Raises
+    ValueError, worded as a part of a sentence, for a shape that cannot be built.
     """
 
     in_channels: int
@@ -187,8 +187,9 @@ class StagedEncoder(nn.Module):
 
 
 class UNetDecoder(nn.Module):
-    """From the coarsest map upwards; the heads of coarser stages (deep supervision) hold weights that
-    inference does not use.
+    """From the coarsest map upwards.
+
+    The heads of coarser stages (deep supervision) hold weights that inference does not use.
     """
 
     def __init__(self, shape: UNetShape) -> None:
@@ -205,8 +206,8 @@ class UNetDecoder(nn.Module):
         self.seg_layers = nn.ModuleList(heads)
 
     def forward(self, skips: list[Tensor]) -> Tensor:
-        """skips : finest first, the coarsest map last; emptied on the way, so each is freed as soon
-        as it was used.
+        """The maps of the encoder to logits. skips : finest first, the coarsest map last; emptied to free
+        each early.
         """
         x = skips.pop()
         for up, stage in zip(self.transpconvs, self.stages, strict=True):
@@ -219,15 +220,15 @@ WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
 
 
 def without_wrappers(name: str) -> str:
-    """A weight's name without what data-parallel and compiled networks put before it, in any order and
-    repeated.
-    """
+    """A weight's name without the prefixes of data-parallel and compiled networks."""
     return WRAPPERS.sub("", name)
 
 
 def own_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's `network_weights` with each tensor once: without the second names that the modules'
-    own lists give, and without the prefixes of data-parallel and compiled networks.
+    """A checkpoint's `network_weights` with each tensor once.
+
+    Left out are the second names from the modules' own lists, and the prefixes of data-parallel and compiled
+    networks.
     """
     stripped = {without_wrappers(name): tensor for name, tensor in weights.items()}
     return {

@@ -1,4 +1,4 @@
-"""What networks return, under names, and as probabilities."""
+"""What networks return, under names and as probabilities."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """One output of a network. maps : (B, K, [Z,] Y, X); K - 1 maps, without the background, for
-    "foreground sigmoid logits".
+    """One output of a network: maps (B, K, [Z,] Y, X).
+
+    "foreground sigmoid logits" are K - 1 maps, without the background.
     """
 
     maps: Tensor
     form: Form
 
     def probabilities(self) -> Tensor:
-        """(B, K, [Z,] Y, X), float32 or more, that sum to 1 over K; sigmoids are normalised as the SCN's
-        merge does it. A background without a map of its own has the probability that no foreground label
-        is there, the labels taken as independent.
+        """(B, K, [Z,] Y, X) probabilities, float32 or more, that sum to 1 over K.
+
+        Sigmoids are normalised as in the SCN's merge. A background without a map of its own has the
+        probability that no foreground label is present, the labels taken as independent.
         """
         maps = self.maps if self.maps.dtype == torch.float64 else self.maps.float()
         if self.form == "softmax logits":
@@ -38,10 +40,10 @@ class NetworkOutput:
 
 
 def named_outputs(returned: Any, labels: int) -> dict[str, NetworkOutput]:
-    """What a loss may look at. labels : with the background.
+    """The outputs of a network, by name, for losses. labels : with the background.
 
-    Most networks have "logits"; an SCN has "merged" (probabilities), "local" and "spatial"; an edge-gated
-    one has "logits" and "edges".
+    Most networks have "logits"; an SCN has "merged" (probabilities), "local" and "spatial"; an edge-gated one
+    has "logits" and "edges".
     """
     if isinstance(returned, Tensor):
         return {
@@ -63,5 +65,5 @@ def named_outputs(returned: Any, labels: int) -> dict[str, NetworkOutput]:
 
 
 def final(outputs: dict[str, NetworkOutput]) -> NetworkOutput:
-    """The output that the labels are taken from."""
+    """The output that labels are taken from."""
     return outputs["merged"] if "merged" in outputs else outputs["logits"]

@@ -1,12 +1,10 @@
-"""Layers of torch 2.13 that compute wrong numbers on a CPU, replaced by ones that do not.
+"""Replacements for layers of torch 2.13 that compute wrong numbers on a CPU.
 
-- oneDNN's bfloat16 convolutions are wrong (by a factor of 10^18, or NaN) for some maps that are thinner than
-  the kernel. The outputs,
-  input gradients and weight gradients that are affected depend on the processor:
-  `benchmarks/half_precision.py` measures them.
-  Such maps are computed in float32; see `is_thin` for the rule.
-- `torch.instance_norm` (and `nn.InstanceNorm3d`) gives a wrong gradient for one sample when what comes back
-  is channels-last.
+- oneDNN's bfloat16 convolutions are wrong (by a factor of 10^18, or NaN) for some maps that are thinner
+  than the kernel. Which outputs, input gradients and weight gradients are affected depends on the
+  processor: `benchmarks/half_precision.py` measures them. Such maps are computed in float32; see `is_thin`.
+- `torch.instance_norm` (and `nn.InstanceNorm3d`) gives a wrong gradient for one sample when the gradient
+  of its output is channels-last.
 
 The deepest levels of a U-Net have thin maps, and fast training is channels-last: both happen in practice,
 without a warning.
@@ -30,13 +28,13 @@ def is_thin(
     *,
     transposed: bool = False,
 ) -> bool:
-    """Whether half precision is not to be trusted for a convolution of a map with spatial `sides`.
+    """Whether half precision cannot be trusted for a convolution of a map with spatial `sides`.
 
-    It is not where the map is shorter than the dilated kernel along any axis; for a stride above 1 also
-    where the strided map is. (The strided map is the output of a convolution and the input of a transposed
-    one.) Of 9,000 random convolutions under AVX512_CORE_AMX and AVX512_CORE_BF16, 304 were wrong and 4
-    crashed, all of them thin in this sense: a depth of one, fewer slices than the kernel has, or a stride
-    along x that leaves one column.
+    True where the map is shorter than the dilated kernel along any axis; for a stride above 1 also where the
+    strided map is. (The strided map is the output of a convolution and the input of a transposed one.) Of
+    9,000 random convolutions under AVX512_CORE_AMX and AVX512_CORE_BF16, 304 were wrong and 4 crashed, all of
+    them thin in this sense: a depth of one, fewer slices than the kernel has, or a stride along x that leaves
+    one column.
     """
     for n, k, s, p, d in zip(sides, kernel, stride, padding, dilation, strict=True):
         extent = d * (k - 1) + 1
@@ -94,8 +92,10 @@ class ConvTranspose3d(nn.ConvTranspose3d):
 
 
 def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """Instance norm as the batch norm of each sample by itself: that one knows channels-last and bfloat16,
-    has statistics in float32 and is two to five times faster. A map of one voxel gives its bias.
+    """Instance norm as the batch norm of each sample by itself.
+
+    Batch norm supports channels-last and bfloat16, has statistics in float32 and is two to five times faster.
+    A map of one voxel gives its bias.
     """
     samples = [
         torch.native_batch_norm(one, weight, bias, None, None, True, 0.0, eps)[0] for one in torch.split(x, 1)
@@ -128,7 +128,8 @@ SOUND: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def patch_layers(network: nn.Module) -> nn.Module:
-    """`network` with every such layer replaced in place; weights, their names and the module tree stay.
+    """`network` with every such layer replaced in place; weights and their names are unchanged.
+
     For networks of other libraries.
     """
     for module in network.modules():
@@ -138,9 +139,7 @@ def patch_layers(network: nn.Module) -> nn.Module:
 
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """`F.dropout`, from sixteen random bits a number instead of a float each: three times faster on a CPU.
-    p is rounded to 1/65536.
-    """
+    """`F.dropout` from sixteen random bits a number: three times faster on a CPU. p is rounded to 1/65536."""
     if not training or p == 0:
         return x
     dense = (

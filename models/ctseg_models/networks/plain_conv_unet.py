@@ -23,10 +23,10 @@ class PlainConvEncoder(StagedEncoder):
 
 
 class PlainConvUNet(nn.Module):
-    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; sides have to be multiples of the product of
-    the strides.
+    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits.
 
-    Source: dynamic_network_architectures, `architectures/unet.py`; Isensee et al., Nature Methods 2021.
+    Sides have to be multiples of the product of the strides. Source: dynamic_network_architectures,
+    `architectures/unet.py`; Isensee et al., Nature Methods 2021.
     """
 
     def __init__(self, shape: UNetShape) -> None:

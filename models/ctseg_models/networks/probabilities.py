@@ -1,4 +1,4 @@
-"""A network whose output is probabilities and nothing else: what other programs' inferers expect."""
+"""A network whose only output is probabilities, as other programs' inferers expect."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from ctseg_models.networks.nnunet_blocks import (
 
 
 class BasicBlockD(nn.Module):
-    """Two convolutions next to a shortcut of average pooling (where there is a stride) and a 1x1x1
-    convolution (where the width changes).
+    """Two convolutions with a shortcut of average pooling (for a stride) and 1x1x1 convolution (for a new
+    width).
 
-    Source: He et al. 2019, arXiv:1812.01187 (ResNet-D), as dynamic_network_architectures has it.
+    Source: He et al. 2019, arXiv:1812.01187 (ResNet-D), as in dynamic_network_architectures.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class ResidualEncoder(StagedEncoder):
 
 
 class ResidualEncoderUNet(nn.Module):
-    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits; sides have to be multiples of the product of
-    the strides.
+    """(B, C, [Z,] Y, X) image to (B, outputs, [Z,] Y, X) logits.
 
-    Source: dynamic_network_architectures, `architectures/unet.py`; Isensee et al. 2024, arXiv:2404.09556.
+    Sides have to be multiples of the product of the strides. Source: dynamic_network_architectures,
+    `architectures/unet.py`; Isensee et al. 2024, arXiv:2404.09556.
     """
 
     def __init__(self, shape: UNetShape) -> None:

@@ -1,4 +1,4 @@
-"""The SpatialConfiguration-Net of paper 5 (Thaler et al. 2021) in the authors' form: one spatial U-Net per
+"""The SpatialConfiguration-Net of paper 5 (Thaler et al. 2021), in the authors' form: one spatial U-Net per
 label.
 """
 
@@ -20,7 +20,7 @@ POOLING = 4
 
 @dataclass(frozen=True)
 class SCNConfig:
-    """outputs counts the background. The defaults with 5 outputs have 1,270,090 parameters, the paper's
+    """outputs counts the background. With 5 outputs the defaults have 1,270,090 parameters, the paper's
     figure.
     """
 
@@ -95,8 +95,8 @@ class SCN(nn.Module):
         return SCNOutput(merge_by_certainty(local, spatial), local, spatial)
 
     def _perturb(self, labels: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Training only: channel dropout (labels twice), and salt and pepper on the labels at scales 1, 2,
-        4, 8.
+        """In training: channel dropout (labels twice), and salt and pepper on the labels at scales 1, 2, 4,
+        8.
         """
         for _ in range(2):
             labels = F.dropout3d(labels, self.config.label_dropout)
@@ -106,7 +106,7 @@ class SCN(nn.Module):
 
 
 def _without(labels: Tensor, label: int) -> Tensor:
-    """The foreground maps (B, K, ...) without the one of `label` (1..K); all of them for the background."""
+    """The foreground maps (B, K, ...) without that of `label` (1..K); all of them for the background."""
     if label == 0:
         return labels
     return torch.cat([labels[:, : label - 1], labels[:, label:]], dim=1)
@@ -135,8 +135,9 @@ def merge_by_certainty(local: Tensor, spatial: Tensor) -> Tensor:
 
 
 def upsample_cubic(maps: Tensor, size: torch.Size) -> Tensor:
-    """(B, K, z, y, x) to (B, K, Z, Y, X) with the cubic convolution kernel (Keys 1981), half-pixel
-    centres, one axis at a time.
+    """(B, K, z, y, x) to (B, K, Z, Y, X) with the cubic convolution kernel (Keys 1981), one axis at a time.
+
+    Half-pixel centres.
     """
     for axis in range(3):
         matrix = _cubic_matrix(maps.shape[2 + axis], size[axis], maps.device, maps.dtype)
@@ -145,7 +146,7 @@ def upsample_cubic(maps: Tensor, size: torch.Size) -> Tensor:
 
 
 def _cubic_matrix(small: int, large: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(large, small) interpolation weights along one axis, the border repeated."""
+    """Interpolation weights (large, small) along one axis, repeating the border."""
     identity = torch.eye(small, device=device, dtype=torch.float32)[None]
     rows = F.interpolate(identity[:, None], size=(large, small), mode="bicubic", align_corners=False)[0, 0]
     return rows.to(dtype)

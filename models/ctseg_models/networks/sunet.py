@@ -1,6 +1,4 @@
-"""The simplified U-Net (sU-Net) that paper 1 (Lambert et al. 2021) trains under geometric constraints.
-Slices in, slices out.
-"""
+"""The simplified U-Net (sU-Net) of paper 1 (Lambert et al. 2021), 2D: trained under geometric constraints."""
 
 from __future__ import annotations
 
@@ -16,7 +14,8 @@ POOLINGS = 3
 
 @dataclass(frozen=True)
 class SUNetConfig:
-    """filters is the width at full resolution; it doubles twice, and the bottom keeps the last width.
+    """filters is the width at full resolution and doubles twice; the bottom keeps the last width.
+
     outputs counts the background.
     """
 
@@ -32,7 +31,7 @@ class SUNetConfig:
 
     @property
     def divisor(self) -> int:
-        """Sides have to be a multiple of this: any size works."""
+        """The sides of an image have to be multiples of this: any size works."""
         return 1
 
 

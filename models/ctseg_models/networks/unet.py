@@ -16,9 +16,7 @@ Norm = Literal["none", "instance"]
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """filters is the width of every level. norm "none" is the paper's; "instance" is this project's
-    faster-training option.
-    """
+    """filters is the width of every level. norm "none" is the paper's; "instance" trains faster."""
 
     in_channels: int = 1
     outputs: int = 2

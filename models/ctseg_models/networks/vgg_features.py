@@ -1,6 +1,4 @@
-"""VGG-19 (Simonyan and Zisserman 2014, arXiv:1409.1556) up to its second pooling: the eyes of paper 4's
-content loss.
-"""
+"""VGG-19 (Simonyan and Zisserman 2014, arXiv:1409.1556) up to its second pooling, for paper 4's loss."""
 
 from __future__ import annotations
 
@@ -26,13 +24,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class VGGFeatures(nn.Module):
-    """(B, 3, Y, X) RGB in 0..1 to the maps after pool1 (B, 64, Y/2, X/2) and pool2 (B, 128, Y/4, X/4), sizes
-    rounded down.
+    """(B, 3, Y, X) RGB in 0..1 to the maps after pool1 (B, 64, Y/2, X/2) and pool2 (B, 128, Y/4, X/4).
 
-    The normalisation that the weights expect is part of forward: a fixed 3x3 matrix on the colours and an
-    offset, torchvision's until other weights bring their own. It is never trained. Built directly the
-    convolutions are random; `load_vgg_features` gives the trained ones. Computed in the precision of the
-    weights also under autocast, since the content loss takes small differences of these maps.
+    Sizes are rounded down. The normalisation that the weights expect is part of forward: a fixed 3x3 matrix
+    on the colours and an offset, torchvision's until other weights bring their own. It is never trained.
+    Built directly the convolutions are random; `load_vgg_features` gives the trained ones. Computed in the
+    precision of the weights also under autocast, since the content loss takes small differences of these
+    maps.
     """
 
     colours: Tensor
@@ -65,13 +63,13 @@ class VGGFeatures(nn.Module):
 def load_vgg_features(
     path: Path | None, *, sha256: str | None = None, trainable: bool = False
 ) -> VGGFeatures:
-    """VGG-19's first four convolutions from a file the user names; nothing is downloaded.
+    """VGG-19's first four convolutions from a file that the user names; nothing is downloaded.
 
     path : torchvision's state dict (features.0.weight, ...; as .pth or .safetensors), or the layout with
-    layers scaled to unit mean activation (conv1_1.weight, ..., rgb_to_bgr255.weight; .safetensors). sha256
-    : the file's hex digest, compared before the file is opened. trainable : whether the convolutions
-    require a gradient (the min-max variant of paper 4, section 5). Raises BundleError if no file is named,
-    or it is missing, has another hash or is not VGG-19.
+    layers scaled to unit mean activation (conv1_1.weight, ..., rgb_to_bgr255.weight; .safetensors). sha256 :
+    the file's hex digest, compared before the file is opened. trainable : whether the convolutions require a
+    gradient (the min-max variant of paper 4, section 5). Raises BundleError if no file is named, or it is
+    missing, has another hash or is not VGG-19.
     """
     if path is None:
         raise BundleError(
@@ -123,7 +121,7 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 
 def _own_names(state: dict[str, Any], path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Either layout as a state dict of VGGFeatures; `wanted` says the shapes. Raises BundleError."""
+    """Either layout as a state dict of VGGFeatures with the shapes of `wanted`. Raises BundleError."""
     torchvision = "features.0.weight" in state
     own = dict(wanted)
     for name, tensor in wanted.items():

@@ -289,7 +289,7 @@ def test_labels_are_matched_by_name(tmp_path: Path) -> None:
         {0: 0, 1: 4},
     ]
     assert tuple(map(str, common.warnings)) == (
-        "c calls pancreas what is Liver elsewhere (label 1); here pancreas is label 4.",
+        "c uses label 1 for pancreas and another model for Liver; here pancreas is label 4.",
     )
     assert common.record(bundles) == [
         {"bundle": "b", "values": {"1": 2, "2": 1}},

@@ -1,4 +1,4 @@
-"""One axis of a separable resampling: its weights, and which outputs an input reaches."""
+"""One axis of a separable resampling: its weights, and which inputs each output needs."""
 
 from __future__ import annotations
 
@@ -11,33 +11,30 @@ from torch import Tensor
 
 
 class Axis:
-    """weights : (n_out, n_in), each row the share of every input in one output. Neighbouring rows use
+    """weights : (n_out, n_in); row i holds the share of every input in output i, and neighbouring rows use
     neighbouring inputs.
     """
 
     def __init__(self, weights: NDArray[np.float32]) -> None:
         self.weights = torch.from_numpy(weights)
-        self.within = torch.from_numpy(weights.sum(axis=1) > 0.5)  # outputs that lie within the inputs
+        self.within = torch.from_numpy(weights.sum(axis=1) > 0.5)  # the outputs inside the inputs' range
         self._inputs, self._outputs = _spans(weights != 0), _spans((weights != 0).T)
 
     def __len__(self) -> int:
         return len(self.weights)
 
     def inputs(self, start: int, stop: int) -> tuple[int, int]:
-        """[low, high) of the inputs that the outputs [start, stop) are made of; (0, 0) where there are
-        none.
-        """
+        """The inputs [low, high) that the outputs [start, stop) need; (0, 0) if none."""
         return _hull(self._inputs, start, stop)
 
     def outputs(self, low: int, high: int) -> tuple[int, int]:
-        """[start, stop) of the outputs to which any of the inputs [low, high) contributes; (0, 0) where
-        there are none.
-        """
+        """The outputs [start, stop) that need any of the inputs [low, high); (0, 0) if none."""
         return _hull(self._outputs, low, high)
 
     def taps(self, start: int, stop: int) -> Taps:
-        """The outputs [start, stop) of linear or nearest weights. Raises ValueError for weights of more
-        than two inputs.
+        """The outputs [start, stop) as interpolation between two inputs each.
+
+        Raises ValueError for weights of more than two inputs.
         """
         (first, last), (low, high) = self._inputs[:, start:stop], self.inputs(start, stop)
         if (last - first > 2).any():
@@ -50,8 +47,8 @@ class Axis:
 
 
 class Taps(NamedTuple):
-    """Every output as two inputs and the share of the way from one to the other: as a matrix, the weights
-    are nearly empty.
+    """Every output as two inputs and the fraction between them; the weights as a matrix would be nearly
+    empty.
     """
 
     one: Tensor
@@ -59,18 +56,14 @@ class Taps(NamedTuple):
     share: Tensor
 
     def of(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """(..., outputs, n) from (..., inputs, n). Outputs that lie outside of the inputs hold no value
-        that means anything.
-        """
+        """(..., inputs, n) to (..., outputs, n). Outputs outside the inputs' range are undefined."""
         if x.shape[-2] == 0:
             return x.new_zeros(*x.shape[:-2], len(self.one), x.shape[-1])
         return torch.lerp(x.index_select(-2, self.one), x.index_select(-2, self.other), self.share, out=out)
 
 
 def _spans(used: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(2, rows): the first column that a row uses and the one after the last; of an empty row (columns,
-    0).
-    """
+    """(2, rows): a row's first column and the one after its last; (columns, 0) for an empty row."""
     columns = used.shape[1]
     some = used.any(axis=1)
     first = np.where(some, used.argmax(axis=1), columns)

@@ -1,5 +1,6 @@
-"""From a volume's values to a network's input: what depends on the whole volume is settled first, then
-every part is treated alike.
+"""From a volume's values to a network's input.
+
+What depends on the whole volume is computed first (`settle`); then every part is normalised alike.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError
 from ctseg_models.contract.plan import Intensity
 
-SAMPLE = 2_000_000  # voxels that quantiles of a volume of floating-point numbers are taken from
+SAMPLE = 2_000_000  # voxels that the quantiles of a floating-point volume are computed from
 
 
 def settle(intensity: Intensity, channel: NDArray[np.generic]) -> Intensity:
-    """`intensity` with clip, shift and scale in numbers. channel : (z, y, x), the whole volume as stored,
-    whatever part is looked at.
+    """`intensity` with its clip, shift and scale as numbers.
 
-    Not finite voxels do not count. Raises BundleError when there is no voxel to take the statistics from.
+    channel : (z, y, x), the whole volume as stored, whichever part is segmented. Voxels that are not finite
+    are ignored. Raises BundleError when no voxel is left for the statistics.
     """
     if intensity.statistics == "none" and intensity.clip_quantiles is None:
         return intensity
@@ -44,9 +45,7 @@ def settle(intensity: Intensity, channel: NDArray[np.generic]) -> Intensity:
 
 
 def normalise(values: Tensor, intensity: Intensity) -> Tensor:
-    """In place what a settled `intensity` says; float32. Raises ValueError for one that has not been
-    settled.
-    """
+    """Apply a settled `intensity` in place, in float32. Raises ValueError for one that was not settled."""
     if intensity.statistics != "none" or intensity.clip_quantiles is not None:
         raise ValueError(
             "The statistics of the volume are not settled; call settle() with the whole volume first."
@@ -57,7 +56,7 @@ def normalise(values: Tensor, intensity: Intensity) -> Tensor:
 
 
 def quantiles(channel: NDArray[np.generic], wanted: tuple[float, float]) -> tuple[float, float]:
-    """Of the finite voxels; of an evenly spread sample of them when there are more than two million."""
+    """Quantiles of the finite voxels, or of an evenly spread sample if there are more than two million."""
     flat = channel.reshape(-1)
     sample = flat[:: max(1, flat.size // SAMPLE)].astype(np.float64)
     sample = sample[np.isfinite(sample)]
@@ -69,8 +68,9 @@ def quantiles(channel: NDArray[np.generic], wanted: tuple[float, float]) -> tupl
 def moments(
     channel: NDArray[np.generic], low: float | None, high: float | None, *, nonzero: bool = False
 ) -> tuple[float, float]:
-    """Mean and standard deviation of the finite voxels after clipping, slice by slice. nonzero : only of
-    those that are not 0 as stored.
+    """Mean and standard deviation of the finite voxels after clipping, slice by slice.
+
+    nonzero : only of those that are not 0 as stored.
     """
     count, total, squares = 0, 0.0, 0.0
     for plane in channel:

@@ -1,4 +1,4 @@
-"""From a StagePlan to what a LoadedStage needs."""
+"""A LoadedStage's `layout` and `prepare` from a StagePlan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ctseg_models.inference.input.preprocess import network_input
 
 
 def laid_out(plan: StagePlan) -> Callable[[Upright, ViewBox], RunSize]:
-    """The sizes that `plan` leads to."""
+    """The sizes of a run as `plan` sets them."""
 
     def layout(upright: Upright, box: ViewBox) -> RunSize:
         size = plan.lattice(box, divide_evenly=False).shape
@@ -27,7 +27,7 @@ def laid_out(plan: StagePlan) -> Callable[[Upright, ViewBox], RunSize]:
 
 
 def planned(plan: StagePlan) -> Prepare:
-    """The preparation that `plan` describes."""
+    """The preparation of the input as `plan` describes it."""
 
     def prepare(upright: Upright, box: ViewBox, whole: bool) -> Generator[float, None, Prepared]:
         lattice = plan.lattice(box, divide_evenly=whole)

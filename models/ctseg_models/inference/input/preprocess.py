@@ -1,4 +1,4 @@
-"""A volume's box as a network's input: resampling as one separable linear map, then the intensities."""
+"""A box of a volume as a network's input: resampling as one separable linear map, then the intensities."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def axis_weights(
     sigma_mm: float = 0.0,
     repeat: bool = False,
 ) -> NDArray[np.float32]:
-    """(n_out, n_in) weights that resample one axis; mm are counted from the outer face of the first input
+    """Weights (n_out, n_in) that resample one axis; mm are counted from the outer face of the first input
     voxel.
 
-    "area" is the mean over the output voxel when it is larger than the input voxel, and linear otherwise.
-    A row sums to 1 when its centre lies within the volume (the border is repeated there) and is all 0 when
-    it lies outside, where `repeat` repeats the border too. sigma_mm : a Gaussian before that.
+    "area" is the mean over the output voxel when that is larger than the input voxel, and linear otherwise. A
+    row sums to 1 when its centre lies within the volume (the border is repeated there); outside it is all 0,
+    unless `repeat` repeats the border there too. sigma_mm : of a Gaussian that is applied first.
     """
     edges = (low_mm + spacing_out * np.arange(n_out + 1)) / spacing_in  # in input voxels
     centres = (edges[:-1] + edges[1:]) / 2
@@ -74,8 +74,8 @@ def _linear(position: NDArray[np.float64], n_in: int) -> NDArray[np.float64]:
 
 
 def _gaussian(n: int, sigma: float) -> NDArray[np.float64]:
-    """(n, n) Gaussian of `sigma` voxels, cut at 4 sigma; rows sum to 1, so a border is neither
-    darkened nor mirrored.
+    """(n, n) Gaussian of `sigma` voxels, cut at 4 sigma; rows sum to 1, so borders are neither darkened nor
+    mirrored.
     """
     distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     kernel = np.where(distance <= max(1.0, 4 * sigma), np.exp(-0.5 * (distance / sigma) ** 2), 0.0)
@@ -93,10 +93,10 @@ def resample_box(
     sigma_mm: float = 0.0,
     repeat: bool = False,
 ) -> Generator[float, None, Tensor]:
-    """`view` (z, y, x), any number type and strides, on `lattice`; float32, `pad` outside (or the border,
-    with `repeat`). Yields the share done after a few slices.
+    """`view` (z, y, x), any number type and strides, resampled onto `lattice`: float32, `pad` outside.
 
-    A few slices at a time: no float copy of the volume is made. Not finite voxels are `pad`.
+    repeat : the border instead of `pad`. Works on a few slices at a time, without a float copy of the volume,
+    and yields the share done. Voxels that are not finite become `pad`.
     """
     wz, wy, wx = (
         axis_weights(
@@ -124,8 +124,7 @@ def resample_box(
         pixels = np.ascontiguousarray(view[low:high, y0:y1, x0:x1], dtype=np.float32)
         if not np.issubdtype(view.dtype, np.integer):
             np.nan_to_num(pixels, copy=False, nan=pad, posinf=pad, neginf=pad)
-        # Along z first: mostly there are fewer slices after that, and the products in the plane take the
-        # time.
+        # Along z first: most often fewer slices are left for the products in the plane, which take the time.
         planes = (z.weights[a:b, low:high] @ torch.from_numpy(pixels).flatten(1)).view(-1, y1 - y0, x1 - x0)
         torch.matmul(rows, planes @ columns, out=resampled[a:b])
         yield (b - a) / (stop - start)
@@ -139,7 +138,7 @@ def network_input(
 ) -> Generator[float, None, Tensor]:
     """(1, C, z, y, x) float32 for the network. view : (z, y, x) or (c, z, y, x) along the LPS-upright axes.
 
-    Raises BundleError when the volume has fewer channels than the network wants.
+    Raises BundleError when the volume has fewer channels than the network takes.
     """
     channels = view if view.ndim == 4 else view[None]
     needed = 1 + max(channel.source for channel in plan.channels)

@@ -18,11 +18,10 @@ from ctseg_models.inference.maps.stored import MemoryMaps
 
 @dataclass(frozen=True, eq=False)
 class ClassMaps:
-    """Maps of label values on `lattice`. each : the value of every map; maps of one value belong together, 0
-    is background.
+    """Maps of label values on `lattice`.
 
-    form, temperature, interpolation and border : as LoadedStage and Prepared have them; the regions of the
-    form "regions" lie in the order of painting.
+    each : the value of every map; maps of one value belong together, 0 is background. form, temperature,
+    interpolation, border : as in LoadedStage and Prepared; with the form "regions", in the order of painting.
     """
 
     maps: Maps
@@ -44,7 +43,7 @@ class ClassMaps:
         border: Literal["background", "repeat"] = "background",
         temperature: float = 1.0,
     ) -> ClassMaps:
-        """From a network's output. values : of each map; None counts as background."""
+        """From a network's output (K, z, y, x). values : of each map; None counts as background."""
         kept = MemoryMaps(maps) if isinstance(maps, Tensor) else maps
         each = tuple(0 if value is None else value for value in values)
         if form == "averaged logits":
@@ -52,7 +51,7 @@ class ClassMaps:
         return cls(kept, lattice, each, form, interpolation, border, temperature)
 
     def renamed(self, meaning: Mapping[int, int]) -> ClassMaps:
-        """The same maps, each for the value that `meaning` gives for its own."""
+        """The same maps, each for the value that `meaning` assigns to its own."""
         return replace(self, each=tuple(meaning[value] for value in self.each))
 
     @property
@@ -63,7 +62,7 @@ class ClassMaps:
 
 @dataclass(frozen=True)
 class Target:
-    """The voxels to fill: [start, stop) of an LPS-upright view with `spacing_mm`."""
+    """The voxels to fill: [start, stop), (z, y, x), of an LPS-upright view with `spacing_mm`."""
 
     spacing_mm: Triple
     start: Shape

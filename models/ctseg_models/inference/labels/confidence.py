@@ -1,4 +1,4 @@
-"""How sure a model is of each label it found, gathered a few slices at a time."""
+"""How sure a model is of each label that it found, gathered a few slices at a time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from torch import Tensor
 from ctseg_imaging.volume import Labels
 
 SURE = 0.9
-# of a slab whose probability is asked for: all classes at every voxel would take longer than the labels did
+# of a slab, whose probabilities are computed: all classes at every voxel would take longer than the labels
+# did
 VOXELS = 4000
-FEWEST = 100  # of each label, however many there are
-ONE_OF = 31  # of so many voxels one is looked at for frequent labels
+FEWEST = 100  # of each label, however many labels there are
+ONE_OF = 31  # for frequent labels, one voxel of so many is considered
 GOLDEN = 0.6180339887498949
 
 
 def values_in(labels: Tensor) -> list[int]:
-    """The values that occur, ascending; counting is much faster than the sorting of torch.unique."""
+    """The values that occur, ascending. Counting is much faster than the sorting of torch.unique."""
     occurring: list[int] = torch.bincount(labels.flatten()).nonzero()[:, 0].tolist()
     return occurring
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
-    """`most` of `count` places (all, if they are no more), ascending: one from each of equal parts, never
-    at a fixed distance, which would meet the same columns of an image in every row.
+    """`most` of `count` places (all, if there are no more), ascending: a random one from each of equal parts.
+
+    A fixed distance would hit the same columns of an image in every row.
     """
     if count <= most:
         return np.arange(count)
@@ -39,8 +41,9 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class VoxelSample:
-    """Voxels of a slab, all (n,) int64. labels : theirs. z, y, x : in the slab. stands_for : how many
-    voxels each speaks for, float64.
+    """Voxels of a slab, all (n,) int64.
+
+    labels : of each. z, y, x : in the slab. stands_for : how many voxels each represents, float64.
     """
 
     labels: Tensor
@@ -51,9 +54,7 @@ class VoxelSample:
 
     @classmethod
     def of(cls, winner: Tensor, most: int) -> VoxelSample:
-        """As many voxels of each label, about `most` together; all of a small label. The background is
-        left out.
-        """
+        """Equally many voxels of each label, about `most` together, all of a small label; no background."""
         flat = winner.numpy().ravel()
         counts = torch.bincount(winner.flatten()).numpy()
         counts[0] = 0
@@ -66,7 +67,7 @@ class VoxelSample:
             [sparse[frequent[flat[sparse]]], np.flatnonzero(rare[flat]) if rare.any() else sparse[:0]]
         )
         labels = flat[places]
-        by_label = places[np.argsort(labels.astype(np.uint16), kind="stable")]  # by counting: fast
+        by_label = places[np.argsort(labels.astype(np.uint16), kind="stable")]  # by counting, which is fast
         chosen, speaks, start = [sparse[:0]], [np.zeros(0)], 0
         for value, count in enumerate(np.bincount(labels).tolist()):
             one = by_label[start : start + count][spread(count, share)]
@@ -79,22 +80,22 @@ class VoxelSample:
 
 
 def sampled(chance: Tensor) -> Callable[[VoxelSample], Tensor]:
-    """For `Tally.add` where the probability of every voxel of a slab is at hand: chance : (n, y, x)."""
+    """For `Tally.add` where the probability of every voxel of a slab is known. chance : (n, y, x)."""
     return lambda sample: chance[sample.z, sample.y, sample.x]
 
 
 class Tally:
-    """Voxels, and a sample of probabilities and disagreement within each label."""
+    """For each label, the number of voxels, and probabilities and disagreement at a sample of them."""
 
     def __init__(self, largest: int, most: int = VOXELS) -> None:
-        """largest : label value. most : voxels of a slab that are asked about."""
+        """largest : label value. most : voxels of a slab to sample."""
         self._voxels, self._chance, self._sure, self._disagreement = np.zeros((4, largest + 1))
         self._most, self._disagrees = most, False
 
     def add(
         self, winner: Tensor, ask: Callable[[VoxelSample], Tensor], disagreement: Tensor | None = None
     ) -> None:
-        """A slab. winner : (n, y, x) labels. ask : gives the probability of each label of a sample.
+        """Add a slab. winner : (n, y, x) labels. ask : gives the probability of each label of a sample.
         disagreement : (n, y, x).
         """
         sample = VoxelSample.of(winner, self._most)
@@ -112,8 +113,9 @@ class Tally:
             )
 
     def table(self, labels: Labels, voxel_ml: float) -> list[dict[str, Any]]:
-        """One row for each label found, by value: plain JSON for the provenance. Volumes are of all
-        voxels, the rest of the samples.
+        """One row for each label found, by value: plain JSON for the provenance.
+
+        Volumes are of all voxels, the other numbers of the samples.
         """
         rows = []
         for value in np.flatnonzero(self._voxels).tolist():

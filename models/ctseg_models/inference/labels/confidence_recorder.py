@@ -1,4 +1,4 @@
-"""What is gathered about the labels of a single bundle while they are painted."""
+"""Confidence and entropy of a single bundle, gathered while its labels are painted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 
 class ConfidenceRecorder:
-    """Given to `paint`: how sure each label is, and how unsure each voxel. Maps that are forgotten
-    afterwards are asked in time.
+    """Passed to `paint`: confidence of each label, and the entropy of each voxel.
+
+    It sees every slab before its maps are forgotten.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class ConfidenceRecorder:
         entropy: NDArray[np.float32] | None,
     ) -> None:
         """view : the geometry that `target` is a part of. entropy : (z, y, x) of all of the view, to be
-        filled; None: not wanted.
+        filled; None: not asked for.
         """
         self._labels, self._voxel_ml = labels, float(np.prod(view.spacing_mm)) / 1000
         self._tally = Tally(max(class_maps.values)) if settings.confidence else None
@@ -41,7 +42,7 @@ class ConfidenceRecorder:
         self._entropy = None if entropy is None else entropy[target.place]
 
     def __call__(self, sampler: ClassMapSampler, a: int, b: int, winner: Tensor) -> None:
-        """One slab."""
+        """Record slices [a, b) of the target with their labels (b - a, y, x)."""
         unsure = None
         if self._entropy is not None:
             entropy = Entropy()
@@ -58,5 +59,5 @@ class ConfidenceRecorder:
             )
 
     def confidence(self) -> list[dict[str, Any]] | None:
-        """A row for each label found; None when it was not wanted."""
+        """A row for each label found; None if it was not asked for."""
         return None if self._tally is None else self._tally.table(self._labels, self._voxel_ml)

@@ -1,6 +1,4 @@
-"""How unsure the probabilities of a voxel leave us: their entropy; and how many members of an ensemble say
-something else.
-"""
+"""Uncertainty of a voxel: the entropy of its probabilities, or the share of members with another label."""
 
 from __future__ import annotations
 
@@ -14,11 +12,10 @@ from ctseg_models.inference.labels.confidence import values_in
 
 
 class Entropy:
-    """The entropy of probabilities that come one class at a time, each (n, y, x), divided by its largest
-    value log K: 0 (sure) to 1.
+    """Normalised entropy, 0 (certain) to 1, of probabilities that come one class at a time, each (n, y, x).
 
-    The probabilities need not add up to 1 (a mean over the members that know a label does not); they are
-    taken as shares of their sum.
+    The probabilities need not add up to 1 (a mean over the members that know a label does not); each is
+    divided by their sum. The entropy is divided by its largest value, log K.
     """
 
     def __init__(self) -> None:
@@ -26,13 +23,13 @@ class Entropy:
         self._sum = self._sum_p_log_p = torch.zeros(())
 
     def add(self, probability: Tensor) -> None:
-        """One more class."""
+        """Add one class: (n, y, x)."""
         self._classes += 1
         self._sum = self._sum + probability
         self._sum_p_log_p = self._sum_p_log_p + torch.special.xlogy(probability, probability)
 
     def value(self) -> Tensor:
-        """With q = p / S: -sum q log q = log S - (sum p log p) / S; 0 where nothing is said of a voxel."""
+        """(n, y, x): with q = p / S, -sum q log q = log S - (sum p log p) / S; 0 where all p are 0."""
         entropy = (self._sum.log() - self._sum_p_log_p / self._sum).nan_to_num_(0.0)
         return (entropy / math.log(max(2, self._classes))).clamp_(0, 1)
 
@@ -42,8 +39,8 @@ def share_that_differs(
 ) -> Tensor:
     """(n, y, x) 0..1: the share of members, by weight, whose label is not the common one.
 
-    known : the values each member can say. A member that does not know the common label and says
-    background does not contradict it, and is not counted where that is so.
+    known : the values of each member. A member that does not know the common label and predicts background
+    does not contradict it and is not counted there.
     """
     differing, counted = torch.zeros(common.shape), torch.zeros(common.shape)
     for opinion, weight, values in zip(opinions, weights, known, strict=True):

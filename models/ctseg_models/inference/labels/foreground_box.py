@@ -13,13 +13,11 @@ from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.paint import SLICES_PER_STEP
 from ctseg_models.inference.labels.sampler import ClassMapSampler
 
-SMALLEST_PART = 0.02  # of the largest part: a localiser's specks below this do not widen the box
+SMALLEST_PART = 0.02  # of the largest part: smaller specks do not widen the box
 
 
 def foreground_box(maps: ClassMaps, whole: ViewBox) -> ViewBox | None:
-    """The box around what a localiser found within the volume, small specks aside; None when it found
-    nothing.
-    """
+    """The box around a localiser's foreground within the volume, without small specks; None if empty."""
     lattice = maps.lattice
     own = Target(lattice.spacing_mm, (0, 0, 0), lattice.shape)
     sampler = ClassMapSampler(replace(maps, lattice=replace(lattice, low_mm=(0.0, 0.0, 0.0))), own)

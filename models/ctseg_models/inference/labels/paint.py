@@ -14,10 +14,10 @@ from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 SLICES_PER_STEP = 8
-NETWORK_SHARE = 0.95  # of the work of painting maps that the network has still to make
+NETWORK_SHARE = 0.95  # of the work of painting maps that have yet to be computed
 Watch = Callable[
     [ClassMapSampler, int, int, Tensor], None
-]  # slices [a, b) of a target and their labels (b - a, y, x) int32
+]  # gets slices [a, b) of a target and their labels (b - a, y, x) int32
 
 
 def paint(
@@ -27,11 +27,10 @@ def paint(
     edges: NDArray[np.float32] | None = None,
     watch: Watch | None = None,
 ) -> Generator[float, None, None]:
-    """Write the label of every target voxel into `labels`, and 1 - margin into `edges` (both views, (z, y,
-    x)).
+    """Write the label of every target voxel into `labels`, and 1 - margin into `edges`, both views (z, y, x).
 
-    watch : is shown every slab that is painted, while its maps can still be asked. Maps that are still
-    pending are made as they are needed, and forgotten. Yields shares of the work since the last yield.
+    watch : gets every slab that is painted, while its maps can still be read. Pending maps are computed as
+    they are needed, and then forgotten. Yields shares of the work since the last yield.
     """
     sampler, maps = ClassMapSampler(class_maps, target), class_maps.maps
     out, edge_out = labels[target.place], None if edges is None else edges[target.place]
@@ -61,8 +60,9 @@ def paint(
 def paint_map(
     values: Tensor, lattice: Lattice, target: Target, out: NDArray[np.float32]
 ) -> Generator[float, None, None]:
-    """Write one map (1, z, y, x) on `lattice` into the target voxels of `out` (a view, (z, y, x)),
-    linearly; 0 outside of the lattice.
+    """Write one map (1, z, y, x) on `lattice` into the target voxels of `out`, a view (z, y, x).
+
+    Interpolates linearly; 0 outside the lattice.
     """
     sampler = ClassMapSampler(ClassMaps.of(values, lattice, (1,)), target)
     place = out[target.place]

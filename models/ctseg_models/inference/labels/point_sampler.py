@@ -1,6 +1,4 @@
-"""Probabilities of single voxels of a target, without resampling whole slices: what a sample of them
-needs.
-"""
+"""Probabilities at single voxels of a target, without resampling whole slices, for samples of voxels."""
 
 from __future__ import annotations
 
@@ -16,8 +14,9 @@ from ctseg_models.inference.labels.sampler import SMALLEST_PROBABILITY
 
 @dataclass(frozen=True, eq=False)
 class Corners:
-    """Voxels of the maps' slices [low, high), counted along x, then y, then z, and their weights: (8, n),
-    less where an axis has one.
+    """Voxels of the maps' slices [low, high), counted along x, then y, then z, and their weights: (8, n).
+
+    Fewer than 8 where an axis has a single voxel.
     """
 
     low: int
@@ -26,12 +25,12 @@ class Corners:
     weight: Tensor
 
     def some(self, which: Tensor) -> Corners:
-        """Of the places `which` only."""
+        """Those of the places `which`."""
         return Corners(self.low, self.high, self.at[:, which], self.weight[:, which])
 
 
 class PointSampler:
-    """The same probabilities as `Sampler.slab`, at voxels named one by one."""
+    """The same probabilities as `ClassMapSampler.slab`, at given voxels."""
 
     def __init__(self, class_maps: ClassMaps, target: Target) -> None:
         self.class_maps = class_maps
@@ -39,7 +38,7 @@ class PointSampler:
         self._taps, self._within = (
             [],
             [],
-        )  # per axis the two voxels of the maps that a voxel of the target lies between, and their weights
+        )  # for each axis, the two voxels of the maps around each voxel of the target, and their weights
         for axis in range(3):
             weights = torch.from_numpy(
                 axis_weights(
@@ -53,19 +52,20 @@ class PointSampler:
                 )
             )
             shares, voxels = weights.topk(min(2, lattice.shape[axis]), dim=1)
-            # A voxel of no weight is any voxel, perhaps of a slice that is not at hand: the heaviest stands
-            # in for it.
+            # A voxel of weight 0 may lie in a slice that is not available: the heaviest voxel stands in for
+            # it.
             self._taps.append((shares, torch.where(shares > 0, voxels, voxels[:, :1])))
             self._within.append(weights.sum(dim=1) > 0.5)
 
     def chances(self, labels: Tensor, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
         """(n,) float32: the probability of labels[i] at voxel (z[i], y[i], x[i]) of the target, all (n,)
-        int64; 0 of a label not known.
+        int64.
 
-        The slices that the voxels lie between have to be readable, and should be few.
+        0 for a label that the maps do not have. The slices around the voxels have to be readable, and should
+        be few.
         """
         within = self._within[0][z] & self._within[1][y] & self._within[2][x]
-        chance = (labels == 0).float()  # what lies outside of the maps is background
+        chance = (labels == 0).float()  # outside the maps is background
         if within.any():
             chance[within] = self._inside(labels[within], (z[within], y[within], x[within]))
         return chance
@@ -95,7 +95,9 @@ class PointSampler:
         return (own - rest).exp_()
 
     def _of_regions(self, labels: Tensor, corners: Corners) -> Tensor:
-        """What is painted with the label and covered by no later region, the regions taken as independent."""
+        """The probability that a region is painted and no later one covers it, the regions taken as
+        independent.
+        """
         chance, uncovered = torch.zeros(len(labels)), torch.ones(len(labels))
         for k, value in reversed(list(enumerate(self.class_maps.each))):
             inside = self._gathered(k, corners).div_(self.class_maps.temperature).sigmoid_()
@@ -104,7 +106,7 @@ class PointSampler:
         return torch.where(labels == 0, uncovered, chance)
 
     def _corners(self, places: tuple[Tensor, Tensor, Tensor]) -> Corners:
-        """What voxels of the target are made of: eight voxels of the maps, fewer where an axis has one."""
+        """The voxels of the maps around each voxel of the target: eight, fewer where an axis has one."""
         weights, voxels = zip(
             *(
                 (shares[place].T, indices[place].T)

@@ -1,5 +1,6 @@
-"""Probabilities on request: one map a label, on the lattice of the network, in memory when small and in a
-temporary file when large.
+"""Probabilities as a volume: one map for each label, on the lattice of the network.
+
+Small ones stay in memory, large ones go into a temporary file.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ LARGE = 256_000_000  # bytes as float32
 
 
 def probabilities_of(maps: ClassMaps, upright: Upright) -> Generator[float, None, Volume]:
-    """(values, z, y, x): the probability of every label value, background first, as a volume of channels on
-    the maps' own lattice.
+    """(values, z, y, x): the probability of every label value, background first, on the maps' own lattice.
 
-    float32, or float16 in a file that has no name and goes with the array when there is more than LARGE of
-    it. Yields shares of the work.
+    float32, or float16 in a nameless file that lives as long as the array when it is larger than LARGE.
+    Yields shares of the work.
     """
     lattice = maps.lattice
     sampler = ClassMapSampler(
@@ -48,4 +48,4 @@ def _room(shape: tuple[int, ...]) -> NDArray[np.floating[Any]]:
     if 4 * int(np.prod(shape, dtype=np.int64)) <= LARGE:
         return np.empty(shape, np.float32)
     with unnamed_file(2 * int(np.prod(shape, dtype=np.int64))) as file:
-        return np.memmap(file, np.float16, "r+", shape=shape)  # keeps the file until the array goes
+        return np.memmap(file, np.float16, "r+", shape=shape)  # keeps the file as long as the array

@@ -1,4 +1,4 @@
-"""The strongest class so far at every voxel of a slab, kept in few bytes."""
+"""The highest score so far of any class, at every voxel of a slab, stored in few bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from torch import Tensor
 
 from ctseg_models.inference.input.axis import Taps
 
-WIDENED = 1 << 25  # bytes of maps that are at hand with as many columns as the target
+WIDENED = 1 << 25  # bytes of maps that are kept with as many columns as the target
 InPlaneWindow = tuple[tuple[int, int], tuple[int, int]]  # [start, stop) along y and x
 
 
 @dataclass(frozen=True, eq=False)
 class Rival:
-    """One map between its slices, cut to what a window of the target's plane is made of. across : for some
-    columns of the window, the columns of the map that they are made of, and their weights; a matrix for
-    all would be nearly empty.
+    """One map between its slices, cut to what a window of the target's plane needs.
+
+    across : for some columns of the window, the columns of the map that they need, and their weights; one
+    matrix for all of them would be nearly empty.
     """
 
     window: InPlaneWindow
@@ -27,12 +28,12 @@ class Rival:
 
     @property
     def width(self) -> int:
-        """Columns of the window."""
+        """The number of columns of the window."""
         return self.window[1][1] - self.window[1][0]
 
     @property
     def widened_bytes(self) -> int:
-        """Of one slice."""
+        """The bytes of one slice."""
         return 4 * self.coarse.shape[1] * self.width
 
     def widened(self, low: int, high: int) -> Tensor:

@@ -13,14 +13,15 @@ from ctseg_models.inference.input.preprocess import axis_weights
 from ctseg_models.inference.labels.class_maps import ClassMaps, Target
 from ctseg_models.inference.labels.rival import WIDENED, InPlaneWindow, Rival
 
-COLUMNS = 64  # that are interpolated at once
+COLUMNS = 64  # that are interpolated together
 UINT8_MAX = 255
 SMALLEST_PROBABILITY = 1e-7  # 0 has no logarithm
 
 
 class ClassMapSampler:
-    """Class maps at the voxel centres of a target; outside of the lattice a map is 0 and the background 1,
-    unless the border repeats.
+    """Class maps at the voxel centres of a target.
+
+    Outside the lattice a map is 0 and the background 1, unless the border repeats.
     """
 
     def __init__(self, class_maps: ClassMaps, target: Target) -> None:
@@ -45,14 +46,12 @@ class ClassMapSampler:
         self._normaliser: tuple[int, int, Tensor] | None = None
 
     def needed(self, a: int, b: int) -> tuple[int, int]:
-        """[low, high) of the maps' slices that the target's slices [a, b) are made of; equal where there
-        are none.
-        """
+        """The maps' slices [low, high) that the target's slices [a, b) need; equal if there are none."""
         return self.axes[0].inputs(a, b)
 
     def slab(self, value: int, a: int, b: int) -> Tensor | None:
-        """(b - a, y, x) float32: the probability of `value` in slices [a, b) of the target; None where it
-        is 0 throughout.
+        """(b - a, y, x) float32: the probability of `value` in slices [a, b) of the target; None where it is
+        0.
         """
         if value not in self.values:
             return None
@@ -73,12 +72,14 @@ class ClassMapSampler:
         return chance
 
     def ranked(self, a: int, b: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of slices [a, b), each (b - a, y, x): the most probable value (int32; of equals the lower one),
-        its probability, and the second highest probability. One map and a few slices are held, never all
+        """Of slices [a, b), each (b - a, y, x): the most probable value, its probability, the second highest
+        one.
+
+        Values are int32, the lower one of equals. One map and a few slices are held at a time, never all
         classes.
         """
         best = self.slab(0, a, b)
-        assert best is not None  # every set of class maps has a background
+        assert best is not None  # all class maps have a background
         second, winner = torch.zeros_like(best), torch.zeros(best.shape, dtype=torch.int32)
         for value in self.values[1:]:
             chance = self.slab(value, a, b)
@@ -89,8 +90,9 @@ class ClassMapSampler:
         return winner, best, second
 
     def winner(self, a: int, b: int) -> Tensor:
-        """(b - a, y, x) int32: the label in slices [a, b): the most probable value, of equals the lower
-        one; regions cover each other.
+        """(b - a, y, x) int32: the label in slices [a, b).
+
+        The most probable value, the lower one of equals; of regions, the last one that covers the voxel.
         """
         maps = self.class_maps
         if maps.form == "regions":
@@ -107,8 +109,8 @@ class ClassMapSampler:
         return winner if self.covers else winner.masked_fill_(self._outside(a, b), 0)
 
     def _covering(self, a: int, b: int) -> Tensor:
-        """`winner` of regions: each where its logit is positive, which can only be near positive voxels of
-        its map.
+        """`winner` of regions: each where its logit is positive, which it can be near positive voxels of its
+        map only.
         """
         winner = torch.zeros(self._shape(a, b), dtype=torch.int32)
         for k, value in enumerate(self.class_maps.each):
@@ -118,9 +120,10 @@ class ClassMapSampler:
         return winner
 
     def _highest(self, a: int, b: int) -> Tensor:
-        """`winner` where the maps as they are rank the values. Interpolated linearly, a map can only
-        exceed the background's near voxels where it does so itself: it is looked at there and nowhere
-        else.
+        """`winner` where the maps as they are rank the values.
+
+        Interpolated linearly, a map can exceed the background's only near voxels where it does so itself, so
+        it is computed there and nowhere else.
         """
         narrow = torch.uint8 if self.values[-1] <= UINT8_MAX else torch.int32
         winner = torch.zeros(self._shape(a, b), dtype=narrow)
@@ -142,7 +145,7 @@ class ClassMapSampler:
                 wide = [rival.widened(low, high) for _, rival in contenders]
                 for z in range(
                     low, high
-                ):  # a slice at a time, which the caches hold while all rivals have their turn
+                ):  # one slice at a time, which the caches hold while all rivals are compared
                     behind.down.of(wide[0][z - low], out=best)
                     for (value, rival), its in zip(rivals, wide[1:], strict=True):
                         (y0, y1), (x0, x1) = rival.window
@@ -163,14 +166,12 @@ class ClassMapSampler:
         return b - a, len(self.axes[1]), len(self.axes[2])
 
     def _raw(self, k: int, a: int, b: int) -> Tensor:
-        """(b - a, y, x) float32: map k in slices [a, b), 0 outside of the lattice."""
+        """(b - a, y, x) float32: map k in slices [a, b), 0 outside the lattice."""
         _, height, width = self._shape(a, b)
         return self._in_plane(self._between_slices(k, a, b), ((0, height), (0, width)))
 
     def _between_slices(self, k: int, a: int, b: int) -> Tensor:
-        """(b - a, y, x) float32: map k in slices [a, b) of the target, in the plane still as the network
-        gave it.
-        """
+        """(b - a, y, x) float32: map k in slices [a, b) of the target, with the network's own y and x."""
         low, high = self.needed(a, b)
         if low == high:
             return torch.zeros(b - a, *self.class_maps.maps.shape[2:])
@@ -180,16 +181,14 @@ class ClassMapSampler:
         return between
 
     def _in_plane(self, coarse: Tensor, window: InPlaneWindow) -> Tensor:
-        """What `_between_slices` gave, in a window of the target's plane."""
+        """The result of `_between_slices` in a window of the target's plane."""
         rows, columns = window
         (y0, y1), (x0, x1) = self.axes[1].inputs(*rows), self.axes[2].inputs(*columns)
         across = coarse[:, y0:y1, x0:x1] @ self.axes[2].weights[slice(*columns), x0:x1].T
         return self.axes[1].taps(*rows).of(across)
 
     def _cut(self, coarse: Tensor, window: InPlaneWindow) -> Rival:
-        """What `_between_slices` gave, ready to be brought into a window of the target's plane slice by
-        slice.
-        """
+        """The result of `_between_slices`, prepared for resampling to a window slice by slice."""
         rows, columns = window
         (y0, y1), (x0, x1) = self.axes[1].inputs(*rows), self.axes[2].inputs(*columns)
         across = []
@@ -209,7 +208,7 @@ class ClassMapSampler:
         """The window of the target's plane that voxels of `mask` (slices, y, x of the maps) contribute to;
         None: none.
         """
-        flat = mask.view(torch.uint8).amax(dim=0).bool()  # many times as fast as any()
+        flat = mask.view(torch.uint8).amax(dim=0).bool()  # many times faster than any()
         window = []
         for axis, used in ((self.axes[1], flat.any(dim=1)), (self.axes[2], flat.any(dim=0))):
             where = used.nonzero()
@@ -219,8 +218,8 @@ class ClassMapSampler:
         return None if any(start == stop for start, stop in window) else (window[0], window[1])
 
     def _logit(self, k: int, a: int, b: int) -> Tensor:
-        """(b - a, y, x) float32: the logit (the log of a probability will do) of map k in slices [a, b),
-        over the temperature.
+        """(b - a, y, x) float32: the logit (or log probability) of map k in slices [a, b), over the
+        temperature.
         """
         raw = self._raw(k, a, b)
         if self.class_maps.form == "probabilities":
@@ -228,9 +227,7 @@ class ClassMapSampler:
         return raw.div_(self.class_maps.temperature)
 
     def _log_total(self, a: int, b: int) -> Tensor:
-        """The logarithm of the softmax's denominator in slices [a, b); kept for the next class of the same
-        slices.
-        """
+        """The logarithm of the softmax's denominator in slices [a, b), cached for the next class."""
         if self._normaliser is None or self._normaliser[:2] != (a, b):
             total = self._logit(0, a, b)
             for k in range(1, len(self.class_maps.each)):
@@ -239,7 +236,9 @@ class ClassMapSampler:
         return self._normaliser[2]
 
     def _region_chance(self, value: int, a: int, b: int) -> Tensor:
-        """What is painted with `value` and covered by no later region, the regions taken as independent."""
+        """The probability that a region is painted and no later one covers it, the regions taken as
+        independent.
+        """
         chance = torch.zeros(self._shape(a, b))
         uncovered = torch.ones_like(chance)
         for k, meant in reversed(list(enumerate(self.class_maps.each))):
@@ -250,7 +249,7 @@ class ClassMapSampler:
         return uncovered if value == 0 else chance
 
     def _outside(self, a: int, b: int) -> Tensor:
-        """(b - a, y, x) bool: not within the lattice."""
+        """(b - a, y, x) bool: outside the lattice."""
         z, y, x = (axis.within for axis in self.axes)
         return ~(z[a:b, None, None] & y[None, :, None] & x[None, None, :])
 
@@ -265,9 +264,7 @@ def around(windows: Sequence[InPlaneWindow]) -> InPlaneWindow:
 
 
 def _put(value: int, winner: Tensor, where: Tensor) -> None:
-    """Write `value` where the mask says so. Of bytes without a branch for each, which takes many times as
-    long where both are mixed.
-    """
+    """Write `value` where the mask is true. A branch for each byte would take many times as long."""
     if winner.dtype == torch.uint8:
         winner.bitwise_xor_((winner ^ value).bitwise_and_(where.view(torch.uint8).neg_()))
     else:
@@ -275,6 +272,6 @@ def _put(value: int, winner: Tensor, where: Tensor) -> None:
 
 
 def _at(x: Tensor, window: InPlaneWindow) -> Tensor:
-    """A view of (slices, y, x)."""
+    """A view (slices, y, x) of the window."""
     (top, bottom), (left, right) = window
     return x[:, top:bottom, left:right]

@@ -1,4 +1,4 @@
-"""Room on the disk for what is too large for memory."""
+"""Space on the disk for what does not fit into memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ GAP = b"\0" * (1 << 20)
 
 
 def unnamed_file(size: int) -> IO[bytes]:
-    """A file of `size` bytes that goes when it is closed, in the user's cache folder: a folder for
-    temporary files is often memory.
+    """A file of `size` bytes in the user's cache folder that is removed when it is closed.
 
-    The room is taken at once, so a disk that is full says so here and not in the middle of the work.
-    Raises BundleError.
+    A folder for temporary files is often in memory. The space is allocated at once, so a full disk is
+    reported here and not in the middle of the work. Raises BundleError.
     """
     folder = platformdirs.user_cache_path("napari-ctseg", appauthor=False)
     try:

@@ -1,4 +1,4 @@
-"""Maps whose softmax is taken where the network worked, before they are brought onto another grid."""
+"""Maps whose softmax is computed on the network's own lattice, before they are resampled."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from ctseg_models.contract.maps import Maps
 
 
 class SoftenedMaps:
-    """The softmax over all K of other maps, a few slices at a time: probabilities, never held for all
-    slices.
-    """
+    """The softmax over all K of other maps, a few slices at a time."""
 
     def __init__(self, logits: Maps) -> None:
         self._logits = logits
@@ -22,23 +20,23 @@ class SoftenedMaps:
 
     @property
     def pending(self) -> bool:
-        """Whether `advance` still has work to do."""
+        """Whether some slices have not been computed yet."""
         return self._logits.pending
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Make the slices below `high` readable."""
+        """Compute the slices below `high`."""
         return self._logits.advance(high)
 
     def forget(self, low: int) -> None:
-        """The slices below `low` will not be read any more."""
+        """Allow the memory of the slices below `low` to be reused."""
         self._logits.forget(low)
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32."""
+        """Slices [low, high) of map k: (high - low, y, x) float32."""
         return (self._logits.part(k, low, high) - self._log_total(low, high)).exp_()
 
     def _log_total(self, low: int, high: int) -> Tensor:
-        """The logarithm of the denominator; kept, as the next class is asked for in the same slices."""
+        """The logarithm of the denominator, cached: the next class is read in the same slices."""
         if self._total is None or self._total[:2] != (low, high):
             total = self._logits.part(0, low, high)
             for k in range(1, self.shape[0]):

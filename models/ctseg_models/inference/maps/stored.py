@@ -1,6 +1,4 @@
-"""Class maps that need not exist all at once: slices along z become available, are read, and are
-forgotten.
-"""
+"""Class maps read slice by slice: slices along z become available, are read, and are forgotten."""
 
 from __future__ import annotations
 
@@ -14,12 +12,12 @@ from ctseg_models.contract.maps import Maps
 from ctseg_models.inference.maps.scratch import unnamed_file
 
 IN_MEMORY = 1_000_000_000  # bytes: float32 up to here
-HALVED = 2_000_000_000  # bytes in float16 up to here, in a temporary file beyond
+HALVED = 2_000_000_000  # bytes in float16 up to here, beyond that in a temporary file
 SLICES_AT_ONCE = 16
 
 
 class MemoryMaps:
-    """Maps in one tensor (K, z, y, x), any floating-point type, any device."""
+    """Maps in one tensor (K, z, y, x) of any floating-point type on any device."""
 
     pending = False
 
@@ -33,23 +31,23 @@ class MemoryMaps:
         return k, z, y, x
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Everything is there."""
+        """All slices are available."""
         yield from ()
 
     def forget(self, low: int) -> None:
-        """They stay."""
+        """Nothing is forgotten."""
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32."""
+        """Slices [low, high) of map k: (high - low, y, x) float32."""
         return self.tensor[k, low:high].float().cpu()
 
     def write(self, low: int, slices: Tensor) -> None:
-        """Slices (K, n, y, x) from `low` on."""
+        """Write slices (K, n, y, x) from `low` on."""
         self.tensor[:, low : low + slices.shape[1]] = slices
 
 
 class FileMaps:
-    """Maps as float16 in a temporary file that has no name and goes with this object."""
+    """Maps as float16 in a nameless temporary file that lives as long as this object."""
 
     pending = False
 
@@ -59,20 +57,20 @@ class FileMaps:
         self._file = unnamed_file(2 * int(np.prod(shape, dtype=np.int64)))
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Everything is there."""
+        """All slices are available."""
         yield from ()
 
     def forget(self, low: int) -> None:
-        """They stay."""
+        """Nothing is forgotten."""
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32."""
+        """Slices [low, high) of map k: (high - low, y, x) float32."""
         self._file.seek(2 * self._plane * (k * self.shape[1] + low))
         read = np.fromfile(self._file, np.float16, (high - low) * self._plane)
         return torch.from_numpy(read.reshape(high - low, *self.shape[2:]).astype(np.float32))
 
     def write(self, low: int, slices: Tensor) -> None:
-        """Slices (K, n, y, x) from `low` on."""
+        """Write slices (K, n, y, x) from `low` on."""
         for k, one in enumerate(slices.half().numpy()):
             self._file.seek(2 * self._plane * (k * self.shape[1] + low))
             self._file.write(np.ascontiguousarray(one).data)
@@ -80,7 +78,7 @@ class FileMaps:
 
 
 class LabelMaps:
-    """A map of 0 and 1 for each of `values` of an array of `labels` (z, y, x), made when it is asked for."""
+    """Maps of 0 and 1 for `values` of an array of `labels` (z, y, x), made when they are read."""
 
     pending = False
 
@@ -90,21 +88,19 @@ class LabelMaps:
         self.shape = (len(values), z, y, x)
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Everything is there."""
+        """All slices are available."""
         yield from ()
 
     def forget(self, low: int) -> None:
-        """They stay."""
+        """Nothing is forgotten."""
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32."""
+        """Slices [low, high) of map k: (high - low, y, x) float32."""
         return (self.labels[low:high] == self._values[k]).float()
 
 
 def room_for(shape: tuple[int, int, int, int], taken: int = 0) -> MemoryMaps | FileMaps:
-    """Where maps of this shape can be kept until they are read again and again. taken : bytes of memory
-    that others hold meanwhile.
-    """
+    """Storage for maps of this shape that are read repeatedly. taken : bytes of memory that others hold."""
     count = int(np.prod(shape, dtype=np.int64))
     if taken + 4 * count <= IN_MEMORY:
         return MemoryMaps(torch.empty(shape))
@@ -116,7 +112,7 @@ def room_for(shape: tuple[int, int, int, int], taken: int = 0) -> MemoryMaps | F
 
 
 def held_bytes(maps: Maps) -> int:
-    """What kept maps hold of the memory."""
+    """The bytes of memory that stored maps hold."""
     if isinstance(maps, FileMaps):
         return 0
     if isinstance(maps, LabelMaps):
@@ -129,7 +125,7 @@ def held_bytes(maps: Maps) -> int:
 def gathered(
     maps: Maps, room: MemoryMaps | FileMaps | None = None
 ) -> Generator[float, None, MemoryMaps | FileMaps]:
-    """`maps` with every slice readable as often as wanted, in `room`; yields shares of the work."""
+    """`maps` with every slice computed, stored in `room`; yields shares of the work."""
     if room is None:
         room = room_for(maps.shape)
     depth = maps.shape[1]
@@ -142,7 +138,7 @@ def gathered(
 
 
 class CutMaps:
-    """The voxels [start, stop) of other maps: padding cut off."""
+    """The voxels [start, stop), (z, y, x), of other maps, without their padding."""
 
     def __init__(self, maps: Maps, start: tuple[int, int, int], stop: tuple[int, int, int]) -> None:
         self._maps, self._start, self._stop = maps, start, stop
@@ -151,18 +147,18 @@ class CutMaps:
 
     @property
     def pending(self) -> bool:
-        """Whether `advance` still has work to do."""
+        """Whether some slices have not been computed yet."""
         return self._maps.pending
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Make the slices below `high` readable."""
+        """Compute the slices below `high`."""
         return self._maps.advance(self._start[0] + high if high < self.shape[1] else self._maps.shape[1])
 
     def forget(self, low: int) -> None:
-        """The slices below `low` will not be read any more."""
+        """Allow the memory of the slices below `low` to be reused."""
         self._maps.forget(self._start[0] + low)
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32."""
+        """Slices [low, high) of map k: (high - low, y, x) float32."""
         z, y, x = self._start
         return self._maps.part(k, z + low, z + high)[:, y : self._stop[1], x : self._stop[2]]

@@ -1,5 +1,6 @@
-"""A network over an array in overlapping windows, their class maps blended; finished slices are handed on
-before the last window is run.
+"""A network over an array in overlapping windows whose class maps are blended.
+
+Finished slices are passed on before the last window is run.
 """
 
 from __future__ import annotations
@@ -19,22 +20,18 @@ from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference.maps.stored import FileMaps, MemoryMaps, gathered
 from ctseg_models.inference.network.buffers import zeros
 
-LARGE = 1_000_000_000  # bytes of float32 sums; float16 from there on, as nnU-Net has them always
-AHEAD = (
-    4 / 3
-)  # of a row of windows: how many slices are held from the beginning, as growing holds the sums twice
+LARGE = 1_000_000_000  # bytes of float32 sums; larger ones are float16, as nnU-Net's always are
+AHEAD = 4 / 3  # of a row of windows: the slices held from the beginning, as growing needs the sums twice
 
 
 class WindowedMaps:
-    """Maps whose slices come into being as `advance` asks for them: the sums of a few rows of windows are
-    held, not the whole.
-    """
+    """Maps that are computed as `advance` asks for them: only the sums of a few rows of windows are held."""
 
     def __init__(
         self, steps: NetworkSteps, x: Tensor, tiling: Tiling, classes: int, arithmetic: Arithmetic
     ) -> None:
-        """steps : a window (1, C, z, y, x) to (classes, z, y, x) or more maps, of which the first count. x :
-        (1, C, z, y, x).
+        """steps : a window (1, C, z, y, x) to (classes, z, y, x) or more maps, of which the first are used. x
+        : (1, C, z, y, x).
 
         Raises ValueError when a window does not fit.
         """
@@ -67,12 +64,13 @@ class WindowedMaps:
 
     @property
     def pending(self) -> bool:
-        """Whether windows have still to be run."""
+        """Whether windows have yet to be run."""
         return self._run < len(self._rows)
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Run windows until the slices below `high` are finished; yields shares of all windows. Raises
-        BundleError for values that are not finite.
+        """Run windows until the slices below `high` are finished; yields shares of all windows.
+
+        Raises BundleError for values that are not finite.
         """
         while self._done < min(high, self.shape[1]):
             z = self._rows[self._run]
@@ -83,11 +81,14 @@ class WindowedMaps:
             self._finish(self._rows[self._run] if self.pending else self.shape[1])
 
     def forget(self, low: int) -> None:
-        """The slices below `low` may go."""
+        """Allow the memory of the slices below `low` to be reused."""
         self._needed = max(self._needed, low)
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32. Raises ValueError for slices that are not there (yet, or any more)."""
+        """Slices [low, high) of map k: (high - low, y, x) float32.
+
+        Raises ValueError for slices that are not computed yet, or forgotten.
+        """
         if low < self._base or high > self._done:
             raise ValueError(
                 f"Slices {low} to {high} are not among those at hand, {self._base} to {self._done}; advance "
@@ -107,9 +108,7 @@ class WindowedMaps:
         self._norm[place] += self._weights
 
     def _make_room(self, high: int) -> None:
-        """Hold slices up to `high`: those that nobody needs go, and what is held grows when that is not
-        enough.
-        """
+        """Hold slices up to `high`: unneeded ones are dropped, and the sums grow when that is not enough."""
         if high <= self._base + self._norm.shape[0]:
             return
         drop = max(0, min(self._needed, self._done) - self._base)
@@ -130,7 +129,7 @@ class WindowedMaps:
         self._base += drop
 
     def _finish(self, high: int) -> None:
-        """No window to come touches the slices below `high`: divide by the weights."""
+        """No later window touches the slices below `high`: divide by the weights."""
         rows = slice(self._done - self._base, high - self._base)
         for one in self._sums:
             one[rows] /= self._norm[rows]
@@ -139,7 +138,7 @@ class WindowedMaps:
 
 
 def refuse_not_finite(maps: Tensor) -> None:
-    """Raises BundleError for infinite values or NaN, which would silently become background."""
+    """Raise BundleError for infinite values or NaN, which would silently become background."""
     if not torch.isfinite(maps.sum(dtype=torch.float32)):
         raise BundleError(
             "The network gave values that are not finite; choose the precision fp32, or check that the image "
@@ -155,15 +154,14 @@ def sliding_window(
     classes: int,
     arithmetic: Arithmetic,
 ) -> Generator[float, None, MemoryMaps | FileMaps]:
-    """All of (classes, z, y, x), kept where there is room for it. Yields the share of the work done since
-    the last yield.
-    """
+    """Compute all of (classes, z, y, x) into `room`; yields the share of the work since the last yield."""
     return (yield from gathered(WindowedMaps(steps, x, tiling, classes, arithmetic)))
 
 
 def mirrored(steps: NetworkSteps, axes: Sequence[int]) -> NetworkSteps:
-    """The mean of the maps over all subsets of the view's `axes` (0, 1, 2) along which the input is
-    flipped, and the maps back.
+    """The mean of the maps over all subsets of the view's `axes` (0, 1, 2) along which the input is flipped.
+
+    Each map is flipped back before it is added.
     """
     subsets = [subset for size in range(len(axes) + 1) for subset in combinations(axes, size)]
 
@@ -174,11 +172,9 @@ def mirrored(steps: NetworkSteps, axes: Sequence[int]) -> NetworkSteps:
                 steps(x.flip([2 + axis for axis in subset]), arithmetic), 1 / len(subsets)
             )
             if total is None:
-                total = turned.clone()  # which may be what the network was given
+                total = turned.clone()  # which may be the network's input itself
                 continue
-            for so_far, one in zip(
-                total, turned, strict=True
-            ):  # flipped one by one, in memory that is at hand
+            for so_far, one in zip(total, turned, strict=True):  # flipped one by one, reusing the memory
                 so_far.add_(one.flip(subset))
         assert total is not None
         return total.div_(len(subsets))

@@ -23,7 +23,7 @@ SLACK = 1.25  # how much larger than wanted a block may be
 
 @dataclass(eq=False)
 class MemoryBlock:
-    """Memory, and the array through which the tensor that uses it (and every view of it) holds on to it."""
+    """A block of memory, and the array that the tensor using it (and every view of it) refers to."""
 
     memory: mmap.mmap
     user: weakref.ref[np.ndarray] | None = None
@@ -43,8 +43,10 @@ class BufferPool:
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """torch.empty, contiguous. On the processor, a large tensor lies where an earlier one lay that is
-        gone with all its views. Raises RuntimeError, as torch does, when there is no memory.
+        """torch.empty, contiguous; on the processor, a large tensor reuses the memory of one that is gone.
+
+        A block is free once the earlier tensor and all its views are gone. Raises RuntimeError, as torch
+        does, when there is no memory.
         """
         size = prod(shape) * dtype.itemsize
         if device.type != "cpu" or size < LARGE:
@@ -101,18 +103,18 @@ POOL = BufferPool()  # of this process, for the maps of all its networks
 
 
 def give_back() -> None:
-    """Hand all memory that this process keeps and does not use back to the system."""
+    """Hand all memory that this process keeps but does not use back to the system."""
     POOL.free()
     trim()
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """torch.zeros, many times as fast where torch uses huge pages: it does so for empty memory only."""
+    """torch.zeros, many times faster with huge pages, which torch uses for empty tensors only."""
     return torch.empty(shape, dtype=dtype, device=device).zero_()
 
 
 def _memory(size: int) -> mmap.mmap:
-    """Zeros that the system has not made yet, in huge pages where it has them. Raises OSError."""
+    """Memory that the system fills with zeros on first use, in huge pages where available. Raises OSError."""
     if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
         return mmap.mmap(-1, size)
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -26,11 +26,11 @@ def convolved(
     *,
     keep: bool = False,
 ) -> Generator[float, None, FeatureMap]:
-    """Leaky ReLU of norm of the convolution of cat(sources, 1), in slabs along z. Yields the operations of
+    """Leaky ReLU of the norm of a convolution of cat(sources, 1), in slabs along z; yields the operations of
     each.
 
-    Written over one of `sources` where it is ours and fits, unless they are to be kept: the last slices of
-    a slab wait until the next slab, which needs what is there, is done.
+    The output overwrites one of `sources` where the pool owns it and it fits, unless `keep`: the last slices
+    of a slab are then written only when the next slab, which reads them, is done.
     """
     layer = _Layer.of(conv, sources[0].size)
     dtype = arithmetic.of(conv.out_channels, layer.size)
@@ -90,8 +90,10 @@ def convolved(
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A convolution's place on its input of `depth` slices. size : of its output. reach : slices beyond
-    the one that it is for, at either end. in_plane : padding along y and x. flops : of one voxel.
+    """How a convolution acts on an input of `depth` slices.
+
+    size : of its output. reach : slices that it reads beyond its own, at either end. in_plane : padding along
+    y and x. flops : of one output voxel.
     """
 
     depth: int
@@ -119,20 +121,21 @@ class _Layer:
         )
 
     def reads(self, a: int, b: int) -> tuple[int, int]:
-        """The slices that [a, b) of the output are made of, which may lie beyond the map."""
+        """The input slices that the output slices [a, b) need; they may lie beyond the map."""
         return a * self.step - self.reach, (b - 1) * self.step + self.reach + 1
 
     def padding(self, a: int, b: int) -> tuple[Shape, slice]:
-        """How `input` is to be padded for slices [a, b) of the output, and which slices they are then."""
+        """How `input` is padded for slices [a, b) of the output, and which slices of the result those are."""
         low, high = self.reads(a, b)
         if self.step != 1 or (low >= 0 and high <= self.depth):
             return (0, *self.in_plane), slice(0, b - a)
-        start = a - max(0, low)  # at both ends alike; what that adds at the end within the map is cut off
+        # the same at both ends; the extra slices at an end inside the map are cut off
+        start = a - max(0, low)
         return (self.reach, *self.in_plane), slice(start, start + b - a)
 
     def input(self, source: ConvolutionInput, a: int, b: int, dtype: torch.dtype) -> Tensor:
-        """What slices [a, b) of the output are made of. With strides, zeros are added beyond the map:
-        padding does not fit them.
+        """The input for slices [a, b) of the output. With strides, zeros are added beyond the map, as padding
+        would be misaligned.
         """
         low, high = self.reads(a, b)
         slab = source.slices(max(0, low), min(self.depth, high), dtype)
@@ -146,20 +149,21 @@ class _Layer:
 
 
 def _finish(norm: nn.Module, moments: list[tuple[int, Tensor, Tensor]], slope: Slope) -> Finish | None:
-    """What a norm leaves to do; None: nothing."""
+    """The normalisation that is left to apply; None if there is none."""
     if isinstance(norm, nn.InstanceNorm3d):
         return Normalise(norm, *_of_all(moments), slope)
     if isinstance(norm, nn.BatchNorm3d):
         assert (
             norm.running_mean is not None and norm.running_var is not None
-        )  # in evaluation mode it has nothing else
+        )  # in evaluation mode there are only running statistics
         return Normalise(norm, norm.running_mean, norm.running_var, slope)
     return None
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel of (1, C, z, y, x); float32, which torch gives when it is handed
-    running values in float32.
+    """Mean and variance of each channel of (1, C, z, y, x), in float32.
+
+    torch gives them in float32 when the running statistics passed to it are float32.
     """
     running = torch.zeros(2, x.shape[1], device=x.device)
     mean, variance = torch.batch_norm_update_stats(x, running[0], running[1], 0.0)
@@ -167,7 +171,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _of_all(moments: list[tuple[int, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel over all slabs, from (slices, mean, variance) of each."""
+    """Mean and variance of each channel over all slabs, from (slices, mean, variance) of each slab."""
     if len(moments) == 1:
         return moments[0][1:]
     share = torch.tensor(

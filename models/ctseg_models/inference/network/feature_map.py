@@ -1,8 +1,8 @@
-"""Feature maps that a network works through in slabs along z, each layer written over the one before it.
+"""Feature maps that a network processes in slabs along z, each layer overwriting the one before it.
 
-A map is as large as the processor's caches several times over, so what counts is how often it goes
-through memory: one buffer per resolution step, the statistics of a norm taken while a slab is still near,
-and norm and activation applied when the next layer asks.
+A map is several times larger than the processor's caches, so the time depends on how often it passes through
+memory: there is one buffer for each resolution step, a norm's statistics are taken while a slab is still in
+the caches, and norm and activation are applied when the next layer reads it.
 """
 
 from __future__ import annotations
@@ -22,36 +22,32 @@ from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.inference.network.buffers import POOL
 from ctseg_models.inference.network.onednn import Slope
 
-LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes the time of one that computes more
-HEAD_FLOPS = (
-    1500.0  # per voxel and class: what the last passes over the maps, which compute little, take the time of
-)
-LEAST_SLICES = 4  # of a slab; and half a kernel at least
-SLAB_VALUES = (
-    5_120_000  # on the processor: 10 MB in bf16, which the caches nearly hold and the allocator gives again
-)
+LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes as long as one that computes more
+HEAD_FLOPS = 1500.0  # per voxel and class: the time of the last passes over the maps, expressed in operations
+LEAST_SLICES = 4  # of a slab; at least half a kernel
+SLAB_VALUES = 5_120_000  # on the processor: 10 MB in bf16, which nearly fits the caches
 
 
 class ConvolutionInput(Protocol):
-    """What a convolution reads."""
+    """The input of a convolution."""
 
     @property
     def channels(self) -> int:
-        """How many."""
+        """The number of channels."""
 
     @property
     def size(self) -> Shape:
         """(z, y, x)."""
 
     def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
-        """(1, C, high - low, y, x), channels last."""
+        """Slices [low, high): (1, C, high - low, y, x), channels last."""
 
 
 class FeatureMap:
-    """(1, C, z, y, x) channels last, of which slices are taken in rising order.
+    """(1, C, z, y, x) channels last, read in slices of rising order.
 
-    x : the buffer. ours : whether the next layer may write over it. finish : what is left to do, in place,
-    to slices [low, high) as a convolution wrote them, when they are asked for; None: nothing.
+    x : the buffer. ours : whether the next layer may overwrite it. finish : applied in place to slices [low,
+    high), as a convolution wrote them, when they are read; None: nothing.
     """
 
     def __init__(self, x: Tensor, *, ours: bool, finish: Finish | None = None) -> None:
@@ -59,7 +55,7 @@ class FeatureMap:
         self._finish, self._finished = finish, 0
 
     def slices(self, low: int, high: int, dtype: torch.dtype | None = None) -> Tensor:
-        """(1, C, high - low, y, x), a view unless another `dtype` than the buffer's is wanted."""
+        """Slices [low, high): (1, C, high - low, y, x), a view unless `dtype` differs from the buffer's."""
         if self._finish is not None and high > self._finished:
             self._finish(self.x[:, :, self._finished : high], self._finished, high)
             self._finished = high
@@ -71,7 +67,7 @@ Finish = Callable[[Tensor, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Normalise:
-    """Finish: a norm whose statistics (C,) float32 are known, then the leaky ReLU."""
+    """A Finish: a norm with known statistics (C,), float32, then the leaky ReLU."""
 
     norm: nn.InstanceNorm3d | nn.BatchNorm3d
     mean: Tensor
@@ -79,7 +75,8 @@ class Normalise:
     slope: Slope
 
     def __call__(self, slab: Tensor, low: int, high: int) -> None:
-        # Of one sample, instance norm is batch norm in evaluation, and that one knows channels-last and bf16.
+        # For one sample, instance norm is batch norm in evaluation mode, which supports channels-last and
+        # bf16.
         normal = torch.native_batch_norm(
             slab, self.norm.weight, self.norm.bias, self.mean, self.variance, False, 0.0, self.norm.eps
         )[0]
@@ -90,15 +87,13 @@ class Normalise:
 
 
 class Upsampled:
-    """F.interpolate(x, size, mode="trilinear", align_corners=False), made slice by slice when it is
-    needed.
-    """
+    """F.interpolate(x, size, mode="trilinear", align_corners=False), computed slice by slice when read."""
 
     def __init__(self, source: FeatureMap, size: Shape) -> None:
         self.source, self.channels, self.size = source, source.channels, size
 
     def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
-        """(1, C, high - low, y, x), channels last."""
+        """Slices [low, high): (1, C, high - low, y, x), channels last."""
         depth = self.source.size[0]
         first, share = _between(depth, self.size[0], low, high)
         start, stop = int(first[0]), min(depth, int(first[-1]) + 2)
@@ -112,14 +107,14 @@ class Upsampled:
 
 
 def _between(small: int, large: int, low: int, high: int) -> tuple[Tensor, Tensor]:
-    """Voxels [low, high) of `large` lie in a share of the way from voxel `first` of `small` to the next."""
+    """Weights of voxels [low, high) of `large`: `first` of `small`, and the fraction towards the next one."""
     position = ((torch.arange(low, high) + 0.5) * (small / large) - 0.5).clamp_(0, small - 1)
     first = position.floor().long()
     return first, position - first
 
 
 def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
-    """Linear interpolation of (z, y, x, C) along `axis` to n voxels, the border repeated."""
+    """Linear interpolation of (z, y, x, C) along `axis` to n voxels, repeating the border."""
     small = x.shape[axis]
     if n != 2 * small or small < 2:
         first, share = (t.to(x.device) for t in _between(small, n, 0, n))
@@ -127,7 +122,7 @@ def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
         return torch.lerp(
             x.index_select(axis, first), x.index_select(axis, (first + 1).clamp_(max=small - 1)), share
         )
-    # Twice as many: a quarter and three quarters of the way, written between each other without an index.
+    # Twice as many: a quarter and three quarters of the way, interleaved without an index.
     out = x.new_empty([n if a == axis else m for a, m in enumerate(x.shape)])
     left, right = x.narrow(axis, 0, small - 1), x.narrow(axis, 1, small - 1)
     every_second = (slice(None),) * axis
@@ -141,8 +136,9 @@ def _stretched(x: Tensor, axis: int, n: int) -> Tensor:
 def pooled(
     source: FeatureMap, arithmetic: Arithmetic, step: Shape = (2, 2, 2)
 ) -> Generator[float, None, FeatureMap]:
-    """F.avg_pool3d(x, step), a few slices at a time; in the plane by the pooling that knows bf16 and
-    channels-last.
+    """F.avg_pool3d(x, step), a few slices at a time.
+
+    In the plane it uses the 2D pooling, which supports bf16 and channels-last.
     """
     depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
     size = (depth, height, width)
@@ -169,7 +165,7 @@ def head(
     output: Callable[[Tensor], Tensor],
     arithmetic: Arithmetic,
 ) -> Generator[float, None, Tensor]:
-    """A 1x1x1 convolution as one matrix product, and what `output` makes of it; float32, class by class."""
+    """A 1x1x1 convolution as one matrix product, and `output` of its result; float32, class by class."""
     maps = POOL.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
     weight = conv.weight.flatten(1).to(source.x.dtype)
     values = max(source.channels, conv.out_channels) * prod(source.size)
@@ -186,8 +182,9 @@ def head(
 def slabs(
     size: Shape, flops_per_voxel: float, values: int, arithmetic: Arithmetic, device: torch.device
 ) -> Iterator[tuple[int, int]]:
-    """Even pieces of axis z, of LEAST_SLICES at least: about `step_flops` of work at most, and on the
-    processor about SLAB_VALUES of the `values` of the largest map.
+    """Even pieces of axis z, each of at least LEAST_SLICES and at most about `step_flops` of work.
+
+    On the processor a piece also holds about SLAB_VALUES of the `values` of the largest map.
     """
     depth = size[0]
     wanted = max(flops_per_voxel, LEAST_FLOPS) * prod(size) / arithmetic.step_flops

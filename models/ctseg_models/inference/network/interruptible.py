@@ -1,9 +1,9 @@
-"""Any network, run as it is and yet stopped soon after it is asked to: torch tells of every operation, and
-the long ones are cut.
+"""Runs any network unchanged and still stops soon after a cancel: torch reports every operation, and long
+ones are cut.
 
-maps = yield from watched(lambda: network(x), flops=2e11)
+    maps = yield from watched(lambda: network(x), flops=2e11)
 
-Works for modules, TorchScript and whatever else calls torch in the thread it is called in.
+Works for modules, TorchScript and anything else that calls torch in its own thread.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ POLL_SECONDS = 0.2
 
 aten = torch.ops.aten
 _CONVOLUTIONS = {aten.convolution.default, aten._convolution.default, aten._convolution.deprecated}
-# What torch hands over undivided in inference mode; the parts come back here.
+# What torch passes on undivided in inference mode; its parts come back here.
 _COMPOSED = {
     aten.conv1d.default,
     aten.conv2d.default,
@@ -54,19 +54,17 @@ _PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm}
 def watched(
     call: Callable[[], T], *, flops: float = 0, step_flops: float | None = None
 ) -> Generator[float, None, T]:
-    """Run `call` in a thread, without gradients; a generator of shares of the work whose return value is the
-    call's.
+    """Run `call` in a thread, without gradients; yields shares of the work and returns the call's value.
 
     flops : of the whole call, two per multiply-add (see `counted`); 0: not known, the shares are 0.
-    step_flops : how much a step may be; None: what takes 0.1 to 0.4 s. Yields about five times a second.
-    Closing the generator returns when the computing has ended, which is a step later. What the call raises
-    comes out of the generator.
+    step_flops : the largest step; None: 0.1 to 0.4 s. Yields about five times a second. Closing the generator
+    returns when the computation has ended, one step later. Raises the call's errors.
     """
     watch = _Watch(step_flops)
     threads = torch.get_num_threads()
 
     def work() -> T:
-        torch.set_num_threads(threads)  # OpenMP keeps that number for each thread
+        torch.set_num_threads(threads)  # OpenMP has this number for each thread
         with torch.no_grad(), watch, _Norms():
             return call()
 
@@ -76,10 +74,9 @@ def watched(
 def in_thread(
     call: Callable[[], T], stop: Callable[[], None], done: Callable[[], float] = lambda: 0.0
 ) -> Generator[float, None, T]:
-    """Run `call` in a thread, yielding about five times a second how much `done()` (0 to 1) has grown.
+    """Run `call` in a thread; about five times a second, yields by how much `done()` (0 to 1) has grown.
 
-    Closing the generator asks the call to end by `stop` and returns when it has. What the call raises
-    comes out of the generator.
+    Closing the generator calls `stop` and returns when the call has ended. Raises the call's errors.
     """
     ended = threading.Event()
     results: list[T] = []
@@ -95,24 +92,26 @@ def in_thread(
 
     thread = threading.Thread(target=work, name="ctseg network", daemon=True)
     thread.start()
-    told = 0.0
+    reported = 0.0
     try:
         while not ended.wait(POLL_SECONDS):
-            share = max(told, min(1.0, done()))
-            yield share - told
-            told = share
+            share = max(reported, min(1.0, done()))
+            yield share - reported
+            reported = share
     finally:
         if not ended.is_set():
             stop()
         thread.join()
     if errors:
         raise errors.pop()
-    yield 1.0 - told
+    yield 1.0 - reported
     return results.pop()
 
 
 def counted(call: Callable[[], object]) -> float:
-    """The work of `call` in convolutions and matrix products, two per multiply-add, found by doing it."""
+    """The operations of `call` in convolutions and matrix products, two per multiply-add, counted by running
+    it.
+    """
     watch = _Watch(None)
     with torch.no_grad(), watch, _Norms():
         call()
@@ -120,12 +119,12 @@ def counted(call: Callable[[], object]) -> float:
 
 
 class Stopped(Exception):
-    """Raised inside of a call whose generator was closed; nobody else sees it."""
+    """Raised inside a call whose generator was closed; it does not leave this module."""
 
 
 class _Watch(TorchDispatchMode):
     """Sees every operation of its thread: counts the work, cuts convolutions into slabs, raises Stopped
-    between two of them.
+    between operations.
     """
 
     def __init__(self, step_flops: float | None) -> None:
@@ -164,9 +163,7 @@ class _Watch(TorchDispatchMode):
         return made
 
     def add(self, flops: float, device: torch.device, step: float) -> None:
-        """Count work. A GPU is far behind the one who gives it its operations: it is waited for once a
-        step.
-        """
+        """Count work. A GPU runs behind the thread that queues its operations, so it is awaited each step."""
         self.done += flops
         if device.type == "cuda":
             self._since_sync += flops
@@ -191,8 +188,8 @@ def _is_norm_of_one(
     momentum: float,
     eps: float,
 ) -> bool:
-    """Whether a native_batch_norm takes its statistics from a single sample on the processor, of a size
-    worth the trouble.
+    """Whether a native_batch_norm takes its statistics from one sample on the processor, large enough to
+    matter.
     """
     large = is_channels_last(x) or x.numel() > LARGEST_SLAB["cpu"]
     return (
@@ -206,7 +203,7 @@ def _is_norm_of_one(
 
 
 class _Norms(TorchFunctionMode):
-    """Instance norms of channels-last maps, which torch would bring to the plain layout and leave there."""
+    """Instance norms of channels-last maps, which torch would convert to the plain layout and leave there."""
 
     def __torch_function__(
         self,

@@ -1,4 +1,4 @@
-"""3D convolutions that ask oneDNN by name."""
+"""3D convolutions that call oneDNN explicitly."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ def conv3d(
     slope: Slope = None,
     stride: Shape = ONE,
 ) -> Tensor:
-    """F.conv3d, and a leaky ReLU unless `slope` is None. On the processor oneDNN is asked by name: left to
-    choose, torch takes a loop that is ten times slower for 16 channels and fewer. A thin map is computed
-    in float32: see `networks.sound`.
+    """F.conv3d, and a leaky ReLU unless `slope` is None. A thin map is computed in float32: see
+    `patched_layers`.
+
+    On the processor oneDNN is called explicitly: left to choose, torch takes a loop that is ten times slower
+    for 16 channels and fewer.
     """
     if _is_thin_half(x, weight, padding, stride):
         return conv3d(
@@ -43,7 +45,7 @@ def conv3d(
 
 
 def add_conv3d(y: Tensor, x: Tensor, weight: Tensor, padding: Shape, stride: Shape = ONE) -> Tensor:
-    """y + conv3d(x), written over y: a convolution of cat([a, b], 1) needs no cat."""
+    """y + conv3d(x), written over y: a convolution of cat([a, b], 1) without the cat."""
     if _is_thin_half(x, weight, padding, stride):
         return y.add_(conv3d(x, weight, None, padding, None, stride))
     if x.device.type == "cpu" and onednn_takes(x.dtype):
@@ -61,7 +63,7 @@ def _is_thin_half(x: Tensor, weight: Tensor, padding: Shape, stride: Shape) -> b
 
 @cache
 def onednn_takes(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is in this torch, and the processor has what it needs for `dtype`."""
+    """Whether this torch has oneDNN, and the processor supports it for `dtype`."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return dtype == torch.float32 or (

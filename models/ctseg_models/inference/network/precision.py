@@ -1,4 +1,4 @@
-"""Which precision and how fast: short measurements of this machine, made once per process."""
+"""Which precision to use and how fast it is: short measurements of this machine, made once per process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.inference.network.interruptible import STEP_FLOPS
 from ctseg_models.inference.network.onednn import conv3d, onednn_takes
 
-WORTHWHILE = 1.3  # how much faster bf16 has to be before it is taken
+WORTHWHILE = 1.3  # how much faster bf16 has to be to be used
 TENSOR_CORES = 7  # the first generation of GPUs that multiply float16 faster than float32
 
 
 def choose(precision: str, device: str) -> Arithmetic:
-    """The arithmetic for `precision` ("auto", "fp32", "bf16") on `device`; a faster one that "auto" finds
-    is on trial.
+    """The arithmetic for `precision` ("auto", "fp32", "bf16") on `device`; a faster type chosen by "auto" is
+    on trial.
     """
     step = STEP_FLOPS["cpu" if device == "cpu" else "cuda"]
     if precision == "bf16":
@@ -28,8 +28,9 @@ def choose(precision: str, device: str) -> Arithmetic:
 
 
 def half_type(device: str) -> torch.dtype | None:
-    """The half precision that pays on `device`: bfloat16, or float16 on a GPU that only emulates that one;
-    None: neither.
+    """The half precision that is faster on `device`, None if neither is.
+
+    bfloat16, or float16 on a GPU that only emulates bfloat16.
     """
     if bf16_is_faster(device):
         return torch.bfloat16
@@ -39,7 +40,7 @@ def half_type(device: str) -> torch.dtype | None:
 
 
 def check_device(device: str) -> str:
-    """`device` if it can be used here. Raises BundleError."""
+    """`device`, if it can be used. Raises BundleError."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -51,9 +52,10 @@ def check_device(device: str) -> str:
 
 @cache
 def bf16_is_faster(device: str) -> bool:
-    """Whether bf16 convolutions are clearly faster than float32 ones. Where the processor has no bf16
-    instructions they are hundreds of times slower, so a tiny map is tried first: the answer takes
-    some milliseconds either way.
+    """Whether bf16 convolutions are clearly faster than float32 ones.
+
+    Without bf16 instructions they are hundreds of times slower, so a tiny map is tried first: the answer
+    takes a few milliseconds either way.
     """
     if device != "cpu":
         return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -61,19 +63,19 @@ def bf16_is_faster(device: str) -> bool:
         if not onednn_takes(torch.bfloat16) or _seconds(torch.bfloat16, 6) > 4 * _seconds(torch.float32, 6):
             return False
         return _seconds(torch.bfloat16, 24) * WORTHWHILE < _seconds(torch.float32, 24)
-    except RuntimeError:  # oneDNN has been told to do without the instructions that bf16 needs
+    except RuntimeError:  # oneDNN is configured not to use the instructions that bf16 needs
         return False
 
 
 @cache
 def flops_per_second(device: str, dtype: torch.dtype) -> float:
-    """What 3x3x3 convolutions of 32 channels reach."""
+    """The speed of 3x3x3 convolutions of 32 channels."""
     side = 24 if device == "cpu" else 96
     return 2.0 * 27 * 32 * 32 * side**3 / _seconds(dtype, side, device)
 
 
 def _seconds(dtype: torch.dtype, side: int, device: str = "cpu") -> float:
-    """The best of three runs of one convolution on a cube, after one to warm up."""
+    """The best of three runs of one convolution on a cube, after one warm-up run."""
     x = torch.rand(1, 32, side, side, side, device=device).to(dtype, memory_format=torch.channels_last_3d)
     weight = torch.rand(32, 32, 3, 3, 3, device=device).to(dtype, memory_format=torch.channels_last_3d)
     best = float("inf")

@@ -1,6 +1,6 @@
-"""The networks of paper 5, run in steps short enough to be cancelled: every convolution in slabs along z.
+"""The networks of paper 5, run in steps short enough to cancel: every convolution in slabs along z.
 
-The result is the network's own `forward` in evaluation mode, to rounding; a test compares them.
+The result equals the network's own `forward` in evaluation mode, to rounding; a test compares them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ctseg_models.networks.unet import Block, UNet, UNetConfig
 
 __all__ = ["Arithmetic", "conv3d", "onednn_takes", "scn_flops", "steps_of", "unet_flops", "unet_steps"]
 
-MERGE_VALUES = 32  # per voxel: so many are at hand while a slab is merged
+MERGE_VALUES = 32  # per voxel: this many are in memory while a slab is merged
 
 
 def steps_of(network: nn.Module) -> NetworkRunner:
@@ -51,8 +51,7 @@ def steps_of(network: nn.Module) -> NetworkRunner:
 def unet_steps(
     network: UNet, output: Callable[[Tensor], Tensor], x: Tensor, arithmetic: Arithmetic
 ) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) to (K, z, y, x) float32: `output` of the logits, which it is handed a few slices at a
-    time.
+    """(1, C, z, y, x) to (K, z, y, x) float32: `output` of the logits, a few slices at a time.
 
     Yields the share of the work since the last yield.
     """
@@ -125,7 +124,7 @@ def _part(
     arithmetic: Arithmetic,
     total: float,
 ) -> Generator[float, None, Tensor]:
-    """One U-Net of an SCN, its work as a share of the SCN's."""
+    """One U-Net of an SCN; its work is yielded as a share of the SCN's."""
     assert isinstance(network, UNet)
     share = unet_flops(network.config, size_of(x)) / total
     return (yield from scaled(unet_steps(network, output, x, arithmetic), share))
@@ -151,13 +150,13 @@ def _merge(local: Tensor, coarse: Tensor, arithmetic: Arithmetic) -> Generator[f
 
 
 def _cubic(small: int, large: int, like: Tensor) -> Tensor:
-    """(large, small) weights of upsample_cubic along one axis."""
+    """The (large, small) weights of upsample_cubic along one axis."""
     identity = torch.eye(small, dtype=like.dtype, device=like.device).reshape(1, 1, 1, small, small)
     return upsample_cubic(identity, torch.Size((1, small, large)))[0, 0, 0].T.contiguous()
 
 
 def unet_flops(config: UNetConfig, shape: Shape) -> float:
-    """Two per multiply-add of the convolutions, for one input of (z, y, x)."""
+    """Operations of the convolutions for an input of (z, y, x), two per multiply-add."""
     width, total = config.filters, 0.0
     for level in range(config.levels):
         voxels = prod(max(1, n >> level) for n in shape)
@@ -168,7 +167,7 @@ def unet_flops(config: UNetConfig, shape: Shape) -> float:
 
 
 def scn_flops(config: SCNConfig, shape: Shape) -> float:
-    """Two per multiply-add of the convolutions of the local and all spatial parts."""
+    """Operations of the convolutions of the local and all spatial parts, two per multiply-add."""
     local = UNetConfig(config.in_channels, config.outputs, config.levels, config.filters)
     foreground = config.outputs - 1
     z, y, x = (n // POOLING for n in shape)

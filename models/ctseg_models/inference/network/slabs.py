@@ -1,9 +1,9 @@
-"""Convolutions and norms of large maps, a slab of the first spatial axis at a time: short steps, little
-working memory.
+"""Convolutions and norms of large maps, one slab of the first spatial axis at a time: short steps, little
+memory.
 
-The numbers are those of torch, to rounding. An output lies in memory as torch would have it: channels last
-when the map or the weights are, plain otherwise. A slab itself is computed channels last by oneDNN, which
-torch does not choose for few channels although it is up to twenty times faster there.
+The numbers are torch's, to rounding. An output has torch's layout: channels last when the map or the weights
+are, plain otherwise. The slab itself is computed channels last by oneDNN, which torch does not choose for few
+channels although it is up to twenty times faster there.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from ctseg_models.inference.network.onednn import onednn_takes
 from ctseg_models.networks.patched_layers import is_thin
 
 LARGEST_SLAB = {"cpu": 1 << 25, "cuda": 1 << 29}  # values: 128 MB in float32 on a processor
-EASY_SLAB = (
-    1 << 22
-)  # values of a slab that is a view: 16 MB, which the caches hold and the allocator gives again
-Between = Callable[[float], None]  # told the work of each slab (two per multiply-add); raises to stop
+EASY_SLAB = 1 << 22  # values of a slab that is a view: 16 MB, which the caches hold and the allocator reuses
+Between = Callable[[float], None]  # gets the work of each slab (two per multiply-add); raises to stop
 
 
 @dataclass(frozen=True, eq=False)
 class ConvolutionCall:
-    """The arguments of torch.convolution without the map: weight (out, in / groups, ...), or (in, out /
-    groups, ...) if transposed.
+    """The arguments of torch.convolution without the map.
+
+    weight : (out, in / groups, ...), or (in, out / groups, ...) if transposed.
     """
 
     weight: Tensor
@@ -54,7 +53,7 @@ class ConvolutionCall:
         output_padding: Sequence[int],
         groups: int,
     ) -> ConvolutionCall:
-        """From what torch.convolution is called with; a single number counts for every axis."""
+        """From the arguments of torch.convolution; a single number applies to every axis."""
 
         def each(numbers: Sequence[int]) -> tuple[int, ...]:
             return tuple(numbers) * (x.ndim - 2) if len(numbers) == 1 else tuple(numbers)
@@ -72,7 +71,7 @@ class ConvolutionCall:
 
     @property
     def channels(self) -> int:
-        """Of the output."""
+        """The number of output channels."""
         return self.weight.shape[1] * self.groups if self.transposed else self.weight.shape[0]
 
     def size(self, x: Tensor) -> tuple[int, ...]:
@@ -91,13 +90,13 @@ class ConvolutionCall:
         return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in axes)
 
     def flops(self, x: Tensor) -> float:
-        """Two per multiply-add for a map (B, C, ...)."""
+        """The operations for a map (B, C, ...), two per multiply-add."""
         per_place = 2.0 * prod(self.weight.shape[1:])
         return per_place * (x.numel() if self.transposed else x.shape[0] * self.channels * prod(self.size(x)))
 
 
 def convolve(conv: ConvolutionCall, x: Tensor, step_flops: float, between: Between) -> Tensor:
-    """torch.convolution of (B, C, ...), in slabs of about `step_flops`. `between` is called after each."""
+    """torch.convolution of (B, C, ...), in slabs of about `step_flops`; `between` is called after each."""
     size = conv.size(x)
     layout = _layout(x, conv.weight)
     flops = conv.flops(x)
@@ -114,7 +113,7 @@ def convolve(conv: ConvolutionCall, x: Tensor, step_flops: float, between: Betwe
     if is_channels_last(x):
         pieces = max(pieces, ceil(values / EASY_SLAB))
     per_sample = ceil(pieces / x.shape[0])
-    at_once = max(1, x.shape[0] // pieces)  # samples: a batch of small maps needs no slabs
+    at_once = max(1, x.shape[0] // pieces)  # a batch of small maps needs no slabs
     for n in range(0, x.shape[0], at_once):
         sample, place = x[n : n + at_once], out[n : n + at_once]
         for a, b in cuts(size[0], per_sample):
@@ -128,8 +127,8 @@ def convolve(conv: ConvolutionCall, x: Tensor, step_flops: float, between: Betwe
 def norm_of_one(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, between: Between
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """torch.native_batch_norm of a single sample (1, C, ...) on the processor with its own statistics; an
-    instance norm, in other words.
+    """torch.native_batch_norm of one sample (1, C, ...) on the processor with its own statistics (an instance
+    norm).
 
     Returns the normalised map in the layout of `x`, the means and the inverse deviations (C,). Torch's own
     takes twice the time for a channels-last map, and seconds for a large one.
@@ -155,7 +154,7 @@ def norm_of_one(
         between(0.0)
     kind = torch.promote_types(
         x.dtype, torch.float32
-    )  # what a norm of a half-precision map wants its numbers in
+    )  # the type that a norm of a half-precision map takes its parameters in
     share = torch.tensor([(b - a) / x.shape[2] for a, b in edges], dtype=kind)[:, None]
     part_means, part_variances = (
         torch.stack([part.to(kind) for part in parts]) for parts in zip(*found, strict=True)
@@ -195,9 +194,7 @@ def _layout(x: Tensor, weight: Tensor) -> torch.memory_format:
 
 
 def _slab(conv: ConvolutionCall, x: Tensor, a: int, b: int) -> Tensor:
-    """Output slices [a, b): their input slices with what the kernel reaches beyond, zeros outside of the
-    map.
-    """
+    """Output slices [a, b): their input slices and those that the kernel reaches, zeros outside the map."""
     reach = conv.dilation[0] * (conv.weight.shape[2] - 1) + 1
     low, high = a * conv.stride[0] - conv.padding[0], (b - 1) * conv.stride[0] - conv.padding[0] + reach
     part = x[:, :, max(0, low) : max(0, min(x.shape[2], high))]
@@ -213,8 +210,9 @@ def _slab(conv: ConvolutionCall, x: Tensor, a: int, b: int) -> Tensor:
 
 
 def _transposed_slab(conv: ConvolutionCall, x: Tensor, a: int, b: int) -> Tensor:
-    """Output slices [a, b) of a transposed convolution; input slice i reaches i stride - padding +
-    dilation (0 .. kernel - 1).
+    """Output slices [a, b) of a transposed convolution.
+
+    Input slice i reaches the output slices i stride - padding + dilation (0 .. kernel - 1).
     """
     stride, padding, reach = conv.stride[0], conv.padding[0], conv.dilation[0] * (conv.weight.shape[2] - 1)
     low = max(0, -((reach - a - padding) // stride))
@@ -225,7 +223,7 @@ def _transposed_slab(conv: ConvolutionCall, x: Tensor, a: int, b: int) -> Tensor
         out += conv.bias.reshape(1, -1, *[1] * (x.ndim - 2))
     if low < high:
         made = _piece(conv, x[:, :, low:high], (0, *conv.padding[1:]), (0, *conv.output_padding[1:]))
-        first = low * stride - padding  # the slice of the output that `made` begins with
+        first = low * stride - padding  # the output slice that `made` begins with
         start, stop = max(a, first), min(b, first + made.shape[2])
         out[:, :, start - a : stop - a] = made[:, :, start - first : stop - first]
     return out
@@ -234,7 +232,7 @@ def _transposed_slab(conv: ConvolutionCall, x: Tensor, a: int, b: int) -> Tensor
 def _piece(
     conv: ConvolutionCall, x: Tensor, padding: tuple[int, ...], output_padding: tuple[int, ...] | None = None
 ) -> Tensor:
-    """The convolution of a slab by what is fastest; a thin one in float32: see `networks.sound`."""
+    """The convolution of a slab by the fastest means; a thin one in float32: see `patched_layers`."""
     weight, bias = conv.weight, conv.bias
     half = x.dtype in (torch.bfloat16, torch.float16)
     if (

@@ -1,4 +1,4 @@
-"""How many processor threads torch uses while a piece of work runs."""
+"""The number of processor threads that torch uses for a piece of work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def thread_count(threads: int | None) -> Iterator[None]:
-    """`threads` for the time of the block, None: unchanged."""
+    """`threads` for the time of the block; None: unchanged."""
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Any network of this project as it stands: a 3D one on the whole array, a 2D one on a few slices at a
+"""Any network of this project run as a whole: a 3D one on the whole array, a 2D one on a few slices at a
 time.
 """
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from ctseg_models.contract.arithmetic import Arithmetic
 
 Shape = tuple[int, int, int]
-SIDE = 32  # of the image that the operations are counted on, where that divides
+SIDE = 32  # of the image that operations are counted on, where the network takes it
 
 
 @dataclass(frozen=True)
 class NetworkRunner:
-    """How a network is run. flops : two per multiply-add for an input of (z, y, x). edges : maps after the
-    class maps.
+    """How a network is run.
+
+    flops : two per multiply-add for an input of (z, y, x). edges : the number of edge maps after the class
+    maps.
     """
 
     steps: NetworkSteps
@@ -35,8 +37,9 @@ class NetworkRunner:
 
 
 def whole_network(network: nn.Module) -> NetworkRunner:
-    """`network` has a `config` with in_channels, outputs and dimensions. Its weights are laid out channels
-    last, in place.
+    """How to run `network`, whose `config` has in_channels, outputs and dimensions.
+
+    Its weights are laid out channels last, in place.
     """
     config: Any = network.config
     flat = config.dimensions == 2
@@ -64,9 +67,7 @@ def whole_network(network: nn.Module) -> NetworkRunner:
 
 
 def _maps(network: nn.Module, x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """(B, C, [z,] y, x) to (B, K + E, [z,] y, x) float32: class probabilities, then the edge maps if there
-    are any.
-    """
+    """(B, C, [z,] y, x) to (B, K + E, [z,] y, x) float32: class probabilities, then the edge maps if any."""
     config: Any = network.config
     layout = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
     half = arithmetic.dtype != torch.float32
@@ -77,7 +78,7 @@ def _maps(network: nn.Module, x: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 
 def _flops_per_voxel(network: nn.Module) -> float:
-    """Counted on one small image."""
+    """The operations, counted on one small image."""
     config: Any = network.config
     device = next(network.parameters()).device
     side = max(SIDE, config.divisor)
