@@ -241,7 +241,7 @@ def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
     heads = None if first.plan is None or first.previous is not None else first.plan.heads
     if heads is None or heads.form == "regions" or heads.foreground != plan.heads.foreground:
         raise BundleError(
-            f"{sibling}: is not a first half of {folder.name}: its labels are others; get both from one "
+            f"{sibling}: is not the first half of {folder.name}: its labels are others; get both from one "
             "training."
         )
     return first

@@ -111,7 +111,7 @@ def test_halves_of_two_trainings_are_refused(cascade: Path) -> None:
     dataset = json.loads((cascade / "dataset.json").read_text())
     dataset["labels"] = {"background": 0, "a": 1}
     (cascade.parent / FIRST / "dataset.json").write_text(json.dumps(dataset))
-    with pytest.raises(BundleError, match="no first half"):
+    with pytest.raises(BundleError, match="not the first half"):
         read_nnunet(cascade)
 
 

@@ -168,7 +168,7 @@ def test_missing_parts_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="SHA256SUMS is missing"):
         bundle.load()
     (bundle.path / "configs/metadata.json").write_text("{}")
-    with pytest.raises(BundleError, match="no bundle that napari-ctseg knows"):
+    with pytest.raises(BundleError, match="not a bundle that napari-ctseg knows"):
         read_own(bundle.path)
     shutil.rmtree(bundle.path / "configs")
     with pytest.raises(BundleError, match="not a bundle"):

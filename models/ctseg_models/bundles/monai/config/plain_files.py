@@ -33,8 +33,7 @@ def read_plain(path: Path) -> Any:
         raise BundleError(f"{path}: cannot be read; get the bundle again.") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(
-            f"{path}: is not a readable {path.suffix[1:].upper()} ({first_line(error)}); get the bundle "
-            "again."
+            f"{path}: is not readable {path.suffix[1:].upper()} ({first_line(error)}); get the bundle again."
         ) from error
     check_size(content, path)
     return content
