@@ -11,6 +11,7 @@ ROOT = FOLDER.parents[1]
 sys.path[:0] = [str(FOLDER), *(str(ROOT / part) for part in ("", "src/imaging", "src/training", "models"))]
 
 from command_pages import commands_page  # noqa: E402
+from notebook_pages import notebook_page  # noqa: E402
 from recipe_pages import recipes_page  # noqa: E402
 
 
@@ -25,6 +26,8 @@ def on_files(files: Any, config: Any) -> Any:
         "reference/commands.md": commands_page(),
         "reference/recipes.md": recipes_page(),
     }
+    for path in sorted((ROOT / "docs/notebooks").glob("*.ipynb")):
+        pages[f"notebooks/{path.stem}.md"] = notebook_page(path)
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files

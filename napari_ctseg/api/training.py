@@ -163,6 +163,9 @@ def train(
     An interrupt (Ctrl-C, or the stop button of a notebook) leaves a checkpoint and no model; call `train`
     again with ``resume=True``. A file named `stop` in `out` ends the run with a model.
 
+    Samples are made by a process of their own. In a script, therefore, call `train` under
+    ``if __name__ == "__main__":``; a notebook needs nothing.
+
     Examples
     --------
     >>> result = ctseg.train("phantom-localise", "phantoms", "run", minutes=2, progress=True)
