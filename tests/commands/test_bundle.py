@@ -116,5 +116,5 @@ def test_an_archive_is_added_and_not_twice(tmp_path: Path) -> None:
     assert call("bundle", "add", archive).exit_code == 0
     again = call("bundle", "add", archive)
     assert again.exit_code == 1
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
     assert call("bundle", "add", archive, "--overwrite").exit_code == 0

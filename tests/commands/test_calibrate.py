@@ -116,6 +116,6 @@ def test_a_shipped_bundle_stays_as_it_is_and_a_calibrated_copy_is_the_persons(
     again = call(
         "calibrate", bundle, "--data", dataset
     )  # by its path: the copy is there and is not replaced unasked
-    assert again.exit_code == 1 and f"{own / 'soft'}: a bundle of this name is there already" in again.stderr
+    assert again.exit_code == 1 and f"{own / 'soft'}: a bundle with this name already exists" in again.stderr
     assert call("calibrate", bundle, "--data", dataset, "--overwrite").exit_code == 0
     assert {file: file.read_bytes() for file in shipped.rglob("*") if file.is_file()} == before

@@ -34,21 +34,21 @@ SLICES = 8  # of a 2D network at once
 DIFFERENCE, FEW = (
     1e-3,
     1e-3,
-)  # of a probability, and of how many: norms over a handful of voxels make much of a last bit
+)  # of a probability, and the share of voxels: norms over a handful of voxels amplify the last bit
 SMALL, OTHER = (
     (32, 32, 32),
     (48, 32, 64),
-)  # sizes that a network is followed on, and compared on; as near to them as it takes
+)  # sizes that a network is traced and compared on; the nearest that it takes
 
 
 def export(
     bundle: Bundle, to: Format, out: Path, *, stage: str | None = None, overwrite: bool = False
 ) -> tuple[Path, ...]:
-    """Write the network of `stage` to `out`, or of every stage: the last one's to `out`, a localiser's to a
-    file of its own next to it.
+    """Write the network of `stage` to `out`, or of every stage: the last one's to `out`, a localiser's next
+    to it.
 
     Each file gets its side file, and is compared with the network before anything is written. Returns the
-    files of networks. Raises BundleError for a bundle that is not this project's, a file that exists, or a
+    network files. Raises BundleError for a bundle that is not this project's, a file that exists, or a
     network that the format cannot hold.
     """
     if not isinstance(bundle, OwnBundle):
@@ -86,18 +86,18 @@ def export(
 
 
 def default_name(bundle: Bundle, to: Format) -> str:
-    """The file that is written where none is named."""
+    """The file that is written when none is named."""
     return f"{bundle.path.name}{SUFFIXES[to][0]}"
 
 
 def side_file_of(bundle: OwnBundle, stage: Stage) -> SideFile:
-    """What the stage says, in the words of a side file."""
+    """The stage as a side file."""
     if (
         any(low % step for low, step in zip(stage.sizes.min, stage.sizes.step, strict=True))
         and stage.inferer == "whole"
     ):
         raise BundleError(
-            f"{bundle.path}: the sizes of its stage {stage.name} are no multiples of a step, which a side "
+            f"{bundle.path}: the sizes of its stage {stage.name} are not multiples of a step, which a side "
             "file cannot say; "
             "use the bundle itself."
         )
@@ -131,26 +131,26 @@ def side_file_of(bundle: OwnBundle, stage: Stage) -> SideFile:
 
 
 def _card(bundle: OwnBundle, stage: Stage) -> str:
-    said = [f'The stage "{stage.name}" of {bundle.name} {bundle.version}, exported by napari-ctseg.']
+    parts = [f'The stage "{stage.name}" of {bundle.name} {bundle.version}, exported by napari-ctseg.']
     if len(bundle.stages) == 2 and stage.name == "localise":
-        said.append(
+        parts.append(
             f"It finds the region of interest; the box around it, {stage.margin_mm:g} mm larger on every "
             "side, is where the "
             "segmenter looks."
         )
     elif len(bundle.stages) == 2:
-        said.append(
+        parts.append(
             "In the bundle a localiser says where it looks: run that file first and give the box around what "
             "it finds as the "
             "region; on the whole volume it is slower and may find organs elsewhere."
         )
     if stage.inferer == "whole":
-        said.append(
+        parts.append(
             f"The bundle makes the spacing coarser where an input would be larger than {stage.sizes.max} (z, "
             "y, x); this file "
             "does not."
         )
-    return " ".join(said) + f"\n\n{bundle.card.strip()}\n"
+    return " ".join(parts) + f"\n\n{bundle.card.strip()}\n"
 
 
 def _channel(intensity: Intensity, name: str) -> Channel:
@@ -182,8 +182,8 @@ def _dimensions(bundle: OwnBundle, stage: Stage) -> int:
 
 
 def _export_stage(bundle: OwnBundle, stage: Stage, to: Format, path: Path) -> None:
-    """Network and side file into a folder of our own. Raises BundleError when the file is not the same
-    network.
+    """Write network and side file into a temporary folder. Raises BundleError when the file computes
+    something else.
     """
     import torch
 
@@ -196,7 +196,7 @@ def _export_stage(bundle: OwnBundle, stage: Stage, to: Format, path: Path) -> No
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
-        )  # both ways of exporting are about to be replaced in torch, which says so at length
+        )  # torch warns at length that both ways of exporting are about to be replaced
         wanted = Probabilities(network)(other)
         try:
             got = (_to_onnx if to == "onnx" else _to_torchscript)(plain(network), small, other, path)
@@ -226,7 +226,7 @@ def _example(stage: Stage, side: SideFile, sides: tuple[int, int, int]) -> Tenso
 
 
 def _to_torchscript(network: nn.Module, small: Tensor, other: Tensor, path: Path) -> Tensor:
-    """Write the file, and what it gives for `other`."""
+    """Write the file; returns what it computes for `other`."""
     import torch
 
     from ctseg_models.vetting.scan_torchscript import checked_archive
@@ -239,9 +239,7 @@ def _to_torchscript(network: nn.Module, small: Tensor, other: Tensor, path: Path
 
 
 def _to_onnx(network: nn.Module, small: Tensor, other: Tensor, path: Path) -> Tensor:
-    """Write the file, and what onnxruntime gives for `other`. Raises BundleError where that is not
-    installed.
-    """
+    """Write the file; returns what onnxruntime computes for `other`. Raises BundleError if not installed."""
     import torch
 
     from ctseg_models.vetting.scan_onnx import scan
@@ -250,7 +248,7 @@ def _to_onnx(network: nn.Module, small: Tensor, other: Tensor, path: Path) -> Te
     with (
         redirect_stdout(io.StringIO()),
         redirect_stderr(io.StringIO()),
-    ):  # what it cannot write it prints by the page
+    ):  # it prints pages about what it cannot write
         torch.onnx.export(
             network,
             (small,),

@@ -1,5 +1,6 @@
-"""Where bundles are found: those that ship with the project, the user's own, and CTSEG_BUNDLES. Nothing
-comes from the network.
+"""Finds bundles: those shipped with the project, the user's own, and those in CTSEG_BUNDLES.
+
+Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from ctseg_models.contract.bundle import Bundle
 from ctseg_models.vetting.unpacking import unpack
 
 ARCHIVE = ".zip"
-MOST_NAMED = 5  # models in a sentence
-# What training leaves in a results folder of nnU-Net and nobody needs to run it.
+MOST_NAMED = 5  # models named in a sentence
+# What training leaves in a results folder of nnU-Net and running a model does not need.
 LEFT_BEHIND = (
     "validation",
     "progress.png",
@@ -41,38 +42,36 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Scan:
-    """What the folders hold. faults : a sentence for each thing that looks like a bundle and is none."""
+    """The bundles in the folders. faults : a sentence for each thing that only looks like a bundle."""
 
     bundles: tuple[Bundle, ...]
     faults: tuple[str, ...]
 
 
 def shipped_folder() -> Path:
-    """Where the trained bundles of the project lie: inside the package when installed, `models/bundles` in
-    a checkout.
-    """
+    """The folder of the shipped bundles: in the package when installed, `models/bundles` in a checkout."""
     installed = PACKAGE / "bundled"
     return installed if installed.is_dir() else PACKAGE.parent / "bundles"
 
 
 def is_shipped(path: Path) -> bool:
-    """Whether a bundle came with the project, so it is not a user's to change."""
+    """Whether a bundle came with the project, so users cannot change it."""
     return path.resolve().is_relative_to(shipped_folder().resolve())
 
 
 def user_folder() -> Path:
-    """Where `add` puts bundles."""
+    """The folder that `add` puts bundles into."""
     return platformdirs.user_data_path("napari-ctseg", appauthor=False) / "bundles"
 
 
 def folders() -> tuple[Path, ...]:
-    """The search path; an earlier folder wins. CTSEG_BUNDLES : folders separated as in PATH."""
+    """The search path; an earlier folder wins. CTSEG_BUNDLES holds folders separated as in PATH."""
     extra = [Path(entry) for entry in os.environ.get("CTSEG_BUNDLES", "").split(os.pathsep) if entry]
     return *extra, user_folder(), shipped_folder()
 
 
 def scan() -> Scan:
-    """Look through the search path; of two bundles with one name the first counts. No weights are read."""
+    """Search all folders; of two bundles with one name the first counts. No weights are read."""
     bundles: dict[str, Bundle] = {}
     faults = []
     for folder in folders():
@@ -90,9 +89,7 @@ def scan() -> Scan:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """What in a folder looks like a bundle; nnU-Net's results lie one folder deeper, in one for each data
-    set.
-    """
+    """What looks like a bundle in a folder; nnU-Net's results lie one folder deeper, by data set."""
     if not folder.is_dir():
         return []
     found = []
@@ -105,12 +102,12 @@ def _candidates(folder: Path) -> list[Path]:
 
 
 def _models_of_nnunet(folder: Path) -> list[Path]:
-    """The results folders right inside a folder."""
+    """The results folders directly inside a folder."""
     return [inner for inner in sorted(folder.iterdir()) if inner.is_dir() and looks_like_nnunet(inner)]
 
 
 def _results_inside(folder: Path) -> list[Path]:
-    """The results folders in one for a data set, or in all of nnUNet_results."""
+    """The results folders in that of a data set, or in all of nnUNet_results."""
     outer = [
         inner for inner in sorted(folder.iterdir()) if inner.is_dir() and inner.name.startswith("Dataset")
     ]
@@ -126,8 +123,9 @@ def list_bundles() -> list[Bundle]:
 
 
 def find(name_or_path: str | Path) -> Bundle:
-    """A bundle by its name, by the name of its folder, or by the path of its folder or file. Raises
-    BundleError.
+    """A bundle by its name, by the name of its folder, or by the path of its folder or file.
+
+    Raises BundleError.
     """
     text = str(name_or_path)
     bundles = scan().bundles
@@ -141,13 +139,11 @@ def find(name_or_path: str | Path) -> Bundle:
     if path.exists():
         return read(path)
     known = ", ".join(bundle.name for bundle in bundles) or "none"
-    raise BundleError(
-        f"{text}: there is no bundle of this name and no such folder or file; known bundles: {known}."
-    )
+    raise BundleError(f"{text}: there is no bundle, folder or file of this name; known bundles: {known}.")
 
 
 def read(path: Path) -> Bundle:
-    """The bundle in a folder or file; nothing of it is run. Raises BundleError."""
+    """The bundle in a folder or file; none of its code is run. Raises BundleError."""
     if path.is_dir():
         return _read_folder(path)
     if path.suffix.lower() in torchscript.SUFFIXES:
@@ -182,11 +178,11 @@ def _read_folder(path: Path) -> Bundle:
 
 
 def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
-    """Copy a bundle (a folder, a network file with its side file, or a .zip) into the user's own folder,
-    after a look at all of it: hashes where it has them, and whether its weights can be read safely. Code of
-    the bundle's own is not run.
+    """Copy a bundle (a folder, a network file with its side file, or a .zip) into the user's own folder.
 
-    Raises BundleExists instead of replacing one without `overwrite`, else BundleError.
+    All of it is checked first: hashes where it has them, and whether its weights can be read safely. Code of
+    the bundle's own is not run. Raises BundleExists instead of replacing one without `overwrite`, else
+    BundleError.
     """
     source = Path(path).expanduser()
     try:
@@ -224,8 +220,8 @@ def _copied(source: Path, work: Path, overwrite: bool) -> Bundle:
 
 def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
     source = bundle.path.resolve()
-    # Both halves of a cascade of nnU-Net, and several of its data sets, have folders of the same name: its
-    # own order is kept.
+    # Both halves of an nnU-Net cascade, and several of its data sets, have folders of the same name:
+    # nnU-Net's own folder structure is kept.
     place = (
         user_folder() / source.parent.name
         if bundle.kind == "nnunet" and source.parent.name.startswith("Dataset")
@@ -262,9 +258,7 @@ def _placed(bundle: Bundle, work: Path, overwrite: bool) -> Bundle:
 
 
 def _refuse_other_network(target: Path) -> None:
-    """Raises BundleError when another network file has the name, and so the side file, that `target` will
-    have.
-    """
+    """Raise BundleError when another network file would share the side file of `target`."""
     for path in target.parent.iterdir():
         if (
             path.stem == target.stem
@@ -272,16 +266,14 @@ def _refuse_other_network(target: Path) -> None:
             and path.suffix.lower() in (*torchscript.SUFFIXES, *onnx.SUFFIXES)
         ):
             raise BundleError(
-                f"{path}: is there already, and {target.name} would take its side file "
+                f"{path}: already exists, and {target.name} would take its side file "
                 f"{side_file_path(target).name}; "
                 "rename the new one."
             )
 
 
 def _refuse_shared_files(bundle: SingleFileBundle) -> None:
-    """Raises BundleError for arrays next to a network whose names another network's could have: only its
-    own name keeps them apart.
-    """
+    """Raise BundleError for arrays next to a network in files that another network could use too."""
     for file in bundle.arrays:
         if file.parent != bundle.path.parent or not file.name.startswith(f"{bundle.path.name}."):
             raise BundleError(

@@ -1,4 +1,4 @@
-"""Weights that came as a pickle (`torch.save`), read without running anything that the pickle asks for."""
+"""Weights stored as a pickle (`torch.save`), read without running anything that the pickle asks for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LARGEST_PICKLE = (
     64 * 2**20
-)  # bytes of the structure around the weights; those of real checkpoints have less than 1 MB
+)  # bytes of the structure around the weights; that of real checkpoints is less than 1 MB
 KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")  # of NumPy numbers
 TYPES = (
     "float16",
@@ -33,21 +33,19 @@ TYPES = (
     "bool",
 )  # of tensors
 BYTES_PER_BYTE = 4  # int8 as float32
-FREE_BYTES = 64 * 2**20  # that a network may have beyond its file
+FREE_BYTES = 64 * 2**20  # that a network may take beyond the size of its file
 NOT_ALLOWED = re.compile(r"(?:GLOBAL|class) ([\w.]+)")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `torch.save` wrote: tensors on the CPU, numbers, texts, lists and dicts; nothing else is built and
-    nothing is executed.
+    """The content of a `torch.save` file: tensors on the CPU, numbers, texts, lists and dicts; nothing is
+    executed.
 
-    The tensors are mapped from the file: those that nobody looks at take no memory. Copy those that are kept:
-    a file that is written over while they are used ends the process.
-
-    Allowed beyond what torch allows: the NumPy numbers that nnU-Net's training leaves in its log. Raises
-    BundleError for a file that asks for anything else, is damaged, is not a zip archive of torch 1.6 or
-    later, or whose records are compressed or together larger than the file (an archive made to fill the
-    memory).
+    The tensors are mapped from the file, so those that are not used take no memory. Copy those that are kept:
+    a file that is overwritten while they are used ends the process. Beyond what torch allows, the NumPy
+    numbers of nnU-Net's training log are allowed. Raises BundleError for a file that asks for anything else,
+    is damaged, is not a zip archive of torch 1.6 or later, or whose records are compressed or together larger
+    than the file (an archive made to fill the memory).
     """
     import torch
 
@@ -55,7 +53,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         look_through(
             path, torch._C.PyTorchFileReader(str(path)).get_record("data.pkl")
-        )  # the very bytes that torch.load takes
+        )  # the very bytes that torch.load reads
         with torch.serialization.safe_globals(_numpy_numbers(path)):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
@@ -96,8 +94,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:
-    """Every tensor in what a file held, each container once; attributes that the file gave a dictionary
-    are taken off it.
+    """Every tensor in a loaded file, each container once; attributes that the file gave a dictionary are
+    removed.
     """
     from torch import Tensor
 
@@ -113,10 +111,10 @@ def _tensors(content: Any) -> Iterator[Tensor]:
 
 
 def check_room(network: nn.Module, path: Path) -> None:
-    """Raises BundleError when a network that was laid out without memory has more numbers than the file of
-    its weights could hold.
+    """Raise BundleError when a network built without memory has more numbers than its weights file could
+    hold.
 
-    Tensors that repeat each other take no room in a file, and all of theirs in a network.
+    Tensors that repeat each other take no space in a file, but all of theirs in a network.
     """
     size = sum(tensor.numel() * 4 for tensor in (*network.parameters(), *network.buffers()))
     if size > BYTES_PER_BYTE * path.stat().st_size + FREE_BYTES:
@@ -127,8 +125,9 @@ def check_room(network: nn.Module, path: Path) -> None:
 
 
 def contents_hash(path: Path) -> str:
-    """Hex digest of an archive's table of contents, which has the length and a checksum of every record:
-    tells versions of a checkpoint apart without reading the weights. Raises BundleError as
+    """Hex digest of an archive's table of contents, which has the length and checksum of every record.
+
+    It distinguishes versions of a checkpoint without reading the weights. Raises BundleError as
     `load_checkpoint` does before it reads them.
     """
     lines = [f"{record.filename} {record.file_size} {record.CRC:08x}\n" for record in _check_archive(path)]
@@ -136,7 +135,7 @@ def contents_hash(path: Path) -> str:
 
 
 def check_contents(path: Path) -> None:
-    """Raises BundleError when a record's bytes are not those of its checksum; reads the whole file."""
+    """Raise BundleError when a record does not match its checksum; reads the whole file."""
     _check_archive(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -150,8 +149,9 @@ def check_contents(path: Path) -> None:
 
 
 def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
-    """The records of an archive as torch writes it: stored as they are, no larger than the file. Raises
-    BundleError for any other.
+    """The records of an archive as torch writes it: uncompressed, no larger than the file.
+
+    Raises BundleError for any other.
     """
     try:
         size = path.stat().st_size
@@ -194,8 +194,8 @@ def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
 
 
 def _numpy_numbers(path: Path) -> list[Any]:
-    """What a pickled NumPy number is made of, under the names of old and new NumPy; only numbers, which
-    are never large.
+    """The classes of a pickled NumPy number, under the names of old and new NumPy; such a number is never
+    large.
     """
     import numpy as np
     from numpy._core import multiarray
@@ -203,7 +203,7 @@ def _numpy_numbers(path: Path) -> list[Any]:
     def dtype(kind: Any, *_: Any) -> np.dtype[Any]:
         if str(kind) not in KINDS:
             raise BundleError(
-                f"{path}: holds NumPy values that are no numbers ({str(kind)[:20]}), which no checkpoint "
+                f"{path}: holds NumPy values other than numbers ({str(kind)[:20]}), which no checkpoint "
                 "needs, so it was "
                 "not read; ask its author for a file of weights alone."
             )

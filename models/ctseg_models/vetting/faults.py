@@ -1,6 +1,4 @@
-"""What pydantic refuses in a file that a user wrote or got, in the words of the field: which key, and
-what belongs there.
-"""
+"""Pydantic's faults in a user's file as sentences: which key, and what belongs there."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-SPELLING = 0.6  # how alike (difflib's ratio) a key must be to be taken for a misspelt one
+SPELLING = 0.6  # how similar (difflib's ratio) a key must be to count as a misspelling
 _KINDS = {
     "tuple": "a list in [ ]",
     "list": "a list in [ ]",
@@ -30,19 +28,20 @@ _LIMITS = {
 
 
 def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
-    """The fault to fix first, without a full stop: a misspelt key before what it leaves unset. model :
-    what was validated.
+    """The fault to fix first, without a full stop: a misspelt key before the one that is then missing.
+
+    model : the class that was validated.
     """
     faults = error.errors()
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     if fault["type"] == "int_type" and _is_union(fault["loc"]) and isinstance(fault["input"], list | tuple):
         fault = next(
             one for one in faults if one["loc"][-1] != fault["loc"][-1]
-        )  # of a number or a list it is a list that was meant
+        )  # of a number or a list, the list is what was meant
     path = fault["loc"]
-    told = _misspelt(path, model) if fault["type"] == "extra_forbidden" else _words(fault, model)
+    text = _misspelt(path, model) if fault["type"] == "extra_forbidden" else _words(fault, model)
     where = _written(path, model)
-    return f"{where}: {told}" if where else told
+    return f"{where}: {text}" if where else text
 
 
 def _words(fault: Any, model: type[BaseModel]) -> str:
@@ -92,7 +91,7 @@ def _misspelt(path: Sequence[str | int], model: type[BaseModel]) -> str:
 
 
 def _models(path: Sequence[str | int], model: type[BaseModel]) -> list[type[BaseModel]]:
-    """What stands at a path."""
+    """The value at a path."""
     models = [model]
     for part in path:
         if isinstance(part, str):
@@ -118,12 +117,12 @@ def _is_union(path: Sequence[str | int]) -> bool:
 
 
 def _is_branch(part: str) -> bool:
-    """pydantic's name for one of the kinds that a value may be of."""
+    """pydantic's name for one of several types that a value may have."""
     return part == "[key]" or part.startswith(("constrained-", "tuple[", "list["))
 
 
 def _written(path: Sequence[str | int], model: type[BaseModel]) -> str:
-    """A path as a user finds it in the file, lists counted from 0, without pydantic's own words."""
+    """A path as it reads in the file, lists counted from 0, without pydantic's own entries."""
     return ".".join(
         str(part)
         for depth, part in enumerate(path)

@@ -1,4 +1,4 @@
-"""SHA256SUMS: which bytes a bundle was published with."""
+"""SHA256SUMS: the hashes of the files that a bundle was published with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUMS = "SHA256SUMS"
 
 
 def sha256_of(*paths: Path) -> str:
-    """Hex digest of the bytes of a file, or of several one after the other."""
+    """Hex digest of the bytes of a file, or of several files one after the other."""
     total = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -30,7 +30,7 @@ def write_sums(folder: Path) -> None:
 def check_sums(folder: Path, *, needed: tuple[str, ...] = ()) -> None:
     """Compare every file with SHA256SUMS. needed : relative paths that must be listed.
 
-    Raises BundleError naming the first file that is missing, differs, or is not listed although needed.
+    Raises BundleError naming the first file that is missing, differs, or is needed but not listed.
     """
     sums = folder / SUMS
     if not sums.is_file():

@@ -1,6 +1,4 @@
-"""How much memory an ONNX file would take for what depends on no input: bounded before onnxruntime
-computes it.
-"""
+"""The memory that an ONNX file's constant values would take, bounded before onnxruntime computes them."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from ctseg_imaging.errors import BundleError
 
 BYTES_PER_BYTE = 4  # int8 weights as float32
 FREE_BYTES = 256 * 2**20  # beyond what the file's own size explains
-SMALL = 1024  # numbers of an array that may say a shape
+SMALL = 1024  # numbers of an array that may define a shape
 BYTES = {
     1: 4,
     6: 4,
@@ -24,16 +22,14 @@ BYTES = {
     13: 8,
     14: 8,
     15: 16,
-}  # of a number, by ONNX's code of its type; else 1 at least
+}  # of a number, by ONNX's code of its type; at least 1 for others
 
 
 def check_constants(path: Path, model: Any, size: int) -> None:
-    """Raises BundleError when the values of a file that depend on no input, as far as their shapes are
-    constant, are together far larger than the file. model : onnx.ModelProto. size : bytes of the file and of
-    the arrays next to it.
+    """Raise BundleError when the values that depend on no input are together far larger than the file.
 
-    Values within loops and branches count once each; shapes that only computing would tell are not
-    counted.
+    model : onnx.ModelProto. size : bytes of the file and of the arrays next to it. Values within loops and
+    branches count once each; shapes that only computing would reveal are not counted.
     """
     bound = BYTES_PER_BYTE * size + FREE_BYTES
     for nodes, held in _scopes(model):
@@ -50,8 +46,8 @@ def check_constants(path: Path, model: Any, size: int) -> None:
 
 
 def _scopes(model: Any) -> Iterator[tuple[list[Any], list[Any]]]:
-    """(nodes, arrays) of the network and of each of its functions, with those of the graphs inside of
-    nodes, outer ones first.
+    """(nodes, arrays) of the network, of each of its functions, and of the graphs inside nodes, outer ones
+    first.
     """
     yield _flat(model.graph.node, model.graph.initializer)
     for function in model.functions:
@@ -83,7 +79,9 @@ def _constant(nodes: list[Any], known: set[str]) -> Iterator[Any]:
 
 
 def _bytes(model: Any, nodes: list[Any], held: list[Any]) -> int:
-    """Of all that the nodes give. held : arrays that they may need; the shape of a large one is enough."""
+    """The size of all that the nodes give. held : arrays that they may need; of a large one, the shape
+    suffices.
+    """
     import onnx
     from onnx import helper, shape_inference
 
@@ -107,7 +105,7 @@ def _bytes(model: Any, nodes: list[Any], held: list[Any]) -> int:
     )
     try:
         inferred = shape_inference.infer_shapes(part, data_prop=True)
-    except (RuntimeError, ValueError, TypeError):  # what it cannot follow, onnxruntime refuses or computes
+    except (RuntimeError, ValueError, TypeError):  # what this cannot follow, onnxruntime refuses or computes
         return 0
     return sum(_size(value.type.tensor_type) for value in inferred.graph.value_info)
 

@@ -1,5 +1,6 @@
-"""The structure of a checkpoint's pickle looked at before anything of it is built: nothing in it may take
-long to hash or to hold.
+"""Checks the structure of a checkpoint's pickle before any of it is built.
+
+Nothing in it may take long to hash or much memory to hold.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from pathlib import Path
 from ctseg_imaging.errors import BundleError
 
 MOST_OPERATIONS = 2_000_000  # of a checkpoint with the log of 1,000 epochs: about 100,000
-MOST_IN_A_TUPLE = 10_000  # entries of a tuple and of all tuples in it, counted at each place where they stand
+MOST_IN_A_TUPLE = 10_000  # entries of a tuple and of all tuples in it, counted at each place where they occur
 MARK = object()
 BYTES = (
     object()
-)  # the arguments of what protocol 2 writes for bytes: a text and "latin1", an encoding that does not grow
+)  # the arguments of the call that protocol 2 writes for bytes: a text and "latin1", which does not grow
 TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 NUMPY = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 CALLED = frozenset(
-    # by a checkpoint of weights; whatever else torch allows (a storage of 80 GB, a bytearray) is not needed
+    # the calls of a checkpoint of weights; anything else that torch allows (a storage of 80 GB, a bytearray)
+    # is not needed
     (
         "collections.OrderedDict",
         "collections.Counter",
@@ -33,17 +35,19 @@ CALLED = frozenset(
         *NUMPY,
     )
 )
-CALLS = {"REDUCE": 1, "NEWOBJ": 1}  # where among what is taken, from the top, the callable lies
+CALLS = {"REDUCE": 1, "NEWOBJ": 1}  # the position of the callable among the arguments, from the top
 OTHER_CALLS = ("INST", "OBJ", "NEWOBJ_EX", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
 
 
 class Name(str):
-    """Of something to call, as against a text that the pickle holds."""
+    """The name of something to call, as opposed to a text in the pickle."""
 
 
 def look_through(path: Path, content: bytes) -> None:
-    """Raises BundleError for a pickle that calls anything but what weights are made of, that has more
-    steps than any checkpoint, or whose tuples grow by repeating each other.
+    """Raise BundleError for a pickle that could run code or grow.
+
+    Such a pickle calls anything that weights do not need, has more steps than any checkpoint, or has tuples
+    that grow by repeating each other.
     """
     stack: list[object] = []
     memo: dict[int, object] = {}
@@ -94,7 +98,7 @@ def _weighed(path: Path, name: str, taken: list[object]) -> object:
 
 
 def _taken(stack: list[object], opcode: pickletools.OpcodeInfo) -> list[object]:
-    """What an operation takes from the stack, down to its mark where it has one."""
+    """The arguments that an operation takes from the stack, down to its mark if it has one."""
     before = opcode.stack_before
     if pickletools.stackslice not in before:
         taken = [stack.pop() for _ in before]
@@ -107,7 +111,7 @@ def _taken(stack: list[object], opcode: pickletools.OpcodeInfo) -> list[object]:
 
 
 def could_run_code(path: Path, asked: str) -> BundleError:
-    """asked : what the pickle wants to call or build."""
+    """asked : what the pickle would call or build."""
     shown = "".join(character for character in asked[:80] if character.isprintable())
     named = f" ({shown})" if shown else ""
     return BundleError(

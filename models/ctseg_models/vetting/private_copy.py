@@ -1,6 +1,4 @@
-"""A bundle's files exactly as they were hashed, where nobody else writes: code that the user allowed runs
-from there.
-"""
+"""A private copy of a bundle's files exactly as they were hashed, from which allowed code runs."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ COMPILED = (".pyc", ".pyo")
 
 
 def copies_folder() -> Path:
-    """Where the copies of all running processes lie."""
+    """The folder of the copies of all running processes."""
     return platformdirs.user_cache_path("napari-ctseg", appauthor=False) / "running"
 
 
@@ -29,8 +27,8 @@ class PrivateCopy:
     """A copy of a bundle's folder under its own name, without compiled Python files; removed with this
     object.
 
-    original : the bundle's folder. path : the copy. digest : the content hash of the bytes that were
-    copied, compiled files included. Raises BundleError.
+    original : the bundle's folder. path : the copy. digest : the content hash of the bytes that were copied,
+    compiled files included. Raises BundleError.
     """
 
     def __init__(self, original: Path) -> None:
@@ -48,12 +46,12 @@ class PrivateCopy:
         self.digest = hash_of_files(original, lambda file, name: _copied(file, self.path / name))
 
     def of_original(self, error: BundleError) -> BundleError:
-        """The same sentence about the bundle's folder instead of the copy."""
+        """The same text with the bundle's folder instead of the copy."""
         return BundleError(str(error).replace(str(self.path), str(self.original)))
 
 
 def sweep() -> None:
-    """Remove the copies of processes that do not run any more."""
+    """Remove the copies of processes that have ended."""
     for folder in copies_folder().glob("*-*-*"):
         if not _runs(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
@@ -69,10 +67,10 @@ def _new_folder() -> Path:
 
 
 def _runs(name: str) -> bool:
-    """Whether the process that a copy is named after still runs, and is the same one."""
+    """Whether the process that a copy is named after is still running, and is the same one."""
     pid, started, _ = name.split("-", 2)
     if not (pid.isdecimal() and started.isdecimal()):
-        return True  # not one of ours
+        return True  # not a folder of ours
     try:
         return bool(abs(psutil.Process(int(pid)).create_time() - float(started)) < 2)
     except (psutil.NoSuchProcess, OverflowError):
@@ -82,7 +80,7 @@ def _runs(name: str) -> bool:
 
 
 def _copied(file: Path, target: Path) -> str:
-    """The SHA-256 of the bytes that were copied; compiled files are hashed and left out."""
+    """The SHA-256 of the bytes that were copied; compiled files are hashed but not copied."""
     total = hashlib.sha256()
     compiled = file.suffix.lower() in COMPILED or "__pycache__" in target.parts
     with file.open("rb") as source:

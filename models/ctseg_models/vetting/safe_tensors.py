@@ -1,4 +1,4 @@
-"""A safetensors file, its header looked at before the library reads it."""
+"""A safetensors file, whose header is checked before the library reads it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ LARGEST_HEADER = 16 * 2**20  # bytes; that of a network with 1,000 tensors has 0
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors as the file holds them, mapped: one that is not looked at takes no memory. Raises
-    BundleError.
+    """The named tensors of the file, mapped: those that are not used take no memory. Raises BundleError.
 
     The library checks that the tensors' offsets follow each other without gaps to the end of the file, and
     that shape, type and number of bytes agree.

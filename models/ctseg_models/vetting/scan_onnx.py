@@ -1,4 +1,4 @@
-"""An ONNX file looked through before onnxruntime sees it, and what it says about itself."""
+"""Checks an ONNX file before onnxruntime reads it, and drafts a side file from it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ctseg_imaging.errors import BundleError
 from ctseg_models.vetting.onnx_constants import check_constants
 
 LARGEST_FILE = 2 * 2**30 - 1  # bytes; protobuf's own limit
-DEEPEST = 8  # graphs within graphs
+DEEPEST = 8  # depth of graphs inside graphs
 STANDARD = ("", "ai.onnx")
-# Of onnxruntime's own operators, those that its optimiser and quantiser put into exported networks.
-# (EPContext, which names files, is not.)
+# Those of onnxruntime's own operators that its optimiser and quantiser put into exported networks.
+# (EPContext, which names files, is not among them.)
 RUNTIME_OPERATORS = frozenset(
     (
         "Attention",
@@ -79,8 +79,9 @@ BITS = {
 
 @dataclass(frozen=True)
 class Scanned:
-    """What was found. files : arrays that lie next to the network. inputs, outputs : name and sides (None:
-    any) of each.
+    """The result of a scan.
+
+    files : arrays stored next to the network. inputs, outputs : name and sides (None: any) of each.
     """
 
     files: tuple[Path, ...]
@@ -90,9 +91,10 @@ class Scanned:
 
 
 def scan(path: Path) -> Scanned:
-    """Raises BundleError for a file that is damaged, wants operators from elsewhere, names files outside
-    of its folder, whose arrays are not as large as they say, or that would compute far more from its
-    constants than it holds.
+    """Raise BundleError for a file that is damaged or could harm.
+
+    That is one with foreign operators, names of files outside its folder, arrays of another size than
+    declared, or constants that would take far more memory than the file.
     """
     model = _parsed(path)
     own = {(function.domain, function.name) for function in model.functions}
@@ -105,7 +107,7 @@ def scan(path: Path) -> Scanned:
                 and not (node.domain == "com.microsoft" and node.op_type in RUNTIME_OPERATORS)
             ):
                 raise BundleError(
-                    f"{path}: its operator {node.domain[:60]}.{node.op_type[:60]} is not one of ONNX, so it "
+                    f"{path}: its operator {node.domain[:60]}.{node.op_type[:60]} is not part of ONNX, so it "
                     "was not loaded; "
                     "ask its author for an export with standard operators."
                 )
@@ -121,8 +123,7 @@ def scan(path: Path) -> Scanned:
 
 
 def guess(path: Path) -> dict[str, Any]:
-    """The beginning of a side file: what the shapes of the first input and output say, and what its last
-    operator is.
+    """A draft of a side file: what the shapes of the first input and output, and the last operator, tell.
 
     Empty parts are left out: a user has to fill in labels, units and directions. Raises BundleError.
     """
@@ -186,7 +187,7 @@ def _parsed(path: Path) -> Any:
 
 
 def _graphs(path: Path, model: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """Every graph, those inside of nodes and functions too: (graph or None, its nodes)."""
+    """Every graph, those inside nodes and functions too, as (graph or None, its nodes)."""
     waiting: list[tuple[Any, list[Any], int]] = [(model.graph, list(model.graph.node), 0)]
     waiting += [(None, list(function.node), 0) for function in model.functions]
     while waiting:
@@ -219,8 +220,9 @@ def _tensors(graph: Any, nodes: list[Any]) -> Iterator[Any]:
 
 
 def _check_tensor(path: Path, tensor: Any) -> Path | None:
-    """The file next to the network that holds the array, or None. Raises BundleError when the array is not
-    what it says.
+    """The file next to the network that holds the array, or None.
+
+    Raises BundleError when the array is not as large as declared.
     """
     wrong = BundleError(
         f"{path}: its array {tensor.name[:60]} is not as large as it says, so it was not loaded; get the "
@@ -246,15 +248,15 @@ def _check_tensor(path: Path, tensor: Any) -> Path | None:
         numbers = max(len(data) for data in typed)
         held = (
             count <= numbers * 2 and numbers <= 2 * count
-        )  # two numbers for a complex one, one for two of four bits
+        )  # two numbers for a complex value, one for two values of four bits
     if not held:
         raise wrong
     return None
 
 
 def _check_file(path: Path, tensor: Any, count: int) -> Path:
-    said = {entry.key: entry.value for entry in tensor.external_data}
-    location = said.get("location", "")
+    external = {entry.key: entry.value for entry in tensor.external_data}
+    location = external.get("location", "")
     parts = (*PurePosixPath(location).parts, *PureWindowsPath(location).parts)
     file: Path = path.parent / location
     outside = (
@@ -270,7 +272,7 @@ def _check_file(path: Path, tensor: Any, count: int) -> Path:
         )
     needed = -(-count * BITS.get(tensor.data_type, 8) // 8)
     try:
-        offset, length = int(said.get("offset", 0)), int(said.get("length", needed))
+        offset, length = int(external.get("offset", 0)), int(external.get("length", needed))
     except ValueError as error:
         raise BundleError(
             f"{path}: where its arrays lie in {location} is not a number; get the file again."
@@ -283,6 +285,6 @@ def _check_file(path: Path, tensor: Any, count: int) -> Path:
 
 
 def _described(value: Any) -> tuple[str, tuple[int | None, ...]]:
-    """Name and sides."""
+    """The name and the sides of each."""
     sides = value.type.tensor_type.shape.dim
     return value.name, tuple(side.dim_value if side.dim_value > 0 else None for side in sides)

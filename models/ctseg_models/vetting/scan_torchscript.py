@@ -1,6 +1,4 @@
-"""A TorchScript file looked through before torch sees it. Loading one runs the program inside, which could
-write files.
-"""
+"""Checks a TorchScript file before torch loads it, as loading runs the program inside."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from ctseg_imaging.errors import BundleError
 from ctseg_models.vetting.torchscript_words import FILE_OPERATORS, FORBIDDEN_NAMES, OPERATORS, OTHER_OPERATORS
 
-LARGEST_PROGRAM = 32 * 2**20  # bytes of code and structure together; real ones have less than 2 MB
+LARGEST_PROGRAM = 32 * 2**20  # bytes of code and structure together; those of real files are less than 2 MB
 MOST_RECORDS = 100_000
 PICKLES = ("data.pkl", "constants.pkl")
 ARRAYS = ("data/", "constants/")
@@ -29,12 +27,11 @@ PICKLED = re.compile(
 
 
 def checked_archive(path: Path) -> bytes:
-    """The file, looked through, as an archive of what torch needs of it and nothing else; hand these bytes to
-    torch.jit.load.
+    """The checked file as an archive of what torch needs and nothing else, for torch.jit.load.
 
-    Arrays are stored as they are (so no bomb), the program unpacks to a sane size, every name is plain and
-    there once. The program is read as text and never run here: operators that are not on the list of
-    arithmetic ones, and all that touch files, are refused. Raises BundleError.
+    Arrays are uncompressed (so no zip bomb), the program has a limited size, every name is plain and unique.
+    The program is parsed as text and not run: operators that are not listed as arithmetic, and all that touch
+    files, are refused. Raises BundleError.
     """
     records = _records(path)
     code = {
@@ -60,8 +57,9 @@ def checked_archive(path: Path) -> bytes:
 
 
 def _records(path: Path) -> dict[str, bytes]:
-    """What torch needs of the archive, without the name of its folder. Raises BundleError for anything
-    torch.jit.save does not write.
+    """The records that torch needs, without the name of their folder.
+
+    Raises BundleError for anything that torch.jit.save does not write.
     """
     try:
         size = path.stat().st_size
@@ -138,7 +136,7 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], size: int) -> Non
 
 
 def _inner(entry: zipfile.ZipInfo) -> str:
-    """The record's name without that of the one folder that all lie in."""
+    """The record's name without that of the one folder that holds all."""
     return entry.filename.partition("/")[2]
 
 
@@ -157,9 +155,7 @@ def _written(records: dict[str, bytes]) -> bytes:
 
 
 def _forbidden_words(code: bytes) -> Iterator[str]:
-    """What a program says that it must not. The language is written as Python, of which the syntax alone
-    is used here.
-    """
+    """What a program uses that it must not. The language is parsed as Python, whose syntax it shares."""
     try:
         tree = ast.parse(code.decode("utf-8"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -206,12 +202,12 @@ def _forbidden_path(node: ast.Attribute) -> Iterator[str]:
 
 
 def _bare(name: str) -> str:
-    """Without the underscore of an operator in place."""
+    """The name of an operator without the underscore of its in-place form."""
     return name[:-1] if name.endswith("_") and not name.endswith("__") else name
 
 
 def _forbidden_references(content: bytes) -> Iterator[str]:
-    """Globals of a pickle that are not on the list; the pickle is listed, not loaded."""
+    """Globals of a pickle that are not on the list; the pickle's operations are listed, not run."""
     try:
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4") or (

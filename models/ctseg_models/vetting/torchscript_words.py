@@ -1,10 +1,10 @@
-"""What the program inside a TorchScript file may say: arithmetic on arrays, and nothing that reaches a
-file, a process or the network.
+"""What the program inside a TorchScript file may use: arithmetic on arrays, and nothing that reaches a file,
+a process or the network.
 """
 
 from __future__ import annotations
 
-# What may follow `torch.` (aten operators). A trailing underscore (in place) is taken off before asking.
+# What may follow `torch.` (aten operators). A trailing underscore (in place) is removed before the lookup.
 _ARITHMETIC = """
     conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d _convolution convolution
     _convolution_mode linear bilinear matmul mm bmm addmm baddbmm einsum tensordot dot mv outer
@@ -59,7 +59,7 @@ OTHER_OPERATORS = {"aten": OPERATORS, "prim": frozenset(_PLUMBING.split())}
 
 # Names that reach the disk whatever they are called on, also as methods of an array.
 FILE_OPERATORS = frozenset({"save", "load", "from_file", "_save", "_load", "_from_file"})
-# Names that start work elsewhere.
+# Names that start work in other processes.
 FORBIDDEN_NAMES = frozenset(
     {"fork", "awaitable", "eval", "exec", "open", "compile", "globals", "locals", "vars", "__import__"}
 )

@@ -1,6 +1,6 @@
 """Which bundles may run code of their own: the user's decisions, each for the exact bytes it was made for.
 
-The file trusted.json in the user's configuration folder (or the one CTSEG_TRUST names) holds {content
+The file trusted.json in the user's configuration folder (or the one that CTSEG_TRUST names) holds {content
 hash: name}.
 """
 
@@ -20,7 +20,7 @@ from ctseg_models.vetting.hashes import sha256_of
 
 
 def trust_file() -> Path:
-    """Where the decisions are kept."""
+    """The file that holds the decisions."""
     named = os.environ.get("CTSEG_TRUST")
     return (
         Path(named)
@@ -30,17 +30,18 @@ def trust_file() -> Path:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 over the names and bytes of every file of a bundle: one changed, added or renamed file gives
-    another. Raises BundleError.
+    """SHA-256 over the names and bytes of every file of a bundle; any change to a file changes it.
+
+    Raises BundleError.
     """
     return hash_of_files(path, lambda file, _: sha256_of(file))
 
 
 def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
-    """As `content_hash`. digest : the SHA-256 of a file's bytes, given it and its name in the bundle.
+    """As `content_hash`. digest : the SHA-256 of a file, given it and its name in the bundle.
 
-    Raises BundleError, also for a name with a line break or another character that cannot be shown: it
-    could stand for several files.
+    Raises BundleError, also for a name with a line break or another character that cannot be shown: it could
+    stand for several files.
     """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     total = hashlib.sha256()
@@ -60,17 +61,17 @@ def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
 
 
 def is_trusted(bundle: Bundle) -> bool:
-    """Whether the user allowed this bundle, as it is now, to run its own code. Raises BundleError when
-    the decisions cannot be read.
+    """Whether the user allowed this bundle, as it is now, to run its own code.
+
+    Raises BundleError when the decisions cannot be read.
     """
     return content_hash(bundle.path) in _decisions()
 
 
 def trust(bundle: Bundle, digest: str) -> None:
-    """Remember that this bundle may run its own code. digest : its content_hash from when the user was
-    asked.
+    """Record that this bundle may run its own code. digest : its content_hash from when the user was asked.
 
-    Raises BundleError when its files are others by now: the answer was not about those.
+    Raises BundleError when its files have changed since: the answer was not about those.
     """
     decisions = _decisions()
     if content_hash(bundle.path) != digest:
@@ -82,10 +83,9 @@ def trust(bundle: Bundle, digest: str) -> None:
 
 
 def digest_for_question(bundle: Bundle, now: Callable[[], Bundle]) -> str:
-    """The content that a question is about. now : reads the bundle again, as what it would run may be other
-    code than was listed.
+    """The content hash that a question is about. now : reads the bundle again.
 
-    Raises BundleError when it is.
+    Raises BundleError when it would run other code than was listed.
     """
     digest = content_hash(bundle.path)
     if now().needs_trust != bundle.needs_trust:
@@ -96,7 +96,7 @@ def digest_for_question(bundle: Bundle, now: Callable[[], Bundle]) -> str:
 
 
 def distrust(bundle: Bundle) -> bool:
-    """Forget every decision for this content or this name; whether there was one. Raises BundleError."""
+    """Remove every decision for this content or name; returns whether there was one. Raises BundleError."""
     decisions = _decisions()
     now = content_hash(bundle.path)
     kept = {digest: name for digest, name in decisions.items() if digest != now and name != bundle.name}
@@ -107,13 +107,13 @@ def distrust(bundle: Bundle) -> bool:
 
 
 def require_trust(bundle: Bundle) -> None:
-    """Raises TrustNeeded when the bundle would run code of its own and the user has not allowed it."""
+    """Raise TrustNeeded when the bundle would run code of its own and the user has not allowed it."""
     if bundle.needs_trust:
         require_decision(bundle, content_hash(bundle.path))
 
 
 def require_decision(bundle: Bundle, digest: str) -> None:
-    """Raises TrustNeeded unless the user allowed the code of a bundle with this content hash."""
+    """Raise TrustNeeded unless the user allowed the code of a bundle with this content hash."""
     if digest not in _decisions():
         first, *more = bundle.needs_trust
         others = f", and {len(more)} more, which `napari-ctseg bundle show` lists" if more else ""

@@ -1,6 +1,4 @@
-"""A bundle that came as a .zip, unpacked out of sight: nothing lands outside of the folder, and nothing
-grows without bounds.
-"""
+"""Unpacks a bundle from a .zip: nothing is written outside the folder, and nothing grows without bounds."""
 
 from __future__ import annotations
 
@@ -14,12 +12,13 @@ from ctseg_imaging.errors import BundleError
 
 MOST_ENTRIES = 10_000
 LARGEST_RATIO = 20  # unpacked to packed; weights hardly shrink at all
-SMALL = 16 * 2**20  # bytes that are no bomb whatever the ratio
+SMALL = 16 * 2**20  # bytes that are harmless whatever the ratio
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack `archive` into the empty `folder`; gives the folder of the bundle inside. Raises BundleError;
-    `folder` may hold parts then.
+    """Unpack `archive` into the empty `folder`; returns the folder of the bundle inside.
+
+    Raises BundleError; `folder` may then hold some files.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -45,7 +44,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    """The files among the entries. Raises BundleError for names that lead elsewhere, links, and bombs."""
+    """The files among the entries. Raises BundleError for names outside the folder, links, and zip bombs."""
     files = [entry for entry in entries if not entry.is_dir()]
     unpacked, packed = sum(entry.file_size for entry in files), sum(entry.compress_size for entry in files)
     if len(entries) > MOST_ENTRIES or (unpacked > SMALL and unpacked > LARGEST_RATIO * packed):
@@ -57,7 +56,7 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipI
     if packed > archive.stat().st_size:
         raise BundleError(
             f"{archive}: its files share their bytes ({packed} packed in {archive.stat().st_size}), "
-            "which no honest archive does, so it was not unpacked; get it from its author."
+            "which no valid archive does, so it was not unpacked; get it from its author."
         )
     for entry in entries:
         name = PurePosixPath(entry.filename)
@@ -70,21 +69,20 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipI
             or not name.parts
         ):
             raise BundleError(
-                f'{archive}: holds "{entry.filename[:80]}", which would land outside of the bundle\'s '
+                f'{archive}: holds "{entry.filename[:80]}", which would be written outside the bundle\'s '
                 "folder, so it was not "
                 "unpacked; get it from its author."
             )
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise BundleError(
-                f'{archive}: holds "{entry.filename[:80]}", which is a link or a device and no file, so it '
-                "was not "
-                "unpacked; get it from its author."
+                f'{archive}: holds "{entry.filename[:80]}", which is a link or a device, not a file, so '
+                "it was not unpacked; get it from its author."
             )
     return files
 
 
 def _bundle_in(archive: Path, folder: Path) -> Path:
-    """Below folders that hold nothing but one folder, as archives often begin."""
+    """The folder below those that hold nothing but one folder, as archives often begin."""
     for _ in range(4):
         inside = [path for path in folder.iterdir() if path.name != "__MACOSX"]
         if len(inside) != 1 or not inside[0].is_dir():

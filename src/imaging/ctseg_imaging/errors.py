@@ -83,7 +83,7 @@ class BundleExists(BundleError):
 
     def __str__(self) -> str:
         return (
-            f"{self.target}: a bundle of this name is there already; rename the new one or allow overwriting."
+            f"{self.target}: a bundle with this name already exists; rename the new one or allow overwriting."
         )
 
 

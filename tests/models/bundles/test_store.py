@@ -44,7 +44,7 @@ def test_a_monai_bundle_is_copied_and_found_by_both_names(tmp_path: Path) -> Non
     for name in ("Lung CT segmentation", "lung_ct", str(folder)):
         assert store.find(name).name == "Lung CT segmentation"
     assert [path.name for path in store.user_folder().iterdir()] == ["lung_ct"]
-    with pytest.raises(BundleError, match="is there already"):
+    with pytest.raises(BundleError, match="already exists"):
         store.add(folder)
     assert store.add(folder, overwrite=True).sha256 == added.sha256
 
@@ -138,7 +138,7 @@ def test_what_is_no_bundle_gets_a_sentence(tmp_path: Path) -> None:
     for name, needle in (
         ("empty", "plans.json"),
         ("text.txt", "is not a bundle"),
-        ("none", "no such folder"),
+        ("none", "folder or file of this name"),
     ):
         with pytest.raises(BundleError, match=needle):
             store.find(tmp_path / name)
@@ -211,7 +211,7 @@ def test_two_networks_of_one_name_do_not_share_a_side_file(tmp_path: Path) -> No
             store.add(second, overwrite=overwrite)
     assert side_file_path(added.path).read_bytes() == before
     added.path.unlink()
-    with pytest.raises(BundleError, match="is there already"):
+    with pytest.raises(BundleError, match="already exists"):
         store.add(second)
 
 

@@ -330,11 +330,11 @@ SLOW: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "weights with a NUL": (
         {"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "a\0b.pt"}},
-        "can be no file",
+        "cannot be a file",
     ),
     "weights of 300 letters": (
         {"checkpointloader": {"_target_": "CheckpointLoader", "load_path": "x" * 300 + ".pt"}},
-        "can be no file",
+        "cannot be a file",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""MONAI's transforms and inferers built by MONAI, with what may be built and what is left out."""
+"""Builds transforms and inferers with MONAI: what may be built, and what is left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ctseg_models.bundles.monai.config.reader import Config
 from ctseg_models.bundles.monai.interpreted.transforms import NOTHING, components
 
 # MONAI's own transforms and inferers that compute with their arguments and nothing else: no files, no code
-# handed over.
+# passed as an argument.
 HARMLESS = frozenset(
     (
         "Compose",
@@ -73,8 +73,8 @@ HARMLESS = frozenset(
 )
 INFERERS = frozenset(("SimpleInferer", "SlidingWindowInferer", "SlidingWindowInfererAdapt", "SliceInferer"))
 LEFT_OUT = ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged")
-ELSEWHERE = ("ToDeviced",)  # on which device the work is done is the user's choice
-CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # as older bundles have them, and MONAI itself no more
+ELSEWHERE = ("ToDeviced",)  # the device is the user's choice
+CHANNELS_FIRST = ("AddChanneld", "AsChannelFirstd")  # used by older bundles; MONAI itself has removed them
 _OF_THE_MACHINE = ("device", "sw_device", "progress")
 
 
@@ -84,10 +84,10 @@ def is_harmless(component: Component) -> bool:
 
 
 def already_done(before: Any) -> dict[int, Any]:
-    """For `built`: what would bring the channels of a file that was just read to the front, as an identity,
-    since here they lie there.
+    """Transforms that would bring the channels of a file to the front become identities, as here they are in
+    front.
 
-    Raises NotHereError for what is not a list of transforms.
+    For `built`. Raises NotHereError for anything but a list of transforms.
     """
     made: dict[int, Any] = {}
     for one in components(before):
@@ -99,8 +99,8 @@ def already_done(before: Any) -> dict[int, Any]:
 
 
 def built(value: Any, made: dict[int, Any] | None = None) -> Any:
-    """Components of plain arguments as MONAI's objects; one component, however often the config names it, is
-    one object.
+    """Components of plain arguments as MONAI's objects; a component that the config names repeatedly is one
+    object.
 
     Raises NotHereError for what is not on the lists, BundleError when MONAI refuses the arguments.
     """
@@ -134,7 +134,7 @@ def _instance(component: Component, known: dict[int, Any]) -> Any:
 
 
 def _made(component: Component, make: Callable[[], Any]) -> Any:
-    """What MONAI makes of a component. Raises BundleError when it refuses its arguments."""
+    """MONAI's object for a component. Raises BundleError when it refuses its arguments."""
     try:
         return make()
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
@@ -153,7 +153,7 @@ def _identity(component: Component) -> Any:
 
 
 def parsed_by_monai(config: Config, names: tuple[str, ...]) -> list[Any]:
-    """The parts of a config as MONAI's own parser makes them of what was read and listed here: code of the
+    """The parts of a config built by MONAI's own parser from what was read and listed here: code of the
     bundle runs.
 
     Only after require_trust. Raises BundleError.
@@ -164,7 +164,7 @@ def parsed_by_monai(config: Config, names: tuple[str, ...]) -> list[Any]:
         try:
             parser = ConfigParser(config.for_monai(config.folder))
             return [_without_files(parser.get_parsed_content(name)) if name else None for name in names]
-        except Exception as error:  # a stranger's code may raise whatever it likes
+        except Exception as error:  # the bundle's code may raise anything
             raise BundleError(
                 f"{config.path}: its own code failed ({_line(error)}); tell its author."
             ) from error
@@ -181,8 +181,9 @@ def _without_files(made: Any) -> Any:
 
 @contextmanager
 def own_modules(folder: Path) -> Iterator[None]:
-    """While it is open, `import scripts...` finds the bundle's; afterwards nothing of it is left, and no
-    compiled file in the folder.
+    """While this is open, `import scripts...` finds the bundle's modules.
+
+    Afterwards none of them is left, nor a compiled file in the folder.
     """
     own = {path.stem for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"} - set(
         sys.stdlib_module_names

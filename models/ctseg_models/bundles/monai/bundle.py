@@ -1,9 +1,8 @@
-"""Bundles of MONAI's model zoo and others in its layout, unmodified.
+"""Bundles of MONAI's model zoo, and others in its layout, unmodified.
 
 The declarative part (network, transforms, inferer) is read as plain data and run in one of three ways:
-interpreted here, in the volume's upright view; by MONAI's own harmless transforms where some are not known
-here; or, when code of the bundle's own belongs to it, by MONAI's own parser after the user's decision
-(trust.py).
+interpreted here, in the volume's upright view; by MONAI's own harmless transforms where some are not
+supported here; or, with code of the bundle's own, by MONAI's parser after the user's decision (trust.py).
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ METADATA = "configs/metadata.json"
 
 @dataclass(frozen=True, eq=False)
 class MonaiBundle(Bundle):
-    """A folder in MONAI's layout. way : how it is run. reasons : what code of its own would run."""
+    """A folder in MONAI's layout. way : how it is run. reasons : the code of its own that would run."""
 
     config: Config
     parts: Parts
@@ -77,7 +76,7 @@ class MonaiBundle(Bundle):
         return self.reasons
 
     def verify(self) -> None:
-        """Everything that can be looked at without running it: MONAI bundles carry no hashes. Raises
+        """Check all that can be checked without running it: MONAI bundles carry no hashes. Raises
         BundleError.
         """
         read_monai(self.path)
@@ -99,14 +98,13 @@ class MonaiBundle(Bundle):
             )
         except NotHereError as error:
             raise BundleError(
-                f"{self.path}: asks for {error}, which cannot be run here; look for a newer bundle."
+                f"{self.path}: needs {error}, which cannot be run here; look for a newer bundle."
             ) from error
 
     def _loaded_from_copy(self, device: str, on_cpu: Callable[[], LoadedStage] | None) -> Model:
-        """What the user allowed, from a copy that was hashed as it was made: the folder itself may change at
-        any time.
+        """A copy of what the user allowed, hashed as it was made: the folder itself may change at any time.
 
-        Raises TrustNeeded or BundleError when it changed since the bundle was listed.
+        Raises TrustNeeded, or BundleError when it changed since the bundle was listed.
         """
         copy = PrivateCopy(self.path)
         require_decision(self, copy.digest)
@@ -227,9 +225,9 @@ def looks_like_monai(folder: Path) -> bool:
 
 
 def read_monai(folder: Path) -> MonaiBundle:
-    """Describe the MONAI bundle in `folder`: nothing of it is run, and its weights are not read.
+    """The MONAI bundle in `folder`: nothing of it is run, and its weights are not read.
 
-    Raises BundleError for what is damaged, cannot be run, or is refused whatever the user decides.
+    Raises BundleError for a bundle that is damaged, cannot be run, or is refused whatever the user decides.
     """
     refuse_strange_files(folder)
     path = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)

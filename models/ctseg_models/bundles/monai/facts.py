@@ -1,4 +1,4 @@
-"""What a MONAI bundle's metadata.json says: names of labels and channels, how many of each, modality."""
+"""A MONAI bundle's metadata.json: names of labels and channels, how many of each, modality."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class Facts:
-    """values : the label value of each output channel, 0 for the background. exclusive : whether the
-    classes exclude each other.
+    """What the metadata tells.
+
+    values : the label value of each output channel, 0 for the background. exclusive : whether the classes
+    exclude each other.
     """
 
     name: str
@@ -32,13 +34,15 @@ class Facts:
 
     @property
     def channels(self) -> int:
-        """How many input channels."""
+        """The number of input channels."""
         return len(self.channel_names)
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Channel k is label k where classes exclude each other (as argmax writes it), and k + 1 where
-        every channel is a region.
+        """The label value of each output channel, by default.
+
+        Channel k is label k where classes exclude each other (as argmax writes it), and k + 1 where every
+        channel is a region.
         """
         if self.exclusive:
             return tuple(range(len(self.output_names)))
@@ -46,9 +50,7 @@ class Facts:
 
     @property
     def painting(self) -> tuple[int, ...]:
-        """In which order regions are painted: what is called "whole ..." first, as parts of it must not be
-        covered.
-        """
+        """The order in which regions are painted: "whole ..." first, as it must not cover its parts."""
         return tuple(
             sorted(
                 range(len(self.output_names)),
@@ -63,9 +65,7 @@ class Facts:
 
 
 def facts_of(folder: Path, metadata: Any, network: Any, *, exclusive: bool) -> Facts:
-    """From metadata.json and the config's network. Raises BundleError when the number of outputs is not to
-    be found.
-    """
+    """From metadata.json and the config's network. Raises BundleError without a number of outputs."""
     path = folder / "configs/metadata.json"
     if not isinstance(metadata, dict):
         raise BundleError(f"{path}: holds no named entries; get the bundle again.")
@@ -117,8 +117,8 @@ def _only(entries: Any, usual: str) -> tuple[str, dict[str, Any]]:
     return name, entry if isinstance(entry, dict) else {}
 
 
-def _count(*told: Any) -> int:
-    for one in told:
+def _count(*numbers: Any) -> int:
+    for one in numbers:
         if isinstance(one, int) and not isinstance(one, bool) and 0 < one <= MOST_MAPS:
             return one
         if isinstance(one, dict) and 0 < len(one) <= MOST_MAPS:
@@ -136,8 +136,10 @@ def _names(definition: Any, count: int, usual: str) -> tuple[str, ...]:
 
 
 def _classes(definition: Any, count: int, exclusive: bool) -> tuple[str, ...]:
-    """Names of the outputs. Of classes that exclude each other the first one is the background; a sigmoid
-    has none of its own, so a single one means whatever is named next to the background.
+    """Names of the outputs.
+
+    Of classes that exclude each other the first one is the background; a sigmoid has none, so a single one is
+    the label that is named besides the background.
     """
     named = _named(definition)
     if exclusive:

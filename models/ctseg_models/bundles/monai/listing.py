@@ -1,8 +1,7 @@
-"""What MONAI's own parser could run of a bundle that a user is asked to allow: every branch of it, switched
-off or not.
+"""What MONAI's own parser could run of a bundle that a user is asked to allow, in every branch.
 
-Which branch MONAI takes depends on the machine (is there a GPU?) and on where the bundle lies, so
-none is left out of the list.
+Which branch MONAI takes depends on the machine (is there a GPU?) and on the bundle's path, so none is left
+out.
 """
 
 from __future__ import annotations
@@ -43,9 +42,10 @@ _PLAIN = (
 
 
 def listed(config: Config, names: Collection[str], networks: Collection[str]) -> dict[str, str]:
-    """A sentence for every component and expression that the parts `names` could lead to and that is not
-    MONAI's plain arithmetic, by its place. networks : that are harmless. Raises BundleError for a
-    reference to nothing.
+    """By its place, every component and expression that `names` could lead to and that is not plain
+    arithmetic.
+
+    networks : that are harmless. Raises BundleError for a reference to nothing.
     """
     found: dict[str, str] = {}
     todo: list[tuple[Any, str]] = [(config.raw(name), name) for name in names if name]
@@ -55,16 +55,14 @@ def listed(config: Config, names: Collection[str], networks: Collection[str]) ->
         if where in seen:
             continue
         seen.add(where)
-        if said := _said(node, where, networks):
-            found[where] = f'{said} at "{where}" of {config.path.name}'
+        if reason := _reason(node, where, networks):
+            found[where] = f'{reason} at "{where}" of {config.path.name}'
         todo += _inside(config, node, where)
     return found
 
 
 def imports(content: Any) -> Iterator[str]:
-    """Every import statement of a config, wherever it stands: MONAI's parser runs all of them, those of
-    unused entries too.
-    """
+    """Every import statement of a config: MONAI's parser runs all of them, also those of unused entries."""
     for text in texts(content):
         if text.startswith("$") and "import" in text:
             try:
@@ -76,7 +74,7 @@ def imports(content: Any) -> Iterator[str]:
 
 
 def _inside(config: Config, node: Any, where: str) -> Iterator[tuple[Any, str]]:
-    """What a part of the config consists of and refers to."""
+    """The children of a part of the config, and its references."""
     if isinstance(node, dict):
         yield from ((value, f"{where}#{name}") for name, value in node.items())
     elif isinstance(node, list):
@@ -90,8 +88,8 @@ def _inside(config: Config, node: Any, where: str) -> Iterator[tuple[Any, str]]:
                 yield config.raw(name), name
 
 
-def _said(node: Any, where: str, networks: Collection[str]) -> str:
-    """What is to be told of this one part, "" where nothing is."""
+def _reason(node: Any, where: str, networks: Collection[str]) -> str:
+    """What to report of this one part, "" if nothing."""
     if isinstance(node, str) and node.startswith("$"):
         why = _not_plain(absolute(node, where)[1:])
         return f"the expression {node[:100]} ({why})" if why else ""
@@ -107,7 +105,7 @@ def _said(node: Any, where: str, networks: Collection[str]) -> str:
 
 
 def _not_plain(expression: str) -> str:
-    """Why an expression is more than plain arithmetic in any of its parts; "" where it is not."""
+    """Why an expression is more than plain arithmetic in any of its parts; "" if it is not."""
     try:
         tree, _ = parse(expression)
     except NotPlainError as error:

@@ -43,8 +43,8 @@ NETWORKS = (
     "Unet",
     "VNet",
 )
-# Arguments of older bundles that MONAI has no more, and that changed nothing about the network: SwinUNETR
-# only checked this one.
+# Arguments in older bundles that MONAI has removed and that did not change the network: SwinUNETR only
+# checked this one.
 GONE = {"SwinUNETR": ("img_size",)}
 LARGEST_ARGUMENT = 8192
 LONGEST_ARGUMENT = 64
@@ -67,12 +67,10 @@ def build_network(
     component: Component, weights: dict[str, Tensor], path: Path
 ) -> tuple[nn.Module, nn.Module]:
     """The network with its weights in evaluation mode, float32 on the CPU, and the same without memory
-    (torch's "meta").
+    ("meta").
 
-    path : of the weights, for sentences. Raises BundleError.
-
-    It is laid out without memory first, so a config with huge numbers cannot fill the memory: it has
-    to fit the file.
+    path : of the weights, for messages. It is built without memory first, so a config with huge numbers
+    cannot fill the memory: it has to fit the file. Raises BundleError.
     """
     import torch
     from monai.networks import nets
@@ -86,7 +84,7 @@ def build_network(
     }
 
     class RowsInMemory(torch.overrides.TorchFunctionMode):
-        """The rows of numbers whose values a network (SwinUNETR) reads while it is laid out."""
+        """The buffers of a network (SwinUNETR) whose values it reads while it is built."""
 
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             return function(
@@ -120,7 +118,7 @@ def build_network(
 
 
 def _refuse_other_shapes(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """As MONAI's loader has it, tensors that the network does not know are left aside; none may be
+    """Load weights as MONAI's loader does: tensors that the network does not have are ignored; none may be
     missing.
     """
     for name, tensor in network.state_dict().items():
@@ -133,7 +131,7 @@ def _refuse_other_shapes(network: nn.Module, weights: dict[str, Tensor], path: P
 
 
 def _plain(value: Any, depth: int = 0) -> bool:
-    """Numbers, texts, and short lists and dictionaries of them."""
+    """Whether arguments are numbers, texts, and short lists and dictionaries of them."""
     if isinstance(value, list | tuple | dict):
         inside = value.values() if isinstance(value, dict) else value
         return depth < 4 and len(value) <= LONGEST_ARGUMENT and all(_plain(one, depth + 1) for one in inside)

@@ -1,4 +1,4 @@
-"""Where a MONAI config has its network, transforms and inferer, and why it may need to run code."""
+"""Finds a MONAI config's network, transforms and inferer, and the code that they would run."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ RunMode = Literal["interpreted", "by MONAI", "by its own code"]
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a config that matter, resolved, and under which names they stand. after : None where
-    nothing follows the network.
+    """The parts of a config that matter, resolved, and their names in it. after : None where nothing follows
+    the network.
     """
 
     names: tuple[str, str, str, str]
@@ -58,7 +58,7 @@ def parts_in(config: Config) -> Parts:
 
 
 def reasons_for_code(config: Config, parts: Parts, scripted: Path | None) -> list[str]:
-    """What of the needed parts is code, one sentence each."""
+    """The code among the needed parts, a phrase each."""
     found: dict[str, str] = {}
     for part in (parts.before, parts.inferer, parts.after):
         for one in parts_of(part, without=(*NOTHING, *IGNORED)):
@@ -78,7 +78,9 @@ def reasons_for_code(config: Config, parts: Parts, scripted: Path | None) -> lis
             found[parts.names[3]] = f'the network {error} at "{parts.names[3]}" of {config.path.name}'
     if found:
         found |= {
-            where: said for where, said in listed(config, parts.names, NETWORKS).items() if where not in found
+            where: reason
+            for where, reason in listed(config, parts.names, NETWORKS).items()
+            if where not in found
         }
         found |= {text: f'"{text[1:].strip()}" of {config.path.name}' for text in imports(config.content)}
     return list(found.values())
@@ -97,8 +99,8 @@ def run_mode(parts: Parts, reasons: tuple[str, ...]) -> RunMode:
 
 
 def renumbered(names: dict[int, str], after: Any) -> dict[int, str]:
-    """The names under the values that a MapLabelValued after the argmax writes; those that become one
-    value share it.
+    """The names of the values that a MapLabelValued after the argmax writes; those merged into one value
+    share it.
     """
     mapping: dict[int, int] = {}
     for one in parts_of(after):
@@ -118,9 +120,7 @@ def renumbered(names: dict[int, str], after: Any) -> dict[int, str]:
 
 
 def classes_overlap(after: Any) -> bool:
-    """Whether the classes may overlap: one sigmoid each, or a threshold on what the network itself made
-    probabilities.
-    """
+    """Whether classes may overlap: one sigmoid each, or a threshold on the network's own probabilities."""
     switched = {
         (one.name, name)
         for one in parts_of(after)

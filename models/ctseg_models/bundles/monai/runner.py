@@ -1,7 +1,6 @@
-"""A whole MONAI pipeline run by MONAI itself: what is not interpreted here, and bundles whose own code the
-person allowed.
+"""A whole MONAI pipeline run by MONAI: for transforms not supported here, and bundles with allowed code.
 
-The volume goes in as an image that MONAI has just read, and the labels come back on its grid. Readers and
+The volume is passed as an image that MONAI has just read, and the labels come back on its grid. Readers and
 writers of files are left out.
 """
 
@@ -36,10 +35,11 @@ MOST_LABELS = 1024
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What MONAI runs. image_key : the name under which its transforms look for the image. values : the
-    label of each output channel. labels : those that have names in the end. folder : the bundle's, for
-    sentences. copy : where its modules are looked for, None where it has no code of its own that the user
-    allowed.
+    """What MONAI runs.
+
+    image_key : the name under which its transforms look for the image. values : the label of each output
+    channel. labels : those with names. folder : the bundle's, for messages. copy : where its modules are
+    found; None if it has no code of its own that the user allowed.
     """
 
     before: Any
@@ -93,8 +93,9 @@ def prepare_by(
 
 
 def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry, device: str) -> Tensor:
-    """(C, z, y, x) of the view to (z, y, x) labels, int32; negative where the bundle itself made one mask
-    of its regions. Raises BundleError.
+    """(C, z, y, x) of the view to (z, y, x) labels, int32.
+
+    Negative where the bundle itself made one mask of its regions. Raises BundleError.
     """
     import torch
 
@@ -152,8 +153,8 @@ def _by_monai(pipeline: Pipeline, image: Any, affine: Any, device: str) -> Any:
 
 
 def _painted(channels: Any, pipeline: Pipeline) -> Any:
-    """(a, b, c) labels from one channel of them, from one channel a class, or from one mask a region,
-    later ones over earlier ones.
+    """(a, b, c) labels from one channel of them, one channel a class, or one mask a region (later over
+    earlier).
     """
     if len(channels) == 1:
         return np.rint(channels[0]).astype(np.int32)
@@ -166,9 +167,10 @@ def _painted(channels: Any, pipeline: Pipeline) -> Any:
 
 
 def _written(labels: Tensor, pipeline: Pipeline) -> BundleLabels:
-    """What `_labels` gave as maps. Where it holds a label that the metadata does not know, or the bundle
-    made one mask of its regions by itself (BraTS: 1, 2 and 4), nobody but its author knows which number is
-    what.
+    """The result of `_labels` as maps.
+
+    Where it holds a label that the metadata does not name, or the bundle made one mask of its regions by
+    itself (BraTS: 1, 2 and 4), only its author knows which number is what.
     """
     from ctseg_models.inference.labels.confidence import values_in
     from ctseg_models.inference.maps.stored import LabelMaps
@@ -182,7 +184,7 @@ def _written(labels: Tensor, pipeline: Pipeline) -> BundleLabels:
 
 
 def _ras(geometry: Geometry) -> Any:
-    """4x4: NIfTI's (i, j, k) to RAS mm, as nibabel would have it for the stored array."""
+    """4x4: NIfTI's (i, j, k) to RAS mm, as in nibabel for the stored array."""
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine_lps[:, [2, 1, 0, 3]]
     return np.ascontiguousarray(affine)
 

@@ -23,17 +23,18 @@ _INSIDE = ("model", "state_dict", "network", "net", "network_weights", "model_st
 
 
 def weights_of(config: Config, folder: Path) -> tuple[Path | None, Path | None]:
-    """(a file of weights, a TorchScript file) of the bundle; at least one. Raises BundleError when there is
-    none, or they lie elsewhere.
+    """(a file of weights, a TorchScript file) of the bundle, at least one.
 
-    What the config's CheckpointLoader names comes first; the zoo's configs name models/model.pt.
+    What the config's CheckpointLoader names comes first; the zoo's configs name models/model.pt. Raises
+    BundleError when there is none, or it is outside the folder.
     """
     named = _named(config)
     try:
         return _files(named, config, folder)
     except (OSError, ValueError) as error:
         raise BundleError(
-            f"{config.path}: its weights ({(named or 'model')[:80]!r}) can be no file; get the bundle again."
+            f"{config.path}: its weights ({(named or 'model')[:80]!r}) cannot be a file; get the bundle "
+            "again."
         ) from error
 
 
@@ -57,9 +58,10 @@ def _files(named: str | None, config: Config, folder: Path) -> tuple[Path | None
 
 
 def _named(config: Config) -> str | None:
-    """What the config's CheckpointLoader reads (an entry of its own, or one of a list of handlers), or
-    what an entry of one of the usual names says. One that is switched off, or that only running it would
-    tell, says nothing.
+    """The file that the config's CheckpointLoader reads, or that an entry of a usual name holds.
+
+    The loader is an entry of its own or one of a list of handlers; one that is switched off, or that only
+    running it would tell, is ignored.
     """
     for place, entry in _entries(config):
         if str(entry.get("_target_", "")).endswith("CheckpointLoader"):
@@ -87,13 +89,14 @@ def _entries(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _within(folder: Path, name: str, path: Path) -> Path:
-    """Raises BundleError unless `name` lies in the folder. An absolute name of the author's machine stands
-    for models/ here.
+    """Raise BundleError unless `name` is in the folder.
+
+    An absolute name of the author's machine stands for models/ here.
     """
     place = folder / "models" / Path(name).name if Path(name).is_absolute() else folder / name
     if not place.resolve().is_relative_to(folder.resolve()):
         raise BundleError(
-            f"{path}: its weights ({name[:80]}) lie outside of the bundle's folder, so the bundle is "
+            f"{path}: its weights ({name[:80]}) lie outside the bundle's folder, so the bundle is "
             "refused; "
             "get it from its author."
         )
@@ -105,10 +108,11 @@ def _existing(path: Path) -> Path | None:
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """SHA-256 of what small files hold and of the tables of contents (names, sizes, CRC-32) of archives of
-    weights: fast, for lists.
+    """SHA-256 of the content of small files and the tables of contents (names, sizes, CRC-32) of archives of
+    weights.
 
-    It tells versions apart and is not a proof against a forger; decisions of trust go by trust.content_hash.
+    Fast, for lists. It distinguishes versions but does not protect against forgery; decisions of trust use
+    trust.content_hash.
     """
     total = hashlib.sha256()
     for path in paths:
@@ -127,8 +131,9 @@ def fingerprint(paths: list[Path]) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file as it holds them, mapped: one that is not looked at takes no memory.
-    Raises BundleError; runs nothing of the file.
+    """The named tensors of a file, mapped: those that are not used take no memory.
+
+    Runs nothing of the file. Raises BundleError.
     """
     from torch import Tensor
 
@@ -146,7 +151,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    """A state dict, bare or as an entry of what was saved around it."""
+    """A state dict, bare or inside what was saved around it."""
     from torch import Tensor
 
     from ctseg_models.vetting.checkpoint import load_checkpoint
@@ -163,7 +168,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_scripted(path: Path, device: str) -> nn.Module:
-    """A TorchScript network, looked through before it is loaded. Raises BundleError."""
+    """A TorchScript network, checked before it is loaded. Raises BundleError."""
     import torch
 
     from ctseg_models.vetting.scan_torchscript import checked_archive

@@ -1,5 +1,6 @@
-"""A results folder of nnU-Net v2 as a bundle, run without nnU-Net: `plans.json`, `dataset.json`,
-`fold_N/checkpoint_final.pth`.
+"""A results folder of nnU-Net v2 as a bundle, run without nnU-Net.
+
+Read from `plans.json`, `dataset.json` and `fold_N/checkpoint_final.pth`.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ MR_CHANNELS = {"mr", "mri", "t1", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "fl
 
 @dataclass(frozen=True, eq=False)
 class NNUNetBundle(Bundle):
-    """plan : the configuration that was trained, as the folder tells it; None: only the checkpoints know.
-    folds : a checkpoint each. previous : the first half of a cascade.
+    """A results folder of nnU-Net v2.
 
-    sha256 : of plans.json, dataset.json and the tables of contents of the checkpoints, which hold a
-    checksum of every weight.
+    plan : the trained configuration, by the folder's name; None: only the checkpoints tell. folds : a
+    checkpoint each. previous : the first half of a cascade. sha256 : of plans.json, dataset.json and the
+    tables of contents of the checkpoints, which hold a checksum of every weight.
     """
 
     plan: NNUNetPlan | None
@@ -55,8 +56,9 @@ class NNUNetBundle(Bundle):
             previous.verify()
 
     def settled(self) -> NNUNetBundle:
-        """With the configuration that the first checkpoint names, where the folder did not tell. Raises
-        BundleError.
+        """With the configuration that the first checkpoint names, where the folder's name does not.
+
+        Raises BundleError.
         """
         if self.plan is not None:
             return self
@@ -113,8 +115,9 @@ class NNUNetBundle(Bundle):
 
 
 def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:
-    """The labels that the first half of a cascade gives, on the volume's grid along the view's axes; in
-    float32, without mirroring.
+    """The labels of a cascade's first half, on the volume's grid along the view's axes.
+
+    In float32, without mirroring.
     """
     import numpy as np
 
@@ -155,13 +158,14 @@ def labels_of(stage: LoadedStage, device: str) -> PreviousLabels:
 
 
 def looks_like_nnunet(folder: Path) -> bool:
-    """Whether it is a results folder of nnU-Net, of version 1 too, which gets a sentence of its own."""
+    """Whether it is a results folder of nnU-Net, version 1 included, which has an error of its own."""
     return ((folder / PLANS).is_file() and (folder / DATASET).is_file()) or (folder / "plans.pkl").is_file()
 
 
 def read_nnunet(folder: Path) -> NNUNetBundle:
-    """Describe a results folder (`TRAINER__PLANS__CONFIGURATION`); weights are not read. Raises
-    BundleError for what cannot be run.
+    """The bundle in a results folder (`TRAINER__PLANS__CONFIGURATION`); weights are not read.
+
+    Raises BundleError for a model that cannot be run.
     """
     documents = Documents.read(folder)
     configuration = _configuration(documents)
@@ -169,9 +173,7 @@ def read_nnunet(folder: Path) -> NNUNetBundle:
 
 
 def _described(documents: Documents, plan: NNUNetPlan | None) -> NNUNetBundle:
-    """The bundle of a results folder. plan : None when its configuration is not known before the
-    checkpoints are read.
-    """
+    """The bundle of a results folder. plan : None when only the checkpoints tell its configuration."""
     folder, channels, heads = documents.folder, documents.channels, documents.heads()
     folds, without = _folds(folder)
     previous = None if plan is None or plan.previous is None else _first_half(folder, plan)
@@ -198,8 +200,9 @@ def _described(documents: Documents, plan: NNUNetPlan | None) -> NNUNetBundle:
 
 
 def _folds(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """The final checkpoints of all folds, or where there are none the best ones, and the folds without;
-    `fold_all`, trained on every case, where there is no other.
+    """The final checkpoints of all folds, else the best ones, and the folds without one.
+
+    `fold_all`, trained on every case, if there is no other.
     """
     numbered = sorted(
         (path for path in folder.glob("fold_*") if path.name[5:].isdecimal()),
@@ -215,8 +218,9 @@ def _folds(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
 
 
 def _configuration(documents: Documents) -> str | None:
-    """By the folder's name or because there is only one; None: the checkpoints have to be asked, which a
-    list of bundles does not do.
+    """The configuration, by the folder's name or because there is only one.
+
+    None: only the checkpoints tell, which a list of bundles does not read.
     """
     known = documents.plans.configurations
     named = documents.folder.name.rpartition("__")[2]
@@ -226,8 +230,9 @@ def _configuration(documents: Documents) -> str | None:
 
 
 def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
-    """The results folder of the configuration that a cascade starts with. Raises BundleError when it is
-    not next to this one.
+    """The results folder of the configuration that a cascade starts with.
+
+    Raises BundleError when it is not next to this one.
     """
     before, marked, _ = folder.name.rpartition("__")
     sibling = folder.parent / f"{before}__{plan.previous}"
@@ -248,8 +253,9 @@ def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
 
 
 def _stored_spacing(plan: NNUNetPlan) -> Triple | None:
-    """Along the stored axes (z, y, x), which are the view's for an image stored upright; None: it depends
-    on the image.
+    """The spacing along the stored axes (z, y, x), which are the view's for an image stored upright.
+
+    None: it depends on the image.
     """
     if plan.flat:
         return None
@@ -258,7 +264,7 @@ def _stored_spacing(plan: NNUNetPlan) -> Triple | None:
 
 
 def _name(documents: Documents, folder: Path) -> str:
-    """Data set and configuration, with trainer and plans where those are not nnU-Net's usual ones."""
+    """Data set and configuration, with trainer and plans where those are not nnU-Net's defaults."""
     trainer, *rest = folder.name.split("__")
     if len(rest) != 2:
         return folder.name

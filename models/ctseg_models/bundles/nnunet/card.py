@@ -1,4 +1,4 @@
-"""What the card of an nnU-Net folder says: network, folds, normalisation, training data."""
+"""The card of an nnU-Net folder: network, folds, normalisation, training data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from ctseg_models.bundles.nnunet.plans import Documents
 def card_of(
     documents: Documents, plan: NNUNetPlan | None, folds: Sequence[Path], without: Sequence[str]
 ) -> str:
-    """What the files say; nnU-Net writes no card. without : folds that have no such checkpoint as the
-    others.
-    """
+    """A card made from the files. without : folds that lack the checkpoint of the others."""
     known, heads = ", ".join(documents.plans.configurations), documents.heads()
     lines = [
         f"# {documents.plans.dataset_name}{'' if plan is None else f', {plan.configuration}'}",
         "",
-        "A model trained with nnU-Net v2. The folder says neither what it is meant for nor how well it does: "
+        "A model trained with nnU-Net v2. Its folder describes neither its purpose nor its accuracy: "
         "ask whoever trained it.",
         "",
         _network_line(plan)

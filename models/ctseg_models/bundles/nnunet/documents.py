@@ -17,7 +17,7 @@ class _Loose(BaseModel):
 
 
 class Intensities(_Loose):
-    """Of the voxels inside the labels of the training cases, one channel."""
+    """One channel's intensities inside the labels of the training cases."""
 
     mean: float
     std: float
@@ -44,7 +44,7 @@ class Configuration(_Loose):
 
 
 class Plans(_Loose):
-    """`plans.json`."""
+    """The content of `plans.json`."""
 
     dataset_name: str
     plans_name: str
@@ -61,7 +61,7 @@ class Plans(_Loose):
 
 
 class Dataset(_Loose):
-    """`dataset.json`."""
+    """The content of `dataset.json`."""
 
     channels: dict[str, str] = Field(validation_alias=AliasChoices("channel_names", "modality"), min_length=1)
     labels: dict[str, int | list[int]] = Field(min_length=2)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """What a checkpoint holds. mirror_axes : of the plans' three axes."""
+    """The content of a checkpoint. mirror_axes : of the plans' three axes."""
 
     weights: dict[str, Tensor]
     trainer: str
@@ -30,7 +30,9 @@ class Fold:
 
     @classmethod
     def read(cls, path: Path, plan: NNUNetPlan) -> Fold:
-        """Raises BundleError for what nnU-Net v2 does not write, and for weights of another configuration."""
+        """A checkpoint of `plan`. Raises BundleError for another configuration, or if nnU-Net v2 did not
+        write it.
+        """
         import torch
 
         content = load_checkpoint(path)
@@ -47,12 +49,13 @@ class Fold:
             None,
             "",
             plan.configuration,
-        ):  # name, spacing and card were taken from the folder's
+        ):  # name, spacing and card were taken from the folder's configuration
             raise BundleError(
                 f'{path}: was trained as the configuration "{_shown(configuration)}" and its folder is of '
                 f'"{plan.configuration}"; give the folder the name that nnU-Net gave it.'
             )
-        axes = () if (said := content.get("inference_allowed_mirroring_axes")) is None else said
+        given = content.get("inference_allowed_mirroring_axes")
+        axes = () if given is None else given
         if not isinstance(axes, tuple | list) or any(
             not isinstance(axis, int) or axis not in range(len(plan.patch)) for axis in axes
         ):
@@ -65,16 +68,17 @@ class Fold:
         )
 
 
-def _shown(said: Any) -> str:
-    """What a checkpoint says, for a sentence."""
-    return "".join(character for character in str(said)[:60] if character.isprintable())
+def _shown(value: Any) -> str:
+    """A value of a checkpoint, for an error message."""
+    return "".join(character for character in str(value)[:60] if character.isprintable())
 
 
 def folds_mean(
     networks: Sequence[nn.Module], plan: NNUNetPlan, flops: Callable[[Shape], float]
 ) -> NetworkSteps:
-    """NetworkSteps along the plans' axes: the mean of the logits of all folds. Slices of a 2D network are one
-    batch.
+    """NetworkSteps along the plans' axes: the mean of the logits of all folds.
+
+    Slices of a 2D network are one batch.
     """
 
     def steps(x: Tensor, arithmetic: Arithmetic) -> Generator[float, None, Tensor]:

@@ -1,8 +1,8 @@
-"""From a volume to the input of an nnU-Net: crop, normalise, resize, pad, and where its windows lie.
+"""From a volume to the input of an nnU-Net: crop, normalise, resize, pad, and place windows.
 
-All of it happens along the view's axes. The network has axes of its own (the stored ones, reordered by the
-plans), so paddings, the starts of windows and ties of roundings are worked out along those and
-turned. Source: nnU-Net v2 (2.8.1), DefaultPreprocessor and sliding_window_prediction.
+Arrays lie along the view's axes. The network has axes of its own (the stored ones, reordered by the plans),
+so paddings, starts of windows and ties in rounding are computed along those and turned. Source: nnU-Net v2
+(2.8.1), DefaultPreprocessor and sliding_window_prediction.
 """
 
 from __future__ import annotations
@@ -32,19 +32,17 @@ from ctseg_models.contract.upright import Upright
 
 RAS = AxisOrder((0, 1, 2), (1, 2))  # the array that nibabel's RAS axes give, transposed to (z, y, x)
 SLICES_AT_ONCE = 8  # of a 2D network
-TIE = (
-    1e-6  # voxels: the centre of a target voxel between two slices must not fall to the other one by rounding
-)
-AGREEING = 1e-4  # of a spacing: as much the header's and the affine's may differ by rounding
-# The labels that an earlier stage gives for a volume, along its view's axes (z, y, x).
+TIE = 1e-6  # voxels: rounding must not move a target voxel centred between two slices to the other one
+AGREEING = 1e-4  # of a spacing: the header's and the affine's may differ by this much through rounding
+# The labels of an earlier stage for a volume, along its view's axes (z, y, x).
 PreviousLabels = Callable[[Upright], Generator[float, None, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
 class InputSizes:
-    """What the plans come to for `shape` voxels of a view, all along the view's axes (z, y, x).
+    """The sizes that the plans lead to for `shape` voxels of a view, along the view's axes (z, y, x).
 
-    turn : the network's axes. resized : voxels at the plans' spacing; padded : at least a window. low :
+    turn : the network's axes. resized : voxels at the plans' spacing. padded : at least a window. low :
     padding before them. apart : the axis whose slices are resized one by one; apart_labels : of an earlier
     stage's labels; apart_back : of the logits.
     """
@@ -62,7 +60,7 @@ class InputSizes:
 
     @classmethod
     def of(cls, plan: NNUNetPlan, upright: Upright, shape: Shape) -> InputSizes:
-        """For a crop of so many voxels."""
+        """For a crop of `shape` voxels."""
         turn = turn_of(plan, upright.view)
         own = spacing_of(upright)
         a, b, c = (own[turn.order[0]], *plan.spacing_mm) if plan.flat else plan.spacing_mm
@@ -85,7 +83,7 @@ class InputSizes:
         return axis is not None and self.turn.order.index(axis) in self.turn.flips
 
     def lattice(self, start: Shape, upright: Upright) -> Lattice:
-        """Where the resized crop lies that begins at voxel `start`: its box, divided evenly."""
+        """The lattice of the resized crop that begins at voxel `start`: its box, divided evenly."""
         own = upright.geometry.spacing_mm
         z, y, x = (s * n / m for s, n, m in zip(own, self.shape, self.resized, strict=True))
         low = [a * s for a, s in zip(start, own, strict=True)]
@@ -97,19 +95,20 @@ class InputSizes:
 
     @property
     def interpolation(self) -> tuple[Interpolation, Interpolation, Interpolation]:
-        """How the logits come back."""
+        """How the logits are interpolated."""
         ways: list[Interpolation] = ["nearest" if axis == self.apart_back else "linear" for axis in range(3)]
         return ways[0], ways[1], ways[2]
 
     @property
     def keep(self) -> tuple[Shape, Shape]:
-        """[start, stop) of the padded array that is not a padding."""
+        """[start, stop) of the padded array without its padding."""
         return self.low, _zyx(a + n for a, n in zip(self.low, self.resized, strict=True))
 
 
 def spacing_of(upright: Upright) -> Triple:
-    """The spacing that nnU-Net's readers give: the header's own, along the view's axes. Where the header
-    does not say the same as the affine, or a volume has none, the affine's.
+    """The spacing as nnU-Net's readers give it: the header's own, along the view's axes.
+
+    The affine's where the header does not agree with it, or a volume has no header.
     """
     stated, own = upright.geometry.stated_mm, upright.geometry.spacing_mm
     return stated if stated is not None and np.allclose(stated, own, rtol=AGREEING, atol=0) else own
@@ -127,15 +126,16 @@ def turn_of(plan: NNUNetPlan, view: AxisView) -> AxisOrder:
 
 
 def window_starts(size: int, window: int) -> list[int]:
-    """Windows that overlap by a half or more, spread evenly."""
+    """Windows that overlap by at least a half, evenly spaced."""
     count = math.ceil((size - window) / (window * 0.5)) + 1
     return [round((size - window) / (count - 1) * i) if count > 1 else 0 for i in range(count)]
 
 
 @lru_cache(maxsize=4)
 def gaussian(window: tuple[int, ...]) -> Tensor:
-    """Weights of a window, float32 numbers that float16 can hold, 10 in the middle; what rounds to 0 is
-    the smallest that does not.
+    """Weights of a window: float32 numbers that float16 can hold, 10 in the middle.
+
+    Those that round to 0 become the smallest that does not.
     """
     from scipy.ndimage import gaussian_filter1d
 
@@ -150,7 +150,7 @@ def gaussian(window: tuple[int, ...]) -> Tensor:
 
 
 def _window(plan: NNUNetPlan, turn: AxisOrder, resized: Shape) -> tuple[Shape, Tiling]:
-    """The size of a window, and where they lie once the array is padded to at least that."""
+    """The size of a window, and the windows of the array padded to at least that."""
     sizes = [resized[axis] for axis in turn.order]
     if plan.flat:
         parts = math.ceil(sizes[0] / SLICES_AT_ONCE)
@@ -172,7 +172,7 @@ def _window(plan: NNUNetPlan, turn: AxisOrder, resized: Shape) -> tuple[Shape, T
 
 
 def nnunet_layout(plan: NNUNetPlan) -> Callable[[Upright, ViewBox], RunSize]:
-    """The sizes of a run over a box, taken to be without a frame of zeros."""
+    """The sizes of a run over a box, assuming that it has no frame of zeros."""
 
     def layout(upright: Upright, box: ViewBox) -> RunSize:
         start, stop = box.voxels(upright.geometry)
@@ -188,11 +188,11 @@ def nnunet_input(
     mirror_axes: tuple[int, ...],
     previous: PreviousLabels | None = None,
 ) -> Prepare:
-    """The preparation that the plans describe. steps, mirror_axes : along the plans' axes. previous : labels
-    of an earlier stage.
+    """The preparation that the plans describe.
 
-    Intensities are those of the whole volume; a box smaller than it only cuts what the network sees.
-    Raises BundleError when the volume has fewer channels than the plans.
+    steps, mirror_axes : along the plans' axes. previous : labels of an earlier stage. Intensities are those
+    of the whole volume; a smaller box only cuts what the network sees. Raises BundleError when the volume has
+    fewer channels than the plans.
     """
 
     def prepare(upright: Upright, box: ViewBox, whole: bool) -> Generator[float, None, Prepared]:
@@ -262,8 +262,9 @@ def _one_hot(
     high: Shape,
     out: Tensor,
 ) -> Generator[float, None, None]:
-    """One channel a label, resized as nnU-Net resizes label maps: each mask by itself, a later label over
-    an earlier one.
+    """One channel a label, resized as nnU-Net resizes label maps.
+
+    Each mask by itself, a later label over an earlier one.
     """
     apart = sizes.apart_labels
     for number, value in enumerate(plan.heads.foreground):

@@ -1,5 +1,5 @@
-"""nnU-Net's crop to what is not zero, and its normalisation of a channel, slice by slice: no float copy of a
-volume is made.
+"""nnU-Net's crop to the nonzero region, and its normalisation of a channel slice by slice, without a float
+copy.
 
 Source: nnU-Net v2 (2.8.1), `cropping.py` and `default_normalization_schemes.py`.
 """
@@ -19,15 +19,17 @@ from ctseg_models.bundles.nnunet.plan import Normalisation
 
 SMALLEST_DEVIATION = 1e-8
 Pixels = NDArray[np.float32]
-# Float32 pixels and which of them are inside of what is not zero (None: not asked for) to normalised pixels,
+# Float32 pixels, and which of them are inside the nonzero region (None: not needed), to normalised pixels,
 # perhaps in place.
 Change = Callable[[Pixels, NDArray[np.bool_] | None], Pixels]
 
 
 @dataclass(frozen=True, eq=False)
 class Cropped:
-    """channels : (c, z, y, x) of a view. [start, stop) : the box of voxels where a channel is not 0; the
-    whole where all are.
+    """A volume cropped to its nonzero region.
+
+    channels : (c, z, y, x) of a view. [start, stop) : the box of the voxels where any channel is not 0; the
+    whole volume if all are 0.
     """
 
     channels: NDArray[Any]
@@ -36,7 +38,7 @@ class Cropped:
 
     @classmethod
     def of(cls, channels: NDArray[Any]) -> Cropped:
-        """Voxels that are not finite count as 0."""
+        """The crop of a view; voxels that are not finite count as 0."""
         shape = channels.shape[1:]
         used = [np.zeros(n, bool) for n in shape]
         for z in range(shape[0]):
@@ -53,14 +55,14 @@ class Cropped:
         return cls(channels, (z0, y0, x0), (z1, y1, x1))
 
     def within(self, low: Shape, high: Shape) -> tuple[Shape, Shape]:
-        """The part of a box that is in the crop; the box itself where there is none."""
+        """The part of a box that is in the crop; the box itself if none is."""
         a, b, c = (max(one, other) for one, other in zip(low, self.start, strict=True))
         d, e, f = (min(one, other) for one, other in zip(high, self.stop, strict=True))
         return ((a, b, c), (d, e, f)) if a < d and b < e and c < f else (low, high)
 
     @cached_property
     def inside(self) -> NDArray[np.bool_]:
-        """(z, y, x): where a channel is not 0, with its holes filled."""
+        """(z, y, x) bool: where a channel is not 0, with holes filled."""
         place = tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
         some = np.zeros([b - a for a, b in zip(self.start, self.stop, strict=True)], bool)
         for channel in self.channels:
@@ -86,7 +88,7 @@ class Cropped:
         return _shifted(0.0, 255.0) if way.scheme == "RGBTo01Normalization" else _unchanged
 
     def _moments(self, number: int, masked: bool) -> tuple[float, float]:
-        """Mean and population deviation of a channel."""
+        """Mean and population standard deviation of a channel."""
         count = sum(pixels.size for pixels in self._slices(number, masked))
         mean = sum(float(pixels.sum(dtype=np.float64)) for pixels in self._slices(number, masked)) / max(
             1, count
@@ -97,7 +99,7 @@ class Cropped:
         return mean, square**0.5
 
     def _slices(self, number: int, masked: bool) -> Iterator[Pixels]:
-        """The crop of a channel along z; the pixels inside only where `masked`."""
+        """The slices of a channel's crop along z; only the pixels inside where `masked`."""
         plane = tuple(slice(a, b) for a, b in zip(self.start[1:], self.stop[1:], strict=True))
         for z in range(self.start[0], self.stop[0]):
             pixels = finite(self.channels[number, z][plane])
@@ -106,8 +108,9 @@ class Cropped:
 
 @dataclass(frozen=True, eq=False)
 class SliceReader:
-    """Normalised slices of [low, high) of a channel (z, y, x), along `axis` (None: z). inside : handed on
-    to `change`.
+    """Normalised slices of the box [low, high) of a channel (z, y, x), along `axis` (None: z).
+
+    inside : for `change`.
     """
 
     channel: NDArray[Any]
@@ -118,7 +121,7 @@ class SliceReader:
     inside: NDArray[np.bool_] | None = None
 
     def __call__(self, number: int) -> Pixels:
-        """Slice `number` of the box, (n, m) float32, contiguous and free to be changed."""
+        """Slice `number` of the box, (n, m) float32, contiguous and writable."""
         place: list[slice | int] = [slice(a, b) for a, b in zip(self.low, self.high, strict=True)]
         axis = self.axis or 0
         place[axis] = self.low[axis] + number
@@ -127,7 +130,7 @@ class SliceReader:
 
 
 def finite(values: NDArray[Any]) -> Pixels:
-    """A float32 copy; what is not finite is 0."""
+    """A float32 copy in which values that are not finite are 0."""
     pixels = np.array(values, np.float32, order="C")
     if values.dtype.kind == "f":
         pixels[~np.isfinite(pixels)] = 0
@@ -135,8 +138,9 @@ def finite(values: NDArray[Any]) -> Pixels:
 
 
 def holes_filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(z, y, x): with every part of the background that does not reach a face of the array, by steps along
-    the axes.
+    """(z, y, x) bool with every part of the background filled that does not touch a face of the array.
+
+    Connected by steps along the axes.
     """
     from scipy import ndimage
 

@@ -1,6 +1,4 @@
-"""From the arguments that nnU-Net's plans give a network's class to the network itself, with a fold's
-weights.
-"""
+"""Builds the network that nnU-Net's plans describe, with a fold's weights."""
 
 from __future__ import annotations
 
@@ -22,12 +20,12 @@ if TYPE_CHECKING:
 CLASSES = {"PlainConvUNet": PlainConvUNet, "ResidualEncoderUNet": ResidualEncoderUNet}
 CONVS = {"PlainConvUNet": "n_conv_per_stage", "ResidualEncoderUNet": "n_blocks_per_stage"}
 UNUSED = ("dropout_op", "dropout_op_kwargs", "deep_supervision")  # at inference
-MOST_STAGES, MOST_CONVOLUTIONS = 16, 64  # so plans made to fill the memory do not
+MOST_STAGES, MOST_CONVOLUTIONS = 16, 64  # so plans made to fill the memory are refused
 MOST_WEIGHTS = 2_000_000_000  # the largest of nnU-Net's own presets has a tenth of that
 
 
 def unet_shape(plan: NNUNetPlan) -> UNetShape:
-    """What the plans say of the network. Raises BundleError when it cannot be built as they say."""
+    """The configuration of the network. Raises BundleError when it cannot be built from the plans."""
     given, dimensions = dict(plan.architecture), len(plan.patch)
     convs = CONVS[plan.network]
     known: tuple[str, ...] = (
@@ -90,8 +88,9 @@ def unet_shape(plan: NNUNetPlan) -> UNetShape:
 
 
 def empty_network(plan: NNUNetPlan) -> nn.Module:
-    """The network on the meta device: names, shapes and operations, no numbers. Raises BundleError as
-    `unet_shape`.
+    """The network on the meta device: names, shapes and operations, no numbers.
+
+    Raises BundleError as `unet_shape`.
     """
     import torch
 
@@ -146,8 +145,10 @@ def network_flops(network: nn.Module, plan: NNUNetPlan) -> float:
 
 
 def _style(given: Mapping[str, Any], dimensions: int, source: Path) -> ConvStyle:
-    """Raises BundleError for an operation that is not built in here, KeyError and ValueError for what is
-    missing or impossible.
+    """The style of all convolutions.
+
+    Raises BundleError for an unsupported operation, KeyError and ValueError for missing or impossible
+    arguments.
     """
     conv, norm, nonlin = (
         str(given.get(name) or "").rpartition(".")[2] for name in ("conv_op", "norm_op", "nonlin")
@@ -182,14 +183,14 @@ def _style(given: Mapping[str, Any], dimensions: int, source: Path) -> ConvStyle
 
 
 def _per_stage(given: int | Sequence[int], stages: int) -> tuple[int, ...]:
-    """One number a stage; one for all is repeated."""
+    """One number a stage; a single one is repeated."""
     return (given,) * stages if isinstance(given, int) else tuple(int(number) for number in given)
 
 
 def _sizes(
     given: int | Sequence[int | Sequence[int]], stages: int, dimensions: int
 ) -> tuple[tuple[int, ...], ...]:
-    """One size a stage; a number stands for a cube, one for all stages is repeated."""
+    """One size a stage; a number stands for a cube, a single size is repeated."""
     each = [given] * stages if isinstance(given, int) else given
     return tuple(
         (size,) * dimensions if isinstance(size, int) else tuple(int(n) for n in size) for size in each

@@ -12,7 +12,9 @@ from ctseg_models.bundles.nnunet.documents import Intensities
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Of one channel. masked : statistics and change only inside of what is not zero (z-scores)."""
+    """The normalisation of one channel. masked : statistics and change only inside the nonzero region
+    (z-scores).
+    """
 
     scheme: str
     masked: bool
@@ -21,8 +23,8 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Resampling:
-    """order : of the splines. force_separate : whether the coarsest axis goes apart; None: where it is
-    much coarser.
+    """order : of the splines. force_separate : whether the coarsest axis is resampled apart; None: where it
+    is much coarser.
     """
 
     order: int
@@ -31,8 +33,9 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Heads:
-    """What the network's maps mean. values : in the order of the maps. names : by label value. foreground
-    : values of a label map.
+    """What the network's maps mean.
+
+    values : in the order of the maps. names : by label value. foreground : values of a label map.
     """
 
     form: Literal["softmax logits", "regions"]
@@ -42,18 +45,17 @@ class Heads:
 
     @property
     def labels(self) -> Labels:
-        """As the viewer and the writers know them."""
+        """The labels as the viewer and the writers use them."""
         return Labels.from_names(self.names)
 
 
 @dataclass(frozen=True)
 class NNUNetPlan:
-    """One configuration, checked: everything here can be run. previous : the configuration whose labels are
-    further input channels.
+    """One configuration, checked: everything here can be run.
 
-    transpose : the stored axis of each axis of the plans. to_ras : the image is first turned to the RAS
-    axes. network : its class name. architecture : arguments of the network's class. source : the file, for
-    messages.
+    previous : the configuration whose labels are further input channels. transpose : the stored axis of each
+    axis of the plans. to_ras : the image is first turned to the RAS axes. network : its class name.
+    architecture : arguments of the network's class. source : the file, for messages.
     """
 
     configuration: str
@@ -73,7 +75,7 @@ class NNUNetPlan:
 
     @property
     def flat(self) -> bool:
-        """Whether it looks at slices along the plans' first axis."""
+        """Whether it segments slices along the plans' first axis."""
         return len(self.patch) == 2
 
     @property

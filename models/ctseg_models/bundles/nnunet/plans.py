@@ -1,5 +1,4 @@
-"""What nnU-Net v2 writes next to its folds: `plans.json` (of before and after 2.4) and `dataset.json`, as far
-as running needs it.
+"""nnU-Net v2's `plans.json` (from before and after 2.4) and `dataset.json`, as far as running needs them.
 
 Triples run along the plans' own axes: the stored axes (z, y, x) of the image, in the order
 `transpose_forward`.
@@ -28,7 +27,7 @@ READERS = {
     "NibabelIO": False,
     "SimpleITKIOWithReorient": True,
     "NibabelIOWithReorient": True,
-}  # turned to RAS first?
+}  # whether the image is turned to RAS first
 SCHEMES = (
     "CTNormalization",
     "ZScoreNormalization",
@@ -49,7 +48,7 @@ class Documents:
 
     @classmethod
     def read(cls, folder: Path) -> Documents:
-        """Raises BundleError when a file is missing or is not what nnU-Net v2 writes."""
+        """Both files. Raises BundleError when one is missing or nnU-Net v2 did not write it."""
         if not (folder / PLANS).is_file() and (
             (folder / "plans.pkl").is_file() or any(folder.glob("fold_*/*.model.pkl"))
         ):
@@ -68,8 +67,8 @@ class Documents:
         )
 
     def plan(self, configuration: str) -> NNUNetPlan:
-        """Raises BundleError when there is no such configuration, or for the first thing in it that cannot
-        be run.
+        """A configuration. Raises BundleError when it does not exist, or for the first thing that cannot be
+        run.
         """
         path = self.folder / PLANS
         entry = _checked(
@@ -161,7 +160,7 @@ class Documents:
         return own if parent is None else {**self._inherited(str(parent), (*heirs, name)), **own}
 
     def _refuse_unknown(self, entry: Configuration) -> None:
-        """Raises BundleError for a step of the program that is not built in here."""
+        """Raise BundleError for an unsupported step."""
         path, plans = self.folder / PLANS, self.plans
         known = {
             "image_reader_writer": (plans.image_reader_writer, tuple(READERS)),
@@ -190,7 +189,7 @@ class Documents:
 
 
 def _architecture(entry: Configuration, raw: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
-    """Class name and arguments. Plans of before 2.4 say the same in other words."""
+    """Class name and arguments; plans from before 2.4 name them differently."""
     if entry.architecture is not None:
         name, given = entry.architecture.get("network_class_name"), entry.architecture.get("arch_kwargs")
     else:
@@ -237,7 +236,7 @@ def _of_old_plans(raw: dict[str, Any], dimensions: int, path: Path) -> dict[str,
 def _resampling(
     function: str, arguments: dict[str, Any], path: Path, orders: tuple[int, ...] = (0, 1, 2, 3)
 ) -> Resampling:
-    """Raises BundleError for a resampling that is not built in here."""
+    """Raise BundleError for an unsupported resampling."""
     if function not in RESAMPLING:
         raise BundleError(
             f'{path}: resamples with "{function[:60]}", which this program does not know '

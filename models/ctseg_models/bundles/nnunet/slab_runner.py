@@ -1,6 +1,6 @@
-"""nnU-Net's 3D networks, run in slabs along z with each layer written over the one before it where that fits.
+"""nnU-Net's 3D networks, run in slabs along z; a layer overwrites the one before it where it fits.
 
-The logits are those of the network's own `forward`, to rounding; a test compares them.
+The logits equal those of the network's own `forward`, to rounding; a test compares them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ctseg_models.networks.plain_conv_unet import PlainConvUNet
 from ctseg_models.networks.residual_encoder_unet import BasicBlockD, ResidualEncoderUNet, ResidualStage
 
 NNUNet = PlainConvUNet | ResidualEncoderUNet
-LARGEST_KERNEL = 9  # along z: half of it is a slab's fewest slices
+LARGEST_KERNEL = 9  # along z: half of it is the minimum of a slab's slices
 SlabSteps = Generator[float, None, FeatureMap]
 
 
 def runs_in_slabs(network: nn.Module) -> TypeGuard[NNUNet]:
-    """Whether `nnunet_steps` takes it: 3D, and the nonlinearity after the norm."""
+    """Whether `nnunet_steps` can run it: 3D, with the nonlinearity after the norm."""
     if not isinstance(network, PlainConvUNet | ResidualEncoderUNet):
         return False
     style = network.shape.style
@@ -92,7 +92,7 @@ def _stage(stage: nn.Module, source: FeatureMap, arithmetic: Arithmetic, *, keep
 def _stacked(
     stacked: StackedConvs, sources: list[ConvolutionInput], arithmetic: Arithmetic, *, keep: bool = False
 ) -> SlabSteps:
-    """Convolutions in a row. keep : what the first reads is still needed."""
+    """Convolutions in a row. keep : the input of the first is still needed."""
     for layer in stacked.convs:
         assert isinstance(layer, ConvNormAct)
         feature = yield from _layer(layer, sources, arithmetic, keep=keep)
@@ -110,15 +110,16 @@ def _layer(
 
 
 def _slope(nonlinearity: nn.Module) -> float | None:
-    """As a leaky ReLU's."""
+    """The slope of the nonlinearity as a leaky ReLU."""
     if isinstance(nonlinearity, nn.LeakyReLU):
         return nonlinearity.negative_slope
     return 0.0 if isinstance(nonlinearity, nn.ReLU) else None
 
 
 def _residual(block: BasicBlockD, source: FeatureMap, arithmetic: Arithmetic) -> SlabSteps:
-    """Both convolutions, and the shortcut added when the sum is asked for. `source` is not written over:
-    it may be the shortcut itself.
+    """Both convolutions, with the shortcut added when the sum is read.
+
+    `source` is not overwritten: it may be the shortcut itself.
     """
     shortcut = source
     for part in block.skip:
@@ -139,8 +140,8 @@ def _three(size: int | tuple[int, ...]) -> Shape:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """Finish: what is left to do to `feature`, which has the same buffer, then the shortcut added, then
-    the leaky ReLU.
+    """A Finish for `feature`, which has the same buffer: its own, then the shortcut added, then the leaky
+    ReLU.
     """
 
     feature: FeatureMap
@@ -155,8 +156,8 @@ class Joined:
 
 
 class TransposedConvolution:
-    """A transposed convolution whose kernel is its stride, every voxel a block of its own, made slice by
-    slice when it is needed.
+    """A transposed convolution whose kernel is its stride, so every voxel becomes a block; computed slice by
+    slice.
     """
 
     def __init__(self, conv: nn.ConvTranspose3d, source: FeatureMap) -> None:
@@ -166,14 +167,14 @@ class TransposedConvolution:
         self.size: Shape = (z, y, x)
 
     def slices(self, low: int, high: int, dtype: torch.dtype) -> Tensor:
-        """(1, C, high - low, y, x), channels last."""
+        """Slices [low, high): (1, C, high - low, y, x), channels last."""
         step = self.step[0]
         first, end = low // step, -(-high // step)
         fine = self.blocks(self.source.slices(first, end, dtype)[0].movedim(0, -1))
         return fine[low - first * step : high - first * step].movedim(-1, 0)[None]
 
     def blocks(self, coarse: Tensor) -> Tensor:
-        """(z, y, x, C) to (z, y, x, C) with every voxel spread out, both contiguous."""
+        """(z, y, x, C) with every voxel spread out to its block, both contiguous."""
         (sz, sy, sx), (z, y, x, channels) = self.step, coarse.shape
         matrix = (
             self.conv.weight.permute(0, 2, 3, 4, 1).reshape(channels, -1).to(coarse)

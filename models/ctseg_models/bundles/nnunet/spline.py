@@ -1,8 +1,7 @@
-"""Resizing as nnU-Net does it: cubic splines that do not overshoot, or slice by slice where one axis is much
-coarser.
+"""Resizing as in nnU-Net: cubic splines that do not overshoot, slice by slice where one axis is much coarser.
 
-Resizing an axis is a linear map, so its matrix is what scipy gives for unit vectors, and a volume is
-three matrix products in float32; no copy in float64 is made.
+Resizing an axis is a linear map, so its matrix is scipy's result for unit vectors, and a volume takes three
+matrix products in float32, without a float64 copy.
 """
 
 from __future__ import annotations
@@ -18,20 +17,19 @@ from torch import Tensor
 from ctseg_imaging.geometry import Shape
 
 ANISOTROPIC = 3.0  # a spacing beyond this ratio is resampled apart from the other two
-TIE_DIGITS = 5  # of spacings in mm: equal ones differ by as much once they come from float32 cosines
+TIE_DIGITS = 5  # of spacings in mm: the difference between equal ones that came from float32 cosines
 SLICES_PER_STEP = 8
-# Slice i of the axis along which a volume is handed on: (n, m) float32 of the other two axes, in their order.
+# Slice i of the axis along which a volume is read: (n, m) float32 of the other two axes, in their order.
 ReadSlice = Callable[[int], NDArray[np.float32]]
 
 
 def separate_axis(
     current_mm: Sequence[float], wanted_mm: Sequence[float], force: bool | None = None
 ) -> int | None:
-    """Which axis is resampled by nearest neighbours apart from the others; None: all alike. Spacings in any
-    one axis order.
+    """The axis that is resampled by nearest neighbours apart from the others; None: all alike.
 
-    The coarsest axis, where the current or else the wanted spacing is more than three times as coarse
-    there as along the finest one, and only one axis is that coarse. force : True: always; False: never.
+    Spacings in any one axis order. It is the coarsest axis, where its current or else its wanted spacing is
+    more than three times the finest one and only one axis is that coarse. force : True: always; False: never.
     Source: nnU-Net v2, determine_do_sep_z_and_axis.
     """
     if force is False:
@@ -45,8 +43,8 @@ def separate_axis(
 
 @lru_cache(maxsize=16)
 def zoom_matrix(n_in: int, n_out: int, order: int) -> Tensor:
-    """(n_out, n_in) float32: what skimage's `resize(order, mode="edge", anti_aliasing=False)` does along
-    an axis before it clips.
+    """(n_out, n_in) float32: skimage's `resize(order, mode="edge", anti_aliasing=False)` along an axis,
+    unclipped.
     """
     from scipy import ndimage
 
@@ -62,8 +60,9 @@ def zoom_matrix(n_in: int, n_out: int, order: int) -> Tensor:
 
 
 def nearest_slices(n_in: int, n_out: int, *, backwards: bool = False) -> list[int]:
-    """The input slice of every output slice. Midway between two it is the later one, counted from the end
-    where `backwards`.
+    """The input slice of every output slice.
+
+    Midway between two it is the later one, counted from the end where `backwards`.
     """
     scale = n_in / n_out
     chosen = [min(n_in - 1, max(0, int(np.floor(scale * (i + 0.5) - 0.5 + 0.5)))) for i in range(n_out)]
@@ -81,10 +80,10 @@ def resize(
 ) -> Generator[float, None, None]:
     """Fill `out` (z, y, x) float32 with a volume of `shape`, resized. Yields shares of the work.
 
-    read : gives the volume's slices along `axis`, or along z where that is None; each is asked for at most
-    once or twice. axis : resampled by nearest neighbours, the others slice by slice (each clipped to its
-    own range); None: all three alike (clipped to the range of the whole). backwards : whether the network
-    counts `axis` from the other end, which decides ties.
+    read : gives the volume's slices along `axis`, or along z where that is None; each is read at most once or
+    twice. axis : resampled by nearest neighbours, the others slice by slice (each clipped to its own range);
+    None: all three alike (clipped to the range of the whole). backwards : whether the network counts `axis`
+    from the other end, which decides ties.
     """
     if axis is None:
         yield from _resize_whole(read, shape, out, order)

@@ -1,12 +1,15 @@
 """Bundles of this project: MONAI Bundle layout, safetensors, SHA256SUMS.
 
-write_bundle(Path("out/headneck-ct-scn"), name="headneck-ct-scn",
-             stages=[localise, segment],                             # metadata.Stage, localise first
-             weights={"localise": unet.state_dict(), "segment": scn.state_dict()},
-             labels=Labels.from_names({1: "Brainstem", 2: "SpinalCord"}),   # in the order of the network's
-             outputs 1, 2, ...
-             card="# What for ...", scores={"dice": {"Brainstem": 0.8}}, training_data={"name": "headneck-ct",
-             "cases": 100})
+write_bundle(
+    Path("out/headneck-ct-scn"),
+    name="headneck-ct-scn",
+    stages=[localise, segment],  # metadata.Stage, the localiser first
+    weights={"localise": unet.state_dict(), "segment": scn.state_dict()},
+    labels=Labels.from_names({1: "Brainstem", 2: "SpinalCord"}),  # of the network's outputs 1, 2, ...
+    card="# What for ...",
+    scores={"dice": {"Brainstem": 0.8}},
+    training_data={"name": "headneck-ct", "cases": 100},
+)
 """
 
 from __future__ import annotations
@@ -36,13 +39,13 @@ CARD = "docs/README.md"
 
 @dataclass(frozen=True, eq=False)
 class OwnBundle(Bundle):
-    """A folder in MONAI Bundle layout with our block in its metadata."""
+    """A folder in MONAI Bundle layout with this project's block in its metadata."""
 
     block: CtsegBlock
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages in the order they run."""
+        """The stages in the order in which they run."""
         return self.block.stages
 
     def verify(self) -> None:
@@ -57,7 +60,7 @@ class OwnBundle(Bundle):
         }
 
     def _tensors(self, stage_name: str) -> dict[str, Tensor]:
-        """As the file holds them, mapped."""
+        """The tensors as stored in the file, mapped."""
         return read_safetensors(self.path / weights_file(self.stage(stage_name)))
 
     def stage(self, name: str) -> Stage:
@@ -128,12 +131,12 @@ class OwnBundle(Bundle):
 
 
 def weights_file(stage: Stage) -> str:
-    """Where the weights of a stage lie, relative to the bundle."""
+    """The weights file of a stage, relative to the bundle."""
     return f"models/{stage.name}.safetensors"
 
 
 def build_network(stage: Stage) -> nn.Module:
-    """The stage's network with fresh weights. Raises BundleError when the config has unknown entries."""
+    """The stage's network with fresh weights. Raises BundleError when its config has unknown entries."""
     from ctseg_models.networks.catalogue import build
 
     config = {key: value for key, value in stage.config.items() if key not in ("in_channels", "outputs")}
@@ -141,7 +144,7 @@ def build_network(stage: Stage) -> nn.Module:
 
 
 def read_own(folder: Path) -> OwnBundle:
-    """Describe the bundle in `folder`; weights are not read. Raises BundleError."""
+    """The bundle in `folder`; weights are not read. Raises BundleError."""
     path = folder / METADATA
     try:
         metadata = Metadata.model_validate_json(path.read_text(encoding="utf-8"))

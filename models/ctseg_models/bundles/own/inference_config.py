@@ -9,11 +9,11 @@ from ctseg_models.networks.catalogue import classes
 
 
 def inference_config(block: CtsegBlock) -> dict[str, Any] | None:
-    """The config as a dict; None for what these transforms cannot say: 2D networks, several channels,
-    statistics of the volume.
+    """The config as a dict; None for what these transforms cannot express.
 
-    Of a two-stage bundle it runs the segmenter alone, on the whole volume: slower, and without the ROI.
-    Axis codes SPL make MONAI's array our (z, y, x): to superior, posterior, left. The intensity becomes a
+    That is 2D networks, several channels, statistics of the volume. Of a two-stage bundle it runs the
+    segmenter alone, on the whole volume: slower, and without the region of interest. Axis codes SPL give
+    MONAI's array our order (z, y, x): to superior, posterior, left. The intensity becomes a
     ScaleIntensityRanged.
     """
     stage = block.stages[-1]

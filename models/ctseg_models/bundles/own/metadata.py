@@ -1,4 +1,4 @@
-"""What a bundle of this project says about itself: `configs/metadata.json`, validated."""
+"""The metadata of this project's bundles, `configs/metadata.json`, validated."""
 
 from __future__ import annotations
 
@@ -18,37 +18,29 @@ SCHEMA = (
 
 
 class Stage(FrozenModel):
-    """One network of a bundle and how a volume becomes its input. All triples are (z, y, x) of the
-    LPS-upright view.
+    """One network of a bundle and its input; triples are (z, y, x) of the LPS-upright view."""
 
-    name : "localise" (output > 0 is the region of interest) or "segment". network and config : which
-    network, and its frozen dataclass as a dict. smoothing_sigma_mm : Gaussian before resampling. margin_mm
-    : of a localiser, added on every side of what it found. inferer : "whole" (one array of an allowed
-    size) or "sliding_window" (`patch` with `overlap`, Gaussian weights). outputs : classes with the
-    background. pad_hu : the value outside the volume. mirror_axes : the view's axes (0 is z) along which
-    the network may be mirrored; none unless it was trained so, as left and right organs forbid it.
-    temperature, calibration : the logits are divided by it for a probability, and how it was fitted
-    (`napari-ctseg calibrate`).
-    """
-
-    name: Literal["localise", "segment"]
+    name: Literal["localise", "segment"]  # of "localise", output > 0 is the region of interest
     network: NetworkName
-    config: dict[str, Any]
+    config: dict[str, Any]  # the network's frozen dataclass
     spacing_mm: Triple
     sizes: AllowedSizes
     spacing_growth: Growth = Growth()
     intensity: Intensity
     more_channels: tuple[Intensity, ...] = ()
-    smoothing_sigma_mm: float = Field(0.0, ge=0.0)
-    margin_mm: float = Field(0.0, ge=0.0)
+    smoothing_sigma_mm: float = Field(0.0, ge=0.0)  # of a Gaussian before resampling
+    margin_mm: float = Field(0.0, ge=0.0)  # of a localiser, on every side of its foreground
+    # One array of an allowed size, or windows of `patch` with `overlap` and Gaussian weights.
     inferer: Literal["whole", "sliding_window"] = "whole"
     patch: Sizes3 | None = None
     overlap: float = Field(0.5, ge=0.0, lt=1.0)
-    outputs: int = Field(ge=2)
-    pad_hu: float = -1024.0
+    outputs: int = Field(ge=2)  # classes with the background
+    pad_hu: float = -1024.0  # the value outside the volume
+    # The view's axes (0 is z) along which the input may be mirrored; () unless it was trained with mirroring,
+    # which left and right organs forbid.
     mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
-    temperature: float = Field(1.0, gt=0)
-    calibration: dict[str, Any] = Field(default_factory=dict)
+    temperature: float = Field(1.0, gt=0)  # logits are divided by it for probabilities
+    calibration: dict[str, Any] = Field(default_factory=dict)  # how the temperature was fitted
 
     @model_validator(mode="after")
     def _consistent(self) -> Stage:
@@ -62,7 +54,7 @@ class Stage(FrozenModel):
 
     @property
     def channels(self) -> tuple[Intensity, ...]:
-        """One entry per input channel of the network."""
+        """The intensity of each input channel of the network."""
         return (self.intensity, *self.more_channels)
 
     @property
@@ -115,7 +107,7 @@ class CtsegBlock(FrozenModel):
         return self
 
     def label_set(self) -> Labels:
-        """The labels as the viewer and the writers know them."""
+        """The labels as the viewer and the writers use them."""
         return Labels(tuple(Label(entry.value, entry.name, entry.colour) for entry in self.labels))
 
     @property
@@ -125,7 +117,7 @@ class CtsegBlock(FrozenModel):
 
 
 class Metadata(BaseModel):
-    """metadata.json: MONAI's keys, which other programs may add to, and our block."""
+    """The content of metadata.json: MONAI's keys, which other programs may extend, and the `ctseg` block."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -137,7 +129,7 @@ class Metadata(BaseModel):
 def monai_metadata(
     name: str, version: str, description: str, block: CtsegBlock, versions: dict[str, str]
 ) -> dict[str, Any]:
-    """The whole of metadata.json as MONAI's schema has it, with `network_data_format` of the last stage."""
+    """All of metadata.json by MONAI's schema, with `network_data_format` of the last stage."""
     stage = block.stages[-1]
     divisor = list(stage.sizes.step)
     inputs = {

@@ -1,4 +1,4 @@
-"""Networks of this project in layers that every program knows: the same numbers, without what only
+"""Networks of this project in standard layers, for export: the same numbers, without anything that only
 training or this machine needs.
 """
 
@@ -17,8 +17,8 @@ from ctseg_models.networks.scn import POOLING, SCN, SCNOutput, merge_by_certaint
 
 
 def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """torch's own. `F.instance_norm` is the same, but refuses a map of one voxel, which a U-Net's deepest
-    level may be.
+    """torch's own. `F.instance_norm` is equal, but refuses a map of one voxel, which a U-Net's deepest level
+    may be.
     """
     return torch.instance_norm(x, weight, bias, None, None, True, 0.0, eps, False)
 
@@ -45,8 +45,9 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 
 
 class PlainMSDNet(nn.Module):
-    """MSD-Net as convolutions of padded maps, one layer after the other; sides must be longer than the
-    largest dilation.
+    """MSD-Net as convolutions of padded maps, one layer after the other.
+
+    Sides must be longer than the largest dilation.
     """
 
     def __init__(self, network: MSDNet) -> None:
@@ -73,9 +74,7 @@ class PlainMSDNet(nn.Module):
 
 
 class PlainSCN(nn.Module):
-    """The SpatialConfiguration-Net in evaluation mode; the coarse maps are made large by a two-dimensional
-    resize, twice.
-    """
+    """The SpatialConfiguration-Net in evaluation mode; the coarse maps are enlarged by a 2D resize, twice."""
 
     def __init__(self, network: SCN) -> None:
         super().__init__()
@@ -104,14 +103,15 @@ class PlainSCN(nn.Module):
 
 
 def _without(labels: Tensor, label: int) -> Tensor:
-    """The foreground maps (B, K, ...) without the one of `label` (1..K); all of them for the background."""
+    """The foreground maps (B, K, ...) without that of `label` (1..K); all of them for the background."""
     others = [number for number in range(labels.shape[1]) if number != label - 1]
     return torch.cat([labels[:, number : number + 1] for number in others], dim=1)
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """A copy of any network of the catalogue: (B, C, [Z,] Y, X) to (B, K, [Z,] Y, X) probabilities,
-    frozen, in float32.
+    """A copy of any network of the catalogue: (B, C, [Z,] Y, X) to (B, K, [Z,] Y, X) probabilities.
+
+    Frozen, in float32.
     """
     network = copy.deepcopy(network)
     if isinstance(network, MSDNet):

@@ -1,4 +1,4 @@
-"""Bundles of this project written: a folder that is there whole or not at all."""
+"""Writes bundles of this project: a folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def write_bundle(
     licence: str = LICENCE,
     overwrite: bool = False,
 ) -> OwnBundle:
-    """Write a bundle folder whole or not at all, and read it back.
+    """Write a bundle folder, whole or not at all, and read it back.
 
     stages : ["localise"], ["segment"] or both. weights : by stage name, state dicts that fit
-    `build_network(stage)`. labels : in ascending value = network outputs 1, 2, ... precision : of the
-    file; loading always gives float32. Raises BundleError when the folder exists (unless overwrite),
-    cannot be written, or the weights do not fit.
+    `build_network(stage)`. labels : in ascending value = network outputs 1, 2, ... precision : of the file;
+    loading always gives float32. Raises BundleError when the folder exists (unless `overwrite`), cannot be
+    written, or the weights do not fit.
     """
     folder = Path(folder)
     entries = tuple(LabelEntry(value=label.value, name=label.name, colour=label.colour) for label in labels)
@@ -77,8 +77,9 @@ def write_bundle(
 
 @contextmanager
 def replaced_folder(folder: Path, todo: str = "choose another folder or free some space") -> Iterator[Path]:
-    """An empty folder that takes the place of `folder` when the block ends well, and is removed when it
-    raises. Raises BundleError for an OSError, ending in `todo`; `folder` is then as it was.
+    """An empty folder that replaces `folder` when the block succeeds, and is removed when it raises.
+
+    Raises BundleError for an OSError, ending in `todo`; `folder` is then unchanged.
     """
     from ctseg_imaging.formats.disk.atomic import swap_in
 
@@ -145,10 +146,9 @@ def fill_folder(
 
 
 def rewrite(bundle: OwnBundle, block: CtsegBlock) -> OwnBundle:
-    """The bundle in its place with another block in its metadata and new hashes; every other file stays as it
-    is.
+    """The same bundle with another block in its metadata and new hashes; its other files do not change.
 
-    Raises BundleError when the bundle is damaged or its folder cannot be written; it is then as it was.
+    Raises BundleError when the bundle is damaged or its folder cannot be written; it is then unchanged.
     """
     bundle.verify()
     folder = bundle.path.resolve()
@@ -165,7 +165,7 @@ def rewrite(bundle: OwnBundle, block: CtsegBlock) -> OwnBundle:
 def compose(
     localiser: OwnBundle, segmenter: OwnBundle, out: Path, *, name: str | None = None, overwrite: bool = False
 ) -> OwnBundle:
-    """A two-stage bundle from the localiser of one and the segmenter of the other. Raises BundleError."""
+    """A two-stage bundle of one bundle's localiser and another's segmenter. Raises BundleError."""
     for bundle in (localiser, segmenter):
         bundle.verify()
     stages = [localiser.stage("localise"), segmenter.stage("segment")]
@@ -194,7 +194,7 @@ def compose(
 
 
 def _common_precision(*bundles: OwnBundle) -> Literal["fp16", "fp32"]:
-    """fp32 as soon as one of the files holds it: composing must not change weights."""
+    """fp32 if one of the files holds it, so composing does not change weights; else fp16."""
     from safetensors import safe_open
 
     for bundle in bundles:

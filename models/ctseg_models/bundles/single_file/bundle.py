@@ -1,6 +1,4 @@
-"""What TorchScript and ONNX files have in common: a side file, a network that nobody can look into, one
-stage.
-"""
+"""What TorchScript and ONNX files have in common: a side file, an opaque network, one stage."""
 
 from __future__ import annotations
 
@@ -27,14 +25,14 @@ if TYPE_CHECKING:
 
     from ctseg_models.contract.arithmetic import Arithmetic
 
-# A network in memory: its input array to its output array, both as the file has them, in steps.
+# A network in memory: its input array to its output array, both in the file's layout, in steps.
 Forward = Callable[["Tensor"], "Generator[float, None, Tensor]"]
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """forward : see Forward. flops : two per multiply-add for an input of (z, y, x); 0: not known.
-    parameters : how many, 0: not known.
+    """forward : see Forward. flops : two per multiply-add for an input of (z, y, x); 0: not known. parameters
+    : how many; 0: not known.
     """
 
     forward: Forward
@@ -44,24 +42,24 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class _WithSideFile(Bundle):
-    """sha256 : not given, ForeignBundle works it out."""
+    """sha256 : computed by SingleFileBundle when it is not given."""
 
     side: SideFile
     sha256: str = field(init=False, repr=False)
 
 
 class SingleFileBundle(_WithSideFile):
-    """A network file with its side file. What needs the network's bytes is read when it is asked for: a list
-    of bundles is made in no time.
+    """A network file with its side file; the network's bytes are read only when they are needed.
 
-    The sha256 of a side file is that of the network's file followed by its arrays, as of `cat NAME.onnx
-    NAME.onnx.data`.
+    So a list of bundles is fast. The sha256 of a side file is that of the network's file followed by its
+    arrays, as of `cat NAME.onnx NAME.onnx.data`.
     """
 
     @cached_property
     def sha256(self) -> str:
-        """Of the hashes of the network's file, its side file and its arrays. Raises BundleError when one
-        is missing.
+        """The SHA-256 of the hashes of the network's file, its side file and its arrays.
+
+        Raises BundleError when one is missing.
         """
         files = self._files()
         return hashlib.sha256(
@@ -70,14 +68,15 @@ class SingleFileBundle(_WithSideFile):
 
     @property
     def arrays(self) -> tuple[Path, ...]:
-        """Files next to it that hold some of its weights. Raises BundleError when there may be some and the
-        file is refused.
+        """Files next to it that hold some of its weights.
+
+        Raises BundleError when there may be some and the file is refused.
         """
         return ()
 
     @abstractmethod
     def network(self, device: str) -> Network:
-        """Look through the file and load it. Raises BundleError."""
+        """Check the file and load it. Raises BundleError."""
 
     def _files(self) -> tuple[Path, ...]:
         """The network's file and its arrays. Raises BundleError when one is missing."""
@@ -123,7 +122,7 @@ class SingleFileBundle(_WithSideFile):
 
 
 def describe(path: Path, kind: BundleFormat) -> dict[str, object]:
-    """The fields of ForeignBundle for a network file, of which nothing is read. Raises BundleError."""
+    """The fields of SingleFileBundle for a network file, which is not read. Raises BundleError."""
     if not path.is_file():
         raise BundleError(f"{path}: does not exist; check the name.")
     side = read_side_file(path)
@@ -148,14 +147,12 @@ def _hash(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash_of(path: Path, size: int, changed_ns: int) -> str:
-    """Of a file of this size, changed then: one that is run again and again. `verify` always reads the
-    file.
-    """
+    """The SHA-256 of a file of this size, changed at this time: cached. `verify` always reads the file."""
     return sha256_of(path)
 
 
 def values_of(output: OutputEntry) -> tuple[int, ...]:
-    """The label value of each map that `_run` gives: ascending, the background (0) first."""
+    """The label value of each map of `_run`: ascending, the background (0) first."""
     return tuple(sorted({0, *(value or 0 for value in output.classes)}))
 
 
@@ -170,7 +167,7 @@ def _run(forward: Forward, x: Tensor, side: SideFile, path: Path) -> Generator[f
     for start in range(0, x.shape[2], side.batch):
         slices = x[0, :, start : start + side.batch].movedim(1, 0)
         count = len(slices)
-        if count < side.batch:  # the last ones: filled up, as a file may take one size only
+        if count < side.batch:  # the last slices are padded to a batch, as a file may take one size only
             slices = torch.cat([slices, slices[-1:].expand(side.batch - count, -1, -1, -1)])
         work = forward(slices.movedim(1, -1).contiguous() if side.layout == "NHWC" else slices.contiguous())
         output = yield from scaled(work, side.batch / x.shape[2])
@@ -179,7 +176,7 @@ def _run(forward: Forward, x: Tensor, side: SideFile, path: Path) -> Generator[f
 
 
 def _arranged(x: Tensor, layout: str) -> Tensor:
-    """(1, C, a, b, c) as the network takes it."""
+    """(1, C, a, b, c) in the layout of the network."""
     arranged = {
         "NCDHW": x,
         "NDHWC": x.movedim(1, -1),
@@ -191,9 +188,7 @@ def _arranged(x: Tensor, layout: str) -> Tensor:
 
 
 def _class_maps(output: Tensor, space: Shape, side: SideFile, path: Path) -> Tensor:
-    """A network's output as (values, a, b, c) float32 probabilities. Raises BundleError when its shape is
-    not what was promised.
-    """
+    """A network's output as (values, a, b, c) float32 probabilities. Raises BundleError for another shape."""
     maps = _channels_first(output, space, side, path)
     wanted, classes = side.output, len(side.output.classes)
     if wanted.kind == "labels":
@@ -245,8 +240,9 @@ def _channels_first(output: Tensor, space: Shape, side: SideFile, path: Path) ->
 
 
 def _votes(numbers: Tensor, wanted: OutputEntry, path: Path) -> Tensor:
-    """Class numbers (a, b, c) as one map of 0 and 1 for each label value. Raises BundleError for a number
-    that is not a class.
+    """Class numbers (a, b, c) as one map of 0 and 1 for each label value.
+
+    Raises BundleError for a number that is not a class.
     """
     import torch
 
@@ -263,7 +259,7 @@ def _votes(numbers: Tensor, wanted: OutputEntry, path: Path) -> Tensor:
 
 
 def cast(x: Tensor, kind: torch.dtype) -> Tensor:
-    """To the type that the network takes; to integers by rounding, and within what the type holds."""
+    """As the network's number type: integers by rounding, within the type's range."""
     import torch
 
     if kind.is_floating_point:

@@ -1,4 +1,4 @@
-"""From a volume to what a side file's network takes: which voxels, along which axes, normalised how."""
+"""From a volume to the input of a side file's network: which voxels, along which axes, how normalised."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from ctseg_models.contract.upright import Upright
 
-MOST_VOXELS = 2**31  # of an input; a spacing that leads to more is a slip of the pen
+MOST_VOXELS = 2**31  # of an input; a spacing that leads to more is a mistake
 
 
 def laid_out(side: SideFile) -> Callable[[Upright, ViewBox], RunSize]:
-    """The sizes that a side file leads to."""
+    """The sizes of a run, from a side file."""
 
     def layout(upright: Upright, box: ViewBox) -> RunSize:
         from ctseg_models.contract.tiling import Tiling
@@ -41,7 +41,7 @@ def laid_out(side: SideFile) -> Callable[[Upright, ViewBox], RunSize]:
 
 
 def prepared(side: SideFile) -> Prepare:
-    """The preparation that a side file describes."""
+    """The preparation of the input, from a side file."""
 
     def prepare(upright: Upright, box: ViewBox, whole: bool) -> Generator[float, None, Prepared]:
         from ctseg_models.contract.tiling import Tiling
@@ -61,9 +61,10 @@ def prepared(side: SideFile) -> Prepare:
 
 
 def lattice_of(side: SideFile, upright: Upright, box: ViewBox, whole: bool) -> Lattice:
-    """The voxels of the network's input over `box`, without padding. whole : the box is the volume, whose
-    extent is divided evenly; otherwise the spacing is exact and the lattice at least as large as the box.
-    Raises BundleError for an impossible size.
+    """The voxels of the network's input over `box`, without padding.
+
+    whole : the box is the volume, whose extent is divided evenly; otherwise the spacing is exact and the
+    lattice at least as large as the box. Raises BundleError for an impossible size.
     """
     axes = []
     sizes = (None, None, None) if side.size is None else side.turn.zyx(side.size)
@@ -100,7 +101,7 @@ def _resized(count: int, low: float, extent: float, own: float, align: str) -> t
 
 
 def _padded(side: SideFile, kept: Lattice) -> tuple[Lattice, Shape]:
-    """The lattice with what multiple_of and patch need around it, and where the kept part begins in it."""
+    """The lattice with the padding that multiple_of and patch need, and where the kept part begins in it."""
     multiple = side.multiple_of if not isinstance(side.multiple_of, int) else (side.multiple_of,) * 3
     least = side.turn.zyx(side.patch or side.min_size)
     steps = side.turn.zyx(multiple)
@@ -113,8 +114,9 @@ def _padded(side: SideFile, kept: Lattice) -> tuple[Lattice, Shape]:
 def _input(
     side: SideFile, upright: Upright, lattice: Lattice, inside: tuple[slice, ...]
 ) -> Generator[float, None, Tensor]:
-    """(1, C, z, y, x) float32 on `lattice`. inside : its voxels without padding. Raises BundleError for
-    too few channels.
+    """(1, C, z, y, x) float32 on `lattice`. inside : its voxels without padding.
+
+    Raises BundleError for too few channels.
     """
     import torch
 
@@ -159,9 +161,10 @@ def _input(
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """An input's lattice with the slices next to it that its channels ask for. axis : of the view, along
-    which they are counted, by `step` (-1 where the network's axis runs the other way). first, last : the
-    slices of `lattice` that lie within the volume.
+    """An input's lattice with the neighbouring slices that its channels read.
+
+    axis : of the view, along which slices are counted, by `step` (-1 where the network's axis runs the other
+    way). first, last : the slices of `lattice` that lie within the volume.
     """
 
     lattice: Lattice
@@ -181,14 +184,15 @@ class Beside:
         end = volume[axis] * spacing_mm[axis]
         first = max(
             0, ceil(-low[axis] / spacing - 0.5 - ROUNDING)
-        )  # whose centre is the first not before the volume
+        )  # the first slice whose centre is inside the volume
         last = min(shape[axis] - 1, floor((end - low[axis]) / spacing - 0.5 + ROUNDING))
         wide = Lattice((low[0], low[1], low[2]), lattice.spacing_mm, (shape[0], shape[1], shape[2]))
         return cls(wide, axis, -1 if 0 in side.turn.flips else 1, reach, first, last)
 
     def of_slice(self, resampled: Tensor, beside: int) -> Tensor:
-        """From an array on `lattice`: for each slice of the input the one `beside` steps on; at the
-        volume's ends its last one. Slices that pad the volume have their own neighbours.
+        """From an array on `lattice`: for each slice of the input, the one `beside` steps further.
+
+        At the volume's ends its last one. Slices that pad the volume have their own neighbours.
         """
         import numpy as np
         import torch
@@ -204,7 +208,7 @@ class Beside:
 
 
 def _settled(channel: Channel, taken_of: NDArray[np.generic]) -> Intensity:
-    """Clip, shift and scale in numbers, with the ends that "minmax" goes to."""
+    """Clip, shift and scale as numbers, with the ends that "minmax" goes to."""
     from ctseg_models.inference.input.intensities import settle
 
     intensity = settle(channel.intensity(), taken_of)

@@ -1,4 +1,4 @@
-"""An ONNX file as a bundle, run by onnxruntime, after it was looked through (scan_onnx)."""
+"""An ONNX file as a bundle, run by onnxruntime after `scan_onnx` has checked it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SUFFIXES = (".onnx",)
 FOLDING = (
-    "ConstantFolding"  # would compute when a file is only opened, for hours or gigabytes where it was made to
+    # would compute constants when a file is opened, in a crafted one for hours or gigabytes
+    "ConstantFolding"
 )
 POLL_SECONDS = 0.2
-LONGEST_STOP = (
-    2.0  # seconds that are waited for a cancelled run to end; onnxruntime asks between operators only
-)
+LONGEST_STOP = 2.0  # seconds to wait for a cancelled run to end; onnxruntime checks between operators only
 _REFUSALS = (
     "Fail",
     "InvalidArgument",
@@ -94,14 +93,15 @@ class OnnxBundle(SingleFileBundle):
 
 
 def read_onnx(path: Path) -> OnnxBundle:
-    """Describe an ONNX file; it is not loaded. Raises BundleError."""
+    """The bundle of an ONNX file, which is not loaded. Raises BundleError."""
     return OnnxBundle(**describe(path, "onnx"))  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=256)
 def _arrays_of(path: Path, size: int, changed_ns: int) -> tuple[Path, ...]:
-    """Of a file of this size, changed then. Most files never say "location", the key of every array
-    elsewhere: those are not parsed.
+    """The arrays of a file of this size, changed at this time: cached.
+
+    Most files lack "location", the key of every external array: those are not parsed.
     """
     from ctseg_models.vetting.scan_onnx import scan
 
@@ -112,14 +112,14 @@ def _arrays_of(path: Path, size: int, changed_ns: int) -> tuple[Path, ...]:
 
 
 def opened(path: Path, device: str) -> Any:
-    """An onnxruntime session of a file that was looked through. Raises BundleError when it cannot run it."""
+    """An onnxruntime session of a checked file. Raises BundleError when it cannot be run."""
     import torch
 
     runtime, refusals = _runtime(path)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False  # an arena keeps the largest that was ever needed
+    options.enable_cpu_mem_arena = False  # an arena keeps the most that was ever needed
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.load_model_format", "ONNX")
     gpu = "CUDAExecutionProvider"
@@ -153,7 +153,7 @@ def _not_on(path: Path, device: str) -> str:
 
 
 def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
-    """onnxruntime, and its exceptions. Raises BundleError when it is not installed."""
+    """onnxruntime and its exceptions. Raises BundleError when it is not installed."""
     try:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -165,7 +165,7 @@ def _runtime(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
     return onnxruntime, (
         *known,
         UnicodeDecodeError,
-    )  # of a sentence of its own about a name that is not a UTF-8 name
+    )  # onnxruntime's own message about a name that is not UTF-8
 
 
 def _chosen(names: list[str], side: SideFile, path: Path) -> str:
@@ -185,8 +185,9 @@ def _chosen(names: list[str], side: SideFile, path: Path) -> str:
 
 
 def in_background(call: Callable[[], T], stop: Callable[[], None]) -> Generator[float, None, T]:
-    """Run `call` in a thread, yielding five times a second; closing the generator calls `stop` and waits
-    at most two seconds.
+    """Run `call` in a thread, yielding five times a second.
+
+    Closing the generator calls `stop` and waits at most two seconds.
     """
     from threading import Event, Thread
 

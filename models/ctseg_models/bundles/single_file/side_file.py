@@ -1,4 +1,5 @@
-"""`NAME.json` next to a TorchScript or ONNX file: what a bare network does not say about itself.
+"""`NAME.json` next to a TorchScript or ONNX file: what a bare network does not define itself.
+
 docs/side-files.md has worked examples.
 
     {"labels": {"1": "white matter", "2": "grey matter"}, "modality": "MR",
@@ -6,8 +7,8 @@ docs/side-files.md has worked examples.
      "spacing": [1, 1, 1], "orientation": "LIA", "interpolation": "linear", "pad": 0,
      "output": {"kind": "logits", "classes": [0, 1, 2]}}
 
-Triples run along the axes of the network's array, as `orientation` names them: letter i is where axis i
-runs to, so "SPL" is this project's (z, y, x) and "RAS" is nibabel's (x, y, z).
+Triples run along the axes of the network's array, as `orientation` names them: letter i names the side that
+axis i runs to, so "SPL" is this project's (z, y, x) and "RAS" is nibabel's (x, y, z).
 """
 
 from __future__ import annotations
@@ -40,27 +41,26 @@ class _Strict(BaseModel):
 
 
 class Channel(_Strict):
-    """One input channel: which channel of the volume, clipped to [low, high], then normalised.
+    """One input channel: a channel of the volume, clipped to [low, high], then normalised.
 
-    clip : in the volume's units; clip_quantiles : at these quantiles (0..1) of the volume instead.
-    normalise : "none"; "range" (clip's ends go to `to`); "minmax" (the image's own ends go to `to`); "max"
-    (v / the largest); "zscore" (minus its own mean, over its own deviation); "zscore_nonzero" (of voxels
-    that are not 0); "fixed" ((v - shift) / scale). statistics : what "the image's own" and the quantiles
-    are taken of: the volume as it is, or the network's input (resampled, of the region looked at, without
-    padding). slice : of which slice, counted along the array's first axis: -1 the one before, 1 the one
-    after, for 2D networks that see their neighbours; at the ends the last slice stands for those that are
-    missing.
+    The ways of `normalise`: "range" maps the ends of `clip` to `to`; "minmax" maps the image's own ends to
+    `to`; "max" is v / largest; "zscore" is (v - mean) / deviation, "zscore_nonzero" of the voxels that are
+    not 0; "fixed" is (v - shift) / scale.
     """
 
     name: str = "CT"
-    source: int = Field(0, ge=0, lt=MOST_SOURCES)
-    clip: tuple[float, float] | None = None
-    clip_quantiles: tuple[Share, Share] | None = None
+    source: int = Field(0, ge=0, lt=MOST_SOURCES)  # which channel of the volume
+    clip: tuple[float, float] | None = None  # in the volume's units
+    clip_quantiles: tuple[Share, Share] | None = None  # at these quantiles of the image instead
     normalise: Literal["none", "range", "minmax", "max", "zscore", "zscore_nonzero", "fixed"] = "none"
     to: tuple[float, float] = (0.0, 1.0)
     shift: float = 0.0
     scale: Positive = 1.0
+    # What statistics and quantiles are computed from: the volume as it is, or the network's input (resampled,
+    # of the segmented region, without padding).
     statistics: Literal["volume", "input"] = "volume"
+    # Which slice, counted along the array's first axis, for 2D networks that see their neighbours: -1 the one
+    # before, 1 the one after. At the ends the last slice replaces missing ones.
     slice: int = Field(0, ge=-32, le=32)
 
     @model_validator(mode="after")
@@ -75,7 +75,7 @@ class Channel(_Strict):
         return self
 
     def intensity(self) -> Intensity:
-        """The same as the bundles of this project say it; `to` of "minmax" is not in it."""
+        """The same as an Intensity; without the `to` of "minmax"."""
         low, high = self.clip if self.clip is not None else (None, None)
         shift, scale = 0.0, 1.0
         if self.normalise == "fixed":
@@ -98,23 +98,19 @@ class Channel(_Strict):
 
 
 class OutputEntry(_Strict):
-    """What the network gives.
-
-    kind : "logits", "probabilities", or "labels" (one array of class numbers, as after an argmax). classes
-    : the label value of class 0, 1, ... of the network; a value twice merges, 0 and null are background.
-    merge : merged classes count as their strongest, so the labels are those of an argmax over all
-    classes; or as their sum. exclusive : classes exclude each other (softmax); false: one sigmoid each,
-    the background is where all are below one half. index or name : which output, where there are several.
-    interpolation : how the maps come back onto the image's grid.
-    """
+    """What the network gives: logits, probabilities, or one array of class numbers, as after an argmax."""
 
     kind: Literal["logits", "probabilities", "labels"]
+    # The label value of class 0, 1, ...; a value given twice merges classes, 0 and null are background.
     classes: tuple[int | None, ...] = Field(min_length=1)
+    # Merged classes count as their strongest, so the labels are those of an argmax over all classes, or as
+    # their sum.
     merge: Literal["strongest", "sum"] = "strongest"
+    # Classes exclude each other (softmax); false: one sigmoid each, background where all are below one half.
     exclusive: bool = True
-    index: int = Field(0, ge=0)
+    index: int = Field(0, ge=0)  # which output, if there are several; or by its name
     name: str = ""
-    interpolation: Literal["linear", "nearest"] = "linear"
+    interpolation: Literal["linear", "nearest"] = "linear"  # of the maps to the image's grid
 
     @model_validator(mode="after")
     def _possible(self) -> OutputEntry:
@@ -131,41 +127,37 @@ class OutputEntry(_Strict):
 
 
 class SideFile(_Strict):
-    """A validated side file. Exactly one of `spacing` (mm) and `size` (resize the whole volume to this array)
-    is given.
-
-    A null in either leaves that axis as the volume has it. align : what a resized array shares with the
-    volume: its outer "edges", or the "centres" of its first and last voxels (as scipy.ndimage.zoom and
-    MONAI have it). multiple_of : what the sides of the array must be multiples of, and min_size the least
-    that they may be, padded with `pad` (in the volume's units). smoothing : sigma of a Gaussian before
-    resampling, mm. patch : sliding window of this size, blended with `weights`. layout : the axes of the
-    array that the network takes: N (1) and C as usual, D H W as `orientation` names them; without D the
-    first axis runs over slices, `batch` of them at a time. sha256 : of the network's file, and of its
-    arrays after it.
-    """
+    """A validated side file. Exactly one of `spacing` and `size` is given."""
 
     labels: dict[int, str] = Field(min_length=1)
     channels: tuple[Channel, ...] = Field(min_length=1)
     output: OutputEntry
+    # mm; a null leaves the axis as the volume has it.
     spacing: tuple[Positive | None, Positive | None, Positive | None] | None = None
+    # The whole volume is resized to this array; a null leaves the axis as the volume has it.
     size: tuple[Count | None, Count | None, Count | None] | None = None
     orientation: str = "SPL"
     interpolation: Literal["area", "linear", "nearest"] = "linear"
+    # What a resized array shares with the volume: its outer edges, or the centres of its first and last
+    # voxels (as in scipy.ndimage.zoom and MONAI).
     align: Literal["edges", "centres"] = "edges"
+    # The axes of the network's array: N (1), C, and D H W in the order of `orientation`; without D the first
+    # axis runs over slices, `batch` of them at a time.
     layout: ArrayLayout = "NCDHW"
     batch: Count = 1
+    # Sides are padded to multiples of this, and to at least min_size, with `pad`.
     multiple_of: Count | tuple[Count, Count, Count] = 1
     min_size: tuple[Count, Count, Count] = (1, 1, 1)
-    smoothing: float = Field(0.0, ge=0.0)
-    patch: tuple[Count, Count, Count] | None = None
+    smoothing: float = Field(0.0, ge=0.0)  # sigma in mm of a Gaussian before resampling
+    patch: tuple[Count, Count, Count] | None = None  # of a sliding window, blended with `weights`
     overlap: float = Field(0.5, ge=0.0, lt=1.0)
     weights: Literal["gaussian", "constant"] = "gaussian"
-    pad: float = -1024.0
+    pad: float = -1024.0  # in the volume's units
     name: str = ""
     modality: str = "CT"
     version: str = ""
     card: str = ""
-    sha256: str = ""
+    sha256: str = ""  # of the network's file followed by its arrays
 
     @field_validator("orientation")
     @classmethod
@@ -198,14 +190,12 @@ class SideFile(_Strict):
         return self
 
     def label_set(self) -> Labels:
-        """The labels as the viewer and the writers know them."""
+        """The labels as the viewer and the writers use them."""
         return Labels.from_names(self.labels)
 
     @property
     def images(self) -> tuple[str, ...]:
-        """What each channel of the volume has to be: several channels of the network may be windows of one
-        image (`source`).
-        """
+        """The name of each channel of the volume; several network channels may read one (`source`)."""
         names: list[dict[str, None]] = [
             {} for _ in range(1 + max(channel.source for channel in self.channels))
         ]
@@ -228,13 +218,14 @@ class SideFile(_Strict):
 
 
 def side_file_path(network: Path) -> Path:
-    """`NAME.json` for `NAME.onnx`, `NAME.ts`, `NAME.pt`."""
+    """The path of a network's side file: `NAME.json` for `NAME.onnx`, `NAME.ts`, `NAME.pt`."""
     return network.with_suffix(".json")
 
 
 def read_side_file(network: Path) -> SideFile:
-    """The side file of a network file. Raises BundleError when it is missing or says something impossible,
-    naming the field.
+    """The side file of a network file.
+
+    Raises BundleError, naming the field, when it is missing or impossible.
     """
     path = side_file_path(network)
     try:
@@ -257,7 +248,8 @@ def read_side_file(network: Path) -> SideFile:
 
 
 def write_side_file(network: Path, side: SideFile, *, overwrite: bool = False) -> Path:
-    """Write the side file of `network` whole or not at all; only what differs from the defaults is in it.
+    """Write the side file of `network`, whole or not at all, with what differs from the defaults.
+
     Raises BundleError.
     """
     path = side_file_path(network)
@@ -285,10 +277,10 @@ def write_side_file(network: Path, side: SideFile, *, overwrite: bool = False) -
 
 
 def guess_side_file(network: Path) -> dict[str, Any]:
-    """What the file itself says, as the beginning of a side file; nothing in it is run.
+    """A draft of a side file with what the network file itself reveals; nothing in it is run.
 
-    Of ONNX: layout, size or batch, the number of channels and of classes, names of outputs. Of
-    TorchScript: the name alone. Raises BundleError when the file is refused or cannot be read.
+    Of ONNX: layout, size or batch, the number of channels and of classes, names of outputs. Of TorchScript:
+    the name alone. Raises BundleError when the file is refused or cannot be read.
     """
     if network.suffix.lower() == ".onnx":
         from ctseg_models.vetting.scan_onnx import guess

@@ -1,6 +1,4 @@
-"""A TorchScript file as a bundle. TorchScript is a program: it is looked through before it is loaded
-(scan_torchscript).
-"""
+"""A TorchScript file as a bundle, run by torch after `scan_torchscript` has checked it: it is a program."""
 
 from __future__ import annotations
 
@@ -21,9 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".ts", ".pt", ".pth", ".torchscript")
-PROBE = 32  # voxels a side: what the operations of a network that takes any size are counted on
+PROBE = 32  # voxels a side, for counting the operations of a network that takes any size
 
-# What torch's parser raises for damaged files; MemoryError for a size that is not a size.
+# What torch's parser raises for damaged files; MemoryError for an impossible size.
 _PARSER_FAULTS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError)
 
 
@@ -55,7 +53,7 @@ class TorchScriptBundle(SingleFileBundle):
             torch.int32,
             torch.int16,
             torch.uint8,
-        ]  # the first that works: a file does not say what it takes
+        ]  # the first that works is used, as a file does not name its number type
 
         def call(x: Tensor) -> Tensor:
             errors: list[Exception] = []
@@ -79,14 +77,14 @@ class TorchScriptBundle(SingleFileBundle):
         work = _Work(call, side, device)
 
         def forward(x: Tensor) -> Generator[float, None, Tensor]:
-            flops = yield from work.told(_spatial(x, side))
+            flops = yield from work.counting(_spatial(x, side))
             return (yield from watched(lambda: call(x), flops=flops))
 
         return Network(forward, work, sum(parameter.numel() for parameter in module.parameters()))
 
 
 def read_torchscript(path: Path) -> TorchScriptBundle:
-    """Describe a TorchScript file; it is not loaded. Raises BundleError."""
+    """The bundle of a TorchScript file, which is not loaded. Raises BundleError."""
     return TorchScriptBundle(**describe(path, "torchscript"))  # type: ignore[arg-type]
 
 
@@ -121,11 +119,10 @@ def _spatial(x: Tensor, side: SideFile) -> Shape:
 
 
 class _Work:
-    """Operations for an input of a shape, in proportion to those of a small one, counted when first asked
-    for; 0 where the network takes one size only.
+    """Operations for an input shape, scaled up from a small one that is counted at first use.
 
-    Counted in a thread of its own: an interrupt that reaches Python within TorchScript's interpreter
-    becomes a RuntimeError without a word.
+    0 where the network takes one size only. Counted in a thread of its own: an interrupt that reaches Python
+    within TorchScript's interpreter becomes a RuntimeError without a message.
     """
 
     def __init__(self, call: Callable[[Tensor], Tensor], side: SideFile, device: str) -> None:
@@ -133,10 +130,10 @@ class _Work:
         self._known: float | None = None
 
     def __call__(self, shape: Shape) -> float:
-        return finish(self.told(shape))
+        return finish(self.counting(shape))
 
-    def told(self, shape: Shape) -> Generator[float, None, float]:
-        """The same in steps, whose shares are 0; closing it waits for the counting to end."""
+    def counting(self, shape: Shape) -> Generator[float, None, float]:
+        """The same as a generator, whose shares are 0; closing it waits for the counting to end."""
         import torch
 
         from ctseg_models.inference.network.interruptible import in_thread
@@ -145,7 +142,7 @@ class _Work:
             threads = torch.get_num_threads()
 
             def count() -> float:
-                torch.set_num_threads(threads)  # OpenMP keeps that number for each thread
+                torch.set_num_threads(threads)  # OpenMP has this number for each thread
                 return self._count()
 
             self._known = yield from scaled(in_thread(count, lambda: None), 0.0)
@@ -164,5 +161,5 @@ def _per_voxel(call: Callable[[Tensor], Tensor], side: SideFile, device: str) ->
     x = torch.zeros(1, len(side.channels), *shape, device=device)
     try:
         return counted(lambda: call(x)) / prod(shape)
-    except BundleError:  # it does not take so small an array; the run itself will say if it takes none
+    except BundleError:  # it does not take so small an array; the run itself reports when it takes none
         return 0.0

@@ -119,7 +119,7 @@ def test_transforms_of_older_versions_that_do_nothing_here(tmp_path: Path) -> No
 
 def test_a_transform_that_adds_a_channel_later_is_a_sentence(tmp_path: Path) -> None:
     folder = monai_bundle(tmp_path / "made", after=(*CLASSES, {"_target_": "AddChanneld", "keys": "pred"}))
-    with pytest.raises(BundleError, match="asks for AddChanneld, which cannot be run here"):
+    with pytest.raises(BundleError, match="needs AddChanneld, which cannot be run here"):
         read_monai(folder).load()
 
 

@@ -91,7 +91,7 @@ def test_macros_from_another_file_of_the_bundle(tmp_path: Path) -> None:
         5,
     ]
     (tmp_path.parent / "outside.json").write_text("{}")
-    with pytest.raises(BundleError, match="outside of the bundle"):
+    with pytest.raises(BundleError, match="outside the bundle"):
         config(tmp_path, {"y": "%../outside.json#deep"})
 
 
@@ -247,8 +247,8 @@ def test_code_is_found_wherever_it_stands(tmp_path: Path) -> None:
         (json.dumps({"a": "x" * 2_000_000}), "more than"),
         ({"a": "@b#\u00b2", "b": [0, 1, 2]}, "there is no"),
         ({"a": {"x" * 300: 1}}, "at most 200 characters"),
-        ({"a": "%b\0.json"}, r"names 'b\\x00.json', which can be no file"),
-        ({"a": f"%{'x' * 300}.json"}, "can be no file"),
+        ({"a": "%b\0.json"}, r"names 'b\\x00.json', which cannot be a file"),
+        ({"a": f"%{'x' * 300}.json"}, "cannot be a file"),
     ],
 )
 def test_damaged_configs_are_told_in_a_sentence(content: Any, sentence: str, tmp_path: Path) -> None:

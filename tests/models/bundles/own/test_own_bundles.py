@@ -249,7 +249,7 @@ def test_bundles_are_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pyte
     assert [str(damaged) in fault for fault in found.faults] == [True]
     with pytest.raises(
         BundleError,
-        match=r"there is no bundle of this name and no such folder or file; known bundles: .*alpha",
+        match=r"there is no bundle, folder or file of this name; known bundles: .*alpha",
     ):
         store.find("gamma")
     (tmp_path / "notes.txt").write_text("no bundle")
@@ -263,7 +263,7 @@ def test_add_copies_after_checking(tmp_path: Path) -> None:
     assert added.path.parent == store.user_folder()
     assert added.sha256 == bundle.sha256
     assert store.find("b").path == added.path
-    with pytest.raises(BundleError, match="is there already"):
+    with pytest.raises(BundleError, match="already exists"):
         store.add(bundle.path)
     weights = bundle.path / "models/segment.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])

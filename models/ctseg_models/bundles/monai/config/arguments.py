@@ -1,4 +1,4 @@
-"""Arguments of MONAI's components, taken one by one, so what is not understood shows."""
+"""Arguments of MONAI's components, taken one by one, so unsupported ones are noticed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Numbers = tuple[float, ...]
 
 
 class NotHereError(ValueError):
-    """A transform or an option that this file does not know; MONAI itself may."""
+    """A transform or an option that is not supported here; MONAI itself may support it."""
 
 
 class Arguments:
-    """The arguments of a component, taken one by one; what is left over in the end was not understood."""
+    """The arguments of a component, taken one by one; those that are left over are not supported."""
 
     def __init__(self, component: Component, ignored: Iterable[str] = ()) -> None:
         self._left = {
@@ -44,7 +44,7 @@ class Arguments:
         return value if value is None else float(value)
 
     def end(self) -> None:
-        """Raises NotHereError for arguments that nobody took, unless they switch something off."""
+        """Raise NotHereError for arguments that were not taken, unless they switch something off."""
         for name, value in self._left.items():
             if value not in (None, False):
                 raise NotHereError(f"{self.component.target} with {name}")

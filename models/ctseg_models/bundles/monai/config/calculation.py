@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-# of all expressions of a config: their characters, and the entries looked at; an honest one takes some 10,000
+# of all expressions of a config: their characters, and the entries looked at; real ones take some 10,000
 MOST_WORK = 1_000_000
-MOST_DIGITS = 100  # of round: 10 to that many is computed
+MOST_DIGITS = 100  # of round: 10 to this power is computed
 LARGEST_NUMBER = 1e15
 LARGEST_SEQUENCE = 4096
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -39,8 +39,8 @@ SIGNS: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: operator.pos,
     ast.Not: operator.not_,
 }
-# Nothing that reaches beyond its arguments. There is no GPU as far as a config goes: the user chooses the
-# device, not the bundle.
+# Nothing that reaches beyond its arguments. A config sees no GPU: the user chooses the device, not the
+# bundle.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "int": int,
@@ -67,25 +67,25 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 class NotPlainError(ValueError):
-    """An expression beyond what is interpreted here; its message says what."""
+    """An expression that is not supported here; its message names the reason."""
 
 
 @dataclass
 class WorkLimit:
-    """What the expressions of one config may still take together."""
+    """The work that the expressions of one config may still take together."""
 
     left: int = MOST_WORK
 
     def spend(self, steps: int) -> None:
-        """Raises NotPlainError when there is none left."""
+        """Raise NotPlainError when none is left."""
         self.left -= steps
         if self.left < 0:
             raise NotPlainError("the config's expressions take longer than any honest ones")
 
 
 def calculate(sign: ast.operator, a: Any, b: Any, work: WorkLimit) -> Any:
-    """Arithmetic that cannot grow without bounds: `%` on texts and long repetitions are refused before
-    they are made.
+    """Arithmetic that cannot grow without bounds: `%` on texts and long repetitions are refused before they
+    run.
     """
     if isinstance(a, str) and isinstance(sign, ast.Mod):
         raise NotPlainError("it formats a text")
@@ -120,8 +120,8 @@ def _plain_container(thing: Any) -> Any:
 
 
 def plain_data(thing: Any, work: WorkLimit) -> Any:
-    """`thing`, when it can be computed with: a component is never built here, so there is nothing to
-    compare or to count.
+    """`thing`, if it can be computed with: components are never built here, so they cannot be compared or
+    counted.
     """
     stack = [thing]
     while stack:
@@ -133,9 +133,7 @@ def plain_data(thing: Any, work: WorkLimit) -> Any:
 
 
 def small(thing: Any, work: WorkLimit) -> Any:
-    """`thing` as it is; huge numbers and containers (counted with all that is in them, shared or not) are
-    refused.
-    """
+    """`thing` itself; huge numbers and containers are refused, counted with all entries, shared or not."""
     stack, count = [thing], 0
     while stack:
         one = stack.pop()
@@ -151,7 +149,7 @@ def small(thing: Any, work: WorkLimit) -> Any:
 
 
 def inside_of(thing: Any, work: WorkLimit) -> Collection[Any]:
-    """The entries of a container, names included; nothing in anything else."""
+    """The entries of a container, names included; none for anything else."""
     inside = (
         (*thing, *thing.values())
         if isinstance(thing, dict)

@@ -1,4 +1,4 @@
-"""What a resolved config consists of: components, code, plain values."""
+"""The entries of a resolved config: components, code, plain values."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Component:
 
     @property
     def name(self) -> str:
-        """What MONAI calls it, wherever in MONAI it lies; the whole target for what is not MONAI's."""
+        """Its name in MONAI, without the module; the whole target if it is not MONAI's."""
         return self.target.rsplit(".", 1)[-1] if self.target.startswith("monai.") else self.target
 
 
 @dataclass(frozen=True)
 class Code:
-    """An expression that only running it would tell. where : the id in the config. why : what in it is
-    beyond plain data.
+    """An expression that only running it would resolve. where : the id in the config. why : what is not plain
+    data.
     """
 
     where: str
@@ -41,8 +41,9 @@ def texts(node: Any) -> Iterator[str]:
 
 
 def parts_of(value: Any, without: Container[str] = ()) -> Iterator[Component | Code]:
-    """Every Component and Code in a resolved value, each once, however often the config refers to it.
-    without : names of components that are left aside with all that is in them.
+    """Every Component and Code in a resolved value, each once.
+
+    without : names of components that are skipped with all that is in them.
     """
     stack, seen = [value], set()
     while stack:

@@ -1,6 +1,4 @@
-"""`$` expressions of MONAI configs, interpreted: arithmetic and choices over plain data. Nothing here
-calls `eval`.
-"""
+"""`$` expressions of MONAI configs, interpreted: arithmetic and choices over plain data, without `eval`."""
 
 from __future__ import annotations
 
@@ -65,9 +63,9 @@ def evaluate(expression: str, look_up: Callable[[str], Any], work: WorkLimit) ->
     """The value of an expression without its `$`. look_up : gives what `@id` refers to. work : is spent.
 
     Raises NotPlainError for everything but constants, lists, tuples, dicts, arithmetic, comparisons,
-    conditions, subscripts, and calls of a few functions of plain data; look_up's own errors come through.
-    What is not plain data (a component) may be named, chosen, and put into lists that are joined; nothing
-    is computed with it.
+    conditions, subscripts, and calls of a few functions of plain data; look_up's own errors are raised as
+    they are. Components may be named, chosen, and put into lists that are joined; nothing is computed with
+    them.
     """
     work.spend(len(expression))
     tree, references = parse(expression)
@@ -83,11 +81,12 @@ def evaluate(expression: str, look_up: Callable[[str], Any], work: WorkLimit) ->
 
 
 def parse(expression: str) -> tuple[ast.expr, list[str]]:
-    """The syntax tree of an expression, `@id` replaced by names, and the ids. Raises NotPlainError when it
-    is none.
+    """The syntax tree of an expression, `@id` replaced by names, and the ids.
+
+    Raises NotPlainError if it cannot be parsed.
     """
     if len(expression) > LONGEST:
-        raise NotPlainError("it is longer than any honest expression")
+        raise NotPlainError("it is longer than any real expression")
     references: list[str] = []
 
     def name(match: re.Match[str]) -> str:
@@ -176,7 +175,7 @@ def _readable(name: str) -> str:
 def _first(
     parts: Sequence[ast.expr], value: Callable[[ast.expr], Any], work: WorkLimit, *, stop: bool
 ) -> Any:
-    """Python's `or` (stop at what is true) and `and` (stop at what is false)."""
+    """Python's `or` (stop at a true value) and `and` (stop at a false one)."""
     last: Any = None
     for part in parts:
         last = value(part)

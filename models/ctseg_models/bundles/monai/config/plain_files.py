@@ -1,4 +1,4 @@
-"""JSON and YAML of a bundle as plain data, of limited size, and files that stay inside of the bundle."""
+"""JSON and YAML of a bundle as plain data of limited size, and the paths of files inside the bundle."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ DEEPEST = 40
 
 
 def read_plain(path: Path) -> Any:
-    """What a .json or .yaml file holds, checked for its size first. Raises BundleError; nothing but plain
-    data comes out of it.
-    """
+    """The plain data of a .json or .yaml file, whose size is checked first. Raises BundleError."""
     try:
         if (size := path.stat().st_size) > LARGEST_FILE:
             raise BundleError(
@@ -45,7 +43,7 @@ def _yaml(text: str) -> Any:
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]
-        """What `<<` brings in twice is kept once, as the last one counts anyway; else it would double with
+        """Entries that `<<` brings in twice are kept once, as the last one counts; else they double with
         every level.
         """
 
@@ -64,9 +62,7 @@ def _yaml(text: str) -> Any:
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dictionary; raises ValueError where two entries have one name, as readers would not agree on which
-    counts.
-    """
+    """A dictionary; raises ValueError for a name given twice, as readers would not agree on which counts."""
     entries = dict(pairs)
     if len(entries) != len(pairs):
         raise ValueError("an entry occurs twice")
@@ -74,9 +70,7 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_size(content: Any, path: Path) -> None:
-    """Raises BundleError when the content is huge or endless once its aliases are followed (a "YAML
-    bomb").
-    """
+    """Raise BundleError when the content is huge or endless once its aliases are followed (a "YAML bomb")."""
     stack = [(content, 0)]
     count = 0
     while stack:
@@ -101,26 +95,24 @@ def check_size(content: Any, path: Path) -> None:
 
 
 def weight(thing: Any) -> int:
-    """How many entries it counts as, without what is in it."""
+    """How many entries it counts as, without those inside it."""
     return 1 + (len(thing) // LONG_TEXT if isinstance(thing, str) else 0)
 
 
 def inside(folder: Path, name: str, path: Path) -> Path:
-    """`name` below `folder`, looked for in configs/ too. Raises BundleError when it leads elsewhere or is
-    not there.
-    """
+    """`name` below `folder`, searched in configs/ too. Raises BundleError when it is outside or missing."""
     root = folder.resolve()
     try:
         for candidate in (folder / name, folder / "configs" / name):
             if not (found := candidate.resolve()).is_relative_to(root):
                 raise BundleError(
-                    f"{path}: names {name}, which lies outside of the bundle, so the bundle is refused; "
+                    f"{path}: names {name}, which lies outside the bundle, so the bundle is refused; "
                     "get it from its author."
                 )
             if found.is_file():
                 return found
     except (OSError, ValueError) as error:
         raise BundleError(
-            f"{path}: names {name[:80]!r}, which can be no file; get the bundle again."
+            f"{path}: names {name[:80]!r}, which cannot be a file; get the bundle again."
         ) from error
     raise BundleError(f"{path}: names {name}, which is missing; get the bundle again.")

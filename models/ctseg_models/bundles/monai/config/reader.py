@@ -1,9 +1,8 @@
-"""Configs of MONAI bundles as plain data: references, macros, components and simple expressions, with nothing
-executed or imported.
+"""Configs of MONAI bundles as plain data: references, macros, components and simple expressions.
 
-What MONAI writes `@a#b` (or `@a::b`) is the value at that place, `@##b` one named from two levels up,
-`%a#b` a copy of the text there, `_target_` a component, `_disabled_` a component that is left out, and a
-text that begins with `$` an expression.
+Nothing is executed or imported. In MONAI's syntax, `@a#b` (or `@a::b`) is the value at that place, `@##b` one
+named from two levels up, `%a#b` a copy of the text there, `_target_` a component, `_disabled_` a component
+that is left out, and a text that begins with `$` an expression.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class _Disabled:
 
 @dataclass
 class Config:
-    """One config file. path : for sentences; files that its macros name have to lie in `folder`."""
+    """One config file. path : for messages; files that its macros name have to be in `folder`."""
 
     path: Path
     folder: Path
@@ -67,7 +66,7 @@ class Config:
                 config._replace(name.replace("::", "#"), value)
         check_size(
             config.content, path
-        )  # before each walk: what the file repeats by aliases, an entry "a#b" may repeat within another
+        )  # before each walk: an entry "a#b" may repeat what the file repeats by aliases
         config.content = config._without_macros(config.content, "", 0, {})
         check_size(config.content, path)
         return config
@@ -79,8 +78,8 @@ class Config:
         """The value at an id ("inferer", "preprocessing#transforms#2"): plain data, Component or Code, in
         lists and dicts.
 
-        Raises BundleError for an id that is not there or refers to itself, and for what is huge once its
-        references are followed.
+        Raises BundleError for an id that does not exist or refers to itself, and for a value that is huge
+        once its references are followed.
         """
         name = name.replace("::", "#")
         if name in _asking:
@@ -95,11 +94,10 @@ class Config:
         return self._known[name]
 
     def _extent(self, value: Any, name: str) -> tuple[int, int]:
-        """(entries, depth) of a resolved value, what places share counted at each of them. Raises BundleError
-        when that is huge.
+        """(entries, depth) of a resolved value, where shared parts count at each place.
 
-        Each container is counted once, from its parts: to follow every reference would take as long as
-        what is refused here.
+        Each container is counted once, from its parts: following every reference would take as long as what
+        is refused here. Raises BundleError when the value is huge.
         """
         inside = value.arguments if isinstance(value, Component) else value
         if not isinstance(inside, dict | list | tuple):
@@ -124,7 +122,7 @@ class Config:
         return self._extents[id(value)]
 
     def raw(self, name: str) -> Any:
-        """What the config holds at an id, as it stands. Raises BundleError."""
+        """The config's entry at an id, as it stands. Raises BundleError."""
         node: Any = self.content
         for part in name.split("#"):
             if isinstance(node, dict) and part in node:
@@ -179,7 +177,7 @@ class Config:
             return Code(where, text, str(error))
 
     def _replace(self, name: str, value: Any) -> None:
-        """An entry "a#b#c" of the file: it replaces that part of `a`."""
+        """Apply an entry "a#b#c" of the file, which replaces that part of `a`."""
         *before, last = name.split("#")
         node: Any = self.content
         for part in before:
@@ -196,14 +194,14 @@ class Config:
             raise BundleError(f'{self.path}: "{name}" names no part of the config; get the bundle again.')
 
     def for_monai(self, folder: Path) -> dict[str, Any]:
-        """A copy for MONAI's own parser, without macros: there is nothing left for it to read or to
-        resolve from elsewhere.
+        """A copy for MONAI's own parser, without macros, so it has nothing left to read or to resolve from
+        elsewhere.
         """
         return {**deepcopy(self.content), "bundle_root": str(folder)}
 
     def _without_macros(self, node: Any, where: str, depth: int, files: dict[Path, Any]) -> Any:
-        """What a macro names is put there as it is, not copied: nothing changes a config any more. files :
-        those that were read.
+        """Replace macros by what they name, not copied: nothing changes a config any more. files : those that
+        were read.
 
         Raises BundleError for a macro within what a macro names, which MONAI does not resolve either.
         """
@@ -234,7 +232,7 @@ class Config:
         return self._plain(other.raw(outside.group(2)) if outside.group(2) else content, where)
 
     def _plain(self, node: Any, where: str) -> Any:
-        """What a macro named, as it is. Raises BundleError where a macro is in it."""
+        """The value that a macro names. Raises BundleError if a macro is in it."""
         check_size(node, self.path)
         if any(text.startswith("%") for text in texts(node)):
             raise BundleError(

@@ -1,7 +1,7 @@
-"""What is refused in a MONAI bundle whatever the user decides: no honest model needs it, and MONAI's own
-runner would run it.
+"""What is refused in a MONAI bundle whatever the user decides: no real model needs it, and MONAI would run
+it.
 
-This is a list of known attacks, not a fence: code that is not on it still runs only after a decision
+The list of known attacks is not a security boundary: code that is not on it still runs only after a decision
 (trust.py).
 """
 
@@ -82,8 +82,8 @@ _LOG_STREAMS = ("sys.stdout", "sys.stderr")
 
 
 def refuse_strange_files(folder: Path) -> None:
-    """Raises BundleError for links to folders and links that lead out of the folder, for what is neither
-    file nor folder, and for endless numbers of files.
+    """Raise BundleError for links to folders, links out of the folder, special files, and endless numbers of
+    files.
     """
     root = folder.resolve()
     count = 0
@@ -116,8 +116,9 @@ def refuse_strange_files(folder: Path) -> None:
 
 
 def refuse_stand_ins(folder: Path) -> None:
-    """Raises BundleError when modules of a bundle have the name of an installed package, or one of
-    Python's: they would run in its place, and what the user was asked about says "monai" or "numpy".
+    """Raise BundleError for modules named like an installed package or one of Python's.
+
+    They would run in its place, although the question to the user names "monai" or "numpy".
     """
     for path in folder.iterdir():
         if path.name.split(".")[0] in _installed() and (path.suffix in MODULE_ENDINGS or _has_modules(path)):
@@ -134,13 +135,13 @@ def _has_modules(folder: Path) -> bool:
 
 @lru_cache(maxsize=1)
 def _installed() -> frozenset[str]:
-    """The first names of all modules that are installed here."""
+    """The top-level names of all modules that are installed here."""
     return frozenset((*sys.stdlib_module_names, *packages_distributions())) - USUAL
 
 
 def refuse_hostile_config(path: Path, content: dict[str, Any]) -> None:
-    """Raises BundleError when a part of a config, used or not, would reach for the system, or writes
-    outside of the bundle's folder.
+    """Raise BundleError when a part of a config, used or not, would reach for the system or write outside the
+    folder.
     """
     aliases = dict(_imported(content))
     for where, text in _texts(content, ""):
@@ -168,8 +169,9 @@ def refuse_hostile_config(path: Path, content: dict[str, Any]) -> None:
 
 
 def refuse_hostile_logging(path: Path) -> None:
-    """Raises BundleError when a logging.conf, which MONAI reads unasked and Python evaluates, holds more
-    than plain arguments.
+    """Raise BundleError when a logging.conf holds more than plain arguments.
+
+    MONAI reads it unasked, and Python evaluates it.
     """
     if not path.is_file():
         return
@@ -204,7 +206,7 @@ def _plain_arguments(text: str) -> bool:
 
 
 def dotted_log_stream(node: ast.AST) -> bool:
-    """Whether a node is `sys.stdout` or `sys.stderr`, or a piece of it."""
+    """Whether a node is `sys.stdout` or `sys.stderr`, or a part of it."""
     return isinstance(node, ast.expr) and (dotted(node) in _LOG_STREAMS or dotted(node) == "sys")
 
 
@@ -217,7 +219,7 @@ def _texts(node: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _tree(text: str) -> ast.Module | None:
-    """An expression or an import statement; None where Python would not read it either."""
+    """An expression or an import statement; None where Python would not parse it either."""
     if len(text) > LONGEST:
         return None
     try:
@@ -227,7 +229,7 @@ def _tree(text: str) -> ast.Module | None:
 
 
 def _imported(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names that import statements give, and what they stand for."""
+    """Names that import statements define, and what they stand for."""
     for _, text in _texts(content, ""):
         tree = _tree(text[1:]) if text.startswith("$") and "import" in text else None
         for node in () if tree is None else ast.walk(tree):
@@ -273,7 +275,7 @@ def _forbidden_name(name: str) -> str | None:
         or OF_OS.fullmatch(name)
     ):
         return name[:80]
-    # `glob.os.system`: a module that is reached through another one
+    # `glob.os.system`: a module reached through another one
     inner = [
         number
         for number, part in enumerate(parts)

@@ -131,8 +131,8 @@ def _shift(component: Component) -> Intensity:
     return lambda x: x.add_(offset)
 
 
-# By MONAI's name. Each changes (C, z, y, x) in place or gives another; statistics are those of the array at
-# hand.
+# By MONAI's name. Each changes (C, z, y, x) in place or returns another; statistics are those of the array
+# given.
 INTENSITIES: dict[str, Callable[[Component], Intensity]] = {
     "ScaleIntensityRanged": _scale_range,
     "ScaleIntensityd": _scale,

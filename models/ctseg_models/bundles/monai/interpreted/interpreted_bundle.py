@@ -1,6 +1,4 @@
-"""A MONAI bundle whose parts are all plain: its transforms, windows and network along the axes of a
-volume's upright view.
-"""
+"""A MONAI bundle of supported parts: its transforms, windows and network along the upright view."""
 
 from __future__ import annotations
 
@@ -27,8 +25,9 @@ if TYPE_CHECKING:
 
 
 class Interpreted:
-    """What the parts of a config come to, with the network in memory. outline : the network without
-    memory, for counting operations.
+    """The parts of a config ready to run, with the network in memory.
+
+    outline : the network without memory, for counting operations.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class Interpreted:
         network: nn.Module,
         outline: nn.Module | None,
     ) -> None:
-        """before, inferer, after : resolved. Raises NotHereError for what is not known here."""
+        """before, inferer, after : resolved. Raises NotHereError for what is not supported here."""
         self._name, self._before, self._facts, self._network, self._outline = (
             name,
             before,
@@ -143,7 +142,9 @@ class Interpreted:
         return steps
 
     def flops(self, shape: Shape) -> float:
-        """Two per multiply-add for a window of `shape`; 0 where the network does not tell (TorchScript)."""
+        """Operations for a window of `shape`, two per multiply-add; 0 where the network does not tell
+        (TorchScript).
+        """
         if self._per_voxel is None:
             outline = self._outline
             self._per_voxel = (
@@ -153,7 +154,7 @@ class Interpreted:
         return self._per_voxel * a * b * c
 
     def layout(self, upright: Upright, box: ViewBox) -> RunSize:
-        """The windows over what the transforms will make of the box."""
+        """The windows over the transformed box."""
         shape, turn = layout_of(self._before, upright, box)
         if self._windows.roi is None:
             return RunSize(shape, shape)
@@ -188,7 +189,9 @@ def _of_axes(shape: Shape, turn: AxisOrder) -> Shape:
 
 
 def _counted_per_voxel(outline: nn.Module, how: Windows, channels: int) -> float:
-    """Of a network without memory, so counting takes no time; 0.0 where that is not possible."""
+    """Operations per voxel of a network without memory, so counting takes no time; 0.0 where that is not
+    possible.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

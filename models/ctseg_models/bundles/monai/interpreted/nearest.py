@@ -1,8 +1,8 @@
 """Nearest voxels as MONAI's Invertd finds them, where that needs more than one rounding for each axis.
 
-A voxel of the volume that lies exactly between two of the network's takes the even one (torch's
-grid_sample); and the axes of an oblique NIfTI file, right-angled but for the rounding of its header, tip
-such a voxel to one side or the other as one goes along the plane.
+A voxel of the volume that lies exactly between two of the network's takes the even one (torch's grid_sample);
+and the axes of an oblique NIfTI file, at right angles but for the rounding of its header, tip such a voxel to
+one side or the other along the plane.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HALF = 1e-5  # voxels: closer than this to a half, rounding decides
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where the voxels of an array lie among those it was resampled to: step @ index + start, along the
+    """The position of an array's voxels among those it was resampled to: step @ index + start, in the
     network's axes.
 
     step : 3x3, new voxels per old one. shape, to : (z, y, x) of the view, of the old and of the new array.
@@ -41,7 +41,7 @@ class Placement:
 
     @property
     def has_ties(self) -> bool:
-        """Whether an old voxel lies as near to one new voxel as to another."""
+        """Whether an old voxel is as near to one new voxel as to another."""
         for axis in range(3):
             place = self.step[axis, axis] * np.arange(self.shape[self.turn.order[axis]]) + self.start[axis]
             if (np.abs(place - np.floor(place) - 0.5) < HALF).any():
@@ -49,8 +49,10 @@ class Placement:
         return False
 
     def nearest(self, low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """For the old voxels of slices [low, high) of the view: the (z, y, x) indices of the new ones,
-        each (high - low, y, x).
+        """For the old voxels of slices [low, high) of the view: the (z, y, x) indices of the nearest new
+        ones.
+
+        Each (high - low, y, x).
         """
         own = [np.arange(low, high), np.arange(self.shape[1]), np.arange(self.shape[2])]
         found: list[NDArray[np.int64] | None] = [None, None, None]
@@ -74,8 +76,8 @@ class Placement:
 
 
 class NearestMaps:
-    """Maps at the voxels of the volume that the network's maps are nearest to; made a few slices at a
-    time.
+    """Maps at the voxels of the volume, each from the nearest voxel of the network's; computed a few slices
+    at a time.
     """
 
     def __init__(self, maps: Maps, placement: Placement) -> None:
@@ -87,27 +89,27 @@ class NearestMaps:
 
     @property
     def pending(self) -> bool:
-        """Whether `advance` still has work to do."""
+        """Whether some slices have not been computed yet."""
         return self._maps.pending
 
     def advance(self, high: int) -> Generator[float, None, None]:
-        """Make the slices below `high` readable."""
+        """Compute the slices below `high`."""
         if high > 0:
             yield from self._maps.advance(int(self._nearest(high - 1, high)[0].max()) + 1)
 
     def forget(self, low: int) -> None:
-        """The slices below `low` will not be read any more."""
+        """Allow the memory of the slices below `low` to be reused."""
         if low < self.shape[1]:
             self._maps.forget(int(self._nearest(low, low + 1)[0].min()))
 
     def part(self, k: int, low: int, high: int) -> Tensor:
-        """(high - low, y, x) float32."""
+        """Slices [low, high) of map k: (high - low, y, x) float32."""
         z, y, x = self._nearest(low, high)
         first, last = int(z.min()), int(z.max()) + 1
         return self._maps.part(k, first, last)[z - first, y, x]
 
     def _nearest(self, low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Kept for the next class, which is asked for in the same slices."""
+        """Cached for the next class, which is read in the same slices."""
         if self._index is None or self._index[:2] != (low, high):
             self._index = (low, high, self._placement.nearest(low, high))
         return self._index[2]

@@ -1,6 +1,4 @@
-"""MONAI's inferers and its transforms after the network: windows, padding, and how logits become labels on
-the volume's grid.
-"""
+"""MONAI's inferers and its transforms after the network: windows, padding, and from logits to labels."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ IGNORED = ("SaveImaged", "EnsureTyped", "ToTensord", "CastToTyped", "DeleteItems
 
 @dataclass(frozen=True)
 class Windows:
-    """How a network goes over an array, along the network's axes. roi : None: the whole array at once; an
-    entry of 0: the whole axis.
+    """How a network is run over an array, along the network's axes.
+
+    roi : the window; None: the whole array at once; an entry of 0: the whole axis.
     """
 
     roi: Shape | None
@@ -44,7 +43,7 @@ class Windows:
         return a, b, c
 
     def padded(self, x: Tensor) -> tuple[Tensor, tuple[Shape, Shape]]:
-        """(1, C, a, b, c) no shorter than the window anywhere, and the [start, stop) of what it was."""
+        """(1, C, a, b, c) padded to at least the window, and the [start, stop) of the original."""
         from torch.nn import functional
 
         a, b, c = x.shape[2:]
@@ -64,9 +63,7 @@ class Windows:
         return filled, (start, stop)
 
     def tiling(self, size: Shape, turn: AxisOrder) -> Tiling | None:
-        """Windows over an array of `size` (network's axes, padded), along the view's axes; None: the array
-        at once.
-        """
+        """Windows over an array of `size` (network's axes, padded), along the view's axes; or None."""
         import torch
 
         from ctseg_models.contract.tiling import Tiling
@@ -92,7 +89,7 @@ class Windows:
 
 
 def windows(component: object) -> Windows:
-    """What an inferer of a config does. Raises NotHereError for those that are not known here."""
+    """An inferer of a config. Raises NotHereError for those that are not supported here."""
     if not isinstance(component, Component):
         raise NotHereError("an inferer that is not a component")
     ignored = (
@@ -143,8 +140,8 @@ def _three(
 
 @dataclass(frozen=True)
 class LabelRule:
-    """How the network's maps become labels. note : what is done otherwise than the bundle says, a sentence
-    or "".
+    """How the network's maps become labels. note : a sentence on what differs from the bundle's config, or
+    "".
     """
 
     form: Form
@@ -153,8 +150,9 @@ class LabelRule:
 
 
 def output(component: object) -> LabelRule:
-    """What the transforms after the network do to its blended logits. Raises NotHereError for what is not
-    known here.
+    """What the transforms after the network do to its blended logits.
+
+    Raises NotHereError for what is not supported here.
     """
     activation, invert, decision = "", "", ""
     for one in components(component):

@@ -1,5 +1,6 @@
-"""Which grid MONAI's Spacingd makes of another. Source: MONAI 1.6.1, monai/data/utils.py and
-transforms/spatial/array.py.
+"""The grid that MONAI's Spacingd resamples to.
+
+Source: MONAI 1.6.1, monai/data/utils.py and transforms/spatial/array.py.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ SAME_SPACING = 1e-3  # mm: closer than this MONAI leaves an axis as it is
 
 
 def resampled(shape: Shape, axes: Float, turn: AxisOrder, wanted: Triple) -> tuple[Lattice, Placement]:
-    """The lattice that Spacingd makes of an array, mm from the array's own first face. wanted : along the
-    view's (z, y, x), 0: as it is.
+    """The lattice that Spacingd resamples an array to, mm from the array's own first face.
 
-    As many voxels as their centres fit between the first and the last one, rounded. The centre of the
-    first voxel (as the transform counts) stays. Where the axes are at right angles only up to rounding, as
-    in every oblique NIfTI file, MONAI takes another way: index n / 2 stays, which lies half a voxel behind
-    the middle (compute_shape_offset). Raises BundleError for an absurd spacing.
+    wanted : along the view's (z, y, x), 0: as it is. It has as many voxels as fit with their centres between
+    the first and the last one, rounded. The centre of the first voxel (in the transform's order) stays. Where
+    the axes are at right angles only up to rounding, as in every oblique NIfTI file, MONAI computes it
+    differently: index n / 2 stays, which lies half a voxel behind the middle (compute_shape_offset). Raises
+    BundleError for an absurd spacing.
     """
     backwards = np.isin(range(3), [turn.order[axis] for axis in turn.flips])
     order = list(turn.order)
@@ -45,7 +46,7 @@ def resampled(shape: Shape, axes: Float, turn: AxisOrder, wanted: Triple) -> tup
         )
     step = _steps((axes * np.where(backwards, -1, 1))[:, order], new[order])
     start = np.zeros(3) if _has_a_first_corner(n[order], step) else count[order] / 2 - step @ (n[order] / 2)
-    first = np.zeros(3)  # where the first old voxel lies, in mm after the first new one
+    first = np.zeros(3)  # the position of the first old voxel, in mm after the first new one
     first[order] = start * new[order]
     low = old / 2 - first - new / 2
     low = np.where(backwards, n * old - low - count * new, low)
@@ -56,8 +57,8 @@ def resampled(shape: Shape, axes: Float, turn: AxisOrder, wanted: Triple) -> tup
 
 
 def _steps(have: Float, new: Float) -> Float:
-    """3x3: old voxels in new ones, as MONAI computes it (zoom_affine), with its rounding. have : columns
-    in mm.
+    """3x3: old voxels in new ones, as MONAI computes it (zoom_affine), with its rounding. have : columns in
+    mm.
     """
     upper = np.linalg.cholesky(have.T @ have).T
     rotation = have @ np.linalg.inv(upper)
@@ -65,8 +66,9 @@ def _steps(have: Float, new: Float) -> Float:
 
 
 def _has_a_first_corner(n: NDArray[np.int64], step: Float) -> bool:
-    """Whether MONAI finds a corner voxel that no other one lies before, seen along the new axes: to 1e-8
-    voxels, which rounding decides.
+    """Whether MONAI finds a corner voxel that no other one precedes, seen along the new axes.
+
+    To 1e-8 voxels, which rounding decides.
     """
     corners = step @ np.array(np.meshgrid(*((0.0, count - 1.0) for count in n), indexing="ij")).reshape(3, -1)
     return bool((np.abs((corners[:, None, :] - corners[:, :, None]).min(axis=2)) <= 1e-8).all(axis=0).any())

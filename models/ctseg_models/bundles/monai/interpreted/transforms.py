@@ -1,5 +1,5 @@
-"""MONAI's transforms before the network, as far as they are plain geometry and arithmetic, along the axes of
-a volume's upright view.
+"""MONAI's transforms before the network that are plain geometry and arithmetic, along the upright view's
+axes.
 
 Sources: MONAI 1.6.1, monai/transforms/spatial/array.py and croppad/array.py.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ctseg_models.contract.upright import Upright
 
 NEAR_ZERO = 1e-3  # of the image's own units
-# What changes nothing here: reading is done, channels lie first, numbers are float32.
+# What changes nothing here: the file is read, channels come first, numbers are float32.
 NOTHING = (
     "LoadImaged",
     "EnsureChannelFirstd",
@@ -47,10 +47,11 @@ NOTHING = (
 
 @dataclass
 class State:
-    """An image on its way to the network. array : (C, z, y, x) in the view; low_mm : of its first voxel's
-    outer face. axes : 3x3, column j the step in mm of view axis j. turn : the axes that the transforms
-    speak of. cropped : whether it does not reach as far as the box any more. placement : how the box's own
-    voxels lie among those they were resampled to.
+    """An image on its way to the network.
+
+    array : (C, z, y, x) in the view. low_mm : of its first voxel's outer face. axes : 3x3, column j the step
+    in mm of view axis j. turn : the axes that the transforms refer to. cropped : whether it no longer covers
+    the box. placement : the position of the box's own voxels among those they were resampled to.
     """
 
     array: Any
@@ -68,13 +69,13 @@ class State:
 
     @property
     def lattice(self) -> Lattice:
-        """Where the array lies."""
+        """The lattice of the array."""
         z, y, x = self.array.shape[1:]
         return Lattice(self.low_mm, self.spacing_mm, (z, y, x))
 
     @classmethod
     def of(cls, upright: Upright, box: ViewBox) -> State:
-        """The voxels of the volume in `box`, as they are stored: no copy."""
+        """The voxels of the volume in `box`, as they are stored, without a copy."""
         start, stop = box.voxels(upright.geometry)
         view = upright.view.apply(upright.volume.array)
         channels = view if view.ndim == 4 else view[None]
@@ -92,7 +93,7 @@ Transform = Callable[[State], Generator[float, None, None]]
 
 
 def transforms(component: object) -> list[Transform]:
-    """What a config's Compose does to its only image. Raises NotHereError for what is not known here."""
+    """A config's Compose for its only image. Raises NotHereError for what is not supported here."""
     built = []
     for one in components(component):
         if one.name in NOTHING:
@@ -110,8 +111,9 @@ def transforms(component: object) -> list[Transform]:
 
 
 def _with_true_zeros(transform: Transform, state: State) -> Generator[float, None, None]:
-    """The transform; what it interpolated to about 0 is computed again in float64, as a later one asks
-    whether a voxel is exactly 0.
+    """The transform; values that it interpolated to about 0 are computed again in float64.
+
+    A later transform tests whether a voxel is exactly 0.
     """
     before = State(state.array, state.low_mm, state.axes, state.turn)
     yield from transform(state)
@@ -134,8 +136,9 @@ def _with_true_zeros(transform: Transform, state: State) -> Generator[float, Non
 
 
 def components(component: object) -> list[Component]:
-    """The members of a Compose (or a list or tuple of them), nested ones in their place. Raises
-    NotHereError for anything else.
+    """The members of a Compose (or a list or tuple of them), nested ones in their place.
+
+    Raises NotHereError for anything else.
     """
     if isinstance(component, list | tuple):
         return [one for member in component for one in components(member)]
@@ -147,9 +150,7 @@ def components(component: object) -> list[Component]:
 
 
 def spacing_of(component: object) -> Triple | None:
-    """The spacing that the transforms ask for, along the view's (z, y, x); None where that depends on the
-    volume.
-    """
+    """The spacing of the transforms along the view's (z, y, x); None where it depends on the volume."""
     turn, wanted = None, None
     for one in components(component):
         if one.name == "Orientationd":
@@ -160,9 +161,7 @@ def spacing_of(component: object) -> Triple | None:
 
 
 def layout_of(component: object, upright: Upright, box: ViewBox) -> tuple[Shape, AxisOrder]:
-    """The size (z, y, x) that the transforms make of a box of a volume, without a look at its voxels, and
-    the axes they end in.
-    """
+    """The size (z, y, x) that the transforms make of a box, and their final axes; no voxel is read."""
     state = State.of(upright, box)
     shape, axes, turn = state.lattice.shape, state.axes, state.turn
     for one in components(component):
@@ -269,7 +268,7 @@ def _crop_foreground(component: Component) -> Transform:
 
 
 def _of_values(build: Callable[[Component], Intensity]) -> Callable[[Component], Transform]:
-    """A transform of the values alone. What comes before resampling needs a float copy of the volume."""
+    """A transform of the values alone. Before resampling it needs a float copy of the volume."""
 
     def made(component: Component) -> Transform:
         change = build(component)
