@@ -20,11 +20,11 @@ SIZE = 1640, 1000  # of the window, logical pixels
 DOCK_WIDTH = 430
 PATIENCE_S, SETTLE_S = 60.0, 1.0  # for numbers that a dock still counts; for what is drawn after them
 PLUGIN = "napari-ctseg"
-DOCKS = ("Window", "Run model", "Compare", "Correct & export", "Fine-tune")
+DOCKS = ("Window", "Run model", "Compare", "Measure", "Correct & export", "Fine-tune")
 
 
 def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str, Any]:
-    """Put the five docks on the right, one behind the other, `front` before the others. Returns name ->
+    """Put the six docks on the right, one behind the other, `front` before the others. Returns name ->
     widget.
     """
     from qtpy.QtCore import Qt
@@ -33,7 +33,7 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
     widgets: dict[str, Any] = {}
     for name in DOCKS:
         dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
-        dock.setWindowTitle(name.replace("&", "&&"))  # short enough for five tabs
+        dock.setWindowTitle(name.replace("&", "&&"))  # short enough for six tabs
         if docks:
             viewer.window._qt_window.tabifyDockWidget(docks[0], dock)
         docks.append(dock)
@@ -47,7 +47,7 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
 
 
 def _show_names_whole(window: Any, docks: list[Any]) -> None:
-    """Keep the docks as wide as their five tabs: names that are cut off would not tell them apart."""
+    """Keep the docks as wide as their tabs: names that are cut off would not tell them apart."""
     from qtpy.QtCore import Qt, QTimer
     from qtpy.QtWidgets import QTabBar
 

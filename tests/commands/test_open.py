@@ -1,4 +1,4 @@
-"""`open`: faults before a window, then layers in their roles and the five docks."""
+"""`open`: faults before a window, then layers in their roles and the six docks."""
 
 from __future__ import annotations
 
@@ -88,7 +88,10 @@ def test_layers_get_their_roles_and_the_docks_their_places(files: dict[str, Path
     assert answer.returncode == 0, answer.stderr
     first, second = answer.stdout.splitlines()[:2]
     assert first == "['ct', 'truth', 'labels'] ct truth labels labels"
-    assert all(name in second for name in ("Window", "Run model", "Compare", "Correct & export", "Fine-tune"))
+    assert all(
+        name in second
+        for name in ("Window", "Run model", "Compare", "Measure", "Correct & export", "Fine-tune")
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb is for Linux.")

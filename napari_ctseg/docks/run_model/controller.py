@@ -21,7 +21,7 @@ from napari_ctseg.docks.run_model.run.request import Models, Request
 from napari_ctseg.docks.run_model.run.run_dock import RunDock, Runner
 from napari_ctseg.docks.run_model.state import Phase, RegionChoice, RunModelState
 from napari_ctseg.preferences import Preferences
-from napari_ctseg.viewer.layers import BOXES
+from napari_ctseg.viewer.layers import BOXES, MEASURED
 from napari_ctseg.viewer.showing import add_drawing
 
 if TYPE_CHECKING:
@@ -264,10 +264,10 @@ class RunModelController(RunDock):
 
 
 def _holds_boxes(layer: Any) -> bool:
-    """Shapes that a user drew: not a model's own boxes, and at least one shape."""
+    """Shapes that a user drew: not a model's own boxes, no measurements, and at least one shape."""
     return (
         hasattr(layer, "shape_type")
         and layer.ndim >= 2
         and len(layer.data) > 0
-        and BOXES not in layer.metadata
+        and not {BOXES, MEASURED} & set(layer.metadata)
     )
