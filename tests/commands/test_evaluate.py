@@ -79,14 +79,14 @@ def test_a_folder_goes_on_past_a_case_that_fails_and_ends_with_1(dataset):
         dataset / "s.csv",
     )
     assert result.exit_code == 1
-    assert "c: the prediction and the truth have no point in common" in result.stderr
+    assert "c: the prediction and the truth do not overlap" in result.stderr
     assert "b: the prediction lies on another grid" in result.stderr
     assert "no point" not in result.stdout
     with (dataset / "a.csv").open(newline="") as file:
         rows = {(row["case"], row["name"]): row for row in csv.DictReader(file)}
     assert rows["a", "liver"]["resampled"] == "no"
     assert rows["b", "liver"]["resampled"] == "yes"
-    assert "no point in common" in rows["c", ""]["note"]
+    assert "do not overlap" in rows["c", ""]["note"]
     assert rows["d", "spleen"]["note"] == "not contoured"
     assert rows["d", "spleen"]["dice"] == "nan"
     means = json.loads((dataset / "a.json").read_text())["summary"]
@@ -107,7 +107,7 @@ def test_a_folder_with_a_single_case_that_fails_still_writes_its_row(dataset):
         (dataset / "pred" / f"{case}.nii.gz").unlink()
     result = run(dataset / "pred", dataset / "data", "--csv", dataset / "a.csv")
     assert result.exit_code == 1
-    assert "no point in common" in (dataset / "a.csv").read_text()
+    assert "do not overlap" in (dataset / "a.csv").read_text()
     assert "No prediction for a, b, d" in result.stderr
 
 

@@ -77,7 +77,10 @@ def test_an_image_that_is_read_is_never_overwritten(bundle: str, tmp_path: Path)
     cases = image.parent
     for source, target in ((image, image), (image, cases), (cases, cases), (image, tmp_path / "link")):
         result = call("predict", "-m", bundle, source, target, "--overwrite")
-        assert result.exit_code == 1 and "is an image that is read, and would be lost" in result.stderr
+        assert (
+            result.exit_code == 1
+            and "is one of the images to be read and would be overwritten" in result.stderr
+        )
         assert image.read_bytes() == before and list(cases.iterdir()) == [image]
 
 

@@ -73,29 +73,31 @@ def _worker(target: str, seed: int, first: int, count: int, tally: Tally) -> int
             watch.cancel()
             if not line:
                 break
-            told = json.loads(line)
-            if "seed" in told:
-                sound.append(told["what"] + (": " + told.get("text", "") if told["what"] != "result" else ""))
-            elif "begin" in told:
-                current = told["begin"]
+            result = json.loads(line)
+            if "seed" in result:
+                sound.append(
+                    result["what"] + (": " + result.get("text", "") if result["what"] != "result" else "")
+                )
+            elif "begin" in result:
+                current = result["begin"]
             else:
                 tally.inputs += 1
-                tally.counts[told["what"]] += 1
-                if told["what"] == "fault":
+                tally.counts[result["what"]] += 1
+                if result["what"] == "fault":
                     tally.faults.append(
-                        _reproducer(target, seed, current, f"{told['text']}\n{told.get('trace', '')}")
+                        _reproducer(target, seed, current, f"{result['text']}\n{result.get('trace', '')}")
                     )
         tally.sound = sound or tally.sound
         if worker.wait() == 0:
             return first + count
         stderr.seek(0)
-        said = stderr.read()[-2000:]
+        printed = stderr.read()[-2000:]
     if current < first:
-        raise RuntimeError(f"The worker for {target} ended before its first input: {said}")
+        raise RuntimeError(f"The worker for {target} ended before its first input: {printed}")
     tally.inputs += 1
     tally.counts["fault"] += 1
     tally.faults.append(
-        _reproducer(target, seed, current, f"the process ended with {worker.returncode}\n{said}")
+        _reproducer(target, seed, current, f"the process ended with {worker.returncode}\n{printed}")
     )
     return current + 1
 

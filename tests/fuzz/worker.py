@@ -35,23 +35,23 @@ class Hang(BaseException):
 
 def main(name: str, seed: int, first: int, count: int, keep: str = "") -> None:
     """Read inputs [first, first + count) of a target."""
-    told = os.fdopen(os.dup(1), "w", buffering=1)
+    results = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
     target = TARGETS[name]
     with tempfile.TemporaryDirectory() as work:
         seeds = target.seeds(Path(work) / "seeds")
         for number, path in enumerate(seeds):
-            told.write(
+            results.write(
                 json.dumps({"seed": number, **outcome(target, copied(path, Path(work) / f"sound{number}"))})
                 + "\n"
             )
         limit(target.memory_mb)
         for number in range(first, first + count):
-            told.write(json.dumps({"begin": number}) + "\n")
+            results.write(json.dumps({"begin": number}) + "\n")
             rng = Random(f"{name} {seed} {number}")
             place = Path(keep or work) / f"{name}-{seed}-{number}"
-            told.write(
+            results.write(
                 json.dumps({"end": number, **outcome(target, damaged(rng, target, rng.choice(seeds), place))})
                 + "\n"
             )

@@ -128,8 +128,10 @@ def test_a_run_killed_in_the_middle_goes_on_as_if_it_had_not_been(
     assert all(torch.equal(whole.ema[key], killed.ema[key]) for key in whole.ema)
 
 
-@pytest.mark.parametrize("said", [{}, {"created": 0}, {"pid": -1}, {"pid": 2**70}, {"pid": "x"}, [], 7, None])
-def test_stop_signals_no_process_that_is_not_the_job_s(tmp_path: Path, said: object) -> None:
+@pytest.mark.parametrize(
+    "recorded", [{}, {"created": 0}, {"pid": -1}, {"pid": 2**70}, {"pid": "x"}, [], 7, None]
+)
+def test_stop_signals_no_process_that_is_not_the_job_s(tmp_path: Path, recorded: object) -> None:
     """A folder from another machine, or a number that another process has now: that one, begun at the very
     time, lives on.
     """
@@ -141,7 +143,9 @@ def test_stop_signals_no_process_that_is_not_the_job_s(tmp_path: Path, said: obj
     ) as other:
         assert other.stdout is not None and other.stdout.readline()
         true = {"pid": other.pid, "created": psutil.Process(other.pid).create_time()}
-        (tmp_path / "process.json").write_text(json.dumps(true | said if isinstance(said, dict) else said))
+        (tmp_path / "process.json").write_text(
+            json.dumps(true | recorded if isinstance(recorded, dict) else recorded)
+        )
         job = Job(tmp_path)
         assert job.state is JobState.FAILED
         job.stop()

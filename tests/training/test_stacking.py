@@ -217,8 +217,8 @@ def test_a_stack_is_written_whole_and_checked_when_read(tmp_path: Path) -> None:
         for a, b in zip(again.network().state_dict().values(), network.state_dict().values(), strict=True)
     )
     assert [member.bundle().name for member in again.members] == ["low", "high"]
-    told = json.loads((tmp_path / "out/stack/stack.json").read_text())
-    assert [(one["name"], one["values"], one["sha256"]) for one in told["members"]] == [
+    description = json.loads((tmp_path / "out/stack/stack.json").read_text())
+    assert [(one["name"], one["values"], one["sha256"]) for one in description["members"]] == [
         (b.name, [0, 5], b.sha256) for b in bundles
     ]
 

@@ -1,4 +1,4 @@
-"""dataset.json of a data set: the labels' names, and which of them were contoured in which case.
+"""The dataset.json of a data set: the names of the labels, and which labels were contoured in which case.
 
 Medical Segmentation Decathlon and nnU-Net v1 write {"labels": {"1": "liver"}}, nnU-Net v2 {"labels":
 {"liver": 1}}. `labels_present` is an extension of this project: {case: [names]}, or a list in the entry of a
@@ -24,8 +24,11 @@ LARGEST = 64 * 2**20  # bytes; the description of thousands of cases has a few M
 
 @dataclass(frozen=True)
 class DatasetJson:
-    """What dataset.json says about labels. names : {value: name}, background included where it is listed.
-    present : {case: names of the labels that were contoured in it}, for the cases that say so."""
+    """The labels of a dataset.json.
+
+    names : {value: name}, background included where it is listed. present : {case: names of the labels that
+    were contoured in it}, for the cases that list them.
+    """
 
     path: Path
     names: Mapping[int, str]
@@ -33,8 +36,9 @@ class DatasetJson:
 
 
 def near(folder: Path) -> DatasetJson | None:
-    """The description in `folder` or in the folder above; None if neither has one. Raises FormatError if it
-    is damaged.
+    """The description in `folder` or in the folder above; None if neither has one.
+
+    Raises FormatError if it is damaged.
     """
     for place in (folder, folder.absolute().parent):
         path = place / NAME
@@ -44,8 +48,9 @@ def near(folder: Path) -> DatasetJson | None:
 
 
 def read(path: Path) -> DatasetJson:
-    """Read a dataset.json. Raises FormatError if it is not valid JSON or its labels are neither of the known
-    forms.
+    """Read a dataset.json.
+
+    Raises FormatError if it is not valid JSON or its labels are neither of the known forms.
     """
     try:
         state = path.stat()

@@ -1,4 +1,4 @@
-"""Endings of image files: which there are, and a name without its ending. Upper and lower case are alike."""
+"""File name endings of image formats. Upper and lower case are equivalent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ LONGEST_FIRST = (".seg.nrrd", *sorted(ENDINGS, key=len, reverse=True))
 
 
 def split_ending(path: Path) -> tuple[str, str]:
-    """(stem, ending); ".nii.gz" and ".seg.nrrd" are one ending each. The ending is "" if it is none of an
-    image format, and the stem is the whole name then.
+    """(stem, ending); ".nii.gz" and ".seg.nrrd" are one ending each.
+
+    If the ending is not that of an image format it is "", and the stem is the whole name.
     """
     lower = path.name.lower()
     ending = next((end for end in LONGEST_FIRST if lower.endswith(end)), "")
@@ -20,7 +21,7 @@ def split_ending(path: Path) -> tuple[str, str]:
 
 
 def case_name(path: Path) -> str:
-    """What reports, dataset.json and provenance files call the case of a file: its name without the
+    """The name of a file's case in reports, dataset.json and provenance files: the file name without its
     ending.
     """
     if path.name.lower().endswith(RTSTRUCT_ENDING):

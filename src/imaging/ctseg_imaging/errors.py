@@ -1,6 +1,4 @@
-"""What can go wrong with what a user handed us, as one sentence each: which file, what is wrong, what to
-do.
-"""
+"""Errors in the user's input, one sentence each: which file, what is wrong, what to do."""
 
 from __future__ import annotations
 
@@ -33,11 +31,11 @@ class CtsegError(Exception):
 
 
 class FormatError(CtsegError):
-    """A file that cannot be read or written as what it claims to be."""
+    """A file that cannot be read or written in the format that its name or content promises."""
 
 
 class UnforeseenError(FormatError):
-    """A library failed on a file in a way that the code that calls it did not expect; worth a report."""
+    """A library failed on a file with an error that its caller does not handle; please report it."""
 
 
 class GeometryError(CtsegError):
@@ -51,8 +49,9 @@ class OnlyViewable(GeometryError):
 
 
 class ShearedGrid(GeometryError):
-    """A grid whose axes are not at right angles. degrees : how far the worst pair of axes is from a right
-    angle.
+    """A grid whose axes are not at right angles.
+
+    degrees : how far the worst pair of axes is from a right angle.
     """
 
     def __init__(self, message: str, degrees: float) -> None:
@@ -75,7 +74,7 @@ class TrustNeeded(BundleError):
 
 
 class BundleExists(BundleError):
-    """A bundle that would take the place of one that the user has. target : where that lies."""
+    """A bundle whose name is taken already. target : the folder or file of the existing one."""
 
     def __init__(self, target: Path) -> None:
         super().__init__(target)
@@ -108,7 +107,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What somebody else's error says, short enough to be a part of a sentence; its kind where it says
-    nothing.
-    """
+    """The first line of another library's error, at most 160 characters; its type if it has no text."""
     return (str(error).splitlines() or [type(error).__name__])[0][:160]

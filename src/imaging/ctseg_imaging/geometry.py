@@ -1,6 +1,4 @@
-"""Grids: where a voxel array lies in the patient. Arrays are (z, y, x); physical points are LPS mm (x, y,
-z).
-"""
+"""Grids of voxels in patient coordinates. Arrays are (z, y, x); physical points are LPS mm (x, y, z)."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))  # towards minus, towards plus o
 
 
 class Match(StrEnum):
-    """How two grids lie to each other, from the best to the worst. REORIENTED : one lattice of voxels whose
-    axes run the other way or are swapped.
+    """The relation of two grids, from the best match to the worst.
+
+    REORIENTED : the same lattice of voxels with flipped or swapped axes.
     """
 
     SAME = "same"
@@ -37,12 +36,12 @@ class Match(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """A box of voxels in the patient.
+    """The geometry of a voxel array in the patient.
 
     shape : (z, y, x) voxels. affine_lps : 4x4, takes a (z, y, x, 1) index to LPS mm (x, y, z, 1); voxel
-    centres. stated_mm : `spacing_mm` as the file's header has it, to the bit, where a file has it; the
-    affine's is rounded otherwise. Raises GeometryError if an axis has no length or the axes are not at right
-    angles: no rigid box describes such a grid.
+    centres. stated_mm : `spacing_mm` as the file's header has it, to the bit; None without a file, as
+    `spacing_mm` computed from the affine is rounded. Raises GeometryError if an axis has no length or the
+    axes are not at right angles: such a grid is not a rectangular box.
     """
 
     shape: Shape
@@ -80,8 +79,11 @@ class Geometry:
         origin_lps_mm: ArrayLike = (0, 0, 0),
         direction: ArrayLike | None = None,
     ) -> Geometry:
-        """From the parts. shape and spacing_mm : (z, y, x). origin_lps_mm : (x, y, z), the centre of voxel 0.
-        direction : 3x3 as ITK has it, column j the LPS direction of the x, y or z axis (j = 0, 1, 2)."""
+        """From spacing, origin and direction.
+
+        shape and spacing_mm : (z, y, x). origin_lps_mm : (x, y, z), the centre of voxel 0. direction : 3x3 as
+        in ITK, column j the LPS direction of the x, y or z axis (j = 0, 1, 2).
+        """
         cosines = np.eye(3) if direction is None else np.asarray(direction, np.float64).reshape(3, 3)
         affine = np.eye(4)
         affine[:3, :3] = cosines[:, ::-1] * np.asarray(spacing_mm, np.float64)
@@ -102,7 +104,7 @@ class Geometry:
 
     @property
     def direction(self) -> Float:
-        """3x3 cosines as ITK has them: column j is the LPS direction of the x, y or z axis."""
+        """3x3 cosines as in ITK: column j is the LPS direction of the x, y or z axis."""
         return self.direction_zyx[:, ::-1]
 
     @property
@@ -112,9 +114,7 @@ class Geometry:
 
     @property
     def axis_codes(self) -> str:
-        """The nearest anatomical direction of each array axis (z, y, x) as it runs, e.g. "SPL" for a plain
-        axial CT.
-        """
+        """The nearest anatomical direction of each array axis (z, y, x), e.g. "SPL" for a plain axial CT."""
         assigned = nearest_axes(self.direction_zyx)
         return "".join(
             _LETTERS[lps][int(self.direction_zyx[lps, axis] > 0)] for axis, lps in enumerate(assigned)
@@ -167,8 +167,9 @@ class Geometry:
         return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine)
 
     def matches(self, other: Geometry, tolerance: float = 1e-3) -> Match:
-        """How `other` lies to this grid. tolerance : voxels, the largest distance of a corner that counts as
-        rounding.
+        """The relation of `other` to this grid.
+
+        tolerance : voxels, the largest distance of a corner that counts as rounding.
         """
         if self.shape == other.shape and np.array_equal(self.affine_lps, other.affine_lps):
             return Match.SAME
@@ -240,7 +241,7 @@ class AxisView:
 
     @classmethod
     def between(cls, have: Geometry, onto: Geometry, tolerance: float = 1e-3) -> AxisView | None:
-        """The flips and transposes that bring an array on `have` onto `onto`; None unless both are one
+        """The flips and transposes that bring an array on `have` onto `onto`; None unless both are the same
         lattice of voxels. tolerance : voxels, the largest distance of a corner that counts as rounding.
         """
         matrix = np.linalg.inv(have.affine_lps) @ onto.affine_lps  # index of `onto` -> index of `have`
@@ -261,7 +262,7 @@ class AxisView:
         return turned[(..., *(slice(None, None, -1) if flip else slice(None) for flip in self.flips))]
 
     def invert(self, array: NDArray) -> NDArray:  # type: ignore[type-arg]
-        """The stored order back from a view (..., z, y, x); again a view."""
+        """The array in stored order from a view (..., z, y, x); also a view."""
         lead = array.ndim - 3
         unflipped = array[(..., *(slice(None, None, -1) if flip else slice(None) for flip in self.flips))]
         back = [self.order.index(axis) for axis in range(3)]

@@ -1,8 +1,8 @@
-"""What the files next to a label map say about its labels: names, colours, and which were contoured.
+"""Names, colours and contoured marks of labels from the files next to a label map.
 
-The one place that looks for them, in this order: the segmentation file itself; the provenance that this
-project writes next to its own results (NAME.provenance.json); dataset.json in the folder or the one above;
-labels.json in the folder. A source that comes later fills in what the earlier ones leave open.
+They are searched in this order: the segmentation file itself; the provenance that this project writes next to
+its own results (NAME.provenance.json); dataset.json in the folder or the one above; labels.json in the
+folder. A later source only fills in what the earlier ones lack.
 """
 
 from __future__ import annotations
@@ -22,22 +22,20 @@ from ctseg_imaging.volume import Label, LabelMap, Labels, made_up_name
 def complete(label_map: LabelMap, path: Path) -> LabelMap:
     """`label_map` with the names, colours and contoured marks that the files next to `path` give.
 
-    A description that is damaged is left out, and a note says so.
+    A damaged description is ignored, with a note.
     """
     labels, faults = beside(label_map.labels, path)
     return replace(label_map, labels=labels, notes=(*label_map.notes, *faults))
 
 
 def beside(labels: Labels, path: Path) -> tuple[Labels, list[str]]:
-    """`labels` as `complete` completes them, and a sentence for each description that is damaged and was left
-    out.
-    """
+    """`labels` as `complete` completes them, and a sentence for each damaged description that was ignored."""
     faults = []
     for source in (_from_provenance, _from_dataset, _from_labels_json):
         try:
             labels = source(labels, path)
         except FormatError as error:
-            faults.append(f"The names of the labels in it were not used: {error}")
+            faults.append(f"Its label names were not used: {error}")
     return labels, faults
 
 
@@ -141,7 +139,7 @@ def _is_hex(digits: str) -> bool:
 
 
 def _filled(labels: Labels, described: Iterable[Label]) -> Labels:
-    """`labels` with the described ones where a value has no name of its own yet; background is left out."""
+    """`labels`, with the described label where a value has no name yet; background is left out."""
     both = {label.value: label for label in described if label.value > 0}
     both |= {label.value: label for label in labels if label.named or label.value not in both}
     return Labels(tuple(both.values()))

@@ -26,7 +26,7 @@ class OnGrid:
 
     @property
     def spacing_mm(self) -> Triple:
-        """The distance of voxel centres along (z, y, x) in mm: the header's numbers to the bit, if known."""
+        """The distance of voxel centres along (z, y, x) in mm: the header's numbers, if any, to the bit."""
         return self.geometry.stated_mm or self.geometry.spacing_mm
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:

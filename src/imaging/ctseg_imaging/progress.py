@@ -1,4 +1,4 @@
-"""The one way in which long work reports."""
+"""Progress of long work, and driving it."""
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -9,15 +9,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of long work: `done` of `total` in `stage` (total 0: not known), with a line for the user
-    who waits.
+    """One step of long work: `done` of `total` in `stage` (total 0: not known), with a line of text for the
+    user.
     """
 
     stage: str
     done: int = 0
     total: int = 0
     message: str = ""
-    part: int = 0  # of several pieces of work one after another (an ensemble's members): which, from 0
+    part: int = 0  # which of several pieces of work (such as an ensemble's members), from 0
     parts: int = 1
 
 
@@ -36,7 +36,8 @@ def in_part(work: Generator[Progress, None, T], part: int, parts: int) -> Genera
 
 
 def scaled(work: Generator[float, None, T], share: float) -> Generator[float, None, T]:
-    """`work` as a part of more: every share of its own that it yields, times `share`; its value is returned.
+    """`work` as a part of larger work: every fraction that it yields, times `share`; its value is returned.
+
     Closing closes `work`.
     """
     try:

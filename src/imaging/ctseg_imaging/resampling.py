@@ -1,9 +1,9 @@
-"""Resampling onto another grid in true geometry, a slice at a time, so no second copy of a volume in
-float is made.
+"""Resampling onto another grid in physical coordinates, a slice at a time, without a float copy of the
+volume.
 
-Two grids whose axes run along each other (turned round or swapped or not) take the fast way, one axis after
-the other; grids that are oblique to each other go through scipy's affine transform. Inside the outer faces of
-the source's border voxels their value holds on; beyond it is `fill`.
+Grids with parallel axes (flipped or swapped or not) are resampled one axis after the other, which is fast;
+grids oblique to each other use scipy's affine transform. Up to the outer faces of the source's border voxels
+their value is extended; beyond, the result is `fill`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from scipy import ndimage
 from ctseg_imaging.geometry import AxisView, Float, Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume
 
-# voxels of the source: a matrix that strays less than this over the whole grid is a permutation with scales
+# voxels of the source: a matrix that deviates less than this over the whole grid is a scaled permutation
 _ALONG_TOLERANCE = 1e-3
-_TIES = 1e-6  # voxels: rounding of coordinates, so exact halves fall the same way on every machine
+_TIES = 1e-6  # voxels: rounding of coordinates, so exact halves are rounded alike on every machine
 _OBLIQUE_CHUNK = 1 << 22  # voxels computed at a time between oblique grids
 
 
@@ -33,7 +33,7 @@ def resample(
     order : 0 nearest (a tie goes to the higher index), 1 trilinear. fill : value outside the source; default
     its smallest finite one. dtype : of the result; default that of the source, whole numbers rounded to the
     nearest. Channels are kept. Returns the volume itself if `onto` is its own grid and no other dtype is
-    asked for. Nothing is smoothed before sampling down.
+    asked for. No smoothing is applied before downsampling.
     """
     dtype = np.dtype(volume.array.dtype if dtype is None else dtype)
     if volume.geometry.matches(onto) == Match.SAME and dtype == volume.array.dtype:
@@ -47,8 +47,9 @@ def resample(
 
 
 def resample_labels(label_map: LabelMap, onto: Geometry) -> LabelMap:
-    """`label_map` at the voxel centres of `onto` by the nearest voxel; background outside. The map itself if
-    `onto` is its grid.
+    """`label_map` at the voxel centres of `onto` by the nearest voxel; background outside.
+
+    The map itself if `onto` is its grid.
     """
     if label_map.geometry.matches(onto) == Match.SAME:
         return label_map
@@ -58,8 +59,8 @@ def resample_labels(label_map: LabelMap, onto: Geometry) -> LabelMap:
 
 
 def reoriented(label_map: LabelMap, onto: Geometry) -> LabelMap | None:
-    """`label_map` in the voxel order of `onto`, a view of the same voxels; None unless both grids are one
-    lattice, whose axes may run the other way or be swapped.
+    """`label_map` in the voxel order of `onto`, a view of the same voxels; None unless both grids are the
+    same lattice, with flipped or swapped axes.
     """
     view = AxisView.between(label_map.geometry, onto)
     if view is None:
@@ -159,9 +160,7 @@ def _neighbours(
 
 
 def _blend(a: NDArray[Any], b: NDArray[Any], share: Any) -> NDArray[Any]:
-    """a + share (b - a), and exactly a or b at the ends, so a voxel that is not a number touches only
-    its neighbours.
-    """
+    """a + share (b - a), and exactly a or b at the ends, so NaN affects only the neighbouring voxels."""
     kind = np.float64 if a.dtype.itemsize > 4 or a.dtype in (np.int32, np.uint32) else np.float32
     share = np.asarray(share, kind)
     if share.ndim == 0 and share in (0, 1):

@@ -1,4 +1,4 @@
-"""Volumes and label maps: an array with its geometry and what its source said about it."""
+"""Volumes and label maps: an array with its geometry and the metadata of its source."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Volume(OnGrid):
     """An image with its geometry.
 
     array : (z, y, x) or (c, z, y, x), as stored (int16 stays int16) but in real units (HU for CT). geometry :
-    of (z, y, x). header : the source's own header, opaque; a same-format write uses it to give the file back
+    of (z, y, x). header : the source's header, opaque; writing the same format uses it to reproduce the file
     to the bit. source : the file or folder. modality : "CT", "MR", "PT" or "" when unknown. windows : the
-    file's own display windows. notes : what the reader had to say, one sentence each, without anything that
-    identifies the patient.
+    file's own display windows. notes : remarks of the reader, one sentence each, which never identify the
+    patient.
     """
 
     array: NDArray[Any]
@@ -110,29 +110,29 @@ class Volume(OnGrid):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ViewOnlyVolume(Volume):
-    """A volume that shows slices approximately where they lie, because they make no regular grid. It must not
-    be measured, segmented, corrected or written; `exact` refuses it. why : the sentence that says what is
-    wrong with the series.
+    """A volume that shows slices only approximately at their positions, because they do not form a regular
+    grid. It must not be measured, segmented, corrected or written; `exact` refuses it. why : a sentence about
+    what is wrong with the series.
     """
 
     why: str = ""
 
 
 def exact(volume: Volume, what: str) -> Volume:
-    """`volume` itself. what : what cannot be done otherwise, as in "be exported". Raises GeometryError for a
-    ViewOnlyVolume.
+    """`volume` itself.
+
+    what : the refused operation, such as "be exported". Raises GeometryError for a ViewOnlyVolume.
     """
     if isinstance(volume, ViewOnlyVolume):
         raise GeometryError(
             f"{volume.source}: is open for viewing only and cannot {what}, because its voxels are not where "
-            "the scanner "
-            "measured them."
+            "the scanner measured them."
         )
     return volume
 
 
 def made_up_name(value: int) -> str:
-    """What a label without a name is called."""
+    """The name of a label that has none."""
     return f"label {value}"
 
 
@@ -140,9 +140,9 @@ def made_up_name(value: int) -> str:
 class Label:
     """One value of a label map.
 
-    contoured : False when the case was never annotated for it: its absence means nothing then.
-    named : False when no file gives the value a name and `name` is made up from it.
-    tags : coded meaning as in a .seg.nrrd ("TerminologyEntry:..."), "" where the source has none.
+    contoured : False if the case was never annotated for it, so its absence has no meaning. named : False if
+    no file names the value and `name` is generated. tags : coded meaning as in a .seg.nrrd
+    ("TerminologyEntry:..."), "" where the source has none.
     """
 
     value: int
@@ -176,7 +176,7 @@ class Labels:
 
     @classmethod
     def from_values(cls, array: ArrayLike) -> Labels:
-        """Names made up ("label 3") for the values that occur in `array`."""
+        """Generated names ("label 3") for the values that occur in `array`."""
         return cls(
             tuple(
                 Label(int(value), made_up_name(int(value)), named=False)
@@ -225,8 +225,9 @@ class Labels:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelMap(OnGrid):
-    """A volume of integers and what they mean. array : (z, y, x), uint8 where the values fit, else uint16 or
-    int32.
+    """A volume of integer labels and their names.
+
+    array : (z, y, x), uint8 where the values fit, else uint16 or int32.
     """
 
     array: NDArray[Any]

@@ -27,7 +27,7 @@ PAPER3_QUANTILES = (
     0.6,
     0.99,
 )  # Paper 3, section on windowing: the bright part of a volume that is mostly background
-_LARGEST_EXACT = 1 << 22  # voxels; of larger float volumes an even sample of about this many is ranked
+_LARGEST_EXACT = 1 << 22  # voxels; for larger float volumes, an even sample of about this many is ranked
 
 
 def preset(name: str) -> Window:
@@ -49,18 +49,14 @@ def quantile_window(array: NDArray[Any], low: float, high: float, name: str) -> 
 
 
 def default_window(volume: Volume) -> Window:
-    """A window in which the volume can be read at once: the file's own first, abdomen for CT, else the 0.5 to
-    99.5 % quantiles.
-    """
+    """The initial window: the file's first one, else abdomen for CT, else the 0.5 to 99.5 % quantiles."""
     if volume.windows:
         return volume.windows[0]
     return preset("abdomen") if is_hu(volume) else quantile_window(volume.array, *MR_QUANTILES, "0.5-99.5 %")
 
 
 def suggested_windows(volume: Volume) -> tuple[Window, ...]:
-    """What to offer for a volume: the file's own windows, the presets if it is CT, and the two quantile
-    windows.
-    """
+    """Windows to offer for a volume: the file's own, the presets for CT, and the two quantile windows."""
     quantiles = (
         quantile_window(volume.array, *MR_QUANTILES, "0.5-99.5 %"),
         quantile_window(volume.array, *PAPER3_QUANTILES, "60-99 %"),
@@ -69,7 +65,7 @@ def suggested_windows(volume: Volume) -> tuple[Window, ...]:
 
 
 def is_hu(volume: Volume) -> bool:
-    """Whether the values are HU: the file says CT, or it says nothing and they reach from air (-500 and less)
+    """Whether the values are HU: the modality is CT, or it is unknown and they range from air (-500 or less)
     to above water.
     """
     if volume.modality or not volume.array.size:

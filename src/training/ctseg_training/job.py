@@ -1,13 +1,13 @@
-"""A training run as a process of its own: it outlives who started it, and whoever wants follows its folder.
+"""A training run in a process of its own, which outlives its parent; its folder shows the progress.
 
     job = Job.start(recipe, Path("data"), Path("jobs/mine"), minutes=30,
     init_from=Path("bundles/headneck-ct-scn"))
     for event in job.events(): ...          # later: job.events(last.end)
     job.stop()                              # after the current step; a bundle is written and scored
-    job.pause(); job.resume()               # after the current step, with a checkpoint; and on from there
+    job.pause(); job.resume()               # after the current step, with a checkpoint; then continue
 
-The folder holds what `engine.train` writes, and job.json (what to do), process.json (who does it), job.log
-(what it printed).
+The folder holds what `engine.train` writes, and job.json (the order), process.json (the process), job.log
+(its output).
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ from ctseg_training.recipes.schema import Recipe
 from ctseg_training.record.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
 
 POLL_S = 0.1
-PAUSE, LAST = "pause", "checkpoints/last.pt"  # in the folder: the wish, and what the engine goes on from
-RANK = int(os.environ.get("RANK", "0"))  # of this process among those that train together; 0 has the say
+# in the folder: a pause request, and the checkpoint to resume from
+PAUSE, LAST = "pause", "checkpoints/last.pt"
+RANK = int(os.environ.get("RANK", "0"))  # of this process among those that train together; 0 leads
 
 
 class Job:
-    """A job by its folder; making one starts nothing."""
+    """A job, given by its folder; creating the object starts nothing."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -63,8 +64,10 @@ class Job:
         threads: int | None = None,
         processes: int = 1,
     ) -> Job:
-        """Start the process and return at once. Raises RecipeError when the data set's dataset.json is
-        wrong, or the folder holds a run (unless `resume`) or cannot be written.
+        """Start the process and return at once.
+
+        Raises RecipeError when the data set's dataset.json is wrong, or the folder holds a run (unless
+        `resume`) or cannot be written.
         """
         open_dataset(data)
         folder = Path(out)
@@ -102,7 +105,7 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """From the process and the last event."""
+        """The state according to the process and the last event."""
         if self._alive():
             return JobState.RUNNING
         last = next(
@@ -125,34 +128,36 @@ class Job:
 
     @property
     def recipe(self) -> Recipe:
-        """What is being trained."""
+        """The recipe of the training."""
         return load_recipe(self.folder / "recipe.yaml")
 
     @property
     def bundle(self) -> Path | None:
-        """The folder of the bundle, once one is there."""
+        """The folder of the bundle, once it exists."""
         folder = self.folder / "bundle"
         return folder if (folder / "configs/metadata.json").is_file() else None
 
     def events(self, offset: int = 0) -> Iterator[Event]:
-        """What it has said so far, after byte `offset` (an earlier event's `end`); never waits."""
+        """The events so far, after byte `offset` (an earlier event's `end`); never waits."""
         return read_events(self.folder / EVENTS, offset)
 
     @property
     def message(self) -> str:
-        """Why it failed, in a sentence; empty if it did not."""
+        """The reason of a failure, one sentence; empty without one."""
         if self.state is not JobState.FAILED:
             return ""
-        said = [event.data.get("message", "") for event in self.events() if event.kind == "error"]
+        messages = [event.data.get("message", "") for event in self.events() if event.kind == "error"]
         return (
-            said[-1]
-            if said
-            else f"The training process ended without a word; {self.folder / 'job.log'} has what it printed."
+            messages[-1]
+            if messages
+            else f"The training process ended without a message; {self.folder / 'job.log'} has its output."
         )
 
     def stop(self, patience_s: float | None = None) -> None:
-        """Ask it to end after the current step, with a bundle. patience_s : wait so long, then SIGTERM,
-        which asks once more and at a second time ends it at once (the last checkpoint stays).
+        """Ask it to end after the current step, with a bundle.
+
+        patience_s : wait so long, then send SIGTERM, which repeats the request and the second time ends it at
+        once (the last checkpoint stays).
         """
         write_bytes(self.folder / "stop", b"", overwrite=True)
         if patience_s is not None and not self.wait(patience_s):
@@ -162,19 +167,20 @@ class Job:
                     return
 
     def pause(self) -> None:
-        """Ask it to end after the current step with a checkpoint and no bundle; `resume` goes on."""
+        """Ask it to end after the current step with a checkpoint and no bundle; `resume` continues."""
         if read_order(self.folder).processes > 1:
-            raise RecipeError(f"{self.folder}: is trained by several processes and cannot pause; stop it.")
+            raise RecipeError(f"{self.folder}: is trained by several processes, which cannot pause; stop it.")
         write_bytes(self.folder / PAUSE, b"", overwrite=True)
 
     def resume(self, *, to_finish: bool = False) -> None:
-        """Start its process again, as job.json says, from the last checkpoint. to_finish : for one more step,
-        and a bundle.
+        """Start its process again, as job.json says, from the last checkpoint.
+
+        to_finish : for one more step, and a bundle.
 
         Raises RecipeError as `start` does, and when there is no checkpoint.
         """
         if not self.resumable:
-            raise RecipeError(f"{self.folder}: has no training to go on with; start one.")
+            raise RecipeError(f"{self.folder}: has no training to resume; start one.")
         order = replace(read_order(self.folder), resume=True, finish=to_finish)
         self._process = Job.start(self.recipe, out=self.folder, **asdict(order))._process
 
@@ -197,8 +203,8 @@ class Job:
         return self._find() is not None
 
     def _find(self) -> psutil.Process | None:
-        """The process that process.json names, if it is still this job's: begun then, running this module, in
-        this folder.
+        """The process that process.json names, if it is still this job's: same start time, running this
+        module, in this folder.
 
         A number alone may belong to another process after a restart, and a folder may come from another
         machine.
@@ -217,20 +223,23 @@ class Job:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The child: do what job.json says. 0 done or stopped, 1 a fault that is also the last event."""
+    """The child process: carry out job.json.
+
+    Returns 0 (done or stopped) or 1 (a fault that is also the last event).
+    """
     prepare_process()
     folder = Path(arguments[0])
     log = EventLog(folder / EVENTS)
-    asked = _listen()
+    signals = _stop_signals()
     try:
-        _work(folder, asked)
+        _work(folder, signals)
     except CtsegError as error:
         print(error, file=sys.stderr)
-        told = any(
+        is_reported = any(
             event.kind == "error" and event.data.get("message") == str(error)
             for event in read_events(folder / EVENTS)
         )
-        if RANK == 0 and not told:
+        if RANK == 0 and not is_reported:
             log.write("error", message=str(error))
         return 1
     except (RuntimeError, ValueError, MemoryError, OSError) as error:
@@ -244,7 +253,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _work(folder: Path, asked: list[int]) -> None:
+def _work(folder: Path, signals: list[int]) -> None:
     import torch
 
     from ctseg_models.bundles.own.bundle import read_own
@@ -257,7 +266,7 @@ def _work(folder: Path, asked: list[int]) -> None:
     device = order.device
     if order.processes > 1 and device != "cpu" and torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    early = (folder / "stop").exists()  # train() takes away what an earlier run may have left
+    early = (folder / "stop").exists()  # train() removes a file that an earlier run may have left
     work = train(
         load_recipe(folder / "recipe.yaml"),
         order.data,
@@ -268,25 +277,25 @@ def _work(folder: Path, asked: list[int]) -> None:
         init_from=init_from,
         device=device,
         name=order.name,
-        should_stop=lambda: order.finish or early or bool(asked),
+        should_stop=lambda: order.finish or early or bool(signals),
     )
     for progress in work:
         if progress.stage == "train" and (folder / PAUSE).exists():
             work.close()
 
 
-def _listen() -> list[int]:
-    """A list that SIGTERM (or Ctrl-C) puts something into; the second one ends the process at once."""
-    asked: list[int] = []
+def _stop_signals() -> list[int]:
+    """A list to which SIGTERM (or Ctrl-C) appends; the second signal ends the process at once."""
+    signals: list[int] = []
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        if asked:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if signals:
             os._exit(128 + number)
-        asked.append(number)
+        signals.append(number)
 
-    signal.signal(signal.SIGTERM, hear)
-    signal.signal(signal.SIGINT, hear)
-    return asked
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return signals
 
 
 if __name__ == "__main__":

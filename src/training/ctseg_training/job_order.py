@@ -1,4 +1,4 @@
-"""What a job is asked to do, and the process that does it."""
+"""The order of a job, and the process that carries it out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 
 from ctseg_imaging.errors import RecipeError
 
-MODULE = "ctseg_training.job"  # what the child runs
+MODULE = "ctseg_training.job"  # the module that the child runs
 
 
 class JobState(StrEnum):
-    """Where a job stands. PAUSED : with a checkpoint, before its bundle. FAILED : it said so, or its
-    process is gone without a last word (job.log then has it).
+    """The state of a job.
+
+    PAUSED : with a checkpoint, before its bundle. FAILED : it reported an error, or its process has ended
+    without a message (see job.log).
     """
 
     RUNNING = "running"
@@ -30,9 +32,10 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """job.json: the arguments of `engine.train`. init_from : a bundle's path. threads : of the processor,
-    for each process; None: as torch has it. processes : that train together, one per GPU where there are
-    some. finish : after one step, with a bundle.
+    """job.json: the arguments of `engine.train`.
+
+    init_from : a bundle's path. threads : of the processor, for each process; None: torch's default.
+    processes : that train together, one per GPU where there are some. finish : after one step, with a bundle.
     """
 
     data: str
@@ -48,8 +51,8 @@ class Order:
 
 
 def launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
-    """A process that no signal to the parent's terminal or window reaches; several are started by torch's
-    own launcher.
+    """Start a process that signals to the parent's terminal do not reach; several are started by torch's
+    launcher.
     """
     several = (
         []
@@ -71,7 +74,7 @@ def launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
 
 
 def read_order(folder: Path) -> Order:
-    """What job.json says. Raises RecipeError."""
+    """The order in job.json. Raises RecipeError."""
     try:
         return Order(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:

@@ -31,13 +31,13 @@ from ctseg_training.data.resampling import reach, sample_labels
 from ctseg_training.data.spatial import identity, sample_points
 from ctseg_training.record.overlays import CaseComparison
 
-PICTURES = 3  # held-out cases that are drawn
+PICTURES = 3  # held-out cases with pictures
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean Dice per label over the cases in which it was contoured and occurs in truth or prediction; None
-    where in none.
+    """Mean Dice per label over the cases in which it was contoured and occurs in truth or prediction; None if
+    there is no such case.
     """
 
     dice: dict[str, float | None]
@@ -91,11 +91,10 @@ def stage_scores(
     device: str = "cpu",
     seen: list[CaseComparison] | None = None,
 ) -> Generator[Progress, None, Scores]:
-    """One network alone, on its own grid and with its own inferer, on whole volumes or in the true box plus
-    margin_mm.
+    """Scores of one network alone, on its own grid and with its own inferer, on whole volumes or in the true
+    box plus margin_mm.
 
-    seen : gets the first cases with what was found in them, for pictures. Freezes the network: give a
-    copy.
+    seen : receives the first cases with their predictions, for pictures. Freezes the network: give a copy.
     """
     steps = steps_of(network).steps
     rows = []
@@ -111,7 +110,7 @@ def stage_scores(
 def _find(
     steps: NetworkSteps, plan: StagePlan, case: Case, whole: bool, device: str
 ) -> tuple[CaseComparison, tuple[bool, ...]]:
-    """What the network says of a case on its own grid, next to the truth; and which labels count."""
+    """The prediction of a case on the network's grid, the truth, and which labels count."""
     everything, localises = ViewBox.whole(case.geometry), plan.name == "localise"
     lattice = plan.lattice(
         everything if whole else case.box.grown(plan.margin_mm).cut(everything), divide_evenly=whole
@@ -147,8 +146,9 @@ def bundle_scores(
     device: str = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Progress, None, Scores]:
-    """The bundle as a user would run it, on the cases' own grid. whole : of the images; else a bundle
-    that only segments is given the true box plus its margin.
+    """The bundle as a user would run it, on the cases' own grid.
+
+    whole : score whole images; else a bundle without a localiser gets the true box plus its margin.
     """
     alone = [stage.name for stage in bundle.stages]
     names = [label.name for label in bundle.labels]

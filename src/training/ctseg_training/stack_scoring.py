@@ -1,4 +1,4 @@
-"""Dice of a stack and of its members on cases that nobody has seen."""
+"""Dice of a stack and of its members on unseen cases."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StackScores:
 
 @dataclass(frozen=True, eq=False)
 class PredictedCase:
-    """A case with what the members said. truth : (z, y, x) class indices in the upright view."""
+    """A case with the members' predictions. truth : (z, y, x) class indices in the upright view."""
 
     upright: Upright
     truth: NDArray[np.uint8]
@@ -64,7 +64,7 @@ def predicted_case(
     truth = table[upright.view.apply(stored.array).astype(np.int64)]
     if wrong := [index for index in np.unique(truth) if not entry.present[index]]:
         raise RecipeError(
-            f"{entry.name}: has voxels of class {wrong[0]}, which labels_present says was not contoured; "
+            f"{entry.name}: has voxels of class {wrong[0]}, which labels_present lists as not contoured; "
             "correct one."
         )
     found = yield from run_members(bundles, upright, None, device, choose("auto", device))
@@ -90,7 +90,7 @@ def stack_scores(
         values = np.zeros(case.truth.shape, np.uint16)
         start, stop = found.box.voxels(case.upright.geometry)
         work = paint(found.maps, Target(case.upright.geometry.spacing_mm, start, stop), values)
-        yield from report("assemble", work, f"Bringing the labels of {bundle.name} there too")
+        yield from report("assemble", work, f"Resampling the labels of {bundle.name}")
         each.append(member_dice(case.truth, values, bundle.labels, names, present))
     return stack, each
 
@@ -102,8 +102,9 @@ def member_dice(
     names: Sequence[str],
     present: tuple[bool, ...],
 ) -> Dice:
-    """Of the data set's labels that the member knows by name; None for the others. values : the member's
-    own label values.
+    """Dice of the data set's labels that the member has, by name; None for the others.
+
+    values : the member's own label values.
     """
     place = {name.casefold(): index for index, name in enumerate(names, 1)}
     table = np.zeros(max(known.values) + 1, np.uint8)
@@ -117,7 +118,9 @@ def member_dice(
 
 
 def scores_by_name(scores: StackScores) -> dict[str, Any]:
-    """For stack.json: the cases, and of stack and members mean, deviation and number of cases per label."""
+    """The scores for stack.json: the cases, and per label mean, deviation and number of cases of stack and
+    members.
+    """
     of = {"stack": scores.stack, **scores.members}
     return {
         "cases": list(scores.cases),

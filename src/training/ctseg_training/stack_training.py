@@ -1,9 +1,8 @@
-"""Training a stack on cases that none of its members has seen: half of them to learn from, half to be scored
-on.
+"""Training a stack on cases that none of its members has seen, half for learning and half for scoring.
 
 Every member runs once over each case. Of the cases to learn from, patches of the members' probabilities on
-the case's own grid are kept; on the others the stack and each member are scored side by side. Source:
-paper 3, "Architecture" and "Results".
+the case's own grid are kept; on the others the stack and each member are scored side by side. Source: paper
+3, "Architecture" and "Results".
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ from ctseg_training.stack_scoring import Dice, StackScores, predicted_case, scor
 
 @dataclass(frozen=True)
 class StackSettings:
-    """patches : per case, of at most `size` (z, y, x) voxels; near_label of them around a labelled voxel,
-    the others anywhere. steps : of Adam, one patch each, the learning rate falling linearly to 0. filters
-    : of the network, 16 in the paper.
+    """patches : per case, of at most `size` (z, y, x) voxels; near_label of them around a labelled voxel, the
+    others anywhere. steps : of Adam, one patch each, the learning rate falling linearly to 0. filters : of
+    the network, 16 in the paper.
     """
 
     patches: int = 32
@@ -50,8 +49,9 @@ class StackSettings:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """maps : (channels, z, y, x) float16 probabilities. target : (z, y, x) uint8 class indices. present :
-    per class index.
+    """maps : (channels, z, y, x) float16 probabilities.
+
+    target : (z, y, x) uint8 class indices. present : per class index.
     """
 
     maps: Tensor
@@ -60,7 +60,7 @@ class Patch:
 
 
 def halves(entries: Sequence[CaseEntry]) -> tuple[tuple[CaseEntry, ...], tuple[CaseEntry, ...]]:
-    """(to learn from, to score on): every other case, so a sorted list gives two halves alike.
+    """(to learn from, to score on): alternating cases, so a sorted list gives similar halves.
 
     Cases in which no label was contoured are left out. Raises RecipeError when fewer than two are left.
     """
@@ -85,9 +85,9 @@ def train_stack(
 ) -> Generator[Progress, None, tuple[Stack, StackScores]]:
     """Train on every other case of `entries`, score on the rest, and write the stack to `folder`.
 
-    bundles : members; what a member's labels mean need not be what the data set's mean. entries : held out
-    from every member, which nothing here can check. The stack's labels are the data set's. Raises
-    RecipeError, BundleError.
+    bundles : members; a member's label values may differ in meaning from the data set's. entries : held out
+    from every member, which is not checked here. The stack's labels are the data set's. Raises RecipeError,
+    BundleError.
     """
     check_device(device)
     learning, scoring = halves(entries)
@@ -117,7 +117,7 @@ def train_stack(
         tuple(stack for stack, _ in rows),
         {one: tuple(each[index] for _, each in rows) for index, one in enumerate(names)},
     )
-    told = {
+    training = {
         "data_set": dataset.name,
         "learnt_from": [entry.name for entry in learning],
         "settings": asdict(settings),
@@ -128,13 +128,13 @@ def train_stack(
         name=name,
         members=members,
         labels=dataset.labels,
-        training=told,
+        training=training,
         scores=scores_by_name(scores),
     ), scores
 
 
 def distinct_names(bundles: Sequence[Bundle]) -> list[str]:
-    """Their names, numbered where two are called the same: bundle, bundle (2)."""
+    """The bundles' names, numbered if two are equal: bundle, bundle (2)."""
     names: list[str] = []
     for bundle in bundles:
         same = sum(other.name == bundle.name for other in bundles[: len(names)])
@@ -151,8 +151,9 @@ def draw_patches(
     settings: StackSettings,
     rng: np.random.Generator,
 ) -> list[Patch]:
-    """Patches of the members' maps within `target`, sampled there and nowhere else. truth : of the whole
-    view, (z, y, x).
+    """Patches of the members' maps within `target`, sampled there and nowhere else.
+
+    truth : of the whole view, (z, y, x).
     """
     start, shape = np.array(target.start), np.array(target.shape)
     size = np.minimum(settings.size, shape)

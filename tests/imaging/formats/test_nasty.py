@@ -14,7 +14,7 @@ from ctseg_imaging.errors import ChoiceNeeded, CtsegError
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.volume import LabelMap, Volume
 
-# What a refusal has to speak of.
+# What a refusal has to mention.
 CAUSES = {
     "orientations/sheared.nii.gz": "sheared",
     "files/truncated.nii.gz": "cut off",
@@ -189,13 +189,13 @@ def test_labels_keep_their_values(nasty, expected, subtests):
     assert "rounded" in formats.read_labels(nasty / "files/label-float-nearly.nii.gz").notes[0]
 
 
-def test_what_is_doubtful_is_said(nasty):
+def test_what_is_doubtful_is_noted(nasty):
     for name in UNKNOWN_ORIENTATION:
         assert "Orientation unknown" in formats.read(nasty / name).notes[0]
     assert (
         "disagree by up to 20 mm" in formats.read(nasty / "orientations/qform-sform-disagree.nii.gz").notes[0]
     )
-    assert "1 slice(s) were there twice" in formats.read(nasty / "dicom/identical-duplicate").notes[0]
+    assert "1 slice(s) occur twice" in formats.read(nasty / "dicom/identical-duplicate").notes[0]
     assert "localiser" in formats.read(nasty / "dicom/with-localizer").notes[0]
     assert "2 file(s) that are not DICOM" in formats.read(nasty / "dicom/with-text-file").notes[0]
 

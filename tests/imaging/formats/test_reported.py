@@ -13,14 +13,14 @@ from ctseg_imaging.volume import LabelMap
 SUM = -2418320  # of the phantom's voxels, (z, y, x) 10 x 24 x 20 of 3 x 1 x 1.5 mm
 PHANTOM = (3, 1, 1.5)
 
-READ = {  # file: spacing (z, y, x) in mm, part of a remark ("" where nothing is to be said)
+READ = {  # file: spacing (z, y, x) in mm, part of a remark ("" where none is expected)
     "meta-compressed-without-size/a-nosize.mha": (PHANTOM, "no orientation"),
     "meta-compressed-without-size/g-right.mha": (PHANTOM, "no orientation"),
     "nifti-sform-against-pixdim/ct.nii": (
         (3, 1, 0.7),
         "SimpleITK, ITK-SNAP and Slicer measure by the voxel size",
     ),
-    "nifti-trailing/garbage.nii.gz": (PHANTOM, "300 bytes behind"),
+    "nifti-trailing/garbage.nii.gz": (PHANTOM, "300 bytes after"),
     "nifti-trailing/two-members.nii.gz": (PHANTOM, ""),
     "nifti-trailing/zeros.nii.gz": (PHANTOM, ""),
     "nifti-fourth-dimension-zero/dim4-is-0.nii": (PHANTOM, "taken as 1"),

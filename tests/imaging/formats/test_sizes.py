@@ -107,13 +107,13 @@ def test_sizes_of_metres_survive_every_format(tmp_path, ending):
         ({"pixdim": [1, 1.5, 2, 3, 1, 1, 1, 1]}, "sform gives voxels of 0.5 x 2 x 3"),
         ({"xyzt_units": 0, "pixdim": [1, 0.5, 2, 3, 1, 1, 1, 1]}, ""),
         ({"dim": [4, 5, 4, 3, 0, 0, 0, 0]}, "taken as 1"),
-        ({"scl_slope": 0, "scl_inter": 7}, "scl_inter (7) was left out"),
-        ({"scl_slope": np.nan, "scl_inter": 7}, "left out"),
+        ({"scl_slope": 0, "scl_inter": 7}, "scl_inter (7) was ignored"),
+        ({"scl_slope": np.nan, "scl_inter": 7}, "ignored"),
         ({"scl_slope": 0, "scl_inter": 0}, ""),
         ({"scl_slope": np.nan, "scl_inter": np.nan}, ""),
     ],
 )
-def test_doubts_that_are_said(tmp_path, fields, remark):
+def test_doubts_that_are_noted(tmp_path, fields, remark):
     volume = formats.read(save(tmp_path / "a.nii", qcode=0, **fields))
     np.testing.assert_allclose(volume.geometry.spacing_mm, SIZES_XYZ[::-1], rtol=1e-6)
     np.testing.assert_array_equal(
@@ -122,7 +122,7 @@ def test_doubts_that_are_said(tmp_path, fields, remark):
     assert volume.notes == () if not remark else any(remark in note for note in volume.notes)
 
 
-def test_sizes_without_a_unit_that_are_unlikely_in_mm_are_said(tmp_path):
+def test_sizes_without_a_unit_that_are_unlikely_in_mm_are_noted(tmp_path):
     for per_mm, doubted in ((1, False), (1e-3, True), (1000, True)):
         notes = formats.read(save(tmp_path / "a.nii", unit="unknown", per_mm=per_mm)).notes
         assert any("no unit of length" in note for note in notes) == doubted

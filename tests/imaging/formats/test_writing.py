@@ -40,7 +40,7 @@ def test_nothing_else_is_left_in_the_folder(tmp_path, name):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on the size of files are set through POSIX")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, name):
+def test_a_full_disk_leaves_nothing_and_reports_it(tmp_path, name):
     """A process that may write no more than 20 kB to a file stands in for a disk that fills up."""
     script = f"""
 import resource, signal, numpy as np
@@ -82,7 +82,7 @@ def test_targets_that_cannot_be(tmp_path):
     cases = {
         tmp_path / "none" / "a.nii": "folder does not exist",
         tmp_path / "folder.nii": "folder",
-        tmp_path / "a.png": "format",
+        tmp_path / "a.png": "no known ending",
     }
     for path, word in cases.items():
         with pytest.raises(FormatError, match=word):

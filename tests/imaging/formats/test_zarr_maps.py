@@ -40,9 +40,9 @@ def test_maps_come_back_with_their_grid(kind: MapType, largest_error: float, tmp
 
 def test_another_reader_finds_scale_names_and_spacing(tmp_path: Path) -> None:
     write(tmp_path / "p.zarr", "uint8")
-    told = json.loads((tmp_path / "p.zarr/.zattrs").read_text())
-    placed = told["multiscales"][0]["datasets"][0]["coordinateTransformations"]
-    assert [axis["name"] for axis in told["multiscales"][0]["axes"]] == ["c", "z", "y", "x"]
+    attributes = json.loads((tmp_path / "p.zarr/.zattrs").read_text())
+    placed = attributes["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert [axis["name"] for axis in attributes["multiscales"][0]["axes"]] == ["c", "z", "y", "x"]
     assert placed[0]["scale"] == pytest.approx([1, 3, 2, 1.5])
     assert placed[1]["translation"] == pytest.approx([0, 210.25, 33, -70.5])
     stored = zarr.open_array(tmp_path / "p.zarr/0", mode="r")

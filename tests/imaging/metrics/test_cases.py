@@ -107,7 +107,7 @@ def test_a_damaged_description_is_a_sentence(folders, fields):
 
 
 def test_what_cannot_be_paired_is_a_sentence(folders):
-    with pytest.raises(FormatError, match="not there"):
+    with pytest.raises(FormatError, match="does not exist"):
         find_cases(folders / "nowhere", folders / "data")
     with pytest.raises(FormatError, match="one is a folder and one a file"):
         find_cases(folders / "pred" / "a.nii.gz", folders / "data")

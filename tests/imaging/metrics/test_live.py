@@ -30,7 +30,7 @@ def test_strokes_are_followed_slice_by_slice():
         assert np.array_equal(live.histogram.counts, joint_histogram(truth, prediction, (1, 2, 3)).counts)
 
 
-def test_update_says_which_slices_changed_and_ignores_those_outside():
+def test_update_returns_which_slices_changed_and_ignores_those_outside():
     truth, prediction = random_maps()
     live = LiveMetrics(truth, prediction, (1, 2, 3), SPACING)
     prediction[4] = 0

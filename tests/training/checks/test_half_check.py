@@ -40,7 +40,7 @@ def test_a_wrong_convolution_is_found_and_right_ones_are_not() -> None:
 
 @pytest.mark.skipif(not bf16_is_faster("cpu"), reason="bfloat16 is emulated here")
 @pytest.mark.parametrize("planted", [False, True])
-def test_a_run_falls_back_to_float32_and_says_so(
+def test_a_run_falls_back_to_float32_and_reports_it(
     planted: bool, tiny: Recipe, dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if planted:

@@ -1,4 +1,4 @@
-"""What would spoil a run is said before its first step, and names the file."""
+"""What would spoil a run is reported before its first step, and names the file."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def test_a_sound_data_set_passes_without_a_word_case_by_case(recipe: Recipe, fol
         assert notes == ()
         return notes
 
-    told = list(followed())
-    assert [(step.done, step.total) for step in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    reports = list(followed())
+    assert [(step.done, step.total) for step in reports] == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize(
-    ("label", "says"),
+    ("label", "part"),
     [
         ("label_same_grid", None),
         (
@@ -103,7 +103,7 @@ def test_a_sound_data_set_passes_without_a_word_case_by_case(recipe: Recipe, fol
             "has 15 x 51 x 61 voxels of 6 x 6 x 6 mm and its image 30 x 101 x 122 voxels of 3 x 3 x 3 mm",
         ),
         ("label_half_voxel_shift", r"lies 2\.6 mm away from the grid of its image; resample"),
-        ("label_no_overlap", "has no point in common with its image"),
+        ("label_no_overlap", "does not overlap its image"),
         ("label_empty", "labels of all 1 training cases are empty"),
         ("label_cropped_extent", "has 20 x 80 x 80 voxels and its image 30 x 101 x 122 of the same size"),
         ("label_same_shape_other_spacing", "voxels of 5 x 3 x 3 mm and its image"),
@@ -114,7 +114,7 @@ def test_a_sound_data_set_passes_without_a_word_case_by_case(recipe: Recipe, fol
     ],
 )
 def test_real_labels_on_other_grids(
-    shared_file: Callable[[str], Path], recipe: Recipe, tmp_path: Path, label: str, says: str | None
+    shared_file: Callable[[str], Path], recipe: Recipe, tmp_path: Path, label: str, part: str | None
 ) -> None:
     source = shared_file(f"grid-mismatch/{label}.nii.gz")
     values = [
@@ -123,26 +123,26 @@ def test_real_labels_on_other_grids(
         if value
     ]
     real_case(tmp_path, shared_file("grid-mismatch/ct.nii.gz"), source, values)
-    if says is None:
+    if part is None:
         assert passed(recipe, tmp_path) == ()
         return
-    with pytest.raises(RecipeError, match=says) as caught:
+    with pytest.raises(RecipeError, match=part) as caught:
         passed(recipe, tmp_path)
     assert ("dataset.json" if label == "label_empty" else source.name) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("label", "says"),
+    ("label", "part"),
     [
         (
             "hippocampus_010_label",
             "has 31 x 50 x 36 voxels and its image 33 x 52 x 37 of the same size (z, y, x); resample it",
         ),
-        ("hippocampus_281_label", "has no point in common with its image hippocampus_118_image.nii.gz"),
+        ("hippocampus_281_label", "does not overlap its image hippocampus_118_image.nii.gz"),
     ],
 )
 def test_a_real_label_of_another_patient(
-    shared_file: Callable[[str], Path], tmp_path: Path, label: str, says: str
+    shared_file: Callable[[str], Path], tmp_path: Path, label: str, part: str
 ) -> None:
     source = shared_file(f"grid-mismatch/{label}.nii.gz")
     real_case(tmp_path, shared_file("grid-mismatch/hippocampus_118_image.nii.gz"), source, [1, 2])
@@ -150,8 +150,8 @@ def test_a_real_label_of_another_patient(
         "scn-segment-small",
         [*TINY_SCN, "modality=MR", "data.intensity={statistics: zscore}", "sampling.mode=roi"],
     )
-    said = refused(recipe, tmp_path)
-    assert said.startswith(str(tmp_path / "labelsTr" / source.name)) and says in said
+    message = refused(recipe, tmp_path)
+    assert message.startswith(str(tmp_path / "labelsTr" / source.name)) and part in message
 
 
 def real_case(folder: Path, image: Path, label: Path, values: list[int]) -> None:
@@ -178,20 +178,22 @@ def test_several_faults_are_counted_after_the_third(recipe: Recipe, tmp_path: Pa
     folder = write_dataset(tmp_path / "many", count=5)
     for case in range(5):
         change_label(folder, case, lambda found: replace(found, array=found.array * 7, labels=Labels()))
-    said = refused(recipe, folder)
-    assert said.count("which dataset.json does not name") == 3 and said.endswith(" And 2 more.")
+    message = refused(recipe, folder)
+    assert message.count("which dataset.json does not name") == 3 and message.endswith(" And 2 more.")
     assert (
-        "case_0.nii.gz: has the values 7, 14, 21, which" in said and "case_2" in said and "case_3" not in said
+        "case_0.nii.gz: has the values 7, 14, 21, which" in message
+        and "case_2" in message
+        and "case_3" not in message
     )
 
 
-def test_labels_that_were_said_not_to_be_contoured(recipe: Recipe, folder: Path) -> None:
+def test_labels_that_are_listed_as_not_contoured(recipe: Recipe, folder: Path) -> None:
     change_dataset(folder, labels_present={"case_2": ["right", "left"]})
-    said = refused(recipe, folder)
+    message = refused(recipe, folder)
     assert (
-        said.startswith(str(folder / "labelsTr" / "case_2.nii.gz"))
-        and "voxels of value 3" in said
-        and "labels_present" in said
+        message.startswith(str(folder / "labelsTr" / "case_2.nii.gz"))
+        and "voxels of value 3" in message
+        and "labels_present" in message
     )
 
 
@@ -236,7 +238,7 @@ def test_no_labels_at_all(recipe: Recipe, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "part"),
     [
         (
             lambda array: np.where(np.arange(array.shape[2]) == 5, np.nan, array),
@@ -251,15 +253,15 @@ def test_no_labels_at_all(recipe: Recipe, folder: Path) -> None:
     ],
 )
 def test_values_that_cannot_be_learnt_from(
-    recipe: Recipe, folder: Path, spoil: Callable[[np.ndarray], np.ndarray], says: str
+    recipe: Recipe, folder: Path, spoil: Callable[[np.ndarray], np.ndarray], part: str
 ) -> None:  # type: ignore[type-arg]
     path = change_image(
         folder,
         1,
         lambda volume: replace(volume, array=spoil(volume.array.astype(np.float32)).astype(np.float32)),
     )
-    said = refused(recipe, folder)
-    assert said.startswith(f"{path}: ") and says in said
+    message = refused(recipe, folder)
+    assert message.startswith(f"{path}: ") and part in message
 
 
 def test_a_recipe_for_another_modality_is_noticed(recipe: Recipe, folder: Path) -> None:
@@ -293,42 +295,42 @@ def one_slice(folder: Path, shape: tuple[int, int, int] = (1, 34, 38)) -> None:
 
 def test_a_single_slice_is_for_2d_networks(recipe: Recipe, folder: Path) -> None:
     one_slice(folder)
-    said = refused(recipe, folder)
+    message = refused(recipe, folder)
     assert (
         "case_0.nii.gz: is a single slice (1 x 34 x 38 voxels, z, y, x), and the recipe's network is 3D"
-        in said
+        in message
     )
     flat = load_recipe(
         "scn-segment-small", [*TINY_2D, "sampling={mode: slices, size: [16, 24, 24], empty_slices: true}"]
     )
     assert passed(flat, folder) == (
-        "1 of 3 training cases (case_0) is of fewer than 16 slices of 3 mm, so a sample has some of "
+        "1 of 3 training cases (case_0) is of fewer than 16 slices of 3 mm, so a sample contains some of "
         "them twice.",
     )
     one_slice(folder, (30, 34, 1))
     assert "its axial slices have 34 x 1 voxels (y, x)" in refused(flat, folder)
 
 
-@pytest.mark.parametrize(("size", "told"), [([16, 40, 24], False), ([24, 56, 40], True)])
-def test_samples_much_larger_than_a_case_are_noticed(folder: Path, size: list[int], told: bool) -> None:
+@pytest.mark.parametrize(("size", "noticed"), [([16, 40, 24], False), ([24, 56, 40], True)])
+def test_samples_much_larger_than_a_case_are_noticed(folder: Path, size: list[int], noticed: bool) -> None:
     """The cases have 30 x 28 x 25 voxels of 3 mm: they fill 28 / 40 of the first size and 28 / 56 * 25 /
     40 of the second.
     """
     recipe = load_recipe("scn-segment-small", [*TINY_SCN, f"sampling.size={size}"])
-    assert passed(recipe, folder) == told * (
+    assert passed(recipe, folder) == noticed * (
         "3 of 3 training cases (case_0, case_1, case_2) are less than half as large as a sample of 24 x 56 x "
         "40 voxels of 3 x 3 x 3 mm "
-        "(z, y, x), and the rest is filled up with -1024; a smaller sampling.size would suit.",
+        "(z, y, x), and the rest is filled with -1024; a smaller sampling.size would suit.",
     )
 
 
-def test_too_little_memory_is_told_with_the_numbers(
+def test_too_little_memory_is_reported_with_the_numbers(
     recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = refused(recipe, folder, available_mb=0.5)
+    message = refused(recipe, folder, available_mb=0.5)
     assert (
-        "training on 1 x 16 x 16 x 16 voxels (batch, z, y, x) needs about " in said
-        and "0 MB are free; lower batch" in said
+        "training on 1 x 16 x 16 x 16 voxels (batch, z, y, x) needs about " in message
+        and "0 MB are free; lower batch" in message
     )
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 500_000})())
     assert "needs about" in refused(recipe, folder)
@@ -375,7 +377,7 @@ def test_counting_leaves_the_random_state_alone(recipe: Recipe) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_fingerprint_changes_with_the_files_and_with_what_is_said_about_them(folder: Path) -> None:
+def test_the_fingerprint_changes_with_the_files_and_with_their_description(folder: Path) -> None:
     def now(dataset: Decathlon) -> str:
         return fingerprint(dataset.training)
 

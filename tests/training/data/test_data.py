@@ -1,4 +1,4 @@
-"""Reading, augmenting and sampling: analytic fields sampled where the formula says, and inference's own
+"""Reading, augmenting and sampling: analytic fields sampled where the formula message, and inference's own
 resampling as an oracle.
 """
 
@@ -451,18 +451,18 @@ def test_held_out_cases_are_seeded_and_named(dataset_folder: Path, tiny: Recipe)
         "case_1" not in {entry.name for entry in (*required.training, *required.held_out)}
         and "1 cases" in required.notes[0]
     )
-    for override, says in (
+    for override, message in (
         ("validation.cases=[case_9]", "no case 'case_9'"),
         ("data.require=[spleen]", "no label 'spleen'"),
         ("validation.split=validation", "no validation cases"),
         ("validation.cases=[case_0, case_1, case_2, case_3]", "none is left"),
     ):
-        with pytest.raises(RecipeError, match=says):
+        with pytest.raises(RecipeError, match=message):
             split_cases(dataset, load_recipe("scn-segment-small", [*TINY_SCN, override]))
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"labels": {"1": "a", "2": "a"}}, "a name of its own"),
         ({"labels": [1]}, "labels must map"),
@@ -476,15 +476,15 @@ def test_held_out_cases_are_seeded_and_named(dataset_folder: Path, tiny: Recipe)
     ],
 )
 def test_a_damaged_dataset_json_is_refused_in_a_sentence(
-    tmp_path: Path, change: dict[str, object], says: str | None
+    tmp_path: Path, change: dict[str, object], message: str | None
 ) -> None:
     folder = write_dataset(tmp_path / "data", 1)
     fields = json.loads((folder / "dataset.json").read_text()) | change
     (folder / "dataset.json").write_text(json.dumps(fields))
-    if says is None:
+    if message is None:
         assert open_dataset(folder).training[0].present == EVERY
         return
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(RecipeError, match=message):
         open_dataset(folder)
 
 

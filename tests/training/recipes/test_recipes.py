@@ -58,7 +58,7 @@ def test_overrides_and_saving(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
+    ("override", "message"),
     [
         ("bogus=2", "bogus is not a field"),
         ("network.kind=transformer", "network: "),
@@ -74,8 +74,8 @@ def test_overrides_and_saving(tmp_path: Path) -> None:
         ("name.x=1", "single value"),
     ],
 )
-def test_a_wrong_recipe_is_refused_in_one_sentence(override: str, says: str) -> None:
-    with pytest.raises(RecipeError, match=says) as caught:
+def test_a_wrong_recipe_is_refused_in_one_sentence(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
         load_recipe("headneck-segment", [override])
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
 
@@ -98,12 +98,12 @@ def test_a_recipe_is_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["sampling.size=[20, 30, 20]"], "multiples of 4 x 4 x 4"),
         (["network.filters=12"], "multiple of 8"),
         (["losses=[{kind: sigmoid_cross_entropy}]"], "one sigmoid per label"),
-        (["losses=[{kind: edge, output: logits}]"], "looks at the output edges"),
+        (["losses=[{kind: edge, output: logits}]"], "uses the output edges"),
         (["losses=[{kind: soft_dice, softness: 0.1}]"], "has no softness"),
         (["validation.patience=3"], "give validation.every_steps"),
         (["losses=[{kind: content}]"], "content.features"),
@@ -111,8 +111,10 @@ def test_a_recipe_is_frozen() -> None:
         (["data.intensity={clip_low: 0, clip_quantiles: [0.1, 0.9]}"], "exclude each other"),
     ],
 )
-def test_what_does_not_fit_together_is_told_when_a_recipe_is_read(overrides: list[str], said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_what_does_not_fit_together_is_reported_when_a_recipe_is_read(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
         load_recipe("edge-gated-unet-small", overrides)
 
 

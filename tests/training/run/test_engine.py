@@ -49,8 +49,8 @@ def trained(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> OwnBundle:
 
 
 def test_a_run_leaves_a_bundle_that_can_be_run(tiny: Recipe, dataset_folder: Path, tmp_path: Path) -> None:
-    said: list[Progress] = []
-    folder = collect(train(tiny, dataset_folder, tmp_path / "job"), said)
+    reported: list[Progress] = []
+    folder = collect(train(tiny, dataset_folder, tmp_path / "job"), reported)
     bundle = read_own(folder)
     bundle.verify()
     assert [label.name for label in bundle.labels] == ["right", "left", "middle"]
@@ -58,7 +58,7 @@ def test_a_run_leaves_a_bundle_that_can_be_run(tiny: Recipe, dataset_folder: Pat
     assert bundle.block.training_data["steps"] == 4 and bundle.block.training_data["held_out_cases"] == 1
     assert kinds(tmp_path / "job")[0] == "start" and kinds(tmp_path / "job")[-1] == "done"
     assert {"step", "validation"} <= set(kinds(tmp_path / "job"))
-    assert any(progress.stage == "train" for progress in said)
+    assert any(progress.stage == "train" for progress in reported)
     volume = formats.read(dataset_folder / "imagesTr" / "case_0.nii.gz")
     assert finish(run(bundle, volume)).labels.array.shape == volume.array.shape
     assert (
@@ -66,10 +66,10 @@ def test_a_run_leaves_a_bundle_that_can_be_run(tiny: Recipe, dataset_folder: Pat
     )  # a file's name may name a patient
 
 
-def collect(work: Generator[Progress, None, Path], said: list[Progress]) -> Path:
+def collect(work: Generator[Progress, None, Path], reported: list[Progress]) -> Path:
     while True:
         try:
-            said.append(next(work))
+            reported.append(next(work))
         except StopIteration as end:
             value: Path = end.value
             return value

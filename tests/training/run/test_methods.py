@@ -142,17 +142,17 @@ def test_an_edge_head_is_the_edge_map(folder: Path, tmp_path: Path) -> None:
             if key.endswith("weight")
             else torch.full_like(weights[key], float(np.log(1 / 3)))
         )
-    told = write_bundle(
-        tmp_path / "told",
-        name="told",
+    described = write_bundle(
+        tmp_path / "described",
+        name="described",
         stages=bundle.stages,
         weights={"segment": weights},
         labels=bundle.labels,
-        card="# told",
+        card="# described",
         precision="fp32",
     )
     volume = formats.read(folder / "imagesTr" / "case_0.nii.gz")
-    found = finish(run(told, volume, settings=InferenceSettings(edge_map=True, precision="fp32")))
+    found = finish(run(described, volume, settings=InferenceSettings(edge_map=True, precision="fp32")))
     assert found.edge_map is not None and np.abs(found.edge_map.array - 0.25).max() < 1e-5
 
 

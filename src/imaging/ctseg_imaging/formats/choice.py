@@ -1,4 +1,4 @@
-"""Naming one of several volumes or series that a path holds."""
+"""Choosing one of several volumes or series that a path holds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ctseg_imaging.errors import ChoiceNeeded, FormatError
 
 @dataclass(frozen=True)
 class Choice:
-    """One volume of a 4D file or one DICOM series. index : from 1. uid : of the series, "" for a volume.
-    description : what kind of image, made from technical fields only (no patient data). slices : how many.
-    apart : what distinguishes it from the others with the same series UID, "" for nothing or a series of its
-    own.
+    """One volume of a 4D file or one DICOM series.
+
+    index : from 1. uid : of the series, "" for a volume. description : what kind of image, made from
+    technical fields only (no patient data). slices : how many. apart : what distinguishes it from the others
+    with the same series UID, "" for nothing or a series of its own.
     """
 
     index: int

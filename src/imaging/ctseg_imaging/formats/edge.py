@@ -1,5 +1,5 @@
-"""The edge to the libraries that read files: what they raise becomes a sentence; what our own code raises
-stays what it is.
+"""Errors of the libraries that read files become a FormatError; errors of this project's own code pass
+through unchanged.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def reading_edge(path: Path) -> Iterator[None]:
-    """Raises FormatError for an OSError, a MemoryError and, as UnforeseenError, for whatever else a library
-    raises.
+    """Raises FormatError for an OSError, a MemoryError and, as UnforeseenError, for any other error that a
+    library raises.
     """
     try:
         yield
@@ -31,9 +31,9 @@ def reading_edge(path: Path) -> Iterator[None]:
     except Exception as error:
         if (library := _library(error)) is None:
             raise
-        _log.info("%s raised an error that was not foreseen", library, exc_info=True)
+        _log.info("%s raised an unexpected error", library, exc_info=True)
         raise UnforeseenError(
-            f"{path}: reading failed in a way that was not foreseen ({type(error).__name__} in {library}); "
+            f"{path}: reading failed with an unexpected error ({type(error).__name__} in {library}); "
             "the file is probably damaged, so copy or export it again."
         ) from error
 

@@ -1,4 +1,4 @@
-"""Label maps from files and from volumes, without guessing what a value means."""
+"""Label maps from files and from volumes, without guessing the meaning of a value."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ def read_labels(
     """Read a label map or a segmentation (.seg.nrrd, DICOM SEG, RTSTRUCT).
 
     names : {value: name}; where None, those of the file itself and of the files next to it (provenance,
-    dataset.json, labels.json: see `label_names`), made up from the values where nothing names them. Segments
-    keep the names and colours that they have. nearest_grid : as in `read`.
-    volume : which one of a 4D file, from 1.
+    dataset.json, labels.json: see `label_names`), else "label VALUE". Segments keep their names and colours.
+    nearest_grid : as in `read`. volume : which one of a 4D file, from 1.
 
     segment_layer : of overlapping segments, the number of a layer in `list_choices`, the name of a segment,
     or "merged" for all of them with smaller ones over larger ones. like : an image or its grid, on whose
@@ -60,7 +59,7 @@ def read_labels(
     if names is None and kind in (
         None,
         SegmentationKind.SEG_NRRD,
-    ):  # numbers in DICOM count segments and mean nothing elsewhere
+    ):  # in DICOM the numbers only count segments
         found = label_names.complete(found, path)
     return found if grid is None else place(found, grid)
 
@@ -85,8 +84,10 @@ def read_layers(path: str | Path, grid: Geometry | None = None) -> list[LabelMap
 def read_labels_of(
     path: str | Path, grid: Geometry, *, segment_layer: int | str | None = None, nearest_grid: bool = False
 ) -> LabelMap:
-    """A label map as `read_labels` reads it. A segmentation lies on the grid of its image, `grid`, or on its
-    own where the voxels of the two do not coincide.
+    """A label map as `read_labels` reads it.
+
+    A segmentation lies on the grid of its image, `grid`, or on its own where the voxels of the two do not
+    coincide.
     """
     kind = segmentations.kind_of(path)
     if kind is None:
@@ -105,7 +106,7 @@ def _near(label_map: LabelMap, grid: Geometry) -> LabelMap:
 
 
 def to_label_map(volume: Volume, path: Path, names: Mapping[int, str] | None = None) -> LabelMap:
-    """The labels of `volume` as uint8, uint16 or int32. Raises FormatError if its numbers are no labels."""
+    """The labels of `volume` as uint8, uint16 or int32. Raises FormatError if its values are not labels."""
     array, notes = volume.array, list(volume.notes)
     if array.ndim != 3:
         raise FormatError(f"{path}: has {volume.channels} channels; a label map has one.")
@@ -139,8 +140,7 @@ def _rounded(array: NDArray[Any], path: Path, notes: list[str]) -> NDArray[Any]:
         if worst > NEARLY_WHOLE or np.abs(nearest).max() > np.iinfo(np.int32).max:
             raise FormatError(
                 f"{path}: has values between whole numbers (probabilities or an image), so it is not a label "
-                "map; "
-                "threshold it or take the argmax first."
+                "map; threshold it or take the argmax first."
             )
         out[...] = nearest
     notes.append(

@@ -1,4 +1,4 @@
-"""From a header's numbers to a grid, with a way out for axes that rounding has sheared."""
+"""From a header's numbers to a grid, optionally the nearest one without shear."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ MOST_DEGREES = 1.0  # of shear that can come from rounding; a tilted gantry has 
 def placed(
     path: Path, shape: Shape, affine_lps: Float, stated_mm: Triple | None, nearest_grid: bool
 ) -> tuple[Geometry, tuple[str, ...]]:
-    """The grid and remarks. nearest_grid : take the nearest grid without shear where the shear is at most
-    MOST_DEGREES.
+    """The grid and remarks.
 
-    affine_lps : 4x4, (z, y, x) index to LPS mm. Raises GeometryError that names `path`, ShearedGrid with the
-    way out.
+    nearest_grid : take the nearest grid without shear where the shear is at most MOST_DEGREES.
+
+    affine_lps : 4x4, (z, y, x) index to LPS mm. Raises GeometryError that names `path`, or ShearedGrid whose
+    message mentions the option.
     """
     try:
         return replace(Geometry(shape, affine_lps), stated_mm=stated_mm), ()
@@ -33,10 +34,9 @@ def placed(
         box, moved_mm = without_shear(shape, affine_lps)
         if not nearest_grid:
             raise ShearedGrid(
-                f"{path}: the grid is sheared by {error.degrees:.2g} degrees, as rounded numbers in a header "
-                "make it; the "
-                f"nearest grid without shear differs by at most {moved_mm:.2g} mm, and --nearest-grid takes "
-                "it.",
+                f"{path}: the grid is sheared by {error.degrees:.2g} degrees, which rounded numbers in a "
+                f"header can cause; the nearest grid without shear differs by at most {moved_mm:.2g} mm, and "
+                "--nearest-grid takes it.",
                 error.degrees,
             ) from error
         return Geometry(shape, box), (

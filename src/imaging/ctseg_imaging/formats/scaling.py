@@ -1,4 +1,4 @@
-"""Stored numbers and the real values they mean: value = stored * slope + inter."""
+"""Stored numbers and their real values: value = stored * slope + inter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def real_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[Any
     """The values of `stored` (z, y, x); the same array when slope is 1 and inter 0.
 
     Whole numbers stay whole (int16 where they fit, else int32 or int64) if slope and inter are whole; else
-    float32, or float64 where float32 could not tell two stored numbers apart.
+    float32, or float64 where float32 would merge two stored numbers.
     """
     if slope == 1 and inter == 0:
         return stored
@@ -28,8 +28,8 @@ def real_values(stored: NDArray[Any], slope: float, inter: float) -> NDArray[Any
 def stored_values(
     values: NDArray[Any], dtype: np.dtype[Any], slope: float, inter: float
 ) -> NDArray[Any] | None:
-    """The numbers of type `dtype` (native order) that give back exactly `values`, or None where no such
-    numbers are.
+    """The numbers of type `dtype` (native order) that give back exactly `values`, or None where there are
+    none.
     """
     native = dtype.newbyteorder("=")
     if slope == 1 and inter == 0 and values.dtype == native:

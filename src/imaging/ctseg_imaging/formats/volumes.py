@@ -27,7 +27,7 @@ def read(
 
     volume : which one of a 4D file, from 1. series : which DICOM series, its number in `list_choices` (from
     1) or its UID. nearest_grid : where rounding has sheared the axes of a file (by at most 1 degree), take
-    the nearest grid without shear. Raises ChoiceNeeded if several are there and none was named, FormatError
+    the nearest grid without shear. Raises ChoiceNeeded if there are several and none was chosen, FormatError
     or GeometryError (one sentence) for anything else.
     """
     return finish(reading(path, volume=volume, series=series, nearest_grid=nearest_grid))
@@ -56,7 +56,7 @@ def reading(
 
 def read_view_only(path: str | Path, *, series: int | str | None = None) -> ViewOnlyVolume:
     """Read a DICOM series whose slices make no regular grid (tilted, incomplete, uneven) to look at it; see
-    dicom_view_only.
+    `dicom.view_only`.
 
     Raises FormatError for a path that is not DICOM, and for a series that `read` reads exactly.
     """
@@ -68,8 +68,9 @@ def read_view_only(path: str | Path, *, series: int | str | None = None) -> View
 
 
 def list_choices(path: str | Path) -> list[Choice]:
-    """What a path offers: the volumes of a 4D file, the series of a DICOM folder (localisers left out), the
-    layers of a segmentation with overlapping segments; one where there is no choice.
+    """The volumes or layers that a path holds: the volumes of a 4D file, the series of a DICOM folder
+    (localisers left out), the layers of a segmentation with overlapping segments; a single one if there is no
+    choice.
     """
     path = Path(path)
     if (segmented := segmentations.kind_of(path)) is not None:
@@ -83,13 +84,13 @@ def is_dicom(path: str | Path) -> bool:
     """Whether a path is a DICOM image: a folder, or a file that begins as DICOM does and holds no
     segmentation.
 
-    Raises FormatError for a path that `read` does not know.
+    Raises FormatError for a path that `read` does not support.
     """
     return _module_for(Path(path)) is dicom and segmentations.kind_of(path) is None
 
 
 def is_readable(path: str | Path) -> bool:
-    """A quick look (names, first bytes) whether `read` is worth trying; never raises."""
+    """Whether `read` is worth trying, by name and first bytes; fast, and never raises."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -118,6 +119,4 @@ def _module_for(path: Path) -> ModuleType:
         return dicom
     if name.endswith(nifti.SUFFIXES):
         return nifti
-    raise FormatError(
-        f"{path}: is not an image format known here; give NIfTI, NRRD, MetaImage or a DICOM folder."
-    )
+    raise FormatError(f"{path}: unrecognised image format; give NIfTI, NRRD, MetaImage or a DICOM folder.")

@@ -24,7 +24,7 @@ def write(
 
     like : whose header geometry (q/sform and codes in NIfTI) to take over; it must have the grid of `item`. A
     DICOM SEG or RTSTRUCT needs the image here, as it was read from DICOM; its voxels have to be those of
-    `item`, in any order of axes. Returns one sentence for each thing that the file does not hold as it was.
+    `item`, in any order of axes. Returns one sentence for each thing that the file does not keep as it was.
     Raises FormatError if `path` exists and `overwrite` is false, has no known ending or cannot be written;
     GeometryError if `like` lies on another grid.
     """
@@ -36,11 +36,11 @@ def write(
         return _write_dicom(path, item, like, overwrite)
     if like is not None and like.geometry.matches(item.geometry) not in (Match.SAME, Match.ROUNDING):
         raise GeometryError(
-            f"{path}: the volume whose geometry it is to take has another grid; resample onto that grid "
+            f"{path}: the volume whose geometry it should take has another grid; resample onto that grid "
             "first."
         )
     if not path.name.lower().endswith(ENDINGS):
-        raise FormatError(f"{path}: cannot tell the format from the name; end it in {', '.join(ENDINGS)}.")
+        raise FormatError(f"{path}: the name has no known ending; end it in {', '.join(ENDINGS)}.")
     if path.name.lower().endswith(seg_nrrd.SUFFIX) and isinstance(item, LabelMap):
         seg_nrrd.write(path, item, overwrite)
     elif path.name.lower().endswith((".nii", ".nii.gz")):
@@ -73,6 +73,6 @@ def _write_dicom(
         return write_rtstruct(path, item, like, overwrite)
     from ctseg_imaging.formats.segmentations.dicom_seg_writing import (
         write_seg,
-    )  # scikit-image's colours take a moment
+    )  # scikit-image's colour module loads slowly
 
     return write_seg(path, item, like, overwrite)

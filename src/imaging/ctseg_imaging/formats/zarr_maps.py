@@ -1,4 +1,4 @@
-"""Maps of probabilities as Zarr: written a few slices at a time, read without knowing this project.
+"""Probability maps as Zarr, written a few slices at a time, and readable by other programs.
 
 The layout is OME-NGFF 0.4 with one scale: array "0" (c, z, y, x), names of the channels under `omero`,
 spacing and origin as scale and translation in mm. NGFF 0.4 has no oblique axes; the exact geometry is
@@ -32,8 +32,8 @@ MapType = Literal["float16", "uint8"]
 
 
 class MapWriter:
-    """An open array (c, z, y, x) of values in [0, 1]; write SLICES slices at a time, so a chunk is
-    written once.
+    """An open array (c, z, y, x) of values in [0, 1]; write SLICES slices at a time, so a chunk is written
+    once.
     """
 
     def __init__(self, array: Any, kind: MapType) -> None:
@@ -58,8 +58,8 @@ def writing(
     kind: MapType,
     overwrite: bool = False,
 ) -> Iterator[MapWriter]:
-    """A writer of an array `shape` (c, z, y, x); the folder `path` is there once the block ends well, whole,
-    or not at all.
+    """A writer of an array `shape` (c, z, y, x); the folder `path` appears, complete, when the block ends
+    without an error.
 
     geometry : of (z, y, x). names : of the channels. Raises FormatError when `path` exists and `overwrite` is
     false, or cannot be written.
@@ -88,16 +88,16 @@ def writing(
     except OSError as error:
         raise FormatError(
             f"{path}: cannot be written ({error.strerror or error}); free some space or choose a folder that "
-            "can be "
-            "written to."
+            "can be written to."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_maps(path: Path) -> tuple[Volume, tuple[str, ...]]:
-    """What `writing` wrote: a volume (c, z, y, x) float32, and the names of its channels. Raises
-    FormatError.
+    """Read what `writing` wrote: a volume (c, z, y, x) float32, and the names of its channels.
+
+    Raises FormatError.
     """
     import zarr
 
@@ -105,13 +105,13 @@ def read_maps(path: Path) -> tuple[Volume, tuple[str, ...]]:
         group = zarr.open_group(path, mode="r")
         array: Any = group["0"]
         refuse_beyond_memory(path, 4 * math.prod(array.shape))
-        told: Any = group.attrs
+        attributes: Any = group.attrs
         values = array[:].astype(np.float32) * np.float32(array.attrs["scale_factor"]) + np.float32(
             array.attrs["add_offset"]
         )
-        geometry = Geometry(values.shape[1:], np.array(told["ctseg"]["affine_lps"]))
+        geometry = Geometry(values.shape[1:], np.array(attributes["ctseg"]["affine_lps"]))
         return Volume(values, geometry, source=path), tuple(
-            channel["label"] for channel in told["omero"]["channels"]
+            channel["label"] for channel in attributes["omero"]["channels"]
         )
     except (
         OSError,

@@ -1,5 +1,5 @@
-"""Distances between the boundary voxels of two masks: what MONAI and the WMH challenge measure instead of
-surface elements.
+"""Distances between the boundary voxels of two masks: MONAI and the WMH challenge use them instead of surface
+elements.
 """
 
 from __future__ import annotations
@@ -55,16 +55,15 @@ class BoundaryDistances:
 
 def face_boundary_distances(a: BoolArray, b: BoolArray, spacing_mm: Triple) -> BoundaryDistances:
     """Boundary = voxels with one of six neighbours outside, the border of the array included, as in MONAI.
+
     spacing_mm : (z, y, x).
     """
     return _distances(a, b, spacing_mm, FACES, beyond_is_mask=False)
 
 
 def in_plane_boundary_distances(a: BoolArray, b: BoolArray, spacing_mm: Triple) -> BoundaryDistances:
-    """Boundary = mask minus its 3x3 erosion in each slice (axis 0), with everything beyond the array taken as
-    mask.
-
-    As the program of the WMH challenge 2017 has it (Kuijf et al. 2019, doi:10.1109/TMI.2019.2905770).
+    """Boundary = mask minus its 3x3 erosion in each slice (axis 0), with everything beyond the array counted
+    as mask, as in the program of the WMH challenge 2017 (Kuijf et al. 2019, doi:10.1109/TMI.2019.2905770).
     spacing_mm : (z, y, x).
     """
     return _distances(a, b, spacing_mm, IN_PLANE, beyond_is_mask=True)
@@ -80,7 +79,7 @@ def _distances(
         return BoundaryDistances(np.zeros(0), np.zeros(0))
     wider = tuple(
         slice(max(side.start - 1, 0), side.stop + 1) for side in box
-    )  # so a cut is not taken for the array's border
+    )  # so the cut is not mistaken for the array's border
     edge_a, edge_b = (
         mask & ~ndimage.binary_erosion(mask, structure, border_value=beyond_is_mask)
         for mask in (a[wider], b[wider])

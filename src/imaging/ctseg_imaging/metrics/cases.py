@@ -1,4 +1,4 @@
-"""Which prediction belongs to which truth."""
+"""Pairing predictions with the truth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CasePair:
 
 @dataclass(frozen=True)
 class EvaluationCases:
-    """What is to be evaluated. only_predicted, only_true : cases whose other file is not there."""
+    """The cases to evaluate. only_predicted, only_true : cases whose other file is missing."""
 
     pairs: tuple[CasePair, ...]
     only_predicted: tuple[str, ...] = ()
@@ -38,8 +38,9 @@ class EvaluationCases:
 
 
 def find_cases(prediction: str | Path, truth: str | Path) -> EvaluationCases:
-    """Pair two files, or the files of two folders by name (without the ending). The truth's folder may be
-    that of a whole data set.
+    """Pair two files, or the files of two folders by name (without the ending).
+
+    The truth's folder may be that of a whole data set.
 
     Raises FormatError if a path is missing, one is a file and the other a folder, no pair is found, or the
     dataset.json that names the truth's labels is damaged.
@@ -47,14 +48,14 @@ def find_cases(prediction: str | Path, truth: str | Path) -> EvaluationCases:
     prediction, truth = Path(prediction), Path(truth)
     for path in (prediction, truth):
         if not path.exists():
-            raise FormatError(f"{path}: is not there; check the name.")
+            raise FormatError(f"{path}: does not exist; check the name.")
     if prediction.is_dir() != truth.is_dir():
         raise FormatError(
             f"{prediction} and {truth}: one is a folder and one a file; give two files or two folders."
         )
     dataset_json.near(
         truth if truth.is_dir() else truth.parent
-    )  # raises: scores without it could count organs never contoured
+    )  # raises if damaged: without it, organs that were never contoured could be scored
     if not truth.is_dir():
         return EvaluationCases((CasePair(case_name(truth), prediction, truth),))
     predicted, true = _files(prediction), _files(truth)
@@ -73,11 +74,11 @@ def find_cases(prediction: str | Path, truth: str | Path) -> EvaluationCases:
 def read_pair(
     pair: CasePair, prediction_layer: int | str | None = None, truth_layer: int | str | None = None
 ) -> tuple[LabelMap, LabelMap]:
-    """(prediction, truth) of a case, each with the names that it brings or that lie next to it.
+    """(prediction, truth) of a case, each with its own label names or those of the files next to it.
 
     A segmentation (.seg.nrrd, DICOM SEG, RTSTRUCT) is compared on a grid that holds both, and its segments by
-    their names where both have them: its numbers mean nothing elsewhere. An RTSTRUCT is drawn on the grid of
-    the other. prediction_layer, truth_layer : see `read_labels`.
+    their names if both have them, because its numbers only count segments. An RTSTRUCT is drawn on the grid
+    of the other. prediction_layer, truth_layer : see `read_labels`.
     """
     kinds = [kind_of_segmentation(path) for path in (pair.prediction, pair.truth)]
     drawn = [kind is SegmentationKind.RTSTRUCT for kind in kinds]
@@ -98,8 +99,7 @@ def numbered_like(prediction: LabelMap, truth: LabelMap) -> LabelMap:
     """`prediction` with the values of the truth's labels of the same names; other labels get values that are
     free.
 
-    As it is where both name nothing in common or the values agree already. Case, "_" and "-" make no
-    difference.
+    Unchanged if both have no name in common or the values agree already. Case, "_" and "-" are ignored.
     """
     wanted = {_plain(label.name): label.value for label in truth.labels if label.named}
     matched = {

@@ -1,4 +1,4 @@
-"""Whose definition a number follows: DeepMind, MONAI and the WMH challenge mean different things by one word.
+"""The conventions of metrics: DeepMind, MONAI and the WMH challenge define the same names differently.
 
               deepmind                   monai                        wmh2017
 surface       elements at voxel          boundary voxels              boundary voxels
@@ -59,7 +59,7 @@ class SurfaceScores:
 
 
 def overlap_scores(histogram: JointHistogram, value: int, convention: Convention) -> OverlapScores:
-    """What `convention` says about the overlap of one label."""
+    """The overlap of one label as `convention` defines it."""
     dice, iou = histogram.dice(value), histogram.iou(value)
     if convention is Convention.MONAI and histogram.totals(value)[0] == 0:
         dice = iou = np.nan  # ignore_empty=True, MONAI's default
@@ -75,7 +75,7 @@ def overlap_scores(histogram: JointHistogram, value: int, convention: Convention
 def surface_scores(
     truth: BoolArray, prediction: BoolArray, spacing_mm: Triple, convention: Convention, tolerance_mm: float
 ) -> SurfaceScores:
-    """What `convention` says about the surfaces of two (z, y, x) masks. spacing_mm : (z, y, x).
+    """The surface scores of two (z, y, x) masks as `convention` defines them. spacing_mm : (z, y, x).
 
     The WMH challenge has no ASSD and no NSD; they are taken here over its boundary voxels.
     """

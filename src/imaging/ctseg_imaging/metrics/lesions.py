@@ -1,4 +1,4 @@
-"""Counting lesions: which were found, which were made up."""
+"""Counting lesions: found, missed and falsely predicted ones."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ class LesionCounts:
 
 
 def count_lesions(truth: BoolArray, prediction: BoolArray) -> LesionCounts:
-    """Lesions of two (z, y, x) bool masks on one grid. Source: Kuijf et al. 2019,
-    doi:10.1109/TMI.2019.2905770 (WMH challenge).
+    """Lesions of two (z, y, x) bool masks on one grid.
+
+    Source: Kuijf et al. 2019, doi:10.1109/TMI.2019.2905770 (WMH challenge).
     """
     lesions, true = ndimage.label(truth, TOUCHING)
     detections, predicted = ndimage.label(prediction, TOUCHING)

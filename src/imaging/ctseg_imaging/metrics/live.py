@@ -1,4 +1,4 @@
-"""Metrics that follow a brush: after a stroke only the slices it touched are counted again."""
+"""Metrics that are updated while painting: only the slices that a stroke touched are counted again."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from ctseg_imaging.metrics.overlap import (
 
 @dataclass(frozen=True)
 class LiveRow:
-    """One label as it stands now. Ratios in [0, 1], NaN where undefined (see JointHistogram); volumes in
-    ml.
+    """The current figures of one label.
+
+    Ratios in [0, 1], NaN where undefined (see JointHistogram); volumes in ml.
     """
 
     value: int
@@ -38,7 +39,7 @@ class LiveRow:
 
 
 class LiveMetrics:
-    """Overlap of two label arrays that keeps up with changes to either.
+    """The overlap of two label arrays, updated after changes to either.
 
     truth, prediction : (z, y, x) integer arrays of one shape, usually the AxisView views that the layers
     show. They are not copied: change them in place, then call `update` with the slices (axis 0) that changed.
@@ -61,7 +62,7 @@ class LiveMetrics:
 
     @property
     def histogram(self) -> JointHistogram:
-        """The counts as they stand; the same object lives on through updates."""
+        """The current counts; the object stays the same through updates."""
         return self._histogram
 
     @property
@@ -133,6 +134,6 @@ class LiveMetrics:
         return [int(k) for k in present[np.argsort(means, kind="stable")]]
 
     def missed_slices(self, value: int) -> list[int]:
-        """Slices where the truth has `value` and the prediction has none of it."""
+        """Slices where the truth has `value` and the prediction does not."""
         truth, prediction, _ = self._histogram.voxels(value)
         return [int(k) for k in np.flatnonzero((truth > 0) & (prediction == 0))]

@@ -15,22 +15,23 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class JointHistogram:
-    """How often each truth value meets each predicted value, slice by slice.
+    """How often each pair of a true and a predicted value occurs, slice by slice.
 
     values : the foreground labels, ascending. counts : (slices, n, n) voxels with n = len(values) + 1; row =
     truth, column = prediction, index 0 = background and every value that is not listed.
 
-    A ratio whose both sides are empty has no value: each method returns `empty` there (NaN unless told
-    otherwise, so means can leave it out; reports that want the two-empty-masks Dice of 1 pass
-    empty=1.0). One empty side gives a Dice of 0.
+    A ratio whose both sides are empty has no value: each method returns `empty` there (NaN by default, so
+    means can leave it out; reports that want the two-empty-masks Dice of 1 pass empty=1.0). One empty side
+    gives a Dice of 0.
     """
 
     values: tuple[int, ...]
     counts: Counts
 
     def voxels(self, value: int) -> tuple[Counts, Counts, Counts]:
-        """Per slice: voxels of `value` in the truth, in the prediction and in both. Raises KeyError for a
-        value not listed.
+        """Per slice: voxels of `value` in the truth, in the prediction and in both.
+
+        Raises KeyError for a value not listed.
         """
         k = self._index(value)
         return self.counts[:, k, :].sum(1), self.counts[:, :, k].sum(1), self.counts[:, k, k]
@@ -93,11 +94,11 @@ class JointHistogram:
 def joint_histogram(
     truth: IntArray, prediction: IntArray, values: Iterable[int], axis: int = 0
 ) -> JointHistogram:
-    """Count how the labels of two maps meet, for each slice along `axis`.
+    """Count the pairs of labels of two maps, for each slice along `axis`.
 
-    truth, prediction : integer (or bool) arrays of one shape, any memory layout (views are read as they are,
-    never copied whole). values : the foreground labels of interest. Raises ValueError if the shapes differ or
-    an array is not of integers.
+    truth, prediction : integer (or bool) arrays of one shape, any memory layout (views are not copied as a
+    whole). values : the foreground labels of interest. Raises ValueError if the shapes differ or an array is
+    not of integers.
     """
     if truth.shape != prediction.shape:
         raise ValueError(
@@ -129,7 +130,7 @@ def occurring(labels: IntArray) -> tuple[int, ...]:
 
 
 class JointCoder:
-    """Counts the pairs of labels of two slices; made once for two dtypes and a list of labels."""
+    """Counts the pairs of labels of two slices, for two fixed dtypes and a fixed list of labels."""
 
     def __init__(
         self, truth: np.dtype[np.generic], prediction: np.dtype[np.generic], values: Sequence[int]

@@ -1,4 +1,4 @@
-"""Means over cases, with what was left out counted next to them."""
+"""Means over cases, with the number of excluded cases."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class SummaryRow:
     """One label over all cases, or all labels (label None).
 
     n : rows that the means are taken over, those where both sides have the label. n_empty : rows left out
-    because one side or both are empty. n_not_contoured : rows that do not count at all. mean, std : by
-    measure (population std); only measures that are defined. dice_empty_as_0 : the mean Dice when a label
-    that only one side has counts as 0 instead of being left out, so a missed organ cannot improve the
-    figure; NaN if neither side ever has it.
+    because one side or both are empty. n_not_contoured : rows of labels that were not contoured, which never
+    count. mean, std : by measure (population std); only measures that are defined. dice_empty_as_0 : the mean
+    Dice when a label that only one side has counts as 0 instead of being left out, so a missed organ cannot
+    improve the figure; NaN if neither side ever has it.
     """
 
     label: int | None
@@ -49,6 +49,7 @@ class SummaryRow:
 
 def summary(rows: Iterable[Row]) -> list[SummaryRow]:
     """One row per label, ascending, and a last one over all rows (all labels of all cases weigh alike).
+
     Failed cases do not count.
     """
     known = [row for row in rows if row.label is not None]

@@ -1,10 +1,10 @@
 """Surface distances between two masks, by surface elements as DeepMind's surface-distance package defines
 them.
 
-A surface element (surfel) sits at every corner of the voxel lattice whose eight voxels are not all alike. Its
-area is that of the marching-cubes surface through these eight; distances go from corner to corner. Source:
-Nikolov et al. 2018, arXiv:1809.04430, and github.com/google-deepmind/surface-distance, whose numbers this
-reproduces with its own code.
+A surface element (surfel) sits at every corner of the voxel lattice whose eight voxels are not all inside or
+all outside. Its area is that of the marching-cubes surface through these eight; distances go from corner to
+corner. Source: Nikolov et al. 2018, arXiv:1809.04430, and github.com/google-deepmind/surface-distance, whose
+numbers this reproduces with its own code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ BoolArray = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
 Float = NDArray[np.float64]
 
-# Spacings in a NIfTI are rounded to single precision, so "as far as the tolerance" is met to this share.
+# Spacings in a NIfTI are rounded to single precision, so distances equal to the tolerance count up to this
+# relative error.
 TIE = 1e-6
 SNAPPED = 1_000_000  # lattice vectors tried when a distance is made exact
 
@@ -52,8 +53,9 @@ class SurfaceDistances:
         )
 
     def average(self) -> tuple[float, float]:
-        """Mean distance (a to b, b to a) in mm by area. The side of an empty mask is NaN, the other then
-        inf.
+        """Mean distance (a to b, b to a) in mm by area.
+
+        The side of an empty mask is NaN, the other then inf.
         """
         return _mean(self.a_to_b_mm, self.area_a_mm2), _mean(self.b_to_a_mm, self.area_b_mm2)
 
@@ -125,8 +127,8 @@ def union_box(a: NDArray[np.generic], b: NDArray[np.generic]) -> tuple[slice, sl
 def neighbour_codes(mask: NDArray[np.generic]) -> Codes:
     """For each lattice corner, one more than voxels per axis, which of its eight voxels are inside.
 
-    Voxel (dz, dy, dx) of the eight, each 0 or 1, is bit 7 - (4 dz + 2 dy + dx). Outside of the array counts
-    as outside of the mask.
+    Voxel (dz, dy, dx) of the eight, each 0 or 1, is bit 7 - (4 dz + 2 dy + dx). Voxels beyond the array count
+    as outside the mask.
     """
     inside = np.pad(mask != 0, 1).view(np.uint8)
     along_x = inside[:, :, :-1] << 1 | inside[:, :, 1:]
@@ -135,8 +137,9 @@ def neighbour_codes(mask: NDArray[np.generic]) -> Codes:
 
 
 def surfel_areas_mm2(spacing_mm: Triple) -> Float:
-    """(256,) area in mm2 of the surface element of each neighbour code; 0 for codes 0 and 255. spacing_mm :
-    (z, y, x).
+    """(256,) area in mm2 of the surface element of each neighbour code; 0 for codes 0 and 255.
+
+    spacing_mm : (z, y, x).
     """
     z, y, x = (float(s) for s in spacing_mm)
     areas: Float = np.linalg.norm(_triangles() * (y * x, z * x, z * y), axis=-1).sum(-1)
@@ -148,8 +151,7 @@ def _triangles() -> Float:
     """(256, 4, 3) area vectors, in voxels, of the triangles that cut off the corners inside for each code.
 
     Marching cubes through the middles of the cut edges (Lorensen & Cline 1987); a code and its complement
-    share one surface, that around the fewer corners, so the area does not depend on which side is called
-    inside.
+    share one surface, that around the fewer corners, so the area does not depend on which side is inside.
     """
     from skimage.measure import marching_cubes
 
@@ -166,9 +168,7 @@ def _triangles() -> Float:
 def _directed(
     codes_from: Codes, codes_to: Codes, areas_mm2: Float, spacing_mm: Triple
 ) -> tuple[Float, Float]:
-    """Distances of the elements of one surface to the other with their areas, sorted by distance, then
-    area.
-    """
+    """Distances of one surface's elements to the other with their areas, sorted by distance, then area."""
     on_surface = is_surface(codes_from)
     area = areas_mm2[codes_from[on_surface]]
     target = is_surface(codes_to)
@@ -182,7 +182,7 @@ def _directed(
 
 
 def is_surface(codes: Codes) -> BoolArray:
-    """Where the eight voxels are not all alike."""
+    """Where some of the eight voxels are inside and some outside."""
     found: BoolArray = (codes + np.uint8(1)) > 1  # 255 wraps to 0
     return found
 

@@ -27,7 +27,7 @@ from ctseg_imaging.phantom.texture import Texture
 
 REFERENCE_ML = (
     180 * 212 * 185 / 1000
-)  # the head with its margin: the default field of view, of which a density is a share
+)  # the head with its margin: the default field of view, to which the lesion load refers
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Head:
         )
 
     def shared(self) -> Mapping[str, ShapeFunction]:
-        """Surfaces that several parts refer to: the brain's hull, its folded surface and the ventricles."""
+        """Surfaces that several parts use: the brain's hull, its folded surface and the ventricles."""
         bx, by, bz = self.brain
 
         def hull(p: Points) -> Field:

@@ -14,7 +14,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.phantom.shapes import BodyBox, Field, Points, ShapeFunction, Tissue
 from ctseg_imaging.phantom.texture import Texture
 
-FAR_MM = np.float32(60.0)  # "nothing near": farther than any rim
+FAR_MM = np.float32(60.0)  # farther than any rim
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Part:
     """One thing to paint.
 
     shape : implicit function, negative inside. tissue : HU, a number or a function of the points and of the
-    shape's value. box : where it can be; None: everywhere. label : its value in the label map (0 clears);
-    None: it only paints. rim_mm : it keeps that far from everything solid before it (None: it paints over).
-    solid : later parts keep away from it.
+    shape's value. box : where it can be; None: everywhere. label : its value in the label map (0 erases);
+    None: the label map is unchanged. rim_mm : its distance from all earlier solid parts (None: it is painted
+    over them). solid : later parts keep away from it.
     """
 
     name: str
@@ -38,8 +38,9 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Warp:
-    """A smooth deformation: plane waves. vectors : (n, 3) 1/mm (x, y, z), shifts : (n, 3) mm, phases :
-    (n,).
+    """A smooth deformation: plane waves.
+
+    vectors : (n, 3) 1/mm (x, y, z), shifts : (n, 3) mm, phases : (n,).
     """
 
     vectors: NDArray[np.float64]
@@ -62,8 +63,9 @@ class Warp:
 
 
 class Canvas:
-    """A slab of the volume while it is painted. Along an edge a voxel takes the share of each side that its
-    width spans.
+    """A slab of the volume that parts are painted on.
+
+    At an edge, a voxel is a mixture in proportion to the volume on each side.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class Canvas:
             self.fields[name] = shape(Points(self.x, self.y, self.z, self.fields))
 
     def paint(self, part: Part, *, warped: bool = True) -> None:
-        """Lay `part` over what is there."""
+        """Paint `part` over the earlier parts."""
         where = self._where(part.box)
         if where is None:
             return

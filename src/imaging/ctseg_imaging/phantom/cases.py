@@ -22,7 +22,7 @@ LABELS: Mapping[PhantomName, Mapping[int, str]] = {
     "abdomen": {1: "liver", 2: "kidneys", 3: "spleen", 4: "pancreas"},
     "lesions": {1: "lesion"},
 }
-SLAB_VOXELS = 3_600_000  # what is painted at once: less than 1 GB of fields
+SLAB_VOXELS = 3_600_000  # painted at once: less than 1 GB of fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +43,9 @@ def abdomen(
     spleen, 4 pancreas).
 
     seed : the patient and the noise, 0 or more. tilt_deg : turns the grid into an oblique one. The organs' HU
-    overlap each other and their surroundings; what tells them apart is place, shape, texture and a thin rim
-    of fat. Fissures, the renal sinus and everything between organs is background; vessels and lesions inside
-    an organ belong to it.
+    overlap each other and their surroundings; they differ in position, shape, texture and by a thin rim of
+    fat. Fissures, the renal sinus and everything between organs is background; vessels and lesions inside an
+    organ belong to it.
     """
     return _case(Abdomen(seed), _grid(shape_zyx, spacing_zyx_mm, tilt_deg), "abdomen", "CT")
 
@@ -56,7 +56,7 @@ def lesions(
     spacing_zyx_mm: Sequence[float] = SPACINGS_MM["lesions"],
     tilt_deg: float = 0.0,
 ) -> PhantomCase:
-    """A brain-like FLAIR MR (int16, arbitrary units) with bright lesions: label 1 takes 0.03 to 1 % of the
+    """A brain-like FLAIR MR (int16, arbitrary units) with bright lesions: label 1 fills 0.03 to 1 % of the
     default field of view.
     """
     return _case(Brain(seed), _grid(shape_zyx, spacing_zyx_mm, tilt_deg), "lesions", "MR")
@@ -106,8 +106,8 @@ def _case(patient: Abdomen | Brain, geometry: Geometry, kind: PhantomName, modal
 
 
 def _slabs(patient: Abdomen | Brain, geometry: Geometry) -> Iterator[tuple[int, int, Canvas]]:
-    """(start, stop, painted canvas) over the slices; a canvas has one slice more at each end, so edges
-    see their neighbours.
+    """(start, stop, painted canvas) over the slices; a canvas has one slice more at each end, so edges see
+    their neighbours.
     """
     step = max(1, SLAB_VOXELS // (geometry.shape[1] * geometry.shape[2]))
     for start in range(0, geometry.shape[0], step):

@@ -34,7 +34,7 @@ def write_dataset(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """`dataset_steps` to its end, without showing anything."""
+    """Run `dataset_steps` to its end without reporting progress."""
     return finish(dataset_steps(out, kind, count, size, spacing, seed, overwrite=overwrite))
 
 
@@ -52,9 +52,9 @@ def dataset_steps(
     validation; returns its folder.
 
     size : (z, y, x) voxels; None: a field of view drawn for each case. spacing : (z, y, x) mm; None: drawn
-    for each case, in-plane equal. `dataset.json` comes last; when the work fails or is closed before, its
-    files go again. Raises FormatError if there is a data set already and `overwrite` is false, or for a full
-    disk.
+    for each case, in-plane equal. `dataset.json` is written last; if the work fails or is closed earlier, its
+    files are removed. Raises FormatError if there is a data set already and `overwrite` is false, or for a
+    full disk.
     """
     from ctseg_imaging import formats
     from ctseg_imaging.formats.disk.atomic import write_bytes
@@ -83,7 +83,7 @@ def dataset_steps(
         write_bytes(
             folder / "dataset.json", json.dumps(_description(kind, entries), indent=1).encode(), overwrite
         )
-    except BaseException:  # also when the generator is closed: half a data set is none
+    except BaseException:  # also when the generator is closed: no partial data set is left
         for path in written:
             path.unlink(missing_ok=True)
         raise

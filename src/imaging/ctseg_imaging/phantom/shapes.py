@@ -19,9 +19,10 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Where a shape is evaluated. x, y, z : body-frame mm. fields : values on the same points by name:
-    textures (smooth noise of unit variance) and the shapes that many parts share ("skin", "wall", "cavity",
-    "dome").
+    """Where a shape is evaluated.
+
+    x, y, z : body-frame mm. fields : values on the same points by name: textures (smooth noise of unit
+    variance) and the shapes that many parts share ("skin", "wall", "cavity", "dome").
     """
 
     x: Field
@@ -50,8 +51,9 @@ class BodyBox:
 
 
 def ellipsoid(p: Points, centre: Point, radii: Point, axes: NDArray[np.float64] | None = None) -> Field:
-    """An ellipsoid; axes : 3x3, row j the LPS direction of radius j. The distance is Quilez' first-order
-    bound.
+    """An ellipsoid; axes : 3x3, row j the LPS direction of radius j.
+
+    The distance is Quilez' first-order bound.
     """
     offsets = [p.x - np.float32(centre[0]), p.y - np.float32(centre[1]), p.z - np.float32(centre[2])]
     if axes is not None:
@@ -107,9 +109,7 @@ def smooth_max(a: Field, b: Field, blend_mm: float) -> Field:
 
 
 def curve(control: Sequence[Point], count: int) -> list[Point]:
-    """A Catmull-Rom spline through `control`, as `count` points at equal parameter steps, both ends
-    included.
-    """
+    """A Catmull-Rom spline through `control`, as `count` points at equal parameter steps, with both ends."""
     points = np.asarray([control[0], *control, control[-1]], np.float64)
     places = np.linspace(0, len(control) - 1 - 1e-9, count)
     result = []

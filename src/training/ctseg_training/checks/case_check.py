@@ -1,6 +1,4 @@
-"""One case of a data set, looked at before training: can it be read, do its files fit each other and the
-recipe.
-"""
+"""Checks of one case before training: whether it can be read, and its files fit each other and the recipe."""
 
 from __future__ import annotations
 
@@ -21,18 +19,21 @@ from ctseg_models.contract.lattice import ViewBox
 from ctseg_models.contract.plan import Intensity
 from ctseg_training.data.decathlon import CaseEntry
 
-LOOKED_AT = 200_000  # voxels of an image by which its values are judged
+LOOKED_AT = 200_000  # voxels of an image that are sampled to judge its values
 BYTES_PER_LABEL = 10  # as stored, as an index into a table, as a class
-FLAT = 0.01  # standard deviation of a network's input below which it sees next to nothing
+FLAT = 0.01  # standard deviation of a network's input below which there is almost no contrast
 NOWHERE = Geometry.from_parts((1, 1, 1), (1, 1, 1))
 NOTHING = ViewBox((0, 0, 0), (0, 0, 0))
 
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """geometry : LPS-upright. box : of all labels, in mm as in `Case`. classes : indices that occur.
-    reading_mb : what it takes for a moment when it is read for training. faults and notes : one sentence
-    each; with a fault, the rest may be missing.
+    """The result of checking one case.
+
+    geometry : LPS-upright.
+
+    box : of all labels, in mm as in `Case`. classes : indices that occur. reading_mb : memory needed while it
+    is read for training. faults and notes : one sentence each; with a fault, the rest may be missing.
     """
 
     entry: CaseEntry
@@ -45,15 +46,16 @@ class CheckedCase:
 
 
 def check_case(entry: CaseEntry, stage: Stage, *, flat: bool) -> CheckedCase:
-    """Read image and label, one after the other. flat : the network takes slices, so one slice is
-    enough.
-    """
+    """Read image and label, one after the other. flat : the network takes slices, so one slice is enough."""
     try:
         volume = formats.read(entry.image)
     except ChoiceNeeded:
         return CheckedCase(
             entry,
-            faults=(f"{entry.image}: holds several volumes, and a case is one; split it into a file each.",),
+            faults=(
+                f"{entry.image}: holds several volumes, and a case is one volume; split it into one file "
+                "each.",
+            ),
         )
     except CtsegError as error:
         return CheckedCase(entry, faults=(str(error),))
@@ -85,13 +87,12 @@ def check_case(entry: CaseEntry, stage: Stage, *, flat: bool) -> CheckedCase:
 
 
 def _image_faults(entry: CaseEntry, volume: Volume, stage: Stage, flat: bool) -> tuple[str, ...]:
-    """What makes an image unusable."""
+    """Faults that make an image unusable."""
     array, faults = volume.array, []
     if (needed := 1 + max(channel.source for channel in stage.channels)) > volume.channels:
         faults.append(
             f"{entry.image}: has {volume.channels} channel{'s' * (volume.channels != 1)} and the recipe "
-            f"takes {needed}; "
-            "choose another recipe, or join the channels in one file."
+            f"takes {needed}; choose another recipe, or join the channels in one file."
         )
     if bad := _not_finite(array):
         faults.append(
@@ -105,27 +106,27 @@ def _image_faults(entry: CaseEntry, volume: Volume, stage: Stage, flat: bool) ->
     elif any(_clips_all(channel, float(low), float(high)) for channel in stage.channels):
         faults.append(
             f"{entry.image}: its values ({float(low):g} to {float(high):g}) lie outside of the recipe's "
-            "data.intensity, so "
-            "the network would see nothing; correct the recipe, or the image's units."
+            "data.intensity, so the network's input would be constant; correct the recipe, or the image's "
+            "units."
         )
     shape = AxisView.of(volume.geometry).geometry(volume.geometry).shape
     if flat and min(shape[1:]) == 1:
         faults.append(
             f"{entry.image}: its axial slices have {shape[1]} x {shape[2]} voxels (y, x), and the recipe's "
-            "network takes axial "
-            "slices; leave the case out."
+            "network takes axial slices; leave the case out."
         )
     if not flat and min(shape) == 1:
         faults.append(
             f"{entry.image}: is a single slice ({_sizes(shape)} voxels, z, y, x), and the recipe's network "
-            "is 3D; "
-            "choose a recipe with a 2D network, or leave the case out."
+            "is 3D; choose a recipe with a 2D network, or leave the case out."
         )
     return tuple(faults)
 
 
 def _image_notes(entry: CaseEntry, volume: Volume, stage: Stage) -> tuple[str, ...]:
-    """Images of which the network would see little, most often because the recipe is for another modality."""
+    """Notes on images with little contrast in the network's input, usually because the recipe is for another
+    modality.
+    """
     notes = []
     for channel in stage.channels:
         seen = (
@@ -134,14 +135,13 @@ def _image_notes(entry: CaseEntry, volume: Volume, stage: Stage) -> tuple[str, .
         if channel.statistics == "none" and channel.clip_quantiles is None and 0 < float(np.std(seen)) < FLAT:
             notes.append(
                 f"{entry.name}: data.intensity leaves it nearly without contrast (standard deviation "
-                f"{np.std(seen):.2g} in the "
-                "network's input); the recipe may be for another modality or unit."
+                f"{np.std(seen):.2g} in the network's input); the recipe may be for another modality or unit."
             )
     return tuple(notes)
 
 
 def _label_faults(entry: CaseEntry, values: Sequence[int]) -> tuple[str, ...]:
-    """Values without a name, and labels that were drawn although dataset.json says that they were not."""
+    """Values without a name, and labels that were drawn although dataset.json lists them as not contoured."""
     faults, known = [], dict(entry.classes)
     if unknown := [value for value in values if value not in known]:
         faults.append(
@@ -151,7 +151,7 @@ def _label_faults(entry: CaseEntry, values: Sequence[int]) -> tuple[str, ...]:
         )
     if wrong := [value for value in values if value in known and not entry.present[known[value]]]:
         faults.append(
-            f"{entry.label}: has voxels of value {wrong[0]}, which labels_present says was not contoured; "
+            f"{entry.label}: has voxels of value {wrong[0]}, which labels_present lists as not contoured; "
             "correct one of them."
         )
     return tuple(faults)
@@ -164,8 +164,8 @@ def _grid_fault(entry: CaseEntry, image: Geometry, label: Geometry) -> str | Non
         return None
     if match is Match.NO_OVERLAP:
         return (
-            f"{entry.label}: has no point in common with its image {entry.image.name}; is it another "
-            "patient's? Exchange it."
+            f"{entry.label}: does not overlap its image {entry.image.name}; it may belong to another "
+            "patient, so use the matching file."
         )
     if image.axis_codes != label.axis_codes:
         how = f"is stored along {label.axis_codes} and its image along {image.axis_codes}"
@@ -178,7 +178,7 @@ def _grid_fault(entry: CaseEntry, image: Geometry, label: Geometry) -> str | Non
         )
     else:
         how = f"has {_grid(label)} and its image {_grid(image)} (z, y, x)"
-    return f"{entry.label}: {how}; resample it onto {entry.image.name}, unless it is another case's."
+    return f"{entry.label}: {how}; resample it onto {entry.image.name}, unless it belongs to another case."
 
 
 def _grid(geometry: Geometry) -> str:
@@ -212,7 +212,7 @@ def _values(array: NDArray[Any]) -> list[int]:
 
 
 def _box(labels: NDArray[Any], geometry: Geometry) -> ViewBox:
-    """Of everything above 0 in the upright array; the whole volume when there is nothing."""
+    """The box of all labels in the upright array; the whole volume if there are none."""
     ends = []
     for axis, step in enumerate(geometry.spacing_mm):
         inside = np.flatnonzero(labels.any(axis=tuple({0, 1, 2} - {axis})))

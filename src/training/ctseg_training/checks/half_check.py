@@ -1,6 +1,4 @@
-"""Before training in bfloat16 on a CPU: do the network's own small maps give the outputs and gradients of
-float32?
-"""
+"""Before training in bfloat16 on a CPU: whether small maps give the outputs and gradients of float32."""
 
 from __future__ import annotations
 
@@ -12,16 +10,17 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-SMALL = 4096  # voxels or pixels of a map; only smaller ones than this were ever found wrong
+SMALL = 4096  # voxels or pixels of a map; only maps smaller than this were ever found wrong
 WRONG = 0.05  # relative error; rounding to bfloat16 gives below 0.006
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def wrong_layers(network: nn.Module, shape: Iterable[int]) -> list[str]:
-    """The names of the convolutions on small maps that are wrong under autocast. shape : of the network's
-    input, (B, C, [Z,] Y, X).
+    """The names of the convolutions on small maps that are wrong under autocast.
 
-    Takes one forward pass of a copy of the network in float32, which shows the shapes that its layers get.
+    shape : of the network's input, (B, C, [Z,] Y, X).
+
+    Runs one forward pass of a copy of the network in float32 to find the shapes of its layers' inputs.
     """
     tried, seen = copy.deepcopy(network).float().eval().requires_grad_(True), dict[str, Tensor]()
     for name, layer in tried.named_modules():

@@ -1,4 +1,4 @@
-"""How much memory a training run will take, before it takes it."""
+"""An estimate of the memory that a training run will need."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ BF16_SHARE = 0.6  # of the maps of a network under autocast: not all become half
 
 @dataclass(frozen=True)
 class Need:
-    """MB of each part. activations : kept for the backward pass, losses included. samples : made ahead.
-    reading : the largest case.
+    """MB of each part.
+
+    activations : kept for the backward pass, losses included. samples : made ahead. reading : the largest
+    case.
     """
 
     network: float
@@ -36,12 +38,12 @@ class Need:
 
     @property
     def computing(self) -> float:
-        """Where the network is: the processor's memory or the GPU's."""
+        """MB on the network's device: the processor's memory or the GPU's."""
         return self.network + self.activations
 
     @property
     def data(self) -> float:
-        """In the processor's memory in any case."""
+        """MB in the processor's memory, whatever the device."""
         return self.samples + self.reading
 
     def in_words(self) -> str:
@@ -51,11 +53,12 @@ class Need:
 
 
 def memory_need(recipe: Recipe, stage: Stage, shape: Shape, reading_mb: float) -> Need:
-    """shape : (z, y, x) of the largest sample. reading_mb : of the largest case while it is read; after that
-    it lies on the disk.
+    """shape : (z, y, x) of the largest sample.
 
-    The maps are counted in one pass over a small input and grow with the voxels. An estimate for float32,
-    or for bf16 where the recipe does not say fp32. torch's random state is left as it was.
+    reading_mb : of the largest case while it is read; after that it lies on the disk.
+
+    The maps are counted in one pass over a small input and grow with the voxels. An estimate for float32, or
+    for bf16 where the recipe does not say fp32. torch's random state is left as it was.
     """
     small = _small(recipe, shape)
     with torch.random.fork_rng(devices=[]):
@@ -78,9 +81,7 @@ def memory_need(recipe: Recipe, stage: Stage, shape: Shape, reading_mb: float) -
 
 
 def _small(recipe: Recipe, shape: Shape) -> Shape:
-    """A size that the network takes, about SMALL voxels a side or less; all of `shape` where there is
-    none.
-    """
+    """A size that the network accepts, about SMALL voxels a side or less; `shape` itself if there is none."""
     wanted = [min(n, SMALL) for n in shape]
     allowed = recipe.data.sizes.next_allowed(tuple(wanted)) or shape
     z, y, x = (min(n, most) for n, most in zip(shape, allowed, strict=True))

@@ -1,6 +1,4 @@
-"""What would spoil a training run, told before its first step: every file read once, every class looked
-for, the memory foreseen.
-"""
+"""Checks before a training run: every file is read once, every class searched for, the memory estimated."""
 
 from __future__ import annotations
 
@@ -23,8 +21,8 @@ from ctseg_training.data.decathlon import CaseEntry, Decathlon
 from ctseg_training.recipes.schema import Recipe
 from ctseg_training.recipes.stages import stage_of
 
-MOSTLY_AIR = 0.5  # the share of a sample below which a case leaves it emptier than is meant
-TOLD = 3  # faults in one sentence; the others are counted
+MOSTLY_AIR = 0.5  # the share of a sample below which a case fills too little of it
+MOST_LISTED = 3  # faults in one sentence; the others are counted
 
 
 def check(
@@ -37,13 +35,11 @@ def check(
     device: str = "cpu",
     available_mb: float | None = None,
 ) -> Generator[Progress, None, tuple[str, ...]]:
-    """Read every file once, a case at a time; the return value is what a user should know, one sentence
-    each.
-
-    entries : the cases to be trained on. held_out : looked at just so, but a class that only they have
-    cannot be learnt. fine_tuning : the network knows its classes already, so one without a case is a
-    note. device : where the network will compute. available_mb : instead of the memory that is free there.
-    Raises RecipeError with the first three faults, the files named.
+    """Read every file once, a case at a time; the return value is a list of notes for the user, one sentence
+    each. entries : the cases to be trained on. held_out : checked likewise, but a class that only they have
+    cannot be learnt. fine_tuning : the network knows its classes already, so one without a case is a note.
+    device : where the network will compute. available_mb : used instead of the free memory there. Raises
+    RecipeError with the first three faults, the files named.
     """
     stage = stage_of(recipe, dataset.labels)
     every, checked = (*entries, *held_out), []
@@ -59,7 +55,7 @@ def check(
     absent, notes = _absent_classes(recipe, dataset, trained, checked, fine_tuning)
     _refuse(absent)
     shape = _largest_sample(recipe, stage, trained)
-    yield Progress("check", len(every), len(every), "Foreseeing the memory")
+    yield Progress("check", len(every), len(every), "Estimating the memory")
     need = memory_need(recipe, stage, shape, max(case.reading_mb for case in checked))
     _check_memory(
         need,
@@ -71,20 +67,19 @@ def check(
 
 
 def fingerprint(entries: Sequence[CaseEntry]) -> str:
-    """Hex that changes with any file's path, size or time of change, and with what dataset.json says about a
-    case.
+    """A hash that changes with any file's path, size or modification time, and with the description of a case
+    in dataset.json.
 
-    A check that passed need not be made again while it is the same. A file that is gone counts as one,
-    too.
+    A check that passed need not be made again while it is the same. A file that is gone counts as one, too.
     """
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for entry in entries:
-        told.update(
+        digest.update(
             repr(
                 (entry.name, entry.classes, entry.present, _stamp(entry.image), _stamp(entry.label))
             ).encode()
         )
-    return told.hexdigest()
+    return digest.hexdigest()
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
@@ -98,8 +93,8 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 def _refuse(faults: Sequence[str]) -> None:
     if not faults:
         return
-    more = len(faults) - TOLD
-    raise RecipeError(" ".join([*faults[:TOLD], *([f"And {more} more."] if more > 0 else [])]))
+    more = len(faults) - MOST_LISTED
+    raise RecipeError(" ".join([*faults[:MOST_LISTED], *([f"And {more} more."] if more > 0 else [])]))
 
 
 def _absent_classes(
@@ -109,13 +104,12 @@ def _absent_classes(
     checked: Sequence[CheckedCase],
     fine_tuning: bool,
 ) -> tuple[list[str], list[str]]:
-    """(faults, notes) about classes without a voxel. A localiser takes all classes for one."""
+    """(faults, notes) about classes without a voxel. A localiser treats all classes as one."""
     where = dataset.folder / "dataset.json"
     if not any(case.classes for case in trained):
         return [
             f"{where}: the labels of all {len(trained)} training cases are empty (no voxel above 0), so "
-            "nothing can be learnt; "
-            "contour some cases, or correct the label files."
+            "nothing can be learnt; contour some cases, or correct the label files."
         ], []
     if recipe.stage == "localise":
         return [], []
@@ -159,20 +153,20 @@ def _largest_sample(recipe: Recipe, stage: Stage, cases: Sequence[CheckedCase]) 
 
 
 def _oddities(recipe: Recipe, cases: Sequence[CheckedCase]) -> list[str]:
-    """Not wrong, and better known: cases without labels, and cases smaller than a sample."""
+    """Notes on unusual cases: cases without labels, and cases smaller than a sample."""
     notes, size, spacing = [], recipe.sampling.size, recipe.data.spacing_mm
     if empty := [case.entry.name for case in cases if not case.classes]:
-        notes.append(f"{_told(empty, cases)} without a labelled voxel.")
+        notes.append(f"{_listed(empty, cases)} without a labelled voxel.")
     if size is None or recipe.sampling.mode in (
         "whole",
         "roi",
-    ):  # where a size holds the largest of what differs in size
+    ):  # `size` is the largest of samples that differ in size
         return notes
     slices = recipe.sampling.mode == "slices"
     if slices and (thin := [case.entry.name for case in cases if _voxels(case, spacing)[0] < size[0]]):
         notes.append(
-            f"{_told(thin, cases)} of fewer than {size[0]} slices of {spacing[0]:g} mm, so a sample has "
-            "some of them twice."
+            f"{_listed(thin, cases)} of fewer than {size[0]} slices of {spacing[0]:g} mm, so a sample "
+            "contains some of them twice."
         )
     first = 1 if slices else 0
     if small := [
@@ -181,16 +175,15 @@ def _oddities(recipe: Recipe, cases: Sequence[CheckedCase]) -> list[str]:
         if _filled(_voxels(case, spacing)[first:], size[first:]) < MOSTLY_AIR
     ]:
         notes.append(
-            f"{_told(small, cases)} less than half as large as a sample of {_sizes(size[first:])} voxels of "
-            f"{_sizes([f'{s:g}' for s in spacing[first:]])} mm ({'y, x' if slices else 'z, y, x'}), and the "
-            "rest is filled up "
-            f"with {recipe.data.outside:g}; a smaller sampling.size would suit."
+            f"{_listed(small, cases)} less than half as large as a sample of {_sizes(size[first:])} voxels "
+            f"of {_sizes([f'{s:g}' for s in spacing[first:]])} mm ({'y, x' if slices else 'z, y, x'}), and "
+            f"the rest is filled with {recipe.data.outside:g}; a smaller sampling.size would suit."
         )
     return notes
 
 
 def _voxels(case: CheckedCase, spacing_mm: Triple) -> tuple[int, ...]:
-    """(z, y, x) of a case at another spacing."""
+    """The size (z, y, x) of a case at another spacing."""
     return tuple(
         max(1, round(n * own / s))
         for n, own, s in zip(case.geometry.shape, case.geometry.spacing_mm, spacing_mm, strict=True)
@@ -202,8 +195,8 @@ def _filled(shape: Sequence[int], size: Sequence[int]) -> float:
     return prod(min(1.0, n / wanted) for n, wanted in zip(shape, size, strict=True))
 
 
-def _told(names: Sequence[str], cases: Sequence[CheckedCase]) -> str:
-    some = ", ".join(names) if len(names) <= TOLD else f"{', '.join(names[:TOLD])} and others"
+def _listed(names: Sequence[str], cases: Sequence[CheckedCase]) -> str:
+    some = ", ".join(names) if len(names) <= MOST_LISTED else f"{', '.join(names[:MOST_LISTED])} and others"
     return f"{len(names)} of {len(cases)} training cases ({some}) {'is' if len(names) == 1 else 'are'}"
 
 
@@ -212,7 +205,7 @@ def _sizes(shape: Sequence[object]) -> str:
 
 
 def _check_memory(need: Need, what: str, device: str, available_mb: float | None) -> None:
-    """Raises RecipeError when the estimate is more than what is free, with the numbers and what to lower."""
+    """Raises RecipeError if the estimate exceeds the free memory, with both numbers and what to lower."""
     lower = "lower batch, sampling.size (or data.sizes.max) or the network's filters, or close other programs"
     parts = f"({need.in_words()})"
     on_gpu = device != "cpu"
@@ -230,8 +223,8 @@ def _check_memory(need: Need, what: str, device: str, available_mb: float | None
 
 
 def _free_on(device: str) -> float:
-    """MB; endless on a device that does not say, or is not there: that is told where the network is moved
-    to it.
+    """MB; infinite for a device that does not report it or does not exist, which is reported when the network
+    is moved there.
     """
     try:
         return float(torch.cuda.mem_get_info(device)[0]) / 1e6

@@ -1,3 +1,3 @@
-"""From a data set on disk to augmented samples: decathlon (what there is), cases (one in memory), spatial
-and resampling (one resampling), sampling (which part), feeding (ahead of the training step).
+"""From a data set on disk to augmented samples: `decathlon` lists the cases, `cases` reads one, `spatial` and
+`resampling` transform it, `sampling` chooses the part, `feeding` prepares batches ahead of the training step.
 """

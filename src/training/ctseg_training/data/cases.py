@@ -32,11 +32,10 @@ DESCRIPTION = "case.json"
 class Case:
     """A case along the LPS-upright axes (z to superior, y to posterior, x to left), in its true spacing.
 
-    image : (c, z, y, x) in the type it is stored in. intensities : of each channel of the network, settled
-    for this volume. labels : (z, y, x) uint8 class indices. geometry : of the upright arrays. present :
-    per class index, contoured or not. points : per class index that occurs, up to 2000 (n, 3) voxel
-    indices of it. box : of all labels, in mm from the outer face of voxel 0; the whole volume when there
-    are none.
+    image : (c, z, y, x) in its stored type. intensities : of each channel of the network, fixed for this
+    volume. labels : (z, y, x) uint8 class indices. geometry : of the upright arrays. present : per class
+    index, contoured or not. points : per class index that occurs, up to 2000 (n, 3) voxel indices of it. box
+    : of all labels, in mm from the outer face of voxel 0; the whole volume when there are none.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Case:
 def load_case(entry: CaseEntry, channels: Sequence[Intensity]) -> Case:
     """Read both files. channels : of the network, see `Stage.channels`.
 
-    Raises RecipeError when they lie on different grids or hold a value that dataset.json does not know.
+    Raises RecipeError when they lie on different grids or hold a value that dataset.json does not list.
     """
     volume, label_map = formats.read(entry.image), formats.read_labels(entry.label)
     if (needed := 1 + max(channel.source for channel in channels)) > volume.channels:
@@ -88,8 +87,9 @@ def make_case(
     intensities: tuple[Intensity, ...],
     present: tuple[bool, ...],
 ) -> Case:
-    """From upright arrays, the image (c, z, y, x). Raises RecipeError for a voxel of a label that was not
-    contoured.
+    """From upright arrays, the image (c, z, y, x).
+
+    Raises RecipeError for a voxel of a label that was not contoured.
     """
     found = [int(value) for value in np.unique(labels) if value]
     if wrong := [value for value in found if not present[value]]:
@@ -110,9 +110,10 @@ def make_case(
 
 
 class CaseStore:
-    """Cases by their entries. Each is read and turned upright once; after that it is a memory map in
-    `folder`, so a data set of any size takes no more memory than what is being sampled, and a second
-    process shares it.
+    """Cases by their entries.
+
+    Each is read and turned upright once; after that it is a memory map in `folder`, so a data set of any size
+    needs only the memory of the parts being sampled, shared between processes.
     """
 
     def __init__(self, folder: Path, channels: Sequence[Intensity]) -> None:
@@ -133,12 +134,12 @@ class CaseStore:
         files = [
             [str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in (entry.image, entry.label)
         ]
-        told = [files, entry.classes, entry.present, [channel.model_dump() for channel in self.channels]]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        parts = [files, entry.classes, entry.present, [channel.model_dump() for channel in self.channels]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _store(case: Case, place: Path) -> None:
-    """Whole or not at all; another process may have been faster."""
+    """Store a case atomically; another process may have done it already."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".case-", dir=place.parent))
@@ -171,18 +172,18 @@ def _store(case: Case, place: Path) -> None:
 
 
 def _open(place: Path) -> Case:
-    told = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
+    described = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
     image, labels = (np.load(place / f"{name}.npy", mmap_mode="c") for name in ("image", "labels"))
     with np.load(place / "points.npz") as stored:
         points = {int(value): stored[value] for value in stored.files}
-    low, high = (tuple(corner) for corner in told["box"])
+    low, high = (tuple(corner) for corner in described["box"])
     return Case(
-        told["name"],
+        described["name"],
         torch.from_numpy(image),
         torch.from_numpy(labels),
-        Geometry(labels.shape, np.array(told["affine_lps"])),
-        tuple(Intensity(**one) for one in told["intensities"]),
-        tuple(told["present"]),
+        Geometry(labels.shape, np.array(described["affine_lps"])),
+        tuple(Intensity(**one) for one in described["intensities"]),
+        tuple(described["present"]),
         points,
         ViewBox(low, high),
     )

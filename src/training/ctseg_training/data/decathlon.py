@@ -1,5 +1,5 @@
-"""A data set in the layout of the Medical Segmentation Decathlon or of nnU-Net, described without reading
-a voxel.
+"""A data set in the layout of the Medical Segmentation Decathlon or of nnU-Net, described without reading a
+voxel.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from ctseg_training.data import nnunet_raw
 
 @dataclass(frozen=True)
 class CaseEntry:
-    """One case on disk. classes : {stored label value: class index of the network}. present : per class
-    index, contoured or not.
+    """One case on disk.
+
+    classes : {stored label value: class index of the network}. present : per class index, contoured or not.
     """
 
     name: str
@@ -32,8 +33,9 @@ class CaseEntry:
 
 @dataclass(frozen=True)
 class Decathlon:
-    """labels : in the order of the class indices 1, 2, ... training, validation : the lists of
-    dataset.json.
+    """labels : in the order of the class indices 1, 2, ...
+
+    training, validation : the lists of dataset.json.
     """
 
     folder: Path
@@ -43,8 +45,9 @@ class Decathlon:
     validation: tuple[CaseEntry, ...]
 
     def class_of(self, name: str, field: str) -> int:
-        """The class index of a label by name. field : the recipe's field that names it, for the sentence
-        of the RecipeError.
+        """The class index of a label by name.
+
+        field : the recipe's field that names it, for the sentence of the RecipeError.
         """
         names = [label.name for label in self.labels]
         if name not in names:
@@ -53,8 +56,10 @@ class Decathlon:
 
 
 def open_dataset(folder: str | Path, labels: Labels | None = None) -> Decathlon:
-    """Read dataset.json. labels : those of a bundle to be trained further; the data set's are matched to
-    them by name, and what it does not have counts as not contoured. Raises RecipeError, one sentence.
+    """Read dataset.json.
+
+    labels : those of a bundle to be trained further; the data set's are matched to them by name, and labels
+    that it lacks count as not contoured. Raises RecipeError.
     """
     path = Path(folder) / "dataset.json"
     fields = _json(path)
@@ -63,8 +68,7 @@ def open_dataset(folder: str | Path, labels: Labels | None = None) -> Decathlon:
     if unknown := [label.name for label in stored if label.name not in {known.name for known in labels}]:
         raise RecipeError(
             f"{path}: the model has no label {unknown[0]!r}; it has "
-            f"{', '.join(label.name for label in labels)}. "
-            "Rename or remove it."
+            f"{', '.join(label.name for label in labels)}. Rename or remove it."
         )
     named = fields.get("labels_present") or {}
     if not isinstance(named, dict):

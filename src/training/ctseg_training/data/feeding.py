@@ -1,5 +1,5 @@
-"""Batches made ahead of the training step, in a process of their own; batch n is the same however often a
-run was interrupted.
+"""Batches prepared ahead of the training step, in a process of their own; batch n does not depend on
+interruptions.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ FOR_EVER = 2**40  # batches
 
 
 class Batch(NamedTuple):
-    """image : (B, C, Z, Y, X). target : (B, Z, Y, X) int64. present : (B, K) bool. items : (B,) int64,
-    which sample each one is; with `sampling.versions` a sample comes again under the same number.
+    """image : (B, C, Z, Y, X).
+
+    target : (B, Z, Y, X) int64. present : (B, K) bool. items : (B,) int64, the number of each sample; with
+    `sampling.versions` a sample recurs under the same number.
     """
 
     image: Tensor
@@ -67,8 +69,8 @@ class Batches(Dataset[Batch]):
 
 
 @dataclass(frozen=True)
-class _Told(Dataset[Batch | CtsegError]):
-    """An error is handed over as it is: a data loader would make a traceback of it."""
+class _ErrorsAsItems(Dataset[Batch | CtsegError]):
+    """Batches, or the error instead of one: a data loader would wrap a raised error in a traceback."""
 
     batches: Batches
 
@@ -81,10 +83,11 @@ class _Told(Dataset[Batch | CtsegError]):
 
 @contextmanager
 def fed(batches: Batches, first: int, stride: int = 1, *, workers: int = 1) -> Iterator[Iterator[Batch]]:
-    """An endless iterator of batches `first`, first + stride, ...; leaving the block ends the process. An
-    error there is raised here.
+    """An endless iterator of batches `first`, first + stride, ...; leaving the block ends the process.
 
-    workers : processes; 0: made when they are asked for.
+    An error there is raised here.
+
+    workers : processes; 0: each batch is made on request.
     """
     numbers = range(first, FOR_EVER, stride)
     context = None
@@ -93,7 +96,7 @@ def fed(batches: Batches, first: int, stride: int = 1, *, workers: int = 1) -> I
             "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         )
     loader = DataLoader(
-        _Told(batches),
+        _ErrorsAsItems(batches),
         batch_size=None,
         sampler=numbers,
         num_workers=workers,

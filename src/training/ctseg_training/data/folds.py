@@ -1,8 +1,8 @@
-"""Folds of a cross-validation that hold cases of a kind together, and the table over all held-out cases.
+"""Folds of a cross-validation that keep similar cases together, and the table over all held-out cases.
 
-Cases sorted by slices and then by thickness make the worst case for generalisation: a fold's networks have
-seen no volume like those they are scored on. The standard deviation over cases says as much as the mean.
-Source: paper 3, "Results".
+Cases sorted by number of slices and then by thickness are the worst case for generalisation: a fold's
+networks have seen no volume like those that they are scored on. The standard deviation over cases is as
+informative as the mean. Source: paper 3, "Results".
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ MEAN = "mean"
 
 
 class CaseSlices(NamedTuple):
-    """slices : along the axis nearest to the patient's, feet to head. thickness_mm : from one to the next."""
+    """The slices of a case.
+
+    slices : their number along the axis nearest to the patient's, feet to head. thickness_mm : the distance
+    of neighbours.
+    """
 
     name: str
     slices: int
@@ -34,7 +38,10 @@ class CaseSlices(NamedTuple):
 
 @dataclass(frozen=True)
 class MeanAndDeviation:
-    """Over the cases that count. deviation : the sample's (n - 1), None for fewer than two cases."""
+    """Mean and deviation over the cases with a value.
+
+    deviation : the sample's (n - 1), None for fewer than two cases.
+    """
 
     mean: float | None
     deviation: float | None
@@ -42,8 +49,9 @@ class MeanAndDeviation:
 
 
 def slice_counts(dataset: Decathlon) -> list[CaseSlices]:
-    """Of the training cases, from the images' headers; no voxel is read unless a header needs it. Raises
-    FormatError, GeometryError.
+    """Of the training cases, from the images' headers; no voxel is read unless a header needs it.
+
+    Raises FormatError, GeometryError.
     """
     found = []
     for entry in dataset.training:
@@ -57,8 +65,8 @@ def sorted_folds(cases: Sequence[tuple[str, int, float]], folds: int) -> tuple[t
     """The cases' names in `folds` contiguous runs of the order by (slices, thickness_mm, name), sizes equal
     to within one.
 
-    cases : (name, slices, thickness_mm). Raises RecipeError for fewer than two folds, more folds than
-    cases, or a name that occurs twice.
+    cases : (name, slices, thickness_mm). Raises RecipeError for fewer than two folds, more folds than cases,
+    or a name that occurs twice.
     """
     if len({name for name, _, _ in cases}) != len(cases):
         raise RecipeError("Two cases have one name, so folds cannot name them; rename one image.")
@@ -80,8 +88,9 @@ def spread(values: Sequence[float | None]) -> MeanAndDeviation:
 
 
 def spread_table(rows: Sequence[Mapping[str, float | None]]) -> dict[str, MeanAndDeviation]:
-    """Per label over the cases, and as "mean" that of each case's mean over its labels. rows : per case
-    {label: Dice or None}.
+    """Per label over the cases, and as "mean" that of each case's mean over its labels.
+
+    rows : per case {label: Dice or None}.
     """
     labels = list(dict.fromkeys(label for row in rows for label in row))
     table = {label: spread([row.get(label) for row in rows]) for label in labels}

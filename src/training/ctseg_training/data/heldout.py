@@ -1,4 +1,4 @@
-"""Which cases are trained on and which are held out."""
+"""The split into cases to train on and held-out cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ctseg_training.recipes.schema import Recipe
 
 @dataclass(frozen=True)
 class Split:
-    """training and held_out share no case. notes : what a user should know, one sentence each."""
+    """training and held_out share no case. notes : remarks for the user, one sentence each."""
 
     training: tuple[CaseEntry, ...]
     held_out: tuple[CaseEntry, ...]
@@ -85,7 +85,6 @@ def _usable(dataset: Decathlon, recipe: Recipe) -> tuple[tuple[CaseEntry, ...], 
     if partial and recipe.stage == "localise":
         notes.append(
             f"{partial} cases have labels that nobody contoured, and the localiser learns that those lie "
-            "outside; name "
-            "the outermost ones in data.require."
+            "outside; name the outermost ones in data.require."
         )
     return usable, tuple(notes)

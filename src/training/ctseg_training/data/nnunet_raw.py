@@ -1,7 +1,7 @@
 """The cases of an nnU-Net raw folder (nnUNet_raw/DatasetXXX_NAME), whose dataset.json lists none.
 
-dataset.json has `channel_names` (v1: `modality`), `labels` and, in v2, `file_ending`; the cases are the
-files labelsTr/CASE.nii.gz with imagesTr/CASE_0000.nii.gz. imagesTs is not read.
+dataset.json has `channel_names` (v1: `modality`), `labels` and, in v2, `file_ending`; the cases are the files
+labelsTr/CASE.nii.gz with imagesTr/CASE_0000.nii.gz. imagesTs is not read.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ READ = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def is_raw(fields: Mapping[str, Any]) -> bool:
-    """Whether dataset.json is nnU-Net's description without a list of cases."""
+    """Whether a dataset.json is that of nnU-Net, without a list of cases."""
     return "training" not in fields and ("channel_names" in fields or "modality" in fields)
 
 
 def listed(path: Path, fields: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The cases of the folder of dataset.json as its list of training cases would have them, paths relative
-    to the folder.
+    """The cases in the folder of dataset.json, in the form of the Decathlon's list "training", with relative
+    paths.
 
     Raises RecipeError for a case whose image or label is missing, several channels, region labels or an
     unknown file ending.
@@ -47,8 +47,7 @@ def listed(path: Path, fields: Mapping[str, Any]) -> list[dict[str, str]]:
     if several := sorted(stem for stem in images if not stem.endswith(FIRST_CHANNEL)):
         raise RecipeError(
             f"{path.parent / IMAGES / (several[0] + ending)}: is not named CASE{FIRST_CHANNEL}{ending}, as "
-            "the one "
-            f"channel of a case is; rename or remove it."
+            "the one channel of a case is; rename or remove it."
         )
     pictured, labelled = (
         {stem.removesuffix(FIRST_CHANNEL) for stem in images},
@@ -62,8 +61,7 @@ def listed(path: Path, fields: Mapping[str, Any]) -> list[dict[str, str]]:
     if missing := sorted(labelled - pictured):
         raise RecipeError(
             f"{path.parent}: the case {missing[0]} has no image "
-            f"{IMAGES}/{missing[0]}{FIRST_CHANNEL}{ending}; add it, or "
-            "remove its label."
+            f"{IMAGES}/{missing[0]}{FIRST_CHANNEL}{ending}; add it, or remove its label."
         )
     return [
         {"image": f"{IMAGES}/{case}{FIRST_CHANNEL}{ending}", "label": f"{LABELS}/{case}{ending}"}
@@ -91,12 +89,10 @@ def _refuse_regions(path: Path, fields: Mapping[str, Any]) -> None:
         if isinstance(value, list) and len(value) > 1:
             raise RecipeError(
                 f"{path}: the label {name!r} is a region of several values, and a recipe trains one label a "
-                "value; "
-                "name each value instead."
+                "value; name each value instead."
             )
         if name == "ignore":
             raise RecipeError(
                 f'{path}: has the label "ignore", and training has no voxels to leave out; complete those '
-                "cases "
-                "and remove the label."
+                "cases and remove the label."
             )

@@ -1,4 +1,4 @@
-"""Image and labels of a case at given points: the one resampling of a training sample."""
+"""Image and labels of a case at given points: the single resampling of a training sample."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Reach:
     the case's.
 
     crop : of the case's voxels. pool : voxels per side that are averaged first, which stands for the area
-    weighting of inference. before : voxels by which the border is repeated before that, so the
-    averaged cells lie as an unmoved lattice's. grid : (1, Z, Y, X, 3) for grid_sample with
-    align_corners=True. outside : (Z, Y, X) beyond the volume.
+    weighting of inference. before : voxels by which the border is repeated first, to align the averaged cells
+    with those of an unmoved lattice. grid : (1, Z, Y, X, 3) for grid_sample with align_corners=True. outside
+    : (Z, Y, X) beyond the volume.
     """
 
     crop: tuple[slice, slice, slice]
@@ -38,8 +38,9 @@ def reach(
     target_spacing_mm: Triple,
     extra_mm: float = 0.0,
 ) -> Reach:
-    """What `points_mm` (Z, Y, X, 3) need of a case of `shape` voxels. extra_mm : kept around them, for
-    smoothing.
+    """What `points_mm` (Z, Y, X, 3) need of a case of `shape` voxels.
+
+    extra_mm : kept around them, for smoothing.
     """
     spacing, size = torch.tensor(spacing_mm), torch.tensor([float(n) for n in shape])
     index = points_mm / spacing - 0.5
@@ -51,7 +52,7 @@ def reach(
         room = pool[axis] * (1 + math.ceil(extra_mm / spacing_mm[axis] / pool[axis]))
         first = (
             round(float(flat[:, axis].min()) - (pool[axis] - 1) / 2) - room
-        )  # an unmoved lattice's cells begin here
+        )  # the cells of an unmoved lattice begin here
         start = min(max(0, first), n - 1)
         stop = max(start + 1, min(n, math.ceil(float(flat[:, axis].max())) + 1 + room))
         before.append((start - first) % pool[axis])
@@ -92,7 +93,7 @@ def sample_labels(labels: Tensor, at: Reach, *, smoothing_voxels: float = 0.0) -
     best = torch.zeros(at.grid.shape[1:4])
     winner = torch.zeros(at.grid.shape[1:4], dtype=torch.int64)
     total = torch.zeros(at.grid.shape[1:4])
-    for value in found:  # one class at a time: a one-hot array of all would be many times the volume
+    for value in found:  # one class at a time: a one-hot array would be many times the volume
         share = _at((part == value).float()[None, None], at).masked_fill(at.outside, 0.0)
         if smoothing_voxels > 0:
             share = smooth(share[None, None], [smoothing_voxels] * 3)[0, 0]

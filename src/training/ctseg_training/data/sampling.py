@@ -1,4 +1,4 @@
-"""From a case to one training sample: which part, augmented and resampled once."""
+"""Drawing a training sample from a case: the part is chosen, augmented and resampled once."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class PatchSampler:
-    """Draws samples by a recipe. weights : per class index 1, 2, ..., how often a patch goes near it.
-    pairs : class indices that change places when the picture is mirrored."""
+    """Draws samples by a recipe.
+
+    weights : per class index 1, 2, ..., how often a patch goes near it. pairs : class indices that change
+    places when the picture is mirrored.
+    """
 
     recipe: Recipe
     plan: StagePlan
@@ -57,7 +60,7 @@ class PatchSampler:
 
     @property
     def localises(self) -> bool:
-        """Whether all labels count as one."""
+        """Whether all labels count as one class."""
         return self.recipe.stage == "localise"
 
     def sample(self, case: Case, rng: np.random.Generator) -> Sample:
@@ -79,7 +82,7 @@ class PatchSampler:
         return self.plan.lattice(box, divide_evenly=sampling.mode == "whole"), None
 
     def _slices(self, case: Case, rng: np.random.Generator) -> tuple[Lattice, NDArray[np.int64]]:
-        """Random slices of the whole volume in their order, once each where there are enough; in plane
+        """Random slices of the whole volume in their order, each at most once if there are enough; in plane
         around the box of the labels.
         """
         sampling, spacing = self.recipe.sampling, self.recipe.data.spacing_mm
@@ -115,9 +118,7 @@ class PatchSampler:
         rng: np.random.Generator,
         slices: NDArray[np.int64] | None = None,
     ) -> Sample:
-        """The sample at `lattice` (only its `slices`), moved by `spatial`, with intensities drawn from
-        `rng`.
-        """
+        """The sample at `lattice` (only its `slices`), moved by `spatial`; `rng` draws the intensities."""
         data = self.recipe.data
         points = sample_points(lattice, spatial, slices)
         at = reach(
@@ -159,8 +160,9 @@ class PatchSampler:
         return Lattice((low[0], low[1], low[2]), spacing, size)
 
     def _patch_centre(self, case: Case, rng: np.random.Generator) -> NDArray[np.float64]:
-        """mm. The patch stays within the box of the labels plus margin where it is smaller than that, else
-        lies centred on it.
+        """The centre in mm.
+
+        A patch smaller than the box of the labels plus margin stays inside it, a larger one is centred on it.
         """
         sampling = self.recipe.sampling
         assert sampling.size is not None

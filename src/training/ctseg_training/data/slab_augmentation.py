@@ -1,10 +1,9 @@
 """Augmentation of a slab of slices: pure functions of (image, target, settings, random state) that keep the
 shape.
 
-image : (C, Z, Y, X) float. target : (Z, Y, X) int64. A 2D sample is a slab of one slice. Both move
-together: the image is interpolated linearly, labels by the nearest voxel, so no label is invented;
-beyond the border the border is repeated. Angles and displacements are in voxels of the plane, which are
-square in CT.
+image : (C, Z, Y, X) float. target : (Z, Y, X) int64. A 2D sample is a slab of one slice. Both move together:
+the image is interpolated linearly, labels by the nearest voxel, so no label is invented; beyond the border
+the border is repeated. Angles and displacements are in voxels of the plane, which are square in CT.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ def augment_ct(image: Tensor, target: Tensor, settings: CTCues, rng: np.random.G
     """Slice skipping, slice interpolation, rotation in plane, noise map and range shift, each drawn for
     itself.
 
-    The slices that skipping and interpolation take are positions along z in half steps, so the slab
-    keeps its length. Raises ValueError when image and target differ in (Z, Y, X). Source: paper 3, "Image
+    The slices that skipping and interpolation take are positions along z in half steps, so the slab keeps its
+    length. Raises ValueError when image and target differ in (Z, Y, X). Source: paper 3, "Image
     Augmentation".
     """
     _check(image, target)
@@ -52,11 +51,11 @@ def augment_ct(image: Tensor, target: Tensor, settings: CTCues, rng: np.random.G
 
 
 def augment_generic(image: Tensor, target: Tensor, settings: Generic, rng: np.random.Generator) -> Slab:
-    """Rotation, scaling and elastic deformation in one resampling, then gamma. Raises ValueError as
-    `augment_ct`.
+    """Rotation, scaling and elastic deformation in one resampling, then gamma.
 
-    Gamma keeps the slab's lowest and highest intensity. Source: the comparison of paper 3, section
-    "Results".
+    Raises ValueError as `augment_ct`.
+
+    Gamma keeps the slab's lowest and highest intensity. Source: the comparison of paper 3, section "Results".
     """
     _check(image, target)
     if rng.random() >= settings.share:
@@ -86,9 +85,9 @@ def skipped(slices: int, first: int) -> list[int]:
     """`slices` positions in half slices: every second slice from `first` (0 or 1) on, and back again from the
     end.
 
-    Neighbours are two slices apart throughout, as in a scan with twice the slice distance; turning back
-    fills the slab with what was seen, since what lies beyond it is not at hand. Two slices or fewer stay
-    as they are.
+    Neighbours are two slices apart throughout, as in a scan with twice the slice distance; turning back fills
+    the slab with its own slices, since those beyond it are not available. Two slices or fewer stay as they
+    are.
     """
     kept = list(range(first, slices, 2))
     if len(kept) < 2:
@@ -98,8 +97,8 @@ def skipped(slices: int, first: int) -> list[int]:
 
 
 def interpolated(slices: int, first: int) -> list[int]:
-    """`slices` positions in half slices, `first` (0 to slices - 1), first + 1, ...: half of the slab with
-    a slice between every two.
+    """`slices` positions in half slices, `first` (0 to slices - 1), first + 1, ...: half of the slab with a
+    slice between every two.
     """
     return list(range(first, first + slices))
 
@@ -124,8 +123,8 @@ def rotate_in_plane(image: Tensor, target: Tensor, angle_deg: float) -> Slab:
 
 
 def _turned(shape: torch.Size, angle_rad: float, step: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Where each voxel is taken from, (Z, Y, X) indices along z, y and x: turned in plane and `step` times
-    as far from the middle.
+    """Where each voxel is taken from, (Z, Y, X) indices along z, y and x: turned in plane and `step` times as
+    far from the middle.
     """
     z, y, x = torch.meshgrid(
         *(torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in shape), indexing="ij"

@@ -19,8 +19,8 @@ class SpatialDraw:
     """centre + shift_mm + matrix (p - centre, x mirrored) + elastic(p), for a point p of the lattice around
     its centre; (z, y, x).
 
-    control_mm : (3, gz, gy, gx) displacements of the control points of a cubic B-spline over the lattice,
-    or None.
+    control_mm : (3, gz, gy, gx) displacements of the control points of a cubic B-spline over the lattice, or
+    None.
     """
 
     matrix: NDArray[np.float64]
@@ -30,12 +30,12 @@ class SpatialDraw:
 
 
 def identity() -> SpatialDraw:
-    """Changes nothing."""
+    """The identity."""
     return SpatialDraw(np.eye(3), np.zeros(3))
 
 
 def draw_spatial(settings: Augmentation, rng: np.random.Generator) -> SpatialDraw:
-    """Translation, rotation, common scale, scale per axis, elastic and mirroring; uniform within the
+    """Draw translation, rotation, common scale, scale per axis, elastic and mirroring, uniform within the
     recipe's bounds.
     """
     matrix = rotation(rng.uniform(-1, 1, 3) * np.array(settings.rotation_rad))
@@ -92,8 +92,8 @@ def spline(control: Tensor, shape: tuple[int, int, int], slices: NDArray[np.int6
     """(C, gz, gy, gx) control values to (C, Z, Y, X): the uniform cubic B-spline, first and last control
     point at the borders.
 
-    Beyond the border the last control point is repeated. Values stay within the range of the control
-    points. slices : of the first axis, instead of all Z.
+    Beyond the border the last control point is repeated. Values stay within the range of the control points.
+    slices : of the first axis, instead of all Z.
     """
     for axis, n in enumerate(shape, start=1):
         weights = _spline_weights(control.shape[axis], n)

@@ -1,5 +1,5 @@
-"""Mean and standard deviation of the training set's windowed values, from a random sample of its cases
-(paper 3).
+"""Mean and standard deviation of the training set's windowed values, from a random sample of its cases (paper
+3).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ctseg_training.recipes.schema import Recipe
 
 
 def with_statistics(recipe: Recipe, entries: Sequence[CaseEntry]) -> Recipe:
-    """`recipe` with shift and scale of every channel from the sample it asks for; as it is where it asks for
+    """`recipe` with shift and scale of every channel from the sample it asks for; unchanged if it asks for
     none.
 
     Cases weigh alike, whatever their size. entries : those that are trained on.

@@ -1,4 +1,4 @@
-"""Cross-entropies that know about labels nobody contoured. All sums run in float32 or more."""
+"""Cross-entropies that handle labels that were not contoured. All sums run in float32 or more."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SMALLEST_PROBABILITY = 1e-7
 def cross_entropy(maps: Tensor, target: Tensor, present: Tensor, *, logits: bool) -> Tensor:
     """Mean over voxels of -log p(true label), absent labels merged into the background.
 
-    maps : (B, K, ...) logits (softmax is taken here, stably) or probabilities that sum to 1 over K. target
-    : (B, ...) int64. present : (B, K) bool. A voxel whose true label is absent contradicts `present`:
+    maps : (B, K, ...) logits (softmax is taken here, stably) or probabilities that sum to 1 over K. target :
+    (B, ...) int64. present : (B, K) bool. A voxel whose true label is absent contradicts `present`:
     ValueError.
     """
     _refuse_absent_voxels(target, present)
@@ -31,10 +31,10 @@ def sigmoid_cross_entropy(logits: Tensor, target: Tensor, present: Tensor) -> Te
     """Binary cross-entropy of each label's own sigmoid, mean over voxels and over the labels present; mean
     over the batch.
 
-    logits : (B, K, ...). target : (B, ...) int64. present : (B, K) bool. Absent labels have no term of
-    their own. The background's term then asks for "background or a label that nobody contoured", p = 1 -
-    prod(1 - sigmoid) over those; with every label present it is the plain sigmoid of the background.
-    Source: L_CE of paper 5, eq. 2, in its authors' sigmoid form.
+    logits : (B, K, ...). target : (B, ...) int64. present : (B, K) bool. Absent labels have no term of their
+    own. The background's term then asks for "background or a label that nobody contoured", p = 1 - prod(1 -
+    sigmoid) over those; with every label present it is the plain sigmoid of the background. Source: L_CE of
+    paper 5, eq. 2, in its authors' sigmoid form.
     """
     _refuse_absent_voxels(target, present)
     logits = widened(logits)
@@ -67,6 +67,6 @@ def _refuse_absent_voxels(target: Tensor, present: Tensor) -> None:
     allowed = present.bool().gather(1, target.flatten(1).clamp(0, present.shape[1] - 1))
     if not bool(allowed.all()):
         raise ValueError(
-            "A voxel bears a label that `present` says was not contoured; correct labels_present or the "
-            "label map."
+            "A voxel has a label that `present` lists as not contoured; correct labels_present or the label "
+            "map."
         )

@@ -1,4 +1,4 @@
-"""Dice losses on probabilities. All sums run in float32 or more, whatever precision the network used."""
+"""Dice losses on probabilities. All sums run in float32 or more, whatever the precision of the network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ def generalised_dice(
     """One minus the generalised Dice overlap, labels weighted by their inverse squared volume; mean over the
     batch.
 
-    probabilities : (B, K, ...) summing to 1 over K, background first. target : (B, ...) int64. present :
-    (B, K) bool, absent labels are merged into the background. A label without a voxel takes the largest
-    weight of those that have some, so a false alarm for it costs something and the loss stays finite.
-    softness : see `one_hot`. Source: Sudre et al. 2017, arXiv:1707.03237; the loss L_GD of paper 5, eq. 1
-    and 2.
+    probabilities : (B, K, ...) summing to 1 over K, background first. target : (B, ...) int64. present : (B,
+    K) bool, absent labels are merged into the background. A label without a voxel takes the largest weight of
+    those that have some, so a false alarm for it costs something and the loss stays finite. softness : see
+    `one_hot`. Source: Sudre et al. 2017, arXiv:1707.03237; the loss L_GD of paper 5, eq. 1 and 2.
     """
     p = merge_absent(widened(probabilities), present).flatten(2)
     t = one_hot(target, p.shape[1], softness=softness).flatten(2)
@@ -36,8 +35,8 @@ def soft_dice(probabilities: Tensor, target: Tensor, present: Tensor, *, smooth:
     does.
 
     Arguments as `generalised_dice`. Labels that are absent or without a voxel take no part: their false
-    alarms are the cross-entropy's business. Source: V-Net (Milletari et al. 2016), section 3, with plain
-    sums in the denominator.
+    alarms are left to the cross-entropy. Source: V-Net (Milletari et al. 2016), section 3, with plain sums in
+    the denominator.
     """
     p = merge_absent(widened(probabilities), present).flatten(2)[:, 1:]
     t = one_hot(target, probabilities.shape[1]).flatten(2)[:, 1:]
@@ -53,11 +52,10 @@ def squared_dice(
     """One minus the Dice overlap with squares in the denominator, mean over the contoured foreground labels
     of the batch.
 
-    Arguments as `generalised_dice`. Unlike `soft_dice` it counts a contoured label that has no voxel in
-    the sample: it costs nearly 1 as soon as it is predicted anywhere, and 0 where it is not. Without a
-    contoured label the loss is 0. Source: V-Net (Milletari et al. 2016), section 3; the Dice of paper 1
-    (smooth 1e-8), of paper 2, eq. 4, and with smooth 1 and softness 0.1 the benchmark of paper 4, section
-    3.2.4.
+    Arguments as `generalised_dice`. Unlike `soft_dice` it counts a contoured label that has no voxel in the
+    sample: it costs nearly 1 as soon as it is predicted anywhere, and 0 where it is not. Without a contoured
+    label the loss is 0. Source: V-Net (Milletari et al. 2016), section 3; the Dice of paper 1 (smooth 1e-8),
+    of paper 2, eq. 4, and with smooth 1 and softness 0.1 the benchmark of paper 4, section 3.2.4.
     """
     p = merge_absent(widened(probabilities), present)[:, 1:]
     truth = one_hot(target, probabilities.shape[1], softness=softness)[:, 1:]
@@ -65,8 +63,8 @@ def squared_dice(
 
 
 def squared_dice_of_maps(p: Tensor, truth: Tensor, counted: Tensor, *, smooth: float) -> Tensor:
-    """`squared_dice` of maps (B, K, ...) in [0, 1] that need not sum to 1, mean over those that are
-    counted, (B, K) bool.
+    """`squared_dice` of maps (B, K, ...) in [0, 1] that need not sum to 1, mean over those that are counted,
+    (B, K) bool.
     """
     p, truth = p.flatten(2), truth.flatten(2).to(p)
     overlap = (p * truth).sum(2)

@@ -17,10 +17,10 @@ from ctseg_training.losses.precision import widened
 def sobel_magnitude(maps: Tensor) -> Tensor:
     """Length of the Sobel gradient of each channel, in the map's unit per voxel.
 
-    maps : (B, C, Y, X) or (B, C, Z, Y, X). Returns the same shape, float32 or more. Per axis the
-    difference (-1, 0, 1) / 2 along it and (1, 2, 1) / 4 along the others: paper 2 names no scale, and with
-    this one a unit step is 0.5 in 2D and in 3D. Borders are replicated, so a constant map has no
-    edges. Where the gradient is 0 the magnitude's own gradient is taken as 0.
+    maps : (B, C, Y, X) or (B, C, Z, Y, X). Returns the same shape, float32 or more. Per axis the difference
+    (-1, 0, 1) / 2 along it and (1, 2, 1) / 4 along the others: paper 2 names no scale, and with this one a
+    unit step is 0.5 in 2D and in 3D. Borders are replicated, so a constant map has no edges. Where the
+    gradient is 0 the magnitude's own gradient is taken as 0.
     """
     maps = widened(maps)
     axes = range(2, maps.ndim)
@@ -89,11 +89,11 @@ def balanced_cross_entropy(edge_logits: Tensor, edges: Tensor, present: Tensor) 
 
 
 def edge_dice(edge_logits: Tensor, edges: Tensor, present: Tensor, *, smooth: float = 1e-5) -> Tensor:
-    """One minus the squared Dice of the sigmoid edge maps, mean over the contoured ones. Arguments as
-    `balanced_cross_entropy`.
+    """One minus the squared Dice of the sigmoid edge maps, mean over the contoured ones.
 
-    Source: paper 2, eq. 4 and 5. `smooth` is in the numerator too, so no edges where there are none
-    cost 0.
+    Arguments as `balanced_cross_entropy`.
+
+    Source: paper 2, eq. 4 and 5. `smooth` is in the numerator too, so no edges where there are none cost 0.
     """
     p = widened(edge_logits).sigmoid()
     return squared_dice_of_maps(p, edges, _contoured_edges(edge_logits, edges, present), smooth=smooth)
@@ -107,8 +107,9 @@ def edge_loss(
     dice_weight: float = 1.0,
     entropy_weight: float = 0.5,
 ) -> Tensor:
-    """Weighted sum of `edge_dice` and `balanced_cross_entropy`. Source: paper 2, eq. 5, with the weights
-    of its section 3.2.
+    """Weighted sum of `edge_dice` and `balanced_cross_entropy`.
+
+    Source: paper 2, eq. 5, with the weights of its section 3.2.
     """
     return dice_weight * edge_dice(edge_logits, edges, present) + entropy_weight * balanced_cross_entropy(
         edge_logits, edges, present
@@ -143,9 +144,9 @@ def consistency(
     int64. present : (B, K) bool, absent labels are merged into the background. The predicted label is a
     straight-through Gumbel softmax at temperature `tau`: one-hot in the value, soft in the gradient. Its
     noise comes from torch's global generator (torch.manual_seed repeats it); `noise=False` is the plain
-    argmax, for evaluation: it has no slope where the predicted label is flat, so a missed edge is drawn in
-    by the noise alone. Every foreground label has its own edge voxels; a sample without any costs 0.
-    Source: paper 2, eq. 7 and 8; Jang et al. 2017, arXiv:1611.01144.
+    argmax, for evaluation: it has no slope where the predicted label is flat, so a missed edge is drawn in by
+    the noise alone. Every foreground label has its own edge voxels; a sample without any costs 0. Source:
+    paper 2, eq. 7 and 8; Jang et al. 2017, arXiv:1611.01144.
     """
     if logits:
         log_p = merge_absent_log(torch.log_softmax(widened(maps), dim=1), present)
@@ -160,8 +161,9 @@ def consistency(
 
 
 def _straight_through(log_p: Tensor, *, noise: bool, tau: float) -> Tensor:
-    """One-hot of the largest of log p plus Gumbel noise, with the gradient of its softmax at `tau`. log_p
-    : (B, K, ...), -inf allowed.
+    """One-hot of the largest of log p plus Gumbel noise, with the gradient of its softmax at `tau`.
+
+    log_p : (B, K, ...), -inf allowed.
     """
     # Gumbel noise is -log of an exponential draw; its smallest float keeps the logarithm finite.
     gumbel = (

@@ -40,9 +40,9 @@ def mumford_shah_image(probabilities: Tensor, image: Tensor) -> Tensor:
 def mumford_shah_label(probabilities: Tensor, target: Tensor, present: Tensor) -> Tensor:
     """(sum s (y - 1)^2 + sum (1 - s) y^2) / N over the contoured foreground labels, mean over the batch.
 
-    probabilities : (B, K, ...) summing to 1 over K, background first. target : (B, ...) int64. present :
-    (B, K) bool, absent labels add nothing. For a y of 0 and 1 it is sum |s - y| / N: the image is replaced
-    by the label, the means by 1 and 0. Source: the variant that the authors of paper 1 train with.
+    probabilities : (B, K, ...) summing to 1 over K, background first. target : (B, ...) int64. present : (B,
+    K) bool, absent labels add nothing. For a y of 0 and 1 it is sum |s - y| / N: the image is replaced by the
+    label, the means by 1 and 0. Source: the variant that the authors of paper 1 train with.
     """
     s = merge_absent(widened(probabilities), present)[:, 1:]
     y = one_hot(target, probabilities.shape[1])[:, 1:]

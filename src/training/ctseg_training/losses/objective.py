@@ -1,4 +1,4 @@
-"""What a recipe's list of losses means: each term looks at one named output of the network, with a weight."""
+"""The objective of a recipe: a weighted sum of loss terms, each of one named output of the network."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ OVERLAPS = {
 
 @dataclass(frozen=True)
 class LossInput:
-    """What the losses of a batch compare with. image : (B, C, [Z,] Y, X). target : (B, [Z,] Y, X) int64.
-    present : (B, K) bool.
+    """The inputs of the losses besides the network's outputs.
+
+    image : (B, C, [Z,] Y, X). target : (B, [Z,] Y, X) int64. present : (B, K) bool.
     """
 
     image: Tensor
@@ -44,8 +45,9 @@ class LossInput:
 
 @dataclass(frozen=True)
 class Objective:
-    """The weighted sum of a recipe's terms. features : what the content loss sees with, None where there
-    is none.
+    """The weighted sum of a recipe's terms.
+
+    features : the network of the content loss, None without one.
     """
 
     terms: tuple[LossTerm, ...]
@@ -53,7 +55,7 @@ class Objective:
 
     @classmethod
     def of(cls, recipe: Recipe, device: str) -> Objective:
-        """Raises BundleError when the file with the features' weights is missing or another one."""
+        """Raises BundleError when the file with the features' weights is missing or its hash differs."""
         if recipe.content is None:
             return cls(recipe.losses)
         path = None if recipe.content.features is None else Path(recipe.content.features)
@@ -63,8 +65,9 @@ class Objective:
     def __call__(
         self, outputs: Mapping[str, NetworkOutput], seen: LossInput
     ) -> tuple[Tensor, dict[str, float]]:
-        """The sum and each term's own value ("generalised_dice(merged)": 0.41). outputs : by name, see
-        `networks.outputs`.
+        """The sum and each term's own value ("generalised_dice(merged)": 0.41).
+
+        outputs : by name, see `networks.outputs`.
         """
         total = torch.zeros((), device=seen.target.device)
         values = {}
@@ -84,7 +87,7 @@ class Objective:
         match term.kind:
             case "cross_entropy":
                 return cross_entropy(maps, target, present, logits=logits)
-            case "dice_cross_entropy":  # the pair that trains fastest on little time
+            case "dice_cross_entropy":  # the pair that trains fastest in little time
                 return soft_dice(output.probabilities(), target, present) + cross_entropy(
                     maps, target, present, logits=logits
                 )
@@ -105,7 +108,7 @@ class Objective:
         return sigmoid_cross_entropy(output.maps, target, present)
 
     def _content(self, output: NetworkOutput, seen: LossInput, softness: float) -> Tensor:
-        """All labels together: what is foreground is what the features are to see."""
+        """The content loss of all labels together, as foreground."""
         if self.features is None:
             raise ValueError("The content loss has no features; give the recipe a content part.")
         foreground = 1 - merge_absent(output.probabilities(), seen.present)[:, :1]

@@ -1,9 +1,9 @@
 """Partially labelled cases: a label that was not contoured is background in that case, though it may be in
-the picture.
+the image.
 
-Its map is therefore merged into the background before a loss is taken: where the case says background, the
-network may say background or any label that nobody contoured, and the label itself is neither rewarded nor
-punished there.
+Its map is therefore merged into the background before a loss is taken: where the case has background, the
+network may predict background or any label that was not contoured, and the label itself is neither rewarded
+nor punished there.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from torch import Tensor
 
 
 def as_columns(present: Tensor, maps: Tensor) -> Tensor:
-    """`present` (B, K) as bool (B, K, 1, ..., 1) next to `maps` (B, K, ...). Raises ValueError if it does
-    not fit or lacks background.
+    """`present` (B, K) as bool (B, K, 1, ..., 1) next to `maps` (B, K, ...).
+
+    Raises ValueError if it does not fit or lacks background.
     """
     if present.shape != maps.shape[:2]:
         raise ValueError(
@@ -29,8 +30,8 @@ def as_columns(present: Tensor, maps: Tensor) -> Tensor:
 def merge_absent(probabilities: Tensor, present: Tensor) -> Tensor:
     """Absent labels added to the background and set to 0.
 
-    probabilities : (B, K, ...), summing to 1 over K, background first. present : (B, K) bool. The sum over
-    K stays.
+    probabilities : (B, K, ...), summing to 1 over K, background first. present : (B, K) bool. The sum over K
+    stays.
     """
     keep = as_columns(present, probabilities)
     kept = probabilities * keep
@@ -41,18 +42,19 @@ def merge_absent(probabilities: Tensor, present: Tensor) -> Tensor:
 def merge_absent_log(log_probabilities: Tensor, present: Tensor) -> Tensor:
     """`merge_absent` for logarithms: absent labels become -inf, the background the logarithm of the sum."""
     keep = as_columns(present, log_probabilities)
-    own = keep.clone()  # labels that keep their own map and add nothing to the background
+    own = keep.clone()  # labels that keep their own map and do not add to the background
     own[:, 0] = False
     background = log_probabilities.masked_fill(own, -torch.inf).logsumexp(dim=1, keepdim=True)
     return torch.cat([background, log_probabilities[:, 1:].masked_fill(~keep[:, 1:], -torch.inf)], dim=1)
 
 
 def one_hot(target: Tensor, labels: int, *, softness: float = 0.0) -> Tensor:
-    """(B, ...) int64 label map to (B, labels, ...) float32. Raises ValueError for a value outside 0..labels -
-    1.
+    """(B, ...) int64 label map to (B, labels, ...) float32.
 
-    softness : the truth is this where it would be 0, and 1 less this where it would be 1 (paper 4 trains
-    on 0.1 and 0.9).
+    Raises ValueError for a value outside 0..labels - 1.
+
+    softness : the truth is `softness` instead of 0, and 1 - softness instead of 1 (paper 4 trains on 0.1 and
+    0.9).
     """
     if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < labels:
         raise ValueError(

@@ -59,8 +59,9 @@ def u_update(
     *,
     spacing: Sequence[float] | None = None,
 ) -> DRResult:
-    """The u of `update` with what its iteration tells; arguments as there. start : where it begins, of an
-    earlier result or `start_at`.
+    """The u of `update` with the result of its iteration; arguments as there.
+
+    start : where it begins, of an earlier result or `start_at`.
 
     Two classes are solved for the foreground alone, which has the same minimiser (each map's TV is the
     other's) for half the work.
@@ -81,7 +82,7 @@ def u_update(
 def start_at(
     u: Tensor, settings: DRSettings | None = None, *, spacing: Sequence[float] | None = None
 ) -> DRState:
-    """The state that begins at u (B, K, [Z,] Y, X): algorithm 1 hands the last u to its solver."""
+    """The state that begins at u (B, K, [Z,] Y, X): algorithm 1 passes the last u to its solver."""
     maps = (u[:, 1:] if u.shape[1] == 2 else u).float()
     distances = tuple(spacing) if spacing is not None else (1.0,) * (u.ndim - 2)
     return DRState(maps, maps, (settings or DRSettings()).slope_scale * gradient(maps, distances))

@@ -1,6 +1,4 @@
-"""The discrete gradient of the total variation: forward differences with a Neumann border, and its
-adjoint.
-"""
+"""The discrete gradient of the total variation (forward differences, Neumann border) and its adjoint."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ from torch import Tensor
 def gradient(u: Tensor, spacing: Sequence[float]) -> Tensor:
     """Forward differences along the last D = len(spacing) axes of u, 0 at the last voxel of each axis.
 
-    u : (..., [Z,] Y, X). spacing : distance of two voxels, in the order of the axes ([z,] y, x). Returns
-    (D, ..., [Z,] Y, X).
+    u : (..., [Z,] Y, X). spacing : distance of two voxels, in the order of the axes ([z,] y, x). Returns (D,
+    ..., [Z,] Y, X).
     """
     z = u.new_empty(len(spacing), *u.shape)
     for direction, h in enumerate(spacing):
@@ -31,8 +29,8 @@ def gradient(u: Tensor, spacing: Sequence[float]) -> Tensor:
 def gradient_adjoint(z: Tensor, spacing: Sequence[float]) -> Tensor:
     """The adjoint: <gradient(u), z> = <u, gradient_adjoint(z)> for every u and z; minus the divergence.
 
-    z : (D, ..., [Z,] Y, X) as `gradient` gives it; what stands at the last voxel of an axis has no
-    difference and is not read. Returns (..., [Z,] Y, X).
+    z : (D, ..., [Z,] Y, X) as `gradient` gives it; values at the last voxel of an axis have no difference and
+    are not read. Returns (..., [Z,] Y, X).
     """
     u = torch.zeros_like(z[0])
     for direction, h in enumerate(spacing):

@@ -7,9 +7,9 @@ z is c grad u here, with g / c as its weight: the same problem in another scale,
 same objective in less than a sixth of the iterations of the paper's c = 1 on slices with one organ
 (benchmarks/proximal.py). It is another voxel distance, h / c.
 
-Of the two points that meet in the limit, f2's and f1's, the solvers return f1's u: it is in [0, 1] (or in
-the simplex), and may miss the area by the `area_gap` of the result. With two classes it is then moved to
-the nearest u that has the area as well.
+Of the two points that meet in the limit, f2's and f1's, the solvers return f1's u: it is in [0, 1] (or in the
+simplex), and may miss the area by the `area_gap` of the result. With two classes it is then moved to the
+nearest u that has the area as well.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class DRSettings:
     """mu, relaxation (lambda in the paper) and gamma as in the paper; slope_scale : the c above, 1 in the
     paper.
 
-    tolerance : of |y_next - y| / |y|, which ends the iteration; 1e-5 stands for about 1e-4 of the
-    objective.
+    tolerance : of |y_next - y| / |y|, which ends the iteration; 1e-5 stands for about 1e-4 of the objective.
     """
 
     mu: float = 0.5
@@ -83,9 +82,9 @@ def solve(
 ) -> DRResult:
     """The u-update of two classes: one foreground map in [0, 1].
 
-    s_plus_w, g : (B, [Z,] Y, X). area : (B,) voxels of foreground, or None. start : the state of an
-    earlier solve of the same samples, for a quicker way to the same limit. spacing : distance of two
-    voxels for each axis, 1 by default. No gradients. Raises ValueError as `pose` does.
+    s_plus_w, g : (B, [Z,] Y, X). area : (B,) voxels of foreground, or None. start : the state of an earlier
+    solve of the same samples, for a quicker way to the same limit. spacing : distance of two voxels for each
+    axis, 1 by default. No gradients. Raises ValueError as `pose` does.
     """
     one = None if area is None else area.unsqueeze(1)
     maps = solve_multiclass(s_plus_w.unsqueeze(1), g.unsqueeze(1), one, settings, start, spacing=spacing)
@@ -104,8 +103,8 @@ def solve_multiclass(
 ) -> DRResult:
     """The u-update of K classes, the background among them: u in the simplex of each voxel.
 
-    s_plus_w, g : (B, K, [Z,] Y, X). areas : (B, K), which add up to the number of voxels, or None. A
-    single map (K = 1) is taken as the foreground of two classes. The rest as `solve`.
+    s_plus_w, g : (B, K, [Z,] Y, X). areas : (B, K), which add up to the number of voxels, or None. A single
+    map (K = 1) is taken as the foreground of two classes. The rest as `solve`.
     """
     settings = settings or DRSettings()
     problem = _in_scale(pose(s_plus_w, g, areas, settings.mu, spacing), settings.slope_scale)
@@ -128,11 +127,12 @@ def solve_multiclass(
 
 
 def _step(problem: Problem, y: DRState, settings: DRSettings) -> Tensor:
-    """x = prox f2 (y); p = prox f1 (2x - y); y becomes y + lambda (p - x), in place. Returns p's u. Algorithm
-    2 of the paper.
+    """x = prox f2 (y); p = prox f1 (2x - y); y becomes y + lambda (p - x), in place.
 
-    In place, because with maps of some megabytes the system takes longer to hand out new memory than the
-    sums take.
+    Returns p's u. Algorithm 2 of the paper.
+
+    In place, because with maps of some megabytes the system takes longer to hand out new memory than the sums
+    take.
     """
     pull, step = problem.mu * settings.gamma, settings.relaxation
     x_u, x_z = project_graph(y.u, y.z, problem.spacing)

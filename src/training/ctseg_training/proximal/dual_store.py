@@ -1,12 +1,12 @@
 """u and w of every training sample, in half precision, in one memory-mapped file next to the checkpoints.
 
 Training writes into the file at every step, so after a kill it matches no checkpoint. A run that is to
-continue as if it had never stopped takes a `snapshot` with each checkpoint, before it (say
-`duals-00400.snapshot`, and the older one is deleted once the checkpoint is written), and begins with
-`restore` of the one that bears the checkpoint's step.
+continue as if it had never stopped takes a `snapshot` before each checkpoint (such as `duals-00400.snapshot`;
+the older one is deleted once the checkpoint is written), and begins with `restore` of the one with the
+checkpoint's step.
 
-The file: a header of one page, JSON padded with spaces, then float16 (samples, 2, K, [Z,] Y, X), u before
-w; holes where nothing was put.
+The file: a header of one page, JSON padded with spaces, then float16 (samples, 2, K, [Z,] Y, X), u before w;
+holes where nothing was put.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ VERSION = 1
 class DualStore:
     """The file `folder`/duals.f16, opened if it is there and made, with u = w = 0, if not.
 
-    shape_per_sample : (K, [Z,] Y, X), the same for all. samples : how many images in their augmented
-    versions there are; a sample's number is the same in every epoch. step : of the checkpoint that the
-    file matches; None once something was put. Raises RecipeError if the file is of another shape, or the
-    disk has not the room for the file and a snapshot.
+    shape_per_sample : (K, [Z,] Y, X), the same for all. samples : how many images in their augmented versions
+    there are; a sample's number is the same in every epoch. step : of the checkpoint that the file matches;
+    None once something was put. Raises RecipeError if the file is of another shape, or the disk has no room
+    for the file and a snapshot.
     """
 
     def __init__(self, folder: Path, shape_per_sample: Sequence[int], samples: int) -> None:
@@ -52,8 +52,9 @@ class DualStore:
         return both[:, 0], both[:, 1]
 
     def put(self, indices: Sequence[int] | Tensor, u: Tensor, w: Tensor) -> None:
-        """Keep u and w of these samples, rounded to float16. Raises ValueError for numbers that float16
-        cannot hold.
+        """Keep u and w of these samples, rounded to float16.
+
+        Raises ValueError for numbers that float16 cannot hold.
         """
         both = torch.stack([u, w], dim=1).detach().to("cpu", torch.float16)
         if not bool(both.isfinite().all()):
@@ -66,21 +67,20 @@ class DualStore:
         self._map[_numbers(indices)] = both.numpy()
 
     def flush(self) -> None:
-        """Have the disk keep what was put."""
+        """Flush the values that were put to the disk."""
         self._map.flush()
 
     def snapshot(self, path: Path, step: int) -> None:
-        """A copy of the file that belongs to the checkpoint after `step` steps; whole or not at all,
-        replacing an older one.
-        """
+        """Copy the file for the checkpoint after `step` steps, atomically, replacing an older copy."""
         self.flush()
         self._mark(step)
         with atomic_path(path, overwrite=True) as temporary:
             shutil.copyfile(self.path, temporary)
 
     def restore(self, path: Path, step: int) -> None:
-        """Become that snapshot. Raises RecipeError if it is missing, of another shape or of another step;
-        the file is then as it was.
+        """Replace the file by a snapshot.
+
+        Raises RecipeError if it is missing, of another shape or of another step; the file is then as it was.
         """
         if (found := _header(path)) != (expected := self._fields(step)):
             raise RecipeError(
@@ -95,7 +95,7 @@ class DualStore:
             self._open()
 
     def clear(self) -> None:
-        """Back to u = w = 0, for a run that starts over."""
+        """Set u = w = 0, for a run that starts over."""
         del self._map
         self._create()
         self._open()
@@ -106,8 +106,7 @@ class DualStore:
         if shutil.disk_usage(self.path.parent).free < 3 * size:
             raise RecipeError(
                 f"{self.path}: u and w of {self.shape[0]} samples take {size / 1e9:.1f} GB, with two "
-                "snapshots thrice that; "
-                "free some space, or train on smaller crops."
+                "snapshots thrice that; free some space, or train on smaller crops."
             )
         with atomic_path(self.path, overwrite=True) as temporary, temporary.open("wb") as file:
             file.write(_page(self._fields(0)))

@@ -5,8 +5,8 @@ min over u, max over |p| <= g and r of <grad u, p> + r (sum u - area) / sqrt(N) 
 range
 
 The paper's authors take 80 steps of it with tau 0.4 and sigma 0.01, which are the defaults; they do not
-converge by then (see benchmarks/proximal.py). The area has a step of its own, all that tau leaves: the row
-of a sum has another scale than the gradient's.
+converge by then (see benchmarks/proximal.py). The area has a step of its own, all that tau leaves: the row of
+a sum has another scale than the gradient's.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ CHECK_EVERY = 10
 
 @dataclass(frozen=True)
 class PDSettings:
-    """mu as in the paper; tau, sigma : the steps of u and of p; tolerance : of |u_next - u| / |u|, 0 for
-    all max_iterations.
+    """mu as in the paper; tau, sigma : the steps of u and of p; tolerance : of |u_next - u| / |u|, 0 for all
+    max_iterations.
     """
 
     mu: float = 0.5
@@ -75,8 +75,9 @@ def solve_multiclass(
     *,
     spacing: Sequence[float] | None = None,
 ) -> PDResult:
-    """The u-update of K classes; arguments as `douglas_rachford.solve_multiclass`. ValueError also for
-    steps too long to converge.
+    """The u-update of K classes; arguments as `douglas_rachford.solve_multiclass`.
+
+    ValueError also for steps too long to converge.
     """
     settings = settings or PDSettings()
     problem = pose(s_plus_w, g, areas, settings.mu, spacing)

@@ -2,8 +2,7 @@
 and a given area.
 
 Two classes are one map, the foreground's; K > 2 classes are K maps that share each voxel's simplex. Both
-solvers work on (B, K, [Z,] Y, X) with K = 1 for the former, and a batch is B problems that know nothing of
-each other.
+solvers work on (B, K, [Z,] Y, X) with K = 1 for the former, and a batch is B independent problems.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ from torch import Tensor
 from ctseg_training.proximal.projections import project_box, project_box_area, project_simplex
 from ctseg_training.proximal.total_variation import weighted_tv
 
-AREA_ROUNDING = 1e-4  # of the voxels: how far the areas of all classes may add up to another number
+AREA_ROUNDING = 1e-4  # of the voxels: how far the sum of the areas of all classes may differ
 
 
 @dataclass(frozen=True)
 class Problem:
-    """wanted : s + w, (B, K, [Z,] Y, X). g : its weights, alike. area : (B, K) in voxels, or None where it
-    is free.
+    """wanted : s + w, (B, K, [Z,] Y, X).
+
+    g : its weights, alike. area : (B, K) in voxels, or None where it is free.
     """
 
     wanted: Tensor
@@ -43,14 +43,15 @@ class Problem:
         return project_box(x) if x.shape[1] == 1 else project_simplex(x)
 
     def feasible(self, u: Tensor) -> Tensor:
-        """u, which is in range, made to have its area too. With K > 1 no closed form does both: u as it
-        is, in the simplex.
+        """u, which is in range, made to have its area too.
+
+        With K > 1 no closed form does both: u as it is, in the simplex.
         """
         return u if self.area is None or u.shape[1] > 1 else project_box_area(u, self.area, self.axes)
 
     def area_gap(self, u: Tensor) -> Tensor:
-        """(B,) the greatest distance of a map's sum from its area, as a share of the voxels; 0 where the
-        area is free.
+        """(B,) the greatest distance of a map's sum from its area, as a share of the voxels; 0 where the area
+        is free.
         """
         if self.area is None:
             return u.new_zeros(len(u))
@@ -82,7 +83,7 @@ def objective(u: Tensor, s_plus_w: Tensor, g: Tensor, mu: float, spacing: Sequen
     """TV_g(u) + mu/2 |u - (s + w)|^2 for each sample, sums over voxels and classes; the constraints are not
     looked at.
 
-    u, s_plus_w, g : (B, [Z,] Y, X) or (B, K, [Z,] Y, X); len(spacing) says which. Returns (B,). Source:
+    u, s_plus_w, g : (B, [Z,] Y, X) or (B, K, [Z,] Y, X); according to len(spacing). Returns (B,). Source:
     paper 1, eq. 5.
     """
     tv = weighted_tv(u, g, spacing).reshape(len(u), -1).sum(1)
@@ -92,8 +93,9 @@ def objective(u: Tensor, s_plus_w: Tensor, g: Tensor, mu: float, spacing: Sequen
 def pose(
     s_plus_w: Tensor, g: Tensor, area: Tensor | None, mu: float, spacing: Sequence[float] | None
 ) -> Problem:
-    """Check and pose the problem; (B, K, [Z,] Y, X) and (B, K). Half precision is worked on in float32,
-    distances are 1 by default.
+    """Check and pose the problem; (B, K, [Z,] Y, X) and (B, K).
+
+    Half precision is worked on in float32, distances are 1 by default.
 
     Raises ValueError where shapes do not fit, a number is not finite, a weight is negative or no u has the
     areas asked for.

@@ -21,8 +21,8 @@ def project_box(x: Tensor) -> Tensor:
 def project_simplex(x: Tensor) -> Tensor:
     """C1 of K classes: u >= 0 with sum 1 over axis 1 in every voxel. x : (B, K, ...).
 
-    u = max(x - theta, 0), where theta is the largest of (sum of the k greatest - 1) / k over k.
-    Source: Held, Wolfe and Crowder 1974; Duchi et al. 2008, ICML, figure 1.
+    u = max(x - theta, 0), where theta is the largest of (sum of the k greatest - 1) / k over k. Source: Held,
+    Wolfe and Crowder 1974; Duchi et al. 2008, ICML, figure 1.
     """
     greatest = x.sort(dim=1, descending=True).values
     count = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 2))

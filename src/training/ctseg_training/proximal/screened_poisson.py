@@ -3,11 +3,10 @@ border.
 
 The DCT-II of x is read off a real FFT of x with its even samples first and its odd ones behind them,
 backwards (Makhoul 1980, IEEE TASSP 28:27-34): with V = FFT of that and w_k = exp(-i pi k / 2N), the
-coefficients k and N - k are the real and the negative imaginary part of w_k V_k. So the half spectrum of
-the last axis holds all coefficients and need not be unpacked before each is divided. Small maps go by
-products with the DCT matrices instead, which cost a few calls in place of forty; at 128 samples an axis
-both take as long on a processor. (On other devices the FFT always: a matrix product there may be told to
-round to 10 bits.)
+coefficients k and N - k are the real and the negative imaginary part of w_k V_k. So the half spectrum of the
+last axis holds all coefficients and need not be unpacked before each is divided. Small maps go by products
+with the DCT matrices instead, which cost a few calls in place of forty; at 128 samples an axis both take as
+long on a processor. (On other devices the FFT always: a matrix product there may round to 10 bits.)
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ def _tables(
 
 
 def _eigenvalues(space: tuple[int, ...], spacing: tuple[float, ...]) -> Tensor:
-    """In float64: near 1 they are sums of differences of nearly equal numbers."""
+    """In float64: near 1 they are differences of nearly equal numbers."""
     total = torch.ones((), dtype=torch.float64)
     for n, h in zip(space, spacing, strict=True):
         total = total.unsqueeze(-1) + (2 - 2 * torch.cos(_angles(n))) / h**2

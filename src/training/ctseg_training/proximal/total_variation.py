@@ -15,8 +15,8 @@ EDGE_STEEPNESS = 100.0
 
 
 def edge_weight(one_hot: Tensor, spacing: Sequence[float]) -> Tensor:
-    """g = 1 / (1 + 100 |grad y|^2): 1 in the flat, small where the true contour runs, so level curves
-    settle there.
+    """g = 1 / (1 + 100 |grad y|^2): 1 in the flat, small where the true contour runs, so level curves settle
+    there.
 
     one_hot : (..., [Z,] Y, X) in {0, 1}; each map has its own weight of the same shape. Source: paper 1,
     section 2.1.
@@ -25,8 +25,9 @@ def edge_weight(one_hot: Tensor, spacing: Sequence[float]) -> Tensor:
 
 
 def weighted_tv(u: Tensor, g: Tensor, spacing: Sequence[float]) -> Tensor:
-    """TV_g of each map: the sum of g |grad u| over the last len(spacing) axes. u, g : (..., [Z,] Y, X).
-    Returns (...).
+    """TV_g of each map: the sum of g |grad u| over the last len(spacing) axes.
+
+    u, g : (..., [Z,] Y, X). Returns (...).
     """
     return (g * magnitude(gradient(u, spacing))).flatten(-len(spacing)).sum(-1)
 
@@ -42,9 +43,7 @@ def prox_weighted_tv(z: Tensor, g: Tensor, gamma: float) -> Tensor:
 
 
 def magnitude(z: Tensor) -> Tensor:
-    """The 2-norm over the first axis; `torch.linalg.vector_norm` over an outer axis takes many times
-    longer.
-    """
+    """The 2-norm over the first axis; `torch.linalg.vector_norm` over an outer axis is many times slower."""
     squares = z[0].square()
     for component in z[1:]:
         squares = squares.addcmul_(component, component)

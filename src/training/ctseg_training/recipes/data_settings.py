@@ -1,4 +1,4 @@
-"""How cases become samples: the network's input, which part of a case, and what is done to it."""
+"""How cases become samples: the network's input, the sampled part, and its augmentation."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class SampleStatistics(StrictSettings):
 
 
 class Data(StrictSettings):
-    """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so inference
-    does the same.
+    """How a case becomes the network's input; all of it goes into the bundle's `Stage`, so inference does the
+    same.
 
-    sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as
-    the `Stage` of `ctseg_models.bundles.own.metadata` has them. margin_mm : around the box that the
-    localiser finds. label_smoothing_voxels : of the true labels, in training only. zscore_sample : takes
-    the place of every channel's shift and scale.
+    sizes, spacing_growth, intensity, smoothing_sigma_mm, inferer, patch, overlap, outside (pad_hu) : as the
+    `Stage` of `ctseg_models.bundles.own.metadata` has them. margin_mm : around the box that the localiser
+    finds. label_smoothing_voxels : of the true labels, in training only. zscore_sample : takes the place of
+    every channel's shift and scale.
     """
 
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -58,13 +58,13 @@ class Data(StrictSettings):
 
 
 class Sampling(StrictSettings):
-    """Which part of a case is one training sample.
+    """The part of a case that is one training sample.
 
     whole : all of it. roi : the box of the ground truth plus margin. patch : a box of `size` voxels, in
     `near_label` of the draws centred near a voxel of a label, else anywhere in the box of the ground truth
-    plus margin. slices : size[0] random slices of the whole volume, in their order and with a label in
-    each (`empty_slices`: any), of size[1] x size[2] voxels around the labels (paper 3). versions : so many
-    fixed samples per case, drawn once, instead of a new one each time; paper 1's duals belong to them.
+    plus margin. slices : size[0] random slices of the whole volume, in their order and with a label in each
+    (`empty_slices`: any), of size[1] x size[2] voxels around the labels (paper 3). versions : this many fixed
+    samples per case, drawn once, instead of new ones; paper 1's duals belong to them.
     """
 
     mode: Literal["whole", "roi", "patch", "slices"]
@@ -92,8 +92,8 @@ class Elastic(StrictSettings):
 
 
 class Augmentation(StrictSettings):
-    """Largest draws; all spatial ones are applied in a single resampling. mirror: share of samples turned
-    left to right.
+    """The largest random changes; all spatial ones are applied in a single resampling. mirror: share of
+    samples turned left to right.
     """
 
     translation_mm: Triple = (0, 0, 0)

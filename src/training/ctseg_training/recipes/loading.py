@@ -16,7 +16,7 @@ from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_training.recipes.schema import Recipe
 
 SHIPPED = Path(__file__).parent
-SPELLING = 0.7  # how alike (difflib's ratio) a word must be to be taken for a misspelt one
+SPELLING = 0.7  # how alike (difflib's ratio) a word must be to count as misspelt
 
 
 def list_recipes() -> dict[str, str]:
@@ -25,16 +25,16 @@ def list_recipes() -> dict[str, str]:
 
 
 def recipe_text(name: str) -> str:
-    """A recipe as it stands in its file, comments included."""
+    """The text of a recipe's file, comments included."""
     return _read(_locate(name))
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A validated recipe. overrides : "key=value" with dots for nesting and YAML values, e.g.
-    "augmentation.mirror=0.5".
+    """A validated recipe.
 
-    Raises RecipeError, one sentence: no such recipe, no YAML, a field that is unknown, missing or out of
-    range.
+    overrides : "key=value" with dots for nesting and YAML values, e.g. "augmentation.mirror=0.5".
+
+    Raises RecipeError: no such recipe, no valid YAML, a field that is unknown, missing or out of range.
     """
     path = _locate(name_or_path)
     try:
@@ -43,7 +43,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         raise RecipeError(
             f"{path.name}: not valid YAML ({_first_line(error)}); correct that line."
         ) from error
-    except (ValueError, RecursionError) as error:  # a date that is none; brackets within brackets
+    except (ValueError, RecursionError) as error:  # an impossible date; too deeply nested brackets
         raise RecipeError(f"{path.name}: not valid YAML ({first_line(error)}); correct it.") from error
     if not isinstance(fields, dict):
         raise RecipeError(
@@ -56,21 +56,21 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 
 def validate(fields: dict[str, Any], where: str) -> Recipe:
-    """The recipe in plain data. where : the name that an error sentence begins with."""
+    """A recipe from plain data. where : the name at the beginning of an error."""
     try:
         return Recipe.model_validate(fields)
     except ValidationError as error:
         faults = error.errors()
         misspelt = [
             fault for fault in faults if fault["type"] == "extra_forbidden"
-        ]  # what they leave unset is not a fault of its own
+        ]  # fields that they leave unset are not separate faults
         raise RecipeError(
             _sentence(f"{where}: {'; '.join(_words(fault) for fault in (misspelt or faults)[:3])}")
         ) from error
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write every field, defaults included, so a later default changes nothing."""
+    """Write every field, defaults included, so that later defaults change nothing."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_bytes(path, text.encode(), overwrite=True)
 
@@ -84,7 +84,7 @@ def _locate(name_or_path: str | Path) -> Path:
     names = sorted(p.stem for p in SHIPPED.glob("*.yaml"))
     near = get_close_matches(str(name_or_path), names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(names)}, or name a YAML file."
-    raise RecipeError(f"{name_or_path}: there is no such recipe; {hint}")
+    raise RecipeError(f"{name_or_path}: no such recipe; {hint}")
 
 
 def _read(path: Path) -> str:
@@ -115,7 +115,7 @@ def _override(fields: dict[str, Any], override: str) -> None:
 
 
 def _words(error: Any) -> str:
-    """One pydantic error in words: where, and what is expected there."""
+    """One error of pydantic in words: the field and the expected value."""
     path = _without_tags(error["loc"])
     if error["type"] == "extra_forbidden":
         return _no_field(path, _models(error["loc"][:-1]))
@@ -128,8 +128,8 @@ def _words(error: Any) -> str:
 
 
 def _unknown(path: Sequence[str]) -> str:
-    """What is wrong with the field that an override names; empty where it exists or lies below what takes
-    any key.
+    """The fault of the field that an override names; empty if it exists or lies below a field that takes any
+    key.
     """
     for depth, part in enumerate(path):
         models = _models(path[:depth])
@@ -141,25 +141,26 @@ def _unknown(path: Sequence[str]) -> str:
 
 
 def _no_field(path: Sequence[str], models: Sequence[type[BaseModel]], rest: Sequence[str] = ()) -> str:
-    """path : of the unknown field. models : what stands one level up. rest : what was asked of the field,
-    kept in the suggestion.
+    """path : of the unknown field.
+
+    models : the settings one level up. rest : the path below the field, kept in the suggestion.
     """
     names = list(dict.fromkeys(name for model in models for name in model.model_fields))
     *above, last = path
-    said = f"{'.'.join(path)} is not a field of a recipe"
+    fault = f"{'.'.join(path)} is not a field of a recipe"
     if near := get_close_matches(last, names, n=1, cutoff=SPELLING):
-        return f"{said}; did you mean {'.'.join([*above, near[0], *rest])}?"
+        return f"{fault}; did you mean {'.'.join([*above, near[0], *rest])}?"
     elsewhere = dict.fromkeys(
         place for place in _places(Recipe) if place.rpartition(".")[2] == last and place != ".".join(path)
     )
     if elsewhere:
-        return f"{said}; did you mean {' or '.join(list(elsewhere)[:3])}?"
-    return f"{said}; {'.'.join(above) or 'it'} has {', '.join(names)}"
+        return f"{fault}; did you mean {' or '.join(list(elsewhere)[:3])}?"
+    return f"{fault}; {'.'.join(above) or 'it'} has {', '.join(names)}"
 
 
 def _models(path: Sequence[str | int]) -> list[type[BaseModel]]:
-    """The settings that can stand at a path of pydantic (fields, list indices, tags of a union); none
-    where any key may stand.
+    """The settings that can stand at a path of pydantic (fields, list indices, tags of a union); none where
+    any key may stand.
     """
     models: list[type[BaseModel]] = [Recipe]
     for part in path:
@@ -178,8 +179,8 @@ def _models(path: Sequence[str | int]) -> list[type[BaseModel]]:
 
 
 def _without_tags(path: Sequence[str | int]) -> list[str]:
-    """A path of pydantic as a user writes it: the tag of a union ("scn" in network.scn.filters) is no
-    key of the file.
+    """A path of pydantic as a user writes it: the tag of a union ("scn" in network.scn.filters) is no key of
+    the file.
     """
     return [
         str(part)
@@ -211,7 +212,7 @@ def _places(model: type[BaseModel], above: str = "") -> Iterator[str]:
 
 
 def _sentence(text: str) -> str:
-    """On one line, with its full stop; a word that is longer than any name of ours is cut."""
+    """On one line, with its full stop; words longer than any field name are cut."""
     text = re.sub(r"(\w{60})\w+", r"\1...", " ".join(text.split()))
     return text if text.endswith("?") else f"{text}."
 

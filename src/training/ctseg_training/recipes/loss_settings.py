@@ -1,5 +1,5 @@
-"""The terms of a recipe's objective, and the parts that two methods bring with them: features (paper 4)
-and duals (paper 1).
+"""The terms of a recipe's objective, and the parts that two methods bring with them: features (paper 4) and
+duals (paper 1).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LossKind = Literal[
 class LossTerm(StrictSettings):
     """One term of the objective and the output of the network it looks at.
 
-    softness : labels are softness and 1 - softness instead of 0 and 1 (paper 4: 0.1). smooth : where the
-    default of the loss is not meant. combine : of tanimoto_cross_entropy.
+    softness : labels are softness and 1 - softness instead of 0 and 1 (paper 4: 0.1). smooth : instead of the
+    default of the loss. combine : of tanimoto_cross_entropy.
     """
 
     kind: LossKind
@@ -62,9 +62,11 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 
 class Content(StrictSettings):
-    """The Siamese network of paper 4. features : a file with VGG-19's weights, whose SHA-256 may be given;
-    none is ever downloaded, and training without one is refused. trainable : the paper's min-max game, in
-    which the features learn to see differences, with learning_rate.
+    """The Siamese network of paper 4.
+
+    features : a file with VGG-19's weights, whose SHA-256 may be given; it is never downloaded, and training
+    without it is refused. trainable : the paper's min-max game, in which the features learn to see
+    differences, with learning_rate.
     """
 
     features: str | None = None
@@ -74,8 +76,8 @@ class Content(StrictSettings):
 
 
 class Geometric(StrictSettings):
-    """ADMM with a weighted-TV prior and the true area of every label, paper 1; every slice by itself for a
-    2D network. Needs sampling.versions. mu : of the quadratic term. tolerance, max_iterations : of
+    """ADMM with a weighted-TV prior and the true area of every label, paper 1; every slice by itself for a 2D
+    network. Needs sampling.versions. mu : of the quadratic term. tolerance, max_iterations : of
     Douglas-Rachford, which starts at the last u.
     """
 

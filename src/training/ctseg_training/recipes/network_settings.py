@@ -1,4 +1,4 @@
-"""The networks of a recipe, one class each; defaults are the papers'. in_channels and outputs follow from
+"""The networks of a recipe, one class each, with the papers' defaults. in_channels and outputs follow from
 the data.
 """
 
@@ -16,7 +16,7 @@ Depth = Annotated[int, Field(gt=0, le=MOST_LEVELS)]
 
 
 class AnyNetwork(StrictSettings):
-    """What every network says of itself."""
+    """The properties of every network."""
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the network's configuration."""
@@ -24,12 +24,14 @@ class AnyNetwork(StrictSettings):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names a loss may look at."""
+        """The names of the outputs that a loss may use."""
         return ("logits",)
 
     @property
     def divisors(self) -> tuple[int, ...]:
-        """What the last sides of a sample have to be a multiple of, (z,) y, x; empty: any size works."""
+        """The numbers that the last sides of a sample have to be multiples of, (z,) y, x; empty: any size
+        works.
+        """
         return ()
 
 
@@ -81,8 +83,8 @@ class DenseUNetSettings(SUNetSettings):
 
 
 class MSDNetSettings(AnyNetwork):
-    """The mixed-scale dense network of paper 3 (`ctseg_models.networks.msd_net`). depth null: 100 layers
-    in 2D, 30 in 3D.
+    """The mixed-scale dense network of paper 3 (`ctseg_models.networks.msd_net`). depth null: 100 layers in
+    2D, 30 in 3D.
     """
 
     kind: Literal["msd_net"]
@@ -94,8 +96,8 @@ class MSDNetSettings(AnyNetwork):
 
 
 class NNUNetSettings(AnyNetwork):
-    """nnU-Net's U-Net (`ctseg_models.networks.nnunet`), one entry of strides, kernels and filters per
-    level, (z,) y, x.
+    """nnU-Net's U-Net (`ctseg_models.networks.nnunet`), one entry of strides, kernels and filters per level,
+    (z,) y, x.
     """
 
     kind: Literal["nnunet"]
@@ -123,8 +125,8 @@ class NNUNetSettings(AnyNetwork):
 
 
 class BackboneSettings(AnyNetwork):
-    """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is
-    compared with.
+    """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is compared
+    with.
     """
 
     kind: Literal["backbone"]
@@ -139,8 +141,8 @@ class BackboneSettings(AnyNetwork):
 
 
 class EdgeGatedSettings(BackboneSettings):
-    """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one
-    edge map for all labels.
+    """A backbone with the edge stream of paper 2 (`ctseg_models.networks.edge_gated`). shared_edge: one edge
+    map for all labels.
     """
 
     kind: Literal["edge_gated"]  # type: ignore[assignment]

@@ -1,7 +1,8 @@
-"""The fields of a recipe. Arrays and triples run (z, y, x); every length in mm; unknown fields are refused.
+"""The fields of a recipe.
 
-A recipe trains one stage of a bundle. A further method adds its network's settings and its loss terms (see
-docs/training.md); data, augmentation, schedule and job stay as they are.
+Arrays and triples are (z, y, x), lengths in mm; unknown fields are refused. A recipe trains one stage of a
+bundle. A further method adds its network's settings and its loss terms (see docs/training.md); data,
+augmentation, schedule and job stay as they are.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from ctseg_training.recipes.settings import NonNegative, Share, StrictSettings
 
 
 class Optimiser(StrictSettings):
-    """adam and sgd add weight_decay to the gradient (L2), adamw takes it off the weights. momentum,
-    nesterov : of sgd.
+    """adam and sgd add weight_decay to the gradient (L2), adamw takes it off the weights.
+
+    momentum, nesterov : of sgd.
     """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
@@ -32,8 +34,8 @@ class Optimiser(StrictSettings):
 class Schedule(StrictSettings):
     """The learning rate over the budget, after a linear warm-up.
 
-    poly : (1 - spent) ** power. linear : poly with power 1. cosine : half a period. plateau : times
-    `factor` whenever the validation has not become better for `patience` validations.
+    poly : (1 - spent) ** power. linear : poly with power 1. cosine : half a period. plateau : times `factor`
+    whenever the validation has not become better for `patience` validations.
     """
 
     kind: Literal["constant", "linear", "poly", "cosine", "plateau"] = "constant"
@@ -51,15 +53,15 @@ class Budget(StrictSettings):
 
 
 class Validation(StrictSettings):
-    """Held-out cases: for the curve and for the score before and after.
+    """Held-out cases, for the curve and for the score before and after.
 
     They are drawn from `training` (`share`, seeded; at least 1) or named; the data set's own `validation`
-    list is left alone unless split says so. every_minutes / every_steps : how often the curve gets a
-    point; both empty: only before and after. region : what a network without a localiser is scored on:
-    whole images, or the true box plus data.margin_mm; auto: as it is sampled. smoothing : weight of the
-    past in the moving average of the curve's mean Dice. patience : training ends after so many points
-    without a better average; null: never early. keep : the weights that go into the bundle, the last or
-    those of the best point by that average.
+    list is used only if `split` is "validation". every_minutes / every_steps : how often the curve gets a
+    point; both empty: only before and after. region : the region in which a network without a localiser is
+    scored: whole images, or the true box plus data.margin_mm; auto: as it is sampled. smoothing : weight of
+    the past in the moving average of the curve's mean Dice. patience : training ends after so many points
+    without a better average; null: never early. keep : the weights that go into the bundle, the last or those
+    of the best point by that average.
     """
 
     split: Literal["training", "validation"] = "training"
@@ -111,7 +113,7 @@ class Recipe(StrictSettings):
 
     @property
     def sees_whole(self) -> bool:
-        """Whether the network is scored on whole images, and not only in the box where the labels are."""
+        """Whether the network is scored on whole images, and not only in the box of the labels."""
         if self.validation.region != "auto":
             return self.validation.region == "whole"
         return self.stage == "localise" or self.sampling.mode in ("whole", "slices")
@@ -126,10 +128,11 @@ class Recipe(StrictSettings):
                 )
             if term.kind == "sigmoid_cross_entropy" and term.output not in ("local", "spatial"):
                 raise ValueError(
-                    f"losses: sigmoid_cross_entropy needs one sigmoid per label, which {term.output} has not"
+                    f"losses: sigmoid_cross_entropy needs one sigmoid per label, which {term.output} does "
+                    "not have"
                 )
             if (term.kind == "edge") != (term.output == "edges"):
-                raise ValueError("losses: the loss edge is the one that looks at the output edges")
+                raise ValueError("losses: only the loss edge uses the output edges")
             if term.kind == "content" and self.content is None:
                 raise ValueError(
                     "losses: the content loss needs VGG-19's features; name the file of the weights in "
@@ -170,7 +173,7 @@ class Recipe(StrictSettings):
             or self.validation.keep == "best"
         ):
             raise ValueError(
-                "validation: plateau, patience and keep best look at the curve; give validation.every_steps "
+                "validation: plateau, patience and keep best need the curve; give validation.every_steps "
                 "or every_minutes"
             )
         if self.batch > 1 and self.sampling.size is None:

@@ -1,4 +1,4 @@
-"""What every part of a recipe is made of: frozen fields, strict about names, and the types of numbers."""
+"""The base class of all parts of a recipe (frozen, unknown fields refused), and types of numbers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ Sizes3 = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 class StrictSettings(BaseModel):
-    """Frozen, and strict about names."""
+    """Settings that are frozen and refuse unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

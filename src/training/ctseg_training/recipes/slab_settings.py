@@ -1,7 +1,7 @@
 """How a slab of slices is augmented: the settings of `slab_augmentation`, as fields of a recipe.
 
-Intensities are those of the network's input, after windowing and normalisation. Shares are of samples,
-drawn one by one.
+Intensities are those of the network's input, after windowing and normalisation. Shares are of samples, drawn
+one by one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class _Frozen(BaseModel):
 
 
 class CTCues(_Frozen):
-    """What differs between CT scanners and patients. Source: paper 3, "Image Augmentation" and "Training".
+    """Differences between CT scanners and patients. Source: paper 3, "Image Augmentation" and "Training".
 
-    share : of samples that anything is done to; the paper's 0.8 is for 3D, its 2D networks have 0.9. noise
-    : largest standard deviation of the Gaussian noise map. skip : of those samples, how many lose every
-    second slice, as in a scan with twice the slice distance. interpolate : how many get a slice between
-    every two, as in one with half of it. shift : largest number added to all intensities, either sign.
-    shift_share : of all samples, at most `share`. rotation_deg : largest angle in plane, either sense. The
-    paper gives shares and angle; noise, skip, interpolate and shift are ours.
+    share : of samples that are augmented; the paper's 0.8 is for 3D, its 2D networks have 0.9. noise :
+    largest standard deviation of the Gaussian noise map. skip : the share of those samples that loses every
+    second slice, as in a scan with twice the slice distance. interpolate : the share that gets a slice
+    between every two, as in one with half of it. shift : largest number added to all intensities, either
+    sign. shift_share : of all samples, at most `share`. rotation_deg : largest angle in plane, either sense.
+    The paper gives shares and angle; noise, skip, interpolate and shift are ours.
     """
 
     kind: Literal["ct_cues"] = "ct_cues"
@@ -41,12 +41,12 @@ class CTCues(_Frozen):
 
 
 class Generic(_Frozen):
-    """The multidimensional augmentation that paper 3 compares with: it knows nothing of CT.
+    """The multidimensional augmentation that paper 3 compares with: it is not specific to CT.
 
-    share : of samples that anything is done to. rotation_deg : largest angle in plane. scale : largest
-    relative change of size, one factor for all axes. elastic_voxels : largest displacement in plane of the
-    `elastic_grid` (z, y, x) control points of a cubic B-spline. gamma : the exponent lies between
-    exp(-gamma) and exp(gamma).
+    share : of samples that are augmented. rotation_deg : largest angle in plane. scale : largest relative
+    change of size, one factor for all axes. elastic_voxels : largest displacement in plane of the
+    `elastic_grid` (z, y, x) control points of a cubic B-spline. gamma : the exponent lies between exp(-gamma)
+    and exp(gamma).
     """
 
     kind: Literal["generic"] = "generic"
@@ -61,8 +61,9 @@ class Generic(_Frozen):
 
 
 class InPlane(_Frozen):
-    """Rotation and nothing else. Source: paper 4, "+-30 degrees". share : of samples. rotation_deg :
-    largest angle, either sense.
+    """Rotation only.
+
+    Source: paper 4, "+-30 degrees". share : of samples. rotation_deg : largest angle, either sense.
     """
 
     kind: Literal["in_plane"] = "in_plane"

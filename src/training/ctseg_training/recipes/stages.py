@@ -32,7 +32,7 @@ TAKEN = (
 
 
 def stage_of(recipe: Recipe, labels: Labels) -> Stage:
-    """What the bundle will say about the network that `recipe` trains. labels : of the data set."""
+    """The stage of the bundle for the network that `recipe` trains. labels : of the data set."""
     data = recipe.data
     outputs = 2 if recipe.stage == "localise" else len(labels) + 1
     config = {"in_channels": 1 + len(data.more_channels), "outputs": outputs, **recipe.network.options()}
@@ -56,8 +56,8 @@ def stage_of(recipe: Recipe, labels: Labels) -> Stage:
 
 
 def recipe_for(bundle: OwnBundle, recipe: Recipe) -> Recipe:
-    """`recipe` with the network and the data path of the bundle's stage of the same name: what fine-tuning
-    needs.
+    """`recipe` with the network and the data path of the bundle's stage of the same name: as fine-tuning
+    needs it.
 
     The patch follows the stage's sizes. Raises RecipeError when the bundle has no such stage.
     """
@@ -70,7 +70,7 @@ def recipe_for(bundle: OwnBundle, recipe: Recipe) -> Recipe:
     fields["data"]["zscore_sample"] = None  # shift and scale are the bundle's
     if len(bundle.stages) == 1 and bundle.block.scores.get("region") == WHOLE:
         fields["validation"]["region"] = "whole"
-    if bundle.modality != "CT":  # stored values have no unit there
+    if bundle.modality != "CT":  # stored values there have no unit
         fields["augmentation"] |= {"value_shift": 0.0, "noise": 0.0, "input_noise": 0.05}
     if recipe.sampling.mode == "patch":
         fields["sampling"]["size"] = stage.patch or [
@@ -106,7 +106,7 @@ def check_fits(bundle: OwnBundle, stage: Stage) -> None:
         )
     mine, known = (
         json.loads(json.dumps({"network": one.network, **one.config})) for one in (stage, theirs)
-    )  # no tuples
+    )  # lists instead of tuples
     for key in sorted(set(mine) & set(known)):
         if mine[key] != known[key]:
             raise RecipeError(

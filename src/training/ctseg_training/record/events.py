@@ -1,4 +1,4 @@
-"""events.jsonl: what a run has to say, one JSON object a line, for whoever follows it."""
+"""events.jsonl: the events of a run, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVENTS = "events.jsonl"
 
 @dataclass(frozen=True)
 class Event:
-    """One line. time : seconds since 1970. end : the byte after the line, from where reading goes on."""
+    """One line. time : seconds since 1970. end : the byte after the line, where reading continues."""
 
     kind: EventKind
     time: float
@@ -35,8 +35,9 @@ class EventLog:
         self.path = path
 
     def write(self, kind: EventKind, **data: Any) -> None:
-        """Raises FormatError when the disk is full. Numbers that are not finite become null: JSON has
-        none.
+        """Raises FormatError when the disk is full.
+
+        Numbers that are not finite become null: JSON has none.
         """
         line = (
             json.dumps(
@@ -61,18 +62,19 @@ class EventLog:
 
 
 class NoLog(EventLog):
-    """Says nothing: for the processes that do not lead."""
+    """A log that discards all events, for the processes that do not lead."""
 
     def __init__(self) -> None:
         super().__init__(Path(os.devnull))
 
     def write(self, kind: EventKind, **data: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[Event]:
-    """The whole lines after byte `offset`; none if there is no file yet. A line that a crash cut short is
-    passed over.
+    """The whole lines after byte `offset`; none if there is no file yet.
+
+    A line that a crash cut short is skipped.
     """
     try:
         with path.open("rb") as stream:

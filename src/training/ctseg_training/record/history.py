@@ -1,4 +1,4 @@
-"""A run told from its events.jsonl: what still counts after every resumption, as rows and as numbers."""
+"""The history of a run from its events.jsonl, without the steps that a resumption repeated."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from ctseg_training.record.events import ENDS, EVENTS, read_events
 
 @dataclass
 class History:
-    """start : the last part's. steps : the "step" events in order; those that a resumption did again come
-    once. curve : {step: scores} of the network alone. before, after : scores of the whole bundle. end,
-    message : how the last part ended; "" while it runs, or when it was cut off. began, ended : seconds
-    since 1970.
+    """start : the last part's.
+
+    steps : the "step" events in order; those that a resumption did again come once. curve : {step: scores} of
+    the network alone. before, after : scores of the whole bundle. end, message : how the last part ended; ""
+    while it runs, or when it was cut off. began, ended : seconds since 1970. skipped : the steps whose
+    gradient was not finite.
     """
 
     start: dict[str, Any] = field(default_factory=dict)
@@ -27,6 +29,7 @@ class History:
     before: dict[str, float | None] | None = None
     after: dict[str, float | None] | None = None
     warnings: list[str] = field(default_factory=list)
+    skipped: set[int] = field(default_factory=set)
     end: str = ""
     message: str = ""
     began: float = 0.0
@@ -66,6 +69,8 @@ class History:
             self.before = data["scores"]
         elif kind == "validation":
             self.after = data["scores"]
+        elif kind == "warning" and "step" in data:
+            self.skipped.add(data["step"])
         elif kind == "warning" and data["message"] not in self.warnings:
             self.warnings.append(data["message"])
         elif kind in ENDS:
@@ -73,7 +78,7 @@ class History:
 
 
 def write_csv(run_folder: Path) -> Path:
-    """Write curves.csv next to events.jsonl: one row per step that was told.
+    """Write curves.csv next to events.jsonl: one row per reported step.
 
     Columns: step, loss, every term, learning_rate, seconds (of training so far), seconds_per_step, waited
     (for data, of those seconds); empty where a number was not finite. Raises RecipeError when no run has

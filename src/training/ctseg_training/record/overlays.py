@@ -1,4 +1,4 @@
-"""Pictures of what a network finds: one slice of a case with the contours of truth and prediction."""
+"""Pictures of predictions: one slice of a case with the contours of truth and prediction."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ AIR, BORDER = 0.05, 2  # of the window, what is black; voxels left around the re
 
 @dataclass(frozen=True, eq=False)
 class CaseComparison:
-    """A case and what was found in it. image, truth, found : (Z, Y, X) along the LPS-upright axes (z to
-    superior, y to posterior, x to left). spacing_mm : (z, y, x). case : as in dataset.json.
+    """A case and its prediction.
+
+    image, truth, found : (Z, Y, X) along the LPS-upright axes (z to superior, y to posterior, x to left).
+    spacing_mm : (z, y, x). case : as in dataset.json.
     """
 
     case: str
@@ -39,11 +41,12 @@ class CaseComparison:
 def save_samples(
     folder: Path, findings: Iterable[CaseComparison], labels: Labels, *, step: int
 ) -> tuple[Path, ...]:
-    """Write CASE-step-000123.png for each finding, an axial slice through most of the truth. labels : what
-    the values mean.
+    """Write CASE-step-000123.png for each finding, an axial slice through most of the truth.
 
-    Makes the folder. Raises FormatError when the disk is full, ValueError when the arrays of a finding
-    differ in shape.
+    labels : what the values mean.
+
+    Makes the folder. Raises FormatError when the disk is full, ValueError when the arrays of a finding differ
+    in shape.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -59,8 +62,8 @@ def save_samples(
 
 
 def most_truth(truth: NDArray[Any], found: NDArray[Any]) -> int:
-    """The slice of (Z, Y, X) arrays with most voxels of truth; where there is none, of what was found;
-    else the middle one.
+    """The slice of (Z, Y, X) arrays with most voxels of truth; without truth, of the prediction; else the
+    middle one.
     """
     for labels in (truth, found):
         voxels = np.count_nonzero(labels, axis=(1, 2))
@@ -77,8 +80,8 @@ def draw_overlay(
     *,
     spacing_mm: tuple[float, float] = (1.0, 1.0),
 ) -> bytes:
-    """A PNG of one axial slice: the grey image between its percentiles, the truth's contours solid and what
-    was found dashed.
+    """A PNG of one axial slice: the grey image between its percentiles, the truth's contours solid, the
+    prediction's dashed.
 
     image, truth, found : (Y, X), y to posterior and x to left, so the patient's right is on the left.
     spacing_mm : (y, x). Raises ValueError when the shapes differ.
@@ -88,7 +91,7 @@ def draw_overlay(
 
     if not image.shape == truth.shape == found.shape:
         raise ValueError(
-            f"The image is {image.shape}, the truth {truth.shape} and what was found {found.shape}; they "
+            f"The image is {image.shape}, the truth {truth.shape} and the prediction {found.shape}; they "
             "must agree."
         )
     seen = _inside(image, (truth > 0) | (found > 0))
@@ -155,9 +158,7 @@ def draw_overlay(
 def _contour(
     axes: Any, mask: NDArray[np.bool_], spacing_mm: tuple[float, float], colour: str, style: Any
 ) -> None:
-    """The outline of a mask, also where it reaches the border; dark beneath, so it shows on bright
-    tissue.
-    """
+    """The outline of a mask, also where it reaches the border; dark beneath, so it shows on bright tissue."""
     if not mask.any():
         return
     padded = np.pad(mask, 1).astype(np.float32)
@@ -167,7 +168,7 @@ def _contour(
 
 
 def _inside(image: NDArray[Any], labels: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns that show anything: air around the patient would leave him small."""
+    """The rows and columns that show the patient, without the air around."""
     low, high = _window(image)
     shown = labels | (image > low + AIR * (high - low))
     rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))

@@ -1,4 +1,4 @@
-"""What a training run came to, as one HTML page that needs nothing else, next to events.jsonl."""
+"""The report of a training run as one self-contained HTML page, next to events.jsonl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ctseg_training.record.report_plots import dice_plot, loss_plot, rate_plot, 
 
 __all__ = ["CaseComparison", "draw_overlay", "save_samples", "write_csv", "write_report"]
 
-SAMPLES = 8  # pictures of so many cases, each as it was found last
+SAMPLES = 8  # number of cases with pictures, the last of each
 SAMPLE_NAME = re.compile(r"(?P<case>.*)-step-(?P<step>\d+)$")
 _ENDS = {"done": "Done", "stopped": "Stopped early", "error": "Failed", "": "Still running, or cut off"}
 _STYLE = """
@@ -41,10 +41,10 @@ summary { cursor: pointer }
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write report.html in the folder of a run, over an earlier one; at any time, also while it runs.
+    """Write report.html in the folder of a run, replacing an earlier one; also while it is running.
 
-    It names cases as dataset.json does and holds no header of any file. Raises RecipeError when no run has
-    begun there.
+    It names cases as dataset.json does and contains no other data of a patient. Raises RecipeError when no
+    run has begun there.
     """
     history = History.read(run_folder)
     recipe = _recipe(run_folder)
@@ -67,9 +67,7 @@ def write_report(run_folder: Path) -> Path:
 
 
 def _recipe(run_folder: Path) -> str:
-    """As it was saved; a run of an earlier version has a report, too, so nothing is asked of its
-    fields.
-    """
+    """The text of the saved recipe, not parsed, as it may be that of an earlier version."""
     path = run_folder / "recipe.yaml"
     return (
         path.read_text(encoding="utf-8") if path.is_file() else "The run failed before its recipe was saved."
@@ -77,22 +75,22 @@ def _recipe(run_folder: Path) -> str:
 
 
 def _summary(history: History) -> str:
-    """The first thing to know: how it ended, after how much, and whether it became better."""
+    """The summary: how the run ended, after how many steps, and whether it improved."""
     last = history.steps[-1] if history.steps else {"step": 0, "elapsed": 0.0}
-    told = f"{_ENDS[history.end]} after {last['step']} steps in {_duration(last['elapsed'])}."
+    sentence = f"{_ENDS[history.end]} after {last['step']} steps in {_duration(last['elapsed'])}."
     score = (history.after or {}).get("mean")
     if score is not None:
         before = (history.before or {}).get("mean")
         earlier = f", before training {before:.3f}" if before is not None else ""
-        told += f" Mean Dice on the held-out cases: <b>{score:.3f}</b>{earlier}."
+        sentence += f" Mean Dice on the held-out cases: <b>{score:.3f}</b>{earlier}."
     elif history.curve:
         step, scores = max(history.curve.items())
-        told += (
+        sentence += (
             f" Mean Dice on the held-out cases at step {step}: <b>{_dice(scores.get('mean'))}</b> (the "
             "network alone)."
         )
     message = f"<p class='warning'>{escape(history.message)}</p>" if history.message else ""
-    return f"<p>{told}</p>{message}"
+    return f"<p>{sentence}</p>{message}"
 
 
 def _scores(history: History) -> str:
@@ -123,20 +121,17 @@ def _scores(history: History) -> str:
     count = history.start.get("held_out", 0)
     note = (
         f"Mean over {count} held-out case{'s' * (count != 1)}, without those in which a label was not "
-        "contoured. Before and after: the "
-        "whole bundle on the cases' own grid. Curve: the network alone on its own grid. –: in no held-out "
-        "case."
+        "contoured. Before and after: the whole bundle on the cases' own grid. Curve: the network alone on "
+        "its own grid. –: in no held-out case."
     )
-    return (
-        f"<h2>Dice</h2><table><tr>{''.join(f'<th>{escape(title)}</th>' for title in head)}</tr>"
-        f"{''.join(rows)}</table>"
-        f"<p class='note'>{note}</p>"
-    )
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    table = f"<table><tr>{titles}</tr>{''.join(rows)}</table>"
+    return f"<h2>Dice</h2>{table}<p class='note'>{note}</p>"
 
 
 def _curves(history: History) -> str:
     if len(history.steps) < 2:
-        return "<h2>Curves</h2><p>Fewer than two steps were told.</p>"
+        return "<h2>Curves</h2><p>Fewer than two steps were reported.</p>"
     parts = ["<h2>Curves</h2>", _svg_image(loss_plot(history), "Loss and its terms over the steps")]
     if len(history.curve) > 1:
         parts.append(_svg_image(dice_plot(history), "Dice of the held-out cases over the steps"))
@@ -167,23 +162,21 @@ def _samples(folder: Path) -> str:
         )
     note = (
         "<p class='note'>Held-out cases, the axial slice with most truth; the patient's right is on the "
-        "left. Solid: truth, dashed: "
-        "found. Grey: the network's input between the slice's percentiles 1 and 99.</p>"
+        "left. Solid: truth, dashed: prediction. Grey: the network's input between the slice's percentiles "
+        "1 and 99.</p>"
     )
     return "<h2>Samples</h2>" + note + "\n".join(figures)
 
 
 def _warnings(history: History) -> str:
-    if not history.warnings:
-        return ""
-    skipped = [one for one in history.warnings if "was left out: its gradient" in one]
-    told = [one for one in history.warnings if one not in skipped]
-    if skipped:
-        told.append(
-            f"{len(skipped)} step{'s were' if len(skipped) > 1 else ' was'} left out because the gradient "
-            "was not finite."
+    warnings = list(history.warnings)
+    if count := len(history.skipped):
+        warnings.append(
+            f"{count} step{'s were' if count > 1 else ' was'} left out because the gradient was not finite."
         )
-    return "<h2>Warnings</h2>" + "".join(f"<p class='warning'>{escape(one)}</p>" for one in told)
+    if not warnings:
+        return ""
+    return "<h2>Warnings</h2>" + "".join(f"<p class='warning'>{escape(one)}</p>" for one in warnings)
 
 
 def _facts(run_folder: Path, history: History) -> str:
@@ -205,24 +198,24 @@ def _facts(run_folder: Path, history: History) -> str:
             [step["seconds_per_step"] for step in steps if step.get("seconds_per_step") is not None]
         )
         waits = waiting(history)
-        told = (
+        per_step = (
             f"median {np.median(seconds):.3g} s, 95 % within {np.percentile(seconds, 95):.3g} s"
             if seconds.size
             else "–"
         )
         if np.isfinite(waits).any() and seconds.size and seconds.mean() > 0:
-            told += (
+            per_step += (
                 f"; {100 * min(1.0, float(np.nanmean(waits) / seconds.mean())):.0f} % of the time waiting "
                 "for data"
             )
-        rows.append(("A step", told))
+        rows.append(("A step", per_step))
         rows.append(("Memory, at most", f"{max(step.get('memory_mb') or 0 for step in steps):.0f} MB"))
         rows.append(("Steps left out", str(steps[-1].get("skipped", 0))))
     return "<h2>The run</h2><table class='facts'>" + "".join(_row(row) for row in rows) + "</table>"
 
 
 def _dataset(run_folder: Path) -> str:
-    """The name of the data set, which the bundle knows once there is one."""
+    """The name of the data set, as the bundle gives it, if there is one."""
     if not (run_folder / "bundle" / "configs" / "metadata.json").is_file():
         return "–"
     return str(read_own(run_folder / "bundle").block.training_data.get("data_set", "–"))
@@ -233,7 +226,7 @@ def _row(cells: Sequence[str], kind: str = "") -> str:
 
 
 def _svg_image(svg: bytes, alt: str) -> str:
-    """As an image of its own, so the names inside one drawing and those of the next do not meet."""
+    """A drawing as a separate image, so that names inside different drawings do not collide."""
     return (
         f"<img alt='{escape(alt)}' src='data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}'>"
     )

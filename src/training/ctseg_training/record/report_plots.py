@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ctseg_imaging.volume import PALETTE
 from ctseg_training.record.history import History
 
-POINTS = 300  # of a line; more would only make the file large
+POINTS = 300  # of a line; more would only enlarge the file
 WINDOW_SHARE = 25  # a smoothed value is the mean over a 25th of the points
 GREY, BLACK = "#999999", "#1b1b1b"
 Values = NDArray[np.float64]
@@ -93,7 +93,7 @@ def rate_plot(history: History) -> bytes:
 
 
 def time_plot(history: History) -> bytes:
-    """Seconds of a step, and how many of them it waited for data where the run has told that."""
+    """Seconds of a step, and the part of them spent waiting for data, if recorded."""
     steps, seconds, waits = _column(history, "step"), _column(history, "seconds_per_step"), waiting(history)
 
     def draw(axes: Any) -> None:
@@ -113,8 +113,8 @@ def time_plot(history: History) -> bytes:
 
 
 def waiting(history: History) -> Values:
-    """Seconds a step waited for data, one value per step event: `waited` counts up, and a step may go by
-    untold.
+    """Seconds a step waited for data, one value per step event: `waited` is cumulative, and some steps are
+    not reported.
     """
     waited, steps = _column(history, "waited"), _column(history, "step")
     each = np.diff(waited, prepend=np.nan) / np.maximum(np.diff(steps, prepend=np.nan), 1)
@@ -144,7 +144,7 @@ def _thinned(steps: Values, values: Values) -> tuple[Values, Values]:
 
 
 def _fit_height(axes: Any, lines: Sequence[Values]) -> None:
-    """By what is smoothed: the first steps and single outliers would leave the rest flat."""
+    """Limits from the smoothed values: the first steps and single outliers would flatten the rest."""
     values = np.concatenate([line[np.isfinite(line)] for line in lines])
     if values.size:
         low, high = min(0.0, float(values.min())), float(np.percentile(values, 99.5))

@@ -16,9 +16,10 @@ from ctseg_imaging.formats.disk.atomic import atomic_path
 
 @dataclass
 class Checkpoint:
-    """step : how many are done. seconds : of training so far. curve : the fields of a `Curve`. features :
-    weights and optimiser of content features that are trained. recipe, cases, processes : to refuse
-    resuming what would go on otherwise.
+    """step : how many are done.
+
+    seconds : of training so far. curve : the fields of a `Curve`. features : weights and optimiser of content
+    features that are trained. recipe, cases, processes : to refuse resuming with others.
     """
 
     step: int
@@ -38,7 +39,7 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Whole or not at all, replacing the last one. Raises FormatError when the disk is full."""
+    """Write it atomically, replacing the last one. Raises FormatError when the disk is full."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fields = {name: getattr(checkpoint, name) for name in checkpoint.__dataclass_fields__}  # no copies
     with atomic_path(path, overwrite=True) as temporary:
@@ -46,7 +47,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Tensors on the CPU; nothing in the file is executed. Raises RecipeError, one sentence."""
+    """Tensors on the CPU; nothing in the file is executed. Raises RecipeError."""
     try:
         return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:

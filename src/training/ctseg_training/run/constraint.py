@@ -4,7 +4,7 @@ them, and their update.
 theta : F(s, y) + mu/2 |s - u + w|^2      u : min TV_g(u) + mu/2 |u - (s + w)|^2, u in [0, 1], area(u) =
 area(y)      w : w + s - u
 
-Algorithm 1 takes s after the step of theta; here it is the answer that the step was made from, dropout
+Algorithm 1 takes s after the step of theta; here it is the output that the step was computed from, dropout
 included, which saves a second pass: the duals lag by one step of their sample.
 """
 
@@ -27,8 +27,9 @@ from ctseg_training.run.networks import as_volumes
 
 @dataclass
 class GeometricConstraint:
-    """store : u and w of every sample, (K, Z, Y, X) in half precision on disk. flat : every slice is
-    constrained by itself (2D).
+    """store : u and w of every sample, (K, Z, Y, X) in half precision on disk.
+
+    flat : every slice is constrained by itself (2D).
     """
 
     settings: Geometric
@@ -37,8 +38,9 @@ class GeometricConstraint:
 
     @classmethod
     def of(cls, recipe: Recipe, folder: Path, cases: int, labels: int) -> GeometricConstraint | None:
-        """None for a recipe without such a part. cases : that are trained on. labels : with the
-        background.
+        """None for a recipe without this part.
+
+        cases : number of training cases. labels : with the background.
         """
         if recipe.geometric is None:
             return None
@@ -53,7 +55,7 @@ class GeometricConstraint:
         return quadratic_term(merge_absent(s, batch.present.to(s.device)), u, w, self.settings.mu)
 
     def update(self, s: Tensor, batch: Batch) -> None:
-        """The new u and w of the batch's samples, from what the network said before its step."""
+        """The new u and w of the batch's samples, from the network's output before its step."""
         u, w = self.store.get(batch.items)
         merged = merge_absent(s.cpu(), batch.present)
         target = batch.target.flatten(0, 1) if self.flat else batch.target
@@ -80,8 +82,9 @@ class GeometricConstraint:
                 old.unlink(missing_ok=True)
 
     def restore(self, checkpoint: Path, step: int) -> None:
-        """The duals as they were at `step`. Raises RecipeError when the copy is missing or of another
-        step.
+        """The duals as they were at `step`.
+
+        Raises RecipeError when the copy is missing or of another step.
         """
         self.store.restore(_beside(checkpoint, step), step)
 

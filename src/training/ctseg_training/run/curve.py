@@ -1,6 +1,4 @@
-"""What validation says while a run goes on: a moving average, which point was the best, and when to slow
-down or stop.
-"""
+"""The validation curve of a run: a moving average, the best point, and when to lower the rate or stop."""
 
 from __future__ import annotations
 
@@ -11,9 +9,11 @@ from ctseg_training.recipes.schema import Schedule, Validation
 
 @dataclass
 class LearningCurve:
-    """average : of the mean Dice, the past weighted by validation.smoothing. best : the highest average.
-    since_best : points after it. reductions : how often the plateau schedule has cut the learning rate.
-    since_cut : points without a better average, after a cut. step, seconds : when the last point was made.
+    """average : of the mean Dice, the past weighted by validation.smoothing.
+
+    best : the highest average. since_best : points after it. reductions : how often the plateau schedule has
+    cut the learning rate. since_cut : points without a better average, after a cut. step, seconds : when the
+    last point was made.
     """
 
     average: float | None = None
@@ -25,14 +25,14 @@ class LearningCurve:
     seconds: float = 0.0
 
     def due(self, step: int, seconds: float, validation: Validation) -> bool:
-        """Whether it is time for the next point, so many steps or minutes after the last one."""
+        """Whether the next point is due, according to steps or minutes since the last one."""
         by_steps = validation.every_steps is not None and step - self.step >= validation.every_steps
         return by_steps or (
             validation.every_minutes is not None and seconds - self.seconds >= 60 * validation.every_minutes
         )
 
     def add(self, mean: float, validation: Validation, schedule: Schedule) -> bool:
-        """Take a point in; whether its average is the best so far."""
+        """Add a point; returns whether its average is the best so far."""
         kept = validation.smoothing
         self.average = mean if self.average is None else kept * self.average + (1 - kept) * mean
         if self.best is None or self.average > self.best:
@@ -45,5 +45,5 @@ class LearningCurve:
         return False
 
     def exhausted(self, validation: Validation) -> bool:
-        """Whether the patience is at its end."""
+        """Whether the patience is used up."""
         return validation.patience is not None and self.since_best >= validation.patience

@@ -1,4 +1,4 @@
-"""The exponential moving average of a network's weights: what paper 5 segments with."""
+"""The exponential moving average of a network's weights: paper 5 segments with it."""
 
 from __future__ import annotations
 

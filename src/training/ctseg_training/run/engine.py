@@ -1,10 +1,10 @@
 """Training one stage: a data set and a recipe go in, a folder with checkpoints, events and a bundle comes
 out.
 
-The folder: recipe.yaml (every field), events.jsonl, curves.csv, report.html, checkpoints/last.pt and
-best.pt, samples/ (pictures), bundle/, and cases/ (the data set as memory maps) while it runs. A file named
-`stop` there ends the run after the current step, with a bundle. Torch's global random state is set at
-every step. Several processes: see `ctseg_training.run.parallel`.
+The folder: recipe.yaml (every field), events.jsonl, curves.csv, report.html, checkpoints/last.pt and best.pt,
+samples/ (pictures), bundle/, and cases/ (the data set as memory maps) while it runs. A file named `stop`
+there ends the run after the current step, with a bundle. Torch's global random state is set at every step.
+Several processes: see `ctseg_training.run.parallel`.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def train(
 ) -> Generator[Progress, None, Path]:
     """Train; the return value is the folder of the bundle.
 
-    minutes, steps : replace the recipe's budget. resume : go on from checkpoints/last.pt. init_from :
-    start from its weights (see `stages.recipe_for`). name : of the bundle. should_stop : asked after every
-    step, next to the `stop` file. Closing the generator leaves a checkpoint and no bundle. Raises
-    CtsegError, one sentence, which is also the last event.
+    minutes, steps : replace the recipe's budget. resume : go on from checkpoints/last.pt. init_from : start
+    from its weights (see `stages.recipe_for`). name : of the bundle. should_stop : checked after every step,
+    like the file `stop`. Closing the generator leaves a checkpoint and no bundle. Raises CtsegError, whose
+    sentence is also the last event.
     """
     out = Path(out_folder)
     if minutes is not None or steps is not None:
@@ -119,11 +119,11 @@ def opened(
     init_from: OwnBundle | None,
     device: str,
     name: str,
-    asked: Callable[[], bool],
+    should_stop: Callable[[], bool],
     resume: bool,
     world: World,
 ) -> Generator[Progress, None, TrainingRun]:
-    """Everything that can be wrong is told here, before the first step."""
+    """Prepare a run; every fault of recipe and data is reported here, before the first step."""
     dataset = open_dataset(
         folder, init_from.labels if init_from is not None and recipe.stage == "segment" else None
     )
@@ -162,7 +162,16 @@ def opened(
     plan = stage.plan
     cases = CaseStore(out / CASES, plan.channels)
     return TrainingRun(
-        run, dataset, split, PatchSampler.of(recipe, plan, dataset), cases, out, log, init_from, name, asked
+        run,
+        dataset,
+        split,
+        PatchSampler.of(recipe, plan, dataset),
+        cases,
+        out,
+        log,
+        init_from,
+        name,
+        should_stop,
     )
 
 
@@ -174,9 +183,7 @@ def _checked(
     fine_tuning: bool,
     device: str,
 ) -> Generator[Progress, None, tuple[str, ...]]:
-    """What is wrong with the data set, before any training; not looked for again when the files have not
-    changed.
-    """
+    """Notes on the data set, before any training; the check is not repeated for unchanged files."""
     mark, print_of = out / CHECKED, fingerprint((*split.training, *split.held_out))
     if mark.is_file() and mark.read_text(encoding="utf-8") == print_of:
         return ()

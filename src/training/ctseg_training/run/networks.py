@@ -10,14 +10,16 @@ from ctseg_training.recipes.network_settings import NetworkSettings
 
 
 def build(settings: NetworkSettings, in_channels: int, outputs: int) -> nn.Module:
-    """The network of a recipe, freshly initialised by torch's current seed. outputs : labels, background
-    included.
+    """The network of a recipe, freshly initialised by torch's current seed.
+
+    outputs : labels, background included.
     """
     return build_kind(settings.kind, settings.options(), in_channels=in_channels, outputs=outputs)
 
 
 def as_seen(image: Tensor, target: Tensor, present: Tensor, dimensions: int) -> LossInput:
-    """A batch as a network of 2 or 3 dimensions sees it: for 2, every slice is a sample of its own.
+    """A batch in the form that a network of 2 or 3 dimensions takes: for 2, every slice is a sample of its
+    own.
 
     image : (B, C, Z, Y, X). target : (B, Z, Y, X). present : (B, K).
     """

@@ -1,4 +1,4 @@
-"""Optimiser, learning rate, gradient clipping, and which weights take part."""
+"""Optimiser, learning rate, gradient clipping, and the choice of trained weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLIP_MEMORY = 0.99  # of the moving mean of the gradient's norm
 
 
 def build_optimiser(settings: Optimiser, network: nn.Module) -> torch.optim.Optimizer:
-    """Over the weights that are trained."""
+    """The recipe's optimiser over the trained weights."""
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if settings.kind == "sgd":
         return torch.optim.SGD(
@@ -29,8 +29,9 @@ def build_optimiser(settings: Optimiser, network: nn.Module) -> torch.optim.Opti
 
 
 def learning_rate(base: float, schedule: Schedule, step: int, spent: float, reductions: int = 0) -> float:
-    """At `step` (from 0). spent : share of the budget used up, 0..1. reductions : how often a plateau was
-    met.
+    """At `step` (from 0).
+
+    spent : share of the budget used up, 0..1. reductions : the number of plateaus so far.
     """
     warmup = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     left = max(0.0, 1 - spent)
@@ -58,8 +59,9 @@ def choose_trainable(network: nn.Module, part: str) -> None:
 
 
 class GradientClip:
-    """Clips the gradient's norm at `factor` times its moving mean. Source: the training of paper 5, after
-    its authors' program.
+    """Clips the gradient's norm at `factor` times its moving mean.
+
+    Source: the training of paper 5, after its authors' program.
     """
 
     def __init__(self, factor: float | None) -> None:
@@ -67,7 +69,10 @@ class GradientClip:
         self.mean: float | None = None
 
     def __call__(self, parameters: Iterable[Tensor]) -> float:
-        """Clip in place; the norm before. Not finite: nothing is changed, and the step has to be left out."""
+        """Clip in place and return the norm before.
+
+        If it is not finite, nothing is changed and the step has to be skipped.
+        """
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm) or self.factor is None:

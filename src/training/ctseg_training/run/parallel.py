@@ -17,15 +17,18 @@ PATIENCE = timedelta(hours=12)  # the others wait while the leading process chec
 
 @dataclass(frozen=True)
 class World:
-    """size : how many processes. rank : which one this is; 0 writes, validates and decides."""
+    """The processes that train together.
+
+    size : how many. rank : the number of this one; 0 writes, validates and decides.
+    """
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def join(cls, device: str) -> World:
-        """The group that the environment names (RANK, WORLD_SIZE, ...), gloo on the processor and nccl on
-        GPUs; alone without one.
+        """Join the group that the environment names (RANK, WORLD_SIZE, ...), with gloo on the processor and
+        nccl on GPUs; without one, the process is alone.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
@@ -42,12 +45,12 @@ class World:
         """`network` such that every backward leaves the mean gradient of all processes."""
         return network if self.size == 1 else DistributedDataParallel(network, find_unused_parameters=True)
 
-    def told(self, *numbers: float) -> tuple[float, ...]:
-        """What the leading process says."""
+    def from_leader(self, *numbers: float) -> tuple[float, ...]:
+        """The numbers of the leading process, sent to all."""
         if self.size == 1:
             return numbers
-        spoken = torch.tensor(
+        sent = torch.tensor(
             numbers, dtype=torch.float64, device="cuda" if distributed.get_backend() == "nccl" else "cpu"
         )
-        distributed.broadcast(spoken, 0)
-        return tuple(spoken.tolist())
+        distributed.broadcast(sent, 0)
+        return tuple(sent.tolist())

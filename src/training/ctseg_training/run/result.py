@@ -31,8 +31,8 @@ def write_result(
     after: Scores | None,
     stopped: bool,
 ) -> OwnBundle:
-    """Write (over an earlier one) the bundle of the `averaged` weights; the other stage of `init_from`, if
-    it has one, is copied.
+    """Write (over an earlier one) the bundle of the `averaged` weights; the other stage of `init_from`, if it
+    has one, is copied.
     """
     stages = [run.stage]
     weights: dict[str, dict[str, Tensor]] = {run.stage.name: averaged}
@@ -82,7 +82,7 @@ def write_result(
 
 
 def _channels(run: Run) -> tuple[str, ...]:
-    """What each channel of an image has to be; only their number is known here."""
+    """Names of an image's channels; only their number is known here."""
     count = 1 + max(channel.source for channel in run.stage.channels)
     return (
         (run.recipe.modality,)
@@ -92,14 +92,14 @@ def _channels(run: Run) -> tuple[str, ...]:
 
 
 def _scored_on(run: Run, stages: Sequence[Stage]) -> str:
-    """Where a false positive could have been."""
+    """The region in which false positives count, in words."""
     if run.recipe.sees_whole or len(stages) > 1:
         return WHOLE
     return f"within the true box plus {run.stage.margin_mm:g} mm"
 
 
 def better(before: dict[str, float | None] | None, after: Scores | None) -> bool | None:
-    """Whether the mean Dice on the held-out cases rose; None when it cannot be said."""
+    """Whether the mean Dice on the held-out cases rose; None if unknown."""
     if before is None or after is None or before.get("mean") is None or after.mean is None:
         return None
     return after.mean > float(before["mean"] or 0.0)
@@ -112,9 +112,9 @@ def _on_cpu(weights: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor
 
 
 def _card(name: str, run: Run, labels: Labels, training: dict[str, Any], scores: dict[str, Any]) -> str:
-    told = ", ".join(label.name for label in labels)
+    names = ", ".join(label.name for label in labels)
     lines = [
-        f"# {name}: {run.recipe.modality}, {told}",
+        f"# {name}: {run.recipe.modality}, {names}",
         "",
         f"Trained with the recipe `{run.recipe.name}` on {training['cases']} cases of "
         f'"{training["data_set"]}": {run.step} steps in {run.seconds / 60:.0f} minutes'
@@ -136,8 +136,7 @@ def _card(name: str, run: Run, labels: Labels, training: dict[str, Any], scores:
     before = scores.get("dice_before")
     lines += [
         f"Mean Dice on {scores['held_out_cases']} held-out cases, on their own grid, {scores['region']} "
-        "(without labels that were "
-        "not contoured):",
+        "(without labels that were not contoured):",
         "",
         "| label | Dice |" + (" before |" if before else ""),
         "|---|---|" + ("---|" if before else ""),

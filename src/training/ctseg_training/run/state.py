@@ -1,4 +1,4 @@
-"""The state of one training run, and what moves it: a step, a checkpoint, the weights at the end."""
+"""The state of one training run: its steps, checkpoints and final weights."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from ctseg_training.run.optimisation import GradientClip, build_optimiser, choos
 from ctseg_training.run.parallel import World
 from ctseg_training.run.steps import Hardware, Learner, StepResult, step_seed
 
-MAY_CHANGE = ("budget", "checkpoints", "description", "workers")  # without another sample being drawn
+MAY_CHANGE = ("budget", "checkpoints", "description", "workers")  # without changing the samples
 LOSS_MEMORY = 0.98  # of the smoothed loss
 
 
 @dataclass
 class Run:
-    """step : how many are done. seconds : of training, over all parts of an interrupted run. waited : of
-    those, for data. cases : a hash of the names of the cases that are trained on.
+    """A training run. step : how many are done.
+
+    seconds : of training, over all parts of an interrupted run. waited : of those, for data. cases : a hash
+    of the names of the cases that are trained on.
     """
 
     stage: Stage
@@ -93,12 +95,14 @@ class Run:
 
     @property
     def hardware(self) -> Hardware:
-        """Where it is computed."""
+        """The device and precision."""
         return self.learner.hardware
 
     def resume(self, path: Path) -> None:
-        """Take up a checkpoint. Raises RecipeError when it was made by another recipe (the budget may
-        change), from other cases or by another number of processes: the next samples would be others.
+        """Continue from a checkpoint.
+
+        Raises RecipeError if it was made by another recipe (the budget may change), from other cases or by
+        another number of processes: the next samples would differ.
         """
         saved = load_checkpoint(path)
         mine = self.recipe.model_dump(mode="json")
@@ -111,8 +115,7 @@ class Run:
         if (saved.cases, saved.processes) != (self.cases, self.world.size):
             raise RecipeError(
                 f"{path}: was made from other cases or by another number of processes; resume with those, or "
-                "start in "
-                "another folder."
+                "start in another folder."
             )
         self.network.load_state_dict(saved.network)
         self.learner.optimiser.load_state_dict(saved.optimiser)
@@ -135,7 +138,7 @@ class Run:
         self.curve, self.before, self.seconds = LearningCurve(**saved.curve), saved.before, saved.seconds
 
     def start_clock(self) -> None:
-        """Training time counts from now on."""
+        """Start counting training time."""
         self._began = time.monotonic() - self.seconds
 
     def elapsed(self) -> float:
@@ -151,8 +154,9 @@ class Run:
         return min(1.0, max(by_steps, by_time))
 
     def advance(self, feed: Iterator[Batch], spent: float) -> tuple[StepResult, float]:
-        """One step; its result and the learning rate it ran with. spent : of the budget, the same for all
-        processes.
+        """One step; its result and the learning rate it ran with.
+
+        spent : of the budget, the same for all processes.
         """
         recipe = self.recipe
         rate = learning_rate(
@@ -160,9 +164,9 @@ class Run:
         )
         for group in self.learner.optimiser.param_groups:
             group["lr"] = rate
-        asked = time.monotonic()
+        waiting_since = time.monotonic()
         batches = [next(feed) for _ in range(recipe.accumulate)]
-        self.waited += time.monotonic() - asked
+        self.waited += time.monotonic() - waiting_since
         numbers = [self.first_batch + ahead * self.world.size for ahead in range(recipe.accumulate)]
         result = self.learner.step(batches, [step_seed(recipe.seed, number) for number in numbers])
         self.step += 1
@@ -178,14 +182,15 @@ class Run:
 
     @property
     def first_batch(self) -> int:
-        """The number of this process's first batch of the next step; further ones follow at a distance of
+        """The number of this process's first batch of the next step; further ones follow in steps of
         `world.size`.
         """
         return self.step * self.recipe.accumulate * self.world.size + self.world.rank
 
     def save(self, path: Path, *, to_resume: bool = True) -> None:
-        """Write a checkpoint; the duals of paper 1 only next to one to be resumed. Raises FormatError when
-        the disk is full.
+        """Write a checkpoint; the duals of paper 1 only for one to be resumed.
+
+        Raises FormatError when the disk is full.
         """
         self.elapsed()
         learner, features = self.learner, None

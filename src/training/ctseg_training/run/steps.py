@@ -1,5 +1,5 @@
-"""One training step, of every method: a supervised one, with paper 1's duals or paper 4's adversary where
-the recipe has them.
+"""One training step of any method: supervised, with paper 1's duals or paper 4's adversary if the recipe has
+them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ctseg_training.run.optimisation import GradientClip
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where and how precisely the network computes."""
+    """The device and precision of a network."""
 
     device: str
     bf16: bool
 
     @classmethod
     def choose(cls, device: str, precision: str) -> Hardware:
-        """device "auto": a CUDA GPU if there is one. precision "auto": bf16 where a short measurement
-        shows that it is faster.
+        """device "auto": a CUDA GPU if there is one. precision "auto": bf16 if a short measurement shows that
+        it is faster.
         """
         device = cls.device_of(device)
         try:
@@ -47,14 +47,15 @@ class Hardware:
 
     @staticmethod
     def device_of(device: str) -> str:
-        """What "auto" means here."""
+        """The device that "auto" stands for here."""
         return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """loss : the weighted sum, terms : each term's own value. skipped : the gradient was not finite and
-    the weights stay as they were.
+    """loss : the weighted sum, terms : each term's own value.
+
+    skipped : the gradient was not finite and the weights are unchanged.
     """
 
     loss: float
@@ -64,17 +65,18 @@ class StepResult:
 
 
 def step_seed(seed: int, number: int) -> int:
-    """The seed of the network's own randomness (dropout) in batch `number`: what makes a resumed run equal
-    an uninterrupted one.
+    """The seed of the network's randomness (dropout) in batch `number`, so a resumed run equals an
+    uninterrupted one.
     """
     return (seed * 1_000_003 + number * 7919 + 1) % 2**63
 
 
 @dataclass(frozen=True)
 class Learner:
-    """What a step works on. network : as it is called, which for several processes is not the network
-    itself. geometric : paper 1's duals. sharpen : the optimiser of content features that are trained
-    against the network (paper 4's min-max game).
+    """The objects of a step.
+
+    network : the callable, which for several processes wraps the network. geometric : paper 1's duals.
+    sharpen : the optimiser of content features that are trained against the network (paper 4's min-max game).
     """
 
     recipe: Recipe
@@ -87,8 +89,9 @@ class Learner:
     sharpen: torch.optim.Optimizer | None = None
 
     def step(self, batches: Sequence[Batch], seeds: Sequence[int]) -> StepResult:
-        """Forward, loss and backward of every batch, then clip and one update. seeds : of each batch's own
-        randomness (dropout).
+        """Forward, loss and backward of every batch, then clip and one update.
+
+        seeds : of each batch's own randomness (dropout).
         """
         self.network.train()
         self.optimiser.zero_grad()
@@ -101,10 +104,10 @@ class Learner:
             torch.manual_seed(seed)
             apart = number < len(batches) - 1 and isinstance(self.network, DistributedDataParallel)
             with self.network.no_sync() if apart else nullcontext():  # type: ignore[operator]
-                loss, said, answer = self._loss(batch)
+                loss, values, answer = self._loss(batch)
                 (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) / len(batches)
-            terms = {name: terms.get(name, 0.0) + value / len(batches) for name, value in said.items()}
+            terms = {name: terms.get(name, 0.0) + value / len(batches) for name, value in values.items()}
             answers.append(answer)
         norm = self.clip(self.network.parameters())
         usable = math.isfinite(norm)

@@ -47,7 +47,7 @@ class TrainingRun:
     log: EventLog
     init_from: OwnBundle | None
     name: str
-    asked: Callable[[], bool]
+    should_stop: Callable[[], bool]
 
     def go(self) -> Generator[Progress, None, Path]:
         """Score before, train, write the bundle, score after."""
@@ -80,29 +80,30 @@ class TrainingRun:
                 self.split.held_out,
                 whole=recipe.sees_whole,
                 device=run.hardware.device,
-                should_stop=self._stop_asked,
+                should_stop=self._stop_requested,
             )
-            if not self._stop_asked():  # else some cases are missing, and the comparison would not be fair
+            if not self._stop_requested():  # else cases are missing and the comparison would be unfair
                 run.before = before.as_dict()
                 self.log.write("validation", step=0, scores=run.before, whole_bundle=True)
-        asked = yield from self._train()
+        stopped = yield from self._train()
         self.save(LAST)
         if run.world.leads:
-            yield from self._finish(asked)
-        run.world.told(0)
+            yield from self._finish(stopped)
+        run.world.from_leader(0)
         return self.out / "bundle"
 
-    def _finish(self, asked: bool) -> TrainingSteps:
-        """The bundle, its scores, and away with what only training needed. asked : to stop before the
-        recipe's own end.
+    def _finish(self, stopped: bool) -> TrainingSteps:
+        """Write the bundle and its scores, and delete files that only training needed.
+
+        stopped : whether it was asked to stop before the recipe's own end.
         """
         run = self.run
-        bundle = self._write(None, asked)
+        bundle = self._write(None, stopped)
         after = yield from self._score_after(bundle)
-        bundle = self._write(after, asked) if after is not None else bundle
+        bundle = self._write(after, stopped) if after is not None else bundle
         shutil.rmtree(self.out / CASES, ignore_errors=True)
         self.log.write(
-            "stopped" if asked else "done",
+            "stopped" if stopped else "done",
             step=run.step,
             seconds=round(run.seconds, 1),
             skipped=run.skipped,
@@ -117,17 +118,15 @@ class TrainingRun:
         write_report(self.out)
 
     def _train(self) -> Generator[Progress, None, bool]:
-        """Steps until the budget or the patience is at its end; True when it was asked to stop before
-        that.
-        """
+        """Train until the budget or the patience is used up; True if it was asked to stop earlier."""
         run, recipe = self.run, self.run.recipe
         run.start_clock()
-        saved, told = (run.elapsed(), run.step), 0.0
+        saved, reported = (run.elapsed(), run.step), 0.0
         source = Batches(self.split.training, self.cases, self.sampler)
-        (spent,) = run.world.told(run.spent())
-        asked = exhausted = 0.0
+        (spent,) = run.world.from_leader(run.spent())
+        stopped = exhausted = 0.0
         with fed(source, run.first_batch, run.world.size, workers=recipe.workers) as feed:
-            while spent < 1 and not asked and not exhausted:
+            while spent < 1 and not stopped and not exhausted:
                 began = time.monotonic()
                 result, rate = run.advance(feed, spent)
                 now = time.monotonic()
@@ -137,33 +136,35 @@ class TrainingRun:
                         step=run.step,
                         message=f"Step {run.step} was left out: its gradient was not finite.",
                     )
-                if now - told >= STEP_EVENT_EVERY_S or run.spent() >= 1 or self._stop_asked():
-                    told = now
-                    self._tell(result, rate, now - began)
+                if now - reported >= STEP_EVENT_EVERY_S or run.spent() >= 1 or self._stop_requested():
+                    reported = now
+                    self._report(result, rate, now - began)
                 yield self._progress(result)
                 if run.world.leads and run.curve.due(run.step, run.elapsed(), recipe.validation):
-                    # before the checkpoint of the same step, which then has the point
+                    # before the checkpoint of the same step, so that it contains the point
                     yield from self._validate()
                 if checkpoint_due(saved, run, recipe.checkpoints):
                     self.save(LAST)
                     saved = (run.elapsed(), run.step)
-                spent, asked, exhausted, cuts = run.world.told(
+                spent, stopped, exhausted, cuts = run.world.from_leader(
                     run.spent(),
-                    self._stop_asked(),
+                    self._stop_requested(),
                     run.curve.exhausted(recipe.validation),
                     run.curve.reductions,
                 )
                 run.curve.reductions = int(cuts)
-        return bool(asked) and spent < 1
+        return bool(stopped) and spent < 1
 
     def save(self, name: str) -> None:
-        """Write a checkpoint, if this process is the one that writes."""
+        """Write a checkpoint, if this process leads."""
         if self.run.world.leads:
             self.run.save(self.out / name, to_resume=name == LAST)
             self.log.write("checkpoint", step=self.run.step, file=name)
 
     def _validate(self) -> TrainingSteps:
-        """A point of the curve, pictures of the first cases; the best so far is kept next to the last."""
+        """Add a point to the curve and pictures of the first cases; the best checkpoint is kept next to the
+        last.
+        """
         run = self.run
         if not self.split.held_out:
             return
@@ -227,10 +228,10 @@ class TrainingRun:
     def _names(self) -> list[str]:
         return [label.name for label in self._labels()]
 
-    def _stop_asked(self) -> bool:
-        return self.asked() or (self.out / "stop").exists()
+    def _stop_requested(self) -> bool:
+        return self.should_stop() or (self.out / "stop").exists()
 
-    def _tell(self, result: StepResult, rate: float, seconds: float) -> None:
+    def _report(self, result: StepResult, rate: float, seconds: float) -> None:
         run = self.run
         self.log.write(
             "step",
@@ -255,16 +256,18 @@ class TrainingRun:
 
     def _progress(self, result: StepResult) -> Progress:
         left = self._seconds_left()
-        told = "" if left is None else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
+        remaining = (
+            "" if left is None else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
+        )
         return Progress(
             "train",
             round(1000 * self.run.spent()),
             1000,
-            f"step {self.run.step}, loss {result.loss:.3f}{told}",
+            f"step {self.run.step}, loss {result.loss:.3f}{remaining}",
         )
 
 
 def checkpoint_due(last: tuple[float, int], run: Run, checkpoints: Checkpoints) -> bool:
-    """Whether so many steps or minutes have gone by since `last` (seconds, step)."""
+    """Whether the recipe's steps or minutes have passed since `last` (seconds, step)."""
     by_steps = checkpoints.every_steps is not None and run.step - last[1] >= checkpoints.every_steps
     return by_steps or run.elapsed() - last[0] >= 60 * checkpoints.every_minutes

@@ -66,7 +66,7 @@ def test_linked_folders_are_followed_once(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="Root may open every folder.")
-def test_a_folder_that_cannot_be_opened_is_told(tmp_path):
+def test_a_folder_that_cannot_be_opened_is_reported(tmp_path):
     save(tmp_path / "ct", series())
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
@@ -96,7 +96,7 @@ def test_an_empty_file_counts_for_the_series_that_is_called_so(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["001.dcm", "IM0001", "1.2.840.1", "A.IMA"])
-def test_a_folder_of_empty_files_says_so(tmp_path, name):
+def test_a_folder_of_empty_files_is_reported(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(FormatError, match=rf"{name} is empty \(0 bytes\)"):
         formats.read(tmp_path)
@@ -457,7 +457,7 @@ def test_positions_that_do_not_follow_the_orientation_are_no_copies(tmp_path):
         formats.read(folder, series=2)
 
 
-# ---- what is said
+# ---- messages
 
 
 def test_a_folder_of_secondary_captures_is_called_so(tmp_path):
@@ -472,7 +472,7 @@ def test_a_folder_of_secondary_captures_is_called_so(tmp_path):
         assert "contours" not in str(refusal.value)
 
 
-def test_a_named_series_is_not_told_about_the_others(tmp_path):
+def test_a_named_series_does_not_list_the_others(tmp_path):
     folder = save(tmp_path / "two", [*series(), plane(0, SeriesInstanceUID=OTHER)])
     assert "Left out another series" in formats.read(folder).notes[0]
     assert formats.read(folder, series=1).notes == ()

@@ -300,8 +300,8 @@ def test_padding_and_inverted_display_are_remarks(tmp_path):
     planes = series(PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0)
     volume = formats.read(save(tmp_path / "ct", planes))
     np.testing.assert_array_equal(volume.array, HU)
-    said = " ".join(volume.notes)
-    assert "MONOCHROME1" in said and "padding value -1024" in said
+    notes = " ".join(volume.notes)
+    assert "MONOCHROME1" in notes and "padding value -1024" in notes
 
 
 def raw(header: Dataset, keyword: str, text: str) -> Dataset:

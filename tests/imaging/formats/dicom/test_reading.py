@@ -119,13 +119,13 @@ def test_no_word_names_the_patient(tmp_path):
     save(folder / "..", series(SeriesInstanceUID=OTHER, SeriesNumber=4))
     for file in tmp_path.glob("*.dcm"):
         file.rename(folder / f"other-{file.name}")
-    said = [choice.description for choice in formats.list_choices(folder)]
+    sentences = [choice.description for choice in formats.list_choices(folder)]
     with pytest.raises(ChoiceNeeded) as refusal:
         formats.read(folder)
-    said += [str(refusal.value), *formats.read(folder, series=1).notes]
-    said += formats.read(save(tmp_path / "b", [*series(), plane(0, SeriesInstanceUID=OTHER)])).notes
+    sentences += [str(refusal.value), *formats.read(folder, series=1).notes]
+    sentences += formats.read(save(tmp_path / "b", [*series(), plane(0, SeriesInstanceUID=OTHER)])).notes
     for word in ("Nobody", "0815", "abdomen"):
-        assert not [sentence for sentence in said if word in sentence]
+        assert not [sentence for sentence in sentences if word in sentence]
 
 
 def test_series_are_chosen_by_number_or_uid(tmp_path):
@@ -152,7 +152,7 @@ def test_one_file_stands_for_its_series(tmp_path):
     np.testing.assert_array_equal(formats.read(file).array, HU + 1)
 
 
-def test_small_series_localisers_and_strangers_are_left_out_and_said(tmp_path):
+def test_small_series_localisers_and_strangers_are_left_out_and_noted(tmp_path):
     scout = plane(0, SeriesInstanceUID=generate_uid(), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     planes = [*series(), plane(0, SeriesInstanceUID=OTHER), scout]
     contours = plane(
@@ -166,9 +166,9 @@ def test_small_series_localisers_and_strangers_are_left_out_and_said(tmp_path):
     (folder / "readme.txt").write_text("no DICOM")
     volume = formats.read(folder)
     np.testing.assert_array_equal(volume.array, HU)
-    said = " ".join(volume.notes)
+    notes = " ".join(volume.notes)
     for word in ("another series", "a localiser", "1 DICOM object", "1 file(s) that are not DICOM"):
-        assert word in said
+        assert word in notes
 
 
 def test_slices_in_sub_folders_are_found(tmp_path):
@@ -187,7 +187,7 @@ def test_a_directory_file_stands_for_its_folder(tmp_path):
 def test_identical_doubles_are_used_once(tmp_path):
     volume = formats.read(save(tmp_path / "ct", [*series(), plane(3), plane(5)]))
     np.testing.assert_array_equal(volume.array, HU)
-    assert "2 slice(s) were there twice" in volume.notes[0]
+    assert "2 slice(s) occur twice" in volume.notes[0]
 
 
 def test_rounded_positions_are_no_uneven_spacing(tmp_path):

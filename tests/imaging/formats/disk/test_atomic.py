@@ -13,9 +13,9 @@ from ctseg_imaging.formats.disk.atomic import atomic_folder, atomic_path, refuse
 from ctseg_imaging.formats.disk.leftovers import MACHINE
 
 
-def folder(path: Path, said: str) -> Path:
+def folder(path: Path, content: str) -> Path:
     path.mkdir()
-    (path / "inner").write_text(said, encoding="utf-8")
+    (path / "inner").write_text(content, encoding="utf-8")
     return path
 
 

@@ -273,7 +273,7 @@ def test_nrrd_units_also_mixed(tmp_path):
 
 
 @pytest.mark.parametrize("space", ["space dimension: 3", "space: scanner-xyz", "space: 3D-right-handed"])
-def test_nrrd_spaces_without_anatomy_are_said(tmp_path, space):
+def test_nrrd_spaces_without_anatomy_are_noted(tmp_path, space):
     path = nrrd(tmp_path, VOXELS.tobytes())
     path.write_bytes(path.read_bytes().replace(b"space: left-posterior-superior", space.encode()))
     assert "Orientation unknown" in check(path).notes[0]
@@ -308,9 +308,9 @@ def test_nrrd_headers_that_cannot_be_are_refused_by_name(tmp_path, old, new, cau
     assert "\n" not in str(refusal.value)
 
 
-def test_bytes_behind_the_voxels_are_said(tmp_path):
+def test_bytes_behind_the_voxels_are_noted(tmp_path):
     for path in (meta(tmp_path, VOXELS.tobytes() + b"xyz"), nrrd(tmp_path, VOXELS.tobytes() + b"xyz")):
-        assert any("3 bytes behind the voxels" in note for note in check(path).notes)
+        assert any("3 bytes after the voxels" in note for note in check(path).notes)
 
 
 _READ = """

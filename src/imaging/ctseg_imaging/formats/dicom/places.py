@@ -1,4 +1,4 @@
-"""Where slices lie along their normal: at one position, evenly, overlapping."""
+"""Positions of slices along their normal: whether they coincide, are even, or overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVEN = 0.02  # of a slice step
 
 
 def along_normal(slices: Sequence[Slice]) -> Float | None:
-    """(n,) mm of each slice along the normal of the first; None where one has no place."""
+    """(n,) mm of each slice along the normal of the first; None where a slice has no position."""
     first = slices[0]
     if (
         first.along_row is None
@@ -32,7 +32,8 @@ def along_normal(slices: Sequence[Slice]) -> Float | None:
 
 def places_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Slices by position along the normal, copies of one instance once; one group each where there is no
-    position."""
+    position.
+    """
     unique = _instances(slices)
     along = along_normal(unique)
     if along is None:
@@ -49,8 +50,9 @@ def places_of(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _instances(slices: Sequence[Slice]) -> list[Slice]:
-    """Copies of one instance once. Where one SOPInstanceUID is found at several positions it names nothing,
-    and all count.
+    """Copies of one instance once.
+
+    Where one SOPInstanceUID is found at several positions it names nothing, and all count.
     """
     unique = {(one.instance_uid or str(one.path), one.frame): one for one in slices}
     places = {

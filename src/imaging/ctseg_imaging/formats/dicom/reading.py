@@ -1,4 +1,4 @@
-"""DICOM image folders as volumes: every doubt about the grid is a refusal or a choice, everything left out is
+"""DICOM image folders as volumes: an uncertain grid is refused or asked about, and everything left out is
 reported.
 
 z of the array runs along the normal of the slices (row direction x column direction); HU by each slice's own
@@ -33,7 +33,8 @@ _MOST_LISTED = 3  # series that were left out
 @dataclass(frozen=True)
 class DicomHeader:
     """Where the slices of a volume came from, in array order: the files, the frame in each (-1: the only one)
-    and the instance UIDs."""
+    and the instance UIDs.
+    """
 
     series_uid: str
     files: tuple[Path, ...]
@@ -42,13 +43,14 @@ class DicomHeader:
 
 
 def read(path: Path, series: int | str | None = None) -> Volume:
-    """`reading` without progress."""
+    """Run `reading` to its end without reporting progress."""
     return finish(reading(path, series))
 
 
 def reading(path: Path, series: int | str | None = None) -> Generator[Progress, None, Volume]:
-    """Read one series of a folder, or the series that a file belongs to. series : its number in
-    `list_choices`, or its UID.
+    """Read one series of a folder, or the series that a file belongs to.
+
+    series : its number in `list_choices`, or its UID.
 
     Yields progress while headers and pixels are read. Raises ChoiceNeeded if several series of equal rank are
     there and none is named, OnlyViewable for slices that make no regular grid, FormatError or GeometryError
@@ -68,8 +70,10 @@ def reading(path: Path, series: int | str | None = None) -> Generator[Progress, 
 
 
 def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, None, ViewOnlyVolume]:
-    """A tilted, incomplete or uneven series for display; see dicom_view_only. Raises FormatError for one that
-    can be read exactly."""
+    """A tilted, incomplete or uneven series for display; see dicom_view_only.
+
+    Raises FormatError for one that can be read exactly.
+    """
     folder = yield from scanned(path)
     chosen = _choose(path, folder, series)
     notes = _left_out(folder, chosen, is_named=series is not None)
@@ -87,15 +91,16 @@ def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, 
 
 
 def list_choices(path: Path) -> list[Choice]:
-    """The series that count, numbered as `read` takes them. Localisers and small series are left out unless
-    there is nothing else."""
+    """The series that count, numbered as `read` takes them.
+
+    Localisers and small series are listed only if there is nothing else.
+    """
     folder = finish(scanned(path))
     return choices_of(folder)[: len(candidates(folder))]
 
 
 def looks_like_folder(path: Path) -> bool:
-    """Whether one of the first files met in a folder and its sub-folders is DICOM; a quick look, also into a
-    large tree."""
+    """Whether one of the first files of a folder and its sub-folders is DICOM; fast for large trees too."""
     return any(looks_like_dicom(file) for file in islice(walk(path), _QUICK_LOOK))
 
 
@@ -114,7 +119,10 @@ def _header(series: Series, slices: Sequence[Slice]) -> DicomHeader:
 
 
 def scanned(path: Path) -> Generator[Progress, None, Folder]:
-    """What a folder holds; of a file, what it belongs to. Raises FormatError if there is no image."""
+    """The contents of a folder; for a file, the series or object that it belongs to.
+
+    Raises FormatError if there is no image.
+    """
     folder = yield from scanned_for_anything(path)
     check_has_image(path, folder)
     return folder
@@ -153,8 +161,10 @@ def _no_image(path: Path, folder: Folder, single: bool) -> str:
 
 
 def ranked(folder: Folder) -> list[Series]:
-    """Every series, those to choose from first; the others follow in the order of the folder. The place is
-    the number of a Choice."""
+    """Every series, those to choose from first; the others follow in the order of the folder.
+
+    The place is the number of a Choice.
+    """
     first = candidates(folder)
     return [*first, *(series for series in folder.series if series not in first)]
 
@@ -170,7 +180,7 @@ def choices_of(folder: Folder) -> list[Choice]:
 def candidates(folder: Folder) -> list[Series]:
     """The series to choose from: those that are images and not much smaller than the largest.
 
-    The parts of one SeriesInstanceUID go together: none of them is left out unasked.
+    The parts of one SeriesInstanceUID go together: none of them is left out silently.
     """
     proper = [series for series in folder.series if not series.localiser and _may_be_volume(series)]
     proper = proper or [series for series in folder.series if not series.localiser] or list(folder.series)
@@ -206,8 +216,9 @@ def _choose(path: Path, folder: Folder, wanted: int | str | None) -> Series:
 
 
 def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
-    """One sentence for each kind of thing that was not read. is_named : whether the user named the series,
-    and so knows of others.
+    """One sentence for each kind of file or series that was not read.
+
+    is_named : whether the user chose the series, which leaves the others unmentioned.
     """
     others = [] if is_named else [series for series in folder.series if series is not chosen]
     notes = [

@@ -1,5 +1,4 @@
-"""The image series of a folder: headers of its files, slices by series, each series divided into what makes
-up one volume."""
+"""The image series of a folder: headers of its files, slices by series, each series divided into volumes."""
 
 from __future__ import annotations
 
@@ -43,12 +42,13 @@ _STEP = 50  # files between two reports of progress
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Slices of one volume, in no particular order. uid : the SeriesInstanceUID, "" where the files have
-    none.
+    """Slices of one volume, in no particular order.
+
+    uid : the SeriesInstanceUID, "" where the files have none.
 
     part : from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one. apart : what
-    distinguishes this part from the others, in words that do not identify a patient. lost : files that may be
-    slices of it and cannot be read. remark : what the user has to know about it, "" for nothing.
+    distinguishes this part from the others, without identifying a patient. lost : files that may be slices of
+    it and cannot be read. remark : what the user has to know about it, "" for nothing.
     """
 
     uid: str
@@ -60,7 +60,7 @@ class Series:
 
     @property
     def key(self) -> str:
-        """What names it in `--series`: the UID, with #PART where the UID alone is not unique."""
+        """The identifier for `--series`: the UID, with #PART where the UID alone is not unique."""
         return f"{self.uid}#{self.part}" if self.part or not self.uid else self.uid
 
     @property
@@ -86,7 +86,7 @@ class Series:
 
     @property
     def fault(self) -> str:
-        """Why it cannot be read, with the file's name; "" where nothing is known against it."""
+        """Why it cannot be read, with the file's name; "" where no fault is known."""
         for one in self.slices:
             if one.faults:
                 return f"{one.path.name}: {one.faults[0]}"
@@ -111,8 +111,9 @@ class Series:
 
 @dataclass(frozen=True)
 class OtherObject:
-    """A DICOM object without an image. kind : its modality, such as SEG. what : the same in plain words.
-    series_uid : its own.
+    """A DICOM object without an image.
+
+    kind : its modality, such as SEG. what : the same in plain words. series_uid : its own.
     """
 
     path: Path
@@ -125,8 +126,9 @@ class OtherObject:
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds. unread : files that are empty, damaged, no DICOM or only listed in its
-    DICOMDIR.
+    """The contents of a folder.
+
+    unread : files that are empty, damaged, no DICOM or only listed in its DICOMDIR.
     """
 
     series: tuple[Series, ...]
@@ -141,8 +143,10 @@ class Folder:
 
 
 def scanning(path: Path) -> Generator[Progress, None, Folder]:
-    """Read the headers of every file below a folder. The series are ordered by number, then UID, then
-    part."""
+    """Read the headers of every file below a folder.
+
+    The series are ordered by number, then UID, then part.
+    """
     closed: list[Path] = []
     files = files_below(path, closed)
     members: dict[str, list[Slice]] = {}
@@ -202,28 +206,30 @@ def _series(uid: str, slices: Sequence[Slice]) -> Iterable[Series]:
     if len(parts) == 1:
         return [Series(uid, parts[0].slices)]
     return [
-        Series(uid, part.slices, k, said)
-        for k, (part, said) in enumerate(zip(parts, apart_of(parts), strict=True), 1)
+        Series(uid, part.slices, k, apart)
+        for k, (part, apart) in enumerate(zip(parts, apart_of(parts), strict=True), 1)
     ]
 
 
 def apart_of(parts: Sequence[Part]) -> list[str]:
-    """What sets each part apart: attributes until no two parts share a text. What may identify the patient is
-    numbered."""
+    """The attributes that distinguish each part, as many as give each part its own text.
+
+    Values that may identify the patient are numbered.
+    """
     names = list(dict.fromkeys(name for part in parts for name in part.apart))
-    said = [""] * len(parts)
+    texts = [""] * len(parts)
     for name in names:
         given = [part.apart.get(name) for part in parts]
         if len(set(given)) < 2:
             continue
-        before = len(set(said))
+        before = len(set(texts))
         longer = [
             ", ".join(word for word in (text, _word(name, value, given)) if word)
-            for text, value in zip(said, given, strict=True)
+            for text, value in zip(texts, given, strict=True)
         ]
         if len(set(longer)) > before:
-            said = longer
-    return said
+            texts = longer
+    return texts
 
 
 def _word(name: str, value: Value, given: Sequence[Value]) -> str:

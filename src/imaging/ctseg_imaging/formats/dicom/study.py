@@ -1,4 +1,4 @@
-"""What a folder exported by a PACS holds, from the headers alone: its series, what sets them apart, and the
+"""The contents of a folder exported by a PACS, from the headers alone: its series, their differences, and the
 objects that refer to them.
 
 Patients and studies are numbered in the order in which they are met; nothing here identifies a patient.
@@ -33,7 +33,7 @@ _REFERENCES = ("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence")
 
 
 class Use(StrEnum):
-    """What a series is good for."""
+    """How a series can be used."""
 
     READ = "read"
     VIEW_ONLY = "view only"
@@ -42,7 +42,7 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """An RTSTRUCT or SEG. kind : the one or the other. structures : the names of what is drawn."""
+    """An RTSTRUCT or SEG. kind : "RTSTRUCT" or "SEG". structures : the names of the drawn structures."""
 
     path: Path
     kind: str
@@ -72,8 +72,7 @@ class SeriesRow:
 
 @dataclass(frozen=True, eq=False)
 class StudyFolder:
-    """The series of a folder, those to choose from first, and the segmentations that refer to none of
-    them."""
+    """The series of a folder, those to choose from first, and segmentations that refer to none of them."""
 
     path: Path
     rows: tuple[SeriesRow, ...]
@@ -86,8 +85,9 @@ class StudyFolder:
 
 
 def listing(path: Path, files: Collection[Path] = ()) -> Generator[Progress, None, StudyFolder]:
-    """List the series below a folder, or those of a file. Reads headers only. files : of the folder, where
-    only the series and objects that these belong to count.
+    """List the series below a folder, or those of a file.
+
+    Reads headers only. files : of the folder, where only the series and objects that these belong to count.
 
     Raises FormatError where there is neither an image nor a segmentation.
     """
@@ -162,8 +162,8 @@ def _numbers(series: Sequence[Series], trait: str) -> Mapping[object, int]:
 
 
 def _assigned(objects: Sequence[OtherObject], folder: Folder) -> tuple[dict[Path, set[str]], list[Drawing]]:
-    """The SeriesInstanceUIDs that each object refers to: named in it, else those of its frame of reference;
-    and what is drawn in it.
+    """The SeriesInstanceUIDs that each object refers to: those named in it, else those of its frame of
+    reference; and its structures.
     """
     known = {series.uid for series in folder.series}
     frames: dict[str, set[str]] = {}

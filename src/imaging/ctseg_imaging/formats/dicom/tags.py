@@ -1,5 +1,6 @@
-"""Values of DICOM attributes. pydicom converts them when they are first used, so each access may fail; here a
-failure has one type."""
+"""Values of DICOM attributes. pydicom converts them when they are first used, so each access may fail; all
+such failures become `Garbled`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ UNREADABLE = (
 
 
 class Garbled(FormatError):
-    """An attribute that is there and has no usable value. Its text is not quoted: it may be anything."""
+    """An attribute whose value is unusable. The value is not quoted, because it may identify the patient."""
 
 
 @cache
@@ -61,8 +62,10 @@ def values(headers: Sequence[Dataset], keyword: str | int) -> list[Any]:
 
 
 def numbers(headers: Sequence[Dataset], keyword: str, count: int) -> Float | None:
-    """`count` finite numbers, None where the attribute is missing or empty. Raises Garbled for anything
-    else."""
+    """`count` finite numbers, None where the attribute is missing or empty.
+
+    Raises Garbled for anything else.
+    """
     found = values(headers, keyword)
     if not found:
         return None

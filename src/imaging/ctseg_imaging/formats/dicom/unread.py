@@ -1,5 +1,6 @@
-"""Files that may be slices and cannot be read: empty, cut off or damaged. A series with such a file next to
-its slices may be incomplete, at its ends too, where no gap shows it.
+"""Files that may be slices and cannot be read: empty, cut off or damaged.
+
+A series with such a file next to its slices may be incomplete, at its ends too, where no gap shows it.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ class Unread:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether nothing but its name could make it DICOM."""
+        """Whether only its name suggests that it is DICOM."""
         return self.why is Why.STRANGE
 
     @property
     def may_be_dicom(self) -> bool:
-        """Whether it would be DICOM if it could be read, as far as one can tell without other slices."""
+        """Whether it is probably a DICOM file, judged without other slices."""
         named_so = not self.path.name.startswith(".") and _ending(self.path) in _DICOM_ENDINGS
         return named_so if self.why is Why.EMPTY else not self.is_stranger
 
 
 def lost_slices(series: Sequence[Collection[Path]], unread: Sequence[Unread]) -> list[tuple[Unread, ...]]:
-    """Of each series, given by its files, the unread files that may be slices of it: those that are called as
-    its files are, numbers aside, or so with one ending more (.gz, .part) where that file is not there; and
-    where no series calls its files so, those with the ending of its files in the same folder.
+    """Of each series, given by its files, the unread files that may be slices of it: those named like its
+    files except for numbers, also with an additional ending (.gz, .part) if the file without it is missing;
+    and, if no series has files of such names, those in the same folder with the ending of its files.
     """
     every = {path for files in series for path in files}
     patterns = [{_pattern(path) for path in files} for files in series]
@@ -64,9 +65,7 @@ def lost_slices(series: Sequence[Collection[Path]], unread: Sequence[Unread]) ->
 
 
 def _could_be_slice(one: Unread) -> bool:
-    """A file without an ending that is not DICOM is a note or a script; a hidden one belongs to the
-    system.
-    """
+    """Whether a file is neither hidden nor a non-DICOM file without an ending, such as a script."""
     return not one.path.name.startswith(".") and (not one.is_stranger or _ending(one.path) != "")
 
 

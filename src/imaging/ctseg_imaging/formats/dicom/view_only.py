@@ -1,9 +1,9 @@
-"""Slices that make no regular grid, placed for the eye: each voxel shows the nearest slice, moved in its
-plane by whole pixels.
+"""Slices that do not form a regular grid, arranged for viewing only: each voxel shows the nearest slice,
+moved in its plane by whole pixels.
 
 Planes lie along the normal at the smallest common step of the slices. A plane farther from every slice than
-half a slice (its thickness, or the step where that is larger) stays empty, so a missing slice is seen as
-a gap. In the plane a tilt of the gantry moves each slice by its offset, rounded to whole pixels. No value is
+half a slice (its thickness, or the step where that is larger) stays empty, so a missing slice is visible as a
+gap. In the plane a tilt of the gantry moves each slice by its offset, rounded to whole pixels. No value is
 interpolated.
 """
 
@@ -36,8 +36,9 @@ Placed = tuple[NDArray[Any], Geometry, str]
 
 
 def placing(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None, Placed]:
-    """The array (z, y, x), its grid and the sentence that tells how it was made. slices : in order along
-    their normal, two at least.
+    """The array (z, y, x), its grid and a sentence about how it was made.
+
+    slices : in order along their normal, two at least.
 
     Raises GeometryError if the slices lie so far apart that nearly all of the array would be empty.
     """
@@ -52,8 +53,7 @@ def placing(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None
     if height * width > MOST_PIXELS * first.shape[0] * first.shape[1]:
         raise GeometryError(
             f"{pixels.path}: the slices lie too far to the side of each other to be shown together; is it a "
-            "rotating or a "
-            "radial acquisition?"
+            "rotating or a radial acquisition?"
         )
     stored = yield from decoding(slices, pixels)
     array: NDArray[Any] = np.full((planes, height, width), stored.min(), stored.dtype)
@@ -72,7 +72,6 @@ def placing(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None
     )
     how = (
         f"View only: {len(slices)} slices are shown in {planes} planes of {step:.2f} mm, each plane as the "
-        "nearest slice moved by whole "
-        f"pixels; {planes - filled} planes without a slice are empty."
+        f"nearest slice moved by whole pixels; {planes - filled} planes without a slice are empty."
     )
     return array, grid((planes, height, width), first, corner, step), how

@@ -1,4 +1,4 @@
-"""Writing so a file is there whole or not at all, and replaces nothing that it must not."""
+"""Atomic writing: a file is complete or absent, and nothing is replaced without permission."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ VOLUMES = (
 @contextmanager
 def atomic_path(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary path in the same folder, with the same suffixes, that becomes `path` when the block ends
-    well.
+    without an error.
 
-    The file written there is flushed to the disk and renamed; when the block raises, nothing is left behind.
-    A symbolic link is followed to its file. A file that is replaced hands its owner, mode and access lists
-    on. What killed processes of this machine left in the folder is removed. Raises FormatError if `path`
+    The file written there is flushed to the disk and renamed; when the block raises an error, nothing is left
+    behind. A symbolic link is followed to its file. Owner, mode and access lists of a replaced file are kept.
+    Leftovers of killed processes of this machine are removed from the folder. Raises FormatError if `path`
     exists and `overwrite` is false or it is write-protected, if nothing was written, or for any OSError.
     """
     target = _followed(Path(path))
@@ -85,8 +85,9 @@ def atomic_folder(header: str | Path, overwrite: bool = False) -> Iterator[Path]
 
 
 def swap_in(partial: Path, target: Path) -> None:
-    """Put a finished folder next to `target` in its place; what was there goes only after that. Raises
-    OSError, with the old one back.
+    """Replace `target` by a finished folder next to it.
+
+    The old folder is deleted only afterwards; on failure it is restored and OSError is raised.
     """
     if not target.exists():
         partial.replace(target)
@@ -123,7 +124,9 @@ def refuse_sources(path: str | Path, sources: Iterable[Path]) -> None:
         return
     for source in sources:
         if _is_or_holds(source, target):
-            raise FormatError(f"{path}: is an image that is read, and would be lost; choose another name.")
+            raise FormatError(
+                f"{path}: is one of the images to be read and would be overwritten; choose another name."
+            )
 
 
 def _is_or_holds(source: Path, target: Path) -> bool:
@@ -138,7 +141,7 @@ def _is_or_holds(source: Path, target: Path) -> bool:
 
 
 def _followed(path: Path) -> Path:
-    """The file that a symbolic link leads to, whether it is there or not."""
+    """The file that a symbolic link leads to, whether or not it exists."""
     try:
         return path.resolve() if path.is_symlink() else path
     except (OSError, RuntimeError) as error:
@@ -161,8 +164,9 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
 
 
 def _inherit(target: Path, temporary: Path) -> None:
-    """Give `temporary` the owner, access lists and mode of the file that it replaces. Raises FormatError
-    where the owner cannot be kept.
+    """Give `temporary` the owner, access lists and mode of the file that it replaces.
+
+    Raises FormatError where the owner cannot be kept.
     """
     if os.name == "nt" or not target.exists():
         return
@@ -175,13 +179,13 @@ def _inherit(target: Path, temporary: Path) -> None:
                 f"{target}: belongs to another user or group and was left as it is; choose another name."
             ) from error
     for name in os.listxattr(target) if hasattr(os, "listxattr") else ():
-        with suppress(OSError):  # some are the system's own
+        with suppress(OSError):  # some belong to the system
             os.setxattr(temporary, name, os.getxattr(target, name))
     temporary.chmod(stat.S_IMODE(old.st_mode))
 
 
 def _flush(path: Path) -> None:
-    """Have the disk keep what was written."""
+    """Flush what was written to the disk."""
     handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)
@@ -190,7 +194,7 @@ def _flush(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Have the disk keep the new name; not every system can, and the file is there in any case."""
+    """Flush the new name to the disk; not every system can, and the file exists in any case."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

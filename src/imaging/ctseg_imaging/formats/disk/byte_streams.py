@@ -1,6 +1,4 @@
-"""The bytes of voxels, from one file or several, raw or compressed. No byte is handed on that a file did not
-hold.
-"""
+"""The bytes of voxels, from one file or several, raw or compressed. No missing byte is made up."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from ctseg_imaging.errors import FormatError
 Encoding = Literal["raw", "zlib", "gzip", "bzip2", "hex"]
 _CHUNK = 1 << 20
 _LARGEST_RATIO = 1040  # deflate gives at most 1032 bytes for one
-_MOST_SURPLUS = 64 << 20  # unpacked bytes behind the voxels that are still counted
+_MOST_SURPLUS = 64 << 20  # unpacked bytes after the voxels that are still counted
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh"}
 _GZIP, _GZIP_OR_ZLIB = zlib.MAX_WBITS | 16, zlib.MAX_WBITS | 32
 
@@ -33,8 +31,11 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Piece:
-    """A file with voxels. offset : bytes before the stream, -1 where raw voxels are the file's last bytes.
-    skip : unpacked bytes between the start of the stream and the voxels."""
+    """A file with voxels.
+
+    offset : bytes before the stream, -1 where raw voxels are the file's last bytes. skip : unpacked bytes
+    between the start of the stream and the voxels.
+    """
 
     file: Path
     offset: int = 0
@@ -45,7 +46,7 @@ class Piece:
 class ByteStream:
     """The unpacked bytes of an open file.
 
-    garbage : bytes behind a compressed stream that are no part of it, known once it was read to its end.
+    garbage : bytes after a compressed stream that are not part of it, known once it has been read to its end.
     """
 
     def __init__(self, file: IO[bytes], encoding: Encoding) -> None:
@@ -75,11 +76,11 @@ class ByteStream:
         return b"".join(self.pieces(size))
 
     def skip(self, size: int) -> int:
-        """How many of the next `size` bytes there are."""
+        """Skip `size` bytes and return how many there were."""
         return sum(map(len, self.pieces(size)))
 
     def fill(self, target: NDArray[np.uint8]) -> int:
-        """How many bytes of `target` were there to be filled."""
+        """Fill `target` and return how many bytes there were."""
         at = 0
         for chunk in self.pieces(target.size):
             target[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
@@ -105,7 +106,7 @@ class ByteStream:
         self.garbage = len(packed) + len(self._file.read(_MOST_SURPLUS))
 
     def _member(self, packed: bytes) -> Generator[bytes, None, bytes]:
-        """One member, a bounded chunk at a time; returns the packed bytes behind it."""
+        """One member, a bounded chunk at a time; returns the packed bytes after it."""
         unpack = _decompressor(self._encoding)
         while not unpack.eof:
             ended = False
@@ -181,8 +182,8 @@ def read_bytes(
 def take(
     path: Path, stream: ByteStream, total: int, low: int, target: NDArray[np.uint8], name: str = ""
 ) -> tuple[str, ...]:
-    """Fill `target` with bytes from `low` on of the `total` next ones of `stream`, read it to its end and
-    give remarks about that.
+    """Fill `target` with the bytes from `low` on of the next `total` bytes of `stream`, read the stream to
+    its end and return remarks.
 
     name : of the file among several that hold the voxels of `path`. Raises FormatError if one of `total`
     bytes is missing.
@@ -210,26 +211,25 @@ def surplus_note(surplus: int, where: str = "") -> tuple[str, ...]:
         return ()
     more = "at least " if surplus >= _MOST_SURPLUS else ""
     return (
-        f"There are {more}{surplus} bytes behind the voxels{where} that the header does not mention; they "
+        f"There are {more}{surplus} bytes after the voxels{where} that the header does not mention; they "
         "were left out.",
     )
 
 
 def refuse_impossible(path: Path, piece: Piece, size: int) -> None:
-    """Raise FormatError if `piece` cannot hold `size` bytes of voxels, whatever its content."""
+    """Raise FormatError if `piece` is too short for `size` bytes of voxels."""
     there = piece.file.stat().st_size - max(piece.offset, 0)
     ratio = {"raw": 1, "hex": 0.5, "bzip2": math.inf}.get(piece.encoding, _LARGEST_RATIO)
     if there <= 0 or size + piece.skip > there * ratio:
         where = f" in {piece.file.name}" if piece.file != path else ""
         raise FormatError(
             f"{path}: is cut off (its header promises {size} bytes of voxels{where}, {max(there, 0)} bytes "
-            "are there); "
-            "copy or export it again."
+            "are there); copy or export it again."
         )
 
 
 def refuse_beyond_memory(path: Path, size: int) -> None:
-    """Raise FormatError if `size` bytes are more than the memory that is free."""
+    """Raise FormatError if `size` bytes are more than the free memory."""
     if size > (free := psutil.virtual_memory().available):
         raise FormatError(
             f"{path}: needs {size / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; is its header "

@@ -1,6 +1,4 @@
-"""Temporary files that name the process that writes them, and the removal of those whose process was
-killed.
-"""
+"""Names of temporary files that identify the writing process, and removal of those of killed processes."""
 
 from __future__ import annotations
 
@@ -19,14 +17,14 @@ _PART = re.compile(rf"\.ctseg-{MACHINE}-(\d+)-(\d+)-[0-9a-f]{{12}}\.part(\..*)?"
 
 
 def part_name(ending: str) -> str:
-    """A name for what this process is writing: `.ctseg-MACHINE-PID-STARTED-RANDOM.part` and `ending`."""
+    """The name of a temporary file of this process: `.ctseg-MACHINE-PID-STARTED-RANDOM.part` and `ending`."""
     process = psutil.Process()
     return f".ctseg-{MACHINE}-{process.pid}-{int(process.create_time())}-{secrets.token_hex(6)}.part{ending}"
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes of this machine that are no more left in `folder`; anything else, other machines'
-    included, stays.
+    """Remove temporary files of this machine's processes that no longer run from `folder`; all others stay,
+    those of other machines included.
     """
     with suppress(OSError):
         for path in list(folder.glob(".ctseg-*.part*")):
@@ -42,7 +40,7 @@ def _lives(pid: int, started: int) -> bool:
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OverflowError):
-        return True  # it cannot be looked at: leave its files alone
+        return True  # no access to it: leave its files alone
 
 
 def _remove(path: Path) -> None:

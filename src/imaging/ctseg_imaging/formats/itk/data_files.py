@@ -11,8 +11,9 @@ MOST_FILES = 100_000
 
 
 def data_files(path: Path, names: Sequence[str]) -> list[Path]:
-    """The files of voxels next to `path`. Raises FormatError if one is missing, or there are more than
-    anybody has.
+    """The files of voxels next to `path`.
+
+    Raises FormatError if one is missing or there are more than MOST_FILES.
     """
     if len(names) > MOST_FILES:
         raise FormatError(f"{path}: names {len(names)} data files; is its header damaged?")
@@ -24,8 +25,9 @@ def data_files(path: Path, names: Sequence[str]) -> list[Path]:
 
 
 def numbered_files(path: Path, pattern: str, low: int, high: int, step: int) -> list[str]:
-    """The names that a pattern such as `slice%03d.raw` stands for. Raises FormatError if it is not a such
-    pattern.
+    """The names that a pattern such as `slice%03d.raw` stands for.
+
+    Raises FormatError if it is not such a pattern.
     """
     before, percent, after = pattern.partition("%")
     digits, _, rest = after.partition("d")
@@ -37,9 +39,8 @@ def numbered_files(path: Path, pattern: str, low: int, high: int, step: int) -> 
         or len(digits) > 2
     ):
         raise FormatError(
-            f"{path}: its pattern of data files {pattern[:60]!r} is none with one number (such as "
-            "slice%03d.raw); "
-            "list the files by name."
+            f"{path}: its pattern of data files {pattern[:60]!r} does not have exactly one number (such as "
+            "slice%03d.raw); list the files by name."
         )
     if step == 0 or abs(high - low) // abs(step) > MOST_FILES:
         raise FormatError(

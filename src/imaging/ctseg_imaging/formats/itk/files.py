@@ -49,8 +49,9 @@ def list_choices(path: Path) -> list[Choice]:
 def write(
     path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False
 ) -> None:
-    """Write .nrrd, .mha (one file), .mhd or .nhdr (header and data), compressed. Geometry from `like`'s or
-    the item's header if it fits.
+    """Write .nrrd, .mha (one file), .mhd or .nhdr (header and data), compressed.
+
+    Geometry from `like`'s or the item's header if it fits.
     """
     write_checked(path, image_of(item, like), overwrite)
 

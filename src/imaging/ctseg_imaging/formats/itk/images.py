@@ -30,8 +30,8 @@ def volume_of(image: Any) -> Volume:
     """A Volume with a copy of the voxels of a SimpleITK image.
 
     image : 3D with one number a voxel, giving an array (z, y, x); 3D with several numbers a voxel or 4D,
-    giving (c, z, y, x). Its metadata (in an image from DICOM those of the patient) are not taken over.
-    Raises FormatError for anything else, GeometryError if the axes are not at right angles.
+    giving (c, z, y, x). Its metadata (in an image from DICOM those of the patient) are not taken over. Raises
+    FormatError for anything else, GeometryError if the axes are not at right angles.
     """
     array = _array(image)
     directions = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)

@@ -89,8 +89,9 @@ _LETTERS = (
 
 
 def layout(path: Path, start: bytes) -> Stored:
-    """What the header says. start : the file's first bytes, LONGEST_HEADER or fewer. Raises FormatError for
-    what cannot be a volume.
+    """The volume that the header describes.
+
+    start : the file's first bytes, at most LONGEST_HEADER. Raises FormatError if it is not a volume.
     """
     if b"=" not in start[:4096]:
         raise FormatError(f"{path}: is not a MetaImage file; is it an image?")
@@ -135,8 +136,8 @@ def layout(path: Path, start: bytes) -> Stored:
 
 
 def _parse(path: Path, start: bytes) -> tuple[Fields, tuple[tuple[str, str], ...], list[str], int]:
-    """Fields, those of them that MetaIO does not know, the lines behind ElementDataFile, and the byte at
-    which they begin.
+    """The fields, those of them that MetaIO does not define, the lines after ElementDataFile, and the byte at
+    which these begin.
     """
     values: dict[str, str] = {}
     free: list[tuple[str, str]] = []
@@ -215,7 +216,7 @@ def _compare_letters(letters: str, direction: Float, notes: list[str]) -> None:
     own = "".join(_LETTERS[lps][int(direction[lps, axis] < 0)] for axis, lps in enumerate(largest))
     if own != letters[:3].upper():
         notes.append(
-            f"AnatomicalOrientation says {letters[:3]} and the matrix {own}; the matrix was used, as ITK "
+            f"AnatomicalOrientation is {letters[:3]} but the matrix gives {own}; the matrix was used, as ITK "
             "does."
         )
 

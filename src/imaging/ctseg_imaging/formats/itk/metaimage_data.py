@@ -25,8 +25,8 @@ def pieces_of(
 ) -> tuple[Piece, ...]:
     """The parts of files that hold the voxels.
 
-    names : the lines behind ElementDataFile. offset : the byte at which they begin. Raises FormatError if
-    they cannot hold `sizes`.
+    names : the lines after ElementDataFile. offset : the byte at which they begin. Raises FormatError if they
+    cannot hold `sizes`.
     """
     zipped = is_true(fields, "compresseddata")
     encoding: Encoding = "zlib" if zipped else "raw"
@@ -75,9 +75,8 @@ def _files_of(fields: Fields, words: list[str], sizes: tuple[int, ...]) -> int:
 
 
 def _compare_size(fields: Fields, there: int, notes: list[str]) -> None:
-    """A remark about a compressed size that is not the true one; the stream itself is followed to its end."""
+    """Add a note about a wrong compressed size; the stream itself is read to its end."""
     if is_true(fields, "compresseddata") and fields.whole("compresseddatasize", there) != there:
         notes.append(
-            "CompressedDataSize is not the size of the compressed voxels; they were unpacked to their own "
-            "end."
+            "CompressedDataSize is not the size of the compressed voxels; they were unpacked completely."
         )

@@ -40,11 +40,12 @@ _SAME = {
 
 
 def layout(path: Path, start: bytes) -> Stored:
-    """What the header says. start : the file's first bytes. Raises FormatError for what cannot be a
-    volume.
+    """The volume that the header describes.
+
+    start : the file's first bytes, at most LONGEST_HEADER. Raises FormatError if it is not a volume.
     """
     if not re.match(rb"NRRD000[1-5]\r?\n", start):
-        raise FormatError(f"{path}: is not an NRRD file of a version known here; is it an image?")
+        raise FormatError(f"{path}: is not an NRRD file of version 1 to 5; is it an image?")
     fields, pairs, listed, offset = _parse(path, start)
     kind = _TYPES.get(" ".join(fields.needed("type").lower().split()))
     if kind is None:

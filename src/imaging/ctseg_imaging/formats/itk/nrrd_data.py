@@ -48,7 +48,7 @@ def pieces_of(
 
 
 def _piece(path: Path, file: Path, start: int, lines: int, skip: int, encoding: Encoding) -> Piece:
-    """Lines are skipped before anything is unpacked, bytes after it; -1 stands for the last bytes of the
+    """Lines are skipped before unpacking, bytes after it; a `skip` of -1 stands for the last bytes of the
     file.
     """
     if lines:
@@ -57,7 +57,8 @@ def _piece(path: Path, file: Path, start: int, lines: int, skip: int, encoding: 
             for _ in range(lines):
                 if not stream.readline():
                     raise FormatError(
-                        f"{path}: is to skip {lines} lines of {file.name}, which has fewer; export it again."
+                        f"{path}: has a line skip of {lines}, but {file.name} has fewer lines; export it "
+                        "again."
                     )
             start = stream.tell()
     if skip == -1:
@@ -80,8 +81,8 @@ def _names(path: Path, fields: Fields, sizes: tuple[int, ...], listed: list[str]
 def _equal_parts(
     path: Path, names: list[str], sizes: tuple[int, ...], fields: Fields, given: list[str]
 ) -> list[str]:
-    """`names` if they are as many as the dimensions need: one for each of the slowest axis, or as "subdim"
-    says.
+    """`names`, if there are as many as the dimensions need: one for each index of the slowest axis, or as
+    "subdim" specifies.
     """
     subdim = given[0] if given else ""
     if subdim and not (subdim.isdecimal() and 1 <= int(subdim) <= len(sizes)):
@@ -93,7 +94,6 @@ def _equal_parts(
     if len(names) != whole or not names:
         raise FormatError(
             f"{path}: names {len(names)} data files, and its dimensions need "
-            f"{whole or 'an equal part in each'}; "
-            "name every file."
+            f"{whole or 'an equal part in each'}; name every file."
         )
     return names

@@ -29,8 +29,9 @@ _LENGTHS = ("um", "mm", "cm", "m")
 
 @dataclass(frozen=True)
 class Grid:
-    """Along the spatial axes (x, y, z), in LPS mm. axes : columns of length spacing. volume_axis : None in a
-    3D file.
+    """A grid along the spatial axes (x, y, z), in LPS mm.
+
+    axes : columns of length spacing. volume_axis : None in a 3D file.
     """
 
     axes: Float
@@ -39,7 +40,7 @@ class Grid:
 
 
 def grid_of(fields: Fields, sizes: tuple[int, ...], notes: list[str]) -> Grid:
-    """The grid of a volume; what is uncertain about it is added to `notes`. Raises FormatError."""
+    """The grid of a volume; notes about its uncertainties are added to `notes`. Raises FormatError."""
     if "space directions" in fields:
         return _in_a_space(fields, sizes, notes)
     volume_axis = _by_kind(fields, sizes)
@@ -73,7 +74,7 @@ def _per_axis(fields: Fields, name: str, spatial: list[int], rank: int) -> Float
 
 
 def _in_a_space(fields: Fields, sizes: tuple[int, ...], notes: list[str]) -> Grid:
-    """From directions and origin in the patient's space, or in one that only has numbers."""
+    """From directions and origin, in an anatomical space or one without anatomy."""
     space = fields.get("space", "").lower().removesuffix("-time")
     timed = "-time" in fields.get("space", "").lower() or (space in ("rast", "last", "lpst"))
     space = space.removesuffix("t") if space in ("rast", "last", "lpst") else space
@@ -113,7 +114,7 @@ def _volume_axis(fields: Fields, sizes: tuple[int, ...], vectors: list[Any]) -> 
 
 
 def _by_kind(fields: Fields, sizes: tuple[int, ...]) -> int | None:
-    """The axis of volumes in a file without directions: the one that is not called spatial, else the last of
+    """The axis of volumes in a file without directions: the one whose kind is not spatial, else the last of
     four.
     """
     if len(sizes) == 3:

@@ -1,5 +1,6 @@
-"""A volume as NRRD and MetaImage describe it: what lies where in which files. Lengths along (x, y, z) and LPS
-mm, as ITK has them.
+"""A volume as NRRD and MetaImage describe it: its grid, and the files and bytes of its voxels.
+
+Lengths run along (x, y, z), points are LPS mm, as in ITK.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ class Stored:
     """Voxels in files and their grid.
 
     sizes : of every axis as stored, the fastest first. volume_axis : the one of `sizes` that counts volumes,
-    None in a 3D file. dtype : with its byte order. text : the numbers are written out as text. each : bytes
-    of voxels in each of `pieces`. spacing_mm, origin_lps_mm (x, y, z) and direction (3x3, column j the LPS
-    direction of axis j) : as in SimpleITK. fields : free text of the header. notes : remarks, one sentence
-    each.
+    None in a 3D file. dtype : with its byte order. text : the numbers are written as text. spacing_mm,
+    origin_lps_mm (x, y, z) and direction (3x3, column j the LPS direction of axis j) : as in SimpleITK.
+    fields : free text of the header. notes : remarks, one sentence each.
     """
 
     sizes: tuple[int, ...]
@@ -109,5 +109,5 @@ def _numbers_in_text(path: Path, pieces: Sequence[Piece], dtype: np.dtype[Any], 
         )
     except (ValueError, OverflowError) as error:
         raise FormatError(
-            f"{path}: has voxels that are no numbers of its type ({dtype.name}); copy or export it again."
+            f"{path}: has voxels that are not numbers of its type ({dtype.name}); copy or export it again."
         ) from error

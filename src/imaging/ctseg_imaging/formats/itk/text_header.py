@@ -34,8 +34,8 @@ _MM = {
 
 
 class Fields(Mapping[str, str]):
-    """The fields of a text header: names in lower case to values, with readers for numbers that name the
-    field when it is at fault.
+    """The fields of a text header: lower-case names to values, with methods that read numbers and name a
+    faulty field in their errors.
     """
 
     def __init__(self, path: Path, values: dict[str, str]) -> None:
@@ -51,7 +51,10 @@ class Fields(Mapping[str, str]):
         return len(self._values)
 
     def needed(self, *names: str) -> str:
-        """The first of the fields `names` that is there. Raises FormatError if none is."""
+        """The value of the first of the fields `names` that the header has.
+
+        Raises FormatError if it has none.
+        """
         for name in names:
             if name in self._values:
                 return self._values[name]
@@ -62,8 +65,7 @@ class Fields(Mapping[str, str]):
     def refuse(self, name: str, wanted: str) -> FormatError:
         return FormatError(
             f"{self.path}: its header is damaged ({name} is {self._values.get(name, '')[:60]!r}, not "
-            f"{wanted}); "
-            "copy or export it again."
+            f"{wanted}); copy or export it again."
         )
 
     def whole(self, name: str, default: int) -> int:
@@ -92,7 +94,7 @@ class Fields(Mapping[str, str]):
 
 
 def mm_per(unit: str, path: Path) -> float:
-    """How long a unit is. Raises FormatError for one that is not known."""
+    """The length of a unit in mm. Raises FormatError for an unknown unit."""
     word = unit.strip().strip('"').strip()
     known = _MM.get(word, _MM.get(word.lower(), _MM.get(word.lower().removesuffix("s"))))
     if known is None:
@@ -108,7 +110,7 @@ def _numbers(count: int, kind: str = "") -> str:
 
 
 def decoded(header: bytes) -> str:
-    """Text in UTF-8, or where it is not, in Latin-1."""
+    """The text of a header in UTF-8, or in Latin-1 if it is not valid UTF-8."""
     try:
         return header.decode("utf-8")
     except UnicodeDecodeError:

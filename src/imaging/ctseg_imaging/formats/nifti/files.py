@@ -1,8 +1,8 @@
-"""NIfTI-1 and NIfTI-2, read and written so a file's own header comes back to the bit.
+"""NIfTI-1 and NIfTI-2, read and written such that a file's header is reproduced to the bit.
 
-Headers are nibabel's objects, read without "repairs"; voxels are read here, so a stream is followed to
-its end and a cut one shows. RAS of the file becomes LPS; the voxel order stays: array (z, y, x) is the file's
-(i, j, k) turned round, in the file's own byte sequence.
+Headers are nibabel's objects, read without "repairs"; voxels are read here to the end of the stream, so
+truncation is noticed. RAS becomes LPS; the voxel order stays: an array (z, y, x) holds the file's voxels (i,
+j, k) with the axes reversed, in the order of the file.
 """
 
 from __future__ import annotations
@@ -95,8 +95,9 @@ def list_choices(path: Path) -> list[Choice]:
 def write(
     path: Path, item: Volume | LabelMap, like: Volume | LabelMap | None = None, overwrite: bool = False
 ) -> None:
-    """Write .nii or .nii.gz. The header is the one of `like`, else of `item`, if it is a NIfTI header of the
-    same grid; else new.
+    """Write .nii or .nii.gz.
+
+    The header is the one of `like`, else of `item`, if it is a NIfTI header of the same grid; else it is new.
 
     A Volume keeps its whole header; a LabelMap takes over the geometry (qform, sform, their codes, units) and
     nothing else.
@@ -122,7 +123,7 @@ def write(
 
 
 def _open(path: Path) -> ByteStream:
-    """The uncompressed stream, whether gzipped or not; the suffix must tell the truth."""
+    """The uncompressed stream of a file, gzipped or not, which its suffix has to state correctly."""
     with path.open("rb") as file:
         start = file.read(348)
     zipped, name = start[:2] == b"\x1f\x8b", path.name.lower()
@@ -180,7 +181,7 @@ def _read_header(path: Path, stream: ByteStream) -> Header:
 
 
 def _voxel_offset(path: Path, header: Header, single: bool) -> int:
-    """The byte at which voxels begin. Raises FormatError if that cannot be."""
+    """The byte at which voxels begin. Raises FormatError for an impossible one."""
     offset = float(header["vox_offset"])
     least = int(header.single_vox_offset) if single else 0
     if (
@@ -190,15 +191,15 @@ def _voxel_offset(path: Path, header: Header, single: bool) -> int:
     ):
         inside = f", inside its header of {least} bytes" if 0 <= offset < least else ""
         raise FormatError(
-            f"{path}: says that its voxels begin at byte {offset:g}{inside} (vox_offset); copy or export it "
-            "again."
+            f"{path}: has voxels that begin at byte {offset:g}{inside} (vox_offset); copy or export it again."
         )
     return int(offset)
 
 
 def _shape(path: Path, header: Header) -> tuple[tuple[int, int, int], int]:
-    """(z, y, x) and how many volumes. Raises FormatError for anything that is not a stack of planes of single
-    numbers.
+    """(z, y, x) and how many volumes.
+
+    Raises FormatError for anything that is not a stack of planes of single numbers.
     """
     rank = int(header["dim"][0])
     dims = [int(n) for n in header["dim"][1 : 1 + rank]] if 0 < rank <= 7 else []
@@ -248,8 +249,8 @@ def _choices(count: int, shape: tuple[int, int, int]) -> list[Choice]:
 def _read_data(
     path: Path, header: Header, stream: ByteStream, shape: tuple[int, int, int], count: int, chosen: int
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """The stored numbers of one volume in native byte order, and remarks; the stream is read to its end, so
-    that damage shows.
+    """The stored numbers of one volume in native byte order, and remarks; the stream is read to its end to
+    detect damage.
     """
     dtype = _dtype(path, header)
     size = math.prod(shape) * dtype.itemsize

@@ -1,5 +1,6 @@
-"""What a NIfTI header says, and headers for writing. RAS of the file becomes LPS here. Headers are nibabel's
-objects.
+"""NIfTI headers, as nibabel's objects: geometry and scaling from them, and headers for writing.
+
+RAS becomes LPS here.
 
 Source: nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h (methods 1 to 3 of "3D image orientation").
 """
@@ -21,7 +22,7 @@ from ctseg_imaging.formats.scaling import LARGEST_SCALE, stored_values
 from ctseg_imaging.geometry import Float, Geometry, Match, Triple
 from ctseg_imaging.volume import Volume
 
-Header = Any  # nibabel's header objects carry no useful types
+Header = Any  # nibabel's header objects have no useful types
 UNKNOWN_ORIENTATION = (
     "Orientation unknown: the file gives voxel sizes but no qform and no sform; left and "
     "right are not certain."
@@ -64,8 +65,7 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
     if sform is not None and (sizes := _sizes_that_disagree(header, sform)) is not None:
         notes.append(
             f"The sform gives voxels of {sizes[0]} and the header's voxel size (pixdim) is {sizes[1]}; the "
-            "sform was used, and "
-            "SimpleITK, ITK-SNAP and Slicer measure by the voxel size."
+            "sform was used, and SimpleITK, ITK-SNAP and Slicer measure by the voxel size."
         )
     unit = int(header["xyzt_units"]) & 7
     if unit not in _MM_PER_UNIT:
@@ -77,7 +77,8 @@ def affine_lps(header: Header) -> tuple[Float, tuple[str, ...]]:
     lengths = np.linalg.norm(ras[:3, :3], axis=0)
     if unit == 0 and not (_PLAUSIBLE_MM[0] <= lengths.min() and lengths.max() <= _PLAUSIBLE_MM[1]):
         notes.append(
-            "The file gives no unit of length, and its voxels are unlikely in mm; mm was taken all the same."
+            "The file gives no unit of length, and its voxels are unlikely in mm; mm was assumed "
+            "nevertheless."
         )
     lps = lps_from_ras(ras)
     lps[:3] *= _MM_PER_UNIT[unit]
@@ -122,7 +123,7 @@ def _sizes_that_disagree(header: Header, ras: Float) -> tuple[str, str] | None:
 
 
 def _forms(header: Header, notes: list[str]) -> tuple[Float | None, Float | None]:
-    """The sform and the qform, each None where it is not given or of no use."""
+    """The sform and the qform, each None where it is missing or unusable."""
     sform = header.get_sform() if int(header["sform_code"]) > 0 else None
     qform = _qform(header) if int(header["qform_code"]) > 0 else None
     if sform is not None and not _has_axes(sform):
@@ -135,8 +136,9 @@ def _forms(header: Header, notes: list[str]) -> tuple[Float | None, Float | None
 
 
 def _qform(header: Header) -> Float | None:
-    """The qform, or None if its numbers are no rotation with voxel sizes. As the standard has it, a qfac of 0
-    is 1, sizes are positive.
+    """The qform, or None if its numbers are not a rotation with voxel sizes.
+
+    As in the standard, a qfac of 0 counts as 1 and sizes are positive.
     """
     mended = header.copy()
     mended["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
@@ -168,8 +170,9 @@ def _corners(header: Header, affine: Float) -> Float:
 
 
 def _voxel_sizes_only(header: Header) -> Float:
-    """An upright LPS box at the origin; a negative voxel size turns its axis round. In RAS, like every affine
-    of a header.
+    """An upright LPS box at the origin; a negative voxel size reverses its axis.
+
+    In RAS, like every affine of a header.
     """
     sizes = np.array(header["pixdim"][1:4], np.float64)
     if not np.isfinite(sizes).all() or (sizes == 0).any():
@@ -186,17 +189,17 @@ def slope_inter(header: Header) -> tuple[float, float]:
 
 
 def scaling_doubt(path: Path, header: Header) -> str | None:
-    """A remark about a slope and an intercept of which one counts for nothing. Raises FormatError if the
-    values cannot be known.
+    """A remark about a slope or an intercept that is ignored.
+
+    Raises FormatError if the values cannot be determined.
 
     A slope of 0 stands for no scaling (nifti1.h), and so does NaN in both, which nibabel writes.
     """
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if math.isinf(slope) or (not math.isfinite(inter) and math.isfinite(slope) and slope != 0):
         raise FormatError(
-            f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so "
-            "their values are not "
-            "known; export it again."
+            f"{path}: scales its voxels by {slope:g} and adds {inter:g} (scl_slope, scl_inter), so their "
+            "values are unknown; export it again."
         )
     if max(abs(slope), abs(inter)) > LARGEST_SCALE:
         raise FormatError(
@@ -204,13 +207,13 @@ def scaling_doubt(path: Path, header: Header) -> str | None:
             "header damaged?"
         )
     if (slope == 0 or math.isnan(slope)) and inter != 0 and not math.isnan(inter):
-        return f"scl_slope is {slope:g}, which stands for no scaling; scl_inter ({inter:g}) was left out."
+        return f"scl_slope is {slope:g}, which means no scaling; scl_inter ({inter:g}) was ignored."
     return None
 
 
 def same_grid(header: Header, geometry: Geometry) -> bool:
-    """Whether `header` describes `geometry` itself and every reader measures the same in it, so its own
-    numbers may be used for it.
+    """Whether `header` describes `geometry` and all readers agree on its voxel size, so it may be reused for
+    writing.
     """
     dims = tuple(int(n) for n in header["dim"][3:0:-1])
     if dims != geometry.shape or stated_mm(header) is None:
@@ -236,7 +239,7 @@ def volume_header(item: Volume, known: Header | None) -> tuple[Header, NDArray[A
 
 
 def storable(array: NDArray[Any]) -> NDArray[Any]:
-    """`array` in a type that NIfTI has."""
+    """`array` in a type that NIfTI can store."""
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
     return array.astype(np.float32) if array.dtype == np.float16 else array
@@ -255,8 +258,10 @@ def as_single(header: Header) -> Header:
 
 
 def new_header(geometry: Geometry, array: NDArray[Any], known: Header | None) -> Header:
-    """A plain header for `array` (..., z, y, x), stored as it is. The geometry is copied field by field from
-    `known`, or set from `geometry` in qform and sform with code 1 where `known` is None.
+    """A plain header for `array` (..., z, y, x), stored as it is.
+
+    The geometry is copied field by field from `known`, or set from `geometry` in qform and sform with code 1
+    where `known` is None.
     """
     kind = Nifti2Header if isinstance(known, Nifti2Header) else Nifti1Header
     header = kind()

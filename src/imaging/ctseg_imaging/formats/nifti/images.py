@@ -96,8 +96,9 @@ def _current_header(image: Nifti1Pair, slope: float, inter: float) -> Header:
 
 
 def _placed(image: Nifti1Pair, header: Header) -> tuple[Float, Triple | None, tuple[str, ...]]:
-    """The affine from (z, y, x) to LPS mm, voxel sizes as the header states them, and notes. The affine is
-    the image's, in double precision, where it is the header's up to rounding.
+    """The affine from (z, y, x) to LPS mm, voxel sizes as the header states them, and notes.
+
+    The affine is the image's, in double precision, where it is the header's up to rounding.
     """
     affine, notes = affine_lps(header)
     if image.affine is None:

@@ -1,7 +1,6 @@
-"""Segmentations as people keep them: Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT; named segments that may
-overlap.
+"""Segmentation formats with named segments that may overlap: Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT.
 
-DICOM is told by what a file says of itself, not by its name.
+DICOM is recognised by the content of a file, not by its name.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["MERGED", "Segmentation", "SegmentationKind", "kind_of", "read"]
 
 
 class SegmentationKind(StrEnum):
-    """What kind of segmentation a file is; the value is the word for it in a sentence."""
+    """The kind of a segmentation file; the value is its name in messages."""
 
     SEG_NRRD = "Slicer segmentation"
     DICOM_SEG = "DICOM SEG"
@@ -38,8 +37,9 @@ _CLASSES = {
 
 
 def kind_of(path: str | Path) -> SegmentationKind | None:
-    """The kind of segmentation that a file is, by its name and content, or None for anything else. Raises
-    FormatError for a file that cannot be read.
+    """The kind of segmentation that a file is, by its name and content, or None for anything else.
+
+    Raises FormatError for a file that cannot be read.
     """
     path = Path(path)
     with reading_edge(path):
@@ -56,12 +56,14 @@ def _kind_of(path: Path) -> SegmentationKind | None:
         return None if header is None else _CLASSES.get(str(header.get("SOPClassUID", "")))
     except (
         UNREADABLE
-    ):  # pydicom converts a value when it is asked for; a class that cannot be converted is none of ours
+    ):  # pydicom converts a value on access; a class that cannot be converted is not a segmentation
         return None
 
 
 def read(path: Path, kind: SegmentationKind, like: Geometry | None = None) -> Segmentation:
-    """The segments of a file. like : the grid of an image, which contours need and others take as a hint.
+    """The segments of a file.
+
+    like : the grid of an image, which contours need and other formats take as a hint.
 
     Raises FormatError, GeometryError.
     """

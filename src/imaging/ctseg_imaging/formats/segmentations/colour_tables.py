@@ -73,8 +73,8 @@ def _rows(path: Path, text: str) -> list[Label]:
 
 
 def _csv_rows(path: Path, lines: list[str]) -> list[Label]:
-    """Slicer 5.8 and later: LabelValue,Name,Color_R,Color_G,Color_B,... with terminology columns that are not
-    used here.
+    """Slicer 5.8 and later: LabelValue,Name,Color_R,Color_G,Color_B,... whose terminology columns are
+    ignored.
     """
     found = []
     for row in csv.DictReader(lines):

@@ -1,4 +1,4 @@
-"""Opening a DICOM object that is not an image, and its parts, without quoting anything that it says."""
+"""Opening a DICOM object that is not an image, and its parts, without quoting its content."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ctseg_imaging.formats.dicom.tags import UNREADABLE
 
 @contextmanager
 def parsing(path: Path, kind: str) -> Iterator[None]:
-    """Whatever pydicom raises inside becomes one sentence about `path`. kind : what the object should have
-    been.
+    """Turn any error of pydicom inside the block into a FormatError about `path`.
+
+    kind : the expected kind of object.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings may quote values
@@ -27,7 +28,7 @@ def parsing(path: Path, kind: str) -> Iterator[None]:
             raise
         except UNREADABLE as error:
             raise FormatError(
-                f"{path}: is damaged or no valid {kind} ({type(error).__name__}); export it again."
+                f"{path}: is damaged or not a valid {kind} ({type(error).__name__}); export it again."
             ) from error
 
 

@@ -28,14 +28,15 @@ from ctseg_imaging.formats.segmentations.segments import (
 )
 from ctseg_imaging.geometry import Float, Geometry
 
-STEP_TOLERANCE = 0.02  # of a slice step: how far a frame may lie from its place
+STEP_TOLERANCE = 0.02  # of a slice step: how far a frame may lie from its slice
 MOST_SLICES = 5000
 
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """Where the frames lie. places : slice number of each. segments : segment number of each, 0 in a
-    LABELMAP.
+    """Where the frames lie.
+
+    places : slice number of each. segments : segment number of each, 0 in a LABELMAP.
     """
 
     geometry: Geometry
@@ -45,8 +46,9 @@ class _Frames:
 
 @dataclass(frozen=True)
 class _Described:
-    """What the file says of a segment. value : the label value; the segment number, except in files of this
-    program.
+    """A segment as the file describes it.
+
+    value : the label value; the segment number, except in files of this program.
     """
 
     value: int
@@ -56,8 +58,9 @@ class _Described:
 
 
 def read(path: Path, like: Geometry | None = None) -> Segmentation:
-    """Every segment on the object's own grid. like : an image's grid, for the distance of slices where the
-    object lacks it.
+    """Every segment on the object's own grid.
+
+    like : an image's grid, for the distance of slices where the object lacks it.
 
     Raises FormatError, GeometryError: tiled (microscopy), cut off, frames without a position or at uneven
     ones.
@@ -103,8 +106,7 @@ def _frames(path: Path, dataset: Dataset, like: Geometry | None, kind: str) -> _
         if place is None or turn is None or pixel is None:
             raise GeometryError(
                 f"{path}: has frames without a position, orientation or pixel spacing in the patient (a "
-                "slide, perhaps); "
-                "a segmentation of a volume is needed."
+                "slide, perhaps); a segmentation of a volume is needed."
             )
         positions.append([float(number) for number in place])
         cosines.append([float(number) for number in turn])
@@ -133,9 +135,7 @@ def _grid(
     measures: Dataset,
     like: Geometry | None,
 ) -> tuple[Geometry, tuple[int, ...]]:
-    """The smallest grid that holds every frame, z along rows x columns, and the slice number of each
-    frame.
-    """
+    """The smallest grid that holds all frames, z along rows x columns, and the slice number of each frame."""
     row = cosines[:3] / np.linalg.norm(cosines[:3])
     column = cosines[3:] - (cosines[3:] @ row) * row
     column /= np.linalg.norm(column)
@@ -151,7 +151,7 @@ def _grid(
     places = np.rint((along - along.min()) / step).astype(int)
     if places.max() >= MOST_SLICES:
         raise GeometryError(
-            f"{path}: its frames span {places.max() + 1} slices of {step:g} mm; is its geometry right?"
+            f"{path}: its frames span {places.max() + 1} slices of {step:g} mm; is its geometry correct?"
         )
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack([normal * step, column * spacing[0], row * spacing[1]])
@@ -161,8 +161,8 @@ def _grid(
 
 
 def _step(path: Path, along: Float, measures: Dataset, normal: Float, like: Geometry | None) -> float:
-    """The distance of slices in mm: the image's, the one given, or the smallest distance of frames, whichever
-    places every frame.
+    """The distance of slices in mm: the image's, the one stated in the file, or the smallest distance of
+    frames: the first that fits every frame.
     """
     candidates: list[float] = []
     if like is not None:
@@ -218,12 +218,12 @@ def _of_masks(path: Path, dataset: Dataset, frames: _Frames, masks: NDArray[np.b
             f"{path}: has frames of segment {min(unknown)}, which it does not describe; export it again."
         )
     segments = []
-    for number, said in descriptions.items():
+    for number, description in descriptions.items():
         whole = np.zeros(frames.geometry.shape, bool)
         for frame, (place, segment) in enumerate(zip(frames.places, frames.segments, strict=True)):
             if segment == number:
                 whole[place] |= masks[frame]
-        segments.append(segment_of(said.value, said.name, said.colour, whole, said.tags))
+        segments.append(_segment(description, whole))
     return tuple(segments)
 
 
@@ -234,12 +234,16 @@ def _of_numbers(dataset: Dataset, frames: _Frames, pixels: NDArray[Any]) -> tupl
     descriptions = _descriptions(dataset)
     background = int(dataset.get("PixelPaddingValue") or 0)
     numbers = [int(number) for number in np.unique(whole) if number not in (0, background)]
-    told = {number: said for number, said in descriptions.items() if number not in (0, background)}
+    listed = {number: one for number, one in descriptions.items() if number not in (0, background)}
     segments = []
-    for number in sorted({*told, *numbers}):
-        said = told.get(number, _Described(number, f"label {number}", "", ""))
-        segments.append(segment_of(said.value, said.name, said.colour, whole == number, said.tags))
+    for number in sorted({*listed, *numbers}):
+        description = listed.get(number, _Described(number, f"label {number}", "", ""))
+        segments.append(_segment(description, whole == number))
     return tuple(segments)
+
+
+def _segment(description: _Described, mask: NDArray[np.bool_]) -> Segment:
+    return segment_of(description.value, description.name, description.colour, mask, description.tags)
 
 
 def _descriptions(dataset: Dataset) -> dict[int, _Described]:

@@ -1,4 +1,4 @@
-"""DICOM SEG written: every label as a BINARY segment on the slices of the DICOM series that it was drawn on.
+"""Writing DICOM SEG: every label is a BINARY segment on the slices of the DICOM series that it was drawn on.
 
 The frames lie where the image's grid has its slices and refer to the slices of the series; highdicom makes
 the object. Source: DICOM PS3.3 A.51 and C.8.20 (segmentation), C.10.7.1.1 (CIELab).
@@ -42,10 +42,10 @@ def write_seg(
     is not in the file.
 
     The voxels of the two have to coincide; the axes may run another way. Segments are numbered 1, 2, 3 ... in
-    the order of the values, as BINARY asks; this program finds the values again. Codes are those of the
-    labels' tags, else tissue. Patient and study are those of the series. Raises FormatError for an image that
-    was not read from DICOM, labels without a voxel, a series whose frames cannot be referred to, a missing
-    highdicom, or a file that is there and not to be replaced; GeometryError for another grid.
+    the order of the values, as BINARY requires; this program restores the values when reading. Codes are
+    those of the labels' tags, else tissue. Patient and study are those of the series. Raises FormatError for
+    an image that was not read from DICOM, labels without a voxel, a series whose frames cannot be referred
+    to, a missing highdicom, or an existing file without `overwrite`; GeometryError for another grid.
     """
     path = Path(path)
     refuse_without_highdicom(path)
@@ -73,7 +73,7 @@ def refuse_without_highdicom(path: Path) -> None:
 
 def _numbering(renumbered: list[str]) -> list[str]:
     shown = ", ".join(renumbered[:8]) + (" ..." if len(renumbered) > 8 else "")
-    return [f"DICOM SEG numbers its segments from 1: for other programs {shown}."] if renumbered else []
+    return [f"DICOM SEG numbers its segments from 1, so in other programs {shown}."] if renumbered else []
 
 
 def _made(path: Path, drawn: Drawing, grid: Geometry) -> Dataset:
@@ -152,7 +152,8 @@ def _images(path: Path, drawn: Drawing, grid: Geometry) -> tuple[list[Dataset], 
     named = set(zip(header.instance_uids, header.frames, strict=True))
     if len(header.files) != len(order) or len(named) != len(order) or not all(header.instance_uids):
         raise FormatError(
-            f"{path}: a DICOM SEG refers to every slice of its image, and they are not all known; {_INSTEAD}."
+            f"{path}: a DICOM SEG refers to every slice of its image, and some of them are unknown; "
+            f"{_INSTEAD}."
         )
     if max(header.frames) < 0:
         return [_slice(drawn, grid, k) for k in order], order
@@ -165,9 +166,7 @@ def _images(path: Path, drawn: Drawing, grid: Geometry) -> tuple[list[Dataset], 
 
 
 def _number_frames(made: Dataset, numbers: list[int]) -> None:
-    """Refer to frames by their numbers in the file: highdicom has counted those that it was given, 1, 2, 3
-    ...
-    """
+    """Refer to frames by their numbers in the file: highdicom numbers those that it was given 1, 2, 3 ..."""
     images = [
         image
         for group in made.PerFrameFunctionalGroupsSequence

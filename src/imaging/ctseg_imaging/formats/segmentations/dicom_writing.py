@@ -1,5 +1,5 @@
-"""What every DICOM segmentation of this program has in common: labels on the slices of a series, patient and
-study of that series, and who made the object. Nothing here quotes the patient in a message.
+"""Common parts of the DICOM segmentations that this program writes: labels on the slices of a series, patient
+and study of that series, and the equipment. No message quotes the patient.
 
 Source: DICOM PS3.3 C.7.1.1 (patient), C.7.2.1 (general study), C.7.2.2 (patient study), C.7.5.1 (general
 equipment).
@@ -33,15 +33,17 @@ _REQUIRED = (
     "StudyID",
     "AccessionNumber",
     "ReferringPhysicianName",
-)  # may be empty, must be there
+)  # may be empty, must be present
 _OPTIONAL = ("StudyDescription", "PatientAge", "PatientSize", "PatientWeight")
 _LONGEST_NAME = 64  # characters of a DICOM LO
 
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """Labels on the grid of a DICOM series. labels : those with voxels. source : a slice of the series
-    without its pixels. remarks : one sentence for each thing that the object will not hold as it was.
+    """Labels on the grid of a DICOM series.
+
+    labels : those with voxels. source : a slice of the series without its pixels. remarks : one sentence for
+    each thing that the object will not keep as it was.
     """
 
     label_map: LabelMap
@@ -52,8 +54,9 @@ class Drawing:
 
 
 def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawing:
-    """The labels on the voxels of the series `image`; the axes may run another way. kind : of the object,
-    "RTSTRUCT".
+    """The labels on the voxels of the series `image`; the axes may run another way.
+
+    kind : of the object, such as "RTSTRUCT".
 
     Raises FormatError for an image that was not read from DICOM or labels without a voxel; GeometryError for
     another grid.
@@ -62,8 +65,8 @@ def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawin
     header = image.header
     if not isinstance(header, DicomHeader):
         raise FormatError(
-            f"{path}: a {kind} refers to a DICOM series and the image is none; "
-            "write .seg.nrrd or .nii.gz instead."
+            f"{path}: a {kind} refers to a DICOM series, which the image is not; write .seg.nrrd or .nii.gz "
+            "instead."
         )
     if not header.series_uid:
         raise FormatError(
@@ -80,9 +83,7 @@ def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawin
     present = set(np.unique(placed.array).tolist())
     drawn = tuple(label for label in every if label.value in present)
     if not drawn:
-        raise FormatError(
-            f"{path}: no voxel has a label, and a {kind} without any says nothing; write .nii.gz instead."
-        )
+        raise FormatError(f"{path}: no voxel has a label, and a {kind} needs one; write .nii.gz instead.")
     remarks = [
         f"{label.name} {'has no voxels' if label.contoured else 'was not contoured'} and is not in the "
         f"{kind}."
@@ -105,22 +106,20 @@ def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawin
 
 
 def add_patient_and_study(made: Dataset, source: Dataset) -> None:
-    """Patient and study as the series has them, unchanged; what has to be there and is missing is empty."""
+    """Add patient and study of the series, unchanged; required attributes that are missing become empty."""
     made.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _REQUIRED:
         setattr(made, keyword, "")
     for keyword in (*_REQUIRED, *_OPTIONAL):
         if source.get(keyword):
-            made[keyword] = source[
-                keyword
-            ]  # not checked again: a value against the rules still identifies the patient
+            made[keyword] = source[keyword]  # not validated: an invalid value still identifies the patient
     made.StudyInstanceUID = source.StudyInstanceUID
     made.FrameOfReferenceUID = source.FrameOfReferenceUID
     made.PositionReferenceIndicator = source.get("PositionReferenceIndicator", "")
 
 
 def add_series(made: Dataset, modality: str, description: str) -> None:
-    """A new series of one new instance, made now by this program."""
+    """Add a new series of one new instance, made now by this program."""
     now = datetime.now()
     made.SOPInstanceUID, made.SeriesInstanceUID = generate_uid(prefix=None), generate_uid(prefix=None)
     made.Modality, made.SeriesNumber, made.InstanceNumber = modality, "1", "1"
@@ -137,8 +136,9 @@ def name_of(label: Label) -> str:
 
 
 def _source(header: DicomHeader, kind: str) -> Dataset:
-    """A slice of the series with its text decoded. Raises FormatError, also where the file is no longer the
-    one that was read.
+    """A slice of the series with its text decoded.
+
+    Raises FormatError, also where the file is no longer the one that was read.
     """
     path = header.files[0]
     with parsing(path, "DICOM image"):
@@ -146,7 +146,7 @@ def _source(header: DicomHeader, kind: str) -> Dataset:
             source = opened(path)
         except OSError as error:
             raise FormatError(
-                f"{path}: a {kind} takes patient and study from this slice, which cannot be read any more "
+                f"{path}: a {kind} takes patient and study from this slice, which can no longer be read "
                 f"({error.strerror or 'it ends too early'}); write .seg.nrrd or .nii.gz instead."
             ) from error
         source.decode()

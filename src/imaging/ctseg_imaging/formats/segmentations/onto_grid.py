@@ -1,5 +1,5 @@
-"""Label maps put onto another grid of the same lattice: shifted, cropped, flipped or with its axes in another
-order.
+"""Moving label maps onto another grid of the same lattice: shifted, cropped, flipped or with its axes
+permuted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ MOST_GROWTH = 8  # of a common grid beyond the two that it holds
 
 
 def place(label_map: LabelMap, target: Geometry) -> LabelMap:
-    """`label_map` on the grid of `target`, voxel for voxel; what its grid does not cover is background.
+    """`label_map` on the grid of `target`, voxel for voxel; voxels that its grid does not cover are
+    background.
 
     Labels outside `target` are dropped with a note. Raises GeometryError where the voxel centres of the two
     grids do not coincide.
@@ -36,8 +37,7 @@ def place(label_map: LabelMap, target: Geometry) -> LabelMap:
     ):
         raise GeometryError(
             f"{label_map.source or 'The segmentation'}: its voxels do not lie on those of the image (another "
-            "spacing, "
-            "direction or a shift by a part of a voxel); resample it onto the image's grid first."
+            "spacing, direction or a shift by a part of a voxel); resample it onto the image's grid first."
         )
     order = [int(np.flatnonzero(turn[:, axis])[0]) for axis in range(3)]
     signs = [int(turn[order[axis], axis]) for axis in range(3)]
@@ -56,7 +56,7 @@ def place(label_map: LabelMap, target: Geometry) -> LabelMap:
     if off > 1e-3:
         notes.append(
             f"The segmentation lies up to {off * max(target.spacing_mm):.3f} mm from the image's voxels; it "
-            "was moved onto them."
+            "was aligned with them."
         )
     return replace(label_map, array=array, geometry=target, header=None, notes=tuple(notes))
 

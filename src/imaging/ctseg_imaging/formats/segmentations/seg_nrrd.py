@@ -36,22 +36,23 @@ _KEY = re.compile(r"^segment(\d+)_(.+)$")
 
 
 def read(path: Path) -> Segmentation:
-    """Every segment of a file on the file's own grid, which Slicer often crops. Raises FormatError or
-    GeometryError.
+    """Every segment of a file on the file's own grid, which Slicer often crops.
+
+    Raises FormatError or GeometryError.
     """
     stored = itk.layout(path)
     array, geometry, notes = _voxels(path, stored)
-    said = _segment_fields(stored.fields)
-    if not said:
+    described = _segment_fields(stored.fields)
+    if not described:
         notes.append("The file names no segments; each value became one.")
-        said = {
+        described = {
             k: {"labelvalue": str(value), "name": f"label {value}"}
             for k, value in enumerate(np.unique(array[array > 0]))
         }
     boxes = [ndimage.find_objects(layer) for layer in array]
-    segments = tuple(_segment(path, k, fields, array, boxes) for k, fields in sorted(said.items()))
+    segments = tuple(_segment(path, k, fields, array, boxes) for k, fields in sorted(described.items()))
     refuse_empty(path, segments)
-    notes += _unlisted(array, said)
+    notes += _unlisted(array, described)
     return Segmentation(path, geometry, segments, tuple(notes))
 
 
@@ -98,7 +99,7 @@ def _segment_fields(pairs: Sequence[tuple[str, str]]) -> dict[int, dict[str, str
 def _segment(
     path: Path, number: int, fields: Mapping[str, str], array: NDArray[Any], boxes: list[Any]
 ) -> Segment:
-    """Files from before layers (Slicer 4.10) have one layer a segment and the value 1 in each."""
+    """Files from before Slicer 4.11 have one layer for each segment, with the value 1."""
     try:
         value = int(fields.get("labelvalue", "1"))
         layer = int(fields.get("layer", str(number if len(array) > 1 else 0)))
@@ -110,8 +111,7 @@ def _segment(
     if not 0 <= layer < len(array) or value < 1:
         raise FormatError(
             f"{path}: its segment {number} lies in layer {layer} with value {value}, which the file does not "
-            "have; "
-            "export it again."
+            "have; export it again."
         )
     box = boxes[layer][value - 1] if value <= len(boxes[layer]) else None
     mask = np.zeros((0, 0, 0), bool) if box is None else array[layer][box] == value
@@ -119,11 +119,11 @@ def _segment(
     return Segment(value, name, colour, box, mask, fields.get("tags", ""))
 
 
-def _unlisted(array: NDArray[Any], said: Mapping[int, Mapping[str, str]]) -> list[str]:
-    """A note for voxels that no segment names."""
+def _unlisted(array: NDArray[Any], described: Mapping[int, Mapping[str, str]]) -> list[str]:
+    """A note about voxels that belong to no segment."""
     known = {
         (int(one.get("layer", k if len(array) > 1 else 0)), int(one.get("labelvalue", 1)))
-        for k, one in said.items()
+        for k, one in described.items()
     }
     odd = sorted(
         {

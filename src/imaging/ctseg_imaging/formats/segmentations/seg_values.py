@@ -22,9 +22,7 @@ def keep(item: Dataset, value: int) -> None:
 
 
 def value_of(dataset: Dataset, item: Dataset) -> int | None:
-    """The label value of an item of the SegmentSequence of `dataset`, None in an object of another
-    program.
-    """
+    """The label value of an item of `dataset`'s SegmentSequence, None in an object of another program."""
     if str(dataset.get("Manufacturer", "")) != MAKER:
         return None
     match = _TRACKED.fullmatch(str(item.get("TrackingID", "")).strip())

@@ -1,4 +1,4 @@
-"""The structures of a segmentation file, and the label maps that hold them without one hiding another."""
+"""The segments of a file, and label maps in which no segment hides another."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ SliceBox = tuple[slice, slice, slice]
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One structure. mask : bool (z, y, x) inside `box` of the grid; box None where the structure has no
-    voxel. colour : #RRGGBB or "". tags : coded meaning, as in `Label`.
+    """One structure.
+
+    mask : bool (z, y, x) inside `box` of the grid; box None where the structure has no voxel. colour :
+    #RRGGBB or "". tags : coded meaning, as in `Label`.
     """
 
     value: int
@@ -34,7 +36,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What a segmentation file holds on one grid. notes : remarks of the reader."""
+    """The segments of a file on one grid. notes : remarks of the reader."""
 
     path: Path
     geometry: Geometry
@@ -143,7 +145,7 @@ def _label(segment: Segment) -> Label:
 
 
 def _with_own_values(segments: Sequence[Segment], notes: list[str]) -> list[Segment]:
-    """The segments with values of their own: the file's where they differ, else 1, 2, 3 ... in file order."""
+    """The segments with distinct values: the file's if they are distinct, else 1, 2, 3 ... in file order."""
     values = [segment.value for segment in segments]
     if len(set(values)) == len(values) and all(0 < value < 1 << 31 for value in values):
         return list(segments)

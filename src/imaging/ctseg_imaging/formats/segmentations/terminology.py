@@ -1,4 +1,5 @@
-"""Coded meaning of a segment: between Slicer's tags (.seg.nrrd) and the code sequences of DICOM SEG.
+"""The coded meaning of a segment, converted between Slicer's tags (.seg.nrrd) and the code sequences of DICOM
+SEG.
 
 Source: slicer.readthedocs.io, developer guide, "Segmentations", terminology serialization:
 CONTEXT~CATEGORY~TYPE~TYPE MODIFIER~ANATOMIC CONTEXT~REGION~REGION MODIFIER, each code SCHEME^VALUE^MEANING.
@@ -23,7 +24,7 @@ TISSUE = f"TerminologyEntry:{_CONTEXT}~SCT^85756007^Tissue~SCT^85756007^Tissue~^
 
 
 def of_segment(item: Dataset) -> str:
-    """The tags that say what the codes of an item of a SegmentSequence say; "" without category and type."""
+    """The tags for the codes of an item of a SegmentSequence; "" without category and type."""
     category, kind, region = first(item, _CATEGORY), first(item, _TYPE), first(item, _REGION)
     if not (category.get("CodeValue") and kind.get("CodeValue")):
         return ""
@@ -40,7 +41,7 @@ def of_segment(item: Dataset) -> str:
 
 
 def put_into(item: Dataset, tags: str) -> None:
-    """Give an item of a SegmentSequence the codes of `tags`; tissue, as Slicer does, where they hold no
+    """Give an item of a SegmentSequence the codes of `tags`; tissue, as Slicer does, where they have no
     category and type.
     """
     category, kind, modifier, region, region_modifier = _codes(tags)
@@ -78,5 +79,5 @@ def _code(text: str) -> Dataset | None:
 
 
 def _written(code: Dataset) -> str:
-    said = (str(code.get(keyword) or "") for keyword, _ in _FIELDS)
-    return "^".join(re.sub(r"[~^|]", " ", value) for value in said)
+    values = (str(code.get(keyword) or "") for keyword, _ in _FIELDS)
+    return "^".join(re.sub(r"[~^|]", " ", value) for value in values)

@@ -1,4 +1,4 @@
-"""All cases, one after another: each is read, compared and reported."""
+"""Evaluating all cases, one after another."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def evaluate_cases(
     layers: Layers = (None, None),
     go_on: bool = False,
 ) -> Generator[Progress, None, list[CaseReport]]:
-    """One report per case. layers : of the prediction and the truth, see `read_labels`.
+    """One report per case.
 
-    go_on : a case that cannot be compared becomes a report with the reason; else it raises CtsegError.
+    layers : of the prediction and the truth, see `read_labels`. go_on : report a case that cannot be
+    compared, with the reason, instead of raising CtsegError.
     """
     reports = []
     for done, pair in enumerate(cases.pairs):

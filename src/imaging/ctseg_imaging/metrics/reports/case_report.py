@@ -17,7 +17,7 @@ EMPTY_IN_BOTH = "empty in both"
 class Row:
     """One label of one case; the fields are the columns of the report. Ratios in [0, 1], distances in mm.
 
-    label None : the case could not be evaluated and `note` says why. lesion_recall and lesion_f1 : for
+    label None : the case could not be evaluated and `note` is the reason. lesion_recall and lesion_f1 : for
     wmh2017 only.
     """
 
@@ -51,8 +51,8 @@ class Row:
         return self.contoured and (self.volume_truth_ml == 0 or self.volume_pred_ml == 0)
 
     def shown(self, key: str) -> float | None:
-        """The field `key` for a reader. What neither side has is not measured, whatever number a convention
-        gives to it.
+        """The field `key` as reports show it: NaN for a label that is empty on both sides, even if the
+        convention defines a number.
         """
         value: float | None = getattr(self, key)
         return NAN if self.note == EMPTY_IN_BOTH and not key.startswith("volume") else value
@@ -60,8 +60,9 @@ class Row:
 
 @dataclass(frozen=True)
 class SliceRow:
-    """One label in one slice where either side has it. slice : from feet to head, as the viewer counts, from
-    0. Areas in mm2.
+    """One label in a slice where either side has it.
+
+    slice : from feet to head, as in the viewer, from 0. Areas in mm2.
     """
 
     case: str
@@ -74,10 +75,9 @@ class SliceRow:
 
 @dataclass(frozen=True, eq=False)
 class CaseReport:
-    """What came out for one case. warnings : sentences for the user. failed : why there is nothing, else
-    "".
+    """The result of one case. warnings : sentences for the user. failed : why there is no result, else "".
 
-    match : how the grids lay to each other. pictures : the worst slices.
+    match : the relation of the grids. pictures : the worst slices.
     """
 
     case: str
@@ -92,7 +92,7 @@ class CaseReport:
 
     @property
     def resampled(self) -> bool:
-        """Whether the prediction was brought onto the truth's grid."""
+        """Whether the prediction was resampled onto the truth's grid."""
         return self.match in (Match.SHIFTED, Match.OTHER_GRID)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""A prediction compared with its truth, label by label and slice by slice, on whichever grids the two lie."""
+"""A prediction compared with its truth, label by label and slice by slice, also on different grids."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def evaluate_pair(
 ) -> CaseReport:
     """Compare a prediction with its truth on the truth's grid, by label value.
 
-    A prediction on another grid is resampled to the nearest voxel and the report says so. Labels that the
-    truth marks as not contoured get a row without numbers. image : drawn under the worst slices if it lies on
-    the truth's grid. Raises GeometryError if the two have no point of the patient in common.
+    A prediction on another grid is resampled to the nearest voxel, with a warning. Labels that the truth
+    marks as not contoured get a row without numbers. image : drawn under the worst slices if it lies on the
+    truth's grid. Raises GeometryError if the two do not overlap in the patient.
     """
     convention = Convention(convention)
     image = image if image is None else exact(image, "be measured")
@@ -51,16 +51,15 @@ def evaluate_pair(
     )
     if match is Match.NO_OVERLAP:
         raise GeometryError(
-            f"{case}: the prediction and the truth have no point in common in the patient; check that they "
-            "belong to "
+            f"{case}: the prediction and the truth do not overlap in the patient; check that they belong to "
             "the same scan."
         )
     if resampled := match in (Match.SHIFTED, Match.OTHER_GRID):
         warnings.insert(
             0,
             f"{case}: the prediction lies on another grid "
-            f"({difference(prediction.geometry, truth.geometry)}); "
-            "it was resampled (nearest voxel) onto the truth's.",
+            f"({difference(prediction.geometry, truth.geometry)}); it was resampled (nearest voxel) onto the "
+            "truth's.",
         )
     prediction = reoriented(prediction, truth.geometry) or resample_labels(prediction, truth.geometry)
     view = AxisView.of(truth.geometry)
@@ -150,7 +149,7 @@ class _Comparison:
         return row
 
     def _masks(self, value: int) -> tuple[BoolArray, BoolArray]:
-        """Both masks of a label, cut to the slices that have it: no measure looks beyond them."""
+        """Both masks of a label, cut to the slices that have it; no metric needs the others."""
         truth, prediction, _ = self.histogram.voxels(value)
         present = np.flatnonzero(truth + prediction)
         along_z = slice(int(present[0]), int(present[-1]) + 1) if len(present) else slice(0)
@@ -201,6 +200,6 @@ def _unknown_warnings(found: Sequence[tuple[int, ...]], declared: Sequence[Label
         elif unknown:
             listed = f"label{'s' * (len(unknown) > 1)} {', '.join(str(value) for value in unknown)}"
             warnings.append(
-                f"{case}: the {sides[this]} has {listed}, which the {sides[other]} does not know."
+                f"{case}: the {sides[this]} has {listed}, which the {sides[other]} does not have."
             )
     return warnings

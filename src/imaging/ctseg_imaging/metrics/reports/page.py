@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: tables, and pictures of the worst slices."""
+"""The report as one self-contained HTML page: tables, and pictures of the worst slices."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ _NUMBERS = (
 
 
 def write_html(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
-    """Write the page for `reports`. It names cases as they were given and holds no header of any file."""
+    """Write the page for `reports`.
+
+    It names cases by their file names and contains no other data of a patient.
+    """
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Segmentation report</title>",
         f"<style>{_STYLE}</style></head><body><h1>Segmentation report</h1>",
@@ -73,10 +76,9 @@ def _intro(reports: Sequence[CaseReport]) -> str:
     failed = sum(bool(report.failed) for report in reports)
     return (
         f"<p>{len(reports)} case{'s' * (len(reports) != 1)}, {failed} failed. Convention "
-        f"{escape(str(reports[0].convention))}; "
-        f"NSD within {reports[0].nsd_tolerance_mm:g} mm. Means leave out rows where one side is empty "
-        "(counted under Empty); the "
-        "column “Dice, empty as 0” counts a label that only one side has as 0.</p>"
+        f"{escape(str(reports[0].convention))}; NSD within {reports[0].nsd_tolerance_mm:g} mm. Means leave "
+        "out rows where one side is empty (counted under Empty); the column “Dice, empty as 0” counts "
+        "labels that only one side has as 0.</p>"
     )
 
 

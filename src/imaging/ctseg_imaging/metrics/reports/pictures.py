@@ -1,4 +1,4 @@
-"""The worst slices of a case, small enough to keep while the volumes go."""
+"""The worst slices of a case as small pictures, kept after the volumes are freed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_PICTURES = 3
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A cut-out of one axial slice as a radiologist sees it (rows to posterior, columns to the patient's
+    """A cut-out of one axial slice in radiological orientation (rows to posterior, columns to the patient's
     left).
 
-    slice : its index, as in SliceRow. wrong_mm2 : area labelled otherwise than in the truth. spacing_mm : (y,
-    x). truth, prediction : (y, x) labels that were compared, the others 0. image : (y, x) or None.
+    slice : its index, as in SliceRow. wrong_mm2 : area labelled differently from the truth. spacing_mm : (y,
+    x). truth, prediction : (y, x) the compared labels, others 0. image : (y, x) or None.
     """
 
     slice: int
@@ -39,7 +39,7 @@ def worst_pictures(
     spacing_mm: Triple,
     image: NDArray[Any] | None = None,
 ) -> tuple[Picture, ...]:
-    """The slices with the largest wrong area, at most three and some way apart, cut to what is labelled.
+    """The slices with the largest wrong area, at most three, some distance apart, cut to the labelled region.
 
     truth, prediction, image : (z, y, x) in the viewer's order. histogram : their counts along z. spacing_mm :
     (z, y, x).

@@ -1,4 +1,4 @@
-"""The way into reports: evaluate pairs, summarise, write."""
+"""The public functions of reports: evaluate pairs, summarise, write."""
 
 from ctseg_imaging.metrics.conventions import Convention
 from ctseg_imaging.metrics.reports.case_report import NOT_CONTOURED, CaseReport, Row, SliceRow

@@ -1,4 +1,4 @@
-"""Reports as CSV and JSON, whole or not at all."""
+"""Reports as CSV and JSON, written atomically."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SLICE_COLUMNS = tuple(field.name for field in fields(SliceRow))
 
 
 def write_csv(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
-    """One line per label and case. nan and inf stand as such; `resampled` is yes or no; a failed case has its
-    reason in `note`.
+    """One line per label and case. nan and inf are written as such; `resampled` is yes or no; a failed case
+    has its reason in `note`.
     """
     rows = [row for report in reports for row in report.rows]
     lesions = LESION_COLUMNS if any(row.lesion_f1 is not None for row in rows) else ()
@@ -35,7 +35,7 @@ def write_per_slice_csv(path: str | Path, reports: Sequence[CaseReport], overwri
 
 
 def write_json(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
-    """Everything but the pictures and the slices. Not a number is null, infinite is the string "inf"."""
+    """Write everything but the pictures and the slices. NaN becomes null, infinity the string "inf"."""
     text = json.dumps(_plain(as_dict(reports)), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path, overwrite) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -75,9 +75,7 @@ def _figure(value: float | None, digits: int) -> str:
 
 
 def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as they need to be, names and notes to the left, so a pipe and a terminal show the
-    same.
-    """
+    """Columns as wide as needed, names and notes left-aligned, independent of the terminal."""
     widths = [max(len(line[k]) for line in (head, *body)) for k in range(len(head))]
     lines = []
     for line in (head, *body):

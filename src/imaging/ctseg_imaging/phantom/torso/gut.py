@@ -29,9 +29,7 @@ def _filled(
     rim_mm: float = 1.6,
     haustra: float = 0.0,
 ) -> Part:
-    """A stretch of gut: wall, contents, and gas where it lies higher (smaller y) than gas_above_y: people lie
-    on their back.
-    """
+    """A stretch of gut: wall, contents, and gas at y below gas_above_y, as the patient lies on the back."""
 
     def shape(p: Points) -> Field:
         field = tube(p, path, radii)

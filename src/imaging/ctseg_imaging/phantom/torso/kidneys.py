@@ -22,8 +22,9 @@ from ctseg_imaging.phantom.torso.organ_tissue import KIDNEYS, Tones, in_abdomen
 
 
 def kidney_parts(build: Build, tones: Tones, rng: np.random.Generator, side: int) -> list[Part]:
-    """A kidney: bean with cortex, pyramids, sinus fat and the renal pelvis; now and then a cyst. side : -1
-    right, 1 left.
+    """A kidney: bean with cortex, pyramids, sinus fat and the renal pelvis; now and then a cyst.
+
+    side : -1 right, 1 left.
     """
     centre = (
         side * rng.uniform(58, 70),

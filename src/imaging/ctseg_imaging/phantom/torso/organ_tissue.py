@@ -14,7 +14,7 @@ LIVER, KIDNEYS, SPLEEN, PANCREAS = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class Tones:
-    """Mean HU of what the organs are made of. All lie near muscle, so a threshold tells little."""
+    """Mean HU of the organs' tissues. All are close to muscle, so a threshold separates little."""
 
     liver: float
     vein: float

@@ -62,11 +62,11 @@ def test_several_contours_on_a_slice_and_slices_in_any_order(tmp_path: Path) -> 
     ("polygons", "words", "voxels"),
     [
         ([square(GRID, 3.3, 0.5, 3.5)], "lie between slices (up to 0.90 mm", 9),
-        ([square(GRID, 3, 0.5, 3.5), square(GRID, 3.4, 0.5, 5.5)], "share a slice with a nearer one", 9),
+        ([square(GRID, 3, 0.5, 3.5), square(GRID, 3.4, 0.5, 5.5)], "share a slice with a closer one", 9),
         ([square(GRID, 3, 0.5, 3.5), square(GRID, 9, 0.5, 3.5)], "1 contours lie outside", 9),
         ([square(GRID, 3, 0.5, 3.5), square(GRID, 3, 30, 35)], "1 contours lie outside", 9),
         ([square(GRID, 3, -4.5, 3.5)], "reach beyond the image", 16),
-        ([square(GRID, 3, 0.5, 3.5)] * 2, "are there twice", 9),
+        ([square(GRID, 3, 0.5, 3.5)] * 2, "occur twice", 9),
         ([square(GRID, 3, 0.5, 3.5), square(GRID, 3, 2.5, 5.5)], "cross another", 17),
         ([square(GRID, 3, 0.5, 3.5), square(GRID, 4, 0.5, 3.5)[:1]], "points or open lines", 9),
         (
@@ -76,7 +76,7 @@ def test_several_contours_on_a_slice_and_slices_in_any_order(tmp_path: Path) -> 
         ),
     ],
 )
-def test_every_doubt_is_told(tmp_path: Path, polygons, words: str, voxels: int) -> None:
+def test_every_doubt_is_reported(tmp_path: Path, polygons, words: str, voxels: int) -> None:
     found = read(write(tmp_path / "rs.dcm", [("part", polygons)]))
     assert any(words in note for note in found.notes)
     assert np.count_nonzero(found.array) == voxels

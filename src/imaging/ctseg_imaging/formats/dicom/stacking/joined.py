@@ -1,8 +1,8 @@
-"""Slices that an anonymiser or a converter has torn apart: every file with a SeriesInstanceUID, a
+"""Series that an anonymiser or a converter has split into single files, each with a SeriesInstanceUID, a
 StudyInstanceUID or a FrameOfReferenceUID of its own.
 
-They are one series again where they share patient, modality and series number, each of the three UIDs is
-shared by all of them or by none, and they make one stack.
+They are joined where they share patient, modality and series number, each of the three UIDs is shared by all
+of them or by none, and they make one stack.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TORN = {"study": "StudyInstanceUID", "frame of reference": "FrameOfReferenceUID
 
 
 def joined(folder: Folder) -> Folder:
-    """The folder with each such series in the place of its slices."""
+    """The folder with each such series in place of its single slices."""
     groups: dict[tuple[object, ...], list[Series]] = {}
     for one in folder.series:
         if len(one.slices) == 1 and not one.localiser:
@@ -38,7 +38,7 @@ def joined(folder: Folder) -> Folder:
 
 
 def _wholes(group: Sequence[Series]) -> Iterator[Series]:
-    """The stacks that single slices make, each torn apart by the same UIDs."""
+    """The stacks that single slices form, each split by the same UIDs."""
     slices = [one.slices[0] for one in group]
     torn = ["SeriesInstanceUID"] if _is_torn([one.series_uid for one in slices]) else []
     for name, keyword in _TORN.items():
@@ -48,17 +48,16 @@ def _wholes(group: Sequence[Series]) -> Iterator[Series]:
             slices = [_without(one, name) for one in slices]
     parts = split(slices)
     lost = tuple(dict.fromkeys(file for one in group for file in one.lost))
-    for part, said in zip(parts, apart_of(parts), strict=True):
+    for part, difference in zip(parts, apart_of(parts), strict=True):
         if torn and len(part.slices) >= FEWEST:
             apart = (
-                f"{said}, joined from {len(part.slices)} files"
-                if said
+                f"{difference}, joined from {len(part.slices)} files"
+                if difference
                 else f"joined from {len(part.slices)} files"
             )
             remark = (
                 f"Every slice has a {' and a '.join(torn)} of its own, as some anonymisers leave them; the "
-                "slices make one stack and "
-                "were read as one series."
+                "slices form one stack and were read as one series."
             )
             whole = Series("", part.slices, 0, apart, lost, remark)
             judged = judge(whole)

@@ -1,4 +1,4 @@
-"""Whether the positions of ordered slices make a regular lattice, and which."""
+"""Whether the positions of ordered slices form a regular lattice, and which one."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from ctseg_imaging.geometry import Float
 
 STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place in the lattice
 SIDEWAYS_TOLERANCE = (
-    0.05  # of a pixel: how far its first pixel may lie off the normal through the first slice
+    0.05  # of a pixel: how far its first pixel may lie from the normal through the first slice
 )
-COARSEST = 0.1  # mm: positions that are rounded more coarsely place nothing
-FINEST_STEP = 5  # times the rounding: thinner slices may be uneven for another reason
-MOST_ASIDE = 0.2  # mm: how far rounded directions may lead the outer slices aside
+COARSEST = 0.1  # mm: positions that are rounded more coarsely are useless
+FINEST_STEP = 5  # times the rounding: thinner slices may be uneven for other reasons
+MOST_ASIDE = 0.2  # mm: how far rounded directions may displace the outer slices
 LOOK = "to look at it as it is, open it as view only (--view-only)"
 _MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Slices at even steps along their normal. origin_lps_mm : (3,) of the first one. remarks : how it
-    differs from what is written.
+    """Slices at even steps along their normal.
+
+    origin_lps_mm : (3,) of the first one. remarks : how it differs from the positions in the headers.
     """
 
     origin_lps_mm: Float
@@ -101,7 +102,7 @@ def last_decimal(positions: Float) -> float:
 
 
 def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
-    """Why the positions, as they are written, make no lattice, and what to do; "" where they make one."""
+    """Why the positions in the headers do not form a lattice, and what to do; "" if they do."""
     along = positions @ normal
     steps = np.diff(along)
     usual = float(np.median(steps))
@@ -112,8 +113,7 @@ def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
         tilt = f"{angle:.{1 if angle >= 0.1 else 3}f}"
         return (
             f"the slices do not lie straight above each other (gantry tilt of {tilt} degrees, a sheared "
-            "grid); "
-            "have the series corrected for the tilt by resampling it first"
+            "grid); have the series corrected for the tilt by resampling it first"
         )
     for k, step in enumerate(steps):
         if abs(step - usual) > STEP_TOLERANCE * usual:
@@ -124,8 +124,7 @@ def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
                 why = "the spacing is uneven"
             return (
                 f"slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has {usual:.2f} mm "
-                f"({why}); "
-                "export the series again with every slice"
+                f"({why}); export the series again with every slice"
             )
     mean = float(along[-1] - along[0]) / (len(along) - 1)
     drift = float(np.abs(along - along[0] - mean * np.arange(len(along))).max())

@@ -1,5 +1,6 @@
-"""What DICOM files say about their slices, read without pixels. Nothing here judges: doubts are kept as
-`faults` of the slice.
+"""The attributes of DICOM slices, read without pixels.
+
+Nothing is refused here: problems are kept as `faults` of the slice.
 
 Sources: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups), C.11.1 (modality LUT).
 """
@@ -76,16 +77,14 @@ _NESTED = {"MRDiffusionSequence": "DiffusionGradientDirectionSequence"}
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One plane. frame : its number in the file, -1 in a file of one plane. What the file does not say is
-    None.
+    """One plane. frame : its number in the file, -1 in a file of one plane. A missing attribute is None.
 
     position_lps_mm : (3,) centre of its first pixel. along_row, along_column : (3,) unit directions in which
     the column index and the row index grow. spacing_mm : (between rows, between columns). thickness_mm : of
-    the slice, or the given distance of slices.
-    slope, intercept : 1 and 0 where `rescaled` is false. traits : see dicom_traits. faults : why it cannot be
-    read.
-    remarks : attributes that are of no use but not needed either. doubts : sentences about the values.
-    direction_unit : the last decimal that a written direction cosine has; 0 where all are whole.
+    the slice, or the given distance of slices. slope, intercept : 1 and 0 where `rescaled` is false. traits :
+    see `stacking.traits`. faults : why it cannot be read. remarks : unusable attributes that are not needed.
+    doubts : sentences about the values. direction_unit : the last decimal that a written direction cosine
+    has; 0 where all are whole.
     """
 
     path: Path
@@ -112,13 +111,12 @@ class Slice:
 
     @property
     def is_localiser(self) -> bool:
-        """Whether its image type says so."""
+        """Whether its image type is that of a localiser."""
         return bool({"LOCALIZER", "SCOUT"} & set(str(self.traits.get("image type", "")).split("\\")))
 
 
 def slices_of(path: Path, header: Dataset) -> Iterator[Slice]:
-    """One slice for a classic file, one a frame for an enhanced one; frames without groups have no
-    position."""
+    """One slice for a classic file, one per frame for an enhanced one; without groups it has no position."""
     try:
         frames = integer([header], "NumberOfFrames") or 1
         groups = items(header, "PerFrameFunctionalGroupsSequence")
@@ -231,8 +229,10 @@ def _direction_unit(cosines: Float | None) -> float:
 
 
 def _right_angled(cosines: Float | None) -> tuple[Float | None, Float | None]:
-    """Unit directions at right angles; files give them with six digits. None where they are no such pair at
-    all."""
+    """Unit directions at right angles; files give them with six digits.
+
+    None where they are not such a pair.
+    """
     if cosines is None:
         return None, None
     lengths = np.linalg.norm(cosines[:3]), np.linalg.norm(cosines[3:])

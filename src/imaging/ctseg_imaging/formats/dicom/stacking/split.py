@@ -1,9 +1,7 @@
-"""From the slices of one SeriesInstanceUID to the volumes that they make up: what differs separates, and
-nothing is merged unasked.
-
-Three kinds of attributes (dicom_traits): identity and technique separate (technique not where it only numbers
-the slices of a stack); acquisition and the like where their slices overlap along the normal; times and
-instance numbers only where slices lie at one position.
+"""From the slices of one SeriesInstanceUID to its volumes: slices that differ are separated, and nothing is
+merged silently. Three kinds of attributes (`stacking.traits`): identity and technique separate (technique not
+where it only numbers the slices of a stack); acquisition and the like where their slices overlap along the
+normal; times and instance numbers only where slices lie at one position.
 """
 
 from __future__ import annotations
@@ -43,16 +41,19 @@ IN_TIME = (TRIGGER_TIME, "acquisition time", "content time", "instance number") 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Slices that belong together. apart : what distinguishes them from the other parts, by the trait's
-    name."""
+    """Slices that belong together.
+
+    apart : what distinguishes them from the other parts, by the trait's name.
+    """
 
     slices: tuple[Slice, ...]
     apart: Mapping[str, Value]
 
 
 def split(slices: Sequence[Slice]) -> list[Part]:
-    """The parts in the order of what sets them apart; one part, with nothing apart, where all slices belong
-    together."""
+    """The parts in the order of the values that distinguish them; one part, without such values, where all
+    slices belong together.
+    """
     known = [{**one.traits, **grid} for one, grid in zip(slices, _grid(slices), strict=True)]
     traits_of = dict(zip(map(id, slices), known, strict=True))
     strict = [name for name in STRICT if _differs(name, slices, known)]
@@ -93,8 +94,11 @@ def _by_technique(slices: Sequence[Slice], name: str) -> list[list[Slice]]:
 
 
 def _makes_stacks(slices: Sequence[Slice], groups: Sequence[Sequence[Slice]]) -> bool:
-    """Whether the groups are volumes of their own. They are not where slices at distinct positions mostly
-    have a value each, or where an even stack would fall into single slices or stacks with gaps."""
+    """Whether the groups are volumes of their own.
+
+    They are not where slices at distinct positions mostly have a value each, or where an even stack would
+    fall into single slices or stacks with gaps.
+    """
     if len(slices) < 3 or along_normal(slices) is None:
         return True
     if collides(slices):
@@ -106,7 +110,8 @@ def _makes_stacks(slices: Sequence[Slice], groups: Sequence[Sequence[Slice]]) ->
 
 def _grid(slices: Sequence[Slice]) -> list[dict[str, Value]]:
     """Size, orientation and pixel spacing as texts that are equal where they are equal within tolerance;
-    whether it is a localiser."""
+    whether it is a localiser.
+    """
     directions: list[Float] = []
     spacings: list[Float] = []
     found = []
@@ -135,8 +140,10 @@ def _kind(value: Float, known: list[Float], atol: float, rtol: float) -> int:
 
 
 def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Value]]) -> bool:
-    """Whether an attribute separates. Where only some slices give it, and only one value, it does if slices
-    lie at one position and it separates those; that of the patient always does.
+    """Whether an attribute separates.
+
+    Where only some slices give it, and only one value, it does if slices lie at one position and it separates
+    those; that of the patient always does.
     """
     given = {traits.get(name) for traits in known}
     if len(given - {None}) > 1:
@@ -151,8 +158,9 @@ def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Va
 
 
 def _sorted(parts: list[Part]) -> list[Part]:
-    """By the values that set them apart, numbers as numbers; what may identify the patient in the order in
-    which it was met."""
+    """By the values that distinguish them, numbers as numbers; values that may identify the patient in the
+    order in which they were met.
+    """
     private = {trait.name for trait in IDENTITY if trait.private}
 
     def key(part: Part) -> tuple[tuple[bool, float, str], ...]:
@@ -171,7 +179,8 @@ def _sorted(parts: list[Part]) -> list[Part]:
 
 def _finer(part: Part) -> Iterator[Part]:
     """A part of one technique, divided where acquisitions overlap, or slices lie at one position and an
-    attribute separates them."""
+    attribute separates them.
+    """
     for trait in OVERLAPPING:
         groups = _by_value(part.slices, trait)
         members = list(groups.values())

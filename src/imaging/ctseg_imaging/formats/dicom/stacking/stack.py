@@ -1,5 +1,5 @@
-"""The judgement of one DICOM series: the slices in order and their grid, or the one sentence why they make no
-volume.
+"""Whether one DICOM series forms a volume: the slices in order and their grid, or a sentence that explains
+why not.
 
 Slices are ordered by their position along the normal of their planes, never by file name or instance number.
 """
@@ -29,7 +29,7 @@ SamePixels = Callable[[Slice, Slice], bool]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the headers say about a series. reason : one clause, "" where it can be read."""
+    """Whether the headers allow a series to be read. reason : one clause, "" where it can be read."""
 
     readable: bool
     viewable: bool
@@ -37,8 +37,9 @@ class Judgement:
 
 
 def judge(series: Series) -> Judgement:
-    """Whether a series can be read, or only looked at, as far as its headers tell; the pixels may still be
-    damaged."""
+    """Whether a series can be read, or only looked at, judged by its headers alone; the pixels may still be
+    damaged.
+    """
     path = Path("-")
     try:
         ordered = arranged(path, series, lambda a, b: True, [])
@@ -56,8 +57,9 @@ def _clause(error: CtsegError) -> str:
 
 
 def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[str]) -> list[Slice]:
-    """The slices along their normal, identical copies once. path : named in errors. same_pixels : whether two
-    slices are copies.
+    """The slices along their normal, identical copies once.
+
+    path : named in errors. same_pixels : whether two slices are copies.
 
     Raises FormatError or GeometryError if they belong to no single stack of slices.
     """
@@ -79,8 +81,8 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
         ) + same:
             raise GeometryError(
                 f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm next to each other in one "
-                "plane, so their positions do not "
-                "follow their orientation and make no stack; export the series again."
+                "plane, so their positions do not follow their orientation and make no stack; export the "
+                "series again."
             )
         elif same_pixels(before, one):
             copies += 1
@@ -95,7 +97,7 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
     if series.remark:
         notes.append(series.remark)
     if copies:
-        notes.append(f"{copies} slice(s) were there twice with identical pixels and were used once.")
+        notes.append(f"{copies} slice(s) occur twice with identical pixels and were used once.")
     notes += _remarks(kept)
     return kept
 
@@ -112,8 +114,8 @@ def check_complete(path: Path, series: Series) -> None:
         also = f" ({more} other file{'s' if more > 1 else ''} too)" if more else ""
         raise OnlyViewable(
             f"{path}: {first.path.name} {first.why}{also} and may be a slice of the series, which would be "
-            "incomplete; copy the series "
-            f"again, take the file out of the folder if it is not a slice, or, {LOOK}."
+            "incomplete; copy the series again, take the file out of the folder if it is not a slice, or, "
+            f"{LOOK}."
         )
 
 
@@ -125,9 +127,8 @@ def _check_values(path: Path, slices: Sequence[Slice], notes: list[str]) -> None
         more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
         raise FormatError(
             f"{path}: RescaleSlope and RescaleIntercept are missing in {len(without)} of {len(slices)} "
-            "slices "
-            f"({names}{more}), so these would have other values than their neighbours; export the series "
-            "again."
+            f"slices ({names}{more}), so their values would differ from those of their neighbours; export "
+            "the series again."
         )
     first = slices[0]
     if first.traits.get("modality") == "CT":
@@ -153,8 +154,7 @@ def _check_planes(path: Path, slices: Sequence[Slice]) -> None:
             missing = "position" if one.position_lps_mm is None else "(valid) orientation"
             raise GeometryError(
                 f"{path}: {one.path.name} has no {missing} in the patient, so order and spacing of the "
-                "slices would be "
-                "guesses; export the series again with its geometry."
+                "slices would be guesses; export the series again with its geometry."
             )
         if one.spacing_mm is None or min(one.spacing_mm) <= 0:
             raise GeometryError(
@@ -172,8 +172,7 @@ def _check_planes(path: Path, slices: Sequence[Slice]) -> None:
         ):
             raise GeometryError(
                 f"{path}: the series mixes slices of different orientation ({first.path.name}, "
-                f"{one.path.name}); "
-                "take the odd ones out of the folder."
+                f"{one.path.name}); take the odd ones out of the folder."
             )
 
 
@@ -203,8 +202,7 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
         if count > 1:
             notes.append(
                 f"The slices give {count} values of {trait.label}, which make no volumes of their own, and "
-                "were "
-                "read as one volume."
+                "were read as one volume."
             )
     padding = {one.padding * one.slope + one.intercept for one in slices if one.padding is not None}
     if padding:
@@ -213,8 +211,10 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
 
 
 def geometry_of(path: Path, slices: Sequence[Slice], notes: list[str]) -> Geometry:
-    """The grid of ordered slices. Raises OnlyViewable for a missing slice, uneven steps or a tilted gantry;
-    GeometryError."""
+    """The grid of ordered slices.
+
+    Raises OnlyViewable for a missing slice, uneven steps or a tilted gantry; GeometryError.
+    """
     first = slices[0]
     normal = normal_of(first)
     positions = np.array([position(one) for one in slices])

@@ -24,8 +24,10 @@ PRIVATE = (0x00190010, 0x0019100A, _SIEMENS_B, 0x00430010, _GE_B, 0x20010010, _P
 
 @dataclass(frozen=True)
 class Trait:
-    """One attribute. label : what its value is called. read : its value from datasets, the most specific
-    first; None: not given.
+    """One attribute.
+
+    label : what its value is called. read : its value from datasets, the most specific first; None: not
+    given.
 
     private : the value may identify the patient, so its kinds are numbered instead of shown.
     """
@@ -64,7 +66,8 @@ def _patient(headers: Sequence[Dataset]) -> Value:
 
 def _b_value(headers: Sequence[Dataset]) -> Value:
     """s/mm2: the standard's attribute, else that of Siemens, GE or Philips where its private creator is
-    given."""
+    given.
+    """
     try:
         standard = number(headers, "DiffusionBValue")
         if standard is not None:
@@ -96,7 +99,7 @@ def _dimension(index: int) -> Callable[[Sequence[Dataset]], Value]:
 
 
 def _private_number(value: Any) -> float:
-    """Private attributes of unknown VR come as bytes: text, or one little-endian float."""
+    """Private attributes of unknown VR are bytes: text, or one little-endian float."""
     if not isinstance(value, bytes):
         return float(value)
     try:
@@ -113,7 +116,7 @@ IDENTITY = (
     Trait("frame of reference", "frame of reference", _text("FrameOfReferenceUID"), private=True),
     Trait("modality", "modality", _text("Modality")),
 )
-# A volume never has two values of these.
+# A volume has one value of each of these.
 ALWAYS = (
     Trait("series number", "series number", _number("SeriesNumber")),
     Trait("photometric", "stored as", _text("PhotometricInterpretation")),
@@ -140,7 +143,7 @@ OVERLAPPING = (
     Trait("flip angle", "flip angle", _number("FlipAngle", digits=0)),
     Trait("cardiac phase", "cardiac phase (%)", _number("NominalPercentageOfCardiacPhase")),
 )
-# These separate slices that lie at one position, and mean nothing otherwise.
+# These separate slices that lie at one position, and are ignored otherwise.
 AT_ONE_POSITION = (
     Trait("diffusion direction", "diffusion direction", _text("DiffusionGradientOrientation")),
     Trait("contrast", "contrast phase", _text("ContrastBolusStartTime"), private=True),
@@ -206,7 +209,8 @@ def traits_of(headers: Sequence[Dataset]) -> Mapping[str, Value]:
 
 def tiles(headers: Sequence[Dataset]) -> int | None:
     """How many slices a Siemens mosaic shows side by side, 0 where it does not say, None where the picture is
-    no mosaic."""
+    no mosaic.
+    """
     mosaic = MOSAIC in str(_image_type(headers) or "").split("\\")
     if not mosaic and not text(headers, 0x00190010).upper().startswith("SIEMENS MR"):
         return None

@@ -1,8 +1,8 @@
 """Polygons to pixels and back, exactly: a pixel belongs to a polygon if its centre lies inside it.
 
 Coordinates are (row, column) with pixel centres at whole numbers. A centre on an edge belongs to one side
-only (top and left edges are inside), so neighbours which share an edge share no pixel. Traced outlines
-run along pixel borders, where no centre lies.
+only (top and left edges are inside), so neighbours which share an edge share no pixel. Traced outlines run
+along pixel borders, which contain no centre.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """RTSTRUCT: closed planar contours in patient coordinates, drawn onto the grid of an image.
 
 A voxel belongs to a structure if its centre lies inside the contours of its slice. Contours are matched to
-slices by position: the references by UID are often those of another copy of the series. Of contours in one
-plane, one inside another is a hole, and one inside that hole an island, in whatever order they come; contours
-that cross are united. Nothing is interpolated.
-Source: DICOM PS3.3 C.8.8.5 (structure set), C.8.8.6 (ROI contour).
+slices by position: references by UID are often those of another copy of the series. Of contours in one plane,
+one inside another is a hole, and one inside that hole an island, in whatever order they come; contours that
+cross are united. Nothing is interpolated. Source: DICOM PS3.3 C.8.8.5 (structure set), C.8.8.6 (ROI contour).
 """
 
 from __future__ import annotations
@@ -57,20 +56,19 @@ class _Remarks:
     gaps: list[str] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
-        said = [
+        counts = [
             (self.no_polygons, "{} contours are points or open lines and were left out."),
-            (self.twice, "{} contours are there twice and were drawn once."),
-            (self.crossing, "{} contours cross another one of their plane and were united with it."),
+            (self.twice, "{} contours occur twice and were drawn once."),
+            (self.crossing, "{} contours cross another one in their plane and were merged with it."),
             (self.outside, "{} contours lie outside the image and were left out."),
             (self.partly_outside, "{} contours reach beyond the image and were cut at its border."),
-            (self.dropped_planes, "{} contour planes share a slice with a nearer one and were left out."),
+            (self.dropped_planes, "{} contour planes share a slice with a closer one and were left out."),
         ]
-        found = [text.format(count) for count, text in said if count]
+        found = [text.format(count) for count, text in counts if count]
         if self.between:
             found.append(
                 f"{len(self.between)} contour planes lie between slices (up to {max(self.between):.2f} mm "
-                "from "
-                "one) and were drawn on the nearest slice."
+                "from one) and were drawn on the nearest slice."
             )
         if self.gaps:
             found.append(f"Slices without a contour lie inside {', '.join(self.gaps)}; they stayed empty.")
@@ -78,8 +76,11 @@ class _Remarks:
 
 
 def read(path: Path, grid: Geometry) -> Segmentation:
-    """Every structure on `grid`; one without contours is there and empty. Raises FormatError for what is no
-    RTSTRUCT, GeometryError where the contours do not lie in planes of the grid or all outside it."""
+    """Every structure on `grid`; a structure without contours is empty.
+
+    Raises FormatError for a file that is not an RTSTRUCT, GeometryError if the contours do not lie in planes
+    of the grid or all lie outside it.
+    """
     with parsing(path, "RTSTRUCT"):
         dataset = opened(path)
         remarks = _Remarks()
@@ -92,7 +93,8 @@ def read(path: Path, grid: Geometry) -> Segmentation:
             drawn[int(item.ReferencedROINumber)] = item
         if unknown := drawn.keys() - named.keys():
             raise FormatError(
-                f"{path}: has contours of structure {min(unknown)}, which it does not name; export it again."
+                f"{path}: has contours of structure {min(unknown)}, which it does not describe; export it "
+                "again."
             )
         segments = []
         for number, name in named.items():

@@ -1,6 +1,4 @@
-"""Which image series a structure set was drawn on: by the references that it holds, else by its frame of
-reference.
-"""
+"""Finding the image series of a structure set: by its references, else by its frame of reference."""
 
 from __future__ import annotations
 
@@ -29,10 +27,9 @@ _TAGS = [
 
 
 def image_of(path: Path) -> Volume:
-    """The series that `path` refers to, looked for in its folder, below it, in the folder above, and on its
-    disc (see `_folders`).
-
-    Raises FormatError where it is not there; ChoiceNeeded, GeometryError as `dicom.read` does.
+    """The series that `path` refers to, searched in its folder, below it, in the folder above, and on its
+    disc (see `_folders`). Raises FormatError if it is not found; ChoiceNeeded, GeometryError as `dicom.read`
+    does.
     """
     with parsing(path, "RTSTRUCT"):
         header = read_header(path, _TAGS) or Dataset()
@@ -57,8 +54,7 @@ def _read(path: Path, folder: Path, uid: str) -> Volume:
     except ChoiceNeeded as error:
         raise ChoiceNeeded(
             f"{path}: refers to a series of several volumes; give the image as well (--like {folder} "
-            "--series K, "
-            "K as info lists them)."
+            "--series K, K as info lists them)."
         ) from error
 
 

@@ -1,4 +1,5 @@
-"""RTSTRUCT written: every label as closed contours on the slices of the DICOM series that it was drawn on.
+"""Writing RTSTRUCT: every label becomes closed contours on the slices of the DICOM series that it was drawn
+on.
 
 Contours run along voxel borders, where no voxel centre lies: a reader that takes the voxels whose centres are
 inside gets the mask back. A hole is joined to its outline by a channel of no width (keyhole). The last point
@@ -31,7 +32,7 @@ from ctseg_imaging.geometry import Float, Geometry
 from ctseg_imaging.volume import Label, LabelMap, Volume
 
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
-_STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, which PS3.3 C.8.8.5 asks for
+_STUDY = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, which PS3.3 C.8.8.5 requires
 
 
 def write_rtstruct(
@@ -42,8 +43,8 @@ def write_rtstruct(
 
     The voxels of the two have to coincide; the axes may run another way. A label is an ROI whose number is
     the value. Patient and study are those of the series. Raises FormatError for an image that was not read
-    from DICOM, labels without a voxel, or a file that is there and not to be replaced; GeometryError for
-    another grid.
+    from DICOM, labels without a voxel, or an existing file without `overwrite`; GeometryError for another
+    grid.
     """
     path = Path(path)
     drawn = drawing(path, label_map, image, "RTSTRUCT")
