@@ -67,10 +67,10 @@ class TrainingResult:
         BundleError
             The run has not written its model yet.
         """
-        from ctseg_training.record.history import History
+        from ctseg_training.record.history import RunHistory
 
         folder = Path(folder)
-        history = History.read(folder)
+        history = RunHistory.read(folder)
         return cls(
             folder,
             load_model(folder / "bundle"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ctseg_imaging.formats.dicom.study import Drawing, SeriesRow, StudyFolder, Use
+from ctseg_imaging.formats.dicom.study import SegmentationObject, SeriesRow, StudyFolder, Use
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Heading:
 class DrawnOn:
     """A segmentation and the series that it refers to, None where that is not in the folder."""
 
-    drawing: Drawing
+    drawing: SegmentationObject
     series: SeriesRow | None
 
 

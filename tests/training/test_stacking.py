@@ -30,7 +30,7 @@ from ctseg_models.inference.network.precision import choose
 from ctseg_models.inference.stage_run import StageResult
 from ctseg_training.data.decathlon import open_dataset
 from ctseg_training.stack_training import (
-    Patch,
+    MapPatch,
     StackSettings,
     distinct_names,
     draw_patches,
@@ -317,8 +317,8 @@ def test_a_label_that_was_not_contoured_is_not_unlearnt() -> None:
     found = []
     for present in ((True, False), (True, True)):
         patches = [
-            Patch(maps.half(), truth, (True, True)),
-            *[Patch(maps.half(), torch.zeros_like(truth), present)] * 3,
+            MapPatch(maps.half(), truth, (True, True)),
+            *[MapPatch(maps.half(), torch.zeros_like(truth), present)] * 3,
         ]
         network = finish(fit(StackerConfig(2, 2), patches, settings, "cpu"))
         found.append(float(network(maps[None]).softmax(1)[0, 1, :, 3:5, 4:6].mean().detach()))

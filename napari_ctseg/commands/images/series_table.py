@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ctseg_imaging.formats.dicom.study import Drawing, SeriesRow, StudyFolder
+    from ctseg_imaging.formats.dicom.study import SegmentationObject, SeriesRow, StudyFolder
 
 _MOST_NAMES = 6  # structures of a segmentation that are named
 
@@ -45,23 +45,23 @@ def segmentation_in(path: Path) -> Path:
     return found[0].path if found else path
 
 
-def every_drawing(study: StudyFolder) -> list[Drawing]:
+def every_drawing(study: StudyFolder) -> list[SegmentationObject]:
     """The segmentations of a folder, each once though it may refer to several series."""
     drawings = [one for row in study.rows for one in row.objects] + list(study.unassigned)
     return list({one.path: one for one in drawings}.values())
 
 
-def drawing_facts(drawings: Iterable[Drawing]) -> list[dict[str, Any]]:
+def drawing_facts(drawings: Iterable[SegmentationObject]) -> list[dict[str, Any]]:
     """One object for each segmentation, as plain JSON."""
     return [{"kind": one.kind, "path": str(one.path), "structures": list(one.structures)} for one in drawings]
 
 
-def drawing_lines(drawings: Iterable[Drawing]) -> list[str]:
+def drawing_lines(drawings: Iterable[SegmentationObject]) -> list[str]:
     """The segmentations, one line each."""
     return [f"{_drawn(one)}: {one.path}" for one in drawings]
 
 
-def _drawn(one: Drawing) -> str:
+def _drawn(one: SegmentationObject) -> str:
     names = ", ".join(name for name in one.structures[:_MOST_NAMES] if name)
     more = ", ..." if len(one.structures) > _MOST_NAMES else ""
     return f"{one.kind} ({names}{more})" if names else one.kind

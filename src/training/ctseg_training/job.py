@@ -29,7 +29,7 @@ from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_models.process_memory import prepare_process
 from ctseg_training.data.decathlon import open_dataset
-from ctseg_training.job_order import MODULE, JobState, Order, launch, read_order
+from ctseg_training.job_order import MODULE, JobOrder, JobState, launch, read_order
 from ctseg_training.recipes.loading import load_recipe, save_recipe
 from ctseg_training.recipes.schema import Recipe
 from ctseg_training.record.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
@@ -75,7 +75,7 @@ class Job:
             raise RecipeError(f"{folder}: holds a run already; resume it, or name another folder.")
         if (job := cls(folder)).state is JobState.RUNNING:
             raise RecipeError(f"{folder}: its job is still running; stop it first.")
-        order = Order(
+        order = JobOrder(
             str(Path(data).absolute()),
             minutes,
             steps,

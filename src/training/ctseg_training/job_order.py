@@ -31,7 +31,7 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Order:
+class JobOrder:
     """job.json: the arguments of `engine.train`.
 
     init_from : a bundle's path. threads : of the processor, for each process; None: torch's default.
@@ -73,9 +73,9 @@ def launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:
         )
 
 
-def read_order(folder: Path) -> Order:
+def read_order(folder: Path) -> JobOrder:
     """The order in job.json. Raises RecipeError."""
     try:
-        return Order(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+        return JobOrder(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RecipeError(f"{folder / 'job.json'}: is missing or damaged; start the job again.") from error

@@ -48,7 +48,7 @@ class StackSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
+class MapPatch:
     """maps : (channels, z, y, x) float16 probabilities.
 
     target : (z, y, x) uint8 class indices. present : per class index.
@@ -94,7 +94,7 @@ def train_stack(
     names = distinct_names(bundles)
     members = [Member.of(bundle) for bundle in bundles]
     rng = np.random.default_rng([settings.seed, 1])
-    patches: list[Patch] = []
+    patches: list[MapPatch] = []
     for number, entry in enumerate(learning):
         yield Progress(
             "members", number, len(learning) + len(scoring), f"Running the members on {entry.name}"
@@ -150,7 +150,7 @@ def draw_patches(
     present: tuple[bool, ...],
     settings: StackSettings,
     rng: np.random.Generator,
-) -> list[Patch]:
+) -> list[MapPatch]:
     """Patches of the members' maps within `target`, sampled there and nowhere else.
 
     truth : of the whole view, (z, y, x).
@@ -176,12 +176,12 @@ def draw_patches(
             [ClassMapSampler(member.maps, place) for member in found], members, 0, int(size[0])
         )
         inside = truth[a[0] : b[0], a[1] : b[1], a[2] : b[2]]
-        patches.append(Patch(maps.half(), torch.from_numpy(np.ascontiguousarray(inside)), present))
+        patches.append(MapPatch(maps.half(), torch.from_numpy(np.ascontiguousarray(inside)), present))
     return patches
 
 
 def fit(
-    config: StackerConfig, patches: Sequence[Patch], settings: StackSettings, device: str
+    config: StackerConfig, patches: Sequence[MapPatch], settings: StackSettings, device: str
 ) -> Generator[Progress, None, Stacker]:
     """A network trained on the patches with soft Dice plus cross-entropy; labels that were not contoured
     count as background.

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from ctseg_imaging.errors import RecipeError
 from ctseg_imaging.volume import Labels
 from ctseg_training.record.events import EventLog
-from ctseg_training.record.history import History, write_csv
+from ctseg_training.record.history import RunHistory, write_csv
 from ctseg_training.record.overlays import CaseComparison, draw_overlay, most_truth, save_samples
 from ctseg_training.record.report import write_report
 from ctseg_training.record.report_plots import smoothed, waiting
@@ -226,7 +226,7 @@ def test_waiting_is_told_per_step_also_when_steps_went_untold() -> None:
         {"step": 7, "waited": 0.0},
         {"step": 9, "waited": 0.5},
     ]
-    np.testing.assert_allclose(waiting(History(steps=steps)), [np.nan, 0.5, np.nan, 0.25])
+    np.testing.assert_allclose(waiting(RunHistory(steps=steps)), [np.nan, 0.5, np.nan, 0.25])
 
 
 def test_smoothing_is_the_mean_over_a_window_that_skips_what_is_missing() -> None:

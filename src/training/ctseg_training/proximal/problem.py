@@ -58,15 +58,15 @@ class Problem:
         return (u.flatten(2).sum(2) - self.area).abs().amax(1) / u[0, 0].numel()
 
 
-State = TypeVar("State")
+SolverState = TypeVar("SolverState")
 
 
 @dataclass(frozen=True)
-class Solution(Generic[State]):
+class Solution(Generic[SolverState]):
     """What a solver found, and the state from which another solve of the same samples may start."""
 
     u: Tensor  # of the shape of s + w, in range, and with its area where there are two classes
-    state: State
+    state: SolverState
     iterations: int
     residual: Tensor  # (B,) the relative change in the last iteration
     converged: bool  # all of them within the tolerance
@@ -74,7 +74,7 @@ class Solution(Generic[State]):
     # still does.
     area_gap: Tensor
 
-    def foreground(self) -> Solution[State]:
+    def foreground(self) -> Solution[SolverState]:
         """Of two classes, with u (B, [Z,] Y, X) instead of (B, 1, [Z,] Y, X)."""
         return replace(self, u=self.u.squeeze(1))
 

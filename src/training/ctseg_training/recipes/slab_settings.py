@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Share = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0)]
+from ctseg_training.recipes.settings import NonNegative, Share, StrictSettings
+
 Degrees = Annotated[float, Field(ge=0, le=180)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CTCues(_Frozen):
+class CTCues(StrictSettings):
     """Differences between CT scanners and patients. Source: paper 3, "Image Augmentation" and "Training".
 
     share : of samples that are augmented; the paper's 0.8 is for 3D, its 2D networks have 0.9. noise :
@@ -40,7 +36,7 @@ class CTCues(_Frozen):
     rotation_deg: Degrees = 16.0
 
 
-class Generic(_Frozen):
+class Generic(StrictSettings):
     """The multidimensional augmentation that paper 3 compares with: it is not specific to CT.
 
     share : of samples that are augmented. rotation_deg : largest angle in plane. scale : largest relative
@@ -60,7 +56,7 @@ class Generic(_Frozen):
     gamma: NonNegative = 0.3
 
 
-class InPlane(_Frozen):
+class InPlane(StrictSettings):
     """Rotation only.
 
     Source: paper 4, "+-30 degrees". share : of samples. rotation_deg : largest angle, either sense.

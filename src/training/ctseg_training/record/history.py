@@ -14,7 +14,7 @@ from ctseg_training.record.events import ENDS, EVENTS, read_events
 
 
 @dataclass
-class History:
+class RunHistory:
     """start : the last part's.
 
     steps : the "step" events in order; those that a resumption did again come once. curve : {step: scores} of
@@ -36,7 +36,7 @@ class History:
     ended: float = 0.0
 
     @classmethod
-    def read(cls, run_folder: Path) -> History:
+    def read(cls, run_folder: Path) -> RunHistory:
         """Raises RecipeError when no run has begun there."""
         history = cls()
         for event in read_events(run_folder / EVENTS):
@@ -84,7 +84,7 @@ def write_csv(run_folder: Path) -> Path:
     (for data, of those seconds); empty where a number was not finite. Raises RecipeError when no run has
     begun there, FormatError when the disk is full.
     """
-    history = History.read(run_folder)
+    history = RunHistory.read(run_folder)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(

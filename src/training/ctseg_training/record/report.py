@@ -13,7 +13,7 @@ import numpy as np
 
 from ctseg_imaging.formats.disk.atomic import write_bytes
 from ctseg_models.bundles.own.bundle import read_own
-from ctseg_training.record.history import History, write_csv
+from ctseg_training.record.history import RunHistory, write_csv
 from ctseg_training.record.overlays import CaseComparison, draw_overlay, save_samples
 from ctseg_training.record.report_plots import dice_plot, loss_plot, rate_plot, time_plot, waiting
 
@@ -46,7 +46,7 @@ def write_report(run_folder: Path) -> Path:
     It names cases as dataset.json does and contains no other data of a patient. Raises RecipeError when no
     run has begun there.
     """
-    history = History.read(run_folder)
+    history = RunHistory.read(run_folder)
     recipe = _recipe(run_folder)
     name = escape(history.start.get("recipe", run_folder.name))
     parts = [
@@ -74,7 +74,7 @@ def _recipe(run_folder: Path) -> str:
     )
 
 
-def _summary(history: History) -> str:
+def _summary(history: RunHistory) -> str:
     """The summary: how the run ended, after how many steps, and whether it improved."""
     last = history.steps[-1] if history.steps else {"step": 0, "elapsed": 0.0}
     sentence = f"{_ENDS[history.end]} after {last['step']} steps in {_duration(last['elapsed'])}."
@@ -93,7 +93,7 @@ def _summary(history: History) -> str:
     return f"<p>{sentence}</p>{message}"
 
 
-def _scores(history: History) -> str:
+def _scores(history: RunHistory) -> str:
     """A table per label: the whole bundle before and after, and the best point of the curve."""
     best = max(history.curve.items(), key=lambda point: point[1].get("mean") or 0.0, default=None)
     columns = [
@@ -129,7 +129,7 @@ def _scores(history: History) -> str:
     return f"<h2>Dice</h2>{table}<p class='note'>{note}</p>"
 
 
-def _curves(history: History) -> str:
+def _curves(history: RunHistory) -> str:
     if len(history.steps) < 2:
         return "<h2>Curves</h2><p>Fewer than two steps were reported.</p>"
     parts = ["<h2>Curves</h2>", _svg_image(loss_plot(history), "Loss and its terms over the steps")]
@@ -168,7 +168,7 @@ def _samples(folder: Path) -> str:
     return "<h2>Samples</h2>" + note + "\n".join(figures)
 
 
-def _warnings(history: History) -> str:
+def _warnings(history: RunHistory) -> str:
     warnings = list(history.warnings)
     if count := len(history.skipped):
         warnings.append(
@@ -179,7 +179,7 @@ def _warnings(history: History) -> str:
     return "<h2>Warnings</h2>" + "".join(f"<p class='warning'>{escape(one)}</p>" for one in warnings)
 
 
-def _facts(run_folder: Path, history: History) -> str:
+def _facts(run_folder: Path, history: RunHistory) -> str:
     """Data, network, machine and time."""
     start, steps = history.start, history.steps
     rows = [

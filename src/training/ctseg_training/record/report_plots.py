@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.volume import PALETTE
-from ctseg_training.record.history import History
+from ctseg_training.record.history import RunHistory
 
 POINTS = 300  # of a line; more would only enlarge the file
 WINDOW_SHARE = 25  # a smoothed value is the mean over a 25th of the points
@@ -18,7 +18,7 @@ GREY, BLACK = "#999999", "#1b1b1b"
 Values = NDArray[np.float64]
 
 
-def loss_plot(history: History) -> bytes:
+def loss_plot(history: RunHistory) -> bytes:
     """The smoothed loss, thick and black over its raw values, and each of its terms."""
     steps = _column(history, "step")
     terms = {
@@ -46,7 +46,7 @@ def loss_plot(history: History) -> bytes:
     return _svg(draw, wide=True)
 
 
-def dice_plot(history: History) -> bytes:
+def dice_plot(history: RunHistory) -> bytes:
     """The validation's Dice per label and their mean, thick."""
     steps = sorted(history.curve)
     names = list(dict.fromkeys(name for step in steps for name in history.curve[step] if name != "mean"))
@@ -76,7 +76,7 @@ def dice_plot(history: History) -> bytes:
     return _svg(draw, wide=True)
 
 
-def rate_plot(history: History) -> bytes:
+def rate_plot(history: RunHistory) -> bytes:
     """The learning rate."""
 
     def draw(axes: Any) -> None:
@@ -92,7 +92,7 @@ def rate_plot(history: History) -> bytes:
     return _svg(draw, wide=False)
 
 
-def time_plot(history: History) -> bytes:
+def time_plot(history: RunHistory) -> bytes:
     """Seconds of a step, and the part of them spent waiting for data, if recorded."""
     steps, seconds, waits = _column(history, "step"), _column(history, "seconds_per_step"), waiting(history)
 
@@ -112,7 +112,7 @@ def time_plot(history: History) -> bytes:
     return _svg(draw, wide=False, legend_inside=True)
 
 
-def waiting(history: History) -> Values:
+def waiting(history: RunHistory) -> Values:
     """Seconds a step waited for data, one value per step event: `waited` is cumulative, and some steps are
     not reported.
     """
@@ -151,7 +151,7 @@ def _fit_height(axes: Any, lines: Sequence[Values]) -> None:
         axes.set_ylim(low, low + 1.1 * max(high - low, 1e-12))
 
 
-def _column(history: History, name: str) -> Values:
+def _column(history: RunHistory, name: str) -> Values:
     return np.array([_number(step.get(name)) for step in history.steps], np.float64)
 
 

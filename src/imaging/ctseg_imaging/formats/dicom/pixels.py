@@ -44,7 +44,7 @@ _ENDS_WITH_MARKER = (
 )
 
 
-class Pixels:
+class StoredPixels:
     """The stored numbers of slices.
 
     The last file is cached, so the frames of one file are decoded once. path : named in errors.
@@ -174,7 +174,7 @@ def _has_decoder(syntax: UID) -> bool:
         return False
 
 
-def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None, NDArray[Any]]:
+def decoding(slices: Sequence[Slice], pixels: StoredPixels) -> Generator[Progress, None, NDArray[Any]]:
     """(z, y, x) real values: int16 where all fit (int32 if larger) when every slope and intercept is whole,
     else float32.
     """
@@ -193,7 +193,7 @@ def decoding(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, Non
     return volume
 
 
-def real_values(one: Slice, pixels: Pixels) -> NDArray[Any]:
+def real_values(one: Slice, pixels: StoredPixels) -> NDArray[Any]:
     """(rows, columns) of one slice after its rescale: int64 where slope, intercept and pixels are whole and
     every result fits, else float64.
     """

@@ -15,7 +15,7 @@ from pathlib import Path
 from ctseg_imaging.errors import ChoiceNeeded, FormatError, OnlyViewable
 from ctseg_imaging.formats.choice import Choice, choice_needed
 from ctseg_imaging.formats.dicom.files import looks_like_dicom, walk
-from ctseg_imaging.formats.dicom.pixels import Pixels, decoding
+from ctseg_imaging.formats.dicom.pixels import StoredPixels, decoding
 from ctseg_imaging.formats.dicom.series import Folder, Series, kinds_of, scanning
 from ctseg_imaging.formats.dicom.stacking.joined import joined
 from ctseg_imaging.formats.dicom.stacking.slices import Slice
@@ -59,7 +59,7 @@ def reading(path: Path, series: int | str | None = None) -> Generator[Progress, 
     folder = yield from scanned(path)
     chosen = _choose(path, folder, series)
     notes = _left_out(folder, chosen, is_named=series is not None)
-    pixels = Pixels(path)
+    pixels = StoredPixels(path)
     slices = arranged(path, chosen, pixels.identical, notes)
     check_complete(path, chosen)
     geometry = geometry_of(path, slices, notes)
@@ -77,7 +77,7 @@ def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, 
     folder = yield from scanned(path)
     chosen = _choose(path, folder, series)
     notes = _left_out(folder, chosen, is_named=series is not None)
-    pixels = Pixels(path)
+    pixels = StoredPixels(path)
     slices = arranged(path, chosen, pixels.identical, notes)
     try:
         check_complete(path, chosen)

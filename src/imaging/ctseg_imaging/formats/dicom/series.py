@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from ctseg_imaging.formats.dicom.files import files_below, looks_like_dicom, missing_from, read_header
 from ctseg_imaging.formats.dicom.stacking.slices import TAGS, Slice, slices_of
-from ctseg_imaging.formats.dicom.stacking.split import Part, split
+from ctseg_imaging.formats.dicom.stacking.split import SeriesPart, split
 from ctseg_imaging.formats.dicom.stacking.traits import TRAITS, Value
 from ctseg_imaging.formats.dicom.tags import text
 from ctseg_imaging.formats.dicom.unread import Unread, Why, lost_slices
@@ -211,7 +211,7 @@ def _series(uid: str, slices: Sequence[Slice]) -> Iterable[Series]:
     ]
 
 
-def apart_of(parts: Sequence[Part]) -> list[str]:
+def apart_of(parts: Sequence[SeriesPart]) -> list[str]:
     """The attributes that distinguish each part, as many as give each part its own text.
 
     Values that may identify the patient are numbered.

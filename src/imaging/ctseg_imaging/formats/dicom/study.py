@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from ctseg_imaging.formats.choice import Choice
 from ctseg_imaging.formats.dicom import reading as dicom
 from ctseg_imaging.formats.dicom.files import read_header
-from ctseg_imaging.formats.dicom.pixels import Pixels, real_values
+from ctseg_imaging.formats.dicom.pixels import StoredPixels, real_values
 from ctseg_imaging.formats.dicom.places import along_normal
 from ctseg_imaging.formats.dicom.series import Folder, OtherObject, Series
 from ctseg_imaging.formats.dicom.stacking.slices import Slice
@@ -41,7 +41,7 @@ class Use(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
+class SegmentationObject:
     """An RTSTRUCT or SEG. kind : "RTSTRUCT" or "SEG". structures : the names of the drawn structures."""
 
     path: Path
@@ -66,7 +66,7 @@ class SeriesRow:
     reason: str
     minor: bool
     spacing_mm: tuple[float, float, float] | None
-    objects: tuple[Drawing, ...]
+    objects: tuple[SegmentationObject, ...]
     middle: Slice
 
 
@@ -76,7 +76,7 @@ class StudyFolder:
 
     path: Path
     rows: tuple[SeriesRow, ...]
-    unassigned: tuple[Drawing, ...]
+    unassigned: tuple[SegmentationObject, ...]
 
     @property
     def candidates(self) -> tuple[SeriesRow, ...]:
@@ -121,7 +121,7 @@ def picture(row: SeriesRow, size: int = 96) -> NDArray[np.uint8]:
     """
     one = row.middle
     step = max(1, -(-max(one.shape) // size))
-    values = real_values(one, Pixels(one.path))[::step, ::step].astype(np.float64)
+    values = real_values(one, StoredPixels(one.path))[::step, ::step].astype(np.float64)
     if one.windows:
         low, high = one.windows[0].limits
     else:
@@ -131,7 +131,12 @@ def picture(row: SeriesRow, size: int = 96) -> NDArray[np.uint8]:
 
 
 def _row(
-    series: Series, choice: Choice, patient: int, study: int, minor: bool, objects: tuple[Drawing, ...]
+    series: Series,
+    choice: Choice,
+    patient: int,
+    study: int,
+    minor: bool,
+    objects: tuple[SegmentationObject, ...],
 ) -> SeriesRow:
     judged = judge(series)
     use = Use.READ if judged.readable else Use.VIEW_ONLY if judged.viewable else Use.NOTHING
@@ -161,7 +166,9 @@ def _numbers(series: Sequence[Series], trait: str) -> Mapping[object, int]:
     return {value: k for k, value in enumerate(values, 1)}
 
 
-def _assigned(objects: Sequence[OtherObject], folder: Folder) -> tuple[dict[Path, set[str]], list[Drawing]]:
+def _assigned(
+    objects: Sequence[OtherObject], folder: Folder
+) -> tuple[dict[Path, set[str]], list[SegmentationObject]]:
     """The SeriesInstanceUIDs that each object refers to: those named in it, else those of its frame of
     reference; and its structures.
     """
@@ -178,7 +185,7 @@ def _assigned(objects: Sequence[OtherObject], folder: Folder) -> tuple[dict[Path
         named = set(_series_named(header)) & known
         frame = one.frame_of_reference_uid or _frame_named(header)
         found[one.path] = named or (frames.get(frame, set()) if frame else set())
-        drawings.append(Drawing(one.path, one.kind, _structures(header)))
+        drawings.append(SegmentationObject(one.path, one.kind, _structures(header)))
     return found, drawings
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import GeometryError
-from ctseg_imaging.formats.dicom.pixels import Pixels, decoding
+from ctseg_imaging.formats.dicom.pixels import StoredPixels, decoding
 from ctseg_imaging.formats.dicom.stacking.slices import Slice
 from ctseg_imaging.formats.dicom.stacking.stack import (
     along_columns,
@@ -35,7 +35,7 @@ MOST_PIXELS = 4  # times those of a slice
 Placed = tuple[NDArray[Any], Geometry, str]
 
 
-def placing(slices: Sequence[Slice], pixels: Pixels) -> Generator[Progress, None, Placed]:
+def placing(slices: Sequence[Slice], pixels: StoredPixels) -> Generator[Progress, None, Placed]:
     """The array (z, y, x), its grid and a sentence about how it was made.
 
     slices : in order along their normal, two at least.

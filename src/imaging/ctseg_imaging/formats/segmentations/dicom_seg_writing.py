@@ -22,7 +22,7 @@ from ctseg_imaging.formats.segmentations import seg_values, terminology
 from ctseg_imaging.formats.segmentations.dicom_objects import parsing
 from ctseg_imaging.formats.segmentations.dicom_writing import (
     MAKER,
-    Drawing,
+    SeriesLabels,
     add_patient_and_study,
     add_series,
     drawing,
@@ -76,7 +76,7 @@ def _numbering(renumbered: list[str]) -> list[str]:
     return [f"DICOM SEG numbers its segments from 1, so in other programs {shown}."] if renumbered else []
 
 
-def _made(path: Path, drawn: Drawing, grid: Geometry) -> Dataset:
+def _made(path: Path, drawn: SeriesLabels, grid: Geometry) -> Dataset:
     from highdicom.seg import Segmentation
 
     images, order = _images(path, drawn, grid)
@@ -114,7 +114,7 @@ def _made(path: Path, drawn: Drawing, grid: Geometry) -> Dataset:
     return made
 
 
-def _numbers(drawn: Drawing) -> NDArray[Any]:
+def _numbers(drawn: SeriesLabels) -> NDArray[Any]:
     """The array with segment numbers in the place of values."""
     array, values = drawn.label_map.array, np.array([label.value for label in drawn.labels])
     numbers = np.zeros(array.shape, np.uint8 if len(values) < 256 else np.uint16)
@@ -146,7 +146,7 @@ def _described(number: int, label: Label) -> Dataset:
     return item
 
 
-def _images(path: Path, drawn: Drawing, grid: Geometry) -> tuple[list[Dataset], list[int]]:
+def _images(path: Path, drawn: SeriesLabels, grid: Geometry) -> tuple[list[Dataset], list[int]]:
     """What a segmentation refers to, as highdicom takes it, and the slices of the array in that order."""
     header, order = drawn.header, list(range(grid.shape[0]))
     named = set(zip(header.instance_uids, header.frames, strict=True))
@@ -179,7 +179,7 @@ def _number_frames(made: Dataset, numbers: list[int]) -> None:
         image.ReferencedFrameNumber = numbers[int(image.ReferencedFrameNumber) - 1]
 
 
-def _common(drawn: Drawing, grid: Geometry, k: int) -> Dataset:
+def _common(drawn: SeriesLabels, grid: Geometry, k: int) -> Dataset:
     """The attributes that highdicom looks at; patient and study are put into the finished object."""
     one, source = Dataset(), drawn.source
     one.SOPClassUID, one.SOPInstanceUID = source.SOPClassUID, drawn.header.instance_uids[k]
@@ -191,14 +191,14 @@ def _common(drawn: Drawing, grid: Geometry, k: int) -> Dataset:
     return one
 
 
-def _slice(drawn: Drawing, grid: Geometry, k: int) -> Dataset:
+def _slice(drawn: SeriesLabels, grid: Geometry, k: int) -> Dataset:
     one = _common(drawn, grid, k)
     one.update(_measures(grid))
     one.ImageOrientationPatient, one.ImagePositionPatient = _orientation(grid), _position(grid, k)
     return one
 
 
-def _multi_frame(drawn: Drawing, grid: Geometry, order: list[int]) -> Dataset:
+def _multi_frame(drawn: SeriesLabels, grid: Geometry, order: list[int]) -> Dataset:
     one, shared, orientation, frames = _common(drawn, grid, 0), Dataset(), Dataset(), []
     orientation.ImageOrientationPatient = _orientation(grid)
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [_measures(grid)], [orientation]

@@ -39,7 +39,7 @@ _LONGEST_NAME = 64  # characters of a DICOM LO
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
+class SeriesLabels:
     """Labels on the grid of a DICOM series.
 
     labels : those with voxels. source : a slice of the series without its pixels. remarks : one sentence for
@@ -53,7 +53,7 @@ class Drawing:
     remarks: tuple[str, ...]
 
 
-def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawing:
+def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> SeriesLabels:
     """The labels on the voxels of the series `image`; the axes may run another way.
 
     kind : of the object, such as "RTSTRUCT".
@@ -102,7 +102,7 @@ def drawing(path: Path, label_map: LabelMap, image: Volume, kind: str) -> Drawin
             f"The series names no frame of reference; the {kind} has a new one and refers to the series by "
             "its slices."
         )
-    return Drawing(placed, drawn, header, source, tuple(remarks))
+    return SeriesLabels(placed, drawn, header, source, tuple(remarks))
 
 
 def add_patient_and_study(made: Dataset, source: Dataset) -> None:

@@ -22,7 +22,7 @@ _MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Lattice:
+class SliceLattice:
     """Slices at even steps along their normal.
 
     origin_lps_mm : (3,) of the first one. remarks : how it differs from the positions in the headers.
@@ -35,7 +35,7 @@ class Lattice:
 
 def lattice_of(
     path: Path, positions: Float, normal: Float, pixel_mm: float, direction_unit: float = 0.0
-) -> Lattice:
+) -> SliceLattice:
     """The lattice of (n, 3) ordered positions, two at least: from the first to the last one, and where
     rounding has moved the positions or turned the normal the one closest to all of them. direction_unit : the
     last decimal of the written directions.
@@ -44,14 +44,16 @@ def lattice_of(
     """
     reason = _uneven(positions, normal, pixel_mm)
     if not reason:
-        return Lattice(positions[0], float((positions[-1] - positions[0]) @ normal) / (len(positions) - 1))
+        return SliceLattice(
+            positions[0], float((positions[-1] - positions[0]) @ normal) / (len(positions) - 1)
+        )
     rounded = _rounded(positions, normal, direction_unit)
     if rounded is None:
         raise OnlyViewable(f"{path}: {reason}, or, {LOOK}.")
     return rounded
 
 
-def _rounded(positions: Float, normal: Float, direction_unit: float) -> Lattice | None:
+def _rounded(positions: Float, normal: Float, direction_unit: float) -> SliceLattice | None:
     """The closest lattice (least squares) along the normal, if no coordinate lies farther from it than the
     last decimal that is written, or from one along a normal that differs by no more than the rounding of its
     directions.
@@ -81,7 +83,7 @@ def _rounded(positions: Float, normal: Float, direction_unit: float) -> Lattice 
         f"The {what}; the slices were taken as even, each at most {distance:.2f} mm from its written "
         "position."
     )
-    return Lattice(fitted[0], step, (remark,))
+    return SliceLattice(fitted[0], step, (remark,))
 
 
 def is_rounded(positions: Float, normal: Float) -> bool:

@@ -40,7 +40,7 @@ IN_TIME = (TRIGGER_TIME, "acquisition time", "content time", "instance number") 
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class SeriesPart:
     """Slices that belong together.
 
     apart : what distinguishes them from the other parts, by the trait's name.
@@ -50,7 +50,7 @@ class Part:
     apart: Mapping[str, Value]
 
 
-def split(slices: Sequence[Slice]) -> list[Part]:
+def split(slices: Sequence[Slice]) -> list[SeriesPart]:
     """The parts in the order of the values that distinguish them; one part, without such values, where all
     slices belong together.
     """
@@ -69,7 +69,8 @@ def split(slices: Sequence[Slice]) -> list[Part]:
             groups = finer
     names = [name for name in SHOWN if name in used]
     parts = [
-        Part(tuple(group), {name: _common(group, name, traits_of) for name in names}) for group in groups
+        SeriesPart(tuple(group), {name: _common(group, name, traits_of) for name in names})
+        for group in groups
     ]
     return [finer for part in _sorted(parts) for finer in _finer(part)]
 
@@ -157,13 +158,13 @@ def _differs(name: str, slices: Sequence[Slice], known: Sequence[Mapping[str, Va
     return name == PATIENT or (collides(slices) and not collides(with_it) and not collides(without))
 
 
-def _sorted(parts: list[Part]) -> list[Part]:
+def _sorted(parts: list[SeriesPart]) -> list[SeriesPart]:
     """By the values that distinguish them, numbers as numbers; values that may identify the patient in the
     order in which they were met.
     """
     private = {trait.name for trait in IDENTITY if trait.private}
 
-    def key(part: Part) -> tuple[tuple[bool, float, str], ...]:
+    def key(part: SeriesPart) -> tuple[tuple[bool, float, str], ...]:
         return tuple(
             (
                 isinstance(value, str),
@@ -177,7 +178,7 @@ def _sorted(parts: list[Part]) -> list[Part]:
     return sorted(parts, key=key)
 
 
-def _finer(part: Part) -> Iterator[Part]:
+def _finer(part: SeriesPart) -> Iterator[SeriesPart]:
     """A part of one technique, divided where acquisitions overlap, or slices lie at one position and an
     attribute separates them.
     """
@@ -208,9 +209,9 @@ def _finer(part: Part) -> Iterator[Part]:
         yield from _divided(part, separated[0], separated[1])
 
 
-def _divided(part: Part, name: str, groups: Mapping[Value, Sequence[Slice]]) -> Iterator[Part]:
+def _divided(part: SeriesPart, name: str, groups: Mapping[Value, Sequence[Slice]]) -> Iterator[SeriesPart]:
     for finer in _sorted(
-        [Part(tuple(members), {**part.apart, name: value}) for value, members in groups.items()]
+        [SeriesPart(tuple(members), {**part.apart, name: value}) for value, members in groups.items()]
     ):
         yield from _finer(finer)
 
