@@ -24,7 +24,7 @@ from ctseg_models.contract.bundle import Bundle
 
 
 def seconds(call: Callable[[], object], runs: int) -> list[float]:
-    """Of each run after one to warm up."""
+    """Seconds of each run after one to warm up, and the result."""
     call()
     taken = []
     for _ in range(runs):

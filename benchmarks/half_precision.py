@@ -1,12 +1,12 @@
 """Where torch's bfloat16 convolutions on this processor are wrong: small random ones against float64.
 
-python benchmarks/half_precision.py --isa AVX512_CORE_AMX --isa AVX512_CORE_BF16 --count 2000 --out
-found.jsonl
+   python benchmarks/half_precision.py --isa AVX512_CORE_AMX --isa AVX512_CORE_BF16 --count 2000 \
+       --out found.jsonl
 
 Each line of the output is one convolution under one instruction set (`ONEDNN_MAX_CPU_ISA`) with the relative
-errors of its output, its input gradient, its weight gradient and its bias gradient; "slow" where it took
-longer than the limit. The convolutions follow from the seed, so the same command continues an interrupted
-run. `--quick` checks 300.
+errors of its output, its input gradient, its weight gradient and its bias gradient; "slow" where it exceeded
+the time limit. The convolutions follow from the seed, so the same command continues an interrupted run.
+`--quick` checks 300.
 
 The convolutions run in a worker process, which is replaced when one of them exceeds the time limit or
 crashes.
@@ -33,7 +33,7 @@ Shape = dict[str, Any]
 
 
 def shapes(seed: int) -> Iterator[Shape]:
-    """Convolutions without end; a shape in `size` has the axes (z, y, x) or (y, x)."""
+    """Endless random convolutions; a shape in `size` has the axes (z, y, x) or (y, x)."""
     rng = random.Random(seed)
     while True:
         axes = rng.choice((2, 3, 3))
@@ -74,8 +74,8 @@ def shapes(seed: int) -> Iterator[Shape]:
 
 
 def errors(shape: Shape) -> dict[str, float]:
-    """Relative errors of bfloat16 against float64 on the same (rounded) numbers; infinite where a value is
-    not finite.
+    """Relative errors of bfloat16 against float64 on the same (rounded) numbers; infinite for values not
+    finite.
     """
     import torch
     from torch.nn import functional as F
@@ -149,10 +149,10 @@ class Worker:
                 "layout": "contiguous",
             },
             120,
-        )  # importing torch is not counted
+        )  # importing torch is not timed
 
     def ask(self, shape: Shape, seconds: float = SECONDS) -> dict[str, float] | str:
-        """The errors; "slow" or "crashed", after which the process is a new one."""
+        """The errors; "slow" or "crashed", after which the worker is replaced."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(shape) + "\n")
         self._process.stdin.flush()
@@ -174,7 +174,7 @@ class Worker:
 
 
 def main() -> None:
-    """Continue the file, then summarise what was wrong in it."""
+    """Continue the file, then summarise the errors in it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -209,13 +209,13 @@ def main() -> None:
 
 
 def wrong(row: dict[str, Any]) -> list[str]:
-    """What is wrong with one convolution: parts, or "slow", or "crashed"."""
+    """The wrong parts of one convolution, or "slow" or "crashed"."""
     found = row["errors"]
     return [found] if isinstance(found, str) else [part for part, error in found.items() if not error < WRONG]
 
 
 def summarise(rows: list[dict[str, Any]]) -> None:
-    """Print each instruction set with how many were wrong, and each that was."""
+    """Print, for each instruction set, how many were wrong, and each of those."""
     for isa in dict.fromkeys(row["isa"] for row in rows):
         mine = [row for row in rows if row["isa"] == isa]
         bad = [row for row in mine if wrong(row)]

@@ -1,16 +1,16 @@
-"""A two-stage bundle on a CT of 512 x 512 x 300, from array to labels: ours, a plain torch script, and
-MONAI's sliding window.
+"""A two-stage bundle on a CT of 512 x 512 x 300, from array to labels: ours, plain torch, MONAI's sliding
+window.
 
-    python benchmarks/inference.py                                # made CT, networks of paper 5's sizes;
-    about six minutes on two cores
-    python benchmarks/inference.py --write docs/speed.md          # the table goes there as well
-    python benchmarks/inference.py --bundle headneck-ct-scn CT.nii.gz
-    python benchmarks/inference.py --device cuda
+   python benchmarks/inference.py                          # synthetic CT, networks of paper 5's sizes;
+                                                           # about six minutes on two cores
+   python benchmarks/inference.py --write docs/speed.md    # also writes the table there
+   python benchmarks/inference.py --bundle headneck-ct-scn CT.nii.gz
+   python benchmarks/inference.py --device cuda
 
-Every way runs in processes of its own, in turn, and the best of its rounds counts. The plain script runs
-the same two networks once each, as a user of torch writes it down: float32, torch's own layout,
-F.interpolate before and after, classes compared at full resolution one after the other. MONAI's inferer
-gets the arrays that our preprocessing made, and only the networks with the inferer are timed.
+Every way runs in processes of its own, in turn, and the best of its rounds counts. The plain script runs the
+same two networks once each, as a user of torch would write it: float32, torch's own layout, F.interpolate
+before and after, classes compared at full resolution one after the other. MONAI's inferer gets the arrays of
+our preprocessing, and only the networks with the inferer are timed.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ from ctseg_models.process_memory import prepare_process
 
 HEADING = "Two stages of paper 5"
 WINDOW, OVERLAP, WINDOWS_AT_ONCE = (96, 96, 96), 0.5, 4
-RUNS = 2  # of each process: the first one pays for what is made once
+RUNS = 2  # of each process: the first one includes one-time work
 AIMS = {"plain": 2.0, "monai": 8.0, "share": 0.6, "beyond": 2.5e9}
 Result = dict[str, Any]
 
 
 def ours(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels: Path) -> Result:
-    """`inference.run`, in the precision that is faster here; the networks' operations a second next to a
-    bare convolution's.
+    """`inference.run` in the precision that is faster here, and the networks' speed next to a bare
+    convolution's.
     """
     dtype = choose("auto", chosen.device).dtype
     settings = InferenceSettings(
@@ -97,7 +97,7 @@ def ours(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels: 
 
 
 def box_of(prediction: Prediction) -> list[list[int]]:
-    """[start, stop) of the region of interest in stored voxels; all of the volume without one."""
+    """[start, stop) of the region of interest in stored voxels; the whole volume without one."""
     if not prediction.roi_boxes:
         return [[0, 0, 0], list(prediction.labels.geometry.shape)]
     return [list(prediction.roi_boxes[0].start), list(prediction.roi_boxes[0].stop)]
@@ -156,7 +156,7 @@ def plain_labels(
 
 
 def scaled(x: Tensor, plan: StagePlan) -> Tensor:
-    """The intensities as the bundle wants them (of bundles that clip and scale by fixed numbers)."""
+    """The bundle's intensities, for bundles that clip and scale by fixed numbers."""
     one = plan.channels[0]
     return (x.clamp(one.clip_low, one.clip_high) - one.shift) / one.scale
 
@@ -177,7 +177,7 @@ def monai(bundle: OwnBundle, volume: Volume, chosen: argparse.Namespace, labels:
 
 
 def array_of(plan: StagePlan, whole: bool, box: list[Shape], upright: Upright) -> Tensor:
-    """What our preprocessing gives a network: of the whole volume, or of a box of stored voxels."""
+    """A network's input by our preprocessing: of the whole volume, or of a box of stored voxels."""
     wanted = (
         ViewBox.whole(upright.geometry)
         if whole
@@ -208,7 +208,7 @@ def child(chosen: argparse.Namespace) -> None:
 
 
 def compare(bundle: OwnBundle, folder: Path, chosen: argparse.Namespace) -> str:
-    """Run all ways in turn and tell."""
+    """Run all ways in turn and report."""
     best: dict[str, Result] = {}
     box = "null"
     for turn in range(chosen.rounds):
@@ -232,10 +232,10 @@ def compare(bundle: OwnBundle, folder: Path, chosen: argparse.Namespace) -> str:
             print(f"{way}: {found['seconds']:.2f} s", flush=True)
             if way not in best or found["seconds"] < best[way]["seconds"]:
                 best[way] = found
-    return told(best, folder, chosen)
+    return summary(best, folder, chosen)
 
 
-def told(best: dict[str, Result], folder: Path, chosen: argparse.Namespace) -> str:
+def summary(best: dict[str, Result], folder: Path, chosen: argparse.Namespace) -> str:
     """The table and the sentences below it."""
     mine, volume = best["ours"], loaded(folder / "ct.npy")
     names = {

@@ -1,12 +1,12 @@
-"""What the journal adds to a stroke of the brush in the GUI thread, and what it takes of disk and memory.
+"""What the journal adds to a brush stroke in the GUI thread, and its use of disk and memory.
 
-python benchmarks/journal.py [--strokes 1000] [--size 300,512,512] [--dabs 10]
+   python benchmarks/journal.py [--strokes 1000] [--size 300,512,512] [--dabs 10]
 
-Three label layers of 8 classes in one napari window get the same drags through napari's own mouse
-callbacks, in turns of fifty: one as napari has it, one with this project's brush rules and undo (Painting)
-and one that is recorded as well. All that the writer's thread has to do falls into the turn of the
-recorded layer. Timed are the callbacks in the GUI thread with all that listens to them; the picture is
-drawn between the strokes. Without a display: xvfb-run -a python benchmarks/journal.py
+Three label layers of 8 classes in one napari window get the same drags through napari's own mouse callbacks,
+in turns of fifty: one as in napari, one with this project's brush rules and undo (Painting), and one that is
+recorded as well. All work of the writer's thread falls into the turn of the recorded layer. Timed are the
+callbacks in the GUI thread with all their listeners; the picture is drawn between the strokes. Without a
+display: xvfb-run -a python benchmarks/journal.py
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Points = list[tuple[int, int, int]]
 
 
 def organs(size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Eight ellipsoids."""
+    """A label map of eight ellipsoids."""
     array = np.zeros(size, np.uint8)
     at = np.ogrid[tuple(slice(0, n) for n in size)]
     rng = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def organs(size: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def drags(size: tuple[int, ...], dabs: int) -> Iterator[tuple[int, int, Points]]:
-    """Class, diameter in voxels and the mouse's path of one drag after the other."""
+    """Class, diameter in voxels and mouse path of one drag after the other."""
     rng = np.random.default_rng(1)
     while True:
         k, y, x = (int(rng.integers(0, n)) for n in size)
@@ -66,7 +66,7 @@ def drags(size: tuple[int, ...], dabs: int) -> Iterator[tuple[int, int, Points]]
 
 
 def drag(layer: Any, path: Points) -> float:
-    """Seconds that the callbacks of a drag take, from press to release."""
+    """The seconds of a drag's callbacks, from press to release."""
     event = SimpleNamespace(
         type="mouse_press",
         button=1,
@@ -94,7 +94,7 @@ def drag(layer: Any, path: Points) -> float:
 
 
 def cpu() -> str:
-    """The processor and what it can do."""
+    """The processor and its instruction sets."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = [
@@ -122,7 +122,7 @@ def main() -> None:
             LabelMap(array.copy(), geometry, Labels.from_names({v: f"organ {v}" for v in range(1, 9)})), name
         )
         if not name.endswith("journal"):
-            del settings["metadata"]  # the autosave records what has a place in a patient
+            del settings["metadata"]  # the autosave records layers with a place in a patient
         else:
             settings["metadata"][ROLE] = "edited"
         layers[name] = viewer.add_labels(data, **settings)

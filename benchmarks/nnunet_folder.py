@@ -1,15 +1,14 @@
-"""A results folder of nnU-Net v2 of realistic size on a CT of 512 x 512 x 300: time, memory, and what share
-is convolution.
+"""An nnU-Net v2 results folder of realistic size on a CT of 512 x 512 x 300: time, memory, share of
+convolutions.
 
-    python benchmarks/nnunet_folder.py                        # about three minutes on two cores with fast
-    bf16
-    python benchmarks/nnunet_folder.py --write docs/speed.md
-    python benchmarks/nnunet_folder.py --device cuda
+   python benchmarks/nnunet_folder.py    # about three minutes on two cores with fast bf16
+   python benchmarks/nnunet_folder.py --write docs/speed.md
+   python benchmarks/nnunet_folder.py --device cuda
 
-The folder is made as nnU-Net writes it: a PlainConvUNet of the default six stages of 32 to 320 features at
-3 mm with windows of 128 x 128 x 128 (as TotalSegmentator's fast model has it, with its 24 organs), and
-random weights. Mirroring takes eight times as long: it is measured where that is a matter of minutes, and
-reckoned from one window where it is not; the table says which.
+The folder is made as nnU-Net writes it: a PlainConvUNet of the default six stages of 32 to 320 features at 3
+mm with windows of 128 x 128 x 128 (as in TotalSegmentator's fast model, with its 24 organs), and random
+weights. Mirroring takes eight times as long: it is measured where that takes minutes, and otherwise
+extrapolated from one window; the table tells which.
 """
 
 from __future__ import annotations
@@ -39,13 +38,12 @@ from benchmarks.speed.measuring import (
     write_section,
 )
 from ctseg_imaging.progress import finish
-from ctseg_models.bundles.nnunet import bundle as nnunet
-from ctseg_models.bundles.nnunet import slab_runner
+from ctseg_models.bundles.nnunet import folds, slab_runner
 from ctseg_models.bundles.nnunet.bundle import read_nnunet
 from ctseg_models.bundles.nnunet.network import empty_network
 from ctseg_models.bundles.nnunet.plans import Documents
 from ctseg_models.inference import InferenceSettings, run
-from ctseg_models.inference.network import feature_map
+from ctseg_models.inference.network import convolution
 from ctseg_models.inference.network.precision import choose
 from ctseg_models.process_memory import prepare_process
 
@@ -53,8 +51,8 @@ HEADING = "An nnU-Net results folder"
 FEATURES = (32, 64, 128, 256, 320, 320)
 PATCH, SPACING_MM, ORGANS, MIRRORINGS = (128, 128, 128), 3.0, 24, 8
 CONVOLUTIONS = (nn.Conv3d, nn.ConvTranspose3d)
-PATIENCE_S = 480.0  # a run with mirroring that would take longer is reckoned
-NETWORK_LOGITS = nnunet.network_logits
+PATIENCE_S = 480.0  # a run with mirroring that would take longer is extrapolated
+NETWORK_LOGITS = folds.network_logits
 BACKGROUND_LOGIT = 1.2  # with heads this small, most voxels are background, as in a body
 
 Result = dict[str, Any]
@@ -68,16 +66,16 @@ class Stopwatch:
 
     @contextmanager
     def watching(self) -> Generator[None]:
-        """While this lasts, whatever computes them is timed."""
+        """While this is open, convolutions and networks are timed."""
         with (
-            mock.patch.object(feature_map, "conv3d", self._convolution(feature_map.conv3d)),
-            mock.patch.object(feature_map, "add_conv3d", self._convolution(feature_map.add_conv3d)),
+            mock.patch.object(convolution, "conv3d", self._convolution(convolution.conv3d)),
+            mock.patch.object(convolution, "add_conv3d", self._convolution(convolution.add_conv3d)),
             mock.patch.object(
                 slab_runner.TransposedConvolution,
                 "blocks",
                 self._convolution(slab_runner.TransposedConvolution.blocks),
             ),
-            mock.patch.object(nnunet, "network_logits", self._network),
+            mock.patch.object(folds, "network_logits", self._network),
         ):
             yield
 
@@ -91,7 +89,7 @@ class Stopwatch:
         return timed_one
 
     def _network(self, *arguments: Any) -> Generator[float, None, Tensor]:
-        """nnunet.network_logits, whose consumer does nothing between two steps."""
+        """`network_logits`, without the time between two steps."""
         begun = time.perf_counter()
         logits = yield from NETWORK_LOGITS(*arguments)
         self.networks += time.perf_counter() - begun
@@ -181,7 +179,7 @@ def results_folder(folder: Path) -> Path:
 
 
 def random_weights(folder: Path) -> dict[str, Tensor]:
-    """Of the network that the plans describe: He's for the convolutions, small heads."""
+    """Weights of the network that the plans describe: He's for the convolutions, small heads."""
     torch.manual_seed(0)
     network = empty_network(Documents.read(folder).plan("3d_fullres")).to_empty(device="cpu")
     for module in network.modules():
@@ -198,7 +196,7 @@ def random_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def child(chosen: argparse.Namespace) -> None:
-    """One run in this process; prints what was measured."""
+    """One run in this process; prints the measurements."""
     prepare_process()
     torch.set_num_threads(chosen.threads)
     volume = loaded(chosen.folder / "ct.npy")
@@ -289,7 +287,7 @@ def compare(folder: Path, chosen: argparse.Namespace) -> str:
 
 
 def row(name: str, found: Result, volume_bytes: int, gpu: bool) -> str:
-    """Shares of the whole."""
+    """Percentages of the whole."""
     seconds = found["seconds"]
     rest = seconds - found["load"] - found["networks"] - found["resample"]
     shares = [found["networks"], found["convolutions"], found["resample"], rest]
@@ -299,7 +297,7 @@ def row(name: str, found: Result, volume_bytes: int, gpu: bool) -> str:
 
 
 def main() -> None:
-    """Print, and with --write put on a page, the table."""
+    """Print the table; with --write, put it on a page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,11 @@
-"""How little a threshold tells about the abdominal phantom: the best HU interval of each organ, found by
-trying every one.
+"""How little a threshold finds in the abdominal phantom: the best HU interval of each organ, by trying every
+one.
 
-python benchmarks/phantom_thresholds.py [--seeds 24]
+   python benchmarks/phantom_thresholds.py [--seeds 24]
 
-For each phantom and organ every interval [low, high] of whole HU from -200 to 400 is scored by its Dice
-with the organ's label, knowing the label: no threshold can do better. The table has mean, worst and best
-interval over the seeds; exit 1 if any is above 0.5.
+For each phantom and organ every interval [low, high] of whole HU from -200 to 400 is scored by its Dice with
+the organ's label: no threshold can do better. The table has the mean, the worst and the best interval over
+the seeds; exit 1 if any is above 0.5.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ LOW_HU, HIGH_HU, LIMIT = -200, 400, 0.5
 
 
 def best_interval(image_hu: NDArray[np.int16], organ: NDArray[np.bool_]) -> tuple[float, int, int]:
-    """(Dice, low, high) of the interval whose voxels overlap `organ` best, out of all whole ones; both
-    ends belong to it.
-    """
-    bins = HIGH_HU - LOW_HU + 3  # and one at each end for what lies outside
+    """(Dice, low, high) of the interval, both ends included, whose voxels overlap `organ` best."""
+    bins = HIGH_HU - LOW_HU + 3  # and one at each end for values outside
     clipped = np.clip(image_hu.astype(np.int32), LOW_HU - 1, HIGH_HU + 1) - LOW_HU + 1
     inside = np.concatenate([[0], np.cumsum(np.bincount(clipped[organ], minlength=bins))])
     voxels = np.concatenate([[0], np.cumsum(np.bincount(clipped.ravel(), minlength=bins))])

@@ -1,12 +1,12 @@
-"""The u-update of paper 1: our Douglas-Rachford against a plain scipy loop, the authors' primal-dual steps
-and pyproximal.
+"""The u-update of paper 1: our Douglas-Rachford, a plain scipy loop, the authors' primal-dual steps,
+pyproximal.
 
-    python benchmarks/proximal.py            # six slices of 256 x 152, as the paper trains on
-    python benchmarks/proximal.py --quick    # smaller, in seconds
+   python benchmarks/proximal.py            # six slices of 256 x 152, as in the paper's training
+   python benchmarks/proximal.py --quick    # smaller, in seconds
 
-The reference optimum comes from a long run in float64. What it may miss is bounded by a dual point, whose
-value numpy works out: no u with the area is better than that. A gap is (objective - bound) / bound, the
-worst sample counts.
+The reference optimum comes from a long run in float64. Its error is bounded by a dual point, whose value
+numpy computes: no u with the area is better than that. A gap is (objective - bound) / bound of the worst
+sample.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ Array = NDArray[Any]
 
 
 def slices(batch: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """s + w, its weights and areas in float64: a soft, displaced, noisy disc with a false alarm next to it,
-    as a young network gives.
+    """s + w, its weights and areas in float64: a soft, displaced, noisy disc with a false positive next to
+    it.
+
+    As an early network gives.
     """
     made = torch.Generator().manual_seed(0)
     y, x = torch.meshgrid(torch.arange(height) - height / 2, torch.arange(width) - width / 2, indexing="ij")
@@ -55,12 +57,12 @@ def gradient(u: Array) -> Array:
 
 
 def adjoint(z: Array) -> Array:
-    """minus the divergence, for z that is 0 where there is no difference."""
+    """Minus the divergence, for z that is 0 where there is no difference."""
     return np.asarray(-np.diff(z[0], axis=1, prepend=0) - np.diff(z[1], axis=2, prepend=0))
 
 
 def scipy_loop(f: Array, g: Array, area: Array, iterations: int, c: float) -> Array:
-    """The same iteration written down plainly; returns the u that it iterates."""
+    """The same iteration in plain numpy; returns its u."""
     height, width = f.shape[1:]
     ky, kx = (2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (height, width))
     inverse = (1 / (1 + c**2 * (ky[:, None] + kx))).astype(f.dtype)
@@ -82,9 +84,7 @@ def scipy_loop(f: Array, g: Array, area: Array, iterations: int, c: float) -> Ar
 def lower_bound(
     f: torch.Tensor, g: torch.Tensor, area: torch.Tensor, state: douglas_rachford.DRState, c: float
 ) -> Array:
-    """The value of the dual point that a state holds (gamma 1), brought into its discs; by numpy, for each
-    sample.
-    """
+    """The value of a state's dual point (gamma 1), projected onto its discs, for each sample; by numpy."""
     assert state.v is not None
     x_z = project_graph(state.u, state.z, tuple(h / c for h in UNIT))[1]
     p = c * (x_z - state.z)[:, :, 0].numpy()
@@ -99,7 +99,7 @@ def lower_bound(
 
 
 def best_of(call: Callable[[], object], times: int) -> float:
-    """Seconds of the quickest call, which other work on the machine disturbed least."""
+    """Seconds of the fastest call, which other work on the machine disturbed least."""
     call()
     taken = []
     for _ in range(times):
@@ -110,7 +110,7 @@ def best_of(call: Callable[[], object], times: int) -> float:
 
 
 def against_scipy(f: torch.Tensor, g: torch.Tensor, area: torch.Tensor, iterations: int, times: int) -> None:
-    """Seconds for a number of iterations, and that both ways end at one point."""
+    """Seconds for a number of iterations, and whether both ways end at one point."""
     fixed = DRSettings(tolerance=0, max_iterations=iterations)
     single = f.float(), g.float(), area.float()
     ours = best_of(lambda: douglas_rachford.solve(*single, fixed), times)
@@ -187,9 +187,7 @@ def tell(
     gap: float,
     most: int,
 ) -> None:
-    """One line of the table: iterations, in steps of a quarter more, and seconds of the first run that
-    comes within the gap.
-    """
+    """One line of the table: iterations, and seconds of the first run within the gap."""
     if (reached := gap_of(run(most))) > gap:
         print(f"{name:<52}   not within {most} iterations: {reached:.1e}")
         return
@@ -205,8 +203,8 @@ def tell(
 
 
 def with_pyproximal(f: Array, g: Array, area: Array, iterations: int) -> Array:
-    """Its primal-dual solver: f and the box and the area in one prox by its box-and-hyperplane projection,
-    the weighted TV as the dual.
+    """pyproximal's primal-dual solver: f, box and area in one prox by its projection, the weighted TV as the
+    dual.
     """
     import pylops  # type: ignore[import-not-found]
     import pyproximal  # type: ignore[import-not-found]

@@ -1,16 +1,15 @@
-"""Our training step against an ordinary loop and MONAI's trainer: the same network, weights, batches, loss
-and optimiser, one run.
+"""Our training step against an ordinary loop and MONAI's trainer: the same network, batches, loss and
+optimiser.
 
-    python benchmarks/training.py                                    # the SCN of headneck-segment, the 3D
-    U-Net of hippocampus
-    python benchmarks/training.py --table docs/training-speed.md
+   python benchmarks/training.py    # the SCN of headneck-segment, the 3D U-Net of hippocampus
+   python benchmarks/training.py --table docs/training-speed.md
 
 The ordinary loop is what a user of torch writes: float32, torch's own layers and layout, each batch made
-between two steps. MONAI's `SupervisedTrainer` computes the same and gets its batches as we do, from
-processes of their own. The ways take turns, each round with batches of its own, so a machine that
-others use too slows all of them. What is timed of ours is the whole step: clipping, average of the weights
-and learning rate too, which the others do without. Last, the share of a whole run's time that it waited
-for no data.
+between two steps. MONAI's `SupervisedTrainer` computes the same and gets its batches as ours does, from
+separate processes. All start with the same weights. The ways take turns, each round with batches of its own,
+so other work on the machine slows all of them. Of ours the whole step is timed, including clipping, average
+of the weights and learning rate, which the others do without. Last comes the share of a whole run's time in
+which it did not wait for data.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ PLAIN = {sound: plain for plain, sound in SOUND.items()}
 
 @dataclass(frozen=True)
 class Task:
-    """A recipe on a data set. cases : the folder that keeps them as memory maps."""
+    """A recipe on a data set. cases : the folder that stores them as memory maps."""
 
     recipe: Recipe
     stage: Stage
@@ -84,7 +83,7 @@ class Task:
 
     @classmethod
     def of(cls, name: str, data: Path, cases: Path) -> Task:
-        """Reads every case once, so no way pays for it."""
+        """Read every case once, so no way has to."""
         recipe, dataset = load_recipe(name, ("validation.share=0",)), open_dataset(data)
         training = split_cases(dataset, recipe).training
         recipe = with_statistics(recipe, training)
@@ -95,7 +94,7 @@ class Task:
         return task
 
     def batches(self) -> Batches:
-        """With no case open yet: an open one would travel to the process that makes the batches."""
+        """With no case open yet: an open one would be sent to the process that makes the batches."""
         plan = self.stage.plan
         return Batches(
             self.training,
@@ -105,9 +104,7 @@ class Task:
 
 
 class Stopwatch:
-    """Hands batches on; its time and what of it was spent waiting for them count from batch number `warm`
-    on.
-    """
+    """Passes batches on; from number `warm` on, measures the time and how much of it was spent waiting."""
 
     def __init__(self, feed: Iterator[Batch], warm: int) -> None:
         self.feed, self.warm, self.taken = feed, warm, 0
@@ -128,8 +125,8 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Way:
-    """train : takes so many batches of the feed and gives the first one's loss. workers : processes that
-    make batches.
+    """train : takes a number of batches from the feed and returns the first one's loss. workers : processes
+    that make batches.
     """
 
     name: str
@@ -139,9 +136,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Lap:
-    """What one way did in one round. waiting : share of the time. cpu_s : of all threads of this process,
-    per step; a machine that others use too changes it less, and where batches are made in another process
-    they are not in it.
+    """The result of one way in one round.
+
+    waiting : share of the time. cpu_s : of all threads of this process, per step; other work on the machine
+    changes it less. Batches made in another process are not included.
     """
 
     steps_per_s: float
@@ -163,9 +161,7 @@ def ours(precision: str) -> Callable[[Task, Iterator[Batch], int], float]:
 
 
 class Ordinary:
-    """The recipe's network with torch's own layers, its loss and optimiser. Within `torch_dropout` it is
-    torch throughout.
-    """
+    """The recipe's network with torch's own layers, its loss and optimiser; within `torch_dropout`."""
 
     def __init__(self, task: Task) -> None:
         torch.manual_seed(task.recipe.seed)
@@ -177,7 +173,7 @@ class Ordinary:
         self.first_loss: float | None = None
 
     def loss(self, returned: Any, batch: Batch) -> Tensor:
-        """Of what the network returned for a batch."""
+        """The loss of a network's output for a batch."""
         outputs = named_outputs(returned, batch.present.shape[1])
         value, _ = self.objective(outputs, LossInput(batch.image, batch.target, batch.present))
         self.first_loss = float(value.detach()) if self.first_loss is None else self.first_loss
@@ -202,7 +198,7 @@ def ordinary_loop(task: Task, feed: Iterator[Batch], steps: int) -> float:
 
 
 def monai_trainer(task: Task, feed: Iterator[Batch], steps: int) -> float:
-    """The same by MONAI's trainer. Needs pytorch-ignite."""
+    """The same with MONAI's trainer. Needs pytorch-ignite."""
     from monai.engines import SupervisedTrainer
 
     state = Ordinary(task)
@@ -236,7 +232,7 @@ def lap(way: Way, task: Task, first: int, steps: int, warm: int) -> Lap:
 
 
 def ways_of(precisions: Sequence[str], task: Task) -> list[Way]:
-    """The ordinary loop is the last."""
+    """All ways; the ordinary loop is the last."""
     found = {f"ours, {'bf16' if Hardware.choose('cpu', one).bf16 else 'fp32'}": one for one in precisions}
     ways = [Way(name, ours(one), task.recipe.workers) for name, one in found.items()]
     if find_spec("ignite") is not None:
@@ -245,11 +241,11 @@ def ways_of(precisions: Sequence[str], task: Task) -> list[Way]:
 
 
 def compare(task: Task, ways: Sequence[Way], steps: int, rounds: int, warm: int) -> str:
-    """Rows of every way, and a sentence on the aim."""
+    """The rows of every way, and a sentence on the aim."""
     laps: dict[str, list[Lap]] = {way.name: [] for way in ways}
     for number in range(rounds):
         for turn in range(len(ways)):
-            way = ways[(number + turn) % len(ways)]  # another one first in each round
+            way = ways[(number + turn) % len(ways)]  # each round starts with another way
             done = lap(way, task, number * (warm + steps), steps, warm)
             laps[way.name].append(done)
             print(
@@ -295,13 +291,13 @@ def _row(way: Way, laps: Sequence[Lap], times: float) -> tuple[str, ...]:
 
 
 def busy(task: Task, steps: int, out: Path) -> str:
-    """A sentence on how long a run of the engine waited for data, preparations and scores left out."""
+    """A sentence on how long a run of the engine waited for data, without preparations and scores."""
     finish(train(task.recipe, task.dataset.folder, out, steps=steps, device="cpu"))
     events = list(read_events(out / EVENTS))
     end = events[-1].data
-    told = [event.data for event in events if event.kind == "step"]
+    steps = [event.data for event in events if event.kind == "step"]
     whole = 1 - end["waited"] / end["seconds"]
-    since = (told[-1]["elapsed"] - told[0]["elapsed"], told[-1]["waited"] - told[0]["waited"])
+    since = (steps[-1]["elapsed"] - steps[0]["elapsed"], steps[-1]["waited"] - steps[0]["waited"])
     after = f"{1 - since[1] / since[0]:.3f}" if since[0] > 0 else "not known"
     return (
         f"A run of {end['step']} steps in {end['seconds']} s: {whole:.3f} of the time not waiting for data, "
@@ -311,7 +307,7 @@ def busy(task: Task, steps: int, out: Path) -> str:
 
 
 def networks_of(task: Task) -> str:
-    """What the table is about, in words."""
+    """A sentence on the network and the batch."""
     network: nn.Module = build_network(task.stage)
     size = "x".join(map(str, task.recipe.sampling.size or ()))
     return (
@@ -354,7 +350,7 @@ def main() -> None:
 
 
 def machine(threads: int) -> str:
-    """A sentence."""
+    """A sentence about the machine."""
     bf16 = "with" if Hardware.choose("cpu", "auto").bf16 else "without"
     return (
         f"Torch {torch.__version__}, {threads} threads, {torch.backends.cpu.get_cpu_capability()}, {bf16} "
@@ -363,7 +359,7 @@ def machine(threads: int) -> str:
 
 
 def measured(name: str, folder: Path, chosen: argparse.Namespace) -> str:
-    """The section of one recipe; a sentence where its data are not there."""
+    """The section of one recipe; a sentence if its data are missing."""
     source = SHARED / SOURCES[name]
     if not source.is_dir():
         return f"## {name}\n\nLeft out: {source.name} is not in shared/data.\n"

@@ -1,9 +1,10 @@
-"""Paper 5: the authors' own localiser as the start of fine-tuning.    python -m
-benchmarks.experiments.authors_localiser OUT
+"""Paper 5: the authors' own localiser as the start of fine-tuning.
+
+   python -m benchmarks.experiments.authors_localiser OUT
 
 Against a start from scratch: the same network, phantoms, batches and losses, each start with the learning
 rate of this project's recipes for it. The authors' weights are read from `../shared/data` and written as
-bundles into OUT, never into the project. One thread; what is done is kept in OUT.
+bundles into OUT, never into the project. One thread; results are stored in OUT.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ TORSO_ORGANS = (
     3,
     5,
     7,
-)  # TotalSegmentator: spleen, both kidneys, liver, pancreas; gallbladder and stomach are none of the authors'
+    # TotalSegmentator: spleen, kidneys, liver, pancreas; gallbladder and stomach are not among the authors'
+)
 LABELS = Labels.from_names(
     {1: "liver, kidneys, spleen, pancreas"}
 )  # all four labels of the abdominal phantom are the authors' organs
@@ -57,11 +59,11 @@ COMMON = (
     "workers=0",
 )
 TITLE = "Do the authors' weights of paper 5's localiser help?"
-TOLD = """The localiser that the authors trained on 361 abdominal CTs (FLARE 2021; GPL-3.0, not part of
-this project), trained further on {training} abdominal phantoms, against the same U-Net (5 levels, 32
+INTRODUCTION = """The localiser that the authors trained on 361 abdominal CTs (FLARE 2021; GPL-3.0, not part
+of this project), trained further on {training} abdominal phantoms, against the same U-Net (5 levels, 32
 filters, no norm, 6 mm, HU / 2048) from scratch; learning rate {authors:g} and {scratch:g}. Dice of the
 foreground (liver, kidneys, spleen, pancreas) on the cases' own grid: {held_out} held-out phantoms, and one
-real CT with the labels of TotalSegmentator, a model and no person. Mean ± sd over {seeds} seeds; both
+real CT with the labels of TotalSegmentator, which is a model. Mean ± sd over {seeds} seeds; both
 starts see the same batches of a seed."""
 
 
@@ -76,7 +78,7 @@ class Setting:
 
     @classmethod
     def of(cls, out: Path, count: int, steps: Sequence[int]) -> Setting:
-        """Makes the phantoms where they are not there yet."""
+        """Make the phantoms unless they exist."""
         folder = out / f"phantoms-{count}"
         if not (folder / "dataset.json").is_file():
             finish(dataset_steps(folder, "abdomen", count, SIZE, SPACING_MM, 0, overwrite=True))
@@ -92,7 +94,7 @@ class Setting:
 
 
 def curve(setting: Setting, start: str, seed: int) -> list[dict[str, float]]:
-    """Dice by place after each of the steps; kept next to the bundle of the last."""
+    """Dice by place after each of the steps; stored next to the last bundle."""
     folder = setting.out / f"{start}-{seed}-{setting.steps[-1]}"
     kept = folder / "scores.json"
     if not kept.is_file():
@@ -157,7 +159,7 @@ def _bundle(run: Run, folder: Path) -> OwnBundle:
 
 
 def _dice(bundle: OwnBundle, setting: Setting) -> dict[str, float]:
-    """The mean over cases; there is foreground in all of them, so none is without a value."""
+    """The mean over cases; all of them have foreground."""
     means = {
         place: finish(bundle_scores(bundle, entries, whole=True)).mean
         for place, entries in setting.scored.items()
@@ -179,7 +181,7 @@ def page(setting: Setting, curves: Mapping[str, Sequence[Sequence[Mapping[str, f
         )
         for number, step in enumerate(setting.steps)
     ]
-    told = TOLD.format(
+    introduction = INTRODUCTION.format(
         training=len(setting.dataset.training),
         held_out=len(setting.dataset.validation),
         seeds=len(curves["authors"]),
@@ -189,7 +191,7 @@ def page(setting: Setting, curves: Mapping[str, Sequence[Sequence[Mapping[str, f
         f"{place}, step {setting.steps[-1]}, authors minus scratch: {_difference(place, curves)}."
         for place in PLACES
     ]
-    return f"# {TITLE}\n\n{told}\n\n{table(heads, rows)}\n" + "\n".join(ends) + "\n"
+    return f"# {TITLE}\n\n{introduction}\n\n{table(heads, rows)}\n" + "\n".join(ends) + "\n"
 
 
 def _difference(place: str, curves: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> str:

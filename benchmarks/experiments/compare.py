@@ -1,5 +1,5 @@
-"""Does an idea help? Arms that differ in the idea alone: same data, steps and seeds; the table says what
-came out, whatever it is.
+"""Does an idea help? Arms that differ in the idea alone: same data, steps and seeds; every result is
+reported.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SHORT = (
 
 @dataclass(frozen=True)
 class Question:
-    """title and told : of the page in docs. arms : by name, the overrides of `recipe`; the first is the
+    """title, introduction : of the page in docs. arms : by name, the overrides of `recipe`; the first is the
     paper's idea. data : makes the data set in a folder.
     """
 
     name: str
     title: str
-    told: str
+    introduction: str
     recipe: str
     arms: Mapping[str, Sequence[str]]
     data: Callable[[Path], Path]
@@ -66,7 +66,7 @@ def _page(question: Question, trials: Mapping[tuple[str, int], Trial], out: Path
         of_seeds = [case_means(scores(trials[arm, seed], out)) for seed in range(seeds)]
         means[arm] = np.array([np.mean(dice) for dice in of_seeds])
         spread = np.mean([np.std(dice, ddof=1) for dice in of_seeds])
-        told = [facts(trials[arm, seed], out) for seed in range(seeds)]
+        runs = [facts(trials[arm, seed], out) for seed in range(seeds)]
         rows.append(
             (
                 arm,
@@ -75,9 +75,9 @@ def _page(question: Question, trials: Mapping[tuple[str, int], Trial], out: Path
                 else f"{means[arm].mean():.3f}",
                 ", ".join(f"{mean:.3f}" for mean in means[arm]),
                 f"{spread:.3f}",
-                str(told[0]["parameters"]),
-                str(told[0]["steps"]),
-                f"{np.mean([one['seconds'] for one in told]):.0f}",
+                str(runs[0]["parameters"]),
+                str(runs[0]["steps"]),
+                f"{np.mean([one['seconds'] for one in runs]):.0f}",
             )
         )
     heads = (
@@ -92,14 +92,14 @@ def _page(question: Question, trials: Mapping[tuple[str, int], Trial], out: Path
     first, *others = question.arms
     differences = [f"{first} minus {other}: {_difference(means[first] - means[other])}." for other in others]
     return (
-        f"# {question.title}\n\n{question.told} {SHORT}\n\n{table(heads, rows)}\n"
+        f"# {question.title}\n\n{question.introduction} {SHORT}\n\n{table(heads, rows)}\n"
         + "\n".join(differences)
         + "\n"
     )
 
 
 def _difference(values: np.ndarray) -> str:  # type: ignore[type-arg]
-    """Of the same seeds; three seeds prove little, so the sign of each is told and no test made."""
+    """The difference for the same seeds: with three, its signs are reported and no test is made."""
     same = (
         "of one sign in every seed"
         if len({bool(value > 0) for value in values}) == 1

@@ -1,5 +1,6 @@
-"""Paper 3: augmentation that knows CT, the generic one, and none.    python -m
-benchmarks.experiments.ct_cues OUT
+"""Paper 3: augmentation that knows CT, the generic one, and none.
+
+python -m benchmarks.experiments.ct_cues OUT
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Paper 5: the SpatialConfiguration-Net against its local network alone.    python -m
-benchmarks.experiments.scn OUT
+"""Paper 5: the SpatialConfiguration-Net against its local network alone.
+
+python -m benchmarks.experiments.scn OUT
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Every `-small` recipe trained to its end, scored on held-out cases, run by `predict`'s road, and told in a
-table.
+"""Every `-small` recipe trained to its end, scored on held-out cases as `predict` runs it, in a table.
 
-python -m benchmarks.experiments.small OUT [--at-once 2] [--only NAME ...] [--table docs/small-recipes.md]
+   python -m benchmarks.experiments.small OUT [--at-once 2] [--only NAME ...] [--table docs/small-recipes.md]
 
-Interrupted, it goes on with the same OUT. Wants the data of `../shared/data`.
+Interrupted, it continues with the same OUT. Needs the data of `../shared/data`.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ QUIET = ("validation.share=0",)  # nothing of the training cases is held out a s
 
 
 def trials(data: Path) -> list[Trial]:
-    """What is trained on what."""
+    """Which recipe is trained on which data."""
     hippo, jaw, spots = hippocampus(data), mandible(data), lesions(data)
     made = [Trial("geometric-sunet-small", "geometric-sunet-small", hippo, QUIET)]
     made += [
@@ -95,16 +94,16 @@ def main() -> int:
     run(every, arguments.out, arguments.at_once)
     rows, low = [], []
     for trial in every:
-        dice, told = case_means(scores(trial, arguments.out)), facts(trial, arguments.out)
+        dice, done = case_means(scores(trial, arguments.out)), facts(trial, arguments.out)
         if sum(dice) / len(dice) < AIM:
             low.append(trial.name)
         rows.append(
             (
                 trial.name,
                 trial.data.name,
-                str(told["parameters"]),
-                str(told["steps"]),
-                f"{told['seconds'] / 60:.1f}",
+                str(done["parameters"]),
+                str(done["steps"]),
+                f"{run['seconds'] / 60:.1f}",
                 str(len(dice)),
                 mean_sd(dice),
             )

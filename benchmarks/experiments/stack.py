@@ -1,10 +1,10 @@
 """Paper 3's stack on real data: 2D nnU-Nets and 3D MS-D nets, and the network that learns where to trust
 which.
 
-python -m benchmarks.experiments.stack OUT [--at-once 2] [--table docs/stack.md]
+   python -m benchmarks.experiments.stack OUT [--at-once 2] [--table docs/stack.md]
 
-Of the hippocampus set's sorted cases, 3 of 5 train the members, 1 of 5 the stack, and 1 of 5 is scored on.
-Interrupted, it goes on.
+Of the hippocampus set's sorted cases, 3 of 5 train the members, 1 of 5 the stack, and 1 of 5 is scored on. An
+interrupted run continues.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ same 52 cases, which favours it.
 
 
 def held_out_set(out: Path) -> Path:
-    """Three of five sorted cases train; the others alternate between what the stack learns from and what
-    is scored on.
-    """
+    """Three of five sorted cases train; the others alternate between the stack's training and the scoring."""
     source = SHARED / "hippocampus-mr"
     fields = json.loads((source / "dataset.json").read_text(encoding="utf-8"))
     cases = sorted(fields["training"], key=lambda case: str(case["image"]))
@@ -86,7 +84,7 @@ def trials(data: Path) -> list[Trial]:
 
 
 def verdict(means: Mapping[str, Sequence[float]]) -> str:
-    """Which of the two the stack has over its best member: the higher mean, the smaller deviation."""
+    """What the stack has over its best member: the higher mean, the smaller deviation."""
     members = {name: values for name, values in means.items() if name != "stack"}
     best = max(members, key=lambda name: float(np.mean(members[name])))
     higher = np.mean(means["stack"]) > np.mean(members[best])
@@ -120,12 +118,12 @@ def main() -> None:
         "stack": case_means(scores.stack),
         **{name: case_means(rows) for name, rows in scores.members.items()},
     }
-    told = {trial.name: facts(trial, arguments.out) for trial in members}
+    runs = {trial.name: facts(trial, arguments.out) for trial in members}
     rows = [
         (
             name,
-            str(told[name]["parameters"]) if name in told else "",
-            f"{told[name]['seconds'] / 60:.1f}" if name in told else "",
+            str(runs[name]["parameters"]) if name in runs else "",
+            f"{runs[name]['seconds'] / 60:.1f}" if name in runs else "",
             mean_sd(values),
             f"{min(values):.3f}",
         )

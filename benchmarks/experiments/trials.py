@@ -1,8 +1,8 @@
-"""Training runs that are compared: data sets made from `../shared/data`, a queue of jobs, Dice of held-out
-cases, a table.
+"""Training runs to compare: data sets from `../shared/data`, a queue of jobs, Dice of held-out cases, a
+table.
 
-Every run is a job of its own with one thread, two at a time; what is done is kept, what was interrupted
-goes on where it was.
+Every run is a job of its own with one thread, two at a time; finished ones are kept, interrupted ones
+continue.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Trial:
-    """name : of its folder. data : a data set's folder; its validation list is what is scored. localiser :
-    the name of another trial whose bundle says where to look.
+    """name : of its folder. data : a data set's folder; its validation list is scored. localiser : the name
+    of another trial whose bundle gives the region.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Trial:
 
 
 def run(trials: Sequence[Trial], out: Path, at_once: int = 2) -> None:
-    """Train what is not trained yet; raises RuntimeError with the sentence of a run that failed."""
+    """Train the trials that are not trained yet. Raises RuntimeError with the message of one that failed."""
     waiting, running = [trial for trial in trials if not _trained(trial, out)], list[tuple[Trial, Job]]()
     while waiting or running:
         while waiting and len(running) < at_once:
@@ -66,7 +66,7 @@ def run(trials: Sequence[Trial], out: Path, at_once: int = 2) -> None:
 
 
 def _trained(trial: Trial, out: Path) -> bool:
-    """Whether the run is there and of this recipe; one of another recipe is removed."""
+    """Whether the run exists and is of this recipe; one of another recipe is removed."""
     folder = out / trial.name
     if not (folder / "wanted.yaml").is_file():
         return False
@@ -91,7 +91,7 @@ def _start(trial: Trial, out: Path) -> Job:
 
 
 def scores(trial: Trial, out: Path) -> list[dict[str, float | None]]:
-    """Dice by label of every case of the validation list, on the case's own grid; kept next to the run."""
+    """Dice by label of every case of the validation list, on the case's own grid; stored next to the run."""
     kept = out / trial.name / "scores.json"
     if not kept.is_file():
         bundle = read_own(out / trial.name / "bundle")
@@ -119,7 +119,7 @@ def case_means(rows: Sequence[dict[str, float | None]]) -> list[float]:
 
 
 def facts(trial: Trial, out: Path) -> dict[str, Any]:
-    """Steps, seconds of training and parameters, as the run itself told."""
+    """Steps, seconds of training and parameters, as the run recorded them."""
     events = list(Job(out / trial.name).events())
     start = next(event.data for event in events if event.kind == "start")
     end = next(event.data for event in reversed(events) if event.kind == "done")
@@ -157,9 +157,7 @@ def hippocampus(out: Path) -> Path:
 
 
 def headneck(out: Path, train: int = 40, held_out: int = 10) -> Path:
-    """Seven organs; the last of the training cases are held out, the data set's own validation list is
-    left alone.
-    """
+    """Seven organs; the last training cases are held out, the data set's own validation list is not used."""
     source = SHARED / "headneck-ct"
     fields = json.loads((source / "dataset.json").read_text(encoding="utf-8"))
     cases = fields["training"]
@@ -208,7 +206,7 @@ def lesions(out: Path, count: int = 25) -> Path:
 
 
 def vgg_file() -> Path:
-    """The features that the content loss sees with."""
+    """The VGG features of the content loss."""
     return next(iter(sorted(VGG.glob("*.safetensors"))))
 
 
@@ -221,7 +219,7 @@ def write_set(
     validation: Sequence[dict[str, str]],
     present: dict[str, list[str]] | None = None,
 ) -> Path:
-    """A dataset.json that names the files where they lie."""
+    """A dataset.json that names the files where they are."""
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     fields: dict[str, Any] = {"name": name, "labels": labels}

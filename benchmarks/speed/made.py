@@ -1,5 +1,5 @@
-"""A made CT of 512 x 512 x 300, and a two-stage bundle of paper 5's sizes whose random networks find
-something in it.
+"""A synthetic CT of 512 x 512 x 300, and a two-stage bundle of paper 5's sizes whose random networks segment
+it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ctseg_models.networks.unet import UNet
 SHAPE = (300, 512, 512)
 SPACING_MM = (1.5, 0.8, 0.8)
 AIR_HU, BODY_HU, NOISE_HU = -1000, 0, 15
-BODY_MM = (270, 205, 270)  # diameters: what a torso in a field of view of 450 x 410 x 410 mm has
+BODY_MM = (270, 205, 270)  # diameters of a torso in a field of view of 450 x 410 x 410 mm
 # Centre as a share of the field of view, diameters in mm and HU of four organs.
 ORGANS = (
     ((0.45, 0.50, 0.35), (120, 90, 100), 400),
@@ -42,7 +42,7 @@ SAMPLE = 200_000  # voxels that the last layers are fitted to
 
 
 def regions(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Over the whole field of view in `shape` voxels: 0 air, 1 body, 2 and up organs."""
+    """Classes over the whole field of view in `shape` voxels: 0 air, 1 body, 2 and up organs."""
     extent = [n * s for n, s in zip(SHAPE, SPACING_MM, strict=True)]
     found = np.zeros(shape, np.uint8)
     for value, (middle, size, _) in enumerate((((0.5, 0.5, 0.5), BODY_MM, BODY_HU), *ORGANS), start=1):
@@ -67,8 +67,9 @@ def made_ct(shape: tuple[int, int, int] = SHAPE) -> Volume:
 
 
 def two_stage(folder: Path, norm: str = "instance") -> OwnBundle:
-    """Localiser and SCN of paper 5 with random weights, their last layers fitted to the made CT, so
-    the box and the labels are those of a body and its organs, and not of noise.
+    """Localiser and SCN of paper 5 with random weights, their last layers fitted to the synthetic CT.
+
+    So the box and the labels are those of a body and its organs, not of noise.
     """
     torch.manual_seed(0)
     localise = Stage(
@@ -96,14 +97,14 @@ def two_stage(folder: Path, norm: str = "instance") -> OwnBundle:
         if isinstance(module, nn.InstanceNorm3d):
             nn.init.normal_(
                 module.bias
-            )  # with none, every unit bends at the mean, and the features tell few values apart
+            )  # without noise, every unit bends at the mean, and the features separate few values
     image, truth = _example((56, 52, 52), (64, 64, 64))
     _fit(localiser, image / 1024, (truth > 0).long())
     image, truth = _example((225, 205, 205), (160, 128, 160))
     _fit(segmenter.local, image / 512, (truth - 1).clamp_min(0))
     for part in segmenter.spatial:
         assert isinstance(part, UNet)
-        part.prediction.weight.data *= 0.05  # the organs are where the local part sees them
+        part.prediction.weight.data *= 0.05  # the organs are at the local part's resolution
     weights = {"localise": localiser.state_dict(), "segment": segmenter.state_dict()}
     return write_bundle(
         folder / "two-stage",
@@ -117,8 +118,10 @@ def two_stage(folder: Path, norm: str = "instance") -> OwnBundle:
 
 
 def _example(shape: tuple[int, int, int], size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
-    """The middle `size` of the made CT in coarser voxels, (1, 1, z, y, x) HU clipped as the bundle does,
-    and its regions (z, y, x).
+    """The middle `size` of the CT in coarser voxels, (1, 1, z, y, x) HU clipped as in the bundle, and its
+    regions.
+
+    The regions are (z, y, x).
     """
 
     def middle(whole: NDArray[np.generic], outside: float) -> Tensor:
@@ -151,7 +154,8 @@ def _fit(network: UNet, image: Tensor, truth: Tensor) -> None:
     some = torch.randperm(features.shape[1])[:SAMPLE]
     columns = F.pad(features[:, some].T.double(), (0, 1), value=1.0)  # (voxels, C + 1)
     one_hot = F.one_hot(truth.flatten()[some], config.outputs).double()
-    share = (one_hot / one_hot.sum(dim=0).sqrt()).sum(dim=1, keepdim=True).sqrt()  # a small organ counts too
+    # so a small organ counts too
+    share = (one_hot / one_hot.sum(dim=0).sqrt()).sum(dim=1, keepdim=True).sqrt()
     solved = torch.linalg.lstsq(columns * share, SHARPNESS * (2 * one_hot - 1) * share).solution
     with torch.no_grad():
         network.prediction.weight.copy_(solved[:-1].T.reshape(network.prediction.weight.shape))

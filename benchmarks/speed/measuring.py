@@ -1,4 +1,4 @@
-"""Measurements in processes of their own, and the page that their tables go to."""
+"""Measurements in processes of their own, and the page with their tables."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ AS_WE_RUN = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}
 
 
 def in_a_child(script: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run `script` with `arguments` and read what it printed last. Raises RuntimeError with what it said
-    when it failed.
+    """Run `script` with `arguments` and read its last line of output. Raises RuntimeError with its error
+    message.
     """
     child = subprocess.run(
         [sys.executable, script, *arguments], capture_output=True, text=True, check=False, env=AS_WE_RUN
@@ -43,9 +43,7 @@ def in_a_child(script: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def peak_bytes() -> float:
-    """The most memory that this process has held. Of this process alone: what getrusage says begins with
-    its parent's.
-    """
+    """The peak memory of this process alone: getrusage would start with its parent's."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -67,11 +65,11 @@ def timed(call: Callable[[], T], device: str) -> tuple[T, float]:
 
 
 def ceiling(dtype: torch.dtype, device: str, plane: tuple[int, int]) -> float:
-    """Operations a second of the fastest bare 3x3x3 convolution, channels last: of 32 and 64 channels to 32,
-    on slabs of a plane (y, x) and of the next coarser level; the best of several runs each.
+    """Operations a second of the fastest bare 3x3x3 convolution, channels last, best of several runs.
 
-    A slab has a slice more at either end than what is computed, as in a network: with zeros there instead,
-    which oneDNN leaves out, a tenth of the operations would be counted and not done.
+    Of 32 and 64 channels to 32, on slabs of a plane (y, x) and of the next coarser level. A slab has a slice
+    more at either end than is computed, as in a network: oneDNN skips zeros, so with padding a tenth of the
+    operations would be counted but not done.
     """
     best = 0.0
     with torch.inference_mode():
@@ -93,20 +91,20 @@ def ceiling(dtype: torch.dtype, device: str, plane: tuple[int, int]) -> float:
 
 
 def stored(volume: Volume, path: Path) -> None:
-    """The array as it is, and its spacing."""
+    """Store the array as it is, and its spacing."""
     np.save(path, volume.array)
     path.with_suffix(".json").write_text(json.dumps(volume.geometry.spacing_mm), encoding="utf-8")
 
 
 def loaded(path: Path) -> Volume:
-    """What `stored` wrote."""
+    """The volume that `stored` wrote."""
     array = np.load(path)
     z, y, x = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return Volume(array, Geometry.from_parts(array.shape, (z, y, x)), modality="CT")
 
 
 def machine(threads: int, device: str) -> str:
-    """A sentence."""
+    """A sentence about the machine."""
     on = (
         torch.cuda.get_device_name(device)
         if device.startswith("cuda")
@@ -116,7 +114,7 @@ def machine(threads: int, device: str) -> str:
 
 
 def dice(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> dict[int, float]:
-    """Of every label that one of two label arrays has."""
+    """The Dice of every label in either of two label arrays."""
     found = {}
     for value in sorted(set(np.unique(a)) | set(np.unique(b))):
         one, other = a == value, b == value
@@ -127,7 +125,7 @@ def dice(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> dict[int, float]:
 
 
 def write_section(path: Path, heading: str, text: str) -> None:
-    """Put `text` under `heading` on the page, in the place of what stands there; the other sections stay."""
+    """Put `text` under `heading` on the page, replacing that section; the other sections stay."""
     page = path.read_text(encoding="utf-8") if path.is_file() else f"{PAGE}\n"
     top, *sections = page.split("\n## ")
     kept = [section for section in sections if section.splitlines()[0] != heading]
