@@ -19,7 +19,7 @@ endif
 # One thread a process: two test processes on two cores, and the same numbers everywhere.
 QUIETLY := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NAPARI_ASYNC=0
 
-.PHONY: help demo test test-long lint docs types bench train-small ideas stack wheel system clean
+.PHONY: help demo test test-long lint docs pictures types bench train-small ideas stack wheel system clean
 
 help:
 	@echo "make demo       phantom, prediction, overlays, plot, table and a screenshot (demo-output/)"
@@ -27,6 +27,7 @@ help:
 	@echo "make test-long  the tests that take minutes"
 	@echo "make lint       ruff, mypy, import rules"
 	@echo "make docs       the documentation site (site/index.html)"
+	@echo "make pictures   draws the pictures of the tutorials again"
 	@echo "make bench      speed against MONAI and others, and how hard the phantom is"
 	@echo "make train-small  every small recipe trained and scored (an hour; runs/small, goes on where it was)"
 	@echo "make ideas      does each paper's idea help? (hours; runs/ideas, goes on where it was)"
@@ -50,6 +51,9 @@ lint: $(VENV)/stamp-dev
 
 docs: $(VENV)/stamp-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+pictures: $(VENV)/stamp-base system
+	$(QUIETLY) $(ON_DISPLAY) $(BIN)/python docs/site/pictures.py
 
 bench: $(VENV)/stamp-dev
 	@for script in benchmarks/*.py; do echo "== $$script"; $(ON_DISPLAY) $(BIN)/python $$script || exit 1; done

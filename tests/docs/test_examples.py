@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,21 @@ def test_the_table_of_conventions_says_what_is_computed(convention: str, empty: 
         ("wmh2017", "one"): (0, nan, nan, inf, 0),
     }[convention, "both" if empty == "both" else "one"]
     assert found == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.long
+def test_the_commands_of_the_tutorial_run(tmp_path: Path) -> None:
+    """In their order; what needs a display is left to the tests of the viewer."""
+    page = (DOCS / "tutorials/score-a-model.md").read_text(encoding="utf-8")
+    commands = [
+        line.split()[1:]
+        for block in re.findall(r"```sh\n(.*?)```", page, re.S)
+        for line in block.splitlines()
+        if not line.startswith("napari-ctseg open")
+    ]
+    assert len(commands) == 4
+    for words in commands:
+        command = [sys.executable, "-m", "napari_ctseg.commands.main", *words]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    assert {"scores.csv", "report.html", "slices.csv"} <= {path.name for path in tmp_path.iterdir()}
+    assert len(list((tmp_path / "predictions").glob("*.nii.gz"))) == 3
