@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "Measurements"
 COLOUR, SELECTED = "#F0E442", "#56B4E9"  # Okabe & Ito: told apart by colour-blind readers, clear on grey
-LINE_PX, TEXT_PX, GAP_PX = 2.2, 11, 17  # on the screen: width of lines, size of text, text below its shape
+LINE_PX, TEXT_PX, GAP_PX = 2.0, 9, 14  # on the screen: width of lines, size of text, text below its shape
 DRAWN_AS = {
     Kind.RULER: "path",
     Kind.ANGLE: "path",

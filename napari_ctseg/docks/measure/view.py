@@ -130,7 +130,7 @@ class MeasureDock(parts.Dock):
             return
         before, self._drawn = self._drawn, state
         if before is not None and before.rows != state.rows:
-            self.table.draw(state.rows, state.selected)  # all that changes in a drag
+            self.table.draw(state.rows, state.selected, state.unit)  # all that changes in a drag
         if before is None or _without_rows(before) != _without_rows(state):
             self._draw_rest(state)
 
@@ -146,7 +146,7 @@ class MeasureDock(parts.Dock):
         parts.able(self.undo, nothing, "Takes back the last shape, change or removal. Key: Ctrl+Z")
         unselected = "" if state.selected is not None else "Click a row or a shape first."
         parts.able(self.delete, unselected, "Removes the selected measurement. Key: Delete")
-        self.table.draw(state.rows, state.selected)
+        self.table.draw(state.rows, state.selected, state.unit)
         self.table.setVisible(bool(state.rows))
         self.probe.setVisible(state.image is not None)
         if not self.probe.text():
@@ -162,7 +162,7 @@ class MeasureDock(parts.Dock):
         counting = " – counting…" if state.counting and not state.labels else ""
         title = "" if state.mask is None else f"Labels of <b>{state.mask}</b>{counting}"
         parts.say(self.labels_title, title)
-        self.labels.draw(state.labels)
+        self.labels.draw(state.labels, state.unit)
         self.labels.setVisible(bool(state.labels))
         parts.say(self.labels_note, state.labels_note if state.mask is not None else "")
 

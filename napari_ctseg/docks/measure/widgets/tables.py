@@ -14,6 +14,9 @@ from napari_ctseg.docks.measure.state import LabelRow, ShapeRow
 from napari_ctseg.docks.measure.widgets.icons import tool_icon
 from napari_ctseg.docks.measure.words import NAMES
 
+MEAN = "mean ± SD"
+SHORT = {Kind.RECIST: "RECIST"}
+PLANES = {"axial": "ax.", "coronal": "cor.", "sagittal": "sag."}
 ROW_HEIGHT, HIGHEST = 21, 230
 STYLE = (
     "QTableWidget { font-size: 11px; } QTableWidget::item { padding: 0 2px; } "
@@ -39,6 +42,10 @@ class Table(QTableWidget):  # type: ignore[misc]
         header.setMinimumSectionSize(24)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+
+    def name_unit(self, unit: str) -> None:
+        """Write the unit of the image's values into the heading of the last column, not into every cell."""
+        self.horizontalHeaderItem(self.columnCount() - 1).setText(f"{unit} ± SD" if unit else MEAN)
 
     def fill(self, rows: Sequence[tuple[Sequence[str], QIcon, str]]) -> None:
         """Show (words, icon of the first cell, tooltip) a row; cells that stay the same are left alone."""
@@ -72,10 +79,10 @@ class ShapeTable(Table):
 
     def __init__(self) -> None:
         headers = (
-            ("", "What was drawn. Click a row: the viewer goes to its slice."),
+            ("kind", "What was drawn. Click a row: the viewer goes to its slice."),
             ("slice", "Plane and number of the slice, from 1."),
             ("size", "Length in mm, angle in degrees, diameters in mm, or area in mm²."),
-            ("mean ± SD", "Of the image's values inside: HU for CT."),
+            (MEAN, "Of the image's values inside: HU for CT."),
         )
         super().__init__(headers, 0)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -88,12 +95,18 @@ class ShapeTable(Table):
         """Draw the icons in the theme's colour of text (hex)."""
         self._icons = {kind: tool_icon(kind, text) for kind in Kind}
 
-    def draw(self, rows: Sequence[ShapeRow], selected: int | None) -> None:
+    def draw(self, rows: Sequence[ShapeRow], selected: int | None, unit: str) -> None:
         """Show the rows, one of them selected."""
+        self.name_unit(unit)
         self.fill(
             [
                 (
-                    (NAMES[row.kind], row.slice, row.size, row.mean),
+                    (
+                        SHORT.get(row.kind, NAMES[row.kind]),
+                        _short(row.slice),
+                        row.size,
+                        _bare(row.mean, unit),
+                    ),
                     self._icons.get(row.kind, QIcon()),
                     f"{row.in_full}\nClick: go to its slice. Delete removes it.",
                 )
@@ -131,18 +144,33 @@ class LabelTable(Table):
         headers = (
             ("label", "The label's name."),
             ("volume", "Number of voxels times their volume."),
-            ("mean ± SD", "Of the image's values inside: HU for CT."),
+            (MEAN, "Of the image's values inside: HU for CT."),
         )
         super().__init__(headers, 0)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setIconSize(QSize(8, 12))
 
-    def draw(self, rows: Sequence[LabelRow]) -> None:
+    def draw(self, rows: Sequence[LabelRow], unit: str) -> None:
         """Show the rows."""
+        self.name_unit(unit)
         self.fill(
             [
-                ((row.name, row.volume, row.mean), parts.swatch(row.colour), f"{row.name}: label {row.value}")
+                (
+                    (row.name, row.volume, _bare(row.mean, unit)),
+                    parts.swatch(row.colour),
+                    f"{row.name}: label {row.value}",
+                )
                 for row in rows
             ]
         )
+
+
+def _short(place: str) -> str:
+    """ "coronal 12" as "cor. 12"."""
+    plane, _, number = place.partition(" ")
+    return f"{PLANES[plane]} {number}"
+
+
+def _bare(mean: str, unit: str) -> str:
+    return mean.removesuffix(f" {unit}")
