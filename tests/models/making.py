@@ -21,7 +21,7 @@ AIR, TISSUE, ORGAN = -1000, 40, 300
 def threshold_stage(
     name: str, threshold_hu: float, spacing_mm: tuple[float, float, float], **more: object
 ) -> Stage:
-    """A one-level U-Net that says 1 where the resampled image is above `threshold_hu` (see
+    """A one-level U-Net that gives 1 where the resampled image is above `threshold_hu` (see
     threshold_weights).
     """
     entries: dict[str, object] = {

@@ -37,10 +37,10 @@ LATTICE = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 1, 2))
 TARGET = Target((1.0, 1.0, 1.0), (0, 0, 0), (1, 1, 2))
 #                 voxel 0: background, 4, 9      voxel 1
 MEMBERS = [
-    [[0.5, 0.4, 0.1], [0.1, 0.6, 0.3]],  # says 0, 4
-    [[0.4, 0.5, 0.1], [0.3, 0.3, 0.4]],  # says 4, 9
+    [[0.5, 0.4, 0.1], [0.1, 0.6, 0.3]],  # labels 0, 4
+    [[0.4, 0.5, 0.1], [0.3, 0.3, 0.4]],  # labels 4, 9
     [[0.4, 0.5, 0.1], [0.2, 0.1, 0.7]],
-]  # says 4, 9
+]  # labels 4, 9
 FP32 = InferenceSettings(precision="fp32")
 
 
@@ -168,9 +168,9 @@ def test_members_on_different_grids_meet_on_the_inputs_grid() -> None:
 def test_staple_on_different_grids_is_simpleitks() -> None:
     samplers, target, fine = on_own_grids()
     out, unsure = fused(samplers, "staple", target=target)
-    said = [np.array([0, 4, 9], np.uint8)[one.argmax(axis=0)] for one in fine]
+    opinions = [np.array([0, 4, 9], np.uint8)[one.argmax(axis=0)] for one in fine]
     reference = sitk.GetArrayFromImage(
-        sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(one) for one in said], 99)
+        sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(one) for one in opinions], 99)
     )
     assert (out == reference).mean() > 0.999  # a voxel on the edge of two labels may round to the other one
     assert len(np.unique(out)) == 3 and 0 < unsure.max() <= 1
@@ -383,24 +383,26 @@ def test_nnunets_of_two_and_three_dimensions_on_an_oblique_image(
         clear = np.diff(np.sort(mean, axis=0)[-2:], axis=0)[0] > 1e-3
         assert clear.mean() > 0.98
         assert np.array_equal(found.labels.array[clear], mean.argmax(axis=0)[clear])
-        said = [one.argmax(axis=0) for one in chances]
+        opinions = [one.argmax(axis=0) for one in chances]
         place = clear & np.all(
             [np.diff(np.sort(one, axis=0)[-2:], axis=0)[0] > 1e-3 for one in chances], axis=0
         )
         differing = (
-            sum(weight * (one != mean.argmax(axis=0)) for weight, one in zip((2, 1, 1), said, strict=True))
+            sum(
+                weight * (one != mean.argmax(axis=0)) for weight, one in zip((2, 1, 1), opinions, strict=True)
+            )
             / 4
         )
         assert found.disagreement is not None
         assert found.disagreement.array[place] == pytest.approx(differing[place])
         assert differing.max() > 0
     else:
-        said = []
+        opinions = []
         for folder in folders:
             with np.load(folder / "expected/oblique_labels_float32buffers.npz") as file:
-                said.append(file["labels"])
+                opinions.append(file["labels"])
         reference = sitk.GetArrayFromImage(
-            sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(one.astype(np.uint8)) for one in said], 99)
+            sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(one.astype(np.uint8)) for one in opinions], 99)
         )
         assert (found.labels.array == reference).mean() > 0.999
         assert len(np.unique(reference)) > 2

@@ -12,7 +12,7 @@ from ctseg_models.ensembles.staple import Opinions, codes_of, most_members, stap
 SHAPE = (13, 17, 19)
 
 
-def said(classes: int, members: int, seed: int) -> list[NDArray[np.uint8]]:
+def opinions_of(classes: int, members: int, seed: int) -> list[NDArray[np.uint8]]:
     """Balls, and members that each see them a little next to where they are, with errors of their own."""
     draw = np.random.default_rng(seed)
     z, y, x = np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij")
@@ -41,7 +41,7 @@ def ours(maps: list[NDArray[np.uint8]], classes: int) -> tuple[NDArray[np.int64]
 
 @pytest.mark.parametrize(("members", "seed"), [(2, 2), (3, 0), (4, 9), (5, 1)])
 def test_binary_masks_equal_simpleitk(members: int, seed: int) -> None:
-    maps = said(2, members, seed)
+    maps = opinions_of(2, members, seed)
     reference = sitk.STAPLEImageFilter()
     reference.SetForegroundValue(1)
     chance = sitk.GetArrayFromImage(reference.Execute([sitk.GetImageFromArray(seen) for seen in maps]))
@@ -54,7 +54,7 @@ def test_binary_masks_equal_simpleitk(members: int, seed: int) -> None:
 
 @pytest.mark.parametrize(("classes", "members", "seed"), [(3, 3, 3), (4, 4, 4), (5, 2, 5), (6, 5, 6)])
 def test_several_labels_equal_simpleitk(classes: int, members: int, seed: int) -> None:
-    maps = said(classes, members, seed)
+    maps = opinions_of(classes, members, seed)
     reference = sitk.GetArrayFromImage(
         sitk.MultiLabelSTAPLE([sitk.GetImageFromArray(seen) for seen in maps], 99)
     )
@@ -64,8 +64,8 @@ def test_several_labels_equal_simpleitk(classes: int, members: int, seed: int) -
     assert np.array_equal(found[decided], reference[decided])
 
 
-def test_a_member_that_says_nothing_is_as_unreliable_as_simpleitk_finds_it() -> None:
-    maps = [*said(2, 3, 2), np.zeros(SHAPE, np.uint8)]
+def test_a_member_without_foreground_is_as_unreliable_as_in_simpleitk() -> None:
+    maps = [*opinions_of(2, 3, 2), np.zeros(SHAPE, np.uint8)]
     chance = sitk.GetArrayFromImage(sitk.STAPLE([sitk.GetImageFromArray(seen) for seen in maps], 1.0))
     found, reliable = ours(maps, 2)
     assert found.any() and np.array_equal(found == 1, chance > 0.5)

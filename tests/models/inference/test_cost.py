@@ -1,5 +1,5 @@
 """What a run takes: a large CT through paper 5's segmenter at its largest size (time, memory and the
-longest step, counted in processor seconds), and what is told beforehand against what it then takes.
+longest step, counted in processor seconds), and the estimate against what the run then takes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ volume = Volume(
     np.random.default_rng(0).integers(-1000, 400, (150, 512, 512), dtype=np.int16),
     Geometry.from_parts((150, 512, 512), (2.5, 0.8, 0.8)),
 )
-told = estimate(bundle, volume, settings=InferenceSettings(threads=1, precision="fp32"))
+expected = estimate(bundle, volume, settings=InferenceSettings(threads=1, precision="fp32"))
 work, longest, begun = run(bundle, volume, settings=InferenceSettings(threads=1)), 0.0, time.process_time()
 while True:
     step = time.thread_time()
@@ -79,7 +79,7 @@ print(
             "seconds": time.process_time() - begun,
             "longest": longest,
             "bytes": peak,
-            "told": told.bytes,
+            "expected": expected.bytes,
             "size": prediction.provenance["stages"][0]["size"],
             "shape": prediction.labels.array.shape,
         }
@@ -101,7 +101,7 @@ def test_a_512_by_512_by_150_ct_keeps_to_the_limits(tmp_path: Path) -> None:
     assert found["size"] == [160, 128, 160]
     assert found["shape"] == [150, 512, 512]
     assert found["bytes"] < BYTES
-    assert 0.5 < found["told"] / found["bytes"] < 2
+    assert 0.5 < found["expected"] / found["bytes"] < 2
     assert (
         found["seconds"] < CORES * SECONDS * 0.8
     )  # reading the file and starting the program need some of the time too
@@ -150,7 +150,7 @@ def bundle_of(kind: str, folder: Path) -> OwnBundle:
 
 
 @pytest.mark.parametrize("kind", BUNDLES)
-def test_the_time_told_is_within_a_factor_of_two(
+def test_the_estimated_time_is_within_a_factor_of_two(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cost, "perf_counter", time.process_time)  # what else the machine does must not count
@@ -160,14 +160,14 @@ def test_the_time_told_is_within_a_factor_of_two(
         Geometry.from_parts((60, 110, 120), (3.0, 1.6, 1.5)),
     )
     with at_most(4, time.process_time):
-        told = estimate(bundle, volume, settings=PLAIN)
+        expected = estimate(bundle, volume, settings=PLAIN)
     begun = time.process_time()
     finish(run(bundle, volume, settings=PLAIN))
     took = time.process_time() - begun
-    assert 0.5 < told.seconds / took < 2
+    assert 0.5 < expected.seconds / took < 2
 
 
-def test_more_work_is_told_as_more(tmp_path: Path) -> None:
+def test_more_work_has_a_larger_estimate(tmp_path: Path) -> None:
     volume = Volume(np.zeros((60, 110, 120), np.int16), Geometry.from_parts((60, 110, 120), (3.0, 1.6, 1.5)))
     bundle = bundle_of("windows", tmp_path)
     whole = estimate(bundle, volume, settings=PLAIN)
@@ -194,7 +194,7 @@ def test_an_ensemble_keeps_the_maps_of_every_member(tmp_path: Path) -> None:
     assert four.seconds == pytest.approx(2 * two.seconds, rel=0.01)
 
 
-def test_a_network_that_cannot_be_tried_is_told_from_its_operations(
+def test_a_network_that_cannot_be_measured_is_estimated_from_its_operations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume = Volume(np.zeros((40, 50, 60), np.int16), Geometry.from_parts((40, 50, 60), (3.0, 2.0, 2.0)))
@@ -203,7 +203,7 @@ def test_a_network_that_cannot_be_tried_is_told_from_its_operations(
     monkeypatch.setattr("ctseg_models.inference.network.precision.flops_per_second", lambda *given: 1e9)
     stage = bundle.load().stages[0]
     flops = stage.flops((60, 40, 48))
-    told = estimate(bundle, volume, settings=PLAIN)
-    assert told.seconds == pytest.approx(
+    expected = estimate(bundle, volume, settings=PLAIN)
+    assert expected.seconds == pytest.approx(
         flops / (cost.EFFICIENCY * 1e9) + cost.SECONDS_PER_VOXEL * 40 * 50 * 60 * 2, rel=0.2
     )

@@ -1,4 +1,4 @@
-"""Too little memory: what is tried instead, what is said, and that the labels are right all the same."""
+"""Too little memory: what is tried instead, what is reported, and that the labels are right all the same."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_network_that_takes_no_smaller_window_goes_to_the_processor() -> None:
     assert "ran on the processor" in warnings[-1].text
 
 
-def test_when_nothing_helps_a_sentence_says_so() -> None:
+def test_when_nothing_helps_an_error_tells_what_to_do() -> None:
     with pytest.raises(
         BundleError, match=r"memory is not enough for 32 x 32 x 32 voxels .* choose a smaller region"
     ):
@@ -179,12 +179,12 @@ def test_another_error_in_windows_that_worked_is_not_taken_for_a_shortage() -> N
     assert network.tried == [(64,) * 3, (32,) * 3]
 
 
-def test_what_a_network_says_of_smaller_windows_is_told() -> None:
-    told = (
+def test_a_networks_message_about_smaller_windows_is_in_the_error() -> None:
+    message = (
         r"not enough for 64 x 64 x 64 voxels at once, and the network takes no smaller windows \(mat1 and "
         r"mat2 shapes cannot"
     )
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=message):
         finish(
             OutOfMemoryFallback(Hungry(10, 64), 2, "cpu", [].append)(
                 torch.zeros(1, 1, 64, 64, 64), Arithmetic()
@@ -192,7 +192,7 @@ def test_what_a_network_says_of_smaller_windows_is_told() -> None:
         )
 
 
-def test_a_network_that_says_nothing_of_smaller_windows_is_not_given_still_smaller_ones() -> None:
+def test_a_network_that_refuses_smaller_windows_without_a_message_gets_no_smaller_ones() -> None:
     network = Hungry(10, 64, words="")
     with pytest.raises(BundleError, match=r"takes no smaller windows \(RuntimeError\)"):
         finish(OutOfMemoryFallback(network, 2, "cpu", [].append)(torch.zeros(1, 1, 64, 64, 64), Arithmetic()))
@@ -214,7 +214,9 @@ def test_sums_without_room_on_a_gpu_are_made_by_the_processor() -> None:
 
 
 @pytest.mark.parametrize("windowed", [False, True])
-def test_a_run_goes_on_and_tells(windowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_continues_with_a_warning(
+    windowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume, organ = body_with_organ()
     more: dict[str, object] = {"inferer": "sliding_window", "patch": (40, 40, 40)} if windowed else {}
     bundle = threshold_bundle(tmp_path / "b", two_stages=False, **more)

@@ -35,7 +35,7 @@ def test_the_organ_is_found_on_the_inputs_own_grid(tmp_path: Path) -> None:
     assert (where.min(axis=0) >= box.start).all()
     assert (where.max(axis=0) < box.stop).all()
     assert np.prod(np.subtract(box.stop, box.start)) < 0.6 * organ.size
-    assert not prediction.warnings[1:]  # it is oblique, and said so
+    assert not prediction.warnings[1:]  # only the one that it is oblique
     assert prediction.probabilities is prediction.edge_map is prediction.disagreement is None
 
 
@@ -144,7 +144,7 @@ def test_extras_on_request(tmp_path: Path) -> None:
     assert edges.array[border].mean() > 3 * edges.array.mean()
 
 
-def test_provenance_tells_everything_but_the_patient(tmp_path: Path) -> None:
+def test_provenance_holds_everything_but_the_patient(tmp_path: Path) -> None:
     volume, _ = body_with_organ()
     named = replace(
         volume,
@@ -214,10 +214,10 @@ def test_warnings_name_what_is_outside_of_the_bundles_world(tmp_path: Path) -> N
         Geometry.from_parts((10, 11, 12), (9.0, 2.0, 2.0)),
         modality="MR",
     )
-    said = " ".join(map(str, bundle.warnings_for(odd)))
-    assert "image is MR" in said
-    assert "Hounsfield" in said
-    assert "9.0 mm" in said
+    warnings = " ".join(map(str, bundle.warnings_for(odd)))
+    assert "image is MR" in warnings
+    assert "Hounsfield" in warnings
+    assert "9.0 mm" in warnings
     volume, _ = body_with_organ()
     assert (
         bundle.warnings_for(

@@ -148,7 +148,7 @@ def test_gradients_under_autocast_are_those_of_float32(kind: Architecture, depth
     assert torch.linalg.norm(rounded - exact) < 0.25 * torch.linalg.norm(exact)
 
 
-def test_what_does_not_fit_says_why() -> None:
+def test_what_does_not_fit_is_an_error_with_the_reason() -> None:
     with pytest.raises(ValueError, match="divide by 8"):
         Backbone(BackboneConfig())(torch.zeros(1, 1, 8, 12, 16))
     with pytest.raises(ValueError, match="filters"):

@@ -148,7 +148,7 @@ def test_each_tensor_of_a_checkpoint_is_used_once(prefix: str, shared_file: Call
     assert len({tensor.data_ptr() for tensor in own.values()}) == 48
 
 
-def test_what_cannot_be_built_says_why() -> None:
+def test_what_cannot_be_built_is_an_error_with_the_reason() -> None:
     style = ConvStyle(3)
     kernels, strides = ((3, 3, 3),) * 2, ((1, 1, 1), (2, 2, 2))
     wrong: list[tuple[Any, str]] = [
@@ -158,6 +158,6 @@ def test_what_cannot_be_built_says_why() -> None:
         ((1, 2, (4, 8), ((2, 3, 3),) * 2, strides, (1, 1), (1,)), "odd"),
         ((1, 2, (4, 0), kernels, strides, (1, 1), (1,)), "1 or more"),
     ]
-    for shape, said in wrong:
-        with pytest.raises(ValueError, match=said):
+    for shape, message in wrong:
+        with pytest.raises(ValueError, match=message):
             UNetShape(*(*shape, style))

@@ -52,7 +52,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def normalised(image: Tensor) -> Tensor:
-    """As torchvision's page on the weights says: subtract the mean, divide by the standard deviation."""
+    """As torchvision's page on the weights describes: subtract the mean, divide by the standard deviation."""
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (image - mean[:, None, None]) / std[:, None, None]
 

@@ -117,7 +117,7 @@ def test_other_names_are_refused(asked: bytes, checkpoint: Path) -> None:
 
 
 def test_a_storage_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
-    """The pickle says how long a record is; reading past its end would show other memory, or crash."""
+    """The pickle declares the length of a record; reading past its end would show other memory, or crash."""
     torch.save({"w": torch.zeros(300)}, tmp_path / "a.pth")
     with zipfile.ZipFile(tmp_path / "a.pth") as archive:
         structure = archive.read("a/data.pkl")
@@ -263,7 +263,7 @@ def test_tensors_of_kinds_that_no_network_has(kind: torch.dtype, tmp_path: Path)
 
 
 def test_records_whose_sizes_disagree(checkpoint: Path) -> None:
-    """A stored record that says it is shorter in the file than when read."""
+    """A stored record whose declared length in the file is shorter than when read."""
     content = bytearray(checkpoint.read_bytes())
     entry = content.index(b"data/0", content.index(b"PK\x01\x02")) - 46
     while content[entry : entry + 4] != b"PK\x01\x02":

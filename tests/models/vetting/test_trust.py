@@ -123,7 +123,7 @@ def test_an_answer_is_about_the_bytes_that_were_asked_about(bundle_folder: Path)
     assert trust.is_trusted(bundle)
 
 
-def test_a_question_tells_what_the_files_would_run_now(bundle_folder: Path) -> None:
+def test_a_question_lists_what_the_files_would_run_now(bundle_folder: Path) -> None:
     bundle = read_monai(bundle_folder)
     path = bundle_folder / "configs/inference.json"
     path.write_text(path.read_text().replace("statistics.median", "statistics.mean"))
@@ -197,7 +197,7 @@ def test_bundles_without_code_need_no_decision(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', "\xff"])
-def test_decisions_that_cannot_be_read_are_told_and_kept(
+def test_decisions_that_cannot_be_read_are_reported_and_kept(
     content: str, own_code: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "decisions.json"

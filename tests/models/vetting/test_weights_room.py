@@ -145,7 +145,7 @@ def test_a_safetensors_file_by_hand(tmp_path: Path) -> None:
         ([], b""),
     ],
 )
-def test_a_safetensors_file_that_is_not_what_it_says(header: object, data: bytes, tmp_path: Path) -> None:
+def test_a_safetensors_file_that_is_not_what_it_declares(header: object, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a readable safetensors file"):
         read_safetensors(safetensors_file(tmp_path / "a.safetensors", header, data))
 

@@ -31,7 +31,7 @@ FP32 = InferenceSettings(precision="fp32", threads=1)
 REGIONS, CLASSES = (SIGMOID, INVERT, HALF), (SOFTMAX, INVERT, ARGMAX)
 
 
-def told(outputs: int, names: dict[str, str] | None) -> dict[str, Any]:
+def described(outputs: int, names: dict[str, str] | None) -> dict[str, Any]:
     pred: dict[str, Any] = {"num_channels": outputs}
     if names is not None:
         pred["channel_def"] = names
@@ -65,7 +65,7 @@ def test_names_of_the_outputs(
 ) -> None:
     network = {**NETWORK, "out_channels": outputs}
     bundle = read_monai(
-        monai_bundle(tmp_path / "made", after=after, network=network, metadata=told(outputs, names))
+        monai_bundle(tmp_path / "made", after=after, network=network, metadata=described(outputs, names))
     )
     assert {label.value: label.name for label in bundle.labels} == expected
 
@@ -77,7 +77,7 @@ def test_a_bundle_that_could_find_nothing_is_refused(
     after: tuple[Any, ...], names: dict[str, str] | None, tmp_path: Path
 ) -> None:
     network = {**NETWORK, "out_channels": 1}
-    folder = monai_bundle(tmp_path / "made", after=after, network=network, metadata=told(1, names))
+    folder = monai_bundle(tmp_path / "made", after=after, network=network, metadata=described(1, names))
     with pytest.raises(BundleError, match="no class next to the background"):
         read_monai(folder)
 
@@ -88,12 +88,12 @@ def test_a_bundle_that_could_find_nothing_is_refused(
 def test_what_one_sigmoid_finds_becomes_label_1(after: tuple[Any, ...], tmp_path: Path) -> None:
     network = {**NETWORK, "out_channels": 1}
     folder = monai_bundle(
-        tmp_path / "made", after=after, network=network, metadata=told(1, None), weights=False
+        tmp_path / "made", after=after, network=network, metadata=described(1, None), weights=False
     )
     weights = random_weights(network)
     for name, tensor in weights.items():
         if tensor.is_floating_point() and "running" not in name:
-            tensor.add_(0.5)  # says yes nearly everywhere
+            tensor.add_(0.5)  # foreground nearly everywhere
     torch.save(weights, folder / "models/model.pt")
     labels = finish(run(read_monai(folder), smooth_ct(), settings=FP32)).labels.array
     assert set(np.unique(labels)) <= {0, 1}

@@ -58,8 +58,11 @@ HIDDEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", HIDDEN)
 def test_a_component_that_could_be_built_is_listed(case: str, tmp_path: Path) -> None:
-    told = reasons(tmp_path / "made", **HIDDEN[case])
-    assert "scripts.evil.Evil, which is not MONAI's plain arithmetic" in told and "$lambda x: x" in told
+    listed_reasons = reasons(tmp_path / "made", **HIDDEN[case])
+    assert (
+        "scripts.evil.Evil, which is not MONAI's plain arithmetic" in listed_reasons
+        and "$lambda x: x" in listed_reasons
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,8 +77,10 @@ def test_a_component_that_could_be_built_is_listed(case: str, tmp_path: Path) ->
     ],
 )
 def test_an_expression_is_listed_for_any_of_its_parts(text: str, tmp_path: Path) -> None:
-    told = reasons(tmp_path / "made", preprocessing=compose({**IDENTITY, "allow_missing_keys": f"${text}"}))
-    assert f"the expression ${text}" in told
+    listed_reasons = reasons(
+        tmp_path / "made", preprocessing=compose({**IDENTITY, "allow_missing_keys": f"${text}"})
+    )
+    assert f"the expression ${text}" in listed_reasons
 
 
 def test_what_is_plain_arithmetic_is_not_listed(tmp_path: Path) -> None:
@@ -86,8 +91,8 @@ def test_what_is_plain_arithmetic_is_not_listed(tmp_path: Path) -> None:
             "allow_missing_keys": "$torch.cuda.is_available() and @sizes[0] > 3",
         }
     )
-    told = reasons(tmp_path / "made", sizes=[1, 2], preprocessing=plain)
-    assert told.count("\n") == 4  # the lambda, what it is given to, and three imports
+    listed_reasons = reasons(tmp_path / "made", sizes=[1, 2], preprocessing=plain)
+    assert listed_reasons.count("\n") == 4  # the lambda, what it is given to, and three imports
 
 
 IMPORTS: dict[str, dict[str, Any]] = {

@@ -225,7 +225,7 @@ def test_a_region_is_run_as_if_the_volume_ended_there(tmp_path: Path) -> None:
     assert labels.any() and not np.delete(labels, range(2, 12), axis=0).any()
 
 
-def test_an_absurd_spacing_is_told_before_it_fills_the_memory(tmp_path: Path) -> None:
+def test_an_absurd_spacing_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     bundle = read_monai(
         monai_bundle(tmp_path / "made", before=(ORIENTATION, {**SPACING, "pixdim": [1e-4, 1.0, 1.0]}, RANGE))
     )
@@ -321,7 +321,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("entries", "sentence"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS]
 )
-def test_faults_are_told_in_a_sentence(entries: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+def test_faults_are_reported_in_a_sentence(entries: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     left_out = entries.pop("entries", [])
     folder = monai_bundle(tmp_path / "made", **entries)
     rewritten(folder, **dict.fromkeys(left_out))

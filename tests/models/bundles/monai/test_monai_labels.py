@@ -79,10 +79,10 @@ def test_names_go_with_the_numbers_that_they_are_mapped_to(
     got = finish(run(bundle, smooth_ct(), settings=FP32))
     assert (got.labels.array == np.array(new)[before]).all()
     assert names(got.labels.labels) == expected
-    assert not any("wrote the labels" in said for said in got.provenance["warnings"])
+    assert not any("wrote the labels" in text for text in got.provenance["warnings"])
 
 
-def test_a_label_that_nobody_named_is_kept_and_told(plain: MonaiBundle, tmp_path: Path) -> None:
+def test_a_label_without_a_name_is_kept_and_reported(plain: MonaiBundle, tmp_path: Path) -> None:
     after = (SOFTMAX, INVERT, ARGMAX, own_code("$lambda x: torch.where(x == 2, 7, x)"))
     bundle = allowed(monai_bundle(tmp_path / "own", after=after))
     got = finish(run(bundle, smooth_ct(), settings=FP32))
@@ -91,8 +91,8 @@ def test_a_label_that_nobody_named_is_kept_and_told(plain: MonaiBundle, tmp_path
     ).all()
     assert names(got.labels.labels) == {1: "label 1", 7: "label 7"}
     assert any(
-        "wrote the labels 1, 7 and not those that its metadata names" in said
-        for said in got.provenance["warnings"]
+        "wrote the labels 1, 7 and not those that its metadata names" in text
+        for text in got.provenance["warnings"]
     )
     assert [row["name"] for row in got.provenance["confidence"]] == ["label 1", "label 7"]
     with pytest.raises(
@@ -164,7 +164,7 @@ def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(pipeline, "load_with_spare", loaded)
     got = finish(run(bundle, smooth_ct((40, 44, 38)), settings=FP32))
-    assert any("ran on the processor" in said for said in got.provenance["warnings"])
-    assert not any("windows of" in said for said in got.provenance["warnings"])
+    assert any("ran on the processor" in text for text in got.provenance["warnings"])
+    assert not any("windows of" in text for text in got.provenance["warnings"])
     got = finish(run(bundle, smooth_ct(), settings=FP32))
     assert (got.labels.array == expected).all() and 7 in got.labels.array

@@ -85,7 +85,7 @@ def test_lists_of_transforms_under_names_of_their_own(tmp_path: Path) -> None:
     assert (finish(run(bundle, smooth_ct(), settings=FP32)).labels.array == plain).all()
 
 
-def test_a_network_that_cannot_take_the_array_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_network_that_cannot_take_the_array_is_reported_in_a_sentence(tmp_path: Path) -> None:
     network = {**NETWORK, "channels": [4, 6, 8], "strides": [2, 2]}
     folder = monai_bundle(
         tmp_path / "whole",

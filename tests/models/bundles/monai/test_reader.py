@@ -251,7 +251,7 @@ def test_code_is_found_wherever_it_stands(tmp_path: Path) -> None:
         ({"a": f"%{'x' * 300}.json"}, "cannot be a file"),
     ],
 )
-def test_damaged_configs_are_told_in_a_sentence(content: Any, sentence: str, tmp_path: Path) -> None:
+def test_damaged_configs_are_reported_in_a_sentence(content: Any, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=sentence):
         config(tmp_path, content).resolve("a")
 

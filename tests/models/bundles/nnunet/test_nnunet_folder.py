@@ -270,7 +270,7 @@ def test_bf16_gives_nearly_the_same(shared_file: SharedFile) -> None:
     assert rough.dtype == torch.float32 and 0 < float((exact - rough).abs().mean()) < 0.1
 
 
-def test_what_a_folder_says_of_itself(shared_file: SharedFile) -> None:
+def test_the_card_of_a_folder(shared_file: SharedFile) -> None:
     bundle = store.read(results_folder(shared_file, "resenc_transposed"))
     assert isinstance(bundle, NNUNetBundle)
     assert (bundle.kind, bundle.name, bundle.modality) == (

@@ -137,7 +137,7 @@ def test_one_short_axis_alone_adds_no_stage() -> None:
     )
 
 
-def test_what_cannot_be_built_says_why() -> None:
+def test_what_cannot_be_built_is_an_error_with_the_reason() -> None:
     with pytest.raises(ValueError, match="stages"):
         NNUNetConfig.planned((8, 8, 8), (1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="pad"):

@@ -45,9 +45,9 @@ def changed(path: Path, *keys: str, to: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def refusal(folder: Path, said: str, *, load: bool = False) -> None:
+def refusal(folder: Path, message: str, *, load: bool = False) -> None:
     bundle = store.read(folder) if load else None
-    with pytest.raises(BundleError, match=said) as caught:
+    with pytest.raises(BundleError, match=message) as caught:
         store.read(folder) if bundle is None else bundle.load()
     sentence = str(caught.value)
     assert (
@@ -88,15 +88,15 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "said"),
+    ("keys", "value", "message"),
     ENTRIES,
     ids=[" ".join((*keys[-1:], str(value)[:12])) for keys, value, _ in ENTRIES],
 )
 def test_plans_that_ask_for_something_else(
-    keys: tuple[str, ...], value: Any, said: str, folder: Path
+    keys: tuple[str, ...], value: Any, message: str, folder: Path
 ) -> None:
     changed(folder / "plans.json", *keys, to=value)
-    refusal(folder, said)
+    refusal(folder, message)
 
 
 ARGUMENTS = [
@@ -117,18 +117,18 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"), ARGUMENTS, ids=[f"{name} {str(value)[:12]}" for name, value, _ in ARGUMENTS]
+    ("name", "value", "message"), ARGUMENTS, ids=[f"{name} {str(value)[:12]}" for name, value, _ in ARGUMENTS]
 )
-def test_networks_that_are_not_built_here(name: str, value: Any, said: str, folder: Path) -> None:
+def test_networks_that_are_not_built_here(name: str, value: Any, message: str, folder: Path) -> None:
     changed(
         folder / "plans.json", "configurations", CONFIGURATION, "architecture", "arch_kwargs", name, to=value
     )
-    refusal(folder, said, load=True)
+    refusal(folder, message, load=True)
 
 
 def test_labels_that_nnunet_does_not_allow(folder: Path) -> None:
     dataset = folder / "dataset.json"
-    for labels, said in (
+    for labels, message in (
         ({"background": 0, "a": 1, "b": 3}, "without a gap"),
         ({"background": 0, "a": [1, 2], "b": 2}, "regions_class"),
         ({"0": "background", "1": "a"}, "labels"),
@@ -136,7 +136,7 @@ def test_labels_that_nnunet_does_not_allow(folder: Path) -> None:
         ({"background": 0}, "labels"),
     ):
         changed(dataset, "labels", to=labels)
-        refusal(folder, said)
+        refusal(folder, message)
     changed(dataset, "labels", to={"background": 0, "a": 1, "b": 2, "c": 3, "ignore": 4})
     assert isinstance(read_nnunet(folder), NNUNetBundle)
 
@@ -181,7 +181,7 @@ def test_checkpoints_that_are_not_nnunets(folder: Path) -> None:
     path = folder / "fold_0/checkpoint_final.pth"
     good = torch.load(path, weights_only=False)
     weights = {name: tensor.clone() for name, tensor in good["network_weights"].items()}
-    for content, said in (
+    for content, message in (
         ({"state_dict": weights}, "no network_weights"),
         ({**good, "network_weights": [1]}, "no network_weights"),
         ({**good, "network_weights": {**weights, "more": torch.zeros(2)}}, "nnUNetTrainer"),
@@ -189,7 +189,7 @@ def test_checkpoints_that_are_not_nnunets(folder: Path) -> None:
         ({**good, "init_args": {"configuration": "2d"}}, 'as the configuration "2d"'),
     ):
         torch.save(content, path)
-        refusal(folder, said, load=True)
+        refusal(folder, message, load=True)
 
 
 def test_a_changed_weight_is_found_by_verify(folder: Path) -> None:
@@ -312,7 +312,7 @@ def test_listing_shows_it_and_loads_nothing(folder: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("entry", "value", "said"),
+    ("entry", "value", "message"),
     [
         ("network_weights", {5: torch.zeros(1)}, "no network_weights"),
         ("network_weights", {"w": 5}, "no network_weights"),
@@ -323,10 +323,12 @@ def test_listing_shows_it_and_loads_nothing(folder: Path, monkeypatch: pytest.Mo
         ("init_args", {"configuration": "2d\n\x1b[31mred"}, 'as the configuration "2d\\[31mred"'),
     ],
 )
-def test_entries_of_other_kinds_than_nnunet_writes(entry: str, value: Any, said: str, folder: Path) -> None:
+def test_entries_of_other_kinds_than_nnunet_writes(
+    entry: str, value: Any, message: str, folder: Path
+) -> None:
     path = folder / "fold_0/checkpoint_final.pth"
     torch.save({**torch.load(path, weights_only=False), entry: value}, path)
-    refusal(folder, said, load=True)
+    refusal(folder, message, load=True)
 
 
 def test_a_trainer_with_a_strange_name_is_shown_in_one_line(folder: Path) -> None:

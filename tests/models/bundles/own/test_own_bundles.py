@@ -202,7 +202,7 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_is_left(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_folder_stays_unless_told(tmp_path: Path) -> None:
+def test_an_existing_folder_stays_unless_overwriting_is_allowed(tmp_path: Path) -> None:
     first = threshold_bundle(tmp_path / "b", threshold_hu=100)
     with pytest.raises(BundleError, match="already exists"):
         threshold_bundle(tmp_path / "b")

@@ -59,10 +59,10 @@ def network(shared_file: Callable[[str], Path], tmp_path: Path) -> Path:
 
 def test_the_stored_labels_in_bounded_memory(network: Path, shared_file: Callable[[str], Path]) -> None:
     files = [str(shared_file(f"brainchop-mr/t1_crop{ending}.nii.gz")) for ending in ("", "_model5_gw_ae_seg")]
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", CHILD, str(network), *files], check=True, capture_output=True, text=True
     ).stdout
-    agreement, peak = map(float, said.split())
+    agreement, peak = map(float, printed.split())
     assert agreement >= 0.999
     assert peak < LARGEST
 

@@ -284,12 +284,12 @@ def test_an_interrupt_at_any_operation_of_torchscript_ends_the_run(
             patch=None if when == 2 else [4, 4, 4],
         )
     )
-    told: list[_Watch] = []
+    seen_watches: list[_Watch] = []
     plain = _Watch.check
 
     def interrupted(watch: _Watch) -> None:
-        told.append(watch)
-        if len(told) == when:
+        seen_watches.append(watch)
+        if len(seen_watches) == when:
             os.kill(os.getpid(), signal.SIGINT)
         plain(watch)
 
@@ -297,7 +297,7 @@ def test_an_interrupt_at_any_operation_of_torchscript_ends_the_run(
     volume = Volume(np.zeros((7, 8, 9), np.float32), Geometry.from_parts((7, 8, 9), (1.0, 1.0, 1.0)))
     with pytest.raises(KeyboardInterrupt):
         finish(run(bundle, volume, settings=PROBABILITIES))
-    assert len(told) >= when
+    assert len(seen_watches) >= when
 
 
 @pytest.mark.usefixtures("heeds_ctrl_c")

@@ -260,7 +260,7 @@ def test_onnx_with_its_arrays_beside_it(tmp_path: Path) -> None:
         scan(path)
 
 
-def test_onnx_that_is_not_what_it_says(tmp_path: Path) -> None:
+def test_onnx_that_is_not_what_it_declares(tmp_path: Path) -> None:
     large = TensorProto(
         name="weight", data_type=TensorProto.FLOAT, dims=[1 << 14, 1 << 14], raw_data=bytes(4)
     )

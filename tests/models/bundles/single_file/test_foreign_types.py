@@ -83,7 +83,7 @@ def test_a_torchscript_network_of_whole_numbers_gets_rounded_ones(tmp_path: Path
     assert np.array_equal(labels, (np.rint(array) == 2).astype(np.uint8))
 
 
-def test_a_network_that_takes_nothing_says_what_was_tried(tmp_path: Path) -> None:
+def test_a_network_that_takes_nothing_lists_what_was_tried(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Conv3d(7, 2, 1).eval()).save(str(tmp_path / "x.ts"))
     volume = Volume(np.zeros((3, 4, 5), np.float32), Geometry.from_parts((3, 4, 5), (1, 1, 1)))
     with pytest.raises(

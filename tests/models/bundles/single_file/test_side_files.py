@@ -425,7 +425,7 @@ def test_a_cancelled_onnx_run_has_ended(tmp_path: Path) -> None:
     assert not running[0].is_alive()
 
 
-def test_a_guess_is_what_the_file_says(tmp_path: Path) -> None:
+def test_a_draft_is_what_the_file_declares(tmp_path: Path) -> None:
     fixed = written_onnx(TwoWindows(), torch.zeros(1, 2, 4, 5, 6), tmp_path / "fixed.onnx")
     assert guess_side_file(fixed) == {
         "name": "fixed",
@@ -526,9 +526,7 @@ def test_a_fault_names_its_field(entries: dict[str, Any], field: str, tmp_path: 
         ),
     ],
 )
-def test_a_fault_is_told_in_the_words_of_the_field(
-    entries: dict[str, Any], words: str, tmp_path: Path
-) -> None:
+def test_a_fault_names_the_field(entries: dict[str, Any], words: str, tmp_path: Path) -> None:
     path = side_file(tmp_path / "r.ts", **entries)
     path.touch()
     with pytest.raises(BundleError) as refused:

@@ -93,7 +93,7 @@ def test_a_later_region_covers_an_earlier_one() -> None:
     assert torch.allclose(sum(chances.values()), torch.ones(1, 1, 4))  # type: ignore[arg-type]
 
 
-def test_the_border_repeats_where_it_is_told_to() -> None:
+def test_the_border_repeats_where_the_plan_repeats_it() -> None:
     lattice = Lattice((4.0, 0.0, 0.0), (2.0, 2.0, 2.0), (2, 3, 3))
     maps = torch.tensor([0.3, 0.7]).reshape(2, 1, 1, 1).expand(2, 2, 3, 3).contiguous()
     sampler = ClassMapSampler(

@@ -99,7 +99,9 @@ def test_the_members_of_an_ensemble_share_one_budget(tmp_path: Path, monkeypatch
     assert torch.allclose(found[2].part(1, 0, 4), alone.part(1, 0, 4), atol=2e-3)
 
 
-def test_a_disk_without_room_says_so_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_an_error_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

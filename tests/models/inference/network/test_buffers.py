@@ -74,7 +74,7 @@ def test_what_nobody_uses_is_limited_and_can_be_given_back() -> None:
     assert used.numel() == 140_000_000
 
 
-def test_without_memory_torch_says_so(pool: BufferPool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_memory_torch_raises_its_error(pool: BufferPool, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(size: int) -> None:
         raise OSError(12, "Cannot allocate memory")
 

@@ -116,26 +116,26 @@ def test_the_dice_of_each_class_by_hand() -> None:
 
 def test_labels_that_agree_let_it_pass_and_others_do_not() -> None:
     good, bad = Network(), Network(error=0.05)
-    passed, note, said = tried(good, image())
-    assert (passed, said) == (TRIAL, [])
+    passed, note, warnings = tried(good, image())
+    assert (passed, warnings) == (TRIAL, [])
     assert note["agreement"] == {"with": "bfloat16", "dice": 1.0, "judged": [0, 7], "too small to judge": []}
     assert good.seen == [
         ((64, 48, 64), torch.float32),
         ((64, 48, 64), torch.bfloat16),
     ]  # a crop of sides as divisible as the image's
-    refused, note, said = tried(bad, image())
+    refused, note, warnings = tried(bad, image())
     assert refused == Arithmetic(torch.float32)
     assert note["agreement"]["dice"] < 0.995
-    assert "float32 was used" in said[0]
+    assert "float32 was used" in warnings[0]
 
 
 def test_a_network_that_takes_its_own_size_only() -> None:
     network = Network(only=32)
     assert tried(network, image(windows=20))[0] == TRIAL
     assert {shape for shape, _ in network.seen} == {(32, 64, 64)}
-    fixed, _, said = tried(Network(only=96), image())  # the whole array would cost more than the run
+    fixed, _, warnings = tried(Network(only=96), image())  # the whole array would cost more than the run
     assert fixed.dtype == torch.float32
-    assert "could not be tried" in said[0]
+    assert "could not be tried" in warnings[0]
 
 
 def test_a_network_is_tried_once_for_as_long_as_foreground_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,18 +158,18 @@ def organ_at(z: int) -> Prepared:
 @pytest.mark.parametrize(("z", "seen"), [(90, 2), (50, 3), (130, 4)])
 def test_foreground_is_looked_for_beside_the_middle(z: int, seen: int) -> None:
     good, bad = Network(), Network(error=2.0)
-    passed, note, said = tried(good, organ_at(z))
-    assert (passed, said, note["agreement"]["judged"]) == (TRIAL, [], [0, 7])
+    passed, note, warnings = tried(good, organ_at(z))
+    assert (passed, warnings, note["agreement"]["judged"]) == (TRIAL, [], [0, 7])
     assert len(good.seen) == seen
     assert tried(bad, organ_at(z))[0].dtype == torch.float32
 
 
 def test_where_nothing_could_be_judged_float32_is_used() -> None:
     network = Network()
-    refused, note, said = tried(network, organ_at(0))  # in none of the crops
+    refused, note, warnings = tried(network, organ_at(0))  # in none of the crops
     assert refused == Arithmetic(torch.float32)
     assert (note["agreement"]["judged"], len(network.seen)) == ([0], 3)
-    assert "too little of any label" in said[0]
+    assert "too little of any label" in warnings[0]
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
@@ -181,12 +181,12 @@ def test_numbers_that_are_not_finite_do_not_pass(wrong: float) -> None:
                 maps[0, 0, 0, 0] = wrong
             return maps
 
-    refused, _, said = tried(Overflows(), image())
+    refused, _, warnings = tried(Overflows(), image())
     assert refused.dtype == torch.float32
-    assert "not finite" in said[0]
+    assert "not finite" in warnings[0]
 
 
-def test_the_provenance_tells_what_was_used_and_not_what_was_asked_for(
+def test_the_provenance_has_the_precision_used_not_the_one_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "bf16_is_faster", lambda device: True)
@@ -210,7 +210,7 @@ def test_who_is_not_tried() -> None:
     assert network.seen == []
 
 
-def test_the_provenance_of_a_run_tells_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_provenance_of_a_run_describes_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "bf16_is_faster", lambda device: True)
     volume, organ = body_with_organ()
     prediction = finish(run(threshold_bundle(tmp_path / "b"), volume, settings=InferenceSettings(threads=1)))
