@@ -14,7 +14,6 @@ from random import Random
 from typing import Any
 
 Mutation = Callable[[Random, bytes], bytes]
-
 NUMBERS = (
     "0",
     "-1",

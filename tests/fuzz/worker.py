@@ -90,8 +90,8 @@ def damaged(rng: Random, target: Target, seed: Path, place: Path) -> Path:
             file.unlink()
         else:
             file.write_bytes(mutate(rng, file.name, file.read_bytes()))
-    if target.mend is not None and rng.random() < 0.8:
-        target.mend(path)
+    if target.fix is not None and rng.random() < 0.8:
+        target.fix(path)
     return path
 
 

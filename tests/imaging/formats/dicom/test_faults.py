@@ -15,10 +15,7 @@ from ctseg_imaging.volume import LabelMap
 from tests.imaging.formats.dicom.making import HU, ORIGIN, OTHER, STEP, TURN, enhanced, plane, save, series
 
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-
-
 # ---- files that cannot be read
-
 LOST = {
     "empty": (b"", r"008.dcm is empty \(0 bytes\)"),
     "cut off in its header": (None, "008.dcm begins as DICOM and cannot be read"),
