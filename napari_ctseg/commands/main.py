@@ -29,7 +29,6 @@ app = typer.Typer(
     cls=CtsegGroup,
     name="napari-ctseg",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,9 +53,7 @@ def main(
         typer.Option("-v", "--verbose", help="Show the traceback behind a sentence; also after the verb."),
     ] = False,
 ) -> None:
-    """CT segmentation from the terminal: look, convert, predict, evaluate, train. The viewer's docks do the
-    same by mouse.
-    """
+    """CT and MR segmentation from the terminal: look, convert, predict, evaluate, train."""
 
 
 app.command("demo")(demo)
