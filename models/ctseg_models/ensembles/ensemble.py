@@ -31,7 +31,7 @@ def run_ensemble(
     weights: Sequence[float] | None = None,
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
-    remembered: LocaliserCache | None = None,
+    localiser_cache: LocaliserCache | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Like `inference.run` for several bundles, of any format; the Prediction has a disagreement map.
 
@@ -62,7 +62,7 @@ def run_ensemble(
             name=combine,
             region=region,
             settings=settings,
-            remembered=remembered,
+            localiser_cache=localiser_cache,
             warnings=common.warnings,
         )
     )

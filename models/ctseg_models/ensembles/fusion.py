@@ -25,7 +25,7 @@ from ctseg_models.inference.labels.point_sampler import PointSampler
 from ctseg_models.inference.labels.sampler import ClassMapSampler
 
 Combine = Literal["mean", "vote", "staple"]
-ASKING = 0.7  # of the work of STAPLE; the rest is writing the labels
+OPINIONS_SHARE = 0.7  # of the work of STAPLE; the rest is writing the labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,46 +189,46 @@ def _by_staple(
             f"STAPLE has room for {most} members with {len(values)} labels, not {len(panel.members)}; leave "
             "some out."
         )
-    said = np.zeros((len(panel.members), *target.shape), np.uint8 if len(values) <= 256 else np.uint16)
+    found = np.zeros((len(panel.members), *target.shape), np.uint8 if len(values) <= 256 else np.uint16)
     counts: dict[int, int] = {}
     for a, b in slabs:
         for number, opinion in enumerate(panel.opinions(a, b)):
-            said[number, a:b] = np.searchsorted(values, opinion.numpy())
-        for code, count in zip(*_answers(said[:, a:b], len(values)), strict=True):
+            found[number, a:b] = np.searchsorted(values, opinion.numpy())
+        for code, count in zip(*_codes_in(found[:, a:b], len(values)), strict=True):
             counts[code] = counts.get(code, 0) + count
-        yield ASKING * (b - a) / target.shape[0]
+        yield OPINIONS_SHARE * (b - a) / target.shape[0]
     codes = np.array(sorted(counts), np.int64)
     winners, reliable = staple(
-        Opinions.of(codes, np.array([counts[code] for code in codes.tolist()]), len(said), len(values)),
+        Opinions.of(codes, np.array([counts[code] for code in codes.tolist()]), len(found), len(values)),
         len(values),
     )
     meaning = values[winners]
     for a, b in slabs:
-        spoken = said[:, a:b].any(axis=0)
-        labels = np.full(spoken.shape, meaning[0] if codes[0] == 0 else 0, np.int32)
-        labels[spoken] = meaning[
+        foreground = found[:, a:b].any(axis=0)
+        labels = np.full(foreground.shape, meaning[0] if codes[0] == 0 else 0, np.int32)
+        labels[foreground] = meaning[
             np.searchsorted(
-                codes, codes_of([one[spoken].astype(np.int64) for one in said[:, a:b]], len(values))
+                codes, codes_of([one[foreground].astype(np.int64) for one in found[:, a:b]], len(values))
             )
         ]
-        opinions = [torch.from_numpy(values[one].astype(np.int32)) for one in said[:, a:b]]
+        opinions = [torch.from_numpy(values[one].astype(np.int32)) for one in found[:, a:b]]
         _write(panel, a, b, opinions, torch.from_numpy(labels), out)
-        yield (1 - ASKING) * (b - a) / target.shape[0]
+        yield (1 - OPINIONS_SHARE) * (b - a) / target.shape[0]
     return reliable
 
 
-def _answers(said: NDArray[np.unsignedinteger], classes: int) -> tuple[list[int], list[int]]:
+def _codes_in(found: NDArray[np.unsignedinteger], classes: int) -> tuple[list[int], list[int]]:
     """The different codes in a slab, and how often each occurs.
 
     Voxels that all members call background are counted without sorting.
     """
-    spoken = said.any(axis=0)
+    foreground = found.any(axis=0)
     codes, counts = np.unique(
-        codes_of([one[spoken].astype(np.int64) for one in said], classes), return_counts=True
+        codes_of([one[foreground].astype(np.int64) for one in found], classes), return_counts=True
     )
-    silent = spoken.size - int(spoken.sum())
+    background = foreground.size - int(foreground.sum())
     all_codes, all_counts = codes.tolist(), counts.tolist()
-    return ([0, *all_codes], [silent, *all_counts]) if silent else (all_codes, all_counts)
+    return ([0, *all_codes], [background, *all_counts]) if background else (all_codes, all_counts)
 
 
 def _write(

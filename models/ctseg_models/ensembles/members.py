@@ -20,7 +20,7 @@ from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.class_maps import Target
 from ctseg_models.inference.localiser_cache import LocaliserCache
 from ctseg_models.inference.maps.stored import held_bytes
-from ctseg_models.inference.memory_fallback import load_with_spare
+from ctseg_models.inference.memory_fallback import load_with_cpu_fallback
 from ctseg_models.inference.segmentation import segment
 from ctseg_models.inference.stage_run import StageResult, materialised
 
@@ -33,7 +33,7 @@ def run_members(
     arithmetic: Arithmetic,
     *,
     mirroring: bool = False,
-    remembered: LocaliserCache | None = None,
+    localiser_cache: LocaliserCache | None = None,
 ) -> Generator[Progress, None, list[StageResult]]:
     """The class maps of each bundle on its own lattice; the members are loaded, run and freed one after
     another.
@@ -43,7 +43,7 @@ def run_members(
     found: list[StageResult] = []
     taken = 0
     for number, bundle in enumerate(bundles):
-        work = _run_member(bundle, upright, region, device, arithmetic, mirroring, remembered, taken)
+        work = _run_member(bundle, upright, region, device, arithmetic, mirroring, localiser_cache, taken)
         one = yield from in_part(work, number, len(bundles))
         taken += held_bytes(one.maps.maps)
         found.append(one)
@@ -57,18 +57,18 @@ def _run_member(
     device: str,
     arithmetic: Arithmetic,
     mirroring: bool,
-    remembered: LocaliserCache | None,
+    localiser_cache: LocaliserCache | None,
     taken: int,
 ) -> Generator[Progress, None, StageResult]:
     """One member, with all its maps computed. taken : bytes that the maps of the others hold."""
     yield Progress("load", 0, 1, f"Loading {bundle.name}")
     one = yield from segment(
-        load_with_spare(bundle, device),
+        load_with_cpu_fallback(bundle, device),
         upright,
         region,
         arithmetic,
         mirroring=mirroring,
-        remembered=remembered,
+        localiser_cache=localiser_cache,
     )
     if one.unnamed:
         raise BundleError(

@@ -54,7 +54,7 @@ def run_several(
     name: str,
     region: Region | None,
     settings: InferenceSettings,
-    remembered: LocaliserCache | None = None,
+    localiser_cache: LocaliserCache | None = None,
     warnings: Sequence[RunWarning] = (),
     disagreement: bool = True,
 ) -> Generator[Progress, None, Prediction]:
@@ -78,7 +78,7 @@ def run_several(
             settings.device,
             arithmetic,
             mirroring=settings.mirroring,
-            remembered=remembered or LocaliserCache(),
+            localiser_cache=localiser_cache or LocaliserCache(),
         )
         computed = time.perf_counter()
         tally = Tally(max(values)) if settings.confidence else None

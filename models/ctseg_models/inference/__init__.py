@@ -36,14 +36,14 @@ def run(
     model: Model | None = None,
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
-    remembered: LocaliserCache | None = None,
+    localiser_cache: LocaliserCache | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """Run `bundle` on `volume`: a generator of Progress whose return value is the Prediction, on the volume's
     own grid.
 
     model : the bundle's, where it is in memory already, on the device of `settings`; None: it is loaded.
     region : look there (LPS mm, or Region.from_index) instead of asking the localiser; None: the
-    localiser's box, or the whole volume when the bundle has none. remembered : what localisers found in
+    localiser's box, or the whole volume when the bundle has none. localiser_cache : what localisers found in
     this volume before, filled further. Closing the generator cancels; no step is longer than about a
     second. Raises BundleError when the bundle is damaged or does not fit the volume.
     """
@@ -51,6 +51,6 @@ def run(
 
     return (
         yield from run_bundle(
-            bundle, volume, model=model, region=region, settings=settings, remembered=remembered
+            bundle, volume, model=model, region=region, settings=settings, localiser_cache=localiser_cache
         )
     )

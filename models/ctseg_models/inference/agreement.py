@@ -51,7 +51,7 @@ class Trial:
 KNOWN: dict[tuple[str, torch.dtype, str], Agreement] = {}
 
 
-def agreed(
+def try_precision(
     stage: LoadedStage,
     steps: NetworkSteps,
     prepared: Prepared,

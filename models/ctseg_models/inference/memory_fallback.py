@@ -45,7 +45,7 @@ def out_of_memory_as_bundle_error(device: str) -> Iterator[None]:
         raise
 
 
-def load_with_spare(bundle: Bundle, device: str, model: Model | None = None) -> Model:
+def load_with_cpu_fallback(bundle: Bundle, device: str, model: Model | None = None) -> Model:
     """`bundle.load(device)`, with stages that can be loaded again on the processor when the GPU's memory
     runs out. model : where it is on the device already. Raises BundleError.
     """
@@ -63,10 +63,10 @@ def load_with_spare(bundle: Bundle, device: str, model: Model | None = None) -> 
 
 
 # Loads a network on the processor and returns its steps; a generator, as that may take a while.
-Spare = Callable[[], "Generator[float, None, NetworkSteps]"]
+CpuFallback = Callable[[], "Generator[float, None, NetworkSteps]"]
 
 
-def spare(stage: LoadedStage, upright: Upright, box: ViewBox, whole: bool) -> Spare | None:
+def cpu_fallback(stage: LoadedStage, upright: Upright, box: ViewBox, whole: bool) -> CpuFallback | None:
     """How to get a stage's steps for this volume on the processor; None where it runs there already."""
     load = stage.on_cpu
     if load is None:
@@ -94,16 +94,17 @@ class OutOfMemoryFallback:
         classes: int,
         device: str,
         warn: Callable[[RunWarning], None],
-        spare: Spare | None = None,
+        cpu_fallback: CpuFallback | None = None,
         *,
         divisible: bool = True,
     ) -> None:
-        """classes : the number of maps of `steps`, edges included. warn : called at each step back. spare :
-        the same network on the processor, where `device` is a GPU. divisible : whether smaller windows may be
-        tried.
+        """classes : the number of maps of `steps`, edges included. warn : called at each step back.
+
+        cpu_fallback : the same network on the processor, where `device` is a GPU. divisible : whether smaller
+        windows may be tried.
         """
         self._warn = warn
-        self._steps, self._classes, self._device, self._spare = steps, classes, device, spare
+        self._steps, self._classes, self._device, self._cpu_fallback = steps, classes, device, cpu_fallback
         self._divisible = divisible
         self._halvings = 0
         self._taken = False  # whether the network has computed a smaller window
@@ -165,7 +166,7 @@ class OutOfMemoryFallback:
             )
             self._warn(RunWarning(WarningKind.MEMORY, text))
             return
-        if self._spare is None:
+        if self._cpu_fallback is None:
             hint = "" if self._device == "cpu" else " choose cpu, or"
             short, smaller = before, "it cannot be given smaller windows"
             if refused:
@@ -175,17 +176,17 @@ class OutOfMemoryFallback:
                 f"{smaller};{hint} "
                 "choose a smaller region or close other programs."
             )
-        self._steps = yield from self._spare()
+        self._steps = yield from self._cpu_fallback()
         text = (
             f"{_memory(self._device)} was not enough for {_sides(before)} voxels, so the network ran on the "
             "processor."
         )
         self._warn(RunWarning(WarningKind.MEMORY, text))
-        self._device, self._spare, self._halvings = "cpu", None, 0
+        self._device, self._cpu_fallback, self._halvings = "cpu", None, 0
         self.devices.append("cpu")
 
 
-def placed(
+def windows_with_room(
     x: Tensor, device: str, make: Callable[[Tensor], WindowedMaps], warn: Callable[[RunWarning], None]
 ) -> WindowedMaps:
     """`make` of `x` on the device, or on the processor when the device has no room for all sums."""

@@ -15,7 +15,7 @@ from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.inference_settings import InferenceSettings
 from ctseg_models.inference.labels.probability_volume import probabilities_of
 from ctseg_models.inference.localiser_cache import LocaliserCache
-from ctseg_models.inference.memory_fallback import load_with_spare, out_of_memory_as_bundle_error
+from ctseg_models.inference.memory_fallback import load_with_cpu_fallback, out_of_memory_as_bundle_error
 from ctseg_models.inference.network.precision import check_device, choose
 from ctseg_models.inference.network.threads import thread_count
 from ctseg_models.inference.prediction_arrays import PredictionArrays
@@ -31,19 +31,19 @@ def run_bundle(
     model: Model | None = None,
     region: Region | None = None,
     settings: InferenceSettings = InferenceSettings(),
-    remembered: LocaliserCache | None = None,
+    localiser_cache: LocaliserCache | None = None,
 ) -> Generator[Progress, None, Prediction]:
     """The work of `inference.run`, which describes the arguments."""
     begun = time.perf_counter()
     check_device(settings.device)
     yield Progress("load", 0, 1, f"Loading {bundle.name}")
     with thread_count(settings.threads), out_of_memory_as_bundle_error(settings.device):
-        model = load_with_spare(bundle, settings.device, model)
+        model = load_with_cpu_fallback(bundle, settings.device, model)
         loaded = time.perf_counter()
         arithmetic = choose(settings.precision, settings.device)
         upright = Upright.of(volume)
         found = yield from segment(
-            model, upright, region, arithmetic, mirroring=settings.mirroring, remembered=remembered
+            model, upright, region, arithmetic, mirroring=settings.mirroring, localiser_cache=localiser_cache
         )
         if settings.probabilities:
             found.maps = yield from materialised(found.maps)

@@ -28,11 +28,11 @@ def segment(
     arithmetic: Arithmetic,
     *,
     mirroring: bool = False,
-    remembered: LocaliserCache | None = None,
+    localiser_cache: LocaliserCache | None = None,
 ) -> Generator[Progress, None, StageResult]:
     """Class maps of the model's last stage, perhaps still pending.
 
-    region : look there instead of running the localiser. remembered : boxes of localisers that have seen
+    region : look there instead of running the localiser. localiser_cache : boxes of localisers that have seen
     this volume, filled further. Raises BundleError as a `StageRun` does, and for a region outside the volume.
     """
     conditions = Conditions(model.device, arithmetic, mirroring)
@@ -42,7 +42,7 @@ def segment(
         run = StageRun(last, upright, box, conditions)
         return StageResult((yield from run.class_maps()), box, True, (run,))
     if len(model.stages) == 2:
-        return (yield from _in_two_stages(model.stages[0], last, upright, conditions, remembered))
+        return (yield from _in_two_stages(model.stages[0], last, upright, conditions, localiser_cache))
     run = StageRun(last, upright, whole, conditions, whole=True)
     maps = yield from run.class_maps()
     if last.name == "localise":
@@ -57,7 +57,7 @@ def _in_two_stages(
     segmenter: LoadedStage,
     upright: Upright,
     conditions: Conditions,
-    remembered: LocaliserCache | None,
+    localiser_cache: LocaliserCache | None,
 ) -> Generator[Progress, None, StageResult]:
     """The segmenter in the localiser's box with its margin, or in the whole volume without one."""
     whole = ViewBox.whole(upright.geometry)
@@ -68,7 +68,7 @@ def _in_two_stages(
         Conditions(conditions.device, conditions.arithmetic),
         whole=True,
     )
-    roi = yield from _localised(first, remembered)
+    roi = yield from _localised(first, localiser_cache)
     box = whole if roi is None else roi.grown(localiser.margin_mm).cut(whole)
     run = StageRun(segmenter, upright, box, conditions)
     maps = yield from run.class_maps()
@@ -77,14 +77,16 @@ def _in_two_stages(
     return StageResult(maps, maps.lattice.box.cut(whole), True, (first, run))
 
 
-def _localised(run: StageRun, remembered: LocaliserCache | None) -> Generator[Progress, None, ViewBox | None]:
-    """The box around what a localiser finds, without its margin; from `remembered` where that has it."""
+def _localised(
+    run: StageRun, localiser_cache: LocaliserCache | None
+) -> Generator[Progress, None, ViewBox | None]:
+    """The box around what a localiser finds, without its margin; from `localiser_cache` where that has it."""
     key = run.stage.key
-    if remembered is not None and key and key in remembered.boxes:
+    if localiser_cache is not None and key and key in localiser_cache.boxes:
         run.log["remembered"] = True
-        return remembered.boxes[key]
+        return localiser_cache.boxes[key]
     maps = yield from run.class_maps()
     box = foreground_box((yield from materialised(maps)), run.box)
-    if remembered is not None and key:
-        remembered.boxes[key] = box
+    if localiser_cache is not None and key:
+        localiser_cache.boxes[key] = box
     return box

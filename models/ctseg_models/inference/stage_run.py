@@ -17,11 +17,11 @@ from ctseg_models.contract.maps import Maps
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import LoadedStage, NetworkSteps, Prepared
 from ctseg_models.contract.upright import Upright
-from ctseg_models.inference.agreement import agreed
+from ctseg_models.inference.agreement import try_precision
 from ctseg_models.inference.labels.class_maps import ClassMaps
 from ctseg_models.inference.maps.stored import CutMaps, MemoryMaps, gathered, room_for
 from ctseg_models.inference.maps.windowed import WindowedMaps, mirrored, refuse_not_finite
-from ctseg_models.inference.memory_fallback import OutOfMemoryFallback, placed, spare
+from ctseg_models.inference.memory_fallback import OutOfMemoryFallback, cpu_fallback, windows_with_room
 
 T = TypeVar("T")
 SEGMENTING = "Segmenting"
@@ -62,7 +62,7 @@ class StageRun:
         """Run it. Raises BundleError when memory runs out or the network does not take the input."""
         prepared = yield from self._prepared()
         steps: NetworkSteps = self._with_fallback(prepared)
-        arithmetic = yield from self._tried(steps, prepared)
+        arithmetic = yield from self._with_precision(steps, prepared)
         steps = self._mirrored(steps, prepared)
         begun = time.perf_counter()
         maps = yield from self._maps(steps, prepared, arithmetic)
@@ -87,14 +87,16 @@ class StageRun:
             self._count,
             self.conditions.device,
             self.warnings.append,
-            spare(self.stage, self.upright, self.box, self.whole),
+            cpu_fallback(self.stage, self.upright, self.box, self.whole),
             divisible=prepared.written is None,
         )
         self.log["devices"] = fallback.devices
         return fallback
 
-    def _tried(self, steps: NetworkSteps, prepared: Prepared) -> Generator[Progress, None, Arithmetic]:
-        work = agreed(self.stage, steps, prepared, self.conditions.device, self.conditions.arithmetic)
+    def _with_precision(
+        self, steps: NetworkSteps, prepared: Prepared
+    ) -> Generator[Progress, None, Arithmetic]:
+        work = try_precision(self.stage, steps, prepared, self.conditions.device, self.conditions.arithmetic)
         trial = yield from report(self.stage.name, work, "Trying the precision", 10, 10)
         self.log |= {**trial.note, "precision": str(trial.arithmetic.dtype).removeprefix("torch.")}
         self.warnings += trial.warnings
@@ -125,7 +127,7 @@ class StageRun:
             refuse_not_finite(whole)
             return MemoryMaps(whole.cpu())
         tiling = prepared.tiling
-        maps = placed(
+        maps = windows_with_room(
             prepared.x,
             self.conditions.device,
             lambda x: WindowedMaps(steps, x, tiling, self._count, arithmetic),

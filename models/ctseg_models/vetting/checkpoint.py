@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.vetting.pickle_scan import could_run_code, look_through
+from ctseg_models.vetting.pickle_scan import check_structure, could_run_code
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,7 +51,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     _check_archive(path)
     try:
-        look_through(
+        check_structure(
             path, torch._C.PyTorchFileReader(str(path)).get_record("data.pkl")
         )  # the very bytes that torch.load reads
         with torch.serialization.safe_globals(_numpy_numbers(path)):

@@ -43,7 +43,7 @@ class Name(str):
     """The name of something to call, as opposed to a text in the pickle."""
 
 
-def look_through(path: Path, content: bytes) -> None:
+def check_structure(path: Path, content: bytes) -> None:
     """Raise BundleError for a pickle that could run code or grow.
 
     Such a pickle calls anything that weights do not need, has more steps than any checkpoint, or has tuples

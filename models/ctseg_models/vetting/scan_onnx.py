@@ -122,7 +122,7 @@ def scan(path: Path) -> Scanned:
     return Scanned(tuple(sorted(files)), inputs, outputs, tuple(made.get(name, "") for name, _ in outputs))
 
 
-def guess(path: Path) -> dict[str, Any]:
+def draft(path: Path) -> dict[str, Any]:
     """A draft of a side file: what the shapes of the first input and output, and the last operator, tell.
 
     Empty parts are left out: a user has to fill in labels, units and directions. Raises BundleError.

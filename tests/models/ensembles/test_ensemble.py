@@ -186,9 +186,9 @@ def test_two_bundles_over_a_volume(tmp_path: Path) -> None:
     assert both.disagreement is not None
     assert not both.disagreement.array.any()
     assert both.provenance["confidence"] == [{**single.provenance["confidence"][0], "mean_disagreement": 0.0}]
-    remembered = LocaliserCache()
+    cache = LocaliserCache()
     mixed = finish(
-        run_ensemble([strict, loose], volume, combine="vote", settings=FP32, remembered=remembered)
+        run_ensemble([strict, loose], volume, combine="vote", settings=FP32, localiser_cache=cache)
     )
     assert mixed.disagreement is not None
     assert set(np.unique(mixed.disagreement.array)) == {0.0, 0.5}
@@ -200,7 +200,7 @@ def test_two_bundles_over_a_volume(tmp_path: Path) -> None:
     ]
     assert mixed.provenance["combine"] == "vote"
     assert [bundle["name"] for bundle in mixed.provenance["bundles"]] == ["strict", "loose"]
-    assert len(remembered.boxes) == 1  # one localiser, which looked once
+    assert len(cache.boxes) == 1  # one localiser, which looked once
     assert [
         stage.get("remembered", False) for stage in mixed.provenance["stages"] if stage["name"] == "localise"
     ] == [False, True]

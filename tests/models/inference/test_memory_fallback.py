@@ -23,10 +23,10 @@ from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference.maps.windowed import WindowedMaps
 from ctseg_models.inference.memory_fallback import (
     OutOfMemoryFallback,
-    load_with_spare,
+    cpu_fallback,
+    load_with_cpu_fallback,
     out_of_memory_as_bundle_error,
-    placed,
-    spare,
+    windows_with_room,
 )
 from ctseg_models.inference.network.interruptible import watched
 from tests.models.making import body_with_organ, dice, threshold_bundle
@@ -208,7 +208,7 @@ def test_sums_without_room_on_a_gpu_are_made_by_the_processor() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return WindowedMaps(Hungry(10**6), given, Tiling.spread((12, 10, 9), (8, 8, 8), 0.5), 2, Arithmetic())
 
-    assert placed(x, GPU, make, warnings.append).shape == (2, 12, 10, 9)
+    assert windows_with_room(x, GPU, make, warnings.append).shape == (2, 12, 10, 9)
     assert len(made) == 2
     assert "add up" in warnings[0].text
 
@@ -252,11 +252,11 @@ def test_a_stage_on_a_gpu_can_be_had_on_the_processor(tmp_path: Path) -> None:
     bundle = threshold_bundle(tmp_path / "b")
     upright = Upright.of(volume)
     assert all(
-        spare(stage, upright, ViewBox.whole(upright.geometry), True) is None
-        for stage in load_with_spare(bundle, "cpu").stages
+        cpu_fallback(stage, upright, ViewBox.whole(upright.geometry), True) is None
+        for stage in load_with_cpu_fallback(bundle, "cpu").stages
     )
-    stage = load_with_spare(bundle, GPU).stages[1]
-    get = spare(stage, upright, ViewBox.whole(upright.geometry), True)
+    stage = load_with_cpu_fallback(bundle, GPU).stages[1]
+    get = cpu_fallback(stage, upright, ViewBox.whole(upright.geometry), True)
     assert get is not None
     steps = finish(get())
     x = torch.randn(1, 1, 16, 24, 8)

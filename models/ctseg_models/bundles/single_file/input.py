@@ -133,13 +133,13 @@ def _input(
             "(CASE_0000, CASE_0001, ...)."
         )
     sources = sorted({channel.source for channel in side.channels})
-    beside = Beside.of(side, lattice, view.shape[-3:], upright.geometry.spacing_mm)
+    neighbours = NeighbourSlices.of(side, lattice, view.shape[-3:], upright.geometry.spacing_mm)
     resampled: dict[int, Tensor] = {}
     for source in sources:
         work = resample_box(
             channels[source],
             upright.geometry.spacing_mm,
-            beside.lattice,
+            neighbours.lattice,
             pad=side.pad,
             interpolation=side.interpolation,
             sigma_mm=side.smoothing,
@@ -151,16 +151,16 @@ def _input(
         taken_of = (
             channels[channel.source]
             if channel.statistics == "volume"
-            else beside.of_slice(own, 0)[inside].numpy()
+            else neighbours.of_slice(own, 0)[inside].numpy()
         )
-        x[0, number] = beside.of_slice(own, channel.slice)
+        x[0, number] = neighbours.of_slice(own, channel.slice)
         normalise(x[0, number], _settled(channel, taken_of))
         yield 0.0
     return x
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
+class NeighbourSlices:
     """An input's lattice with the neighbouring slices that its channels read.
 
     axis : of the view, along which slices are counted, by `step` (-1 where the network's axis runs the other
@@ -175,7 +175,7 @@ class Beside:
     last: int
 
     @classmethod
-    def of(cls, side: SideFile, lattice: Lattice, volume: Shape, spacing_mm: Triple) -> Beside:
+    def of(cls, side: SideFile, lattice: Lattice, volume: Shape, spacing_mm: Triple) -> NeighbourSlices:
         """volume, spacing_mm : of the view."""
         axis, reach = side.turn.order[0], max(abs(channel.slice) for channel in side.channels)
         low, shape, spacing = list(lattice.low_mm), list(lattice.shape), lattice.spacing_mm[axis]
@@ -189,8 +189,8 @@ class Beside:
         wide = Lattice((low[0], low[1], low[2]), lattice.spacing_mm, (shape[0], shape[1], shape[2]))
         return cls(wide, axis, -1 if 0 in side.turn.flips else 1, reach, first, last)
 
-    def of_slice(self, resampled: Tensor, beside: int) -> Tensor:
-        """From an array on `lattice`: for each slice of the input, the one `beside` steps further.
+    def of_slice(self, resampled: Tensor, offset: int) -> Tensor:
+        """From an array on `lattice`: for each slice of the input, the one `offset` steps further.
 
         At the volume's ends its last one. Slices that pad the volume have their own neighbours.
         """
@@ -202,7 +202,7 @@ class Beside:
         own = np.arange(self.reach, self.lattice.shape[self.axis] - self.reach)
         of_volume = (own >= self.first) & (own <= self.last)
         index = np.where(
-            of_volume, np.clip(own + self.step * beside, self.first, self.last), own + self.step * beside
+            of_volume, np.clip(own + self.step * offset, self.first, self.last), own + self.step * offset
         )
         return resampled.index_select(self.axis, torch.from_numpy(index))
 

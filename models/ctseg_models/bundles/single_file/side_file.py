@@ -276,16 +276,16 @@ def write_side_file(network: Path, side: SideFile, *, overwrite: bool = False) -
     return path
 
 
-def guess_side_file(network: Path) -> dict[str, Any]:
+def draft_side_file(network: Path) -> dict[str, Any]:
     """A draft of a side file with what the network file itself reveals; nothing in it is run.
 
     Of ONNX: layout, size or batch, the number of channels and of classes, names of outputs. Of TorchScript:
     the name alone. Raises BundleError when the file is refused or cannot be read.
     """
     if network.suffix.lower() == ".onnx":
-        from ctseg_models.vetting.scan_onnx import guess
+        from ctseg_models.vetting.scan_onnx import draft
 
-        return {"name": network.stem, **guess(network)}
+        return {"name": network.stem, **draft(network)}
     from ctseg_models.vetting.scan_torchscript import checked_archive
 
     checked_archive(network)

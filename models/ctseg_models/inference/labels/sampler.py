@@ -147,10 +147,10 @@ class ClassMapSampler:
                     low, high
                 ):  # one slice at a time, which the caches hold while all rivals are compared
                     behind.down.of(wide[0][z - low], out=best)
-                    for (value, rival), its in zip(rivals, wide[1:], strict=True):
+                    for (value, rival), map_slices in zip(rivals, wide[1:], strict=True):
                         (y0, y1), (x0, x1) = rival.window
                         score = rival.down.of(
-                            its[z - low], out=room[: (y1 - y0) * (x1 - x0)].view(y1 - y0, x1 - x0)
+                            map_slices[z - low], out=room[: (y1 - y0) * (x1 - x0)].view(y1 - y0, x1 - x0)
                         )
                         highest = best[y0 - top : y1 - top, x0 - left : x1 - left]
                         _put(value, winner[z, y0:y1, x0:x1], score > highest)

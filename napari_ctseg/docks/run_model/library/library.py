@@ -134,9 +134,9 @@ class InstalledLibrary:
         }
 
     def guess(self, network: Path) -> dict[str, Any]:
-        from ctseg_models.bundles.single_file.side_file import guess_side_file
+        from ctseg_models.bundles.single_file.side_file import draft_side_file
 
-        return guess_side_file(network)
+        return draft_side_file(network)
 
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         from pydantic import ValidationError

@@ -109,7 +109,7 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
                 model=_WARM.model(request.bundles[0], request.device),
                 region=_region(request),
                 settings=_settings(request),
-                remembered=remembered,
+                localiser_cache=remembered,
             )
         )
     from ctseg_models.ensembles.ensemble import run_ensemble
@@ -122,7 +122,7 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
             weights=request.weights,
             region=_region(request),
             settings=_settings(request),
-            remembered=remembered,
+            localiser_cache=remembered,
         )
     )
 

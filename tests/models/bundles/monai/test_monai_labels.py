@@ -162,7 +162,7 @@ def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: py
             model, stages=(replace(stage, prepare=prepare, on_cpu=lambda: one.load("cpu").stages[0]),)
         )
 
-    monkeypatch.setattr(pipeline, "load_with_spare", loaded)
+    monkeypatch.setattr(pipeline, "load_with_cpu_fallback", loaded)
     got = finish(run(bundle, smooth_ct((40, 44, 38)), settings=FP32))
     assert any("ran on the processor" in text for text in got.provenance["warnings"])
     assert not any("windows of" in text for text in got.provenance["warnings"])

@@ -23,7 +23,7 @@ from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.single_file.side_file import (
     SideFile,
-    guess_side_file,
+    draft_side_file,
     side_file_path,
     write_side_file,
 )
@@ -427,7 +427,7 @@ def test_a_cancelled_onnx_run_has_ended(tmp_path: Path) -> None:
 
 def test_a_draft_is_what_the_file_declares(tmp_path: Path) -> None:
     fixed = written_onnx(TwoWindows(), torch.zeros(1, 2, 4, 5, 6), tmp_path / "fixed.onnx")
-    assert guess_side_file(fixed) == {
+    assert draft_side_file(fixed) == {
         "name": "fixed",
         "layout": "NCDHW",
         "size": [4, 5, 6],
@@ -435,10 +435,10 @@ def test_a_draft_is_what_the_file_declares(tmp_path: Path) -> None:
         "output": {"kind": "logits", "classes": [0, 1, 2, 3]},
         "labels": {"1": "class 1", "2": "class 2", "3": "class 3"},
     }
-    guessed = guess_side_file(fixed)
+    guessed = draft_side_file(fixed)
     assert SideFile.model_validate(guessed).output.classes == (0, 1, 2, 3)
     script = scripted(Identity(), tmp_path / "s.ts")
-    assert guess_side_file(script) == {"name": "s"}
+    assert draft_side_file(script) == {"name": "s"}
 
 
 def test_a_side_file_is_written_whole_and_read_back(tmp_path: Path) -> None:

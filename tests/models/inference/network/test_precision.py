@@ -18,7 +18,7 @@ from ctseg_models.contract.run_warning import WarningKind
 from ctseg_models.contract.stage import LoadedStage, Prepared, RunSize
 from ctseg_models.contract.tiling import Tiling
 from ctseg_models.inference import InferenceSettings, agreement, run
-from ctseg_models.inference.agreement import agreed, compare
+from ctseg_models.inference.agreement import compare, try_precision
 from ctseg_models.inference.input.crops import halved, smaller
 from ctseg_models.inference.network import precision
 from ctseg_models.inference.network.precision import choose
@@ -72,7 +72,7 @@ def image(shape: tuple[int, int, int] = (96, 80, 64), windows: int | None = None
 def tried(
     network: Network, prepared: Prepared, given: Arithmetic = TRIAL, **more: object
 ) -> tuple[Arithmetic, dict, list[str]]:
-    trial = finish(agreed(network.stage(**more), network, prepared, "cpu", given))
+    trial = finish(try_precision(network.stage(**more), network, prepared, "cpu", given))
     assert {warning.kind for warning in trial.warnings} <= {WarningKind.PRECISION}
     return trial.arithmetic, trial.note, [warning.text for warning in trial.warnings]
 
