@@ -56,8 +56,7 @@ def main() -> None:
         }
         print(
             f"{bundle.name}, {given.size} voxels, {torch.get_num_threads()} threads, "
-            f"{platform.processor() or platform.machine()}, "
-            f"torch {torch.__version__}\n"
+            f"{platform.processor() or platform.machine()}, torch {torch.__version__}\n"
         )
         print(
             "| engine | median s | fastest s | largest difference of a probability |\n| --- | --- | --- | "

@@ -264,15 +264,12 @@ def summary(best: dict[str, Result], folder: Path, chosen: argparse.Namespace) -
     return "\n".join(
         [
             f"{machine(chosen.threads, chosen.device)} A CT of {size} voxels, the networks on {shapes}; from "
-            "array to labels, the best of "
-            f"{chosen.rounds} processes each (MONAI: of one).\n",
+            f"array to labels, the best of {chosen.rounds} processes each (MONAI: of one).\n",
             *rows,
             "",
             f"Ours: {parts}. The networks reach {mine['flops'] / mine['network'] / 1e9:.0f} Gflop/s, "
-            f"{100 * share:.0f} % of the "
-            f"{mine['ceiling'] / 1e9:.0f} of the fastest bare convolution. {100 * alike:.2f} % of the labels "
-            "are the plain script's, "
-            "which rounds its box to voxels (Dice "
+            f"{100 * share:.0f} % of the {mine['ceiling'] / 1e9:.0f} of the fastest bare convolution. "
+            f"{100 * alike:.2f} % of the labels are the plain script's, which rounds its box to voxels (Dice "
             f"{', '.join(f'{d:.3f}' for d in dice(labels['ours'], labels['plain']).values())}).\n",
             verdict(
                 "at least twice as fast as plain torch",

@@ -157,8 +157,7 @@ def main() -> None:
         print(f"| {name} | {np.median(ms):.2f} | {np.percentile(ms, 95):.2f} | {' | '.join(ratios)} |")
     print(
         f"\njournal {journal:.2f} MB, undo {undo:.2f} MB; replayed in "
-        f"{(time.perf_counter() - begun) / 3:.1f} s, "
-        f"{'equal' if same else 'NOT EQUAL'} to all three layers"
+        f"{(time.perf_counter() - begun) / 3:.1f} s, {'equal' if same else 'NOT EQUAL'} to all three layers"
     )
 
 

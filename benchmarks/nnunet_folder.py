@@ -275,9 +275,8 @@ def compare(folder: Path, chosen: argparse.Namespace) -> str:
     return "\n".join(
         [
             f"{machine(chosen.threads, chosen.device)} {'bfloat16' if once['fast'] else 'float32'}; "
-            f"{1 + ORGANS} classes, "
-            f"{' x '.join(map(str, once['size']))} voxels of {SPACING_MM:g} mm in windows of "
-            f"{' x '.join(map(str, PATCH))}.\n",
+            f"{1 + ORGANS} classes, {' x '.join(map(str, once['size']))} voxels of {SPACING_MM:g} mm in "
+            f"windows of {' x '.join(map(str, PATCH))}.\n",
             *lines,
             "",
             f"- resampling and export under 15 % without mirroring: {'yes' if rest < 0.15 else 'no'} "

@@ -301,8 +301,8 @@ def busy(task: Task, steps: int, out: Path) -> str:
     after = f"{1 - since[1] / since[0]:.3f}" if since[0] > 0 else "not known"
     return (
         f"A run of {end['step']} steps in {end['seconds']} s: {whole:.3f} of the time not waiting for data, "
-        "the start of the process "
-        f"that makes them included; {after} after the first step. The aim is {AIM_BUSY:.2f}.\n"
+        f"the start of the process that makes them included; {after} after the first step. The aim is "
+        f"{AIM_BUSY:.2f}.\n"
     )
 
 
@@ -312,8 +312,7 @@ def networks_of(task: Task) -> str:
     size = "x".join(map(str, task.recipe.sampling.size or ()))
     return (
         f"{type(network).__name__} with {sum(p.numel() for p in network.parameters()):,} parameters, "
-        f"{task.stage.outputs} labels, "
-        f"{task.recipe.batch} x {size} voxels."
+        f"{task.stage.outputs} labels, {task.recipe.batch} x {size} voxels."
     )
 
 

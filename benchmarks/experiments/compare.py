@@ -16,8 +16,7 @@ from benchmarks.experiments.trials import Trial, case_means, facts, run, scores,
 SEEDS = 3
 SHORT = (
     "The runs are short, for two cores and one thread each: they show which arm gets further in so many "
-    "steps, not where either would "
-    "end."
+    "steps, not where either would end."
 )
 
 

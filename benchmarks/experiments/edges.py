@@ -20,8 +20,7 @@ QUESTION = Question(
     "edges",
     "Does the edge stream of paper 2 help?",
     "3D U-Net backbone on the hippocampus (208 cases trained on, 52 held out); with the edge-gated stream "
-    "and its losses, and the same "
-    "backbone with the Dice loss alone. Dice on the cases' own grid.",
+    "and its losses, and the same backbone with the Dice loss alone. Dice on the cases' own grid.",
     "edge-gated-unet-small",
     {"edge-gated": COMMON, "backbone alone": without_edges()},
     hippocampus,

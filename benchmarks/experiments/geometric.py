@@ -10,8 +10,7 @@ QUESTION = Question(
     "geometric",
     "Do the geometric constraints of paper 1 help?",
     "sU-Net on slices of the hippocampus (208 cases trained on, 52 held out), squared Dice loss, the same "
-    "fixed samples; with and without "
-    "the ADMM term. Dice on the cases' own grid.",
+    "fixed samples; with and without the ADMM term. Dice on the cases' own grid.",
     "geometric-sunet-small",
     {"constraints": COMMON, "no constraints": (*COMMON, "geometric=null")},
     hippocampus,

@@ -17,8 +17,7 @@ QUESTION = Question(
     "siamese",
     "Does the Siamese content loss of paper 4 help?",
     "Dense U-Net on slices of phantoms of MR with white-matter lesions (20 trained on, 5 held out), labels "
-    "softened to 0.1 and 0.9 in "
-    "every arm. Dice on the cases' own grid.",
+    "softened to 0.1 and 0.9 in every arm. Dice on the cases' own grid.",
     "siamese-denseunet-small",
     {
         "content": (*COMMON, f"content.features={vgg_file()}"),

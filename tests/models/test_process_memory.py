@@ -56,10 +56,9 @@ def test_importing_the_packages_leaves_the_environment_alone(monkeypatch: pytest
     [
         "import napari_ctseg.commands.main as command; command.app = lambda **_: None; command.run_here()",
         "import tempfile; from ctseg_training.job import main; main([tempfile.mkdtemp()])",
-        "import runpy, sys; from napari_ctseg.compute import containment as at_start\n"
-        "at_start.contain = lambda: None\n"
-        "sys.argv = ['', 'no handle', 'ctseg_models.inference.pipeline']\n"
-        "try: runpy.run_module('napari_ctseg.compute', run_name='__main__')\nexcept Exception: pass",
+        "import runpy, sys; from napari_ctseg.compute import containment as at_start\nat_start.contain = "
+        "lambda: None\nsys.argv = ['', 'no handle', 'ctseg_models.inference.pipeline']\ntry: "
+        "runpy.run_module('napari_ctseg.compute', run_name='__main__')\nexcept Exception: pass",
     ],
     ids=["command", "training job", "computing process"],
 )

@@ -98,8 +98,7 @@ def side_file_of(bundle: OwnBundle, stage: Stage) -> SideFile:
     ):
         raise BundleError(
             f"{bundle.path}: the sizes of its stage {stage.name} are not multiples of a step, which a side "
-            "file cannot say; "
-            "use the bundle itself."
+            "file cannot say; use the bundle itself."
         )
     flat = _dimensions(bundle, stage) == 2
     sliding = stage.inferer == "sliding_window"
@@ -135,20 +134,17 @@ def _card(bundle: OwnBundle, stage: Stage) -> str:
     if len(bundle.stages) == 2 and stage.name == "localise":
         parts.append(
             f"It finds the region of interest; the box around it, {stage.margin_mm:g} mm larger on every "
-            "side, is where the "
-            "segmenter looks."
+            "side, is where the segmenter looks."
         )
     elif len(bundle.stages) == 2:
         parts.append(
             "In the bundle a localiser says where it looks: run that file first and give the box around what "
-            "it finds as the "
-            "region; on the whole volume it is slower and may find organs elsewhere."
+            "it finds as the region; on the whole volume it is slower and may find organs elsewhere."
         )
     if stage.inferer == "whole":
         parts.append(
             f"The bundle makes the spacing coarser where an input would be larger than {stage.sizes.max} (z, "
-            "y, x); this file "
-            "does not."
+            "y, x); this file does not."
         )
     return " ".join(parts) + f"\n\n{bundle.card.strip()}\n"
 
@@ -207,8 +203,7 @@ def _export_stage(bundle: OwnBundle, stage: Stage, to: Format, path: Path) -> No
     if got.shape != wanted.shape or not float(((got - wanted).abs() <= DIFFERENCE).float().mean()) >= 1 - FEW:
         raise BundleError(
             f"{bundle.path}: the {to} file of the {stage.network} network does not give the network's own "
-            "probabilities, "
-            "so it was not written; try the other format."
+            "probabilities, so it was not written; try the other format."
         )
     write_side_file(path, side.model_copy(update={"sha256": sha256_of(path)}))
 

@@ -169,8 +169,7 @@ def _read_folder(path: Path) -> Bundle:
             )
         raise BundleError(
             f"{path}: not a bundle: it has neither configs/metadata.json (a bundle in MONAI's layout) nor "
-            "plans.json and "
-            "dataset.json (a results folder of nnU-Net); name the bundle's own folder."
+            "plans.json and dataset.json (a results folder of nnU-Net); name the bundle's own folder."
         )
     metadata = read_plain(path / METADATA) if (path / METADATA).is_file() else {}
     own = isinstance(metadata, dict) and "ctseg" in metadata
@@ -196,8 +195,7 @@ def add(path: str | Path, *, overwrite: bool = False) -> Bundle:
     except OSError as error:
         raise BundleError(
             f"{user_folder()}: the bundle cannot be put there ({error.strerror}); free some space or check "
-            "the folder's "
-            "rights."
+            "the folder's rights."
         ) from error
 
 
@@ -267,8 +265,7 @@ def _refuse_other_network(target: Path) -> None:
         ):
             raise BundleError(
                 f"{path}: already exists, and {target.name} would take its side file "
-                f"{side_file_path(target).name}; "
-                "rename the new one."
+                f"{side_file_path(target).name}; rename the new one."
             )
 
 
@@ -278,8 +275,7 @@ def _refuse_shared_files(bundle: SingleFileBundle) -> None:
         if file.parent != bundle.path.parent or not file.name.startswith(f"{bundle.path.name}."):
             raise BundleError(
                 f"{bundle.path}: keeps its arrays in {file.name}, a name that another network may have too; "
-                "export it as one "
-                f"file, or with its arrays in {bundle.path.name}.data."
+                f"export it as one file, or with its arrays in {bundle.path.name}.data."
             )
 
 

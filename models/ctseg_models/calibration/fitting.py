@@ -69,8 +69,8 @@ def calibrate(
     """
     if bundle.stages[-1].name == "localise":
         raise BundleError(
-            f"{bundle.path}: only localises, so its probabilities are not shown; calibrate a bundle "
-            "that segments."
+            f"{bundle.path}: only localises, so its probabilities are not shown; calibrate a bundle that "
+            "segments."
         )
     check_device(settings.device)
     gathered = []

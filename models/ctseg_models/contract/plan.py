@@ -135,8 +135,7 @@ class StagePlan:
             if z > LARGEST_GROWTH * self.spacing_mm[0]:
                 raise BundleError(
                     f"A volume of {' x '.join(f'{e:.0f}' for e in box.extent)} mm (z, y, x) does not fit "
-                    "this bundle; "
-                    "choose a smaller region."
+                    "this bundle; choose a smaller region."
                 )
         low = []
         final = []

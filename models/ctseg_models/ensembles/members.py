@@ -72,8 +72,8 @@ def _run_member(
     )
     if one.unnamed:
         raise BundleError(
-            f"{bundle.name}: wrote labels that its metadata does not name, so they cannot be matched "
-            "with those of other models; run it alone."
+            f"{bundle.name}: wrote labels that its metadata does not name, so they cannot be matched with "
+            "those of other models; run it alone."
         )
     one.maps = yield from materialised(one.maps, taken)
     return one

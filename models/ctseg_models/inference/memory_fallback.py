@@ -173,8 +173,7 @@ class OutOfMemoryFallback:
                 short, smaller = self._window(size, 1), f"the network takes no smaller windows ({refused})"
             raise BundleError(
                 f"{_memory(self._device)} is not enough for {_sides(short)} voxels at once, and "
-                f"{smaller};{hint} "
-                "choose a smaller region or close other programs."
+                f"{smaller};{hint} choose a smaller region or close other programs."
             )
         self._steps = yield from self._cpu_fallback()
         text = (

@@ -42,8 +42,7 @@ class NNUNetConfig:
         if stages < FEWEST_STAGES or len(self.kernels) != stages or len(self.filters) != stages:
             raise ValueError(
                 f"An nnU-Net has {FEWEST_STAGES} or more stages, each with a stride, a kernel and a width; "
-                f"here are {stages} "
-                f"strides, {len(self.kernels)} kernels and {len(self.filters)} widths."
+                f"here are {stages} strides, {len(self.kernels)} kernels and {len(self.filters)} widths."
             )
         if any(len(size) != self.dimensions for size in (*self.strides, *self.kernels)):
             raise ValueError(

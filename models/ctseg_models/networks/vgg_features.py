@@ -140,8 +140,7 @@ def _own_names(state: dict[str, Any], path: Path, wanted: dict[str, Tensor]) -> 
         ):
             raise BundleError(
                 f"{path}: {source} is missing or not of shape {tuple(tensor.shape)}, so these are not "
-                "VGG-19's weights; "
-                "name torchvision's vgg19 state dict or the one with normalised layers."
+                "VGG-19's weights; name torchvision's vgg19 state dict or the one with normalised layers."
             )
         own[name] = found.float().reshape(tensor.shape)
     return own

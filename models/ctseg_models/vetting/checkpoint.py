@@ -87,8 +87,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if tensor.numel() * tensor.element_size() > room or room > path.stat().st_size:
             raise BundleError(
                 f"{path}: holds a tensor of {tuple(tensor.shape)} that is larger than its own numbers, so it "
-                "was refused; "
-                "get the file from its author."
+                "was refused; get the file from its author."
             )
     return content
 
@@ -162,8 +161,7 @@ def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
     except zipfile.BadZipFile as error:
         raise BundleError(
             f"{path}: is not an archive of torch 1.6 or later, or is damaged; get it again, or save it with "
-            "a "
-            "newer torch."
+            "a newer torch."
         ) from error
     except (OSError, ValueError, NotImplementedError) as error:
         raise BundleError(f"{path}: cannot be read; get it again.") from error
@@ -178,8 +176,7 @@ def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
     if packed or sum(record.file_size for record in records) > size:
         raise BundleError(
             f"{path}: its records would grow beyond the file's own size when unpacked, which torch never "
-            "writes, "
-            "so it was not read; get the file from its author."
+            "writes, so it was not read; get the file from its author."
         )
     structure = [record.file_size for record in records if record.filename.endswith("data.pkl")]
     if not structure:
@@ -187,8 +184,7 @@ def _check_archive(path: Path) -> list[zipfile.ZipInfo]:
     if max(structure) > LARGEST_PICKLE:
         raise BundleError(
             f"{path}: {max(structure) / 2**20:.0f} MB of structure around the weights is more than any "
-            "checkpoint has, "
-            "so it was not read; get the file from its author."
+            "checkpoint has, so it was not read; get the file from its author."
         )
     return records
 
@@ -204,8 +200,7 @@ def _numpy_numbers(path: Path) -> list[Any]:
         if str(kind) not in KINDS:
             raise BundleError(
                 f"{path}: holds NumPy values other than numbers ({str(kind)[:20]}), which no checkpoint "
-                "needs, so it was "
-                "not read; ask its author for a file of weights alone."
+                "needs, so it was not read; ask its author for a file of weights alone."
             )
         known: np.dtype[Any] = np.dtype(kind)
         return known

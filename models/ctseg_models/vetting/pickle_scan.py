@@ -115,14 +115,13 @@ def could_run_code(path: Path, asked: str) -> BundleError:
     shown = "".join(character for character in asked[:80] if character.isprintable())
     named = f" ({shown})" if shown else ""
     return BundleError(
-        f"{path}: holds more than weights and could run code when it is read{named}, so it was not read; "
-        "ask its author for a file of weights alone."
+        f"{path}: holds more than weights and could run code when it is read{named}, so it was not read; ask "
+        "its author for a file of weights alone."
     )
 
 
 def _refused(path: Path) -> BundleError:
     return BundleError(
         f"{path}: the structure around its weights repeats itself more than any checkpoint's, so it was not "
-        "read; "
-        "get the file from its author."
+        "read; get the file from its author."
     )

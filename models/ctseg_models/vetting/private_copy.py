@@ -38,8 +38,7 @@ class PrivateCopy:
         except OSError as error:
             raise BundleError(
                 f"{copies_folder()}: {original.name} cannot be copied there to run its code "
-                f"({error.strerror}); "
-                "free some space, or make the folder writable."
+                f"({error.strerror}); free some space, or make the folder writable."
             ) from error
         weakref.finalize(self, shutil.rmtree, outer, ignore_errors=True)
         self.path = outer / original.resolve().name
@@ -92,7 +91,7 @@ def _copied(file: Path, target: Path) -> str:
                     copy.write(block)
         except OSError as error:
             raise BundleError(
-                f"{target}: {file} cannot be copied there to run the bundle's code ({error.strerror}); "
-                "free some space."
+                f"{target}: {file} cannot be copied there to run the bundle's code ({error.strerror}); free "
+                "some space."
             ) from error
     return total.hexdigest()

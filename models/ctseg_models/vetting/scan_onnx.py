@@ -108,8 +108,7 @@ def scan(path: Path) -> Scanned:
             ):
                 raise BundleError(
                     f"{path}: its operator {node.domain[:60]}.{node.op_type[:60]} is not part of ONNX, so it "
-                    "was not loaded; "
-                    "ask its author for an export with standard operators."
+                    "was not loaded; ask its author for an export with standard operators."
                 )
         for tensor in _tensors(graph, nodes):
             if (file := _check_tensor(path, tensor)) is not None:
@@ -267,8 +266,8 @@ def _check_file(path: Path, tensor: Any, count: int) -> Path:
     )
     if outside or not file.resolve().is_relative_to(path.parent.resolve()):
         raise BundleError(
-            f"{path}: wants to read {location[:80]}, which is not next to it, so it was not loaded; "
-            "ask its author for a single file."
+            f"{path}: wants to read {location[:80]}, which is not next to it, so it was not loaded; ask its "
+            "author for a single file."
         )
     needed = -(-count * BITS.get(tensor.data_type, 8) // 8)
     try:

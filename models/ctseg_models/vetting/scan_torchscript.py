@@ -43,15 +43,13 @@ def checked_archive(path: Path) -> bytes:
         if (word := next(_forbidden_words(content), None)) is not None:
             raise BundleError(
                 f"{path}: its program uses {word} ({name}), which is not arithmetic on arrays, so it is not "
-                "run; "
-                "ask its author for a plain export."
+                "run; ask its author for a plain export."
             )
     for name in PICKLES:
         if (word := next(_forbidden_references(records[name]), None)) is not None:
             raise BundleError(
                 f"{path}: {name} refers to {word}, which no network needs, so it is not read; ask its author "
-                "for a "
-                "plain export."
+                "for a plain export."
             )
     return _written(records)
 
@@ -74,8 +72,7 @@ def _records(path: Path) -> dict[str, bytes]:
             ):
                 raise BundleError(
                     f"{path}: holds weights without a network; export the network as TorchScript "
-                    "(torch.jit.trace), or "
-                    "name the folder of the bundle it belongs to."
+                    "(torch.jit.trace), or name the folder of the bundle it belongs to."
                 )
             return {name: archive.read(entry) for name, entry in found.items() if _needed(name)}
     except FileNotFoundError as error:
@@ -86,8 +83,7 @@ def _records(path: Path) -> dict[str, bytes]:
         if pickled:
             raise BundleError(
                 f"{path}: is a pickle, not a network: it was not read, because reading it could run code; "
-                "export the "
-                "network as TorchScript (torch.jit.trace)."
+                "export the network as TorchScript (torch.jit.trace)."
             ) from error
         raise BundleError(
             f"{path}: not a readable TorchScript file; export the network with torch.jit again."
@@ -107,8 +103,7 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], size: int) -> Non
     ):
         raise BundleError(
             f"{path}: its records would grow to far more than the file's own size when unpacked, so it was "
-            "not read; "
-            "get the file from its author."
+            "not read; get the file from its author."
         )
     seen: set[str] = set()
     for entry in entries:
@@ -119,19 +114,18 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], size: int) -> Non
         ):
             raise BundleError(
                 f"{path}: its record {name[:80]} is compressed or locked as torch never does, so it was not "
-                "read; "
-                "get the file from its author."
+                "read; get the file from its author."
             )
         if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts or name.lower() in seen:
             raise BundleError(
-                f"{path}: its record {name[:80]} has a name that torch never writes, so it was not read; "
-                "get the file from its author."
+                f"{path}: its record {name[:80]} has a name that torch never writes, so it was not read; get "
+                "the file from its author."
             )
         seen.add(name.lower())
     if len({name.split("/")[0] for name in seen}) > 1:
         raise BundleError(
-            f"{path}: its records lie in several folders, which torch never writes, so it was not read; "
-            "get the file from its author."
+            f"{path}: its records lie in several folders, which torch never writes, so it was not read; get "
+            "the file from its author."
         )
 
 

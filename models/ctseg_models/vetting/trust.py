@@ -51,8 +51,7 @@ def hash_of_files(path: Path, digest: Callable[[Path, str], str]) -> str:
             if not name.isprintable():
                 raise BundleError(
                     f"{path}: has a file whose name {ascii(name)[:80]} holds characters that cannot be "
-                    "shown, so the bundle "
-                    "is refused; rename the file."
+                    "shown, so the bundle is refused; rename the file."
                 )
             total.update(f"{digest(file, name)}  {name}\n".encode())
     except OSError as error:

@@ -50,13 +50,12 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipI
     if len(entries) > MOST_ENTRIES or (unpacked > SMALL and unpacked > LARGEST_RATIO * packed):
         raise BundleError(
             f"{archive}: would unpack to {len(entries)} files of {unpacked / 2**20:.0f} MB from "
-            f"{packed / 2**20:.1f} MB, "
-            "which no model does, so it was not unpacked; get it from its author."
+            f"{packed / 2**20:.1f} MB, which no model does, so it was not unpacked; get it from its author."
         )
     if packed > archive.stat().st_size:
         raise BundleError(
-            f"{archive}: its files share their bytes ({packed} packed in {archive.stat().st_size}), "
-            "which no valid archive does, so it was not unpacked; get it from its author."
+            f"{archive}: its files share their bytes ({packed} packed in {archive.stat().st_size}), which no "
+            "valid archive does, so it was not unpacked; get it from its author."
         )
     for entry in entries:
         name = PurePosixPath(entry.filename)

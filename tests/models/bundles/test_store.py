@@ -165,8 +165,8 @@ def test_listing_many_bundles_is_fast_and_loads_no_torch(
         found = store.scan()
     assert len(found.bundles) >= 10
     code = (
-        "import sys\nfrom ctseg_models.bundles import store\nstore.scan()\n"
-        "print([name for name in ('torch', 'monai', 'scipy') if name in sys.modules])"
+        "import sys\nfrom ctseg_models.bundles import store\nstore.scan()\nprint([name for name in ('torch', "
+        "'monai', 'scipy') if name in sys.modules])"
     )
     assert (
         subprocess.run(

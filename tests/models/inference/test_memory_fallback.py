@@ -93,8 +93,7 @@ def test_windows_are_halved_as_often_as_needed_and_that_is_remembered(error: Cal
     assert set(network.tried[1:]) == {(64, 32, 34)}
     assert list(map(str, warnings)) == [
         "The computer's memory was not enough for 128 x 64 x 66 voxels at once, so the network saw windows "
-        "of "
-        "64 x 32 x 34; near their borders labels may differ."
+        "of 64 x 32 x 34; near their borders labels may differ."
     ]
     network.tried.clear()
     finish(steps(x, Arithmetic()))

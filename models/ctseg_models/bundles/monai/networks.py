@@ -109,8 +109,7 @@ def build_network(
     ) as error:
         raise BundleError(
             f"{path.parent.parent}: the network {component.name} cannot be built as the config says "
-            f"({first_line(error)}); "
-            "get the bundle again."
+            f"({first_line(error)}); get the bundle again."
         ) from error
     known = network.state_dict()
     network.load_state_dict({name: weights[name] for name in known})

@@ -112,8 +112,8 @@ def _labels(pipeline: Pipeline, x: Tensor, upright: Upright, geometry: Geometry,
         if is_out_of_memory(error):
             raise
         raise BundleError(
-            f"{pipeline.folder}: MONAI could not run the bundle on this volume ({_line(error)}); "
-            "check that the volume is what the bundle was made for."
+            f"{pipeline.folder}: MONAI could not run the bundle on this volume ({_line(error)}); check that "
+            "the volume is what the bundle was made for."
         ) from error
     channels = np.asarray(result.cpu().numpy())
     labels = LabelMap(

@@ -96,8 +96,7 @@ def _within(folder: Path, name: str, path: Path) -> Path:
     place = folder / "models" / Path(name).name if Path(name).is_absolute() else folder / name
     if not place.resolve().is_relative_to(folder.resolve()):
         raise BundleError(
-            f"{path}: its weights ({name[:80]}) lie outside the bundle's folder, so the bundle is "
-            "refused; "
+            f"{path}: its weights ({name[:80]}) lie outside the bundle's folder, so the bundle is refused; "
             "get it from its author."
         )
     return place

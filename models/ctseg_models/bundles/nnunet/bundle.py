@@ -68,8 +68,8 @@ class NNUNetBundle(Bundle):
         if not isinstance(configuration, str):
             known = ", ".join(documents.plans.configurations)
             raise BundleError(
-                f"{self.path}: neither its name nor its weights tell which of {known} it is; "
-                "give the folder the name that nnU-Net gave it."
+                f"{self.path}: neither its name nor its weights tell which of {known} it is; give the folder "
+                "the name that nnU-Net gave it."
             )
         return _described(documents, documents.plan(configuration))
 
@@ -238,9 +238,8 @@ def _first_half(folder: Path, plan: NNUNetPlan) -> NNUNetBundle:
     sibling = folder.parent / f"{before}__{plan.previous}"
     if not marked or sibling == folder or not looks_like_nnunet(sibling):
         raise BundleError(
-            f"{folder}: is the second half of a cascade and needs the results folder of {plan.previous} "
-            "next to it "
-            f"({sibling.name}); copy that there too."
+            f"{folder}: is the second half of a cascade and needs the results folder of {plan.previous} next "
+            f"to it ({sibling.name}); copy that there too."
         )
     first = read_nnunet(sibling)
     heads = None if first.plan is None or first.previous is not None else first.plan.heads

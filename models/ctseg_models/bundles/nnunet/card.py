@@ -17,14 +17,14 @@ def card_of(
     lines = [
         f"# {documents.plans.dataset_name}{'' if plan is None else f', {plan.configuration}'}",
         "",
-        "A model trained with nnU-Net v2. Its folder describes neither its purpose nor its accuracy: "
-        "ask whoever trained it.",
+        "A model trained with nnU-Net v2. Its folder describes neither its purpose nor its accuracy: ask "
+        "whoever trained it.",
         "",
         _network_line(plan)
         if plan is not None
         else f"- configuration: one of {known}; its checkpoints tell which when it is loaded",
-        f"- folds: {', '.join(path.parent.name.removeprefix('fold_') for path in folds)} ({folds[0].name})"
-        f"{', their logits averaged' if len(folds) > 1 else ''}",
+        f"- folds: {', '.join(path.parent.name.removeprefix('fold_') for path in folds)} "
+        f"({folds[0].name}){', their logits averaged' if len(folds) > 1 else ''}",
         "- channels: "
         f"{', '.join(documents.channels if plan is None else _normalised(documents.channels, plan))}",
         f"- labels: {', '.join(f'{value} {name}' for value, name in heads.names.items())}",

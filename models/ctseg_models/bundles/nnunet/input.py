@@ -202,8 +202,7 @@ def nnunet_input(
         if len(channels) < wanted:
             raise BundleError(
                 f"The bundle takes {wanted} channels and the volume has {len(channels)}; give one file per "
-                "channel "
-                "(CASE_0000, CASE_0001, ...)."
+                "channel (CASE_0000, CASE_0001, ...)."
             )
         image = Cropped.of(channels[:wanted])
         low, high = (image.start, image.stop) if whole else image.within(*box.voxels(upright.geometry))

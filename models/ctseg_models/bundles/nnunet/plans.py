@@ -228,8 +228,8 @@ def _of_old_plans(raw: dict[str, Any], dimensions: int, path: Path) -> dict[str,
         }
     except (KeyError, TypeError) as error:
         raise BundleError(
-            f"{path}: neither architecture nor the entries of older plans describe the network; "
-            "get the model again."
+            f"{path}: neither architecture nor the entries of older plans describe the network; get the "
+            "model again."
         ) from error
 
 
@@ -252,8 +252,8 @@ def _resampling(
     force = arguments.get("force_separate_z")
     if order not in orders or order_z != 0 or force not in (None, True, False):
         raise BundleError(
-            f"{path}: resampling of order {order} and order_z {order_z} is not supported here; "
-            "run this model with nnU-Net itself."
+            f"{path}: resampling of order {order} and order_z {order_z} is not supported here; run this "
+            "model with nnU-Net itself."
         )
     return Resampling(int(order), force)
 

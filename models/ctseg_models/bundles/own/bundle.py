@@ -87,15 +87,14 @@ class OwnBundle(Bundle):
         except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError) as error:
             raise BundleError(
                 f"{self.path / METADATA}: the network of stage {stage.name} cannot be built as it is "
-                "described; "
-                "get the bundle again."
+                "described; get the bundle again."
             ) from error
         try:
             network.load_state_dict(self._tensors(stage_name), strict=True)
         except RuntimeError as error:
             raise BundleError(
-                f"{path}: the weights do not fit the network that the metadata describes; "
-                "get the bundle again."
+                f"{path}: the weights do not fit the network that the metadata describes; get the bundle "
+                "again."
             ) from error
         return network.eval()
 

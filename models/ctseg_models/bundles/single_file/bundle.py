@@ -228,8 +228,7 @@ def _channels_first(output: Tensor, space: Shape, side: SideFile, path: Path) ->
     if tuple(output.shape) not in shapes:
         raise BundleError(
             f"{path}: the network gave an array of {tuple(output.shape)} where the side file promises "
-            f"{shapes[0]}; "
-            "fix output (classes, index, kind), layout, patch or multiple_of in the side file."
+            f"{shapes[0]}; fix output (classes, index, kind), layout, patch or multiple_of in the side file."
         )
     if tuple(output.shape) == space or count == 1:
         return output.reshape(1, *space)
@@ -250,8 +249,7 @@ def _votes(numbers: Tensor, wanted: OutputEntry, path: Path) -> Tensor:
     if classes.numel() and (int(classes.min()) < 0 or int(classes.max()) >= len(wanted.classes)):
         raise BundleError(
             f"{path}: the network gave the class numbers {int(classes.min())} to {int(classes.max())} where "
-            "the side file "
-            f"has {len(wanted.classes)} classes; fix output.classes in the side file."
+            f"the side file has {len(wanted.classes)} classes; fix output.classes in the side file."
         )
     values = values_of(wanted)
     place = torch.tensor([values.index(value or 0) for value in wanted.classes], device=classes.device)

@@ -129,8 +129,7 @@ def _input(
     if len(channels) < needed:
         raise BundleError(
             f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per "
-            "channel "
-            "(CASE_0000, CASE_0001, ...)."
+            "channel (CASE_0000, CASE_0001, ...)."
         )
     sources = sorted({channel.source for channel in side.channels})
     neighbours = NeighbourSlices.of(side, lattice, view.shape[-3:], upright.geometry.spacing_mm)

@@ -80,8 +80,8 @@ class OnnxBundle(SingleFileBundle):
                     if is_out_of_memory(error):
                         raise torch.OutOfMemoryError(str(error)) from error
                     raise BundleError(
-                        f"{path}: the network does not take an array of {tuple(x.shape)}; "
-                        "fix channels, layout, patch, size or multiple_of in the side file."
+                        f"{path}: the network does not take an array of {tuple(x.shape)}; fix channels, "
+                        "layout, patch, size or multiple_of in the side file."
                     ) from error
 
             def stop() -> None:

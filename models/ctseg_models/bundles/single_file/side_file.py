@@ -238,8 +238,7 @@ def read_side_file(network: Path) -> SideFile:
     except FileNotFoundError as error:
         raise BundleError(
             f"{network}: its side file {path.name} is missing; write one that names labels, channels, "
-            "spacing or size, "
-            "orientation and output."
+            "spacing or size, orientation and output."
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read as JSON; fix it.") from error

@@ -70,8 +70,8 @@ class TorchScriptBundle(SingleFileBundle):
                     kinds[:] = [kind]
                     return _chosen(output, side, path)
             raise BundleError(
-                f"{path}: the network does not take an array of {tuple(x.shape)} of {_names(kinds)}; "
-                "fix channels, layout, patch or multiple_of in the side file."
+                f"{path}: the network does not take an array of {tuple(x.shape)} of {_names(kinds)}; fix "
+                "channels, layout, patch or multiple_of in the side file."
             ) from errors[0]
 
         work = _Work(call, side, device)

@@ -145,8 +145,7 @@ def network_input(
     if len(channels) < needed:
         raise BundleError(
             f"The bundle takes {needed} channels and the volume has {len(channels)}; give one file per "
-            "channel "
-            "(CASE_0000, CASE_0001, ...)."
+            "channel (CASE_0000, CASE_0001, ...)."
         )
     resampled: dict[int, Tensor] = {}
     for source in sorted({channel.source for channel in plan.channels}):

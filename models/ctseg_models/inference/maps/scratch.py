@@ -27,8 +27,7 @@ def unnamed_file(size: int) -> IO[bytes]:
     except OSError as error:
         raise BundleError(
             f"{folder}: has no room for {size / 1e9:.1f} GB of intermediate maps ({error.strerror}); free "
-            "some space, choose "
-            "a smaller region, or set XDG_CACHE_HOME to a larger disk."
+            "some space, choose a smaller region, or set XDG_CACHE_HOME to a larger disk."
         ) from error
     return file
 

@@ -142,8 +142,7 @@ def refuse_not_finite(maps: Tensor) -> None:
     if not torch.isfinite(maps.sum(dtype=torch.float32)):
         raise BundleError(
             "The network gave values that are not finite; choose the precision fp32, or check that the image "
-            "is of the kind "
-            "that the model was made for."
+            "is of the kind that the model was made for."
         )
 
 

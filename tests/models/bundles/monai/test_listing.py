@@ -150,9 +150,8 @@ def test_monai_reads_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 CANARY = (
-    "from pathlib import Path\n\nPath('canary ran').touch()\n\n\n"
-    "class Here:\n    def __init__(self, keys=None):\n        pass\n\n    def __call__(self, data=None):\n   "
-    "     return data\n"
+    "from pathlib import Path\n\nPath('canary ran').touch()\n\n\nclass Here:\n    def __init__(self, "
+    "keys=None):\n        pass\n\n    def __call__(self, data=None):\n        return data\n"
 )
 HERE = {"_target_": "canary.Here", "keys": "image"}
 USED: dict[str, dict[str, Any]] = {

@@ -277,8 +277,8 @@ def test_finding_bundles_needs_no_torch() -> None:
     import sys
 
     code = (
-        "import sys, ctseg_models.bundles.store as s, ctseg_models.inference; s.list_bundles(); "
-        "assert 'torch' not in sys.modules, 'torch was imported'"
+        "import sys, ctseg_models.bundles.store as s, ctseg_models.inference; s.list_bundles(); assert "
+        "'torch' not in sys.modules, 'torch was imported'"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

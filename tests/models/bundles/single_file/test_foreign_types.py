@@ -101,9 +101,9 @@ def test_a_file_that_would_compute_gigabytes_from_its_constants_is_not_loaded(
     # Not ru_maxrss, which a child takes over from the process that started it.
     code = (
         "import re, sys, pathlib\nfrom ctseg_imaging.errors import BundleError\nfrom ctseg_models.bundles "
-        "import store\n"
-        "try:\n    store.find(sys.argv[1]).load()\nexcept BundleError as error:\n    print(error)\n"
-        "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"
+        "import store\ntry:\n    store.find(sys.argv[1]).load()\nexcept BundleError as error:\n    "
+        "print(error)\nprint(re.search(r'VmHWM:\\s+(\\d+)', "
+        "pathlib.Path('/proc/self/status').read_text())[1])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "fold.onnx")], capture_output=True, text=True, check=True

@@ -79,8 +79,7 @@ def check_size(content: Any, path: Path) -> None:
         if count > MOST_ENTRIES or depth > DEEPEST:
             raise BundleError(
                 f"{path}: has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep once "
-                "its aliases are "
-                "followed, so it was not read on; get the bundle again."
+                "its aliases are followed, so it was not read on; get the bundle again."
             )
         children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         stack.extend((child, depth + 1) for child in children)
@@ -89,8 +88,7 @@ def check_size(content: Any, path: Path) -> None:
         ):
             raise BundleError(
                 f"{path}: has an entry whose name is neither a number nor a text of at most {LONGEST_NAME} "
-                "characters; "
-                "get the bundle again."
+                "characters; get the bundle again."
             )
 
 
@@ -106,8 +104,8 @@ def inside(folder: Path, name: str, path: Path) -> Path:
         for candidate in (folder / name, folder / "configs" / name):
             if not (found := candidate.resolve()).is_relative_to(root):
                 raise BundleError(
-                    f"{path}: names {name}, which lies outside the bundle, so the bundle is refused; "
-                    "get it from its author."
+                    f"{path}: names {name}, which lies outside the bundle, so the bundle is refused; get it "
+                    "from its author."
                 )
             if found.is_file():
                 return found

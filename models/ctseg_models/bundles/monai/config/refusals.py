@@ -99,8 +99,7 @@ def refuse_strange_files(folder: Path) -> None:
             if path.is_symlink() and path.is_dir():
                 raise BundleError(
                     f"{path}: is a link to a folder, which a copy would follow without end, so the bundle is "
-                    "refused; "
-                    "put the folder itself there."
+                    "refused; put the folder itself there."
                 )
             mode = path.stat().st_mode if path.exists() else 0
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -124,8 +123,7 @@ def refuse_stand_ins(folder: Path) -> None:
         if path.name.split(".")[0] in _installed() and (path.suffix in MODULE_ENDINGS or _has_modules(path)):
             raise BundleError(
                 f"{path}: would stand in for {path.name.split('.')[0]}, which is installed, so the bundle is "
-                "refused; "
-                "get it from its author."
+                "refused; get it from its author."
             )
 
 

@@ -64,8 +64,8 @@ class Interpreted:
         if len(state.array) != self._facts.channels:
             raise BundleError(
                 f"{self._name} takes {self._facts.channels} channels "
-                f"({', '.join(self._facts.channel_names)}) and the volume "
-                f"has {len(state.array)}; give one file per channel (CASE_0000, CASE_0001, ...)."
+                f"({', '.join(self._facts.channel_names)}) and the volume has {len(state.array)}; give one "
+                "file per channel (CASE_0000, CASE_0001, ...)."
             )
         for transform in self._transforms:
             yield from transform(state)
@@ -121,14 +121,12 @@ class Interpreted:
             if not isinstance(maps, torch.Tensor) or tuple(maps.shape[:2]) != wanted:
                 raise BundleError(
                     f"{self._name}: the network does not give the {wanted[1]} maps that the bundle's "
-                    "metadata promises; "
-                    "get the bundle again."
+                    "metadata promises; get the bundle again."
                 )
             if maps.shape[2:] != turned.shape[2:]:
                 raise BundleError(
                     f"{self._name}: the network does not take an array of {tuple(x.shape[2:])} voxels (z, y, "
-                    "x), "
-                    "as its maps have another size; choose another region."
+                    "x), as its maps have another size; choose another region."
                 )
             ordered = (
                 maps[0].float() if self.values == self._facts.values else maps[0][list(self._order)].float()

@@ -41,8 +41,8 @@ def resampled(shape: Shape, axes: Float, turn: AxisOrder, wanted: Triple) -> tup
     if count.max() > LARGEST_SIDE:
         raise BundleError(
             f"The bundle asks for voxels of {' x '.join(f'{s:.3g}' for s in new)} mm (z, y, x), which makes "
-            "an array of "
-            f"{' x '.join(str(side) for side in count)}; choose a smaller region, or another bundle."
+            f"an array of {' x '.join(str(side) for side in count)}; choose a smaller region, or another "
+            "bundle."
         )
     step = _steps((axes * np.where(backwards, -1, 1))[:, order], new[order])
     start = np.zeros(3) if _has_a_first_corner(n[order], step) else count[order] / 2 - step @ (n[order] / 2)

@@ -253,8 +253,7 @@ def _crop_foreground(component: Component) -> Transform:
         if not len(index):
             raise BundleError(
                 "The image has no voxel above 0 after the model's preprocessing, so there is nothing to "
-                "segment; "
-                "check the image."
+                "segment; check the image."
             )
         start, stop = index.min(axis=0), index.max(axis=0) + 1
         if (start > 0).any() or (stop < np.array(state.array.shape[1:])).any():
