@@ -1,7 +1,6 @@
 """A training run in a process of its own, which outlives its parent; its folder shows the progress.
 
-    job = Job.start(recipe, Path("data"), Path("jobs/mine"), minutes=30,
-    init_from=Path("bundles/headneck-ct-scn"))
+    job = Job.start(recipe, "data", "jobs/mine", minutes=30, init_from="bundles/headneck-ct-scn")
     for event in job.events(): ...          # later: job.events(last.end)
     job.stop()                              # after the current step; a bundle is written and scored
     job.pause(); job.resume()               # after the current step, with a checkpoint; then continue
@@ -35,8 +34,7 @@ from ctseg_training.recipes.schema import Recipe
 from ctseg_training.record.events import ENDS, EVENTS, Event, EventLog, holds_run, read_events
 
 POLL_S = 0.1
-# in the folder: a pause request, and the checkpoint to resume from
-PAUSE, LAST = "pause", "checkpoints/last.pt"
+PAUSE, LAST = "pause", "checkpoints/last.pt"  # a pause request, and the checkpoint to resume from
 RANK = int(os.environ.get("RANK", "0"))  # of this process among those that train together; 0 leads
 
 
@@ -147,11 +145,8 @@ class Job:
         if self.state is not JobState.FAILED:
             return ""
         messages = [event.data.get("message", "") for event in self.events() if event.kind == "error"]
-        return (
-            messages[-1]
-            if messages
-            else f"The training process ended without a message; {self.folder / 'job.log'} has its output."
-        )
+        unknown = f"The training process ended without a message; {self.folder / 'job.log'} has its output."
+        return messages[-1] if messages else unknown
 
     def stop(self, patience_s: float | None = None) -> None:
         """Ask it to end after the current step, with a bundle.
@@ -175,9 +170,7 @@ class Job:
     def resume(self, *, to_finish: bool = False) -> None:
         """Start its process again, as job.json says, from the last checkpoint.
 
-        to_finish : for one more step, and a bundle.
-
-        Raises RecipeError as `start` does, and when there is no checkpoint.
+        to_finish : for one more step, and a bundle. Raises RecipeError as `start` does, and without one.
         """
         if not self.resumable:
             raise RecipeError(f"{self.folder}: has no training to resume; start one.")
@@ -223,10 +216,7 @@ class Job:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The child process: carry out job.json.
-
-    Returns 0 (done or stopped) or 1 (a fault that is also the last event).
-    """
+    """The child process: carry out job.json; returns 0 if done or stopped, 1 for a fault (the last event)."""
     prepare_process()
     folder = Path(arguments[0])
     log = EventLog(folder / EVENTS)

@@ -32,22 +32,18 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobOrder:
-    """job.json: the arguments of `engine.train`.
-
-    init_from : a bundle's path. threads : of the processor, for each process; None: torch's default.
-    processes : that train together, one per GPU where there are some. finish : after one step, with a bundle.
-    """
+    """job.json: the arguments of `engine.train`."""
 
     data: str
     minutes: float | None = None
     steps: int | None = None
-    init_from: str | None = None
+    init_from: str | None = None  # a bundle's path
     device: str = "auto"
     name: str | None = None
     resume: bool = False
-    finish: bool = False
-    threads: int | None = None
-    processes: int = 1
+    finish: bool = False  # after one step, with a bundle
+    threads: int | None = None  # of the processor, for each process; None: torch's default
+    processes: int = 1  # that train together, one per GPU where there are some
 
 
 def launch(folder: Path, processes: int) -> subprocess.Popen[bytes]:

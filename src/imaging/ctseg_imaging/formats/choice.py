@@ -11,17 +11,13 @@ from ctseg_imaging.errors import ChoiceNeeded, FormatError
 
 @dataclass(frozen=True)
 class Choice:
-    """One volume of a 4D file or one DICOM series.
+    """One volume of a 4D file or one DICOM series."""
 
-    index : from 1. uid : of the series, "" for a volume. description : what kind of image, made from
-    technical fields only (no patient data). slices : how many. apart : what distinguishes it from the others
-    with the same series UID, "" for nothing or a series of its own.
-    """
-
-    index: int
-    uid: str
-    description: str
-    slices: int
+    index: int  # from 1
+    uid: str  # of the series, "" for a volume
+    description: str  # what kind of image, made from technical fields only (no patient data)
+    slices: int  # how many
+    # what distinguishes it from the others with the same series UID, "" for nothing or a series of its own
     apart: str = ""
 
 

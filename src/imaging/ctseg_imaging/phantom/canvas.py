@@ -19,21 +19,15 @@ FAR_MM = np.float32(60.0)  # farther than any rim
 
 @dataclass(frozen=True)
 class Part:
-    """One thing to paint.
-
-    shape : implicit function, negative inside. tissue : HU, a number or a function of the points and of the
-    shape's value. box : where it can be; None: everywhere. label : its value in the label map (0 erases);
-    None: the label map is unchanged. rim_mm : its distance from all earlier solid parts (None: it is painted
-    over them). solid : later parts keep away from it.
-    """
+    """One thing to paint."""
 
     name: str
-    shape: ShapeFunction
-    tissue: Tissue | float
-    box: BodyBox | None = None
-    label: int | None = None
-    rim_mm: float | None = None
-    solid: bool = False
+    shape: ShapeFunction  # implicit function, negative inside
+    tissue: Tissue | float  # HU, a number or a function of the points and of the shape's value
+    box: BodyBox | None = None  # where it can be; None: everywhere
+    label: int | None = None  # its value in the label map (0 erases); None: the label map is unchanged
+    rim_mm: float | None = None  # its distance from all earlier solid parts (None: it is painted over them)
+    solid: bool = False  # later parts keep away from it
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,19 +28,14 @@ NOTHING = ViewBox((0, 0, 0), (0, 0, 0))
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """The result of checking one case.
-
-    geometry : LPS-upright.
-
-    box : of all labels, in mm as in `Case`. classes : indices that occur. reading_mb : memory needed while it
-    is read for training. faults and notes : one sentence each; with a fault, the rest may be missing.
-    """
+    """The result of checking one case."""
 
     entry: CaseEntry
-    geometry: Geometry = NOWHERE
-    box: ViewBox = NOTHING
-    classes: frozenset[int] = frozenset()
-    reading_mb: float = 0.0
+    geometry: Geometry = NOWHERE  # LPS-upright
+    box: ViewBox = NOTHING  # of all labels, in mm as in `Case`
+    classes: frozenset[int] = frozenset()  # indices that occur
+    reading_mb: float = 0.0  # memory needed while it is read for training
+    # faults and notes: one sentence each; with a fault, the rest may be missing
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

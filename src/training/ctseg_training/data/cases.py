@@ -30,22 +30,16 @@ DESCRIPTION = "case.json"
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A case along the LPS-upright axes (z to superior, y to posterior, x to left), in its true spacing.
-
-    image : (c, z, y, x) in its stored type. intensities : of each channel of the network, fixed for this
-    volume. labels : (z, y, x) uint8 class indices. geometry : of the upright arrays. present : per class
-    index, contoured or not. points : per class index that occurs, up to 2000 (n, 3) voxel indices of it. box
-    : of all labels, in mm from the outer face of voxel 0; the whole volume when there are none.
-    """
+    """A case along the LPS-upright axes (z to superior, y to posterior, x to left), in its true spacing."""
 
     name: str
-    image: Tensor
-    labels: Tensor
-    geometry: Geometry
-    intensities: tuple[Intensity, ...]
-    present: tuple[bool, ...]
-    points: dict[int, NDArray[np.int32]]
-    box: ViewBox
+    image: Tensor  # (c, z, y, x) in its stored type
+    labels: Tensor  # (z, y, x) uint8 class indices
+    geometry: Geometry  # of the upright arrays
+    intensities: tuple[Intensity, ...]  # of each channel of the network, fixed for this volume
+    present: tuple[bool, ...]  # per class index, contoured or not
+    points: dict[int, NDArray[np.int32]]  # per class index that occurs, up to 2000 (n, 3) voxel indices of it
+    box: ViewBox  # of all labels, in mm from the outer face of voxel 0; the whole volume when there are none
 
     @property
     def spacing_mm(self) -> Triple:

@@ -17,18 +17,16 @@ from ctseg_imaging.geometry import Triple
 class Reach:
     """The part of a case that a set of points needs, averaged down where the network's voxels are larger than
     the case's.
-
-    crop : of the case's voxels. pool : voxels per side that are averaged first, which stands for the area
-    weighting of inference. before : voxels by which the border is repeated first, to align the averaged cells
-    with those of an unmoved lattice. grid : (1, Z, Y, X, 3) for grid_sample with align_corners=True. outside
-    : (Z, Y, X) beyond the volume.
     """
 
-    crop: tuple[slice, slice, slice]
+    crop: tuple[slice, slice, slice]  # of the case's voxels
+    # voxels per side that are averaged first, which stands for the area weighting of inference
     pool: tuple[int, int, int]
+    # voxels by which the border is repeated first, to align the averaged cells with those of an unmoved
+    # lattice
     before: tuple[int, int, int]
-    grid: Tensor
-    outside: Tensor
+    grid: Tensor  # (1, Z, Y, X, 3) for grid_sample with align_corners=True
+    outside: Tensor  # (Z, Y, X) beyond the volume
 
 
 def reach(

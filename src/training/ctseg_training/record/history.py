@@ -15,23 +15,21 @@ from ctseg_training.record.events import ENDS, EVENTS, read_events
 
 @dataclass
 class RunHistory:
-    """start : the last part's.
+    """The events of a run, without the steps that a resumption repeated."""
 
-    steps : the "step" events in order; those that a resumption did again come once. curve : {step: scores} of
-    the network alone. before, after : scores of the whole bundle. end, message : how the last part ended; ""
-    while it runs, or when it was cut off. began, ended : seconds since 1970. skipped : the steps whose
-    gradient was not finite.
-    """
-
-    start: dict[str, Any] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    start: dict[str, Any] = field(default_factory=dict)  # of the last part
+    steps: list[dict[str, Any]] = field(default_factory=list)  # the "step" events in order
+    # {step: scores} of the network alone
     curve: dict[int, dict[str, float | None]] = field(default_factory=dict)
+    # before, after: scores of the whole bundle
     before: dict[str, float | None] | None = None
     after: dict[str, float | None] | None = None
     warnings: list[str] = field(default_factory=list)
-    skipped: set[int] = field(default_factory=set)
+    skipped: set[int] = field(default_factory=set)  # the steps whose gradient was not finite
+    # end, message: how the last part ended; "" while it runs, or when it was cut off
     end: str = ""
     message: str = ""
+    # began, ended: seconds since 1970
     began: float = 0.0
     ended: float = 0.0
 

@@ -16,22 +16,19 @@ from ctseg_imaging.formats.disk.atomic import atomic_path
 
 @dataclass
 class Checkpoint:
-    """step : how many are done.
+    """Everything that the next step depends on."""
 
-    seconds : of training so far. curve : the fields of a `Curve`. features : weights and optimiser of content
-    features that are trained. recipe, cases, processes : to refuse resuming with others.
-    """
-
-    step: int
-    seconds: float
+    step: int  # how many are done
+    seconds: float  # of training so far
     network: dict[str, Tensor]
     ema: dict[str, Tensor]
     optimiser: dict[str, Any]
     clip_mean: float | None
     skipped: int
     loss: float | None
-    curve: dict[str, Any]
-    features: dict[str, Any] | None
+    curve: dict[str, Any]  # the fields of a `LearningCurve`
+    features: dict[str, Any] | None  # weights and optimiser of content features that are trained
+    # recipe, cases, processes: to refuse resuming with others
     recipe: dict[str, Any]
     before: dict[str, float | None] | None
     cases: str

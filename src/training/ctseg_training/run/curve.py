@@ -9,18 +9,14 @@ from ctseg_training.recipes.schema import Schedule, Validation
 
 @dataclass
 class LearningCurve:
-    """average : of the mean Dice, the past weighted by validation.smoothing.
+    """The validation curve of a run."""
 
-    best : the highest average. since_best : points after it. reductions : how often the plateau schedule has
-    cut the learning rate. since_cut : points without a better average, after a cut. step, seconds : when the
-    last point was made.
-    """
-
-    average: float | None = None
-    best: float | None = None
-    since_best: int = 0
-    reductions: int = 0
-    since_cut: int = 0
+    average: float | None = None  # of the mean Dice, the past weighted by validation.smoothing
+    best: float | None = None  # the highest average
+    since_best: int = 0  # points after it
+    reductions: int = 0  # how often the plateau schedule has cut the learning rate
+    since_cut: int = 0  # points without a better average, after a cut
+    # step, seconds: when the last point was made
     step: int = 0
     seconds: float = 0.0
 

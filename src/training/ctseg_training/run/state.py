@@ -30,24 +30,20 @@ LOSS_MEMORY = 0.98  # of the smoothed loss
 
 @dataclass
 class Run:
-    """A training run. step : how many are done.
-
-    seconds : of training, over all parts of an interrupted run. waited : of those, for data. cases : a hash
-    of the names of the cases that are trained on.
-    """
+    """The state of a training run."""
 
     stage: Stage
     network: nn.Module
     learner: Learner
     ema: Ema
-    cases: str = ""
+    cases: str = ""  # a hash of the names of the cases that are trained on
     world: World = field(default_factory=World)
     curve: LearningCurve = field(default_factory=LearningCurve)
-    step: int = 0
-    seconds: float = 0.0
+    step: int = 0  # how many are done
+    seconds: float = 0.0  # of training, over all parts of an interrupted run
     skipped: int = 0
     loss: float | None = None
-    waited: float = 0.0
+    waited: float = 0.0  # of those, for data
     before: dict[str, float | None] | None = None
     _began: float = field(default_factory=time.monotonic)
 

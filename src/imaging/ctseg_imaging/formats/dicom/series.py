@@ -42,21 +42,14 @@ _STEP = 50  # files between two reports of progress
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Slices of one volume, in no particular order.
+    """Slices of one volume, in no particular order."""
 
-    uid : the SeriesInstanceUID, "" where the files have none.
-
-    part : from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one. apart : what
-    distinguishes this part from the others, without identifying a patient. lost : files that may be slices of
-    it and cannot be read. remark : what the user has to know about it, "" for nothing.
-    """
-
-    uid: str
+    uid: str  # the SeriesInstanceUID, "" where the files have none
     slices: tuple[Slice, ...]
-    part: int = 0
-    apart: str = ""
-    lost: tuple[Unread, ...] = ()
-    remark: str = ""
+    part: int = 0  # from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one
+    apart: str = ""  # what distinguishes this part from the others, without identifying a patient
+    lost: tuple[Unread, ...] = ()  # files that may be slices of it and cannot be read
+    remark: str = ""  # what the user has to know about it, "" for nothing
 
     @property
     def key(self) -> str:

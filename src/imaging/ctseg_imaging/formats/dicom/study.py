@@ -51,22 +51,19 @@ class SegmentationObject:
 
 @dataclass(frozen=True, eq=False)
 class SeriesRow:
-    """One series of the list. choice : as `formats.read` takes it. patient, study : numbers from 1.
+    """One series of the list."""
 
-    use, reason : what can be done with it, and why not more ("" where it can be read). minor : a localiser,
-    or far smaller than the largest series. spacing_mm : (z, y, x), None where the headers do not give it.
-    objects : segmentations that refer to it.
-    """
-
-    choice: Choice
+    choice: Choice  # as `formats.read` takes it
+    # patient, study: numbers from 1
     patient: int
     study: int
     modality: str
+    # use, reason: what can be done with it, and why not more ("" where it can be read)
     use: Use
     reason: str
-    minor: bool
-    spacing_mm: tuple[float, float, float] | None
-    objects: tuple[SegmentationObject, ...]
+    minor: bool  # a localiser, or far smaller than the largest series
+    spacing_mm: tuple[float, float, float] | None  # (z, y, x), None where the headers do not give it
+    objects: tuple[SegmentationObject, ...]  # segmentations that refer to it
     middle: Slice
 
 

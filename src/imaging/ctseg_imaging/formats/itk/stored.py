@@ -24,24 +24,19 @@ UNKNOWN_ORIENTATION = (
 
 @dataclass(frozen=True)
 class Stored:
-    """Voxels in files and their grid.
+    """Voxels in files and their grid."""
 
-    sizes : of every axis as stored, the fastest first. volume_axis : the one of `sizes` that counts volumes,
-    None in a 3D file. dtype : with its byte order. text : the numbers are written as text. spacing_mm,
-    origin_lps_mm (x, y, z) and direction (3x3, column j the LPS direction of axis j) : as in SimpleITK.
-    fields : free text of the header. notes : remarks, one sentence each.
-    """
-
-    sizes: tuple[int, ...]
-    dtype: np.dtype[Any]
+    sizes: tuple[int, ...]  # of every axis as stored, the fastest first
+    dtype: np.dtype[Any]  # with its byte order
     pieces: tuple[Piece, ...]
+    # spacing_mm and origin_lps_mm: (x, y, z), as in SimpleITK
     spacing_mm: tuple[float, float, float]
     origin_lps_mm: tuple[float, float, float]
-    direction: NDArray[np.float64]
-    volume_axis: int | None = None
-    text: bool = False
-    fields: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    direction: NDArray[np.float64]  # 3x3, column j the LPS direction of axis j, as in SimpleITK
+    volume_axis: int | None = None  # the one of `sizes` that counts volumes, None in a 3D file
+    text: bool = False  # the numbers are written as text
+    fields: tuple[tuple[str, str], ...] = ()  # free text of the header
+    notes: tuple[str, ...] = ()  # remarks, one sentence each
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -19,17 +19,15 @@ MOST_PICTURES = 3
 class Picture:
     """A cut-out of one axial slice in radiological orientation (rows to posterior, columns to the patient's
     left).
-
-    slice : its index, as in SliceRow. wrong_mm2 : area labelled differently from the truth. spacing_mm : (y,
-    x). truth, prediction : (y, x) the compared labels, others 0. image : (y, x) or None.
     """
 
-    slice: int
-    wrong_mm2: float
-    spacing_mm: tuple[float, float]
+    slice: int  # its index, as in SliceRow
+    wrong_mm2: float  # area labelled differently from the truth
+    spacing_mm: tuple[float, float]  # (y, x)
+    # truth, prediction: (y, x) the compared labels, others 0
     truth: NDArray[np.integer]
     prediction: NDArray[np.integer]
-    image: NDArray[Any] | None = None
+    image: NDArray[Any] | None = None  # (y, x) or None
 
 
 def worst_pictures(

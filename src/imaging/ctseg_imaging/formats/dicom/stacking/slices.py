@@ -77,24 +77,18 @@ _NESTED = {"MRDiffusionSequence": "DiffusionGradientDirectionSequence"}
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One plane. frame : its number in the file, -1 in a file of one plane. A missing attribute is None.
-
-    position_lps_mm : (3,) centre of its first pixel. along_row, along_column : (3,) unit directions in which
-    the column index and the row index grow. spacing_mm : (between rows, between columns). thickness_mm : of
-    the slice, or the given distance of slices. slope, intercept : 1 and 0 where `rescaled` is false. traits :
-    see `stacking.traits`. faults : why it cannot be read. remarks : unusable attributes that are not needed.
-    doubts : sentences about the values. direction_unit : the last decimal that a written direction cosine
-    has; 0 where all are whole.
-    """
+    """One plane. A missing attribute is None."""
 
     path: Path
-    frame: int
+    frame: int  # its number in the file, -1 in a file of one plane
     shape: tuple[int, int]
-    position_lps_mm: Float | None
+    position_lps_mm: Float | None  # (3,) centre of its first pixel
+    # along_row, along_column: (3,) unit directions in which the column index and the row index grow
     along_row: Float | None
     along_column: Float | None
-    spacing_mm: tuple[float, float] | None
-    thickness_mm: float | None
+    spacing_mm: tuple[float, float] | None  # (between rows, between columns)
+    thickness_mm: float | None  # of the slice, or the given distance of slices
+    # slope, intercept: 1 and 0 where `rescaled` is false
     slope: float
     intercept: float
     rescaled: bool
@@ -102,12 +96,12 @@ class Slice:
     padding: float | None
     instance_uid: str
     series_uid: str
-    traits: Mapping[str, dicom_traits.Value]
+    traits: Mapping[str, dicom_traits.Value]  # see `stacking.traits`
     windows: tuple[Window, ...] = ()
-    faults: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    direction_unit: float = 0.0
+    faults: tuple[str, ...] = ()  # why it cannot be read
+    remarks: tuple[str, ...] = ()  # unusable attributes that are not needed
+    doubts: tuple[str, ...] = ()  # sentences about the values
+    direction_unit: float = 0.0  # the last decimal that a written direction cosine has; 0 where all are whole
 
     @property
     def is_localiser(self) -> bool:
