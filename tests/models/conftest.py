@@ -1,4 +1,4 @@
-"""Tests of networks run side by side: one thread each, or they wait for each other."""
+"""Tests of networks run side by side, so each uses one thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small bundles and volumes whose right answer is known by construction; no training, no files of others."""
+"""Small bundles and volumes whose result is known by construction: no training, no third-party files."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def threshold_stage(
 
 
 def threshold_weights(stage: Stage) -> dict[str, Tensor]:
-    """Every convolution passes filter 0 on (a leaky ReLU of slope 1 is the identity), and class 1 is
-    favoured where it is positive.
+    """Every convolution passes filter 0 on (a leaky ReLU of slope 1 is the identity); class 1 wins where it
+    is positive.
     """
     weights = {key: torch.zeros_like(tensor) for key, tensor in build_network(stage).state_dict().items()}
     for key, tensor in weights.items():

@@ -1,4 +1,4 @@
-"""Memory that torch is given by the system, in a process of its own: it decides at its first import."""
+"""Huge pages for large tensors, in processes of their own: torch decides at its first import."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print("torch" in sys.modules, dict(os.environ) == before)
 
 
 def printed(script: str) -> str:
-    """What a Python process of its own prints."""
+    """The output of a Python process of its own."""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

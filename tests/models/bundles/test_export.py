@@ -1,6 +1,4 @@
-"""Exported files run here from their side files alone, and give the labels of the bundle they were made
-from.
-"""
+"""Exported files, run here from their side files alone, give the labels of the bundle they came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: bundles of every kind found by name or path, and copied in whole or not at all."""
+"""The store: bundles of every kind found by name or path, and copied whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the network's input lies: paper 5's sizes by hand, and the way back to the patient."""
+"""The lattice of a network's input: paper 5's sizes by hand, and its position in the patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ensembles: worked by hand on two voxels, next to scipy and SimpleITK on grids of their own, and whole."""
+"""Ensembles: worked by hand on two voxels, against scipy and SimpleITK on several grids, and whole runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FP32 = InferenceSettings(precision="fp32")
 
 
 def sampler(chances: Sequence[Sequence[float]], values: tuple[int, ...] = (0, 4, 9)) -> ClassMapSampler:
-    """chances : per voxel of LATTICE the probability of each value."""
+    """chances : for each voxel of LATTICE the probability of each value."""
     return ClassMapSampler(
         ClassMaps.of(torch.tensor(chances).T.reshape(len(values), 1, 1, 2), LATTICE, values), TARGET
     )
@@ -118,7 +118,7 @@ def test_entropy_and_confidence_by_hand(combine: Combine) -> None:
 
 def on_own_grids() -> tuple[list[ClassMapSampler], Target, list[NDArray[np.float64]]]:
     """Three members with grids, spacings and labels of their own over 7 x 8 x 9 voxels, and their
-    probabilities there by scipy.
+    probabilities by scipy.
     """
     target = Target((3.0, 2.0, 1.5), (1, 2, 1), (8, 10, 10))
     draw = np.random.default_rng(8)
@@ -223,7 +223,7 @@ def test_staple_of_bundles_is_simpleitks_on_the_inputs_grid(tmp_path: Path) -> N
 
 
 def threshold_torchscript(folder: Path) -> Path:
-    """Above 200 HU, in axes of its own, as value 1 "ORGAN"."""
+    """A network above 200 HU, in other axes, with the value 1 "ORGAN"."""
 
     class Above(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -356,8 +356,8 @@ def test_a_bundle_that_may_be_mirrored_gives_the_mean_over_its_mirror_images(tmp
 def test_nnunets_of_two_and_three_dimensions_on_an_oblique_image(
     combine: Combine, shared_file: Callable[[str], Path]
 ) -> None:
-    """A 2D network, a 3D one of two folds on anisotropic voxels, a residual encoder in other axes: against
-    nnU-Net's own probabilities.
+    """A 2D network, a 3D one of two folds with anisotropic voxels and a residual encoder, against nnU-Net's
+    probabilities.
     """
     folders = [
         shared_file(f"oracles/nnunet/{variant}") for variant in ("2d", "plain_aniso", "resenc_transposed")

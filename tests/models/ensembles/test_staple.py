@@ -1,4 +1,4 @@
-"""STAPLE over the table of opinions next to SimpleITK's filters over all voxels."""
+"""STAPLE over the table of opinions against SimpleITK's filters over all voxels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHAPE = (13, 17, 19)
 
 
 def opinions_of(classes: int, members: int, seed: int) -> list[NDArray[np.uint8]]:
-    """Balls, and members that each see them a little next to where they are, with errors of their own."""
+    """Balls, and members that each see them slightly displaced, with errors of their own."""
     draw = np.random.default_rng(seed)
     z, y, x = np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij")
     truth = np.zeros(SHAPE, np.uint8)

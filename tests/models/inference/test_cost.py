@@ -1,5 +1,6 @@
-"""What a run takes: a large CT through paper 5's segmenter at its largest size (time, memory and the
-longest step, counted in processor seconds), and the estimate against what the run then takes.
+"""A large CT through paper 5's segmenter at its largest size, and the estimate against the run.
+
+Time, memory and the longest step, in processor seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Too little memory: what is tried instead, what is reported, and that the labels are right all the same."""
+"""Too little memory: what is tried instead, what is reported, and that the labels are right."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ GPU = "cpu:0"  # stands for a GPU: another device than "cpu" by its name
 
 
 class Hungry:
-    """Maps (-x, x) of x; more voxels than `room` at once are too many. Below `least` voxels a side it
-    takes nothing.
+    """Maps (-x, x) of x; runs out of memory above `room` voxels, and refuses fewer than `least` voxels a
+    side.
     """
 
     def __init__(

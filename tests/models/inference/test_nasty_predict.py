@@ -1,6 +1,4 @@
-"""Every odd file that is read can be segmented: labels on its own grid, and the same ones however its
-voxels are stored.
-"""
+"""Every odd file that can be read can be segmented, with the same labels in every voxel order."""
 
 from __future__ import annotations
 

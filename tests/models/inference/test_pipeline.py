@@ -1,4 +1,4 @@
-"""The whole way of a volume, with networks whose answer is known: a threshold."""
+"""Whole runs with networks whose result is known: a threshold."""
 
 from __future__ import annotations
 

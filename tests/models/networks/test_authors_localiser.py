@@ -1,6 +1,4 @@
-"""The weights that paper 5's authors trained, in our network and through our preprocessing: an oracle that
-nobody here wrote.
-"""
+"""The weights of paper 5's authors in our network and through our preprocessing: a third-party oracle."""
 
 from __future__ import annotations
 

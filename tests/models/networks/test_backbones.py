@@ -1,6 +1,4 @@
-"""U-Net, V-Net and Seg-Net: the papers' parameter counts, MONAI's own forward pass, and features where the
-protocol says they are.
-"""
+"""U-Net, V-Net and Seg-Net: the papers' parameter counts, MONAI's forward pass, features by the protocol."""
 
 from __future__ import annotations
 

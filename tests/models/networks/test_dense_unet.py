@@ -1,4 +1,4 @@
-"""The dense U-Net of paper 4: parameters counted by hand, what each convolution is fed with, one logit per
+"""The dense U-Net of paper 4: parameters counted by hand, inputs of each convolution, one logit per
 foreground label.
 """
 

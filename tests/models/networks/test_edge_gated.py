@@ -1,6 +1,4 @@
-"""The edge-gated network: the paper's gate worked by hand, what the stream reads and reaches, and a
-backbone that stays as it was.
-"""
+"""The edge-gated network: the paper's gate worked by hand, the stream's inputs, and an unchanged backbone."""
 
 from __future__ import annotations
 
@@ -147,9 +145,7 @@ def test_a_semantic_loss_passes_through_the_edge_features() -> None:
 
 
 class Foreign(nn.Module):
-    """A backbone that this project did not write: widths that do not double, levels that are no power of
-    two apart.
-    """
+    """A third-party backbone: widths that do not double, levels not a power of two apart."""
 
     dimensions, divisor = 2, 1
     encoder_channels: tuple[int, ...] = (5, 6, 7)

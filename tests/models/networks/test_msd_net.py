@@ -1,6 +1,4 @@
-"""The mixed-scale dense net against a plain one that concatenates, pads with numpy's rule and leaves the
-gradient to torch.
-"""
+"""The mixed-scale dense net against a plain one with concatenation, numpy's padding and autograd."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ def plain(network: MSDNet, image: Tensor) -> Tensor:
 
 
 def awake(config: MSDNetConfig, dtype: torch.dtype = torch.float64) -> MSDNet:
-    """A network whose norms are no identity."""
+    """A network whose norms are not identities."""
     torch.manual_seed(3)
     network = MSDNet(config).to(dtype)
     for parameter in (*network.scales, *network.offsets):
@@ -97,7 +95,7 @@ def test_parameters_by_the_arithmetic_series(dimensions: int, depth: int) -> Non
 
 
 class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The most bytes of tensors that lived at one time, of those made inside."""
+    """The peak bytes of the tensors made inside."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

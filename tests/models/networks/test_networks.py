@@ -1,6 +1,4 @@
-"""The figures of paper 5: parameters exactly, operations within 1 %, counted by torch and not by this
-project.
-"""
+"""The figures of paper 5: parameters exactly, operations within 1 %, counted by torch."""
 
 from __future__ import annotations
 

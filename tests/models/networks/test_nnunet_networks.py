@@ -1,6 +1,4 @@
-"""nnU-Net's networks against the same written down operation by operation; the folders that nnU-Net wrote
-are tested next to this.
-"""
+"""nnU-Net's networks against the same written out operation by operation."""
 
 from __future__ import annotations
 

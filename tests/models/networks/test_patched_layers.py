@@ -1,6 +1,4 @@
-"""The fixed layers: forward as torch's own, gradients as torch's own in float64 (where torch's are
-right).
-"""
+"""The patched layers: forward as torch's own, gradients as torch's own in float64, where those are right."""
 
 from __future__ import annotations
 

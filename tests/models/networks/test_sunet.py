@@ -1,6 +1,4 @@
-"""The sU-Net of paper 1: its parameters exactly, its upsampling against scipy, the order of layers and of
-the concatenation.
-"""
+"""The sU-Net of paper 1: parameters, upsampling against scipy, order of layers and concatenation."""
 
 from __future__ import annotations
 

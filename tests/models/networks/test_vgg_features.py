@@ -1,6 +1,4 @@
-"""VGG-19's first layers against torch's own chain, against scipy, and against what its normalised weights
-promise.
-"""
+"""VGG-19's first layers against torch's own chain, scipy, and the statistics of the normalised weights."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_what_would_fill_the_memory_is_never_built(name: str, checkpoint: Path) 
 
 
 def anonymous_memory() -> int:
-    """Bytes of this process that no file stands for; 0 where the system does not tell."""
+    """Private bytes of this process that are not mapped from a file; 0 where the system has no figure."""
     status = Path("/proc/self/status")
     found = re.search(r"RssAnon:\s+(\d+)", status.read_text()) if status.is_file() else None
     return int(found[1]) * 1024 if found else 0
@@ -292,8 +292,8 @@ def test_attributes_that_a_file_gives_its_dictionaries_are_taken_off(checkpoint:
 
 
 def test_damaged_structures_end_in_a_sentence(tmp_path: Path) -> None:
-    """Bytes of a checkpoint's pickle changed, put in, taken away and repeated; pieces are those that
-    pickles are made of.
+    """Bytes of a checkpoint's pickle changed, inserted, removed and repeated; pieces are those of real
+    pickles.
     """
     path, rng = tmp_path / "weights.pth", random.Random(3)
     torch.save(

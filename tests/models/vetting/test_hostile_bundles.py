@@ -1,6 +1,4 @@
-"""Bundles that try to run code, to write elsewhere, or to fill the memory: refused, with nothing executed
-and nothing written.
-"""
+"""Bundles that try to run code, to write elsewhere, or to fill the memory are refused at once."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ from tests.pace import at_most
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder while the hostile thing is handled; whatever it managed to do would show here."""
+    """The current folder while the hostile bundle is handled: whatever it writes shows here."""
     folder = tmp_path / "current"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -66,7 +64,7 @@ def run_all_of(path: Path) -> None:
 
 
 def assert_refused(path: Path, scratch: Path, *needles: str) -> None:
-    """By reading, trusting, loading, adding, and the command; with nothing left anywhere."""
+    """By reading, trusting, loading, adding, and the command; none leaves anything behind."""
     before = listing(scratch.parent)
     with pytest.raises(BundleError) as refused:
         run_all_of(path)

@@ -1,6 +1,4 @@
-"""What an ONNX file would compute from its constants alone is bounded by what it holds, wherever in the
-file it stands.
-"""
+"""The memory of an ONNX file's constant values is bounded by its size, wherever in the file they are."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The code that runs is the code that was hashed and listed, whatever becomes of the bundle's folder
-meanwhile.
-"""
+"""The code that runs is the code that was hashed and listed, even if the folder changes meanwhile."""
 
 from __future__ import annotations
 
@@ -57,9 +55,7 @@ def trusted(folder: Path) -> MonaiBundle:
 def test_code_that_is_swapped_after_the_hash_does_not_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each moment at which modules are looked for, when loading and when running, the folder holds
-    other code.
-    """
+    """Whenever modules are looked up, when loading and when running, the folder holds other code."""
     bundle, honest, swapped = trusted(folder), monai_runner.own_modules, []
 
     @contextmanager
@@ -95,7 +91,7 @@ def test_code_that_is_swapped_while_it_is_copied_does_not_run(
 
 
 def test_another_config_than_the_listed_one_does_not_run(folder: Path) -> None:
-    """Both were allowed at some time, but what runs is what was listed."""
+    """Both were allowed at some time, but the listed one runs."""
     (folder / "canary.py").write_text(CANARY)
     other, listed = ["$import scripts.own", "$import canary"], ["$import scripts.own"]
     trusted(rewritten(folder, imports=other))

@@ -1,6 +1,4 @@
-"""Code that came with a bundle runs after a decision, for the bytes that it was made for, and only while
-the bundle runs.
-"""
+"""Code of a bundle runs after a decision, for the bytes that it was made for, while the bundle runs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A network may not take much more memory than the file of its weights could fill; safetensors files are
-what they say, or refused.
-"""
+"""A network takes not much more memory than its weights file; safetensors files match their header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MONAI bundles leave unsaid: names of sigmoids, transforms of older versions, what a run will take."""
+"""MONAI metadata with gaps: missing names of sigmoids, older transforms, the estimate of a run."""
 
 from __future__ import annotations
 

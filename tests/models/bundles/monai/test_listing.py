@@ -1,6 +1,4 @@
-"""What a user is asked to allow is all that MONAI's own parser could run, whatever branch it takes where
-the bundle is.
-"""
+"""The question to the user lists all that MONAI's own parser could run, in every branch."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ READING = [{"_target_": "LoadImaged", "keys": "image"}]
 
 
 def reasons(folder: Path, **entries: Any) -> str:
-    """Of a bundle with one honest lambda, and other entries in its config."""
+    """The listed reasons of a bundle with one lambda, and other entries in its config."""
     return "\n".join(
         read_monai(
             rewritten(monai_bundle(folder, after=(SOFTMAX, INVERT, ARGMAX, LAMBDA)), **entries)
@@ -131,8 +129,8 @@ def test_a_macro_in_what_a_macro_names_is_refused(tmp_path: Path) -> None:
 
 
 def test_monai_reads_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that a macro names is the bundle's own as it was read, not one of the same name in the
-    current folder, nor a later one.
+    """A macro names the file of the bundle as it was read, not one of that name in the current folder, nor a
+    later one.
     """
     folder = monai_bundle(tmp_path / "made", after=(SOFTMAX, INVERT, ARGMAX, LAMBDA))
     (folder / "configs/a.json").write_text('{"x": "$import math"}')

@@ -1,4 +1,4 @@
-"""MONAI bundles: what MONAI's own runner gave, and MONAI itself on bundles made here."""
+"""MONAI bundles against results of MONAI's own runner, and against MONAI itself on bundles made here."""
 
 from __future__ import annotations
 
@@ -346,7 +346,7 @@ def test_the_layout_is_what_preparation_makes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reader", [{"keys": []}, {}])
 def test_a_reader_of_nothing_is_a_sentence(reader: dict[str, Any], tmp_path: Path) -> None:
-    """Readers are left out, and their arguments still have to be what MONAI takes."""
+    """Readers are removed, but MONAI still has to accept their arguments."""
     padded = {"_target_": "SpatialPadd", "keys": "image", "spatial_size": [8, 8, 8]}
     steps = [
         {"_target_": "LoadImaged", **reader},

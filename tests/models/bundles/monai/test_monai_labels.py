@@ -1,5 +1,5 @@
-"""Labels that a bundle's postprocessing writes by itself: kept, and called what they are. A lost label is
-a lost tumour.
+"""Labels that a bundle's own postprocessing writes are kept under their numbers: a lost label is a lost
+tumour.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def test_what_is_no_mask_is_refused(new: list[int], tmp_path: Path) -> None:
 
 
 def test_labels_survive_the_way_to_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The graphics card has too little memory, and what the spare network wrote is what counts."""
+    """The GPU has too little memory, so the labels of the network on the processor count."""
     after = (SOFTMAX, INVERT, ARGMAX, own_code("$lambda x: torch.where(x == 2, 7, x)"))
     bundle = allowed(monai_bundle(tmp_path / "own", after=after))
     expected = finish(run(bundle, smooth_ct(), settings=FP32)).labels.array

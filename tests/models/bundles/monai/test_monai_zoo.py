@@ -1,4 +1,4 @@
-"""What stands in the configs of MONAI's model zoo and in none of the other tests' bundles."""
+"""Features of the model zoo's configs that the bundles of the other tests lack."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ IMAGE = "$monai.utils.CommonKeys.IMAGE"
 
 
 def test_a_swin_unetr_of_before_monai_1_5(tmp_path: Path) -> None:
-    """swin_unetr_btcv_segmentation: MONAI has no img_size any more, and reads numbers while it lays the
-    network out.
+    """swin_unetr_btcv_segmentation: MONAI has removed img_size, and the network reads numbers while it is
+    built.
     """
     arguments = {"in_channels": 1, "out_channels": 3, "feature_size": 12, "depths": [1, 2, 1, 1]}
     torch.manual_seed(3)
@@ -125,7 +125,7 @@ def test_a_checkpoint_loader_that_is_switched_off_names_no_weights(tmp_path: Pat
 
 @pytest.mark.parametrize("smoothed", [False, True])
 def test_transforms_in_a_tuple(smoothed: bool, tmp_path: Path) -> None:
-    """smoothed : with one that MONAI itself has to run."""
+    """smoothed : with a transform that only MONAI can run."""
     more = [{"_target_": "MedianSmoothd", "keys": "image", "radius": 1}] if smoothed else []
     reading = [{"_target_": name, "keys": "image"} for name in ("LoadImaged", "EnsureChannelFirstd")]
     every = [*reading, ORIENTATION, SPACING, RANGE, *more]

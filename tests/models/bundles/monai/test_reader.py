@@ -1,4 +1,4 @@
-"""Configs of MONAI bundles read as plain data. Where MONAI would evaluate, its own parser is the oracle."""
+"""Configs of MONAI bundles read as plain data; the oracle is MONAI's own parser, which evaluates them."""
 
 from __future__ import annotations
 
@@ -271,8 +271,8 @@ def test_bombs_are_not_followed(tmp_path: Path) -> None:
 
 
 def nested(levels: int, times: int, first: Any) -> dict[str, Any]:
-    """Entries r0 ... of which each refers `times` times to the one before: times**levels of `first` for a
-    reader that follows all.
+    """Entries r0 ... that each refer `times` times to the one before: times**levels of `first`, followed
+    naively.
     """
     return {f"r{n}": [f"@r{n - 1}" if n else first] * times for n in range(levels)}
 

@@ -1,6 +1,4 @@
-"""Where MONAI's own transforms put every voxel, and what they make of it, next to what the interpreted ones
-do.
-"""
+"""The interpreted transforms against MONAI's own: the position and the value of every voxel."""
 
 from __future__ import annotations
 

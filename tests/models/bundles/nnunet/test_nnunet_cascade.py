@@ -1,5 +1,5 @@
-"""The two halves of a cascade, made of the folders that nnU-Net wrote: the first half's labels are further
-channels of the second.
+"""Both halves of a cascade from folders that nnU-Net wrote: the first half's labels are channels of the
+second.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LABELS = 3
 
 @pytest.fixture
 def cascade(shared_file: Callable[[str], Path], tmp_path: Path) -> Path:
-    """The second half next to the first. Its first convolution takes the image and three masks; both
-    networks are random.
+    """The second half next to the first. Its first convolution takes the image and three masks; weights are
+    random.
     """
     original = next(shared_file("oracles/nnunet/old_plans/Dataset999_Toy").iterdir())
     plans = json.loads((original / "plans.json").read_text())

@@ -1,6 +1,4 @@
-"""nnU-Net's results folders against what nnU-Net itself gave for them, its sums in float32 and as they
-are.
-"""
+"""nnU-Net's results folders against nnU-Net's own results, with its sums in float32 and as released."""
 
 from __future__ import annotations
 
@@ -55,8 +53,9 @@ def image(shared_file: SharedFile, variant: str, case: str) -> Volume:
 
 
 def on_the_image(maps: ClassMaps, upright: Upright) -> NDArray[np.float32]:
-    """(heads, z, y, x) probabilities on the image's stored voxels, in the order of the network's maps; of
-    a region its own sigmoid.
+    """(heads, z, y, x) probabilities on the image's stored voxels, in the order of the network's maps.
+
+    For a region, its own sigmoid.
     """
     target = Target(upright.geometry.spacing_mm, (0, 0, 0), upright.geometry.shape)
     depth = target.shape[0]
@@ -76,7 +75,7 @@ def on_the_image(maps: ClassMaps, upright: Upright) -> NDArray[np.float32]:
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> list[StageResult]:
-    """What the network gave in the runs of a test, which `Prediction` has on the network's own grid only."""
+    """The networks' results in the runs of a test, on the network's own grid."""
     seen: list[StageResult] = []
     segment = pipeline.segment
 
@@ -174,8 +173,8 @@ def test_the_preprocessed_array_is_nnunets(shared_file: SharedFile) -> None:
 @pytest.mark.parametrize("variant", ["resenc_transposed", "regions", "2d"])
 @pytest.mark.parametrize("axes", ["PIR", "RSA", "IRP"])
 def test_what_counts_is_how_the_image_is_stored(variant: str, axes: str, shared_file: SharedFile) -> None:
-    """nnU-Net looks at the stored array and the spacing alone, wherever the patient's axes point: a view
-    that turns the array, with the order and the flips of its axes, must not show.
+    """nnU-Net reads the stored array and the spacing alone, whatever the patient axes: turning the view must
+    not show.
     """
     volume = image(shared_file, variant, "oblique")
     signs = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
@@ -315,8 +314,10 @@ def test_the_work_is_known_before(shared_file: SharedFile) -> None:
 def test_slices_midway_come_back_as_nnunet_chooses(
     case: str, spacing_mm: tuple[float, float, float], shared_file: SharedFile
 ) -> None:
-    """Twice as many slices as the image has: the centre of each of the image's lies between two, and the
-    later one counts along the axis as it is stored, which runs backwards in the view of the oblique image.
+    """Twice as many slices as the image has: each centre lies between two of the image's slices.
+
+    The later one counts along the axis as it is stored, which runs backwards in the view of the oblique
+    image.
     """
     bundle = read_nnunet(results_folder(shared_file, "old_plans"))
     upright = Upright.of(image(shared_file, "old_plans", case))

@@ -1,4 +1,4 @@
-"""nnU-Net's U-Net against MONAI's own DynUNet, and its planning against what nnU-Net's program answers."""
+"""nnU-Net's U-Net against MONAI's own DynUNet, and its planning against nnU-Net's program."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FLAT = NNUNetConfig(
 
 
 def monai(config: NNUNetConfig) -> DynUNet:
-    """DynUNet with the options written down once more."""
+    """DynUNet with the options written out again."""
     return DynUNet(
         spatial_dims=config.dimensions,
         in_channels=config.in_channels,
@@ -128,8 +128,8 @@ def test_plans_are_nnunets(
 
 
 def test_one_short_axis_alone_adds_no_stage() -> None:
-    """After two halvings 8 voxels of y could become 4, but no other axis goes along: nnU-Net stops. With
-    12 it goes on.
+    """After two halvings 8 voxels of y could become 4, but no other axis is halved with it: nnU-Net stops;
+    with 12 it does not.
     """
     assert NNUNetConfig.planned((16, 32, 16), (1.0, 1.0, 1.0)).strides == stages((1, "111"), (2, "222"))
     assert NNUNetConfig.planned((16, 48, 16), (1.0, 1.0, 1.0)).strides == stages(

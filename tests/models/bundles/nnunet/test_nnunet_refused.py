@@ -1,4 +1,4 @@
-"""Results folders that cannot be run: one sentence each, and nothing of them is executed."""
+"""Results folders that cannot be run: one error sentence each, and nothing of them is executed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIGURATION = "3d_fullres"
 
 @pytest.fixture
 def folder(shared_file: SharedFile, tmp_path: Path) -> Path:
-    """A copy of a results folder that may be spoilt."""
+    """A copy of a results folder that a test may damage."""
     original = next(shared_file("oracles/nnunet/plain_aniso/Dataset999_Toy").iterdir())
     copy = tmp_path / original.name
     shutil.copytree(original, copy, copy_function=shutil.copyfile)

@@ -40,7 +40,7 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def made(kind: type[NNUNet], shape: UNetShape = SHAPE) -> NNUNet:
-    """Random weights, norms that do something."""
+    """Random weights, and norms that change the maps."""
     torch.manual_seed(3)
     network = kind(shape)
     for module in network.modules():

@@ -1,6 +1,4 @@
-"""A network that nobody here trained, on its 256^3 input: the labels stored next to it, in bounded memory,
-and stopped at once.
-"""
+"""A third-party network on its 256^3 input: the labels stored with it, bounded memory, immediate stop."""
 
 from __future__ import annotations
 

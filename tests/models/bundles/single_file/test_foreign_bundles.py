@@ -1,6 +1,4 @@
-"""TorchScript and ONNX with side files, against logits that the real tools gave, and against networks made
-here.
-"""
+"""TorchScript and ONNX with side files, against logits of the real tools and against networks made here."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ def side_file(path: Path, **entries: Any) -> Path:
 
 
 class Ramp(torch.nn.Module):
-    """Class 1 grows along the first axis, class 2 along the last: every turned or swapped axis shows."""
+    """Class 1 grows along the first axis, class 2 along the last, so every turned or swapped axis shows."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first = torch.arange(x.shape[2], dtype=torch.float32).reshape(1, 1, -1, 1, 1)
@@ -265,7 +263,7 @@ def test_the_designs_example_is_valid() -> None:
 
 @pytest.fixture
 def heeds_ctrl_c() -> Iterator[None]:
-    """As in a terminal: a shell starts what runs in its background with this signal ignored."""
+    """As in a terminal: a shell starts background jobs with this signal ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

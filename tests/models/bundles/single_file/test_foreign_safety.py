@@ -1,6 +1,4 @@
-"""Files that would do harm when loaded: each is refused in a sentence, before torch or onnxruntime have
-seen it.
-"""
+"""Files that would do harm when loaded: each is refused before torch or onnxruntime read it."""
 
 from __future__ import annotations
 
@@ -60,7 +58,7 @@ def written(path: Path, records: dict[str, bytes], compression: int = zipfile.ZI
 
 
 def with_code(records: dict[str, bytes], line: str) -> dict[str, bytes]:
-    """The same program with one line more in the network's forward."""
+    """The same program with one more line in the network's forward."""
     changed, done = {}, 0
     for name, content in records.items():
         text = content.decode() if name.endswith(".py") else ""
@@ -84,7 +82,7 @@ def test_a_harmless_file_is_the_same_network_after_it_was_looked_through(
 
 
 def test_torch_itself_would_write_a_file(tmp_path: Path) -> None:
-    """Why there is a scan: a TorchScript program can write files without a word of Python."""
+    """Why there is a scan: a TorchScript program can write files without any Python."""
     target = tmp_path / "written"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,6 +1,4 @@
-"""ONNX networks of integers get integers; opening a file computes nothing; wrappers before the names of
-weights are taken off.
-"""
+"""Types of foreign files: integers for integer networks, lazy constants, prefixes of wrapped weights."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ def test_a_network_gets_the_type_that_it_takes(name: str, tmp_path: Path) -> Non
 
 
 class Looked(torch.nn.Module):
-    """Looks the voxel's value up in a table, which takes whole numbers."""
+    """Looks the voxel's value up in a table, which takes integers."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a side file can say, each against numpy and scipy, which share no code with the way a bundle runs."""
+"""Every option of a side file against numpy and scipy, which share no code with the way a bundle runs."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def written_onnx(
 
 
 class TwoWindows(torch.nn.Module):
-    """Two channels to background, body, liver, bone: one convolution that knows left from right, one that
-    mixes.
+    """Two channels to background, body, liver, bone: one convolution that distinguishes left and right, one
+    that mixes.
     """
 
     def __init__(self) -> None:
@@ -83,8 +83,8 @@ class TwoWindows(torch.nn.Module):
 def oracle_two_windows(
     volume: Volume, size: tuple[int, int, int], network: TwoWindows
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Labels on the volume's grid (its axes run to superior, posterior, left), and where the best is
-    clearly the best.
+    """Labels on the volume's grid (its axes run to superior, posterior, left), and where the best class is
+    unambiguous.
     """
     turned = volume.array.astype(np.float64).transpose(1, 2, 0)[
         :, ::-1, ::-1
@@ -213,8 +213,8 @@ def test_every_layout(layout: str, arrange: Any, tmp_path: Path) -> None:
 
 
 class NextIsBrighter(torch.nn.Module):
-    """Slices with two neighbours each: class 1 where the next is brighter than the one before the last,
-    class 2 where that is much so.
+    """Slices with two neighbours each: class 1 where the next is brighter than the one before the last, class
+    2 where it is much brighter.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -339,7 +339,7 @@ def test_an_output_is_chosen_by_number_or_name(tmp_path: Path) -> None:
 
 
 def seen_by_network(volume: Volume, tmp_path: Path, **entries: Any) -> NDArray[np.float32]:
-    """The input that a side file prepares: a network whose second map is it, as a probability."""
+    """The input that a side file prepares, from a network whose second map is its input as a probability."""
     path = side_file(
         scripted(Identity(), tmp_path / "identity.ts"),
         output={"kind": "probabilities", "classes": [0, 1]},

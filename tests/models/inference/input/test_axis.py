@@ -1,4 +1,4 @@
-"""Which inputs an output is made of, and which outputs an input reaches: by looking at every pair."""
+"""The inputs of an output and the outputs of an input, by looking at every pair."""
 
 from __future__ import annotations
 

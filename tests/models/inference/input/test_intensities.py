@@ -1,6 +1,4 @@
-"""Statistics of a volume: against numpy over the whole array at once, and independent of the part that is
-looked at.
-"""
+"""Statistics of a volume against numpy over the whole array, and independent of the segmented part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resampling against integrals worked by brute force, torch's own area interpolation, and scipy."""
+"""Resampling against brute-force integrals, torch's own area interpolation, and scipy."""
 
 from __future__ import annotations
 

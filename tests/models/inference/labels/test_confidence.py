@@ -1,4 +1,4 @@
-"""Confidence of labels, entropy and disagreement: worked by hand and next to scipy."""
+"""Confidence of labels, entropy and disagreement: worked by hand and against scipy."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Class maps in memory, in half precision and in a file without a name; what is not finite; what the disk
-has no room for.
-"""
+"""Class maps in memory, in half precision and in a nameless file; values that are not finite; a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory that large maps leave to the next ones."""
+"""Memory that large maps pass on to the next ones."""
 
 from __future__ import annotations
 

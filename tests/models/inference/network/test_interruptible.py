@@ -1,4 +1,4 @@
-"""Networks run under watch against the same networks run plainly; and that closing stops them."""
+"""Networks run interruptibly against the same networks run plainly; closing stops them."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_a_flat_convolution_too(module: nn.Module, batch: int) -> None:
 
 
 class Small(nn.Module):
-    """A U-Net of one shortcut with what others use: instance, group and batch norm, pooling, upsampling,
-    softmax.
+    """A U-Net of one shortcut with other networks' layers: instance, group and batch norm, pooling,
+    upsampling, softmax.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Half precision is taken where it pays, and kept where its labels are those of float32."""
+"""Half precision is used where it is faster and its labels are those of float32."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def never() -> Generator[float, None, Prepared]:
 
 
 class Network:
-    """Two classes, split by the sign of the input; in half precision the sign is that of input + error.
+    """Two classes, split by the sign of the input; in half precision by the sign of input + error.
+
     Takes sides of `only`, or any.
     """
 

@@ -1,4 +1,4 @@
-"""The networks in steps against the networks themselves."""
+"""The networks in slabs against the networks themselves."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Networks of this project run as they stand: against their own forward, flat and solid, in float32 and
-bfloat16.
-"""
+"""Networks of this project run as a whole against their own forward: 2D and 3D, float32 and bfloat16."""
 
 from __future__ import annotations
 
