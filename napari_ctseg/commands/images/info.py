@@ -112,10 +112,10 @@ def _names(path: Path, counts: dict[str, int]) -> tuple[list[dict[str, Any]], li
     """The labels as the files next to `path` name them, [] where nothing names one that occurs; and what is
     wrong with those files.
     """
-    from ctseg_imaging.label_names import as_records, beside
+    from ctseg_imaging.label_names import as_records, complete_labels
     from ctseg_imaging.volume import Labels
 
-    labels, faults = beside(Labels.from_values([int(value) for value in counts]), path)
+    labels, faults = complete_labels(Labels.from_values([int(value) for value in counts]), path)
     return as_records(labels) if any(
         label.named and str(label.value) in counts for label in labels
     ) else [], faults

@@ -43,9 +43,7 @@ class GeometryError(CtsegError):
 
 
 class OnlyViewable(GeometryError):
-    """A series whose slices make no regular grid: it can be looked at, but not measured, segmented or
-    exported.
-    """
+    """A series without a regular grid of slices: viewable, but not to be measured, segmented or exported."""
 
 
 class ShearedGrid(GeometryError):

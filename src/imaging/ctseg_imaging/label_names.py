@@ -24,11 +24,11 @@ def complete(label_map: LabelMap, path: Path) -> LabelMap:
 
     A damaged description is ignored, with a note.
     """
-    labels, faults = beside(label_map.labels, path)
+    labels, faults = complete_labels(label_map.labels, path)
     return replace(label_map, labels=labels, notes=(*label_map.notes, *faults))
 
 
-def beside(labels: Labels, path: Path) -> tuple[Labels, list[str]]:
+def complete_labels(labels: Labels, path: Path) -> tuple[Labels, list[str]]:
     """`labels` as `complete` completes them, and a sentence for each damaged description that was ignored."""
     faults = []
     for source in (_from_provenance, _from_dataset, _from_labels_json):

@@ -47,8 +47,8 @@ class OnGrid:
     def to_sitk(self: Volume | LabelMap) -> Any:  # type: ignore[misc]
         """A SimpleITK.Image with a copy of the voxels: 3D, or 4D with the channels along the fourth axis.
 
-        Spacing, origin and direction are to the bit those of the SimpleITK image, NRRD or MetaImage that this
-        came from, where it lies on the same grid. bool becomes uint8 and float16 float32.
+        Spacing, origin and direction are exactly those of the SimpleITK image, NRRD or MetaImage that this
+        was made from, if the grid is unchanged. bool becomes uint8 and float16 float32.
         """
         from ctseg_imaging.formats.itk.images import image_of
 
@@ -57,8 +57,8 @@ class OnGrid:
     def to_nibabel(self: Volume | LabelMap) -> Any:  # type: ignore[misc]
         """A nibabel Nifti1Image with a copy of the voxels, (x, y, z) or (x, y, z, c); its affine is RAS mm.
 
-        A volume that came from NIfTI brings its header, where that describes the same grid. bool becomes
-        uint8 and float16 float32.
+        The header of a volume that was made from NIfTI is reused if the grid is unchanged. bool becomes uint8
+        and float16 float32.
         """
         from ctseg_imaging.formats.nifti.images import image_of
 

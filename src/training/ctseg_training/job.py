@@ -168,9 +168,9 @@ class Job:
         write_bytes(self.folder / PAUSE, b"", overwrite=True)
 
     def resume(self, *, to_finish: bool = False) -> None:
-        """Start its process again, as job.json says, from the last checkpoint.
+        """Start its process again, with the order in job.json, from the last checkpoint.
 
-        to_finish : for one more step, and a bundle. Raises RecipeError as `start` does, and without one.
+        to_finish : for one more step, and a bundle. Raises RecipeError, also without a checkpoint.
         """
         if not self.resumable:
             raise RecipeError(f"{self.folder}: has no training to resume; start one.")

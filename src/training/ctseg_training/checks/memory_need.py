@@ -43,7 +43,7 @@ class Need:
 
     @property
     def data(self) -> float:
-        """MB in the processor's memory, whatever the device."""
+        """MB in the processor's memory, on any device."""
         return self.samples + self.reading
 
     def in_words(self) -> str:

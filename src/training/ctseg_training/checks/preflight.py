@@ -124,7 +124,7 @@ def _absent_classes(
             else f"{label.name!r} was contoured in no training case"
         )
         if fine_tuning:
-            notes.append(f"{why}; the model keeps what it knows of it, or forgets some of it.")
+            notes.append(f"{why}; the model may forget part of what it has learned about it.")
         elif any(index in case.classes for case in checked):
             faults.append(
                 f"{where}: {why}, only in one that is held out; change validation.cases, validation.share or "

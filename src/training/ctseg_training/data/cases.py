@@ -88,7 +88,7 @@ def make_case(
     found = [int(value) for value in np.unique(labels) if value]
     if wrong := [value for value in found if not present[value]]:
         raise RecipeError(
-            f"{name}: has voxels of class {wrong[0]}, which labels_present says was not contoured; correct "
+            f"{name}: has voxels of class {wrong[0]}, which labels_present lists as not contoured; correct "
             "one of them."
         )
     points = {value: _some_voxels(labels, value) for value in found}

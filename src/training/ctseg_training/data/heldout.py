@@ -21,7 +21,7 @@ class Split:
 
 
 def split_cases(dataset: Decathlon, recipe: Recipe) -> Split:
-    """Named cases, a seeded share of the training cases, or the validation list where the recipe says so.
+    """Named cases, a seeded share of the training cases, or the validation list if the recipe selects it.
 
     Raises RecipeError when no case is left to train on.
     """

@@ -19,7 +19,7 @@ def with_statistics(recipe: Recipe, entries: Sequence[CaseEntry]) -> Recipe:
     """`recipe` with shift and scale of every channel from the sample it asks for; unchanged if it asks for
     none.
 
-    Cases weigh alike, whatever their size. entries : those that are trained on.
+    Cases have equal weights, independent of their size. entries : those that are trained on.
     """
     settings = recipe.data.zscore_sample
     if settings is None:

@@ -20,8 +20,8 @@ def content_loss(features: Features, image: Tensor, truth: Tensor, predicted: Te
     normalisation of the colours comes after the mask). image : (B, 3, Y, X) in 0..1. truth, predicted : (B,
     1, Y, X) in 0..1, the truth best softened (`soften`), the prediction after its sigmoid. The gradient
     reaches the prediction and, where they are trained, the features' weights: the network minimises this
-    loss, features that are trained against it maximise it. Masks without foreground are no special case.
-    Raises ValueError if the shapes do not fit. Source: paper 4, eq. 1.
+    loss, features that are trained against it maximise it. Masks without foreground are allowed. Raises
+    ValueError if the shapes do not fit. Source: paper 4, eq. 1.
     """
     expected = (image.shape[0], 1, *image.shape[2:])
     if truth.shape != expected or predicted.shape != expected:

@@ -1,4 +1,4 @@
-"""Dice losses on probabilities. All sums run in float32 or more, whatever the precision of the network."""
+"""Dice losses on probabilities. All sums run in float32 or more, independent of the network's precision."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def mumford_shah_image(probabilities: Tensor, image: Tensor) -> Tensor:
     total = s.new_zeros(())
     for channel in (
         widened(image).flatten(2).unbind(1)
-    ):  # one (B, K, N) residual at a time, whatever the number of channels
+    ):  # one (B, K, N) residual at a time, independent of the number of channels
         brightness = channel[:, None]
         mean = (brightness * s).sum(2) / area
         total = total + (s * (brightness - mean[:, :, None]).square()).sum((1, 2)).mean()

@@ -4,7 +4,7 @@ algorithm 1).
 min over u, max over |p| <= g and r of <grad u, p> + r (sum u - area) / sqrt(N) + mu/2 |u - (s + w)|^2,  u in
 range
 
-The paper's authors take 80 steps of it with tau 0.4 and sigma 0.01, which are the defaults; they do not
+The paper's authors run 80 iterations with tau 0.4 and sigma 0.01, which are the defaults; they do not
 converge by then (see benchmarks/proximal.py). The area has a step of its own, all that tau leaves: the row of
 a sum has another scale than the gradient's.
 """

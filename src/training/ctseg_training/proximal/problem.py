@@ -80,8 +80,8 @@ class Solution(Generic[SolverState]):
 
 
 def objective(u: Tensor, s_plus_w: Tensor, g: Tensor, mu: float, spacing: Sequence[float]) -> Tensor:
-    """TV_g(u) + mu/2 |u - (s + w)|^2 for each sample, sums over voxels and classes; the constraints are not
-    looked at.
+    """TV_g(u) + mu/2 |u - (s + w)|^2 for each sample, sums over voxels and classes; constraints are not
+    checked.
 
     u, s_plus_w, g : (B, [Z,] Y, X) or (B, K, [Z,] Y, X); according to len(spacing). Returns (B,). Source:
     paper 1, eq. 5.

@@ -70,7 +70,7 @@ def validate(fields: dict[str, Any], where: str) -> Recipe:
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write every field, defaults included, so that later defaults change nothing."""
+    """Write every field, including defaults, to be independent of later defaults."""
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_bytes(path, text.encode(), overwrite=True)
 
@@ -179,8 +179,8 @@ def _models(path: Sequence[str | int]) -> list[type[BaseModel]]:
 
 
 def _without_tags(path: Sequence[str | int]) -> list[str]:
-    """A path of pydantic as a user writes it: the tag of a union ("scn" in network.scn.filters) is no key of
-    the file.
+    """A path of pydantic as a user writes it: the tag of a union ("scn" in network.scn.filters) is not a key
+    of the file.
     """
     return [
         str(part)

@@ -125,9 +125,7 @@ class NNUNetSettings(AnyNetwork):
 
 
 class BackboneSettings(AnyNetwork):
-    """A backbone of paper 2 by itself (`ctseg_models.networks.backbones`): what the edge stream is compared
-    with.
-    """
+    """A backbone of paper 2 without the edge stream (`ctseg_models.networks.backbones`), for comparison."""
 
     kind: Literal["backbone"]
     backbone: Literal["unet", "vnet", "segnet"]

@@ -226,7 +226,7 @@ def _row(cells: Sequence[str], kind: str = "") -> str:
 
 
 def _svg_image(svg: bytes, alt: str) -> str:
-    """A drawing as a separate image, so that names inside different drawings do not collide."""
+    """A drawing as a separate image, which keeps names inside different drawings apart."""
     return (
         f"<img alt='{escape(alt)}' src='data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}'>"
     )

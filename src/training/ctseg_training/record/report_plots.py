@@ -103,7 +103,7 @@ def time_plot(history: RunHistory) -> bytes:
                 *_thinned(steps, smoothed(waits)),
                 color=PALETTE[4],
                 linewidth=1.6,
-                label="of it waiting for data",
+                label="waiting for data",
             )
         axes.set_ylabel("seconds, smoothed")
         _fit_height(axes, [smoothed(seconds), smoothed(waits)])

@@ -141,7 +141,7 @@ class TrainingRun:
                     self._report(result, rate, now - began)
                 yield self._progress(result)
                 if run.world.leads and run.curve.due(run.step, run.elapsed(), recipe.validation):
-                    # before the checkpoint of the same step, so that it contains the point
+                    # before the checkpoint of the same step, which then contains the point
                     yield from self._validate()
                 if checkpoint_due(saved, run, recipe.checkpoints):
                     self.save(LAST)

@@ -241,7 +241,7 @@ def test_slices_without_a_patient_are_not_mixed_with_those_of_one(tmp_path):
 
 
 def test_slices_at_one_position_are_no_series_of_single_slices(tmp_path):
-    with pytest.raises(GeometryError, match="no attribute says which"):
+    with pytest.raises(GeometryError, match="no attribute tells which"):
         formats.read(save(tmp_path / "ct", series(ImagePositionPatient=["0", "0", "0"])))
 
 

@@ -170,7 +170,7 @@ def test_values_that_change_with_every_slice_separate_nothing(tmp_path, name):
 
 def test_a_single_second_slice_at_one_position_is_refused_by_name(tmp_path):
     folder = save(tmp_path / "ct", [*series(), plane(3, HU[3] + 1, InstanceNumber=999)])
-    with pytest.raises(GeometryError, match="no attribute says which scan"):
+    with pytest.raises(GeometryError, match="no attribute tells which scan"):
         formats.read(folder)
 
 

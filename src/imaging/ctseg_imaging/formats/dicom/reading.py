@@ -230,7 +230,7 @@ def _left_out(folder: Folder, chosen: Series, *, is_named: bool) -> list[str]:
         notes.append(f"Left out {len(others) - _MOST_LISTED} more series; the list of the folder shows them.")
     if folder.others and not is_named:
         notes.append(
-            f"Left out {len(folder.others)} DICOM object(s) that are no images ({kinds_of(folder.others)})."
+            f"Left out {len(folder.others)} DICOM object(s) that are not images ({kinds_of(folder.others)})."
         )
     elsewhere = [one for one in folder.unread if one not in chosen.lost]
     strangers = sum(one.why is Why.STRANGE for one in elsewhere)

@@ -18,7 +18,7 @@ from ctseg_imaging.formats.dicom.unread import Unread, Why, lost_slices
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Window
 
-# Objects that are no images of a patient though some have rows and columns, by the beginning of their SOP
+# Objects that are not images of a patient, though some have rows and columns, by the beginning of their SOP
 # class.
 _NO_IMAGE = {
     "1.2.840.10008.5.1.4.1.1.66.": "segmentations",
@@ -49,7 +49,7 @@ class Series:
     part: int = 0  # from 1, of the volumes of this SeriesInstanceUID; 0 where there is only one
     apart: str = ""  # what distinguishes this part from the others, without identifying a patient
     lost: tuple[Unread, ...] = ()  # files that may be slices of it and cannot be read
-    remark: str = ""  # what the user has to know about it, "" for nothing
+    remark: str = ""  # a note for the user, "" for none
 
     @property
     def key(self) -> str:

@@ -21,7 +21,7 @@ SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 MOST_VOLUMES = 100_000  # of a 4D file; more is a damaged header
 sitk.ProcessObject.SetGlobalWarningDisplay(
     False
-)  # its warnings print to stderr; what matters is checked here
+)  # its warnings go to stderr; relevant faults are checked here
 
 
 def read(path: Path, volume: int | None = None, nearest_grid: bool = False) -> Volume:
@@ -70,7 +70,7 @@ def write_checked(path: Path, image: Any, overwrite: bool = False) -> None:
 
 
 def layout(path: Path) -> Stored:
-    """What the header of a file says."""
+    """The volume that the header of a file describes. Raises FormatError."""
     with path.open("rb") as file:
         start = file.read(LONGEST_HEADER)
     if not start:

@@ -140,12 +140,12 @@ def _qform(header: Header) -> Float | None:
 
     As in the standard, a qfac of 0 counts as 1 and sizes are positive.
     """
-    mended = header.copy()
-    mended["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+    corrected = header.copy()
+    corrected["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
     if float(header["pixdim"][0]) not in (-1, 1):
-        mended["pixdim"][0] = 1
+        corrected["pixdim"][0] = 1
     try:
-        qform: Float = mended.get_qform()
+        qform: Float = corrected.get_qform()
     except (HeaderDataError, ValueError):
         return None
     return qform if _has_axes(qform) else None

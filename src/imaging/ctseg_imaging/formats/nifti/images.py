@@ -52,8 +52,8 @@ def volume_of(image: Any) -> Volume:
 def image_of(item: Volume | LabelMap) -> Any:
     """A nibabel Nifti1Image (or Nifti2Image) with a copy of the voxels, (x, y, z) or (x, y, z, c), in mm.
 
-    The header of a volume that came from NIfTI is used where it describes the same grid; else a new one with
-    qform and sform of code 1. bool becomes uint8 and float16 float32, which NIfTI has no types for.
+    The header of a volume that was made from NIfTI is reused if it describes the same grid; else it is a new
+    one with qform and sform of code 1. bool becomes uint8 and float16 float32, which NIfTI has no types for.
     """
     array = storable(item.array)
     known = item.header if isinstance(item.header, Nifti1Header) else None

@@ -17,7 +17,7 @@ SIDEWAYS_TOLERANCE = (
 COARSEST = 0.1  # mm: positions that are rounded more coarsely are useless
 FINEST_STEP = 5  # times the rounding: thinner slices may be uneven for other reasons
 MOST_ASIDE = 0.2  # mm: how far rounded directions may displace the outer slices
-LOOK = "to look at it as it is, open it as view only (--view-only)"
+LOOK = "to view it as it is, open it as view only (--view-only)"
 _MOST_DECIMALS = 6
 
 

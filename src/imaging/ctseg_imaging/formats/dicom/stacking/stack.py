@@ -90,7 +90,7 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
             height = f"{float(position(one) @ normal):.2f} mm along the normal"
             place = f"{height}, {_named(before)} and {_named(one)}"
             raise GeometryError(
-                f"{path}: two different slices lie at one position ({place}), and no attribute says which "
+                f"{path}: two different slices lie at one position ({place}), and no attribute tells which "
                 "scan, phase or acquisition each belongs to; take one of them out of the folder, or export "
                 "the series again."
             )

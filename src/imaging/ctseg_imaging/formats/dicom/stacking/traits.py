@@ -17,7 +17,7 @@ from ctseg_imaging.formats.dicom.tags import Garbled, number, text, values, word
 
 Value = str | float | int | tuple[Any, ...] | None
 MOSAIC = "MOSAIC"
-_DIMENSIONS = 5  # that are looked at
+_DIMENSIONS = 5  # at most, of a frame's index
 _SIEMENS_B, _GE_B, _PHILIPS_B = 0x0019100C, 0x00431039, 0x20011003
 PRIVATE = (0x00190010, 0x0019100A, _SIEMENS_B, 0x00430010, _GE_B, 0x20010010, _PHILIPS_B)
 

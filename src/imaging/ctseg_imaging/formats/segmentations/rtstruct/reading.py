@@ -2,8 +2,8 @@
 
 A voxel belongs to a structure if its centre lies inside the contours of its slice. Contours are matched to
 slices by position: references by UID are often those of another copy of the series. Of contours in one plane,
-one inside another is a hole, and one inside that hole an island, in whatever order they come; contours that
-cross are united. Nothing is interpolated. Source: DICOM PS3.3 C.8.8.5 (structure set), C.8.8.6 (ROI contour).
+one inside another is a hole, and one inside that hole an island, in any order; contours that cross are
+merged. Nothing is interpolated. Source: DICOM PS3.3 C.8.8.5 (structure set), C.8.8.6 (ROI contour).
 """
 
 from __future__ import annotations
