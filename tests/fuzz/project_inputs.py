@@ -1,4 +1,4 @@
-"""Sound bundles, recipes, journals and preferences to damage, and how a program reads them."""
+"""Sound bundles, recipes, journals, preferences and measurements to damage, and how a program reads them."""
 
 from __future__ import annotations
 
@@ -162,3 +162,23 @@ def read_preferences(path: Path) -> None:
     kept.get("window", "preset", "")
     kept.get("window", "width", 0)
     kept.set("window", "width", 3)
+
+
+def measurements(folder: Path) -> list[Path]:
+    from ctseg_imaging.measurements import DrawnShape, Kind, LabelValues, record, write
+    from ctseg_imaging.volume import Volume
+
+    volume = Volume(np.zeros(GRID.shape, np.int16), GRID, modality="CT")
+    ruler = DrawnShape(Kind.RULER, 0, ((1.0, 0.5, 0.0), (1.0, 2.0, 3.25)))
+    kept = record(volume, [ruler], [LabelValues(1, "liver", 12, 0.5, 41.0, 3.0)])
+    paths = [folder / "a" / "case.csv", folder / "b" / "case.json"]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        write(path, kept)
+    return paths
+
+
+def read_measurements(path: Path) -> None:
+    from ctseg_imaging.measurements import read, shapes_on
+
+    shapes_on(read(path), GRID)

@@ -24,6 +24,7 @@ from tests.fuzz.image_inputs import (
 )
 from tests.fuzz.project_inputs import (
     journals,
+    measurements,
     monai_bundle,
     network_files,
     nnunet_folder,
@@ -31,6 +32,7 @@ from tests.fuzz.project_inputs import (
     preferences,
     read_bundle,
     read_journal,
+    read_measurements,
     read_preferences,
     read_recipe,
     recipes,
@@ -65,6 +67,7 @@ TARGETS = {
     "dataset": Target(dataset, read_dataset, (".gz",)),
     "zarr": Target(zarr_maps, read_zarr),
     "preferences": Target(preferences, read_preferences),
+    "measurements": Target(measurements, read_measurements),
     "journal": Target(journals, read_journal),
     "recipe": Target(recipes, read_recipe),
     "own-bundle": Target(own_bundle, read_bundle, fix=sums),

@@ -68,7 +68,7 @@ class Table(QTableWidget):  # type: ignore[misc]
             item.setText(word)
         if item.toolTip() != tip:
             item.setToolTip(tip)
-        if column == 0:
+        if column == 0 and item.icon().cacheKey() != icon.cacheKey():
             item.setIcon(icon)
 
 
