@@ -78,7 +78,7 @@ def _checked(weights: Sequence[float] | None, members: int, combine: Combine) ->
     if len(weights) != members:
         raise BundleError(f"There are {len(weights)} weights for {members} models; give each model one.")
     if not all(np.isfinite(weight) and weight > 0 for weight in weights):
-        raise BundleError("A weight is a number above 0; leave out a model that is not to count.")
+        raise BundleError("A weight is a number above 0; leave out a model that should not count.")
     return [float(weight) for weight in weights]
 
 

@@ -89,7 +89,7 @@ def run_several(
             upright.view.apply(differs),
             tally,
         )
-        work = report("assemble", combining(given), "Bringing the labels together on the image's grid")
+        work = report("assemble", combining(given), "Combining the members on the image's grid")
         described = yield from in_part(work, len(bundles) - 1, len(bundles))
     ended = time.perf_counter()
     times = {"networks": computed - begun, "assemble": ended - computed, "total": ended - begun}

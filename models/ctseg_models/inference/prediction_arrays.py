@@ -58,11 +58,11 @@ class PredictionArrays:
         if found.maps.maps.pending:  # nearly all of the time is the network's
             yield from report("segment", painting, SEGMENTING, 10, 100)
         else:
-            yield from report("assemble", painting, "Bringing the labels onto the image's grid")
+            yield from report("assemble", painting, "Resampling the labels to the image's grid")
         if edges is not None and found.edges is not None:
             largest = found.edges.amax(dim=0, keepdim=True)
             work = paint_map(largest, found.maps.lattice, target, edges)
-            yield from report("assemble", work, "Bringing the edge map there too")
+            yield from report("assemble", work, "Resampling the edge map")
         self.confidence = recorder.confidence()
 
     def _view(self, array: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
@@ -73,7 +73,7 @@ def label_dtype(values: tuple[int, ...]) -> type[np.unsignedinteger[Any]]:
     """The smallest type that holds the values. Raises BundleError for values that no mask holds."""
     if max(values) > LARGEST_LABEL:
         raise BundleError(
-            f"The model has a label {max(values)}, and a mask holds labels up to {LARGEST_LABEL}; get "
+            f"The model has a label {max(values)}, but a mask holds labels up to {LARGEST_LABEL}; get "
             "another model."
         )
     return np.uint8 if max(values) <= np.iinfo(np.uint8).max else np.uint16

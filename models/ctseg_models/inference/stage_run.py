@@ -97,7 +97,7 @@ class StageRun:
         self, steps: NetworkSteps, prepared: Prepared
     ) -> Generator[Progress, None, Arithmetic]:
         work = try_precision(self.stage, steps, prepared, self.conditions.device, self.conditions.arithmetic)
-        trial = yield from report(self.stage.name, work, "Trying the precision", 10, 10)
+        trial = yield from report(self.stage.name, work, "Comparing the precisions", 10, 10)
         self.log |= {**trial.note, "precision": str(trial.arithmetic.dtype).removeprefix("torch.")}
         self.warnings += trial.warnings
         return trial.arithmetic

@@ -69,8 +69,8 @@ def build(kind: str, config: dict[str, Any], *, in_channels: int, outputs: int) 
     known = {field.name for field in fields(configuration)}
     if unknown := sorted(set(config) - known):
         raise BundleError(
-            f"The {kind} network knows no {', '.join(unknown)}; the bundle was written by a newer version of "
-            "napari-ctseg."
+            f"The {kind} network has no option {', '.join(unknown)}; the bundle was written by a newer "
+            "version of napari-ctseg."
         )
     if large := sorted(key for key, value in config.items() if _too_large(value)):
         raise BundleError(

@@ -139,7 +139,7 @@ def _made(component: Component, make: Callable[[], Any]) -> Any:
         return make()
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
         raise BundleError(
-            f'"{component.where}" of the config: MONAI does not take its arguments ({_line(error)}); '
+            f'"{component.where}" of the config: MONAI refuses its arguments ({_line(error)}); '
             "get the bundle again."
         ) from error
 
@@ -166,7 +166,7 @@ def parsed_by_monai(config: Config, names: tuple[str, ...]) -> list[Any]:
             return [_without_files(parser.get_parsed_content(name)) if name else None for name in names]
         except Exception as error:  # the bundle's code may raise anything
             raise BundleError(
-                f"{config.path}: its own code failed ({_line(error)}); tell its author."
+                f"{config.path}: its own code failed ({_line(error)}); report it to its author."
             ) from error
 
 

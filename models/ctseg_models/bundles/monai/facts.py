@@ -102,7 +102,7 @@ def facts_of(folder: Path, metadata: Any, network: Any, *, exclusive: bool) -> F
     )
     if not facts.label_names:
         raise BundleError(
-            f"{path}: tells of no class next to the background, so there is nothing to find; get the bundle "
+            f"{path}: names no class besides the background, so there is nothing to segment; get the bundle "
             "from its author."
         )
     return facts

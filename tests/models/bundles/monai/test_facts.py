@@ -78,7 +78,7 @@ def test_a_bundle_that_could_find_nothing_is_refused(
 ) -> None:
     network = {**NETWORK, "out_channels": 1}
     folder = monai_bundle(tmp_path / "made", after=after, network=network, metadata=described(1, names))
-    with pytest.raises(BundleError, match="no class next to the background"):
+    with pytest.raises(BundleError, match="no class besides the background"):
         read_monai(folder)
 
 

@@ -240,7 +240,7 @@ def test_modules_that_stand_in_for_installed_ones_are_refused(
     )
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     (folder / place).write_text(CANARY.replace("Here", "Identityd"))
-    with pytest.raises(BundleError, match=f"would stand in for {place.split('/')[0].removesuffix('.py')}"):
+    with pytest.raises(BundleError, match=f"would replace {place.split('/')[0].removesuffix('.py')}"):
         read_monai(folder)
     assert not Path("canary ran").exists()
 

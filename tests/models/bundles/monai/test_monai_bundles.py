@@ -357,5 +357,5 @@ def test_a_reader_of_nothing_is_a_sentence(reader: dict[str, Any], tmp_path: Pat
         monai_bundle(tmp_path / "made", preprocessing={"_target_": "Compose", "transforms": steps})
     )
     assert bundle.way == "by MONAI"
-    with pytest.raises(BundleError, match="MONAI does not take its arguments"):
+    with pytest.raises(BundleError, match="MONAI refuses its arguments"):
         bundle.load()

@@ -80,7 +80,7 @@ class WorkLimit:
         """Raise NotPlainError when none is left."""
         self.left -= steps
         if self.left < 0:
-            raise NotPlainError("the config's expressions take longer than any honest ones")
+            raise NotPlainError("the config's expressions take longer than those of any real config")
 
 
 def calculate(sign: ast.operator, a: Any, b: Any, work: WorkLimit) -> Any:

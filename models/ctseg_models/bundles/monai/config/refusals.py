@@ -122,7 +122,7 @@ def refuse_stand_ins(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name.split(".")[0] in _installed() and (path.suffix in MODULE_ENDINGS or _has_modules(path)):
             raise BundleError(
-                f"{path}: would stand in for {path.name.split('.')[0]}, which is installed, so the bundle is "
+                f"{path}: would replace {path.name.split('.')[0]}, which is installed, so the bundle is "
                 "refused; get it from its author."
             )
 
