@@ -184,6 +184,8 @@ def test_the_wheel_has_packages_manifest_recipes_and_trained_bundles(tmp_path: P
     assert wheel.read("napari_ctseg/napari.yaml") == (ROOT / "napari.yaml").read_bytes()
     for package in ("ctseg_imaging", "ctseg_models", "ctseg_training"):
         assert {f"{package}/py.typed", f"{package}/__init__.pyi"} <= set(names)
+    templates = [path.name for path in (ROOT / "src").rglob("*.jinja")]
+    assert templates and all(any(name.endswith(f"/{one}") for name in names) for one in templates)
     for recipe in (ROOT / "src/training/ctseg_training/recipes").glob("*.yaml"):
         assert f"ctseg_training/recipes/{recipe.name}" in names
     for bundle in ("phantom-abdomen-scn", "headneck-ct-scn"):

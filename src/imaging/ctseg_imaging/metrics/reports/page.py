@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ctseg_imaging.formats.disk.atomic import atomic_path
+from ctseg_imaging.html_pages import data_url, rendered
 from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
 from ctseg_imaging.metrics.reports.pictures import Picture
 from ctseg_imaging.metrics.summary import SummaryRow, summary
 from ctseg_imaging.volume import PALETTE
 
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 78em; padding: 0 1em }
-body { color: #1b1b1b; background: #fff }
-table { border-collapse: collapse; margin: 0.6em 0 1.8em }
-th, td { padding: 0.2em 0.7em; text-align: right; border-bottom: 1px solid #ddd }
-th { border-bottom: 2px solid #888 }
-td:first-child, th:first-child, td.t, th.t { text-align: left }
-tr.none { color: #888 }
-p.warning { background: #fff3d6; padding: 0.4em 0.8em }
-figure { display: inline-block; margin: 0 1em 1em 0 }
-figcaption { font-size: 13px }
-"""
+_TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _NUMBERS = (
     ("dice", "Dice", 3),
     ("iou", "IoU", 3),
@@ -50,77 +38,32 @@ def write_html(path: str | Path, reports: Sequence[CaseReport], overwrite: bool 
 
     It names cases by their file names and contains no other data of a patient.
     """
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Segmentation report</title>",
-        f"<style>{_STYLE}</style></head><body><h1>Segmentation report</h1>",
-        _intro(reports),
-        "<h2>By label</h2>",
-        _summary_table(summary(row for report in reports for row in report.rows)),
-    ]
-    for report in reports:
-        parts.append(f"<h2>{escape(report.case)}</h2>")
-        parts += [
-            f"<p class='warning'>{escape(text)}</p>"
-            for text in ([report.failed] if report.failed else report.warnings)
-        ]
-        if not report.failed:
-            parts += [_case_table(report.rows), *(_figure(picture) for picture in report.pictures)]
-    parts.append("</body></html>")
-    with atomic_path(path, overwrite) as temporary:
-        temporary.write_text("\n".join(parts) + "\n", encoding="utf-8")
-
-
-def _intro(reports: Sequence[CaseReport]) -> str:
-    if not reports:
-        return "<p>No cases.</p>"
-    failed = sum(bool(report.failed) for report in reports)
-    return (
-        f"<p>{len(reports)} case{'s' * (len(reports) != 1)}, {failed} failed. Convention "
-        f"{escape(str(reports[0].convention))}; NSD within {reports[0].nsd_tolerance_mm:g} mm. Means leave "
-        "out rows where one side is empty (counted under Empty); the column “Dice, empty as 0” counts "
-        "labels that only one side has as 0.</p>"
+    titles = [title for _, title, _ in _NUMBERS]
+    text = rendered(
+        _TEMPLATE,
+        reports=reports,
+        failed=sum(bool(report.failed) for report in reports),
+        summary_head=["Label", "Rows", "Empty", "Not contoured", "Dice, empty as 0", *titles],
+        summary_rows=[
+            ("", _summary_cells(row)) for row in summary(row for one in reports for row in one.rows)
+        ],
+        case_head=["Label", *titles, "Note"],
+        case_rows=lambda report: [("" if row.contoured else "none", _cells(row)) for row in report.rows],
+        caption=_caption,
+        source=lambda picture: data_url(draw(picture), "image/png"),
     )
+    with atomic_path(path, overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def _summary_table(rows: Iterable[SummaryRow]) -> str:
-    head = [
-        "Label",
-        "Rows",
-        "Empty",
-        "Not contoured",
-        "Dice, empty as 0",
-        *(title for _, title, _ in _NUMBERS),
-    ]
-    body = [
-        [
-            row.name,
-            str(row.n),
-            str(row.n_empty),
-            str(row.n_not_contoured),
-            _number(row.dice_empty_as_0, 3),
-            *(_mean(row, key, digits) for key, _, digits in _NUMBERS),
-        ]
-        for row in rows
-    ]
-    return _table(head, body, ["" for _ in body])
+def _summary_cells(row: SummaryRow) -> list[str]:
+    counts = (row.n, row.n_empty, row.n_not_contoured)
+    means = [_mean(row, key, digits) for key, _, digits in _NUMBERS]
+    return [row.name, *map(str, counts), _number(row.dice_empty_as_0, 3), *means]
 
 
-def _case_table(rows: Sequence[Row]) -> str:
-    head = ["Label", *(title for _, title, _ in _NUMBERS), "Note"]
-    body = [
-        [row.name, *(_number(row.shown(key), digits) for key, _, digits in _NUMBERS), row.note]
-        for row in rows
-    ]
-    return _table(head, body, ["" if row.contoured else "none" for row in rows])
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], classes: Sequence[str]) -> str:
-    lines = ["<table><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-    lines += [
-        f"<tr class='{kind}'>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row, kind in zip(body, classes, strict=True)
-    ]
-    return "\n".join(lines) + "</table>"
+def _cells(row: Row) -> list[str]:
+    return [row.name, *(_number(row.shown(key), digits) for key, _, digits in _NUMBERS), row.note]
 
 
 def _mean(row: SummaryRow, key: str, digits: int) -> str:
@@ -133,13 +76,8 @@ def _number(value: float | None, digits: int) -> str:
     return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
-def _figure(picture: Picture) -> str:
-    caption = f"Slice {picture.slice}: {picture.wrong_mm2:.0f} mm² wrong. Solid: prediction, dashed: truth."
-    data = base64.b64encode(draw(picture)).decode("ascii")
-    return (
-        f"<figure><img alt='{escape(caption)}' "
-        f"src='data:image/png;base64,{data}'><figcaption>{escape(caption)}</figcaption></figure>"
-    )
+def _caption(picture: Picture) -> str:
+    return f"Slice {picture.slice}: {picture.wrong_mm2:.0f} mm² wrong. Solid: prediction, dashed: truth."
 
 
 def draw(picture: Picture) -> bytes:
