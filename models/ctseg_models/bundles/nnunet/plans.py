@@ -117,7 +117,7 @@ class Documents:
             if name != "ignore"
         }
         if any(not values or min(values) < 0 for values in named.values()):
-            raise BundleError(f"{path}: a label has a value below 0 or none; fix its labels.")
+            raise BundleError(f"{path}: a label has no value, or one below 0; fix its labels.")
         single = {values[0]: name for name, values in named.items() if len(values) == 1}
         present = sorted({value for values in named.values() for value in values})
         if not any(len(values) > 1 for values in named.values()):
