@@ -168,31 +168,32 @@ class Pointer:
         number, handle = self._taken(plane, at, reach)
         if number is None or handle is None:
             return
-        before = dict(self._canvas.shapes_here())[number]
         camera, pan = self._viewer.scene.camera, self._viewer.scene.camera.mouse_pan
         camera.mouse_pan, event.handled = False, True
         self._canvas.select(number)
-        begun, more = False, True
         try:
-            while more:
-                yield
-                more, event.handled = event.type == "mouse_move", True
-                if self._canvas.plane() != plane:
-                    return
-                to = self._canvas.on_plane(event.position)
-                if not begun and self._away(at, to):
-                    begun = self._canvas.begin(None, number)
-                if begun:
-                    free = "Shift" in event.modifiers
-                    self._canvas.change(
-                        shifted(before, plane, to - at)
-                        if handle == BODY
-                        else moved(before, plane, handle, to, free)
-                    )
-            if begun:
-                self._canvas.finish()
+            yield from self._carry(plane, event, number, handle)
         finally:
             camera.mouse_pan = pan
+
+    def _carry(self, plane: Plane, event: Any, number: int, handle: int) -> Drag:
+        """Shape `number` follows the pointer by one of its handles, or as a whole."""
+        at, before = self._canvas.on_plane(event.position), dict(self._canvas.shapes_here())[number]
+        begun, more = False, True
+        while more:
+            yield
+            more, event.handled = event.type == "mouse_move", True
+            if self._canvas.plane() != plane:
+                return
+            to = self._canvas.on_plane(event.position)
+            if not begun and self._away(at, to):
+                begun = self._canvas.begin(None, number)
+            if begun and handle == BODY:
+                self._canvas.change(shifted(before, plane, to - at))
+            elif begun:
+                self._canvas.change(moved(before, plane, handle, to, "Shift" in event.modifiers))
+        if begun:
+            self._canvas.finish()
 
     def _hovered(self, viewer: Any, event: Any) -> None:
         plane = self._canvas.plane()
