@@ -50,7 +50,7 @@ lint: $(VENV)/stamp-dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/stamp-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 pictures: $(VENV)/stamp-base system
 	$(QUIETLY) $(ON_DISPLAY) $(BIN)/python docs/site/pictures.py

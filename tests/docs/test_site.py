@@ -22,7 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site. A broken link, a page that the navigation leaves out or an unknown name fails it."""
     pytest.importorskip("mkdocs", reason="The documentation extra is not installed.")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(folder)]
     answer = subprocess.run(
         command,
         cwd=ROOT,
@@ -103,3 +103,20 @@ def test_every_recipe_and_every_field_is_in_the_reference(site: Path) -> None:
     text = page(site, "reference/recipes.html")
     for name in (*list_recipes(), *Recipe.model_fields):
         assert f"<code>{name}</code>" in text, name
+
+
+def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
+    """With the settings of the site and a page of its own: nothing that a test could pass silently."""
+    pytest.importorskip("mkdocs", reason="The documentation extra is not installed.")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# Page\n\n[broken](no-such-page.md)\n", encoding="utf-8")
+    config = f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: docs\nhooks: []\nplugins: []\nnav: [index.md]\n"
+    (tmp_path / "mkdocs.yml").write_text(config, encoding="utf-8")
+    answer = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "-f", str(tmp_path / "mkdocs.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert answer.returncode == 1 and "no-such-page.md" in answer.stderr
