@@ -367,3 +367,12 @@ def test_what_napari_draws_is_read_back_as_the_same_shape(kind):
 
     shape = DrawnShape(kind, 0, tuple(tuple(map(float, point)) for point in points))
     assert as_taken(*as_drawn(shape), str(kind), 0) == shape
+
+
+def test_measurements_are_not_offered_as_the_region_of_a_model(made):
+    from napari_ctseg.docks.run_model.controller import _holds_boxes
+
+    made.controller.arm(Kind.RECTANGLE)
+    made.mouse.drag((4, 2, 3), (4, 12, 23))
+    layer = made.viewer.layers["Measurements"]
+    assert layer.nshapes == 1 and not _holds_boxes(layer)
