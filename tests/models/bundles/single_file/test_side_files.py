@@ -225,14 +225,14 @@ class NextIsBrighter(torch.nn.Module):
 @pytest.mark.parametrize(("orientation", "axis", "forwards"), [("SPL", 0, 1), ("IPR", 0, -1), ("RSA", 2, -1)])
 def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, tmp_path: Path) -> None:
     path = written_onnx(NextIsBrighter(), torch.zeros(2, 3, 8, 8), tmp_path / "next to.onnx", dynamic=True)
-    beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
+    neighbours = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
     side_file(
         path,
         layout="NCHW",
         batch=2,
         orientation=orientation,
         spacing=[None, None, None],
-        channels=beside,
+        channels=neighbours,
         modality="",
         pad=0,
         multiple_of=8,
@@ -254,12 +254,12 @@ def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, t
 
 def test_slices_beside_a_region_are_those_of_the_volume(tmp_path: Path) -> None:
     path = written_onnx(NextIsBrighter(), torch.zeros(1, 3, 9, 7), tmp_path / "next to.onnx", dynamic=True)
-    beside = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
+    neighbours = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
     side_file(
         path,
         layout="NCHW",
         spacing=[None, None, None],
-        channels=beside,
+        channels=neighbours,
         modality="",
         pad=0,
         labels={"1": "brighter", "2": "much"},
