@@ -17,7 +17,8 @@ from ctseg_imaging.volume import Label, LabelMap, Labels, Volume, Window
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.lattice import Region
 from ctseg_models.contract.prediction import Prediction, RoiBox
-from napari_ctseg.api.images import as_labels, as_volume, read, read_labels, write
+from napari_ctseg.api.arrays import as_labels, as_volume
+from napari_ctseg.api.images import read, read_labels, write
 from napari_ctseg.api.models import list_models, load_model, predict
 from napari_ctseg.api.scores import Evaluation, evaluate
 from napari_ctseg.api.training import TrainingResult, list_recipes, train

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ctseg_models.contract.bundle import Bundle
-from napari_ctseg.api.images import as_volume
+from napari_ctseg.api.arrays import as_volume
 from napari_ctseg.api.progress_bar import follow
 
 if TYPE_CHECKING:

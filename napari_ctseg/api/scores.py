@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_ctseg.api.images import as_labels
+from napari_ctseg.api.arrays import as_labels
 from napari_ctseg.api.progress_bar import follow
 
 if TYPE_CHECKING:
