@@ -22,7 +22,8 @@ from napari_ctseg.commands.models.recipes import recipes
 from napari_ctseg.commands.models.stack import stack
 from napari_ctseg.commands.models.train import train
 from napari_ctseg.commands.results.evaluate import evaluate
-from napari_ctseg.commands.results.predict import PredictCommand, predict
+from napari_ctseg.commands.results.predict import predict
+from napari_ctseg.commands.results.predict_options import PredictCommand
 from napari_ctseg.commands.results.report import report
 
 app = typer.Typer(

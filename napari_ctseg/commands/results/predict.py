@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_ctseg.commands.console import NEAREST_GRID, follow, note, say, say_json
-from napari_ctseg.commands.optional_values import OptionalValues
+from napari_ctseg.commands.results.predict_options import (
+    Combination,
+    DisagreementKind,
+    PrecisionChoice,
+    ProbabilityType,
+    parse_region,
+    parse_weights,
+    refuse_lone_disagreement,
+    refuse_maps_of_several,
+)
 from napari_ctseg.commands.results.prediction_files import Outputs
 
 if TYPE_CHECKING:
@@ -20,48 +29,6 @@ if TYPE_CHECKING:
     from ctseg_models.contract.prediction import Prediction
     from ctseg_models.ensembles.stack import Stack
     from ctseg_models.inference import InferenceSettings, Region
-
-
-class Combination(StrEnum):
-    """How an ensemble comes to one label."""
-
-    MEAN = "mean"
-    VOTE = "vote"
-    STAPLE = "staple"
-
-
-class ProbabilityType(StrEnum):
-    """How probabilities are written: small ones as the labels are and large ones as Zarr, or as Zarr of this
-    type.
-    """
-
-    AUTO = "auto"
-    FLOAT16 = "float16"
-    UINT8 = "uint8"
-
-
-class DisagreementKind(StrEnum):
-    """What the disagreement map holds."""
-
-    SHARE = "share"
-    ENTROPY = "entropy"
-
-
-class PredictCommand(OptionalValues):
-    """The two options that may stand alone."""
-
-    values: ClassVar[dict[str, tuple[str, ...]]] = {
-        "--probabilities": tuple(ProbabilityType),
-        "--disagreement": tuple(DisagreementKind),
-    }
-
-
-class PrecisionChoice(StrEnum):
-    """What the networks compute in."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
 
 
 def predict(
@@ -138,10 +105,10 @@ def predict(
     from ctseg_models.inference import InferenceSettings
     from napari_ctseg.commands.results.case_files import cases_in, read_case
 
-    shares = _weights(weights, model, combine)
+    shares = parse_weights(weights, model, combine)
     stack = _stack(model)
-    _refuse_lone_disagreement(disagreement, model, stack)
-    _refuse_maps_of_several(
+    refuse_lone_disagreement(disagreement, model, stack)
+    refuse_maps_of_several(
         model, stack, {"--probabilities": probabilities is not None, "--edge-map": edge_map}
     )
     bundles = (
@@ -164,11 +131,13 @@ def predict(
     images = {file.resolve() for case in cases for file in case.files}
     for output in outputs:
         output.check(_wanted(settings, len(bundles), stack), overwrite, images)
+    work = _Work(stack or bundles, combine, shares, box, settings)
+    reading = {"volume": volume, "series": series, "nearest_grid": nearest_grid}
     records, failed = [], 0
     for case, output in zip(cases, outputs, strict=True):
         try:
-            image = read_case(case, volume=volume, series=series, nearest_grid=nearest_grid)
-            prediction = _predict(stack or bundles, image, combine, shares, box, settings)
+            image = read_case(case, **reading)  # type: ignore[arg-type]
+            prediction = work.predict(image)
             remarks = output.write(
                 image, prediction, (probabilities or ProbabilityType.AUTO).value, overwrite
             )
@@ -179,9 +148,7 @@ def predict(
             note(str(error))
             records.append({"case": case.name, "error": str(error)})
             continue
-        empty = () if prediction.labels.array.any() else ("No label was found; the label map is empty.",)
-        for sentence in (*image.notes, *prediction.warnings, *empty, *remarks):
-            note(f"{case.name}: {sentence}")
+        _note_remarks(case.name, image, prediction, remarks)
         records.append({"case": case.name, "labels": str(output.labels), **prediction.provenance})
         if not as_json:
             say(str(output.labels))
@@ -192,17 +159,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def parse_region(text: str) -> Region:
-    """ "x0,x1,y0,y1,z0,z1" in LPS mm as a Region. Raises BadParameter."""
-    from ctseg_models.inference import Region
-
-    try:
-        x0, x1, y0, y1, z0, z1 = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter("six numbers x0,x1,y0,y1,z0,z1 in LPS mm", param_hint="--region") from None
-    if not (x0 < x1 and y0 < y1 and z0 < z1):
-        raise typer.BadParameter("every axis needs its lower end first", param_hint="--region")
-    return Region((x0, y0, z0), (x1, y1, z1))
+def _note_remarks(case: str, image: Volume, prediction: Prediction, remarks: Sequence[str]) -> None:
+    empty = () if prediction.labels.array.any() else ("No label was found; the label map is empty.",)
+    for sentence in (*image.notes, *prediction.warnings, *empty, *remarks):
+        note(f"{case}: {sentence}")
 
 
 def _stack(models: Sequence[str]) -> Stack | None:
@@ -220,51 +180,6 @@ def _stack(models: Sequence[str]) -> Stack | None:
     return read_stack(folders[0])
 
 
-def _weights(text: str | None, models: Sequence[str], combine: Combination) -> tuple[float, ...] | None:
-    """ "2,1,1" as numbers, one a model. Raises BadParameter."""
-    if text is None:
-        return None
-    try:
-        weights = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            "numbers above 0 with commas between them, one for each model", param_hint="--weights"
-        ) from None
-    if (
-        len(weights) != len(models)
-        or len(models) < 2
-        or not all(0 < weight < float("inf") for weight in weights)
-    ):
-        raise typer.BadParameter(
-            f"a number above 0 for each of several models; {len(models)} are named", param_hint="--weights"
-        )
-    if combine is Combination.STAPLE:
-        raise typer.BadParameter(
-            "STAPLE finds out itself how much to trust each model", param_hint="--weights"
-        )
-    return weights
-
-
-def _refuse_lone_disagreement(
-    kind: DisagreementKind | None, models: Sequence[str], stack: Stack | None
-) -> None:
-    if stack is not None and kind is not None:
-        raise typer.BadParameter(
-            "a stack has one opinion; name its members to see where they disagree",
-            param_hint="--disagreement",
-        )
-    if kind is DisagreementKind.SHARE and len(models) == 1:
-        raise typer.BadParameter(
-            "a single model cannot disagree with others; ask for entropy", param_hint="--disagreement"
-        )
-
-
-def _refuse_maps_of_several(models: Sequence[str], stack: Stack | None, asked: dict[str, bool]) -> None:
-    for option, wanted in asked.items():
-        if wanted and (len(models) > 1 or stack is not None):
-            raise typer.BadParameter("is for a single model; several have --disagreement", param_hint=option)
-
-
 def _wanted(settings: InferenceSettings, members: int, stack: Stack | None) -> list[str]:
     """Which files will stand next to the labels."""
     single = members == 1 and stack is None
@@ -277,26 +192,30 @@ def _wanted(settings: InferenceSettings, members: int, stack: Stack | None) -> l
     return [what for what, wanted in asked.items() if wanted]
 
 
-def _predict(
-    bundles: Sequence[Bundle] | Stack,
-    image: Volume,
-    combine: Combination,
-    weights: Sequence[float] | None,
-    region: Region | None,
-    settings: InferenceSettings,
-) -> Prediction:
-    """One bundle, an ensemble or a stack."""
-    from ctseg_models.ensembles.stack import Stack
-    from ctseg_models.ensembles.stacking import run_stack
+@dataclass(frozen=True)
+class _Work:
+    """What is run on every case: one bundle, an ensemble or a stack. weights, combine : of an ensemble."""
 
-    if isinstance(bundles, Stack):
-        return follow(run_stack(bundles, image, region=region, settings=settings))
-    if len(bundles) == 1:
-        from ctseg_models.inference import run
+    models: Sequence[Bundle] | Stack
+    combine: Combination
+    weights: Sequence[float] | None
+    region: Region | None
+    settings: InferenceSettings
 
-        return follow(run(bundles[0], image, region=region, settings=settings))
-    from ctseg_models.ensembles.ensemble import run_ensemble
+    def predict(self, image: Volume) -> Prediction:
+        """Run it, with its progress on stderr."""
+        from ctseg_models.ensembles.stack import Stack
 
-    return follow(
-        run_ensemble(bundles, image, combine=combine.value, weights=weights, region=region, settings=settings)
-    )
+        where: dict[str, Any] = {"region": self.region, "settings": self.settings}
+        if isinstance(self.models, Stack):
+            from ctseg_models.ensembles.stacking import run_stack
+
+            return follow(run_stack(self.models, image, **where))
+        if len(self.models) == 1:
+            from ctseg_models.inference import run
+
+            return follow(run(self.models[0], image, **where))
+        from ctseg_models.ensembles.ensemble import run_ensemble
+
+        how: dict[str, Any] = {"combine": self.combine.value, "weights": self.weights}
+        return follow(run_ensemble(self.models, image, **how, **where))

@@ -16,7 +16,7 @@ import pytest
 from ctseg_imaging.errors import BundleError, CtsegError
 from ctseg_imaging.progress import Progress, finish
 from napari_ctseg.background import queue
-from napari_ctseg.compute import client
+from napari_ctseg.compute import computing_process
 from napari_ctseg.compute.array_pickling import Parcel, receive
 from napari_ctseg.compute.client import NETWORKS, run_in_worker, shut_down
 from napari_ctseg.compute.exit_reason import ended
@@ -56,7 +56,7 @@ def until(condition):
 def running(job, *arguments):
     """The generator of a job that has told its first step."""
     generator = run_in_worker(job, *arguments, title="toy")
-    while next(generator) is client.STARTING:
+    while next(generator) is computing_process.STARTING:
         pass
     return generator
 
@@ -74,7 +74,7 @@ def test_steps_and_the_value_come_back_and_the_process_stays_warm():
         )
 
     steps += followed()
-    told = [step for step in dict.fromkeys(steps) if step is not client.STARTING]
+    told = [step for step in dict.fromkeys(steps) if step is not computing_process.STARTING]
     assert told == [Progress("segment", 1, 2, "half"), Progress("assemble", 2, 2, "all")]
     assert values[0]["sum"] == 276 and values[0]["mask"].sum() == 12
     first = finish(run_in_worker(jobs.process, title="toy"))
@@ -221,7 +221,7 @@ def test_a_job_that_does_not_listen_is_killed_and_a_fresh_process_warms_up():
 def test_waiting_for_a_busy_process_can_be_cancelled():
     generator = running(jobs.network, 60)
     second = run_in_worker(jobs.process, title="toy")
-    assert next(second) is client.STARTING and next(second) is client.STARTING
+    assert next(second) is computing_process.STARTING and next(second) is computing_process.STARTING
     second.close()
     generator.close()
     assert pid()
@@ -241,7 +241,12 @@ def test_preload_waits_for_nothing_and_an_idle_process_is_ended(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "lacking", [(client.subprocess, "Popen"), (client.tempfile, "TemporaryFile"), (client, "Pipe")]
+    "lacking",
+    [
+        (computing_process.subprocess, "Popen"),
+        (computing_process.tempfile, "TemporaryFile"),
+        (computing_process, "Pipe"),
+    ],
 )
 def test_a_start_that_fails_is_a_sentence_and_the_next_run_starts_afresh(monkeypatch, lacking):
     def refused(*_, **__):
@@ -268,7 +273,7 @@ def test_a_killed_process_that_cannot_be_replaced_frees_the_queue_all_the_same(m
         next(generator)
     with monkeypatch.context() as without:
         without.setattr(
-            client.tempfile,
+            computing_process.tempfile,
             "TemporaryFile",
             lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")),
         )
@@ -316,11 +321,11 @@ def test_it_ends_with_the_viewers_process(end):
 import os, signal, sys, time
 sys.path.insert(0, {str(HERE)!r})
 import jobs_elsewhere as jobs
-from napari_ctseg.compute import client
+from napari_ctseg.compute import computing_process
 from napari_ctseg.compute.client import NETWORKS, run_in_worker
 work = (jobs.deaf,) if {end!r} == "deaf" else (jobs.network, 600)
 generator = run_in_worker(*work, title="toy")
-while next(generator) is client.STARTING:
+while next(generator) is computing_process.STARTING:
     pass
 assert "torch" not in sys.modules
 print(NETWORKS.process.process.pid, flush=True)
