@@ -102,18 +102,18 @@ def test_open_and_evaluate_agree_on_a_pair(files: dict[str, Path], tmp_path: Pat
     )
     code = (
         "import sys, napari\n"
-        "from napari_ctseg.files import workspace\n"
+        "from napari_ctseg.files import view\n"
         "from napari_ctseg.commands.main import app\n"
-        "opened, docks, close = workspace.open_docks, {}, napari.Viewer.close\n"
+        "opened, docks, close = view.open_docks, {}, napari.Viewer.close\n"
         "def keep(viewer, front):\n"
         "    docks.update(opened(viewer, front))\n"
         "    return docks\n"
         "def look(viewer):\n"
         "    state = lambda: docks['Compare'].controller.state\n"
-        "    workspace.until(lambda: state().rows, 60)\n"
+        "    view.until(lambda: state().rows, 60)\n"
         "    print([(row.name, round(row.dice, 4)) for row in state().rows if row.value], state().note)\n"
         "    close(viewer)\n"
-        "workspace.open_docks, napari.Viewer.close = keep, look\n"
+        "view.open_docks, napari.Viewer.close = keep, look\n"
         "app(sys.argv[1:])"
     )
     shown = without_display(

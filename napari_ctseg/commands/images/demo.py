@@ -153,7 +153,7 @@ def table(name: str, reports: list[CaseReport]) -> Any:
 def show(case: Shown, prediction: Prediction, model: str, screenshot: Path | None, keep: bool) -> None:
     """The viewer with the case, its truth, the prediction with its box, contours, and the Compare dock."""
     from ctseg_imaging.windowing import preset
-    from napari_ctseg.files import workspace
+    from napari_ctseg.files import view, workspace
     from napari_ctseg.viewer import display
 
     with display.screen() as is_real:
@@ -163,7 +163,7 @@ def show(case: Shown, prediction: Prediction, model: str, screenshot: Path | Non
         workspace.lay_out(viewer, case.image, case.name, truth=case.truth)
         compare = workspace.lay_over(viewer, prediction, model, preset("abdomen"))["Compare"].controller
         if screenshot is not None:
-            workspace.picture(viewer, screenshot, lambda: compare.state.rows and not compare.state.measuring)
+            view.picture(viewer, screenshot, lambda: compare.state.rows and not compare.state.measuring)
             say(str(screenshot))
         if is_real and (keep or screenshot is None):
             napari.run()

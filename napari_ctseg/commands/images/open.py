@@ -82,7 +82,7 @@ def open_command(
 
     import napari
 
-    from napari_ctseg.files import workspace
+    from napari_ctseg.files import view, workspace
     from napari_ctseg.viewer import display
     from napari_ctseg.viewer.showing import show_volume
 
@@ -91,12 +91,12 @@ def open_command(
         workspace.lay_out(viewer, volumes[0], workspace.stem_of(paths[0]), truth_map, label_map)
         for volume, (path, _) in zip(volumes[1:], wanted[1:], strict=True):
             show_volume(viewer, volume, workspace.stem_of(path))
-        docks = workspace.open_docks(
+        docks = view.open_docks(
             viewer, "Run model" if model is not None else "Compare" if truth is not None else "Window"
         )
         if model is not None:
             docks["Run model"].controller.choose_bundles([bundle.name])
-        workspace.fit_screen(viewer)
+        view.fit_screen(viewer)
         if not is_real:
             note("There is no display: the viewer opened on a virtual one and closed again.")
             viewer.close()

@@ -16,7 +16,7 @@ import pytest
 from ctseg_imaging.errors import BundleError, CtsegError
 from ctseg_imaging.progress import Progress, finish
 from napari_ctseg.background import queue
-from napari_ctseg.compute import computing_process
+from napari_ctseg.compute import client, computing_process
 from napari_ctseg.compute.array_pickling import Parcel, receive
 from napari_ctseg.compute.client import NETWORKS, run_in_worker, shut_down
 from napari_ctseg.compute.exit_reason import ended
@@ -229,7 +229,7 @@ def test_waiting_for_a_busy_process_can_be_cancelled():
 
 def test_preload_waits_for_nothing_and_an_idle_process_is_ended(monkeypatch):
     shut_down()
-    monkeypatch.setattr(client, "IDLE_MINUTES", 0.3 / 60)
+    monkeypatch.setattr(computing_process, "IDLE_MINUTES", 0.3 / 60)
     with at_most(0.2):
         NETWORKS.preload()
         NETWORKS.preload()

@@ -5,7 +5,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QTabBar
 
 from napari_ctseg import parts
-from napari_ctseg.files import workspace
+from napari_ctseg.files import view
 
 
 def test_a_window_that_is_larger_than_the_screen_is_made_as_large_as_it(make_napari_viewer):
@@ -13,22 +13,22 @@ def test_a_window_that_is_larger_than_the_screen_is_made_as_large_as_it(make_nap
     window = viewer.window._qt_window
     room = window.screen().availableGeometry()
     window.resize(room.width() + 500, room.height() + 300)
-    workspace.fit_screen(viewer)
+    view.fit_screen(viewer)
     assert (
         window.width() <= room.width() and window.height() < room.height() and window.pos() == room.topLeft()
     )
     window.resize(900, 700)
-    workspace.fit_screen(viewer)
+    view.fit_screen(viewer)
     assert (window.width(), window.height()) == (900, 700)
 
 
 def test_the_names_of_the_docks_are_never_cut_off(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
-    workspace.open_docks(viewer)
+    view.open_docks(viewer)
     window = viewer.window._qt_window
 
     def bars():
-        return [bar for bar in window.findChildren(QTabBar) if bar.count() == len(workspace.DOCKS)]
+        return [bar for bar in window.findChildren(QTabBar) if bar.count() == len(view.DOCKS)]
 
     qtbot.waitUntil(lambda: bool(bars()) and bars()[0].width() >= bars()[0].sizeHint().width())
     window.resize(window.minimumSizeHint())
