@@ -2,7 +2,7 @@
 activity area.
 
 The generator yields `Progress`; closing it cancels. One that waits for another process yields its last step
-again meanwhile, so it hears of a cancel; what was told once is not told again. Callbacks come in the GUI
+again meanwhile, so it notices a cancel; no step is reported twice. Callbacks come in the GUI
 thread, and none after `cancel`.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from ctseg_imaging.errors import CtsegError, is_out_of_memory
+from ctseg_imaging.errors import NOT_ENOUGH_MEMORY, CtsegError, is_out_of_memory
 from ctseg_imaging.progress import Progress
 
 SECONDS_BETWEEN_BARS = 0.5  # drawing napari's activity costs more than the dock's own bar
@@ -49,7 +49,7 @@ class Task:
         self._bar: Any = None
         self._in_bar = False
         self._bar_drawn = 0.0
-        self._told: Progress | None = None
+        self._reported: Progress | None = None
         self.done = False
 
     @property
@@ -75,9 +75,9 @@ class Task:
 
     def progressed(self, step: Progress) -> None:
         """The queue calls this in the GUI thread."""
-        if self.done or step is self._told:
+        if self.done or step is self._reported:
             return
-        self._told = step
+        self._reported = step
         self._on_progress(step)
         self._show_in_bar(step)
 
@@ -147,15 +147,12 @@ def waiting() -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """What to tell the user: our own sentences as they are, what we did not foresee with its kind."""
+    """The message for the user: our own sentences as they are, an unforeseen error by its type."""
     if isinstance(error, CtsegError):
         return str(error)
     if is_out_of_memory(error):
-        return "The machine has not enough memory for this; choose a smaller region or another device."
-    return (
-        f"Something went wrong that the program did not foresee ({type(error).__name__}); Details has the "
-        "rest."
-    )
+        return NOT_ENOUGH_MEMORY
+    return f"Unexpected error ({type(error).__name__}); press Details for a report."
 
 
 def details(error: BaseException) -> str:

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ctseg_imaging.errors import CtsegError, FormatError
+from ctseg_imaging.errors import NOT_ENOUGH_MEMORY, CtsegError, FormatError
 from ctseg_imaging.progress import Progress
 
 T = TypeVar("T")
@@ -74,11 +74,7 @@ class CtsegGroup(TyperGroup):
                 "has room.",
             )
         except MemoryError:
-            _fail(
-                ctx,
-                "The machine's memory is not enough for this; close other programs or give a smaller volume "
-                "or region.",
-            )
+            _fail(ctx, NOT_ENOUGH_MEMORY)
         except KeyboardInterrupt:
             err.print("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None

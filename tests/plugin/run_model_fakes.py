@@ -106,7 +106,7 @@ class FakeLibrary:
 
     def verify(self, bundle):
         yield Progress("verify", 0, 1, "Comparing")
-        return f"{bundle.name} is whole."
+        return f"{bundle.name} is intact."
 
     def export(self, bundle, to, out):
         yield Progress("export", 0, 1, "Writing")

@@ -39,12 +39,13 @@ def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
             one for one in faults if one["loc"][-1] != fault["loc"][-1]
         )  # of a number or a list, the list is what was meant
     path = fault["loc"]
-    text = _misspelt(path, model) if fault["type"] == "extra_forbidden" else _words(fault, model)
+    text = _misspelt(path, model) if fault["type"] == "extra_forbidden" else fault_text(fault, model)
     where = _written(path, model)
     return f"{where}: {text}" if where else text
 
 
-def _words(fault: Any, model: type[BaseModel]) -> str:
+def fault_text(fault: Any, model: type[BaseModel]) -> str:
+    """What is wrong with one value, without its key. fault : an entry of `ValidationError.errors()`."""
     kind, context, path = fault["type"], fault.get("ctx", {}), fault["loc"]
     if kind == "missing":
         return "is missing" if isinstance(path[-1], str) else "is missing; the list is too short"

@@ -44,7 +44,7 @@ FOLDER = "A folder with dataset.json, images and labels (Medical Segmentation De
 MINUTES = "How long the training may take; scoring comes on top."
 HOLD_OUT = "Cases that are not trained on: the score before and after is measured on them."
 NAME = "The new model's name; a name that is taken gets a number."
-SCRATCH = "From scratch: "  # before a recipe's name; no model's name has a colon
+SCRATCH = "From scratch: "
 WORDS = {Trainable.ALL: "Everything", Trainable.DECODER: "Decoder only", Trainable.HEAD: "Last layer only"}
 
 
@@ -141,7 +141,7 @@ class FineTuneDock(parts.Dock):
 
     def _connect(self) -> None:
         controller = self.controller
-        self.base.textActivated.connect(self._chosen)
+        self.base.activated.connect(self._chosen)
         self.features.clicked.connect(self._ask_features)
         self.source.textActivated.connect(lambda words: controller.choose(source=CaseSource(words)))
         self.cases.ticked.connect(controller.tick)
@@ -270,11 +270,13 @@ class FineTuneDock(parts.Dock):
             if look_again is not None and widget is not self:
                 look_again()
 
-    def _chosen(self, entry: str) -> None:
-        if entry.startswith(SCRATCH):
-            self.controller.choose_recipe(entry.removeprefix(SCRATCH))
+    def _chosen(self, index: int) -> None:
+        """The list has the models first, then the recipes."""
+        state = self.controller.state
+        if index < len(state.bundles):
+            self.controller.choose_base(state.bundles[index])
         else:
-            self.controller.choose_base(entry)
+            self.controller.choose_recipe(state.recipes[index - len(state.bundles)].name)
 
     def _ask_features(self) -> None:
         before = self.controller.state.features

@@ -201,17 +201,14 @@ class RunModelController(RunDock):
         return replace(self.state, image=name, sources=(), bundles=self.actions.infos(self._volume(name)))
 
     def _change(self, **choices: Any) -> None:
-        """A choice of the user: what was expected of the last choice does not hold any more."""
-        self.estimation.forget()
-        phase = self.state.phase if self.state.busy else Phase.IDLE
-        if not self.state.busy:  # what was said of the last run does not belong to another choice
-            self.state = replace(self.state, message="", details="", cautions=(), confidence=())
-        unable = machine.unable_on(choices.get("device", self.state.device), self._not_here)
-        self.show(
-            self._with_sources(
-                replace(self.state, phase=phase, expected="", estimating=False, unable=unable, **choices)
+        """The user changed a choice: the estimate, and the result of the last run, belong to another one."""
+        self.estimation.stop()
+        if not self.state.busy:
+            self.state = replace(
+                self.state, phase=Phase.IDLE, message="", details="", cautions=(), confidence=()
             )
-        )
+        unable = machine.unable_on(choices.get("device", self.state.device), self._not_here)
+        self.show(self._with_sources(replace(self.state, estimate=None, unable=unable, **choices)))
 
     def _with_sources(self, state: RunModelState) -> RunModelState:
         """One image for every channel that the chosen models read, and what is wrong with them."""

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctseg_models.contract.run_warning import RunWarning
+
+if TYPE_CHECKING:
+    from ctseg_models.inference import Estimate
 
 
 class Phase(StrEnum):
@@ -43,30 +46,22 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """A model as the dock lists it.
-
-    about : the first paragraph of its card. channels : what it reads, in order. warnings : what in the image
-    lies outside of its training. needs_trust : why it would run code of its own, () when it does not; trusted
-    : the user's decision, None while it is looked up. mirror_axes : along how many axes it may be mirrored,
-    None when only its loading would tell. localises : whether it finds out where to look. described : the
-    network file whose side file could be written again, None where there is none. files : the same for two
-    names of one model.
-    """
+    """A model as the dock lists it."""
 
     name: str
     labels: tuple[str, ...] = ()
     modality: str = ""
-    about: str = ""
+    about: str = ""  # the first paragraph of its card
     card: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # how the image differs from what it was trained on
     kind: str = "ctseg"
-    channels: tuple[str, ...] = ("CT",)
-    needs_trust: tuple[str, ...] = ()
-    trusted: bool | None = None
-    mirror_axes: int | None = None
-    localises: bool = False
-    described: Path | None = None
-    files: str = ""
+    channels: tuple[str, ...] = ("CT",)  # what it reads, in order
+    needs_trust: tuple[str, ...] = ()  # why it would run code of its own, () if it does not
+    trusted: bool | None = None  # the user's decision, None while it is looked up
+    mirror_axes: int | None = None  # along how many axes it may be mirrored; None: not known unloaded
+    localises: bool = False  # whether it finds by itself where to look
+    described: Path | None = None  # its network file, if the side file can be rewritten
+    files: str = ""  # the same for two names of one model
 
     @property
     def locked(self) -> bool:
@@ -123,45 +118,39 @@ class Replacement:
 
 @dataclass(frozen=True)
 class RunModelState:
-    """images : what a channel can be read from (a layer, or one channel of it). sources : one for every
-    channel the chosen models want. weights : of chosen models, 1 where none is given. unable : device or
-    precision -> why it cannot be had. errand : what is done next to running (a model being added), "" when
-    nothing. questions, form, replacing : what waits for an answer. share : of the whole run, 0 to 1, None
-    when not known. seconds_left : None when not known. result : name of the labels layer. to_fix : the
-    network file whose side file may be why the last run or adding failed.
-    """
+    """The choices of the dock and what became of them."""
 
-    images: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()  # what a channel can be read from: a layer, or one channel of it
     image: str | None = None
     bundles: tuple[BundleInfo, ...] = ()
     chosen: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # one image for every channel that the chosen models read
     source_fault: str = ""
     combine: Combine = Combine.MEAN
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)  # of chosen models; 1 if not given
     device: str = "cpu"
     precision: str = "auto"
-    unable: Mapping[str, str] = field(default_factory=dict)
+    unable: Mapping[str, str] = field(default_factory=dict)  # device or precision: why not available
     region: RegionChoice = RegionChoice.LOCALISER
     boxes: tuple[str, ...] = ()
     box: str | None = None
     mirroring: bool = False
     edge_map: bool = False
     entropy: bool = False
-    errand: str = ""
-    questions: tuple[TrustQuestion, ...] = ()
+    errand: str = ""  # what is done with a model (added, verified, exported), "" for nothing
+    questions: tuple[TrustQuestion, ...] = ()  # these three wait for an answer
     form: FormNeeded | None = None
     replacing: Replacement | None = None
-    expected: str = ""
+    estimate: Estimate | None = None  # for the current choices
     estimating: bool = False
     phase: Phase = Phase.IDLE
     stage: str = ""
-    share: float | None = None
+    share: float | None = None  # of the whole run, 0 to 1; None if not known
     seconds_left: float | None = None
     message: str = ""
     details: str = ""
-    result: str | None = None
-    to_fix: Path | None = None
+    result: str | None = None  # name of the labels layer
+    to_fix: Path | None = None  # the network whose side file may be why a run or adding it failed
     cautions: tuple[RunWarning, ...] = ()
     confidence: tuple[Confidence, ...] = ()
 
@@ -202,7 +191,7 @@ class RunModelState:
         if self.image is None:
             return "Open an image first."
         if not self.bundles:
-            return "No model is there yet: press Add model…, or drop its folder or file here."
+            return "No models installed. Press Add model…, or drop a model folder or file here."
         if not self.chosen:
             return "Tick a model first."
         if len({len(info.channels) for info in self.members}) > 1:
@@ -239,7 +228,7 @@ class RunModelState:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the chosen models say about the image."""
-        said = [warning for info in self.members for warning in info.warnings]
+        found = [warning for info in self.members for warning in info.warnings]
         twice = sorted({source for source in self.sources if source and self.sources.count(source) > 1})
-        said += [f'"{source}" is chosen for more than one channel.' for source in twice]
-        return tuple(dict.fromkeys(said))
+        found += [f'"{source}" is chosen for more than one channel.' for source in twice]
+        return tuple(dict.fromkeys(found))

@@ -195,7 +195,7 @@ class RunModelDock(parts.Dock):
             words.EXPECTED,
         )
         parts.able(self.stop, "" if not_free else "Nothing is running.", words.CANCEL)
-        parts.say(self.expected, state.expected)
+        parts.say(self.expected, words.expected(state))
         parts.say(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
         parts.say(self.message, state.message)
         self.message.mark(state.phase is Phase.FAILED)

@@ -83,9 +83,13 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def estimate(seconds: float, memory: float) -> str:
-    """What a run will take. memory : in bytes."""
-    return f"Expected: {duration(seconds)}, {memory / 1e9:.1f} GB of memory."
+def expected(state: RunModelState) -> str:
+    """What the run will take, "" while that is not known."""
+    if state.estimating:
+        return "Working out time and memory…"
+    if state.estimate is None:
+        return ""
+    return f"Expected: {duration(state.estimate.seconds)}, {state.estimate.bytes / 1e9:.1f} GB of memory."
 
 
 def done(result: str, seconds: float, *, empty: bool, maps: bool, covered: Sequence[str]) -> str:

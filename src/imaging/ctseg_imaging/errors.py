@@ -12,6 +12,7 @@ OUT_OF_MEMORY = (  # in lower case: what Python, the system, torch and onnxrunti
     "out of memory",
     "not enough memory",
 )
+NOT_ENOUGH_MEMORY = "Not enough memory; close other programs, or choose a smaller region or another device."
 
 
 class CtsegError(Exception):

@@ -123,13 +123,13 @@ class InstalledLibrary:
         from ctseg_models.bundles.single_file.side_file import read_side_file
 
         side = read_side_file(network)
-        said = side.model_dump(mode="json", exclude_defaults=True)
+        fields = side.model_dump(mode="json", exclude_defaults=True)
         return {
             "name": network.name.split(".")[0],
-            **said,
+            **fields,
             "channels": [
                 {"name": channel.name, **entry}
-                for channel, entry in zip(side.channels, said["channels"], strict=True)
+                for channel, entry in zip(side.channels, fields["channels"], strict=True)
             ],
         }
 
@@ -142,12 +142,13 @@ class InstalledLibrary:
         from pydantic import ValidationError
 
         from ctseg_models.bundles.single_file.side_file import SideFile
+        from ctseg_models.vetting.faults import fault_text
 
         try:
             SideFile.model_validate(dict(side))
         except ValidationError as error:
             return {
-                ".".join(str(part) for part in fault["loc"]): _plain(fault["msg"])
+                ".".join(str(part) for part in fault["loc"]): fault_text(fault, SideFile)
                 for fault in reversed(error.errors())
             }
         return {}
@@ -202,7 +203,7 @@ def verified(bundle: Bundle) -> Generator[Progress, None, str]:
     bundle.verify()
     yield Progress("verify", 1, 2, f"Loading {bundle.name}")
     bundle.load()
-    return f"{bundle.name} is whole: its files are as they should be, and it loads."
+    return f"{bundle.name} is intact: all hashes match and it loads."
 
 
 def exported(bundle: Bundle, to: Format, out: Path) -> Generator[Progress, None, str]:
@@ -212,11 +213,6 @@ def exported(bundle: Bundle, to: Format, out: Path) -> Generator[Progress, None,
     yield Progress("export", 0, 1, f"Writing {out.name}")
     written = export(bundle, to, out)
     return f"Written: {', '.join(path.name for path in written)}."
-
-
-def _plain(words: str) -> str:
-    """Pydantic's words without its preamble."""
-    return words.removeprefix("Value error, ").removeprefix("Input ").strip()
 
 
 def refuse_what_is_no_model(path: Path) -> None:

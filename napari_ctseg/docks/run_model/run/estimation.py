@@ -19,20 +19,19 @@ if TYPE_CHECKING:
 
 
 class Estimation:
-    """estimate : for the current choices, None while it is not known."""
+    """Works out the estimate for the current choices and keeps it in the dock's state."""
 
     def __init__(self, dock: RunDock) -> None:
         self._dock = dock
         self._task: queue.Task | None = None
-        self.estimate: Estimate | None = None
 
     def start(self, request: Request, volumes: Sequence[Volume]) -> None:
         """Load the models and measure. volumes : the channels, not yet stacked."""
-        self.forget()
+        self.stop()
         if any(info.locked for info in self._dock.state.members):
-            self._dock.update(expected=words.NO_ESTIMATE)
+            self._dock.update(estimate=None, message=words.NO_ESTIMATE, details="")
             return
-        self._dock.update(estimating=True, expected="Working out time and memory…")
+        self._dock.update(estimating=True, estimate=None)
         self._task = self._dock.runner(
             lambda: self._dock.models.estimate(replace(request, volume=channels.stacked(volumes))),
             lambda step: None,
@@ -46,23 +45,13 @@ class Estimation:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-            self._dock.state = replace(self._dock.state, estimating=False, expected="")
-
-    def forget(self) -> None:
-        """The choices changed: stop measuring, and drop the estimate."""
-        self.stop()
-        self.estimate = None
+            self._dock.state = replace(self._dock.state, estimating=False)
 
     def _done(self, estimate: Estimate) -> None:
-        self._task, self.estimate = None, estimate
-        self._dock.update(estimating=False, expected=words.estimate(estimate.seconds, estimate.bytes))
+        self._task = None
+        self._dock.update(estimating=False, estimate=estimate)
 
     def _failed(self, error: Exception) -> None:
         self._task = None
-        self._dock.show_error(
-            error,
-            phase=Phase.FAILED,
-            estimating=False,
-            expected="",
-            to_fix=self._dock.described_network(),
-        )
+        network = self._dock.described_network()
+        self._dock.show_error(error, phase=Phase.FAILED, estimating=False, to_fix=network)

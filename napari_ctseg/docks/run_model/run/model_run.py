@@ -86,7 +86,7 @@ class ModelRun:
 
     def _seconds_left(self, share: float) -> float | None:
         """From the share done, once a tenth is; before that from the estimate, if there is one."""
-        passed, estimate = self._clock() - self._started, self._estimation.estimate
+        passed, estimate = self._clock() - self._started, self._dock.state.estimate
         if share >= 0.1 and passed > 1:
             return passed * (1 - share) / share
         return None if estimate is None else max(0.0, estimate.seconds - passed)

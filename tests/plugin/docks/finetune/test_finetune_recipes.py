@@ -109,21 +109,21 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     assert entries == ["headneck", "phantom", *(f"From scratch: {row.name}" for row in LISTED)]
     assert dock.base.itemData(2, Qt.ItemDataRole.ToolTipRole) == "A plain network (2D)"
 
-    dock.base.textActivated.emit("From scratch: where")  # what a click on the entry does
+    dock.base.activated.emit(dock.base.findText("From scratch: where"))  # what a click on the entry does
     assert (
         not dock.trainable.isEnabled()
         and "From scratch" in dock.trainable.toolTip()
         and "one region" in dock.about.text()
     )
     assert dock.features.isHidden()
-    dock.base.textActivated.emit("From scratch: siamese")
+    dock.base.activated.emit(dock.base.findText("From scratch: siamese"))
     assert (
         not dock.features.isHidden()
         and not dock.go.isEnabled()
         and "VGG-19" in dock.go.toolTip()
         and "MR" in dock.about.text()
     )
-    dock.base.textActivated.emit("phantom")
+    dock.base.activated.emit(dock.base.findText("phantom"))
     assert (
         dock.trainable.isEnabled()
         and dock.features.isHidden()

@@ -10,7 +10,7 @@ from napari_ctseg.docks.run_model.controller import RunModelController
 from napari_ctseg.docks.run_model.library.card import first_paragraph
 from napari_ctseg.docks.run_model.run.box import drawn_box
 from napari_ctseg.docks.run_model.state import Combine, Phase, RegionChoice
-from napari_ctseg.docks.run_model.words import duration
+from napari_ctseg.docks.run_model.words import duration, expected
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import label_map_of, source_of
 from napari_ctseg.viewer.showing import show_volume
@@ -138,31 +138,30 @@ def test_a_damaged_model_among_others_is_told(made):
     )
 
 
-def test_what_to_expect_is_told_and_forgotten_when_a_choice_changes(made):
+def test_the_estimate_is_shown_and_dropped_when_a_choice_changes(made):
     controller, _ = made()
     controller.estimate()
     controller.runner.finish()
-    assert controller.view.state.expected == "Expected: 12 s, 1.5 GB of memory."
+    assert expected(controller.view.state) == "Expected: 12 s, 1.5 GB of memory."
     controller.run()
     controller.now[0] = 2.0
     controller.runner.step()
     assert controller.view.state.seconds_left == pytest.approx(10.0)
     controller.cancel()
     controller.choose(precision="fp32")
-    assert controller.view.state.expected == ""
+    assert controller.view.state.estimate is None and expected(controller.view.state) == ""
 
 
 def test_a_run_ends_what_is_still_being_worked_out(made):
     controller, _ = made()
     controller.estimate()
-    assert (
-        controller.view.state.estimating and controller.view.state.expected == "Working out time and memory…"
-    )
+    state = controller.view.state
+    assert state.estimating and expected(state) == "Working out time and memory…"
     controller.run()
     assert (
         controller.runner.tasks[0].cancelled
         and not controller.view.state.estimating
-        and controller.view.state.expected == ""
+        and expected(controller.view.state) == ""
     )
 
 

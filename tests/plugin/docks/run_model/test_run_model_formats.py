@@ -160,7 +160,7 @@ def test_verify_and_export_speak_and_can_be_cancelled(made, tmp_path):
     controller, _, library = made()
     controller.actions.verify("abdomen")
     controller.runner.finish()
-    assert controller.state.message == "abdomen is whole." and not controller.state.errand
+    assert controller.state.message == "abdomen is intact." and not controller.state.errand
     controller.actions.export("abdomen", "onnx", tmp_path / "a.onnx")
     controller.cancel()
     assert (
@@ -189,7 +189,7 @@ def test_the_real_store_takes_a_folder_and_knows_that_it_has_it():
     assert finish(added(source, False)) == "phantom-abdomen-scn"
     bundle = find(user_folder() / "phantom-abdomen-scn")
     assert library.mirror_axes(bundle) == 0 and finish(verified(bundle)).startswith(
-        "phantom-abdomen-scn is whole"
+        "phantom-abdomen-scn is intact"
     )
 
 
