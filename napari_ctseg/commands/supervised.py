@@ -88,8 +88,7 @@ def _watched(child: subprocess.Popen[bytes], words: Sequence[str]) -> int:
             return _failed(
                 words,
                 f"it took more than {limit.most_bytes / 1e9:.1f} GB of memory, nearly all that was free; "
-                "give a smaller "
-                "volume or region, or close other programs.",
+                "give a smaller volume or region, or close other programs.",
             )
     if code >= 0:
         return code

@@ -14,8 +14,8 @@ def ended(title: str, code: int) -> EndedUnexpectedly:
     """What to raise. code : of subprocess, negative for a signal."""
     how, advice = cause(code)
     return EndedUnexpectedly(
-        f"{title}: the computing process ended "
-        f"unexpectedly ({how}); {advice}. Nothing in the viewer is lost.",
+        f"{title}: the computing process ended unexpectedly ({how}); {advice}. Nothing in the viewer is "
+        "lost.",
         how,
     )
 

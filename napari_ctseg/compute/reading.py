@@ -179,8 +179,7 @@ def _driven(
     except EndedUnexpectedly as error:
         raise FormatError(
             f"{path}: the process that read it ended ({error.how}); the file is damaged, too large for this "
-            "machine, or of "
-            "a kind that its library cannot read."
+            "machine, or of a kind that its library cannot read."
         ) from error
 
 

@@ -74,8 +74,8 @@ def label_layers(maps: Sequence[LabelMap], path: Path) -> list[LayerData]:
     """
     if len(maps) > MOST_TOGETHER:
         raise FormatError(
-            f"{path}: holds {len(maps)} layers of overlapping segments, too many to open together; "
-            "convert the one that you need: napari-ctseg convert --labels --layer K."
+            f"{path}: holds {len(maps)} layers of overlapping segments, too many to open together; convert "
+            "the one that you need: napari-ctseg convert --labels --layer K."
         )
     layers: list[LayerData] = []
     for k, label_map in enumerate(maps, 1):

@@ -51,7 +51,10 @@ def _show_names_whole(window: Any, docks: list[Any]) -> None:
                 bar.setElideMode(Qt.TextElideMode.ElideNone)
                 docks[0].setMinimumWidth(bar.sizeHint().width())
 
-    QTimer.singleShot(0, window, widen)  # Qt makes the tabs when it lays the window out
+    timer = QTimer(window)  # Qt makes the tabs when it lays the window out
+    timer.setSingleShot(True)
+    timer.timeout.connect(widen)
+    timer.start(0)
 
 
 def fit_screen(viewer: napari.Viewer) -> None:

@@ -22,8 +22,8 @@ from napari_ctseg.journal.patches import Patch, merged, unpack, write
 EDITS = (FrameKind.GESTURE, FrameKind.UNDO, FrameKind.REDO)
 MOST_VOXELS = 2**36
 _DAMAGED = (
-    "{path}: the kept edits are damaged before the first whole copy of the mask and cannot be "
-    "restored; discard them."
+    "{path}: the kept edits are damaged before the first whole copy of the mask and cannot be restored; "
+    "discard them."
 )
 
 

@@ -10,8 +10,7 @@ from napari_ctseg.journal.replay import Summary
 MOST_NAMES = 4
 IN_USE = (
     "Process {pid} has this image open in another viewer and edits it there; here its label layers are "
-    "read-only. "
-    "Close the other viewer, or take over."
+    "read-only. Close the other viewer, or take over."
 )
 
 
@@ -38,14 +37,12 @@ def room(used: int, limit: int) -> str:
     if used > limit:
         return (
             f"The recovery folder takes {used / 1024**2:.0f} MB, more than its limit of "
-            f"{limit / 1024**2:.0f} MB: export and discard "
-            "what you do not need (Plugins > CT segmentation > Recovery), or raise the limit there. "
-            "Everything is still kept."
+            f"{limit / 1024**2:.0f} MB: export and discard what you do not need (Plugins > CT segmentation > "
+            "Recovery), or raise the limit there. Everything is still kept."
         )
     return (
         f"The recovery folder takes {used / 1024**2:.0f} MB. Discarded masks are deleted after "
-        f"{folder.DAYS_DISCARDED} days, or once "
-        f"it takes more than {limit / 1024**2:.0f} MB."
+        f"{folder.DAYS_DISCARDED} days, or once it takes more than {limit / 1024**2:.0f} MB."
     )
 
 

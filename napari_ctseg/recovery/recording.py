@@ -214,14 +214,12 @@ class Recording:
         if isinstance(error, OSError):
             self.failed.emit(
                 f"Edits cannot be kept for recovery ({error.strerror}): free some space. Painting goes on, "
-                "and what "
-                "is painted is kept as soon as there is room."
+                "and what is painted is kept as soon as there is room."
             )
         else:
             self.failed.emit(
                 f"From now on edits of {self.layer.name} are not kept for recovery ({type(error).__name__}): "
-                "export the "
-                "mask soon. Painting goes on."
+                "export the mask soon. Painting goes on."
             )
 
 

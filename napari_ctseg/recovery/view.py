@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 OFFERED = (
     "These edits of the open image were not exported. Restore opens them as a mask of their own, with their "
-    "undo steps. "
-    "All kept masks are in Plugins > CT segmentation > Recovery."
+    "undo steps. All kept masks are in Plugins > CT segmentation > Recovery."
 )
 ALL = (
-    "Masks that were drawn and not exported, also of images that are not open. Nothing is deleted before "
-    "it was discarded."
+    "Masks that were drawn and not exported, also of images that are not open. Nothing is deleted before it "
+    "was discarded."
 )
 
 

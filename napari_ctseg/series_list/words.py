@@ -9,8 +9,8 @@ from napari_ctseg.series_list.lines import DrawnOn, Heading, Line, can_open
 
 COLUMNS = ("", "Series", "Slices", "Voxel (mm)", "Use")
 HELP = (
-    "Choose series or segmentations. Arrow keys move, Shift or Ctrl selects several, Enter opens, Esc "
-    "opens nothing."
+    "Choose series or segmentations. Arrow keys move, Shift or Ctrl selects several, Enter opens, Esc opens "
+    "nothing."
 )
 MOST_NAMES = 4  # structures of a segmentation that are named
 _FILES = {"RTSTRUCT": "Contours (RTSTRUCT)", "SEG": "Segmentation (SEG)"}
@@ -74,8 +74,7 @@ def _drawn_tooltip(line: DrawnOn) -> str:
     if line.series is None:
         return (
             "The series that it refers to is not in this folder. A SEG opens on its own voxels, contours on "
-            "the image that is open; "
-            "open the image first."
+            "the image that is open; open the image first."
         )
     if not can_open(line):
         return "Contours need the voxels of their series, which cannot be read exactly."

@@ -57,8 +57,7 @@ def count(prediction: LabelMap, truth: LabelMap) -> Counted:
     if placed is None:
         note = (
             f"The prediction lies on another grid ({difference(prediction.geometry, truth.geometry)}): it is "
-            "compared after "
-            "resampling onto the truth's grid (nearest voxel)."
+            "compared after resampling onto the truth's grid (nearest voxel)."
         )
         prediction = resample_labels(prediction, truth.geometry)
     else:

@@ -70,8 +70,8 @@ def convert(
         raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
     if target.name.lower().endswith(formats.DICOM_ENDING) and like is None:
         raise FormatError(
-            f"{target}: only labels are written as DICOM, and they refer to a series; "
-            "give --labels and the image with --like DICOM_FOLDER."
+            f"{target}: only labels are written as DICOM, and they refer to a series; give --labels and the "
+            "image with --like DICOM_FOLDER."
         )
     pattern = None
     if like is not None:

@@ -211,8 +211,8 @@ def _checked(bundle: Bundle) -> str:
         return "every file is as its hash says, and the networks load."
     if bundle.kind == "nnunet":
         return (
-            "every weight is as its checksum says, and the networks load; nnU-Net signs nothing, so who "
-            "made it cannot be checked."
+            "every weight is as its checksum says, and the networks load; nnU-Net signs nothing, so who made "
+            "it cannot be checked."
         )
     if bundle.kind == "monai":
         return (

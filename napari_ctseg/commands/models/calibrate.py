@@ -83,8 +83,7 @@ def calibrate(
     if trained := [entry.name for entry in entries if entry in dataset.training]:
         note(
             f"In the training list of the data set: {', '.join(trained)}. A bundle that learned from them "
-            "stays "
-            "surer than it is right on new cases; name others with --cases."
+            "stays surer than it is right on new cases; name others with --cases."
         )
     settings = InferenceSettings(device=device, threads=threads)
     found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], settings))
@@ -93,8 +92,7 @@ def calibrate(
         copy = copied_with_calibration(chosen, found, told, overwrite=overwrite)
         note(
             f"{chosen.path} comes with napari-ctseg and stays as it is; the calibrated copy is {copy.path}, "
-            f"which the name {copy.name} "
-            "means from now on. Delete that folder to have the shipped one back."
+            f"which the name {copy.name} means from now on. Delete that folder to have the shipped one back."
         )
     else:
         with_calibration(chosen, found, told)

@@ -132,8 +132,8 @@ def _plan(recipe: Recipe, data: Path, out: Path, folds: int, resume: bool) -> li
             )
         if path.read_text(encoding="utf-8") != wanted:
             raise RecipeError(
-                f"{path}: was begun with another recipe, budget, data set or number of folds; "
-                "resume with the same, or name another folder."
+                f"{path}: was begun with another recipe, budget, data set or number of folds; resume with "
+                "the same, or name another folder."
             )
     else:
         out.mkdir(parents=True, exist_ok=True)

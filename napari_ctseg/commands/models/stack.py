@@ -86,8 +86,7 @@ def held_out(dataset: Decathlon, names: list[str] | None) -> tuple[CaseEntry, ..
         if not dataset.validation:
             raise RecipeError(
                 f"{dataset.folder}: dataset.json lists no validation cases; name cases that no member was "
-                "trained on "
-                "with --cases."
+                "trained on with --cases."
             )
         return dataset.validation
     known = {entry.name: entry for entry in (*dataset.training, *dataset.validation)}

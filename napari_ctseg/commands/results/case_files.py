@@ -70,8 +70,7 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
                 return [CaseFiles(stem, ending, (path,) * channels)], False
             raise FormatError(
                 f"{path}: the bundle takes {channels} channels; name them {stem}_0000{ending}, "
-                f"{stem}_0001{ending}, ..., or "
-                f"give a 4D file of {channels} volumes."
+                f"{stem}_0001{ending}, ..., or give a 4D file of {channels} volumes."
             )
         siblings = sorted(path.parent.glob(f"{matched['case']}_[0-9][0-9][0-9][0-9]{ending}"))
         return _grouped(path.parent, siblings, channels), False

@@ -102,8 +102,7 @@ class CompareState:
         """What to do first where there are no two layers to compare; "" where there are."""
         if not self.layers:
             return (
-                "Open a truth (File > Open) and run a model, or open two label maps: their difference "
-                "shows here."
+                "Open a truth (File > Open) and run a model, or open two label maps; they are compared here."
             )
         if len(self.layers) == 1:
             return (
@@ -119,20 +118,20 @@ class CompareState:
             return ""
         if self.truth_guessed:
             return (
-                f"No layer is known to be the truth; “{self.truth}” is taken for it. Choose another one "
-                "under Truth if that is wrong."
+                f"The truth is not known; “{self.truth}” is assumed. Choose another layer under Truth if "
+                "that is wrong."
             )
-        return f"“{self.prediction}” is measured against “{self.truth}”, the reference."
+        return f"“{self.prediction}” is compared with the reference “{self.truth}”."
 
     @property
     def why_not(self) -> str:
         """Why there is nothing to act on, "" when there is."""
         if len(self.layers) < 2:
-            return "Two label layers are needed: a prediction and a truth."
+            return "Two label layers are needed, a prediction and a truth."
         if self.prediction is None or self.truth is None:
             return "Choose a prediction and a truth first."
         if self.prediction == self.truth:
             return "Prediction and truth are the same layer; choose two."
         if self.phase is Phase.COUNTING:
             return "Still counting."
-        return "" if self.phase is Phase.READY else self.message or "Nothing is compared yet."
+        return "" if self.phase is Phase.READY else self.message or "Nothing has been compared yet."

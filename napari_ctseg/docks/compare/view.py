@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     import napari
 
 IDLE_MS = 500
-SWAP = (
-    "The prediction becomes the truth and is locked; the truth becomes the prediction and stays locked "
-    "until you unlock it."
-)
+SWAP = "Swaps prediction and truth. The new truth is locked; the old one stays locked until you unlock it."
 NEXT_KEY, MISSED_KEY = "N", "Shift+N"
 LEGEND = (
     ("#009E73", "both", AGREED),
@@ -40,7 +37,7 @@ LEGEND = (
 
 
 class CompareDock(parts.Dock):
-    """Two layers, table, plot, overlays, report."""
+    """Two layers, their table and plot, overlays, and the report."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -58,15 +55,14 @@ class CompareDock(parts.Dock):
 
     def _build(self) -> None:
         self.empty, self.which = parts.text(), parts.text()
-        self.prediction = parts.combo("The label layer that is judged.")
+        self.prediction = parts.combo("The label layer that is evaluated.")
         self.truth = parts.combo(
-            "The label layer that it is measured against. A layer chosen here is the reference and gets "
-            "locked."
+            "The label layer to compare with. A layer chosen here becomes the reference and is locked."
         )
         self.swap = parts.button("⇅ swap", SWAP)
         self.contours, self.errors = QCheckBox("Contours"), QCheckBox("Error map")
         self.tolerance = parts.number(
-            "NSD counts surfaces this near to each other as the same.", 0.0, 20.0, 0.5, " mm"
+            "Surface distances up to this count as agreement in the NSD.", 0.0, 20.0, 0.5, " mm"
         )
         self.note, self.message = parts.remark(), parts.text()
         self.table = PairTable()
@@ -79,7 +75,7 @@ class CompareDock(parts.Dock):
             "   ".join(f'<span style="color:{colour}">■</span> {words}' for colour, words, _ in LEGEND)
         )
         self.report = parts.button("Save report…", "")
-        self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
+        self.details = parts.button("Details…", "Shows the full error, for a report.")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Prediction", self.prediction)
@@ -127,7 +123,7 @@ class CompareDock(parts.Dock):
         self._viewer.events.theme.connect(self._paint_theme)
 
     def closed(self) -> None:
-        """Give the keys back and let go of the viewer."""
+        """Release the keys and disconnect from the viewer."""
         self._timer.stop()
         for key in (NEXT_KEY, MISSED_KEY.replace("+", "-")):
             self._viewer.bind_key(key, None, overwrite=True)
@@ -148,12 +144,16 @@ class CompareDock(parts.Dock):
         parts.say(self.which, state.which)
         self.which.mark(state.truth_guessed)
         for box, on, tip in (
-            (self.contours, state.contours, "Outlines instead of areas: prediction solid, truth dashed."),
+            (
+                self.contours,
+                state.contours,
+                "Outlines instead of filled labels: prediction solid, truth dashed.",
+            ),
             (
                 self.errors,
                 state.errors,
-                "A layer in which both agree (faint green), only the prediction (orange) or only "
-                "the truth (blue) has a label, or they have different ones (pink).",
+                "A layer in which both agree (faint green), only the prediction (orange) or only the truth "
+                "(blue) has a label, or they have different ones (pink).",
             ),
         ):
             with QSignalBlocker(box):
@@ -192,7 +192,7 @@ class CompareDock(parts.Dock):
         self.move_cursor(state.slice_index)
 
     def move_cursor(self, index: int) -> None:
-        """Cursor and the line of words below the plot."""
+        """Move the plot's cursor and update the line below it."""
         self.plot.move(index)
         state = self.controller.state if hasattr(self, "controller") else None
         if state is None or not state.curves:
@@ -205,7 +205,7 @@ class CompareDock(parts.Dock):
         self.where.setText(f"Slice {index + 1}/{state.slice_count}: {', '.join(here) or 'no label'}")
 
     def idle(self, then: Callable[[], None]) -> None:
-        """Call `then` once nobody has asked for IDLE_MS."""
+        """Call `then` after IDLE_MS without another call."""
         self._waiting = then
         self._timer.start()
 

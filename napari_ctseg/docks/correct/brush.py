@@ -93,7 +93,7 @@ class Brush:
         ours, theirs = source_of(layers[name]), source_of(layers[image])
         same = (Match.SAME, Match.ROUNDING)
         if ours is None or theirs is None or theirs.shown.matches(ours.shown) not in same:
-            return "Image and mask lie on different grids, so the brush cannot look at the image's values."
+            return "Image and mask have different grids, so the brush cannot be limited by image values."
         return ""
 
     def show(self) -> None:

@@ -1,4 +1,4 @@
-"""The classes of a mask: what they are called, how they stand, and new ones."""
+"""The classes of a mask: their names, their numbers, and new ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def labels_in(layer: LabelsLayer, live: LiveMetrics | None) -> Labels:
-    """The layer's labels, and names made up for what was painted beyond them. live : has the layer as its
-    prediction.
+    """The layer's labels, with made-up names for other values that were painted. live : with the layer as
+    its prediction.
     """
     source = source_of(layer)
     known = source.labels if source is not None and source.labels is not None else Labels()
@@ -42,7 +42,7 @@ def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: La
     """
     source, labels = source_of(layer), labels_in(layer, live)
     if source is None:
-        raise CtsegError("This mask has no place in the patient; begin one on the image instead.")
+        raise CtsegError("This mask has no patient coordinates; start a new mask from the image.")
     taken = {0, *labels.values, *(value for plane in layer.data for value in occurring(plane))}
     theirs = {} if truth is None else {label.name.casefold(): label.value for label in truth}
     wanted, highest = theirs.get(name.casefold()), int(np.iinfo(layer.data.dtype).max)
@@ -53,7 +53,7 @@ def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: La
     if value is None:
         value = free_value(taken, int(np.iinfo(np.uint16).max))
         if value is None:
-            raise CtsegError("This mask has no room for another class; begin another one.")
+            raise CtsegError("This mask has no free value for another class; start a new mask.")
         layer.data = layer.data.astype(np.uint16)  # in its memory order, so its stored order stays a view
     labels = Labels((*labels, Label(value, name)))
     layer.metadata[KEY] = replace(source, labels=labels)

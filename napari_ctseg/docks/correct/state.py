@@ -19,7 +19,7 @@ class Tool(StrEnum):
 
 
 class Operation(StrEnum):
-    """What is done to one class at a time, each one undo step."""
+    """Operations on one class, each one undo step."""
 
     FILL_HOLES = "fill holes"
     DROP_ISLANDS = "drop islands"
@@ -89,15 +89,15 @@ class CorrectState:
     def why_not(self) -> str:
         """Why nothing can be painted, "" when it can."""
         if not self.layers:
-            return "Run a model or open a label map first; or begin an empty mask."
+            return "Run a model, open a label map, or add an empty mask first."
         if self.layer is None:
             return (
-                f"{self.reference} is the reference: correct a copy, or unlock it."
+                f"{self.reference} is the reference; correct a copy, or unlock it."
                 if self.reference
                 else "Choose a mask first."
             )
         return self.in_use or (
-            f"{self.layer} is locked: correct a copy, or unlock it." if self.locked else ""
+            f"{self.layer} is locked; correct a copy, or unlock it." if self.locked else ""
         )
 
     @property
@@ -126,7 +126,7 @@ class CorrectState:
             return self.in_use
         if self.layer is None:
             return (
-                f"“{self.reference}” is the reference (truth) and locked. No other mask is open to correct."
+                f"“{self.reference}” is the reference (truth) and locked. No other mask is open."
                 if self.reference
                 else ""
             )
@@ -134,19 +134,18 @@ class CorrectState:
             return (
                 f"“{self.layer}” is the reference (truth) and locked."
                 if self.locked
-                else f"“{self.layer}” is the reference (truth) and unlocked: the tools change the truth "
-                "itself."
+                else f"“{self.layer}” is the reference (truth) and unlocked: the tools edit the truth itself."
             )
         if self.locked:
             return f"“{self.layer}” is locked."
         compared = (
-            f"The numbers compare it with “{self.truth}”, the reference."
+            f"It is compared with the reference “{self.truth}”."
             if self.truth
             else "There is no truth to compare it with."
         )
         if self.reference and not self.reference_locked:
-            compared += f" “{self.reference}” is unlocked: napari's tools can change it."
-        return f"The tools change “{self.layer}”. {compared}"
+            compared += f" “{self.reference}” is unlocked: napari's tools can edit it."
+        return f"The tools edit “{self.layer}”. {compared}"
 
     @property
     def reference_at_risk(self) -> bool:

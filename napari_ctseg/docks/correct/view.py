@@ -20,33 +20,33 @@ if TYPE_CHECKING:
 
 TOOLS = {
     Tool.PAN: ("Pan", "Move and zoom. Key: 6 or Z"),
-    Tool.PAINT: ("Paint", "Brush the chosen class. Key: 2 or P"),
-    Tool.ERASE: ("Erase", "Brush background. Key: 1 or E"),
-    Tool.FILL: ("Fill", "Fill the area that is clicked. Key: 4 or F"),
-    Tool.PICK: ("Pick", "Choose the class that is clicked. Key: 5 or L"),
+    Tool.PAINT: ("Paint", "Paint the selected class. Key: 2 or P"),
+    Tool.ERASE: ("Erase", "Paint background. Key: 1 or E"),
+    Tool.FILL: ("Fill", "Fill the clicked area. Key: 4 or F"),
+    Tool.PICK: ("Pick", "Select the clicked class. Key: 5 or L"),
 }
 OPERATIONS = {
-    Operation.FILL_HOLES: ("Fill holes", "Fills what the class encloses, slice by slice."),
+    Operation.FILL_HOLES: ("Fill holes", "Fills the holes of the class, slice by slice."),
     Operation.FILL_BETWEEN: (
         "Fill between",
-        "Fills the empty slices between drawn ones by interpolating their shapes.",
+        "Fills empty slices between drawn ones by shape interpolation.",
     ),
     Operation.COPY_UP: (
         "Copy to next",
-        "Adds this slice's outline of the class to the next slice towards the head.",
+        "Copies the class from this slice to the next one towards the head.",
     ),
     Operation.DROP_ISLANDS: (
         "Drop islands",
-        "Removes the parts of the class below the volume; the largest always stays.",
+        "Removes parts of the class smaller than this volume; the largest always stays.",
     ),
-    Operation.GROW: ("Grow", "Adds all background within the distance."),
-    Operation.SHRINK: ("Shrink", "Removes all within the distance of the border."),
-    Operation.SMOOTH: ("Smooth", "Smooths the surface over the distance; flat parts stay."),
+    Operation.GROW: ("Grow", "Adds the background within the distance."),
+    Operation.SHRINK: ("Shrink", "Removes voxels within the distance of the border."),
+    Operation.SMOOTH: ("Smooth", "Smooths the surface over the distance; flat parts stay unchanged."),
 }
 
 
 class CorrectDock(parts.Dock):
-    """Mask, tools, classes, operations, recovery, export."""
+    """Mask, tools, classes, operations, recovery and export."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -65,16 +65,18 @@ class CorrectDock(parts.Dock):
             parts.text(),
             parts.text(),
         )
-        self.begin = parts.button("Begin an empty mask", "Adds a mask without any voxel on the image's grid.")
+        self.begin = parts.button("New empty mask", "Adds an empty mask on the image's grid.")
         self.restore = parts.button(
-            "Restore", "Opens the newest kept edits as a mask of their own, with their undo steps."
+            "Restore", "Opens the newest saved edits as a new mask, with their undo steps."
         )
-        self.others = parts.button("All…", "Lists kept and discarded edits of this image with pictures.")
-        self.layer = parts.combo("The label layer that the tools change.")
+        self.others = parts.button(
+            "All…", "Lists the saved and discarded edits of this image, with previews."
+        )
+        self.layer = parts.combo("The label layer that the tools edit.")
         self.which = parts.text()
         self.copy = parts.button(
             "Correct a copy",
-            "Adds a copy of the locked layer and corrects that; the layer itself stays as it is.",
+            "Adds a copy of the locked layer to correct; the layer itself stays unchanged.",
         )
         self.padlock = parts.button("Unlock", "")
         self.take_over = parts.button("Take over", "Edit here; the other viewer becomes read-only.")
@@ -84,27 +86,27 @@ class CorrectDock(parts.Dock):
             tool.setCheckable(True)
             self._group.addButton(tool)
         self.brush = parts.number(
-            "Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]", 0.1, 200, 1, " mm"
+            "Diameter of the brush, in steps of whole voxels. Keys: [ and ]", 0.1, 200, 1, " mm"
         )
         self.ball = QCheckBox("3D")
-        self.ball.setToolTip("The brush is a ball that reaches into the neighbouring slices.")
+        self.ball.setToolTip("The brush is a ball that also paints the neighbouring slices.")
         self.only_background = QCheckBox("Only on background")
-        self.only_background.setToolTip("The brush takes no voxel from another class. Key: B")
+        self.only_background.setToolTip("The brush does not overwrite other classes. Key: B")
         self.window = QCheckBox("Only HU")
-        self.low = parts.number("The lowest value that the brush changes.", -5000, 20000, 10, "", 0)
-        self.high = parts.number("The highest value that the brush changes.", -5000, 20000, 10, "", 0)
+        self.low = parts.number("The lowest image value that the brush changes.", -5000, 20000, 10, "", 0)
+        self.high = parts.number("The highest image value that the brush changes.", -5000, 20000, 10, "", 0)
         self.table = ClassTable()
-        self.add = parts.button("Add class…", "A new class with the next free value.")
-        self.undo = parts.button("↶ Undo", "Takes back the last stroke or operation. Key: Ctrl+Z")
-        self.redo = parts.button("↷ Redo", "Does again what was undone. Key: Ctrl+Shift+Z")
+        self.add = parts.button("Add class…", "Adds a class with the next free value.")
+        self.undo = parts.button("↶ Undo", "Undoes the last stroke or operation. Key: Ctrl+Z")
+        self.redo = parts.button("↷ Redo", "Redoes the last undone step. Key: Ctrl+Shift+Z")
         self.steps = StepList()
         self.operations = {
             operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()
         }
         self.margin = parts.number("Distance for grow, shrink and smooth.", 0.1, 100, 0.5, " mm")
-        self.island = parts.number("Parts below this volume are islands.", 0.01, 1000, 0.1, " ml", 2)
+        self.island = parts.number("Parts smaller than this volume are islands.", 0.01, 1000, 0.1, " ml", 2)
         self.export = parts.button("Export…", "")
-        self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
+        self.details = parts.button("Details…", "Shows the full error, for a report.")
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -186,7 +188,7 @@ class CorrectDock(parts.Dock):
         )
 
     def closed(self) -> None:
-        """Keep what is not kept yet, and let go of the viewer."""
+        """Save the last edits for recovery and disconnect from the viewer."""
         self.controller.close()
 
     # ---- drawing
@@ -213,20 +215,19 @@ class CorrectDock(parts.Dock):
             parts.able(
                 pressed,
                 state.operation_why_not,
-                f"{OPERATIONS[operation][1]} One undo step; locked classes stay.",
+                f"{OPERATIONS[operation][1]} One undo step; locked classes stay unchanged.",
             )
         chosen = next((row.name for row in state.classes if row.value == state.selected), "")
         parts.say(self.on, f"On {chosen}:" if chosen else "")
-        parts.able(self.add, why_not, "A new class with the next free value.")
-        parts.able(self.undo, why_not, "Takes back the last stroke or operation. Key: Ctrl+Z")
-        parts.able(self.redo, why_not, "Does again what was undone. Key: Ctrl+Shift+Z")
+        parts.able(self.add, why_not, "Adds a class with the next free value.")
+        parts.able(self.undo, why_not, "Undoes the last stroke or operation. Key: Ctrl+Z")
+        parts.able(self.redo, why_not, "Redoes the last undone step. Key: Ctrl+Shift+Z")
         no_export = "" if state.locked or state.in_use else why_not
         parts.able(
             self.export,
-            no_export or ("The export is under way." if state.exporting else ""),
+            no_export or ("An export is running." if state.exporting else ""),
             "Writes the mask as NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT with the image's geometry, and "
-            "its history as "
-            "NAME.provenance.json next to it.",
+            "its history as NAME.provenance.json next to it.",
         )
         parts.say(self.note, state.note)
         parts.say(self.saved, state.saved)
@@ -243,7 +244,7 @@ class CorrectDock(parts.Dock):
         self.padlock.setVisible(state.padlock is not None)
         self.padlock.setText(f"{'Unlock' if state.padlock_closed else 'Lock'} “{state.padlock}”")
         self.padlock.setToolTip(
-            "The padlock in napari's layer list. Closed: no tool, operation or undo changes a voxel of the "
+            "The padlock of napari's layer list. While it is closed, no tool, operation or undo changes the "
             "layer."
         )
 
@@ -269,20 +270,22 @@ class CorrectDock(parts.Dock):
         ):
             with QSignalBlocker(check):
                 check.setChecked(on)
-        parts.able(self.brush, why_not, "Diameter of the brush; goes in steps of whole voxels. Keys: [ and ]")
-        parts.able(self.ball, why_not, "The brush is a ball that reaches into the neighbouring slices.")
-        parts.able(self.only_background, why_not, "The brush takes no voxel from another class. Key: B")
+        parts.able(self.brush, why_not, "Diameter of the brush, in steps of whole voxels. Keys: [ and ]")
+        parts.able(self.ball, why_not, "The brush is a ball that also paints the neighbouring slices.")
+        parts.able(self.only_background, why_not, "The brush does not overwrite other classes. Key: B")
         parts.able(
             self.window,
             why_not or state.window_why_not,
-            "The brush changes only voxels whose value in the image lies between the two.",
+            "The brush changes only voxels whose image value lies in this range.",
         )
         off = "" if state.window_on else 'Tick "Only HU" first.'
         parts.able(
-            self.low, why_not or state.window_why_not or off, "The lowest value that the brush changes."
+            self.low, why_not or state.window_why_not or off, "The lowest image value that the brush changes."
         )
         parts.able(
-            self.high, why_not or state.window_why_not or off, "The highest value that the brush changes."
+            self.high,
+            why_not or state.window_why_not or off,
+            "The highest image value that the brush changes.",
         )
 
     def _list_kept(self) -> None:

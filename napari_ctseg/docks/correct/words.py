@@ -1,4 +1,4 @@
-"""The sentences of the Correct & export dock about steps and kept edits."""
+"""The texts of the Correct & export dock about undo steps and saved edits."""
 
 from __future__ import annotations
 
@@ -12,33 +12,31 @@ from napari_ctseg.journal.words import steps
 
 
 def step(meta: Mapping[str, Any], labels: Labels) -> str:
-    """One line of the list of steps, from what a gesture says about itself. labels : what the values are
-    called.
-    """
+    """One line of the list of steps. meta : of a gesture. labels : names of the values."""
     label, where = meta.get("label"), meta.get("slice")
     operation = str(meta.get("operation", "stroke"))
     name = []
-    if label is not None and operation != Tool.ERASE:  # the eraser takes whatever is under it
+    if label is not None and operation != Tool.ERASE:  # the eraser takes every class
         name.append("background" if label == 0 else labels.name(label))
     return ", ".join([operation, *name, *([f"slice {where + 1}"] if where is not None else [])])
 
 
 def unsaved(count: int) -> str:
-    """What is kept of the mask that is corrected; "" for nothing."""
-    return f"Not exported, kept for recovery: {steps(count)}" if count else ""
+    """How much of the mask is saved for recovery only; "" for nothing."""
+    return f"Not exported, saved for recovery: {steps(count)}" if count else ""
 
 
 def offer(kept: tuple[Kept, ...]) -> str:
-    """What of earlier times is kept; "" for nothing."""
+    """The saved edits of earlier sessions; "" for none."""
     if not kept:
         return ""
     newest, others = (
         kept[0],
         ""
         if len(kept) == 1
-        else " One more is kept."
+        else " One more set is saved."
         if len(kept) == 2
-        else f" {len(kept) - 1} more are kept.",
+        else f" {len(kept) - 1} more are saved.",
     )
     what = "Damaged edits" if newest.steps is None else steps(newest.steps)
     were = "was" if newest.steps == 1 else "were"

@@ -1,4 +1,4 @@
-"""What a job has to say, as the dock's state: events, pictures, and the verdict at the end."""
+"""From a job's events to the dock's state: progress, scores, pictures, and the verdict at the end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from napari_ctseg.docks.finetune.state import CurvePoint, FineTuneState, Phase, 
 LONGEST = 2000  # points of the loss curve; beyond it every second one goes
 PICTURES = 3
 CHECKING = "Checking the data before training"
-ASKED = (Phase.PAUSING, Phase.STOPPING)  # whose stage says what is waited for
+ASKED = (Phase.PAUSING, Phase.STOPPING)  # their stage stays until the process has ended
 
 
-def heard(state: FineTuneState, event: Any, known: Sequence[Labels] = ()) -> FineTuneState:
-    """The state after one more event of the job. known : labels of models, whose colours a job with the same
-    names takes over.
+def after_event(state: FineTuneState, event: Any, known: Sequence[Labels] = ()) -> FineTuneState:
+    """The state after one more event of the job.
+
+    known : labels of models; a job with the same names takes over their colours.
     """
     data = event.data
     if event.kind == "start":
@@ -38,9 +39,7 @@ def heard(state: FineTuneState, event: Any, known: Sequence[Labels] = ()) -> Fin
 
 
 def _begun(state: FineTuneState, data: dict[str, Any], known: Sequence[Labels]) -> FineTuneState:
-    """At the beginning, or at a checkpoint: what an interrupted run did after it was lost, and is done
-    again.
-    """
+    """The start, or the restart from a checkpoint: later points of the curves were lost and come again."""
     step, held = int(data.get("from_step", 0)), int(data.get("held_out", 0))
     counted = f"{data.get('cases', '?')} cases to train on, {held or 'none'} held out"
     return replace(
@@ -56,7 +55,7 @@ def _stepped(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
     losses = state.losses
     if (loss := data.get("smoothed_loss", data.get("loss"))) is not None:
         losses = (*(losses if len(losses) < LONGEST else losses[::2]), (int(data["step"]), float(loss)))
-    stage = f"Step {data['step']}" if (data.get("spent") or 0) < 1 else "Writing the model and scoring it"
+    stage = f"Step {data['step']}" if (data.get("spent") or 0) < 1 else "Writing and evaluating the model"
     return replace(
         state,
         losses=losses,
@@ -69,7 +68,7 @@ def _stepped(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
 
 
 def _scored(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
-    """A point of the curve, or the score of the model that was started from."""
+    """A point of the curve, or the score of the original model."""
     scores, step = data["scores"], int(data["step"])
     if data.get("whole_bundle"):
         return replace(state, scores=_scores(scores, None)) if step == 0 else state
@@ -79,7 +78,7 @@ def _scored(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
 
 
 def _coloured(names: Sequence[str], known: Sequence[Labels]) -> tuple[tuple[str, str], ...]:
-    """The job's labels with the colours of the first model that has just these, else those of our palette."""
+    """The job's labels with the colours of the first model with the same labels, else of our palette."""
     own = Labels.from_names(dict(enumerate(names, 1)))
     labels = next((one for one in known if [label.name for label in one] == list(names)), own)
     return tuple((label.name, label.colour) for label in labels)
@@ -99,14 +98,14 @@ def _scores(
 
 
 def verdict(name: str, state: FineTuneState) -> str:
-    """What came out, in words."""
-    there = f'"{name}" is in Run model now.'
+    """The result in words."""
+    there = f'"{name}" is now in Run model.'
     mean = next((score for score in state.scores if score.label == "mean"), None)
     if mean is None or mean.after is None:
-        return f"{there} No case was held out, so nobody can say how good it is."
+        return f"{there} No cases were held out, so its quality is unknown."
     if state.better is None or mean.before is None:
         return f"{there} Mean Dice on the held-out cases: {mean.after:.3f}."
     change = f"mean Dice on the held-out cases {mean.before:.3f} before, {mean.after:.3f} after"
     if state.better:
         return f"Better: {change}. {there}"
-    return f"Not better: {change}. {there} The model that you started from is the one to use."
+    return f"Not better: {change}. {there} Use the original model."

@@ -144,9 +144,9 @@ class FineTuneState:
     def why_not(self) -> str:
         """Why Start cannot be pressed, "" when it can."""
         if self.busy:
-            return "A training is under way; stop it first."
+            return "A training is running; stop it first."
         if self.phase is Phase.PAUSED:
-            return "A training is paused; resume it, or stop it to make a model of what it learnt."
+            return "A training is paused; resume it, or stop it to make a model from its checkpoint."
         return (
             self._no_start
             or self._no_cases
@@ -158,10 +158,10 @@ class FineTuneState:
         """Why Pause cannot be pressed, "" when it can."""
         return {
             Phase.RUNNING: "",
-            Phase.PREPARING: "It is only starting.",
-            Phase.PAUSING: "It pauses after the current step.",
+            Phase.PREPARING: "It is starting.",
+            Phase.PAUSING: "It will pause after the current step.",
             Phase.STOPPING: "It is stopping.",
-        }.get(self.phase, "Nothing runs.")
+        }.get(self.phase, "No training is running.")
 
     @property
     def why_no_stop(self) -> str:
@@ -169,18 +169,18 @@ class FineTuneState:
         return {
             Phase.RUNNING: "",
             Phase.PAUSED: "",
-            Phase.PREPARING: "It is only starting.",
+            Phase.PREPARING: "It is starting.",
             Phase.PAUSING: "It is pausing.",
             Phase.STOPPING: "It is stopping.",
-        }.get(self.phase, "Nothing runs.")
+        }.get(self.phase, "No training is running.")
 
     @property
     def _no_start(self) -> str:
         if self.from_scratch is not None:
             missing = self.from_scratch.needs_features and self.features is None
-            return "This recipe needs the file with VGG-19's weights: choose it first." if missing else ""
+            return "This recipe needs the file with the VGG-19 weights; choose it first." if missing else ""
         if self.base is None:
-            return "No model is chosen: choose one to train further, or a recipe to start from scratch."
+            return "Choose a model to train further, or a recipe to train from scratch."
         return ""
 
     @property

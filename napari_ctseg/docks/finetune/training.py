@@ -11,13 +11,13 @@ from ctseg_imaging.errors import CtsegError
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.dock_controller import DockController, DockView
 from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob, model_of
-from napari_ctseg.docks.finetune.news import CHECKING, heard, newest_pictures, verdict
+from napari_ctseg.docks.finetune.news import CHECKING, after_event, newest_pictures, verdict
 from napari_ctseg.docks.finetune.state import FineTuneState, Phase
 
 if TYPE_CHECKING:
     from ctseg_imaging.volume import Labels
 
-STOPPING = "Stopping: the model is written and scored"
+STOPPING = "Stopping: writing and evaluating the model"
 
 
 class FineTuneView(DockView[FineTuneState], Protocol):
@@ -73,12 +73,12 @@ class Training:
         self._aside(lambda: self._jobs.start(order), self._started, self._failed)
 
     def pause(self) -> None:
-        """Ask the job to end after its step with a checkpoint: no model is written, and `resume` goes on."""
+        """Ask the job to save a checkpoint and end after its step; `resume` continues from it."""
         if self._job is not None and not self._dock.state.why_no_pause:
             self._ask(self._job.pause, Phase.PAUSING, "Pausing after the current step")
 
     def resume(self) -> None:
-        """Go on from the checkpoint of a job that was paused or interrupted."""
+        """Continue from the checkpoint of a job that was paused or interrupted."""
         if self._dock.state.resumable:
             self._go_on(to_finish=False)
 
@@ -103,7 +103,7 @@ class Training:
         before = state = self._dock.state
         for event in job.events(self._offset):
             self._offset = event.end
-            state = heard(state, event, self._dock.known_labels())
+            state = after_event(state, event, self._dock.known_labels())
         if len(state.validations) != len(before.validations):
             state = replace(state, samples=newest_pictures(job.folder))
         if ended != "running":
@@ -143,7 +143,7 @@ class Training:
         """Start the job's process again."""
         if (job := self._job) is None:
             return
-        stage = "Going on from the last checkpoint"
+        stage = "Continuing from the last checkpoint"
         self._dock.update(phase=Phase.PREPARING, stage=stage, resumable=False, message="", details="")
         self._aside(lambda: job.resume(to_finish=to_finish), lambda _: self._gone_on(to_finish), self._failed)
 
@@ -159,12 +159,12 @@ class Training:
             return
         state = replace(state, stage="", spent=None, seconds_left=None)
         if ended == "failed" and job.resumable:
-            kept = f"{job.message} All up to its last checkpoint is kept: Resume goes on from there."
+            kept = f"{job.message} Press Resume to continue from the last checkpoint."
             self._dock.show(replace(state, phase=Phase.FAILED, resumable=True, message=kept))
         elif ended == "failed":
             self._give_up(state, job.message)
         elif not (job.folder / "bundle").is_dir():
-            self._give_up(state, "The training ended before there was a model; start it again.")
+            self._give_up(state, "The training ended before it produced a model; start it again.")
         else:
             self._dock.show(replace(state, phase=Phase.STOPPING, stage="Adding the model to Run model"))
             self._aside(lambda: self._jobs.add(job.folder), self._added, self._failed)

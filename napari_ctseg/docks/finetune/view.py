@@ -31,25 +31,27 @@ POLL_MS = 500
 SCROLL_BAR = 24  # px
 BASE = (
     "A model to train further, or a recipe to train a new network from scratch. TorchScript and ONNX files "
-    "cannot be trained and "
-    "are not listed."
+    "cannot be trained and are not listed."
 )
 FEATURES = (
-    "The file with VGG-19's weights (torchvision's, .pth or .safetensors), through which this recipe "
-    "compares. None is downloaded."
+    "The file with the VGG-19 weights (from torchvision, .pth or .safetensors) that this recipe's loss uses. "
+    "It is not downloaded."
 )
-SOURCE = "The open layers: each image with its corrected mask. A dataset folder: with dataset.json."
-CASES = "Tick what to train on. A class without a voxel counts as not contoured, so it is not unlearnt."
+SOURCE = "The open layers: each image with its corrected mask. A dataset folder: one with dataset.json."
+CASES = (
+    "Tick the cases to train on. A class with no voxels is treated as not annotated, so the model does not "
+    "forget it."
+)
 FOLDER = "A folder with dataset.json, images and labels (Medical Segmentation Decathlon, nnU-Net raw)."
-MINUTES = "How long the training may take; scoring comes on top."
-HOLD_OUT = "Cases that are not trained on: the score before and after is measured on them."
-NAME = "The new model's name; a name that is taken gets a number."
+MINUTES = "Time for training; the evaluation takes additional time."
+HOLD_OUT = "Cases that are not trained on, used to evaluate the model before and after training."
+NAME = "The name of the new model; a number is added if it is taken."
 SCRATCH = "From scratch: "
 WORDS = {Trainable.ALL: "Everything", Trainable.DECODER: "Decoder only", Trainable.HEAD: "Last layer only"}
 
 
 class FineTuneDock(parts.Dock):
-    """Model, cases, what is trained, run, curves, verdict."""
+    """Model, cases, what is trained, run, curves and verdict."""
 
     def __init__(self, viewer: napari.viewer.Viewer, jobs: Jobs | None = None) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class FineTuneDock(parts.Dock):
         )
         self.base = parts.combo(BASE)
         self.about = parts.text()
-        self.features = parts.button("VGG-19's weights…", FEATURES)
+        self.features = parts.button("VGG-19 weights…", FEATURES)
         self.features_name = parts.text()
         self.source = parts.combo(SOURCE, [source.value for source in CaseSource])
         self.cases = CaseList()
@@ -93,10 +95,8 @@ class FineTuneDock(parts.Dock):
         self.curves = Curves()
         self.samples = Samples()
         self.scores = QLabel()
-        self.scores.setToolTip(
-            "Dice on the held-out cases: of the model you started from, and of the new one."
-        )
-        self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
+        self.scores.setToolTip("Dice on the held-out cases, of the original and of the new model.")
+        self.details = parts.button("Details…", "Shows the full error, for a report.")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("From", self.base)
@@ -165,7 +165,7 @@ class FineTuneDock(parts.Dock):
         training.resume() if self.controller.state.resumable else training.pause()
 
     def closed(self) -> None:
-        """The job goes on; the dock finds it again when it is opened."""
+        """Stop following the job, which continues; the dock finds it again when it is opened."""
         self.controller.close()
 
     # ---- drawing
@@ -178,7 +178,7 @@ class FineTuneDock(parts.Dock):
         layers = state.source is CaseSource.LAYERS
         parts.say(
             self.empty,
-            "Correct a mask in Correct & export; what you corrected trains the next model here."
+            "Correct a mask in Correct & export, then train a model on it here."
             if layers and not state.cases and not state.busy
             else "",
         )
@@ -213,7 +213,7 @@ class FineTuneDock(parts.Dock):
         )
 
     def _draw_choices(self, state: FineTuneState, layers: bool) -> None:
-        busy = "A training is under way." if state.busy else ""
+        busy = "A training is running." if state.busy else ""
         if state.phase is Phase.PAUSED:
             busy = "A training is paused."
         self._draw_base(state, busy)
@@ -246,7 +246,7 @@ class FineTuneDock(parts.Dock):
         parts.able(self.name, busy, NAME)
 
     def _draw_base(self, state: FineTuneState, busy: str) -> None:
-        """Models, then recipes with what they are for."""
+        """The models, then the recipes with their descriptions as tooltips."""
         entries = [*state.bundles, *(f"{SCRATCH}{row.name}" for row in state.recipes)]
         parts.fill(self.base, entries, state.base if state.recipe is None else f"{SCRATCH}{state.recipe}")
         for index, row in enumerate(state.recipes, len(state.bundles)):
@@ -260,11 +260,11 @@ class FineTuneDock(parts.Dock):
         parts.say(self.features_name, state.features.name if needed and state.features is not None else "")
 
     def follow(self, on: bool) -> None:
-        """Poll the job, or no longer."""
+        """Start or stop polling the job."""
         self._timer.start() if on else self._timer.stop()
 
     def announce(self) -> None:
-        """Have an open Run model dock look again."""
+        """Refresh the list of models in an open Run model dock."""
         for widget in self._viewer.window.dock_widgets.values():
             look_again = getattr(getattr(widget, "controller", None), "reload_bundles", None)
             if look_again is not None and widget is not self:

@@ -1,4 +1,4 @@
-"""What the dock says about a state: plain words and small tables."""
+"""The texts and tables of the Fine-tune dock."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import html
 
 from napari_ctseg.docks.finetune.state import FineTuneState, Phase, RecipeRow
 
-START = "Writes the cases and starts the training in a process of its own; it goes on when napari is closed."
+START = "Writes the cases and starts training in a separate process, which continues after napari is closed."
 PAUSE = (
-    "Ends the process after the current step and keeps all that was learnt; Resume goes on, also after a "
+    "Ends the process after the current step and saves a checkpoint. Resume continues from it, even after a "
     "restart of the computer."
 )
-RESUME = "Goes on from where it was paused, with the time that was left."
-STOP = "Ends after the current step; what was learnt so far becomes a model and is scored."
-STOP_PAUSED = "Makes a model of what was learnt until the pause, and scores it."
-TRAINABLE = "Everything learns most and forgets most; the last layer alone needs few cases."
-FROM_SCRATCH = "From scratch everything is trained: there is nothing yet that could be kept as it is."
+RESUME = "Continues from the last checkpoint with the remaining time."
+STOP = "Ends after the current step; the current state becomes a model and is evaluated."
+STOP_PAUSED = "Makes a model from the checkpoint and evaluates it."
+TRAINABLE = "Training everything adapts most and forgets most; training the last layer alone needs few cases."
+FROM_SCRATCH = "A network trained from scratch has no weights to keep, so everything is trained."
 LOCALISER = (
-    "It trains a localiser: all labels count as one region, whose box a segmenter looks into. "
-    '"napari-ctseg bundle compose" joins the two.'
+    "This trains a localiser: all labels are merged into one region; a segmenter then works inside its "
+    'bounding box. "napari-ctseg bundle compose" combines the two.'
 )
 
 
 def about(recipe: RecipeRow | None) -> str:
-    """What the chosen recipe does; nothing for a model that is trained further."""
+    """What the chosen recipe does; "" for a model that is trained further."""
     if recipe is None:
         return ""
-    said = [recipe.description.rstrip(".") + f", made for {recipe.modality}."]
-    return " ".join([*said, LOCALISER] if recipe.localises else said)
+    sentences = [recipe.description.rstrip(".") + f", made for {recipe.modality}."]
+    return " ".join([*sentences, LOCALISER] if recipe.localises else sentences)
 
 
 def progress(state: FineTuneState) -> str:
     """Stage, time left, memory."""
-    said = [state.stage]
+    shown = [state.stage]
     if state.seconds_left is not None and state.phase in (Phase.RUNNING, Phase.PAUSED):
-        said.append(
+        shown.append(
             f"{state.seconds_left:.0f} s left"
             if state.seconds_left < 90
             else f"{state.seconds_left / 60:.0f} min left"
         )
     if state.memory_mb is not None and state.busy:
-        said.append(f"{state.memory_mb / 1000:.1f} GB")
-    return " – ".join(filter(None, said))
+        shown.append(f"{state.memory_mb / 1000:.1f} GB")
+    return " – ".join(filter(None, shown))
 
 
 def score_table(state: FineTuneState) -> str:

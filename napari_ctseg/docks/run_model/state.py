@@ -195,13 +195,13 @@ class RunModelState:
         if not self.chosen:
             return "Tick a model first."
         if len({len(info.channels) for info in self.members}) > 1:
-            return "The ticked models read different numbers of images; run them one by one."
+            return "The ticked models need different numbers of images; run them one at a time."
         if self.source_fault:
             return self.source_fault
         if len(twice := self.same_files) > 1:
             return (
-                f"{' and '.join(twice)} are the same model under two names; untick one, it would only "
-                "count twice."
+                f"{' and '.join(twice)} are the same model under two names; untick one, as it would count "
+                "twice."
             )
         if self.region is RegionChoice.BOX and self.box is None:
             return "Draw a box first."
@@ -222,7 +222,7 @@ class RunModelState:
         if not self.members:
             return "Tick a model first."
         if all(info.mirror_axes == 0 for info in self.members):
-            return "Not trained with mirroring: left and right organs would be mixed up."
+            return "Not trained with mirroring: left and right organs would be confused."
         return ""
 
     @property

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class RunModelDock(parts.Dock):
-    """Image, models, choices, what to expect, Run, progress, how sure the result is."""
+    """Image, models, choices, estimate, Run, progress, and the confidence of the result."""
 
     def __init__(
         self, viewer: napari.viewer.Viewer, models: Models | None = None, library: Library | None = None
@@ -54,7 +54,7 @@ class RunModelDock(parts.Dock):
 
     def _build(self, viewer: napari.viewer.Viewer) -> None:
         self.empty = parts.text()
-        self.sample = parts.button("Open the phantom CT", "Adds the sample that File > Open Sample has.")
+        self.sample = parts.button("Open the phantom CT", "Opens the sample CT, as File > Open Sample does.")
         self.sample.clicked.connect(lambda: viewer.open_sample("napari-ctseg", "phantom"))
         self.image = parts.combo(words.IMAGE)
         self.models, self.channels, self.choices, self.confidence = (
@@ -146,18 +146,18 @@ class RunModelDock(parts.Dock):
         )
 
     def closed(self) -> None:
-        """What runs is cancelled: nobody is there to see its result."""
+        """Cancel what is running."""
         self.controller.close()
 
     # ---- a model from the disk
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Anything from the disk may be dropped; what is not a model is refused with a sentence."""
+        """Accept any file or folder; what is not a model is refused with a message."""
         if event.mimeData().hasUrls() and all(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Add what was dropped; of several the first."""
+        """Add what was dropped; the first one of several."""
         event.acceptProposedAction()
         self.controller.actions.add(Path(event.mimeData().urls()[0].toLocalFile()))
 
@@ -180,7 +180,7 @@ class RunModelDock(parts.Dock):
         self.channels.draw(state)
         self.choices.draw(state)
         running = words.RUNS if state.busy else ""
-        several = "This model reads several images: choose them below." if len(state.sources) > 1 else ""
+        several = "This model reads several images; choose them below." if len(state.sources) > 1 else ""
         parts.able(self.image, running or several, words.IMAGE)
         parts.able(self.models, running, words.MODELS)
         parts.able(self.new, running or state.errand, words.ADD)
@@ -191,7 +191,7 @@ class RunModelDock(parts.Dock):
         parts.able(self.go, not_free or state.why_not, words.RUN)
         parts.able(
             self.guess,
-            not_free or state.why_not or ("This takes a moment." if state.estimating else ""),
+            not_free or state.why_not or ("The estimate is being computed." if state.estimating else ""),
             words.EXPECTED,
         )
         parts.able(self.stop, "" if not_free else "Nothing is running.", words.CANCEL)

@@ -1,4 +1,4 @@
-"""How the Run model dock says things."""
+"""The texts of the Run model dock."""
 
 from __future__ import annotations
 
@@ -12,56 +12,52 @@ COMBINE = {Combine.MEAN: "Mean of probabilities", Combine.VOTE: "Majority vote",
 
 IMAGE = "The volume that the model reads."
 MODELS = (
-    "Tick one model, or several to run them as an ensemble. A lock: it asks before it runs. Keys: "
-    "arrows, Space ticks."
+    "Tick one model, or several to run them as an ensemble. A padlock marks a model that asks before it "
+    "runs. Keys: arrows to move, Space to tick."
 )
 ADD = (
-    "Takes a model from the disk: a folder (this project's, nnU-Net's results, MONAI's) or a file (.zip, "
-    "ONNX, TorchScript). "
-    "Or drop it onto this dock. Key: Ctrl+Shift+M"
+    "Adds a model from disk: a folder (of this project, nnU-Net results, MONAI) or a file (.zip, ONNX, "
+    "TorchScript). You can also drop it on this dock. Key: Ctrl+Shift+M"
 )
-CARD = "What the model is for, what not, what it was trained on and how it was measured."
-MORE = "Verify, export, edit a network's description, and withdraw what was allowed."
+CARD = "What the model is for, what it is not for, how it was trained and how it was evaluated."
+MORE = "Verify, export, edit a network's description, or withdraw a permission."
 COMBINED = (
-    "How several models become one answer: the mean of their probabilities; a vote in each voxel; or STAPLE, "
-    "which weighs each "
-    "model by how well it agrees with the others."
+    "How the models' results are combined: the mean of their probabilities, a majority vote in each voxel, "
+    "or STAPLE, which weights each model by its agreement with the others."
 )
-WEIGHT = "How much this model counts next to the others."
+WEIGHT = "The weight of this model in the ensemble."
 NO_LOCALISER = (
-    "Whole volume: none of the ticked models finds by itself where to look. A box I drew: "
-    "rectangles in a shapes layer."
+    "Whole volume: none of the ticked models locates its region by itself. A box I drew: rectangles in a "
+    "shapes layer."
 )
 REGION = (
-    "Found by the model: its localiser decides where to look. Whole volume: slower, coarser if it is large. "
-    "A box I drew: rectangles in a shapes layer."
+    "Found by the model: its localiser decides where to segment. Whole volume: slower, and coarser for a "
+    "large volume. A box I drew: rectangles in a shapes layer."
 )
-BOX = "The shapes layer whose rectangles are the box."
+BOX = "The shapes layer whose rectangles span the box."
 DRAW = (
-    "Adds a shapes layer: drag a rectangle on the image; one in a second plane limits the third axis too. "
-    "Key: Ctrl+Shift+B"
+    "Adds a shapes layer. Drag a rectangle on the image; a rectangle in a second plane also limits the third "
+    "axis. Key: Ctrl+Shift+B"
 )
-DEVICE = "cpu works everywhere; cuda is an NVIDIA card, mps an Apple one."
+DEVICE = "cpu works everywhere; cuda is an NVIDIA GPU, mps an Apple GPU."
 PRECISION = (
     "auto: bf16 where a short measurement shows that it is faster. fp32: as trained. bf16: half the memory."
 )
 MIRRORING = (
-    "Runs the model on mirrored copies of the image too and takes the mean: smoother borders, for a "
-    "multiple of the time."
+    "Test-time augmentation: averages the results of mirrored copies of the image. Smoother borders, several "
+    "times the run time."
 )
-EDGES = "Adds a hidden image that is bright where the model is least sure between two classes."
+EDGES = "Adds a hidden image that is bright where the model is uncertain about the border of two classes."
 ENTROPY = (
-    "Adds a hidden image of the entropy: 0 where one label is sure, 1 where all are as likely. Of several "
-    "models it takes the place "
-    "of the share of them that differs."
+    "Adds a hidden image of the entropy: 0 where one label is certain, 1 where all labels are equally "
+    "likely. For an ensemble it replaces the disagreement map."
 )
-EXPECTED = "Loads the model and works out what a run will take. Key: Ctrl+Shift+E"
-RUN = "Runs the model; a labels layer with its name is added. Key: Ctrl+Return"
-CANCEL = "Stops; the dock is ready at once, and no layer is added. Key: Ctrl+Shift+X"
-DETAILS = "What lies behind this: how the result was made, or what exactly went wrong, for a report."
+EXPECTED = "Loads the model and estimates the time and memory of a run. Key: Ctrl+Shift+E"
+RUN = "Runs the model and adds its result as a labels layer. Key: Ctrl+Return"
+CANCEL = "Stops the run; no layer is added. Key: Ctrl+Shift+X"
+DETAILS = "How the result was computed, or the full error for a report."
 DESCRIBE = (
-    "Opens the form with what this network's side file says: channels, sizes, classes. Nothing is written "
-    "before you save."
+    "Edits this network's side file: channels, sizes, classes. Nothing is written until you press Save."
 )
 RUNS = "A model is running."
 QUEUED = "Queued: waiting for another task to finish"
@@ -69,13 +65,13 @@ CANCELLED = "Cancelled; no layer was added."
 NO_ESTIMATE = "No estimate until you allow this model to run its own code. Press Run to decide."
 MOST_CAUTIONS = 3
 SURE = (
-    "How sure the model is (not whether it is right): volume in ml, mean probability inside (p), share of "
-    "it above 0.9"
+    "Confidence (not correctness): volume in ml, mean probability inside (p), share of voxels with a "
+    "probability above 0.9"
 )
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a user says them."""
+    """Seconds in a unit that suits them."""
     if seconds < 1:
         return "under a second"
     if seconds < 90:
@@ -115,7 +111,7 @@ def kind(info: BundleInfo) -> str:
 
 
 def model_tip(info: BundleInfo) -> str:
-    """What the list says of a model under the mouse."""
+    """The tooltip of a model in the list."""
     what = ", ".join(filter(None, (kind(info), info.modality)))
     parts = [f"{info.name}: {what}; {', '.join(info.labels)}"]
     if len(info.channels) > 1:
@@ -127,10 +123,10 @@ def model_tip(info: BundleInfo) -> str:
 
 
 def about(info: BundleInfo, state: RunModelState) -> str:
-    """The lines under the list (HTML): who runs together, and the model that is looked at."""
+    """The lines under the list (HTML): the models of an ensemble, and the current model."""
     from html import escape
 
-    lines = [f"Together: {escape(', '.join(state.chosen))}."] if len(state.chosen) > 1 else []
+    lines = [f"Ensemble: {escape(', '.join(state.chosen))}."] if len(state.chosen) > 1 else []
     name = f"{info.name}, " if (info.name,) != state.chosen else ""
     modality = f"{info.modality}: " if info.modality else ""
     lines.append(f"<b>{escape(name + modality + shortened(info.labels))}</b>")
@@ -138,7 +134,7 @@ def about(info: BundleInfo, state: RunModelState) -> str:
         lines.append(escape(info.about))
     if info.locked:
         more = f" and {len(info.needs_trust) - 1} more" if len(info.needs_trust) > 1 else ""
-        lines.append(f"<b>Asks before it runs</b> code of its own: {escape(info.needs_trust[0])}{more}.")
+        lines.append(f"<b>Asks before it runs</b> its own code: {escape(info.needs_trust[0])}{more}.")
     return "<br>".join(lines)
 
 
@@ -149,9 +145,7 @@ def shortened(labels: tuple[str, ...], most: int = 12) -> str:
 
 
 def cautions(state: RunModelState) -> str:
-    """What a result asks to be careful about, beyond what was said before the run; what is too long for the
-    dock is under Details.
-    """
+    """The run's warnings that were not shown before it; what is too long for the dock is under Details."""
     new = [
         warning.text
         for warning in state.cautions
@@ -169,13 +163,13 @@ def sure(state: RunModelState) -> str:
     if not measured:
         return f"{SURE}."
     measure = (
-        "mean entropy (doubt, 0: none)" if measured[0].entropy else "where the models differ (0: nowhere)"
+        "mean entropy (0: certain)" if measured[0].entropy else "mean disagreement of the models (0: none)"
     )
     return f"{SURE}, {measure}."
 
 
 def precision_notes(state: RunModelState) -> str:
-    """What was said about precision only, one line each."""
+    """The run's remarks on precision, one a line."""
     return "\n".join(warning.text for warning in state.cautions if warning.kind is WarningKind.PRECISION)
 
 

@@ -39,7 +39,7 @@ NARROWEST = 1e-3  # window width as a share of the volume's range, at the slider
 
 
 class WindowDock(parts.Dock):
-    """Presets in two columns, width and level, own presets, planes and toggles."""
+    """Presets in two columns, width and level, the user's own presets, planes and toggles."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -57,17 +57,17 @@ class WindowDock(parts.Dock):
         self.title = QLabel()
         self.title.setWordWrap(True)
         self.sample = QPushButton("Open the phantom CT")
-        self.sample.setToolTip("Adds the sample that File > Open Sample has.")
+        self.sample.setToolTip("Opens the sample CT, as File > Open Sample does.")
         self.sample.clicked.connect(lambda: viewer.open_sample("napari-ctseg", "phantom"))
         self.presets = QVBoxLayout()
         self.presets.setSpacing(2)
         self.width, self.width_box = (
             _slider(),
-            _number("Width of the window: the range of values from black to white."),
+            _number("Window width: the range of values from black to white."),
         )
         self.level, self.level_box = (
             _slider(),
-            _number("Level of the window: the value in the middle of the grey scale."),
+            _number("Window level: the value in the middle of the grey scale."),
         )
         self.width.setToolTip(self.width_box.toolTip())
         self.level.setToolTip(self.level_box.toolTip())
@@ -75,25 +75,26 @@ class WindowDock(parts.Dock):
         form.addRow("Width", parts.row(self.width, self.width_box))
         form.addRow("Level", parts.row(self.level, self.level_box))
         self.own_name = QLineEdit()
-        self.own_name.setPlaceholderText("name for this window")
-        self.own_name.setToolTip("Type a name and press Enter to keep width and level as your own preset.")
-        self.keep = QPushButton("Keep")
-        self.keep.setToolTip("Keeps width and level under this name, for this and later sessions.")
+        self.own_name.setPlaceholderText("name of this window")
+        self.own_name.setToolTip(
+            "Type a name and press Enter to save width and level as a preset of your own."
+        )
+        self.keep = QPushButton("Save")
+        self.keep.setToolTip("Saves width and level under this name, for this and later sessions.")
         self.all_images = QCheckBox("Apply to all images")
         self.all_images.setToolTip(
-            "Windows go to every open image of the same kind, not only to the one above."
+            "Applies the window to every open image of the same kind, not only to the one above."
         )
         self.number_keys = QCheckBox("Number keys 1–9")
         self.number_keys.setToolTip(
             "While an image is selected and the canvas has the focus, 1 to 9 set the window (1 and 2 then no "
             "longer switch napari's pan and transform modes). On labels and shapes the numbers stay "
-            "napari's. "
-            "Alt+1 to Alt+9 always work."
+            "napari's. Alt+1 to Alt+9 always work."
         )
         self.mouse = QCheckBox("Radiology mouse")
         self.mouse.setToolTip(
-            "Drag with the right button: left and right change the width, up and down the level. "
-            "Off, the right button zooms as napari does."
+            "Drag with the right button: left and right change the width, up and down the level. Off, the "
+            "right button zooms as napari does."
         )
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -143,7 +144,7 @@ class WindowDock(parts.Dock):
         self.mouse.toggled.connect(controller.set_radiology_mouse)
 
     def closed(self) -> None:
-        """The number keys and the mouse are napari's again."""
+        """Give the number keys and the mouse back to napari."""
         self.controller.close()
 
     # ---- drawing
@@ -293,7 +294,7 @@ def _empty(layout: QVBoxLayout) -> None:
     """Take everything out of a layout and let Qt delete it."""
     while (item := layout.takeAt(0)) is not None:
         if (widget := item.widget()) is not None:
-            widget.hide()  # deleting waits for the event loop; until then it would lie over what is new
+            widget.hide()  # it is deleted only in the event loop, and would cover the new ones until then
             widget.deleteLater()
         elif (inner := item.layout()) is not None:
             _empty(inner)

@@ -156,8 +156,8 @@ class Painting:
         why, layer = self.read_only, self._layer()
         if not why and layer is not None and layer.locked:
             why = (
-                f"{layer.name} is locked: unlock it (the padlock in the layer list) to change it, or "
-                "correct a copy."
+                f"{layer.name} is locked: unlock it (the padlock in the layer list) to change it, or correct "
+                "a copy."
             )
         if why:
             self.refused.emit(why)

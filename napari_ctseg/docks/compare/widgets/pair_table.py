@@ -12,15 +12,18 @@ from napari_ctseg import parts
 from napari_ctseg.docks.compare.state import CompareState, Row, Surface
 
 HEADERS = (
-    ("label", "The label. Click a row to see its errors and its line alone; click it again for all."),
-    ("Dice", "Overlap of prediction and truth, 0 to 1; follows the brush."),
-    ("HD95", "95 % of both surfaces lie nearer to each other than this, in mm. Grey: being measured."),
-    ("NSD", "Share of both surfaces within the tolerance of each other, 0 to 1. Grey: being measured."),
+    (
+        "label",
+        "The label. Click a row to show its errors and its curve alone; click it again for all labels.",
+    ),
+    ("Dice", "Overlap of prediction and truth, 0 to 1; updated while you paint."),
+    ("HD95", "95th percentile of the distances between the two surfaces, in mm. Grey: being measured."),
+    ("NSD", "Share of both surfaces that lie within the tolerance, 0 to 1. Grey: being measured."),
     ("pred", "Predicted volume in ml."),
     ("truth", "True volume in ml."),
     ("diff", "Predicted minus true volume in ml."),
 )
-NONE, FAINT = "–", 0.5  # where there is nothing to measure; how much of the text's colour is left then
+NONE, FAINT = "–", 0.5  # in place of a number; opacity of the text then
 WIDTHS = (34, 38, 34, 36, 36, 38)  # px of the numbers' columns; the names take the rest
 
 
@@ -45,13 +48,13 @@ class PairTable(QTableWidget):  # type: ignore[misc]
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setStyleSheet(
-            "QTableWidget { font-size: 11px; } QTableWidget::item { padding: 0; } "
-            "QHeaderView::section { font-size: 11px; padding: 1px; }"
+            "QTableWidget { font-size: 11px; } QTableWidget::item { padding: 0; } QHeaderView::section { "
+            "font-size: 11px; padding: 1px; }"
         )
         self.setIconSize(QSize(8, 12))
         self.horizontalHeader().setMinimumSectionSize(24)
         self.verticalHeader().setDefaultSectionSize(19)
-        self.setToolTip("Click a row to see one label alone.")
+        self.setToolTip("Click a row to show one label alone.")
 
     def paint_theme(self, text: str) -> None:
         """Use the theme's colour of text (hex), faint, for what has no value yet."""
@@ -123,7 +126,7 @@ def _signed(value: float) -> str:
 
 
 def _exact(row: Row) -> tuple[str, ...]:
-    """What the narrow cells round off."""
+    """The values in full, for the tooltips."""
     if not row.measured:
         dice = hd95 = nsd = row.note
     else:

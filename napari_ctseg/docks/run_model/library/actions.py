@@ -1,4 +1,4 @@
-"""The models that are there, and what is done with them next to running: add, trust, verify, export."""
+"""The installed models, and what is done with them besides running: add, trust, verify, export."""
 
 from __future__ import annotations
 
@@ -144,12 +144,12 @@ class ModelActions:
         self._aside(remember, remembered, self._failed)
 
     def withdraw(self, name: str) -> None:
-        """The model asks again before it runs."""
+        """The model will ask again before it runs."""
         bundle = self.bundles[name]
 
         def forgotten(_: None) -> None:
             self._trust_known((self._trusted or frozenset()) - {name})
-            self._update(message=f"{name} asks again before it runs.", details="")
+            self._update(message=f"{name} will ask again before it runs.", details="")
 
         self._aside(lambda: self._library.withdraw(bundle), forgotten, self._failed)
 

@@ -1,6 +1,4 @@
-"""What a user has filled in so far about a network file, and what is still wrong with it. Text only: the
-form shows and edits it.
-"""
+"""The texts of the side file's form, converted from and to the side file's fields."""
 
 from __future__ import annotations
 
@@ -10,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 NORMALISE = {
-    "none": "as it is",
+    "none": "unchanged",
     "range": "window to 0..1",
     "minmax": "min..max to 0..1",
-    "max": "divided by its largest",
-    "zscore": "mean 0, deviation 1",
-    "zscore_nonzero": "the same, of values not 0",
+    "max": "divided by the maximum",
+    "zscore": "mean 0, SD 1",
+    "zscore_nonzero": "mean 0, SD 1 (non-zero values)",
     "fixed": "(v - shift) / scale",
 }
 KINDS = {"logits": "logits", "probabilities": "probabilities", "labels": "class numbers"}
@@ -33,7 +31,7 @@ FORM_FIELDS = {
     "output",
 }
 CHANNEL_FIELDS = {"name", "source", "clip", "normalise", "shift", "scale"}
-NEEDED = "is needed"
+NEEDED = "is required"
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
     ):
         each = [1 if number is None else number for number in multiple]
         if min(each) < 1:
-            reading.faults.setdefault("multiple_of", "is 1 or more along each axis")
+            reading.faults.setdefault("multiple_of", "must be 1 or more along each axis")
         side["multiple_of"] = each[0] if len(set(each)) == 1 else each
     return side, reading.faults
 
@@ -245,7 +243,7 @@ def _channel_entry(reading: _Reading, field: str, row: ChannelRow) -> dict[str, 
     if row.low.strip() or row.high.strip():
         entry["clip"] = [reading.number(field, row.low), reading.number(field, row.high)]
     elif row.normalise == "range":
-        reading.faults[field] = "a window needs its lower and its upper end"
+        reading.faults[field] = "a window needs a lower and an upper end"
     if row.normalise == "fixed":
         entry |= {"shift": reading.number(field, row.shift), "scale": reading.number(field, row.scale)}
     return entry

@@ -39,6 +39,6 @@ def drawn_box(layer: Shapes, geometry: Geometry) -> IndexBox:
             )
     if any(a >= b for a, b in zip(start, stop, strict=True)):
         raise CtsegError(
-            f'The box in "{layer.name}" lies outside of the image; draw it over the part to look at.'
+            f'The box in "{layer.name}" lies outside the image; draw it over the part to segment.'
         )
     return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])

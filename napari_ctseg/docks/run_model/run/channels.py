@@ -84,7 +84,9 @@ def fault_of(volumes: Mapping[str, Volume], wanted: Sequence[str], chosen: Seque
     """
     missing = [channel for channel, name in zip(wanted, chosen, strict=True) if not name]
     if missing:
-        return f"The model reads {len(wanted)} images on one grid; open the one for {', '.join(missing)} too."
+        return (
+            f"The model reads {len(wanted)} images on one grid; also open the one for {', '.join(missing)}."
+        )
     first = chosen[0]
     for name in chosen[1:]:
         match = volumes[first].geometry.matches(volumes[name].geometry)

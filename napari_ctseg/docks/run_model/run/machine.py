@@ -1,4 +1,4 @@
-"""What this machine cannot do, found out without loading torch."""
+"""What is not available on this machine, found out without loading torch."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 and ARM
 
 
 def unable() -> dict[str, str]:
-    """Device or precision -> why it cannot be had here; what is not named may be tried."""
+    """Device or precision -> why it is not available here; others can be tried."""
     reasons = {}
     try:
         built = version("torch")
     except PackageNotFoundError:
         built = ""
     if built.endswith("+cpu"):
-        reasons["cuda"] = (
-            "The installed torch works on the processor only; install its CUDA build for an NVIDIA card."
-        )
+        reasons["cuda"] = "The installed PyTorch is CPU-only; install its CUDA build to use an NVIDIA GPU."
     elif find_library("nvcuda" if sys.platform == "win32" else "cuda") is None:
-        reasons["cuda"] = "This machine has no driver of an NVIDIA card."
+        reasons["cuda"] = "No NVIDIA driver was found on this machine."
     if not (sys.platform == "darwin" and platform.machine() == "arm64"):
-        reasons["mps"] = "Only Apple's own processors have it."
+        reasons["mps"] = "Only available on Apple silicon."
     return reasons
 
 
 def slow_on_cpu() -> dict[str, str]:
-    """Precision -> why it makes no sense on this machine's processor."""
+    """Precision -> why it is not sensible on this machine's processor."""
     try:
         words = set(PROCESSOR.read_text(encoding="utf-8", errors="replace").split())
     except OSError:
@@ -40,7 +38,7 @@ def slow_on_cpu() -> dict[str, str]:
     return (
         {}
         if words & BF16_FLAGS
-        else {"bf16": "This processor has no bf16 units; it would take hundreds of times as long."}
+        else {"bf16": "This processor has no bf16 instructions; a run would take hundreds of times longer."}
     )
 
 

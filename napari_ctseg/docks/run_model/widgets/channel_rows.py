@@ -24,7 +24,7 @@ class ChannelRows(QWidget):  # type: ignore[misc]
         self._wanted: tuple[str, ...] = ()
 
     def draw(self, state: RunModelState) -> None:
-        """Rows as the chosen models want them."""
+        """One row for each channel of the chosen models."""
         wanted = state.wanted if len(state.sources) > 1 else ()
         if wanted != self._wanted:
             self._build(wanted)
@@ -33,7 +33,7 @@ class ChannelRows(QWidget):  # type: ignore[misc]
             parts.able(
                 combo,
                 words.RUNS if state.busy else "",
-                "The image that the model reads as this channel; all on one grid.",
+                "The image for this channel. All images need the same grid.",
             )
         self.setVisible(bool(wanted))
 

@@ -1,4 +1,4 @@
-"""How to run: ensemble, region, device, precision, mirroring, maps of what is unsure."""
+"""How to run: ensemble, region, device, precision, mirroring, extra maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Choices(QWidget):  # type: ignore[misc]
-    """A form that draws a state and hands what is chosen to the controller."""
+    """A form that draws the state and passes the choices on to the controller."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ class Choices(QWidget):  # type: ignore[misc]
         self.device = parts.combo(words.DEVICE, DEVICES)
         self.precision = parts.combo(words.PRECISION, PRECISIONS)
         self.mirroring = QCheckBox("Mirroring")
-        self.edges = QCheckBox("edges")
-        self.entropy = QCheckBox("doubt")
+        self.edges = QCheckBox("border uncertainty")
+        self.entropy = QCheckBox("entropy")
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setVerticalSpacing(4)
@@ -45,15 +45,13 @@ class Choices(QWidget):  # type: ignore[misc]
             ("Precision", self.precision),
         ):
             self.form.addRow(name, widget)
-        self.form.addRow(
-            self.mirroring
-        )  # over the whole width, which the cost next to it needs in a narrow dock
+        self.form.addRow(self.mirroring)  # over the whole width: its text includes the cost
         maps = parts.row(self.edges, self.entropy)
         maps.addStretch()
-        self.form.addRow("Maps of", maps)
+        self.form.addRow("Extra maps", maps)
 
     def connect_to(self, controller: RunModelController) -> None:
-        """Hand every choice on."""
+        """Pass every choice on."""
         self.combine.currentIndexChanged.connect(
             lambda number: controller.choose(combine=list(Combine)[number])
         )
@@ -67,7 +65,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.entropy.toggled.connect(lambda on: controller.choose(entropy=on))
 
     def draw(self, state: RunModelState) -> None:
-        """Rows that mean nothing for the choice are hidden; what cannot be had is grey and says why."""
+        """Hide the rows that do not apply; grey out what is not available, with the reason as tooltip."""
         running = words.RUNS if state.busy else ""
         parts.fill(self.box, state.boxes, state.box)
         parts.fill(self.region, [choice.value for choice in state.regions], state.looks_in.value)
@@ -95,7 +93,8 @@ class Choices(QWidget):  # type: ignore[misc]
         )
         parts.able(
             self.box,
-            running or ("" if state.boxes else "Press Draw and drag a rectangle; its layer shows up here."),
+            running
+            or ("" if state.boxes else "Press Draw and drag a rectangle; its layer then appears here."),
             words.BOX,
         )
         parts.able(
@@ -105,7 +104,7 @@ class Choices(QWidget):  # type: ignore[misc]
         parts.able(self.precision, running, words.PRECISION)
         parts.able(self.mirroring, running or state.why_no_mirroring, words.MIRRORING)
         several_edges = (
-            "An edge map is given for a single model; several give a map of where they disagree."
+            "Only for a single model; an ensemble gives a map of where its models disagree."
             if several
             else ""
         )
@@ -116,7 +115,7 @@ class Choices(QWidget):  # type: ignore[misc]
 
 
 def _grey(combo: QComboBox, reasons: Mapping[str, str]) -> None:
-    """Grey the entries that cannot be had; their tooltips say why."""
+    """Grey out what is not available, with the reason as tooltip."""
     model = combo.model()
     assert isinstance(model, QStandardItemModel)
     for number in range(combo.count()):

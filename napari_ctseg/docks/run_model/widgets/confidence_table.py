@@ -1,4 +1,4 @@
-"""The table of how sure a result is."""
+"""The table of how certain a model is of its result."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_ctseg.docks.run_model.state import Confidence
 
 COLUMNS = (
-    ("label", "What was found."),
+    ("label", "The label that was found."),
     ("ml", "Its volume."),
-    ("p", "Mean probability inside, as the model sees it."),
+    ("p", "Mean probability inside, as computed by the model."),
     (">0.9", "Share of its voxels with a probability above 0.9."),
-    ("differ", "Mean disagreement of the models inside: 0 where all say the same."),
+    ("differ", "Mean disagreement of the models inside: 0 if they all agree."),
 )
-ENTROPY = ("doubt", "Mean entropy inside: 0 where one label is sure, 1 where all are as likely.")
+ENTROPY = ("entropy", "Mean entropy inside: 0 if one label is certain, 1 if all are equally likely.")
 ROWS, ROW_HEIGHT = 12, 22
-PADDING = 14  # px of a cell and its header next to their words
+PADDING = 14  # px of a cell and its header next to their text
 UNSURE = 0.7  # mean probability below which a row is marked
 
 
@@ -28,8 +28,8 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(0, len(COLUMNS))
         self.setToolTip(
-            "How sure the models are of each label; no measure of whether they are right. ▲: look at this "
-            "one first."
+            "How certain the models are of each label, which is not a measure of accuracy. ▲: check this "
+            "label first."
         )
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.verticalHeader().setVisible(False)
@@ -49,7 +49,7 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
             self.setHorizontalHeaderItem(column, item)
 
     def draw(self, rows: Sequence[Confidence]) -> None:
-        """Hidden without rows; no last column for a single model of which no entropy was asked for."""
+        """Hidden without rows; without the last column where there is no disagreement or entropy."""
         self._columns = (*COLUMNS[:-1], ENTROPY if any(row.entropy for row in rows) else COLUMNS[-1])
         self._head()
         self.setVisible(bool(rows))
@@ -77,14 +77,14 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
             if len(rows) > ROWS
             else Qt.ScrollBarPolicy.ScrollBarAlwaysOff
         )
-        self.setVerticalScrollBarPolicy(bar)  # so nobody takes the last row in sight for the last
+        self.setVerticalScrollBarPolicy(bar)  # shows that there are more rows
         shown = min(ROWS, len(rows))
         self.setFixedHeight(
             self.horizontalHeader().sizeHint().height() + shown * ROW_HEIGHT + 2 * self.frameWidth() + 2
         )
 
     def _fit(self) -> None:
-        """The numbers as narrow as they are, all that is left for the names."""
+        """Make the number columns as narrow as their texts; the names take the rest."""
         for column, (title, _) in list(enumerate(self._columns))[1:]:
             words = [title, *(self.item(row, column).text() for row in range(self.rowCount()))]
             self.setColumnWidth(column, max(map(self.fontMetrics().horizontalAdvance, words)) + PADDING)

@@ -17,9 +17,7 @@ AMBER = "#E69F00"
 
 
 class ModelList(QTreeWidget):  # type: ignore[misc]
-    """One row a model. ticked : the names with a tick changed. weighed : (name, weight). looked_at : another
-    row is the current one.
-    """
+    """One row a model. ticked : the ticked models, after a change. weighed : (name, weight)."""
 
     ticked = Signal(list)
     weighed = Signal(str, float)
@@ -31,7 +29,7 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
         self.setRootIsDecorated(False)
         self.setStyleSheet(
             "QTreeView::indicator:unchecked { border: 1px solid #909090; }"
-        )  # napari's own is hardly seen
+        )  # napari's own is hard to see
         self.setHeaderHidden(True)
         self.setColumnCount(3)
         self.setUniformRowHeights(True)
@@ -60,9 +58,7 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
                     item, info.name, state.weights.get(info.name, 1.0) if chosen and state.weighted else None
                 )
         self.setColumnHidden(WEIGHT, not state.weighted)
-        self.setColumnHidden(
-            KIND, state.weighted
-        )  # names that differ only in their ends need the room; the tooltip has the format
+        self.setColumnHidden(KIND, state.weighted)  # long names need the room; the tooltip has the format
         self.setFixedHeight(min(ROWS, max(1, len(listed))) * ROW_HEIGHT + 2 * self.frameWidth() + 2)
 
     def name_at_cursor(self) -> str | None:
@@ -113,9 +109,7 @@ def _row(info: BundleInfo) -> QTreeWidgetItem:
 
 
 def lock_icon(*, closed: bool) -> QIcon:
-    """A padlock: amber and closed for a model that asks before it runs, grey and open for one that was
-    allowed to.
-    """
+    """A padlock: amber and closed for a model that asks before it runs, grey and open once it is allowed."""
     picture = QPixmap(LOCK, LOCK)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)

@@ -1,4 +1,4 @@
-"""The form that writes a network file's side file: what a bare network does not say about itself."""
+"""The form for a network's side file: the description that a bare network file lacks."""
 
 from __future__ import annotations
 
@@ -42,34 +42,31 @@ PLACES = (
 )
 ORIENTATIONS = ("SPL", "RAS", "LPS", "LIA", "LAS", "RPI", "RAI", "PLI", "PRI")
 ORIENTATION = (
-    "Three letters, one for each axis of the network's array in order: where it runs to (Left or Right, "
-    "Anterior or Posterior, "
-    "Superior or Inferior). SPL: slices towards the head, rows towards the back. RAS: nibabel's and MONAI's. "
-    "LIA: FreeSurfer's."
+    "Three letters, one for each axis of the network's array, in order: the direction in which it increases "
+    "(Left or Right, Anterior or Posterior, Superior or Inferior). SPL: slices towards the head, rows "
+    "towards the back. RAS: as in nibabel and MONAI. LIA: as in FreeSurfer."
 )
 
 
 class SideFileActions(Protocol):
-    """What the form asks of the controller's side."""
+    """What the form needs: validation and writing."""
 
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong, by field."""
 
     def write_side_file(self, network: Any, side: Mapping[str, Any], *, overwrite: bool = False) -> str:
-        """Write it and add the network, or take over what is there; a sentence when it cannot be written."""
+        """Write it and add the network; returns a sentence if it cannot be written, else ""."""
 
 
 class SideForm(QDialog):  # type: ignore[misc]
-    """Faults stand next to their fields; the button below is grey until there is none, and nothing is written
+    """Shows faults next to their fields. The button below is grey until there are none; nothing is written
     before it is pressed.
     """
 
     def __init__(self, owner: QWidget, needed: FormNeeded, actions: SideFileActions) -> None:
         super().__init__(owner)
         self._network, self._rewrite, self._actions = needed.network, needed.rewrite, actions
-        self.setWindowTitle(
-            f"{needed.network.name}: its description" if needed.rewrite else f"What is {needed.network.name}?"
-        )
+        self.setWindowTitle(f"Description of {needed.network.name}")
         self._build()
         self._put(draft_of(needed.guess))
         self._connect()
@@ -80,49 +77,44 @@ class SideForm(QDialog):  # type: ignore[misc]
 
     def _build(self) -> None:
         self.name, self.modality = (
-            _line("How the model is called in the list."),
-            parts.combo("What it was trained on.", ("CT", "MR", "PT")),
+            _line("The name of the model in the list."),
+            parts.combo("The modality it was trained on.", ("CT", "MR", "PT")),
         )
         self.modality.setEditable(True)
         self.channel_count, self.map_count = (
-            _count("How many channels the network takes.", 16),
-            _count("How many classes the network gives, the background with them.", MOST_MAPS),
+            _count("The number of input channels of the network.", 16),
+            _count("The number of output classes, background included.", MOST_MAPS),
         )
         self.channels, self.maps = ChannelTable(), MapTable()
-        self.by = parts.combo("How the volume is brought to the network.", BROUGHT)
+        self.by = parts.combo("How the volume is resampled for the network.", BROUGHT)
         self.sides = [
             _line(
-                "Along one axis of the network's array, in the order of its axis letters; empty: as the "
-                "volume has it."
+                "For one axis of the network's array, in the order of its axis letters; empty: as in the "
+                "volume."
             )
             for _ in range(3)
         ]
         self.orientation = parts.combo(ORIENTATION, ORIENTATIONS)
         self.orientation.setEditable(True)
-        self.interpolation = parts.combo("How the volume is resampled.", ("linear", "nearest", "area"))
+        self.interpolation = parts.combo("The interpolation for resampling.", ("linear", "nearest", "area"))
         self.patch = [
-            _line("Sliding window in voxels; leave all three empty for the whole volume at once.")
+            _line("Sliding window in voxels; leave all three empty to process the whole volume at once.")
             for _ in range(3)
         ]
         self.multiple_of = [
             _line(
-                "The network takes only sides that are multiples of this (16 after four halvings); the "
-                "volume is padded. "
-                "Empty: any side."
+                "The network needs sizes that are multiples of this (16 for four downsampling steps); the "
+                "volume is padded. Empty: any size."
             )
             for _ in range(3)
         ]
         self.kind = parts.combo(
-            "What the network gives: numbers before the softmax, probabilities, or the classes themselves.",
+            "The network's output: logits (before the softmax), probabilities, or class numbers.",
             list(KINDS.values()),
         )
-        self.exclusive = QCheckBox("classes exclude each other")
-        self.exclusive.setToolTip(
-            "On: one softmax over all classes. Off: each class has a sigmoid of its own."
-        )
-        self.further = _line(
-            'Further fields of the side file as JSON, e.g. {"pad": 0}; docs/side-files.md lists them.'
-        )
+        self.exclusive = QCheckBox("mutually exclusive classes")
+        self.exclusive.setToolTip("On: one softmax over all classes. Off: a sigmoid for each class.")
+        self.further = _line('More fields of the side file as JSON, e.g. {"pad": 0}; see docs/side-files.md.')
         self._sized = {box: box.toolTip() for box in (*self.patch, *self.multiple_of)}
         self.faults = {field: _fault() for field in PLACES}
         self.add = parts.button("Save" if self._rewrite else "Add model", "")
@@ -135,19 +127,19 @@ class SideForm(QDialog):  # type: ignore[misc]
         gives = parts.row(self.kind, self.exclusive)
         for title, item, field in (
             ("Name", self.name, "name"),
-            ("Images are", self.modality, "modality"),
+            ("Modality", self.modality, "modality"),
             ("Channels", self.channel_count, None),
             (None, self.channels, "channels"),
-            ("The volume is", self.by, None),
+            ("Input", self.by, None),
             ("", parts.row(*self.sides), "spacing"),
-            ("Its axes run to", self.orientation, "orientation"),
-            ("Resampled", self.interpolation, "interpolation"),
+            ("Orientation", self.orientation, "orientation"),
+            ("Interpolation", self.interpolation, "interpolation"),
             ("Sliding window", parts.row(*self.patch), "patch"),
             ("Multiples of", parts.row(*self.multiple_of), "multiple_of"),
-            ("It gives", gives, "output"),
+            ("Output", gives, "output"),
             ("Classes", self.map_count, None),
             (None, self.maps, "labels"),
-            ("Further", self.further, "further"),
+            ("More fields", self.further, "further"),
         ):
             self.form.addRow(item) if title is None else self.form.addRow(title, item)
             if field is not None:
@@ -200,7 +192,7 @@ class SideForm(QDialog):  # type: ignore[misc]
     # ---- what is filled in
 
     def draft(self) -> SideDraft:
-        """All fields as they stand."""
+        """All fields as they are filled in."""
         a, b, c = (box.text() for box in self.sides)
         d, e, f = (box.text() for box in self.patch)
         g, h, i = (box.text() for box in self.multiple_of)
@@ -229,7 +221,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         self._check()
 
     def _check(self, *_: object) -> None:
-        """Show every fault next to its field; `Add model` is free once there is none."""
+        """Show every fault next to its field; the button is enabled once there are none."""
         draft = self.draft()
         side, faults = side_of(draft)
         reported = {field.split(".")[0] for field in faults}
@@ -247,11 +239,13 @@ class SideForm(QDialog):  # type: ignore[misc]
             for box in boxes:
                 box.setPlaceholderText(f"{letter} axis")
         for box, tip in self._sized.items():
-            parts.able(box, "A fixed size is the whole volume at once." if draft.by_size else "", tip)
+            parts.able(
+                box, "With a fixed size the whole volume is processed at once." if draft.by_size else "", tip
+            )
         then = "" if self._rewrite else " and adds the model"
         parts.able(
             self.add,
-            "Something is still missing; it says so next to its field." if faults else "",
+            "Some fields are incomplete; see the notes next to them." if faults else "",
             f"Writes {self._network.with_suffix('.json').name} next to the network{then}.",
         )
 
@@ -263,7 +257,7 @@ class SideForm(QDialog):  # type: ignore[misc]
 
 
 def _fault() -> parts.Text:
-    """One line next to a field; what is too long for it is its tooltip."""
+    """One line next to a field; the whole text is its tooltip."""
     label = parts.remark()
     label.setWordWrap(False)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -10,28 +10,27 @@ from napari_ctseg.docks.run_model.state import TrustQuestion
 
 LENGTH = 160  # letters of a path
 BLURB = (
-    "Whoever made this code can do with your computer and its data what you can. Allow it only for a model "
-    "whose source you trust. "
-    "Your answer is kept for exactly these files; when one of them changes, you are asked again."
+    "This code can do anything on your computer that you can do. Allow it only for a model whose source you "
+    "trust. Your answer is remembered for exactly these files; if one of them changes, you are asked again."
 )
 
 
 def ask_trust(
     owner: QWidget, questions: Sequence[TrustQuestion], answer: Callable[[bool], None]
 ) -> QMessageBox:
-    """What would be run, and from where. `answer` gets True for "Run this code"; Escape, closing and Return
-    are the other button.
+    """Ask whether to run it. answer : called with True for "Run this code"; Escape, closing and Return
+    mean False.
     """
     box = QMessageBox(owner)
     box.setIcon(QMessageBox.Icon.Warning)
     box.setWindowTitle("Code from a model")
     names = ", ".join(question.name for question in questions)
-    box.setText(f"{names} wants to run code of its own.")
+    box.setText(f"{names} wants to run its own code.")
     box.setInformativeText("\n\n".join([*(_described(question) for question in questions), BLURB]))
     run = box.addButton("Run this code", QMessageBox.ButtonRole.DestructiveRole)
-    leave = box.addButton("Do not run it", QMessageBox.ButtonRole.RejectRole)
-    run.setToolTip("Remembers that these files may run code, and starts.")
-    leave.setToolTip("Nothing runs. Key: Esc")
+    leave = box.addButton("Do not run", QMessageBox.ButtonRole.RejectRole)
+    run.setToolTip("Remembers that these files may run code, and starts the run.")
+    leave.setToolTip("Nothing is run. Key: Esc")
     box.setDefaultButton(leave)
     box.setEscapeButton(leave)
     box.finished.connect(lambda _: answer(box.clickedButton() == run))

@@ -241,7 +241,7 @@ def test_without_a_held_out_case_it_says_that_nobody_can_tell(dock, tmp_path):
     jobs.job.say("done", step=30, before=None, after=None, better=None)
     jobs.job.state = "done"
     controller.training.poll()
-    assert "nobody can say" in view.state.message
+    assert "quality is unknown" in view.state.message
 
 
 def test_a_job_that_fails_is_a_sentence_and_start_is_free_again(dock):
@@ -393,7 +393,7 @@ def test_pause_and_resume(dock):
     controller.training.pause()
     controller.training.poll()
     assert jobs.job.paused and not jobs.job.stopped and view.state.phase is Phase.PAUSING
-    assert "pauses after" in view.state.why_no_pause and view.state.why_no_stop
+    assert "will pause after" in view.state.why_no_pause and view.state.why_no_stop
     jobs.job.ends_paused()
     controller.training.poll()
     assert (

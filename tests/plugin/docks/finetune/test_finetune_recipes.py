@@ -176,6 +176,6 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     assert (
         not dock.name.isEnabled()
         and "paused" in dock.name.toolTip()
-        and "until the pause" in dock.stop.toolTip()
+        and "from the checkpoint" in dock.stop.toolTip()
     )
     assert dock.minimumSizeHint().width() <= 320

@@ -433,7 +433,7 @@ def test_a_result_says_how_sure_it_is_and_comes_although_its_image_is_gone(made,
     )
 
 
-@pytest.mark.parametrize(("version", "why"), [("2.13.0+cpu", "processor only"), ("2.13.0", "no driver")])
+@pytest.mark.parametrize(("version", "why"), [("2.13.0+cpu", "CPU-only"), ("2.13.0", "No NVIDIA driver")])
 def test_a_missing_device_says_why(monkeypatch, version, why):
     monkeypatch.setattr(machine, "version", lambda _: version)
     monkeypatch.setattr(machine, "find_library", lambda _: None)

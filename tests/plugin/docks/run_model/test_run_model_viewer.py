@@ -148,14 +148,14 @@ def test_the_trust_question_names_the_code_and_its_default_is_no(docked, qtbot):
         and "scripts.net.Net" in item.toolTip(0)
         and docked.models.topLevelItem(0).icon(0).isNull()
     )
-    for answer, ran in (("Do not run it", False), ("Run this code", True)):
+    for answer, ran in (("Do not run", False), ("Run this code", True)):
         docked.go.click()
         qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
         box = docked.dialog
         assert (
             isinstance(box, QMessageBox)
             and box.defaultButton() is not None
-            and box.defaultButton().text() == "Do not run it"
+            and box.defaultButton().text() == "Do not run"
         )
         assert "/models/spleen" in box.informativeText() and "scripts.net.Net" in box.informativeText()
         button(box, answer).click()
@@ -299,7 +299,7 @@ def test_a_column_of_entropy_says_that_it_is_one(docked):
     rows = (Confidence("spleen", 180.0, 0.9, 0.8, 0.12, entropy=True),)
     docked.controller.show(replace(docked.controller.state, confidence=rows))
     table = docked.confidence
-    assert table.horizontalHeaderItem(4).text() == "doubt" and "Mean entropy" in table.item(0, 4).toolTip()
+    assert table.horizontalHeaderItem(4).text() == "entropy" and "Mean entropy" in table.item(0, 4).toolTip()
     assert "entropy" in docked.sure.text() and "differ" not in docked.sure.text()
     docked.controller.show(replace(docked.controller.state, confidence=(replace(rows[0], entropy=False),)))
     assert table.horizontalHeaderItem(4).text() == "differ" and "differ" in docked.sure.text()
