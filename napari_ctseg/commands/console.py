@@ -1,4 +1,4 @@
-"""The terminal: results on stdout, progress and sentences on stderr, one exit code a kind of end."""
+"""The terminal: results on stdout, progress and messages on stderr, and the exit codes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ T = TypeVar("T")
 
 INTERRUPTED = 130
 VERBOSE = ("-v", "--verbose")
-LAYER = (
-    "Of overlapping segments: the number of a layer, the name of a segment, or merged (smaller over larger)."
-)
-NEAREST_GRID = "Where rounding in a header has sheared the axes, take the nearest grid without shear."
+LAYER = "For overlapping segments: the number of a layer, the name of a segment, or merged (smaller on top)."
+NEAREST_GRID = "If rounding in a header has sheared the axes, use the nearest grid without shear."
 
 
 class _Results(Console):
-    """Where results go. A reader that has closed the pipe is known by its error, which CtsegGroup handles."""
+    """Where results go. If the reader has closed the pipe, CtsegGroup handles the error."""
 
     def on_broken_pipe(self) -> None:
         raise
@@ -42,8 +40,8 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 class CtsegGroup(TyperGroup):
-    """The root group: takes `-v` wherever it stands, and ends a fault of the input in one sentence instead of
-    a traceback.
+    """The root group: accepts `-v` anywhere, and reports a fault of the input in one sentence without a
+    traceback.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -51,7 +49,7 @@ class CtsegGroup(TyperGroup):
         return list(self.commands)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `-v` out of the line, before or after the verb, so no verb has to know it."""
+        """Remove `-v` from the line, before or after the verb, so that no verb has to handle it."""
         end = args.index("--") if "--" in args else len(args)
         ctx.obj = {"verbose": is_verbose(args)}
         return super().parse_args(ctx, [word for word in args[:end] if word not in VERBOSE] + args[end:])
@@ -70,8 +68,8 @@ class CtsegGroup(TyperGroup):
             where = f"{error.filename}: " if error.filename else ""
             _fail(
                 ctx,
-                f"{where}{error.strerror or error}; check that it is there, may be used, and that the disk "
-                "has room.",
+                f"{where}{error.strerror or error}; check that it exists, that you may access it, and that "
+                "the disk has free space.",
             )
         except MemoryError:
             _fail(ctx, NOT_ENOUGH_MEMORY)
@@ -81,7 +79,7 @@ class CtsegGroup(TyperGroup):
 
 
 def _write_nowhere(stream: Any) -> None:
-    """What is still in `stream` when Python ends and flushes it goes to the null device."""
+    """Redirect what Python still flushes to `stream` when it exits to the null device."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -123,9 +121,7 @@ def _others_apart() -> Iterator[None]:
 
 @contextmanager
 def _without_remarks(verbose: bool) -> Iterator[None]:
-    """Keep what libraries remark to programmers (warnings, log lines below an error) from the terminal,
-    unless it was asked for.
-    """
+    """Hide what libraries report to programmers (warnings, log lines below an error) unless `verbose`."""
     last = logging.lastResort  # prints the lines of those who set up no logging
     if verbose or sys.warnoptions or last is None:
         yield
@@ -141,15 +137,15 @@ def _without_remarks(verbose: bool) -> Iterator[None]:
 
 
 def unforeseen(error: Exception, args: Sequence[str]) -> None:
-    """One sentence for an error that nobody foresaw. args : of the command line. Raises SystemExit."""
+    """Report an unexpected error in one sentence. args : of the command line. Raises SystemExit."""
     if is_verbose(args):
         err.print("".join(traceback.format_exception(error)), markup=False, end="")
     first = next(iter(str(error).splitlines()), "")
     what = f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__
     verb = next((f" {word}" for word in args if not word.startswith("-")), "")
     err.print(
-        f"napari-ctseg{verb}: failed in a way that was not foreseen ({what}); run it again with -v for the "
-        "traceback, and report it.",
+        f"napari-ctseg{verb}: unexpected error ({what}); run it again with -v for the traceback, and report "
+        "it.",
         markup=False,
     )
     raise SystemExit(1)
@@ -163,26 +159,24 @@ def _fail(ctx: Any, sentence: str) -> None:
 
 
 def say(text: str) -> None:
-    """A result, as it is, on stdout."""
+    """Print a result to stdout."""
     out.print(text, markup=False)
 
 
 def note(text: str) -> None:
-    """A remark or warning for the user who waits, on stderr."""
+    """Print a remark or warning to stderr."""
     err.print(text, markup=False)
 
 
 def say_json(value: Any) -> None:
-    """A result for a program, on stdout. Raises TypeError for what JSON does not know."""
+    """Print a result as JSON to stdout. Raises TypeError for values that JSON does not have."""
     out.file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise FormatError if `path` is there and must not be overwritten: asked before the work, so none
-    is lost.
-    """
+    """Raise FormatError if `path` exists and must not be overwritten; called before the work starts."""
     if path.exists() and not overwrite:
-        raise FormatError(f"{path}: exists already; choose another name or give --overwrite.")
+        raise FormatError(f"{path}: already exists; choose another name or give --overwrite.")
 
 
 def follow(work: Generator[Progress, None, T]) -> T:

@@ -51,10 +51,10 @@ def main(
     ] = False,
     verbose: Annotated[
         bool,
-        typer.Option("-v", "--verbose", help="Show the traceback behind a sentence; also after the verb."),
+        typer.Option("-v", "--verbose", help="Show the traceback of an error; may also follow the verb."),
     ] = False,
 ) -> None:
-    """CT and MR segmentation from the terminal: look, convert, predict, evaluate, train."""
+    """CT and MR segmentation from the terminal: inspect, convert, predict, evaluate, train."""
 
 
 app.command("demo")(demo)

@@ -97,7 +97,7 @@ def _watched(child: subprocess.Popen[bytes], words: Sequence[str]) -> int:
     how, _ = cause(code)
     return _failed(
         words,
-        f"its process ended unexpectedly ({how}); run it again with -v to see what its libraries print.",
+        f"its process ended unexpectedly ({how}); run it again with -v to see the output of its libraries.",
     )
 
 
@@ -109,17 +109,17 @@ def _interrupted(child: subprocess.Popen[bytes]) -> int:
             return INTERRUPTED  # it has said so itself
     child.kill()
     child.wait()
-    _say("Interrupted.")
+    _report("Interrupted.")
     return INTERRUPTED
 
 
 def _failed(words: Sequence[str], what: str) -> int:
     verb = next(word for word in words if not word.startswith("-"))
-    _say(f"napari-ctseg {verb}: {what}")
+    _report(f"napari-ctseg {verb}: {what}")
     return 1
 
 
-def _say(sentence: str) -> None:
+def _report(sentence: str) -> None:
     """On stderr; the child may have hidden the cursor for its progress bar."""
     with suppress(OSError):
         sys.stderr.write((SHOW_CURSOR if os.isatty(2) else "") + sentence + "\n")

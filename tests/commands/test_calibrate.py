@@ -77,7 +77,7 @@ def test_a_temperature_is_fitted_on_the_validation_cases_and_stored(bundle: Path
     assert told["temperature"] == pytest.approx(float(temperature[1]), abs=1e-3)
     assert told["calibration"]["data"] == {"name": "made", "cases": 1}
     again = call("calibrate", bundle, "--data", dataset)
-    assert again.exit_code == 1 and "calibrated already (temperature" in again.stderr
+    assert again.exit_code == 1 and "already calibrated (temperature" in again.stderr
     named = call("calibrate", bundle, "--data", dataset, "--cases", "one", "--cases", "two", "--overwrite")
     assert named.exit_code == 0, named.output
 
@@ -105,7 +105,7 @@ def test_a_shipped_bundle_stays_as_it_is_and_a_calibrated_copy_is_the_persons(
     result = call("calibrate", "soft", "--data", dataset, "--cases", "one")
     assert result.exit_code == 0, result.output
     assert "In the training list of the data set: one." in result.stderr
-    assert f"stays as it is; the calibrated copy is {own / 'soft'}" in result.stderr
+    assert f"means the calibrated copy {own / 'soft'}" in result.stderr
     assert {file: file.read_bytes() for file in shipped.rglob("*") if file.is_file()} == before
     temperature = json.loads((own / "soft/configs/metadata.json").read_text())["ctseg"]["stages"][-1][
         "temperature"

@@ -51,7 +51,7 @@ def test_predict_refuses_a_seg_of_another_format_before_it_computes(tmp_path: Pa
     result = call(
         "predict", "-m", threshold_bundle(tmp_path / "t").path, tmp_path / "ct.nii.gz", tmp_path / "o.dcm"
     )
-    assert result.exit_code == 1 and "end it in .seg.nrrd or .nii.gz" in result.stderr
+    assert result.exit_code == 1 and "use the ending .seg.nrrd or .nii.gz" in result.stderr
     assert not [file for file in tmp_path.iterdir() if file.name.startswith("o.")]
 
 

@@ -58,7 +58,7 @@ def test_nothing_is_overwritten_unasked(bundle: str, tmp_path: Path) -> None:
     (tmp_path / "out.nii.gz").write_bytes(b"precious")
     result = call("predict", "-m", bundle, tmp_path / "ct.mha", tmp_path / "out.nii.gz")
     assert result.exit_code == 1
-    assert "exists already" in result.stderr
+    assert "already exists" in result.stderr
     assert (tmp_path / "out.nii.gz").read_bytes() == b"precious"
     assert (
         call("predict", "-m", bundle, tmp_path / "ct.mha", tmp_path / "out.nii.gz", "--overwrite").exit_code
@@ -89,7 +89,7 @@ def test_a_name_that_no_label_map_has_makes_no_folder(name: str, bundle: str, tm
     volume, _ = body_with_organ()
     formats.write(tmp_path / "ct.nii.gz", volume)
     result = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / name)
-    assert result.exit_code == 1 and "end it in .nii.gz, .nrrd or .mha" in result.stderr
+    assert result.exit_code == 1 and "use .nii.gz, .nrrd or .mha" in result.stderr
     assert not (tmp_path / name).exists()
 
 
@@ -173,7 +173,10 @@ def test_a_region_in_lps_mm(bundle: str, tmp_path: Path) -> None:
     ("make", "sentence"),
     [
         (lambda folder: folder / "missing.nii.gz", "does not exist"),
-        (lambda folder: (folder / "empty").mkdir() or folder / "empty", "holds no image and no DICOM series"),
+        (
+            lambda folder: (folder / "empty").mkdir() or folder / "empty",
+            "contains no image and no DICOM series",
+        ),
         (lambda folder: (folder / "x.nii.gz").write_bytes(b"text") and folder / "x.nii.gz", "x.nii.gz"),
     ],
 )
@@ -290,7 +293,7 @@ def test_probabilities_of_a_type_are_zarr(
     (tmp_path / "o.nii.gz").unlink()
     (tmp_path / "o.provenance.json").unlink()
     refused = call("predict", "-m", bundle, *words, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")
-    assert refused.exit_code == 1 and "o_probabilities.zarr: exists already" in refused.stderr
+    assert refused.exit_code == 1 and "o_probabilities.zarr: already exists" in refused.stderr
 
 
 def test_large_probabilities_are_zarr(bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,12 +360,12 @@ def test_an_ensemble_of_weights_staple_and_entropy(bundle: str, tmp_path: Path) 
     ("words", "sentence"),
     [
         (("--weights", "1,2"), "a number above 0 for each"),
-        (("--weights", "x"), "numbers above 0"),
-        (("--disagreement",), "cannot disagree"),
-        (("-m", "BUNDLE", "--weights", "1,2", "--combine", "staple"), "STAPLE finds out itself"),
+        (("--weights", "x"), "a number above 0 for each"),
+        (("--disagreement",), "no disagreement"),
+        (("-m", "BUNDLE", "--weights", "1,2", "--combine", "staple"), "STAPLE estimates"),
         (("-m", "BUNDLE", "--weights", "1,-2"), "a number above 0 for each"),
-        (("-m", "BUNDLE", "--edge-map"), "is for a single model"),
-        (("-m", "BUNDLE", "--probabilities"), "is for a single model"),
+        (("-m", "BUNDLE", "--edge-map"), "for a single model only"),
+        (("-m", "BUNDLE", "--probabilities"), "for a single model only"),
     ],
 )
 def test_options_that_make_no_sense_together(
@@ -413,7 +416,7 @@ def test_an_output_that_cannot_be_written_is_noticed_before_the_network_runs(
         assert nowhere.exit_code == 1 and "cannot be written" in nowhere.stderr
     (tmp_path / "o_edges.nii.gz").write_bytes(b"precious")
     there = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz", "--edge-map")
-    assert there.exit_code == 1 and "o_edges.nii.gz: exists already" in there.stderr
+    assert there.exit_code == 1 and "o_edges.nii.gz: already exists" in there.stderr
 
 
 def test_bundle_verbs(bundle: str, tmp_path: Path) -> None:

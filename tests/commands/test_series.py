@@ -137,5 +137,5 @@ def test_no_command_measures_or_segments_a_view_only_series(tmp_path: Path) -> N
         assert "1 slice is missing" in refused.stderr and "--view-only" in refused.stderr, words
     for words in (("evaluate", folder, truth), ("evaluate", truth, folder)):
         refused = call(*words)
-        assert refused.exit_code == 1 and "no segmentation to evaluate" in refused.stderr
+        assert refused.exit_code == 1 and "no segmentation; give" in refused.stderr
     assert set(tmp_path.rglob("*")) == before

@@ -84,7 +84,7 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
     assert np.array_equal(formats.read_labels(tmp_path / "labels.nii.gz").array, expected) and expected.any()
     assert json.loads((tmp_path / "labels.provenance.json").read_text())["stack"]["name"] == "pair"
     code, told, errors = call("predict", "-m", folder, "-m", low, image, tmp_path / "other.nii.gz")
-    assert code == 1 and "give it alone" in errors and not (tmp_path / "other.nii.gz").exists()
+    assert code == 1 and "without other models" in errors and not (tmp_path / "other.nii.gz").exists()
 
     code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out")
     assert code == 1 and "already exists" in errors and told == ""

@@ -19,39 +19,39 @@ def convert(
         Path,
         typer.Argument(
             metavar="OUT",
-            help="Its ending decides the format: .nii .nii.gz .nrrd .seg.nrrd "
+            help="The ending decides the format: .nii .nii.gz .nrrd .seg.nrrd "
             ".nhdr .mha .mhd; with --like, labels as DICOM SEG (.dcm) "
             "or RTSTRUCT (.rtstruct.dcm).",
         ),
     ],
     volume: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")
+        int | None, typer.Option(min=1, metavar="K", help="Volume of a 4D file, counted from 1.")
     ] = None,
     series: Annotated[
         str | None,
         typer.Option(
             metavar="K|UID",
-            help="Which DICOM series of IN, or of --like for labels: its number in the list or its UID.",
+            help="DICOM series of IN, or of --like for labels: its number in the list or its UID.",
         ),
     ] = None,
     like: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Take over the header geometry of this file on the same "
-            "grid; for .dcm the DICOM folder of the image.",
+            help="Take the header geometry from this file on the same "
+            "grid; for .dcm, the DICOM folder of the image.",
         ),
     ] = None,
     labels: Annotated[
         bool,
         typer.Option(
             "--labels",
-            help="IN is a label map: whole numbers, kept as such; of a DICOM folder, its segmentation.",
+            help="IN is a label map (integer values); for a DICOM folder, its segmentation.",
         ),
     ] = False,
     layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Convert between formats. Several volumes or series of equal rank are listed and refused until one is
     chosen.
@@ -67,7 +67,7 @@ def convert(
     refuse_sources(target, [source] if like is None else [source, like])
     segmentation = formats.kind_of_segmentation(source) is not None
     if labels and series is not None and like is None:
-        raise FormatError(f"{source}: a DICOM series holds an image; leave out --labels or --series.")
+        raise FormatError(f"{source}: a DICOM series contains an image; omit --labels or --series.")
     if target.name.lower().endswith(formats.DICOM_ENDING) and like is None:
         raise FormatError(
             f"{target}: only labels are written as DICOM, and they refer to a series; give --labels and the "

@@ -41,15 +41,17 @@ class Shown:
 def demo(
     real: Annotated[
         Path | None,
-        typer.Option(metavar="DATASET", help="Instead a case of this data set's `validation` split."),
+        typer.Option(metavar="DATASET", help="Use a case of this data set's `validation` split instead."),
     ] = None,
     screenshot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save a picture of the whole window (.png).")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the window open after the picture.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it is there.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the window open after the picture was saved.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE if it exists.")] = False,
 ) -> None:
-    """The whole path on cases never seen in training.
+    """Demonstrate the whole workflow on cases never seen in training.
 
     Predicts, prints the metrics and shows the first case in the viewer.
     """
@@ -74,12 +76,12 @@ def demo(
 
 
 def phantoms() -> Iterator[Shown]:
-    """Phantoms of other anatomy, size and spacing than those of the training."""
+    """Phantoms whose anatomy, size and spacing differ from those in training."""
     from ctseg_imaging.phantom import abdomen
 
     for seed, shape, spacing in PHANTOMS:
         note(
-            f"making a phantom CT of {' x '.join(map(str, shape))} voxels of {' x '.join(map(str, spacing))} "
+            f"Making a phantom CT of {' x '.join(map(str, shape))} voxels of {' x '.join(map(str, spacing))} "
             "mm"
         )
         case = abdomen(seed, shape, spacing)
@@ -99,7 +101,7 @@ def held_out(dataset: Path, bundle: Any) -> Iterator[Shown]:
     entries = open_dataset(dataset, bundle.labels).validation
     if not entries:
         raise RecipeError(
-            f'{dataset}: dataset.json lists no case under "validation", and the others were trained on.'
+            f'{dataset}: dataset.json lists no case under "validation", and the others are for training.'
         )
     most = max(sum(entry.present) for entry in entries)
     complete = [(reading.read(entry.image), entry) for entry in entries if sum(entry.present) == most]

@@ -1,4 +1,4 @@
-"""`napari-ctseg info`: what a file is, and what looks wrong with it."""
+"""`napari-ctseg info`: what a file contains, and what looks suspicious."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ MOST_LABELS = 64  # more distinct whole numbers than this is an image, not a lab
 def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a DICOM folder.")],
     volume: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")
+        int | None, typer.Option(min=1, metavar="K", help="Volume of a 4D file, counted from 1.")
     ] = None,
-    series: Annotated[str | None, typer.Option(metavar="K|UID", help="Which DICOM series.")] = None,
+    series: Annotated[
+        str | None, typer.Option(metavar="K|UID", help="DICOM series: its number in the list, or its UID.")
+    ] = None,
     layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Geometry, orientation, HU range, labels, and what looks wrong."""
+    """Show geometry, orientation, HU range and labels, and what looks suspicious."""
     from ctseg_imaging import formats
     from napari_ctseg.compute import reading
 
@@ -139,7 +141,7 @@ def _label_counts(values: Any) -> dict[str, int] | None:
 
 
 def _suspicions(volume: Volume, facts: dict[str, Any]) -> list[str]:
-    """What a careful reader would ask about."""
+    """Properties that a careful reader would check."""
     import numpy as np
 
     remarks = []
@@ -151,7 +153,7 @@ def _suspicions(volume: Volume, facts: dict[str, Any]) -> list[str]:
             f"A voxel of {' x '.join(f'{step:g}' for step in spacing)} mm is unusual for CT; check the units."
         )
     if max(spacing) > 5 * min(spacing):
-        remarks.append("The voxels are more than five times as long as wide; thin structures may be missed.")
+        remarks.append("The voxels are more than five times longer than wide; thin structures may be missed.")
     if min(volume.geometry.shape) < 8:
         remarks.append(f"Only {min(volume.geometry.shape)} slices along one axis.")
     lowest, highest = facts["minimum"], facts["maximum"]

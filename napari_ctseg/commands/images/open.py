@@ -18,14 +18,14 @@ def open_command(
         ),
     ],
     truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Ground truth: a label map of the first path.")
+        Path | None, typer.Option(metavar="FILE", help="Ground truth: a label map for the first path.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A label map to look at and correct.")
+        Path | None, typer.Option(metavar="FILE", help="A label map to review and correct.")
     ] = None,
     series: Annotated[
         list[str] | None,
-        typer.Option(metavar="K|UID", help="Which DICOM series; may be given several times."),
+        typer.Option(metavar="K|UID", help="DICOM series: its number in `info`, or its UID; repeatable."),
     ] = None,
     view_only: Annotated[
         bool,
@@ -38,7 +38,7 @@ def open_command(
     truth_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     labels_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help="The same for --labels.")] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="BUNDLE", help="The model that Run model has chosen.")
+        str | None, typer.Option(metavar="BUNDLE", help="The model to select in Run model.")
     ] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
 ) -> None:
@@ -52,12 +52,12 @@ def open_command(
     if series:
         if len(paths) > 1:
             raise typer.BadParameter(
-                "is for one DICOM folder; open the others with a command of their own", param_hint="--series"
+                "applies to a single DICOM folder; open the others separately", param_hint="--series"
             )
         wanted = [(paths[0], one) for one in series]
     if view_only and (truth is not None or labels is not None or model is not None):
         raise typer.BadParameter(
-            "shows images only; leave out --truth, --labels and --model", param_hint="--view-only"
+            "shows images only; omit --truth, --labels and --model", param_hint="--view-only"
         )
     volumes = [
         reading.read_view_only(path, series=one)
@@ -98,7 +98,7 @@ def open_command(
             docks["Run model"].controller.choose_bundles([bundle.name])
         view.fit_screen(viewer)
         if not is_real:
-            note("There is no display: the viewer opened on a virtual one and closed again.")
+            note("There is no display; the viewer was opened on a virtual one and closed again.")
             viewer.close()
             return
         napari.run()

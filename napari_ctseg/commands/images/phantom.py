@@ -12,7 +12,7 @@ from napari_ctseg.commands.console import follow, say
 
 
 class PhantomKind(StrEnum):
-    """What there is to make: an abdominal CT with four organs, or a brain-like MR with small lesions."""
+    """An abdominal CT with four organs, or a brain-like MR with small lesions."""
 
     abdomen = "abdomen"
     lesions = "lesions"
@@ -20,29 +20,29 @@ class PhantomKind(StrEnum):
 
 def phantom(
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A folder; it gets dataset.json, imagesTr and labelsTr.")
+        Path, typer.Argument(metavar="OUT", help="The folder for dataset.json, imagesTr and labelsTr.")
     ],
     kind: Annotated[
         PhantomKind, typer.Option(help="abdomen: CT, four organs; lesions: MR.")
     ] = PhantomKind.abdomen,
     count: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How many cases; every fifth is for validation.")
+        int, typer.Option(min=1, metavar="N", help="Number of cases; every fifth is for validation.")
     ] = 1,
     size: Annotated[
-        str | None, typer.Option(metavar="Z,Y,X", help="Voxels; a drawn field of view where it is left out.")
+        str | None, typer.Option(metavar="Z,Y,X", help="Size in voxels; by default a random field of view.")
     ] = None,
     spacing: Annotated[
-        str | None, typer.Option(metavar="Z,Y,X", help="mm; drawn for each case where it is left out.")
+        str | None, typer.Option(metavar="Z,Y,X", help="Spacing in mm; by default random for each case.")
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            min=0, metavar="S", help="The first case's seed; the next ones follow. A seed is a patient."
+            min=0, metavar="S", help="Seed of the first case; the others follow. One seed is one patient."
         ),
     ] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Make phantoms with exact labels, in the Decathlon's layout. The same seed is the same anatomy at any
+    """Make phantoms with exact labels, in the Decathlon layout. The same seed is the same anatomy at any
     size and spacing.
     """
     from ctseg_imaging.phantom import dataset_steps

@@ -41,7 +41,9 @@ def segmentation_in(path: Path) -> Path:
     found = [] if study is None else every_drawing(study)
     if len(found) > 1:
         listed = "; ".join(f"{one.path.relative_to(path)}: {_drawn(one)}" for one in found)
-        raise ChoiceNeeded(f"{path}: holds {len(found)} segmentations ({listed}); give the file of one.")
+        raise ChoiceNeeded(
+            f"{path}: contains {len(found)} segmentations ({listed}); give the file of one of them."
+        )
     return found[0].path if found else path
 
 
@@ -91,9 +93,9 @@ def _row(row: SeriesRow) -> dict[str, Any]:
 
 
 def lines(study: StudyFolder) -> list[str]:
-    """The series, those to choose from first, with what cannot be read and why."""
+    """The series, the readable ones first; for the others, why they cannot be read."""
     patients, studies = {row.patient for row in study.rows}, {row.study for row in study.rows}
-    said = [
+    printed = [
         f"{study.path}: {len(study.candidates)} to choose from with --series"
         if study.rows
         else f"{study.path}: no image series"
@@ -101,9 +103,9 @@ def lines(study: StudyFolder) -> list[str]:
     for row in study.rows:
         where = [f"patient {row.patient}"] * (len(patients) > 1) + [f"study {row.study}"] * (len(studies) > 1)
         text = ", ".join([row.choice.description, *where])
-        left = " (left out unless named)" if row.minor else ""
-        said.append(f"  {row.choice.index:>3}  {text}{left}  {row.choice.uid}".rstrip())
+        left = " (skipped unless selected)" if row.minor else ""
+        printed.append(f"  {row.choice.index:>3}  {text}{left}  {row.choice.uid}".rstrip())
         if row.reason:
-            said.append(f"       {row.use.value}: {row.reason}")
-        said += [f"       {line}" for line in drawing_lines(row.objects)]
-    return [*said, *(f"       without its series: {line}" for line in drawing_lines(study.unassigned))]
+            printed.append(f"       {row.use.value}: {row.reason}")
+        printed += [f"       {line}" for line in drawing_lines(row.objects)]
+    return [*printed, *(f"       without its series: {line}" for line in drawing_lines(study.unassigned))]

@@ -1,4 +1,4 @@
-"""`napari-ctseg bundle`: what trained models there are, and what is in them."""
+"""`napari-ctseg bundle`: list, inspect and manage trained models."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ BundleArgument = Annotated[
     str, typer.Argument(metavar="BUNDLE", help="A name from `bundle list`, a folder or a file.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing one.")]
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Every bundle of the search path: the shipped ones, the user's own, CTSEG_BUNDLES."""
+    """List the bundles: shipped, your own, and those in CTSEG_BUNDLES."""
     from ctseg_models.bundles import store
 
     found = store.scan()
@@ -43,12 +43,12 @@ def list_(as_json: AsJson = False) -> None:
         names = ", ".join(label.name for label in bundle.labels)
         say(f"{bundle.name:<28} {bundle.kind:<12} {bundle.modality:<3} {_trust_state(bundle):<13} {names}")
     if not found.bundles:
-        note("No bundle was found; add one with `napari-ctseg bundle add PATH`.")
+        note("No bundles found; add one with `napari-ctseg bundle add PATH`.")
 
 
 @app.command()
 def show(name: BundleArgument, as_json: AsJson = False) -> None:
-    """What a bundle is for, its labels, stages and scores."""
+    """Show the purpose, labels, stages and scores of a bundle."""
     from ctseg_models.bundles import store
     from ctseg_models.bundles.single_file.side_file import SideFile
 
@@ -89,7 +89,7 @@ def verify(name: BundleArgument) -> None:
     bundle.verify()
     if bundle.needs_trust and not is_trusted(bundle):
         say(
-            f"{bundle.name}: what can be looked at without running it is sound. Its own code was not "
+            f"{bundle.name}: all that can be checked without running it is intact. Its own code was not "
             f"run:{_listed(bundle)}"
         )
         return
@@ -100,7 +100,7 @@ def verify(name: BundleArgument) -> None:
 @app.command()
 def trust(
     name: BundleArgument,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take the decision back.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Withdraw the permission.")] = False,
 ) -> None:
     """Let a bundle run the code that came with it, as it is now: one changed byte, and you are asked
     again.
@@ -110,19 +110,19 @@ def trust(
 
     bundle = store.find(name)
     if revoke:
-        said = (
-            "may not run its own code any more." if decisions.distrust(bundle) else "was not trusted before."
+        result = (
+            "may no longer run its own code." if decisions.distrust(bundle) else "was not trusted before."
         )
-        say(f"{bundle.name}: {said}")
+        say(f"{bundle.name}: {result}")
         return
     if not bundle.needs_trust:
-        say(f"{bundle.name}: runs no code of its own, so there is nothing to decide.")
+        say(f"{bundle.name}: has no code of its own, so there is nothing to allow.")
         return
     digest = decisions.digest_for_question(bundle, lambda: store.find(name))
-    note(f"{bundle.name}: will run code that came with it:{_listed(bundle)}")
+    note(f"{bundle.name}: will run its own code:{_listed(bundle)}")
     bundle.verify()
     decisions.trust(bundle, digest)
-    say(f"{bundle.name}: may run its own code, as it is now; take that back with --revoke.")
+    say(f"{bundle.name}: may now run its own code; use --revoke to withdraw this.")
 
 
 @app.command()
@@ -134,7 +134,7 @@ def compose(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new bundle.")],
-    name: Annotated[str | None, typer.Option(help="Its name; the folder's by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="Its name; by default that of the folder.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """A two-stage bundle from a localiser and a segmenter."""
@@ -150,7 +150,7 @@ def compose(
     first, second = (store.find(part) for part in stage)
     for bundle in (first, second):
         if not isinstance(bundle, OwnBundle):
-            raise BundleError(f"{bundle.path}: only bundles of this project have stages to compose.")
+            raise BundleError(f"{bundle.path}: only bundles of this project can be composed.")
     assert isinstance(first, OwnBundle)
     assert isinstance(second, OwnBundle)
     say(str(compose_bundles(first, second, out, name=name, overwrite=overwrite).path))
@@ -174,7 +174,7 @@ def add(
     bundle = store.add(path, overwrite=overwrite)
     if bundle.needs_trust:
         note(
-            f"{bundle.name}: would run code that came with it:{_listed(bundle)}\nIf you know its author, "
+            f"{bundle.name}: would run its own code:{_listed(bundle)}\nIf you know its author, "
             "allow it with "
             f'`napari-ctseg bundle trust "{bundle.name}"`.'
         )
@@ -208,20 +208,20 @@ def _trust_state(bundle: Bundle) -> str:
 def _checked(bundle: Bundle) -> str:
     """What a sound bundle of its kind has been compared with, and what nobody can check."""
     if bundle.kind == "ctseg":
-        return "every file is as its hash says, and the networks load."
+        return "all hashes match, and the networks load."
     if bundle.kind == "nnunet":
         return (
-            "every weight is as its checksum says, and the networks load; nnU-Net signs nothing, so who made "
-            "it cannot be checked."
+            "all checksums of the weights match, and the networks load; nnU-Net models are not signed, so "
+            "their author cannot be verified."
         )
     if bundle.kind == "monai":
         return (
-            "its config can be run and its weights load; MONAI's bundles carry no hashes, so who made it "
-            "cannot be checked."
+            "its config can be run and its weights load; MONAI bundles have no hashes, so their author "
+            "cannot be verified."
         )
     if getattr(getattr(bundle, "side", None), "sha256", ""):
-        return "the file is as the hash in its side file says, and the network loads."
-    return "the network loads; its side file names no sha256 to compare with."
+        return "the hash in its side file matches, and the network loads."
+    return "the network loads; its side file gives no sha256 to compare with."
 
 
 app.command("export")(export)

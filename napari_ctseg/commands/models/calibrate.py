@@ -1,4 +1,4 @@
-"""`napari-ctseg calibrate`: make a bundle's probabilities as sure as it is right."""
+"""`napari-ctseg calibrate`: make a bundle's confidence match its accuracy."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def calibrate(
         str,
         typer.Argument(
             metavar="BUNDLE",
-            help="A bundle of this project: name or folder. It is changed in its place, a "
-            "shipped one copied into your own folder.",
+            help="A bundle of this project: name or folder. It is changed in place; a "
+            "shipped one is first copied to your own folder.",
         ),
     ],
     data: Annotated[
@@ -45,14 +45,14 @@ def calibrate(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Fit again where the bundle has a temperature already.")
+        bool, typer.Option("--overwrite", help="Fit again even if the bundle already has a temperature.")
     ] = False,
 ) -> None:
     """Fit a temperature to a bundle's probabilities on cases it has not seen, and store it in the bundle.
 
-    Labels stay as they are, and so do the weights; the bundle's hashes become others, so a stack with it
-    has to be trained again. A bundle that comes with napari-ctseg stays as it is: the calibrated copy goes
-    where `bundle add` puts bundles.
+    Labels and weights stay unchanged. The bundle's hashes change, so a stack that contains it has to be
+    trained again. A bundle that comes with napari-ctseg is not changed: the calibrated copy goes to the
+    folder of `bundle add`.
     """
     from ctseg_imaging.errors import BundleError, BundleExists
     from ctseg_models.bundles import store
@@ -69,8 +69,8 @@ def calibrate(
         )
     if chosen.stages[-1].calibration and not overwrite:
         raise BundleError(
-            f"{chosen.path}: has been calibrated already (temperature {chosen.stages[-1].temperature:.3f}); "
-            "give --overwrite to fit again."
+            f"{chosen.path}: is already calibrated (temperature {chosen.stages[-1].temperature:.3f}); give "
+            "--overwrite to fit again."
         )
     shipped = store.is_shipped(chosen.path)
     target = store.user_folder() / chosen.path.name if shipped else chosen.path
@@ -82,20 +82,20 @@ def calibrate(
     note(f"The bundle must not have seen these cases: {', '.join(entry.name for entry in entries)}.")
     if trained := [entry.name for entry in entries if entry in dataset.training]:
         note(
-            f"In the training list of the data set: {', '.join(trained)}. A bundle that learned from them "
-            "stays surer than it is right on new cases; name others with --cases."
+            f"In the training list of the data set: {', '.join(trained)}. A bundle that was trained on them "
+            "stays overconfident on new cases; name others with --cases."
         )
     settings = InferenceSettings(device=device, threads=threads)
     found = follow(fit(chosen, [partial(_read, entry, chosen.labels) for entry in entries], settings))
-    told = {"name": dataset.name, "cases": len(entries)}
+    fitted_on = {"name": dataset.name, "cases": len(entries)}
     if shipped:
-        copy = copied_with_calibration(chosen, found, told, overwrite=overwrite)
+        copy = copied_with_calibration(chosen, found, fitted_on, overwrite=overwrite)
         note(
-            f"{chosen.path} comes with napari-ctseg and stays as it is; the calibrated copy is {copy.path}, "
-            f"which the name {copy.name} means from now on. Delete that folder to have the shipped one back."
+            f"{chosen.path} comes with napari-ctseg and is not changed; from now on the name {copy.name} "
+            f"means the calibrated copy {copy.path}. Delete that folder to use the shipped one again."
         )
     else:
-        with_calibration(chosen, found, told)
+        with_calibration(chosen, found, fitted_on)
         note(f"Stored in {chosen.path}.")
     say(f"temperature {found.temperature:.3f}")
     say(f"expected calibration error {found.ece_before:.4f} -> {found.ece_after:.4f}")

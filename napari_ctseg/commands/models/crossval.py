@@ -40,28 +40,30 @@ def crossval(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Gets fold_1, fold_2, ... and crossval.json and .csv."),
+        typer.Option(
+            "--out", metavar="DIR", help="The folder for fold_1, fold_2, ..., crossval.json and .csv."
+        ),
     ],
-    folds: Annotated[int, typer.Option(min=2, metavar="N", help="How many.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, metavar="N", help="Number of folds.")] = 5,
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field; repeatable.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on in DIR with the same recipe: finished folds are kept.")
+        bool, typer.Option("--resume", help="Continue in DIR with the same recipe; finished folds are kept.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, metavar="M", help="Train each fold so long.")
+        float | None, typer.Option(min=0.01, metavar="M", help="Training time of each fold.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Train each fold so many steps.")
+        int | None, typer.Option(min=1, metavar="N", help="Training steps of each fold.")
     ] = None,
 ) -> None:
-    """Train every fold on the others, score it on its own cases, and report mean and standard deviation over
-    cases.
+    """Cross-validate a recipe: train on all folds but one, evaluate on that one, and report mean and standard
+    deviation over the cases.
 
-    Folds are contiguous in the number of slices, then in slice thickness: a fold's networks have seen no
-    volume like those they are scored on, the worst case for generalisation.
+    The folds are contiguous in the number of slices, then in slice thickness, so the networks are evaluated
+    on volumes unlike those they were trained on: the worst case for generalisation.
     """
     from ctseg_training.data.folds import spread_table
     from ctseg_training.recipes import load_recipe
@@ -74,8 +76,8 @@ def crossval(
     note(f"{folds} folds by number of slices: " + "; ".join(_slices_of(fold) for fold in plan) + ".")
     if _chooses_by_held_out(chosen):
         note(
-            "This recipe chooses by the held-out cases that it is then scored on (schedule, patience or "
-            "keep), which flatters it."
+            "This recipe uses the held-out cases for model selection (schedule, patience or keep) and is "
+            "evaluated on the same cases, so its scores are optimistic."
         )
     scores = follow(_cross_validate(chosen, data, out, plan, device))
     table = spread_table([dice for fold in scores for dice in fold.values()])
@@ -128,12 +130,12 @@ def _plan(recipe: Recipe, data: Path, out: Path, folds: int, resume: bool) -> li
     if path.exists():
         if not resume:
             raise RecipeError(
-                f"{out}: holds a cross-validation already; go on with --resume, or name another folder."
+                f"{out}: already contains a cross-validation; use --resume, or choose another folder."
             )
         if path.read_text(encoding="utf-8") != wanted:
             raise RecipeError(
-                f"{path}: was begun with another recipe, budget, data set or number of folds; resume with "
-                "the same, or name another folder."
+                f"{path}: was started with another recipe, budget, data set or number of folds; resume with "
+                "the same, or choose another folder."
             )
     else:
         out.mkdir(parents=True, exist_ok=True)
@@ -210,9 +212,9 @@ def _trained(folder: Path) -> bool:
     """Whether the last run there came to its end, or was stopped with a bundle."""
     from ctseg_training.record.events import ENDS, EVENTS, read_events
 
-    told = [event for event in read_events(folder / EVENTS) if event.kind in (*ENDS, "start")]
-    return bool(told) and (
-        told[-1].kind == "done" or (told[-1].kind == "stopped" and told[-1].data.get("bundle") is not None)
+    ends = [event for event in read_events(folder / EVENTS) if event.kind in (*ENDS, "start")]
+    return bool(ends) and (
+        ends[-1].kind == "done" or (ends[-1].kind == "stopped" and ends[-1].data.get("bundle") is not None)
     )
 
 

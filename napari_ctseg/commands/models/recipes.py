@@ -1,4 +1,4 @@
-"""`napari-ctseg recipes`: what can be trained."""
+"""`napari-ctseg recipes`: list and print the training recipes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from napari_ctseg.commands.console import say, say_json
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Print this one with its comments, a start for your own."),
+        typer.Argument(
+            metavar="[NAME]", help="Print this recipe with its comments, as a template for your own."
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the training recipes, or print one."""
     from ctseg_training.recipes import list_recipes, load_recipe, recipe_text

@@ -1,6 +1,4 @@
-"""A side file as a table that a user reads: what `napari-ctseg bundle show` says of a TorchScript or ONNX
-network.
-"""
+"""A side file as a table, as `napari-ctseg bundle show` prints it for a TorchScript or ONNX network."""
 
 from __future__ import annotations
 
@@ -60,16 +58,16 @@ def _clipped(channel: Channel) -> str:
 
 def _more(channel: Channel) -> str:
     """What differs from the defaults."""
-    said = []
+    shown = []
     if channel.normalise == "fixed":
-        said.append(f"(v - {channel.shift:g}) / {channel.scale:g}")
+        shown.append(f"(v - {channel.shift:g}) / {channel.scale:g}")
     if channel.normalise in ("range", "minmax") and channel.to != (0.0, 1.0):
-        said.append(f"to {channel.to[0]:g} .. {channel.to[1]:g}")
+        shown.append(f"to {channel.to[0]:g} .. {channel.to[1]:g}")
     if channel.slice:
-        said.append(f"slice {channel.slice:+d}")
+        shown.append(f"slice {channel.slice:+d}")
     if channel.statistics != "volume":
-        said.append(f"statistics of the {channel.statistics}")
-    return ", ".join(said)
+        shown.append(f"statistics of the {channel.statistics}")
+    return ", ".join(shown)
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -27,7 +27,7 @@ def stack(
             "--data", metavar="DATASET", help="A folder with dataset.json (Medical Segmentation Decathlon)."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets the folder stack.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder for the stack.")],
     cases: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,15 +36,15 @@ def stack(
             help="A case that no member was trained on; repeat. Default: the data set's validation list.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Train so many steps.")] = 800,
-    seed: Annotated[int, typer.Option(help="Of patches, weights and order.")] = 0,
-    name: Annotated[str, typer.Option(metavar="NAME", help="What the stack is called.")] = "stack",
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Training steps.")] = 800,
+    seed: Annotated[int, typer.Option(help="Seed of patches, weights and order.")] = 0,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the stack.")] = "stack",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
 ) -> None:
     """Train a stack of bundles on held-out cases, and compare it with each member.
 
-    Every other case is learnt from; the others are scored on, and seen by neither the stack nor, if they are
-    held out, the members.
+    Half of the cases are used for training; the comparison uses the other half, which neither the stack nor,
+    if they are held out, the members have seen.
     """
     from ctseg_imaging.errors import BundleError
     from ctseg_models.bundles import store
@@ -58,7 +58,7 @@ def stack(
     dataset = open_dataset(data)
     entries = held_out(dataset, cases)
     learning, scoring = (", ".join(entry.name for entry in half) for half in halves(entries))
-    note(f"The members must not have seen these cases. Learning from {learning}; scoring on {scoring}.")
+    note(f"The members must not have seen these cases. Training on {learning}; evaluating on {scoring}.")
     work = train_stack(
         bundles,
         dataset,

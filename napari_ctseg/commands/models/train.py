@@ -30,13 +30,14 @@ def train(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Gets checkpoints, events.jsonl and the bundle.")
+        Path,
+        typer.Option("--out", metavar="DIR", help="The folder for checkpoints, events.jsonl and the bundle."),
     ],
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a field; repeatable.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR, with the same recipe.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint in DIR, with the same recipe.")
     ] = False,
     start: Annotated[
         str | None,
@@ -44,23 +45,24 @@ def train(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What the bundle is called; default: the recipe's name."),
+        typer.Option(metavar="NAME", help="Name of the bundle; by default that of the recipe."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or auto.")] = "auto",
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, metavar="M", help="Train so long instead of the recipe's budget."),
+        typer.Option(min=0.01, metavar="M", help="Training time, instead of the recipe's budget."),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Train so many steps instead of the recipe's budget."),
+        typer.Option(min=1, metavar="N", help="Training steps, instead of the recipe's budget."),
     ] = None,
     processes: Annotated[
-        int, typer.Option(min=1, metavar="P", help="That train together, one per GPU where there are some.")
+        int, typer.Option(min=1, metavar="P", help="Number of processes, one per GPU if there are GPUs.")
     ] = 1,
 ) -> None:
-    """Train, score on held-out cases, and write a bundle to DIR/bundle. A file DIR/stop ends it early, with a
-    bundle.
+    """Train a network, evaluate it on held-out cases, and write it to DIR/bundle.
+
+    A file DIR/stop ends the training early and still writes the bundle.
     """
     from ctseg_training.job import Job
     from ctseg_training.recipes import load_recipe
@@ -83,32 +85,25 @@ def train(
             name=name,
             processes=processes,
         )
-        note(f"Ctrl-C asks the {processes} processes to end with a bundle, as a file {out / 'stop'} does.")
-        say(str(_told(follow(_followed(job)))))
+        note(f"Ctrl-C, or a file {out / 'stop'}, ends the {processes} processes and writes the bundle.")
+        say(str(_with_scores_shown(follow(_followed(job)))))
         return
     note(
-        f"Ctrl-C ends it and keeps the last checkpoint (go on with --resume); a file {out / 'stop'} ends it "
-        "with a bundle."
+        "Ctrl-C ends the training and keeps the last checkpoint (continue with --resume); a file "
+        f"{out / 'stop'} ends it and writes the bundle."
     )
-    say(
-        str(
-            _told(
-                follow(
-                    train_stage(
-                        chosen,
-                        data,
-                        out,
-                        minutes=minutes,
-                        steps=steps,
-                        resume=resume,
-                        init_from=bundle,
-                        device=device,
-                        name=name,
-                    )
-                )
-            )
-        )
+    work = train_stage(
+        chosen,
+        data,
+        out,
+        minutes=minutes,
+        steps=steps,
+        resume=resume,
+        init_from=bundle,
+        device=device,
+        name=name,
     )
+    say(str(_with_scores_shown(follow(work))))
 
 
 def _start_from(name: str, recipe: Recipe) -> tuple[OwnBundle, Recipe]:
@@ -126,7 +121,7 @@ def _start_from(name: str, recipe: Recipe) -> tuple[OwnBundle, Recipe]:
 
 
 def _followed(job: Job) -> Generator[Progress, None, Path]:
-    """What the job says, as progress; the folder of its bundle. Closing it asks the job to stop."""
+    """The job's events as progress; returns the folder of its bundle. Closing it asks the job to stop."""
     from ctseg_imaging.errors import RecipeError
     from ctseg_imaging.progress import Progress
     from ctseg_training.job_order import JobState
@@ -151,14 +146,13 @@ def _followed(job: Job) -> Generator[Progress, None, Path]:
         raise
     if job.state is JobState.FAILED or job.bundle is None:
         raise RecipeError(
-            job.message
-            or f"{job.folder}: ended without a bundle; {job.folder / 'job.log'} has what was printed."
+            job.message or f"{job.folder}: ended without a bundle; see {job.folder / 'job.log'}."
         )
     return job.bundle
 
 
-def _told(folder: Path) -> Path:
-    """Say the scores of a finished bundle on stderr; its folder."""
+def _with_scores_shown(folder: Path) -> Path:
+    """Print the scores of a finished bundle to stderr; returns its folder."""
     from ctseg_models.bundles.own.bundle import read_own
 
     scores = read_own(folder).block.scores

@@ -58,7 +58,7 @@ def cases_in(path: Path, channels: int) -> tuple[list[CaseFiles], bool]:
                 "; name its folder of images, such as imagesTr" if (path / "dataset.json").is_file() else ""
             )
             raise FormatError(
-                f"{path}: holds no image and no DICOM series{hint or '; give a folder that does'}."
+                f"{path}: contains no image and no DICOM series{hint or '; give a folder that does'}."
             )
         _one_channel_only(path, channels)
         return [CaseFiles(path.resolve().name, ".nii.gz", (path,))], False
@@ -98,7 +98,7 @@ def read_case(
 
     if len(set(case.files)) < len(case.files):
         if volume is not None:
-            raise FormatError(f"{case.files[0]}: every volume of it is a channel; leave out --volume.")
+            raise FormatError(f"{case.files[0]}: every volume of it is a channel; omit --volume.")
         volumes = [
             reading.read(file, volume=number, nearest_grid=nearest_grid)
             for number, file in enumerate(case.files, 1)
@@ -111,8 +111,8 @@ def read_case(
     for file, other in zip(case.files[1:], volumes[1:], strict=True):
         if first.geometry.matches(other.geometry) not in (Match.SAME, Match.ROUNDING):
             raise FormatError(
-                f"{file}: lies on another grid than {case.files[0].name}; resample the channels onto one "
-                "grid first."
+                f"{file}: has another grid than {case.files[0].name}; resample the channels to one grid "
+                "first."
             )
     if len(volumes) == 1:
         return first
@@ -133,7 +133,7 @@ def _grouped(folder: Path, images: list[Path], channels: int) -> list[CaseFiles]
             raise FormatError(f"{image}: {files[channel].name} is the same case; keep one of the two.")
         files[channel] = image
     if not found:
-        raise FormatError(f"{folder}: holds no case with {channels} channels (CASE_0000, CASE_0001, ...).")
+        raise FormatError(f"{folder}: contains no case with {channels} channels (CASE_0000, CASE_0001, ...).")
     for name, (_, files) in found.items():
         if len(files) != channels:
             missing = next(channel for channel in range(channels) if channel not in files)

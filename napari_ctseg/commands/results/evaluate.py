@@ -1,4 +1,4 @@
-"""`napari-ctseg evaluate`: predictions against truths, in files or in folders."""
+"""`napari-ctseg evaluate`: compare predictions with the truth, in files or folders."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ def evaluate(
     truth: Annotated[
         Path,
         typer.Argument(
-            metavar="TRUTH", help="The truth of the same name: a file, a folder, or a data set's folder."
+            metavar="TRUTH", help="The truth, a file or a folder with the same names, or a data set's folder."
         ),
     ],
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="One line per case and label.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A table with one line per case and label.")
+    ] = None,
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Everything, with means, for a program.")
+        Path | None, typer.Option(metavar="FILE", help="All results with means, as JSON.")
     ] = None,
     html: Annotated[
         Path | None,
@@ -42,16 +44,16 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="CSV, one line per case, label and slice.")
     ] = None,
     convention: Annotated[
-        ConventionName, typer.Option(help="Whose definitions to follow.")
+        ConventionName, typer.Option(help="Whose definitions of the metrics to use.")
     ] = ConventionName.DEEPMIND,
     nsd_tolerance: Annotated[
         float, typer.Option(min=0.0, metavar="MM", help="Tolerance of the normalised surface Dice.")
     ] = 2.0,
     prediction_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help=LAYER)] = None,
     truth_layer: Annotated[str | None, typer.Option(metavar="K|NAME", help="The same for the truth.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Dice, HD95, ASSD, NSD and volumes per label, against a truth on any overlapping grid."""
+    """Compute Dice, HD95, ASSD, NSD and volumes per label; the grids only have to overlap."""
     from ctseg_imaging.errors import FormatError
     from ctseg_imaging.formats import is_readable
     from ctseg_imaging.metrics.cases import find_cases
@@ -68,8 +70,8 @@ def evaluate(
             )
         ) is not None:
             raise FormatError(
-                f"{folder}: holds DICOM images and no segmentation to evaluate; give a label map, DICOM SEG "
-                "or RTSTRUCT."
+                f"{folder}: contains DICOM images but no segmentation; give a label map, DICOM SEG or "
+                "RTSTRUCT."
             )
     for path in (csv, json, html, per_slice):
         if path is not None:
@@ -104,13 +106,13 @@ def evaluate(
 
 
 def _unpaired(cases: EvaluationCases) -> list[str]:
-    """What was found on one side only."""
-    said = []
+    """Cases with a prediction or a truth only."""
+    remarks = []
     if cases.only_predicted:
-        said.append(f"No truth for {_few(cases.only_predicted)}: left out.")
+        remarks.append(f"No truth for {_few(cases.only_predicted)}: skipped.")
     if cases.only_true:
-        said.append(f"No prediction for {_few(cases.only_true)}: left out.")
-    return said
+        remarks.append(f"No prediction for {_few(cases.only_true)}: skipped.")
+    return remarks
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -23,12 +23,14 @@ def export(
     to: Annotated[To, typer.Option("--to", help="The format.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The file; BUNDLE.onnx or BUNDLE.ts here by default."),
+        typer.Option(
+            "--out", metavar="FILE", help="The file; by default BUNDLE.onnx or BUNDLE.ts in this folder."
+        ),
     ] = None,
     stage: Annotated[
-        str | None, typer.Option(help="Only this stage: localise or segment; all of them by default.")
+        str | None, typer.Option(help="Only this stage: localise or segment; by default all.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """The networks of a bundle as ONNX or TorchScript, each with the side file that runs it here. A localiser
     gets a file of its own.

@@ -39,7 +39,7 @@ def predict(
         Path,
         typer.Argument(
             metavar="OUT",
-            help="A file, whose ending decides the format (.dcm: DICOM SEG, "
+            help="A file whose ending decides the format (.dcm: DICOM SEG, "
             ".rtstruct.dcm: RTSTRUCT), or a folder.",
         ),
     ],
@@ -49,23 +49,23 @@ def predict(
             "-m", "--model", metavar="BUNDLE", help="Name, folder, file, stack; repeat for an ensemble."
         ),
     ],
-    combine: Annotated[
-        Combination, typer.Option(help="How an ensemble comes to one label.")
-    ] = Combination.MEAN,
+    combine: Annotated[Combination, typer.Option(help="How an ensemble is combined.")] = Combination.MEAN,
     weights: Annotated[
-        str | None, typer.Option(metavar="W1,W2,...", help="How much each model counts, for mean and vote.")
+        str | None, typer.Option(metavar="W1,W2,...", help="Weight of each model, for mean and vote.")
     ] = None,
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="Mean over mirrored inputs, where a model allows it; slow.")
+        bool, typer.Option("--mirror", help="Average over mirrored inputs, if the model allows it; slow.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
     precision: Annotated[
-        PrecisionChoice, typer.Option(help="auto takes bf16 where it is clearly faster.")
+        PrecisionChoice, typer.Option(help="auto uses bf16 where it is clearly faster.")
     ] = PrecisionChoice.AUTO,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.")] = None,
     region: Annotated[
         str | None,
-        typer.Option(metavar="X0,X1,Y0,Y1,Z0,Z1", help="Look in this box of LPS mm only; no localiser."),
+        typer.Option(
+            metavar="X0,X1,Y0,Y1,Z0,Z1", help="Segment only this box (LPS, mm), without a localiser."
+        ),
     ] = None,
     probabilities: Annotated[
         ProbabilityType | None,
@@ -78,27 +78,28 @@ def predict(
         bool, typer.Option("--rtstruct", help="Also write contours, NAME.rtstruct.dcm, where IN is DICOM.")
     ] = False,
     edge_map: Annotated[
-        bool, typer.Option("--edge-map", help="Also write where the borders of the labels are unsure.")
+        bool, typer.Option("--edge-map", help="Also write a map of uncertain borders.")
     ] = False,
     disagreement: Annotated[
         DisagreementKind | None,
         typer.Option(
             "--disagreement",
-            help="What an ensemble's disagreement map holds; of a single model there is the entropy.",
+            help="Content of an ensemble's disagreement map; for a single model only entropy.",
         ),
     ] = None,
     volume: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="Which volume of a 4D file, from 1.")
+        int | None, typer.Option(min=1, metavar="K", help="Volume of a 4D file, counted from 1.")
     ] = None,
     series: Annotated[
-        str | None, typer.Option(metavar="K|UID", help="Which DICOM series: its number in `info` or its UID.")
+        str | None, typer.Option(metavar="K|UID", help="DICOM series: its number in `info`, or its UID.")
     ] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The provenance of every case on stdout.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the provenance of every case.")] = False,
 ) -> None:
-    """Run bundles on volumes; labels lie on the input's own grid, with a file NAME.provenance.json next to
-    them.
+    """Segment volumes with one or more bundles.
+
+    The labels are on the grid of the input; NAME.provenance.json is written next to them.
     """
     from ctseg_imaging.errors import CtsegError
     from ctseg_models.bundles import store
@@ -176,12 +177,14 @@ def _stack(models: Sequence[str]) -> Stack | None:
     if not folders:
         return None
     if len(models) > 1:
-        raise BundleError(f"{folders[0]}: is a stack, which has its own members; give it alone.")
+        raise BundleError(
+            f"{folders[0]}: is a stack, which has its own members; give it without other models."
+        )
     return read_stack(folders[0])
 
 
 def _wanted(settings: InferenceSettings, members: int, stack: Stack | None) -> list[str]:
-    """Which files will stand next to the labels."""
+    """Which files will be written next to the labels."""
     single = members == 1 and stack is None
     disagreement = stack is None and (not single or settings.disagreement == "entropy")
     asked = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Combination(StrEnum):
-    """How an ensemble comes to one label."""
+    """How an ensemble is combined."""
 
     MEAN = "mean"
     VOTE = "vote"
@@ -41,7 +41,7 @@ class DisagreementKind(StrEnum):
 
 
 class PredictCommand(OptionalValues):
-    """The two options that may stand alone."""
+    """The two options whose value may be omitted."""
 
     values: ClassVar[dict[str, tuple[str, ...]]] = {
         "--probabilities": tuple(ProbabilityType),
@@ -50,7 +50,7 @@ class PredictCommand(OptionalValues):
 
 
 class PrecisionChoice(StrEnum):
-    """What the networks compute in."""
+    """The precision of the networks."""
 
     AUTO = "auto"
     FP32 = "fp32"
@@ -64,9 +64,11 @@ def parse_region(text: str) -> Region:
     try:
         x0, x1, y0, y1, z0, z1 = (float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter("six numbers x0,x1,y0,y1,z0,z1 in LPS mm", param_hint="--region") from None
+        raise typer.BadParameter(
+            "give six numbers x0,x1,y0,y1,z0,z1 in LPS mm", param_hint="--region"
+        ) from None
     if not (x0 < x1 and y0 < y1 and z0 < z1):
-        raise typer.BadParameter("every axis needs its lower end first", param_hint="--region")
+        raise typer.BadParameter("give the lower bound of every axis first", param_hint="--region")
     return Region((x0, y0, z0), (x1, y1, z1))
 
 
@@ -78,7 +80,7 @@ def parse_weights(text: str | None, models: Sequence[str], combine: Combination)
         weights = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(
-            "numbers above 0 with commas between them, one for each model", param_hint="--weights"
+            "give a number above 0 for each model, separated by commas", param_hint="--weights"
         ) from None
     if (
         len(weights) != len(models)
@@ -86,12 +88,10 @@ def parse_weights(text: str | None, models: Sequence[str], combine: Combination)
         or not all(0 < weight < float("inf") for weight in weights)
     ):
         raise typer.BadParameter(
-            f"a number above 0 for each of several models; {len(models)} are named", param_hint="--weights"
+            f"give a number above 0 for each of several models; {len(models)} given", param_hint="--weights"
         )
     if combine is Combination.STAPLE:
-        raise typer.BadParameter(
-            "STAPLE finds out itself how much to trust each model", param_hint="--weights"
-        )
+        raise typer.BadParameter("STAPLE estimates the weight of each model itself", param_hint="--weights")
     return weights
 
 
@@ -100,16 +100,18 @@ def refuse_lone_disagreement(
 ) -> None:
     if stack is not None and kind is not None:
         raise typer.BadParameter(
-            "a stack has one opinion; name its members to see where they disagree",
+            "a stack gives a single result; name its members to see where they disagree",
             param_hint="--disagreement",
         )
     if kind is DisagreementKind.SHARE and len(models) == 1:
         raise typer.BadParameter(
-            "a single model cannot disagree with others; ask for entropy", param_hint="--disagreement"
+            "a single model has no disagreement; use entropy", param_hint="--disagreement"
         )
 
 
 def refuse_maps_of_several(models: Sequence[str], stack: Stack | None, asked: dict[str, bool]) -> None:
     for option, wanted in asked.items():
         if wanted and (len(models) > 1 or stack is not None):
-            raise typer.BadParameter("is for a single model; several have --disagreement", param_hint=option)
+            raise typer.BadParameter(
+                "is available for a single model only; for several use --disagreement", param_hint=option
+            )

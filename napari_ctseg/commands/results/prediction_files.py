@@ -1,4 +1,4 @@
-"""What `predict` writes for a case: where, whether it can, and in which format."""
+"""The files that `predict` writes for a case: paths, checks before the run, and formats."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refuse_unwritable(path: Path) -> None:
             pass
     except OSError as error:
         raise FormatError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a folder that can be written to."
+            f"{path}: cannot be written ({error.strerror or error}); choose a writable folder."
         ) from error
 
 
@@ -54,8 +54,7 @@ def refuse_dicom(path: Path, images: Iterable[Path]) -> None:
         refuse_without_highdicom(path)
     if not all(formats.is_dicom(image) for image in images):
         raise FormatError(
-            f"{path}: a {kind} refers to a DICOM series and the image is none; end it in .seg.nrrd or "
-            ".nii.gz."
+            f"{path}: a {kind} needs a DICOM series as input; use the ending .seg.nrrd or .nii.gz."
         )
 
 
@@ -76,16 +75,14 @@ class Outputs:
         names_a_file = bool(split_ending(target)[1] or _is_dicom(target)) and not target.is_dir()
         if not names_a_file and target.suffix.lower() in NO_VOLUME and not target.is_dir():
             raise FormatError(
-                f"{target}: labels are not written as {target.suffix}; end it in .nii.gz, .nrrd or .mha, or "
-                "name a folder."
+                f"{target}: labels cannot be written as {target.suffix}; use .nii.gz, .nrrd or .mha, or give "
+                "a folder."
             )
         if several and (names_a_file or target.is_file()):
-            raise FormatError(
-                f"{target}: is a file's name, and a folder of cases needs a folder to write to."
-            )
+            raise FormatError(f"{target}: is a file name, but a folder of cases needs an output folder.")
         if not several and target.is_file() and not names_a_file:
             raise FormatError(
-                f"{target}: cannot tell the format from the name; end it in .nii.gz, .nrrd or .mha."
+                f"{target}: the format cannot be inferred from the name; use .nii.gz, .nrrd or .mha."
             )
         labels = target if names_a_file else target / f"{case.name}{case.ending}"
         return cls(labels, rtstruct and not labels.name.lower().endswith(RTSTRUCT_ENDING))

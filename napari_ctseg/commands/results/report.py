@@ -1,4 +1,4 @@
-"""`napari-ctseg report`: what a training run came to, told again."""
+"""`napari-ctseg report`: write the report of a training run again."""
 
 from __future__ import annotations
 
