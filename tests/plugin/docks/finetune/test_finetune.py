@@ -292,7 +292,7 @@ def test_why_start_is_grey(dock, viewer):
     assert "Open an image" in view.state.why_not
     jobs.names = []
     controller.reload_bundles()
-    assert "No model" in view.state.why_not
+    assert "Choose a model" in view.state.why_not
 
 
 def test_choices_reach_the_order(dock, tmp_path):
@@ -575,7 +575,7 @@ def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model
         lambda: len(controller.state.losses) > 1 or controller.state.phase is Phase.FAILED, timeout=120_000
     )
     assert controller.state.phase is Phase.RUNNING, controller.state.message
-    assert dock.stop.isEnabled() and not dock.go.isEnabled() and "under way" in dock.go.toolTip()
+    assert dock.stop.isEnabled() and not dock.go.isEnabled() and "is running" in dock.go.toolTip()
     dock.hold.click()
     qtbot.waitUntil(lambda: controller.state.phase is Phase.PAUSED, timeout=120_000)
     paused = controller.state
