@@ -1,4 +1,4 @@
-"""Small Qt parts of the docks: labels, choices and greying that say what they are for."""
+"""Small Qt parts of the docks: texts, choices, buttons and rows, each with its tooltip."""
 
 from __future__ import annotations
 
@@ -30,24 +30,20 @@ DETAILS_SIZE = (480, 300)
 
 
 class Dock(QWidget):  # type: ignore[misc]
-    """A dock that hears when the user closes it: napari then takes it out of its frame, and nothing of it
-    may go on.
-    """
+    """A dock that notices when the user closes it: napari then takes it out of its frame."""
 
     def closed(self) -> None:
-        """Follow nothing any more."""
+        """Disconnect from everything; called when the dock was closed."""
 
     def changeEvent(self, event: QEvent) -> None:
-        """Qt tells of a new frame, or of none."""
+        """Qt's: the dock has a new frame, or none."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.closed()
 
 
 class Text(QLabel):  # type: ignore[misc]
-    """A wrapping label whose text can be copied. A remark is amber, in a tone that can be read in the
-    theme.
-    """
+    """A wrapping label whose text can be copied. A remark is amber, in a shade that suits the theme."""
 
     def __init__(self, remark: bool = False) -> None:
         super().__init__()
@@ -57,13 +53,13 @@ class Text(QLabel):  # type: ignore[misc]
         self._paint()
 
     def mark(self, remark: bool) -> None:
-        """Whether it is a remark from now on."""
+        """Set whether it is a remark."""
         if remark != self._remark:
             self._remark = remark
             self._paint()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Qt tells of a new frame, which has a theme, and of a new theme."""
+        """Qt's: a new frame, which has a theme, or a new theme."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.ParentChange):
             self._paint()
@@ -75,9 +71,7 @@ class Text(QLabel):  # type: ignore[misc]
 
 
 def _is_light(widget: QWidget) -> bool:
-    """Whether the theme of the widget's window is a light one; of napari's settings as long as it is in
-    none.
-    """
+    """Whether the theme of the widget's window, or else of napari's settings, is light."""
     viewer = getattr(getattr(widget.window(), "_qt_viewer", None), "viewer", None)
     theme = get_theme(get_settings().appearance.theme if viewer is None else viewer.theme)
     return bool(QColor(theme.background.as_hex()).lightness() > MIDDLE)
@@ -89,18 +83,18 @@ def text() -> Text:
 
 
 def remark() -> Text:
-    """What the user has to know."""
+    """A text that the user should notice."""
     return Text(remark=True)
 
 
-def say(label: QLabel, words: str) -> None:
-    """Show `words`, or hide the label when there are none."""
+def show_text(label: QLabel, words: str) -> None:
+    """Show `words`; without words, hide the label."""
     label.setText(words)
     label.setVisible(bool(words))
 
 
 def combo(tip: str, items: Sequence[str] = ()) -> QComboBox:
-    """A choice that does not widen the dock with its longest entry."""
+    """A choice whose longest entry does not widen the dock."""
     box = QComboBox()
     box.addItems(list(items))
     box.setToolTip(tip)
@@ -110,7 +104,7 @@ def combo(tip: str, items: Sequence[str] = ()) -> QComboBox:
 
 
 def fill(box: QComboBox, items: Sequence[str], current: str | None) -> None:
-    """Bring the entries and the choice of `box` in line, without a signal."""
+    """Set the entries and the current one, without a signal."""
     with QSignalBlocker(box):
         if [box.itemText(i) for i in range(box.count())] != list(items):
             box.clear()
@@ -140,13 +134,13 @@ def number(tip: str, low: float, high: float, step: float, suffix: str, decimals
 
 
 def able(widget: QWidget, why_not: str, tip: str) -> None:
-    """Enable with its tooltip, or grey with the reason as its tooltip."""
+    """Enable the widget, or grey it out with the reason as its tooltip."""
     widget.setEnabled(not why_not)
     widget.setToolTip(why_not or tip)
 
 
 def row(*items: QWidget) -> QHBoxLayout:
-    """Widgets side by side."""
+    """Widgets in a row."""
     line = QHBoxLayout()
     line.setSpacing(4)
     for item in items:
@@ -155,7 +149,7 @@ def row(*items: QWidget) -> QHBoxLayout:
 
 
 def group(items: Sequence[QWidget | QLayout]) -> QWidget:
-    """One column that is shown and hidden as a whole."""
+    """A column that is shown and hidden as a whole."""
     body = QWidget()
     column = QVBoxLayout(body)
     column.setContentsMargins(0, 0, 0, 0)
@@ -165,7 +159,7 @@ def group(items: Sequence[QWidget | QLayout]) -> QWidget:
 
 
 def scrolled(owner: QWidget, items: Sequence[QWidget | QLayout]) -> QVBoxLayout:
-    """Fill `owner` with one column that scrolls up and down and never sideways; returns the column."""
+    """Fill `owner` with a column that scrolls vertically only; returns the column."""
     body = QWidget()
     column = QVBoxLayout(body)
     column.setContentsMargins(6, 6, 6, 6)
@@ -197,7 +191,7 @@ def swatch(colour: str) -> QIcon:
 
 
 def show_details(owner: QWidget, message: str, details: str) -> None:
-    """The sentence, and what is behind it below."""
+    """Show a message with its details below."""
     box = QMessageBox(owner)
     box.setWindowTitle("Details")
     box.setText(message)
@@ -207,7 +201,7 @@ def show_details(owner: QWidget, message: str, details: str) -> None:
         None,
     )
     if opener is not None:
-        opener.click()  # the details were asked for already
+        opener.click()  # the user has asked for the details
     for record in box.findChildren(QTextEdit):
         record.setMinimumWidth(DETAILS_SIZE[0])
         record.setFixedHeight(DETAILS_SIZE[1])

@@ -54,7 +54,7 @@ class Preferences:
             write_bytes(self._path, json.dumps(content, indent=1, sort_keys=True).encode(), overwrite=True)
         except (OSError, CtsegError) as error:
             raise PreferencesError(
-                f"{self._path}: your settings cannot be kept ({error}); make its folder writable."
+                f"{self._path}: your settings cannot be saved ({error}); make its folder writable."
             ) from error
 
     def _read(self) -> dict[str, dict[str, Any]]:

@@ -158,7 +158,7 @@ def _fail(ctx: Any, sentence: str) -> None:
     raise typer.Exit(1) from None
 
 
-def say(text: str) -> None:
+def print_result(text: str) -> None:
     """Print a result to stdout."""
     out.print(text, markup=False)
 
@@ -168,7 +168,7 @@ def note(text: str) -> None:
     err.print(text, markup=False)
 
 
-def say_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Print a result as JSON to stdout. Raises TypeError for values that JSON does not have."""
     out.file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 

@@ -106,7 +106,7 @@ def _interrupted(child: subprocess.Popen[bytes]) -> int:
     with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
         child.terminate() if sys.platform != "win32" else time.sleep(0)
         if child.wait(PATIENCE_SECONDS) == INTERRUPTED:
-            return INTERRUPTED  # it has said so itself
+            return INTERRUPTED  # it has printed that itself
     child.kill()
     child.wait()
     _report("Interrupted.")

@@ -66,7 +66,7 @@ def serve(connection: Connection, module: str) -> None:
 def run(job: WorkerJob, connection: Connection) -> Returned | Raised | Closed:
     """Drive a job's generator, telling how far it is and listening for Cancel between its steps."""
     work: Generator[Progress, None, Any] | None = None
-    told = 0.0, ""
+    reported = 0.0, ""
     try:
         with suppress(OSError):  # the folder is gone: relative paths fail with a sentence of their own
             os.chdir(job.folder)
@@ -77,8 +77,8 @@ def run(job: WorkerJob, connection: Connection) -> Returned | Raised | Closed:
                 step = next(work)
             except StopIteration as end:
                 return Returned(end.value)
-            if step.stage != told[1] or time.monotonic() > told[0] + SECONDS_BETWEEN_STEPS:
-                told = time.monotonic(), step.stage
+            if step.stage != reported[1] or time.monotonic() > reported[0] + SECONDS_BETWEEN_STEPS:
+                reported = time.monotonic(), step.stage
                 _send(connection, Step(step)).close()
         work.close()
         return Closed()

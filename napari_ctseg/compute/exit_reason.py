@@ -1,4 +1,4 @@
-"""What to tell a user whose computing process has ended by itself."""
+"""The message for the user when the computing process has ended by itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cause(code: int) -> tuple[str, str]:
         return f"exit code {code}", "run it again, and report what Details says if it happens again"
     if sys.platform != "win32" and -code == signal.SIGKILL:
         return (
-            "it was killed, SIGKILL, most likely because the machine's memory ran out",
+            "it was killed, SIGKILL, most likely because memory ran out",
             f"{NO_MEMORY}, and run it again",
         )
     return f"it crashed, {_name(-code)}", f"run it again, and if it crashes again {NO_MEMORY}"

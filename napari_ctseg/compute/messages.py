@@ -1,4 +1,4 @@
-"""What the viewer's process and the computing process say to each other."""
+"""The messages between the viewer's process and the computing process."""
 
 from __future__ import annotations
 

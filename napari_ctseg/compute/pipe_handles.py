@@ -12,7 +12,7 @@ from typing import Any
 
 
 def handing_over(end: connection.Connection) -> tuple[str, dict[str, Any]]:
-    """How the child is told which end is its own, and what `subprocess.Popen` needs so the child
+    """How the child learns which end is its own, and what `subprocess.Popen` needs so the child
     inherits exactly this one.
     """
     handle = end.fileno()

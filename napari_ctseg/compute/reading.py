@@ -179,7 +179,7 @@ def _driven(
     except EndedUnexpectedly as error:
         raise FormatError(
             f"{path}: the process that read it ended ({error.how}); the file is damaged, too large for this "
-            "machine, or of a kind that its library cannot read."
+            "machine, or not supported by the library."
         ) from error
 
 
@@ -205,7 +205,7 @@ def _with_silence_told(work: Generator[Progress, None, T], name: str) -> Generat
                     "waiting",
                     0,
                     0,
-                    f"No progress with {name} for {minutes:.0f} minutes; cancel it if the file should be "
+                    f"No progress with {name} for {minutes:.0f} minutes; cancel if the file should have been "
                     "small",
                 )
             )

@@ -45,17 +45,17 @@ class Written:
 def export_message(written: Written) -> str:
     """The sentence about an export."""
     if written.history_fault:
-        said = f"Written: {written.mask}. Only its history is missing: {written.history_fault}"
+        message = f"Written: {written.mask}. Its history could not be written: {written.history_fault}"
     else:
-        said = f"Written: {written.mask}, with {written.history.name} next to it."
-    return " ".join((said, *written.remarks))
+        message = f"Written: {written.mask}, with {written.history.name} next to it."
+    return " ".join((message, *written.remarks))
 
 
 def history_path(path: Path) -> Path:
     """NAME.provenance.json next to the mask. Raises FormatError for an ending that is not in ENDINGS."""
     ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
     if ending is None:
-        raise FormatError(f"{path}: cannot tell the format from the name; end it in {', '.join(ENDINGS)}.")
+        raise FormatError(f"{path}: the format cannot be inferred from the name; use {', '.join(ENDINGS)}.")
     return path.with_name(path.name[: -len(ending)] + ".provenance.json")
 
 
@@ -84,12 +84,12 @@ def export(
     refuse_foreign_history(beside)
     placed = on_grid_of(label_map, image)
     fits = image is not None and placed.geometry is image.geometry
-    said = told(placed, image if fits else None, provenance, edits)
+    history = history_of(placed, image if fits else None, provenance, edits)
     like = image if fits or path.name.lower().endswith(formats.DICOM_ENDING) else label_map
     remarks = formats.write(path, placed, like=like, overwrite=True)
     try:
         write_bytes(
-            beside, json.dumps(said, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True
+            beside, json.dumps(history, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True
         )
     except FormatError as error:
         return Written(path, beside, str(error), remarks)
@@ -110,12 +110,12 @@ def refuse_foreign_history(path: Path) -> None:
         "bundles" in fields or str(fields.get("program", "")).startswith("napari-ctseg")
     ):
         raise FormatError(
-            f"{path}: was not written by this program and would be replaced; choose another name for the "
+            f"{path}: was not written by this program and would be overwritten; choose another name for the "
             "mask."
         )
 
 
-def told(
+def history_of(
     label_map: LabelMap,
     image: Volume | None,
     provenance: Mapping[str, Any],
@@ -144,10 +144,10 @@ def told(
 
 def voxel_hash(array: np.ndarray[Any, Any]) -> str:
     """SHA-256 of the voxels in C order, slice by slice so nothing large is copied."""
-    said = hashlib.sha256(str(array.dtype.str).encode())
+    digest = hashlib.sha256(str(array.dtype.str).encode())
     for plane in array:
-        said.update(np.ascontiguousarray(plane).tobytes())
-    return said.hexdigest()
+        digest.update(np.ascontiguousarray(plane).tobytes())
+    return digest.hexdigest()
 
 
 def _version() -> str:

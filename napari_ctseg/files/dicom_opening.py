@@ -15,7 +15,7 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import ViewOnlyVolume
 from napari_ctseg.background.waiting import front_window, waited
 from napari_ctseg.compute import reading
-from napari_ctseg.files.layer_data import image_layers, label_layers, plain_name, say
+from napari_ctseg.files.layer_data import image_layers, label_layers, plain_name, show_notes
 from napari_ctseg.viewer import study
 from napari_ctseg.viewer.layers import LayerData, volume_of
 
@@ -55,8 +55,8 @@ def _layers_of(path: Path, chosen: Opening) -> list[LayerData]:
     if chosen.left_out:
         listed = "; ".join(row.choice.description for row in chosen.left_out[:MOST_NAMED])
         more = f" and {len(chosen.left_out) - MOST_NAMED} more" if len(chosen.left_out) > MOST_NAMED else ""
-        say(
-            f"{plain_name(path)}: Left out smaller series ({listed}{more}); to open one, open one of its "
+        show_notes(
+            f"{plain_name(path)}: Smaller series were skipped ({listed}{more}); to open one, open one of its "
             "files."
         )
     labels: list[LayerData] = []
@@ -75,7 +75,7 @@ def _told(things: int) -> Iterator[None]:
     except CtsegError as error:
         if things == 1:
             raise
-        say(str(error), is_error=True)
+        show_notes(str(error), is_error=True)
 
 
 def _first_visible(layers: list[LayerData]) -> list[LayerData]:

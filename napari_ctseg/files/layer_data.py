@@ -33,7 +33,7 @@ def plain_name(path: Path) -> str:
 
 def as_labels(volume: Volume, path: Path) -> LabelMap | None:
     """The volume as a label map when it looks like one: whole numbers from 0 with few values, and unless
-    there are very few, a name or folder that says so.
+    there are very few, a name or folder that indicates it.
     """
     array = volume.array
     named = bool(
@@ -74,8 +74,8 @@ def label_layers(maps: Sequence[LabelMap], path: Path) -> list[LayerData]:
     """
     if len(maps) > MOST_TOGETHER:
         raise FormatError(
-            f"{path}: holds {len(maps)} layers of overlapping segments, too many to open together; convert "
-            "the one that you need: napari-ctseg convert --labels --layer K."
+            f"{path}: contains {len(maps)} layers of overlapping segments, too many to open together; "
+            "convert the one you need: napari-ctseg convert --labels --layer K."
         )
     layers: list[LayerData] = []
     for k, label_map in enumerate(maps, 1):
@@ -89,7 +89,7 @@ def label_layers(maps: Sequence[LabelMap], path: Path) -> list[LayerData]:
 
 def _say_notes(notes: Sequence[str], name: str) -> None:
     for note in notes:
-        say(f"{name}: {note}")
+        show_notes(f"{name}: {note}")
 
 
 def _few_values(array: Any) -> Any:
@@ -110,7 +110,7 @@ def _few_values(array: Any) -> Any:
     return values if np.isfinite(values).all() else None
 
 
-def say(sentence: str, *, is_error: bool = False) -> None:
+def show_notes(sentence: str, *, is_error: bool = False) -> None:
     """Show a notification."""
     from napari_ctseg import notices
 

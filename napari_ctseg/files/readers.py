@@ -15,7 +15,7 @@ from napari_ctseg.background.waiting import WaitingCancelled, waited
 from napari_ctseg.compute import reading
 from napari_ctseg.files import opened_together
 from napari_ctseg.files.dicom_opening import segmentation_layers, series_layers
-from napari_ctseg.files.layer_data import MOST_TOGETHER, layers_of, plain_name, say
+from napari_ctseg.files.layer_data import MOST_TOGETHER, layers_of, plain_name, show_notes
 from napari_ctseg.recovery import autosave
 from napari_ctseg.viewer import orientation, study
 from napari_ctseg.viewer.layers import LayerData
@@ -53,7 +53,7 @@ def read_for_napari(path: str | Sequence[str]) -> list[Any]:
         except WaitingCancelled:
             break
         except CtsegError as error:
-            say(str(error), is_error=True)
+            show_notes(str(error), is_error=True)
     return layers or NOTHING
 
 

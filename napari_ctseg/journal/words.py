@@ -1,4 +1,4 @@
-"""What is said about kept masks. Nothing of it identifies a patient."""
+"""The texts about saved masks. They never identify a patient."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from napari_ctseg.journal.replay import Summary
 
 MOST_NAMES = 4
 IN_USE = (
-    "Process {pid} has this image open in another viewer and edits it there; here its label layers are "
-    "read-only. Close the other viewer, or take over."
+    "This image is being edited in another viewer (process {pid}); its label layers are read-only here. "
+    "Close the other viewer, or take over."
 )
 
 
@@ -38,7 +38,7 @@ def room(used: int, limit: int) -> str:
         return (
             f"The recovery folder takes {used / 1024**2:.0f} MB, more than its limit of "
             f"{limit / 1024**2:.0f} MB: export and discard what you do not need (Plugins > CT segmentation > "
-            "Recovery), or raise the limit there. Everything is still kept."
+            "Recovery), or raise the limit there. Nothing has been deleted."
         )
     return (
         f"The recovery folder takes {used / 1024**2:.0f} MB. Discarded masks are deleted after "

@@ -107,7 +107,7 @@ class Autosave:
         self.message.emit(sentence)
 
     def _well(self) -> None:
-        self.message.emit("Edits are kept for recovery again.")
+        self.message.emit("Edits are saved for recovery again.")
 
     def _removed(self, event: Any) -> None:
         recording = self._recordings.pop(unwrapped(event.value), None)

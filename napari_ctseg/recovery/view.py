@@ -1,6 +1,4 @@
-"""Two places for the list of kept masks: a dialog that offers those of the open image, and the Recovery dock
-with all of them.
-"""
+"""The list of saved masks in two places: a dialog for the open image, and the Recovery dock for all."""
 
 from __future__ import annotations
 
@@ -20,17 +18,17 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
 OFFERED = (
-    "These edits of the open image were not exported. Restore opens them as a mask of their own, with their "
-    "undo steps. All kept masks are in Plugins > CT segmentation > Recovery."
+    "These edits of the open image were not exported. Restore opens them as a new mask, with their undo "
+    "steps. All saved masks are in Plugins > CT segmentation > Recovery."
 )
 ALL = (
-    "Masks that were drawn and not exported, also of images that are not open. Nothing is deleted before it "
-    "was discarded."
+    "Masks that were drawn but not exported, including those of images that are not open. A mask is only "
+    "deleted after you discard it."
 )
 
 
 class RestoreDialog(QDialog):  # type: ignore[misc]
-    """What is kept of the open images. Return and Escape leave everything as it is."""
+    """The saved masks of the open images. Return and Escape change nothing."""
 
     def __init__(self, parent: QWidget | None, autosave: Autosave) -> None:
         super().__init__(parent)
@@ -51,7 +49,7 @@ class RestoreDialog(QDialog):  # type: ignore[misc]
         self.resize(480, 420)
 
     def fill(self) -> None:
-        """Show what is kept and discarded now."""
+        """Show what is saved and discarded now."""
         self.kept.fill()
 
     def _restored(self) -> None:
@@ -60,7 +58,7 @@ class RestoreDialog(QDialog):  # type: ignore[misc]
 
 
 class RecoveryDock(Dock):
-    """All kept masks, also of images that are not open, and how much may be kept."""
+    """All saved masks, including those of images that are not open, and the limits of space."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -69,11 +67,11 @@ class RecoveryDock(Dock):
         heading, self.fault = QLabel(ALL), QLabel()
         for label in (heading, self.fault):
             label.setWordWrap(True)
-        self.undo = _mb(UNDO, "Memory for what can be undone in one mask; the oldest steps go first.")
+        self.undo = _mb(UNDO, "Memory for the undo steps of one mask; the oldest steps are dropped first.")
         self.folder = _mb(
             FOLDER,
-            "Disk space for kept and discarded masks. Beyond it discarded ones are deleted; kept ones never "
-            "are.",
+            "Disk space for saved and discarded masks. When it is full, discarded masks are deleted; saved "
+            "ones never are.",
         )
         self.undo.valueChanged.connect(lambda mb: self._set(UNDO, mb))
         self.folder.valueChanged.connect(lambda mb: self._set(FOLDER, mb))
@@ -89,12 +87,12 @@ class RecoveryDock(Dock):
         self.kept.fill()
 
     def closed(self) -> None:
-        """Follow the viewer no more."""
+        """Disconnect from the viewer."""
         self._autosave.listed.disconnect(self._listed, missing_ok=True)
         self.kept.stop()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Qt's: other viewers may have kept something meanwhile."""
+        """Qt's: other viewers may have saved something meanwhile."""
         super().showEvent(event)
         self.kept.fill()
 

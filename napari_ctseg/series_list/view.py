@@ -232,8 +232,8 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
     def _selection_changed(self) -> None:
         if self.study is not None:
             self.open_button.setEnabled(bool(self.selected()))
-            said = [text for line in self._selected_lines() if (text := words.tooltip(line))]
-            self.reason.setText("\n".join(dict.fromkeys(said)))
+            reasons = [text for line in self._selected_lines() if (text := words.tooltip(line))]
+            self.reason.setText("\n".join(dict.fromkeys(reasons)))
 
     def _accept(self) -> None:
         if self.study is not None and self.selected():

@@ -53,7 +53,7 @@ def _use(line: DrawnOn) -> str:
         return "without its series"
     if not can_open(line):
         return Use.NOTHING.value
-    return "opens alone" if line.series.use is Use.NOTHING else "opens with its series"
+    return "opens on its own" if line.series.use is Use.NOTHING else "opens with its series"
 
 
 def tooltip(line: Line) -> str:
@@ -64,8 +64,7 @@ def tooltip(line: Line) -> str:
         return _drawn_tooltip(line)
     if line.use is Use.VIEW_ONLY:
         return (
-            f"View only: {line.reason}. It can be looked at, but not measured, segmented, corrected or "
-            "exported."
+            f"View only: {line.reason}. It can be viewed, but not measured, segmented, corrected or exported."
         )
     return f"Cannot be read: {line.reason}." if line.use is Use.NOTHING else ""
 
@@ -73,9 +72,9 @@ def tooltip(line: Line) -> str:
 def _drawn_tooltip(line: DrawnOn) -> str:
     if line.series is None:
         return (
-            "The series that it refers to is not in this folder. A SEG opens on its own voxels, contours on "
-            "the image that is open; open the image first."
+            "The series that it refers to is not in this folder. A SEG opens on its own grid, contours on "
+            "that of the open image; open the image first."
         )
     if not can_open(line):
-        return "Contours need the voxels of their series, which cannot be read exactly."
+        return "Contours need the grid of their series, which cannot be read exactly."
     return ""

@@ -40,8 +40,7 @@ def screen() -> Iterator[bool]:
     program = shutil.which("Xvfb")
     if program is None:
         raise DisplayError(
-            "There is no display here and no Xvfb to make a virtual one; install xvfb or run this on a "
-            "desktop."
+            "There is no display, and no Xvfb for a virtual one; install xvfb or run this on a desktop."
         )
     before = {name: os.environ.get(name) for name in ("DISPLAY", "QT_QPA_PLATFORM")}
     reads, writes = os.pipe()
@@ -57,7 +56,9 @@ def screen() -> Iterator[bool]:
         with os.fdopen(reads) as answer:
             number = answer.readline().strip()  # Xvfb says which display is free, once it serves it
         if not number:
-            raise DisplayError("Xvfb did not start; run this on a desktop, or see what `Xvfb :99` says.")
+            raise DisplayError(
+                "Xvfb did not start; run this on a desktop, or check the output of `Xvfb :99`."
+            )
         os.environ["DISPLAY"], os.environ["QT_QPA_PLATFORM"] = f":{number}", "xcb"
         yield False
     finally:

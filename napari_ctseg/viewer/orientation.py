@@ -76,7 +76,7 @@ def attach(viewer: napari.viewer.Viewer) -> Radiological:
 
 
 def attach_current() -> None:
-    """Attach to the viewer in front, if there is one: a reader or sample is not told for which viewer it
+    """Attach to the viewer in front, if there is one: a reader or sample does not know for which viewer it
     works.
     """
     import napari
@@ -170,10 +170,10 @@ class Radiological:
         self._active = active
         displayed = [axis - (viewer.dims.ndim - 3) for axis in viewer.dims.order[-2:]]
         shown = active and viewer.dims.ndisplay == 2 and min(displayed) >= 0
-        said = letters(displayed, viewer.scene.camera.orientation) if shown else {}
+        marks = letters(displayed, viewer.scene.camera.orientation) if shown else {}
         for edge in _EDGES:
             overlay = viewer.canvas.overlays[f"ctseg_{edge}"]
-            overlay.text = said.get(edge, "")
+            overlay.text = marks.get(edge, "")
             overlay.visible = shown
         self._refresh_corner()
 

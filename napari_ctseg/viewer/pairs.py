@@ -48,7 +48,7 @@ def count(prediction: LabelMap, truth: LabelMap) -> Counted:
     match = truth.geometry.matches(prediction.geometry)
     if match is Match.NO_OVERLAP:
         raise GeometryError(
-            "Prediction and truth have no point of the patient in common; check that they belong to the same "
+            "Prediction and truth do not overlap in patient coordinates; check that they belong to the same "
             "scan."
         )
     view = AxisView.of(truth.geometry)
@@ -56,7 +56,7 @@ def count(prediction: LabelMap, truth: LabelMap) -> Counted:
     placed = _on_shown_grid(prediction, truth)
     if placed is None:
         note = (
-            f"The prediction lies on another grid ({difference(prediction.geometry, truth.geometry)}): it is "
+            f"The prediction has another grid ({difference(prediction.geometry, truth.geometry)}); it is "
             "compared after resampling onto the truth's grid (nearest voxel)."
         )
         prediction = resample_labels(prediction, truth.geometry)
@@ -78,7 +78,7 @@ def count(prediction: LabelMap, truth: LabelMap) -> Counted:
     left_out = tuple(truth.labels.name(value) for value in sorted(absent))
     if left_out:
         note = " ".join(
-            filter(None, (note, f"Not contoured in the truth and left out: {', '.join(left_out)}."))
+            filter(None, (note, f"Not contoured in the truth, therefore excluded: {', '.join(left_out)}."))
         )
     return Counted(live, truth.labels.merged(prediction.labels), placed is None, note, left_out)
 

@@ -66,7 +66,7 @@ def show_labels(
 
 
 def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: str) -> LabelsLayer:
-    """Add what a model said: labels named after it, its boxes as lines, edge map and disagreement as hidden
+    """Add a model's result: labels named after it, its boxes as lines, edge map and disagreement as hidden
     images.
     """
     differs = (

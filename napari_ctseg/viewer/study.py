@@ -26,7 +26,7 @@ ROLES = ("image", "truth", "prediction", "edited")
 @dataclass
 class Study:
     """Layer names by role (None: none yet) and the image's axial slice under the cursor; `events.<field>`
-    tells of every change.
+    is emitted at every change.
 
     The layer that becomes the truth is locked (see reference.py). It is unlocked when the role is taken from
     it; but where another layer takes the role over, a label map from a file stays locked.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_ctseg.commands.console import LAYER, NEAREST_GRID, note, refuse_existing, say
+from napari_ctseg.commands.console import LAYER, NEAREST_GRID, note, print_result, refuse_existing
 
 if TYPE_CHECKING:
     from ctseg_imaging.volume import LabelMap, Volume
@@ -90,4 +90,4 @@ def convert(
         note(f"{source}: {remark}")
     for remark in remarks:
         note(f"{target}: {remark}")
-    say(str(target))
+    print_result(str(target))

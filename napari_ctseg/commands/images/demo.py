@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, out, refuse_existing, say
+from napari_ctseg.commands.console import follow, note, out, print_result, refuse_existing
 
 if TYPE_CHECKING:
     from ctseg_imaging.metrics.reports.case_report import CaseReport
@@ -71,7 +71,7 @@ def demo(
         return
     out.print(table(bundle.name, reports))
     what = f"{len(reports)} phantoms" if real is None else reports[0].case
-    say(f"mean Dice {mean_dice(reports):.3f} of {bundle.name} on {what}, never seen in training")
+    print_result(f"mean Dice {mean_dice(reports):.3f} of {bundle.name} on {what}, never seen in training")
     show(*first, bundle.name, screenshot, keep)
 
 
@@ -166,7 +166,7 @@ def show(case: Shown, prediction: Prediction, model: str, screenshot: Path | Non
         compare = workspace.lay_over(viewer, prediction, model, preset("abdomen"))["Compare"].controller
         if screenshot is not None:
             view.picture(viewer, screenshot, lambda: compare.state.rows and not compare.state.measuring)
-            say(str(screenshot))
+            print_result(str(screenshot))
         if is_real and (keep or screenshot is None):
             napari.run()
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_ctseg.commands.console import LAYER, NEAREST_GRID, out, say, say_json
+from napari_ctseg.commands.console import LAYER, NEAREST_GRID, out, print_json, print_result
 from napari_ctseg.commands.images import series_table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def info(
     study = series_table.study_of(path) if volume is None and series is None and segmented is None else None
     if study is not None and len(study.candidates) != 1:
         if as_json:
-            say_json(
+            print_json(
                 {
                     "path": str(path),
                     "choices": series_table.facts(study),
@@ -45,7 +45,7 @@ def info(
                 }
             )
         else:
-            say("\n".join(series_table.lines(study)))
+            print_result("\n".join(series_table.lines(study)))
         return
     choices = reading.list_choices(path) if study is None else []
     if len(choices) > 1 and volume is None and series is None and layer is None:
@@ -176,12 +176,12 @@ def _suspicions(volume: Volume, facts: dict[str, Any]) -> list[str]:
 def _show(facts: dict[str, Any], as_json: bool) -> None:
     """Facts as JSON or as lines."""
     if as_json:
-        say_json(facts)
+        print_json(facts)
         return
     if "choices" in facts:
-        say(f"{facts['path']}: {len(facts['choices'])} to choose from")
+        print_result(f"{facts['path']}: {len(facts['choices'])} to choose from")
         for choice in facts["choices"]:
-            say(
+            print_result(
                 (
                     f"  {choice['index']:>3}  {choice['slices']:>4} slices  {choice['description']}  "
                     f"{choice['uid']}"
@@ -189,7 +189,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
             )
         return
     for line in _lines(facts):
-        say(line)
+        print_result(line)
     for remark in facts["remarks"]:
         out.print(f"! {remark}", style="yellow", markup=False)
 

@@ -44,7 +44,7 @@ def open_command(
 ) -> None:
     """Open the viewer with images, labels and docks.
 
-    Everything is read first, so a fault in a file is said before a window appears.
+    Everything is read first, so a fault in a file is reported before a window appears.
     """
     from napari_ctseg.compute import reading
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.console import follow, say
+from napari_ctseg.commands.console import follow, print_result
 
 
 class PhantomKind(StrEnum):
@@ -49,11 +49,13 @@ def phantom(
 
     voxels = None if size is None else tuple(int(number) for number in _three(size, "--size", whole=True))
     spacing_mm = None if spacing is None else _three(spacing, "--spacing")
-    say(str(follow(dataset_steps(out, kind.value, count, voxels, spacing_mm, seed, overwrite=overwrite))))
+    print_result(
+        str(follow(dataset_steps(out, kind.value, count, voxels, spacing_mm, seed, overwrite=overwrite)))
+    )
 
 
 def _three(text: str, option: str, *, whole: bool = False) -> tuple[float, float, float]:
-    """Three positive numbers from "z,y,x"; a usage error says what is expected."""
+    """Three positive numbers from "z,y,x"; a usage error names what is expected."""
     try:
         z, y, x = (int(part) if whole else float(part) for part in text.split(","))
     except ValueError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_ctseg.commands.console import note, say, say_json
+from napari_ctseg.commands.console import note, print_json, print_result
 from napari_ctseg.commands.models.side_table import side_table
 from napari_ctseg.commands.results.export import export
 
@@ -37,11 +37,13 @@ def list_(as_json: AsJson = False) -> None:
     for fault in found.faults:
         note(fault)
     if as_json:
-        say_json([_facts(bundle) for bundle in found.bundles])
+        print_json([_facts(bundle) for bundle in found.bundles])
         return
     for bundle in found.bundles:
         names = ", ".join(label.name for label in bundle.labels)
-        say(f"{bundle.name:<28} {bundle.kind:<12} {bundle.modality:<3} {_trust_state(bundle):<13} {names}")
+        print_result(
+            f"{bundle.name:<28} {bundle.kind:<12} {bundle.modality:<3} {_trust_state(bundle):<13} {names}"
+        )
     if not found.bundles:
         note("No bundles found; add one with `napari-ctseg bundle add PATH`.")
 
@@ -55,26 +57,26 @@ def show(name: BundleArgument, as_json: AsJson = False) -> None:
     bundle = store.find(name)
     facts = _facts(bundle)
     if as_json:
-        say_json({**facts, "card": bundle.card})
+        print_json({**facts, "card": bundle.card})
         return
     for key, value in facts.items():
         if key == "stages":
             for stage in value:
-                say(
+                print_result(
                     f"{'stage':<12}{stage['name']}: {stage['network']} at "
                     f"{' x '.join(f'{s:g}' for s in stage['spacing_mm'])} mm (z, y, x)"
                 )
         elif key == "labels":
-            say(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
+            print_result(f"{'labels':<12}{', '.join(f'{number} {label}' for number, label in value.items())}")
         elif key == "side_file":
             for line in side_table(SideFile.model_validate(value)):
-                say(line)
+                print_result(line)
         elif key == "needs_trust":
             for reason in value:
-                say(f"{'would run':<12}{reason}")
+                print_result(f"{'would run':<12}{reason}")
         elif value not in ("", None, {}, []):
-            say(f"{key:<12}{_plain(value)}")
-    say(f"\n{bundle.card.strip()}")
+            print_result(f"{key:<12}{_plain(value)}")
+    print_result(f"\n{bundle.card.strip()}")
 
 
 @app.command()
@@ -88,13 +90,13 @@ def verify(name: BundleArgument) -> None:
     bundle = store.find(name)
     bundle.verify()
     if bundle.needs_trust and not is_trusted(bundle):
-        say(
+        print_result(
             f"{bundle.name}: all that can be checked without running it is intact. Its own code was not "
             f"run:{_listed(bundle)}"
         )
         return
     bundle.load()
-    say(f"{bundle.name}: {_checked(bundle)}")
+    print_result(f"{bundle.name}: {_checked(bundle)}")
 
 
 @app.command()
@@ -113,16 +115,16 @@ def trust(
         result = (
             "may no longer run its own code." if decisions.distrust(bundle) else "was not trusted before."
         )
-        say(f"{bundle.name}: {result}")
+        print_result(f"{bundle.name}: {result}")
         return
     if not bundle.needs_trust:
-        say(f"{bundle.name}: has no code of its own, so there is nothing to allow.")
+        print_result(f"{bundle.name}: has no code of its own, so there is nothing to allow.")
         return
     digest = decisions.digest_for_question(bundle, lambda: store.find(name))
     note(f"{bundle.name}: will run its own code:{_listed(bundle)}")
     bundle.verify()
     decisions.trust(bundle, digest)
-    say(f"{bundle.name}: may now run its own code; use --revoke to withdraw this.")
+    print_result(f"{bundle.name}: may now run its own code; use --revoke to withdraw this.")
 
 
 @app.command()
@@ -153,7 +155,7 @@ def compose(
             raise BundleError(f"{bundle.path}: only bundles of this project can be composed.")
     assert isinstance(first, OwnBundle)
     assert isinstance(second, OwnBundle)
-    say(str(compose_bundles(first, second, out, name=name, overwrite=overwrite).path))
+    print_result(str(compose_bundles(first, second, out, name=name, overwrite=overwrite).path))
 
 
 @app.command()
@@ -178,7 +180,7 @@ def add(
             "allow it with "
             f'`napari-ctseg bundle trust "{bundle.name}"`.'
         )
-    say(f"{bundle.name}: {bundle.path}")
+    print_result(f"{bundle.name}: {bundle.path}")
 
 
 def _plain(value: Any, within: bool = False) -> str:
@@ -228,7 +230,7 @@ app.command("export")(export)
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
-    """What a bundle says about itself, as plain JSON, without its card."""
+    """The facts about a bundle as plain JSON, without its card."""
     from ctseg_models.bundles.monai.bundle import MonaiBundle
     from ctseg_models.bundles.own.bundle import OwnBundle
     from ctseg_models.bundles.single_file.bundle import SingleFileBundle

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, say
+from napari_ctseg.commands.console import follow, note, print_result
 from napari_ctseg.commands.models.stack import held_out
 from napari_ctseg.commands.results.prediction_files import refuse_unwritable
 
@@ -97,9 +97,9 @@ def calibrate(
     else:
         with_calibration(chosen, found, fitted_on)
         note(f"Stored in {chosen.path}.")
-    say(f"temperature {found.temperature:.3f}")
-    say(f"expected calibration error {found.ece_before:.4f} -> {found.ece_after:.4f}")
-    say(f"negative log-likelihood {found.nll_before:.4f} -> {found.nll_after:.4f}")
+    print_result(f"temperature {found.temperature:.3f}")
+    print_result(f"expected calibration error {found.ece_before:.4f} -> {found.ece_after:.4f}")
+    print_result(f"negative log-likelihood {found.nll_before:.4f} -> {found.nll_after:.4f}")
 
 
 def _read(entry: CaseEntry, labels: Labels) -> KnownCase:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, say
+from napari_ctseg.commands.console import follow, note, print_result
 
 if TYPE_CHECKING:
     from ctseg_imaging.progress import Progress
@@ -96,7 +96,7 @@ def show_spread(tables: Mapping[str, Mapping[str, MeanAndDeviation]]) -> None:
     lines = [("label", *titles), *body]
     widths = [max(len(line[column]) for line in lines) for column in range(1 + len(titles))]
     for line in lines:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print_result("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _shown(found: MeanAndDeviation | None) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.console import say, say_json
+from napari_ctseg.commands.console import print_json, print_result
 
 
 def recipes(
@@ -23,14 +23,14 @@ def recipes(
 
     if name is not None:
         if json:
-            say_json(load_recipe(name).model_dump(mode="json"))
+            print_json(load_recipe(name).model_dump(mode="json"))
         else:
-            say(recipe_text(name).rstrip())
+            print_result(recipe_text(name).rstrip())
         return
     listed = list_recipes()
     if json:
-        say_json(listed)
+        print_json(listed)
         return
     width = max(len(one) for one in listed)
     for one, description in listed.items():
-        say(f"{one:<{width}}  {description}")
+        print_result(f"{one:<{width}}  {description}")

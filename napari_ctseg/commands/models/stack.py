@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, say
+from napari_ctseg.commands.console import follow, note, print_result
 from napari_ctseg.commands.models.crossval import show_spread
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def stack(
             **{one: spread_table(rows) for one, rows in scores.members.items()},
         }
     )
-    say(str(folder))
+    print_result(str(folder))
 
 
 def held_out(dataset: Decathlon, names: list[str] | None) -> tuple[CaseEntry, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_ctseg.commands.console import follow, note, say
+from napari_ctseg.commands.console import follow, note, print_result
 
 if TYPE_CHECKING:
     from ctseg_imaging.progress import Progress
@@ -86,7 +86,7 @@ def train(
             processes=processes,
         )
         note(f"Ctrl-C, or a file {out / 'stop'}, ends the {processes} processes and writes the bundle.")
-        say(str(_with_scores_shown(follow(_followed(job)))))
+        print_result(str(_with_scores_shown(follow(_followed(job)))))
         return
     note(
         "Ctrl-C ends the training and keeps the last checkpoint (continue with --resume); a file "
@@ -103,7 +103,7 @@ def train(
         device=device,
         name=name,
     )
-    say(str(_with_scores_shown(follow(work))))
+    print_result(str(_with_scores_shown(follow(work))))
 
 
 def _start_from(name: str, recipe: Recipe) -> tuple[OwnBundle, Recipe]:

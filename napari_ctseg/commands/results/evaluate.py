@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_ctseg.commands.console import LAYER, follow, note, refuse_existing, say
+from napari_ctseg.commands.console import LAYER, follow, note, print_result, refuse_existing
 
 if TYPE_CHECKING:
     from ctseg_imaging.metrics.cases import EvaluationCases
@@ -100,7 +100,7 @@ def evaluate(
         if path is not None:
             write(path, reports, overwrite)
     for line in text_lines(reports):
-        say(line)
+        print_result(line)
     if any(report.failed for report in reports):
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.console import say
+from napari_ctseg.commands.console import print_result
 
 
 class To(StrEnum):
@@ -43,4 +43,4 @@ def export(
     for path in export_bundle(
         bundle, to.value, out or Path(default_name(bundle, to.value)), stage=stage, overwrite=overwrite
     ):
-        say(str(path))
+        print_result(str(path))

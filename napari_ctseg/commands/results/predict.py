@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_ctseg.commands.console import NEAREST_GRID, follow, note, say, say_json
+from napari_ctseg.commands.console import NEAREST_GRID, follow, note, print_json, print_result
 from napari_ctseg.commands.results.predict_options import (
     Combination,
     DisagreementKind,
@@ -152,9 +152,9 @@ def predict(
         _note_remarks(case.name, image, prediction, remarks)
         records.append({"case": case.name, "labels": str(output.labels), **prediction.provenance})
         if not as_json:
-            say(str(output.labels))
+            print_result(str(output.labels))
     if as_json:
-        say_json(records if several else records[0])
+        print_json(records if several else records[0])
     if failed:
         note(f"{failed} of {len(cases)} cases failed.")
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_ctseg.commands.console import say
+from napari_ctseg.commands.console import print_result
 
 
 def report(
@@ -19,5 +19,5 @@ def report(
     from ctseg_training.record.history import write_csv
     from ctseg_training.record.report import write_report
 
-    say(str(write_report(run)))
-    say(str(write_csv(run)))
+    print_result(str(write_report(run)))
+    print_result(str(write_csv(run)))

@@ -137,11 +137,11 @@ class CompareDock(parts.Dock):
             super().show()
             return
         why_not = state.why_not
-        parts.say(self.empty, state.empty)
+        parts.show_text(self.empty, state.empty)
         self.controls.setVisible(not state.empty)
         parts.fill(self.prediction, state.layers, state.prediction)
         parts.fill(self.truth, state.layers, state.truth)
-        parts.say(self.which, state.which)
+        parts.show_text(self.which, state.which)
         self.which.mark(state.truth_guessed)
         for box, on, tip in (
             (
@@ -180,9 +180,9 @@ class CompareDock(parts.Dock):
             "Writes the table as CSV or JSON, or one HTML page with pictures of the worst slices; the ending "
             "decides.",
         )
-        parts.say(self.note, state.note)
+        parts.show_text(self.note, state.note)
         counting = "Counting…" if state.phase is Phase.COUNTING else ""
-        parts.say(self.message, counting or state.message or (why_not if len(state.layers) > 1 else ""))
+        parts.show_text(self.message, counting or state.message or (why_not if len(state.layers) > 1 else ""))
         self.message.mark(state.phase is Phase.FAILED)
         self.details.setVisible(bool(state.details))
         for widget in (self.table, self.plot, self.where):

@@ -21,23 +21,20 @@ CONTROLS = ("mode", "brush_size", "selected_label", "preserve_labels", "n_edit_d
 
 @dataclass(frozen=True)
 class MaskCallbacks:
-    """Who is told what. controls : napari's own controls changed. stroke : one undo step was made. refused :
-    why a stroke did nothing. painted : the voxels changed. counted : the numbers changed. failed : it cannot
-    be compared with the truth. use : another viewer began or ceased to edit the image.
-    """
+    """What the dock is notified of."""
 
-    controls: Callable[[], None]
-    stroke: Callable[[], None]
-    refused: Callable[[str], None]
-    painted: Callable[[], None]
-    counted: Callable[[], None]
-    failed: Callable[[Exception], None]
-    use: Callable[[], None]
+    controls: Callable[[], None]  # napari's own controls changed
+    stroke: Callable[[], None]  # one undo step was made
+    refused: Callable[[str], None]  # why a stroke did nothing
+    painted: Callable[[], None]  # the voxels changed
+    counted: Callable[[], None]  # the numbers changed
+    failed: Callable[[Exception], None]  # the mask cannot be compared with the truth
+    use: Callable[[], None]  # another viewer began or ceased to edit the image
 
 
 class FollowedMask:
-    """Follows `layer` until `close`. Raises ValueError for a layer that cannot be painted, GeometryError for
-    one without a place.
+    """Follows `layer` until `close`. Raises GeometryError for one that cannot be painted or has no patient
+    coordinates.
     """
 
     def __init__(

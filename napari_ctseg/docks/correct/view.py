@@ -199,13 +199,13 @@ class CorrectDock(parts.Dock):
             super().show()
             return
         why_not = state.why_not
-        parts.say(
+        parts.show_text(
             self.empty, "Run a model or open a label map to correct it here." if not state.layers else ""
         )
         self.begin.setVisible(not state.layers)
         parts.fill(self.layer, state.layers, state.layer)
         self._draw_which(state)
-        parts.say(self.offer, words.offer(state.kept))
+        parts.show_text(self.offer, words.offer(state.kept))
         self.restore.setVisible(bool(state.kept))
         self.others.setVisible(bool(state.kept))
         self.steps.draw(state.steps, state.step)
@@ -218,7 +218,7 @@ class CorrectDock(parts.Dock):
                 f"{OPERATIONS[operation][1]} One undo step; locked classes stay unchanged.",
             )
         chosen = next((row.name for row in state.classes if row.value == state.selected), "")
-        parts.say(self.on, f"On {chosen}:" if chosen else "")
+        parts.show_text(self.on, f"On {chosen}:" if chosen else "")
         parts.able(self.add, why_not, "Adds a class with the next free value.")
         parts.able(self.undo, why_not, "Undoes the last stroke or operation. Key: Ctrl+Z")
         parts.able(self.redo, why_not, "Redoes the last undone step. Key: Ctrl+Shift+Z")
@@ -229,14 +229,14 @@ class CorrectDock(parts.Dock):
             "Writes the mask as NIfTI, NRRD, MetaImage, DICOM SEG or RTSTRUCT with the image's geometry, and "
             "its history as NAME.provenance.json next to it.",
         )
-        parts.say(self.note, state.note)
-        parts.say(self.saved, state.saved)
-        parts.say(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
+        parts.show_text(self.note, state.note)
+        parts.show_text(self.saved, state.saved)
+        parts.show_text(self.message, f"{state.working.capitalize()}…" if state.working else state.message)
         self.message.mark(bool(state.details))
         self.details.setVisible(bool(state.details))
 
     def _draw_which(self, state: CorrectState) -> None:
-        parts.say(self.which, state.which)
+        parts.show_text(self.which, state.which)
         self.which.mark(bool(state.reference_at_risk or state.layer is None or state.in_use))
         self.take_over.setVisible(bool(state.in_use))
         self.copy.setVisible(state.to_copy is not None)

@@ -77,7 +77,7 @@ class FineTuneController(TrainingDock):
             self.update(base=name, recipe=None, name=self._name(name, None))
 
     def choose_recipe(self, name: str) -> None:
-        """Train from scratch, as this recipe says."""
+        """Train from scratch with this recipe."""
         if name in [row.name for row in self.state.recipes]:
             self.update(base=None, recipe=name, name=self._name(None, name))
 

@@ -176,7 +176,7 @@ class FineTuneDock(parts.Dock):
             super().show()
             return
         layers = state.source is CaseSource.LAYERS
-        parts.say(
+        parts.show_text(
             self.empty,
             "Correct a mask in Correct & export, then train a model on it here."
             if layers and not state.cases and not state.busy
@@ -188,15 +188,15 @@ class FineTuneDock(parts.Dock):
         self.bar.setVisible(state.busy or waiting)
         self.bar.setMaximum(0 if state.spent is None else 1000)
         self.bar.setValue(round(1000 * (state.spent or 0)))
-        parts.say(self.stage, words.progress(state) if state.busy or waiting else "")
+        parts.show_text(self.stage, words.progress(state) if state.busy or waiting else "")
         self.curves.setVisible(bool(state.losses or state.validations))
         self.curves.draw(state)
         self.samples.draw(state.samples)
         self.samples.setVisible(bool(state.samples))
         self.scores.setText(words.score_table(state))
         self.scores.setVisible(bool(state.scores))
-        parts.say(self.warnings, "\n".join(state.warnings))
-        parts.say(self.message, state.message)
+        parts.show_text(self.warnings, "\n".join(state.warnings))
+        parts.show_text(self.message, state.message)
         self.message.mark(state.phase is Phase.FAILED or state.better is False)
         self.details.setVisible(bool(state.details))
 
@@ -235,7 +235,7 @@ class FineTuneDock(parts.Dock):
             self.name.setText(state.name)
         self.cases.setVisible(layers and bool(state.cases) and not busy)  # the run needs the room
         self.folder.setVisible(not layers)
-        parts.say(self.folder_name, "" if layers or state.folder is None else state.folder.name)
+        parts.show_text(self.folder_name, "" if layers or state.folder is None else state.folder.name)
         self.cases.draw(state.cases)
         parts.able(self.source, busy, SOURCE)
         parts.able(self.cases, busy, CASES)
@@ -253,11 +253,13 @@ class FineTuneDock(parts.Dock):
             self.base.setItemData(index, row.description, Qt.ItemDataRole.ToolTipRole)
         self.base.view().setMinimumWidth(self.base.view().sizeHintForColumn(0) + SCROLL_BAR)
         parts.able(self.base, busy, BASE)
-        parts.say(self.about, words.about(state.from_scratch))
+        parts.show_text(self.about, words.about(state.from_scratch))
         needed = state.from_scratch is not None and state.from_scratch.needs_features
         self.features.setVisible(needed)
         parts.able(self.features, busy, FEATURES)
-        parts.say(self.features_name, state.features.name if needed and state.features is not None else "")
+        parts.show_text(
+            self.features_name, state.features.name if needed and state.features is not None else ""
+        )
 
     def follow(self, on: bool) -> None:
         """Start or stop polling the job."""

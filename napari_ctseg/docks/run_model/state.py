@@ -227,7 +227,7 @@ class RunModelState:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the chosen models say about the image."""
+        """The warnings of the chosen models about the image."""
         found = [warning for info in self.members for warning in info.warnings]
         twice = sorted({source for source in self.sources if source and self.sources.count(source) > 1})
         found += [f'"{source}" is chosen for more than one channel.' for source in twice]

@@ -169,7 +169,7 @@ class RunModelDock(parts.Dock):
             super().show()
             return
         self._state = state
-        parts.say(
+        parts.show_text(
             self.empty,
             "Open a CT or MR first (File > Open, or drop it on the canvas)." if state.image is None else "",
         )
@@ -195,13 +195,13 @@ class RunModelDock(parts.Dock):
             words.EXPECTED,
         )
         parts.able(self.stop, "" if not_free else "Nothing is running.", words.CANCEL)
-        parts.say(self.expected, words.expected(state))
-        parts.say(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
-        parts.say(self.message, state.message)
+        parts.show_text(self.expected, words.expected(state))
+        parts.show_text(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
+        parts.show_text(self.message, state.message)
         self.message.mark(state.phase is Phase.FAILED)
-        parts.say(self.cautions, words.cautions(state))
+        parts.show_text(self.cautions, words.cautions(state))
         self.message.setToolTip(words.precision_notes(state))
-        parts.say(self.sure, words.sure(state))
+        parts.show_text(self.sure, words.sure(state))
         self.confidence.draw(state.confidence)
         self.details.setVisible(bool(state.details))
         self.fix.setVisible(state.phase is Phase.FAILED and state.to_fix is not None)
@@ -210,13 +210,13 @@ class RunModelDock(parts.Dock):
         if state.share is not None:
             self.bar.setValue(round(1000 * state.share))
         left = f" – {words.duration(state.seconds_left)} left" if state.seconds_left is not None else ""
-        parts.say(self.stage, f"{state.stage}{left}" if state.busy else state.errand)
+        parts.show_text(self.stage, f"{state.stage}{left}" if state.busy else state.errand)
 
     def _draw_about(self, state: RunModelState) -> None:
         info = self._current(state)
         nothing = "No model is ticked." if state.bundles else state.why_not
         parts.able(self.card, "" if info is not None else nothing, words.CARD)
-        parts.say(
+        parts.show_text(
             self.about,
             words.about(info, state) if info is not None else "" if state.bundles else state.why_not,
         )

@@ -1,4 +1,4 @@
-"""The list of kept masks with their pictures; restore, export, discard, bring back."""
+"""The list of saved masks with previews; restore, export, discard, bring back."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class KeptList(QWidget):  # type: ignore[misc]
         self.message, self.room = QLabel(), QLabel()
         self.restore, self.export = QPushButton("Restore"), QPushButton("Export…")
         self.discard, self.back = QPushButton("Discard"), QPushButton("Bring back")
-        self.export.setToolTip("Writes the mask alone, on its own grid. It stays in this list.")
+        self.export.setToolTip("Exports the mask on its own grid. It stays in this list.")
         self.discard.setToolTip(
-            f"Puts the mask aside; it can be brought back for {folder.DAYS_DISCARDED} days."
+            f"Discards the mask; it can be brought back for {folder.DAYS_DISCARDED} days."
         )
         row = QHBoxLayout()
         for button, action in (
@@ -169,7 +169,7 @@ class KeptList(QWidget):  # type: ignore[misc]
         here = kept is not None and (kept.key in self._autosave.keys or not self._autosave.keys)
         self.restore.setEnabled(free and not aside and healthy and here)
         self.restore.setToolTip(
-            "Opens it as a mask of its own, with its undo steps." if here else "Open its image first."
+            "Opens it as a new mask, with its undo steps." if here else "Open its image first."
         )
         self.export.setEnabled(free and healthy)
         self.discard.setEnabled(free and not aside)
@@ -191,7 +191,7 @@ class KeptList(QWidget):  # type: ignore[misc]
             self._work(lambda: _exported(kept.path, path, opened), export_message)
 
     def _work(self, task: Callable[[], T], done: Callable[[T], str]) -> None:
-        """Do `task` in a thread; `done` gets its value and gives what is said then."""
+        """Run `task` in a thread; `done` gets its value and returns the message to show."""
         self._working = True
         self._say(WORKING)
 
@@ -222,7 +222,7 @@ class KeptList(QWidget):  # type: ignore[misc]
 
     def _brought_back(self, kept: folder.Kept) -> str:
         self._autosave.bring_back(kept)
-        return "It is kept again."
+        return "Brought back."
 
     def _do(self, action: Callable[[], str]) -> None:
         try:

@@ -1,5 +1,5 @@
-"""What the autosave asks and tells in the window: the offer to restore, the question on leaving, other
-viewers, a full disk.
+"""The autosave's dialogs and notices: the offer to restore, the question on closing, other viewers, a full
+disk.
 """
 
 from __future__ import annotations
@@ -127,15 +127,15 @@ class Questions(QObject):  # type: ignore[misc]
     def _ask(self, recordings: Sequence[Recording], may_stay: bool) -> Answer:
         box = QMessageBox(self._window())
         box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Edits that were not exported")
+        box.setWindowTitle("Unexported edits")
         names = ", ".join(one.layer.name for one in recordings)
         box.setText(f"{names}: not exported, {steps(sum(one.unsaved for one in recordings))}.")
         box.setInformativeText(
-            "A kept mask is offered when the image is opened again. A discarded one can be brought back for "
-            f"{folder.DAYS_DISCARDED} days. Both are in Plugins > CT segmentation > Recovery."
+            "A saved mask is offered when the image is opened again. A discarded one can be brought back "
+            f"for {folder.DAYS_DISCARDED} days. Both are in Plugins > CT segmentation > Recovery."
         )
         role = QMessageBox.ButtonRole
-        keep = box.addButton("Keep for next time", role.AcceptRole)
+        keep = box.addButton("Save for next time", role.AcceptRole)
         answers: dict[Any, Answer] = {
             box.addButton("Export…", role.AcceptRole): Answer.EXPORT,
             keep: Answer.KEEP,
@@ -212,7 +212,7 @@ class Questions(QObject):  # type: ignore[misc]
                 return
             box = QMessageBox(QMessageBox.Icon.Warning, "Open in another viewer", why, parent=self._window())
             take = box.addButton("Take over", QMessageBox.ButtonRole.DestructiveRole)
-            box.setDefaultButton(box.addButton("Only look", QMessageBox.ButtonRole.RejectRole))
+            box.setDefaultButton(box.addButton("View only", QMessageBox.ButtonRole.RejectRole))
             take.clicked.connect(self._autosave.take_over)
             box.open()
 

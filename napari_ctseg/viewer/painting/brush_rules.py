@@ -36,10 +36,10 @@ class BrushRules:
         data, mask : of one shape, the part `where` of the layer. only_locks : the HU range does not count.
         """
         if value in self.locked:
-            return np.zeros_like(mask), "This class is locked: unlock it to change it."
+            return np.zeros_like(mask), "This class is locked; unlock it to change it."
         allowed = mask & ~self.is_locked(data) if self.locked else mask
         if mask.any() and not allowed.any():
-            return allowed, "All that lies under the brush is locked."
+            return allowed, "Everything under the brush is locked."
         if self.limits_hu is None or self.image is None or only_locks:
             return allowed, ""
         low, high = self.limits_hu

@@ -133,7 +133,7 @@ class Painting:
             return
         patch = step()
         if patch is not None and self.steps.held_back:
-            self.refused.emit("Locked classes were left as they are.")
+            self.refused.emit("Locked classes were not changed.")
         if patch is not None and len(patch):
             layer = layer_of(self._layer)
             layer.refresh()

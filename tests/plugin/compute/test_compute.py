@@ -162,7 +162,7 @@ def test_a_death_is_a_sentence_and_the_next_job_runs(number, said):
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (-9, "it was killed, SIGKILL, most likely because the machine's memory ran out"),
+        (-9, "it was killed, SIGKILL, most likely because memory ran out"),
         (-11, "it crashed, SIGSEGV"),
         (1, "exit code 1"),
     ],

@@ -131,7 +131,9 @@ def test_where_only_the_history_fails_the_sentence_says_that_the_mask_is_there(o
     ours.write_text(json.dumps({"program": "napari-ctseg 0"}))
     ours.chmod(0o444)
     opened.save(tmp_path / "mask.nrrd")
-    assert opened.state.message.startswith(f"Written: {tmp_path / 'mask.nrrd'}. Only its history is missing:")
+    assert opened.state.message.startswith(
+        f"Written: {tmp_path / 'mask.nrrd'}. Its history could not be written:"
+    )
     assert np.array_equal(formats.read_labels(tmp_path / "mask.nrrd").array, mask().array)
 
 

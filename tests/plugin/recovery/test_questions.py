@@ -23,7 +23,7 @@ from tests.pace import PATIENCE_MS
 from tests.plugin.docks.correct.test_correct import drag, image, mask
 from tests.plugin.pressing import answers, cancels, escapes, in_dialog, saves, shuts, types
 
-KEEP, DISCARD, EXPORT, CANCEL = "Keep for next time", "Discard", "Export…", "Cancel"
+KEEP, DISCARD, EXPORT, CANCEL = "Save for next time", "Discard", "Export…", "Cancel"
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ def _paint(line: Any, colour: str, width: float) -> None:
 
 def _entry(name: str, colour: str, dice: float | None) -> str:
     """One label of the legend, which no line break tears apart."""
-    told = "–" if dice is None else f"{dice:.2f}"
+    shown = "–" if dice is None else f"{dice:.2f}"
     words = (
-        f'<span style="color:{colour}">■</span>&nbsp;{html.escape(name).replace(" ", "&nbsp;")}&nbsp;{told}'
+        f'<span style="color:{colour}">■</span>&nbsp;{html.escape(name).replace(" ", "&nbsp;")}&nbsp;{shown}'
     )
     return f"<b>{words}</b>&nbsp;" if name == MEAN else f"{words}&nbsp;"

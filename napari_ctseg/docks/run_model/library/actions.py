@@ -63,7 +63,7 @@ class ModelActions:
             self._aside(lambda: self._library.trusted(asking), self._trust_known, self._failed)
 
     def infos(self, volume: Volume | None) -> tuple[BundleInfo, ...]:
-        """The models in the store's order, with what they say about the image."""
+        """The models in the store's order, with their warnings about the image."""
         return tuple(self._info(bundle, volume) for bundle in self.bundles.values())
 
     def _info(self, bundle: Bundle, volume: Volume | None) -> BundleInfo:
@@ -204,7 +204,7 @@ class ModelActions:
         return self._library.faults(side)
 
     def describe(self, network: Path) -> None:
-        """Open the form with what the network's side file says."""
+        """Open the form with the content of the network's side file."""
         try:
             description = self._library.description(network)
         except CtsegError as error:

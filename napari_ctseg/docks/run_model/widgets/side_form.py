@@ -231,7 +231,7 @@ class SideForm(QDialog):  # type: ignore[misc]
         faults |= {field: fault for field, fault in more.items() if field.split(".")[0] not in reported}
         shown = by_place(faults, self.faults)
         for field, label in self.faults.items():
-            parts.say(label, shown.get(field, ""))
+            parts.show_text(label, shown.get(field, ""))
             label.setToolTip(shown.get(field, ""))
         for letter, *boxes in zip(
             draft.orientation.upper(), self.sides, self.patch, self.multiple_of, strict=False
@@ -251,7 +251,7 @@ class SideForm(QDialog):  # type: ignore[misc]
 
     def _write(self) -> None:
         side, _ = side_of(self.draft())
-        parts.say(
+        parts.show_text(
             self.faults[""], self._actions.write_side_file(self._network, side, overwrite=self._rewrite)
         )
 
