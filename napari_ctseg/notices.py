@@ -1,7 +1,7 @@
-"""Sentences for the user as napari notifications that show the whole text and stay until they are closed.
+"""Messages as napari notifications that show the whole text and stay until they are closed.
 
-napari 0.9 shows about forty characters of a message for four seconds, and no more of it when it is expanded;
-a path alone is longer.
+napari 0.9 shows about forty characters of a message for four seconds, even when it is expanded; a path alone
+is longer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BESIDE_TEXT, MARGIN, LEAST_WIDTH = (
     120,
     16,
     200,
-)  # pixels: icon and buttons next to the text, around the notification, of it
+)  # px: icon and buttons next to the text, around the notification, its least width
 
 
 def error(sentence: str) -> None:
@@ -25,7 +25,7 @@ def error(sentence: str) -> None:
 
 
 def warning(sentence: str, actions: Actions = ()) -> None:
-    """Something that the user has to know; `actions` become buttons."""
+    """Something that the user should know; `actions` become buttons."""
     _show(sentence, NotificationSeverity.WARNING, actions)
 
 
@@ -42,7 +42,7 @@ def _show(sentence: str, severity: NotificationSeverity, actions: Actions = ()) 
     if window is not None and any(
         one.message.text() == sentence for one in _shown(window._qt_viewer.canvas.native)
     ):
-        return  # it stands there already
+        return  # it is shown already
     notification_manager.dispatch(Notification(sentence, severity, actions))
     shown = NapariQtNotification._instances
     if shown and shown[-1].message.text() == sentence:
@@ -50,11 +50,11 @@ def _show(sentence: str, severity: NotificationSeverity, actions: Actions = ()) 
 
 
 def _show_whole(dialog: Any) -> None:
-    """Make the dialog as high as its text, without napari's timer, and put it below the earlier ones."""
+    """Fit the dialog to its text, stop napari's timer, and put it below the earlier ones."""
     from qtpy.QtCore import QRect, Qt
 
     dialog.timer_stop()
-    dialog.DISMISS_AFTER = 0  # of this one: leaving it with the mouse would start the timer again
+    dialog.DISMISS_AFTER = 0  # moving the mouse out of it would restart the timer
     canvas, message = dialog.parent(), dialog.message
     width = min(
         dialog.MIN_WIDTH, max(LEAST_WIDTH, canvas.width() - MARGIN)
@@ -81,8 +81,8 @@ def _show_whole(dialog: Any) -> None:
 
 
 def _stack(canvas: Any) -> None:
-    """Put the notifications of a canvas one above the other, the last one below. Those without room come back
-    once others are closed.
+    """Stack the notifications of a canvas, the newest at the bottom. Those without room appear again once
+    others are closed.
     """
     dialogs, bottom = _shown(canvas), canvas.height() - MARGIN // 2
     for dialog in reversed(dialogs):
@@ -94,7 +94,7 @@ def _stack(canvas: Any) -> None:
 
 
 def _shown(canvas: Any) -> list[Any]:
-    """The notifications of a canvas that were not closed, oldest first."""
+    """The open notifications of a canvas, oldest first."""
     from napari._qt.dialogs.qt_notification import NapariQtNotification
 
     return [

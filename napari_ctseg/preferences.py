@@ -1,4 +1,4 @@
-"""What docks remember for a user, in one small JSON file in their configuration folder."""
+"""What the docks remember, in one small JSON file in the user's configuration folder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ctseg_imaging.formats.disk.atomic import write_bytes
 
 
 class PreferencesError(CtsegError):
-    """The user's settings cannot be kept."""
+    """The user's settings cannot be saved."""
 
 
 def default_path() -> Path:
-    """Where this person's settings lie."""
+    """Where the user's settings are stored."""
     return user_config_path("napari-ctseg", appauthor=False) / "preferences.json"
 
 
 class Preferences:
-    """Settings by dock and key; every `set` is on the disk at once, whole or not at all.
+    """Settings by dock and key; every `set` is written at once, completely or not at all.
 
-    problem : a sentence when the file is there and cannot be read. A file that is not JSON is put aside as
-    preferences.json.damaged, and the user starts with what the docks bring along.
+    problem : a sentence if the file exists and cannot be read. A file that is not JSON is renamed to
+    preferences.json.damaged, and the defaults are used.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -33,8 +33,8 @@ class Preferences:
         self.problem = ""
 
     def get(self, dock: str, key: str, default: Any) -> Any:
-        """The value kept, or `default` where there is none or one of another type; `problem` then says if the
-        file could not be read.
+        """The stored value, or `default` if there is none or it has another type. Sets `problem` if the file
+        cannot be read.
         """
         try:
             value = self._read().get(dock, {}).get(key, default)
@@ -44,7 +44,7 @@ class Preferences:
         return value if default is None or isinstance(value, type(default)) else default
 
     def set(self, dock: str, key: str, value: Any) -> None:
-        """Keep a JSON value. Raises PreferencesError when the folder cannot be written to."""
+        """Store a JSON value. Raises PreferencesError if the folder is not writable."""
         content = self._read()
         if content.get(dock, {}).get(key) == value:
             return

@@ -58,9 +58,7 @@ class Task:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Stop: no callback comes any more, the generator is closed at its next step, what waits in the queue
-        moves up.
-        """
+        """Stop: no more callbacks; the generator is closed at its next step, and the next task starts."""
         self._cancelled.set()
         self.done = True
         self._close_bar()
@@ -124,11 +122,10 @@ def run(
     *,
     title: str = "CT segmentation",
 ) -> Task:
-    """Put work into the queue; it starts as soon as what is before it has ended.
+    """Put work into the queue; it starts as soon as the tasks before it have ended.
 
-    generator_factory : called in the thread, so imports of torch belong into it. on_done : gets the
-    generator's return value. on_error : gets whatever it raised (`sentence` words it). title : for napari's
-    activity area.
+    generator_factory : called in the thread, so torch is imported inside it. on_done : called with the
+    generator's return value. on_error : called with what it raised. title : for napari's activity area.
     """
     task = Task(generator_factory, on_progress, on_done, on_error, title)
     _WAITING.append(task)
@@ -161,8 +158,8 @@ def details(error: BaseException) -> str:
 
 
 def driven(factory: Factory, is_cancelled: Callable[[], bool]) -> Generator[Progress, None, Outcome]:
-    """Runs in a thread, until the work ends or is cancelled. The broad catch is the thread's edge: whatever
-    happens reaches the user.
+    """Runs in a thread, until the work ends or is cancelled. Catches every exception, as nothing else can
+    report it to the user.
     """
     work = None
     try:

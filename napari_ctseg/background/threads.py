@@ -1,6 +1,4 @@
-"""Short work next to the queue of work.py: a second or so in a thread of its own, so it need not wait for
-a model's run.
-"""
+"""Short work outside the queue: a second or so in its own thread, without waiting for a model's run."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ ThreadedCall = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[Exc
 def run_in_thread(
     function: Callable[[], Any], on_done: Callable[[Any], None], on_error: Callable[[Exception], None]
 ) -> None:
-    """Call `function` in a thread; `on_done` gets its value, `on_error` what it raised, both in the GUI
-    thread.
+    """Call `function` in a thread, then in the GUI thread `on_done` with its value or `on_error` with what it
+    raised.
     """
     from napari.qt.threading import create_worker
 
@@ -32,7 +30,7 @@ def run_in_thread(
 
 
 def _outcome(function: Callable[[], Any]) -> Outcome:
-    """The broad catch is the thread's edge: whatever happens has to reach the user who waits."""
+    """Catches every exception, as nothing else can report it to the user."""
     try:
         return Outcome(function())
     except Exception as error:  # noqa: BLE001

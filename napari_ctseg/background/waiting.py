@@ -1,8 +1,8 @@
-"""Waiting for a file in the GUI thread: the event loop goes on, and a dialog with progress and Cancel appears
+"""Waiting for a file in the GUI thread: the event loop runs, and a dialog with progress and Cancel appears
 after a moment.
 
-napari asks a reader for its layers and takes the answer of that one call, so the reader cannot return before
-the file is read.
+napari calls a reader once and uses what that call returns, so the reader cannot return before the file is
+read.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Wait:
         self._ways_out = (
             self._dialog.canceled,
             self._dialog.rejected,
-        )  # Esc is the one or the other, by where the focus is
+        )  # Esc emits one or the other, depending on the focus
         for way_out in self._ways_out:
             way_out.connect(self._cancel)
         self._patience = QTimer()
@@ -108,7 +108,7 @@ def front_window() -> Any:
 
 
 def _dialog(title: str) -> Any:
-    """Modal to the application: a second file is not opened while the first one is being read."""
+    """Modal, so that no second file is opened while the first one is being read."""
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QProgressDialog
 

@@ -49,7 +49,7 @@ class CtsegGroup(TyperGroup):
         return list(self.commands)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Remove `-v` from the line, before or after the verb, so that no verb has to handle it."""
+        """Remove `-v` from the line, before or after the verb, for all verbs."""
         end = args.index("--") if "--" in args else len(args)
         ctx.obj = {"verbose": is_verbose(args)}
         return super().parse_args(ctx, [word for word in args[:end] if word not in VERBOSE] + args[end:])

@@ -2,7 +2,7 @@
 one watches.
 
 The child is the whole command; it has the terminal for its results and progress. A crash there costs a
-sentence, memory has a limit, and one Ctrl-C ends it within 2 s, whatever it is doing. This module imports
+sentence, memory has a limit, and Ctrl-C ends it within 2 s. This module imports
 nothing heavy; the child alone loads torch and image libraries.
 """
 

@@ -82,7 +82,7 @@ def run(job: WorkerJob, connection: Connection) -> Returned | Raised | Closed:
                 _send(connection, Step(step)).close()
         work.close()
         return Closed()
-    except Exception as error:  # noqa: BLE001 - the process's edge: whatever happens has to reach the user
+    except Exception as error:  # noqa: BLE001 - at the process's edge every error has to reach the user
         return raised(error)
 
 

@@ -138,7 +138,7 @@ def _send_file(connection: Connection, file: BinaryIO, receiver: int) -> None:
         reduction.send_handle(connection, msvcrt.get_osfhandle(file.fileno()), receiver)
         return
     with socket.socket(fileno=os.dup(connection.fileno())) as pipe:
-        pipe.setblocking(True)  # whatever default another plugin may have set
+        pipe.setblocking(True)  # another plugin may have set another default
         socket.send_fds(pipe, [b"f"], [file.fileno()])
 
 

@@ -33,7 +33,7 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Arrived:
-    """To the child: its answer has arrived, so it need not keep it any more."""
+    """To the child: its answer has arrived and can be released."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Closed:
 
 
 class ComputingProcessError(CtsegError):
-    """A worker process could not be started, or ended although nobody had asked it to."""
+    """A worker process could not be started, or has ended unexpectedly."""
 
 
 class EndedUnexpectedly(ComputingProcessError):

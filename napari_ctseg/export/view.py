@@ -92,7 +92,7 @@ class ExportDialog(QFileDialog):  # type: ignore[misc]
             super().accept()
 
     def _show_name(self) -> None:
-        """Without Qt's completion of it."""
+        """The name without Qt's completion."""
         blocked = self._line.blockSignals(True)
         self._line.setText(self._name)
         self._line.blockSignals(blocked)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def series_layers(path: Path, files: Collection[Path] = ()) -> list[LayerData]:
     """The layers of the series and segmentations that the user chooses, or of the only ones. files : of the
-    folder, where only what these belong to counts. What cannot be opened of several is told, and the others
+    folder, where only what these belong to counts. What cannot be opened is reported, and the others
     go on.
 
     Without a running application there is nobody to ask. Raises CtsegError; ChoiceNeeded if there is nobody

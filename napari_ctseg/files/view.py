@@ -41,7 +41,7 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
 
 
 def _show_names_whole(window: Any, docks: list[Any]) -> None:
-    """Keep the docks as wide as their five tabs: names that are cut off would not tell them apart."""
+    """Keep the docks wide enough for the names of all five tabs."""
     from qtpy.QtCore import Qt, QTimer
     from qtpy.QtWidgets import QTabBar
 
@@ -58,9 +58,7 @@ def _show_names_whole(window: Any, docks: list[Any]) -> None:
 
 
 def fit_screen(viewer: napari.Viewer) -> None:
-    """Make a window that is larger than this screen as large as it: napari remembers a size that fitted
-    another one.
-    """
+    """Shrink a window that is larger than the screen; napari remembers its size from another screen."""
     from qtpy.QtCore import QSize
     from qtpy.QtWidgets import QStyle
 
@@ -77,11 +75,10 @@ def fit_screen(viewer: napari.Viewer) -> None:
 
 
 def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) -> None:
-    """Save the whole window with its docks as PNG, once `done` says that nothing is counted any more, or
-    after a minute.
+    """Save the window with its docks as PNG, once `done` returns true or after a minute.
 
-    The view is brought close to the boxes that a model looked into, if there are any.
-    Raises FormatError where the file cannot be written.
+    The view is zoomed to the boxes that a model segmented, if there are any. Raises FormatError if the file
+    cannot be written.
     """
     from imageio.v3 import imwrite
 

@@ -22,9 +22,7 @@ def lay_out(
     truth: LabelMap | None = None,
     labels: LabelMap | None = None,
 ) -> None:
-    """Add an image with, where given, its ground truth and a mask to look at or correct, and write the roles
-    into the study.
-    """
+    """Add an image and, if given, its truth and a mask to review, and set their roles in the study."""
     from napari_ctseg.viewer.showing import show_labels, show_volume
     from napari_ctseg.viewer.study import study_of
 

@@ -77,7 +77,7 @@ class JournalFile:
             return
         try:
             task(self)
-        except Exception as error:  # noqa: BLE001 - the thread's edge: whatever it is, the user has to know
+        except Exception as error:  # noqa: BLE001 - at the thread's edge every error has to reach the user
             self.broken, self.wanted = True, False
             self.in_trouble = True
             self._drop_next()
@@ -226,7 +226,7 @@ class JournalFile:
                 self._trouble(error)
 
     def _drop_now(self) -> None:
-        """Append no more to the file, which stays on the disk as it is."""
+        """Stop appending to the file, which stays on disk."""
         if self._now is not None:
             with suppress(OSError):
                 self._now.close()

@@ -193,7 +193,7 @@ def claim(path: Path) -> int | None:
 
 
 def take_over(path: Path) -> None:
-    """As `claim`, whoever had it before."""
+    """As `claim`, even if another process has it."""
     note = path.with_suffix(".writer")
     new = note.with_name(f".{secrets.token_hex(6)}.note")
     new.touch(0o600)

@@ -47,7 +47,7 @@ class Gesture:
 
     @property
     def packed(self) -> tuple[bytes, ...]:
-        """All of it packed."""
+        """The whole gesture, packed."""
         self.pack_next()
         return tuple(self._packed)
 
@@ -59,7 +59,7 @@ class Gesture:
             return waiting + sum(map(len, self._packed)) + 500
 
     def patch(self) -> Patch:
-        """All of it as one patch."""
+        """The whole gesture as one patch."""
         with self._lock:
             parts = [unpack(part) for part in self._packed] + [
                 change.patch(self.shape) for change in self._raw
@@ -83,7 +83,7 @@ class History:
         self._at_most = 0  # bytes; gestures shrink when they are packed, so this is an upper bound
 
     def push(self, gesture: Gesture) -> None:
-        """A new gesture: nothing can be redone any more."""
+        """Add a gesture; nothing can be redone from then on."""
         self.undone.clear()
         self.done.append(gesture)
         self._at_most += gesture.size

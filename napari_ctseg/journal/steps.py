@@ -23,8 +23,8 @@ class Steps:
     nor go.
 
     starting : the array is about to change and nothing is under way. added, ended, aborted : the gesture
-    under way. moved : Kind.UNDO or Kind.REDO and the patch that is about to be written. replaced : the array
-    is another one, with other values (True) or the same. log : all that was done, undone things included.
+    under way. moved : FrameKind.UNDO or REDO, and the patch that is about to be written. replaced : the array
+    is another one, with other values (True) or the same. log : all that was done, undone steps included.
     held_back : how many voxels the last undo or redo left alone because they are frozen.
     """
 
@@ -59,7 +59,7 @@ class Steps:
         self.ended.emit(gesture)
 
     def abort(self) -> None:
-        """The gesture under way was taken back by whoever made it."""
+        """The gesture under way was taken back."""
         if (gesture := self._open) is not None:
             self._open = None
             self.aborted.emit(gesture)

@@ -1,5 +1,5 @@
-"""The journals of one viewer: which layers are recorded, what of earlier times waits, who else edits the
-image, what happens on leaving.
+"""The autosave of one viewer: which layers are recorded, which edits wait to be restored, which other viewer
+edits the image, and what happens when a layer is removed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Autosave:
     offers : emitted when that gained something. listed : `waiting` changed. changed : a recording changed.
     message : a sentence for the user; may come from the writer's thread. in_use : why the layers became
     read-only. leaving, dock_left : a recording with unexported edits whose layer was removed, or whose dock
-    was closed; who hears of the first calls `answered`.
+    was closed; the receiver of the first calls `answered`.
     """
 
     offers = Signal()
@@ -75,7 +75,7 @@ class Autosave:
         return tuple(one for one in self.recordings if one.unsaved)
 
     def recording(self, layer: LabelsLayer) -> Recording | None:
-        """That of `layer`, which may be napari's proxy of it; None for one that is not kept."""
+        """The recording of `layer` (or of its proxy); None for a layer that is not recorded."""
         return self._recordings.get(unwrapped(layer))
 
     def _inserted(self, event: Any) -> None:
@@ -151,7 +151,7 @@ class Autosave:
 
     @property
     def everything(self) -> tuple[folder.Kept, ...]:
-        """All that is kept and belongs to no layer that is open, whatever its image, the newest first."""
+        """All kept masks of any image that belong to no open layer, the newest first."""
         return _not_open(folder.find())
 
     def list_waiting(self) -> None:
@@ -245,9 +245,7 @@ def _release_all() -> None:
 
 
 def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
-    """That of a viewer, which may be napari's proxy of it; made at the first call, with its questions where
-    there is a window.
-    """
+    """The autosave of a viewer (or of its proxy), made at the first call, with its dialogs if there is a window."""
     viewer = unwrapped(viewer)
     if viewer not in _AUTOSAVES:
         _AUTOSAVES[viewer] = autosave = Autosave(viewer)

@@ -30,7 +30,7 @@ DRAWING = ("paint", "erase", "fill", "polygon")
 class Recording:
     """Follows `layer` until `close`. key : gives the image that the edits belong to, as folder.key_of does.
 
-    changed : after every step, export or discard. failed : edits cannot be kept any more; kept : they can be
+    changed : after every step, export or discard. failed : edits can no longer be kept; kept : they can be
     again. Both may come from the writer's thread. began : a file was begun. unsaved : steps since the layer
     was opened or exported.
     """

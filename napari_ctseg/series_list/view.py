@@ -265,7 +265,7 @@ def _picture(array: NDArray[np.uint8], spacing_mm: tuple[float, float] | None) -
 
 
 def _driven(work: Generator[Any, None, Any]) -> Generator[Any, None, Outcome]:
-    """`work` in a thread. The broad catch is the thread's edge: whatever happens reaches the user."""
+    """`work` in a thread. Catches every exception, as nothing else can report it to the user."""
     try:
         return Outcome((yield from work))
     except Exception as error:  # noqa: BLE001

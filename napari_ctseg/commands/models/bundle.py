@@ -170,7 +170,7 @@ def add(
     ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Copy a bundle into your own folder of bundles, after a look at all of it. Nothing of it is run."""
+    """Copy a bundle into your own folder of bundles, after checking all of it. No code of it is run."""
     from ctseg_models.bundles import store
 
     bundle = store.add(path, overwrite=overwrite)
@@ -208,7 +208,7 @@ def _trust_state(bundle: Bundle) -> str:
 
 
 def _checked(bundle: Bundle) -> str:
-    """What a sound bundle of its kind has been compared with, and what nobody can check."""
+    """What was verified for a bundle of this kind, and what cannot be verified."""
     if bundle.kind == "ctseg":
         return "all hashes match, and the networks load."
     if bundle.kind == "nnunet":

@@ -48,7 +48,7 @@ def next_worse_slice(live: LiveMetrics, focus: int | None, here: int) -> int | N
 
 def next_missed_slice(live: LiveMetrics, focus: int | None, here: int) -> tuple[int, int] | None:
     """(slice, label): the next slice above `here`, then from the lowest on, in which the truth has a label
-    and the prediction has nothing of it. None if there is none.
+    and the prediction does not. None if there is none.
     """
     values = live.values if focus is None else (focus,)
     missed = {k: value for value in reversed(values) for k in live.missed_slices(value)}

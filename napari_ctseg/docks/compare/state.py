@@ -50,7 +50,7 @@ class Row:
 
     @property
     def note(self) -> str:
-        """Which side has no voxel of it, in the words of the reports; "" where both have some."""
+        """Which side has no voxels of the label, as the reports word it; "" if both have some."""
         return empty_note(self.volume_truth_ml, self.volume_pred_ml)
 
     @property

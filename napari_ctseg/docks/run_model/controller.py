@@ -225,9 +225,7 @@ class RunModelController(RunDock):
         return replace(state, sources=sources, source_fault=fault)
 
     def _volume(self, name: str | None, *, strictly: bool = False) -> Volume | None:
-        """An image's volume. strictly : raise for a layer that has no geometry; else it is refused when the
-        person presses Run.
-        """
+        """An image's volume. strictly : raise for a layer without geometry, else None."""
         source = channels.sources(self.viewer).get(name or "")
         if source is None:
             return None

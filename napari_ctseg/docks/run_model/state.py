@@ -85,8 +85,8 @@ class TrustQuestion:
 class Confidence:
     """How sure a result is of one label.
 
-    mean : probability inside. sure : share of it above 0.9. disagreement : mean of the models' inside, or of
-    the entropy where that was asked for (`entropy`); None when neither was.
+    mean : probability inside. sure : share of the voxels above 0.9. disagreement : mean disagreement inside
+    or, with `entropy`, mean entropy; None without such a map.
     """
 
     name: str

@@ -90,7 +90,7 @@ class KeptList(QWidget):  # type: ignore[misc]
         )  # no method of this object: Qt disconnects those before
 
     def stop(self) -> None:
-        """The list goes: draw no more pictures."""
+        """The list is closed: stop drawing previews."""
         self._stopped = True
         self._to_draw.clear()
 

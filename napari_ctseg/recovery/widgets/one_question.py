@@ -1,7 +1,7 @@
 """One question on closing: where there are edits that were not exported, napari does not ask its own as well.
 
-napari asks "Close?" after that question where the window's X was pressed, and before it on Ctrl+Q. Whoever
-discarded the edits and then thought better of it in the second one had a window full of edits that are kept
+napari asks "Close?" after that question where the window's X was pressed, and before it on Ctrl+Q. A user
+who discarded the edits and then chose Cancel in the second one had a window full of edits that were saved
 nowhere.
 """
 

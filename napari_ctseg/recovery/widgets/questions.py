@@ -71,7 +71,7 @@ class Questions(QObject):  # type: ignore[misc]
     # ---- leaving
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Qt's: the window is asked to close, by whatever way."""
+        """Qt's: the window is asked to close."""
         if event.type() != QEvent.Type.Close or self._closing:
             return False
         unsaved = self._autosave.unsaved

@@ -26,7 +26,7 @@ EDITS = "ctseg_edits"  # what was done to a layer, in its metadata: it goes wher
 
 
 class Painting:
-    """Watches one Labels layer; `of` gives the one object of a layer, whoever asks.
+    """Watches one Labels layer; `of` returns the one object of a layer.
 
     touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a
     stroke changed nothing. locked_out : the same, where it was the layer's padlock or another viewer.
@@ -112,9 +112,7 @@ class Painting:
         self._pending.update(range(start, stop))
 
     def undo(self) -> None:
-        """Take back the last stroke, polygon, fill or operation, whichever slice it was in; locked classes
-        stay.
-        """
+        """Undo the last stroke, polygon, fill or operation in any slice; locked classes stay."""
         self._move(self.steps.undo)
 
     def redo(self) -> None:

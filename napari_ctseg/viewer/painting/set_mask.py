@@ -15,7 +15,7 @@ def set_mask(layer: Labels, value: int, mask: NDArray[np.bool_], record: dict[st
     """Make `mask` the voxels of `value` as one undo step: new ones are taken from the background only, lost
     ones become background.
 
-    mask : (z, y, x) bool on layer.data. record : what the list of edits keeps of it. Locked classes stay as
+    mask : (z, y, x) bool on layer.data. record : its entry in the list of edits. Locked classes stay as
     they are. Returns the number of voxels that changed.
     """
     painting = Painting.of(layer)

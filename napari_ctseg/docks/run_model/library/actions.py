@@ -52,8 +52,8 @@ class ModelActions:
     # ---- what is there
 
     def fill(self, bundles: Sequence[Bundle]) -> None:
-        """Take over what the store lists; which of it is trusted is looked up in a thread, as it hashes their
-        files.
+        """Replace the models by those of the store. Which ones are trusted is looked up in a thread, because
+        their files are hashed.
         """
         self.bundles = {bundle.name: bundle for bundle in bundles}
         self._digests = {}

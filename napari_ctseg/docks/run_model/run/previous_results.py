@@ -1,6 +1,4 @@
-"""The layers that earlier runs left on an image: hidden when the next result comes, as the colours of several
-would mix.
-"""
+"""The layers of earlier runs on an image, which are hidden when the next result is added."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Made:
-    """What is known of a layer that a run made. images : ids of the image layers that it read. edited : a
-    person has changed it since.
+    """A layer that a run made. images : ids of the image layers that were read. edited : the user has changed
+    it since.
     """
 
     images: frozenset[object]
