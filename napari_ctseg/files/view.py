@@ -41,7 +41,7 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
 
 
 def _show_names_whole(window: Any, docks: list[Any]) -> None:
-    """Keep the docks wide enough for the names of all five tabs."""
+    """Keep the docks wide enough for the names of all tabs."""
     from qtpy.QtCore import Qt, QTimer
     from qtpy.QtWidgets import QTabBar
 

@@ -245,7 +245,7 @@ def _release_all() -> None:
 
 
 def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
-    """The autosave of a viewer (or of its proxy), made at the first call, with its dialogs if there is a window."""
+    """The autosave of a viewer or its proxy, made at the first call, with dialogs if there is a window."""
     viewer = unwrapped(viewer)
     if viewer not in _AUTOSAVES:
         _AUTOSAVES[viewer] = autosave = Autosave(viewer)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ctseg_imaging.geometry import Float
 from ctseg_imaging.measurements import DrawnShape, Kind
-from napari_ctseg.docks.measure.forming import BODY, CLICKED, formed, moved, shifted, taken_at
 from napari_ctseg.docks.measure.plane import Plane
+from napari_ctseg.docks.measure.shapes.forming import BODY, CLICKED, formed, moved, shifted, taken_at
 
 if TYPE_CHECKING:
     import napari

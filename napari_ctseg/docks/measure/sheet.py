@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.geometry import Float
 from ctseg_imaging.measurements import DrawnShape, Kind
-from napari_ctseg.docks.measure.drawing import Drawing
 from napari_ctseg.docks.measure.measured_image import MeasuredImage
 from napari_ctseg.docks.measure.plane import Plane
 from napari_ctseg.docks.measure.rows import shape_row
+from napari_ctseg.docks.measure.shapes.drawing import Drawing
 from napari_ctseg.docks.measure.shapes_layer import ShapesLayer
 from napari_ctseg.docks.measure.state import ShapeRow
 

@@ -139,7 +139,7 @@ class MeasureDock(parts.Dock):
         self.sample.setVisible(state.image is None)
         self.tools.draw(state.tool, state.why_not)
         hint = HINTS[state.tool] if state.tool is not None else ADJUST if state.rows else EMPTY
-        parts.say(self.hint, state.refused or ("" if state.image is None else hint))
+        parts.show_text(self.hint, state.refused or ("" if state.image is None else hint))
         with QSignalBlocker(self.keep):
             self.keep.setChecked(state.keep_tool)
         nothing = "" if state.can_undo else "Nothing was drawn yet."
@@ -155,16 +155,16 @@ class MeasureDock(parts.Dock):
         tip = "Writes all measurements and the labels' values as a table (CSV) or data (JSON)."
         parts.able(self.save, state.why_not_save, tip)
         parts.able(self.open, state.why_not, "Adds the measurements of a file that was saved here.")
-        parts.say(self.message, state.message)
+        parts.show_text(self.message, state.message)
         self.details.setVisible(bool(state.details))
 
     def _draw_labels(self, state: MeasureState) -> None:
         counting = " – counting…" if state.counting and not state.labels else ""
         title = "" if state.mask is None else f"Labels of <b>{state.mask}</b>{counting}"
-        parts.say(self.labels_title, title)
+        parts.show_text(self.labels_title, title)
         self.labels.draw(state.labels, state.unit)
         self.labels.setVisible(bool(state.labels))
-        parts.say(self.labels_note, state.labels_note if state.mask is not None else "")
+        parts.show_text(self.labels_note, state.labels_note if state.mask is not None else "")
 
     def show_probe(self, text: str) -> None:
         """The value under the cursor."""

@@ -8,9 +8,9 @@ import pytest
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.measurements import DrawnShape, Kind, measure
 from ctseg_imaging.volume import Volume
-from napari_ctseg.docks.measure.drawing import Drawing
-from napari_ctseg.docks.measure.forming import BODY, formed, handles, moved, shifted, taken_at
 from napari_ctseg.docks.measure.plane import Plane
+from napari_ctseg.docks.measure.shapes.drawing import Drawing
+from napari_ctseg.docks.measure.shapes.forming import BODY, formed, handles, moved, shifted, taken_at
 
 c, s = np.cos(np.radians(25)), np.sin(np.radians(25))
 GEOMETRY = Geometry.from_parts((9, 40, 50), (4.0, 2.0, 0.5), (7, 8, 9), [[c, -s, 0], [s, c, 0], [0, 0, 1]])

@@ -1,0 +1,1 @@
+"""The shapes of the Measure dock: how they are drawn, moved and undone."""
