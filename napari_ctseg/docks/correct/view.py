@@ -156,7 +156,7 @@ class CorrectDock(parts.Dock):
         controller = self.controller
         self.begin.clicked.connect(lambda: controller.begin_empty())
         self.restore.clicked.connect(controller.steps.restore)
-        self.others.clicked.connect(self._list_kept)
+        self.others.clicked.connect(controller.steps.list_kept)
         self.steps.itemClicked.connect(lambda item: controller.steps.go_to_step(self.steps.row(item)))
         self.layer.textActivated.connect(controller.choose)
         self.copy.clicked.connect(controller.correct_copy)
@@ -287,9 +287,6 @@ class CorrectDock(parts.Dock):
             why_not or state.window_why_not or off,
             "The highest image value that the brush changes.",
         )
-
-    def _list_kept(self) -> None:
-        self.controller.steps.list_kept()
 
     def _ask_name(self) -> None:
         name, agreed = QInputDialog.getText(self, "Add class", "Name of the class")

@@ -5,8 +5,7 @@
     job.stop()                              # after the current step; a bundle is written and scored
     job.pause(); job.resume()               # after the current step, with a checkpoint; then continue
 
-The folder holds what `engine.train` writes, and job.json (the order), process.json (the process), job.log
-(its output).
+The folder holds what `engine.train` writes, job.json (the order), process.json and job.log (the output).
 """
 
 from __future__ import annotations
