@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QLabel,
-    QLineEdit,
     QProgressBar,
 )
 
@@ -18,10 +17,11 @@ from napari_ctseg import parts
 from napari_ctseg.docks.finetune import words
 from napari_ctseg.docks.finetune.controller import FineTuneController
 from napari_ctseg.docks.finetune.jobs import Jobs, TrainingJobs
-from napari_ctseg.docks.finetune.state import CaseSource, FineTuneState, HoldOut, Phase, Trainable
+from napari_ctseg.docks.finetune.state import CaseSource, FineTuneState, Phase
 from napari_ctseg.docks.finetune.widgets.case_list import CaseList
 from napari_ctseg.docks.finetune.widgets.curves import Curves
 from napari_ctseg.docks.finetune.widgets.samples import Samples
+from napari_ctseg.docks.finetune.widgets.training_options import TrainingOptions
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -43,11 +43,7 @@ CASES = (
     "forget it."
 )
 FOLDER = "A folder with dataset.json, images and labels (Medical Segmentation Decathlon, nnU-Net raw)."
-MINUTES = "Time for training; the evaluation takes additional time."
-HOLD_OUT = "Cases that are not trained on, used to evaluate the model before and after training."
-NAME = "The name of the new model; a number is added if it is taken."
 SCRATCH = "From scratch: "
-WORDS = {Trainable.ALL: "Everything", Trainable.DECODER: "Decoder only", Trainable.HEAD: "Last layer only"}
 
 
 class FineTuneDock(parts.Dock):
@@ -81,11 +77,7 @@ class FineTuneDock(parts.Dock):
         self.cases.setToolTip(CASES)
         self.folder = parts.button("Choose folder…", FOLDER)
         self.folder_name = parts.text()
-        self.trainable = parts.combo(words.TRAINABLE, list(WORDS.values()))
-        self.minutes = parts.number(MINUTES, 0.5, 10000, 5, " min")
-        self.hold_out = parts.combo(HOLD_OUT, [choice.value for choice in HoldOut])
-        self.name = QLineEdit()
-        self.name.setToolTip(NAME)
+        self.options = TrainingOptions()
         self.go = parts.button("Start", "")
         self.hold = parts.button("Pause", "")
         self.stop = parts.button("Stop", "")
@@ -100,15 +92,6 @@ class FineTuneDock(parts.Dock):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("From", self.base)
-        more = QFormLayout()
-        more.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for title, widget in (
-            ("Train", self.trainable),
-            ("Time", self.minutes),
-            ("Hold out", self.hold_out),
-            ("Name", self.name),
-        ):
-            more.addRow(title, widget)
         cases = QFormLayout()
         cases.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         cases.addRow("Cases", self.source)
@@ -124,7 +107,7 @@ class FineTuneDock(parts.Dock):
                 self.cases,
                 self.folder,
                 self.folder_name,
-                more,
+                self.options.native,
                 parts.row(self.go, self.hold, self.stop),
                 self.bar,
                 self.stage,
@@ -146,12 +129,13 @@ class FineTuneDock(parts.Dock):
         self.source.textActivated.connect(lambda words: controller.choose(source=CaseSource(words)))
         self.cases.ticked.connect(controller.tick)
         self.folder.clicked.connect(self._ask_folder)
-        self.trainable.textActivated.connect(
-            lambda words: controller.choose(trainable=next(k for k, v in WORDS.items() if v == words))
-        )
-        self.minutes.valueChanged.connect(lambda value: controller.choose(minutes=value))
-        self.hold_out.textActivated.connect(lambda words: controller.choose(hold_out=HoldOut(words)))
-        self.name.textEdited.connect(lambda words: controller.choose(name=words))
+        for option, field in (
+            (self.options.trainable, "trainable"),
+            (self.options.minutes, "minutes"),
+            (self.options.hold_out, "hold_out"),
+            (self.options.new_name, "name"),
+        ):
+            option.changed.connect(lambda value, field=field: controller.choose(**{field: value}))
         self.go.clicked.connect(controller.training.start)
         self.hold.clicked.connect(self._pause_or_resume)
         self.stop.clicked.connect(controller.training.stop)
@@ -217,22 +201,9 @@ class FineTuneDock(parts.Dock):
         if state.phase is Phase.PAUSED:
             busy = "A training is paused."
         self._draw_base(state, busy)
-        for combo, chosen in (
-            (self.source, state.source.value),
-            (self.trainable, WORDS[state.trainable]),
-            (self.hold_out, state.hold_out.value),
-        ):
-            with QSignalBlocker(combo):
-                combo.setCurrentText(chosen)
-        scratch = "" if state.from_scratch is None else words.FROM_SCRATCH
-        if scratch:
-            with QSignalBlocker(self.trainable):
-                self.trainable.setCurrentText(WORDS[Trainable.ALL])
-        self.hold_out.model().item(1).setEnabled(not layers)
-        with QSignalBlocker(self.minutes):
-            self.minutes.setValue(state.minutes)
-        if self.name.text() != state.name:
-            self.name.setText(state.name)
+        with QSignalBlocker(self.source):
+            self.source.setCurrentText(state.source.value)
+        self.options.draw(state, busy)
         self.cases.setVisible(layers and bool(state.cases) and not busy)  # the run needs the room
         self.folder.setVisible(not layers)
         parts.show_text(self.folder_name, "" if layers or state.folder is None else state.folder.name)
@@ -240,10 +211,6 @@ class FineTuneDock(parts.Dock):
         parts.able(self.source, busy, SOURCE)
         parts.able(self.cases, busy, CASES)
         parts.able(self.folder, busy, FOLDER)
-        parts.able(self.trainable, busy or scratch, words.TRAINABLE)
-        parts.able(self.minutes, busy, MINUTES)
-        parts.able(self.hold_out, busy, HOLD_OUT)
-        parts.able(self.name, busy, NAME)
 
     def _draw_base(self, state: FineTuneState, busy: str) -> None:
         """The models, then the recipes with their descriptions as tooltips."""

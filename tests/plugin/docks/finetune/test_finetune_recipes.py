@@ -111,8 +111,8 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
 
     dock.base.activated.emit(dock.base.findText("From scratch: where"))  # what a click on the entry does
     assert (
-        not dock.trainable.isEnabled()
-        and "From scratch" in dock.trainable.toolTip()
+        not dock.options.trainable.enabled
+        and "from scratch" in dock.options.trainable.tooltip
         and "one region" in dock.about.text()
     )
     assert dock.features.isHidden()
@@ -125,11 +125,16 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     )
     dock.base.activated.emit(dock.base.findText("phantom"))
     assert (
-        dock.trainable.isEnabled()
+        dock.options.trainable.enabled
         and dock.features.isHidden()
         and dock.about.isHidden()
         and controller.state.base == "phantom"
     )
+    dock.options.minutes.native.setValue(20)
+    dock.options.new_name.native.setText("mine")
+    dock.options.hold_out.native.setCurrentIndex(2)
+    state = controller.state
+    assert (state.minutes, state.name, state.hold_out) == (20.0, "mine", HoldOut.NONE)
 
     running = replace(
         controller.state,
@@ -174,8 +179,8 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     dock.show(replace(running, phase=Phase.PAUSED, resumable=True, samples=()))
     assert dock.hold.text() == "Resume" and dock.samples.isHidden() and not dock.bar.isHidden()
     assert (
-        not dock.name.isEnabled()
-        and "paused" in dock.name.toolTip()
+        not dock.options.new_name.enabled
+        and "paused" in dock.options.new_name.tooltip
         and "from the checkpoint" in dock.stop.toolTip()
     )
     assert dock.minimumSizeHint().width() <= 320
