@@ -48,7 +48,7 @@ def test_the_way_of_a_bundle_with_code(with_code: Path, tmp_path: Path) -> None:
     ran = call("predict", "-m", "With code", tmp_path / "ct.nii.gz", tmp_path / "out.nii.gz")
     assert ran.exit_code == 0, ran.output
     assert formats.read_labels(tmp_path / "out.nii.gz").array.any()
-    assert "any more" in call("bundle", "trust", "With code", "--revoke").stdout
+    assert "no longer" in call("bundle", "trust", "With code", "--revoke").stdout
     assert "was not trusted before" in call("bundle", "trust", "With code", "--revoke").stdout
     again = call("predict", "-m", "With code", tmp_path / "ct.nii.gz", tmp_path / "again.nii.gz")
     assert again.exit_code == 1
@@ -62,7 +62,7 @@ def test_each_piece_of_code_is_a_line_in_plain_words_and_the_advice_is_given_onc
     added = call("bundle", "add", two)
     assert added.exit_code == 0, added.output
     first, *code, advice = added.stderr.splitlines()
-    assert first == "Two: would run code that came with it:"
+    assert first == "Two: would run its own code:"
     assert advice == 'If you know its author, allow it with `napari-ctseg bundle trust "Two"`.'
     assert all(line.startswith("- ") for line in code)
     assert [

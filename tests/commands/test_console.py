@@ -38,7 +38,7 @@ def test_an_unforeseen_error_is_a_sentence_and_with_v_a_traceback(
     assert end.value.code == 1
     *before, sentence = capfd.readouterr().err.splitlines()
     assert sentence == (
-        "napari-ctseg recipes: failed in a way that was not foreseen (RuntimeError: shape mismatch); "
+        "napari-ctseg recipes: unexpected error (RuntimeError: shape mismatch); "
         "run it again with -v for the traceback, and report it."
     )
     assert ("Traceback (most recent call last):" in before) == verbose and bool(before) == verbose
@@ -52,7 +52,7 @@ def test_the_ends_that_are_foreseen_stay_as_they_are(
         with pytest.raises(SystemExit) as end:
             run()
         assert end.value.code == code
-        assert "not foreseen" not in capfd.readouterr().err
+        assert "unexpected error" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("verbose", [False, True])

@@ -370,7 +370,7 @@ def test_without_any_model_recipes_are_still_there(viewer, tmp_path):
     view, jobs = FakeView(), FakeJobs(tmp_path)
     jobs.names = []
     controller = FineTuneController(view, viewer, jobs, Preferences(), at_once)
-    assert "No model" in view.state.why_not
+    assert "Choose a model" in view.state.why_not
     controller.choose_recipe("plain-2d")
     controller.reload_bundles()
     assert view.state.recipe == "plain-2d" and not view.state.why_not
