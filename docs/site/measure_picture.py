@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ctseg_imaging.measurements import Kind
-from napari_ctseg.docks.measure.forming import formed
 from napari_ctseg.docks.measure.plane import Plane
-from napari_ctseg.files import workspace
+from napari_ctseg.docks.measure.shapes.forming import formed
+from napari_ctseg.files import view
 from napari_ctseg.viewer import display
 from napari_ctseg.viewer.layers import go_to_slice
 
@@ -48,9 +48,9 @@ def main(path: Path, theme: str = "dark", width: int = 400) -> None:
         spacing = np.array(image.scale[1:])
         sheet.add([formed(kind, plane, np.array(points) * spacing) for kind, points in DRAWN.items()])
         sheet.select(2)
-        workspace.until(lambda: bool(dock.controller.state.labels), 60)
+        view.until(lambda: bool(dock.controller.state.labels), 60)
         viewer.cursor.position = tuple(image.data_to_world((SLICE, 44, 78)))
-        workspace.picture(viewer, path, lambda: True)
+        view.picture(viewer, path, lambda: True)
         viewer.close()
 
 

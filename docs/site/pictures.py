@@ -19,7 +19,7 @@ def main() -> None:
     from ctseg_imaging.phantom import abdomen
     from ctseg_imaging.windowing import preset
     from napari_ctseg.api import predict
-    from napari_ctseg.files import workspace
+    from napari_ctseg.files import view, workspace
     from napari_ctseg.viewer import display
 
     case = abdomen(90_003, (84, 100, 104), (4.5, 3.4, 3.4))
@@ -33,13 +33,13 @@ def main() -> None:
         viewer.layers["scan"].contrast_limits = preset("abdomen").limits
         viewer.layers["truth"].visible = False
         viewer.window.resize(*SIZE)
-        docks = workspace.open_docks(viewer, "Run model")
+        docks = view.open_docks(viewer, "Run model")
         docks["Run model"].controller.choose_bundles([MODEL])
         save(viewer, "review-1-run-model.png")
         close_docks(viewer)
         docks = workspace.lay_over(viewer, prediction, MODEL, preset("abdomen"))
         compare = docks["Compare"].controller
-        workspace.until(lambda: bool(compare.state.rows) and not compare.state.measuring, 60)
+        view.until(lambda: bool(compare.state.rows) and not compare.state.measuring, 60)
         compare.set_errors(True)
         compare.go_to(0)
         compare.next_worse()
@@ -72,10 +72,10 @@ def correct_on_top(viewer: Any, docks: dict[str, Any]) -> None:
 
 def save(viewer: Any, name: str) -> None:
     """A picture of the whole window."""
-    from napari_ctseg.files import workspace
+    from napari_ctseg.files import view
 
     path = IMAGES / name
-    workspace.picture(viewer, path, lambda: True)
+    view.picture(viewer, path, lambda: True)
     print(path)
 
 

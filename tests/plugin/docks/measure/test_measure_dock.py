@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.measurements import Kind
 from ctseg_imaging.volume import Volume
-from napari_ctseg.docks.measure.forming import formed
+from napari_ctseg.docks.measure.shapes.forming import formed
 from napari_ctseg.docks.measure.view import MeasureDock
 from napari_ctseg.viewer.orientation import show_plane
 from napari_ctseg.viewer.showing import show_volume
