@@ -218,7 +218,7 @@ def test_the_input_is_never_replaced(plain: Path, tmp_path: Path) -> None:
     link.symlink_to(plain)
     for target in (plain, link):
         result = convert(plain, target, "--overwrite")
-        assert result.exit_code == 1 and "would be lost" in result.stderr
+        assert result.exit_code == 1 and "would be overwritten" in result.stderr
     assert plain.read_bytes() == before
 
 
@@ -240,7 +240,8 @@ def test_like_takes_over_the_codes_of_another_file_on_the_same_grid(plain: Path,
 
 
 @pytest.mark.parametrize(
-    ("target", "cause"), [("no/such/folder/x.nii.gz", "folder"), ("x.jpg", "format"), (".", "exists")]
+    ("target", "cause"),
+    [("no/such/folder/x.nii.gz", "folder"), ("x.jpg", "no known ending"), (".", "exists")],
 )
 def test_a_target_that_cannot_be_written_is_a_sentence(
     plain: Path, tmp_path: Path, target: str, cause: str

@@ -76,9 +76,7 @@ def test_contours_need_a_series_and_that_is_said_before_the_work(tmp_path: Path)
         tmp_path / "o.nii.gz",
         "--rtstruct",
     )
-    assert (
-        result.exit_code == 1 and "RTSTRUCT refers to a DICOM series and the image is none" in result.stderr
-    )
+    assert result.exit_code == 1 and "RTSTRUCT needs a DICOM series as input" in result.stderr
     assert not [file for file in tmp_path.iterdir() if file.name.startswith("o.")]
 
 

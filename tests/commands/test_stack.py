@@ -66,7 +66,7 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
         "pair",
     )
     assert code == 0, errors
-    assert "Learning from case_0, case_2; scoring on case_1." in errors and "must not have seen" in errors
+    assert "Training on case_0, case_2; evaluating on case_1." in errors and "must not have seen" in errors
     head, row, mean, folder = told.strip().splitlines()
     assert head.split() == ["label", "stack", "Dice", "knows", "Dice", "high", "Dice"]
     assert row.startswith("middling") and row.endswith("-") and mean.startswith("mean")
@@ -133,7 +133,7 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
     for more, says in (
         ((), "two or more"),
         (("--cases", "nobody"), "no case 'nobody'"),
-        (("-m", "nothing"), "no bundle of this name"),
+        (("-m", "nothing"), "no bundle, folder or file of this name"),
     ):
         code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out", *more)
         assert code == 1 and says in errors and told == "" and "Traceback" not in errors

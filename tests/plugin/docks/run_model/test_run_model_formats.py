@@ -226,7 +226,7 @@ def test_the_refusal_travels_from_the_computing_process_with_its_target(tmp_path
     assert (
         type(back) is BundleExists
         and back.target == tmp_path / "a"
-        and str(back).startswith(f"{tmp_path / 'a'}: a bundle of this name")
+        and str(back).startswith(f"{tmp_path / 'a'}: a bundle with this name")
     )
 
 
@@ -316,7 +316,7 @@ def test_channels_find_their_images_by_name_and_are_stacked_in_order(made, volum
 def test_a_missing_channel_another_grid_and_one_image_twice_are_told(made, volume):
     controller, viewer, _ = made()
     controller.choose_bundles(["brain-mr"])
-    assert controller.state.why_not == "The model reads 2 images on one grid; open the one for FLAIR too."
+    assert controller.state.why_not == "The model reads 2 images on one grid; also open the one for FLAIR."
     shape = (7, 8, 9)
     show_volume(
         viewer,
@@ -458,7 +458,7 @@ def test_what_is_said_of_models_stays_short(made):
         labels=tuple(f"l{n}" for n in range(104)),
     )
     said = words.about(spleen, controller.state)
-    assert said.startswith("Together: abdomen, spleen.<br><b>spleen, CT: l0,")
+    assert said.startswith("Ensemble: abdomen, spleen.<br><b>spleen, CT: l0,")
     assert "and 92 more" in said and "one &lt;b&gt; and 2 more." in said
     state = replace(controller.state, cautions=tuple(RunWarning(WarningKind.IMAGE, text) for text in "abcde"))
     assert words.cautions(state) == "a\nb\nc\nAnd 2 more under Details."
@@ -559,8 +559,8 @@ def test_a_full_draft_is_the_side_file_it_says():
 @pytest.mark.parametrize(
     ("change", "field", "said"),
     [
-        ({"name": " "}, "name", "needed"),
-        ({"sides": ("", "", "")}, "size", "needed"),
+        ({"name": " "}, "name", "required"),
+        ({"sides": ("", "", "")}, "size", "required"),
         ({"sides": ("9", "x", "9")}, "size", '"x"'),
         ({"maps": (MapRow("0"), MapRow("2", ""))}, "labels", "label 2"),
         ({"maps": (MapRow("0"), MapRow("two", "a"))}, "output.classes", "two"),

@@ -92,9 +92,9 @@ def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docke
     qtbot.waitUntil(lambda: isinstance(docked.dialog, SideForm), timeout=PATIENCE_MS)
     form = docked.dialog
     assert (
-        form.faults["labels"].text() == "the name of label 1 is needed"
+        form.faults["labels"].text() == "the name of label 1 is required"
         and not form.add.isEnabled()
-        and "missing" in form.add.toolTip()
+        and "incomplete" in form.add.toolTip()
     )
     form.maps.item(1, 2).setText("liver")
     assert not form.faults["labels"].isVisible() and form.add.isEnabled()
