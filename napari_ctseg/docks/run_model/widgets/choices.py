@@ -30,7 +30,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.device = parts.combo(words.DEVICE, DEVICES)
         self.precision = parts.combo(words.PRECISION, PRECISIONS)
         self.mirroring = QCheckBox("Mirroring")
-        self.edges = QCheckBox("border uncertainty")
+        self.edges = QCheckBox("borders")
         self.entropy = QCheckBox("entropy")
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)

@@ -292,7 +292,7 @@ def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
     table = docked.confidence
     assert table.columnWidth(0) > max(table.fontMetrics().horizontalAdvance(row.name) for row in rows)
     assert sum(table.columnWidth(column) for column in range(5)) <= table.viewport().width()
-    assert table.item(0, 1).text() == "1803" and "differ" in docked.sure.text()
+    assert table.item(0, 1).text() == "1803" and "disagreement" in docked.sure.text()
 
 
 def test_a_column_of_entropy_says_that_it_is_one(docked):
@@ -300,9 +300,9 @@ def test_a_column_of_entropy_says_that_it_is_one(docked):
     docked.controller.show(replace(docked.controller.state, confidence=rows))
     table = docked.confidence
     assert table.horizontalHeaderItem(4).text() == "entropy" and "Mean entropy" in table.item(0, 4).toolTip()
-    assert "entropy" in docked.sure.text() and "differ" not in docked.sure.text()
+    assert "entropy" in docked.sure.text() and "disagreement" not in docked.sure.text()
     docked.controller.show(replace(docked.controller.state, confidence=(replace(rows[0], entropy=False),)))
-    assert table.horizontalHeaderItem(4).text() == "differ" and "differ" in docked.sure.text()
+    assert table.horizontalHeaderItem(4).text() == "differ" and "disagreement" in docked.sure.text()
 
 
 @pytest.mark.parametrize(("count", "scrolls"), [(7, False), (40, True)])
@@ -316,7 +316,7 @@ def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, c
     assert (
         docked.sure.isVisible()
         and "mean probability inside" in docked.sure.text()
-        and "differ" not in docked.sure.text()
+        and "disagreement" not in docked.sure.text()
     )
     docked.controller.show(replace(docked.controller.state, confidence=()))
     assert not docked.sure.isVisible() and not table.isVisible()
