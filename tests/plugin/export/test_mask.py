@@ -54,15 +54,15 @@ def refused(controller, path):
 
 @pytest.mark.parametrize("name", ["ct.nii.gz", "drawn.nii.gz"])
 def test_no_source_of_an_open_layer_is_replaced(opened, tmp_path, name):
-    assert "would be lost" in refused(opened, tmp_path / name)
+    assert "would be overwritten" in refused(opened, tmp_path / name)
 
 
 @pytest.mark.parametrize("make", [os.symlink, os.link], ids=["symbolic", "hard"])
 def test_nor_through_a_link_or_another_spelling(opened, tmp_path, make):
     make(tmp_path / "ct.nii.gz", tmp_path / "other.nii.gz")
-    assert "would be lost" in refused(opened, tmp_path / "other.nii.gz")
+    assert "would be overwritten" in refused(opened, tmp_path / "other.nii.gz")
     (tmp_path / "below").mkdir()
-    assert "would be lost" in refused(opened, tmp_path / "below" / ".." / "ct.nii.gz")
+    assert "would be overwritten" in refused(opened, tmp_path / "below" / ".." / "ct.nii.gz")
 
 
 def test_nor_the_source_of_a_layer_in_another_viewer_nor_by_napari_s_own_save(opened, tmp_path, plugin_model):
@@ -72,9 +72,9 @@ def test_nor_the_source_of_a_layer_in_another_viewer_nor_by_napari_s_own_save(op
     study_of(other)
     formats.write(tmp_path / "second.nii.gz", image())
     show_volume(other, formats.read(tmp_path / "second.nii.gz"), "second")
-    assert "would be lost" in refused(opened, tmp_path / "second.nii.gz")
+    assert "would be overwritten" in refused(opened, tmp_path / "second.nii.gz")
     layer, before = plugin_model.layers["drawn"], bytes_in(tmp_path)
-    with pytest.raises(CtsegError, match="would be lost"):
+    with pytest.raises(CtsegError, match="would be overwritten"):
         write_labels(str(tmp_path / "ct.nii.gz"), layer.data, meta_of(layer))
     assert bytes_in(tmp_path) == before
 
