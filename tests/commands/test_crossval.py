@@ -88,7 +88,7 @@ def test_every_case_is_scored_by_the_network_that_did_not_see_it(
     data: Path, recipe: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code, told, errors = call(
+    code, messages, errors = call(
         "crossval",
         recipe,
         "--data",
@@ -122,13 +122,13 @@ def test_every_case_is_scored_by_the_network_that_did_not_see_it(
     ).astype(int)
     low, high = np.maximum(where.min(0) - margin, 0), np.minimum(where.max(0) + 1 + margin, truth.array.shape)
     box = Region.from_index(truth.geometry, tuple(low.tolist()), tuple(high.tolist()))
-    said = (
+    output = (
         finish(
             run(read_own(out / "fold_2/bundle"), formats.read(data / "imagesTr/c.nii.gz"), region=box)
         ).labels.array
         > 0
     )
-    expected = 2 * (said & (truth.array > 0)).sum() / (said.sum() + (truth.array > 0).sum())
+    expected = 2 * (output & (truth.array > 0)).sum() / (output.sum() + (truth.array > 0).sum())
     assert found["cases"][2]["dice"]["box"] == pytest.approx(expected) and expected > 0.05
 
     dice = [case["dice"]["box"] for case in found["cases"]]
@@ -136,7 +136,7 @@ def test_every_case_is_scored_by_the_network_that_did_not_see_it(
     assert float(row["mean"]) == pytest.approx(statistics.mean(dice)) and float(
         row["deviation"]
     ) == pytest.approx(statistics.stdev(dice))
-    assert f"{statistics.mean(dice):.3f} ± {statistics.stdev(dice):.3f} (4 cases)" in told
+    assert f"{statistics.mean(dice):.3f} ± {statistics.stdev(dice):.3f} (4 cases)" in messages
 
 
 def test_an_interrupted_fold_goes_on_and_a_finished_one_is_left_alone(
@@ -176,8 +176,8 @@ def test_an_interrupted_fold_goes_on_and_a_finished_one_is_left_alone(
 
 def test_what_is_wrong_is_a_sentence(data: Path, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
-    code, told, errors = call("crossval", recipe, "--data", data, "--out", out, "--folds", 5)
-    assert code == 1 and "take 2 to 4" in errors and told == "" and not out.exists()
+    code, messages, errors = call("crossval", recipe, "--data", data, "--out", out, "--folds", 5)
+    assert code == 1 and "take 2 to 4" in errors and messages == "" and not out.exists()
     out.mkdir()
     (out / "folds.json").write_text("{}")
     code, _, errors = call("crossval", recipe, "--data", data, "--out", out, "--folds", 2, "--resume")

@@ -34,12 +34,12 @@ def patient(tmp_path: Path) -> Path:
 
 
 def test_info_lists_what_sets_them_apart(patient: Path) -> None:
-    said = call("info", patient)
-    assert said.exit_code == 0
-    lines = said.stdout.splitlines()
+    message = call("info", patient)
+    assert message.exit_code == 0
+    lines = message.stdout.splitlines()
     assert "2 to choose from" in lines[0]
     assert "acquisition 1" in lines[1] and "acquisition 2" in lines[2] and "localiser" in lines[3]
-    assert "Nobody" not in said.output and "0815" not in said.output
+    assert "Nobody" not in message.output and "0815" not in message.output
 
 
 def test_the_list_for_a_program(patient: Path) -> None:

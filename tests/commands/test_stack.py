@@ -50,7 +50,7 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
     data = write_shells(tmp_path / "data", 3)
     high = write_members(tmp_path)[1].path
     low = named_like_the_label(tmp_path / "knows")
-    code, told, errors = call(
+    code, messages, errors = call(
         "stack",
         "-m",
         low,
@@ -67,7 +67,7 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
     )
     assert code == 0, errors
     assert "Training on case_0, case_2; evaluating on case_1." in errors and "must not have seen" in errors
-    head, row, mean, folder = told.strip().splitlines()
+    head, row, mean, folder = messages.strip().splitlines()
     assert head.split() == ["label", "stack", "Dice", "knows", "Dice", "high", "Dice"]
     assert row.startswith("middling") and row.endswith("-") and mean.startswith("mean")
     stack = read_stack(Path(folder))
@@ -78,16 +78,16 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
     assert stack.scores["dice"]["stack"]["middling"]["mean"] > of_member
 
     image = next((data / "imagesTr").iterdir())
-    code, told, errors = call("predict", "-m", folder, image, tmp_path / "labels.nii.gz")
+    code, messages, errors = call("predict", "-m", folder, image, tmp_path / "labels.nii.gz")
     assert code == 0, errors
     expected = finish(run_stack(stack, formats.read(image))).labels.array
     assert np.array_equal(formats.read_labels(tmp_path / "labels.nii.gz").array, expected) and expected.any()
     assert json.loads((tmp_path / "labels.provenance.json").read_text())["stack"]["name"] == "pair"
-    code, told, errors = call("predict", "-m", folder, "-m", low, image, tmp_path / "other.nii.gz")
+    code, messages, errors = call("predict", "-m", folder, "-m", low, image, tmp_path / "other.nii.gz")
     assert code == 1 and "without other models" in errors and not (tmp_path / "other.nii.gz").exists()
 
-    code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out")
-    assert code == 1 and "already exists" in errors and told == ""
+    code, messages, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out")
+    assert code == 1 and "already exists" in errors and messages == ""
 
 
 def test_named_cases_are_the_ones_used(tmp_path: Path) -> None:
@@ -130,11 +130,11 @@ def test_named_cases_are_the_ones_used(tmp_path: Path) -> None:
 def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
     data = write_shells(tmp_path / "data", 1)
     low = write_members(tmp_path)[0].path
-    for more, says in (
+    for more, reports in (
         ((), "two or more"),
         (("--cases", "nobody"), "no case 'nobody'"),
         (("-m", "nothing"), "no bundle, folder or file of this name"),
     ):
-        code, told, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out", *more)
-        assert code == 1 and says in errors and told == "" and "Traceback" not in errors
+        code, messages, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out", *more)
+        assert code == 1 and reports in errors and messages == "" and "Traceback" not in errors
     assert call("stack", "--data", data, "--out", tmp_path / "out")[0] == 2

@@ -108,10 +108,10 @@ def predict(folder: Path, network: str) -> tuple[str | Path, ...]:
     )
 
 
-def wait_for(stream: IO[bytes], said: str) -> None:
+def wait_for(stream: IO[bytes], message: str) -> None:
     """Read until a line has `said`; an end before is a fault."""
     seen = b""
-    while said.encode() not in seen:
+    while message.encode() not in seen:
         with suppress(OSError):  # a terminal whose last writer has ended
             seen = stream.readline()
         assert seen, "it ended before its network computed"
@@ -132,10 +132,10 @@ def test_one_interrupt_ends_an_endless_network(computing: subprocess.Popen[bytes
     assert computing.stderr is not None
     with at_most(2):
         computing.send_signal(signal.SIGINT)
-        said = computing.stderr.read()
+        message = computing.stderr.read()
         computing.wait()
     assert computing.returncode == 130
-    assert said.decode().rstrip().endswith("Interrupted.")
+    assert message.decode().rstrip().endswith("Interrupted.")
     assert not child.is_running()
     assert not (folder / "endless.out.nii.gz").exists()
 
@@ -211,8 +211,8 @@ def test_a_crash_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     crash = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"]
     monkeypatch.setattr(supervised, "_start", lambda words: subprocess.Popen(crash, stdin=subprocess.PIPE))
     assert supervised.supervise(["info", "x.nii.gz"]) == 1
-    (said,) = capfd.readouterr().err.splitlines()
-    assert said.startswith("napari-ctseg info: its process ended unexpectedly (") and "SIGSEGV" in said
+    (message,) = capfd.readouterr().err.splitlines()
+    assert message.startswith("napari-ctseg info: its process ended unexpectedly (") and "SIGSEGV" in message
 
 
 def test_too_much_memory_is_a_sentence(
@@ -220,6 +220,6 @@ def test_too_much_memory_is_a_sentence(
 ) -> None:
     monkeypatch.setattr(memory, "SHARE_OF_FREE", 0.0)  # a bomb is what takes more than the interpreter alone
     assert supervised.supervise([str(word) for word in predict(folder, "endless")]) == 1
-    (said,) = capfd.readouterr().err.splitlines()
-    assert "napari-ctseg predict: it took more than" in said and "give a smaller volume" in said
+    (message,) = capfd.readouterr().err.splitlines()
+    assert "napari-ctseg predict: it took more than" in message and "give a smaller volume" in message
     assert not (folder / "endless.out.nii.gz").exists()

@@ -59,12 +59,12 @@ def call(*arguments: object) -> tuple[int, str, str]:
 def test_train_and_train_further(data: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(TINY))
-    code, told, errors = call(
+    code, messages, errors = call(
         "train", recipe, "--data", data, "--out", tmp_path / "first", "--name", "boxes", "--set", "seed=3"
     )
     assert code == 0, errors
-    assert Path(told.strip()) == tmp_path / "first" / "bundle" and "Dice box:" in errors
-    code, told, errors = call(
+    assert Path(messages.strip()) == tmp_path / "first" / "bundle" and "Dice box:" in errors
+    code, messages, errors = call(
         "train",
         recipe,
         "--data",
@@ -83,7 +83,7 @@ def test_train_and_train_further(data: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_a_sentence(data: Path, tmp_path: Path) -> None:
-    for arguments, says in (
+    for arguments, reports in (
         (("train", "no-such", "--data", data, "--out", tmp_path / "o"), "no such recipe"),
         (("train", "finetune", "--data", tmp_path, "--out", tmp_path / "o"), "dataset.json: does not exist"),
         (
@@ -92,18 +92,22 @@ def test_what_is_wrong_is_a_sentence(data: Path, tmp_path: Path) -> None:
         ),
         (("recipes", "scn-segmnt"), "did you mean scn-segment"),
     ):
-        code, told, errors = call(*arguments)
-        assert code == 1 and says in errors and told == "" and len(errors.strip().splitlines()) <= 2
+        code, messages, errors = call(*arguments)
+        assert code == 1 and reports in errors and messages == "" and len(errors.strip().splitlines()) <= 2
     assert call("train", "finetune")[0] == 2
 
 
 def test_recipes_are_listed_and_printed() -> None:
-    code, told, _ = call("recipes")
-    assert code == 0 and "scn-segment " in told and "500,000 steps" in told
-    code, told, _ = call("recipes", "scn-segment")
-    assert code == 0 and told.startswith("# Paper 5") and yaml.safe_load(told)["network"]["kind"] == "scn"
-    code, told, _ = call("recipes", "scn-segment", "--json")
-    assert code == 0 and json.loads(told)["data"]["spacing_mm"] == [2, 2, 2]
+    code, messages, _ = call("recipes")
+    assert code == 0 and "scn-segment " in messages and "500,000 steps" in messages
+    code, messages, _ = call("recipes", "scn-segment")
+    assert (
+        code == 0
+        and messages.startswith("# Paper 5")
+        and yaml.safe_load(messages)["network"]["kind"] == "scn"
+    )
+    code, messages, _ = call("recipes", "scn-segment", "--json")
+    assert code == 0 and json.loads(messages)["data"]["spacing_mm"] == [2, 2, 2]
 
 
 @pytest.mark.long

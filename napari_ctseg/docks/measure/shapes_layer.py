@@ -121,7 +121,7 @@ class ShapesLayer:
         return tuple(shape for shape in found if shape is not None)
 
     def draw(self, shapes: Sequence[DrawnShape], labels: Sequence[str], selected: int | None) -> None:
-        """Draw all shapes anew."""
+        """Draw all shapes again."""
         with self._by_us():
             self.layer.data = []
             if shapes:

@@ -74,8 +74,8 @@ def test_steps_and_the_value_come_back_and_the_process_stays_warm():
         )
 
     steps += followed()
-    told = [step for step in dict.fromkeys(steps) if step is not computing_process.STARTING]
-    assert told == [Progress("segment", 1, 2, "half"), Progress("assemble", 2, 2, "all")]
+    reported = [step for step in dict.fromkeys(steps) if step is not computing_process.STARTING]
+    assert reported == [Progress("segment", 1, 2, "half"), Progress("assemble", 2, 2, "all")]
     assert values[0]["sum"] == 276 and values[0]["mask"].sum() == 12
     first = finish(run_in_worker(jobs.process, title="toy"))
     assert first == (pid(), True, False) and first[0] != os.getpid()

@@ -323,9 +323,11 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
         timeout=PATIENCE_S,
         cwd=tmp_path,
     )
-    told = [line.split() for line in answer.stdout.splitlines() if line.startswith(("computing", "ended"))]
-    assert len(told) == 2 and answer.returncode == 0, answer.stderr
-    number, torch_loaded = told[0][1:]
+    messages = [
+        line.split() for line in answer.stdout.splitlines() if line.startswith(("computing", "ended"))
+    ]
+    assert len(messages) == 2 and answer.returncode == 0, answer.stderr
+    number, torch_loaded = messages[0][1:]
     assert torch_loaded == "False"
     assert "Traceback" not in answer.stderr
     psutil.wait_procs(

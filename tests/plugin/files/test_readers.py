@@ -141,9 +141,13 @@ def test_a_folder_or_file_that_napari_brings_here_without_dicom_in_it_is_a_sente
     viewer = make_napari_viewer()
     viewer.open(tmp_path / "empty", plugin="napari-ctseg")
     viewer.open(tmp_path / "notes", plugin="napari-ctseg")
-    told = said()
-    assert not viewer.layers and len(told) == 2
-    assert str(tmp_path / "empty") in told[0] and "no DICOM" in told[0] and str(tmp_path / "notes") in told[1]
+    messages = said()
+    assert not viewer.layers and len(messages) == 2
+    assert (
+        str(tmp_path / "empty") in messages[0]
+        and "no DICOM" in messages[0]
+        and str(tmp_path / "notes") in messages[1]
+    )
 
 
 def test_names_without_endings(tmp_path):

@@ -141,13 +141,13 @@ def test_the_dock_lists_masks_of_images_that_are_not_open_and_exports_one_alone(
     qtbot.addWidget(dock)
     listed = dock.kept
     assert listed.list.count() == 1
-    said = listed.list.item(0).text()
+    output = listed.list.item(0).text()
     x, y, z = reversed(mask().array.shape)
     assert (
-        "1 step" in said
-        and f"{x} × {y} × {z} voxels" in said
-        and "liver, spleen" in said
-        and "not open" in said
+        "1 step" in output
+        and f"{x} × {y} × {z} voxels" in output
+        and "liver, spleen" in output
+        and "not open" in output
     )
     listed.where = lambda: tmp_path / "alone.nii.gz"
     listed.export.click()
@@ -221,11 +221,11 @@ def test_a_folder_beyond_its_limit_is_told_once_and_nothing_kept_is_deleted(
 ):
     draw_and_close(make_plugin_viewer, mask(), image())
     monkeypatch.setattr(FOLDER.__class__, "bytes", property(lambda limit: 10))
-    autosave, told = autosave_of(make_plugin_viewer()), []
-    autosave.message.connect(told.append)
+    autosave, messages = autosave_of(make_plugin_viewer()), []
+    autosave.message.connect(messages.append)
     autosave.disk_space.tidy()
     autosave.disk_space.tidy()
-    assert len(told) <= 1 and autosave.disk_space.is_full and len(folder.find()) == 1
+    assert len(messages) <= 1 and autosave.disk_space.is_full and len(folder.find()) == 1
 
 
 def test_kept_edits_are_restored_once(make_plugin_viewer):

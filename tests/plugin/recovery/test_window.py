@@ -93,8 +93,8 @@ def test_strokes_are_kept_without_any_dock_and_napari_s_keys_undo_them(opened, q
 
 def test_an_array_of_another_shape_ends_the_journal_and_what_is_kept_stays(opened):
     viewer, layer = opened
-    told = []
-    autosave_of(viewer).message.connect(told.append)
+    messages = []
+    autosave_of(viewer).message.connect(messages.append)
     paint(layer)
     painted = layer.data.copy()
     layer.data = np.zeros((9, 20, 20), np.uint8)
@@ -103,7 +103,7 @@ def test_an_array_of_another_shape_ends_the_journal_and_what_is_kept_stays(opene
     WRITER.flush()
     (kept,) = folder.find()
     assert np.array_equal(replay(kept.path).shown, painted)
-    assert len(told) == 1 and "another shape" in told[0] and autosave_of(viewer).unsaved
+    assert len(messages) == 1 and "another shape" in messages[0] and autosave_of(viewer).unsaved
 
 
 @pytest.mark.parametrize("answer", list(Answer))

@@ -93,12 +93,14 @@ def test_a_prediction_that_comes_after_the_truth_is_what_is_corrected(viewer):
 
 def test_napari_s_own_tools_change_no_voxel_of_a_truth_without_any_dock(viewer):
     layer = viewer.layers["truth"]
-    before, told = layer.data.copy(), []
-    notification_manager.notification_ready.connect(told.append)
+    before, messages = layer.data.copy(), []
+    notification_manager.notification_ready.connect(messages.append)
     attack(layer)
     assert np.array_equal(layer.data, before)
-    assert len(told) == 1 and "truth is locked" in told[0].message  # one announcement for a run of strokes
-    actions = dict(told[0].actions)
+    assert (
+        len(messages) == 1 and "truth is locked" in messages[0].message
+    )  # one announcement for a run of strokes
+    actions = dict(messages[0].actions)
     assert set(actions) == {"Correct a copy", "Unlock"}
     actions["Unlock"](None)
     attack(layer)
@@ -106,12 +108,12 @@ def test_napari_s_own_tools_change_no_voxel_of_a_truth_without_any_dock(viewer):
 
 
 def test_a_refused_stroke_offers_to_go_on_in_a_copy(viewer):
-    layer, told = viewer.layers["truth"], []
+    layer, messages = viewer.layers["truth"], []
     before = layer.data.copy()
     layer.mode, layer.selected_label, layer.brush_size = "paint", 3, 9
-    notification_manager.notification_ready.connect(told.append)
+    notification_manager.notification_ready.connect(messages.append)
     layer.paint((4, 3, 3), 3)
-    dict(told[0].actions)["Correct a copy"](None)
+    dict(messages[0].actions)["Correct a copy"](None)
     copy = viewer.layers["truth corrected"]
     assert study_of(viewer).edited == "truth corrected" and viewer.layers.selection.active is not layer
     assert (str(copy.mode), copy.selected_label) == ("paint", 3)
@@ -121,9 +123,9 @@ def test_a_refused_stroke_offers_to_go_on_in_a_copy(viewer):
 
 
 def test_a_stroke_that_another_viewer_keeps_out_is_told_with_and_without_the_dock(viewer):
-    layer, told = show_labels(viewer, prediction(), "model", MODEL), []
+    layer, messages = show_labels(viewer, prediction(), "model", MODEL), []
     controller = correct(viewer)
-    notification_manager.notification_ready.connect(told.append)
+    notification_manager.notification_ready.connect(messages.append)
     Painting.of(layer).read_only = "Process 1 edits this image."
     assert (
         controller.state.in_use
@@ -131,8 +133,8 @@ def test_a_stroke_that_another_viewer_keeps_out_is_told_with_and_without_the_doc
     )
     before = layer.data.copy()
     layer.paint((4, 3, 3), 3)
-    assert np.array_equal(layer.data, before) and told[0].message == "Process 1 edits this image."
-    dict(told[0].actions)["Take over"](None)
+    assert np.array_equal(layer.data, before) and messages[0].message == "Process 1 edits this image."
+    dict(messages[0].actions)["Take over"](None)
     assert not controller.state.in_use and not controller.state.why_not
     layer.paint((4, 3, 3), 3)
     assert not np.array_equal(layer.data, before)
