@@ -88,7 +88,7 @@ def test_a_prediction_that_comes_after_the_truth_is_what_is_corrected(viewer):
     before = viewer.layers["truth"].data.copy()
     attack(viewer.layers["model"])
     assert np.array_equal(viewer.layers["truth"].data, before)
-    assert "“model”" in controller.state.which and "“truth”, the reference" in controller.state.which
+    assert "“model”" in controller.state.which and "the reference “truth”" in controller.state.which
 
 
 def test_napari_s_own_tools_change_no_voxel_of_a_truth_without_any_dock(viewer):
