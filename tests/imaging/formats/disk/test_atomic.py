@@ -92,7 +92,7 @@ def test_a_source_folder_keeps_its_slices_and_takes_a_mask(tmp_path: Path) -> No
     for name in ("1.dcm", "IM0001", "mask.nii.gz"):
         (tmp_path / name).write_bytes(b"")
     for name in ("1.dcm", "IM0001"):
-        with pytest.raises(FormatError, match="would be lost"):
+        with pytest.raises(FormatError, match="would be overwritten"):
             refuse_sources(tmp_path / name, [tmp_path])
     refuse_sources(tmp_path / "mask.nii.gz", [tmp_path])
     refuse_sources(tmp_path / "new.dcm", [tmp_path])
