@@ -75,7 +75,7 @@ class ClassTable(QTableWidget):  # type: ignore[misc]
         )
 
     def _draw_row(self, k: int, row: ClassRow, selected: bool) -> None:
-        words = (row.name, "", f"{row.volume_ml:.1f}", _score(row.slice_dice), _score(row.dice))
+        words = (row.name, "", _volume(row.volume_ml), _score(row.slice_dice), _score(row.dice))
         for column, word in enumerate(words):
             if (item := self.item(k, column)) is None:
                 item = QTableWidgetItem()
@@ -142,3 +142,8 @@ class StepList(QListWidget):  # type: ignore[misc]
 
 def _score(value: float | None) -> str:
     return "" if value is None else "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _volume(ml: float) -> str:
+    """Four digits, which fit the narrow column in bold."""
+    return f"{ml:.1f}" if ml < 999.95 else f"{ml:.0f}"

@@ -48,3 +48,15 @@ def test_a_step_names_the_class(qapp):
         False,
         True,
     ] and steps.currentRow() == 1
+
+
+def test_volumes_have_at_most_four_digits_before_the_column_is_full():
+    from napari_ctseg.docks.correct.widgets.class_table import _volume
+
+    assert [_volume(ml) for ml in (0, 12.34, 999.94, 999.96, 1390.2)] == [
+        "0.0",
+        "12.3",
+        "999.9",
+        "1000",
+        "1390",
+    ]

@@ -262,4 +262,5 @@ def test_small_words():
     assert (
         first_paragraph("---\n# Title\n\n## Two\n\nfirst\nline\n\nsecond") == "first line"
         and first_paragraph("") == ""
+        and first_paragraph("**Not** for `x`.") == "Not for x."
     )
