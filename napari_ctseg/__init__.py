@@ -6,5 +6,6 @@ first used, so importing this package takes a few milliseconds.
 
 import lazy_loader
 
+from ctseg_imaging import __version__ as __version__
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
@@ -30,7 +31,7 @@ class DockView(Protocol[Shown]):
         """Draw all of `state`."""
 
 
-class DockController(Generic[State]):
+class DockController(ABC, Generic[State]):
     """Changes `state`, lets `view` draw it, and follows the viewer until `close`.
 
     NAME : the dock's section in the preferences. study : which layer is what. A subclass connects what it
@@ -49,9 +50,9 @@ class DockController(Generic[State]):
         self._preferences = preferences
         self._connections: list[tuple[Any, Callable[..., None]]] = []
 
+    @abstractmethod
     def refresh(self, event: Any = None) -> None:
         """Bring the state in line with the viewer."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Disconnect from the viewer; the view is not drawn from now on."""

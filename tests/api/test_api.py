@@ -15,6 +15,7 @@ import yaml
 
 import napari_ctseg as ctseg
 from ctseg_imaging.phantom import abdomen
+from tests.tiny_recipe import TINY
 
 OBLIQUE = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
 
@@ -193,22 +194,6 @@ def test_folders_are_paired_by_name_and_a_bad_case_is_reported(tmp_path: Path) -
     assert good.rows[0].dice == pytest.approx(24 / 28) and not good.failed
     assert "b.nii.gz" in bad.failed and bad.failed in evaluation.warnings
     assert evaluation.only_predicted == ("extra",)
-
-
-TINY = {
-    "name": "tiny",
-    "stage": "segment",
-    "network": {"kind": "unet", "levels": 2, "filters": 4, "norm": "instance"},
-    "data": {
-        "spacing_mm": [3, 3, 3],
-        "sizes": {"min": [8, 8, 8], "max": [32, 32, 32], "step": [8, 8, 8]},
-        "intensity": {"clip_low": -200, "clip_high": 300, "shift": 50, "scale": 250},
-    },
-    "sampling": {"mode": "patch", "size": [8, 8, 8]},
-    "losses": [{"kind": "dice_cross_entropy", "output": "logits"}],
-    "precision": "fp32",
-    "budget": {"steps": 2},
-}
 
 
 def test_training_gives_a_model_that_predicts(tmp_path: Path) -> None:

@@ -26,19 +26,10 @@ from ctseg_training.recipes import load_recipe
 from ctseg_training.recipes.schema import Validation
 from ctseg_training.run.engine import train
 from napari_ctseg.commands.main import app
+from tests.tiny_recipe import TINY
 
-TINY = {
-    "name": "tiny",
-    "stage": "segment",
-    "network": {"kind": "unet", "levels": 2, "filters": 4, "norm": "instance"},
-    "data": {
-        "spacing_mm": [3, 3, 3],
-        "sizes": {"min": [8, 8, 8], "max": [32, 32, 32], "step": [8, 8, 8]},
-        "intensity": {"clip_low": -200, "clip_high": 300, "shift": 50, "scale": 250},
-    },
-    "sampling": {"mode": "patch", "size": [8, 8, 8]},
-    "losses": [{"kind": "dice_cross_entropy", "output": "logits"}],
-    "precision": "fp32",
+RECIPE = {
+    **TINY,
     "budget": {"steps": 6},
     "optimiser": {"learning_rate": 0.01},
     "checkpoints": {"every_steps": 2},
@@ -75,7 +66,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY))
+    path.write_text(yaml.safe_dump(RECIPE))
     return path
 
 

@@ -14,21 +14,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Volume
 from napari_ctseg.commands.main import app
-
-TINY = {
-    "name": "tiny",
-    "stage": "segment",
-    "network": {"kind": "unet", "levels": 2, "filters": 4, "norm": "instance"},
-    "data": {
-        "spacing_mm": [3, 3, 3],
-        "sizes": {"min": [8, 8, 8], "max": [32, 32, 32], "step": [8, 8, 8]},
-        "intensity": {"clip_low": -200, "clip_high": 300, "shift": 50, "scale": 250},
-    },
-    "sampling": {"mode": "patch", "size": [8, 8, 8]},
-    "losses": [{"kind": "dice_cross_entropy", "output": "logits"}],
-    "precision": "fp32",
-    "budget": {"steps": 2},
-}
+from tests.tiny_recipe import TINY
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,17 +37,17 @@ class TrainingDock(DockController[FineTuneState]):
     NAME = "finetune"
     view: FineTuneView
 
+    @abstractmethod
     def order(self) -> Order:
         """The training as chosen; raises CtsegError if it cannot be done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def known_labels(self) -> list[Labels]:
         """The labels of the installed models, whose colours a job takes over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reload_bundles(self) -> None:
         """Look again which models are installed."""
-        raise NotImplementedError
 
 
 class Training:
