@@ -95,7 +95,7 @@ def verdict(means: Mapping[str, Sequence[float]]) -> str:
         if true
     )
     return (
-        f"Next to the best member, {best}, the stack has "
+        f"Compared with the best member, {best}, the stack has "
         f"{won or 'neither the higher mean nor the smaller standard deviation'}.\n"
     )
 

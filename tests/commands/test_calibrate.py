@@ -73,9 +73,9 @@ def test_a_temperature_is_fitted_on_the_validation_cases_and_stored(bundle: Path
     assert float(nll[-3]) > float(nll[-1])
     found = store.read(bundle)
     found.verify()
-    messages = json.loads((bundle / "configs/metadata.json").read_text())["ctseg"]["stages"][-1]
-    assert messages["temperature"] == pytest.approx(float(temperature[1]), abs=1e-3)
-    assert messages["calibration"]["data"] == {"name": "made", "cases": 1}
+    stage = json.loads((bundle / "configs/metadata.json").read_text())["ctseg"]["stages"][-1]
+    assert stage["temperature"] == pytest.approx(float(temperature[1]), abs=1e-3)
+    assert stage["calibration"]["data"] == {"name": "made", "cases": 1}
     again = call("calibrate", bundle, "--data", dataset)
     assert again.exit_code == 1 and "already calibrated (temperature" in again.stderr
     named = call("calibrate", bundle, "--data", dataset, "--cases", "one", "--cases", "two", "--overwrite")

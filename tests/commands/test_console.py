@@ -1,4 +1,4 @@
-"""What reaches the terminal next to results: an error that nobody foresaw, and what libraries remark to
+"""What reaches the terminal besides results: an unexpected error, and what libraries remark to
 programmers.
 """
 

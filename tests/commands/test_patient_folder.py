@@ -90,11 +90,9 @@ def voxels(path: Path) -> np.ndarray:
 
 
 def test_one_series_just_works(patient: Path, tmp_path: Path) -> None:
-    message = call("info", patient)
+    result = call("info", patient)
     assert (
-        message.exit_code == 0
-        and "RTSTRUCT    " in message.stdout
-        and "contours.rtstruct.dcm" in message.stdout
+        result.exit_code == 0 and "RTSTRUCT    " in result.stdout and "contours.rtstruct.dcm" in result.stdout
     )
     [found] = json.loads(call("info", patient, "--json").stdout)["segmentations"]
     assert (found["kind"], found["structures"]) == ("RTSTRUCT", ["liver"])
@@ -161,9 +159,9 @@ def test_segmentations_without_their_series(two: Path, tmp_path: Path) -> None:
     alone = tmp_path / "elsewhere" / "deep" / "study"
     alone.mkdir(parents=True)
     shutil.copytree(two / "ST1" / "RT", alone / "RT")
-    message = call("info", alone)
-    assert message.exit_code == 0
-    assert "no image series" in message.stdout and "without its series: RTSTRUCT (liver)" in message.stdout
+    result = call("info", alone)
+    assert result.exit_code == 0
+    assert "no image series" in result.stdout and "without its series: RTSTRUCT (liver)" in result.stdout
     refused = call("convert", alone, tmp_path / "out.nii.gz")
     assert refused.exit_code == 1 and "give the image series" in refused.stderr
     refused = call("convert", "--labels", alone, tmp_path / "out.nii.gz")

@@ -34,12 +34,12 @@ def patient(tmp_path: Path) -> Path:
 
 
 def test_info_lists_what_sets_them_apart(patient: Path) -> None:
-    message = call("info", patient)
-    assert message.exit_code == 0
-    lines = message.stdout.splitlines()
+    result = call("info", patient)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
     assert "2 to choose from" in lines[0]
     assert "acquisition 1" in lines[1] and "acquisition 2" in lines[2] and "localiser" in lines[3]
-    assert "Nobody" not in message.output and "0815" not in message.output
+    assert "Nobody" not in result.output and "0815" not in result.output
 
 
 def test_the_list_for_a_program(patient: Path) -> None:

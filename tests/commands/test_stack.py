@@ -130,11 +130,11 @@ def test_named_cases_are_the_ones_used(tmp_path: Path) -> None:
 def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
     data = write_shells(tmp_path / "data", 1)
     low = write_members(tmp_path)[0].path
-    for more, reports in (
+    for more, part in (
         ((), "two or more"),
         (("--cases", "nobody"), "no case 'nobody'"),
         (("-m", "nothing"), "no bundle, folder or file of this name"),
     ):
         code, messages, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out", *more)
-        assert code == 1 and reports in errors and messages == "" and "Traceback" not in errors
+        assert code == 1 and part in errors and messages == "" and "Traceback" not in errors
     assert call("stack", "--data", data, "--out", tmp_path / "out")[0] == 2

@@ -318,7 +318,7 @@ def read_dataset(folder: Path) -> None:
 
 
 def segmentations(folder: Path) -> list[Path]:
-    """Slicer's segmentation with two layers, a structure set next to nothing, and DICOM SEG of the shared
+    """Slicer's segmentation with two layers, a structure set without an image, and DICOM SEG of the shared
     data if it is there.
     """
     from tests.imaging.formats.segmentations.rtstruct import making as rtstruct_making

@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ctseg_imaging.errors import GeometryError
@@ -35,7 +35,6 @@ def as_itk(geometry: Geometry) -> sitk.Image:
     return image
 
 
-@settings(deadline=None)
 @given(index=st.tuples(*[st.integers(0, n - 1) for n in SHAPE]))
 def test_a_voxel_lies_where_itk_puts_it(index):
     geometry = oblique()

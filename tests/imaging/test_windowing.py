@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ctseg_imaging.geometry import Geometry
@@ -39,7 +39,6 @@ def test_the_nine_presets_in_the_order_of_their_keys():
     assert preset("lung").limits == (-1350, 150)
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 99),
     low=st.floats(0, 0.49),

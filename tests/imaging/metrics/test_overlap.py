@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ctseg_imaging.metrics.overlap import joint_histogram
@@ -22,7 +22,6 @@ def as_sets(array, value):
     return {index for index in np.ndindex(array.shape) if array[index] == value}
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), dtype=st.sampled_from(DTYPES), axis=st.integers(0, 2))
 def test_every_measure_is_what_sets_of_voxels_say(seed, dtype, axis):
     truth, prediction = random_pair(seed, dtype)

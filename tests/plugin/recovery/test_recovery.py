@@ -141,13 +141,13 @@ def test_the_dock_lists_masks_of_images_that_are_not_open_and_exports_one_alone(
     qtbot.addWidget(dock)
     listed = dock.kept
     assert listed.list.count() == 1
-    output = listed.list.item(0).text()
+    text = listed.list.item(0).text()
     x, y, z = reversed(mask().array.shape)
     assert (
-        "1 step" in output
-        and f"{x} × {y} × {z} voxels" in output
-        and "liver, spleen" in output
-        and "not open" in output
+        "1 step" in text
+        and f"{x} × {y} × {z} voxels" in text
+        and "liver, spleen" in text
+        and "not open" in text
     )
     listed.where = lambda: tmp_path / "alone.nii.gz"
     listed.export.click()

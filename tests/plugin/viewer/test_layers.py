@@ -226,12 +226,12 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
 
 
 def test_a_map_of_entropy_is_called_so(volume, label_map):
-    viewer, message = (
+    viewer, prediction = (
         ViewerModel(),
         Said(label_map, disagreement=Volume(np.zeros(volume.array.shape, np.float32), volume.geometry)),
     )
-    message.provenance["settings"] = {"disagreement": "entropy"}
-    add_prediction(viewer, message, "toy")
+    prediction.provenance["settings"] = {"disagreement": "entropy"}
+    add_prediction(viewer, prediction, "toy")
     assert [one.name for one in viewer.layers] == ["toy entropy", "toy"]
 
 

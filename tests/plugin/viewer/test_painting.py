@@ -59,11 +59,11 @@ def test_a_locked_class_survives_brush_fill_and_eraser_and_undo_gives_back_the_r
 def test_a_locked_class_does_not_grow_either(layer):
     painting = Painting.of(layer)
     painting.rules = BrushRules(locked=frozenset({1}))
-    message, before = [], layer.data.copy()
-    painting.refused.connect(message.append)
+    messages, before = [], layer.data.copy()
+    painting.refused.connect(messages.append)
     layer.paint((3, 7, 8), 1)
     assert np.array_equal(layer.data, before)
-    assert "locked" in message[0] and not painting.steps.history.done
+    assert "locked" in messages[0] and not painting.steps.history.done
 
 
 def test_undo_leaves_a_class_alone_that_was_locked_after_the_stroke(layer):

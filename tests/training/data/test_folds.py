@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ctseg_imaging import formats
@@ -34,7 +34,6 @@ def test_folds_by_hand() -> None:
     assert sorted_folds(cases, 5) == (("a",), ("b",), ("c",), ("d",), ("e",))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0.5, 10)), min_size=2, max_size=40), st.data())
 def test_folds_partition_the_cases_and_no_two_folds_overlap_in_slices(
     sizes: list[tuple[int, float]], data: st.DataObject

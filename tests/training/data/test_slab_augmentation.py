@@ -116,7 +116,6 @@ def test_skipping_and_interpolating_by_hand() -> None:
     assert moved.flatten().tolist() == [10, 15, 20, 40] and target.flatten().tolist() == [0, 0, 1, 1]
 
 
-@settings(deadline=None)
 @given(st.integers(4, 40), st.integers(0, 1))
 def test_after_skipping_neighbours_are_two_slices_apart(slices: int, first: int) -> None:
     steps = np.diff(skipped(slices, first)) / 2

@@ -221,12 +221,12 @@ def test_export_and_reload_are_identical_on_the_image_s_grid(viewer, tmp_path, e
     back = formats.read_labels(tmp_path / f"out{ending}")
     assert np.array_equal(back.array, label_map.array)
     np.testing.assert_allclose(back.geometry.affine_lps, GRID.affine_lps, atol=1e-5)
-    messages = json.loads((tmp_path / "out.provenance.json").read_text())
+    provenance = json.loads((tmp_path / "out.provenance.json").read_text())
     assert (
-        messages["grid"]["affine_lps"] == GRID.affine_lps.tolist()
-        and messages["edits"][0]["operation"] == "pan_zoom"
+        provenance["grid"]["affine_lps"] == GRID.affine_lps.tolist()
+        and provenance["edits"][0]["operation"] == "pan_zoom"
     )
-    assert len(messages["image_voxels_sha256"]) == 64
+    assert len(provenance["image_voxels_sha256"]) == 64
 
 
 def test_the_image_s_own_header_values_come_back_to_the_bit(viewer, tmp_path):

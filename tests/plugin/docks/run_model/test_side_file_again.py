@@ -77,11 +77,11 @@ def models(fakes, network):
 
 
 def test_the_form_keeps_every_field_of_a_side_file(network):
-    output = InstalledLibrary().description(network)
-    side, faults = side_of(draft_of(output))
+    description = InstalledLibrary().description(network)
+    side, faults = side_of(draft_of(description))
     assert faults == {}
     InstalledLibrary().write_side_file(network, side, True)
-    assert InstalledLibrary().description(network) == output
+    assert InstalledLibrary().description(network) == description
     wanted = {**FULL, "labels": {int(value): name for value, name in FULL["labels"].items()}}
     kept = {**json.loads(network.with_suffix(".json").read_text())}
     assert {**kept, "labels": {int(value): name for value, name in kept["labels"].items()}} == wanted
