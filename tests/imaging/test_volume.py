@@ -5,7 +5,7 @@ import pytest
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Geometry
-from ctseg_imaging.volume import Label, LabelMap, Labels, Volume, Window
+from ctseg_imaging.volume import Label, LabelMap, Labels, ViewOnlyVolume, Volume, Window
 
 GRID = Geometry.from_parts((3, 4, 5), (2, 1, 1))
 
@@ -63,6 +63,15 @@ def test_volumes_and_labels_are_arrays_for_numpy():
     assert float(np.mean(volume)) == 29.5
     labels = LabelMap(np.ones((3, 4, 5), np.uint8), GRID)
     np.testing.assert_array_equal(np.asarray(labels), labels.array)
+
+
+@pytest.mark.parametrize(
+    "convert", [ViewOnlyVolume.to_sitk, ViewOnlyVolume.to_nibabel, LabelMap.from_volume], ids=str
+)
+def test_a_view_only_volume_is_not_converted(convert):
+    made_up = ViewOnlyVolume(np.zeros((7, 8, 9), np.int16), Geometry.from_parts((7, 8, 9), (3, 1, 1)))
+    with pytest.raises(GeometryError, match="viewing only"):
+        convert(made_up)
 
 
 def test_shape_spacing_and_repr():

@@ -48,7 +48,8 @@ class OnGrid:
         """A SimpleITK.Image with a copy of the voxels: 3D, or 4D with the channels along the fourth axis.
 
         Spacing, origin and direction are exactly those of the SimpleITK image, NRRD or MetaImage that this
-        was made from, if the grid is unchanged. bool becomes uint8 and float16 float32.
+        was made from, if the grid is unchanged. bool becomes uint8 and float16 float32. Raises GeometryError
+        for a view-only volume.
         """
         from ctseg_imaging.formats.itk.images import image_of
 
@@ -58,7 +59,7 @@ class OnGrid:
         """A nibabel Nifti1Image with a copy of the voxels, (x, y, z) or (x, y, z, c); its affine is RAS mm.
 
         The header of a volume that was made from NIfTI is reused if the grid is unchanged. bool becomes uint8
-        and float16 float32.
+        and float16 float32. Raises GeometryError for a view-only volume.
         """
         from ctseg_imaging.formats.nifti.images import image_of
 

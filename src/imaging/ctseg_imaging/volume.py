@@ -250,10 +250,11 @@ class LabelMap(OnGrid):
         """The label map whose values are those of `volume`, (z, y, x), whole numbers of any type from 0 on.
 
         names : {value: name}; by default "label VALUE". Raises FormatError if the values are not labels:
-        negative, between whole numbers, or too large for int32.
+        negative, between whole numbers, or too large for int32; GeometryError for a view-only volume.
         """
         from ctseg_imaging.formats.label_maps import to_label_map
 
+        exact(volume, "become a label map")
         return to_label_map(volume, volume.source or Path("The volume"), names)
 
     def _details(self) -> str:

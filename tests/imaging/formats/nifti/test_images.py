@@ -1,5 +1,7 @@
 """nibabel images become volumes and come back, judged by nibabel."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
@@ -120,6 +122,24 @@ def test_other_formats_of_nibabel():
     volume = Volume.from_nibabel(made)
     np.testing.assert_array_equal(volume.array, np.asarray(made.dataobj).T)
     np.testing.assert_array_equal(volume.to_nibabel().affine, made.affine)
+
+
+@pytest.mark.parametrize("name", ["scaled+tlrc.HEAD", "phantom_varscale.PAR", "example4d+orig.HEAD"])
+def test_formats_that_scale_in_their_own_way_have_their_own_values(name):
+    made = nibabel.load(Path(nibabel.__file__).parent / "tests" / "data" / name)
+    np.testing.assert_array_equal(Volume.from_nibabel(made).array, np.asarray(made.dataobj).T)
+
+
+def test_a_slope_beyond_all_sense_is_refused(tmp_path):
+    made = image()
+    nibabel.save(made, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[112:116] = np.float32(1e30).tobytes()  # scl_slope, of which a file is refused too
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(FormatError, match="1e\\+30"):
+        formats.read(tmp_path / "a.nii")
+    with pytest.raises(FormatError, match="1e\\+30"):
+        Volume.from_nibabel(nibabel.load(tmp_path / "a.nii"))
 
 
 def test_without_an_affine_the_orientation_is_unknown():

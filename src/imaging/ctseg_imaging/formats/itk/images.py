@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.geometry import Geometry, Match
-from ctseg_imaging.volume import LabelMap, Volume
+from ctseg_imaging.volume import LabelMap, Volume, exact
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,10 @@ def image_of(item: Volume | LabelMap, like: Volume | LabelMap | None = None) -> 
 
     like : whose header is used; by default that of `item`. Where it describes the grid of `item`, spacing,
     origin and direction are the header's to the bit. bool becomes uint8 and float16 float32, which SimpleITK
-    has no types for.
+    has no types for. Raises GeometryError for a view-only volume.
     """
+    if isinstance(item, Volume):
+        exact(item, "be converted")
     array = item.array.astype(np.uint8) if item.array.dtype == np.bool_ else item.array
     array = array.astype(np.float32) if array.dtype == np.float16 else array
     if array.ndim == 4:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.nifti1 import Nifti1Header, Nifti1Image, Nifti1Pair
 from nibabel.nifti2 import Nifti2Header, Nifti2Image
 from nibabel.spatialimages import SpatialImage
@@ -24,9 +25,9 @@ from ctseg_imaging.formats.nifti.headers import (
     stated_mm,
     storable,
 )
-from ctseg_imaging.formats.scaling import real_values
+from ctseg_imaging.formats.scaling import LARGEST_SCALE, real_values
 from ctseg_imaging.geometry import Float, Geometry, Triple
-from ctseg_imaging.volume import LabelMap, Volume
+from ctseg_imaging.volume import LabelMap, Volume, exact
 
 
 def volume_of(image: Any) -> Volume:
@@ -54,7 +55,10 @@ def image_of(item: Volume | LabelMap) -> Any:
 
     The header of a volume that was made from NIfTI is reused if it describes the same grid; else it is a new
     one with qform and sform of code 1. bool becomes uint8 and float16 float32, which NIfTI has no types for.
+    Raises GeometryError for a view-only volume.
     """
+    if isinstance(item, Volume):
+        exact(item, "be converted")
     array = storable(item.array)
     known = item.header if isinstance(item.header, Nifti1Header) else None
     if known is not None and not (same_grid(known, item.geometry) and mm_per_unit(known) == 1):
@@ -74,12 +78,17 @@ def _stored(image: SpatialImage) -> tuple[NDArray[Any], float, float]:
     data = image.dataobj
     if data.ndim not in (3, 4):
         raise FormatError(f"The nibabel image has {data.ndim} dimensions; pass a 3D or a 4D image.")
-    scaled = hasattr(data, "get_unscaled")  # an image of a file, whose voxels are not loaded yet
+    # A file whose voxels are not loaded yet. Other formats have proxies that scale in their own way.
+    scaled = type(data) is ArrayProxy
+    slope, inter = (float(data.slope), float(data.inter)) if scaled else (1.0, 0.0)
+    if max(abs(slope), abs(inter)) > LARGEST_SCALE:
+        raise FormatError(
+            f"The nibabel image scales its voxels by {slope:g} and adds {inter:g}; is its header damaged?"
+        )
     raw = np.asarray(data.get_unscaled() if scaled else data)
     if raw.dtype.kind not in "biuf" or raw.dtype.itemsize > 8:
         raise FormatError(f"The nibabel image has {raw.dtype} voxels; convert them to real ones first.")
-    array = np.array(raw.T, raw.dtype.newbyteorder("="), order="C")
-    return array, *((float(data.slope), float(data.inter)) if scaled else (1.0, 0.0))
+    return np.array(raw.T, raw.dtype.newbyteorder("="), order="C"), slope, inter
 
 
 def _current_header(image: Nifti1Pair, slope: float, inter: float) -> Header:
