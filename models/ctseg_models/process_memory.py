@@ -7,9 +7,8 @@ import os
 import sys
 from functools import cache
 
-MMAP_THRESHOLD = (
-    32 << 20
-)  # bytes: glibc's malloc keeps what is smaller; DEFAULT_MMAP_THRESHOLD_MAX, mallopt(3)
+# bytes; glibc's malloc keeps what is smaller: DEFAULT_MMAP_THRESHOLD_MAX, mallopt(3)
+MMAP_THRESHOLD = 32 << 20
 TRIM_THRESHOLD = 1 << 29  # bytes of free memory that malloc keeps
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 

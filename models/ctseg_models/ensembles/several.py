@@ -67,9 +67,9 @@ def run_several(
     begun = time.perf_counter()
     check_device(settings.device)
     upright, values = Upright.of(volume), (0, *labels.values)
-    out = np.zeros(volume.geometry.shape, label_dtype(values))
-    differs = np.zeros(volume.geometry.shape if disagreement else (0, 0, 0), np.float32)
     with thread_count(settings.threads), out_of_memory_as_bundle_error(settings.device):
+        out = np.zeros(volume.geometry.shape, label_dtype(values))
+        differs = np.zeros(volume.geometry.shape if disagreement else (0, 0, 0), np.float32)
         arithmetic = choose(settings.precision, settings.device)
         found = yield from run_members(
             bundles,

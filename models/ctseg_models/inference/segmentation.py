@@ -40,7 +40,7 @@ def segment(
     if region is not None:
         box = region.box(upright.geometry)
         run = StageRun(last, upright, box, conditions)
-        return StageResult((yield from run.class_maps()), box, True, (run,))
+        return StageResult((yield from run.class_maps()), box, True, (run.outcome,))
     if len(model.stages) == 2:
         return (yield from _in_two_stages(model.stages[0], last, upright, conditions, localiser_cache))
     run = StageRun(last, upright, whole, conditions, whole=True)
@@ -48,8 +48,8 @@ def segment(
     if last.name == "localise":
         maps = yield from materialised(maps)
         if (roi := foreground_box(maps, whole)) is not None:
-            return StageResult(maps, roi.grown(last.margin_mm).cut(whole), True, (run,))
-    return StageResult(maps, whole, False, (run,))
+            return StageResult(maps, roi.grown(last.margin_mm).cut(whole), True, (run.outcome,))
+    return StageResult(maps, whole, False, (run.outcome,))
 
 
 def _in_two_stages(
@@ -73,8 +73,8 @@ def _in_two_stages(
     run = StageRun(segmenter, upright, box, conditions)
     maps = yield from run.class_maps()
     if roi is None:
-        return StageResult(maps, whole, False, (first, run), (NOTHING_LOCALISED,))
-    return StageResult(maps, maps.lattice.box.cut(whole), True, (first, run))
+        return StageResult(maps, whole, False, (first.outcome, run.outcome), (NOTHING_LOCALISED,))
+    return StageResult(maps, maps.lattice.box.cut(whole), True, (first.outcome, run.outcome))
 
 
 def _localised(
@@ -83,7 +83,7 @@ def _localised(
     """The box around what a localiser finds, without its margin; from `localiser_cache` where that has it."""
     key = run.stage.key
     if localiser_cache is not None and key and key in localiser_cache.boxes:
-        run.log["remembered"] = True
+        run.outcome.log["remembered"] = True
         return localiser_cache.boxes[key]
     maps = yield from run.class_maps()
     box = foreground_box((yield from materialised(maps)), run.box)

@@ -39,11 +39,22 @@ class Conditions:
 
 
 @dataclass(eq=False)
-class StageRun:
-    """One run of one network. `class_maps` computes; edge maps, warnings and a log are kept here.
+class StageOutcome:
+    """What a run of a network leaves besides its maps; holds no network.
 
-    A network that works in windows gives maps that are still pending: while they are read, `warnings` and
-    `log` may grow.
+    While the maps are pending, `warnings` and `log` may grow.
+    """
+
+    log: dict[str, Any]  # for the provenance, plain JSON
+    warnings: list[RunWarning] = field(default_factory=list)
+    edges: Tensor | None = None  # (E, z, y, x) of a network with an edge head, on the lattice of the maps
+
+
+@dataclass(eq=False)
+class StageRun:
+    """One run of one network. `class_maps` computes; edge maps, warnings and a log are kept in `outcome`.
+
+    A network that works in windows gives maps that are still pending.
     """
 
     stage: LoadedStage
@@ -51,12 +62,10 @@ class StageRun:
     box: ViewBox  # where to look, mm in the view
     conditions: Conditions
     whole: bool = False  # whether the box is the whole volume
-    edges: Tensor | None = None  # (E, z, y, x) of a network with an edge head, on the lattice of the maps
-    warnings: list[RunWarning] = field(default_factory=list)
-    log: dict[str, Any] = field(default_factory=dict)  # for the provenance, plain JSON
+    outcome: StageOutcome = field(init=False)
 
     def __post_init__(self) -> None:
-        self.log["name"] = self.stage.name
+        self.outcome = StageOutcome({"name": self.stage.name})
 
     def class_maps(self) -> Generator[Progress, None, ClassMaps]:
         """Run it. Raises BundleError when memory runs out or the network does not take the input."""
@@ -66,19 +75,19 @@ class StageRun:
         steps = self._mirrored(steps, prepared)
         begun = time.perf_counter()
         maps = yield from self._maps(steps, prepared, arithmetic)
-        self.log["seconds"]["network"] = round(time.perf_counter() - begun, 3)
+        self.outcome.log["seconds"]["network"] = round(time.perf_counter() - begun, 3)
         return self._meant(self._without_edges(maps), prepared)
 
     def _prepared(self) -> Generator[Progress, None, Prepared]:
         begun = time.perf_counter()
         work = self.stage.prepare(self.upright, self.box, self.whole)
         prepared = yield from report(self.stage.name, work, "Resampling", 0, 10)
-        self.log |= {
+        self.outcome.log |= {
             "spacing_mm": [round(s, 4) for s in prepared.lattice.spacing_mm],
             "size": list(prepared.lattice.shape),
             "seconds": {"resample": round(time.perf_counter() - begun, 3)},
         }
-        self.warnings += coarser(self.stage, prepared.lattice)
+        self.outcome.warnings += coarser(self.stage, prepared.lattice)
         return prepared
 
     def _with_fallback(self, prepared: Prepared) -> OutOfMemoryFallback:
@@ -86,11 +95,11 @@ class StageRun:
             prepared.steps or self.stage.steps,
             self._count,
             self.conditions.device,
-            self.warnings.append,
+            self.outcome.warnings.append,
             cpu_fallback(self.stage, self.upright, self.box, self.whole),
             divisible=prepared.written is None,
         )
-        self.log["devices"] = fallback.devices
+        self.outcome.log["devices"] = fallback.devices
         return fallback
 
     def _with_precision(
@@ -98,8 +107,8 @@ class StageRun:
     ) -> Generator[Progress, None, Arithmetic]:
         work = try_precision(self.stage, steps, prepared, self.conditions.device, self.conditions.arithmetic)
         trial = yield from report(self.stage.name, work, "Comparing the precisions", 10, 10)
-        self.log |= {**trial.note, "precision": str(trial.arithmetic.dtype).removeprefix("torch.")}
-        self.warnings += trial.warnings
+        self.outcome.log |= {**trial.note, "precision": str(trial.arithmetic.dtype).removeprefix("torch.")}
+        self.outcome.warnings += trial.warnings
         return trial.arithmetic
 
     def _mirrored(self, steps: NetworkSteps, prepared: Prepared) -> NetworkSteps:
@@ -107,14 +116,14 @@ class StageRun:
         if not self.conditions.mirroring:
             return steps
         if axes:
-            self.log["mirrored_axes"] = list(axes)
+            self.outcome.log["mirrored_axes"] = list(axes)
             return mirrored(steps, axes)
         if self.stage.name == "segment":
             text = (
                 "The model allows no mirroring (it may have learnt which side is left), so the input was not "
                 "mirrored."
             )
-            self.warnings.append(RunWarning(WarningKind.MIRRORING, text))
+            self.outcome.warnings.append(RunWarning(WarningKind.MIRRORING, text))
         return steps
 
     def _maps(
@@ -131,7 +140,7 @@ class StageRun:
             prepared.x,
             self.conditions.device,
             lambda x: WindowedMaps(steps, x, tiling, self._count, arithmetic),
-            self.warnings.append,
+            self.outcome.warnings.append,
         )
         if not self.stage.edges:
             return maps
@@ -148,7 +157,7 @@ class StageRun:
             return maps
         assert isinstance(maps, MemoryMaps)
         classes = len(self.stage.values)
-        self.edges = maps.tensor[classes:].float()
+        self.outcome.edges = maps.tensor[classes:].float()
         return MemoryMaps(maps.tensor[:classes])
 
     def _meant(self, maps: Maps, prepared: Prepared) -> ClassMaps:
@@ -174,12 +183,12 @@ class StageRun:
         )
 
     def _report_unnamed(self, values: Sequence[int]) -> None:
-        self.log["unnamed_labels"] = list(values)
+        self.outcome.log["unnamed_labels"] = list(values)
         text = (
             f"The bundle's postprocessing wrote the labels {_numbers(values)} and not those that its "
             "metadata names; ask its author what they are."
         )
-        self.warnings.append(RunWarning(WarningKind.LABELS, text))
+        self.outcome.warnings.append(RunWarning(WarningKind.LABELS, text))
 
 
 @dataclass
@@ -189,7 +198,7 @@ class StageResult:
     maps: ClassMaps
     box: ViewBox  # where the labels may lie, mm in the view
     roi: bool  # whether the box was localised or given
-    runs: tuple[StageRun, ...] = ()  # in order, the one that gave the maps last
+    runs: tuple[StageOutcome, ...] = ()  # in order, the one that gave the maps last
     notes: tuple[RunWarning, ...] = ()
 
     @property

@@ -1,9 +1,10 @@
 """Progress of long work, and driving it."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -23,16 +24,7 @@ class Progress:
 
 def in_part(work: Generator[Progress, None, T], part: int, parts: int) -> Generator[Progress, None, T]:
     """`work` as piece `part` (from 0) of `parts`; its value is returned. Closing closes `work`."""
-    try:
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as end:
-                value: T = end.value
-                return value
-            yield replace(step, part=part, parts=parts)
-    finally:
-        work.close()
+    return _changed(work, lambda step: replace(step, part=part, parts=parts))
 
 
 def scaled(work: Generator[float, None, T], share: float) -> Generator[float, None, T]:
@@ -40,14 +32,19 @@ def scaled(work: Generator[float, None, T], share: float) -> Generator[float, No
 
     Closing closes `work`.
     """
+    return _changed(work, lambda done: done * share)
+
+
+def _changed(work: Generator[S, None, T], change: Callable[[S], S]) -> Generator[S, None, T]:
+    """`work` with every step that it yields changed; its value is returned. Closing closes `work`."""
     try:
         while True:
             try:
-                done = next(work)
+                step = next(work)
             except StopIteration as end:
                 value: T = end.value
                 return value
-            yield done * share
+            yield change(step)
     finally:
         work.close()
 
