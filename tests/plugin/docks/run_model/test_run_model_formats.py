@@ -1,25 +1,18 @@
 """The Run model dock's decisions for every format: adding, trust, channels, ensembles; all without Qt."""
 
-import pickle
-import zipfile
 from copy import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 
-from ctseg_imaging.errors import BundleError, BundleExists
 from ctseg_imaging.geometry import Geometry
-from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
-from ctseg_models.bundles.store import find, shipped_folder, user_folder
+from ctseg_models.bundles.store import find, shipped_folder
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
-from napari_ctseg.compute.__main__ import raised
 from napari_ctseg.docks.run_model import words
-from napari_ctseg.docks.run_model.controller import RunModelController
-from napari_ctseg.docks.run_model.library.library import InstalledLibrary, added, verified
-from napari_ctseg.docks.run_model.library.side_draft import ChannelRow, MapRow, SideDraft, draft_of, side_of
+from napari_ctseg.docks.run_model.library.library import InstalledLibrary
+from napari_ctseg.docks.run_model.library.side_draft import MapRow, draft_of, side_of
 from napari_ctseg.docks.run_model.run import machine
 from napari_ctseg.docks.run_model.state import (
     Combine,
@@ -29,10 +22,8 @@ from napari_ctseg.docks.run_model.state import (
     Replacement,
     TrustQuestion,
 )
-from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import channel_volume
 from napari_ctseg.viewer.showing import show_volume
-from tests.plugin.run_model_fakes import FakeLibrary, FakeView, Later, with_kinds
 from tests.plugin.workers import at_once
 
 
@@ -48,20 +39,6 @@ class Threads:
     def go(self):
         while self.waiting:
             at_once(*self.waiting.pop(0))
-
-
-@pytest.fixture
-def made(tmp_path, volume, fakes):
-    def make(aside=at_once, no_model=""):
-        viewer, models = ViewerModel(), with_kinds(fakes)
-        library = FakeLibrary(models, no_model)
-        controller = RunModelController(
-            FakeView(), viewer, models, Preferences(tmp_path / "p.json"), Later(), lambda: 0.0, library, aside
-        )
-        show_volume(viewer, volume, "t1")
-        return controller, viewer, library
-
-    return make
 
 
 # ---- adding
@@ -169,65 +146,6 @@ def test_verify_and_export_speak_and_can_be_cancelled(made, tmp_path):
         and controller.state.message == "Cancelled."
     )
     assert library.calls == [("trusted", "spleen")]
-
-
-def test_the_real_store_refuses_in_a_sentence_and_keeps_nothing(tmp_path):
-    (tmp_path / "notes.txt").write_text("no model")
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "plans.pkl").write_bytes(b"\x80\x04N.")
-    (tmp_path / "old" / "model_final_checkpoint.model.pkl").write_bytes(b"\x80\x04N.")
-    for name in ("notes.txt", "old"):
-        with pytest.raises(BundleError, match=name) as refused:
-            finish(added(tmp_path / name, False))
-        assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
-    assert not user_folder().exists() or list(user_folder().iterdir()) == []
-
-
-def test_the_real_store_takes_a_folder_and_knows_that_it_has_it():
-    library, source = InstalledLibrary(), shipped_folder() / "phantom-abdomen-scn"
-    assert not library.needs_form(source)
-    assert finish(added(source, False)) == "phantom-abdomen-scn"
-    bundle = find(user_folder() / "phantom-abdomen-scn")
-    assert library.mirror_axes(bundle) == 0 and finish(verified(bundle)).startswith(
-        "phantom-abdomen-scn is intact"
-    )
-
-
-@pytest.mark.parametrize(
-    ("archive", "prefix"), [("anything.zip", "phantom-abdomen-scn/"), ("phantom-abdomen-scn.zip", "")]
-)
-def test_the_real_store_asks_about_the_model_inside_of_an_archive(
-    made, tmp_path, monkeypatch, archive, prefix
-):
-    controller, _, library = made()
-    monkeypatch.setattr(library, "add", added)
-    source, mine = shipped_folder() / "phantom-abdomen-scn", user_folder() / "phantom-abdomen-scn"
-    finish(added(source, False))
-    (user_folder() / "anything").mkdir()  # what the archive's name says, and nothing that it would replace
-    with zipfile.ZipFile(tmp_path / archive, "w") as packed:
-        for file in source.rglob("*"):
-            packed.write(file, f"{prefix}{file.relative_to(source).as_posix()}")
-    before = (mine / "SHA256SUMS").stat().st_ino
-    controller.actions.add(tmp_path / archive)
-    controller.runner.finish()
-    assert (
-        controller.state.replacing == Replacement(tmp_path / archive, mine)
-        and (mine / "SHA256SUMS").stat().st_ino == before
-    )
-    controller.actions.copy(tmp_path / archive, overwrite=True)
-    controller.runner.finish()
-    assert controller.state.replacing is None and (mine / "SHA256SUMS").stat().st_ino != before
-    assert controller.state.message == "Added: phantom-abdomen-scn."
-
-
-def test_the_refusal_travels_from_the_computing_process_with_its_target(tmp_path):
-    error = raised(BundleExists(tmp_path / "a")).error
-    back = pickle.loads(pickle.dumps(error))
-    assert (
-        type(back) is BundleExists
-        and back.target == tmp_path / "a"
-        and str(back).startswith(f"{tmp_path / 'a'}: a bundle with this name")
-    )
 
 
 # ---- trust
@@ -511,91 +429,3 @@ def test_one_model_under_two_names_is_refused_in_an_ensemble(made, monkeypatch):
     assert not controller.runner.tasks
     controller.choose_bundles(["headneck", "abdomen"])
     assert controller.state.why_not == ""
-
-
-# ---- the side file's draft
-
-TWO_WINDOWS = SideDraft(
-    "abdo",
-    "CT",
-    (
-        ChannelRow("soft", "1", "-160", "240", "range"),
-        ChannelRow("bone", "1", "-500", "1300,5", "fixed", "400", "900"),
-    ),
-    True,
-    ("96", "192", "192"),
-    "pri",
-    "linear",
-    ("", "", ""),
-    ("", "", ""),
-    "logits",
-    True,
-    (MapRow("0", ""), MapRow("0", "body"), MapRow("1", "liver"), MapRow("1", ""), MapRow("", "")),
-    '{"align": "centres", "output": {"index": 0}}',
-)
-
-
-def test_a_full_draft_is_the_side_file_it_says():
-    side, faults = side_of(TWO_WINDOWS)
-    assert faults == {} and InstalledLibrary().faults(side) == {}
-    assert side["output"] == {"kind": "logits", "exclusive": True, "classes": [0, 0, 1, 1, None], "index": 0}
-    assert (
-        side["labels"] == {"1": "liver"}
-        and side["size"] == [96, 192, 192]
-        and side["orientation"] == "PRI"
-        and "spacing" not in side
-    )
-    assert side["channels"][1] == {
-        "name": "bone",
-        "source": 0,
-        "normalise": "fixed",
-        "clip": [-500, 1300.5],
-        "shift": 400,
-        "scale": 900,
-    }
-    assert side["align"] == "centres"
-
-
-@pytest.mark.parametrize(
-    ("change", "field", "said"),
-    [
-        ({"name": " "}, "name", "required"),
-        ({"sides": ("", "", "")}, "size", "required"),
-        ({"sides": ("9", "x", "9")}, "size", '"x"'),
-        ({"maps": (MapRow("0"), MapRow("2", ""))}, "labels", "label 2"),
-        ({"maps": (MapRow("0"), MapRow("two", "a"))}, "output.classes", "two"),
-        ({"channels": (ChannelRow("CT", "1", "", "", "range"),)}, "channels.0", "window"),
-        ({"further": "[1]"}, "further", "JSON"),
-        ({"orientation": "SSL"}, "orientation", "different axes"),
-        ({"further": '{"nonsense": 1}'}, "nonsense", ""),
-    ],
-)
-def test_a_fault_names_its_field(change, field, said):
-    side, faults = side_of(replace(TWO_WINDOWS, **change))
-    faults = {**InstalledLibrary().faults(side), **faults}
-    assert field in faults and said in faults[field], faults
-
-
-def test_a_guess_fills_the_draft_and_what_has_no_field_is_kept():
-    guess = {
-        "name": "n",
-        "layout": "NDHWC",
-        "size": [None, 64, 64],
-        "channels": [{}, {"clip": [0, 5], "normalise": "range"}],
-        "output": {"kind": "probabilities", "classes": [0, 3], "name": "maps"},
-        "labels": {"3": "spleen"},
-    }
-    draft = draft_of(guess)
-    assert (
-        draft.sides == ("", "64", "64")
-        and draft.by_size
-        and draft.maps == (MapRow("0", "background"), MapRow("3", "spleen"))
-    )
-    side, faults = side_of(draft)
-    assert (
-        faults == {}
-        and side["size"] == [None, 64, 64]
-        and side["layout"] == "NDHWC"
-        and side["output"]["name"] == "maps"
-    )
-    assert InstalledLibrary().faults(side) == {}
