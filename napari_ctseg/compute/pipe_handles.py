@@ -12,8 +12,8 @@ from typing import Any
 
 
 def handing_over(end: connection.Connection) -> tuple[str, dict[str, Any]]:
-    """How the child learns which end is its own, and what `subprocess.Popen` needs so the child
-    inherits exactly this one.
+    """How the child learns which end is its own, and what `subprocess.Popen` needs for the child to inherit
+    exactly this one.
     """
     handle = end.fileno()
     if sys.platform == "win32":

@@ -101,7 +101,7 @@ class ExportDialog(QFileDialog):  # type: ignore[misc]
         self._name, self._folder = text, ""
 
     def _clicked(self, path: str) -> None:
-        """A folder is entered by Save; a file is named again, wherever the user goes on to."""
+        """A folder is entered by Save; the name of a file stays, even if another folder is opened then."""
         self._folder = path if path and Path(path).is_dir() else ""
         if path and not self._folder:
             self._name = Path(path).name

@@ -24,7 +24,7 @@ from napari_ctseg.journal.replay import gesture_payload
 
 SLAB_BYTES = 2 * 1024**2
 STEP_S = 0.05  # of work on a base before waiting edits have their turn
-GROWTH_BYTES = 16 * 1024**2  # a journal that grew by this, and by its own size, is written again
+GROWTH_BYTES = 16 * 1024**2  # a journal that grew by this, and by its own size, is rewritten
 SYNC_S = 1.0
 WAITING_BYTES = (
     64 * 1024**2
@@ -44,7 +44,7 @@ class Start:
 
 
 class JournalFile:
-    """Appends to `path`; `begin` writes it again next to the old one, which stays until the new one is whole.
+    """Appends to `path`; `begin` rewrites it next to the old one, which stays until the new one is whole.
 
     post : runs a callable later in the same thread. failed : called once when edits cannot be kept, with an
     OSError where that may pass and with any other exception where this journal has ended. kept : called when

@@ -167,8 +167,8 @@ def _note_remarks(case: str, image: Volume, prediction: Prediction, remarks: Seq
 
 
 def _stack(models: Sequence[str]) -> Stack | None:
-    """The stack that is named, if one is (`napari-ctseg stack` writes them). Raises BundleError for one
-    next to other models.
+    """The stack that is named, if any (`napari-ctseg stack` writes them). Raises BundleError for one given
+    with other models.
     """
     from ctseg_imaging.errors import BundleError
     from ctseg_models.ensembles.stack import DESCRIPTION, read_stack

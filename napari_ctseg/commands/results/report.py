@@ -13,9 +13,7 @@ from napari_ctseg.commands.console import print_result
 def report(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder given to train with --out.")],
 ) -> None:
-    """Make DIR/report.html and DIR/curves.csv again from what the run has said so far, also while it is going
-    on.
-    """
+    """Write DIR/report.html and DIR/curves.csv again from the events so far, also during the run."""
     from ctseg_training.record.history import write_csv
     from ctseg_training.record.report import write_report
 

@@ -19,9 +19,9 @@ class SurfaceDistances:
     changed since, or never measured.
     """
 
-    def __init__(self, stale: Iterable[int] = ()) -> None:
+    def __init__(self) -> None:
         self.measured: dict[int, tuple[float, float]] = {}
-        self.stale = set(stale)
+        self.stale: set[int] = set()
         self._changes = 0
 
     def changed(self, values: Iterable[int]) -> None:
@@ -40,7 +40,8 @@ class SurfaceDistances:
         """Measure what is stale; labels that change meanwhile stay stale. The pair has been counted."""
         counted, before = pair.counted, (pair.version, self._changes)
         assert counted is not None
-        wanted = sorted(self.stale & set(counted.live.values))
+        self.stale &= set(counted.live.values)  # the others are never measured, as those not contoured
+        wanted = sorted(self.stale)
 
         def done(found: dict[int, tuple[float, float]]) -> None:
             self.measured |= found

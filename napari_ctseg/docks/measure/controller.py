@@ -22,7 +22,7 @@ from napari_ctseg.docks.measure.sheet import Sheet
 from napari_ctseg.docks.measure.state import MeasureState
 from napari_ctseg.viewer.layers import go_to_slice
 from napari_ctseg.viewer.orientation import show_plane
-from napari_ctseg.viewer.study import open_sources
+from napari_ctseg.viewer.study import ROLES, open_sources
 
 if TYPE_CHECKING:
     import napari
@@ -59,7 +59,7 @@ class MeasureController(DockController[MeasureState]):
         self.sheet = Sheet(self.viewer, self._show_sheet, self._finished)
         self.mask = MaskValues(aside, self._show_labels, self.show_error)
         self.pointer = Pointer(self.viewer, self.sheet)
-        self.follow_layers_and_roles("image", "edited", "prediction", "truth")
+        self.follow_layers_and_roles(*ROLES)
         self.follow(self._activated, self.viewer.layers.selection.events.active)
         dims = self.viewer.dims.events
         self.follow(self._turned, dims.current_step, dims.order, dims.ndisplay)

@@ -187,7 +187,7 @@ class Questions(QObject):  # type: ignore[misc]
         QTimer.singleShot(0, self.show_offer)
 
     def show_offer(self) -> None:
-        """Show what can be restored, in a window next to the work."""
+        """Show what can be restored, in a window that does not block the viewer."""
         window, viewer = self._window(), self._viewer()
         if window is None or viewer is None or not window.isVisible():
             return

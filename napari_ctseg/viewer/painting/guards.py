@@ -65,7 +65,9 @@ def _guarded_setitem(layer: Labels, painting: Painting) -> Callable[..., Any]:
         if (layer := reference()) is None or painting.refuses():
             return
         new = np.broadcast_to(np.asarray(value), indices[0].shape)
-        keep = ~(painting.rules.is_locked(layer.data[indices]) | painting.rules.is_locked(new))
+        keep = np.ones(new.shape, bool)
+        if painting.rules.locked:
+            keep = ~(painting.rules.is_locked(layer.data[indices]) | painting.rules.is_locked(new))
         if not keep.any():
             return
         kept = tuple(axis[keep] for axis in indices)

@@ -1,4 +1,4 @@
-"""What the Run model dock does with models next to running them: the only file of the dock that knows the
+"""What the Run model dock does with models besides running them: the only file of the dock that knows the
 store, trust and side files.
 """
 
@@ -39,7 +39,7 @@ class Library(Protocol):
         """The same for models that are one under two names, as far as can be told without reading weights."""
 
     def described(self, path: Path) -> bool:
-        """Whether `path` is a network file whose side file could be written again."""
+        """Whether `path` is a network file whose side file could be rewritten."""
 
     def description(self, network: Path) -> dict[str, Any]:
         """What its side file says. Raises BundleError when that is none."""

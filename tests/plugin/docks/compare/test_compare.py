@@ -128,6 +128,20 @@ def test_painting_changes_table_and_curve_and_undo_gives_them_back(viewer):
     assert [row.value for row in view.state.rows] == [1, 3, 7]
 
 
+def test_a_label_that_is_not_contoured_does_not_keep_the_measuring_going(viewer):
+    prediction, truth = pair()
+    labels = Labels(tuple(replace(label, contoured=label.name != "spleen") for label in NAMES))
+    controller, view = opened(viewer, prediction, replace(truth, labels=labels))
+    viewer.layers["prediction"].paint((2, 2, 2), 1)  # in a slice in which the truth has the spleen
+    controller._pair._followed[0][0].flush()
+    assert row_of(view, 1).surface is Surface.WAITING
+    calls = 0
+    while view.later and calls < 10:
+        view.later.pop()()
+        calls += 1
+    assert calls == 1 and row_of(view, 1).surface is Surface.FRESH
+
+
 def row_of_state(state, value):
     return next(row for row in state.rows if row.value == value)
 
