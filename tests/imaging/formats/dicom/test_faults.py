@@ -450,7 +450,7 @@ def test_positions_that_do_not_follow_the_orientation_are_no_copies(tmp_path):
     made.PixelData = bytes(len(made.PixelData))  # copies would be equal
     folder = save(tmp_path / "mr", [made])
     assert formats.read(folder, series=1).array.shape == HU.shape
-    with pytest.raises(GeometryError, match=r"frame \d+ of 001.dcm .* next to each other in one plane"):
+    with pytest.raises(GeometryError, match=r"frame \d+ of 001.dcm .* mm apart in one plane"):
         formats.read(folder, series=2)
 
 

@@ -166,7 +166,7 @@ class NextIsBrighter(torch.nn.Module):
 
 @pytest.mark.parametrize(("orientation", "axis", "forwards"), [("SPL", 0, 1), ("IPR", 0, -1), ("RSA", 2, -1)])
 def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, tmp_path: Path) -> None:
-    path = written_onnx(NextIsBrighter(), torch.zeros(2, 3, 8, 8), tmp_path / "next to.onnx", dynamic=True)
+    path = written_onnx(NextIsBrighter(), torch.zeros(2, 3, 8, 8), tmp_path / "neighbours.onnx", dynamic=True)
     neighbours = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
     side_file(
         path,
@@ -195,7 +195,7 @@ def test_slices_beside_as_channels(orientation: str, axis: int, forwards: int, t
 
 
 def test_slices_beside_a_region_are_those_of_the_volume(tmp_path: Path) -> None:
-    path = written_onnx(NextIsBrighter(), torch.zeros(1, 3, 9, 7), tmp_path / "next to.onnx", dynamic=True)
+    path = written_onnx(NextIsBrighter(), torch.zeros(1, 3, 9, 7), tmp_path / "neighbours.onnx", dynamic=True)
     neighbours = [{"name": "CT", "slice": step, "normalise": "fixed", "scale": 2} for step in (-2, 0, 1)]
     side_file(
         path,

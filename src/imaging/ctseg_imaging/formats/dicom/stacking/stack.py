@@ -80,7 +80,7 @@ def arranged(path: Path, series: Series, same_pixels: SamePixels, notes: list[st
             spacing(one)
         ) + same:
             raise GeometryError(
-                f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm next to each other in one "
+                f"{path}: {_named(before)} and {_named(one)} lie {aside:.2f} mm apart in one "
                 "plane, so their positions do not follow their orientation and make no stack; export the "
                 "series again."
             )
