@@ -110,6 +110,7 @@ def test_label_maps_and_masks():
     [
         (sitk.Image(4, 5, sitk.sitkInt16), FormatError, "has 2 dimensions"),
         (sitk.Image([4, 5, 6], sitk.sitkComplexFloat32), FormatError, "complex64"),
+        (sitk.Image([4, 5, 6], sitk.sitkLabelUInt8), FormatError, "label objects"),
         (np.zeros((4, 5, 6)), FormatError, "not ndarray"),
         (None, FormatError, "not NoneType"),
     ],

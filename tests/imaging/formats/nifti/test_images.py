@@ -170,6 +170,14 @@ def test_other_images_are_refused(made, message):
         Volume.from_nibabel(made)
 
 
+@pytest.mark.parametrize("side", [0, np.nan])
+def test_an_affine_changed_to_no_grid_is_refused(side):
+    made = image()
+    made.affine[:, 0] = side
+    with pytest.raises(GeometryError):
+        Volume.from_nibabel(made)
+
+
 def test_a_sheared_affine_is_refused():
     sheared = AFFINE.copy()
     sheared[0, 1] += 1

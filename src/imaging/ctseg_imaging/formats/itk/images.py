@@ -13,6 +13,8 @@ from ctseg_imaging.errors import FormatError
 from ctseg_imaging.geometry import Geometry, Match
 from ctseg_imaging.volume import LabelMap, Volume, exact
 
+LABEL_OBJECTS = (sitk.sitkLabelUInt8, sitk.sitkLabelUInt16, sitk.sitkLabelUInt32, sitk.sitkLabelUInt64)
+
 
 @dataclass(frozen=True)
 class ItkHeader:
@@ -81,6 +83,10 @@ def place(image: Any, geometry: Geometry) -> Any:
 def _array(image: Any) -> NDArray[Any]:
     if not isinstance(image, sitk.Image):
         raise FormatError(f"A SimpleITK image is needed, not {type(image).__name__}; pass a SimpleITK.Image.")
+    if image.GetPixelID() in LABEL_OBJECTS:  # asked for its components, it ends the process
+        raise FormatError(
+            "The SimpleITK image has label objects and no voxels; pass it through SimpleITK.LabelMapToLabel."
+        )
     dimensions, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if dimensions not in (3, 4) or (dimensions == 4 and components > 1):
         raise FormatError(

@@ -92,9 +92,13 @@ def _stored(image: SpatialImage) -> tuple[NDArray[Any], float, float]:
 
 
 def _current_header(image: Nifti1Pair, slope: float, inter: float) -> Header:
-    """The header as nibabel would write it for one volume, with the scaling of the file."""
+    """The header as nibabel would write it for one volume, with the scaling of the file.
+
+    Raises GeometryError if the affine was changed to one that is not a grid's.
+    """
     header = image.header.copy()
     if image.affine is not None and not np.allclose(image.affine, header.get_best_affine()):
+        Geometry(image.shape[2::-1], lps_from_ras(image.affine))
         header.set_sform(image.affine, code="aligned")
         header.set_qform(image.affine, code="unknown")
     if (slope, inter) != (1, 0):
