@@ -89,14 +89,7 @@ class MaskValues:
     def _count(self) -> None:
         if self.mask is None or not self._awake or self._busy:
             return
-        version = self._version
-        try:
-            label_map = label_map_of(self.mask)
-        except CtsegError as error:
-            self._counted = version
-            self._failed(error)
-            return
-        image = self._image
+        version, mask, image = self._version, self.mask, self._image
 
         def done(found: tuple[Values, str]) -> None:
             self._busy = False
@@ -107,11 +100,16 @@ class MaskValues:
                 self._count()
 
         def failed(error: Exception) -> None:
-            self._busy, self._counted = False, version
-            self._failed(error)
+            self._busy = False
+            if version == self._version:
+                self._counted = version
+                self._failed(error)
+                self._changed()
+            else:
+                self._count()
 
         self._busy = True
-        self._aside(lambda: counted(label_map, image), done, failed)
+        self._aside(lambda: counted(label_map_of(mask), image), done, failed)
 
 
 def counted(label_map: LabelMap, image: Volume | None) -> tuple[Values, str]:

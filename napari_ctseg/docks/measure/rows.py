@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ctseg_imaging.measurements import DrawnShape, LabelValues, ShapeValues
+from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.measure import words
 from napari_ctseg.docks.measure.measured_image import MeasuredImage
 from napari_ctseg.docks.measure.state import LabelRow, ShapeRow
-from napari_ctseg.viewer.layers import label_map_of
+from napari_ctseg.viewer.layers import source_of
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Labels as LabelsLayer
 
 SAME = 1e-6  # relative; values that differ by less were measured on the same voxels
 
@@ -31,11 +32,12 @@ def shape_row(shape: DrawnShape, image: MeasuredImage) -> ShapeRow:
     )
 
 
-def label_rows(mask: Labels | None, values: Iterable[LabelValues], unit: str) -> tuple[LabelRow, ...]:
+def label_rows(mask: LabelsLayer | None, values: Iterable[LabelValues], unit: str) -> tuple[LabelRow, ...]:
     """One row a label, with its colour."""
     if mask is None:
         return ()
-    labels = label_map_of(mask).labels
+    source = source_of(mask)
+    labels = source.labels if source is not None and source.labels is not None else Labels()
     return tuple(
         LabelRow(
             one.value,

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.measurements import Kind, read
-from ctseg_imaging.volume import LabelMap, Labels, ViewOnlyVolume, Volume
+from ctseg_imaging.volume import PALETTE, LabelMap, Labels, ViewOnlyVolume, Volume
 from napari_ctseg.docks.measure.controller import MeasureController
 from napari_ctseg.docks.measure.shapes_layer import as_drawn, as_taken
 from napari_ctseg.preferences import Preferences
@@ -338,6 +338,26 @@ def test_without_an_image_and_with_one_for_viewing_only_nothing_is_drawn(tmp_pat
     controller.arm(Kind.RULER)
     assert controller.state.tool is None and "viewing only" in controller.state.why_not
     assert [layer.name for layer in viewer.layers] == ["tilted (view only)"]
+
+
+def test_a_mask_on_an_image_for_viewing_only_is_refused_in_a_sentence(tmp_path):
+    viewer = ViewerModel()
+    controller = MeasureController(FakeView(), viewer, Preferences(tmp_path / "p.json"), at_once)
+    controller.set_visible(True)
+    image = show_volume(viewer, ViewOnlyVolume(**vars(scan()), why="a slice is missing"), "tilted")
+    drawn = np.ones(image.data.shape, np.uint8)
+    viewer.add_labels(drawn, name="drawn", scale=image.scale, translate=image.translate)
+    assert controller.state.labels == () and not controller.state.counting
+    assert controller.state.message.startswith("drawn: ") and "viewing only" in controller.state.message
+
+
+def test_a_mask_that_napari_made_has_the_colours_of_the_palette(made):
+    mask = np.zeros(made.layer.data.shape, np.uint8)
+    mask[0, 0, :5] = 3
+    made.viewer.add_labels(mask, name="mask", scale=made.layer.scale, translate=made.layer.translate)
+    made.viewer.layers.selection.active = made.viewer.layers["mask"]
+    (row,) = made.controller.state.labels
+    assert (row.value, row.name, row.colour) == (3, "label 3", PALETTE[2])
 
 
 def test_an_image_that_is_not_ct_has_no_hu_and_each_grid_its_own_measurements(made):
