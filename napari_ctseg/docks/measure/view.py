@@ -60,7 +60,7 @@ class MeasureDock(parts.Dock):
         self.save, self.open = parts.button("Save…", ""), parts.button("Open…", "")
         self.labels_title, self.labels = parts.text(), LabelTable()
         self.labels_note, self.message = parts.remark(), parts.text()
-        self.details = parts.button("Details…", "Shows what exactly went wrong, for a report.")
+        self.details = parts.button("Details…", "Shows the full error, for a report.")
         column = parts.scrolled(
             self,
             [

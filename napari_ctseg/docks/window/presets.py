@@ -9,7 +9,7 @@ import numpy as np
 
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import Volume
-from ctseg_imaging.windowing import MR_QUANTILES, PAPER3_QUANTILES, PRESETS, is_hu, quantile_window
+from ctseg_imaging.windowing import PRESETS, is_hu, quantile_windows
 from napari_ctseg.docks.window.state import Preset, WindowKind
 from napari_ctseg.viewer.layers import volume_of
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 KEYS = tuple("123456789")
-QUANTILES = {"0.5–99.5 %": MR_QUANTILES, "60–99 %": PAPER3_QUANTILES}
 Presets = tuple[Preset, ...]
 
 
@@ -38,10 +37,7 @@ def presets_for(layer: Image) -> tuple[bool, Presets]:
 
 
 def _quantiles(array: Any) -> Presets:
-    return tuple(
-        Preset(quantile_window(array, low, high, name), WindowKind.QUANTILE)
-        for name, (low, high) in QUANTILES.items()
-    )
+    return tuple(Preset(window, WindowKind.QUANTILE) for window in quantile_windows(array))
 
 
 def with_keys(presets: Presets) -> Presets:

@@ -23,10 +23,9 @@ PRESETS: tuple[Window, ...] = (
 """For CT in HU, in the order of their keys 1 to 9."""
 
 MR_QUANTILES = (0.005, 0.995)
-PAPER3_QUANTILES = (
-    0.6,
-    0.99,
-)  # Paper 3, section on windowing: the bright part of a volume that is mostly background
+# Paper 3, section on windowing: the bright part of a volume that is mostly background.
+PAPER3_QUANTILES = (0.6, 0.99)
+QUANTILES = {"0.5-99.5 %": MR_QUANTILES, "60-99 %": PAPER3_QUANTILES}
 _LARGEST_EXACT = 1 << 22  # voxels; for larger float volumes, an even sample of about this many is ranked
 
 
@@ -57,11 +56,13 @@ def default_window(volume: Volume) -> Window:
 
 def suggested_windows(volume: Volume) -> tuple[Window, ...]:
     """Windows to offer for a volume: the file's own, the presets for CT, and the two quantile windows."""
-    quantiles = (
-        quantile_window(volume.array, *MR_QUANTILES, "0.5-99.5 %"),
-        quantile_window(volume.array, *PAPER3_QUANTILES, "60-99 %"),
-    )
-    return (*volume.windows, *(PRESETS if is_hu(volume) else ()), *quantiles)
+    presets = PRESETS if is_hu(volume) else ()
+    return (*volume.windows, *presets, *quantile_windows(volume.array))
+
+
+def quantile_windows(array: NDArray[Any]) -> tuple[Window, ...]:
+    """The windows of QUANTILES."""
+    return tuple(quantile_window(array, low, high, name) for name, (low, high) in QUANTILES.items())
 
 
 def is_hu(volume: Volume) -> bool:
