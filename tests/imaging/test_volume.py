@@ -66,7 +66,9 @@ def test_volumes_and_labels_are_arrays_for_numpy():
 
 
 @pytest.mark.parametrize(
-    "convert", [ViewOnlyVolume.to_sitk, ViewOnlyVolume.to_nibabel, LabelMap.from_volume], ids=str
+    "convert",
+    [ViewOnlyVolume.to_sitk, ViewOnlyVolume.to_nibabel, LabelMap.from_volume],
+    ids=["to_sitk", "to_nibabel", "from_volume"],
 )
 def test_a_view_only_volume_is_not_converted(convert):
     made_up = ViewOnlyVolume(np.zeros((7, 8, 9), np.int16), Geometry.from_parts((7, 8, 9), (3, 1, 1)))
