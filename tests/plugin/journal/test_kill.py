@@ -44,9 +44,9 @@ def files(tmp_path):
     return tmp_path
 
 
-def paint_and_kill(files, what, after_s, rate=5.0):
-    """Paint for `after_s` seconds, kill; gives the ledger as (time, checksum, word), and the time of the
-    kill.
+def paint_and_kill(files, what, after_s=0.0, strokes=1, rate=5.0):
+    """Paint that many strokes, go on for `after_s` seconds, kill; gives the ledger as (time, checksum, word),
+    and the time of the kill.
     """
     ledger = files / "ledger.txt"
     ledger.unlink(missing_ok=True)
@@ -70,9 +70,9 @@ def paint_and_kill(files, what, after_s, rate=5.0):
         text=True,
     )
     waited = time.monotonic() + STARTING_S
-    while not (ledger.exists() and "stroke" in ledger.read_text()):
+    while not (ledger.exists() and ledger.read_text().count("stroke") >= strokes):
         assert painter.poll() is None and time.monotonic() < waited, (
-            painter.communicate()[0] if painter.poll() is not None else "no stroke"
+            painter.communicate()[0] if painter.poll() is not None else "too few strokes"
         )
         time.sleep(0.05)
     time.sleep(after_s)
@@ -110,7 +110,7 @@ def check(ledger, killed):
     "what", ["strokes", *(pytest.param(what, marks=pytest.mark.long) for what in ("operations", "renewals"))]
 )
 def test_killed_after_some_strokes(files, what):
-    kept, _ = check(*paint_and_kill(files, what, 2.5))
+    kept, _ = check(*paint_and_kill(files, what, strokes=8))
     assert kept.steps > 3
 
 

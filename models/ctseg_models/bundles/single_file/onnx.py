@@ -203,7 +203,7 @@ def in_background(call: Callable[[], T], stop: Callable[[], None]) -> Generator[
         finally:
             ended.set()
 
-    thread = Thread(target=work, name="network", daemon=True)
+    thread = Thread(target=work, name="ctseg network", daemon=True)
     thread.start()
     try:
         while not ended.wait(POLL_SECONDS):

@@ -70,13 +70,14 @@ def test_cancel_ends_the_computing(seconds: float, network: Path, shared_file: C
     work = run(store.find(network), formats.read(shared_file("brainchop-mr/t1_crop.nii.gz")))
     started = None
     for _ in work:
-        if started is None and any(thread.name == "network" for thread in threading.enumerate()):
+        if started is None and any(thread.name == "ctseg network" for thread in threading.enumerate()):
             started = time.perf_counter()
         if started is not None and time.perf_counter() - started > seconds:
             break
+    assert started is not None
     with at_most(2):
         work.close()
-    assert not any(thread.name == "network" for thread in threading.enumerate())
+    assert not any(thread.name == "ctseg network" for thread in threading.enumerate())
     used = time.process_time()
     threading.Event().wait(0.5)
     assert time.process_time() - used < 0.1  # nothing computes on

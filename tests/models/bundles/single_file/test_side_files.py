@@ -358,7 +358,7 @@ def test_a_cancelled_onnx_run_has_ended(tmp_path: Path) -> None:
     work = run(store.find(path), volume, settings=InferenceSettings(precision="fp32"))
     running: list[threading.Thread] = []
     for _ in work:
-        running = [thread for thread in threading.enumerate() if thread.name == "network"]
+        running = [thread for thread in threading.enumerate() if thread.name == "ctseg network"]
         if running:
             break
     assert running
