@@ -1,6 +1,21 @@
 """Operations on one label's mask: bool (z, y, x) in, bool (z, y, x) out; nothing is changed in place."""
 
+from ctseg_imaging.editing.geodesic import nearest_seed
 from ctseg_imaging.editing.interpolate import fill_between
 from ctseg_imaging.editing.morphology import drop_islands, fill_holes, grow, shrink, smooth
+from ctseg_imaging.editing.seeds import INSIDE, OUTSIDE, grow_from_seeds
+from ctseg_imaging.editing.volume_threshold import VolumeThreshold
 
-__all__ = ["drop_islands", "fill_between", "fill_holes", "grow", "shrink", "smooth"]
+__all__ = [
+    "INSIDE",
+    "OUTSIDE",
+    "VolumeThreshold",
+    "drop_islands",
+    "fill_between",
+    "fill_holes",
+    "grow",
+    "grow_from_seeds",
+    "nearest_seed",
+    "shrink",
+    "smooth",
+]
