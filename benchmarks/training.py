@@ -59,13 +59,13 @@ ENGINE_STEPS = 10  # times --steps, of the whole run
 HEADNECK_CASES = 12
 SOURCES = {"headneck-segment": "headneck-ct", "hippocampus": "hippocampus-mr"}  # by recipe
 HEADS = (
-    "way",
-    "batches are made by",
+    "implementation",
+    "batches made by",
     "steps/s, median",
     "each round",
     "waiting for batches",
-    "CPU s a step",
-    "times the ordinary loop",
+    "CPU s per step",
+    "speed-up over the ordinary loop",
     "loss of step 1",
 )
 PLAIN = {sound: plain for plain, sound in SOUND.items()}
@@ -272,8 +272,8 @@ def compare(task: Task, ways: Sequence[Way], steps: int, rounds: int, warm: int)
         )
     aim = AIM_WITH_BF16 if Hardware.choose("cpu", "auto").bf16 else AIM_WITHOUT
     return (
-        f"{table(HEADS, rows)}\n{ways[0].name}: {times[ways[0].name]:.2f} times the ordinary loop; the aim "
-        f"is {aim}.\n"
+        f"{table(HEADS, rows)}\n{ways[0].name}: {times[ways[0].name]:.2f} times as fast as the ordinary "
+        f"loop; the target is {aim}.\n"
     )
 
 
@@ -300,9 +300,9 @@ def busy(task: Task, steps: int, out: Path) -> str:
     since = (steps[-1]["elapsed"] - steps[0]["elapsed"], steps[-1]["waited"] - steps[0]["waited"])
     after = f"{1 - since[1] / since[0]:.3f}" if since[0] > 0 else "not known"
     return (
-        f"A run of {end['step']} steps in {end['seconds']} s: {whole:.3f} of the time not waiting for data, "
-        f"the start of the process that makes them included; {after} after the first step. The aim is "
-        f"{AIM_BUSY:.2f}.\n"
+        f"A run of {end['step']} steps took {end['seconds']} s. The share of the time not spent waiting for "
+        f"data was {whole:.3f} with the start of the process that makes them, and {after} after the first "
+        f"step; the target is {AIM_BUSY:.2f}.\n"
     )
 
 
@@ -335,9 +335,9 @@ def main() -> None:
         chosen.steps, chosen.rounds = 2, 1
     torch.set_num_threads(chosen.threads)
     sections = [
-        "# How fast training is\n",
+        "# Speed of training\n",
         f"Made by `benchmarks/training.py`. {machine(chosen.threads)} {chosen.rounds} rounds of "
-        f"{chosen.steps} steps, each way in turn.\n",
+        f"{chosen.steps} steps for each implementation, alternating.\n",
     ]
     with tempfile.TemporaryDirectory() as made:
         for name in chosen.only:

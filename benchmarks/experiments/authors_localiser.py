@@ -60,11 +60,11 @@ COMMON = (
 )
 TITLE = "Do the authors' weights of paper 5's localiser help?"
 INTRODUCTION = """The localiser that the authors trained on 361 abdominal CTs (FLARE 2021; GPL-3.0, not part
-of this project), trained further on {training} abdominal phantoms, against the same U-Net (5 levels, 32
-filters, no norm, 6 mm, HU / 2048) from scratch; learning rate {authors:g} and {scratch:g}. Dice of the
-foreground (liver, kidneys, spleen, pancreas) on the cases' own grid: {held_out} held-out phantoms, and one
-real CT with the labels of TotalSegmentator, which is a model. Mean ± sd over {seeds} seeds; both
-starts see the same batches of a seed."""
+of this project), fine-tuned on {training} abdominal phantoms, compared with the same U-Net (5 levels, 32
+filters, no normalisation layers, 6 mm, HU / 2048) trained from scratch on them; learning rates {authors:g}
+and {scratch:g}. Dice of the foreground (liver, kidneys, spleen, pancreas) on each case's own grid, for
+{held_out} held-out phantoms and one real CT, whose reference labels were predicted by TotalSegmentator. Mean
+± sd over {seeds} seeds; for each seed, both see the same batches."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,9 @@ def main() -> None:
     """Train both starts with every seed and write docs/ideas/authors_localiser.md."""
     parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument(
-        "out", type=Path, help="for phantoms and bundles; go on with the same after an interruption"
+        "out",
+        type=Path,
+        help="folder of the phantoms and bundles; name it again to continue an interrupted run",
     )
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--docs", type=Path, default=Path("docs/ideas"))

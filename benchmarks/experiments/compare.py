@@ -1,4 +1,4 @@
-"""Does an idea help? Arms that differ in the idea alone: same data, steps and seeds; every result is
+"""Does an idea help? Arms that differ only in the idea, with the same data, steps and seeds; every result is
 reported.
 """
 
@@ -15,8 +15,8 @@ from benchmarks.experiments.trials import Trial, case_means, facts, run, scores,
 
 SEEDS = 3
 SHORT = (
-    "The runs are short, for two cores and one thread each: they show which arm gets further in so many "
-    "steps, not where either would end."
+    "The runs are short (two CPU cores, one thread per run): they show which arm is ahead after a fixed "
+    "number of steps, not where each would converge."
 )
 
 
@@ -38,7 +38,9 @@ def main(question: Question) -> None:
     """Train every arm with every seed and write docs/ideas/NAME.md."""
     parser = argparse.ArgumentParser(description=question.title)
     parser.add_argument(
-        "out", type=Path, help="for runs and data sets; go on with the same after an interruption"
+        "out",
+        type=Path,
+        help="folder of the runs and data sets; name it again to continue an interrupted comparison",
     )
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--at-once", type=int, default=2)
@@ -98,10 +100,10 @@ def _page(question: Question, trials: Mapping[tuple[str, int], Trial], out: Path
 
 
 def _difference(values: np.ndarray) -> str:  # type: ignore[type-arg]
-    """The difference for the same seeds: with three, its signs are reported and no test is made."""
+    """The differences for the same seeds; three are too few for a test, so their signs are reported."""
     same = (
-        "of one sign in every seed"
+        "same sign for every seed"
         if len({bool(value > 0) for value in values}) == 1
-        else "of different signs"
+        else "signs differ between seeds"
     )
     return f"{values.mean():+.3f} ({', '.join(f'{value:+.3f}' for value in values)}; {same})"

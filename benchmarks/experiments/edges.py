@@ -19,8 +19,9 @@ def without_edges() -> tuple[str, ...]:
 QUESTION = Question(
     "edges",
     "Does the edge stream of paper 2 help?",
-    "3D U-Net backbone on the hippocampus (208 cases trained on, 52 held out); with the edge-gated stream "
-    "and its losses, and the same backbone with the Dice loss alone. Dice on the cases' own grid.",
+    "A 3D U-Net backbone on the hippocampus (208 training cases, 52 held out), with the edge-gated stream "
+    "and its losses, compared with the same backbone trained with the Dice loss alone. Dice is computed "
+    "on each case's own grid.",
     "edge-gated-unet-small",
     {"edge-gated": COMMON, "backbone alone": without_edges()},
     hippocampus,

@@ -9,8 +9,8 @@ COMMON = ("validation.share=0", "budget={steps: 250}")
 QUESTION = Question(
     "geometric",
     "Do the geometric constraints of paper 1 help?",
-    "sU-Net on slices of the hippocampus (208 cases trained on, 52 held out), squared Dice loss, the same "
-    "fixed samples; with and without the ADMM term. Dice on the cases' own grid.",
+    "sU-Net on slices of the hippocampus (208 training cases, 52 held out) with the squared Dice loss and "
+    "the same fixed samples, with and without the ADMM term. Dice is computed on each case's own grid.",
     "geometric-sunet-small",
     {"constraints": COMMON, "no constraints": (*COMMON, "geometric=null")},
     hippocampus,

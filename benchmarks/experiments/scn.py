@@ -22,10 +22,11 @@ LOCAL = (
 QUESTION = Question(
     "scn",
     "Does the spatial configuration of paper 5 help?",
-    "Seven organs in head-and-neck CT (40 cases trained on, 10 held out), in the true box plus margin, so "
-    "that the second stage is judged by itself; the SCN with the deep supervision of its parts, and its "
-    "local U-Net alone with a softmax head and the loss that it trains best with, so the arms differ in more "
-    "than the spatial part. Dice on the cases' own grid, organs that were not contoured left out.",
+    "Seven organs in head-and-neck CT (40 training cases, 10 held out), cropped to the true box plus a "
+    "margin, so only the second stage is evaluated. The SCN has deep supervision of its parts; its local "
+    "U-Net alone has a softmax head and the loss that it trains best with, so the arms differ in more "
+    "than the spatial part. Dice is computed on each case's own grid; organs that were not contoured are "
+    "left out.",
     "scn-segment-small",
     {"SCN": COMMON, "local network": LOCAL},
     headneck,

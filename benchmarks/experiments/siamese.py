@@ -16,8 +16,8 @@ def with_loss(kind: str) -> tuple[str, ...]:
 QUESTION = Question(
     "siamese",
     "Does the Siamese content loss of paper 4 help?",
-    "Dense U-Net on slices of phantoms of MR with white-matter lesions (20 trained on, 5 held out), labels "
-    "softened to 0.1 and 0.9 in every arm. Dice on the cases' own grid.",
+    "Dense U-Net on slices of MR phantoms with white-matter lesions (20 training cases, 5 held out); the "
+    "labels are softened to 0.1 and 0.9 in every arm. Dice is computed on each case's own grid.",
     "siamese-denseunet-small",
     {
         "content": (*COMMON, f"content.features={vgg_file()}"),

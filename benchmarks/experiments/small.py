@@ -28,10 +28,9 @@ from benchmarks.experiments.trials import (
 AIM = 0.5
 HEAD = """# The small recipes, trained
 
-Made by `make train-small` (`benchmarks/experiments/small.py`): every `-small` recipe from scratch, two at a
-time with one thread each. Dice is the mean over the labels of a case, on the case's own grid, by the bundle
-as `predict` runs it.
-The localiser works at 5 mm here, because a mandible is thinner than its usual 8 mm.
+Made by `make train-small` (`benchmarks/experiments/small.py`): every `-small` recipe trained from scratch,
+two at a time with one thread each. Dice is the mean over the labels of a case, on the case's own grid, with
+the bundle as `predict` runs it. The localiser works at 5 mm here: a mandible is thinner than its usual 8 mm.
 
 """
 QUIET = ("validation.share=0",)  # nothing of the training cases is held out a second time

@@ -1,5 +1,4 @@
-"""Paper 3's stack on real data: 2D nnU-Nets and 3D MS-D nets, and the network that learns where to trust
-which.
+"""Paper 3's stack on real data: 2D nnU-Nets, 3D MS-D nets, and the network that combines them.
 
    python -m benchmarks.experiments.stack OUT [--at-once 2] [--table docs/stack.md]
 
@@ -51,10 +50,10 @@ DEEP = (
 )
 HEAD = """# A stack of 2D nnU-Nets and 3D MS-D nets
 
-Made by `benchmarks/experiments/stack.py` on the hippocampus set (MR, labels head and tail): members trained
-on 156 cases, the stack on 52 that no member has seen, Dice on 52 that none has seen, on each case's own grid
-(mean of both labels; ± is the standard deviation over cases). The best member is chosen by its mean over the
-same 52 cases, which favours it.
+Made by `benchmarks/experiments/stack.py` on the hippocampus set (MR, labels head and tail). The members were
+trained on 156 cases and the stack on 52 cases that no member had seen. Dice is measured on 52 further cases,
+on each case's own grid (mean of both labels; ± is the standard deviation over cases). The best member is
+chosen by its mean over these same 52 cases, which favours it.
 
 """
 
@@ -84,7 +83,7 @@ def trials(data: Path) -> list[Trial]:
 
 
 def verdict(means: Mapping[str, Sequence[float]]) -> str:
-    """What the stack has over its best member: the higher mean, the smaller deviation."""
+    """A sentence that compares the stack with its best member."""
     members = {name: values for name, values in means.items() if name != "stack"}
     best = max(members, key=lambda name: float(np.mean(members[name])))
     higher = np.mean(means["stack"]) > np.mean(members[best])

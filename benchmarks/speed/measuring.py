@@ -20,7 +20,7 @@ from ctseg_models.inference.network.onednn import conv3d
 
 T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[2]
-PAGE = "# How fast inference is"
+PAGE = "# Speed of inference"
 MEGABYTE = 1e6
 # As `prepare_process` sets it, which comes after torch in a script; the same for all ways that are compared.
 AS_WE_RUN = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}

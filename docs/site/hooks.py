@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ def on_files(files: Any, config: Any) -> Any:
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Links as GitHub follows them, to the pages that this site has instead."""
+    if page.file.src_uri.startswith("notebooks/"):
+        return markdown  # a page made of a notebook offers the file itself
+    markdown = re.sub(r"\]\(((?:\.\./)*notebooks/[\w-]+)\.ipynb\)", r"](\1.md)", markdown)
+    return re.sub(r"\]\(\.\./((?:\.\./)*)CONTRIBUTING\.md\)", r"](\1contributing.md)", markdown)
 
 
 def moved(text: str) -> str:

@@ -54,7 +54,8 @@ def load_model(name_or_path: ModelLike) -> Bundle:
     -------
     Bundle
         `labels`, `channels` (what each channel of an image has to be), `spacing_mm` (z, y, x), `modality`
-        and `card` (Markdown). Its weights are read when `predict` runs it.
+        and `card` (Markdown). Its weights are read when `predict` first runs it on a device and stay in
+        memory as long as this object lives.
 
     Raises
     ------
@@ -65,9 +66,12 @@ def load_model(name_or_path: ModelLike) -> Bundle:
     --------
     >>> model = ctseg.load_model("headneck-ct-scn")
     >>> [label.name for label in model.labels][:2]
-    ['brain stem', 'mandible']
+    ['Brainstem', 'SpinalCord']
+    >>> predictions = [ctseg.predict(image, model) for image in images]
     """
-    bundle = _found(name_or_path)
+    from ctseg_models.bundles.loaded_once import LoadedOnce
+
+    bundle = LoadedOnce.of(found(name_or_path))
     bundle.verify()
     return bundle
 
@@ -97,7 +101,8 @@ def predict(
         `as_volume`.
     model : str, Path, Bundle, or a sequence of them
         As in `load_model`; several form an ensemble, whose labels are matched by name. The folder of a stack
-        (`napari-ctseg stack`) may stand alone.
+        (`napari-ctseg stack`) may stand alone. A name or path is loaded for this call only: for many images
+        give what `load_model` returns.
     region : Region, optional
         Segment only this box, in LPS mm, and run no localiser.
     combine : {"mean", "vote", "staple"}
@@ -163,13 +168,13 @@ def predict(
     from ctseg_models.ensembles.ensemble import run_ensemble
 
     _refuse_maps_of_one(probabilities or edge_map)
-    bundles = [_found(one) for one in models]
+    bundles = [found(one) for one in models]
     work = run_ensemble(bundles, volume, combine=combine, weights=weights, region=region, settings=settings)
     return follow(work, progress)
 
 
-def _found(model: ModelLike) -> Bundle:
-    """A model by name or path; running it checks its files."""
+def found(model: ModelLike) -> Bundle:
+    """A model by name or path, in the class of its format; running it checks its files."""
     from ctseg_models.bundles import store
 
     return model if isinstance(model, Bundle) else store.find(Path(model))
@@ -187,7 +192,7 @@ def _running_one(
 
         _refuse_maps_of_one(settings.probabilities or settings.edge_map)
         return run_stack(read_stack(Path(model)), volume, region=region, settings=settings)
-    return inference.run(_found(model), volume, region=region, settings=settings)
+    return inference.run(found(model), volume, region=region, settings=settings)
 
 
 def _refuse_maps_of_one(wanted: bool) -> None:

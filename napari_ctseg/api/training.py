@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ctseg.api.models import load_model
+from ctseg_imaging.errors import RecipeError
+from napari_ctseg.api.models import found, load_model
 from napari_ctseg.api.progress_bar import follow
 
 if TYPE_CHECKING:
@@ -173,8 +175,9 @@ def train(
     """
     from ctseg_training.run.engine import train as training
 
+    _refuse_unguarded_script()
     loaded = _recipe(recipe, overrides or {})
-    start = None if start_from is None else load_model(start_from)
+    start = None if start_from is None else _in_its_own_class(found(start_from))
     if start is not None:
         loaded = _fitting(loaded, start)
     work = training(
@@ -204,6 +207,23 @@ def _recipe(recipe: AnyPath, overrides: Mapping[str, Any]) -> Recipe:
         for key, value in overrides.items()
     }
     return load_recipe(str(recipe), [f"{key}={text}" for key, text in flow.items()])
+
+
+def _in_its_own_class(model: Bundle) -> Bundle:
+    """Training writes a bundle of the class that it started from."""
+    from ctseg_models.bundles.loaded_once import LoadedOnce
+
+    return model.source if isinstance(model, LoadedOnce) else model
+
+
+def _refuse_unguarded_script() -> None:
+    """Raises RecipeError in a process that makes samples, which imports the user's script first: a script
+    without a guard would start a training of its own there.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RecipeError(
+            '`train` was called while a script was imported; call it under `if __name__ == "__main__":`.'
+        )
 
 
 def _fitting(recipe: Recipe, start: Bundle) -> Recipe:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import yaml
 
 import napari_ctseg as ctseg
 from ctseg_imaging.phantom import abdomen
+from ctseg_models.bundles.own.bundle import OwnBundle
+from ctseg_models.contract.stage import Model
 from tests.tiny_recipe import TINY
 
 OBLIQUE = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
@@ -121,6 +125,41 @@ def test_models_are_listed_and_found() -> None:
         ctseg.load_model("no-such-model")
 
 
+def test_a_loaded_model_is_read_once_for_many_images(
+    phantom: tuple[ctseg.Volume, ctseg.LabelMap], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = phantom
+    loads: list[str] = []
+    load = OwnBundle.load
+
+    def counted(bundle: OwnBundle, device: str = "cpu") -> Model:
+        loads.append(bundle.name)
+        return load(bundle, device)
+
+    monkeypatch.setattr(OwnBundle, "load", counted)
+    model = ctseg.load_model("phantom-abdomen-scn")
+    one, again = ctseg.predict(image, model), ctseg.predict(image, ctseg.load_model(model))
+    assert loads == ["phantom-abdomen-scn"]
+    both = ctseg.predict(image, [model, model], combine="vote")
+    assert loads == ["phantom-abdomen-scn"]
+    by_name = ctseg.predict(image, "phantom-abdomen-scn")
+    assert len(loads) == 2
+    for other in (again, both, by_name):
+        assert np.array_equal(one.labels.array, other.labels.array)
+    assert one.provenance["bundles"] == by_name.provenance["bundles"]
+
+
+def test_what_a_notebook_shows_of_a_model_and_a_prediction_is_one_line(
+    phantom: tuple[ctseg.Volume, ctseg.LabelMap],
+) -> None:
+    model = ctseg.load_model("phantom-abdomen-scn")
+    labels = ctseg.as_labels(phantom[1].array[:1], spacing_mm=(3, 2, 1))
+    prediction = ctseg.Prediction(labels, provenance={"bundles": [{"name": "phantom-abdomen-scn"}]})
+    for text, parts in ((repr(model), ("liver", "spacing_mm=(3, 3, 3)")), (repr(prediction), ("LabelMap",))):
+        assert "phantom-abdomen-scn" in text and all(part in text for part in parts)
+        assert "\n" not in text and len(text) < 300
+
+
 def test_a_prediction_lies_on_the_grid_of_its_image(phantom: tuple[ctseg.Volume, ctseg.LabelMap]) -> None:
     image, truth = phantom
     steps: list[ctseg.Progress] = []
@@ -213,6 +252,19 @@ def test_training_gives_a_model_that_predicts(tmp_path: Path) -> None:
     assert ctseg.TrainingResult.read(tmp_path / "run").dice == result.dice
     with pytest.raises(ctseg.RecipeError, match="holds a run already"):
         ctseg.train(recipe, data, tmp_path / "run")
+
+
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path: Path) -> None:
+    """The process that makes the samples imports the script, which would train there too."""
+    recipe, data = tmp_path / "tiny.yaml", data_set(tmp_path / "data")
+    recipe.write_text(yaml.safe_dump({**TINY, "workers": 1}), encoding="utf-8")
+    script = tmp_path / "script.py"
+    call = f"ctseg.train({str(recipe)!r}, {str(data)!r}, {str(tmp_path / 'run')!r}, steps=2)"
+    script.write_text(f"import napari_ctseg as ctseg\n{call}\n", encoding="utf-8")
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    last = ended.stderr.strip().splitlines()[-1]
+    assert "RecipeError" in last and 'if __name__ == "__main__":' in last
 
 
 def test_recipes_are_listed() -> None:

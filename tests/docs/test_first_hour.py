@@ -44,4 +44,4 @@ def test_the_network_of_the_page_works_and_has_the_parameters_it_says(
     point = torch.zeros(1, 1, 9, 9, 9)
     point[0, 0, 4, 4, 4] = 1
     changed = (network(point) != network(torch.zeros_like(point))).any(dim=1)[0].nonzero()
-    assert changed.min() == 2 and changed.max() == 6  # "sees 2 voxels to each side"
+    assert changed.min() == 2 and changed.max() == 6  # the receptive field: 2 voxels to each side

@@ -27,6 +27,11 @@ PLACES = [
     ROOT / "src/imaging/ctseg_imaging/metrics",
 ]
 NOT_OURS = {"site/", ".venv/"}
+PAGES = sorted(
+    path
+    for pattern in ("*.md", ".napari-hub/*.md", "docs/**/*.md", "models/bundles/**/*.md")
+    for path in ROOT.glob(pattern)
+)
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
@@ -35,6 +40,25 @@ def test_paths_exist(page: str) -> None:
     paths = set(re.findall(r"`([\w./-]+/|[\w./-]+\.py)`", text)) - NOT_OURS
     assert len(paths) > 5
     assert [path for path in sorted(paths) if not any((place / path).exists() for place in PLACES)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_work_on_github(page: Path) -> None:
+    """There the files themselves are followed, and a heading's anchor is made of its letters."""
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if re.match(r"https?:|mailto:", target):
+            continue
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and anchor not in _anchors(file)):
+            dead.append(target)
+    assert dead == []
+
+
+def _anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
 
 
 def test_the_picture_of_the_architecture_names_folders_that_exist() -> None:

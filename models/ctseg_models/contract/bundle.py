@@ -16,7 +16,7 @@ BundleFormat = Literal["ctseg", "torchscript", "onnx", "nnunet", "monai"]
 LARGEST_LABEL = 65535  # a mask is uint16 at most
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bundle(ABC):
     """A trained model on disk, in any of the formats. Reading one runs nothing of it and loads no weights."""
 
@@ -47,6 +47,18 @@ class Bundle(ABC):
         Raises BundleError when the weights do not fit or do not match their hash, and TrustNeeded for code
         that the user has not allowed.
         """
+
+    def __repr__(self) -> str:
+        """Without the card and the settings of its stages, which fill pages."""
+        spacing = (
+            ""
+            if self.spacing_mm is None
+            else f", spacing_mm=({', '.join(f'{a:g}' for a in self.spacing_mm)})"
+        )
+        names = [label.name for label in self.labels]
+        return (
+            f"Bundle({self.name!r}, kind={self.kind!r}, modality={self.modality!r}{spacing}, labels={names})"
+        )
 
     def warnings_for(self, volume: Volume) -> tuple[RunWarning, ...]:
         """In what `volume` differs from the images that the bundle was trained on."""

@@ -21,7 +21,7 @@ class RoiBox:
     stop: Shape
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """Labels on the input's own grid and voxel order, and how they were computed."""
 
@@ -40,3 +40,8 @@ class Prediction:
     # about the patient.
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
+
+    def __repr__(self) -> str:
+        """Without the provenance, which fills pages."""
+        models = [bundle["name"] for bundle in self.provenance.get("bundles", ())]
+        return f"Prediction({self.labels!r}, models={models}, {len(self.warnings)} warnings)"

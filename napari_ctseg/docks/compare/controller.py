@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.compare.measuring import SurfaceDistances, write_report
+from napari_ctseg.docks.compare.next_slice import next_missed_slice, next_worse_slice
 from napari_ctseg.docks.compare.pair_overlays import PairOverlays
-from napari_ctseg.docks.compare.rows import dice_curves, next_missed_slice, next_worse_slice, table_rows
+from napari_ctseg.docks.compare.rows import dice_curves, table_rows
 from napari_ctseg.docks.compare.state import CompareState, Phase
 from napari_ctseg.docks.compare.suggested_pair import suggested_pair
 from napari_ctseg.docks.dock_controller import DockController, DockView

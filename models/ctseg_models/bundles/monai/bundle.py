@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 METADATA = "configs/metadata.json"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MonaiBundle(Bundle):
     """A folder in MONAI's layout. way : how it is run. reasons : the code of its own that would run."""
 

@@ -35,7 +35,7 @@ CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 MR_CHANNELS = {"mr", "mri", "t1", "t1w", "t1c", "t1ce", "t1gd", "t2", "t2w", "flair", "adc", "dwi", "pd"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NNUNetBundle(Bundle):
     """A results folder of nnU-Net v2.
 

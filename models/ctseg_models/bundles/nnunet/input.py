@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import AxisView, Shape, Triple
-from ctseg_models.bundles.nnunet.intensities import Cropped, Pixels, SliceReader
+from ctseg_models.bundles.nnunet.normalisation import Cropped, Pixels, SliceReader
 from ctseg_models.bundles.nnunet.plan import NNUNetPlan
 from ctseg_models.bundles.nnunet.spline import resize, separate_axis
 from ctseg_models.contract.arithmetic import Arithmetic

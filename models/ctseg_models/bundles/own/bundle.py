@@ -37,7 +37,7 @@ METADATA = "configs/metadata.json"
 CARD = "docs/README.md"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OwnBundle(Bundle):
     """A folder in MONAI Bundle layout with this project's block in its metadata."""
 

@@ -40,7 +40,7 @@ class Network:
     parameters: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _WithSideFile(Bundle):
     """sha256 : computed by SingleFileBundle when it is not given."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ctseg_imaging.errors import CtsegError
+from ctseg_imaging.errors import CtsegError, RecipeError
 from ctseg_training.data.cases import CaseStore
 from ctseg_training.data.decathlon import CaseEntry
 from ctseg_training.data.sampling import PatchSampler
@@ -104,15 +104,25 @@ def fed(batches: Batches, first: int, stride: int = 1, *, workers: int = 1) -> I
         prefetch_factor=AHEAD if workers else None,
     )
     source = iter(loader)
-
-    def take() -> Iterator[Batch]:
-        for made in source:
-            if isinstance(made, CtsegError):
-                raise made
-            yield made
-
     try:
-        yield take()
+        yield _taken(source)
     finally:
         if workers:
             source._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def _taken(source: Iterator[Batch | CtsegError]) -> Iterator[Batch]:
+    """The batches; an error instead of one is raised."""
+    while True:
+        try:
+            made = next(source)
+        except RuntimeError as error:
+            if all(worker.is_alive() for worker in getattr(source, "_workers", ())):
+                raise
+            raise RecipeError(
+                "The process that makes the samples ended unexpectedly. If memory ran out, close other "
+                'programs. In a script, start the training under `if __name__ == "__main__":`.'
+            ) from error
+        if isinstance(made, CtsegError):
+            raise made
+        yield made

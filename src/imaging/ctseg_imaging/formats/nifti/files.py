@@ -32,16 +32,8 @@ from ctseg_imaging.formats.disk.byte_streams import (
     refuse_impossible,
     take,
 )
-from ctseg_imaging.formats.nifti.headers import (
-    Header,
-    affine_lps,
-    new_header,
-    same_grid,
-    scaling_doubt,
-    slope_inter,
-    stated_mm,
-    volume_header,
-)
+from ctseg_imaging.formats.nifti.header_geometry import Header, affine_lps, same_grid, stated_mm
+from ctseg_imaging.formats.nifti.headers import new_header, scaling_doubt, slope_inter, volume_header
 from ctseg_imaging.formats.placing import placed
 from ctseg_imaging.formats.scaling import real_values
 from ctseg_imaging.volume import LabelMap, Volume

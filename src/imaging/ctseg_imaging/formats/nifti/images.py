@@ -12,19 +12,17 @@ from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from ctseg_imaging.errors import FormatError
-from ctseg_imaging.formats.nifti.headers import (
+from ctseg_imaging.formats.nifti.header_geometry import (
     UNKNOWN_ORIENTATION,
     Header,
     affine_lps,
-    as_single,
     lps_from_ras,
     mm_per_unit,
-    new_header,
     ras_from_lps,
     same_grid,
     stated_mm,
-    storable,
 )
+from ctseg_imaging.formats.nifti.headers import as_single, new_header, storable
 from ctseg_imaging.formats.scaling import LARGEST_SCALE, real_values
 from ctseg_imaging.geometry import Float, Geometry, Triple
 from ctseg_imaging.volume import LabelMap, Volume, exact
