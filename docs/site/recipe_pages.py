@@ -11,12 +11,12 @@ from pydantic_core import PydanticUndefined
 
 HEAD = """# Recipes
 
-A recipe is a YAML file that says which network is trained on what, how, and for how long. `napari-ctseg
+A recipe is a YAML file that specifies which network is trained on what, how, and for how long. `napari-ctseg
 recipes` lists those that ship with the project and `napari-ctseg recipes NAME` prints one with its comments,
 a start for your own. Unknown fields are refused. `--set optimiser.learning_rate=0.001` changes a single
 field.
 
-Arrays and triples run (z, y, x); every length is in mm unless its name says voxels.
+Arrays and triples run (z, y, x); every length is in mm unless its name contains voxels.
 """
 
 

@@ -144,7 +144,7 @@ def evaluate(
     prediction, truth : LabelMap, Prediction, SimpleITK.Image, nibabel image, str or Path
         Two label maps, two files, or two folders whose files have the same names. The truth may be the
         folder of a whole data set. Labels are compared by value; the segments of DICOM and Slicer files by
-        name. A prediction on another grid is resampled to the truth's, and a warning says so.
+        name. A prediction on another grid is resampled to the truth's, with a warning.
     image : Volume, optional
         Drawn under the worst slices of `Evaluation.to_html`; for a single pair that is not read from files.
     convention : {"deepmind", "wmh2017", "monai"}

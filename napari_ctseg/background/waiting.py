@@ -108,7 +108,7 @@ def front_window() -> Any:
 
 
 def _dialog(title: str) -> Any:
-    """Modal, so that no second file is opened while the first one is being read."""
+    """Modal, so no second file is opened while the first one is being read."""
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QProgressDialog
 

@@ -31,7 +31,7 @@ def too_large(title: str, most_bytes: float) -> EndedUnexpectedly:
 def cause(code: int) -> tuple[str, str]:
     """What happened, and what to do about it."""
     if code >= 0:
-        return f"exit code {code}", "run it again, and report what Details says if it happens again"
+        return f"exit code {code}", "run it again, and report what Details shows if it happens again"
     if sys.platform != "win32" and -code == signal.SIGKILL:
         return (
             "it was killed, SIGKILL, most likely because memory ran out",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ctseg_imaging.volume import LabelMap, ViewOnlyVolume, Volume
 
 T = TypeVar("T")
-MINUTES_OF_SILENCE = 2.0  # after which the user is told that nothing new has come
+MINUTES_OF_SILENCE = 2.0  # after which the user is informed that nothing new was read
 
 
 def preload() -> None:

@@ -75,13 +75,13 @@ def export(
     sources : files and folders that are open; none of them is replaced. Raises FormatError for a name with
     another ending, one of `sources`, a history file of that name that this program did not write, or a place
     that cannot be written to; then nothing was changed. Where only the history could not be written, the
-    answer says so.
+    answer contains the error.
     """
-    beside = history_path(path)
+    side_path = history_path(path)
     opened = tuple(sources)
-    for one in (path, beside):
+    for one in (path, side_path):
         refuse_sources(one, opened)
-    refuse_foreign_history(beside)
+    refuse_foreign_history(side_path)
     placed = on_grid_of(label_map, image)
     fits = image is not None and placed.geometry is image.geometry
     history = history_of(placed, image if fits else None, provenance, edits)
@@ -89,11 +89,11 @@ def export(
     remarks = formats.write(path, placed, like=like, overwrite=True)
     try:
         write_bytes(
-            beside, json.dumps(history, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True
+            side_path, json.dumps(history, indent=2, ensure_ascii=False, default=str).encode(), overwrite=True
         )
     except FormatError as error:
-        return Written(path, beside, str(error), remarks)
-    return Written(path, beside, remarks=remarks)
+        return Written(path, side_path, str(error), remarks)
+    return Written(path, side_path, remarks=remarks)
 
 
 def refuse_foreign_history(path: Path) -> None:
@@ -121,8 +121,8 @@ def history_of(
     provenance: Mapping[str, Any],
     edits: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """What the JSON says: the grid, the labels, the image by the hash of its voxels (never by its name), the
-    model, every edit.
+    """The content of the JSON: the grid, the labels, the image by the hash of its voxels (never by its name),
+    the model, every edit.
     """
     voxels = {
         label.value: int(np.count_nonzero(label_map.array == label.value)) for label in label_map.labels

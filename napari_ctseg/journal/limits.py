@@ -38,4 +38,4 @@ class Limit:
 UNDO = Limit("undo_mb", 256, 8, 16_384)  # of memory, for what can be undone in one mask
 FOLDER = Limit(
     "folder_mb", 2048, 64, 1_048_576
-)  # of disk; beyond it discarded masks go first, and the user is told
+)  # of disk; beyond it discarded masks go first, and the user is informed

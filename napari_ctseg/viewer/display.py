@@ -54,7 +54,7 @@ def screen() -> Iterator[bool]:
     os.close(writes)
     try:
         with os.fdopen(reads) as answer:
-            number = answer.readline().strip()  # Xvfb says which display is free, once it serves it
+            number = answer.readline().strip()  # Xvfb prints the free display, once it serves it
         if not number:
             raise DisplayError(
                 "Xvfb did not start; run this on a desktop, or check the output of `Xvfb :99`."

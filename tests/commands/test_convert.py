@@ -1,4 +1,4 @@
-"""`convert` on files that go wrong in practice: read as the truth next to them says, or refused in one
+"""`convert` on files that go wrong in practice: read like the truth next to them, or refused in one
 sentence with nothing written.
 
 The oracles are SimpleITK (for MetaImage) and nibabel (for NIfTI) on what was written, and the expectations

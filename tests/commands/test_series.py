@@ -116,7 +116,7 @@ def test_view_only_is_offered_and_never_converted(tmp_path: Path) -> None:
 
 
 def test_no_command_measures_or_segments_a_view_only_series(tmp_path: Path) -> None:
-    """Each says why, and how to look at it."""
+    """Each gives the reason, and how to look at it."""
     incomplete = series()
     del incomplete[3]
     folder = save(tmp_path / "incomplete", incomplete)

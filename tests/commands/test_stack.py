@@ -72,7 +72,7 @@ def test_a_stack_beside_its_members(tmp_path: Path) -> None:
     assert row.startswith("middling") and row.endswith("-") and mean.startswith("mean")
     stack = read_stack(Path(folder))
     assert stack.name == "pair" and folder == str(tmp_path / "out/stack")
-    # The member finds all balls, half of what it says is right: 2 / 3 by volume.
+    # The member finds all balls, half of its labels are right: 2 / 3 by volume.
     of_member = stack.scores["dice"]["knows"]["middling"]["mean"]
     assert of_member == pytest.approx(2 / 3, abs=0.05) and f"{of_member:.3f} (1 case)" in row
     assert stack.scores["dice"]["stack"]["middling"]["mean"] > of_member

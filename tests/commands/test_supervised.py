@@ -31,7 +31,7 @@ from napari_ctseg.commands import supervised
 from napari_ctseg.compute import memory
 from tests.pace import PATIENCE_S, at_most
 
-SAID = "the network is computing"
+COMPUTING = "the network is computing"
 SIDE = {
     "labels": {"1": "one"},
     "channels": [{}],
@@ -109,7 +109,7 @@ def predict(folder: Path, network: str) -> tuple[str | Path, ...]:
 
 
 def wait_for(stream: IO[bytes], message: str) -> None:
-    """Read until a line has `said`; an end before is a fault."""
+    """Read until a line has `text`; an end before is a fault."""
     seen = b""
     while message.encode() not in seen:
         with suppress(OSError):  # a terminal whose last writer has ended
@@ -123,7 +123,7 @@ def computing(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(command(*predict(folder, "endless"), "-v"), stderr=subprocess.PIPE)
     assert process.stderr is not None
     with process.stderr, ended_in_the_end(process):
-        wait_for(process.stderr, SAID)
+        wait_for(process.stderr, COMPUTING)
         yield process
 
 
@@ -156,7 +156,7 @@ def test_ctrl_c_in_a_terminal_ends_an_endless_network(folder: Path) -> None:
     )
     os.close(theirs)
     with open(ours, "r+b", buffering=0) as terminal, ended_in_the_end(process):  # noqa: PTH123 - a descriptor
-        wait_for(terminal, SAID)
+        wait_for(terminal, COMPUTING)
         with at_most(2):
             terminal.write(b"\x03")
             while process.poll() is None:
@@ -182,7 +182,7 @@ def test_what_a_network_prints_is_shown_with_v_only(verbose: bool, folder: Path)
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert (SAID in ended.stderr) == verbose
+    assert (COMPUTING in ended.stderr) == verbose
     assert json.loads(ended.stdout)  # the provenance, and nothing else
 
 

@@ -41,7 +41,7 @@ def in_dialog(*acts):
 
 
 def answers(words):
-    """Press the button of a question that says `words`."""
+    """Press the button of a question with the text `words`."""
 
     def act(question):
         buttons = {button.text().replace("&", ""): button for button in question.buttons()}

@@ -17,7 +17,7 @@ class FakeView:
 
 
 class Later:
-    """A runner whose work goes on when the test says so."""
+    """A runner whose work continues when the test allows it."""
 
     def __init__(self):
         self.tasks = []

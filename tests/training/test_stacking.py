@@ -306,7 +306,7 @@ def test_a_stack_learns_what_no_member_knows(tmp_path: Path) -> None:
 
 
 def test_a_label_that_was_not_contoured_is_not_unlearnt() -> None:
-    """Two cases with the same maps, one of which says background where the other says 1: a contradiction
+    """Two cases with the same maps, one of which has background where the other has 1: a contradiction
     if 1 was contoured there.
     """
     maps = torch.zeros(2, 5, 8, 9)

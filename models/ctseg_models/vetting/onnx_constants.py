@@ -40,7 +40,7 @@ def check_constants(path: Path, model: Any, size: int) -> None:
         ):
             raise BundleError(
                 f"{path}: would compute {total / 2**30:.1f} GB from its constants alone, far more than the "
-                "file holds, so it was not loaded; ask its author for an export that says what it needs."
+                "file holds, so it was not loaded; ask its author for an export that states its sizes."
             )
 
 

@@ -224,7 +224,7 @@ def _check_tensor(path: Path, tensor: Any) -> Path | None:
     Raises BundleError when the array is not as large as declared.
     """
     wrong = BundleError(
-        f"{path}: its array {tensor.name[:60]} is not as large as it says, so it was not loaded; get the "
+        f"{path}: its array {tensor.name[:60]} does not have its stated size, so it was not loaded; get the "
         "file again."
     )
     if any(side < 0 for side in tensor.dims):
@@ -279,7 +279,7 @@ def _check_file(path: Path, tensor: Any, count: int) -> Path:
     if not file.is_file():
         raise BundleError(f"{file}: the arrays of {path.name} are missing; put this file next to it.")
     if offset < 0 or length != needed or offset + length > file.stat().st_size:
-        raise BundleError(f"{file}: is shorter than {path.name} says; get both again.")
+        raise BundleError(f"{file}: is shorter than {path.name} states; get both again.")
     return file
 
 

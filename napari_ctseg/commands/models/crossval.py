@@ -219,7 +219,7 @@ def _trained(folder: Path) -> bool:
 
 
 def _named(work: Generator[Progress, None, T], where: str) -> Generator[Progress, None, T]:
-    """The same work, its stages told apart from those of other folds."""
+    """The same work, with its stages marked to distinguish them from those of other folds."""
     try:
         while True:
             try:

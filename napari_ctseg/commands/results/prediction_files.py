@@ -97,7 +97,7 @@ class Outputs:
         """NAME.rtstruct.dcm, next to the labels."""
         return self.labels.with_name(f"{self._stem}{RTSTRUCT_ENDING}")
 
-    def beside(self, what: str, ending: str | None = None) -> Path:
+    def path_of(self, what: str, ending: str | None = None) -> Path:
         """NAME_what, with the ending of the labels (.nii.gz where they are DICOM) or another one."""
         return self.labels.with_name(f"{self._stem}_{what}{self._ending if ending is None else ending}")
 
@@ -120,12 +120,12 @@ class Outputs:
         from napari_ctseg.export.mask import refuse_foreign_history
 
         contours = (self.structure_set,) if self.rtstruct else ()
-        for path in (self.labels, self.provenance, *contours, *(self.beside(what) for what in wanted)):
+        for path in (self.labels, self.provenance, *contours, *(self.path_of(what) for what in wanted)):
             refuse_existing(path, overwrite)
             refuse_sources(path, images)
         refuse_foreign_history(self.provenance)
         if "probabilities" in wanted:
-            refuse_existing(self.beside("probabilities", ENDING), overwrite)
+            refuse_existing(self.path_of("probabilities", ENDING), overwrite)
         refuse_unwritable(self.labels)
         for path in (self.labels, *contours):
             if _is_dicom(path):
@@ -147,7 +147,7 @@ class Outputs:
             self._write_probabilities(prediction.probabilities, prediction, probabilities, overwrite)
         for what, item in (("edges", prediction.edge_map), ("disagreement", prediction.disagreement)):
             if item is not None:
-                formats.write(self.beside(what), item, overwrite=overwrite)
+                formats.write(self.path_of(what), item, overwrite=overwrite)
         record = {**prediction.provenance, "labels": as_records(prediction.labels.labels)}
         write_bytes(self.provenance, (json.dumps(record, indent=2) + "\n").encode(), overwrite)
         remarks = formats.write(self.labels, prediction.labels, like=image, overwrite=overwrite)
@@ -174,14 +174,14 @@ class Outputs:
         from ctseg_imaging.formats.zarr_maps import ENDING, SLICES, writing
 
         if kind == "auto" and maps.array.dtype.itemsize > 2:
-            formats.write(self.beside("probabilities"), maps, overwrite=overwrite)
+            formats.write(self.path_of("probabilities"), maps, overwrite=overwrite)
             return
         k, z, y, x = maps.array.shape
         names = [
             "background",
             *(prediction.labels.labels.name(value) for value in prediction.labels.labels.values),
         ]
-        path = self.beside("probabilities", ENDING)
+        path = self.path_of("probabilities", ENDING)
         with writing(
             path, (k, z, y, x), maps.geometry, names[:k], "float16" if kind == "auto" else kind, overwrite
         ) as writer:

@@ -80,9 +80,9 @@ def drawn_labels(masks: Iterable[LabelMap]) -> Labels:
 def write_dataset(folder: Path, cases: Iterable[tuple[Volume, LabelMap]], labels: Labels, name: str) -> None:
     """Write `cases` with the values that `labels` (the model's) has for the classes of the same names.
 
-    A class without a voxel in a case counts as not contoured there: a correction says nothing about what was
-    never drawn. Raises RecipeError for a drawn class that the model does not know, and for a case without any
-    voxel; FormatError when the disk is full.
+    A class without a voxel in a case counts as not contoured there: a correction contains no information
+    about what was never drawn. Raises RecipeError for a drawn class that the model does not know, and for a
+    case without any voxel; FormatError when the disk is full.
     """
     training, present = [], {}
     for number, (image, mask) in enumerate(cases):

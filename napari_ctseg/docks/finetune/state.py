@@ -96,7 +96,7 @@ class FineTuneState:
     where the recipe needs it. losses : (step, smoothed loss). labels : (name, colour) of the job. samples :
     the newest picture of each pictured held-out case. spent : share of the budget. resumable : whether the
     job ended with a checkpoint and without a model. better : whether the mean rose on the held-out cases;
-    None when that cannot be said. added : the bundle's name in Run model.
+    None when that is unknown. added : the bundle's name in Run model.
     """
 
     bundles: tuple[str, ...] = ()

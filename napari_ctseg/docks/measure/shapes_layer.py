@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from napari.layers import Shapes
 
 NAME = "Measurements"
-COLOUR, SELECTED = "#F0E442", "#56B4E9"  # Okabe & Ito: told apart by colour-blind readers, clear on grey
+COLOUR, SELECTED = (
+    "#F0E442",
+    "#56B4E9",
+)  # Okabe & Ito: distinguishable for colour-blind readers, clear on grey
 LINE_PX, TEXT_PX, GAP_PX = 2.0, 9, 14  # on the screen: width of lines, size of text, text below its shape
 DRAWN_AS = {
     Kind.RULER: "path",
@@ -48,7 +51,7 @@ def as_drawn(shape: DrawnShape) -> tuple[Float, str]:
 
 
 def as_taken(vertices: Float, drawn_as: str, kind: str, axis: int) -> DrawnShape | None:
-    """The shape that napari draws; None where it is no measurement. kind, axis : as noted, "" and -1 for what
+    """The shape that napari draws; None if it is not a measurement. kind, axis : as noted, "" and -1 for what
     napari's own tools drew.
     """
     points = np.asarray(vertices, np.float64)[:, -3:]

@@ -37,7 +37,7 @@ PICTURES = 3  # held-out cases with pictures
 @dataclass(frozen=True)
 class Scores:
     """Mean Dice per label over the cases in which it was contoured and occurs in truth or prediction; None if
-    there is no such case.
+    no case has it.
     """
 
     dice: dict[str, float | None]

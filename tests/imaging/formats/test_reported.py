@@ -1,4 +1,4 @@
-"""Files after public bug reports: each is read as its README says, or refused in a sentence that names the
+"""Files after public bug reports: each is read as its README states, or refused in a sentence that names the
 cause. DICOM and segmentations have their own tests.
 """
 

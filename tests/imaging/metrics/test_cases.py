@@ -1,4 +1,4 @@
-"""Pairing of files and what dataset.json says."""
+"""Pairing of files, and the labels of dataset.json."""
 
 import json
 

@@ -34,7 +34,7 @@ def ticks(qtbot):
 
 
 def until(event):
-    """Work that ends once `event` is set, and says how it ended."""
+    """Work that ends once `event` is set, and reports how it ended."""
     ends = []
 
     def work():

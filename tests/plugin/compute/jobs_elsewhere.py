@@ -71,7 +71,7 @@ def dying(number):
 
 
 def endless(closed):
-    """Steps without an end; says in a file that it was closed."""
+    """Steps without an end; writes to a file when it was closed."""
     try:
         while True:
             yield Progress("segment")

@@ -54,7 +54,7 @@ def until(condition):
 
 
 def running(job, *arguments):
-    """The generator of a job that has told its first step."""
+    """The generator of a job that has reported its first step."""
     generator = run_in_worker(job, *arguments, title="toy")
     while next(generator) is computing_process.STARTING:
         pass
@@ -124,7 +124,7 @@ def test_memory_of_a_job_is_given_back():
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "said"),
+    ("name", "kind", "expected"),
     [
         ("ours", BundleError, "toy: is damaged; get it again."),
         ("two", BundleError, "toy: is damaged"),
@@ -134,25 +134,27 @@ def test_memory_of_a_job_is_given_back():
         ("answer", AttributeError, "Can't pickle local object 'raising.<locals>.<lambda>'"),
     ],
 )
-def test_an_error_arrives_with_its_sentence_and_its_traceback_and_the_process_lives(name, kind, said, capfd):
+def test_an_error_arrives_with_its_sentence_and_its_traceback_and_the_process_lives(
+    name, kind, expected, capfd
+):
     before = pid()
     with pytest.raises(kind) as raised:
         finish(run_in_worker(jobs.raising, name, title="toy"))
-    assert type(raised.value) is kind and str(raised.value) == said
+    assert type(raised.value) is kind and str(raised.value) == expected
     where = "in raising" if name != "answer" else "compute/__main__.py"
     assert where in queue.details(raised.value)
     assert pid() == before
     assert capfd.readouterr() == ("", "")  # what a job prints may hold a patient's name
 
 
-@pytest.mark.parametrize(("number", "said"), [(signal.SIGSEGV, "SIGSEGV"), (0, "exit code 7")])
-def test_a_death_is_a_sentence_and_the_next_job_runs(number, said):
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGSEGV, "SIGSEGV"), (0, "exit code 7")])
+def test_a_death_is_a_sentence_and_the_next_job_runs(number, expected):
     with pytest.raises(CtsegError) as raised:
         finish(run_in_worker(jobs.dying, number, title="liver-net"))
     text = queue.sentence(raised.value)
     assert (
         text.startswith("liver-net: the computing process ended unexpectedly (")
-        and said in text
+        and expected in text
         and "run it again" in text
     )
     assert "last words" in "".join(traceback.format_exception(raised.value))
@@ -160,15 +162,17 @@ def test_a_death_is_a_sentence_and_the_next_job_runs(number, said):
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "expected"),
     [
         (-9, "it was killed, SIGKILL, most likely because memory ran out"),
         (-11, "it crashed, SIGSEGV"),
         (1, "exit code 1"),
     ],
 )
-def test_how_it_ended_is_worded_for_the_person(code, said):
-    assert f"liver-net: the computing process ended unexpectedly ({said}); " in str(ended("liver-net", code))
+def test_how_it_ended_is_worded_for_the_user(code, expected):
+    assert f"liver-net: the computing process ended unexpectedly ({expected}); " in str(
+        ended("liver-net", code)
+    )
 
 
 def test_killed_from_outside_in_mid_run_and_while_idle():
@@ -210,7 +214,7 @@ def test_a_job_that_does_not_listen_is_killed_and_a_fresh_process_warms_up():
     generator = running(jobs.deaf)
     assert {next(generator) for _ in range(4)} == {
         Progress("segment")
-    }  # told again every tenth of a second: by now it is deaf
+    }  # sent again every tenth of a second: by now it is deaf
     deaf = NETWORKS.process.process.pid
     with at_most(2):
         generator.close()

@@ -15,7 +15,7 @@ from napari_ctseg.viewer.layers import KEY
 
 
 @pytest.fixture
-def said():
+def messages_shown():
     """The sentences that napari shows."""
     notification_manager.records.clear()
     yield lambda: [str(record.message) for record in notification_manager.records]
@@ -105,27 +105,27 @@ def test_a_4d_file_opens_as_one_layer_a_volume(tmp_path):
     assert [settings["visible"] for _, settings, _ in layers] == [True, False]
 
 
-def test_a_truncated_file_is_a_sentence_and_no_layer(tmp_path, volume, said):
+def test_a_truncated_file_is_a_sentence_and_no_layer(tmp_path, volume, messages_shown):
     path = tmp_path / "cut.nii.gz"
     formats.write(path, volume)
     path.write_bytes(path.read_bytes()[:200])
     assert opened(path) == NOTHING
-    [sentence] = said()
+    [sentence] = messages_shown()
     assert "cut.nii.gz" in sentence and "Traceback" not in sentence
 
 
-def test_a_gzip_of_something_else_is_a_sentence(tmp_path, said):
+def test_a_gzip_of_something_else_is_a_sentence(tmp_path, messages_shown):
     (tmp_path / "x.nii.gz").write_bytes(gzip.compress(b"not an image" * 50))
     assert opened(tmp_path / "x.nii.gz") == NOTHING
-    assert len(said()) == 1
+    assert len(messages_shown()) == 1
 
 
-def test_the_good_ones_of_several_open(tmp_path, volume, said):
+def test_the_good_ones_of_several_open(tmp_path, volume, messages_shown):
     formats.write(tmp_path / "good.nii.gz", volume)
     (tmp_path / "bad.nii").write_bytes(b"short")
     paths = [str(tmp_path / "bad.nii"), str(tmp_path / "good.nii.gz")]
     layers = get_reader(paths)(paths)
-    assert [settings["name"] for _, settings, _ in layers] == ["good"] and len(said()) == 1
+    assert [settings["name"] for _, settings, _ in layers] == ["good"] and len(messages_shown()) == 1
 
 
 def test_other_files_are_left_to_other_readers(tmp_path):
@@ -134,19 +134,17 @@ def test_other_files_are_left_to_other_readers(tmp_path):
 
 
 def test_a_folder_or_file_that_napari_brings_here_without_dicom_in_it_is_a_sentence(
-    make_napari_viewer, tmp_path, said
+    make_napari_viewer, tmp_path, messages_shown
 ):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes").write_text("no DICOM")
     viewer = make_napari_viewer()
     viewer.open(tmp_path / "empty", plugin="napari-ctseg")
     viewer.open(tmp_path / "notes", plugin="napari-ctseg")
-    messages = said()
-    assert not viewer.layers and len(messages) == 2
+    shown = messages_shown()
+    assert not viewer.layers and len(shown) == 2
     assert (
-        str(tmp_path / "empty") in messages[0]
-        and "no DICOM" in messages[0]
-        and str(tmp_path / "notes") in messages[1]
+        str(tmp_path / "empty") in shown[0] and "no DICOM" in shown[0] and str(tmp_path / "notes") in shown[1]
     )
 
 

@@ -43,8 +43,8 @@ def main(image, labels, ledger, seconds, rate, what):
         ["tee", "-a", ledger], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ).stdin
 
-    def note(said):
-        out.write(f"{time.monotonic():.4f} {zlib.crc32(np.ascontiguousarray(layer.data).tobytes())} {said}\n")
+    def note(word):
+        out.write(f"{time.monotonic():.4f} {zlib.crc32(np.ascontiguousarray(layer.data).tobytes())} {word}\n")
         out.flush()
 
     def stroke():
@@ -70,10 +70,10 @@ def main(image, labels, ledger, seconds, rate, what):
     # Every state that a part of a gesture, and with it the journal, can end in: a dab is announced before the
     # array changes.
     steps = Painting.of(layer).steps
-    for signal, said in ((steps.added, "dab"), (steps.ended, "ended"), (steps.moved, "moved")):
-        signal.connect(lambda *_, said=said: note(said))
+    for signal, word in ((steps.added, "dab"), (steps.ended, "ended"), (steps.moved, "moved")):
+        signal.connect(lambda *_, word=word: note(word))
     if what == "full disk":
-        autosave_of(viewer).message.connect(lambda said: note("told " + said))
+        autosave_of(viewer).message.connect(lambda word: note("told " + word))
         QTimer.singleShot(
             1500, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
         )

@@ -127,8 +127,10 @@ class Now:
     """A journal file whose tasks run when asked, without a thread."""
 
     def __init__(self, path):
-        self.tasks, self.said = [], []
-        self.file = JournalFile(path, self.tasks.append, self.said.append, lambda: self.said.append("kept"))
+        self.tasks, self.reports = [], []
+        self.file = JournalFile(
+            path, self.tasks.append, self.reports.append, lambda: self.reports.append("kept")
+        )
 
     def run(self):
         while self.tasks:
@@ -249,11 +251,11 @@ def test_a_full_disk_is_told_once_and_what_was_painted_is_kept_once_there_is_roo
     monkeypatch.setattr(os, "write", full)
     for k in range(2, 5):
         journal.file.end(stroke(array, k))
-    assert [error.errno for error in journal.said] == [errno.ENOSPC]
+    assert [error.errno for error in journal.reports] == [errno.ENOSPC]
     assert np.array_equal(replay(journal.file.path).shown, safe)
     monkeypatch.setattr(os, "write", written)
     journal.file.end(stroke(array, 5))
-    assert journal.said[1:] == ["kept"] and np.array_equal(replay(journal.file.path).shown, array)
+    assert journal.reports[1:] == ["kept"] and np.array_equal(replay(journal.file.path).shown, array)
 
 
 def test_a_renewal_that_finds_no_room_leaves_the_journal_as_it_is(journal, monkeypatch):
@@ -267,7 +269,7 @@ def test_a_renewal_that_finds_no_room_leaves_the_journal_as_it_is(journal, monke
     with monkeypatch.context() as within:
         within.setattr("napari_ctseg.journal.file.zlib.compress", full)
         journal.begin(start(array))
-    assert journal.said[0].errno == errno.ENOSPC
+    assert journal.reports[0].errno == errno.ENOSPC
     journal.file.end(stroke(array, 2))
     assert np.array_equal(replay(journal.file.path).shown, array)
     assert [path.name for path in journal.file.path.parent.iterdir()] == [journal.file.path.name]
@@ -288,11 +290,11 @@ def test_edits_that_wait_for_a_full_disk_are_bounded_and_a_fresh_copy_takes_thei
         for k in range(2, 60):
             journal.file.end(stroke(array, k))
             assert journal.file._now is None or journal.file._now.waiting_bytes < 1000
-        assert journal.file.wanted and len(journal.said) == 1
+        assert journal.file.wanted and len(journal.reports) == 1
         journal.begin(start(array))
         assert journal.file.wanted and np.array_equal(replay(journal.file.path).shown, safe)
     journal.begin(start(array))
-    assert journal.said[1:] == ["kept"] and np.array_equal(replay(journal.file.path).shown, array)
+    assert journal.reports[1:] == ["kept"] and np.array_equal(replay(journal.file.path).shown, array)
     journal.file.end(stroke(array, 60))
     assert np.array_equal(replay(journal.file.path).shown, array)
 
@@ -309,7 +311,7 @@ def test_an_unforeseen_exception_ends_the_journal_and_is_reported_once(journal):
     journal.file.run(fault)
     journal.file.run(fault)
     journal.file.run(lambda file: file.end(stroke(array, 2)))
-    assert [type(error) for error in journal.said] == [MemoryError] and journal.file.in_trouble
+    assert [type(error) for error in journal.reports] == [MemoryError] and journal.file.in_trouble
     assert np.array_equal(replay(journal.file.path).shown, safe)
 
 

@@ -1,5 +1,5 @@
-"""The question on leaving, with the buttons of the real dialog: each does what it says and nothing that was
-drawn is lost.
+"""The question on leaving, with the buttons of the real dialog: each does what its text promises and
+nothing that was drawn is lost.
 """
 
 import nibabel

@@ -24,7 +24,7 @@ class Box:
         self.name, self.start, self.stop = name, start, stop
 
 
-class Said:
+class FakePrediction:
     """A prediction as the seam has it."""
 
     def __init__(self, labels, boxes=(), edge_map=None, disagreement=None):
@@ -207,7 +207,9 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
     show_volume(viewer, volume, "ct")
     edges = Volume(np.zeros(volume.array.shape, np.float32), volume.geometry)
     layer = add_prediction(
-        viewer, Said(label_map, (Box("region of interest", (1, 2, 0), (3, 5, 2)),), edges, edges), "toy"
+        viewer,
+        FakePrediction(label_map, (Box("region of interest", (1, 2, 0), (3, 5, 2)),), edges, edges),
+        "toy",
     )
     assert [one.name for one in viewer.layers] == ["ct", "toy edges", "toy disagreement", "toy", "toy box"]
     assert [one.visible for one in viewer.layers] == [True, False, False, True, True]
@@ -228,7 +230,9 @@ def test_a_prediction_brings_labels_box_and_hidden_maps(volume, label_map):
 def test_a_map_of_entropy_is_called_so(volume, label_map):
     viewer, prediction = (
         ViewerModel(),
-        Said(label_map, disagreement=Volume(np.zeros(volume.array.shape, np.float32), volume.geometry)),
+        FakePrediction(
+            label_map, disagreement=Volume(np.zeros(volume.array.shape, np.float32), volume.geometry)
+        ),
     )
     prediction.provenance["settings"] = {"disagreement": "entropy"}
     add_prediction(viewer, prediction, "toy")
@@ -238,7 +242,7 @@ def test_a_map_of_entropy_is_called_so(volume, label_map):
 def test_all_layers_share_units(volume, label_map):
     viewer = ViewerModel()
     show_volume(viewer, volume, "ct")
-    add_prediction(viewer, Said(label_map, (Box("roi", (1, 2, 0), (3, 5, 2)),)), "toy")
+    add_prediction(viewer, FakePrediction(label_map, (Box("roi", (1, 2, 0), (3, 5, 2)),)), "toy")
     assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"millimeter"}
 
 

@@ -120,7 +120,7 @@ def test_napari_opens_and_saves_through_the_manifest(make_plugin_viewer, tmp_pat
 
 @pytest.fixture
 def slow_models(fakes):
-    """Goes on only when told, as a network's steps would."""
+    """Continues only on request, as a network's steps would."""
 
     class Slow(fakes.Models):
         def __init__(self):

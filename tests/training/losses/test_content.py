@@ -91,7 +91,7 @@ def test_min_max() -> None:
 
 
 def test_where_the_picture_is_black_the_mask_does_not_matter() -> None:
-    """Also says that the colours are normalised after the mask: before it, black would not stay 0."""
+    """Also shows that the colours are normalised after the mask: before it, black would not stay 0."""
     torch.manual_seed(0)
     features, image, truth = VGGFeatures(), drawn(1, 3, 12, 14), drawn(1, 1, 12, 14, seed=3)
     image[..., :5] = 0

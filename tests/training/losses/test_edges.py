@@ -292,7 +292,7 @@ def test_logits_and_probabilities_mean_the_same() -> None:
 
 @pytest.mark.parametrize("are_logits", [True, False])
 def test_consistency_merges_absent_labels_and_stays_finite(are_logits: bool) -> None:
-    """Label 2 predicted where the case says background is the perfect answer if nobody contoured label 2."""
+    """Label 2 predicted where the case has background is the perfect answer if nobody contoured label 2."""
     truth = half_plane(GRIDS[1], 3)
     maps = confident(torch.where(truth == 1, 1, 2), LABELS)
     maps = (maps if are_logits else maps.softmax(1)).requires_grad_()

@@ -89,8 +89,8 @@ def test_absent_label_is_background_in_the_softmax_losses(logits: torch.Tensor, 
 
 
 def test_predicting_an_absent_label_on_background_costs_nothing() -> None:
-    """All of the picture says label 2, nobody contoured it, the case says background: the losses are those
-    of a perfect answer.
+    """Every voxel is predicted as label 2, which was not contoured, and the case has background there: the
+    losses are those of a perfect answer.
     """
     target = torch.zeros(1, *SHAPE, dtype=torch.long)
     logits = torch.full((1, 3, *SHAPE), -20.0)

@@ -81,7 +81,7 @@ def test_label_predicted_nowhere_costs_nothing_and_has_a_finite_gradient() -> No
 
 
 def test_label_term_by_hand() -> None:
-    """Foreground 0.5, 0.25 where the label says 1, 0; an absent label's probability counts as background."""
+    """Foreground 0.5, 0.25 where the label is 1, 0; an absent label's probability counts as background."""
     p = torch.tensor([[[0.5, 0.75], [0.5, 0.25]]])
     assert mumford_shah_label(p, torch.tensor([[1, 0]]), torch.ones(1, 2, dtype=torch.bool)) == pytest.approx(
         0.75 / 2

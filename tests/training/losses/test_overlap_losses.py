@@ -170,8 +170,8 @@ def test_only_contoured_labels_of_each_sample_count(loss: Callable[..., Tensor])
 
 @pytest.mark.parametrize("loss", [squared_dice, tversky, tanimoto, soft_dice, generalised_dice])
 def test_empty_labels_have_a_value_and_a_finite_gradient(loss: Callable[..., Tensor]) -> None:
-    """No foreground at all: 0 for a network that says so, more for a false alarm, finite slopes for both
-    and with nothing contoured.
+    """No foreground at all: 0 for a network that predicts none, more for a false alarm, finite slopes for
+    both and with nothing contoured.
     """
     target = torch.zeros(1, 5, 6, dtype=torch.long)
     says_nothing = torch.zeros(1, 3, 5, 6)

@@ -1,4 +1,4 @@
-"""The engine on small volumes: it learns, stops, resumes to the same weights, fine-tunes, and says what is
+"""The engine on small volumes: it learns, stops, resumes to the same weights, fine-tunes, and reports what is
 wrong.
 """
 
@@ -93,7 +93,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 
 def test_it_learns(dataset_folder: Path, tmp_path: Path) -> None:
-    """Organs of constant HU are told apart after some dozens of steps of a small network, also the one
+    """Organs of constant HU are distinguished after some dozens of steps of a small network, also the one
     that a case lacks.
     """
     recipe = load_recipe(

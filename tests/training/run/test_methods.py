@@ -125,7 +125,7 @@ def test_a_few_steps_give_a_bundle_that_runs_on_the_volume_s_own_grid(
 
 
 def test_an_edge_head_is_the_edge_map(folder: Path, tmp_path: Path) -> None:
-    """The head is made to say 0.25 everywhere: the map then says so too, which 1 - margin would not."""
+    """The head is made to say 0.25 everywhere: the map then is 0.25 too, which 1 - margin would not be."""
     bundle = trained("edge-gated-unet-small", EDGE, folder, tmp_path / "job")
     weights = bundle.weights("segment")
     head = [

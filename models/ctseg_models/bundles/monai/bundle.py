@@ -233,8 +233,7 @@ def read_monai(folder: Path) -> MonaiBundle:
     path = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
     if path is None:
         raise BundleError(
-            f"{folder}: has no {CONFIGS[0]} (or .yaml), so there is nothing that says how to run it; get the "
-            "whole bundle."
+            f"{folder}: has no {CONFIGS[0]} (or .yaml), so it is unknown how to run it; get the whole bundle."
         )
     refuse_hostile_logging(folder / "configs/logging.conf")
     metadata = read_plain(folder / METADATA)

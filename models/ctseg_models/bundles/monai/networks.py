@@ -108,7 +108,7 @@ def build_network(
         ImportError,
     ) as error:
         raise BundleError(
-            f"{path.parent.parent}: the network {component.name} cannot be built as the config says "
+            f"{path.parent.parent}: the network {component.name} cannot be built from its config "
             f"({first_line(error)}); get the bundle again."
         ) from error
     known = network.state_dict()

@@ -82,7 +82,7 @@ class SideDraft:
 
 
 def draft_of(guess: Mapping[str, Any]) -> SideDraft:
-    """The form's first content, from what the file itself says, or from a whole side file."""
+    """The form's first content, from what the file itself contains, or from a whole side file."""
     output = dict(guess.get("output", {}))
     labels = {int(value): name for value, name in guess.get("labels", {}).items()}
     values = output.pop("classes", None) or [0, *(sorted(labels) or [1])]

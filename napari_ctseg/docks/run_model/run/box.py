@@ -19,7 +19,7 @@ IndexBox = tuple[tuple[int, int, int], tuple[int, int, int]]  # [start, stop) of
 def drawn_box(layer: Shapes, geometry: Geometry) -> IndexBox:
     """The box that a user's shapes span, [start, stop) on the shown grid of a volume, cut to it.
 
-    A voxel belongs to it when its centre does. A rectangle drawn in one plane says nothing about the axis
+    A voxel belongs to it when its centre does. A rectangle drawn in one plane does not limit the axis
     across it: without another shape that does, that axis is taken whole. Raises CtsegError when the box
     misses the volume.
     """

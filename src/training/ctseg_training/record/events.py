@@ -72,7 +72,7 @@ class NoLog(EventLog):
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[Event]:
-    """The whole lines after byte `offset`; none if there is no file yet.
+    """The whole lines after byte `offset`; none if the file does not exist yet.
 
     A line that a crash cut short is skipped.
     """

@@ -1,5 +1,5 @@
 """DICOM folders after public bug reports: each is read, offered as choices or refused as the collection's
-README says."""
+README states."""
 
 from pathlib import Path
 

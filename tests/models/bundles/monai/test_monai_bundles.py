@@ -313,7 +313,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     (
         "impossible arguments",
         {"network": {**NETWORK, "strides": []}, "weights": False},
-        "cannot be built as the config says",
+        "cannot be built from its config",
     ),
 ]
 

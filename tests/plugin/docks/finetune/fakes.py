@@ -36,7 +36,7 @@ def case(seed, origin=0.0):
 @dataclass
 class FakeJob:
     folder: object
-    said: list = field(default_factory=list)
+    written: list = field(default_factory=list)
     state: str = "running"
     message: str = ""
     stopped: bool = False
@@ -45,10 +45,10 @@ class FakeJob:
     resumed: list = field(default_factory=list)
 
     def events(self, offset=0):
-        return iter(self.said[offset:])
+        return iter(self.written[offset:])
 
     def say(self, kind, **data):
-        self.said.append(SimpleNamespace(kind=kind, data=data, end=len(self.said) + 1))
+        self.written.append(SimpleNamespace(kind=kind, data=data, end=len(self.written) + 1))
 
     def stop(self, patience_s=None):
         self.stopped = True

@@ -56,7 +56,7 @@ def test_the_features_file_may_have_any_name(tmp_path):
 
 
 class Jobs:
-    """Two models, three recipes, and a job that says what it is told to."""
+    """Two models, three recipes, and a job with scripted events."""
 
     def __init__(self, folder):
         names = Labels.from_names({1: "liver", 2: "spleen"})

@@ -49,7 +49,7 @@ def test_a_full_draft_is_the_side_file_it_says():
 
 
 @pytest.mark.parametrize(
-    ("change", "field", "said"),
+    ("change", "field", "expected"),
     [
         ({"name": " "}, "name", "required"),
         ({"sides": ("", "", "")}, "size", "required"),
@@ -62,10 +62,10 @@ def test_a_full_draft_is_the_side_file_it_says():
         ({"further": '{"nonsense": 1}'}, "nonsense", ""),
     ],
 )
-def test_a_fault_names_its_field(change, field, said):
+def test_a_fault_names_its_field(change, field, expected):
     side, faults = side_of(replace(TWO_WINDOWS, **change))
     faults = {**InstalledLibrary().faults(side), **faults}
-    assert field in faults and said in faults[field], faults
+    assert field in faults and expected in faults[field], faults
 
 
 def test_a_guess_fills_the_draft_and_what_has_no_field_is_kept():
