@@ -1,9 +1,9 @@
 """One queue for long work: one generator at a time, in a thread, with progress in the dock and in napari's
 activity area.
 
-The generator yields `Progress`; closing it cancels. One that waits for another process yields its last step
-again meanwhile, so it notices a cancel; no step is reported twice. Callbacks come in the GUI
-thread, and none after `cancel`.
+The generator yields `Progress`; closing it cancels. A generator that waits for another process yields its
+last step repeatedly, so it notices a cancel; no step is reported twice. Callbacks are called in the GUI
+thread, and never after `cancel`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Factory = Callable[[], Generator[Progress, None, Any]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a generator ended: with a value, an error, or (neither) cancelled."""
+    """How a generator ended: with a value, with an error, or cancelled (neither)."""
 
     value: Any = None
     error: BaseException | None = None
@@ -33,7 +33,7 @@ class Outcome:
 
 
 class Task:
-    """One piece of work in the queue. `done` is true once nothing more is called back."""
+    """One piece of work in the queue. `done` is true once there are no more callbacks."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Task:
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Stop: no more callbacks; the generator is closed at its next step, and the next task starts."""
+        """Cancel: no more callbacks; the generator is closed at its next step, and the next task starts."""
         self._cancelled.set()
         self.done = True
         self._close_bar()
@@ -66,13 +66,13 @@ class Task:
             _WAITING.remove(self)
 
     def started(self) -> None:
-        """The queue calls this in the GUI thread when the work begins."""
+        """Called by the queue in the GUI thread when the work begins."""
         from napari.utils import progress
 
         self._bar = progress(total=100, desc=self.title, gui=True)
 
     def progressed(self, step: Progress) -> None:
-        """The queue calls this in the GUI thread."""
+        """Called by the queue in the GUI thread."""
         if self.done or step is self._reported:
             return
         self._reported = step
@@ -91,7 +91,7 @@ class Task:
             self._on_done(outcome.value)
 
     def _show_in_bar(self, step: Progress) -> None:
-        """napari's bar handles events inside its own update, so this task may go on, end or be cancelled
+        """napari's bar handles events during its own update, so this task may continue, end or be cancelled
         meanwhile.
         """
         if self._bar is None or self._in_bar or time.monotonic() < self._bar_drawn + SECONDS_BETWEEN_BARS:
@@ -122,10 +122,10 @@ def run(
     *,
     title: str = "CT segmentation",
 ) -> Task:
-    """Put work into the queue; it starts as soon as the tasks before it have ended.
+    """Add work to the queue; it starts when the tasks before it have ended.
 
     generator_factory : called in the thread, so torch is imported inside it. on_done : called with the
-    generator's return value. on_error : called with what it raised. title : for napari's activity area.
+    generator's return value. on_error : called with the exception. title : for napari's activity area.
     """
     task = Task(generator_factory, on_progress, on_done, on_error, title)
     _WAITING.append(task)
@@ -134,17 +134,17 @@ def run(
 
 
 def is_busy() -> bool:
-    """Whether a generator still runs, cancelled ones that have not reached their next step included."""
+    """Whether a generator is running, including cancelled ones that have not reached their next step."""
     return bool(_RUNNING)
 
 
 def waiting() -> int:
-    """How many tasks wait for their turn."""
+    """How many tasks are queued."""
     return len(_WAITING)
 
 
 def sentence(error: BaseException) -> str:
-    """The message for the user: our own sentences as they are, an unforeseen error by its type."""
+    """The message for the user: the sentence of a CtsegError as it is, an unexpected error by its type."""
     if isinstance(error, CtsegError):
         return str(error)
     if is_out_of_memory(error):
@@ -158,7 +158,7 @@ def details(error: BaseException) -> str:
 
 
 def driven(factory: Factory, is_cancelled: Callable[[], bool]) -> Generator[Progress, None, Outcome]:
-    """Runs in a thread, until the work ends or is cancelled. Catches every exception, as nothing else can
+    """Runs in a thread until the work ends or is cancelled. Catches every exception, as nothing else can
     report it to the user.
     """
     work = None

@@ -1,4 +1,4 @@
-"""Short work outside the queue: a second or so in its own thread, without waiting for a model's run."""
+"""Short work outside the queue, of about a second, in its own thread; it need not wait for a model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ThreadedCall = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[Exc
 def run_in_thread(
     function: Callable[[], Any], on_done: Callable[[Any], None], on_error: Callable[[Exception], None]
 ) -> None:
-    """Call `function` in a thread, then in the GUI thread `on_done` with its value or `on_error` with what it
-    raised.
+    """Call `function` in a thread, then in the GUI thread `on_done` with its value or `on_error` with its
+    exception.
     """
     from napari.qt.threading import create_worker
 

@@ -1,4 +1,4 @@
-"""Calls that wait for a moment, on Qt's event loop."""
+"""Delayed calls on Qt's event loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qtpy.QtCore import QTimer
 
 
 def single_shot(after_ms: int, callback: Callable[[], None] | None = None) -> QTimer:
-    """A timer that calls `callback` once, `after_ms` after each `start()`; starting it again puts it off."""
+    """A timer that calls `callback` once, `after_ms` after `start()`; another start restarts it."""
     timer = QTimer()
     timer.setSingleShot(True)
     timer.setInterval(after_ms)

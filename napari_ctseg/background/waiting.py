@@ -1,8 +1,7 @@
 """Waiting for a file in the GUI thread: the event loop runs, and a dialog with progress and Cancel appears
 after a moment.
 
-napari calls a reader once and uses what that call returns, so the reader cannot return before the file is
-read.
+napari calls a reader once and uses its return value, so the reader cannot return before the file is read.
 """
 
 from __future__ import annotations
@@ -23,11 +22,10 @@ class WaitingCancelled(Exception):
 
 
 def waited(work: Generator[Progress, None, T], title: str) -> T:
-    """The value of `work`, driven in a thread while the event loop runs. title : what is read, for the
-    dialog.
+    """The value of `work`, which runs in a thread while the event loop runs.
 
-    Raises WaitingCancelled after Cancel or Esc, and what the work raises. Outside the GUI thread `work` is
-    driven in place.
+    title : what is read, for the dialog. Raises WaitingCancelled after Cancel or Esc, and what the work
+    raises. Outside the GUI thread, `work` runs directly.
     """
     if not _in_gui_thread():
         return finish(work)
@@ -101,7 +99,7 @@ class _Wait:
 
 
 def front_window() -> Any:
-    """The Qt window of the current viewer, whose theme a dialog takes as its child; None without one."""
+    """The Qt window of the current viewer, which gives a child dialog its theme; None if there is none."""
     import napari
 
     return getattr(getattr(napari.current_viewer(), "window", None), "_qt_window", None)

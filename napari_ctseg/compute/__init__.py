@@ -1,1 +1,1 @@
-"""Work in processes of their own, so nothing it does can take the viewer down with it."""
+"""Work in separate processes, so a crash cannot end the viewer."""

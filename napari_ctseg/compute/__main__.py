@@ -1,7 +1,7 @@
 """A worker process: `python -m napari_ctseg.compute HANDLE MODULE`, started by `client`.
 
-It imports MODULE, which is what takes long, runs one job after the other and ends with the process that
-started it.
+It imports MODULE, which takes most of its start-up time, runs one job after another and ends with the process
+that started it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OWN = (
 
 
 def serve(connection: Connection, module: str) -> None:
-    """Run jobs until the other side is gone. module : is imported first."""
+    """Run jobs until the other side is gone. module : imported first."""
     importlib.import_module(module)
     gc.collect()
     # what the module made stays, and looking through it after each job would take longer than reading a small
@@ -64,7 +64,7 @@ def serve(connection: Connection, module: str) -> None:
 
 
 def run(job: WorkerJob, connection: Connection) -> Returned | Raised | Closed:
-    """Drive a job's generator, telling how far it is and listening for Cancel between its steps."""
+    """Run a job's generator, sending its progress and checking for Cancel between its steps."""
     work: Generator[Progress, None, Any] | None = None
     reported = 0.0, ""
     try:
@@ -87,7 +87,7 @@ def run(job: WorkerJob, connection: Connection) -> Returned | Raised | Closed:
 
 
 def raised(error: Exception) -> Raised:
-    """An error as the other side can unpickle it: of its own class where that is ours or Python's, else of
+    """An error that the other side can unpickle: of its own class if that is ours or Python's, otherwise of
     the nearest such class.
     """
     text = "".join(traceback.format_exception(error))
@@ -101,8 +101,8 @@ def raised(error: Exception) -> Raised:
 
 
 def _as_nearest(error: CtsegError | MemoryError) -> Exception:
-    """With the same sentence, of the first known class among its own and its ancestors that can be made from
-    a sentence.
+    """The same sentence in the first known class, among its own and its ancestors, that can be built from a
+    sentence.
     """
     for kind in type(error).__mro__:
         if _is_known(kind):
@@ -117,7 +117,7 @@ def _is_known(kind: type) -> bool:
 
 
 def _survives(error: BaseException) -> bool:
-    """Whether pickling gives the same again; an exception with a constructor of its own may not."""
+    """Whether pickling preserves it; an exception with its own constructor may not survive."""
     try:
         return str(pickle.loads(pickle.dumps(error))) == str(error)
     except (pickle.PicklingError, TypeError, AttributeError, ValueError):
@@ -125,7 +125,7 @@ def _survives(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Give what the job has used back to the system, not only to torch and malloc."""
+    """Return the memory of the job to the system, not only to torch and malloc."""
     gc.collect()
     if "torch" not in sys.modules:
         return
@@ -153,7 +153,7 @@ def _send(connection: Connection, message: object) -> Parcel:
 
 
 def behave() -> None:
-    """Ctrl-C is the viewer's, and so is the processor when both want it."""
+    """Leave Ctrl-C to the viewer, and give the viewer priority on the processor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
         os.nice(NICE)

@@ -1,8 +1,7 @@
-"""Objects from one process to another over a private pipe: a pickle, and each large array in memory that both
-see.
+"""Objects sent between processes over a private pipe: a pickle, and each large array in shared memory.
 
-An array is written once into an anonymous file in memory and mapped by the receiver, who needs no copy. Such
-a file has no name: it is gone with its last holder, also when both processes are killed.
+An array is written once to an anonymous file in memory and mapped by the receiver, which needs no copy. Such
+a file has no name: it disappears with its last holder, even if both processes are killed.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ Entry = tuple[
 
 
 class Parcel:
-    """What `send` has handed over. The sender keeps it until the receiver has answered: before that, the
-    files may be nobody else's.
+    """What `send` has sent. The sender keeps it until the receiver has answered; until then no one else may
+    hold the files.
     """
 
     def __init__(self, content: object) -> None:
-        """Raises OSError when there is no room for the arrays, pickle.PicklingError for what cannot
-        travel.
+        """Raises OSError if there is too little space for the arrays, pickle.PicklingError for objects that
+        cannot be sent.
         """
         self.files: list[BinaryIO] = []
         stream = io.BytesIO()
@@ -47,21 +46,21 @@ class Parcel:
         self.pickled = stream.getbuffer()
 
     def send(self, connection: Connection, receiver: int) -> None:
-        """Hand it to the process `receiver`. Raises OSError when that is gone."""
+        """Send it to the process `receiver`. Raises OSError if that is gone."""
         connection.send(len(self.files))
         for file in self.files:
             _send_file(connection, file, receiver)
         connection.send_bytes(self.pickled)
 
     def close(self) -> None:
-        """Let go of the arrays; what the receiver has mapped stays his."""
+        """Release the arrays; what the receiver has mapped stays valid."""
         for file in self.files:
             file.close()
 
 
 def receive(connection: Connection) -> Any:
-    """Wait for a parcel and unpack it; its large arrays are writable and this process's own. Raises EOFError
-    when the sender is gone.
+    """Wait for a parcel and unpack it; its large arrays are writable and belong to this process. Raises
+    EOFError if the sender is gone.
     """
     files: list[BinaryIO] = []
     try:
@@ -111,10 +110,9 @@ class _Unpacker(pickle.Unpickler):
 
 
 def _write(file: BinaryIO, array: NDArray[Any]) -> None:
-    """In chunks along the first axis: an array with gaps or flipped axes is never copied whole, and writing
-    releases the GIL.
-
-    A write, unlike a store into a mapping, fails with an OSError where there is no room.
+    """Write in chunks along the first axis: an array with gaps or flipped axes is never copied as a whole,
+    and writing releases the GIL. Unlike a store to a mapping, a write fails with an OSError if there is too
+    little space.
     """
     step = max(1, CHUNK * len(array) // array.nbytes)
     for start in range(0, len(array), step):
@@ -125,7 +123,7 @@ def _write(file: BinaryIO, array: NDArray[Any]) -> None:
 
 
 def _memory_file() -> BinaryIO:
-    """A file without a name: in memory on Linux, elsewhere in the folder for temporary files."""
+    """A file without a name: in memory on Linux, otherwise in the folder for temporary files."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("napari-ctseg"), "r+b", buffering=0)
     return tempfile.TemporaryFile(buffering=0)

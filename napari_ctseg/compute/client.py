@@ -1,7 +1,7 @@
-"""Worker processes as the viewer sees them: a child that stays warm between jobs, for networks one and for
-reading another.
+"""Worker processes as seen from the viewer: each child stays alive between jobs, one for networks and one for
+reading.
 
-What can crash, hang or take all memory inside a library runs there: `run_in_worker` for what needs torch,
+Library calls that can crash, hang or use all memory run there: `run_in_worker` for what needs torch,
 `READER.run` for images.
 """
 
@@ -26,9 +26,7 @@ _NUMBERS = count(1)
 
 
 class Worker:
-    """One kind of work and the process for it, if there is one now. module : what the process imports at its
-    start.
-    """
+    """One kind of work and its process, if one is running. module : imported by the process at its start."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -38,14 +36,15 @@ class Worker:
     def run(
         self, work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str
     ) -> Generator[Progress, None, T]:
-        """Run a generator in the process: its Progress, its value and what it raises come out of this one.
+        """Run a generator in the process; this generator yields its Progress, returns its value and raises
+        its errors.
 
-        work : a generator function of an importable module; it, its arguments and its value are pickled,
-        large arrays go through memory that both processes see. The last Progress is yielded again while
-        nothing new has come. Closing this generator cancels: the work is closed at its next step, and its
-        process killed when it has not ended after 1.5 s. title : what runs, for the user. Raises what the
-        work raised (with the worker's traceback chained), ComputingProcessError when no process can be had,
-        EndedUnexpectedly when the process crashes, is killed or takes more memory than was free.
+        work : a generator function of an importable module; it, its arguments and its value are pickled, and
+        large arrays go through shared memory. The last Progress is yielded again while nothing new has
+        arrived. Closing this generator cancels: the work is closed at its next step, and its process is
+        killed if it has not ended after 1.5 s. title : what is running, for the user. Raises what the work
+        raised (with the worker's traceback chained), ComputingProcessError if no process can be started,
+        EndedUnexpectedly if the process crashes, is killed or needs more memory than was free.
         """
         while not self.busy.acquire(timeout=POLL_SECONDS):
             yield STARTING
@@ -61,9 +60,7 @@ class Worker:
                 self.busy.release()
 
     def preload(self) -> None:
-        """Start the process unless there is one; it loads its module by itself, and nothing waits for
-        that.
-        """
+        """Start the process unless one is running; it loads its module while nothing waits for it."""
         if self.busy.acquire(blocking=False):
             try:
                 with suppress(ComputingProcessError):  # the next job tries again and reports it
@@ -72,7 +69,7 @@ class Worker:
                 self.busy.release()
 
     def shut_down(self) -> None:
-        """End the process, if there is one; a later job starts another."""
+        """End the process, if one is running; a later job starts a new one."""
         process, self.process = self.process, None
         if process is not None:
             process.end()
@@ -86,8 +83,8 @@ class Worker:
         return self.process
 
     def _keep_warm(self) -> None:
-        """For the next job: where the process had to be killed, a fresh one loads meanwhile. Not when Python
-        itself is ending.
+        """For the next job: after a process was killed, a new one starts loading. Not while Python itself is
+        shutting down.
         """
         if not sys.is_finalizing():
             with suppress(
@@ -114,12 +111,12 @@ READER = Worker("ctseg_imaging.formats")  # without torch, so it is there at onc
 def run_in_worker(
     work: Callable[..., Generator[Progress, None, T]], *arguments: Any, title: str
 ) -> Generator[Progress, None, T]:
-    """`Worker.run` in the process that has torch loaded."""
+    """`Worker.run` in the process that has loaded torch."""
     return NETWORKS.run(work, *arguments, title=title)
 
 
 def shut_down() -> None:
-    """End all worker processes; later jobs start others."""
+    """End all worker processes; later jobs start new ones."""
     for worker in (NETWORKS, READER):
         worker.shut_down()
 

@@ -1,4 +1,4 @@
-"""A child process that computes: started, given jobs, watched for its memory, cancelled and ended."""
+"""A child process that computes: started, given jobs, watched for its memory use, cancelled and ended."""
 
 from __future__ import annotations
 
@@ -37,13 +37,11 @@ STARTING = Progress("load", 0, 1, "Starting the computing process")
 
 
 class ComputingProcess:
-    """Starting it does not wait for it. Its output goes to a temporary file, for Details if it dies."""
+    """Starting it does not block. Its output goes to a temporary file, which Details shows if it crashes."""
 
     def __init__(self, module: str) -> None:
-        """module : imported at its start.
-
-        Raises ComputingProcessError when the system gives no process, pipe or file for it; nothing is left
-        open then.
+        """module : imported at its start. Raises ComputingProcessError if the system provides no process,
+        pipe or file for it; nothing is left open then.
         """
         with ExitStack() as opened:
             try:
@@ -72,12 +70,12 @@ class ComputingProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it could take a job."""
+        """Whether it can take a job."""
         return self.process.poll() is None
 
     def _message(self, last: Progress, title: str) -> Generator[Progress, None, Any]:
-        """Wait for its next message; meanwhile `last` is yielded again and again, so the one who drives
-        this can stop waiting. Raises ComputingProcessError when it dies.
+        """Wait for its next message; meanwhile `last` is yielded repeatedly, so the caller can stop waiting.
+        Raises ComputingProcessError if it ends.
         """
         try:
             while not self.connection.poll(POLL_SECONDS):
@@ -89,7 +87,7 @@ class ComputingProcess:
             self._raise_exit_reason(title)
 
     def job(self, job: WorkerJob, title: str) -> Generator[Progress, None, Any]:
-        """Run it. Closing the generator cancels: the child is gone when it has not ended its work by then."""
+        """Run a job. Closing the generator cancels: a child that does not end its work in time is killed."""
         last = STARTING
         if not self._ready:
             yield last
@@ -125,15 +123,15 @@ class ComputingProcess:
         return answer.value
 
     def end_when_idle(self, end: Callable[[ComputingProcess], None]) -> None:
-        """Have it called after some minutes without a job, to give its memory back."""
+        """Call a function after some minutes without a job, to free the memory."""
         self._stop_idle_timer()
         self._idle = threading.Timer(60 * IDLE_MINUTES, end, (self,))
         self._idle.daemon = True
         self._idle.start()
 
     def _watch_memory(self, title: str) -> None:
-        """Kill it when it takes nearly all memory, before the system slows down or the kernel chooses what to
-        end.
+        """Kill it when it uses nearly all memory, before the system slows down or the kernel chooses a
+        process to end.
         """
         if self._limit is None or time.monotonic() < self._looked + SECONDS_BETWEEN_LOOKS:
             return
@@ -144,7 +142,7 @@ class ComputingProcess:
             raise too_large(title, self._limit.most_bytes)
 
     def end(self) -> None:
-        """Kill it; it holds nothing that has to be saved."""
+        """Kill it; it holds nothing that needs saving."""
         self._stop_idle_timer()
         self.process.kill()
         self.process.wait()
@@ -158,7 +156,7 @@ class ComputingProcess:
             self._idle.cancel()
 
     def _cancel(self, number: int) -> None:
-        """Ask, wait a little, then kill."""
+        """Ask it to stop, wait a little, then kill it."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         try:
             Parcel(Cancel(number)).send(self.connection, self.process.pid)
@@ -172,7 +170,7 @@ class ComputingProcess:
         self.process.wait()
 
     def _raise_exit_reason(self, title: str) -> NoReturn:
-        """The connection broke, so it is dead or about to be."""
+        """The connection broke, so the process has ended or is about to."""
         try:
             code = self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,5 +1,5 @@
-"""What a process does that reads strangers' files and runs strangers' networks: it ends with its parent and
-is the first to give way.
+"""How a process that reads untrusted files and runs untrusted networks is set up: it ends with its parent and
+yields to it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ def contain() -> None:
 
 
 def is_contained() -> bool:
-    """Whether this process is one that may crash: then it need not start another one for that."""
+    """Whether this process may crash: then it need not start another process for such work."""
     return _STATE["contained"]
 
 
 def give_way() -> None:
-    """Be the first to go when memory runs out."""
+    """Let the system end this process first when memory runs out."""
     if sys.platform == "linux":
         with suppress(OSError):  # some containers forbid it
             Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
 
 
 def limit_memory() -> None:
-    """Refuse single allocations beyond what the machine has free now, on Linux: a MemoryError at once instead
-    of minutes of swapping.
+    """Refuse single allocations beyond the free memory, on Linux: a MemoryError at once instead of minutes of
+    swapping.
     """
     if sys.platform != "linux":
         return
@@ -54,11 +54,10 @@ def limit_memory() -> None:
 
 
 def _end_with_parent() -> None:
-    """Standard input is a pipe that the parent never writes to: it ends when the parent does, however that
-    came about.
+    """End when the parent ends: standard input is a pipe that the parent never writes to.
 
-    The system's signal also ends a process whose interpreter is held by a call that never returns; the thread
-    serves where there is none.
+    The system's signal also ends a process whose interpreter is blocked by a call that never returns; the
+    thread is for systems without that signal.
     """
 
     def wait() -> None:

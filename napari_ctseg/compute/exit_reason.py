@@ -11,7 +11,7 @@ NO_MEMORY = "choose a smaller region, fewer models or another device"
 
 
 def ended(title: str, code: int) -> EndedUnexpectedly:
-    """What to raise. code : of subprocess, negative for a signal."""
+    """The error to raise. code : of subprocess, negative for a signal."""
     how, advice = cause(code)
     return EndedUnexpectedly(
         f"{title}: the computing process ended unexpectedly ({how}); {advice}. Nothing in the viewer is "
@@ -21,7 +21,7 @@ def ended(title: str, code: int) -> EndedUnexpectedly:
 
 
 def too_large(title: str, most_bytes: float) -> EndedUnexpectedly:
-    """What to raise when it was ended because it took more than `most_bytes` of memory."""
+    """The error to raise when it was ended for using more than `most_bytes` of memory."""
     how = f"it took more than {most_bytes / 1e9:.1f} GB of memory, nearly all that was free"
     return EndedUnexpectedly(
         f"{title}: the computing process was ended ({how}); {NO_MEMORY}, and run it again.", how
@@ -29,7 +29,7 @@ def too_large(title: str, most_bytes: float) -> EndedUnexpectedly:
 
 
 def cause(code: int) -> tuple[str, str]:
-    """What happened, and what to do about it."""
+    """What happened, and what the user can do."""
     if code >= 0:
         return f"exit code {code}", "run it again, and report what Details shows if it happens again"
     if sys.platform != "win32" and -code == signal.SIGKILL:

@@ -14,7 +14,7 @@ WorkFactory = Callable[..., Generator[Progress, None, Any]]
 
 @dataclass(frozen=True, eq=False)
 class WorkerJob:
-    """To the child: call `work`, a generator function of a module, with `arguments` and drive it to its end.
+    """To the child: call `work`, a generator function of a module, with `arguments` and run it to its end.
     folder : the current one.
     """
 
@@ -26,7 +26,7 @@ class WorkerJob:
 
 @dataclass(frozen=True)
 class Cancel:
-    """To the child: close the generator of this job; of another one, nothing."""
+    """To the child: close the generator of this job; ignored for another one."""
 
     number: int
 
@@ -38,7 +38,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Ready:
-    """From the child: its module is loaded, a job may come."""
+    """From the child: its module is loaded and it can take a job."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Returned:
 
 @dataclass(frozen=True, eq=False)
 class Raised:
-    """From the child: what the job raised, and where, as text."""
+    """From the child: the exception of the job, and its traceback as text."""
 
     error: Exception
     traceback: str
@@ -81,7 +81,7 @@ class EndedUnexpectedly(ComputingProcessError):
 
 
 class WorkerTraceback(Exception):
-    """Stands behind an error that was raised in the computing process, with the traceback of there."""
+    """The cause of an error raised in the computing process: holds that process's traceback."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"

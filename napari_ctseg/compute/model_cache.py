@@ -1,6 +1,4 @@
-"""What the computing process keeps from one run to the next: the last model, and where localisers looked in
-the last volume.
-"""
+"""What the computing process keeps between runs: the last model, and the last volume's localiser boxes."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ class ModelCache:
         self._boxes: tuple[bytes, LocaliserCache] | None = None
 
     def model(self, bundle: Bundle, device: str) -> Model | None:
-        """The bundle's networks on `device`, loaded unless they are in memory already; None where the caller
-        has to load them.
+        """The bundle's networks on `device`, loaded unless they are in memory; None if the caller has to load
+        them.
 
-        The hash of its files identifies them. One that asks for trust is not kept, so it asks each time.
-        Raises BundleError as `load` does, and when the device cannot be used.
+        The hash of its files identifies a bundle. One that needs trust is not kept, so the user is asked each
+        time. Raises BundleError as `load` does, and if the device cannot be used.
         """
         from ctseg_models.inference.network.precision import check_device
 
@@ -44,8 +42,8 @@ class ModelCache:
         return self._model[1]
 
     def remembered(self, volume: Volume) -> LocaliserCache:
-        """What was found in a volume of the same values on the same grid; empty for another one, which takes
-        the place of the last.
+        """The localiser boxes of a volume with the same values on the same grid; empty for another volume,
+        which replaces the last.
         """
         from ctseg_models.inference import LocaliserCache
 

@@ -1,6 +1,4 @@
-"""A private pipe that a child process inherits; nothing listens anywhere, and no third process can open
-it.
-"""
+"""A private pipe that a child process inherits; no port is listening, and no third process can open it."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from typing import Any
 
 
 def handing_over(end: connection.Connection) -> tuple[str, dict[str, Any]]:
-    """How the child learns which end is its own, and what `subprocess.Popen` needs for the child to inherit
-    exactly this one.
+    """The argument that names the child's end of the pipe, and what `subprocess.Popen` needs for the child to
+    inherit only that end.
     """
     handle = end.fileno()
     if sys.platform == "win32":
@@ -25,7 +23,7 @@ def handing_over(end: connection.Connection) -> tuple[str, dict[str, Any]]:
 
 
 def connection_of(handle: str) -> connection.Connection:
-    """In the child: the end that it was handed."""
+    """In the child: its end of the pipe."""
     if sys.platform == "win32":
         return connection.PipeConnection(int(handle))
     return connection.Connection(int(handle))

@@ -1,10 +1,10 @@
 """Reading of images and label maps, for the viewer and the command: every file that a user names is read
 through here.
 
-The functions have the signatures of `ctseg_imaging.formats`; looking at names and first bytes (`is_readable`)
-and writing stay there. Reading happens in a process of its own (`compute.READER`): a library that crashes,
-hangs or takes all memory costs a sentence, and closing the generator, which Cancel and Ctrl-C do, ends it.
-Arrays come through shared memory, without a copy. A process that is contained already, as the command's is,
+The functions have the signatures of `ctseg_imaging.formats`; checking names and first bytes (`is_readable`)
+and writing stay there. Reading happens in a separate process (`compute.READER`): if a library crashes, hangs
+or uses all memory, the user gets one sentence, and closing the generator, as Cancel and Ctrl-C do, ends it.
+Arrays come through shared memory, without a copy. A process that is already contained, such as the command's,
 reads in itself.
 """
 
@@ -35,7 +35,7 @@ MINUTES_OF_SILENCE = 2.0  # after which the user is informed that nothing new wa
 
 
 def preload() -> None:
-    """Start the reading process, so the first file need not wait for it."""
+    """Start the reading process, so the first file does not wait for it."""
     if not is_contained():
         READER.preload()
 
@@ -81,19 +81,19 @@ def picture(row: SeriesRow, size: int) -> NDArray[np.uint8]:
 
 
 def reading(path: str | Path, **choice: Any) -> Generator[Progress, None, Volume]:
-    """As `read`, telling how far it is; closing it cancels."""
+    """As `read`, with progress; closing it cancels."""
     return _driven(reading_here, path, choice)
 
 
 def reading_view_only(path: str | Path, **choice: Any) -> Generator[Progress, None, ViewOnlyVolume]:
-    """As `read_view_only`, telling how far it is; closing it cancels."""
+    """As `read_view_only`, with progress; closing it cancels."""
     return _driven(read_view_only_here, path, choice)
 
 
 def reading_layers(
     path: str | Path, grid: Geometry | None = None
 ) -> Generator[Progress, None, list[LabelMap]]:
-    """As `read_layers`, telling how far it is; closing it cancels."""
+    """As `read_layers`, with progress; closing it cancels."""
     return _driven(read_layers_here, path, {"grid": grid})
 
 
@@ -165,14 +165,14 @@ def list_choices_here(path: str | Path, choice: dict[str, Any]) -> Generator[Pro
 def _driven(
     work: Callable[..., Generator[Progress, None, T]], path: str | Path, choice: dict[str, Any]
 ) -> Generator[Progress, None, T]:
-    """Run it where it may crash. Raises FormatError for a process that ended over it, and what the work
+    """Run it in the reading process. Raises FormatError if that process ended during it, and what the work
     raises.
     """
     if is_contained():
         return (yield from work(path, choice))
     try:
         return (
-            yield from _with_silence_told(
+            yield from _with_silence_reported(
                 READER.run(work, path, choice, title=Path(path).name), Path(path).name
             )
         )
@@ -183,9 +183,9 @@ def _driven(
         ) from error
 
 
-def _with_silence_told(work: Generator[Progress, None, T], name: str) -> Generator[Progress, None, T]:
-    """`work`, with a remark in place of its last step once nothing new has come for minutes: a large file on
-    a slow disk, or a hang.
+def _with_silence_reported(work: Generator[Progress, None, T], name: str) -> Generator[Progress, None, T]:
+    """`work`, with a remark in place of its last step once nothing new has arrived for minutes, as from a
+    large file on a slow disk or a hang.
     """
     last, since = None, time.monotonic()
     try:

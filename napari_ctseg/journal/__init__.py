@@ -1,3 +1,1 @@
-"""Undo, autosave and recovery of label layers as one thing: a journal of the voxels that each edit
-changed.
-"""
+"""Undo, autosave and recovery of label layers: a journal of the voxels that each edit changed."""

@@ -1,4 +1,4 @@
-"""One layer's journal on the disk. Every method is called in the writer's thread."""
+"""The journal of one layer on disk. All methods are called in the writer's thread."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ WAITING_BYTES = (
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a generation of the journal begins with. array : the layer's own, (z, y, x) as shown; it is read
-    while edits go on.
+    """The start of a generation of the journal.
+
+    array : the layer's own array, (z, y, x) as shown; it is read while edits continue.
     """
 
     header: dict[str, Any]
@@ -44,11 +45,12 @@ class Start:
 
 
 class JournalFile:
-    """Appends to `path`; `begin` rewrites it next to the old one, which stays until the new one is whole.
+    """Appends to `path`; `begin` rewrites it next to the old file, which is kept until the new one is
+    complete.
 
-    post : runs a callable later in the same thread. failed : called once when edits cannot be kept, with an
-    OSError where that may pass and with any other exception where this journal has ended. kept : called when
-    they can be kept again.
+    post : runs a callable later in the same thread. failed : called once when edits cannot be saved, with an
+    OSError if this may pass and with any other exception if this journal has ended. kept : called when edits
+    can be saved again.
     """
 
     def __init__(
@@ -70,8 +72,8 @@ class JournalFile:
         self.wanted = False  # a new generation, with the history that only the caller has
 
     def run(self, task: Callable[[JournalFile], None]) -> None:
-        """Do `task`. An exception that was not foreseen ends this journal, which stays as it is on the disk,
-        and is reported.
+        """Run `task`. An unexpected exception ends this journal, which stays on disk as it is, and is
+        reported.
         """
         if self.broken:
             return
@@ -87,7 +89,7 @@ class JournalFile:
     # ---- generations
 
     def begin(self, start: Start) -> None:
-        """Write a new generation: header, history and array; edits go to both files until it is whole."""
+        """Write a new generation: header, history and array; edits go to both files until it is complete."""
         self.wanted = False
         self._drop_next()
         self._start, self._at = start, 0
@@ -103,7 +105,9 @@ class JournalFile:
         self._base_step(self._next)
 
     def _base_step(self, generation: Generation) -> None:
-        """Write slices for a short time; the rest, and then the end, come after the edits that wait."""
+        """Write slices for a short time; the remaining ones, and then the end, are queued after the waiting
+        edits.
+        """
         if generation is self._next:
             try:
                 whole = self._write_base(generation, time.monotonic() + STEP_S)
@@ -113,7 +117,7 @@ class JournalFile:
             self._later(JournalFile._end_base if whole else JournalFile._base_step, generation)
 
     def _write_base(self, generation: Generation, until: float) -> bool:
-        """Write slices until all are written, or until that time. Gives whether all are. Raises OSError."""
+        """Write slices until all are written or the time is over; returns whether all are. Raises OSError."""
         assert self._start is not None, "there is one with every new generation"
         array = self._start.array
         thick = max(1, SLAB_BYTES // max(1, array[0].nbytes))
@@ -132,9 +136,10 @@ class JournalFile:
         return self._at == len(array)
 
     def _end_base(self, generation: Generation) -> None:
-        """All that was changed while the base was read has been written by now: edits are posted before they
-        change the array. Without it, the base could show a part of a stroke that is in no frame, and undo
-        would not take it back.
+        """Edits are posted before they change the array, so all changes made while the base was read are
+        written by now.
+
+        Otherwise the base could contain part of a stroke that is in no frame, and undo would not remove it.
         """
         if generation is self._next:
             try:
@@ -165,7 +170,7 @@ class JournalFile:
         self._well()
 
     def _give_up(self, error: OSError) -> None:
-        """The new generation cannot be written; the old one goes on."""
+        """The new generation cannot be written; the old one continues."""
         self._drop_next()
         self.wanted = self._now is None
         self._trouble(error)
@@ -180,7 +185,7 @@ class JournalFile:
     # ---- edits
 
     def part(self, gesture: Gesture) -> None:
-        """What was added to the gesture since the last time."""
+        """The changes of the gesture since the last call."""
         if (packed := gesture.pack_next()) is not None:
             self._append(FrameKind.PART, packed)
 
@@ -196,7 +201,7 @@ class JournalFile:
             self.wanted = True
 
     def abort(self, gesture: Gesture) -> None:
-        """The gesture was taken back before it ended."""
+        """The gesture was cancelled before its end."""
         self.part(gesture)
         self._append(FrameKind.ABORT, b"")
 
@@ -235,7 +240,9 @@ class JournalFile:
     # ---- the disk
 
     def sync(self) -> float | None:
-        """Flush to the disk what is due; seconds until there is more to flush, None if there is nothing."""
+        """Flush what is due to the disk; returns the seconds until the next flush, or None if there is
+        nothing to flush.
+        """
         if self._now is None or not self._now.dirty:
             return None
         due = self._synced + SYNC_S - time.monotonic()
@@ -255,7 +262,7 @@ class JournalFile:
                 self._trouble(error)
 
     def close(self) -> None:
-        """Flush and let go of the file; a generation that is under way is written to its end."""
+        """Flush and close the file; a generation in progress is completed first."""
         self._hasten()
         self.sync_now()
         self._drop_next()

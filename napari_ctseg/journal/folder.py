@@ -1,7 +1,7 @@
-"""The folder of the journals: what is kept, what was discarded, who works on what.
+"""The folder of the journals: which masks are kept or discarded, and which process edits which image.
 
-A journal's name is a hash of the image that it belongs to and a random token. Neither its name nor its
-content has the image's file name or header.
+The name of a journal is a hash of its image and a random token. Neither name nor content has the image's file
+name or header.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ DAYS_DISCARDED = 14
 
 @dataclass(frozen=True)
 class Kept:
-    """One journal. when : of the last step, local time. holds : None where it is damaged beyond restoring.
-    size : bytes.
+    """One journal. when : of the last step, local time. holds : None if it is damaged beyond recovery. size :
+    bytes.
     """
 
     path: Path
@@ -43,12 +43,12 @@ class Kept:
 
     @property
     def steps(self) -> int | None:
-        """Strokes, operations, undos and redos; None where it is damaged."""
+        """The number of strokes, operations, undos and redos; None if it is damaged."""
         return None if self.holds is None else self.holds.steps
 
     @property
     def is_discarded(self) -> bool:
-        """Whether it was put aside."""
+        """Whether it was discarded."""
         return self.path.parent.name == DISCARDED
 
     @property
@@ -63,8 +63,8 @@ def folder() -> Path:
 
 
 def prepared() -> Path:
-    """The folder, made if need be, readable for this user only. Raises FormatError where it cannot be
-    made.
+    """The folder, created if necessary, readable by this user only. Raises FormatError if it cannot be
+    created.
     """
     place = folder()
     try:
@@ -79,7 +79,7 @@ def prepared() -> Path:
 
 
 def key_of(geometry: Geometry, source: Path | None) -> str:
-    """What identifies an image when it is opened again: its place on the disk and its grid, hashed."""
+    """What identifies an image when it is opened again: a hash of its path and its grid."""
     digest = hashlib.sha256(str("" if source is None else source.resolve()).encode())
     digest.update(np.array(geometry.shape, "<i8").tobytes() + geometry.affine_lps.astype("<f8").tobytes())
     return digest.hexdigest()[:24]
@@ -91,14 +91,14 @@ def new_path(key: str) -> Path:
 
 
 def find(*keys: str) -> tuple[Kept, ...]:
-    """What is kept for these images, or for all without any, the newest first; journals that another process
-    writes are left out.
+    """The kept journals of these images, or of all images if none are given, the newest first; journals that
+    another process is writing are left out.
     """
     return _listed(folder(), keys)
 
 
 def discarded(*keys: str) -> tuple[Kept, ...]:
-    """What was discarded and can still be brought back, the newest first."""
+    """The discarded journals that can still be restored, the newest first."""
     return _listed(folder() / DISCARDED, keys)
 
 
@@ -133,9 +133,7 @@ def _holds(path: Path, changed_ns: int, size: int) -> Summary | None:
 
 
 def discard(path: Path) -> None:
-    """Put a journal aside; `bring_back` returns it within DAYS_DISCARDED. Nothing happens if it is not
-    there.
-    """
+    """Discard a journal; `bring_back` restores it within DAYS_DISCARDED. Does nothing if it is missing."""
     target = prepared() / DISCARDED / path.name
     with suppress(FileNotFoundError):
         path.replace(target)
@@ -143,7 +141,7 @@ def discard(path: Path) -> None:
 
 
 def bring_back(path: Path) -> Path:
-    """Undo `discard`; gives the journal's path. Raises FormatError if it is gone."""
+    """Undo `discard`; returns the journal's path. Raises FormatError if it is gone."""
     target = prepared() / path.name
     try:
         (target.parent / DISCARDED / path.name).replace(target)
@@ -153,7 +151,7 @@ def bring_back(path: Path) -> Path:
 
 
 def used_bytes() -> int:
-    """What the folder takes, discarded journals included."""
+    """The size of the folder, including discarded journals."""
     total = 0
     for path in folder().rglob("*"):
         with suppress(FileNotFoundError):
@@ -162,10 +160,10 @@ def used_bytes() -> int:
 
 
 def sweep(limit: int) -> None:
-    """Delete what was discarded too long ago, or what is too much of it, and what killed processes left
-    half-written.
+    """Delete journals that were discarded too long ago or that exceed the limit, and files that killed
+    processes left incomplete.
 
-    What was not discarded is never deleted.
+    Journals that were not discarded are never deleted.
     """
     place = folder()
     old = sorted((place / DISCARDED).glob(f"*{ENDING}"), key=lambda path: path.stat().st_mtime)
@@ -182,8 +180,8 @@ def sweep(limit: int) -> None:
 
 
 def claim(path: Path) -> int | None:
-    """Note that this process writes the journal `path`, or, without an ending, edits the image; gives the id
-    of another that does.
+    """Record that this process writes the journal `path` or, without an ending, edits the image. Returns the
+    id of another process that does, if any.
     """
     note = path.with_suffix(".writer")
     owner = _owner(note)
@@ -208,13 +206,15 @@ def release(path: Path) -> None:
 
 
 def writer_of(path: Path) -> int | None:
-    """The id of another process that writes this journal or edits this image, None if there is none."""
+    """The id of another process that writes this journal or edits this image, or None."""
     owner = _owner(path.with_suffix(".writer"))
     return None if owner == os.getpid() else owner
 
 
 def _owner(note: Path) -> int | None:
-    """The process that a note names, if it still runs: ids are used again, hence the time of its start."""
+    """The process recorded in a claim, if it is still running; as ids are reused, its start time is compared
+    too.
+    """
     try:
         content = json.loads(note.read_text())
         pid, started = int(content["pid"]), float(content["started"])

@@ -1,5 +1,5 @@
-"""A file of frames, each with its length and checksum, so a file that ends anywhere is read to its last
-whole frame.
+"""A file of frames, each with its length and checksum; a truncated file is read up to its last complete
+frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _HEAD = struct.Struct("<BQI")  # kind, length of the payload, CRC-32 of all the 
 
 
 class FrameKind(IntEnum):
-    """What a frame holds; JSON or what patches.pack wrote."""
+    """The content of a frame: JSON, or the output of patches.pack."""
 
     HEADER = 1  # JSON: grid, view, data type, image, edits so far
     PAST = 2  # a gesture that can be undone; it is in the base already
@@ -34,12 +34,12 @@ _KNOWN = frozenset(int(kind) for kind in FrameKind)
 
 
 def frame(kind: FrameKind, payload: bytes = b"") -> bytes:
-    """One frame as it lies in the file."""
+    """One frame as stored in the file."""
     return _HEAD.pack(kind, len(payload), _checksum(kind, payload)) + payload
 
 
 def frames(path: Path) -> Iterator[tuple[FrameKind, bytes]]:
-    """The whole frames of a file, in order, up to the first damaged one. Raises OSError."""
+    """The complete frames of a file, in order, up to the first damaged one. Raises OSError."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
@@ -55,8 +55,8 @@ def frames(path: Path) -> Iterator[tuple[FrameKind, bytes]]:
 
 
 def heads(path: Path, wanted: Container[FrameKind] = ()) -> Iterator[tuple[FrameKind, bytes]]:
-    """As `frames`, with a look at the payload of the `wanted` kinds only; the others come empty and
-    unchecked. Raises OSError.
+    """As `frames`, but only the payloads of the `wanted` kinds are read; the others are empty and unchecked.
+    Raises OSError.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""One file of a journal, appended to a frame at a time."""
+"""One file of a journal, to which frames are appended."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ _OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0)
 
 
 class Generation:
-    """A file that is appended to at a known place, so a write that failed half-way leaves nothing
-    behind.
-    """
+    """A file that is appended to at a known position, so a failed write leaves nothing behind."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -23,17 +21,17 @@ class Generation:
         self.dirty = False
 
     def append(self, data: bytes) -> None:
-        """Add a frame; one that cannot be written waits for the next call. Raises OSError."""
+        """Append a frame; one that cannot be written waits for the next call. Raises OSError."""
         self._waiting.append(data)
         self.flush()
 
     @property
     def waiting_bytes(self) -> int:
-        """What could not be written yet."""
+        """The frames that could not be written yet, in bytes."""
         return sum(map(len, self._waiting))
 
     def flush(self) -> None:
-        """Write what waits. Raises OSError, with the file ending in a whole frame."""
+        """Write the waiting frames. Raises OSError; the file then still ends with a complete frame."""
         while self._waiting:
             data = memoryview(self._waiting[0])
             written = 0
@@ -49,14 +47,14 @@ class Generation:
             del self._waiting[0]
 
     def sync(self) -> None:
-        """Have the disk keep it, against a power cut."""
+        """Flush the file to the disk, against power failures."""
         if self.dirty:
             os.fsync(self._handle)
             self.dirty = False
 
     def move(self, path: Path) -> None:
-        """Take the place of `path`. The file is closed meanwhile: some systems move no open file. Raises
-        OSError.
+        """Replace `path` by this file. It is closed meanwhile, because some systems cannot move open files.
+        Raises OSError.
         """
         os.close(self._handle)
         try:
@@ -66,5 +64,5 @@ class Generation:
             self._handle = os.open(self.path, _OPEN)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._handle)

@@ -1,4 +1,4 @@
-"""What can be undone and redone: gestures, bounded by the bytes that they take."""
+"""The undo history: gestures, limited by their size in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from napari_ctseg.journal.patches import Change, Patch, joined, merged, pack, un
 class Gesture:
     """One undo step: a stroke, fill, polygon or operation on an array of `shape`.
 
-    meta : plain JSON, what a list of edits shows (operation, label, at, voxels, slice). The changes are kept
-    as they come and packed later, by whoever calls `pack_next`, in another thread if need be.
+    meta : plain JSON for the list of edits (operation, label, at, voxels, slice). Changes are stored as they
+    arrive and packed later by the caller of `pack_next`, possibly in another thread.
     """
 
     def __init__(
@@ -31,9 +31,8 @@ class Gesture:
             self._raw.append(change)
 
     def pack_next(self) -> bytes | None:
-        """Pack what was added since the last call and return it; None if nothing was.
-
-        With the voxels that were changed and changed back: a copy of the array may have been made in between.
+        """Pack and return the changes since the last call; None if there are none. Voxels that were changed
+        and changed back are included: a copy of the array may have been made in between.
         """
         with self._lock:
             raw = list(self._raw)
@@ -53,7 +52,7 @@ class Gesture:
 
     @property
     def size(self) -> int:
-        """Bytes in memory, about."""
+        """Approximate size in memory, in bytes."""
         with self._lock:
             waiting = sum(change.old.nbytes * 2 for change in self._raw)
             return waiting + sum(map(len, self._packed)) + 500
@@ -71,9 +70,9 @@ class Gesture:
 
 
 class History:
-    """done : can be undone, oldest first. undone : can be redone, the next one last.
+    """done : gestures to undo, oldest first. undone : gestures to redo, the next one last.
 
-    The oldest are forgotten once all together take more than `limit` bytes; the last one always stays.
+    The oldest are dropped when all together exceed `limit` bytes; the last one is always kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -83,7 +82,7 @@ class History:
         self._at_most = 0  # bytes; gestures shrink when they are packed, so this is an upper bound
 
     def push(self, gesture: Gesture) -> None:
-        """Add a gesture; nothing can be redone from then on."""
+        """Add a gesture; this clears the redo stack."""
         self.undone.clear()
         self.done.append(gesture)
         self._at_most += gesture.size
@@ -91,12 +90,12 @@ class History:
             self._trim()
 
     def take(self, other: History) -> None:
-        """Become what `other` is, within the own limit."""
+        """Take over the history of `other`, within this one's limit."""
         self.done[:], self.undone[:] = other.done, other.undone
         self.set_limit(self.limit)
 
     def set_limit(self, limit: int) -> None:
-        """Forget what is beyond `limit` bytes now, and from now on."""
+        """Drop gestures beyond `limit` bytes, now and from now on."""
         self.limit = limit
         self._trim()
 
@@ -110,13 +109,13 @@ class History:
         self._at_most = total
 
     def back(self) -> Gesture:
-        """The last gesture, which is to be undone. Raises IndexError if there is none."""
+        """The gesture to undo next. Raises IndexError if there is none."""
         gesture = self.done.pop()
         self.undone.append(gesture)
         return gesture
 
     def forth(self) -> Gesture:
-        """The gesture that is to be redone. Raises IndexError if there is none."""
+        """The gesture to redo next. Raises IndexError if there is none."""
         gesture = self.undone.pop()
         self.done.append(gesture)
         return gesture

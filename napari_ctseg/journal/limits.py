@@ -1,4 +1,4 @@
-"""How much the journals may take: the user's settings."""
+"""Limits on the size of the journals: the user's settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Limit:
 
     @property
     def mb(self) -> int:
-        """As the user has it."""
+        """The user's setting."""
         kept: int = Preferences().get(SECTION, self.key, self.default)
         return min(max(kept, self.least), self.most)
 
@@ -31,7 +31,7 @@ class Limit:
         return self.mb * MB
 
     def keep(self, mb: int) -> None:
-        """Set it. Raises PreferencesError where the settings cannot be written."""
+        """Store it. Raises PreferencesError if the settings cannot be written."""
         Preferences().set(SECTION, self.key, mb)
 
 

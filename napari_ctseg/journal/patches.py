@@ -29,7 +29,7 @@ class Patch:
 
     @property
     def inverse(self) -> Patch:
-        """The patch that takes this one back."""
+        """The patch that reverses this one."""
         return Patch(self.index, self.new, self.old)
 
     def where(self, keep: NDArray[np.bool_]) -> Patch:
@@ -46,8 +46,8 @@ class Patch:
 
 @dataclass(frozen=True, eq=False)
 class BoxChange:
-    """As a brush reports it: `new` was written where `mask` (all of the box if None) is true within the box
-    `where`.
+    """A change as a brush reports it: `new` was written where `mask` (the whole box if None) is true within
+    the box `where`.
 
     old : the values before, (n,) under the mask or of the whole box.
     """
@@ -99,13 +99,13 @@ Change = BoxChange | PointChange
 
 
 def merged(patches: Sequence[Patch]) -> Patch:
-    """As `joined`; what they changed and changed back is left out."""
+    """As `joined`, without voxels that end with the value they began with."""
     patch = joined(patches)
     return patch.where(patch.old != patch.new)
 
 
 def joined(patches: Sequence[Patch]) -> Patch:
-    """One patch with the effect of `patches` one after the other, with all voxels that any of them wrote."""
+    """One patch with the effect of applying `patches` in order, with all voxels that any of them wrote."""
     if len(patches) == 1 and (np.diff(patches[0].index) > 0).all():
         return patches[0]
     index = np.concatenate([patch.index for patch in patches])
@@ -119,7 +119,7 @@ def joined(patches: Sequence[Patch]) -> Patch:
 
 
 def between(before: NDArray[Any], after: NDArray[Any]) -> Patch:
-    """What turns `before` into `after`, of one shape."""
+    """The patch from `before` to `after`, which have the same shape."""
     index = np.flatnonzero(np.asarray(before) != np.asarray(after)).astype(np.int64)
     at = np.unravel_index(index, before.shape)
     return Patch(index, np.asarray(before)[at], np.asarray(after)[at])
@@ -131,7 +131,7 @@ def write(array: NDArray[Any], patch: Patch) -> None:
 
 
 def values_at(array: NDArray[Any], patch: Patch) -> NDArray[Any]:
-    """What `array` holds now at the voxels of `patch`."""
+    """The values of `array` at the voxels of `patch`."""
     found: NDArray[Any] = array[np.unravel_index(patch.index, array.shape)]
     return found
 

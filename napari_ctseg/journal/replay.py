@@ -1,4 +1,4 @@
-"""From a journal's frames back to the array, its labels and its history."""
+"""Restores an array, its labels and its history from the frames of a journal."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ _DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """shown : (z, y, x) as on screen. label_map : the same in stored order. edits : what was done, JSON, for
-    the list of an export. provenance : of the prediction that was corrected, as in LayerSource; empty for
-    what a user made.
+    """A restored mask.
+
+    shown : (z, y, x) as on screen. label_map : the same in stored order. edits : JSON, for the list of edits
+    in an export. provenance : of the prediction that was corrected, as in LayerSource; empty for a mask made
+    by the user.
     """
 
     shown: NDArray[Any]
@@ -43,8 +45,8 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a journal holds, without the voxels. steps : gestures, undos and redos, those of earlier
-    generations included.
+    """The content of a journal without the voxels. steps : gestures, undos and redos, including earlier
+    generations.
     """
 
     steps: int
@@ -53,7 +55,9 @@ class Summary:
 
 
 def summary(path: Path) -> Summary:
-    """Raises FormatError if the journal cannot be restored: it is not a journal or has no whole copy of the
+    """The summary of a journal.
+
+    Raises FormatError if it cannot be restored, because it is not a journal or has no complete copy of the
     mask; FileNotFoundError.
     """
     try:
@@ -92,9 +96,7 @@ def summary(path: Path) -> Summary:
 
 
 def replay(path: Path) -> Replayed:
-    """The mask as the journal's last whole frame left it. Raises FormatError if it cannot be restored at
-    all.
-    """
+    """The mask as of the journal's last complete frame. Raises FormatError if it cannot be restored."""
     try:
         return _Replay().run(path)
     except FileNotFoundError as error:
@@ -123,7 +125,7 @@ def labels_to_json(labels: Labels) -> list[list[Any]]:
 
 
 def labels_from_json(entries: list[list[Any]]) -> Labels:
-    """The reverse of `labels_to_json`; journals of earlier versions end each label after `contoured`."""
+    """The inverse of `labels_to_json`; journals of earlier versions end each label after `contoured`."""
     return Labels(tuple(_label(*entry) for entry in entries))
 
 
@@ -215,7 +217,7 @@ class _Replay:
 
 
 def gesture_payload(gesture: Gesture) -> bytes:
-    """A whole gesture in one PAST or FUTURE frame."""
+    """A complete gesture as the payload of a PAST or FUTURE frame."""
     parts = gesture.packed
     head = json.dumps({"meta": gesture.meta, "sizes": [len(part) for part in parts]}).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(parts)

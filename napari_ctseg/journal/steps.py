@@ -19,13 +19,14 @@ Frozen = Callable[[NDArray[Any]], NDArray[np.bool_]]
 
 
 class Steps:
-    """Gestures of one array. array : gives it as it is now. frozen : of values, those that may neither come
-    nor go.
+    """The gestures of one array.
 
-    starting : the array is about to change and nothing is under way. added, ended, aborted : the gesture
-    under way. moved : FrameKind.UNDO or REDO, and the patch that is about to be written. replaced : the array
-    is another one, with other values (True) or the same. log : all that was done, undone steps included.
-    held_back : how many voxels the last undo or redo left alone because they are frozen.
+    array : returns it in its current state. frozen : given values, those that must neither appear nor
+    disappear. starting : the array is about to change and no gesture is in progress. added, ended, aborted :
+    about the gesture in progress. moved : FrameKind.UNDO or REDO, and the patch about to be written. replaced
+    : another array took its place, with other values (True) or the same. log : everything that was done,
+    including undone steps. held_back : how many voxels the last undo or redo left unchanged because they are
+    frozen.
     """
 
     starting = Signal()
@@ -41,7 +42,7 @@ class Steps:
         self._open: Gesture | None = None
 
     def add(self, change: Change) -> None:
-        """The array changes, as a part of the gesture under way or of a new one."""
+        """The array changes, as part of the gesture in progress or of a new one."""
         if self._open is None:
             self.starting.emit()
             self._open = Gesture(self._array().shape, {"slice": change.middle})
@@ -49,7 +50,7 @@ class Steps:
         self.added.emit(self._open)
 
     def end(self, meta: dict[str, Any]) -> None:
-        """The gesture under way is complete; it becomes one undo step."""
+        """The gesture in progress is complete; it becomes one undo step."""
         if (gesture := self._open) is None:
             return
         self._open = None
@@ -59,19 +60,19 @@ class Steps:
         self.ended.emit(gesture)
 
     def abort(self) -> None:
-        """The gesture under way was taken back."""
+        """The gesture in progress was cancelled."""
         if (gesture := self._open) is not None:
             self._open = None
             self.aborted.emit(gesture)
 
     def undo(self) -> Patch | None:
-        """Take back the last gesture, frozen voxels excepted. Gives what was written; None if there is
-        nothing to undo.
+        """Undo the last gesture except for frozen voxels. Returns the patch that was written; None if there
+        is nothing to undo.
         """
         return self._move(FrameKind.UNDO) if self.history.done else None
 
     def redo(self) -> Patch | None:
-        """Do again what was undone last, as `undo`."""
+        """Redo the last undone gesture, as `undo`."""
         return self._move(FrameKind.REDO) if self.history.undone else None
 
     def _move(self, kind: FrameKind) -> Patch:
@@ -91,7 +92,7 @@ class Steps:
         return patch
 
     def replace(self, before: NDArray[Any], after: NDArray[Any]) -> None:
-        """The array became another one: one undo step where the shape is the same, else the history ends."""
+        """Another array took its place: one undo step if the shape is the same, else the history ends."""
         self._open = None
         changed = True
         if before.shape != after.shape:

@@ -15,12 +15,12 @@ IN_USE = (
 
 
 def steps(count: int) -> str:
-    """An undo is a step too: it changed the mask."""
+    """The number of steps; an undo counts as one, as it changed the mask."""
     return "1 step" if count == 1 else f"{count} steps"
 
 
 def kept(one: folder.Kept, is_open: bool) -> str:
-    """The lines of the list about one mask. is_open : its image or file is open."""
+    """The lines about one mask in the list. is_open : whether its image or file is open."""
     what = "damaged" if one.steps is None else steps(one.steps)
     lines = [f"{one.when:%d %b %Y, %H:%M} · {what}"]
     if one.holds is not None:
@@ -33,7 +33,7 @@ def kept(one: folder.Kept, is_open: bool) -> str:
 
 
 def room(used: int, limit: int) -> str:
-    """How full the folder is, both in bytes."""
+    """How full the folder is; both numbers in bytes."""
     if used > limit:
         return (
             f"The recovery folder takes {used / 1024**2:.0f} MB, more than its limit of "

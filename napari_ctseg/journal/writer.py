@@ -1,4 +1,4 @@
-"""The one thread that writes journals, so no stroke waits for a disk."""
+"""The thread that writes all journals, so no stroke waits for a disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PATIENCE_S = 30.0  # for what is still to be written when the program ends
 
 
 class Writer:
-    """Runs tasks in order in a thread of its own, and flushes journals to the disk once a second while they
+    """Runs tasks in order in its own thread, and flushes journals to the disk once a second while they
     change.
 
-    A write to the file survives the end of the process; the flush is for a power cut, and once a second keeps
-    a disk usable.
+    Data written to a file survives the end of the process; the flush is for power failures, and once a second
+    does not slow the disk down.
     """
 
     def __init__(self) -> None:
@@ -29,13 +29,13 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     def open(self, path: Path, failed: Callable[[Exception], None], kept: Callable[[], None]) -> JournalFile:
-        """A journal that this thread looks after until `close`."""
+        """A journal that this thread writes until `close`."""
         file = JournalFile(path, self._again, failed, kept)
         self._files.add(file)
         return file
 
     def close(self, file: JournalFile) -> None:
-        """Flush a journal and forget it."""
+        """Flush and close a journal."""
 
         def last() -> None:
             file.close()
@@ -44,7 +44,7 @@ class Writer:
         self.post(last)
 
     def post(self, task: Callable[[], None]) -> None:
-        """Run `task` after those that wait already."""
+        """Run `task` after those already queued."""
         self._tasks.append(task)
         self._some.set()
         if self._thread is None or not self._thread.is_alive():
@@ -52,7 +52,7 @@ class Writer:
             self._thread.start()
 
     def flush(self, timeout_s: float = PATIENCE_S) -> bool:
-        """Wait until all that was posted so far is written and on the disk. False if that takes longer."""
+        """Wait until everything posted so far is written and flushed. Returns False on timeout."""
         if self._thread is None:
             return True
         done = threading.Event()
@@ -90,7 +90,7 @@ class Writer:
 
 
 def _run_reporting(task: Callable[[], None]) -> None:
-    """Run `task`; an exception is reported as one of a thread is (napari shows it), and the thread goes on
+    """Run `task`; an exception is reported like one of a thread (napari shows it), and the thread continues
     with the next task.
     """
     try:

@@ -9,7 +9,7 @@ from napari_ctseg.recovery.recording import Recording
 
 
 class Answer(StrEnum):
-    """What is to happen to edits that were not exported."""
+    """What to do with edits that were not exported."""
 
     EXPORT = "export"
     KEEP = "keep"
@@ -18,9 +18,8 @@ class Answer(StrEnum):
 
 
 def settle(recordings: Iterable[Recording], answer: Answer, export: Callable[[Recording], bool]) -> bool:
-    """Do what was answered; False if the layers have to stay.
-
-    export : writes the mask of one layer, returns whether it is written.
+    """Carry out the answer; returns False if the layers have to stay. export : writes the mask of one layer
+    and returns whether it was written.
     """
     if answer is Answer.CANCEL:
         return False

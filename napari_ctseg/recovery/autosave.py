@@ -1,4 +1,4 @@
-"""The autosave of one viewer: which layers are recorded, which edits wait to be restored, which other viewer
+"""The autosave of one viewer: which layers are recorded, which edits can be restored, which other viewer
 edits the image, and what happens when a layer is removed.
 """
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class Autosave:
-    """Records every label layer of the viewer that has a place in a patient, from its first change on.
+    """Records every label layer of the viewer that has patient coordinates, from its first change on.
 
-    waiting : what is kept for the images and masks of this viewer and belongs to no layer that is open.
-    offers : emitted when that gained something. listed : `waiting` changed. changed : a recording changed.
-    message : a sentence for the user; may come from the writer's thread. in_use : why the layers became
-    read-only. leaving, dock_left : a recording with unexported edits whose layer was removed, or whose dock
-    was closed; the receiver of the first calls `answered`.
+    waiting : the saved edits for the images and masks of this viewer that belong to no open layer. offers :
+    emitted when that list has grown. listed : `waiting` changed. changed : a recording changed. message : a
+    sentence for the user; may come from the writer's thread. in_use : why the layers became read-only.
+    leaving, dock_left : a recording with unexported edits whose layer was removed, or whose dock was closed;
+    the receiver of the first calls `answered`.
     """
 
     offers = Signal()
@@ -66,16 +66,16 @@ class Autosave:
 
     @property
     def recordings(self) -> tuple[Recording, ...]:
-        """One for each label layer that can be kept."""
+        """One recording per label layer that can be saved."""
         return tuple(self._recordings.values())
 
     @property
     def unsaved(self) -> tuple[Recording, ...]:
-        """Those with edits that were not exported."""
+        """The recordings with edits that were not exported."""
         return tuple(one for one in self.recordings if one.unsaved)
 
     def recording(self, layer: LabelsLayer) -> Recording | None:
-        """The recording of `layer` (or of its proxy); None for a layer that is not recorded."""
+        """The recording of `layer` (or of its proxy); None if it is not recorded."""
         return self._recordings.get(unwrapped(layer))
 
     def _inserted(self, event: Any) -> None:
@@ -123,8 +123,8 @@ class Autosave:
         self.changed.emit()
 
     def answered(self, recordings: Sequence[Recording]) -> None:
-        """The question about removed layers is answered. What is kept of them is not offered before the image
-        is opened again.
+        """The question about removed layers was answered. Their saved edits are not offered again until the
+        image is reopened.
         """
         self._offered |= {one.path for one in recordings if one.path is not None}
         for recording in recordings:
@@ -133,9 +133,7 @@ class Autosave:
         WRITER.flush()
 
     def key(self, layer: LabelsLayer | None = None) -> str:
-        """What edits belong to: the study's image, or the mask's own grid and file where there is no
-        image.
-        """
+        """What edits belong to: the study's image, or the mask's own grid and file without an image."""
         viewer = self._viewer()
         name = study_of(viewer).image if viewer is not None else None
         source = (
@@ -151,11 +149,11 @@ class Autosave:
 
     @property
     def everything(self) -> tuple[folder.Kept, ...]:
-        """All kept masks of any image that belong to no open layer, the newest first."""
+        """All saved masks of any image that belong to no open layer, the newest first."""
         return _not_open(folder.find())
 
     def list_waiting(self) -> None:
-        """Look into the folder again."""
+        """Read the folder again."""
         self.waiting = _not_open(folder.find(*self.keys)) if self.keys else ()
         self.listed.emit()
         new = {kept.path for kept in self.waiting} - self._offered
@@ -164,13 +162,13 @@ class Autosave:
             self.offers.emit()
 
     def restore(self, kept: folder.Kept) -> LabelsLayer:
-        """Open kept edits as a mask of their own, with what can be undone. Raises FormatError if they are
-        damaged or open already.
+        """Open saved edits as a separate mask with its undo history. Raises FormatError if they are damaged
+        or already open.
         """
         return self.show(kept, replay(kept.path))
 
     def show(self, kept: folder.Kept, replayed: Replayed) -> LabelsLayer:
-        """As `restore`, with what was replayed already."""
+        """As `restore`, from an already replayed journal."""
         viewer = self._viewer()
         assert viewer is not None, "the viewer is gone"
         if not _not_open([kept]):
@@ -183,7 +181,7 @@ class Autosave:
         return layer
 
     def discard(self, kept: folder.Kept) -> None:
-        """Put one aside; folder.bring_back returns it within a fortnight."""
+        """Discard one; `folder.bring_back` restores it within a fortnight."""
         folder.discard(kept.path)
         self.list_waiting()
 
@@ -193,7 +191,7 @@ class Autosave:
         self.list_waiting()
 
     def limits_changed(self) -> None:
-        """The user set other limits."""
+        """The user changed the limits."""
         for recording in self.recordings:
             recording.painting.steps.history.set_limit(UNDO.bytes)
         self.disk_space.tidy_later()
@@ -206,7 +204,7 @@ class Autosave:
             self.dock_left.emit(recording)
 
     def close(self) -> None:
-        """The viewer goes: everything is on the disk, and other viewers may edit its images."""
+        """The viewer closes: flush everything to disk, and let other viewers edit its images."""
         for recording in self.recordings:
             recording.close()
         self._recordings.clear()
@@ -218,7 +216,7 @@ class Autosave:
 
     def check_use(self) -> None:
         """Make the label layers read-only while another process edits one of the images, and editable again
-        after that.
+        afterwards.
         """
         why = claims.why_in_use(self.keys)
         if why is None:
@@ -258,7 +256,7 @@ def autosave_of(viewer: napari.viewer.Viewer) -> Autosave:
 
 
 def attach_current() -> None:
-    """Keep what is drawn in the viewer in front, if there is one: a reader does not know for which viewer it
+    """Attach autosave to the current viewer, if there is one: a reader does not know for which viewer it
     reads.
     """
     import napari

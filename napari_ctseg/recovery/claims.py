@@ -1,4 +1,4 @@
-"""Which process edits an image: the first one that opens it; others may look, or take over."""
+"""Which process edits an image: the first one that opens it; others may view it, or take over."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from napari_ctseg.journal import folder, words
 
 
 def why_in_use(keys: Iterable[str]) -> str | None:
-    """Claim these images; a sentence if another process edits one of them, "" if not, None if nothing can be
-    kept on this disk.
+    """Claim these images. Returns a sentence if another process edits one of them, "" if not, None if nothing
+    can be saved on this disk.
     """
     try:
         place = folder.prepared()
@@ -21,7 +21,7 @@ def why_in_use(keys: Iterable[str]) -> str | None:
 
 
 def take_over(keys: Iterable[str]) -> None:
-    """This process edits these images from now on; the one that did may only look."""
+    """From now on this process edits these images; the previous one becomes read-only."""
     for key in keys:
         folder.take_over(folder.prepared() / key)
 

@@ -1,4 +1,4 @@
-"""Keeps what is kept for recovery within the limit that the user set."""
+"""Keeps the recovery folder within the limit that the user set."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from napari_ctseg.journal.writer import WRITER
 
 
 class DiskSpace:
-    """Deletes what was discarded long ago. warn : called once, from the writer's thread, when what is kept
-    takes more than the limit. is_full : whether it does.
+    """Deletes masks that were discarded long ago.
+
+    warn : called once, from the writer's thread, when the kept masks exceed the limit. is_full : whether they
+    do.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:

@@ -13,12 +13,9 @@ from napari_ctseg.journal.replay import Replayed
 
 
 def picture(replayed: Replayed, pixels: int) -> NDArray[np.uint8]:
-    """(y, x, 3) of the axial slice of the last edit, or of that which shows most where the edit left nothing
-    to see.
+    """(y, x, 3) of the axial slice of the last edit, or of the fullest slice if the edit left that one empty.
 
-    In the labels' colours on black, as wide and high as in the patient.
-
-    pixels : of the longer side.
+    Drawn in the labels' colours on black, with the proportions of the patient. pixels : of the longer side.
     """
     geometry = replayed.label_map.geometry
     _, y_mm, x_mm = AxisView.of(geometry).geometry(geometry).spacing_mm
@@ -37,8 +34,8 @@ def _edited_slice(replayed: Replayed) -> int:
 
 
 def fullest_slice(array: NDArray[Any]) -> int:
-    """The slice of a (z, y, x) array of labels that shows most: each label counts by its area as a share of
-    its own largest.
+    """The slice of a (z, y, x) array of labels that shows most: each label counts by its area relative to its
+    own largest.
     """
     areas = np.stack(
         [(array == value).sum(axis=(1, 2)) for value in np.unique(array[array > 0])] or [np.zeros(len(array))]

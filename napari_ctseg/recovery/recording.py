@@ -1,4 +1,4 @@
-"""The journal of one label layer: from the first change on, every step goes to the writer."""
+"""The journal of one label layer: from the first change on, every step is passed to the writer."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ DRAWING = ("paint", "erase", "fill", "polygon")
 
 
 class Recording:
-    """Follows `layer` until `close`. key : gives the image that the edits belong to, as folder.key_of does.
+    """Records `layer` until `close`.
 
-    changed : after every step, export or discard. failed : edits can no longer be kept; kept : they can be
-    again. Both may come from the writer's thread. began : a file was begun. unsaved : steps since the layer
-    was opened or exported.
+    key : returns the image that the edits belong to, as folder.key_of does. changed : after every step,
+    export or discard. failed : edits can no longer be saved; kept : they can be again. Both may come from the
+    writer's thread. began : a file was started. unsaved : steps since the layer was opened or exported.
     """
 
     changed = Signal()
@@ -63,7 +63,7 @@ class Recording:
             signal.connect(callback)
 
     def continue_from(self, kept: folder.Kept, replayed: Replayed) -> None:
-        """The layer shows what was replayed from `kept`: go on with its history and its file."""
+        """The layer shows what was replayed from `kept`: continue its history and its file."""
         steps = self.painting.steps
         steps.history.take(replayed.history)
         steps.log[:] = replayed.edits
@@ -72,23 +72,23 @@ class Recording:
         self.changed.emit()
 
     def exported(self) -> None:
-        """The layer as it stands is safe elsewhere: nothing needs to be kept. Undo goes on."""
+        """The layer was exported as it is, so nothing needs to be kept. Undo still works."""
         self._end(lambda path: path.unlink(missing_ok=True))
 
     def discard(self) -> Path | None:
-        """Put what is kept aside; gives its path, for folder.bring_back. The layer stays as it is."""
+        """Discard what was saved; returns its path, for folder.bring_back. The layer does not change."""
         path = self.path
         self._end(folder.discard)
         return path
 
     def flush(self) -> bool:
-        """Wait until all is on the disk; False if it is not."""
+        """Wait until all is on disk; returns False on timeout."""
         if self._file is not None and self._file.wanted:
             self._begin()
         return WRITER.flush() and (self._file is None or not self._file.in_trouble)
 
     def close(self) -> None:
-        """Follow no longer; what is kept stays, unless nothing was changed."""
+        """Stop recording; the saved edits stay unless nothing was changed."""
         for signal, callback in self._heard:
             signal.disconnect(callback)
         self._heard = []
@@ -106,7 +106,7 @@ class Recording:
         self.changed.emit()
 
     def _mode_changed(self, event: Any = None) -> None:
-        """A tool is taken up: have the mask as it is on the disk before the first stroke."""
+        """A tool was selected: write the mask to disk as it is before the first stroke."""
         if self._file is None and str(self.layer.mode) in DRAWING and not self.painting.read_only:
             self._begin()
 
@@ -115,7 +115,7 @@ class Recording:
             self._begin()
 
     def _begin(self) -> None:
-        """A new generation of the journal, with the layer as it is."""
+        """Start a new generation of the journal with the layer as it is."""
         if source_of(self.layer) is None:
             self._lost()
             return
@@ -136,8 +136,8 @@ class Recording:
         self._post(self._file, lambda file: file.begin(start))
 
     def _lost(self) -> None:
-        """The array was replaced by one of another shape: its place in the patient is not known. What is kept
-        stays.
+        """The array was replaced by one of another shape, whose patient coordinates are unknown. The saved
+        edits stay.
         """
         file, path = self._file, self.path
         self._file = self.path = None

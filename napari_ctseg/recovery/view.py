@@ -49,7 +49,7 @@ class RestoreDialog(QDialog):  # type: ignore[misc]
         self.resize(480, 420)
 
     def fill(self) -> None:
-        """Show what is saved and discarded now."""
+        """Show the saved and the discarded masks."""
         self.kept.fill()
 
     def _restored(self) -> None:
@@ -58,7 +58,7 @@ class RestoreDialog(QDialog):  # type: ignore[misc]
 
 
 class RecoveryDock(Dock):
-    """All saved masks, including those of images that are not open, and the limits of space."""
+    """All saved masks, including those of images that are not open, and the limits on disk and memory."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()

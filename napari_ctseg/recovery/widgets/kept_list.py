@@ -40,10 +40,10 @@ T = TypeVar("T")
 
 
 class KeptList(QWidget):  # type: ignore[misc]
-    """Kept masks first, then those that were discarded; the buttons act on the chosen line.
+    """Kept masks first, then discarded ones; the buttons act on the selected line.
 
-    everything : of all images, also of those that are not open; else of the open ones. restored : one was
-    opened. where : asks for the path of an export, None to cancel; can be replaced, as tests do.
+    everything : of all images, also of those that are not open; otherwise of the open ones. restored : one
+    was opened. where : asks for the path of an export, None to cancel; can be replaced, as tests do.
     """
 
     restored = Signal()
@@ -90,12 +90,12 @@ class KeptList(QWidget):  # type: ignore[misc]
         )  # no method of this object: Qt disconnects those before
 
     def stop(self) -> None:
-        """The list is closed: stop drawing previews."""
+        """The list was closed: stop drawing previews."""
         self._stopped = True
         self._to_draw.clear()
 
     def fill(self) -> None:
-        """Show what is kept and discarded now."""
+        """Show the kept and the discarded masks."""
         chosen = self._current()
         self.list.clear()
         self._to_draw.clear()
@@ -250,7 +250,7 @@ def _version(kept: folder.Kept) -> tuple[str, int]:
 
 
 def _icon(drawn: QPixmap) -> QIcon:
-    """A square with the picture in its middle, the same whether its line is chosen or not."""
+    """A square with the picture in its centre, the same whether its line is selected or not."""
     square = QPixmap(PICTURE, PICTURE)
     square.fill(Qt.GlobalColor.black)
     if not drawn.isNull():

@@ -1,8 +1,9 @@
-"""One question on closing: where there are edits that were not exported, napari does not ask its own as well.
+"""One question on closing: if there are edits that were not exported, napari does not ask its own question
+too.
 
-napari asks "Close?" after that question where the window's X was pressed, and before it on Ctrl+Q. A user
-who discarded the edits and then chose Cancel in the second one had a window full of edits that were saved
-nowhere.
+napari asks "Close?" after that question if the window's X was pressed, and before it on Ctrl+Q. A user who
+discarded the edits and then chose Cancel in the second question was left with a window full of edits that
+were saved nowhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ NAME = "ctseg one question"
 class OneQuestion(QObject):  # type: ignore[misc]
     """Turns every way of closing a window with unexported edits into one that napari does not ask about.
 
-    Made after the filter that asks about the edits: Qt hands an event to the newest filter first.
+    Created after the filter that asks about the edits, because Qt passes an event to the newest filter first.
     """
 
     def __init__(self, window: Any, autosave: Autosave) -> None:
@@ -39,8 +40,8 @@ class OneQuestion(QObject):  # type: ignore[misc]
         return True
 
     def _close(self, quit_app: bool = False, confirm_need: bool = False) -> Any:
-        """napari's `close`. What asks about the edits is the filter of the autosave's questions, which gets
-        the event next.
+        """napari's `close`. The filter of the autosave's questions, which gets the event next, asks about the
+        edits.
         """
         if (window := self._window()) is None:
             return None

@@ -38,9 +38,11 @@ Ask = Callable[[Sequence[Recording], bool], Answer]
 
 
 class Questions(QObject):  # type: ignore[misc]
-    """ask : the question on leaving, (recordings, whether one may stay) to an Answer. where : asks for the
-    path of an export, None to stay. Both can be replaced, as tests do. dialog : the offer to restore that is
-    open, or None.
+    """The dialogs of one viewer.
+
+    ask : the question on leaving, (recordings, whether one may stay) to an Answer. where : asks for the path
+    of an export, None to stay. Both can be replaced, as tests do. dialog : the offer to restore that is open,
+    or None.
     """
 
     _message = Signal(str)  # Qt takes it from the writer's thread to this one
@@ -84,13 +86,11 @@ class Questions(QObject):  # type: ignore[misc]
         return False
 
     def _asks_napari(self, event: QEvent) -> bool:
-        """Whether napari still asks a question of its own, after which the window may stay."""
+        """Whether napari will ask its own question, after which the window may stay."""
         return bool(event.spontaneous())
 
     def _leave(self, recording: Recording) -> None:
-        """A layer was removed; several in one go are one question, and none while the viewer is taken down by
-        a program.
-        """
+        """A layer was removed; several at once are one question, none while a program closes the viewer."""
         self._left.append(recording)
         if len(self._left) == 1:
             QTimer.singleShot(0, self._ask_about_left)
@@ -107,7 +107,7 @@ class Questions(QObject):  # type: ignore[misc]
             self._autosave.list_waiting()
 
     def _dock_closed(self, recording: Recording) -> None:
-        """The dock that edits a layer was closed; the layer stays, and so does what is kept unless it is
+        """The dock that edits a layer was closed; the layer stays, and so do its saved edits unless they are
         discarded.
         """
 
