@@ -249,7 +249,7 @@ class FineTuneDock(parts.Dock):
 
     def _ask_features(self) -> None:
         before = self.controller.state.features
-        name, _ = QFileDialog.getOpenFileName(self, "VGG-19's weights", "" if before is None else str(before))
+        name, _ = QFileDialog.getOpenFileName(self, "VGG-19 weights", "" if before is None else str(before))
         if name:
             self.controller.choose(features=Path(name))
 

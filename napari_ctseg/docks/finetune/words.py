@@ -14,7 +14,10 @@ PAUSE = (
 RESUME = "Continues from the last checkpoint with the remaining time."
 STOP = "Ends after the current step; the current state becomes a model and is evaluated."
 STOP_PAUSED = "Makes a model from the checkpoint and evaluates it."
-TRAINABLE = "Training everything adapts most and forgets most; training the last layer alone needs few cases."
+TRAINABLE = (
+    "Training all layers adapts the model most and forgets most; training only the last layer needs few "
+    "cases."
+)
 FROM_SCRATCH = "A network trained from scratch has no weights to keep, so everything is trained."
 LOCALISER = (
     "This trains a localiser: all labels are merged into one region; a segmenter then works inside its "

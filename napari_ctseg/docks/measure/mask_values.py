@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IDLE_MS = 700  # after the last stroke
 Values = tuple[LabelValues, ...]
-OTHER_GRID = "The mask lies on another grid than the image, so its labels have volumes and no mean."
+OTHER_GRID = "The mask lies on another grid than the image, so its labels have volumes but no mean."
 
 
 class MaskValues:

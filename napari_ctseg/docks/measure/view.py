@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 ZOOM_MS = 120  # lines are drawn again when the zoom has rested for so long
 FILES = {"Table (*.csv)": ".csv", "Data (*.json)": ".json"}
-EMPTY = "Take a tool and draw on the image; the value stands next to the shape and here."
-ADJUST = "Drag an end, a corner or a line to change a shape. Delete removes it, Ctrl+Z takes a step back."
-PROBE = "Point at the image: the value and the place in the patient (LPS) stand here."
+EMPTY = "Choose a tool and draw on the image; the value appears next to the shape and in this table."
+ADJUST = "Drag an end, a corner or a line to change a shape. Delete removes it, Ctrl+Z undoes a step."
+PROBE = "Point at the image to see the value and the patient position (LPS)."
 
 
 class MeasureDock(parts.Dock):
@@ -48,12 +48,10 @@ class MeasureDock(parts.Dock):
     def _build(self) -> None:
         self.title = parts.text()
         self.sample = QPushButton("Open the phantom CT")
-        self.sample.setToolTip("Adds the sample that File > Open Sample has.")
+        self.sample.setToolTip("Opens the sample CT, as File > Open Sample does.")
         self.tools, self.hint = ToolButtons(), parts.text()
         self.keep = QCheckBox("Keep the tool")
-        self.keep.setToolTip(
-            "The tool stays in hand after a measurement, for the next one; Esc puts it away."
-        )
+        self.keep.setToolTip("The tool stays active after a measurement; Esc deactivates it.")
         self.undo = parts.button("Undo", "")
         self.delete = parts.button("Delete", "")
         self.table, self.probe = ShapeTable(), parts.text()
@@ -142,9 +140,9 @@ class MeasureDock(parts.Dock):
         parts.show_text(self.hint, state.refused or ("" if state.image is None else hint))
         with QSignalBlocker(self.keep):
             self.keep.setChecked(state.keep_tool)
-        nothing = "" if state.can_undo else "Nothing was drawn yet."
-        parts.able(self.undo, nothing, "Takes back the last shape, change or removal. Key: Ctrl+Z")
-        unselected = "" if state.selected is not None else "Click a row or a shape first."
+        nothing = "" if state.can_undo else "Nothing has been drawn yet."
+        parts.able(self.undo, nothing, "Undoes the last shape, change or removal. Key: Ctrl+Z")
+        unselected = "" if state.selected is not None else "Select a row or a shape first."
         parts.able(self.delete, unselected, "Removes the selected measurement. Key: Delete")
         self.table.draw(state.rows, state.selected, state.unit)
         self.table.setVisible(bool(state.rows))
@@ -154,7 +152,7 @@ class MeasureDock(parts.Dock):
         self._draw_labels(state)
         tip = "Writes all measurements and the labels' values as a table (CSV) or data (JSON)."
         parts.able(self.save, state.why_not_save, tip)
-        parts.able(self.open, state.why_not, "Adds the measurements of a file that was saved here.")
+        parts.able(self.open, state.why_not, "Adds the measurements from a saved file.")
         parts.show_text(self.message, state.message)
         self.details.setVisible(bool(state.details))
 

@@ -26,14 +26,11 @@ class Curves(QWidget):  # type: ignore[misc]
         self._graphics.setMinimumWidth(100)
         self._graphics.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._graphics.setToolTip(
-            "Above the smoothed loss, below the Dice on the held-out cases (thick: the mean), over the steps."
+            "Top: smoothed loss. Bottom: Dice on the held-out cases (thick: mean). Both by training step."
         )
         self.legend = QLabel()
         self.legend.setWordWrap(True)
-        self.legend.setToolTip(
-            "The labels' colours, and their Dice at the last point of the curve. Measured on the network's "
-            "own grid."
-        )
+        self.legend.setToolTip("Colour and last Dice of each label, measured on the network's own grid.")
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self._graphics)

@@ -47,7 +47,7 @@ class Samples(QWidget):  # type: ignore[misc]
         made.setIcon(QIcon(picture))
         made.setIconSize(THUMBNAIL)
         made.setAccessibleName(what)
-        made.setToolTip(f"{what[0].upper()}{what[1:]}: truth solid, found dashed. Click to enlarge.")
+        made.setToolTip(f"{what[0].upper()}{what[1:]}: truth solid, prediction dashed. Click to enlarge.")
         made.clicked.connect(self._enlarging(picture, what))
         return made
 
@@ -69,7 +69,7 @@ class Samples(QWidget):  # type: ignore[misc]
                 room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
             )
         )
-        label.setToolTip("Truth solid, found dashed, the patient's right on the left. Escape closes.")
+        label.setToolTip("Truth solid, prediction dashed, the patient's right on the left. Escape closes.")
         box = QVBoxLayout(self.large)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(label)

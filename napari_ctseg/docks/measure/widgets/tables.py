@@ -79,10 +79,10 @@ class ShapeTable(Table):
 
     def __init__(self) -> None:
         headers = (
-            ("kind", "What was drawn. Click a row: the viewer goes to its slice."),
-            ("slice", "Plane and number of the slice, from 1."),
+            ("kind", "The measurement. Click a row to go to its slice."),
+            ("slice", "Plane and slice number, from 1."),
             ("size", "Length in mm, angle in degrees, diameters in mm, or area in mm²."),
-            (MEAN, "Of the image's values inside: HU for CT."),
+            (MEAN, "Of the image values inside, in HU for CT."),
         )
         super().__init__(headers, 0)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -108,7 +108,7 @@ class ShapeTable(Table):
                         _bare(row.mean, unit),
                     ),
                     self._icons.get(row.kind, QIcon()),
-                    f"{row.in_full}\nClick: go to its slice. Delete removes it.",
+                    f"{row.in_full}\nClick to go to its slice. Delete removes it.",
                 )
                 for row in rows
             ]
@@ -144,7 +144,7 @@ class LabelTable(Table):
         headers = (
             ("label", "The label's name."),
             ("volume", "Number of voxels times their volume."),
-            (MEAN, "Of the image's values inside: HU for CT."),
+            (MEAN, "Of the image values inside, in HU for CT."),
         )
         super().__init__(headers, 0)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)

@@ -50,4 +50,4 @@ class ToolButtons(QWidget):  # type: ignore[misc]
         for kind, button in self.buttons.items():
             with QSignalBlocker(button):
                 button.setChecked(kind is tool)
-            parts.able(button, why_not, f"{NAMES[kind]}: {HINTS[kind]} Key: {KEYS[kind]}; Esc puts it away.")
+            parts.able(button, why_not, f"{NAMES[kind]}: {HINTS[kind]} Key: {KEYS[kind]}; Esc ends it.")

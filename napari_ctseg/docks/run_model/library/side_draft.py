@@ -137,7 +137,7 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
     labels: dict[str, str] = dict(side.get("labels", {}))
     beyond: list[dict[str, Any]] = side.get("channels", [])
     if len(beyond) > (count := len(draft.channels)):
-        reading.faults["further"] = f"speaks of {len(beyond)} channels, and there are {count}"
+        reading.faults["further"] = f"lists {len(beyond)} channels, but there are {count}"
     beyond = [*beyond, *({} for _ in range(count - len(beyond)))][:count]
     for row in draft.maps:
         value = row.value.strip()
