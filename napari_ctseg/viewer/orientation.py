@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctseg_imaging.windowing import is_hu
-from napari_ctseg.viewer.layers import slice_of, source_of, volume_of
+from napari_ctseg.viewer.layers import MIRROR, slice_of, source_of, volume_of
 from napari_ctseg.viewer.proxies import unwrapped
 
 if TYPE_CHECKING:
@@ -68,10 +68,15 @@ def upright(order: Sequence[int]) -> Orientation:
 
 
 def attach(viewer: napari.viewer.Viewer) -> Radiological:
-    """Make a viewer radiological as long as it has a layer of this project; once per viewer."""
+    """Make a viewer radiological as long as it has a layer of this project; once per viewer. Mouse and planes
+    are the user's choice.
+    """
+    from napari_ctseg.viewer.planes import planes_of
+
     viewer = unwrapped(viewer)
     if viewer not in _ATTACHED:
         _ATTACHED[viewer] = Radiological(viewer)
+        planes_of(viewer)
     return _ATTACHED[viewer]
 
 
@@ -136,7 +141,7 @@ class Radiological:
     def _watch(self, layer: Any) -> None:
         if hasattr(layer, "contrast_limits"):
             layer.events.contrast_limits.connect(self._refresh_corner)
-            if layer.ndim == 3 and source_of(layer) is not None:
+            if layer.ndim == 3 and source_of(layer) is not None and MIRROR not in layer.metadata:
                 _widen_range(layer)
 
     def _turned(self, event: Any = None) -> None:
@@ -182,12 +187,14 @@ class Radiological:
         if viewer is None:
             return
         overlay = viewer.canvas.overlays["ctseg_corner"]
-        image = self._image(viewer) if self._active and viewer.dims.ndisplay == 2 else None
+        image = self.image() if self._active and viewer.dims.ndisplay == 2 else None
         overlay.text = self.corner_text(viewer, image) if image is not None else ""
         overlay.visible = image is not None
 
-    def _image(self, viewer: napari.viewer.Viewer) -> Image | None:
+    def image(self) -> Image | None:
         """The image that the corner speaks of: the active one, else the topmost visible one."""
+        if (viewer := self._viewer()) is None:
+            return None
         candidates = [
             layer for layer in viewer.layers if hasattr(layer, "contrast_limits") and layer.ndim == 3
         ]

@@ -129,6 +129,7 @@ class ErrorMap:
         for k in slices:
             self.layer.data[k] = error_codes(prediction[k], truth[k], value)
         self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+        self.layer.events.refresh()  # for the linked planes
 
 
 class DashedOutline:

@@ -11,6 +11,7 @@ from ctseg_imaging.geometry import Float
 from ctseg_imaging.measurements import DrawnShape, Kind
 from napari_ctseg.docks.measure.plane import Plane
 from napari_ctseg.docks.measure.shapes.forming import BODY, CLICKED, formed, moved, shifted, taken_at
+from napari_ctseg.viewer.mouse import mouse_of
 
 if TYPE_CHECKING:
     import napari
@@ -63,12 +64,14 @@ class Pointer:
         self._kept_double_clicks: list[Any] | None = None
         viewer.mouse_drag_callbacks.append(self._pressed)
         viewer.mouse_move_callbacks.append(self._hovered)
+        mouse_of(viewer).claim(self._takes)
 
     def close(self) -> None:
         """Give the mouse back."""
         self.stop()
         self._viewer.mouse_drag_callbacks.remove(self._pressed)
         self._viewer.mouse_move_callbacks.remove(self._hovered)
+        mouse_of(self._viewer).release(self._takes)
 
     @property
     def is_clicking(self) -> bool:
@@ -107,6 +110,14 @@ class Pointer:
         return True
 
     # ---- the mouse
+
+    def _takes(self, event: Any) -> bool:
+        """Whether a press draws or takes a shape: the crosshair of linked planes stays where it is then."""
+        plane = self._canvas.plane()
+        if plane is None or self._canvas.tool is not None:
+            return plane is not None
+        at = self._canvas.on_plane(event.position)
+        return self._taken(plane, at, self._mm(REACH_PX))[1] is not None
 
     def _pressed(self, viewer: Any, event: Any) -> Drag:
         plane = self._canvas.plane()

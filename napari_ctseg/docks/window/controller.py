@@ -1,14 +1,11 @@
-"""Decides what the Window dock does: the window of the viewer's image, presets, number keys and the mouse."""
+"""Decides what the Window dock does: the window of the viewer's image, presets and number keys."""
 
 from __future__ import annotations
 
-import math
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ctseg_imaging.volume import Window
 from napari_ctseg.docks.dock_controller import DockController, DockView
@@ -17,12 +14,12 @@ from napari_ctseg.docks.window.presets import KEYS, Presets, preset_in_force, pr
 from napari_ctseg.docks.window.state import Preset, WindowKind, WindowState
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import source_of
+from napari_ctseg.viewer.mouse import mouse_of
+from napari_ctseg.viewer.mouse.canvas_mouse import set_limits
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image
-
-PIXELS_PER_FOLD = 200.0  # of drag: the width changes by a factor of e, the level by one width
 
 
 class WindowController(DockController[WindowState]):
@@ -36,25 +33,27 @@ class WindowController(DockController[WindowState]):
         self._offers: weakref.WeakKeyDictionary[Any, tuple[bool, Presets]] = weakref.WeakKeyDictionary()
         self._followed: weakref.ref[Any] | None = None
         self._own = own_presets.from_settings(preferences.get(self.NAME, "own", []))
+        self._mouse = mouse_of(viewer)
         state = WindowState(
             all_images=preferences.get(self.NAME, "all_images", False),
             number_keys=preferences.get(self.NAME, "number_keys", True),
-            radiology_mouse=preferences.get(self.NAME, "radiology_mouse", False),
+            radiology_mouse=self._mouse.is_on,
             message=preferences.problem,
         )
         super().__init__(view, viewer, preferences, state)
         self.follow_layers_and_roles()
         self.follow(self.refresh, self.viewer.layers.selection.events.active)
-        self.viewer.mouse_drag_callbacks.append(self._drag)
+        self.follow(self._mouse_changed, self._mouse.changed)
+        self._take_right_button()
         for key in KEYS:
             self.viewer.bind_key(key, self._pressing(key, only_when_on=True), overwrite=True)
             self.viewer.bind_key(f"Alt-{key}", self._pressing(key, only_when_on=False), overwrite=True)
         self.refresh()
 
     def on_close(self) -> None:
-        """Give the mouse and the number keys back to napari."""
+        """Give the right button's choice of images and the number keys back."""
         self._follow(None)
-        self.viewer.mouse_drag_callbacks.remove(self._drag)
+        self._mouse.targets = self._others_targets
         for key in KEYS:
             self.viewer.bind_key(key, None, overwrite=True)
             self.viewer.bind_key(f"Alt-{key}", None, overwrite=True)
@@ -120,7 +119,7 @@ class WindowController(DockController[WindowState]):
                     for preset in self._offered(layer)[1]
                     if (preset.kind, preset.name) == (kind, name)
                 )
-            _set_limits(layer, window)
+            set_limits(layer, *window.limits)
         self.refresh()
 
     def set_window(self, width: float, level: float) -> None:
@@ -128,7 +127,7 @@ class WindowController(DockController[WindowState]):
         if (round(width, 6), round(level, 6)) == (round(self.state.width, 6), round(self.state.level, 6)):
             return
         for layer in self._targets():
-            _set_limits(layer, Window("", max(width, 1e-6), level))
+            set_limits(layer, *Window("", max(width, 1e-6), level).limits)
         self.refresh()
 
     def press(self, key: str) -> bool:
@@ -177,8 +176,8 @@ class WindowController(DockController[WindowState]):
         self._take_image_keys()
 
     def set_radiology_mouse(self, on: bool) -> None:
-        """Whether dragging with the right button changes the window."""
-        self._set_toggle("radiology_mouse", on)
+        """Switch the viewer's radiology mouse, whose right button changes the window."""
+        self._mouse.turn(on)
 
     # ---- inside
 
@@ -244,23 +243,13 @@ class WindowController(DockController[WindowState]):
 
         return press
 
-    def _drag(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        """Right button: across for the width, down for the level; napari's own zoom by the right button rests
-        meanwhile.
-        """
-        if not self.state.radiology_mouse or event.button != 2 or self.state.image is None:
-            return
-        camera, before = viewer.scene.camera, viewer.scene.camera.mouse_zoom
-        camera.mouse_zoom = False
-        start, width, level = np.array(event.pos, float), self.state.width, self.state.level
-        yield
-        while event.type == "mouse_move":
-            across, down = np.array(event.pos, float) - start
-            self.set_window(
-                width * math.exp(across / PIXELS_PER_FOLD), level + width * down / PIXELS_PER_FOLD
-            )
-            yield
-        camera.mouse_zoom = before
+    def _take_right_button(self) -> None:
+        """The right button sets the window of the images that the dock's own controls set."""
+        mine, self._others_targets = weakref.ref(self), self._mouse.targets
+        self._mouse.targets = lambda: [] if (controller := mine()) is None else controller._targets()
+
+    def _mouse_changed(self, on: bool) -> None:
+        self.update(radiology_mouse=on)
 
     def _set_own(self, own: Presets) -> None:
         self._own = own
@@ -272,11 +261,3 @@ class WindowController(DockController[WindowState]):
         self.state = replace(self.state, message="", **{field: on})  # type: ignore[arg-type]
         self.remember(field, on)
         self.refresh()
-
-
-def _set_limits(layer: Image, window: Window) -> None:
-    """Set limits, making room in the layer's range first: napari cuts them off otherwise."""
-    low, high = window.limits
-    lowest, highest = layer.contrast_limits_range
-    layer.contrast_limits_range = (min(low, lowest), max(high, highest))
-    layer.contrast_limits = (low, high)

@@ -52,7 +52,7 @@ def _guarded_mask(plain: Callable[..., Any], painting: Painting) -> Callable[...
         changed: NDArray[np.bool_] | None = plain(data, allowed, new_label, volume_slice)
         if changed is not None:
             start, stop, _ = volume_slice[0].indices(painting.depth)
-            painting.note(start, stop)
+            painting.note(start, stop, volume_slice[1:])
         return changed
 
     return apply

@@ -17,7 +17,7 @@ from napari_ctseg.background.timers import single_shot
 from napari_ctseg.journal.patches import Patch
 from napari_ctseg.journal.steps import Steps
 from napari_ctseg.viewer.layers import can_be_painted
-from napari_ctseg.viewer.painting.brush_rules import BrushRules
+from napari_ctseg.viewer.painting.brush_rules import BrushRules, Index
 from napari_ctseg.viewer.painting.guards import guard
 from napari_ctseg.viewer.proxies import unwrapped
 
@@ -28,12 +28,15 @@ EDITS = "ctseg_edits"  # what was done to a layer, in its metadata: it goes wher
 class Painting:
     """Watches one Labels layer; `of` returns the one object of a layer.
 
-    touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. refused : why a
-    stroke changed nothing. locked_out : the same, where it was the layer's padlock or another viewer.
-    replaced : `layer.data` is another array now. steps : undo and redo, also for napari's own keys.
+    touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. painted : the box
+    (z, y, x) around what changed since then. painted_on : the layer of a linked plane that it was drawn on,
+    None for the layer itself. refused : why a stroke changed nothing. locked_out : the same, where it was the
+    layer's padlock or another viewer. replaced : `layer.data` is another array now. steps : undo and redo,
+    also for napari's own keys.
     """
 
     touched = Signal(tuple)
+    painted = Signal(tuple)
     refused = Signal(str)
     locked_out = Signal(str)
     replaced = Signal()
@@ -49,6 +52,8 @@ class Painting:
         self._array = layer.data
         self.steps = Steps(lambda: layer_of(self._layer).data, self._is_locked, edits_of(layer))
         self._pending: set[int] = set()
+        self._box: tuple[slice, slice] | None = None
+        self.painted_on: Labels | None = None
         self._timer = single_shot(FRAME_MS, self.flush)
         guard(layer, self)
         layer.events.data.connect(self._everything)
@@ -101,15 +106,24 @@ class Painting:
         """Report what is pending now instead of at the next frame."""
         self._timer.stop()
         slices, self._pending = tuple(sorted(self._pending)), set()
-        if slices:
+        box, self._box = self._box, None
+        if slices and box is not None:
+            self.painted.emit((slice(slices[0], slices[-1] + 1), *box))
+            self.painted_on = None
             self.touched.emit(slices)
 
-    def note(self, start: int, stop: int) -> None:
-        """Slices from `start` to before `stop` changed; they are reported at the next frame."""
+    def note(self, start: int, stop: int, within: Index | None = None) -> None:
+        """Slices from `start` to before `stop` changed, somewhere or in the rows and columns `within`; they
+        are reported at the next frame.
+        """
         self.version += 1
         if not self._pending:
             self._timer.start()
         self._pending.update(range(start, stop))
+        shape = layer_of(self._layer).data.shape[1:]
+        parts = within or (slice(None), slice(None))
+        rows, columns = (slice(*part.indices(n)[:2]) for part, n in zip(parts, shape, strict=True))
+        self._box = (rows, columns) if self._box is None else _around(self._box, (rows, columns))
 
     def undo(self) -> None:
         """Undo the last stroke, polygon, fill or operation in any slice; locked classes stay."""
@@ -176,6 +190,13 @@ class Painting:
         """The stroke under way was taken back."""
         self.steps.abort()
         self.note(0, self.depth)
+
+
+def _around(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+    return rows, columns
 
 
 def layer_of(reference: weakref.ref[Labels]) -> Labels:

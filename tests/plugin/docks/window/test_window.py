@@ -7,6 +7,7 @@ from ctseg_imaging.volume import Volume, Window
 from napari_ctseg.docks.window.controller import WindowController
 from napari_ctseg.docks.window.state import WindowKind
 from napari_ctseg.preferences import Preferences
+from napari_ctseg.viewer.mouse import mouse_of
 from napari_ctseg.viewer.showing import show_labels, show_volume
 
 
@@ -148,37 +149,26 @@ def test_a_damaged_settings_file_is_put_aside(tmp_path, wide):
     assert Preferences(tmp_path / "preferences.json").get("window", "number_keys", True) is False
 
 
-class Drag:
-    def __init__(self, kind, pos, button=2):
-        self.type, self.pos, self.button = kind, pos, button
-
-
-def test_the_radiology_mouse_widens_and_moves_the_window(preferences, wide):
-    controller, viewer, _ = controller_for(preferences, wide)
-    event = Drag("mouse_press", (100, 100))
-    callback = viewer.mouse_drag_callbacks[-1]
-    assert list(callback(viewer, event)) == []  # off: napari's own zoom
+def test_the_radiology_mouse_is_the_viewers(preferences, wide):
+    controller, viewer, layers = controller_for(preferences, wide, wide)
+    mouse = mouse_of(viewer)
     controller.set_radiology_mouse(True)
-    controller.set_window(400, 50)
-    drag = callback(viewer, event)
-    next(drag)
-    assert viewer.scene.camera.mouse_zoom is False
-    event.type, event.pos = "mouse_move", (300, 100)
-    next(drag)
-    assert controller.state.width == pytest.approx(400 * np.e) and controller.state.level == 50
-    event.pos = (100, 200)
-    next(drag)
-    assert controller.state.width == pytest.approx(400) and controller.state.level == pytest.approx(250)
-    event.type = "mouse_release"
-    assert list(drag) == [] and viewer.scene.camera.mouse_zoom is True
+    assert mouse.is_on and controller.view.state.radiology_mouse
+    mouse.turn(False)
+    assert not controller.view.state.radiology_mouse
+    viewer.layers.selection.active = layers[0]
+    assert mouse.targets() == [layers[0]]
+    controller.set_all_images(True)
+    assert mouse.targets() == layers
+    controller.close()
+    assert mouse.targets() == [layers[0]]
 
 
-def test_a_closed_dock_gives_the_keys_and_the_mouse_back_and_follows_no_layer(preferences, wide):
+def test_a_closed_dock_gives_the_keys_back_and_follows_no_layer(preferences, wide):
     controller, viewer, [layer] = controller_for(preferences, wide)
     assert all(any(str(key) == "5" for key in one.keymap) for one in (viewer, layer))
     controller.close()
     controller.close()  # napari may tell of it twice
-    assert controller._drag not in viewer.mouse_drag_callbacks
     assert not any(str(key) == "5" for keymap in (viewer.keymap, layer.keymap) for key in keymap)
     before = controller.view.state
     layer.contrast_limits = (0, 100)
