@@ -10,8 +10,10 @@ from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QBoxLayout,
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
+    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLayout,
@@ -148,14 +150,61 @@ def row(*items: QWidget) -> QHBoxLayout:
     return line
 
 
+class Section(QWidget):  # type: ignore[misc]
+    """A column that is shown and hidden as a whole; a part of a dock with its own `draw`."""
+
+    def stack(self, *items: QWidget | QLayout) -> None:
+        """Put these one below the other."""
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        _fill(column, items)
+
+
 def group(items: Sequence[QWidget | QLayout]) -> QWidget:
-    """A column that is shown and hidden as a whole."""
-    body = QWidget()
-    column = QVBoxLayout(body)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(5)
-    _fill(column, items)
+    """A section that has nothing to draw itself."""
+    body = Section()
+    body.stack(*items)
     return body
+
+
+class Message(Section):
+    """What happened last. The full error, where it is one, is behind a button."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label, self.details = text(), button("Details…", "Shows the full error, for a report.")
+        self._details = ""
+        self.stack(self.label, self.details)
+        self.details.clicked.connect(lambda: show_details(self, self.text(), self._details))
+
+    def text(self) -> str:
+        """What it says."""
+        return str(self.label.text())
+
+    def draw(self, words: str, details: str, remark: bool = False) -> None:
+        """details : a traceback, "" for none. remark : whether the user should notice it."""
+        self._details = details
+        show_text(self.label, words)
+        self.label.mark(remark)
+        self.details.setVisible(bool(details))
+        self.setVisible(bool(words or details))
+
+
+def form(*rows: tuple[str | QWidget, QWidget | QLayout]) -> QFormLayout:
+    """Labels with their fields, which take the room that the labels leave."""
+    made = QFormLayout()
+    made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for label, field in rows:
+        made.addRow(label, field)
+    return made
+
+
+def checkbox(words: str, tip: str) -> QCheckBox:
+    """A choice that is on or off."""
+    box = QCheckBox(words)
+    box.setToolTip(tip)
+    return box
 
 
 def scrolled(owner: QWidget, items: Sequence[QWidget | QLayout]) -> QVBoxLayout:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ctseg_imaging.geometry import Match
 from napari_ctseg.docks.correct.mask_dock import MaskDock
-from napari_ctseg.docks.correct.state import Tool
+from napari_ctseg.docks.correct.state import BrushState, Tool
 from napari_ctseg.viewer.layers import source_of
 from napari_ctseg.viewer.painting import BrushRules
 
@@ -26,19 +26,19 @@ class Brush:
         reach it.
         """
         dock = self._dock
-        if dock.layer is not None and not dock.state.locked:
+        if dock.layer is not None and not dock.state.mask.locked:
             dock.viewer.layers.selection.active = dock.layer
             dock.layer.mode = tool.value
 
     def set_diameter(self, diameter_mm: float) -> None:
         """The brush's diameter, rounded to whole voxels of the finer axis as in napari."""
         if self._dock.layer is not None:
-            self._dock.layer.brush_size = max(1, round(diameter_mm / self._dock.state.brush_step_mm))
+            self._dock.layer.brush_size = max(1, round(diameter_mm / self._dock.state.brush.step_mm))
         self._dock.remember("brush_mm", float(diameter_mm))
 
     def restore_diameter(self, layer: LabelsLayer) -> None:
         """Give a newly followed layer the diameter that the dock shows."""
-        layer.brush_size = max(1, round(self._dock.state.brush_mm / finest_voxel_mm(layer)))
+        layer.brush_size = max(1, round(self._dock.state.brush.diameter_mm / finest_voxel_mm(layer)))
 
     def set_3d(self, on: bool) -> None:
         """A ball over the neighbouring slices instead of a disc in this one."""
@@ -63,10 +63,10 @@ class Brush:
             painting.rules = replace(painting.rules, locked=locked)
             self._dock.show_numbers()
 
-    def set_window(self, on: bool, low_hu: float, high_hu: float) -> None:
+    def set_hu_limits(self, on: bool, low_hu: float, high_hu: float) -> None:
         """The brush changes only voxels whose HU lie within, ends included."""
         low_hu, high_hu = min(low_hu, high_hu), max(low_hu, high_hu)
-        self._dock.update(window_on=on, window_low_hu=low_hu, window_high_hu=high_hu)
+        self._dock.update(hu=replace(self._dock.state.hu, on=on, low_hu=low_hu, high_hu=high_hu))
         self._dock.remember("window_low_hu", float(low_hu))
         self._dock.remember("window_high_hu", float(high_hu))
         self.apply_rules()
@@ -75,15 +75,15 @@ class Brush:
         """Bring the HU limits of the mask's painting in line with the state."""
         if self._dock.followed is None:
             return
-        state, painting = self._dock.state, self._dock.followed.painting
+        hu, painting = self._dock.state.hu, self._dock.followed.painting
         name = self._dock.study.image
-        if not state.window_on or state.window_why_not or not name:
+        if not hu.on or hu.why_not or not name:
             painting.rules = BrushRules(painting.rules.locked)
             return
-        limits = (state.window_low_hu, state.window_high_hu)
+        limits = (hu.low_hu, hu.high_hu)
         painting.rules = BrushRules(painting.rules.locked, limits, self._dock.viewer.layers[name].data)
 
-    def window_why_not(self, name: str | None) -> str:
+    def hu_why_not(self, name: str | None) -> str:
         """Why the brush on the mask `name` cannot be limited to HU, "" when it can."""
         layers, image = self._dock.viewer.layers, self._dock.study.image
         if image is None or image not in layers:
@@ -101,14 +101,15 @@ class Brush:
         if (layer := self._dock.layer) is None:
             return
         step = finest_voxel_mm(layer)
-        self._dock.update(
+        brush = BrushState(
             tool=Tool(str(layer.mode)) if str(layer.mode) in set(Tool) else None,
-            brush_step_mm=step,
-            brush_mm=layer.brush_size * step,
-            selected=int(layer.selected_label),
+            diameter_mm=layer.brush_size * step,
+            step_mm=step,
+            in_3d=layer.n_edit_dimensions == 3,
             only_background=bool(layer.preserve_labels),
-            brush_3d=layer.n_edit_dimensions == 3,
         )
+        classes = replace(self._dock.state.classes, selected=int(layer.selected_label))
+        self._dock.update(brush=brush, classes=classes)
 
 
 def finest_voxel_mm(layer: LabelsLayer) -> float:

@@ -16,7 +16,13 @@ from napari_ctseg.docks.correct.classes import add_class
 from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.operations import Operations
-from napari_ctseg.docks.correct.state import CorrectState
+from napari_ctseg.docks.correct.state import (
+    BrushState,
+    CorrectState,
+    ExportState,
+    HuLimits,
+    OperationSizes,
+)
 from napari_ctseg.docks.correct.steps import Steps
 from napari_ctseg.docks.dock_controller import DockView
 from napari_ctseg.export.mask import Written, export, export_message
@@ -34,7 +40,19 @@ if TYPE_CHECKING:
 
     from napari_ctseg.preferences import Preferences
 
-REMEMBERED = ("brush_mm", "window_low_hu", "window_high_hu", "margin_mm", "island_ml")
+
+def remembered(preferences: Preferences) -> CorrectState:
+    """The state at the start, with the sizes and limits of the last session."""
+    brush, hu, sizes = BrushState(), HuLimits(), OperationSizes()
+
+    def last(key: str, default: float) -> float:
+        return float(preferences.get(CorrectController.NAME, key, default))
+
+    return CorrectState(
+        brush=replace(brush, diameter_mm=last("brush_mm", brush.diameter_mm)),
+        hu=replace(hu, low_hu=last("window_low_hu", hu.low_hu), high_hu=last("window_high_hu", hu.high_hu)),
+        sizes=OperationSizes(last("margin_mm", sizes.margin_mm), last("island_ml", sizes.island_ml)),
+    )
 
 
 class CorrectController(MaskDock):
@@ -47,9 +65,7 @@ class CorrectController(MaskDock):
         preferences: Preferences,
         aside: ThreadedCall = run_in_thread,
     ) -> None:
-        default = CorrectState()
-        kept = {key: preferences.get(self.NAME, key, getattr(default, key)) for key in REMEMBERED}
-        super().__init__(view, viewer, preferences, replace(default, **kept))
+        super().__init__(view, viewer, preferences, remembered(preferences))
         self._aside = aside
         self._chosen: LabelsLayer | None = None  # by the user; goes before the study's roles
         self._autosave = autosave_of(self.viewer)
@@ -82,17 +98,19 @@ class CorrectController(MaskDock):
             self.viewer.layers[layer].events.locked.connect(self.refresh)
         name, reference = self._wanted(layers), self.study.truth if self.study.truth in layers else None
         truth = reference if reference != name else None
-        changed = name != self.state.layer or truth != self.state.truth or self._named(name) is not self.layer
-        self.update(
+        before = self.state.mask
+        changed = (name, truth) != (before.layer, before.truth) or self._named(name) is not self.layer
+        mask = replace(
+            before,
             layers=layers,
             layer=name,
             truth=truth,
             locked=is_locked(self._named(name)),
             reference=reference,
             reference_locked=is_locked(self._named(reference)),
-            kept=self._autosave.waiting,
-            window_why_not=self.brush.window_why_not(name),
         )
+        hu = replace(self.state.hu, why_not=self.brush.hu_why_not(name))
+        self.update(mask=mask, hu=hu, kept=self._autosave.waiting)
         if changed:
             self._follow_mask()
         self.brush.apply_rules()
@@ -120,7 +138,7 @@ class CorrectController(MaskDock):
 
     def choose(self, name: str) -> None:
         """Correct this mask; it becomes the study's edited mask, unless it is the truth."""
-        if name in self.state.layers:
+        if name in self.state.mask.layers:
             self._chosen = self.viewer.layers[name]
             if name != self.study.truth and not is_locked(self._chosen):
                 self.study.edited = name
@@ -130,7 +148,7 @@ class CorrectController(MaskDock):
 
     def correct_copy(self) -> None:
         """Add a copy of the locked layer and correct that; the layer itself stays as it is, hidden below."""
-        if (name := self.state.to_copy) is not None:
+        if (name := self.state.mask.to_copy) is not None:
             self.choose(correct_copy(self.viewer, name).name)
 
     def take_over(self) -> None:
@@ -138,10 +156,10 @@ class CorrectController(MaskDock):
         self._autosave.take_over()
 
     def set_lock(self, on: bool) -> None:
-        """Close or open the padlock of the layer that `state.padlock` names. Unlocked where nothing else is
-        there, it is corrected.
+        """Close or open the padlock of the layer that `state.mask.padlock` names. Unlocked where nothing else
+        is there, it is corrected.
         """
-        layer = self._named(self.state.padlock)
+        layer = self._named(self.state.mask.padlock)
         if layer is not None:
             (lock if on else release)(layer)
 
@@ -161,7 +179,7 @@ class CorrectController(MaskDock):
 
     def add_class(self, name: str) -> None:
         """A new class with the next free value, ready to be painted."""
-        if self.followed is None or not name.strip() or self.state.locked:
+        if self.followed is None or not name.strip() or self.state.mask.locked:
             return
         judge = source_of(self.followed.truth) if self.followed.truth is not None else None
         try:
@@ -176,8 +194,8 @@ class CorrectController(MaskDock):
 
     def save(self, path: Path) -> None:
         """Export to `path`; asks no questions: the file dialog has asked about overwriting."""
-        if self.followed is None or self.state.exporting:
-            self.update(message=self.state.why_not or "Still exporting.")
+        if self.followed is None or self.state.export.running:
+            self.update(message=self.state.mask.why_not or "Still exporting.")
             return
         layer = self.followed.layer
         source, image = source_of(layer), self.image_volume()
@@ -185,14 +203,14 @@ class CorrectController(MaskDock):
         label_map = replace(label_map, array=label_map.array.copy(), labels=self.followed.labels)
         provenance, edits = ({} if source is None else source.provenance), list(edits_of(layer))
         version, opened = Painting.of(layer).version, open_sources()
-        self.update(exporting=True, message="Exporting…", details="")
+        self.update(export=replace(self.state.export, running=True), message="Exporting…", details="")
 
         def done(written: Written) -> None:
             if version == Painting.of(layer).version:
                 recording = self._autosave.recording(layer)
                 if recording is not None:
                     recording.exported()
-            self.update(exporting=False, saved="", message=export_message(written))
+            self.update(export=ExportState(), message=export_message(written))
 
         self._aside(lambda: export(path, label_map, image, provenance, edits, opened), done, self.show_error)
 
@@ -200,12 +218,11 @@ class CorrectController(MaskDock):
 
     def _follow_mask(self) -> None:
         self._leave_mask()
-        layers, state = self.viewer.layers, self.state
-        if state.layer is None:
-            self.update(classes=(), note="", in_use="")
+        layer, truth = self._named(self.state.mask.layer), self._named(self.state.mask.truth)
+        if layer is None:
+            classes = replace(self.state.classes, rows=(), note="")
+            self.update(classes=classes, mask=replace(self.state.mask, in_use=""))
             return
-        layer = layers[state.layer]
-        truth = None if state.truth is None else layers[state.truth]
         try:
             self.followed = FollowedMask(layer, truth, self._callbacks(), self._aside)
         except CtsegError as error:
@@ -235,7 +252,7 @@ class CorrectController(MaskDock):
 
     def _use_changed(self) -> None:
         if self.followed is not None:
-            self.update(in_use=self.followed.painting.read_only)
+            self.update(mask=replace(self.state.mask, in_use=self.followed.painting.read_only))
 
     def _stroke(self) -> None:
         if self.layer is not None and self.layer.name != self.study.truth:
@@ -244,7 +261,7 @@ class CorrectController(MaskDock):
             self.update(message="", details="")
 
     def _refused(self, why: str) -> None:
-        if why not in (self.state.message, self.state.in_use):
+        if why not in (self.state.message, self.state.mask.in_use):
             self.update(message=why, details="")
 
     def _moved(self, event: Any = None) -> None:

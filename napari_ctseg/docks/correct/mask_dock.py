@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_ctseg.docks.correct.classes import class_rows
@@ -32,16 +33,17 @@ class MaskDock(DockController[CorrectState]):
 
     def show(self, state: CorrectState) -> None:
         """Keep `state` and draw it, unless nothing changed."""
-        if state != self.state or not state.layers:
+        if state != self.state or not state.mask.layers:
             super().show(state)
 
     def show_error(self, error: Exception, **changes: Any) -> None:
         """Show what went wrong; what was under way has ended."""
-        super().show_error(error, **{"working": "", "exporting": False, **changes})
+        ended = {"working": "", "export": replace(self.state.export, running=False)}
+        super().show_error(error, **{**ended, **changes})
 
     def show_numbers(self, event: Any = None) -> None:
         """The rows of the classes from layer, locks, counts and slider."""
         if (followed := self.followed) is not None:
             here = slice_of(self.viewer, followed.truth) if followed.judged else None
             rows = class_rows(followed.labels, followed.painting.rules.locked, followed.live, here)
-            self.update(classes=rows, note=followed.note)
+            self.update(classes=replace(self.state.classes, rows=rows, note=followed.note))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from ctseg_imaging import editing
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.correct.mask_dock import MaskDock
-from napari_ctseg.docks.correct.state import CorrectState, Operation
+from napari_ctseg.docks.correct.state import Operation, OperationSizes
 from napari_ctseg.viewer.layers import slice_of
 from napari_ctseg.viewer.painting import set_mask
 
@@ -22,23 +23,20 @@ def apply_operation(
     mask: Mask,
     spacing_mm: tuple[float, float, float],
     here: int,
-    margin_mm: float,
-    island_ml: float,
+    sizes: OperationSizes,
 ) -> Mask:
-    """The mask after `operation`. mask : (z, y, x) bool. here : the slice shown. margin_mm : of grow, shrink
-    and smooth.
-    """
+    """The mask after `operation`. mask : (z, y, x) bool. here : the slice shown."""
     match operation:
         case Operation.FILL_HOLES:
             return editing.fill_holes(mask)
         case Operation.DROP_ISLANDS:
-            return editing.drop_islands(mask, island_ml, spacing_mm)
+            return editing.drop_islands(mask, sizes.island_ml, spacing_mm)
         case Operation.GROW:
-            return editing.grow(mask, margin_mm, spacing_mm)
+            return editing.grow(mask, sizes.margin_mm, spacing_mm)
         case Operation.SHRINK:
-            return editing.shrink(mask, margin_mm, spacing_mm)
+            return editing.shrink(mask, sizes.margin_mm, spacing_mm)
         case Operation.SMOOTH:
-            return editing.smooth(mask, margin_mm, spacing_mm)
+            return editing.smooth(mask, sizes.margin_mm, spacing_mm)
         case Operation.FILL_BETWEEN:
             return editing.fill_between(mask, spacing_mm[1:])
         case Operation.COPY_UP:
@@ -56,12 +54,12 @@ class Operations:
 
     def set_margin(self, margin_mm: float) -> None:
         """How far grow, shrink and smooth go."""
-        self._dock.update(margin_mm=margin_mm)
+        self._dock.update(sizes=replace(self._dock.state.sizes, margin_mm=margin_mm))
         self._dock.remember("margin_mm", margin_mm)
 
     def set_island(self, least_ml: float) -> None:
         """Islands below this volume are dropped."""
-        self._dock.update(island_ml=least_ml)
+        self._dock.update(sizes=replace(self._dock.state.sizes, island_ml=least_ml))
         self._dock.remember("island_ml", least_ml)
 
     def apply(self, operation: Operation) -> None:
@@ -70,10 +68,10 @@ class Operations:
         if layer is None or state.operation_why_not:
             dock.update(message=state.operation_why_not)
             return
-        value, here = state.selected, slice_of(dock.viewer, layer)
+        value, here, sizes = state.classes.selected, slice_of(dock.viewer, layer), state.sizes
         before = np.asarray(layer.data) == value
         spacing = (float(layer.scale[0]), float(layer.scale[1]), float(layer.scale[2]))
-        record = _record(operation, state)
+        record = _record(operation, value, sizes)
 
         def done(after: Mask) -> None:
             if layer not in dock.viewer.layers:
@@ -85,17 +83,17 @@ class Operations:
 
         dock.update(working=operation.value, message="", details="")
         self._aside(
-            lambda: apply_operation(operation, before, spacing, here, state.margin_mm, state.island_ml),
+            lambda: apply_operation(operation, before, spacing, here, sizes),
             done,
             dock.show_error,
         )
 
 
-def _record(operation: Operation, state: CorrectState) -> dict[str, Any]:
+def _record(operation: Operation, value: int, sizes: OperationSizes) -> dict[str, Any]:
     """What the list of edits keeps of an operation."""
-    record: dict[str, Any] = {"operation": operation.value, "label": state.selected}
+    record: dict[str, Any] = {"operation": operation.value, "label": value}
     if operation in (Operation.GROW, Operation.SHRINK, Operation.SMOOTH):
-        record["mm"] = state.margin_mm
+        record["mm"] = sizes.margin_mm
     elif operation is Operation.DROP_ISLANDS:
-        record["ml"] = state.island_ml
+        record["ml"] = sizes.island_ml
     return record

@@ -46,13 +46,13 @@ class ClassRow:
 
 
 @dataclass(frozen=True)
-class CorrectState:
-    """truth : the layer that the metrics are against, None when there is none. reference : the study's truth,
-    corrected or not. locked, reference_locked : whether napari's padlock is closed on the layer, on the
-    reference. in_use : why another viewer keeps the layer from being changed here. window_why_not : why the
-    brush cannot be limited to HU. brush_step_mm : the smallest change of the brush's size. kept : edits of an
-    earlier time that wait to be restored. steps : what was done, oldest first, undone steps last. step : how
-    many of them are done.
+class MaskChoice:
+    """Which mask is corrected, and what its reference is.
+
+    layers : the label layers that can be chosen. truth : the layer that the metrics are against, None when
+    there is none. reference : the study's truth, corrected or not. locked, reference_locked : whether
+    napari's padlock is closed on the layer, on the reference. in_use : why another viewer keeps the layer
+    from being changed here.
     """
 
     layers: tuple[str, ...] = ()
@@ -62,28 +62,6 @@ class CorrectState:
     reference: str | None = None
     reference_locked: bool = False
     in_use: str = ""
-    tool: Tool | None = Tool.PAN
-    brush_mm: float = 10.0
-    brush_step_mm: float = 1.0
-    brush_3d: bool = False
-    window_on: bool = False
-    window_low_hu: float = -50.0
-    window_high_hu: float = 200.0
-    window_why_not: str = ""
-    only_background: bool = False
-    classes: tuple[ClassRow, ...] = ()
-    selected: int = 0
-    margin_mm: float = 3.0
-    island_ml: float = 1.0
-    working: str = ""
-    exporting: bool = False
-    kept: tuple[Kept, ...] = ()
-    steps: tuple[str, ...] = ()
-    step: int = 0
-    saved: str = ""
-    note: str = ""
-    message: str = ""
-    details: str = ""
 
     @property
     def why_not(self) -> str:
@@ -120,44 +98,105 @@ class CorrectState:
         return self.locked or self.reference_locked
 
     @property
-    def which(self) -> str:
-        """Which layer the tools change, and what becomes of the reference."""
-        if self.in_use:
-            return self.in_use
-        if self.layer is None:
-            return (
-                f"“{self.reference}” is the reference (truth) and locked. No other mask is open."
-                if self.reference
-                else ""
-            )
-        if self.layer == self.reference:
-            return (
-                f"“{self.layer}” is the reference (truth) and locked."
-                if self.locked
-                else f"“{self.layer}” is the reference (truth) and unlocked: the tools edit the truth itself."
-            )
-        if self.locked:
-            return f"“{self.layer}” is locked."
-        compared = (
-            f"It is compared with the reference “{self.truth}”."
-            if self.truth
-            else "There is no truth to compare it with."
-        )
-        if self.reference and not self.reference_locked:
-            compared += f" “{self.reference}” is unlocked: napari's tools can edit it."
-        return f"The tools edit “{self.layer}”. {compared}"
-
-    @property
     def reference_at_risk(self) -> bool:
         """Whether the reference can be changed."""
         return self.reference is not None and not self.reference_locked
 
+
+@dataclass(frozen=True)
+class BrushState:
+    """napari's tools. tool : None for a mode that has no button. step_mm : the smallest change of the
+    diameter. in_3d : a ball instead of a disc.
+    """
+
+    tool: Tool | None = Tool.PAN
+    diameter_mm: float = 10.0
+    step_mm: float = 1.0
+    in_3d: bool = False
+    only_background: bool = False
+
+
+@dataclass(frozen=True)
+class HuLimits:
+    """The image values that the brush is limited to. why_not : why it cannot be limited, "" when it can."""
+
+    on: bool = False
+    low_hu: float = -50.0
+    high_hu: float = 200.0
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The classes of the mask. selected : the value that is painted. note : what a user has to know about the
+    numbers.
+    """
+
+    rows: tuple[ClassRow, ...] = ()
+    selected: int = 0
+    note: str = ""
+
+    @property
+    def selected_row(self) -> ClassRow | None:
+        """The row of the class that is painted, None for the background."""
+        return next((row for row in self.rows if row.value == self.selected), None)
+
+
+@dataclass(frozen=True)
+class OperationSizes:
+    """margin_mm : of grow, shrink and smooth. island_ml : parts below this volume are islands."""
+
+    margin_mm: float = 3.0
+    island_ml: float = 1.0
+
+
+@dataclass(frozen=True)
+class UndoSteps:
+    """lines : what was done, oldest first, undone steps last. done : how many of them are done."""
+
+    lines: tuple[str, ...] = ()
+    done: int = 0
+
+
+@dataclass(frozen=True)
+class ExportState:
+    """unsaved : how much of the mask is saved for recovery only, in words."""
+
+    running: bool = False
+    unsaved: str = ""
+
+
+@dataclass(frozen=True)
+class CorrectState:
+    """One value for each section of the dock. kept : edits of an earlier time that wait to be restored.
+    working : what is being computed.
+    """
+
+    mask: MaskChoice = MaskChoice()
+    brush: BrushState = BrushState()
+    hu: HuLimits = HuLimits()
+    classes: ClassList = ClassList()
+    sizes: OperationSizes = OperationSizes()
+    steps: UndoSteps = UndoSteps()
+    export: ExportState = ExportState()
+    kept: tuple[Kept, ...] = ()
+    working: str = ""
+    message: str = ""
+    details: str = ""
+
     @property
     def operation_why_not(self) -> str:
         """Why no operation can be done on the selected class."""
-        if self.why_not or self.working:
-            return self.why_not or f"Busy: {self.working}."
-        row = next((row for row in self.classes if row.value == self.selected), None)
+        if self.mask.why_not or self.working:
+            return self.mask.why_not or f"Busy: {self.working}."
+        row = self.classes.selected_row
         if row is None:
             return "Choose a class first."
         return f"{row.name} is locked; unlock it first." if row.locked else ""
+
+    @property
+    def export_why_not(self) -> str:
+        """Why the mask cannot be exported; a locked mask, or one that another viewer edits, can."""
+        if self.mask.why_not and not (self.mask.locked or self.mask.in_use):
+            return self.mask.why_not
+        return "An export is running." if self.export.running else ""

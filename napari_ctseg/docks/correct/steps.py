@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from ctseg_imaging.errors import CtsegError
@@ -10,6 +11,7 @@ from ctseg_imaging.volume import Labels
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.mask_dock import MaskDock
+from napari_ctseg.docks.correct.state import UndoSteps
 from napari_ctseg.journal.history import Gesture
 from napari_ctseg.journal.replay import Replayed, replay
 from napari_ctseg.recovery.autosave import Autosave
@@ -82,9 +84,10 @@ class Steps:
         history, recording = Painting.of(layer).steps.history, self._autosave.recording(layer)
         source = source_of(layer)
         labels = source.labels if source is not None and source.labels is not None else NO_LABELS
-        steps = tuple(self._line(gesture, labels) for gesture in (*history.done, *reversed(history.undone)))
-        saved = words.unsaved(recording.unsaved if recording is not None else 0)
-        self._dock.update(steps=steps, step=len(history.done), saved=saved)
+        lines = tuple(self._line(gesture, labels) for gesture in (*history.done, *reversed(history.undone)))
+        unsaved = words.unsaved(recording.unsaved if recording is not None else 0)
+        export = replace(self._dock.state.export, unsaved=unsaved)
+        self._dock.update(steps=UndoSteps(lines, len(history.done)), export=export)
 
     def _move(self, step: Callable[[Painting], None], empty: str) -> None:
         if self._dock.layer is None:

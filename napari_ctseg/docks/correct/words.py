@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctseg_imaging.volume import Labels
-from napari_ctseg.docks.correct.state import Tool
+from napari_ctseg.docks.correct.state import MaskChoice, Tool
 from napari_ctseg.journal.folder import Kept
 from napari_ctseg.journal.words import steps
 
@@ -41,3 +41,30 @@ def offer(kept: tuple[Kept, ...]) -> str:
     what = "Damaged edits" if newest.steps is None else steps(newest.steps)
     were = "was" if newest.steps == 1 else "were"
     return f"{what} of {newest.when:%d %b, %H:%M} on this image {were} not exported.{others}"
+
+
+def which(mask: MaskChoice) -> str:
+    """Which layer the tools change, and what becomes of the reference."""
+    layer, reference = mask.layer, mask.reference
+    if mask.in_use:
+        return mask.in_use
+    if layer is None:
+        locked = f"“{reference}” is the reference (truth) and locked. No other mask is open."
+        return locked if reference else ""
+    if layer == reference:
+        state = "locked." if mask.locked else "unlocked: the tools edit the truth itself."
+        return f"“{layer}” is the reference (truth) and {state}"
+    if mask.locked:
+        return f"“{layer}” is locked."
+    return f"The tools edit “{layer}”. {_compared(mask)}"
+
+
+def _compared(mask: MaskChoice) -> str:
+    """What the edited mask is compared with."""
+    if not mask.truth:
+        compared = "There is no truth to compare it with."
+    else:
+        compared = f"It is compared with the reference “{mask.truth}”."
+    if mask.reference_at_risk:
+        compared += f" “{mask.reference}” is unlocked: napari's tools can edit it."
+    return compared

@@ -46,8 +46,8 @@ def opened(make_napari_viewer, tmp_path):
 )
 def test_the_chosen_type_is_what_is_written(opened, tmp_path, qtbot, typed, chosen, stem, ending, modality):
     in_dialog(types(tmp_path / typed), takes(chosen), saves())
-    opened.export.click()
-    qtbot.waitUntil(lambda: not opened.controller.state.exporting)
+    opened.export.button.click()
+    qtbot.waitUntil(lambda: not opened.controller.state.export.running)
     assert str(tmp_path / f"{stem}{ending}") in opened.message.text(), opened.message.text()
     assert pydicom.dcmread(tmp_path / f"{stem}{ending}").Modality == modality
     assert {path.name for path in tmp_path.iterdir()} == {"ct", f"{stem}{ending}", f"{stem}.provenance.json"}
@@ -55,8 +55,8 @@ def test_the_chosen_type_is_what_is_written(opened, tmp_path, qtbot, typed, chos
 
 def test_a_name_with_a_dot_gets_an_ending_and_an_older_file_is_asked_about(opened, tmp_path, qtbot):
     in_dialog(types(tmp_path / "2026.11.29"), saves())
-    opened.export.click()
-    qtbot.waitUntil(lambda: not opened.controller.state.exporting)
+    opened.export.button.click()
+    qtbot.waitUntil(lambda: not opened.controller.state.export.running)
     mask = tmp_path / "2026.11.29.nii.gz"
     assert (
         np.count_nonzero(np.asarray(nibabel.load(mask).dataobj) == 2)
@@ -64,18 +64,18 @@ def test_a_name_with_a_dot_gets_an_ending_and_an_older_file_is_asked_about(opene
     )
     mask.write_bytes(b"older")
     in_dialog(types(tmp_path / "2026.11.29"), saves(), answers("No"), cancels())
-    opened.export.click()
+    opened.export.button.click()
     assert mask.read_bytes() == b"older"
     in_dialog(types(tmp_path / "2026.11.29"), saves(), answers("Yes"))
-    opened.export.click()
-    qtbot.waitUntil(lambda: not opened.controller.state.exporting and mask.read_bytes() != b"older")
+    opened.export.button.click()
+    qtbot.waitUntil(lambda: not opened.controller.state.export.running and mask.read_bytes() != b"older")
     assert nibabel.load(mask).shape
 
 
 def test_cancel_writes_nothing(opened, tmp_path):
     before = set(tmp_path.rglob("*"))
     in_dialog(types(tmp_path / "mask"), cancels())
-    opened.export.click()
+    opened.export.button.click()
     assert set(tmp_path.rglob("*")) == before and "Written" not in opened.message.text()
 
 

@@ -190,7 +190,7 @@ def test_a_locked_mask_can_be_exported(opened, tmp_path):
 
     lock(opened.viewer.layers["drawn"])
     opened.choose("drawn")
-    assert opened.state.locked
+    assert opened.state.mask.locked
     opened.save(tmp_path / "again.nii.gz")
     assert np.array_equal(formats.read_labels(tmp_path / "again.nii.gz").array, mask().array)
 

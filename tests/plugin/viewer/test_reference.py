@@ -12,6 +12,7 @@ from ctseg_imaging import formats
 from ctseg_imaging.volume import LabelMap
 from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState
+from napari_ctseg.docks.correct import words
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.state import Operation
 from napari_ctseg.files import workspace
@@ -81,14 +82,19 @@ def attack(layer):
 
 def test_a_prediction_that_comes_after_the_truth_is_what_is_corrected(viewer):
     controller = correct(viewer)
-    assert controller.state.layer is None and controller.state.to_copy == "truth"
-    assert "reference" in controller.state.which and "correct a copy" in controller.state.why_not
+    assert controller.state.mask.layer is None and controller.state.mask.to_copy == "truth"
+    assert (
+        "reference" in words.which(controller.state.mask)
+        and "correct a copy" in controller.state.mask.why_not
+    )
     show_labels(viewer, prediction(), "model", MODEL)
-    assert controller.state.layer == "model" and controller.state.truth == "truth"
+    assert controller.state.mask.layer == "model" and controller.state.mask.truth == "truth"
     before = viewer.layers["truth"].data.copy()
     attack(viewer.layers["model"])
     assert np.array_equal(viewer.layers["truth"].data, before)
-    assert "“model”" in controller.state.which and "the reference “truth”" in controller.state.which
+    assert "“model”" in words.which(controller.state.mask) and "the reference “truth”" in words.which(
+        controller.state.mask
+    )
 
 
 def test_napari_s_own_tools_change_no_voxel_of_a_truth_without_any_dock(viewer):
@@ -128,14 +134,16 @@ def test_a_stroke_that_another_viewer_keeps_out_is_told_with_and_without_the_doc
     notification_manager.notification_ready.connect(messages.append)
     Painting.of(layer).read_only = "Process 1 edits this image."
     assert (
-        controller.state.in_use
-        and controller.state.why_not == controller.state.which == "Process 1 edits this image."
+        controller.state.mask.in_use
+        and controller.state.mask.why_not
+        == words.which(controller.state.mask)
+        == "Process 1 edits this image."
     )
     before = layer.data.copy()
     layer.paint((4, 3, 3), 3)
     assert np.array_equal(layer.data, before) and messages[0].message == "Process 1 edits this image."
     dict(messages[0].actions)["Take over"](None)
-    assert not controller.state.in_use and not controller.state.why_not
+    assert not controller.state.mask.in_use and not controller.state.mask.why_not
     layer.paint((4, 3, 3), 3)
     assert not np.array_equal(layer.data, before)
 
@@ -165,13 +173,13 @@ def test_a_copy_is_corrected_with_one_click_and_the_truth_stays(viewer):
     truth = viewer.layers["truth"]
     before = truth.data.copy()
     controller.correct_copy()
-    assert controller.state.layer == "truth corrected" and controller.state.truth == "truth"
+    assert controller.state.mask.layer == "truth corrected" and controller.state.mask.truth == "truth"
     assert study_of(viewer).edited == "truth corrected" and not viewer.layers["truth corrected"].locked
     attack(viewer.layers["truth corrected"])
     assert np.array_equal(truth.data, before) and not np.array_equal(
         viewer.layers["truth corrected"].data, before
     )
-    assert [row.name for row in controller.state.classes] == ["liver", "spleen"]
+    assert [row.name for row in controller.state.classes.rows] == ["liver", "spleen"]
 
 
 def test_one_click_unlocks_and_locks_again_and_the_dock_shows_it(viewer):
@@ -179,12 +187,12 @@ def test_one_click_unlocks_and_locks_again_and_the_dock_shows_it(viewer):
     before = viewer.layers["truth"].data.copy()
     controller.set_lock(False)
     assert (
-        controller.state.layer == "truth"
-        and controller.state.reference_at_risk
-        and "truth itself" in controller.state.which
+        controller.state.mask.layer == "truth"
+        and controller.state.mask.reference_at_risk
+        and "truth itself" in words.which(controller.state.mask)
     )
     controller.set_lock(True)
-    assert controller.state.layer is None and not controller.state.reference_at_risk
+    assert controller.state.mask.layer is None and not controller.state.mask.reference_at_risk
     attack(viewer.layers["truth"])
     assert np.array_equal(viewer.layers["truth"].data, before)
 
@@ -198,7 +206,7 @@ def test_a_truth_that_is_chosen_is_shown_locked_and_operations_are_refused(viewe
     controller.operations.apply(Operation.GROW)
     controller.steps.undo()
     assert (
-        controller.state.locked
+        controller.state.mask.locked
         and "locked" in controller.state.operation_why_not
         and study_of(viewer).edited is None
     )
@@ -210,22 +218,22 @@ def test_strokes_keep_the_dock_on_their_mask_when_another_prediction_comes(viewe
     controller = correct(viewer)
     viewer.layers["first"].paint((4, 3, 3), 3)
     show_labels(viewer, prediction(), "second", MODEL)
-    assert study_of(viewer).prediction == "second" and controller.state.layer == "first"
+    assert study_of(viewer).prediction == "second" and controller.state.mask.layer == "first"
 
 
 def test_roles_swapped_in_compare_lock_the_new_truth_and_keep_the_old_one_locked(viewer):
     show_labels(viewer, prediction(), "model", MODEL)
     corrector, comparer = correct(viewer), compare(viewer)
     comparer.swap()
-    assert study_of(viewer).truth == "model" and comparer.state.truth == "model"
+    assert study_of(viewer).truth == "model" and comparer.state.pair.truth == "model"
     kept = {name: viewer.layers[name].data.copy() for name in ("model", "truth")}
     for name, before in kept.items():
         attack(viewer.layers[name])
         assert np.array_equal(viewer.layers[name].data, before), name
-    assert corrector.state.layer is None
+    assert corrector.state.mask.layer is None
     comparer.swap()
     assert (
-        corrector.state.layer == "model"
+        corrector.state.mask.layer == "model"
         and not viewer.layers["model"].locked
         and viewer.layers["truth"].locked
     )
@@ -237,8 +245,8 @@ def test_a_renamed_truth_stays_the_locked_truth(viewer):
     show_labels(viewer, prediction(), "truth", MODEL)  # and its old name is given to another
     assert (
         study_of(viewer).truth == "expert 1"
-        and controller.state.layer == "truth"
-        and controller.state.truth == "expert 1"
+        and controller.state.mask.layer == "truth"
+        and controller.state.mask.truth == "expert 1"
     )
     assert viewer.layers["expert 1"].locked and not viewer.layers["truth"].locked
 
@@ -303,7 +311,7 @@ def test_a_mask_that_was_begun_here_or_opened_for_correction_is_no_truth(plugin_
     controller.begin_empty()
     assert (
         study_of(plugin_model).truth is None
-        and controller.state.layer == study_of(plugin_model).edited == "mask"
+        and controller.state.mask.layer == study_of(plugin_model).edited == "mask"
     )
 
 
@@ -313,7 +321,7 @@ def test_a_new_array_in_a_layer_is_counted_anew(viewer):
     viewer.layers["model"].data = np.zeros_like(viewer.layers["model"].data)
     viewer.layers["model"].paint((4, 3, 3), 3)
     Painting.of(viewer.layers["model"]).flush()
-    volumes = {row.name: row.volume_ml for row in controller.state.classes}
+    volumes = {row.name: row.volume_ml for row in controller.state.classes.rows}
     assert volumes["liver"] == 0 and volumes["spleen"] > 0
 
 

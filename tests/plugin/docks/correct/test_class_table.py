@@ -21,10 +21,10 @@ def test_every_class_can_be_read_in_every_theme(make_napari_viewer, theme):
     dock = CorrectDock(viewer)  # draws its rows before it has the window's style
     viewer.window.add_dock_widget(dock, name="Correct & export")
     dock.controller.brush.select(3)
-    picture = dock.table.viewport().grab().toImage()
-    for k in range(dock.table.rowCount()):
+    picture = dock.classes.table.viewport().grab().toImage()
+    for k in range(dock.classes.table.rowCount()):
         for column in (NAME, VOLUME):
-            cell = dock.table.visualItemRect(dock.table.item(k, column))
+            cell = dock.classes.table.visualItemRect(dock.classes.table.item(k, column))
             left = cell.left() + 20 if column == NAME else cell.left()  # next to the colour
             greys = [
                 picture.pixelColor(x, y).lightness()
@@ -32,7 +32,7 @@ def test_every_class_can_be_read_in_every_theme(make_napari_viewer, theme):
                 for y in range(cell.top(), cell.bottom())
             ]
             assert np.ptp(greys) > LEGIBLE, (theme, k, column)
-    marked = {index.row() for index in dock.table.selectionModel().selectedIndexes()}
+    marked = {index.row() for index in dock.classes.table.selectionModel().selectedIndexes()}
     assert marked == {1}
 
 

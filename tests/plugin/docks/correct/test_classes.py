@@ -72,7 +72,7 @@ def test_a_mask_with_255_classes_becomes_uint16_and_everything_goes_on(plugin_mo
     layer.paint((4, 12, 12), 256)
     Painting.of(layer).flush()
     painted = int((layer.data == 256).sum())
-    row = next(row for row in controller.state.classes if row.value == 256)
+    row = next(row for row in controller.state.classes.rows if row.value == 256)
     assert painted > 0 and row.name == "tumour" and row.volume_ml == pytest.approx(painted * 9 / 1000)
     controller.save(tmp_path / "mask.nii.gz")
     assert "Written" in controller.state.message
@@ -97,7 +97,7 @@ def test_dice_goes_on_after_the_change_of_type(plugin_model):
     layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
     Painting.of(layer)._everything()
     Painting.of(layer).flush()
-    liver = next(row for row in controller.state.classes if row.value == 1)
+    liver = next(row for row in controller.state.classes.rows if row.value == 1)
     assert liver.dice == pytest.approx(2 * 400 / 801)
 
 

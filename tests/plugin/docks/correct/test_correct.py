@@ -80,38 +80,38 @@ def test_tool_and_brush_are_napari_s_own_both_ways(viewer):
     controller.brush.set_tool(Tool.PAINT)
     assert str(layer.mode) == "paint" and viewer.layers.selection.active is layer
     controller.brush.set_diameter(9.0)
-    assert layer.brush_size == 6 and view.state.brush_mm == pytest.approx(9.0)  # 6 voxels of 1.5 mm
+    assert layer.brush_size == 6 and view.state.brush.diameter_mm == pytest.approx(9.0)  # 6 voxels of 1.5 mm
     layer.brush_size = 4
     layer.mode = "erase"
     layer.selected_label = 3
     layer.preserve_labels = True
-    state = view.state
-    assert (state.brush_mm, state.tool, state.selected, state.only_background) == (
+    brush = view.state.brush
+    assert (brush.diameter_mm, brush.tool, view.state.classes.selected, brush.only_background) == (
         pytest.approx(6.0),
         Tool.ERASE,
         3,
         True,
     )
     controller.brush.set_3d(True)
-    assert layer.n_edit_dimensions == 3 and view.state.brush_3d
+    assert layer.n_edit_dimensions == 3 and view.state.brush.in_3d
 
 
 def test_painting_on_an_axis_flipped_layer_paints_the_stored_array_and_the_volume_follows(viewer):
     label_map = mask()
     controller, view, layer = opened(viewer, label_map)
-    before = next(row for row in view.state.classes if row.value == 1).volume_ml
+    before = next(row for row in view.state.classes.rows if row.value == 1).volume_ml
     assert before == pytest.approx(400 * 9 / 1000)
     layer.brush_size = 5
     layer.paint((0, 2, 2), 1)
     flush(controller)
     added = np.count_nonzero(label_map.array == 1) - 400
     assert added > 10
-    assert next(row for row in view.state.classes if row.value == 1).volume_ml == pytest.approx(
+    assert next(row for row in view.state.classes.rows if row.value == 1).volume_ml == pytest.approx(
         (400 + added) * 9 / 1000
     )
     controller.steps.undo()
     flush(controller)
-    assert next(row for row in view.state.classes if row.value == 1).volume_ml == pytest.approx(before)
+    assert next(row for row in view.state.classes.rows if row.value == 1).volume_ml == pytest.approx(before)
     controller.steps.undo()
     assert "nothing to undo" in view.state.message
 
@@ -126,15 +126,15 @@ def test_locks_window_and_background_hold(viewer):
     controller.steps.undo()
     assert np.array_equal(layer.data, before)
     controller.brush.lock(1, False)
-    controller.brush.set_window(True, 250, 350)
+    controller.brush.set_hu_limits(True, 250, 350)
     layer.paint((4, 10, 12), 3)
     shown = viewer.layers["ct"].data
     assert (shown[(layer.data == 3) & (before != 3)] == 300).all() and not np.array_equal(layer.data, before)
     controller.steps.undo()
-    controller.brush.set_window(True, 1000, 2000)
+    controller.brush.set_hu_limits(True, 1000, 2000)
     layer.paint((4, 10, 12), 3)
     assert np.array_equal(layer.data, before) and "1000" in view.state.message
-    controller.brush.set_window(False, 0, 0)
+    controller.brush.set_hu_limits(False, 0, 0)
     controller.brush.set_only_background(True)
     layer.paint((4, 10, 12), 3)
     assert np.array_equal(layer.data == 1, before == 1)
@@ -182,22 +182,22 @@ def test_dice_follows_the_brush_and_the_slider(viewer):
     worse = mask()
     worse.array[2, 4:14, 4:14] = 0
     controller, view, layer = opened(viewer, worse, truth)
-    liver = next(row for row in view.state.classes if row.value == 1)
+    liver = next(row for row in view.state.classes.rows if row.value == 1)
     assert liver.dice == pytest.approx(2 * 300 / 700)
     viewer.dims.set_point(0, layer.translate[0] + 6 * 3.0)  # stored slice 2, where it is missed
-    assert next(row for row in view.state.classes if row.value == 1).slice_dice == 0
+    assert next(row for row in view.state.classes.rows if row.value == 1).slice_dice == 0
     rows = np.argwhere(truth.array[::-1, :, ::-1] == 1)
     rows = rows[rows[:, 0] == 6]
     layer.data_setitem(tuple(rows.T), 1)
     flush(controller)
-    liver = next(row for row in view.state.classes if row.value == 1)
+    liver = next(row for row in view.state.classes.rows if row.value == 1)
     assert (liver.dice, liver.slice_dice) == (pytest.approx(1.0), pytest.approx(1.0))
 
 
 def test_a_new_class_has_the_next_value_and_its_name_is_exported(viewer, tmp_path):
     controller, view, layer = opened(viewer)
     controller.add_class("tumour")
-    assert layer.selected_label == 4 and [row.name for row in view.state.classes] == [
+    assert layer.selected_label == 4 and [row.name for row in view.state.classes.rows] == [
         "liver",
         "spleen",
         "tumour",
@@ -279,7 +279,7 @@ def test_a_mask_stored_the_other_way_round_is_exported_in_the_image_s_order():
 def test_an_export_that_cannot_be_is_a_sentence_and_leaves_nothing(viewer, tmp_path, name):
     controller, view, _ = opened(viewer)
     controller.save(tmp_path / name)
-    assert "Written" not in view.state.message and view.state.message and not view.state.exporting
+    assert "Written" not in view.state.message and view.state.message and not view.state.export.running
     assert not list(tmp_path.iterdir())
 
 
@@ -292,7 +292,7 @@ def test_edits_are_kept_and_offered_and_restored_when_the_image_is_opened_again(
     controller, view, layer = opened(viewer, mask())
     layer.paint((4, 10, 12), 3)
     flush(controller)
-    assert len(journals()) == 1 and "1 step" in view.state.saved and not view.state.kept
+    assert len(journals()) == 1 and "1 step" in view.state.export.unsaved and not view.state.kept
     painted = layer.data.copy()
     autosave_of(viewer).close()
     again = with_image()
@@ -300,8 +300,8 @@ def test_edits_are_kept_and_offered_and_restored_when_the_image_is_opened_again(
     assert [kept.steps for kept in second.state.kept] == [1]
     second.steps.restore()
     restored = again.layers["recovered mask"]
-    assert np.array_equal(restored.data, painted) and second.state.layer == "recovered mask"
-    assert [row.name for row in second.state.classes] == ["liver", "spleen"] and not second.state.kept
+    assert np.array_equal(restored.data, painted) and second.state.mask.layer == "recovered mask"
+    assert [row.name for row in second.state.classes.rows] == ["liver", "spleen"] and not second.state.kept
     second.steps.undo()
     assert np.array_equal(restored.data[::-1, :, ::-1], mask().array)  # undo goes across the restart
     assert len(journals()) == 1
@@ -314,7 +314,7 @@ def test_an_export_makes_the_kept_edits_needless_and_undo_goes_on(viewer, tmp_pa
     flush(controller)
     assert journals()
     controller.save(tmp_path / "mask.nii.gz")
-    assert not journals() and not view.state.saved
+    assert not journals() and not view.state.export.unsaved
     controller.steps.undo()
     assert np.array_equal(layer.data, before) and len(journals()) == 1
 
@@ -356,11 +356,19 @@ def test_the_steps_are_listed_and_one_can_jump_to_each(viewer):
         layer.paint(centre, value)
         states.append(layer.data.copy())
     flush(controller)
-    assert len(view.state.steps) == 3 and view.state.step == 3 and "liver, slice 5" in view.state.steps[0]
+    assert (
+        len(view.state.steps.lines) == 3
+        and view.state.steps.done == 3
+        and "liver, slice 5" in view.state.steps.lines[0]
+    )
     for k in (1, 3, 0, 2):
         controller.steps.go_to_step(k)
         flush(controller)
-        assert np.array_equal(layer.data, states[k]) and view.state.step == k and len(view.state.steps) == 3
+        assert (
+            np.array_equal(layer.data, states[k])
+            and view.state.steps.done == k
+            and len(view.state.steps.lines) == 3
+        )
 
 
 def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(make_plugin_viewer):
@@ -375,12 +383,15 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
     frame = viewer.window.add_dock_widget(dock, name="Correct & export")
     from qtpy.QtCore import Qt
 
-    assert dock.table.rowCount() == 2 and dock.export.isEnabled()
-    dock.tools[Tool.PAINT].click()
+    assert dock.classes.table.rowCount() == 2 and dock.export.button.isEnabled()
+    dock.brush.tools[Tool.PAINT].click()
     assert str(layer.mode) == "paint"
-    dock.table.item(0, LOCK).setCheckState(Qt.CheckState.Checked)
-    assert dock.controller.state.classes[0].locked and not dock.operations[Operation.GROW].isEnabled()
-    assert "locked" in dock.operations[Operation.GROW].toolTip()
+    dock.classes.table.item(0, LOCK).setCheckState(Qt.CheckState.Checked)
+    assert (
+        dock.controller.state.classes.rows[0].locked
+        and not dock.operations.buttons[Operation.GROW].isEnabled()
+    )
+    assert "locked" in dock.operations.buttons[Operation.GROW].toolTip()
     dock.controller.brush.select(3)
     before = label_map.array.copy()
     viewer.dims.set_point(0, layer.translate[0] + 4 * 3.0)
@@ -389,11 +400,11 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
         label_map.array == 3
     ) > np.count_nonzero(before == 3)
     assert len(Painting.of(layer).steps.history.done) == 1
-    dock.undo.click()
+    dock.classes.undo.click()
     assert np.array_equal(label_map.array, before)
     viewer.window.remove_dock_widget(frame)
     viewer.layers.remove(layer)
-    assert dock.controller.state.layer == "mask"  # it hears no more
+    assert dock.controller.state.mask.layer == "mask"  # it hears no more
 
 
 def drag(layer, points, moved=lambda: None):
