@@ -56,7 +56,7 @@ def lay_over(
     study.prediction = layer.name
     viewer.window.resize(*SIZE)
     docks = open_docks(viewer, "Compare")
-    docks["Compare"].controller.set_contours(True)
+    docks["Compare"].controller.overlays.set_contours(True)
     go_to_slice(viewer, layer, fullest_slice(layer.data))
     viewer.layers.selection.active = layer
     return docks

@@ -109,7 +109,7 @@ def test_open_and_evaluate_agree_on_a_pair(files: dict[str, Path], tmp_path: Pat
         "    docks.update(opened(viewer, front))\n"
         "    return docks\n"
         "def look(viewer):\n"
-        "    state = lambda: docks['Compare'].controller.state\n"
+        "    state = lambda: docks['Compare'].controller.state.scores\n"
         "    view.until(lambda: state().rows, 60)\n"
         "    print([(row.name, round(row.dice, 4)) for row in state().rows if row.value], state().note)\n"
         "    close(viewer)\n"

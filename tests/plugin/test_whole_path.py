@@ -60,14 +60,16 @@ def test_open_window_run_compare_correct_export_reload(make_plugin_viewer, qtbot
     viewer.window.add_dock_widget(compare, name="Compare", area="right")
     compare.controller.choose(prediction=BUNDLE, truth="ct_labels")
     qtbot.waitUntil(
-        lambda: compare.controller.state.phase is Phase.READY and not compare.controller.state.measuring,
+        lambda: (
+            compare.controller.state.phase is Phase.READY and not compare.controller.state.scores.measuring
+        ),
         timeout=PATIENCE_MS,
     )
-    dice = {row.name: row.dice for row in compare.controller.state.rows}
+    dice = {row.name: row.dice for row in compare.controller.state.scores.rows}
     assert set(dice) == {"liver", "kidneys", "spleen", "pancreas"} and np.mean(list(dice.values())) > 0.85, (
         dice
     )
-    compare.plot._ask(31)
+    compare.scores.plot._ask(31)
     assert slice_of(viewer, result) == 30
 
     correct = CorrectDock(viewer)
@@ -78,7 +80,9 @@ def test_open_window_run_compare_correct_export_reload(make_plugin_viewer, qtbot
     result.paint((30, 20, 60), 3)
     assert not np.array_equal(label_map_of(result).array, before)
     qtbot.waitUntil(
-        lambda: {row.name: row.dice for row in compare.controller.state.rows}["spleen"] < dice["spleen"],
+        lambda: (
+            {row.name: row.dice for row in compare.controller.state.scores.rows}["spleen"] < dice["spleen"]
+        ),
         timeout=PATIENCE_MS,
     )
     result.undo()

@@ -165,7 +165,9 @@ def show(case: Shown, prediction: Prediction, model: str, screenshot: Path | Non
         workspace.lay_out(viewer, case.image, case.name, truth=case.truth)
         compare = workspace.lay_over(viewer, prediction, model, preset("abdomen"))["Compare"].controller
         if screenshot is not None:
-            view.picture(viewer, screenshot, lambda: compare.state.rows and not compare.state.measuring)
+            view.picture(
+                viewer, screenshot, lambda: compare.state.scores.rows and not compare.state.scores.measuring
+            )
             print_result(str(screenshot))
         if is_real and (keep or screenshot is None):
             napari.run()

@@ -1,23 +1,22 @@
-"""Decides what the Compare dock does: the two layers, their numbers, overlays, navigation and the report."""
+"""Decides what the Compare dock does: which two layers are compared, and the report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
-from napari_ctseg.docks.compare.measuring import SurfaceDistances, write_report
-from napari_ctseg.docks.compare.next_slice import next_missed_slice, next_worse_slice
-from napari_ctseg.docks.compare.pair_overlays import PairOverlays
-from napari_ctseg.docks.compare.rows import dice_curves, table_rows
-from napari_ctseg.docks.compare.state import CompareState, Phase
+from napari_ctseg.docks.compare.measuring import write_report
+from napari_ctseg.docks.compare.navigation import Navigation
+from napari_ctseg.docks.compare.pair_dock import CompareView, PairDock
+from napari_ctseg.docks.compare.pair_overlays import Overlaying
+from napari_ctseg.docks.compare.scoring import Scoring
+from napari_ctseg.docks.compare.state import CompareState, PairChoice, Phase, Scores
 from napari_ctseg.docks.compare.suggested_pair import suggested_pair
-from napari_ctseg.docks.dock_controller import DockController, DockView
-from napari_ctseg.viewer.layers import go_to_slice, is_label_map, label_map_of, slice_of
-from napari_ctseg.viewer.pairs import Counted, LivePair, occurring
+from napari_ctseg.viewer.layers import is_label_map, label_map_of, slice_of
+from napari_ctseg.viewer.pairs import LivePair
 
 if TYPE_CHECKING:
     import napari
@@ -25,21 +24,10 @@ if TYPE_CHECKING:
     from napari_ctseg.preferences import Preferences
 
 
-class CompareView(DockView[CompareState], Protocol):
-    """What the controller needs of the view."""
-
-    def move_cursor(self, index: int) -> None:
-        """The slider moved, and nothing else changed."""
-
-    def idle(self, then: Callable[[], None]) -> None:
-        """Call `then` once no more calls come for a moment."""
-
-
-class CompareController(DockController[CompareState]):
-    """Holds the state and the pair of layers that is compared."""
-
-    NAME = "compare"
-    view: CompareView
+class CompareController(PairDock):
+    """Holds the state and the pair of layers that is compared. overlays, scoring, navigation : what is shown
+    of it.
+    """
 
     def __init__(
         self,
@@ -48,13 +36,12 @@ class CompareController(DockController[CompareState]):
         preferences: Preferences,
         aside: ThreadedCall = run_in_thread,
     ) -> None:
-        state = CompareState(tolerance_mm=preferences.get(self.NAME, "tolerance_mm", 2.0))
-        super().__init__(view, viewer, preferences, state)
+        scores = Scores(tolerance_mm=preferences.get(self.NAME, "tolerance_mm", 2.0))
+        super().__init__(view, viewer, preferences, CompareState(scores=scores))
         self._aside = aside
         self._chosen: dict[str, str] = {}  # by the user; goes before the study's roles
-        self._pair: LivePair | None = None
-        self._overlays = PairOverlays(self.viewer)
-        self._surfaces = SurfaceDistances()
+        self.overlays, self.navigation = Overlaying(self), Navigation(self)
+        self.scoring = Scoring(self, aside)
         self.follow_layers_and_roles("prediction", "truth", "edited")
         self.follow(self._moved, self.viewer.dims.events.current_step, self.viewer.dims.events.order)
         self.refresh()
@@ -68,10 +55,10 @@ class CompareController(DockController[CompareState]):
     def refresh(self, event: Any = None) -> None:
         """Bring the choices in line with the viewer and the study's roles."""
         layers = tuple(layer.name for layer in self.viewer.layers if is_label_map(layer))
-        before = self.state.prediction, self.state.truth
+        before = self.state.pair.names
         prediction, truth = suggested_pair(layers, self._chosen, self.study, before)
         guessed = truth is not None and truth != self.study.truth
-        self.update(layers=layers, prediction=prediction, truth=truth, truth_guessed=guessed)
+        self.update(pair=PairChoice(layers, prediction, truth, guessed))
         if (prediction, truth) != before or self._replaced():
             self._open_pair()
 
@@ -83,85 +70,30 @@ class CompareController(DockController[CompareState]):
             role: name for role, name in (("truth", truth), ("prediction", prediction)) if name is not None
         }
         self._chosen |= given
-        before = self.state
-        self.state = replace(before, prediction=prediction or before.prediction, truth=truth or before.truth)
+        before = self.state.pair
+        pair = replace(before, prediction=prediction or before.prediction, truth=truth or before.truth)
+        self.state = replace(self.state, pair=pair)
         for role, name in given.items():
             setattr(self.study, role, name)
-        self.state = replace(self.state, truth_guessed=self.state.truth != self.study.truth)
-        if (self.state.prediction, self.state.truth) != (before.prediction, before.truth):
+        pair = replace(self.state.pair, truth_guessed=self.state.pair.truth != self.study.truth)
+        self.state = replace(self.state, pair=pair)
+        if self.state.pair.names != before.names:
             self._open_pair()
 
     def swap(self) -> None:
         """Make the prediction the truth and the other way round."""
-        self.choose(prediction=self.state.truth, truth=self.state.prediction)
-
-    # ---- what is drawn
-
-    def set_contours(self, on: bool) -> None:
-        """Outlines of both: the prediction's solid, the truth's dashed."""
-        self.update(contours=on)
-        self._overlays.draw_contours(self._counted_pair, on, self.state.focus)
-
-    def set_errors(self, on: bool) -> None:
-        """A layer of where the two differ."""
-        self.update(errors=on)
-        self._draw_errors()
-
-    def set_focus(self, value: int | None) -> None:
-        """Error map and plot of one label; None: of all."""
-        if value != self.state.focus:
-            self.update(focus=value)
-            self._draw_errors()
-            self._draw_outline()
-
-    def set_tolerance(self, tolerance_mm: float) -> None:
-        """The distance that NSD tolerates; every label is measured again."""
-        if tolerance_mm != self.state.tolerance_mm:
-            self._surfaces.changed(self._surfaces.measured)
-            self.update(tolerance_mm=tolerance_mm)
-            self.remember("tolerance_mm", tolerance_mm)
-            self._show_numbers()
-            self.measure()
-
-    # ---- going places
-
-    def go_to(self, index: int) -> None:
-        """Move the slider to slice `index` of the truth."""
-        if self._pair is not None and 0 <= index < self.state.slice_count:
-            go_to_slice(self.viewer, self._pair.truth, index)
-
-    def next_worse(self) -> None:
-        """Go to the next-worst slice, beginning with the worst."""
-        if (counted := self._ready()) is None:
-            return
-        index = next_worse_slice(counted.live, self.state.focus, self.state.slice_index)
-        if index is None:
-            self.update(message="No slice has a label.")
-        else:
-            self.go_to(index)
-
-    def next_missed(self) -> None:
-        """Go to the next slice in which a label of the truth is missed altogether."""
-        if (counted := self._ready()) is None:
-            return
-        found = next_missed_slice(counted.live, self.state.focus, self.state.slice_index)
-        if found is None:
-            self.update(message="No label is missed in any slice.")
-            return
-        index, value = found
-        self.go_to(index)
-        self.update(message=f"Slice {index + 1}: {counted.names.name(value)} is missed.")
+        self.choose(prediction=self.state.pair.truth, truth=self.state.pair.prediction)
 
     # ---- report
 
     def save(self, path: Path) -> None:
         """Write the report as .html, .csv or .json; the file dialog has asked about overwriting."""
-        if self._pair is None or self.state.why_not:
+        if self.pair is None or self.state.why_not:
             self.update(message=self.state.why_not)
             return
-        maps = label_map_of(self._pair.prediction), label_map_of(self._pair.truth)
+        maps = label_map_of(self.pair.prediction), label_map_of(self.pair.truth)
         image = self.image_volume()
-        tolerance = self.state.tolerance_mm
+        tolerance = self.state.scores.tolerance_mm
         self.update(saving=True, message="Writing the report…", details="")
         self._aside(
             lambda: write_report(path, maps, image, tolerance),
@@ -169,131 +101,67 @@ class CompareController(DockController[CompareState]):
             lambda error: self.show_error(error, saving=False),
         )
 
-    # ---- inside: the pair
+    # ---- inside: following the pair
 
     def _open_pair(self) -> None:
         self._close_pair()
+        before = self.state
+        scores = Scores(tolerance_mm=before.scores.tolerance_mm, measuring=before.scores.measuring)
+        overlays = replace(before.overlays, focus=None)
         self.state = replace(
-            self.state,
-            phase=Phase.EMPTY,
-            rows=(),
-            curves=(),
-            note="",
-            message="",
-            details="",
-            mean_dice=float("nan"),
-            focus=None,
+            before, phase=Phase.EMPTY, overlays=overlays, scores=scores, message="", details=""
         )
-        names = self.state.prediction, self.state.truth
-        if None in names or names[0] == names[1]:
-            self.update(message=self.state.why_not if len(self.state.layers) > 1 else "")
+        if why_not := before.pair.why_not:
+            self.update(message=why_not if len(before.pair.layers) > 1 else "")
             return
-        prediction, truth = (self.viewer.layers[name] for name in names)
+        prediction, truth = (self.viewer.layers[name] for name in before.pair.names)
         try:
-            self._pair = LivePair(prediction, truth, self._aside)
-            self._pair.ready.connect(self._show_counts)
-            self._pair.changed.connect(self._changed)
-            self._pair.failed.connect(self._failed)
+            self.pair = LivePair(prediction, truth, self._aside)
+            self.pair.ready.connect(self._counted)
+            self.pair.changed.connect(self._painted)
+            self.pair.failed.connect(self._failed)
             self.update(phase=Phase.COUNTING)
-            self._pair.start()
+            self.pair.start()
         except CtsegError as error:
             self._failed(error)
 
     def _close_pair(self) -> None:
-        self._overlays.remove()
-        if self._pair is not None:
-            self._pair.close()
-        self._pair, self._surfaces = None, SurfaceDistances()
+        self.overlays.remove()
+        if self.pair is not None:
+            self.pair.close()
+        self.pair = None
+        self.scoring.forget()
 
-    def _show_counts(self) -> None:
-        pair = self._pair
-        assert pair is not None and pair.counted is not None
-        self._surfaces.changed(pair.counted.live.values)
-        self.update(
-            phase=Phase.READY,
-            note=pair.counted.note,
-            slice_count=pair.counted.live.slices,
-            slice_index=slice_of(self.viewer, pair.truth),
+    def _counted(self) -> None:
+        assert self.pair is not None and self.pair.counted is not None
+        slices = replace(
+            self.state.slices,
+            index=slice_of(self.viewer, self.pair.truth),
+            count=self.pair.counted.live.slices,
         )
-        self._show_numbers()
-        self._overlays.draw_contours(self._counted_pair, self.state.contours, self.state.focus)
-        self._draw_errors()
-        self.measure()
+        self.update(phase=Phase.READY, slices=slices)
+        self.scoring.counted()
+        self.overlays.draw_contours()
+        self.overlays.draw_errors()
+        self.scoring.measure()
 
-    def _changed(self, slices: tuple[int, ...]) -> None:
-        pair = self._pair
-        assert pair is not None and pair.counted is not None
-        live, touched = pair.counted.live, list(slices)
-        before = {row.value: (row.volume_pred_ml, row.volume_truth_ml) for row in self.state.rows}
-        self._surfaces.changed({*occurring(live.truth[touched]), *occurring(live.prediction[touched])})
-        self._surfaces.changed(
-            row.value
-            for row in live.table()
-            if before.get(row.value) != (row.volume_pred_ml, row.volume_truth_ml)
-        )
-        self._show_numbers()
-        self._overlays.update_errors(pair, slices, self.state.focus)
-        self._draw_outline()
-        self.view.idle(self.measure)
-
-    def _show_numbers(self) -> None:
-        """Rows and curves from the current counts."""
-        if (counted := self._ready()) is not None:
-            rows = table_rows(counted, self._surfaces)
-            curves = dice_curves(counted.live, rows)
-            self.update(rows=rows, curves=curves, mean_dice=counted.live.mean_dice())
-
-    def measure(self) -> None:
-        """Measure the surface distances of the labels that changed, in a thread."""
-        pair, surfaces = self._counted_pair, self._surfaces
-        if pair is None or self.state.measuring or not surfaces.stale:
-            return
-
-        def measured() -> None:
-            self.update(measuring=False)
-            if surfaces is not self._surfaces:  # of a pair that is no longer compared
-                self.measure()
-                return
-            self._show_numbers()
-            if surfaces.stale:
-                self.view.idle(self.measure)
-
-        self.update(measuring=True)
-        surfaces.measure(
-            pair,
-            self.state.tolerance_mm,
-            self._aside,
-            measured,
-            lambda error: self.show_error(error, measuring=False),
-        )
-
-    # ---- inside: the rest
+    def _painted(self, slices: tuple[int, ...]) -> None:
+        self.scoring.painted(slices)
+        self.overlays.painted(slices)
+        self.view.idle(self.scoring.measure)
 
     def _moved(self, event: Any = None) -> None:
-        if self._pair is None or self._ready() is None:
+        if (pair := self.counted_pair) is None:
             return
-        index = slice_of(self.viewer, self._pair.truth)
-        if index != self.state.slice_index:
-            self.state = replace(self.state, slice_index=index)
+        index = slice_of(self.viewer, pair.truth)
+        if index != self.state.slices.index:
+            self.state = replace(self.state, slices=replace(self.state.slices, index=index))
             self.view.move_cursor(index)
-        self._draw_outline()
-
-    def _draw_errors(self) -> None:
-        self._overlays.draw_errors(self._counted_pair, self.state.errors, self.state.focus)
-
-    def _draw_outline(self) -> None:
-        self._overlays.draw_outline(self._counted_pair, self.state.focus)
-
-    @property
-    def _counted_pair(self) -> LivePair | None:
-        return self._pair if self._ready() is not None else None
-
-    def _ready(self) -> Counted | None:
-        return self._pair.counted if self._pair is not None and self.state.phase is Phase.READY else None
+        self.overlays.draw_outline()
 
     def _replaced(self) -> bool:
         """Whether a compared layer was removed, or replaced by another one of its name."""
-        return self._pair is not None and not {self._pair.prediction, self._pair.truth} <= set(
+        return self.pair is not None and not {self.pair.prediction, self.pair.truth} <= set(
             self.viewer.layers
         )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.viewer.layers import slice_of
 from napari_ctseg.viewer.overlays import DashedOutline, ErrorMap, contour_px, error_codes
 from napari_ctseg.viewer.pairs import LivePair
@@ -89,3 +91,55 @@ class PairOverlays:
     def _remove(self, layer: Any) -> None:
         if layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+
+class Overlaying:
+    """Switches the overlays of the dock's pair on and off, and keeps them up."""
+
+    def __init__(self, dock: PairDock) -> None:
+        self._dock = dock
+        self._drawn = PairOverlays(dock.viewer)
+
+    def set_contours(self, on: bool) -> None:
+        """Outlines of both: the prediction's solid, the truth's dashed."""
+        self._set(contours=on)
+        self.draw_contours()
+
+    def set_errors(self, on: bool) -> None:
+        """A layer of where the two differ."""
+        self._set(errors=on)
+        self.draw_errors()
+
+    def set_focus(self, value: int | None) -> None:
+        """Error map and plot of one label; None: of all."""
+        if value != self._dock.state.overlays.focus:
+            self._set(focus=value)
+            self.draw_errors()
+            self.draw_outline()
+
+    def draw_contours(self) -> None:
+        """Draw the contours, or the labels filled, as the state says."""
+        overlays = self._dock.state.overlays
+        self._drawn.draw_contours(self._dock.counted_pair, overlays.contours, overlays.focus)
+
+    def draw_errors(self) -> None:
+        """Draw or remove the error map as the state says."""
+        overlays = self._dock.state.overlays
+        self._drawn.draw_errors(self._dock.counted_pair, overlays.errors, overlays.focus)
+
+    def draw_outline(self) -> None:
+        """Draw the truth's outline in the plane that is shown."""
+        self._drawn.draw_outline(self._dock.counted_pair, self._dock.state.overlays.focus)
+
+    def painted(self, slices: Iterable[int]) -> None:
+        """These slices were painted."""
+        if (pair := self._dock.counted_pair) is not None:
+            self._drawn.update_errors(pair, slices, self._dock.state.overlays.focus)
+            self.draw_outline()
+
+    def remove(self) -> None:
+        """Take all overlays out of the viewer; the state stays."""
+        self._drawn.remove()
+
+    def _set(self, **changes: Any) -> None:
+        self._dock.update(overlays=replace(self._dock.state.overlays, **changes))

@@ -69,33 +69,21 @@ class DiceCurve:
     dice: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class CompareState:
-    """truth_guessed : no layer is known to be the truth, `truth` is only the newest that may be. focus : the
-    label that error map and plot are about, None: all. slice_index, slice_count : along the truth's axis 0,
-    feet to head. note : what a user has to know about the numbers. message : what just happened or why
-    not.
+@dataclass(frozen=True)
+class PairChoice:
+    """Which two layers are compared. layers : those that can be chosen. truth_guessed : no layer is known to
+    be the truth, `truth` is only the newest that may be.
     """
 
     layers: tuple[str, ...] = ()
     prediction: str | None = None
     truth: str | None = None
     truth_guessed: bool = False
-    phase: Phase = Phase.EMPTY
-    rows: tuple[Row, ...] = ()
-    curves: tuple[DiceCurve, ...] = ()
-    mean_dice: float = float("nan")
-    slice_index: int = 0
-    slice_count: int = 0
-    focus: int | None = None
-    contours: bool = False
-    errors: bool = False
-    tolerance_mm: float = 2.0
-    measuring: bool = False
-    saving: bool = False
-    note: str = ""
-    message: str = ""
-    details: str = ""
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """Prediction and truth."""
+        return self.prediction, self.truth
 
     @property
     def empty(self) -> str:
@@ -114,7 +102,7 @@ class CompareState:
     @property
     def which(self) -> str:
         """Which layer is measured against which."""
-        if self.prediction is None or self.truth is None or self.prediction == self.truth:
+        if self.why_not:
             return ""
         if self.truth_guessed:
             return (
@@ -125,13 +113,67 @@ class CompareState:
 
     @property
     def why_not(self) -> str:
-        """Why there is nothing to act on, "" when there is."""
+        """Why the two cannot be compared, "" when they can."""
         if len(self.layers) < 2:
             return "Two label layers are needed, a prediction and a truth."
         if self.prediction is None or self.truth is None:
             return "Choose a prediction and a truth first."
         if self.prediction == self.truth:
             return "Prediction and truth are the same layer; choose two."
+        return ""
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """What is drawn on the layers. focus : the label that error map and plot are about, None: all."""
+
+    contours: bool = False
+    errors: bool = False
+    focus: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The numbers of the pair. note : what a user has to know about them. tolerance_mm : of the NSD.
+    measuring : whether surface distances are being measured.
+    """
+
+    rows: tuple[Row, ...] = ()
+    curves: tuple[DiceCurve, ...] = ()
+    mean_dice: float = float("nan")
+    note: str = ""
+    tolerance_mm: float = 2.0
+    measuring: bool = False
+
+
+@dataclass(frozen=True)
+class SlicePosition:
+    """The slice that is shown, along the truth's axis 0, feet to head; counted from 0."""
+
+    index: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class CompareState:
+    """One value for each section of the dock. saving : whether the report is being written. message : what
+    just happened or why not.
+    """
+
+    pair: PairChoice = PairChoice()
+    phase: Phase = Phase.EMPTY
+    overlays: Overlays = Overlays()
+    scores: Scores = Scores()
+    slices: SlicePosition = SlicePosition()
+    saving: bool = False
+    message: str = ""
+    details: str = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why there is nothing to act on, "" when there is."""
+        if self.pair.why_not:
+            return self.pair.why_not
         if self.phase is Phase.COUNTING:
             return "Still counting."
         return "" if self.phase is Phase.READY else self.message or "Nothing has been compared yet."

@@ -61,7 +61,7 @@ def test_masks_on_it_are_not_compared_or_exported(make_plugin_viewer, view_only,
             viewer._new_labels()
             viewer.layers[-1].data[1, 2, 3 + k] = 1
     controller = CompareController(Mock(), viewer, Preferences(), at_once)
-    assert len(controller.state.layers) == 2
+    assert len(controller.state.pair.layers) == 2
     controller.choose(prediction=viewer.layers[1].name, truth=viewer.layers[2].name)
     assert controller.state.phase is Phase.FAILED
     assert "open for viewing only and cannot be used as a mask" in controller.state.message

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_ctseg import parts
-from napari_ctseg.docks.compare.state import CompareState, Row, Surface
+from napari_ctseg.docks.compare.state import Row, Surface
 
 HEADERS = (
     (
@@ -62,17 +63,17 @@ class PairTable(QTableWidget):  # type: ignore[misc]
         colour.setAlphaF(FAINT)
         self._faint = QBrush(colour)
 
-    def draw(self, state: CompareState) -> None:
+    def draw(self, rows: Sequence[Row], focus: int | None) -> None:
         """Draw the rows; the one in focus is bold."""
         with QSignalBlocker(self):
-            self.setRowCount(len(state.rows))
-            for k, row in enumerate(state.rows):
-                self._draw_row(k, row, row.value == state.focus)
+            self.setRowCount(len(rows))
+            for k, row in enumerate(rows):
+                self._draw_row(k, row, row.value == focus)
         header = self.horizontalHeader()
         for column, width in enumerate(WIDTHS, start=1):
             header.resizeSection(column, width)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        height = self.horizontalHeader().height() + sum(self.rowHeight(k) for k in range(len(state.rows))) + 4
+        height = self.horizontalHeader().height() + sum(self.rowHeight(k) for k in range(len(rows))) + 4
         self.setFixedHeight(min(height, 260))
 
     def _draw_row(self, k: int, row: Row, focused: bool) -> None:

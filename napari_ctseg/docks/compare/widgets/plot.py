@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_ctseg.docks.compare.state import DiceCurve
@@ -17,11 +16,12 @@ DIMMED = 70  # opacity out of 255 of the lines that are not in focus
 
 
 class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
-    """One line a label; click or drag to go to a slice. go : called with the slice."""
+    """One line a label. asked : the slice that was clicked or dragged to, from 0."""
 
-    def __init__(self, go: Callable[[int], None]) -> None:
+    asked = Signal(int)
+
+    def __init__(self) -> None:
         super().__init__()
-        self._go = go
         self._count = 0
         self._lines: dict[int, Any] = {}
         self.setFixedHeight(HEIGHT)
@@ -82,7 +82,7 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
 
     def _ask(self, where: float) -> None:
         if self._count:
-            self._go(int(np.clip(round(where), 1, self._count)) - 1)
+            self.asked.emit(int(np.clip(round(where), 1, self._count)) - 1)
 
 
 def _alone(dice: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -72,7 +72,7 @@ def opened(viewer, prediction, truth):
 
 
 def row_of(view, value):
-    return next(row for row in view.state.rows if row.value == value)
+    return next(row for row in view.state.scores.rows if row.value == value)
 
 
 def test_the_table_says_what_a_hand_count_says(viewer):
@@ -86,23 +86,23 @@ def test_the_table_says_what_a_hand_count_says(viewer):
     assert spleen.difference_ml == pytest.approx(-36 * 9.0 / 1000)
     assert liver.hd95_mm == pytest.approx(2.0) and liver.surface is Surface.FRESH  # one column of 2 mm
     assert liver.nsd == pytest.approx(1.0)  # within the 2 mm of tolerance
-    assert view.state.mean_dice == pytest.approx((0.9 + 2 / 3) / 2)
+    assert view.state.scores.mean_dice == pytest.approx((0.9 + 2 / 3) / 2)
 
 
 def test_next_missed_and_next_worse_go_where_the_fault_is(viewer):
     controller, view = opened(viewer, *pair())
-    controller.next_missed()
+    controller.navigation.next_missed()
     assert slice_of(viewer, viewer.layers["truth"]) == 8 - 7 and view.cursor == 1
     assert "spleen is missed" in view.state.message
-    controller.go_to(8)
-    controller.next_worse()
+    controller.navigation.go_to(8)
+    controller.navigation.next_worse()
     assert view.cursor == 1  # Dice 0, the worst
-    controller.next_worse()
+    controller.navigation.next_worse()
     assert view.cursor == 3  # then 0.9, the lowest of the liver's slices
-    controller.set_focus(3)
-    controller.next_worse()
+    controller.overlays.set_focus(3)
+    controller.navigation.next_worse()
     assert view.cursor == 1
-    controller.next_worse()
+    controller.navigation.next_worse()
     assert view.cursor == 2  # the spleen's perfect slice comes last
 
 
@@ -110,22 +110,22 @@ def test_painting_changes_table_and_curve_and_undo_gives_them_back(viewer):
     controller, view = opened(viewer, *pair())
     layer = viewer.layers["prediction"]
     before = view.state
-    controller.go_to(1)
+    controller.navigation.go_to(1)
     layer.brush_size = 40
     layer.paint((1, 13, 18), 3)
-    controller._pair._followed[0][0].flush()
+    controller.pair._followed[0][0].flush()
     assert row_of(view, 3).volume_pred_ml > row_of_state(before, 3).volume_pred_ml
-    assert view.state.curves[1].dice[1] > 0 and before.curves[1].dice[1] == 0
+    assert view.state.scores.curves[1].dice[1] > 0 and before.scores.curves[1].dice[1] == 0
     assert row_of(view, 3).surface is Surface.WAITING and row_of(view, 1).surface is Surface.FRESH
     for later in view.later:
         later()
     assert row_of(view, 3).surface is Surface.FRESH
     layer.undo()
-    controller._pair._followed[0][0].flush()
+    controller.pair._followed[0][0].flush()
     assert row_of(view, 3).dice == pytest.approx(2 / 3)
     layer.paint((4, 2, 20), 7)  # a class that nobody had
-    controller._pair._followed[0][0].flush()
-    assert [row.value for row in view.state.rows] == [1, 3, 7]
+    controller.pair._followed[0][0].flush()
+    assert [row.value for row in view.state.scores.rows] == [1, 3, 7]
 
 
 def test_a_label_that_is_not_contoured_does_not_keep_the_measuring_going(viewer):
@@ -133,7 +133,7 @@ def test_a_label_that_is_not_contoured_does_not_keep_the_measuring_going(viewer)
     labels = Labels(tuple(replace(label, contoured=label.name != "spleen") for label in NAMES))
     controller, view = opened(viewer, prediction, replace(truth, labels=labels))
     viewer.layers["prediction"].paint((2, 2, 2), 1)  # in a slice in which the truth has the spleen
-    controller._pair._followed[0][0].flush()
+    controller.pair._followed[0][0].flush()
     assert row_of(view, 1).surface is Surface.WAITING
     calls = 0
     while view.later and calls < 10:
@@ -143,38 +143,38 @@ def test_a_label_that_is_not_contoured_does_not_keep_the_measuring_going(viewer)
 
 
 def row_of_state(state, value):
-    return next(row for row in state.rows if row.value == value)
+    return next(row for row in state.scores.rows if row.value == value)
 
 
 def test_the_error_map_follows_the_brush_and_keeps_the_selection(viewer):
     controller, _ = opened(viewer, *pair())
     prediction, truth = viewer.layers["prediction"], viewer.layers["truth"]
     viewer.layers.selection.active = prediction
-    controller.set_errors(True)
+    controller.overlays.set_errors(True)
     assert viewer.layers.selection.active is prediction
     errors = viewer.layers["errors"]
     assert np.array_equal(errors.data, error_codes(prediction.data, truth.data))
     prediction.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
-    controller._pair._followed[0][0].flush()
+    controller.pair._followed[0][0].flush()
     assert errors.data[0, 0, 0] == EXTRA
-    controller.set_focus(3)
+    controller.overlays.set_focus(3)
     assert set(np.unique(errors.data)) == {0, AGREED, MISSED}
-    controller.set_errors(False)
+    controller.overlays.set_errors(False)
     assert "errors" not in viewer.layers
 
 
 def test_contours_are_dashed_for_the_truth_and_all_is_put_back(viewer):
     controller, _ = opened(viewer, *pair())
     prediction, truth = viewer.layers["prediction"], viewer.layers["truth"]
-    controller.go_to(4)
-    controller.set_contours(True)
+    controller.navigation.go_to(4)
+    controller.overlays.set_contours(True)
     outline = viewer.layers["truth outline"]
     assert prediction.contour > 0 and not truth.visible and len(outline.data) > 0
     assert set(outline.data[:, 0, 0]) == {4}
     viewer.dims.order = (1, 0, 2)  # coronal
     viewer.dims.set_point(1, truth.translate[1] + 6 * 1.5)
     assert set(outline.data[:, 0, 1]) == {6}
-    controller.set_contours(False)
+    controller.overlays.set_contours(False)
     assert "truth outline" not in viewer.layers and prediction.contour == 0 and truth.visible
 
 
@@ -182,8 +182,8 @@ def test_another_grid_is_resampled_and_said(viewer):
     prediction, truth = pair()
     shifted = LabelMap(prediction.array[:, :, :-3].copy(), grid((9, 20, 21)), NAMES)
     _, view = opened(viewer, shifted, truth)
-    assert view.state.phase is Phase.READY and "another grid" in view.state.note
-    assert "9 x 20 x 21 voxels against 9 x 20 x 24" in view.state.note
+    assert view.state.phase is Phase.READY and "another grid" in view.state.scores.note
+    assert "9 x 20 x 21 voxels against 9 x 20 x 24" in view.state.scores.note
     assert row_of(view, 1).dice == pytest.approx(0.9)
 
 
@@ -192,7 +192,7 @@ def test_a_prediction_stored_the_other_way_round_is_compared_voxel_by_voxel_and_
     upward = Geometry.from_parts(SHAPE, SPACING, grid().index_to_lps((8, 0, 23)), np.diag([-1.0, 1.0, 1.0]))
     stored = LabelMap(prediction.array[::-1, :, ::-1].copy(), upward, NAMES)
     _, view = opened(viewer, stored, truth)
-    assert view.state.note == "" and row_of(view, 1).dice == pytest.approx(0.9)
+    assert view.state.scores.note == "" and row_of(view, 1).dice == pytest.approx(0.9)
     layer = viewer.layers["prediction"]
     layer.data_setitem(
         tuple(np.nonzero(layer.data == 3)), 0
@@ -204,14 +204,20 @@ def test_a_prediction_stored_the_other_way_round_is_compared_voxel_by_voxel_and_
 def test_no_point_in_common_is_a_sentence(viewer):
     prediction, truth = pair()
     _, view = opened(viewer, LabelMap(prediction.array, grid(origin=(500.0, 0.0, 0.0)), NAMES), truth)
-    assert view.state.phase is Phase.FAILED and "same scan" in view.state.message and not view.state.rows
+    assert (
+        view.state.phase is Phase.FAILED and "same scan" in view.state.message and not view.state.scores.rows
+    )
 
 
 def test_a_layer_that_goes_takes_the_comparison_with_it(viewer):
     controller, view = opened(viewer, *pair())
-    controller.set_contours(True)
+    controller.overlays.set_contours(True)
     viewer.layers.remove("prediction")
-    assert view.state.prediction is None and not view.state.rows and "truth outline" not in viewer.layers
+    assert (
+        view.state.pair.prediction is None
+        and not view.state.scores.rows
+        and "truth outline" not in viewer.layers
+    )
     assert viewer.layers["truth"].visible
     assert view.state.why_not
 
@@ -264,29 +270,32 @@ def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cur
     prediction, truth = pair()
     dock = CompareDock(viewer)
     qtbot.addWidget(dock)
-    assert not dock.report.isEnabled() and "label layers" in dock.report.toolTip()
+    assert not dock.report.save.isEnabled() and "label layers" in dock.report.save.toolTip()
     assert "File > Open" in dock.empty.text() and not dock.controls.isVisibleTo(dock)
     show_labels(viewer, truth, "truth")
     assert "“truth” is open" in dock.empty.text()
     show_labels(viewer, prediction, "prediction")
     dock.controller.choose(prediction="prediction", truth="truth")
     qtbot.waitUntil(
-        lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring,
+        lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.scores.measuring,
         timeout=PATIENCE_MS,
     )
     dock._viewer.window.add_dock_widget(dock, name="Compare")
-    dock.plot._ask(3.2)
+    dock.scores.plot._ask(3.2)
     assert slice_of(viewer, viewer.layers["truth"]) == 2
     viewer.dims.set_point(0, viewer.layers["truth"].translate[0] + 5 * 3.0)
-    assert dock.plot.cursor_line.value() == 6 and dock.where.text().startswith("Slice 6/9")
-    assert dock.table.rowCount() == 2 and dock.table.item(0, 1).text() == "0.90"
+    assert dock.scores.plot.cursor_line.value() == 6 and dock.scores.where.text().startswith("Slice 6/9")
+    assert dock.scores.table.rowCount() == 2 and dock.scores.table.item(0, 1).text() == "0.90"
     layer = viewer.layers["prediction"]
     layer.paint((5, 2, 2), 1)
     qtbot.waitUntil(
-        lambda: dock.table.item(0, 1).text() != "0.90" or dock.controller.state.rows[0].volume_pred_ml > 3.6,
+        lambda: (
+            dock.scores.table.item(0, 1).text() != "0.90"
+            or dock.controller.state.scores.rows[0].volume_pred_ml > 3.6
+        ),
         timeout=PATIENCE_MS,
     )
-    assert dock.report.isEnabled()
+    assert dock.report.save.isEnabled()
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -311,11 +320,13 @@ def test_what_neither_mask_has_is_a_dash_in_the_dock_and_in_evaluate(
     dock.controller.choose(prediction="prediction", truth="truth")
     viewer.window.add_dock_widget(dock, name="Compare")
     qtbot.waitUntil(
-        lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.measuring,
+        lambda: dock.controller.state.phase is Phase.READY and not dock.controller.state.scores.measuring,
         timeout=PATIENCE_MS,
     )
     shown = {
-        dock.table.item(k, 0).text(): [dock.table.item(k, column).text() for column in (1, 2, 3)]
+        dock.scores.table.item(k, 0).text(): [
+            dock.scores.table.item(k, column).text() for column in (1, 2, 3)
+        ]
         for k in range(4)
     }
     assert shown == {
@@ -325,8 +336,8 @@ def test_what_neither_mask_has_is_a_dash_in_the_dock_and_in_evaluate(
         "pancreas": ["–", "–", "–"],
     }
     assert (
-        "empty in both" in dock.table.item(3, 0).toolTip()
-        and "empty in the prediction" in dock.table.item(1, 2).toolTip()
+        "empty in both" in dock.scores.table.item(3, 0).toolTip()
+        and "empty in the prediction" in dock.scores.table.item(1, 2).toolTip()
     )
     (tmp_path / "labels.json").write_text('{"1": "liver", "2": "spleen", "3": "kidney", "4": "pancreas"}')
     evaluate(tmp_path / "prediction.nii.gz", tmp_path / "truth.nii.gz")
