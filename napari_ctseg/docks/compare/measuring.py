@@ -56,11 +56,15 @@ def surface_distances_of(
     counted: Counted, values: list[int], tolerance_mm: float
 ) -> dict[int, tuple[float, float]]:
     """(HD95 in mm, NSD) of each label."""
+    from ctseg_imaging.metrics.boxes import label_boxes
     from ctseg_imaging.metrics.surfaces import surface_distances
 
     live, found = counted.live, {}
-    for value in values:
-        distances = surface_distances(live.truth == value, live.prediction == value, live.spacing_mm)
+    for value, box in label_boxes(live.truth, live.prediction, values).items():
+        inside = box or (slice(0),) * 3
+        distances = surface_distances(
+            live.truth[inside] == value, live.prediction[inside] == value, live.spacing_mm
+        )
         found[value] = distances.hausdorff(95), distances.nsd(tolerance_mm)
     return found
 

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from ctseg_imaging.geometry import Triple
-from ctseg_imaging.metrics.surfaces import TIE, BoolArray, Float, distance_to, snap, union_box
+from ctseg_imaging.metrics.boxes import union_box
+from ctseg_imaging.metrics.surfaces import TIE, BoolArray, Float, distance_to, snap
 
 FACES = ndimage.generate_binary_structure(3, 1)
 IN_PLANE = np.ones((1, 3, 3), bool)

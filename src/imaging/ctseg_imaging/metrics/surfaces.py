@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.geometry import Triple
+from ctseg_imaging.metrics.boxes import union_box
 
 BoolArray = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
@@ -112,18 +113,6 @@ def surface_distances(a: BoolArray, b: BoolArray, spacing_mm: Triple) -> Surface
     )
 
 
-def union_box(a: NDArray[np.generic], b: NDArray[np.generic]) -> tuple[slice, slice, slice] | None:
-    """The smallest box that holds both masks, as slices; None if both are empty."""
-    box = []
-    for axis in range(3):
-        others = tuple(k for k in range(3) if k != axis)
-        (inside,) = np.nonzero(a.any(axis=others) | b.any(axis=others))
-        if not len(inside):
-            return None
-        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    return box[0], box[1], box[2]
-
-
 def neighbour_codes(mask: NDArray[np.generic]) -> Codes:
     """For each lattice corner, one more than voxels per axis, which of its eight voxels are inside.
 
@@ -192,7 +181,10 @@ def distance_to(target: BoolArray, spacing_mm: Triple) -> NDArray[np.float32]:
     least one must be).
     """
     away: NDArray[np.float32] = edt.edt(
-        ~target, anisotropy=tuple(float(s) for s in spacing_mm), black_border=False, parallel=1
+        (~target).view(np.uint8),  # faster than bool
+        anisotropy=tuple(float(s) for s in spacing_mm),
+        black_border=False,
+        parallel=1,
     )
     return away
 

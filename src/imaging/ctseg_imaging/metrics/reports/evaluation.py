@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import AxisView, Match
 from ctseg_imaging.grid_difference import difference
+from ctseg_imaging.metrics.boxes import Box, label_boxes
 from ctseg_imaging.metrics.conventions import (
     WMH_LESION,
     Convention,
@@ -74,7 +75,8 @@ def evaluate_pair(
         values = foreground([*truth.labels.values, *found[0], *found[1]])
     left_out = {label.value for label in truth.labels if not label.contoured}
     histogram = joint_histogram(*maps, set(values) - left_out)
-    comparison = _Comparison(case, *maps, histogram, geometry.spacing_mm, convention, nsd_tolerance_mm)
+    boxes = label_boxes(*maps, histogram.values, margin=1)
+    comparison = _Comparison(case, *maps, histogram, boxes, geometry.spacing_mm, convention, nsd_tolerance_mm)
     rows = [
         Row(case, value, note=NOT_CONTOURED)
         if value in left_out
@@ -116,6 +118,7 @@ class _Comparison:
     truth: NDArray[np.integer]
     prediction: NDArray[np.integer]
     histogram: JointHistogram
+    boxes: dict[int, Box | None]
     spacing_mm: tuple[float, float, float]
     convention: Convention
     nsd_tolerance_mm: float
@@ -149,11 +152,9 @@ class _Comparison:
         return row
 
     def _masks(self, value: int) -> tuple[BoolArray, BoolArray]:
-        """Both masks of a label, cut to the slices that have it; no metric needs the others."""
-        truth, prediction, _ = self.histogram.voxels(value)
-        present = np.flatnonzero(truth + prediction)
-        along_z = slice(int(present[0]), int(present[-1]) + 1) if len(present) else slice(0)
-        return self.truth[along_z] == value, self.prediction[along_z] == value
+        """Both masks of a label in its box, with a margin that tells its surface from the volume's border."""
+        box = self.boxes[value] or (slice(0),) * 3
+        return self.truth[box] == value, self.prediction[box] == value
 
     def slice_rows(self) -> list[SliceRow]:
         """The slices of every label, where either side has it."""
