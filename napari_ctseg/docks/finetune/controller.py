@@ -12,7 +12,15 @@ from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.finetune.cases import open_cases
 from napari_ctseg.docks.finetune.jobs import Jobs, Order
 from napari_ctseg.docks.finetune.orders import order_of
-from napari_ctseg.docks.finetune.state import CaseSource, FineTuneState, HoldOut, RecipeRow
+from napari_ctseg.docks.finetune.state import (
+    BaseChoice,
+    CaseChoice,
+    CaseSource,
+    FineTuneState,
+    HoldOut,
+    Options,
+    RecipeRow,
+)
 from napari_ctseg.docks.finetune.training import FineTuneView, Training, TrainingDock
 from napari_ctseg.viewer.study import ROLES
 
@@ -22,8 +30,6 @@ if TYPE_CHECKING:
     from ctseg_imaging.volume import Labels
     from ctseg_models.contract.bundle import Bundle
     from napari_ctseg.preferences import Preferences
-
-KEPT = ("minutes", "folder", "features")  # choices that the dock remembers
 
 
 class FineTuneController(TrainingDock):
@@ -59,64 +65,83 @@ class FineTuneController(TrainingDock):
         except CtsegError as error:
             self._bundles = {}
             self.state = replace(self.state, message=str(error))
-        base = self.state.base if self.state.base in self._bundles else None
-        if base is None and self.state.recipe is None:
+        start = self.state.start
+        base = start.base if start.base in self._bundles else None
+        if base is None and start.recipe is None:
             base = next(iter(self._bundles), None)
-        self.state = replace(
-            self.state, bundles=tuple(self._bundles), base=base, name=self._name(base, self.state.recipe)
-        )
+        self.state = self._started_from(replace(start, bundles=tuple(self._bundles), base=base))
         self.refresh()
 
     def refresh(self, event: Any = None) -> None:
         """Bring the cases in line with the viewer."""
-        self.update(cases=open_cases(self.viewer, self.study, self.state.cases))
+        cases = self.state.cases
+        self.update(cases=replace(cases, rows=open_cases(self.viewer, self.study, cases.rows)))
 
     def choose_base(self, name: str) -> None:
         """Train this model further."""
         if name in self._bundles:
-            self.update(base=name, recipe=None, name=self._name(name, None))
+            self.show(self._started_from(replace(self.state.start, base=name, recipe=None)))
 
     def choose_recipe(self, name: str) -> None:
         """Train from scratch with this recipe."""
-        if name in [row.name for row in self.state.recipes]:
-            self.update(base=None, recipe=name, name=self._name(None, name))
+        if name in [row.name for row in self.state.start.recipes]:
+            self.show(self._started_from(replace(self.state.start, base=None, recipe=name)))
 
-    def choose(self, **choices: Any) -> None:
-        """Set any of source, folder, features, trainable, minutes, hold_out, name."""
-        if choices.get("source") is CaseSource.LAYERS and self.state.hold_out is HoldOut.VALIDATION:
-            choices["hold_out"] = HoldOut.SHARE
-        self.update(**choices)
-        for key in KEPT:
-            if choices.get(key) is not None:
-                self.remember(key, float(choices[key]) if key == "minutes" else str(choices[key]))
+    def choose_features(self, path: Path) -> None:
+        """The file with VGG-19's weights."""
+        self.update(start=replace(self.state.start, features=path))
+        self.remember("features", str(path))
+
+    def choose_source(self, source: CaseSource) -> None:
+        """Where the cases come from; only a dataset has a validation list."""
+        options = self.state.options
+        if source is CaseSource.LAYERS and options.hold_out is HoldOut.VALIDATION:
+            options = replace(options, hold_out=HoldOut.SHARE)
+        self.update(cases=replace(self.state.cases, source=source), options=options)
+
+    def choose_folder(self, folder: Path) -> None:
+        """The folder of the dataset."""
+        self.update(cases=replace(self.state.cases, folder=folder))
+        self.remember("folder", str(folder))
+
+    def choose_options(self, options: Options) -> None:
+        """How it is trained."""
+        minutes = self.state.options.minutes
+        self.update(options=options)
+        if options.minutes != minutes:
+            self.remember("minutes", float(options.minutes))
 
     def tick(self, image: str, on: bool) -> None:
         """Take an open case in or leave it out."""
-        cases = [replace(case, ticked=on) if case.image == image else case for case in self.state.cases]
-        self.update(cases=tuple(cases))
+        cases = self.state.cases
+        rows = [replace(row, ticked=on) if row.image == image else row for row in cases.rows]
+        self.update(cases=replace(cases, rows=tuple(rows)))
 
     # ---- for the training
 
     def order(self) -> Order:
         """The training as chosen; raises CtsegError if a case cannot be trained on."""
-        return order_of(self.state, self.viewer, self._bundles.get(self.state.base or ""))
+        return order_of(self.state, self.viewer, self._bundles.get(self.state.start.base or ""))
 
     def known_labels(self) -> list[Labels]:
         """The labels of the installed models, those of the chosen one first."""
-        first = self._bundles.get(self.state.base or "")
+        first = self._bundles.get(self.state.start.base or "")
         return [bundle.labels for bundle in (first, *self._bundles.values()) if bundle is not None]
 
     # ---- inside
 
     def _show_recipes(self, recipes: Sequence[RecipeRow]) -> None:
-        self.update(recipes=tuple(recipes))
+        self.update(start=replace(self.state.start, recipes=tuple(recipes)))
 
-    def _name(self, base: str | None, recipe: str | None) -> str:
-        """A name for the new model: the user's own, unless it is the one made up for another choice."""
-        made_up = {f"{name}-tuned" for name in self._bundles} | {row.name for row in self.state.recipes}
-        if self.state.name and self.state.name not in made_up:
-            return self.state.name
-        return f"{base}-tuned" if base is not None else recipe or ""
+    def _started_from(self, start: BaseChoice) -> FineTuneState:
+        """The state with this start, and a name for the new model: the user's own, unless it is the one made
+        up for another choice.
+        """
+        name = self.state.options.name
+        made_up = {f"{bundle}-tuned" for bundle in self._bundles} | {row.name for row in start.recipes}
+        if not name or name in made_up:
+            name = f"{start.base}-tuned" if start.base is not None else start.recipe or ""
+        return replace(self.state, start=start, options=replace(self.state.options, name=name))
 
 
 def _kept_choices(preferences: Preferences) -> FineTuneState:
@@ -124,7 +149,7 @@ def _kept_choices(preferences: Preferences) -> FineTuneState:
     folder = preferences.get(FineTuneController.NAME, "folder", "")
     features = preferences.get(FineTuneController.NAME, "features", "")
     return FineTuneState(
-        minutes=preferences.get(FineTuneController.NAME, "minutes", 30.0),
-        folder=Path(folder) if folder else None,
-        features=Path(features) if features else None,
+        start=BaseChoice(features=Path(features) if features else None),
+        cases=CaseChoice(folder=Path(folder) if folder else None),
+        options=Options(minutes=preferences.get(FineTuneController.NAME, "minutes", 30.0)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.volume import Labels
-from napari_ctseg.docks.finetune.state import CurvePoint, FineTuneState, Phase, Score
+from napari_ctseg.docks.finetune.state import CurvePoint, FineTuneState, Outcome, Phase, Score
 
 LONGEST = 2000  # points of the loss curve; beyond it every second one goes
 PICTURES = 3
@@ -29,11 +29,13 @@ def after_event(state: FineTuneState, event: Any, known: Sequence[Labels] = ()) 
     if event.kind == "validation" and data.get("scores"):
         return _scored(state, data)
     if event.kind == "warning":
-        return replace(state, warnings=tuple(dict.fromkeys((*state.warnings, str(data.get("message", ""))))))
+        warnings = tuple(dict.fromkeys((*state.outcome.warnings, str(data.get("message", "")))))
+        return replace(state, outcome=replace(state.outcome, warnings=warnings))
     if event.kind in ("done", "stopped") and "after" in data:  # a pause has none
         scores = _scores(data.get("before"), data.get("after"))
+        outcome = replace(state.outcome, scores=scores, better=data.get("better"))
         return replace(
-            state, scores=scores, better=data.get("better"), step=int(data.get("step", state.step))
+            state, outcome=outcome, job=replace(state.job, step=int(data.get("step", state.job.step)))
         )
     return state
 
@@ -42,39 +44,42 @@ def _begun(state: FineTuneState, data: dict[str, Any], known: Sequence[Labels]) 
     """The start, or the restart from a checkpoint: later points of the curves were lost and come again."""
     step, held = int(data.get("from_step", 0)), int(data.get("held_out", 0))
     counted = f"{data.get('cases', '?')} cases to train on, {held or 'none'} held out"
-    return replace(
-        state,
+    curves = replace(
+        state.curves,
         labels=_coloured(data.get("labels", ()), known),
-        stage=state.stage if state.phase in ASKED else counted,
-        losses=tuple(point for point in state.losses if point[0] <= step),
-        validations=tuple(point for point in state.validations if point.step <= step),
+        losses=tuple(point for point in state.curves.losses if point[0] <= step),
+        validations=tuple(point for point in state.curves.validations if point.step <= step),
     )
+    stage = state.job.stage if state.phase in ASKED else counted
+    return replace(state, curves=curves, job=replace(state.job, stage=stage))
 
 
 def _stepped(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
-    losses = state.losses
+    losses = state.curves.losses
     if (loss := data.get("smoothed_loss", data.get("loss"))) is not None:
         losses = (*(losses if len(losses) < LONGEST else losses[::2]), (int(data["step"]), float(loss)))
     stage = f"Step {data['step']}" if (data.get("spent") or 0) < 1 else "Writing and evaluating the model"
-    return replace(
-        state,
-        losses=losses,
+    job = replace(
+        state.job,
         step=int(data["step"]),
         spent=data.get("spent"),
         seconds_left=data.get("seconds_left"),
         memory_mb=data.get("memory_mb"),
-        stage=state.stage if state.phase in ASKED else stage,
+        stage=state.job.stage if state.phase in ASKED else stage,
     )
+    return replace(state, job=job, curves=replace(state.curves, losses=losses))
 
 
 def _scored(state: FineTuneState, data: dict[str, Any]) -> FineTuneState:
     """A point of the curve, or the score of the original model."""
     scores, step = data["scores"], int(data["step"])
     if data.get("whole_bundle"):
-        return replace(state, scores=_scores(scores, None)) if step == 0 else state
+        before = replace(state.outcome, scores=_scores(scores, None))
+        return replace(state, outcome=before) if step == 0 else state
     if scores.get("mean") is None:
         return state
-    return replace(state, validations=(*state.validations, CurvePoint(step, tuple(scores.items()))))
+    validations = (*state.curves.validations, CurvePoint(step, tuple(scores.items())))
+    return replace(state, curves=replace(state.curves, validations=validations))
 
 
 def _coloured(names: Sequence[str], known: Sequence[Labels]) -> tuple[tuple[str, str], ...]:
@@ -97,15 +102,15 @@ def _scores(
     return tuple(Score(name, (before or {}).get(name), (after or {}).get(name)) for name in names)
 
 
-def verdict(name: str, state: FineTuneState) -> str:
+def verdict(name: str, outcome: Outcome) -> str:
     """The result in words."""
     there = f'"{name}" is now in Run model.'
-    mean = next((score for score in state.scores if score.label == "mean"), None)
+    mean = next((score for score in outcome.scores if score.label == "mean"), None)
     if mean is None or mean.after is None:
         return f"{there} No cases were held out, so its quality is unknown."
-    if state.better is None or mean.before is None:
+    if outcome.better is None or mean.before is None:
         return f"{there} Mean Dice on the held-out cases: {mean.after:.3f}."
     change = f"mean Dice on the held-out cases {mean.before:.3f} before, {mean.after:.3f} after"
-    if state.better:
+    if outcome.better:
         return f"Better: {change}. {there}"
     return f"Not better: {change}. {there} Use the original model."

@@ -22,26 +22,26 @@ Cases = Sequence[tuple[Volume, LabelMap]]
 
 
 def order_of(state: FineTuneState, viewer: napari.viewer.Viewer, base: Bundle | None) -> Order:
-    """The training as chosen; the masks are copied as they are now. base : the bundle called `state.base`.
+    """The training as chosen; the masks are copied as they are now.
 
-    Raises CtsegError if a case cannot be trained on.
+    base : the bundle called `state.start.base`. Raises CtsegError if a case cannot be trained on.
     """
-    recipe = state.from_scratch
+    start, options = state.start, state.options
     order = Order(
         base,
-        state.folder,
+        state.cases.folder,
         None,
-        state.trainable.value,
-        state.minutes,
-        state.hold_out,
-        state.name.strip(),
-        state.recipe,
-        state.features if recipe is not None and recipe.needs_features else None,
+        options.trainable.value,
+        options.minutes,
+        options.hold_out,
+        options.name.strip(),
+        start.recipe,
+        start.features if start.needs_features else None,
     )
-    if state.source is CaseSource.FOLDER:
+    if state.cases.source is CaseSource.FOLDER:
         return order
     cases = []
-    for case in state.cases:
+    for case in state.cases.rows:
         if case.ticked:
             mask = label_map_of(viewer.layers[case.mask])
             image = exact(volume_of(viewer.layers[case.image]), "train a model")

@@ -89,14 +89,9 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class FineTuneState:
-    """What is chosen, and where the training stands.
-
-    base, recipe : what is started from; one of them, or none. features : the file with VGG-19's weights,
-    where the recipe needs it. losses : (step, smoothed loss). labels : (name, colour) of the job. samples :
-    the newest picture of each pictured held-out case. spent : share of the budget. resumable : whether the
-    job ended with a checkpoint and without a model. better : whether the mean rose on the held-out cases;
-    None when that is unknown. added : the bundle's name in Run model.
+class BaseChoice:
+    """What is started from. base, recipe : one of them, or none. features : the file with VGG-19's weights,
+    where the recipe needs it.
     """
 
     bundles: tuple[str, ...] = ()
@@ -104,29 +99,105 @@ class FineTuneState:
     base: str | None = None
     recipe: str | None = None
     features: Path | None = None
+
+    @property
+    def from_scratch(self) -> RecipeRow | None:
+        """The recipe that is chosen, None when a model is trained further."""
+        return next((row for row in self.recipes if row.name == self.recipe), None)
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether the recipe needs the file with VGG-19's weights."""
+        return self.from_scratch is not None and self.from_scratch.needs_features
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be trained, "" when it can."""
+        if self.needs_features and self.features is None:
+            return "This recipe needs the file with the VGG-19 weights; choose it first."
+        if self.from_scratch is None and self.base is None:
+            return "Choose a model to train further, or a recipe to train from scratch."
+        return ""
+
+
+@dataclass(frozen=True)
+class CaseChoice:
+    """What is trained on. rows : the open layers. folder : the dataset's."""
+
     source: CaseSource = CaseSource.LAYERS
-    cases: tuple[CaseRow, ...] = ()
+    rows: tuple[CaseRow, ...] = ()
     folder: Path | None = None
+
+    @property
+    def why_not(self) -> str:
+        """Why there is nothing to train on, "" when there is."""
+        if self.source is CaseSource.FOLDER:
+            return "" if self.folder is not None else "Choose a dataset folder first."
+        if not self.rows:
+            return "Open an image and correct its mask first, or choose a dataset folder."
+        return "" if any(row.ticked for row in self.rows) else "Tick a case first."
+
+
+@dataclass(frozen=True)
+class Options:
+    """How it is trained. name : of the new model."""
+
     trainable: Trainable = Trainable.ALL
     minutes: float = 30.0
     hold_out: HoldOut = HoldOut.SHARE
     name: str = ""
-    phase: Phase = Phase.IDLE
-    job: Path | None = None
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """Where the job is. folder : the job's. spent : share of the budget. resumable : whether the job ended
+    with a checkpoint and without a model.
+    """
+
+    folder: Path | None = None
     stage: str = ""
-    losses: tuple[tuple[int, float], ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
-    validations: tuple[CurvePoint, ...] = ()
-    samples: tuple[Path, ...] = ()
     step: int = 0
     spent: float | None = None
     seconds_left: float | None = None
     memory_mb: float | None = None
     resumable: bool = False
+
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """losses : (step, smoothed loss). labels : (name, colour) of the job. samples : the newest picture
+    of each pictured held-out case.
+    """
+
+    losses: tuple[tuple[int, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    validations: tuple[CurvePoint, ...] = ()
+    samples: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """better : whether the mean rose on the held-out cases; None when that is unknown. added : the
+    bundle's name in Run model.
+    """
+
     scores: tuple[Score, ...] = ()
     better: bool | None = None
     added: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FineTuneState:
+    """What is chosen, and where the training stands."""
+
+    start: BaseChoice = BaseChoice()
+    cases: CaseChoice = CaseChoice()
+    options: Options = Options()
+    phase: Phase = Phase.IDLE
+    job: JobProgress = JobProgress()
+    curves: LearningCurves = LearningCurves()
+    outcome: Outcome = Outcome()
     message: str = ""
     details: str = ""
 
@@ -136,9 +207,11 @@ class FineTuneState:
         return self.phase in (Phase.PREPARING, Phase.RUNNING, Phase.PAUSING, Phase.STOPPING)
 
     @property
-    def from_scratch(self) -> RecipeRow | None:
-        """The recipe that is chosen, None when a model is trained further."""
-        return next((row for row in self.recipes if row.name == self.recipe), None)
+    def why_no_choice(self) -> str:
+        """Why what is trained cannot be changed, "" when it can."""
+        if self.phase is Phase.PAUSED:
+            return "A training is paused."
+        return "A training is running." if self.busy else ""
 
     @property
     def why_not(self) -> str:
@@ -147,11 +220,8 @@ class FineTuneState:
             return "A training is running; stop it first."
         if self.phase is Phase.PAUSED:
             return "A training is paused; resume it, or stop it to make a model from its checkpoint."
-        return (
-            self._no_start
-            or self._no_cases
-            or ("" if self.name.strip() else "Give the new model a name first.")
-        )
+        nameless = "" if self.options.name.strip() else "Give the new model a name first."
+        return self.start.why_not or self.cases.why_not or nameless
 
     @property
     def why_no_pause(self) -> str:
@@ -173,24 +243,3 @@ class FineTuneState:
             Phase.PAUSING: "It is pausing.",
             Phase.STOPPING: "It is stopping.",
         }.get(self.phase, "No training is running.")
-
-    @property
-    def _no_start(self) -> str:
-        if self.from_scratch is not None:
-            missing = self.from_scratch.needs_features and self.features is None
-            return "This recipe needs the file with the VGG-19 weights; choose it first." if missing else ""
-        if self.base is None:
-            return "Choose a model to train further, or a recipe to train from scratch."
-        return ""
-
-    @property
-    def _no_cases(self) -> str:
-        if self.source is CaseSource.LAYERS and not any(case.ticked for case in self.cases):
-            return (
-                "Open an image and correct its mask first, or choose a dataset folder."
-                if not self.cases
-                else "Tick a case first."
-            )
-        if self.source is CaseSource.FOLDER and self.folder is None:
-            return "Choose a dataset folder first."
-        return ""

@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.dock_controller import DockController, DockView
 from napari_ctseg.docks.finetune.jobs import Jobs, Order, RunningJob, model_of
 from napari_ctseg.docks.finetune.news import CHECKING, after_event, newest_pictures, verdict
-from napari_ctseg.docks.finetune.state import FineTuneState, Phase
+from napari_ctseg.docks.finetune.state import FineTuneState, JobProgress, Phase
 
 if TYPE_CHECKING:
     from ctseg_imaging.volume import Labels
@@ -80,7 +80,7 @@ class Training:
 
     def resume(self) -> None:
         """Continue from the checkpoint of a job that was paused or interrupted."""
-        if self._dock.state.resumable:
+        if self._dock.state.job.resumable:
             self._go_on(to_finish=False)
 
     def stop(self) -> None:
@@ -105,8 +105,8 @@ class Training:
         for event in job.events(self._offset):
             self._offset = event.end
             state = after_event(state, event, self._dock.known_labels())
-        if len(state.validations) != len(before.validations):
-            state = replace(state, samples=newest_pictures(job.folder))
+        if len(state.curves.validations) != len(before.curves.validations):
+            state = replace(state, curves=replace(state.curves, samples=newest_pictures(job.folder)))
         if ended != "running":
             self._follow(False)
             self._ended(job, ended, state)
@@ -119,7 +119,7 @@ class Training:
         if job is None:
             return
         self._job, self._offset = job, 0
-        self._dock.update(phase=Phase.RUNNING, job=job.folder, stage=CHECKING)
+        self._show_stage(Phase.RUNNING, CHECKING, folder=job.folder)
         self.poll()
         if self._dock.state.phase is Phase.RUNNING:
             self._follow(True)
@@ -132,12 +132,12 @@ class Training:
         except (CtsegError, OSError) as error:
             self._failed(error)
             return
-        self._dock.update(phase=phase, stage=stage)
+        self._show_stage(phase, stage)
 
     def _started(self, job: RunningJob) -> None:
         self._job, self._offset = job, 0
         self._dock.remember("job", str(job.folder))
-        self._dock.update(phase=Phase.RUNNING, job=job.folder, stage=CHECKING)
+        self._show_stage(Phase.RUNNING, CHECKING, folder=job.folder)
         self._follow(True)
 
     def _go_on(self, to_finish: bool) -> None:
@@ -145,29 +145,34 @@ class Training:
         if (job := self._job) is None:
             return
         stage = "Continuing from the last checkpoint"
-        self._dock.update(phase=Phase.PREPARING, stage=stage, resumable=False, message="", details="")
+        self._dock.update(message="", details="")
+        self._show_stage(Phase.PREPARING, stage, resumable=False)
         self._aside(lambda: job.resume(to_finish=to_finish), lambda _: self._gone_on(to_finish), self._failed)
 
     def _gone_on(self, to_finish: bool) -> None:
         phase, stage = (Phase.STOPPING, STOPPING) if to_finish else (Phase.RUNNING, CHECKING)
-        self._dock.update(phase=phase, stage=stage)
+        self._show_stage(phase, stage)
         self._follow(True)
 
     def _ended(self, job: RunningJob, ended: str, state: FineTuneState) -> None:
         if ended == "paused":
-            stage = f'"{model_of(job.folder)}" is paused at step {state.step}'
-            self._dock.show(replace(state, phase=Phase.PAUSED, stage=stage, resumable=True))
+            stage = f'"{model_of(job.folder)}" is paused at step {state.job.step}'
+            paused = replace(state.job, stage=stage, resumable=True)
+            self._dock.show(replace(state, phase=Phase.PAUSED, job=paused))
             return
-        state = replace(state, stage="", spent=None, seconds_left=None)
+        ends = replace(state.job, stage="", spent=None, seconds_left=None)
+        state = replace(state, job=ends)
         if ended == "failed" and job.resumable:
             kept = f"{job.message} Press Resume to continue from the last checkpoint."
-            self._dock.show(replace(state, phase=Phase.FAILED, resumable=True, message=kept))
+            ends = replace(ends, resumable=True)
+            self._dock.show(replace(state, phase=Phase.FAILED, job=ends, message=kept))
         elif ended == "failed":
             self._give_up(state, job.message)
         elif not (job.folder / "bundle").is_dir():
             self._give_up(state, "The training ended before it produced a model; start it again.")
         else:
-            self._dock.show(replace(state, phase=Phase.STOPPING, stage="Adding the model to Run model"))
+            adding = replace(ends, stage="Adding the model to Run model")
+            self._dock.show(replace(state, phase=Phase.STOPPING, job=adding))
             self._aside(lambda: self._jobs.add(job.folder), self._added, self._failed)
 
     def _give_up(self, state: FineTuneState, message: str) -> None:
@@ -177,14 +182,20 @@ class Training:
 
     def _added(self, name: str) -> None:
         self._job = None
-        message = verdict(name, self._dock.state)
-        self._dock.update(phase=Phase.DONE, stage="", added=name, message=message)
+        outcome = self._dock.state.outcome
+        self._dock.update(outcome=replace(outcome, added=name), message=verdict(name, outcome))
+        self._show_stage(Phase.DONE, "")
         self._dock.reload_bundles()
         self._dock.view.announce()
 
     def _failed(self, error: Exception) -> None:
         resumable = self._job is not None and self._job.resumable
-        self._dock.show_error(error, phase=Phase.FAILED, stage="", resumable=resumable)
+        job = replace(self._dock.state.job, stage="", resumable=resumable)
+        self._dock.show_error(error, phase=Phase.FAILED, job=job)
+
+    def _show_stage(self, phase: Phase, stage: str, **changes: Any) -> None:
+        """Show where the job is. changes : of other fields of its progress."""
+        self._dock.update(phase=phase, job=replace(self._dock.state.job, stage=stage, **changes))
 
     def _follow(self, on: bool) -> None:
         if not self._dock.closed:
@@ -193,24 +204,10 @@ class Training:
 
 def _without_results(state: FineTuneState) -> FineTuneState:
     """The state of a training that begins: the results of the last one go."""
-    return replace(
-        state,
-        phase=Phase.PREPARING,
-        stage="Writing the cases and starting",
-        job=None,
-        labels=(),
-        losses=(),
-        validations=(),
-        samples=(),
-        step=0,
-        spent=None,
-        seconds_left=None,
-        memory_mb=None,
-        resumable=False,
-        scores=(),
-        better=None,
-        added=None,
-        warnings=(),
-        message="",
-        details="",
+    return FineTuneState(
+        state.start,
+        state.cases,
+        state.options,
+        Phase.PREPARING,
+        JobProgress(stage="Writing the cases and starting"),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
-from napari_ctseg.docks.finetune.state import FineTuneState, Phase, RecipeRow
+from napari_ctseg.docks.finetune.state import FineTuneState, Phase, RecipeRow, Score
 
 START = "Writes the cases and starts training in a separate process, which continues after napari is closed."
 PAUSE = (
@@ -35,23 +36,20 @@ def about(recipe: RecipeRow | None) -> str:
 
 def progress(state: FineTuneState) -> str:
     """Stage, time left, memory."""
-    shown = [state.stage]
-    if state.seconds_left is not None and state.phase in (Phase.RUNNING, Phase.PAUSED):
-        shown.append(
-            f"{state.seconds_left:.0f} s left"
-            if state.seconds_left < 90
-            else f"{state.seconds_left / 60:.0f} min left"
-        )
-    if state.memory_mb is not None and state.busy:
-        shown.append(f"{state.memory_mb / 1000:.1f} GB")
+    job = state.job
+    shown = [job.stage]
+    if (left := job.seconds_left) is not None and state.phase in (Phase.RUNNING, Phase.PAUSED):
+        shown.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
+    if job.memory_mb is not None and state.busy:
+        shown.append(f"{job.memory_mb / 1000:.1f} GB")
     return " – ".join(filter(None, shown))
 
 
-def score_table(state: FineTuneState) -> str:
+def score_table(scores: Sequence[Score]) -> str:
     """Labels with their Dice, the mean in bold; before and after where there was a model before."""
-    compared = any(score.before is not None for score in state.scores)
+    compared = any(score.before is not None for score in scores)
     rows = [_row("held-out Dice", "before" if compared else None, "after" if compared else "")]
-    for score in state.scores:
+    for score in scores:
         rows.append(
             _row(
                 score.label,

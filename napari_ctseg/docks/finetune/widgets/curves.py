@@ -9,7 +9,7 @@ from typing import Any
 import pyqtgraph as pg
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_ctseg.docks.finetune.state import FineTuneState
+from napari_ctseg.docks.finetune.state import LearningCurves
 
 HEIGHT = 230  # px
 MEAN = "mean"
@@ -62,18 +62,18 @@ class Curves(QWidget):  # type: ignore[misc]
                 plot.getAxis(side).setPen(foreground)
                 plot.getAxis(side).setTextPen(foreground)
 
-    def draw(self, state: FineTuneState) -> None:
+    def draw(self, curves: LearningCurves) -> None:
         """The curves so far."""
-        self._loss_line.setData([step for step, _ in state.losses], [loss for _, loss in state.losses])
-        colours = {MEAN: self._foreground, **dict(state.labels)}
+        self._loss_line.setData([step for step, _ in curves.losses], [loss for _, loss in curves.losses])
+        colours = {MEAN: self._foreground, **dict(curves.labels)}
         self._have_lines(
-            colours if len(state.labels) != 1 else dict(state.labels)
+            colours if len(curves.labels) != 1 else dict(curves.labels)
         )  # the mean of one label is that label
-        steps = [point.step for point in state.validations]
+        steps = [point.step for point in curves.validations]
         for name, line in self.lines.items():
-            dice = [point.of(name) for point in state.validations]
+            dice = [point.of(name) for point in curves.validations]
             line.setData(steps, [math.nan if value is None else value for value in dice], connect="finite")
-        last = state.validations[-1] if state.validations else None
+        last = curves.validations[-1] if curves.validations else None
         self.legend.setText(
             " ".join(_entry(name, colours[name], last.of(name)) for name in self.lines)
             if last is not None

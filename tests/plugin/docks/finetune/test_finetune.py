@@ -81,18 +81,18 @@ def test_curves_time_left_and_scores_follow_the_events(dock):
     jobs.job.say("step", step=10, smoothed_loss=1.5, spent=0.25, seconds_left=90.0, memory_mb=1200.0)
     controller.training.poll()
     assert (
-        view.state.losses == ((10, 1.5),)
-        and view.state.seconds_left == 90
-        and view.state.scores[0].before == 0.5
+        view.state.curves.losses == ((10, 1.5),)
+        and view.state.job.seconds_left == 90
+        and view.state.outcome.scores[0].before == 0.5
     )
     jobs.job.say("step", step=20, smoothed_loss=1.2, spent=0.5, seconds_left=60.0, memory_mb=1200.0)
     jobs.job.say("validation", step=20, scores={"liver": 0.6, "mean": 0.6}, whole_bundle=False)
     jobs.job.say("warning", message="one case is left out")
     controller.training.poll()
-    assert view.state.losses == ((10, 1.5), (20, 1.2)) and view.state.validations == (
+    assert view.state.curves.losses == ((10, 1.5), (20, 1.2)) and view.state.curves.validations == (
         CurvePoint(20, (("liver", 0.6), ("mean", 0.6))),
     )
-    assert view.state.warnings == ("one case is left out",)
+    assert view.state.outcome.warnings == ("one case is left out",)
 
 
 @pytest.mark.parametrize(("after", "better", "words"), [(0.7, True, "Better"), (0.4, False, "Not better")])
@@ -114,10 +114,10 @@ def test_the_new_model_is_announced_with_its_score_and_an_honest_word(dock, tmp_
     assert view.state.phase is Phase.DONE and view.announced == 1 and not view.following
     assert (
         view.state.message.startswith(words)
-        and "mine" in view.state.bundles
-        and view.state.base == "headneck"
+        and "mine" in view.state.start.bundles
+        and view.state.start.base == "headneck"
     )
-    assert (view.state.scores[1].before, view.state.scores[1].after) == (0.5, after)
+    assert (view.state.outcome.scores[1].before, view.state.outcome.scores[1].after) == (0.5, after)
 
 
 def test_without_a_held_out_case_it_says_that_nobody_can_tell(dock, tmp_path):
@@ -161,16 +161,19 @@ def test_a_running_job_is_found_again_with_all_it_said(dock, viewer, tmp_path):
     again, found = FakeView(), FakeJobs(tmp_path)
     found.found = jobs.job
     second = FineTuneController(again, viewer, found, Preferences(), at_once)
-    assert again.state.phase is Phase.RUNNING and again.following and again.state.losses == ((10, 1.5),)
+    assert (
+        again.state.phase is Phase.RUNNING and again.following and again.state.curves.losses == ((10, 1.5),)
+    )
     second.training.stop()
     assert jobs.job.stopped
 
 
 def test_why_start_is_grey(dock, viewer):
     controller, view, jobs = dock
-    controller.choose(source=CaseSource.FOLDER)
+    controller.choose_source(CaseSource.FOLDER)
     assert "folder" in view.state.why_not
-    controller.choose(source=CaseSource.LAYERS, name=" ")
+    controller.choose_source(CaseSource.LAYERS)
+    controller.choose_options(replace(view.state.options, name=" "))
     assert "name" in view.state.why_not
     controller.tick("ct", False)
     assert "Tick" in view.state.why_not
@@ -182,14 +185,12 @@ def test_why_start_is_grey(dock, viewer):
 
 
 def test_choices_reach_the_order(dock, tmp_path):
-    controller, _, jobs = dock
+    controller, view, jobs = dock
     controller.choose_base("phantom")
-    controller.choose(
-        source=CaseSource.FOLDER,
-        folder=tmp_path,
-        trainable=Trainable.HEAD,
-        minutes=2.0,
-        hold_out=HoldOut.VALIDATION,
+    controller.choose_source(CaseSource.FOLDER)
+    controller.choose_folder(tmp_path)
+    controller.choose_options(
+        replace(view.state.options, trainable=Trainable.HEAD, minutes=2.0, hold_out=HoldOut.VALIDATION)
     )
     controller.training.start()
     order = jobs.order
@@ -213,7 +214,11 @@ def test_a_recipe_from_scratch_learns_what_is_drawn_and_takes_no_model(dock, vie
         viewer, replace(mask, array=mask.array // 2 * 5, labels=Labels.from_names({5: "thymus"})), "mask 2"
     )
     controller.choose_recipe("plain-2d")
-    assert view.state.base is None and view.state.name == "plain-2d" and view.state.from_scratch == RECIPES[0]
+    assert (
+        view.state.start.base is None
+        and view.state.options.name == "plain-2d"
+        and view.state.start.from_scratch == RECIPES[0]
+    )
     controller.training.start()
     assert (jobs.order.base, jobs.order.recipe, jobs.order.features) == (None, "plain-2d", None)
     data = open_dataset(tmp_path / "data")
@@ -238,7 +243,7 @@ def test_a_recipe_with_content_waits_for_its_file_and_going_back_to_a_model_forg
     assert "VGG-19" in view.state.why_not
     controller.training.start()
     assert jobs.order is None
-    controller.choose(features=tmp_path / "vgg19.pth")
+    controller.choose_features(tmp_path / "vgg19.pth")
     assert not view.state.why_not
     controller.training.start()
     assert jobs.order.features == tmp_path / "vgg19.pth"
@@ -246,7 +251,9 @@ def test_a_recipe_with_content_waits_for_its_file_and_going_back_to_a_model_forg
     controller.training.poll()
     controller.choose_base("phantom")
     assert (
-        view.state.recipe is None and view.state.from_scratch is None and view.state.name == "phantom-tuned"
+        view.state.start.recipe is None
+        and view.state.start.from_scratch is None
+        and view.state.options.name == "phantom-tuned"
     )
     controller.training.start()
     assert jobs.order.base.name == "phantom" and jobs.order.recipe is None and jobs.order.features is None
@@ -259,4 +266,4 @@ def test_without_any_model_recipes_are_still_there(viewer, tmp_path):
     assert "Choose a model" in view.state.why_not
     controller.choose_recipe("plain-2d")
     controller.reload_bundles()
-    assert view.state.recipe == "plain-2d" and not view.state.why_not
+    assert view.state.start.recipe == "plain-2d" and not view.state.why_not

@@ -6,7 +6,14 @@ import pytest
 
 from ctseg_imaging.volume import Labels
 from napari_ctseg.docks.finetune.jobs import Order, TrainingJobs, recipe_of
-from napari_ctseg.docks.finetune.state import CurvePoint, HoldOut, Phase, RecipeRow, Score
+from napari_ctseg.docks.finetune.state import (
+    CurvePoint,
+    HoldOut,
+    LearningCurves,
+    Phase,
+    RecipeRow,
+    Score,
+)
 from napari_ctseg.docks.finetune.words import score_table
 from tests.pace import PATIENCE_MS
 
@@ -85,7 +92,7 @@ def dock(make_plugin_viewer, qtbot, tmp_path):
     viewer = make_plugin_viewer()
     dock = FineTuneDock(viewer, Jobs(tmp_path))
     viewer.window.add_dock_widget(dock, name="Fine-tune", area="right")
-    qtbot.waitUntil(lambda: bool(dock.controller.state.recipes), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: bool(dock.controller.state.start.recipes), timeout=PATIENCE_MS)
     return dock
 
 
@@ -105,40 +112,40 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
     from qtpy.QtCore import Qt
 
     controller = dock.controller
-    entries = [dock.base.itemText(i) for i in range(dock.base.count())]
+    entries = [dock.start.base.itemText(i) for i in range(dock.start.base.count())]
     assert entries == ["headneck", "phantom", *(f"From scratch: {row.name}" for row in LISTED)]
-    assert dock.base.itemData(2, Qt.ItemDataRole.ToolTipRole) == "A plain network (2D)"
+    assert dock.start.base.itemData(2, Qt.ItemDataRole.ToolTipRole) == "A plain network (2D)"
 
-    dock.base.activated.emit(dock.base.findText("From scratch: where"))  # what a click on the entry does
+    dock.start.base.activated.emit(
+        dock.start.base.findText("From scratch: where")
+    )  # what a click on the entry does
     assert (
         not dock.options.trainable.enabled
         and "from scratch" in dock.options.trainable.tooltip
-        and "one region" in dock.about.text()
+        and "one region" in dock.start.about.text()
     )
-    assert dock.features.isHidden()
-    dock.base.activated.emit(dock.base.findText("From scratch: siamese"))
+    assert dock.start.features.isHidden()
+    dock.start.base.activated.emit(dock.start.base.findText("From scratch: siamese"))
     assert (
-        not dock.features.isHidden()
-        and not dock.go.isEnabled()
-        and "VGG-19" in dock.go.toolTip()
-        and "MR" in dock.about.text()
+        not dock.start.features.isHidden()
+        and not dock.job.go.isEnabled()
+        and "VGG-19" in dock.job.go.toolTip()
+        and "MR" in dock.start.about.text()
     )
-    dock.base.activated.emit(dock.base.findText("phantom"))
+    dock.start.base.activated.emit(dock.start.base.findText("phantom"))
     assert (
         dock.options.trainable.enabled
-        and dock.features.isHidden()
-        and dock.about.isHidden()
-        and controller.state.base == "phantom"
+        and dock.start.features.isHidden()
+        and dock.start.about.isHidden()
+        and controller.state.start.base == "phantom"
     )
     dock.options.minutes.native.setValue(20)
     dock.options.new_name.native.setText("mine")
     dock.options.hold_out.native.setCurrentIndex(2)
-    state = controller.state
-    assert (state.minutes, state.name, state.hold_out) == (20.0, "mine", HoldOut.NONE)
+    options = controller.state.options
+    assert (options.minutes, options.name, options.hold_out) == (20.0, "mine", HoldOut.NONE)
 
-    running = replace(
-        controller.state,
-        phase=Phase.RUNNING,
+    curves = LearningCurves(
         losses=((1, 2.0), (9, 1.0)),
         labels=(("liver", "#FF0000"), ("spleen", "#00FF00")),
         validations=(
@@ -150,37 +157,41 @@ def test_the_view_shows_choices_curves_and_pictures(dock, qtbot, tmp_path):
             tmp_path / "samples/gone-step-000009.png",
         ),
     )
+    running = replace(controller.state, phase=Phase.RUNNING, curves=curves)
     controller.state = running
     dock.show(running)
-    lines = dock.curves.lines
+    lines = dock.learning.curves.lines
     assert list(lines) == ["mean", "liver", "spleen"]
     assert list(lines["liver"].getData()[1]) == [0.25, 0.5] and list(lines["liver"].getData()[0]) == [4, 9]
     assert (
         lines["liver"].opts["pen"].color().name() == "#ff0000"
         and lines["mean"].opts["pen"].width() > lines["liver"].opts["pen"].width()
     )
-    legend = dock.curves.legend.text()
+    legend = dock.learning.curves.legend.text()
     assert "#FF0000" in legend and "0.50" in legend and "<b>" in legend and "0.38" in legend
-    assert dock.hold.isEnabled() and dock.hold.text() == "Pause"
+    assert dock.job.hold.isEnabled() and dock.job.hold.text() == "Pause"
 
-    (thumbnail,) = dock.samples.thumbnails  # the file that is gone is passed over
+    (thumbnail,) = dock.learning.samples.thumbnails  # the file that is gone is passed over
     assert "Doe" not in thumbnail.toolTip() and "after step 9" in thumbnail.toolTip()
     thumbnail.click()
-    large = dock.samples.large
+    large = dock.learning.samples.large
     assert large.isVisible() and "Doe" not in large.windowTitle()
     large.close()
-    qtbot.waitUntil(lambda: dock.samples.large is None, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: dock.learning.samples.large is None, timeout=PATIENCE_MS)
 
-    only_after = score_table(replace(running, scores=(Score("a<b", None, 0.5), Score("mean", None, 0.5))))
-    both = score_table(replace(running, scores=(Score("liver", 0.25, None), Score("mean", 0.25, None))))
+    only_after = score_table((Score("a<b", None, 0.5), Score("mean", None, 0.5)))
+    both = score_table((Score("liver", 0.25, None), Score("mean", 0.25, None)))
     assert "before" not in only_after and "a&lt;b" in only_after and only_after.count("0.500") == 2
     assert "before" in both and both.count("0.250") == both.count("–") == 2
 
-    dock.show(replace(running, phase=Phase.PAUSED, resumable=True, samples=()))
-    assert dock.hold.text() == "Resume" and dock.samples.isHidden() and not dock.bar.isHidden()
+    job, no_pictures = replace(running.job, resumable=True), replace(curves, samples=())
+    dock.show(replace(running, phase=Phase.PAUSED, job=job, curves=no_pictures))
+    assert (
+        dock.job.hold.text() == "Resume" and dock.learning.samples.isHidden() and not dock.job.bar.isHidden()
+    )
     assert (
         not dock.options.new_name.enabled
         and "paused" in dock.options.new_name.tooltip
-        and "from the checkpoint" in dock.stop.toolTip()
+        and "from the checkpoint" in dock.job.stop.toolTip()
     )
     assert dock.minimumSizeHint().width() <= 320

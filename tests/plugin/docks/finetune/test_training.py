@@ -1,5 +1,6 @@
 """The training that the Fine-tune dock follows: paused, resumed, stopped, found again; a real job too."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from ctseg_imaging.errors import RecipeError
@@ -21,10 +22,10 @@ def test_checking_the_data_is_said_until_the_training_begins(dock):
     controller, view, jobs = dock
     controller.training.start()
     controller.training.poll()
-    assert view.state.stage == CHECKING
+    assert view.state.job.stage == CHECKING
     jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=0)
     controller.training.poll()
-    assert "4 cases" in view.state.stage
+    assert "4 cases" in view.state.job.stage
 
 
 def test_pause_and_resume(dock):
@@ -39,22 +40,22 @@ def test_pause_and_resume(dock):
     controller.training.poll()
     assert (
         view.state.phase is Phase.PAUSED
-        and view.state.resumable
+        and view.state.job.resumable
         and not view.following
-        and view.state.spent == 0.25
+        and view.state.job.spent == 0.25
     )
-    assert "paused" in view.state.why_not and view.state.added is None and view.announced == 0
+    assert "paused" in view.state.why_not and view.state.outcome.added is None and view.announced == 0
     controller.training.resume()
     assert (
         jobs.job.resumed == [False]
         and view.state.phase is Phase.RUNNING
         and view.following
-        and not view.state.resumable
+        and not view.state.job.resumable
     )
     jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=10)
     jobs.job.say("step", step=11, smoothed_loss=1.4, spent=0.3, seconds_left=80.0, memory_mb=1.0)
     controller.training.poll()
-    assert view.state.losses == ((10, 1.5), (11, 1.4)) and view.state.stage == "Step 11"
+    assert view.state.curves.losses == ((10, 1.5), (11, 1.4)) and view.state.job.stage == "Step 11"
 
 
 def test_a_paused_job_is_found_again_and_stop_makes_a_model_of_it(dock, viewer, tmp_path):
@@ -66,7 +67,11 @@ def test_a_paused_job_is_found_again_and_stop_makes_a_model_of_it(dock, viewer, 
     again, found = FakeView(), FakeJobs(tmp_path)
     found.found = jobs.job
     second = FineTuneController(again, viewer, found, Preferences(), at_once)
-    assert again.state.phase is Phase.PAUSED and again.state.losses == ((10, 1.5),) and not again.following
+    assert (
+        again.state.phase is Phase.PAUSED
+        and again.state.curves.losses == ((10, 1.5),)
+        and not again.following
+    )
     second.training.stop()
     assert jobs.job.resumed == [True] and again.state.phase is Phase.STOPPING and again.following
     (tmp_path / "bundle").mkdir()
@@ -88,7 +93,11 @@ def test_a_job_cut_short_can_go_on_and_what_was_lost_leaves_the_curves(dock):
     controller.training.resume()
     jobs.job.say("start", cases=4, held_out=1, labels=["liver"], from_step=12)
     controller.training.poll()
-    assert [step for step, _ in view.state.losses] == [point.step for point in view.state.validations] == [10]
+    assert (
+        [step for step, _ in view.state.curves.losses]
+        == [point.step for point in view.state.curves.validations]
+        == [10]
+    )
 
 
 def test_a_resume_that_fails_says_why_and_can_be_tried_again(dock):
@@ -102,7 +111,7 @@ def test_a_resume_that_fails_says_why_and_can_be_tried_again(dock):
 
     jobs.job.resume = refuse
     controller.training.resume()
-    assert view.state.phase is Phase.FAILED and "gone" in view.state.message and view.state.resumable
+    assert view.state.phase is Phase.FAILED and "gone" in view.state.message and view.state.job.resumable
 
 
 def test_every_label_has_its_curve_in_its_models_colour(dock):
@@ -118,12 +127,12 @@ def test_every_label_has_its_curve_in_its_models_colour(dock):
     jobs.job.say("start", cases=4, held_out=1, labels=["liver", "spleen"], from_step=0)
     jobs.job.say("validation", step=5, scores={"liver": 0.6, "spleen": None, "mean": 0.6}, whole_bundle=False)
     controller.training.poll()
-    assert view.state.labels == (("liver", "#FF00FF"), ("spleen", "#00FF00"))
-    (point,) = view.state.validations
+    assert view.state.curves.labels == (("liver", "#FF00FF"), ("spleen", "#00FF00"))
+    (point,) = view.state.curves.validations
     assert (point.of("liver"), point.of("spleen"), point.of("mean")) == (0.6, None, 0.6)
     jobs.job.say("start", cases=4, held_out=1, labels=["thymus"], from_step=5)
     controller.training.poll()
-    assert view.state.labels == (
+    assert view.state.curves.labels == (
         ("thymus", "#E69F00"),
     )  # what no model has: the first of Okabe and Ito's colours
 
@@ -132,13 +141,16 @@ def test_the_newest_picture_of_each_case_is_shown(dock, tmp_path):
     controller, view, jobs = dock
     controller.training.start()
     controller.training.poll()
-    assert view.state.samples == ()
+    assert view.state.curves.samples == ()
     (tmp_path / "samples").mkdir()
     for name in ("a-step-000010.png", "a-step-000200.png", "b-step-2-step-000010.png"):
         (tmp_path / "samples" / name).write_bytes(b"")
     jobs.job.say("validation", step=200, scores={"liver": 0.6, "mean": 0.6}, whole_bundle=False)
     controller.training.poll()
-    assert [path.name for path in view.state.samples] == ["a-step-000200.png", "b-step-2-step-000010.png"]
+    assert [path.name for path in view.state.curves.samples] == [
+        "a-step-000200.png",
+        "b-step-2-step-000010.png",
+    ]
 
 
 def test_a_dock_that_was_closed_meanwhile_is_not_drawn_and_the_job_is_kept(viewer, tmp_path):
@@ -152,7 +164,7 @@ def test_a_dock_that_was_closed_meanwhile_is_not_drawn_and_the_job_is_kept(viewe
     controller.close()
     for work in waiting:
         work()
-    assert view.state.phase is Phase.PREPARING and not view.following and view.state.recipes == ()
+    assert view.state.phase is Phase.PREPARING and not view.following and view.state.start.recipes == ()
     assert Preferences().get("finetune", "job", "") == str(tmp_path)
 
 
@@ -205,44 +217,51 @@ def test_a_real_job_from_open_layers_is_paused_resumed_and_stopped_and_its_model
     viewer.window.add_dock_widget(dock, name="Fine-tune")
     controller = dock.controller
     controller.choose_base("tiny")
-    assert dock.cases.count() == 3 and [row.mask for row in controller.state.cases] == [
+    assert dock.cases.list.count() == 3 and [row.mask for row in controller.state.cases.rows] == [
         "mask 0",
         "mask 1",
         "mask 2",
     ]
-    controller.choose(minutes=5.0)
-    dock.go.click()
+    controller.choose_options(replace(controller.state.options, minutes=5.0))
+    dock.job.go.click()
     qtbot.waitUntil(
-        lambda: len(controller.state.losses) > 1 or controller.state.phase is Phase.FAILED, timeout=120_000
+        lambda: len(controller.state.curves.losses) > 1 or controller.state.phase is Phase.FAILED,
+        timeout=120_000,
     )
     assert controller.state.phase is Phase.RUNNING, controller.state.message
-    assert dock.stop.isEnabled() and not dock.go.isEnabled() and "is running" in dock.go.toolTip()
-    dock.hold.click()
+    assert dock.job.stop.isEnabled() and not dock.job.go.isEnabled() and "is running" in dock.job.go.toolTip()
+    dock.job.hold.click()
     qtbot.waitUntil(lambda: controller.state.phase is Phase.PAUSED, timeout=120_000)
     paused = controller.state
     assert (
-        not (paused.job / "bundle").exists()
-        and dock.hold.text() == "Resume"
-        and dock.hold.isEnabled()
-        and not dock.go.isEnabled()
+        not (paused.job.folder / "bundle").exists()
+        and dock.job.hold.text() == "Resume"
+        and dock.job.hold.isEnabled()
+        and not dock.job.go.isEnabled()
     )
-    dock.hold.click()
+    dock.job.hold.click()
     qtbot.waitUntil(
-        lambda: controller.state.step > paused.step or controller.state.phase is Phase.FAILED, timeout=120_000
+        lambda: controller.state.job.step > paused.job.step or controller.state.phase is Phase.FAILED,
+        timeout=120_000,
     )
-    assert controller.state.phase is Phase.RUNNING and controller.state.losses[:2] == paused.losses[:2], (
-        controller.state.message
-    )
-    dock.stop.click()
+    assert (
+        controller.state.phase is Phase.RUNNING
+        and controller.state.curves.losses[:2] == paused.curves.losses[:2]
+    ), controller.state.message
+    dock.job.stop.click()
     qtbot.waitUntil(lambda: not controller.state.busy, timeout=120_000)
     assert controller.state.phase is Phase.DONE, controller.state.message
-    assert controller.state.better is not None and controller.state.scores[-1].label == "mean"
+    assert controller.state.outcome.better is not None and controller.state.outcome.scores[-1].label == "mean"
     assert (
         "tiny-tuned" in [bundle.name for bundle in list_bundles()]
         and free_name("tiny-tuned") == "tiny-tuned-2"
     )
     again = FineTuneController(FakeView(), viewer, TrainingJobs(), Preferences(), at_once)
-    assert again.state.phase is Phase.DONE and again.state.added == "tiny-tuned" and again.state.losses
+    assert (
+        again.state.phase is Phase.DONE
+        and again.state.outcome.added == "tiny-tuned"
+        and again.state.curves.losses
+    )
 
 
 def test_opening_the_docks_imports_no_torch():
