@@ -75,7 +75,7 @@ def test_numbers_stay_naparis_on_labels_and_alt_works_there(viewer, qtbot, volum
 def test_without_the_toggle_naparis_keys_are_back(viewer, qtbot, volume):
     image = show_volume(viewer, volume, "ct")
     dock = docked(viewer, WindowDock(viewer), "Window")
-    dock.number_keys.click()
+    dock.switches.number_keys.native.click()
     before = tuple(image.contrast_limits)
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_2)
     assert image.mode == "transform" and tuple(image.contrast_limits) == before
@@ -87,11 +87,11 @@ def test_a_click_on_a_preset_and_the_sliders(viewer, qtbot, volume):
     button = next(b for b in dock.findChildren(QAbstractButton) if "mediastinum" in b.text())
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert tuple(image.contrast_limits) == (-125, 225) and button.isChecked()
-    dock.level_box.setValue(0)
+    dock.sliders.level_box.setValue(0)
     assert tuple(image.contrast_limits) == (-175, 175)
-    dock.level.setValue(dock.level.value() + 10)
-    assert dock.level_box.value() == pytest.approx(np.mean(image.contrast_limits))
-    assert dock.level_box.value() > 0
+    dock.sliders.level_slider.setValue(dock.sliders.level_slider.value() + 10)
+    assert dock.sliders.level_box.value() == pytest.approx(np.mean(image.contrast_limits))
+    assert dock.sliders.level_box.value() > 0
 
 
 def test_napari_opens_and_saves_through_the_manifest(make_plugin_viewer, tmp_path, volume, label_map):
