@@ -151,7 +151,7 @@ def test_a_recist_pair_and_a_polygon_in_other_planes_by_keys_and_mouse(dock, qtb
     viewer.dims.set_point(2, hand.layer.translate[2] + 40 * hand.layer.scale[2])
     qtbot.wait(50)
     hand.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
-    assert dock.controller.state.tool is Kind.RECIST and dock.tools.buttons[Kind.RECIST].isChecked()
+    assert dock.controller.state.tool is Kind.RECIST and dock.drawing.tools.buttons[Kind.RECIST].isChecked()
     hand.drag((3, 10, 40), (5, 20, 40), (8, 45, 40))
     short = measured(dock)[0].array[2:]
     assert [row.slice for row in dock.controller.state.rows] == ["sagittal 41"]
@@ -193,7 +193,7 @@ def test_delete_and_undo_by_key_on_the_canvas_and_in_the_table(dock):
     dock.table.cellClicked.emit(0, 0)
     QTest.keyClick(dock.table, Qt.Key.Key_Delete)
     assert measured(dock) == (second,) and viewer.layers["Measurements"].nshapes == 1
-    QTest.mouseClick(dock.undo, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(dock.drawing.undo, Qt.MouseButton.LeftButton)
     assert measured(dock) == (first, second)
     hand.press(Qt.Key.Key_R, Qt.KeyboardModifier.ShiftModifier)
     hand.press(Qt.Key.Key_Escape)
