@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.errors import CtsegError
 from napari_ctseg.background.threads import ThreadedCall, run_in_thread
+from napari_ctseg.docks.compare.components.listing import Listing
 from napari_ctseg.docks.compare.measuring import write_report
 from napari_ctseg.docks.compare.navigation import Navigation
 from napari_ctseg.docks.compare.pair_dock import CompareView, PairDock
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class CompareController(PairDock):
-    """Holds the state and the pair of layers that is compared. overlays, scoring, navigation : what is shown
-    of it.
+    """Holds the state and the pair of layers that is compared. overlays, scoring, navigation, listing : what
+    is shown of it.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class CompareController(PairDock):
         self._aside = aside
         self._chosen: dict[str, str] = {}  # by the user; goes before the study's roles
         self.overlays, self.navigation = Overlaying(self), Navigation(self)
-        self.scoring = Scoring(self, aside)
+        self.scoring, self.listing = Scoring(self, aside), Listing(self, aside)
         self.follow_layers_and_roles("prediction", "truth", "edited")
         self.follow(self._moved, self.viewer.dims.events.current_step, self.viewer.dims.events.order)
         self.refresh()
@@ -131,6 +132,7 @@ class CompareController(PairDock):
             self.pair.close()
         self.pair = None
         self.scoring.forget()
+        self.listing.forget()
 
     def _counted(self) -> None:
         assert self.pair is not None and self.pair.counted is not None
@@ -147,6 +149,7 @@ class CompareController(PairDock):
 
     def _painted(self, slices: tuple[int, ...]) -> None:
         self.scoring.painted(slices)
+        self.listing.painted()
         self.overlays.painted(slices)
         self.view.idle(self.scoring.measure)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.metrics.reports.case_report import EMPTY_IN_BOTH, empty_note
+from napari_ctseg.docks.compare.components.listed import ComponentList
 
 
 class Phase(StrEnum):
@@ -165,6 +166,7 @@ class CompareState:
     overlays: Overlays = Overlays()
     scores: Scores = Scores()
     slices: SlicePosition = SlicePosition()
+    components: ComponentList = field(default_factory=ComponentList)
     saving: bool = False
     message: str = ""
     details: str = ""

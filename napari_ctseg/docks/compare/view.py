@@ -10,6 +10,11 @@ from qtpy.QtCore import QTimer
 from napari_ctseg import parts
 from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState, Phase
+from napari_ctseg.docks.compare.widgets.component_section import (
+    LAST_ROW_KEY,
+    NEXT_ROW_KEY,
+    ComponentSection,
+)
 from napari_ctseg.docks.compare.widgets.pair_section import PairSection
 from napari_ctseg.docks.compare.widgets.report_section import ReportSection
 from napari_ctseg.docks.compare.widgets.score_section import MISSED_KEY, NEXT_KEY, ScoreSection
@@ -39,22 +44,29 @@ class CompareDock(parts.Dock):
     def _build(self) -> None:
         self.empty, self.message = parts.text(), parts.Message()
         self.pair, self.scores, self.report = PairSection(), ScoreSection(), ReportSection()
-        self.controls = parts.group([self.pair, self.scores, self.report])
+        self.components = ComponentSection()
+        self.controls = parts.group([self.pair, self.scores, self.components, self.report])
         parts.scrolled(self, [self.empty, self.controls, self.message]).addStretch(1)
         self._paint_theme()
 
     def _connect(self) -> None:
-        for section in (self.pair, self.scores, self.report):
+        for section in (self.pair, self.scores, self.components, self.report):
             section.connect_to(self.controller)
         navigation = self.controller.navigation
-        for key, go in ((NEXT_KEY, navigation.next_worse), (MISSED_KEY, navigation.next_missed)):
+        listing = self.controller.listing
+        for key, go in (
+            (NEXT_KEY, navigation.next_worse),
+            (MISSED_KEY, navigation.next_missed),
+            (NEXT_ROW_KEY, lambda: listing.step(1)),
+            (LAST_ROW_KEY, lambda: listing.step(-1)),
+        ):
             self._viewer.bind_key(key.replace("+", "-"), lambda viewer, go=go: go(), overwrite=True)
         self._viewer.events.theme.connect(self._paint_theme)
 
     def closed(self) -> None:
         """Release the keys and disconnect from the viewer."""
         self._timer.stop()
-        for key in (NEXT_KEY, MISSED_KEY):
+        for key in (NEXT_KEY, MISSED_KEY, NEXT_ROW_KEY, LAST_ROW_KEY):
             self._viewer.bind_key(key.replace("+", "-"), None, overwrite=True)
         self.controller.close()
 
@@ -70,6 +82,7 @@ class CompareDock(parts.Dock):
         self.controls.setVisible(not state.pair.empty)
         self.pair.draw(state.pair, state.overlays, why_not)
         self.scores.draw(state)
+        self.components.draw(state.components, why_not)
         saving = "The report is being written." if state.saving else ""
         self.report.draw(state.scores.tolerance_mm, why_not or saving)
         counting = "Counting…" if state.phase is Phase.COUNTING else ""

@@ -5,6 +5,7 @@ predicted, and islands and holes of organs.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -55,6 +56,18 @@ class Component:
         """Intersection over union, from the Dice."""
         return self.dice / (2 - self.dice)
 
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts a list: by finding, then from the largest down."""
+        return list(Finding).index(self.finding), -self.volume_ml
+
+    def shifted(self, start: Sequence[int]) -> Component:
+        """The same component in the volume from which its masks were cut at (z, y, x) index `start`."""
+        z, y, x = start
+        centroid = self.centroid[0] + z, self.centroid[1] + y, self.centroid[2] + x
+        voxel = self.voxel[0] + z, self.voxel[1] + y, self.voxel[2] + x
+        return replace(self, centroid=centroid, voxel=voxel)
+
 
 def lesions(truth: BoolArray, prediction: BoolArray, spacing_mm: Triple) -> list[Component]:
     """Every lesion of two (z, y, x) masks on one grid: missed, false, found, each from the largest down.
@@ -77,7 +90,7 @@ def lesions(truth: BoolArray, prediction: BoolArray, spacing_mm: Triple) -> list
     for rank, k in enumerate(found):
         component = true.component(k, Finding.FOUND, True, box, spacing_mm)
         listed.append(_matched(component, true, k, predicted, partners[k], spacing_mm, rank < MEASURED))
-    return sorted(listed, key=lambda one: (list(Finding).index(one.finding), -one.volume_ml))
+    return sorted(listed, key=lambda one: one.rank)
 
 
 def islands_and_holes(mask: BoolArray, spacing_mm: Triple, in_truth: bool) -> list[Component]:

@@ -1,0 +1,1 @@
+"""The list of lesions, or of islands and holes, of the Compare dock."""
