@@ -101,7 +101,7 @@ def test_cancel_ends_a_real_network_in_time(make_plugin_viewer, qtbot, case):
     viewer = make_plugin_viewer(show=True)
     opened(viewer, case / "ct.nii.gz")
     dock = running(viewer, qtbot)
-    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.2, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: (dock.controller.state.progress.share or 0) > 0.2, timeout=PATIENCE_MS)
     with at_most(1):
         dock.stop.click()
     assert dock.go.isEnabled()

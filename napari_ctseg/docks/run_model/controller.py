@@ -19,7 +19,7 @@ from napari_ctseg.docks.run_model.run.estimation import Estimation
 from napari_ctseg.docks.run_model.run.model_run import ModelRun
 from napari_ctseg.docks.run_model.run.request import Models, Request
 from napari_ctseg.docks.run_model.run.run_dock import RunDock, Runner
-from napari_ctseg.docks.run_model.state import Phase, RegionChoice, RunModelState
+from napari_ctseg.docks.run_model.state import Phase, RegionChoice, RunModelState, RunSummary
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import BOXES, MEASURED
 from napari_ctseg.viewer.showing import add_drawing
@@ -105,8 +105,8 @@ class RunModelController(RunDock):
     def _boxes_changed(self, event: Any = None) -> None:
         """Which layers have boxes; also after every stroke of the mouse."""
         boxes = tuple(layer.name for layer in self.viewer.layers if _holds_boxes(layer))
-        box = self.state.box if self.state.box in boxes else boxes[-1] if boxes else None
-        self.update(boxes=boxes, box=box)
+        box = current if (current := self.state.options.box) in boxes else boxes[-1] if boxes else None
+        self.update(boxes=boxes, options=replace(self.state.options, box=box))
 
     # ---- what the user chooses
 
@@ -130,18 +130,18 @@ class RunModelController(RunDock):
 
     def choose_weight(self, name: str, weight: float) -> None:
         """How much one model of an ensemble counts."""
-        self._change(weights={**self.state.weights, name: weight})
+        self.choose(weights={**self.state.options.weights, name: weight})
 
     def choose(self, **choices: Any) -> None:
-        """Set any of combine, device, precision, region, box, mirroring, edge_map, entropy."""
-        self._change(**choices)
+        """Set any of the options."""
+        self._change(options=replace(self.state.options, **choices))
 
     def draw_box(self) -> None:
         """A new shapes layer on the image, with the mouse ready to draw; the region is that box."""
         if self.state.image is not None:
             layer = self.viewer.layers[channels.sources(self.viewer)[self.state.image].layer]
             add_drawing(self.viewer, layer, "region")
-            self._change(region=RegionChoice.BOX)
+            self.choose(region=RegionChoice.BOX)
 
     # ---- estimate, run, cancel
 
@@ -204,11 +204,10 @@ class RunModelController(RunDock):
         """The user changed a choice: the estimate, and the result of the last run, belong to another one."""
         self.estimation.stop()
         if not self.state.busy:
-            self.state = replace(
-                self.state, phase=Phase.IDLE, message="", details="", cautions=(), confidence=()
-            )
-        unable = machine.unable_on(choices.get("device", self.state.device), self._not_here)
-        self.show(self._with_sources(replace(self.state, estimate=None, unable=unable, **choices)))
+            self.state = replace(self.state, phase=Phase.IDLE, message="", details="", summary=RunSummary())
+        state = replace(self.state, estimate=None, **choices)
+        unable = machine.unable_on(state.options.device, self._not_here)
+        self.show(self._with_sources(replace(state, unable=unable)))
 
     def _with_sources(self, state: RunModelState) -> RunModelState:
         """One image for every channel that the chosen models read, and what is wrong with them."""

@@ -117,8 +117,40 @@ class Replacement:
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """How the chosen models run."""
+
+    combine: Combine = Combine.MEAN
+    weights: Mapping[str, float] = field(default_factory=dict)  # of chosen models; 1 if not given
+    device: str = "cpu"
+    precision: str = "auto"
+    region: RegionChoice = RegionChoice.LOCALISER
+    box: str | None = None
+    mirroring: bool = False
+    edge_map: bool = False
+    entropy: bool = False
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is."""
+
+    stage: str = ""
+    share: float | None = None  # of the whole run, 0 to 1; None if not known
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What the last run said about its result."""
+
+    cautions: tuple[RunWarning, ...] = ()
+    confidence: tuple[Confidence, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunModelState:
-    """The choices of the dock and what became of them."""
+    """What can be chosen, what is chosen, and what became of it."""
 
     images: tuple[str, ...] = ()  # what a channel can be read from: a layer, or one channel of it
     image: str | None = None
@@ -126,33 +158,20 @@ class RunModelState:
     chosen: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # one image for every channel that the chosen models read
     source_fault: str = ""
-    combine: Combine = Combine.MEAN
-    weights: Mapping[str, float] = field(default_factory=dict)  # of chosen models; 1 if not given
-    device: str = "cpu"
-    precision: str = "auto"
-    unable: Mapping[str, str] = field(default_factory=dict)  # device or precision: why not available
-    region: RegionChoice = RegionChoice.LOCALISER
+    options: RunOptions = RunOptions()
     boxes: tuple[str, ...] = ()
-    box: str | None = None
-    mirroring: bool = False
-    edge_map: bool = False
-    entropy: bool = False
+    unable: Mapping[str, str] = field(default_factory=dict)  # device or precision: why not available
     errand: str = ""  # what is done with a model (added, verified, exported), "" for nothing
-    questions: tuple[TrustQuestion, ...] = ()  # these three wait for an answer
-    form: FormNeeded | None = None
-    replacing: Replacement | None = None
+    questions: tuple[TrustQuestion, ...] = ()  # before a run; they wait for an answer
+    asked: FormNeeded | Replacement | None = None  # the same, before a model is added or rewritten
     estimate: Estimate | None = None  # for the current choices
     estimating: bool = False
     phase: Phase = Phase.IDLE
-    stage: str = ""
-    share: float | None = None  # of the whole run, 0 to 1; None if not known
-    seconds_left: float | None = None
+    progress: RunProgress = RunProgress()
+    summary: RunSummary = RunSummary()
     message: str = ""
     details: str = ""
-    result: str | None = None  # name of the labels layer
     to_fix: Path | None = None  # the network whose side file may be why a run or adding it failed
-    cautions: tuple[RunWarning, ...] = ()
-    confidence: tuple[Confidence, ...] = ()
 
     @property
     def busy(self) -> bool:
@@ -173,7 +192,7 @@ class RunModelState:
     @property
     def looks_in(self) -> RegionChoice:
         """The region as it will be."""
-        return self.region if self.region in self.regions else RegionChoice.WHOLE
+        return self.options.region if self.options.region in self.regions else RegionChoice.WHOLE
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -183,7 +202,7 @@ class RunModelState:
     @property
     def weighted(self) -> bool:
         """Whether weights mean anything."""
-        return len(self.chosen) > 1 and self.combine is not Combine.STAPLE
+        return len(self.chosen) > 1 and self.options.combine is not Combine.STAPLE
 
     @property
     def why_not(self) -> str:
@@ -203,9 +222,9 @@ class RunModelState:
                 f"{' and '.join(twice)} are the same model under two names; untick one, as it would count "
                 "twice."
             )
-        if self.region is RegionChoice.BOX and self.box is None:
+        if self.options.region is RegionChoice.BOX and self.options.box is None:
             return "Draw a box first."
-        return self.unable.get(self.device, "") or self.unable.get(self.precision, "")
+        return self.unable.get(self.options.device, "") or self.unable.get(self.options.precision, "")
 
     @property
     def same_files(self) -> tuple[str, ...]:

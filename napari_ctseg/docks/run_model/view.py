@@ -14,7 +14,7 @@ from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.controller import RunModelController
 from napari_ctseg.docks.run_model.library.library import Library
 from napari_ctseg.docks.run_model.run.request import InstalledModels, Models
-from napari_ctseg.docks.run_model.state import BundleInfo, Phase, RunModelState
+from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, Phase, Replacement, RunModelState
 from napari_ctseg.docks.run_model.widgets.channel_rows import ChannelRows
 from napari_ctseg.docks.run_model.widgets.choices import Choices
 from napari_ctseg.docks.run_model.widgets.confidence_table import ConfidenceTable
@@ -202,15 +202,15 @@ class RunModelDock(parts.Dock):
         parts.show_text(self.cautions, words.cautions(state))
         self.message.setToolTip(words.precision_notes(state))
         parts.show_text(self.sure, words.sure(state))
-        self.confidence.draw(state.confidence)
+        self.confidence.draw(state.summary.confidence)
         self.details.setVisible(bool(state.details))
         self.fix.setVisible(state.phase is Phase.FAILED and state.to_fix is not None)
         self.bar.setVisible(bool(not_free))
-        self.bar.setRange(0, 0 if state.share is None or state.errand else 1000)
-        if state.share is not None:
-            self.bar.setValue(round(1000 * state.share))
-        left = f" – {words.duration(state.seconds_left)} left" if state.seconds_left is not None else ""
-        parts.show_text(self.stage, f"{state.stage}{left}" if state.busy else state.errand)
+        share = state.progress.share
+        self.bar.setRange(0, 0 if share is None or state.errand else 1000)
+        if share is not None:
+            self.bar.setValue(round(1000 * share))
+        parts.show_text(self.stage, words.progress(state.progress) if state.busy else state.errand)
 
     def _draw_about(self, state: RunModelState) -> None:
         info = self._current(state)
@@ -224,16 +224,16 @@ class RunModelDock(parts.Dock):
 
     def _draw_dialogs(self, state: RunModelState) -> None:
         """One dialog for what waits for an answer; it closes when nothing does."""
-        waits = bool(state.questions or state.form or state.replacing)
+        waits = bool(state.questions or state.asked)
         if waits and self.dialog is None:
-            if state.form is not None:
-                self.dialog = SideForm(self, state.form, self.controller.actions)
+            if isinstance(state.asked, FormNeeded):
+                self.dialog = SideForm(self, state.asked, self.controller.actions)
                 self.dialog.finished.connect(self._answered)
                 self.dialog.open()
             elif state.questions:
                 self.dialog = ask_trust(self, state.questions, self._answer_trust)
-            elif state.replacing is not None:
-                self.dialog = ask_replace(self, state.replacing, self._answer_replace)
+            elif state.asked is not None:
+                self.dialog = ask_replace(self, state.asked, self._answer_replace)
         elif not waits and self.dialog is not None:
             dialog, self.dialog = self.dialog, None
             dialog.close()
@@ -247,9 +247,9 @@ class RunModelDock(parts.Dock):
         self.controller.actions.leave()
 
     def _answer_replace(self, replace: bool) -> None:
-        replacement = self._state.replacing
+        replacement = self._state.asked
         self._answered()
-        if replace and replacement is not None:
+        if replace and isinstance(replacement, Replacement):
             self.controller.actions.copy(replacement.source, overwrite=True)
 
     def _current(self, state: RunModelState) -> BundleInfo | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ctseg_models.contract.run_warning import WarningKind
-from napari_ctseg.docks.run_model.state import BundleInfo, Combine, RunModelState
+from napari_ctseg.docks.run_model.state import BundleInfo, Combine, RunModelState, RunProgress
 
 KINDS = {"ctseg": "", "nnunet": "nnU-Net", "monai": "MONAI", "torchscript": "TorchScript", "onnx": "ONNX"}
 COMBINE = {Combine.MEAN: "Mean of probabilities", Combine.VOTE: "Majority vote", Combine.STAPLE: "STAPLE"}
@@ -88,6 +88,12 @@ def expected(state: RunModelState) -> str:
     return f"Expected: {duration(state.estimate.seconds)}, {state.estimate.bytes / 1e9:.1f} GB of memory."
 
 
+def progress(now: RunProgress) -> str:
+    """What a run does, and how long it will still take where that is known."""
+    left = "" if now.seconds_left is None else f" – {duration(now.seconds_left)} left"
+    return f"{now.stage}{left}"
+
+
 def done(result: str, seconds: float, *, empty: bool, maps: bool, covered: Sequence[str]) -> str:
     """A run has ended. result : the layer's name. covered : names of earlier results that are hidden now."""
     sentences = [f'Done in {duration(seconds)}: "{result}".']
@@ -148,7 +154,7 @@ def cautions(state: RunModelState) -> str:
     """The run's warnings that were not shown before it; what is too long for the dock is under Details."""
     new = [
         warning.text
-        for warning in state.cautions
+        for warning in state.summary.cautions
         if warning.text not in state.warnings and warning.kind is not WarningKind.PRECISION
     ]
     beyond = len(new) - MOST_CAUTIONS
@@ -157,9 +163,9 @@ def cautions(state: RunModelState) -> str:
 
 def sure(state: RunModelState) -> str:
     """The heading of the table of confidence, "" without one."""
-    if not state.confidence:
+    if not state.summary.confidence:
         return ""
-    measured = [row for row in state.confidence if row.disagreement is not None]
+    measured = [row for row in state.summary.confidence if row.disagreement is not None]
     if not measured:
         return f"{SURE}."
     measure = (
@@ -170,7 +176,9 @@ def sure(state: RunModelState) -> str:
 
 def precision_notes(state: RunModelState) -> str:
     """The run's remarks on precision, one a line."""
-    return "\n".join(warning.text for warning in state.cautions if warning.kind is WarningKind.PRECISION)
+    return "\n".join(
+        warning.text for warning in state.summary.cautions if warning.kind is WarningKind.PRECISION
+    )
 
 
 def mirroring(state: RunModelState) -> str:

@@ -237,7 +237,7 @@ def test_painting_goes_on_during_a_run_and_its_result_touches_nothing(opened, ca
 def test_the_result_comes_although_the_image_was_removed(opened, qtbot):
     viewer, image, dock = opened
     run(dock)
-    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: (dock.controller.state.progress.share or 0) > 0.1, timeout=PATIENCE_MS)
     viewer.layers.remove(image)
     qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     assert BUNDLE in viewer.layers and viewer.layers[BUNDLE].data.any()
@@ -247,7 +247,7 @@ def test_the_result_comes_although_the_image_was_removed(opened, qtbot):
 def test_a_killed_computing_process_is_a_sentence_and_the_next_run_works(opened, qtbot):
     viewer, _, dock = opened
     run(dock)
-    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: (dock.controller.state.progress.share or 0) > 0.1, timeout=PATIENCE_MS)
     NETWORKS.process.process.kill()
     qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     state = dock.controller.state
@@ -263,7 +263,7 @@ def test_a_killed_computing_process_is_a_sentence_and_the_next_run_works(opened,
 def test_cancel_leaves_the_dock_ready_and_no_computing(opened, qtbot):
     viewer, _, dock = opened
     run(dock)
-    qtbot.waitUntil(lambda: (dock.controller.state.share or 0) > 0.1, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: (dock.controller.state.progress.share or 0) > 0.1, timeout=PATIENCE_MS)
     child = psutil.Process(NETWORKS.process.process.pid)
     with at_most(1):
         dock.stop.click()
@@ -299,7 +299,7 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
         def show(state=None):
             # Every report of progress comes through here; a timer would miss those of a quick run.
             draw(state)
-            if state is not None and state.busy and (state.share or 0) > 0.1 and timer.isActive():
+            if state is not None and state.busy and (state.progress.share or 0) > 0.1 and timer.isActive():
                 timer.stop()
                 print("computing", NETWORKS.process.process.pid, "torch" in sys.modules, flush=True)
                 QTimer.singleShot(0, viewer.close)

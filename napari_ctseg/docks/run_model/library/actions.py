@@ -163,13 +163,13 @@ class ModelActions:
         """A folder or file that the user chose or dropped; a network without its side file opens the form
         first.
         """
-        self._update(message="", details="", form=None, replacing=None)
+        self._update(message="", details="", asked=None)
         try:
             refuse_what_is_no_model(path)
             if self._library.needs_form(path):
                 self._aside(
                     lambda: self._library.guess(path),
-                    lambda guess: self._update(form=FormNeeded(path, guess)),
+                    lambda guess: self._update(asked=FormNeeded(path, guess)),
                     self._failed,
                 )
                 return
@@ -184,16 +184,16 @@ class ModelActions:
         def refused(error: Exception) -> None:
             if isinstance(error, BundleExists):
                 self._task = None
-                self._update(errand="", replacing=Replacement(path, error.target))
+                self._update(errand="", asked=Replacement(path, error.target))
             else:
                 self._failed(error, path)
 
-        self._update(replacing=None)
+        self._update(asked=None)
         self._errand(f"Adding {path.name}", lambda: self._library.add(path, overwrite), self._added, refused)
 
     def leave(self) -> None:
         """The form or the question was closed: nothing is written, nothing added."""
-        self._update(form=None, replacing=None)
+        self._update(asked=None)
 
     def _added(self, name: str) -> None:
         self._reload(name)
@@ -210,7 +210,7 @@ class ModelActions:
         except CtsegError as error:
             self._failed(error)
             return
-        self._update(form=FormNeeded(network, description, rewrite=True), message="", details="")
+        self._update(asked=FormNeeded(network, description, rewrite=True), message="", details="")
 
     def describe_model(self, name: str) -> None:
         """The same, of a model in the list."""
@@ -224,7 +224,7 @@ class ModelActions:
             self._library.write_side_file(network, side, overwrite)
         except CtsegError as error:
             return str(error)
-        self._update(form=None)
+        self._update(asked=None)
         if all(bundle.path != network for bundle in self.bundles.values()):
             self.add(network)
             return ""

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from napari_ctseg.docks.run_model.run import channels, machine
 from napari_ctseg.docks.run_model.run.box import drawn_box
 from napari_ctseg.docks.run_model.run.request import Request
-from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, Combine, RegionChoice, RunModelState
+from napari_ctseg.docks.run_model.state import (
+    DEVICES,
+    PRECISIONS,
+    Combine,
+    RegionChoice,
+    RunModelState,
+    RunOptions,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -21,38 +28,39 @@ def request_of(
     state: RunModelState, viewer: napari.viewer.Viewer, bundles: Mapping[str, Bundle]
 ) -> tuple[Request, list[Volume]]:
     """The run as chosen, and its channels, which are not stacked yet. Raises CtsegError if it cannot be."""
-    found = channels.sources(viewer)
+    found, options = channels.sources(viewer), state.options
     volumes = [channels.read(viewer, found[name]) for name in state.sources]
     box = None
-    if state.region is RegionChoice.BOX:
-        box = drawn_box(viewer.layers[state.box], volumes[0].geometry)
-    weights = tuple(state.weights.get(name, 1.0) for name in state.chosen)
+    if options.region is RegionChoice.BOX:
+        box = drawn_box(viewer.layers[options.box], volumes[0].geometry)
+    weights = tuple(options.weights.get(name, 1.0) for name in state.chosen)
     request = Request(
         tuple(bundles[name] for name in state.chosen),
         volumes[0],
-        state.region,
+        options.region,
         box,
-        state.combine,
-        state.device,
-        state.precision,
-        state.edge_map,
+        options.combine,
+        options.device,
+        options.precision,
+        options.edge_map,
         weights if state.weighted and len(set(weights)) > 1 else None,
-        state.mirroring and not state.why_no_mirroring,
-        state.entropy,
+        options.mirroring and not state.why_no_mirroring,
+        options.entropy,
     )
     return request, volumes
 
 
 def as_settings(state: RunModelState) -> dict[str, Any]:
     """The choices that the dock remembers, as JSON."""
+    options = state.options
     return {
         "chosen": list(state.chosen),
-        "device": state.device,
-        "precision": state.precision,
-        "edge_map": state.edge_map,
-        "combine": state.combine.value,
-        "mirroring": state.mirroring,
-        "entropy": state.entropy,
+        "device": options.device,
+        "precision": options.precision,
+        "edge_map": options.edge_map,
+        "combine": options.combine.value,
+        "mirroring": options.mirroring,
+        "entropy": options.entropy,
     }
 
 
@@ -66,13 +74,15 @@ def from_settings(kept: Mapping[str, Any], not_here: Mapping[str, str]) -> RunMo
     combine = kept.get("combine")
     return RunModelState(
         chosen=tuple(map(str, kept.get("chosen", []))),
-        device=device,
-        precision=_available(kept.get("precision"), PRECISIONS, unable, "auto"),
         unable=unable,
-        combine=Combine(combine) if combine in list(Combine) else Combine.MEAN,
-        mirroring=bool(kept.get("mirroring", False)),
-        edge_map=bool(kept.get("edge_map", False)),
-        entropy=bool(kept.get("entropy", False)),
+        options=RunOptions(
+            combine=Combine(combine) if combine in list(Combine) else Combine.MEAN,
+            device=device,
+            precision=_available(kept.get("precision"), PRECISIONS, unable, "auto"),
+            mirroring=bool(kept.get("mirroring", False)),
+            edge_map=bool(kept.get("edge_map", False)),
+            entropy=bool(kept.get("entropy", False)),
+        ),
     )
 
 

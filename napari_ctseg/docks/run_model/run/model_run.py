@@ -15,7 +15,7 @@ from napari_ctseg.docks.run_model.run.confidence import confidence_of
 from napari_ctseg.docks.run_model.run.estimation import Estimation
 from napari_ctseg.docks.run_model.run.request import Request
 from napari_ctseg.docks.run_model.run.run_dock import RunDock
-from napari_ctseg.docks.run_model.state import Phase
+from napari_ctseg.docks.run_model.state import Phase, RunProgress, RunSummary
 from napari_ctseg.viewer.showing import add_prediction
 
 if TYPE_CHECKING:
@@ -47,14 +47,10 @@ class ModelRun:
         self._started = self._clock()
         self._dock.update(
             phase=Phase.WAITING,
-            stage=words.QUEUED if queue.is_busy() else "Starting",
-            share=None,
-            seconds_left=None,
+            progress=RunProgress(words.QUEUED if queue.is_busy() else "Starting"),
+            summary=RunSummary(),
             message="",
             details="",
-            result=None,
-            cautions=(),
-            confidence=(),
         )
         self.task = self._dock.runner(
             lambda: self._dock.models.run(replace(request, volume=channels.stacked(volumes))),
@@ -69,9 +65,7 @@ class ModelRun:
         if self.task is not None:
             self.task.cancel()
             self.task = None
-            self._dock.update(
-                phase=Phase.IDLE, share=None, seconds_left=None, stage="", message=words.CANCELLED
-            )
+            self._dock.update(phase=Phase.IDLE, progress=RunProgress(), message=words.CANCELLED)
 
     def _progressed(self, step: Progress) -> None:
         low, high = SHARES.get(step.stage, (0.0, 1.0))
@@ -79,9 +73,7 @@ class ModelRun:
         share = (step.part + within) / step.parts
         self._dock.update(
             phase=Phase.RUNNING,
-            stage=step.message or step.stage,
-            share=share,
-            seconds_left=self._seconds_left(share),
+            progress=RunProgress(step.message or step.stage, share, self._seconds_left(share)),
         )
 
     def _seconds_left(self, share: float) -> float | None:
@@ -101,10 +93,7 @@ class ModelRun:
         dock.study.prediction = layer.name
         dock.update(
             phase=Phase.DONE,
-            stage="",
-            share=1.0,
-            seconds_left=None,
-            result=layer.name,
+            progress=RunProgress(share=1.0),
             message=words.done(
                 layer.name,
                 self._clock() - self._started,
@@ -112,20 +101,14 @@ class ModelRun:
                 maps=prediction.edge_map is not None or prediction.disagreement is not None,
                 covered=covered,
             ),
-            cautions=tuple(prediction.warnings),
-            confidence=confidence_of(prediction),
+            summary=RunSummary(tuple(prediction.warnings), confidence_of(prediction)),
             details=json.dumps(prediction.provenance, indent=1, default=str),
         )
 
     def _failed(self, error: Exception) -> None:
         self.task = None
         self._dock.show_error(
-            error,
-            phase=Phase.FAILED,
-            stage="",
-            share=None,
-            seconds_left=None,
-            to_fix=self._dock.described_network(),
+            error, phase=Phase.FAILED, progress=RunProgress(), to_fix=self._dock.described_network()
         )
 
 

@@ -67,18 +67,19 @@ class Choices(QWidget):  # type: ignore[misc]
     def draw(self, state: RunModelState) -> None:
         """Hide the rows that do not apply; grey out what is not available, with the reason as tooltip."""
         running = words.RUNS if state.busy else ""
-        parts.fill(self.box, state.boxes, state.box)
+        options = state.options
+        parts.fill(self.box, state.boxes, options.box)
         parts.fill(self.region, [choice.value for choice in state.regions], state.looks_in.value)
-        several, boxed = len(state.chosen) > 1, state.region is RegionChoice.BOX
+        several, boxed = len(state.chosen) > 1, options.region is RegionChoice.BOX
         with QSignalBlocker(self.combine):
-            self.combine.setCurrentIndex(list(Combine).index(state.combine))
-        for combo, text in ((self.device, state.device), (self.precision, state.precision)):
+            self.combine.setCurrentIndex(list(Combine).index(options.combine))
+        for combo, text in ((self.device, options.device), (self.precision, options.precision)):
             with QSignalBlocker(combo):
                 combo.setCurrentText(str(text))
         for check, on in (
-            (self.mirroring, state.mirroring and not state.why_no_mirroring),
-            (self.edges, state.edge_map),
-            (self.entropy, state.entropy),
+            (self.mirroring, options.mirroring and not state.why_no_mirroring),
+            (self.edges, options.edge_map),
+            (self.entropy, options.entropy),
         ):
             with QSignalBlocker(check):
                 check.setChecked(on)

@@ -55,7 +55,9 @@ class ModelList(QTreeWidget):  # type: ignore[misc]
                 chosen = info.name in state.chosen
                 item.setCheckState(NAME, Qt.CheckState.Checked if chosen else Qt.CheckState.Unchecked)
                 self._draw_weight(
-                    item, info.name, state.weights.get(info.name, 1.0) if chosen and state.weighted else None
+                    item,
+                    info.name,
+                    state.options.weights.get(info.name, 1.0) if chosen and state.weighted else None,
                 )
         self.setColumnHidden(WEIGHT, not state.weighted)
         self.setColumnHidden(KIND, state.weighted)  # long names need the room; the tooltip has the format

@@ -55,12 +55,12 @@ def test_the_real_store_asks_about_the_model_inside_of_an_archive(
     controller.actions.add(tmp_path / archive)
     controller.runner.finish()
     assert (
-        controller.state.replacing == Replacement(tmp_path / archive, mine)
+        controller.state.asked == Replacement(tmp_path / archive, mine)
         and (mine / "SHA256SUMS").stat().st_ino == before
     )
     controller.actions.copy(tmp_path / archive, overwrite=True)
     controller.runner.finish()
-    assert controller.state.replacing is None and (mine / "SHA256SUMS").stat().st_ino != before
+    assert controller.state.asked is None and (mine / "SHA256SUMS").stat().st_ino != before
     assert controller.state.message == "Added: phantom-abdomen-scn."
 
 

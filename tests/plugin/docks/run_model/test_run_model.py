@@ -64,7 +64,7 @@ def test_a_run_adds_labels_named_after_the_model_on_the_images_grid(made, volume
     assert source_of(viewer.layers["abdomen"]).provenance["bundles"] == ["abdomen"]
     assert study_of(viewer).prediction == "abdomen"
     assert controller.view.state.phase is Phase.DONE
-    assert controller.view.state.cautions == (RunWarning(WarningKind.IMAGE, "Look with care."),)
+    assert controller.view.state.summary.cautions == (RunWarning(WarningKind.IMAGE, "Look with care."),)
 
 
 def test_progress_rises_and_time_left_follows_the_share(made):
@@ -74,9 +74,9 @@ def test_progress_rises_and_time_left_follows_the_share(made):
     for seconds in (2.0, 3.0, 9.0):
         controller.now[0] = seconds
         controller.runner.step()
-        shares.append(controller.view.state.share)
+        shares.append(controller.view.state.progress.share)
     assert shares == pytest.approx([0.0, 0.15, 0.9])
-    assert controller.view.state.seconds_left == pytest.approx(1.0)  # 9 s for nine tenths
+    assert controller.view.state.progress.seconds_left == pytest.approx(1.0)  # 9 s for nine tenths
 
 
 def test_an_ensemble_runs_through_all_models_and_its_bar_never_falls(made, fakes):
@@ -86,7 +86,7 @@ def test_an_ensemble_runs_through_all_models_and_its_bar_never_falls(made, fakes
     controller.choose(combine=Combine.VOTE)
     controller.run()
     controller.runner.finish()
-    shares = [state.share for state in controller.view.states if state.phase is Phase.RUNNING]
+    shares = [state.progress.share for state in controller.view.states if state.phase is Phase.RUNNING]
     assert len(shares) == 6 and shares == sorted(shares) and shares[3] >= 0.5
     assert [bundle.name for bundle in models.requests[0].bundles] == ["abdomen", "headneck"]
     assert viewer.layers[1].name == "vote of abdomen, headneck"
@@ -146,7 +146,7 @@ def test_the_estimate_is_shown_and_dropped_when_a_choice_changes(made):
     controller.run()
     controller.now[0] = 2.0
     controller.runner.step()
-    assert controller.view.state.seconds_left == pytest.approx(10.0)
+    assert controller.view.state.progress.seconds_left == pytest.approx(10.0)
     controller.cancel()
     controller.choose(precision="fp32")
     assert controller.view.state.estimate is None and expected(controller.view.state) == ""
@@ -190,7 +190,12 @@ def test_choices_are_remembered(made):
     controller.choose(precision="fp32", edge_map=True, entropy=True)
     controller.run()
     again, _ = made()
-    assert (again.state.chosen, again.state.precision, again.state.edge_map, again.state.entropy) == (
+    assert (
+        again.state.chosen,
+        again.state.options.precision,
+        again.state.options.edge_map,
+        again.state.options.entropy,
+    ) == (
         ("headneck",),
         "fp32",
         True,
@@ -210,7 +215,7 @@ def test_a_drawn_box_needs_a_shape(made):
         name="mine",
     )
     controller.refresh()
-    assert controller.view.state.box == "mine"
+    assert controller.view.state.options.box == "mine"
     controller.run()
     assert next(controller.runner.tasks[-1].work).stage == "load"
     assert controller.models.requests[0].box == (
@@ -234,11 +239,11 @@ def test_drawing_starts_in_millimetres_and_counts_as_soon_as_there_is_a_shape(ma
     layer = viewer.layers["region"]
     assert layer.mode == "add_rectangle" and {str(unit) for unit in layer.units} == {"millimeter"}
     assert (
-        controller.view.state.region is RegionChoice.BOX
+        controller.view.state.options.region is RegionChoice.BOX
         and controller.view.state.why_not == "Draw a box first."
     )
     layer.add_rectangles(np.array([(3, 2, 1), (3, 2, 6), (3, 5, 6), (3, 5, 1)]))
-    assert controller.view.state.box == "region" and controller.view.state.why_not == ""
+    assert controller.view.state.options.box == "region" and controller.view.state.why_not == ""
 
 
 def test_a_models_own_box_is_not_offered(made):

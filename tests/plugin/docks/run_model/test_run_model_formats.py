@@ -68,12 +68,12 @@ def test_a_name_that_is_taken_is_asked_about(made, tmp_path):
     controller.runner.finish()
     state = controller.state
     assert (
-        state.replacing == Replacement(path, tmp_path / "Dataset7" / "inner")
+        state.asked == Replacement(path, tmp_path / "Dataset7" / "inner")
         and not state.errand
         and state.phase is not Phase.FAILED
     )
     controller.actions.leave()
-    assert controller.state.replacing is None and not any(call[0] == "add" for call in library.calls)
+    assert controller.state.asked is None and not any(call[0] == "add" for call in library.calls)
     controller.actions.copy(path, overwrite=True)
     controller.runner.finish()
     assert ("add", "net.zip", True) in library.calls
@@ -103,18 +103,18 @@ def test_a_bare_network_opens_the_form_and_leaving_it_writes_nothing(made, tmp_p
     network = tmp_path / "net.onnx"
     network.write_bytes(b"x")
     controller.actions.add(network)
-    assert controller.state.form.network == network and controller.state.form.guess["size"] == [8, 9, 10]
+    assert controller.state.asked.network == network and controller.state.asked.guess["size"] == [8, 9, 10]
     controller.actions.leave()
-    assert controller.state.form is None and [path.name for path in tmp_path.glob("net*")] == ["net.onnx"]
+    assert controller.state.asked is None and [path.name for path in tmp_path.glob("net*")] == ["net.onnx"]
     controller.actions.add(network)
     side, faults = side_of(
-        replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver")))
+        replace(draft_of(controller.state.asked.guess), maps=(MapRow("0"), MapRow("1", "liver")))
     )
     assert faults == {} and library.faults(side) == {}
     assert controller.actions.write_side_file(network, side) == ""
     controller.runner.finish()
     assert (
-        controller.state.form is None
+        controller.state.asked is None
         and network.with_suffix(".json").is_file()
         and ("add", "net.onnx", False) in library.calls
     )
@@ -126,11 +126,11 @@ def test_a_side_file_that_cannot_be_written_says_so_in_the_form(made, tmp_path):
     network.write_bytes(b"x")
     controller.actions.add(network)
     side, _ = side_of(
-        replace(draft_of(controller.state.form.guess), maps=(MapRow("0"), MapRow("1", "liver")))
+        replace(draft_of(controller.state.asked.guess), maps=(MapRow("0"), MapRow("1", "liver")))
     )
     network.with_suffix(".json").write_text("mine")
     assert "already exists" in controller.actions.write_side_file(network, side)
-    assert controller.state.form is not None and network.with_suffix(".json").read_text() == "mine"
+    assert controller.state.asked is not None and network.with_suffix(".json").read_text() == "mine"
 
 
 def test_verify_and_export_speak_and_can_be_cancelled(made, tmp_path):
@@ -337,7 +337,7 @@ def test_a_result_says_how_sure_it_is_and_comes_although_its_image_is_gone(made,
     controller.runner.step()
     viewer.layers.remove("t1")
     controller.runner.finish()
-    assert controller.state.confidence == (Confidence("liver", 12.5, 0.61, 0.2, 0.25),)
+    assert controller.state.summary.confidence == (Confidence("liver", 12.5, 0.61, 0.2, 0.25),)
     assert (
         "abdomen" in viewer.layers
         and controller.state.phase is Phase.DONE
@@ -345,8 +345,8 @@ def test_a_result_says_how_sure_it_is_and_comes_although_its_image_is_gone(made,
     )
     controller.choose_bundles(["headneck"])
     assert (
-        controller.state.confidence == ()
-        and controller.state.cautions == ()
+        controller.state.summary.confidence == ()
+        and controller.state.summary.cautions == ()
         and controller.state.details == ""
     )
 

@@ -116,7 +116,7 @@ def test_cancelling_the_form_leaves_nothing(docked, qtbot, tmp_path):
     drop(docked, network)
     qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
     docked.dialog.reject()
-    assert docked.dialog is None and docked.controller.state.form is None
+    assert docked.dialog is None and docked.controller.state.asked is None
     assert [path.name for path in tmp_path.iterdir() if "net" in path.name] == ["net.onnx"]
 
 
@@ -192,11 +192,11 @@ def test_an_ensemble_shows_weights_and_several_channels_show_rows(docked, volume
     docked.controller.choose_bundles(["abdomen", "headneck"])
     weight = docked.models.itemWidget(docked.models.topLevelItem(1), 2)
     weight.setValue(3.0)
-    assert docked.controller.state.weights == {"headneck": 3.0} and docked.choices.combine.isVisible()
+    assert docked.controller.state.options.weights == {"headneck": 3.0} and docked.choices.combine.isVisible()
     assert docked.models.isColumnHidden(1) and "nnU-Net, MR" in item_tip(docked, 2)
     assert not docked.choices.edges.isEnabled() and "single model" in docked.choices.edges.toolTip()
     docked.choices.combine.setCurrentIndex(2)
-    assert docked.models.isColumnHidden(2) and docked.controller.state.combine == "staple"
+    assert docked.models.isColumnHidden(2) and docked.controller.state.options.combine == "staple"
     show_volume(docked.controller.viewer, Volume(volume.array, volume.geometry), "flair")
     docked.controller.choose_bundles(["brain-mr"])
     assert [combo.currentText() for combo in docked.channels.combos] == [
@@ -278,7 +278,7 @@ def test_the_region_of_a_model_without_a_localiser_is_the_whole_volume(docked):
     region.setCurrentText("A box I drew")
     docked.controller.choose_bundles(["abdomen"])
     assert (
-        docked.controller.state.region is RegionChoice.BOX
+        docked.controller.state.options.region is RegionChoice.BOX
         and region.currentText() == "A box I drew"
         and region.count() == 3
     )

@@ -116,7 +116,7 @@ def test_a_description_that_is_no_longer_one_is_a_sentence(network, models, tmp_
     )
     network.with_suffix(".json").write_text("{")
     controller.actions.describe(network)
-    assert controller.state.form is None and "cannot be read as JSON" in controller.state.message
+    assert controller.state.asked is None and "cannot be read as JSON" in controller.state.message
 
 
 def test_only_networks_with_a_writable_side_file_can_be_described(network, tmp_path):
