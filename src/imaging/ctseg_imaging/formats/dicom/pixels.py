@@ -70,7 +70,7 @@ class StoredPixels:
 
     def identical(self, a: Slice, b: Slice) -> bool:
         """Whether two slices mean the same values in every pixel."""
-        return (a.slope, a.intercept) == (b.slope, b.intercept) and np.array_equal(self[a].copy(), self[b])
+        return a.rescale.line == b.rescale.line and np.array_equal(self[a].copy(), self[b])
 
     def _decode(self, one: Slice) -> NDArray[Any]:
         name = one.path.name if one.path != self.path else "it"
@@ -163,7 +163,8 @@ def decode_with_itk(one: Slice) -> NDArray[Any]:
     """
     values = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path), imageIO="GDCMImageIO"))
     values = values if one.frame >= 0 else values[0]
-    stored: NDArray[Any] = np.rint((values.astype(np.float64) - one.intercept) / one.slope).astype(np.int32)
+    slope, intercept = one.rescale.line
+    stored: NDArray[Any] = np.rint((values.astype(np.float64) - intercept) / slope).astype(np.int32)
     return stored
 
 
@@ -178,7 +179,7 @@ def decoding(slices: Sequence[Slice], pixels: StoredPixels) -> Generator[Progres
     """(z, y, x) real values: int16 where all fit (int32 if larger) when every slope and intercept is whole,
     else float32.
     """
-    whole = all(one.slope.is_integer() and one.intercept.is_integer() for one in slices)
+    whole = all(one.rescale.is_whole for one in slices)
     volume: NDArray[Any] = np.empty((len(slices), *slices[0].shape), np.int16 if whole else np.float32)
     for k, one in enumerate(slices):
         yield Progress("pixels", k, len(slices), f"Reading slice {k + 1} of {len(slices)}")
@@ -198,15 +199,16 @@ def real_values(one: Slice, pixels: StoredPixels) -> NDArray[Any]:
     every result fits, else float64.
     """
     stored = pixels[one]
+    slope, intercept = one.rescale.line
     if stored.dtype.kind == "f" or not _stays_whole(one, stored):
-        values: NDArray[Any] = stored.astype(np.float64) * one.slope + one.intercept
+        values: NDArray[Any] = stored.astype(np.float64) * slope + intercept
     else:
-        values = stored.astype(np.int64) * int(one.slope) + int(one.intercept)
+        values = stored.astype(np.int64) * int(slope) + int(intercept)
     return values
 
 
 def _stays_whole(one: Slice, stored: NDArray[Any]) -> bool:
-    if not (one.slope.is_integer() and one.intercept.is_integer()):
+    if not one.rescale.is_whole:
         return False
     largest = max(abs(int(stored.min())), abs(int(stored.max())))
-    return largest * abs(int(one.slope)) + abs(int(one.intercept)) <= np.iinfo(np.int64).max
+    return largest * abs(int(one.rescale.slope)) + abs(int(one.rescale.intercept)) <= np.iinfo(np.int64).max

@@ -75,6 +75,26 @@ _GROUPS = (
 _NESTED = {"MRDiffusionSequence": "DiffusionGradientDirectionSequence"}
 
 
+@dataclass(frozen=True)
+class Rescale:
+    """Value = stored number * slope + intercept (PS3.3 C.11.1)."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    unit: str = ""  # RescaleType, as "HU"
+    given: bool = False  # whether the file has a slope
+
+    @property
+    def line(self) -> tuple[float, float]:
+        """(slope, intercept)."""
+        return self.slope, self.intercept
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether whole numbers stay whole."""
+        return self.slope.is_integer() and self.intercept.is_integer()
+
+
 @dataclass(frozen=True, eq=False)
 class Slice:
     """One plane. A missing attribute is None."""
@@ -88,11 +108,7 @@ class Slice:
     along_column: Float | None
     spacing_mm: tuple[float, float] | None  # (between rows, between columns)
     thickness_mm: float | None  # of the slice, or the given distance of slices
-    # slope, intercept: 1 and 0 where `rescaled` is false
-    slope: float
-    intercept: float
-    rescaled: bool
-    rescale_type: str
+    rescale: Rescale
     padding: float | None
     instance_uid: str
     series_uid: str
@@ -141,71 +157,92 @@ def _group_items(groups: Dataset) -> list[Dataset]:
     return found
 
 
-def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str, ...] = ()) -> Slice:
-    """A slice from its datasets, the most specific first."""
-    wrong, odd = list(faults), []
+class _Reading:
+    """Attributes from a slice's datasets, the most specific first, and what is wrong with them."""
 
-    def needed(keyword: str, count: int) -> Float | None:
+    def __init__(self, headers: Sequence[Dataset], faults: tuple[str, ...]) -> None:
+        self.headers, self.faults = headers, list(faults)
+        self.remarks: list[str] = []
+
+    def needed(self, keyword: str, count: int) -> Float | None:
+        """Numbers; what cannot be read is a fault of the slice."""
         try:
-            return numbers(headers, keyword, count)
+            return numbers(self.headers, keyword, count)
         except Garbled as fault:
-            wrong.append(str(fault))
+            self.faults.append(str(fault))
             return None
 
-    def size(keyword: str) -> int:
+    def size(self, keyword: str) -> int:
+        """A number of pixels, 0 with a fault."""
         try:
-            value = integer(headers, keyword)
+            value = integer(self.headers, keyword)
         except Garbled as fault:
-            wrong.append(str(fault))
+            self.faults.append(str(fault))
             return 0
         if value is None or value < 1:
-            wrong.append(f"{keyword} is missing or zero")
+            self.faults.append(f"{keyword} is missing or zero")
         return max(value or 0, 0)
 
-    def useful(keyword: str) -> float | None:
+    def useful(self, keyword: str) -> float | None:
+        """A number that a volume can do without."""
         try:
-            return number(headers, keyword)
+            return number(self.headers, keyword)
         except Garbled as fault:
-            odd.append(str(fault))
+            self.remarks.append(str(fault))
             return None
 
-    shape = size("Rows"), size("Columns")
-    cosines = needed("ImageOrientationPatient", 6)
+    def rescale(self) -> Rescale:
+        """From stored numbers to values."""
+        slope, intercept = self.needed("RescaleSlope", 1), self.needed("RescaleIntercept", 1)
+        if slope is not None and slope[0] == 0:
+            self.faults.append("RescaleSlope is 0, which makes every pixel equal")
+        if max(abs(value[0]) for value in (slope, intercept, (0.0,)) if value is not None) > LARGEST_SCALE:
+            self.faults.append("RescaleSlope or RescaleIntercept is too large to be true")
+        if (slope is None) != (intercept is None):
+            self.faults.append("only one of RescaleSlope and RescaleIntercept is given")
+        return Rescale(
+            float(slope[0]) if slope is not None else 1.0,
+            float(intercept[0]) if intercept is not None else 0.0,
+            text(self.headers, "RescaleType"),
+            slope is not None,
+        )
+
+    def thickness_mm(self) -> float | None:
+        """The given distance of slices, which nuclear medicine may write as a negative number, or else their
+        thickness.
+        """
+        between, thickness = self.useful("SpacingBetweenSlices"), self.useful("SliceThickness")
+        return abs(between) if between is not None else thickness
+
+
+def _slice(path: Path, frame: int, headers: Sequence[Dataset], faults: tuple[str, ...] = ()) -> Slice:
+    """A slice from its datasets, the most specific first."""
+    read = _Reading(headers, faults)
+    shape = read.size("Rows"), read.size("Columns")
+    cosines = read.needed("ImageOrientationPatient", 6)
     along_row, along_column = _right_angled(cosines)
-    spacing = needed("PixelSpacing", 2)
-    slope, intercept = needed("RescaleSlope", 1), needed("RescaleIntercept", 1)
-    if slope is not None and slope[0] == 0:
-        wrong.append("RescaleSlope is 0, which makes every pixel equal")
-    if max(abs(value[0]) for value in (slope, intercept, (0.0,)) if value is not None) > LARGEST_SCALE:
-        wrong.append("RescaleSlope or RescaleIntercept is too large to be true")
-    if (slope is None) != (intercept is None):
-        wrong.append("only one of RescaleSlope and RescaleIntercept is given")
-    wrong += picture_faults(headers)
-    between, thickness = (
-        useful("SpacingBetweenSlices"),
-        useful("SliceThickness"),
-    )  # negative in some of nuclear medicine
+    spacing = read.needed("PixelSpacing", 2)
+    rescale = read.rescale()
+    read.faults += picture_faults(headers)
+    thickness_mm = read.thickness_mm()
     windows, window_fault = _windows(headers)
     return Slice(
         path,
         frame,
         shape,
-        needed("ImagePositionPatient", 3),
+        read.needed("ImagePositionPatient", 3),
         along_row,
         along_column,
         (float(spacing[0]), float(spacing[1])) if spacing is not None else None,
-        abs(between) if between is not None else thickness,
-        float(slope[0]) if slope is not None else 1.0,
-        float(intercept[0]) if intercept is not None else 0.0,
-        slope is not None,
-        text(headers, "RescaleType"),
+        thickness_mm,
+        rescale,
         _padding(headers),
         text(headers, "SOPInstanceUID"),
         text(headers, "SeriesInstanceUID"),
         dicom_traits.traits_of(headers),
         windows,
-        tuple(dict.fromkeys(wrong)),
-        tuple(dict.fromkeys([*odd, *window_fault])),
+        tuple(dict.fromkeys(read.faults)),
+        tuple(dict.fromkeys([*read.remarks, *window_fault])),
         picture_remarks(headers),
         _direction_unit(cosines),
     )

@@ -121,7 +121,7 @@ def check_complete(path: Path, series: Series) -> None:
 
 def _check_values(path: Path, slices: Sequence[Slice], notes: list[str]) -> None:
     """Raise unless all slices or none give a rescale; remark on values that are not HU or hold padding."""
-    without = [one for one in slices if not one.rescaled]
+    without = [one for one in slices if not one.rescale.given]
     if without and len(without) < len(slices):
         names = ", ".join(dict.fromkeys(one.path.name for one in without[:_MOST_NAMED]))
         more = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
@@ -137,7 +137,7 @@ def _check_values(path: Path, slices: Sequence[Slice], notes: list[str]) -> None
                 "The files give no RescaleSlope and RescaleIntercept: the values are the stored ones and "
                 "may not be HU."
             )
-        kinds = {one.rescale_type.upper() for one in slices} - {"", "HU"}
+        kinds = {one.rescale.unit.upper() for one in slices} - {"", "HU"}
         if kinds:
             notes.append(f"The files give their values as {', '.join(sorted(kinds))}, not as HU.")
     if first.traits.get("photometric") == "MONOCHROME1":
@@ -204,7 +204,9 @@ def _remarks(slices: Sequence[Slice]) -> list[str]:
                 f"The slices give {count} values of {trait.label}, which make no volumes of their own, and "
                 "were read as one volume."
             )
-    padding = {one.padding * one.slope + one.intercept for one in slices if one.padding is not None}
+    padding = {
+        one.padding * one.rescale.slope + one.rescale.intercept for one in slices if one.padding is not None
+    }
     if padding:
         notes.append(f"Pixels outside the field of view may hold the padding value {min(padding):g}.")
     return notes
