@@ -13,13 +13,8 @@ from ctseg_imaging.errors import BundleError
 from ctseg_models.bundles.own.bundle import OwnBundle
 from ctseg_models.bundles.own.metadata import Stage
 from ctseg_models.bundles.single_file import onnx, torchscript
-from ctseg_models.bundles.single_file.side_file import (
-    Channel,
-    OutputEntry,
-    SideFile,
-    side_file_path,
-    write_side_file,
-)
+from ctseg_models.bundles.single_file.side_fields import Channel, OutputEntry, SideFile
+from ctseg_models.bundles.single_file.side_file import side_file_path, write_side_file
 from ctseg_models.contract.bundle import Bundle
 from ctseg_models.contract.plan import Intensity
 from ctseg_models.vetting.hashes import sha256_of

@@ -52,7 +52,7 @@ def list_(as_json: AsJson = False) -> None:
 def show(name: BundleArgument, as_json: AsJson = False) -> None:
     """Show the purpose, labels, stages and scores of a bundle."""
     from ctseg_models.bundles import store
-    from ctseg_models.bundles.single_file.side_file import SideFile
+    from ctseg_models.bundles.single_file.side_fields import SideFile
 
     bundle = store.find(name)
     facts = _facts(bundle)

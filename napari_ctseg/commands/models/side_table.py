@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ctseg_models.bundles.single_file.side_file import Channel, SideFile
+    from ctseg_models.bundles.single_file.side_fields import Channel, SideFile
 
 GAP = "  "
 

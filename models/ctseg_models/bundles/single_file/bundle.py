@@ -14,7 +14,8 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import scaled
 from ctseg_models.bundles.single_file.input import laid_out, prepared
-from ctseg_models.bundles.single_file.side_file import OutputEntry, SideFile, read_side_file, side_file_path
+from ctseg_models.bundles.single_file.side_fields import OutputEntry, SideFile
+from ctseg_models.bundles.single_file.side_file import read_side_file, side_file_path
 from ctseg_models.contract.bundle import Bundle, BundleFormat
 from ctseg_models.contract.stage import LoadedStage, Model
 from ctseg_models.vetting.hashes import sha256_of

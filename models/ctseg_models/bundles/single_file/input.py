@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ctseg_imaging.errors import BundleError
 from ctseg_imaging.geometry import Shape, Triple
 from ctseg_imaging.progress import scaled
-from ctseg_models.bundles.single_file.side_file import Channel, SideFile
+from ctseg_models.bundles.single_file.side_fields import Channel, SideFile
 from ctseg_models.contract.lattice import ROUNDING, Lattice, ViewBox
 from ctseg_models.contract.plan import Intensity
 from ctseg_models.contract.stage import Prepare, Prepared, RunSize

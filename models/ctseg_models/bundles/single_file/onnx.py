@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_models.bundles.single_file.bundle import Network, SingleFileBundle, cast, describe
-from ctseg_models.bundles.single_file.side_file import SideFile
+from ctseg_models.bundles.single_file.side_fields import SideFile
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.geometry import Shape
 from ctseg_imaging.progress import finish, scaled
 from ctseg_models.bundles.single_file.bundle import Network, SingleFileBundle, cast, describe
-from ctseg_models.bundles.single_file.side_file import SideFile
+from ctseg_models.bundles.single_file.side_fields import SideFile
 
 if TYPE_CHECKING:
     import torch

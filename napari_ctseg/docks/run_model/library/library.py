@@ -141,7 +141,7 @@ class InstalledLibrary:
     def faults(self, side: Mapping[str, Any]) -> dict[str, str]:
         from pydantic import ValidationError
 
-        from ctseg_models.bundles.single_file.side_file import SideFile
+        from ctseg_models.bundles.single_file.side_fields import SideFile
         from ctseg_models.vetting.faults import fault_text
 
         try:
@@ -154,7 +154,8 @@ class InstalledLibrary:
         return {}
 
     def write_side_file(self, network: Path, side: Mapping[str, Any], overwrite: bool) -> None:
-        from ctseg_models.bundles.single_file.side_file import SideFile, write_side_file
+        from ctseg_models.bundles.single_file.side_fields import SideFile
+        from ctseg_models.bundles.single_file.side_file import write_side_file
 
         write_side_file(network, SideFile.model_validate(dict(side)), overwrite=overwrite)
 

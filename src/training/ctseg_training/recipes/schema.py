@@ -83,8 +83,8 @@ class Checkpoints(StrictSettings):
     every_minutes: PositiveFloat = 2.0
 
 
-class Recipe(StrictSettings):
-    """One training run of one stage."""
+class Task(StrictSettings):
+    """What is learned, by which network, from which data."""
 
     name: str
     description: str = ""
@@ -94,6 +94,31 @@ class Recipe(StrictSettings):
     data: Data
     sampling: Sampling
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _sizes_fit_network(self) -> Self:
+        if not (divisors := self.network.divisors):
+            return self
+        sizes = self.data.sizes
+        seen = (
+            (("data.patch", self.data.patch),)
+            if self.data.inferer == "sliding_window"
+            else (("data.sizes.min", sizes.min), ("data.sizes.step", sizes.step))
+        )
+        for name, size in (("sampling.size", self.sampling.size), *seen):
+            if size is not None and any(
+                n % divisor for n, divisor in zip(size[-len(divisors) :], divisors, strict=True)
+            ):
+                raise ValueError(
+                    f"{name}: this network takes multiples of {' x '.join(map(str, divisors))} voxels, not "
+                    f"{list(size)}"
+                )
+        return self
+
+
+class Optimisation(StrictSettings):
+    """What is minimised, how, and for how long."""
+
     losses: tuple[LossTerm, ...] = Field(min_length=1)
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
@@ -107,6 +132,19 @@ class Recipe(StrictSettings):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     trainable: Literal["all", "decoder", "head"] = "all"
+
+    @model_validator(mode="after")
+    def _schedule_fits_budget(self) -> Self:
+        if self.schedule.kind in ("linear", "poly", "cosine") and self.budget == Budget():
+            raise ValueError(
+                f"schedule: {self.schedule.kind} runs over the budget; give budget.steps or budget.minutes"
+            )
+        return self
+
+
+class Recipe(Optimisation, Task):
+    """One training run of one stage; all fields of the file at one level."""
+
     validation: Validation = Validation()
     checkpoints: Checkpoints = Checkpoints()
     seed: int = 0
@@ -141,31 +179,7 @@ class Recipe(StrictSettings):
         return self
 
     @model_validator(mode="after")
-    def _sizes_fit_network(self) -> Self:
-        if not (divisors := self.network.divisors):
-            return self
-        sizes = self.data.sizes
-        seen = (
-            (("data.patch", self.data.patch),)
-            if self.data.inferer == "sliding_window"
-            else (("data.sizes.min", sizes.min), ("data.sizes.step", sizes.step))
-        )
-        for name, size in (("sampling.size", self.sampling.size), *seen):
-            if size is not None and any(
-                n % divisor for n, divisor in zip(size[-len(divisors) :], divisors, strict=True)
-            ):
-                raise ValueError(
-                    f"{name}: this network takes multiples of {' x '.join(map(str, divisors))} voxels, not "
-                    f"{list(size)}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
-        if self.schedule.kind in ("linear", "poly", "cosine") and self.budget == Budget():
-            raise ValueError(
-                f"schedule: {self.schedule.kind} runs over the budget; give budget.steps or budget.minutes"
-            )
+    def _curve_is_measured(self) -> Self:
         curve = self.validation.every_steps is not None or self.validation.every_minutes is not None
         if not curve and (
             self.schedule.kind == "plateau"
@@ -176,6 +190,10 @@ class Recipe(StrictSettings):
                 "validation: plateau, patience and keep best need the curve; give validation.every_steps "
                 "or every_minutes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_fit(self) -> Self:
         if self.batch > 1 and self.sampling.size is None:
             raise ValueError("batch: samples of one batch have one size; give sampling.size")
         if self.geometric is not None and (self.sampling.versions is None or self.sampling.size is None):

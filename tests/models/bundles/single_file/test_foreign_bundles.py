@@ -20,7 +20,7 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
 from ctseg_models.bundles.single_file.onnx import opened
-from ctseg_models.bundles.single_file.side_file import SideFile
+from ctseg_models.bundles.single_file.side_fields import SideFile
 from ctseg_models.inference import InferenceSettings, run
 from ctseg_models.inference.network.interruptible import _Watch
 from tests.models.making import oblique_geometry

@@ -15,12 +15,8 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles import store
-from ctseg_models.bundles.single_file.side_file import (
-    SideFile,
-    draft_side_file,
-    side_file_path,
-    write_side_file,
-)
+from ctseg_models.bundles.single_file.side_fields import SideFile
+from ctseg_models.bundles.single_file.side_file import draft_side_file, side_file_path, write_side_file
 from ctseg_models.inference import run
 from tests.models.bundles.single_file.small_networks import Identity, TwoWindows, written_onnx
 from tests.models.bundles.single_file.test_foreign_bundles import scripted, side_file
