@@ -131,11 +131,11 @@ def free_memory() -> None:
         return
     import torch
 
-    from ctseg_models.inference.network import buffers
+    from ctseg_models.process_memory import trim
 
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
-    buffers.give_back()
+    trim()
 
 
 def _cancelled(connection: Connection, number: int) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ctseg_imaging.geometry import Shape, Triple
 from ctseg_imaging.volume import Labels
+from ctseg_models.contract.measured import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +97,7 @@ class LoadedStage:
     half: bool = True  # whether `steps` follows the Arithmetic; False: it computes as its file defines
     # Loads the same stage on the processor, where this one is on a GPU.
     on_cpu: Callable[[], LoadedStage] | None = None
+    measured: Measured = field(default_factory=Measured)
 
 
 @dataclass(frozen=True, eq=False)

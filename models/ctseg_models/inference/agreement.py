@@ -13,6 +13,7 @@ from torch import Tensor
 from ctseg_imaging.errors import BundleError, is_out_of_memory
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
+from ctseg_models.contract.measured import Agreement
 from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from ctseg_models.contract.stage import Form, LoadedStage, NetworkSteps, Prepared
 from ctseg_models.inference.input.crops import smaller, spread
@@ -25,30 +26,12 @@ WINDOWS = 12  # of a network that takes whole windows only: at least so many for
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """The comparison of two precisions.
-
-    dice : the lowest Dice of a class, NaN where none was large enough. judged, left_out : label values, by
-    that. finite : whether half precision gave finite numbers wherever float32 did.
-    """
-
-    dice: float
-    judged: tuple[int, ...]
-    left_out: tuple[int, ...]
-    finite: bool = True
-
-
-@dataclass(frozen=True)
 class Trial:
     """The outcome of a trial. note : for the provenance, plain JSON."""
 
     arithmetic: Arithmetic
     note: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[RunWarning, ...] = ()
-
-
-# What this process has found so far, by a network's key, the number type and the device.
-KNOWN: dict[tuple[str, torch.dtype, str], Agreement] = {}
 
 
 def try_precision(
@@ -60,36 +43,38 @@ def try_precision(
 ) -> Generator[float, None, Trial]:
     """`arithmetic`, or float32 where it is on trial and the Dice of a class is below LEAST_DICE.
 
-    Each network with a key is tried once. Where no crop shows foreground, float32 is used and the next image
+    A network in memory is tried once. Where no crop shows foreground, float32 is used and the next image
     is tried again. A localiser is not tried: its box has a margin.
     """
     plain = replace(arithmetic, dtype=torch.float32, on_trial=False)
     if not arithmetic.on_trial or not stage.half or stage.name == "localise":
         return Trial(arithmetic if stage.half else plain)
-    name, key = str(arithmetic.dtype).removeprefix("torch."), (stage.key, arithmetic.dtype, device)
-    known = KNOWN.get(key) if stage.key else None
-    if known is None:
-        known = yield from _tried(stage, steps, prepared, device, arithmetic, plain)
-    if known is None:
+    name, known = str(arithmetic.dtype).removeprefix("torch."), stage.measured.agreements
+    found = known.get((arithmetic.dtype, device))
+    if found is None:
+        found = yield from _tried(stage, steps, prepared, device, arithmetic, plain)
+    if found is None:
         text = (
             f"{name} could not be tried on a part of the image, as the network takes no smaller one, so "
             "float32 was used."
         )
         return Trial(plain, {"agreement": None}, (RunWarning(WarningKind.PRECISION, text),))
-    if stage.key and any(known.judged):
-        KNOWN[key] = known
-    note = {
-        "agreement": {
-            "with": name,
-            "dice": None if math.isnan(known.dice) else round(known.dice, 4),
-            "judged": list(known.judged),
-            "too small to judge": list(known.left_out),
-        }
-    }
-    if (fault := _fault(known)) is None:
+    if any(found.judged):
+        known[arithmetic.dtype, device] = found
+    note = {"agreement": {"with": name, **_noted(found)}}
+    if (fault := _fault(found)) is None:
         return Trial(arithmetic, note)
     text = f"{name} would be faster, but {fault}, so float32 was used."
     return Trial(plain, note, (RunWarning(WarningKind.PRECISION, text),))
+
+
+def _noted(found: Agreement) -> dict[str, Any]:
+    """For the provenance."""
+    return {
+        "dice": None if math.isnan(found.dice) else round(found.dice, 4),
+        "judged": list(found.judged),
+        "too small to judge": list(found.left_out),
+    }
 
 
 def _fault(found: Agreement) -> str | None:

@@ -25,7 +25,7 @@ from ctseg_models.contract.upright import Upright
 from ctseg_models.inference.input.crops import halved
 from ctseg_models.inference.maps.stored import MemoryMaps, gathered
 from ctseg_models.inference.maps.windowed import WindowedMaps
-from ctseg_models.inference.network import buffers
+from ctseg_models.process_memory import trim
 
 SHORTEST = 32  # voxels: no side is halved to fewer
 OVERLAP = 0.5
@@ -125,7 +125,8 @@ class OutOfMemoryFallback:
                     raise
                 refused = "" if is_out_of_memory(error) else first_line(error)
             # Here the error is gone, and with it the arrays that its traceback held.
-            buffers.give_back()
+            arithmetic.memory.free()
+            trim()
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()
             yield from self._retreat(size, refused)

@@ -1,5 +1,5 @@
-"""Memory of large maps, kept for the next ones: fresh memory from the system takes longer than a layer that
-writes it once.
+"""Memory of large maps, kept for the next ones of the same run: fresh memory from the system takes longer
+than a layer that writes it once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctseg_models.process_memory import MMAP_THRESHOLD, TRIM_THRESHOLD, trim
+from ctseg_models.process_memory import MMAP_THRESHOLD, TRIM_THRESHOLD
 
 LARGE = MMAP_THRESHOLD  # bytes: malloc keeps what is smaller
 KEPT = TRIM_THRESHOLD  # bytes of free blocks
@@ -97,15 +97,6 @@ class BufferPool:
                 return
             total -= len(block.memory)
             self.blocks.remove(block)
-
-
-POOL = BufferPool()  # of this process, for the maps of all its networks
-
-
-def give_back() -> None:
-    """Hand all memory that this process keeps but does not use back to the system."""
-    POOL.free()
-    trim()
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network.buffers import POOL
 from ctseg_models.inference.network.feature_map import ConvolutionInput, FeatureMap, Finish, Normalise, slabs
 from ctseg_models.inference.network.onednn import Slope, add_conv3d, conv3d
 
@@ -34,58 +33,89 @@ def convolved(
     """
     layer = _Layer.of(conv, sources[0].size)
     dtype = arithmetic.of(conv.out_channels, layer.size)
-    over = (
-        None
-        if keep or layer.step != 1
-        else next(
-            (
-                s.x
-                for s in sources
-                if isinstance(s, FeatureMap)
-                and s.ours
-                and s.x.shape[1] == conv.out_channels
-                and s.x.dtype == dtype
-            ),
-            None,
-        )
-    )
+    over = None if keep or layer.step != 1 else _overwritable(sources, conv.out_channels, dtype)
     out = over
     if out is None:
-        out = POOL.empty_map(
-            (1, conv.out_channels, *layer.size), dtype, conv.weight.device, torch.channels_last_3d
-        )
-    split = torch.split(conv.weight, [s.channels for s in sources], dim=1)
-    weights = [part.to(dtype, memory_format=torch.channels_last_3d) for part in split]
-    bias = None if conv.bias is None else conv.bias.to(dtype)
-    instance, normalised = isinstance(norm, nn.InstanceNorm3d), not isinstance(norm, nn.Identity)
-    values = max(
-        conv.out_channels * prod(layer.size), *(source.channels * prod(source.size) for source in sources)
-    )
+        shape, device = (1, conv.out_channels, *layer.size), conv.weight.device
+        out = arithmetic.memory.empty_map(shape, dtype, device, torch.channels_last_3d)
+    values = max(conv.out_channels * prod(layer.size), *(s.channels * prod(s.size) for s in sources))
     edges = list(slabs(layer.size, layer.flops, values, arithmetic, conv.weight.device))
-    waiting = layer.reach if over is not None and len(edges) > 1 else 0
-    last: Tensor | None = None
+    writing = _Writing(out, layer.reach if over is not None and len(edges) > 1 else 0)
+    work = _Slabs(conv, layer, sources, dtype, slope if isinstance(norm, nn.Identity) else None)
     moments: list[tuple[int, Tensor, Tensor]] = []
     for a, b in edges:
-        parts = [layer.input(source, a, b, dtype) for source in sources]
+        y = work(a, b)
+        if isinstance(norm, nn.InstanceNorm3d):
+            moments.append((b - a, *_moments(y)))
+        writing.put(a, b, y)
+        yield layer.flops * (b - a) * prod(layer.size[1:])
+    writing.finish(layer.size[0])
+    return FeatureMap(out, ours=True, finish=_finish(norm, moments, slope))
+
+
+def _overwritable(sources: Sequence[ConvolutionInput], channels: int, dtype: torch.dtype) -> Tensor | None:
+    """The buffer of a source that the output fits, None without one."""
+    return next(
+        (
+            source.x
+            for source in sources
+            if isinstance(source, FeatureMap)
+            and source.ours
+            and source.x.shape[1] == channels
+            and source.x.dtype == dtype
+        ),
+        None,
+    )
+
+
+class _Slabs:
+    """Slabs of a convolution of cat(sources, 1), with its leaky ReLU where no norm comes between."""
+
+    def __init__(
+        self,
+        conv: nn.Conv3d,
+        layer: _Layer,
+        sources: Sequence[ConvolutionInput],
+        dtype: torch.dtype,
+        slope: Slope,
+    ) -> None:
+        self._layer, self._sources, self._dtype, self._slope = layer, sources, dtype, slope
+        split = torch.split(conv.weight, [source.channels for source in sources], dim=1)
+        self._weights = [part.to(dtype, memory_format=torch.channels_last_3d) for part in split]
+        self._bias = None if conv.bias is None else conv.bias.to(dtype)
+
+    def __call__(self, a: int, b: int) -> Tensor:
+        """Slices [a, b) of the output."""
+        layer = self._layer
+        parts = [layer.input(source, a, b, self._dtype) for source in self._sources]
         padding, kept = layer.padding(a, b)
-        y = conv3d(
-            parts[0], weights[0], bias, padding, None if normalised or len(parts) > 1 else slope, layer.stride
-        )
-        for part, weight in zip(parts[1:], weights[1:], strict=True):
+        at_once = self._slope if len(parts) == 1 else None
+        y = conv3d(parts[0], self._weights[0], self._bias, padding, at_once, layer.stride)
+        for part, weight in zip(parts[1:], self._weights[1:], strict=True):
             y = add_conv3d(y, part, weight, padding, layer.stride)
         y = y[:, :, kept]
-        if not normalised and len(parts) > 1 and slope is not None:
-            y = F.leaky_relu_(y, slope)
-        if instance:
-            moments.append((b - a, *_moments(y)))
-        if last is not None:
-            out[:, :, a - waiting : a] = last
-        out[:, :, a : b - waiting] = y[:, :, : b - a - waiting]
-        last = y[:, :, b - a - waiting :].clone() if waiting else None
-        yield layer.flops * (b - a) * prod(layer.size[1:])
-    if last is not None:
-        out[:, :, layer.size[0] - waiting :] = last
-    return FeatureMap(out, ours=True, finish=_finish(norm, moments, slope))
+        return y if len(parts) == 1 or self._slope is None else F.leaky_relu_(y, self._slope)
+
+
+class _Writing:
+    """Writes slabs to `out`. waiting : slices at the end of a slab that the next one still reads in `out`."""
+
+    def __init__(self, out: Tensor, waiting: int) -> None:
+        self._out, self._waiting = out, waiting
+        self._last: Tensor | None = None
+
+    def put(self, a: int, b: int, y: Tensor) -> None:
+        """Slices [a, b), and the ones that waited before them."""
+        waiting = self._waiting
+        if self._last is not None:
+            self._out[:, :, a - waiting : a] = self._last
+        self._out[:, :, a : b - waiting] = y[:, :, : b - a - waiting]
+        self._last = y[:, :, b - a - waiting :].clone() if waiting else None
+
+    def finish(self, depth: int) -> None:
+        """The slices that still wait."""
+        if self._last is not None:
+            self._out[:, :, depth - self._waiting :] = self._last
 
 
 @dataclass(frozen=True, eq=False)

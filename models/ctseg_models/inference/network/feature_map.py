@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from ctseg_imaging.geometry import Shape
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network.buffers import POOL
 from ctseg_models.inference.network.onednn import Slope
 
 LEAST_FLOPS = 1e4  # per voxel, as a convolution of few channels takes as long as one that computes more
@@ -142,7 +141,7 @@ def pooled(
     """
     depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
     size = (depth, height, width)
-    out = POOL.empty_map(
+    out = arithmetic.memory.empty_map(
         (1, source.channels, *size),
         arithmetic.of(source.channels, size),
         source.x.device,
@@ -166,7 +165,7 @@ def head(
     arithmetic: Arithmetic,
 ) -> Generator[float, None, Tensor]:
     """A 1x1x1 convolution as one matrix product, and `output` of its result; float32, class by class."""
-    maps = POOL.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
+    maps = arithmetic.memory.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
     weight = conv.weight.flatten(1).to(source.x.dtype)
     values = max(source.channels, conv.out_channels) * prod(source.size)
     for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, values, arithmetic, maps.device):

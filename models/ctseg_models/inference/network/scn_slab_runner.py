@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from math import prod
 
@@ -106,13 +107,11 @@ def _scn_steps(network: SCN, x: Tensor, arithmetic: Arithmetic) -> Generator[flo
     total = max(1.0, scn_flops(network.config, size_of(x)))
     local = yield from _part(network.local, Tensor.sigmoid_, x, arithmetic, total)
     labels, pooled_image = F.avg_pool3d(local[None, 1:], POOLING), F.avg_pool3d(x.float(), POOLING)
-    coarse = []
+    coarse, plain = [], replace(arithmetic, dtype=torch.float32, on_trial=False)
     for label, part in enumerate(network.spatial):
         others = labels if label == 0 else torch.cat([labels[:, : label - 1], labels[:, label:]], dim=1)
         into = torch.cat([others, pooled_image], dim=1)
-        coarse.append(
-            (yield from _part(part, _logits, into, Arithmetic(torch.float32, arithmetic.step_flops), total))
-        )
+        coarse.append((yield from _part(part, _logits, into, plain, total)))
     yield from _merge(local, torch.cat(coarse), arithmetic)
     return local
 

@@ -14,6 +14,7 @@ from ctseg_imaging.errors import BundleError
 from ctseg_imaging.progress import finish
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.contract.lattice import Lattice
+from ctseg_models.contract.measured import Measured
 from ctseg_models.contract.run_warning import WarningKind
 from ctseg_models.contract.stage import LoadedStage, Prepared, RunSize
 from ctseg_models.contract.tiling import Tiling
@@ -139,14 +140,13 @@ def test_a_network_that_takes_its_own_size_only() -> None:
     assert "could not be tried" in warnings[0]
 
 
-def test_a_network_is_tried_once_for_as_long_as_foreground_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "KNOWN", {})
-    network = Network()
+def test_a_network_is_tried_once_for_as_long_as_foreground_was_seen() -> None:
+    network, measured = Network(), Measured()
     empty = Prepared(torch.full((1, 1, 64, 64, 64), -1.0), image().lattice)
     for prepared, calls in ((empty, 1), (image(), 3), (image(), 3)):
-        tried(network, prepared, key="abc")
+        tried(network, prepared, measured=measured)
         assert len(network.seen) == calls
-    tried(network, image(), key="another")
+    tried(network, image())
     assert len(network.seen) == 5
 
 
