@@ -1,19 +1,17 @@
-"""Arithmetic on plain values, limited in size and work."""
+"""Arithmetic on plain values, whose work is counted."""
 
 from __future__ import annotations
 
 import ast
 import operator
 import posixpath
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-# of all expressions of a config: their characters, and the entries looked at; real ones take some 10,000
-MOST_WORK = 1_000_000
+from ctseg_models.bundles.monai.config.work import LONG_TEXT, Work, weight
+
 MOST_DIGITS = 100  # of round: 10 to this power is computed
 LARGEST_NUMBER = 1e15
-LARGEST_SEQUENCE = 4096
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -55,7 +53,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "list": list,
     "tuple": tuple,
     "sorted": sorted,
-    "range": lambda *ends: _range(*ends),
+    "range": range,  # `called` makes it a list
     "any": any,
     "all": all,
     "torch.device": lambda name="cpu", *_: str(name),
@@ -70,41 +68,27 @@ class NotPlainError(ValueError):
     """An expression that is not supported here; its message names the reason."""
 
 
-@dataclass
-class WorkLimit:
-    """The work that the expressions of one config may still take together."""
-
-    left: int = MOST_WORK
-
-    def spend(self, steps: int) -> None:
-        """Raise NotPlainError when none is left."""
-        self.left -= steps
-        if self.left < 0:
-            raise NotPlainError("the config's expressions take longer than those of any real config")
-
-
-def calculate(sign: ast.operator, a: Any, b: Any, work: WorkLimit) -> Any:
-    """Arithmetic that cannot grow without bounds: `%` on texts and long repetitions are refused before they
-    run.
+def calculate(sign: ast.operator, a: Any, b: Any, work: Work) -> Any:
+    """Arithmetic that cannot grow without bounds: before they run, `%` on texts is refused and repetitions are
+    counted.
     """
     if isinstance(a, str) and isinstance(sign, ast.Mod):
         raise NotPlainError("it formats a text")
     for one, other in ((a, b), (b, a)):
-        if (
-            isinstance(sign, ast.Mult)
-            and isinstance(one, (str, list, tuple))
-            and len(one) * abs(int(other)) > LARGEST_SEQUENCE
-        ):
-            raise NotPlainError("it makes something huge")
+        if isinstance(sign, ast.Mult) and isinstance(one, (str, list, tuple)):
+            length = len(one) * abs(int(other))
+            work.spend(length // LONG_TEXT if isinstance(one, str) else length)
     joined = isinstance(sign, ast.Add) and isinstance(a, list) and isinstance(b, list)
     return small(a + b if joined else ARITHMETIC[type(sign)](plain_data(a, work), plain_data(b, work)), work)
 
 
-def _range(*ends: Any) -> list[int]:
-    numbers = range(*ends)
-    if len(numbers) > LARGEST_SEQUENCE:
-        raise NotPlainError("it makes something huge")
-    return list(numbers)
+def called(function: Callable[..., Any], arguments: Sequence[Any], work: Work) -> Any:
+    """What one of FUNCTIONS gives; a range is counted before it becomes a list."""
+    found = function(*arguments)
+    if isinstance(found, range):
+        work.spend(len(found))
+        return list(found)
+    return found
 
 
 def _round(number: Any, digits: Any = None) -> Any:
@@ -119,7 +103,7 @@ def _plain_container(thing: Any) -> Any:
     return thing
 
 
-def plain_data(thing: Any, work: WorkLimit) -> Any:
+def plain_data(thing: Any, work: Work) -> Any:
     """`thing`, if it can be computed with: components are never built here, so they cannot be compared or
     counted.
     """
@@ -132,14 +116,12 @@ def plain_data(thing: Any, work: WorkLimit) -> Any:
     return thing
 
 
-def small(thing: Any, work: WorkLimit) -> Any:
-    """`thing` itself; huge numbers and containers are refused, counted with all entries, shared or not."""
-    stack, count = [thing], 0
+def small(thing: Any, work: Work) -> Any:
+    """`thing` itself; huge numbers are refused, and all entries are counted, shared or not."""
+    stack = [thing]
     while stack:
         one = stack.pop()
-        count += len(one) if isinstance(one, str) else 1
-        if count > LARGEST_SEQUENCE:
-            raise NotPlainError("it makes something huge")
+        work.spend(weight(one))
         if isinstance(one, (int, float)) and abs(one) > LARGEST_NUMBER and abs(one) != float("inf"):
             raise NotPlainError("it has a huge number")
         if isinstance(one, (bytes, complex)) or one is Ellipsis:
@@ -148,7 +130,7 @@ def small(thing: Any, work: WorkLimit) -> Any:
     return thing
 
 
-def inside_of(thing: Any, work: WorkLimit) -> Collection[Any]:
+def inside_of(thing: Any, work: Work) -> Collection[Any]:
     """The entries of a container, names included; none for anything else."""
     inside = (
         (*thing, *thing.values())

@@ -13,12 +13,13 @@ from ctseg_models.bundles.monai.config.calculation import (
     FUNCTIONS,
     SIGNS,
     NotPlainError,
-    WorkLimit,
     _plain_container,
     calculate,
+    called,
     plain_data,
     small,
 )
+from ctseg_models.bundles.monai.config.work import TooMuchWorkError, Work, weight
 
 LONGEST = 4000  # characters of an expression
 REFERENCE = re.compile(r"@\w*(?:(?:#|::)\w*)*")
@@ -59,7 +60,7 @@ _IN_WORDS: dict[type[ast.expr], str] = {
 }
 
 
-def evaluate(expression: str, look_up: Callable[[str], Any], work: WorkLimit) -> Any:
+def evaluate(expression: str, look_up: Callable[[str], Any], work: Work) -> Any:
     """The value of an expression without its `$`. look_up : gives what `@id` refers to. work : is spent.
 
     Raises NotPlainError for everything but constants, lists, tuples, dicts, arithmetic, comparisons,
@@ -67,13 +68,15 @@ def evaluate(expression: str, look_up: Callable[[str], Any], work: WorkLimit) ->
     they are. Components may be named, chosen, and put into lists that are joined; nothing is computed with
     them.
     """
-    work.spend(len(expression))
     tree, references = parse(expression)
     values = {_PLACE.format(number): reference for number, reference in enumerate(references)}
     try:
+        work.spend(weight(expression))
         return _value(
             tree, lambda name: small(look_up(values[name]), work) if name in values else _named(name), work
         )
+    except TooMuchWorkError as error:
+        raise NotPlainError("the config's expressions take longer than those of any real config") from error
     except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         if isinstance(error, NotPlainError):
             raise
@@ -114,7 +117,7 @@ def _named(name: str) -> Any:
     return NAMES[name]
 
 
-def _value(node: ast.expr, look_up: Callable[[str], Any], work: WorkLimit) -> Any:
+def _value(node: ast.expr, look_up: Callable[[str], Any], work: Work) -> Any:
     def value(part: ast.expr) -> Any:
         return _value(part, look_up, work)
 
@@ -164,7 +167,9 @@ def _value(node: ast.expr, look_up: Callable[[str], Any], work: WorkLimit) -> An
             name = dotted(function) or "what an expression gives"
             if name not in FUNCTIONS:
                 raise NotPlainError(f"it calls {_readable(name)}")
-            return small(FUNCTIONS[name](*(plain_data(value(part), work) for part in parts)), work)
+            return small(
+                called(FUNCTIONS[name], [plain_data(value(part), work) for part in parts], work), work
+            )
     raise NotPlainError(_IN_WORDS.get(type(node), "it is more than plain arithmetic"))
 
 
@@ -172,9 +177,7 @@ def _readable(name: str) -> str:
     return re.sub(r"_reference_\d+_\.(.*)", r"\1 of a part of the config", name)
 
 
-def _first(
-    parts: Sequence[ast.expr], value: Callable[[ast.expr], Any], work: WorkLimit, *, stop: bool
-) -> Any:
+def _first(parts: Sequence[ast.expr], value: Callable[[ast.expr], Any], work: Work, *, stop: bool) -> Any:
     """Python's `or` (stop at a true value) and `and` (stop at a false one)."""
     last: Any = None
     for part in parts:

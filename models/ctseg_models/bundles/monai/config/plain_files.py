@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.errors import BundleError, first_line
+from ctseg_models.bundles.monai.config.work import DEEPEST, MOST_ENTRIES, TooMuchWorkError, Work, weight
 
 LARGEST_FILE = 4 * 2**20  # bytes; configs of MONAI's model zoo have less than 50 kB
-MOST_ENTRIES = 50_000  # counted as a reader sees them: what an alias or a reference repeats counts again
-LONG_TEXT = 20  # characters that count as one entry
 LONGEST_NAME = 200  # of an entry
-DEEPEST = 40
 
 
 def read_plain(path: Path) -> Any:
@@ -71,16 +69,22 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def check_size(content: Any, path: Path) -> None:
     """Raise BundleError when the content is huge or endless once its aliases are followed (a "YAML bomb")."""
+    try:
+        _walk(content, path, Work())
+    except TooMuchWorkError as error:
+        raise BundleError(
+            f"{path}: has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep once its "
+            "aliases are followed, so it was not read on; get the bundle again."
+        ) from error
+
+
+def _walk(content: Any, path: Path, work: Work) -> None:
     stack = [(content, 0)]
-    count = 0
     while stack:
         node, depth = stack.pop()
-        count += weight(node)
-        if count > MOST_ENTRIES or depth > DEEPEST:
-            raise BundleError(
-                f"{path}: has more than {MOST_ENTRIES} entries or is nested more than {DEEPEST} deep once "
-                "its aliases are followed, so it was not read on; get the bundle again."
-            )
+        work.spend(weight(node))
+        if depth > DEEPEST:
+            raise TooMuchWorkError
         children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
         stack.extend((child, depth + 1) for child in children)
         if isinstance(node, dict) and not all(
@@ -90,11 +94,6 @@ def check_size(content: Any, path: Path) -> None:
                 f"{path}: has an entry whose name is neither a number nor a text of at most {LONGEST_NAME} "
                 "characters; get the bundle again."
             )
-
-
-def weight(thing: Any) -> int:
-    """How many entries it counts as, without those inside it."""
-    return 1 + (len(thing) // LONG_TEXT if isinstance(thing, str) else 0)
 
 
 def inside(folder: Path, name: str, path: Path) -> Path:

@@ -14,17 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ctseg_imaging.errors import BundleError
-from ctseg_models.bundles.monai.config.calculation import NotPlainError, WorkLimit
+from ctseg_models.bundles.monai.config.calculation import NotPlainError
 from ctseg_models.bundles.monai.config.components import Code, Component, texts
 from ctseg_models.bundles.monai.config.expressions import REFERENCE, evaluate
-from ctseg_models.bundles.monai.config.plain_files import (
-    DEEPEST,
-    MOST_ENTRIES,
-    check_size,
-    inside,
-    read_plain,
-    weight,
-)
+from ctseg_models.bundles.monai.config.plain_files import check_size, inside, read_plain
+from ctseg_models.bundles.monai.config.work import DEEPEST, MOST_ENTRIES, Work, weight
 
 NOT_ARGUMENTS = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
 _RELATIVE = re.compile(r"([@%])(#+)")
@@ -47,7 +41,7 @@ class Config:
     content: dict[str, Any]
     _known: dict[str, Any] = field(default_factory=dict)
     _extents: dict[int, tuple[int, int]] = field(default_factory=dict)
-    _work: WorkLimit = field(default_factory=WorkLimit)
+    _work: Work = field(default_factory=Work)  # of all expressions
 
     @classmethod
     def read(cls, path: Path, folder: Path) -> Config:
