@@ -21,20 +21,15 @@ if TYPE_CHECKING:
 
 SIDE = 48  # voxels of the measured crop, roughly
 TRIAL_SECONDS = 0.7  # for measuring a crop
+# Measured by benchmarks/cost_constants.py, on a processor with AVX-512:
 EFFICIENCY = 0.4  # of a bare convolution's speed, where the network cannot be measured
-SECONDS_PER_VOXEL = 6e-9  # and label: reading the volume twice and writing labels
-ENTROPY = 3  # times as long with the entropy, which needs every label at every voxel
-MAPS_AT_ONCE = 4.5  # full-resolution feature maps in memory together
-FLOPS_OF_A_CHANNEL = (
-    324.0  # a 3D U-Net of n channels at full resolution computes about this times n squared for each voxel
-)
-BASE_BYTES = 5e8  # torch itself
-# of a network that reports no operations and takes no crop: those of a small 3D U-Net
-UNKNOWN_FLOPS_PER_VOXEL = 3e5
-
-_speeds: dict[
-    tuple[str, str, str, Shape], float
-] = {}  # seconds for a crop, by network, device, number type and shape
+SECONDS_PER_VOXEL = 6e-9  # and label: bringing class maps to the grid (up to 1e-8 on a busy machine)
+ENTROPY = 3.5  # times as long with the entropy, which needs every label at every voxel
+VALUES_PER_ROOT_FLOP = 0.25  # held for each voxel by a network of so many operations a voxel
+BASE_BYTES = 4e8  # of a process that has loaded torch and what reads files
+# For a network that reports no operations and takes no crop: a U-Net of 32 channels. At full resolution it
+# has 3x3x3 convolutions of 32 to 32, 64 to 32 and 32 to 32 channels, and below half as many operations.
+UNKNOWN_FLOPS_PER_VOXEL = 1.5 * 2 * 27 * 4 * 32**2
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,8 @@ def estimate(
     model : the bundle's, where it is in memory already; None: it is loaded. Takes a second or two the first
     time, for loading and measuring the network. Raises BundleError as loading does.
     """
-    seconds, shared, own, _ = _of_bundle(bundle, volume, region, settings, model)
-    return Estimate(seconds, shared + own)
+    cost = _of_bundle(bundle, volume, region, settings, model)
+    return Estimate(cost.seconds, cost.shared + cost.network)
 
 
 def estimate_together(
@@ -73,18 +68,24 @@ def estimate_together(
 
     Raises BundleError as loading does.
     """
-    seconds, shared, largest, kept = 0.0, 0.0, 0.0, 0.0
-    for bundle in bundles:
-        took, common, own, maps = _of_bundle(
-            bundle, volume, region, replace(settings, probabilities=False, edge_map=False)
-        )
-        seconds, shared, largest, kept = (
-            seconds + took,
-            max(shared, common),
-            max(largest, own),
-            kept + _kept_bytes(maps, kept),
-        )
-    return Estimate(seconds, shared + largest + kept + 4 * prod(volume.geometry.shape))
+    plain = replace(settings, probabilities=False, edge_map=False)
+    costs = [_of_bundle(bundle, volume, region, plain) for bundle in bundles]
+    kept = 0.0
+    for cost in costs:
+        kept += _kept_bytes(cost.maps, kept)
+    shared, network = max(cost.shared for cost in costs), max(cost.network for cost in costs)
+    answer = 4 * prod(volume.geometry.shape)
+    return Estimate(sum(cost.seconds for cost in costs), shared + network + kept + answer)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Of one bundle. Bytes unless it says seconds."""
+
+    seconds: float
+    shared: float  # the volume, its labels and maps, and torch
+    network: float  # the largest network at work
+    maps: float  # the class maps in float32, as an ensemble keeps them
 
 
 def _of_bundle(
@@ -93,47 +94,47 @@ def _of_bundle(
     region: Region | None,
     settings: InferenceSettings,
     model: Model | None = None,
-) -> tuple[float, float, float, float]:
-    """Seconds, and bytes: of the volume, its labels and torch; of the largest network at work; of its class
-    maps.
-
-    The class maps are counted in float32, as an ensemble keeps them.
-    """
+) -> _Cost:
+    """The cost of a run, with the networks loaded where `model` is None."""
     from ctseg_models.contract.upright import Upright
     from ctseg_models.inference.network.precision import choose
     from ctseg_models.inference.network.threads import thread_count
 
     upright = Upright.of(volume)
     box = ViewBox.whole(upright.geometry) if region is None else region.box(upright.geometry)
-    voxels = prod(volume.geometry.shape)
+    channels = len(bundle.channels)
     with thread_count(settings.threads):
         arithmetic = choose(settings.precision, settings.device)
         model = model or bundle.load(settings.device)
-        seconds = (
-            SECONDS_PER_VOXEL
-            * voxels
-            * (1 + len(model.labels))
-            * (ENTROPY if settings.disagreement == "entropy" else 1)
-        )
-        largest, kept = 0.0, 0.0
+        seconds, network, maps = _grid_seconds(volume, model, settings), 0.0, 0.0
         for stage in model.stages if region is None else model.stages[-1:]:
             layout = stage.layout(upright, box)
-            channels = len(bundle.channels)
-            mirrored = 2 ** len(stage.mirror_axes) if settings.mirroring and stage.name == "segment" else 1
-            seconds += (
-                layout.windows
-                * mirrored
-                * _window_seconds(stage, layout.window, channels, settings.device, arithmetic)
-            )
-            largest = max(largest, _stage_bytes(stage, layout, channels, arithmetic, settings.probabilities))
-            kept = 4.0 * (len(stage.values) + stage.edges) * prod(layout.size)
-    maps = 4 * voxels * (settings.edge_map + (settings.disagreement == "entropy"))
-    return (
-        seconds,
-        BASE_BYTES + volume.array.nbytes + voxels * (1 if len(model.labels) < 256 else 2) + maps,
-        largest,
-        kept,
+            seconds += _stage_seconds(stage, layout, channels, settings, arithmetic)
+            network = max(network, _stage_bytes(stage, layout, channels, arithmetic, settings.probabilities))
+            maps = 4.0 * (len(stage.values) + stage.edges) * prod(layout.size)
+    return _Cost(seconds, _shared_bytes(volume, model, settings), network, maps)
+
+
+def _grid_seconds(volume: Volume, model: Model, settings: InferenceSettings) -> float:
+    """What is done for each voxel of the volume: reading it, and writing labels."""
+    entropy = ENTROPY if settings.disagreement == "entropy" else 1
+    return SECONDS_PER_VOXEL * prod(volume.geometry.shape) * (1 + len(model.labels)) * entropy
+
+
+def _shared_bytes(volume: Volume, model: Model, settings: InferenceSettings) -> float:
+    """The volume, its labels, its edge map and entropy, and torch."""
+    each = (1 if len(model.labels) < 256 else 2) + 4 * (
+        settings.edge_map + (settings.disagreement == "entropy")
     )
+    return BASE_BYTES + volume.array.nbytes + prod(volume.geometry.shape) * each
+
+
+def _stage_seconds(
+    stage: LoadedStage, layout: RunSize, channels: int, settings: InferenceSettings, arithmetic: Arithmetic
+) -> float:
+    mirrored = 2 ** len(stage.mirror_axes) if settings.mirroring and stage.name == "segment" else 1
+    each = _window_seconds(stage, layout.window, channels, settings.device, arithmetic)
+    return layout.windows * mirrored * each
 
 
 def _window_seconds(
@@ -147,16 +148,15 @@ def _window_seconds(
 
     flops = stage.flops(window)
     crop = smaller(window, SIDE)
-    key = (stage.key, device, str(arithmetic.dtype), crop)
-    seconds = _speeds.get(key) if stage.key else None
+    known, key = stage.measured.seconds, (arithmetic.dtype, device, crop)
+    seconds = known.get(key)
     if seconds is None:
         seconds = _tried(stage, (1, channels, *crop), device, arithmetic)
     if seconds is None:
         return (flops or UNKNOWN_FLOPS_PER_VOXEL * prod(window)) / (
             EFFICIENCY * flops_per_second(device, arithmetic.dtype)
         )
-    if stage.key:
-        _speeds[key] = seconds
+    known[key] = seconds
     of_crop = stage.flops(crop)
     return seconds * (flops / of_crop if flops and of_crop else prod(window) / prod(crop))
 
@@ -207,7 +207,7 @@ def _stage_bytes(
     window, classes = prod(layout.window), len(stage.values) + stage.edges
     per_voxel = stage.flops(layout.window) / window or UNKNOWN_FLOPS_PER_VOXEL
     width = arithmetic.dtype.itemsize if stage.half else 4
-    network = window * (MAPS_AT_ONCE * width * sqrt(per_voxel / FLOPS_OF_A_CHANNEL) + 4.0 * classes)
+    network = window * (VALUES_PER_ROOT_FLOP * width * sqrt(per_voxel) + 4.0 * classes)
     if layout.window == layout.size:
         maps = 4.0 * classes * window
     else:

@@ -20,6 +20,7 @@ from napari_ctseg.docks.run_model.state import (
     Phase,
     RegionChoice,
     Replacement,
+    RunSummary,
     TrustQuestion,
 )
 from napari_ctseg.viewer.layers import channel_volume
@@ -378,13 +379,15 @@ def test_what_is_said_of_models_stays_short(made):
     said = words.about(spleen, controller.state)
     assert said.startswith("Ensemble: abdomen, spleen.<br><b>spleen, CT: l0,")
     assert "and 92 more" in said and "one &lt;b&gt; and 2 more." in said
-    state = replace(controller.state, cautions=tuple(RunWarning(WarningKind.IMAGE, text) for text in "abcde"))
+    warnings = tuple(RunWarning(WarningKind.IMAGE, text) for text in "abcde")
+    state = replace(controller.state, summary=RunSummary(cautions=warnings))
     assert words.cautions(state) == "a\nb\nc\nAnd 2 more under Details."
 
 
 def test_what_was_computed_more_exactly_than_asked_is_no_warning(made):
     note = RunWarning(WarningKind.PRECISION, "bfloat16 gave numbers that were not finite.")
-    state = replace(made()[0].state, cautions=(note, RunWarning(WarningKind.MEMORY, "a")))
+    summary = RunSummary(cautions=(note, RunWarning(WarningKind.MEMORY, "a")))
+    state = replace(made()[0].state, summary=summary)
     assert words.cautions(state) == "a" and words.precision_notes(state) == note.text
 
 

@@ -25,7 +25,7 @@ from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
 from napari_ctseg.background import queue
 from napari_ctseg.docks.run_model import words
-from napari_ctseg.docks.run_model.state import Confidence, Phase, RegionChoice
+from napari_ctseg.docks.run_model.state import Confidence, Phase, RegionChoice, RunSummary
 from napari_ctseg.docks.run_model.view import RunModelDock
 from napari_ctseg.docks.run_model.widgets.side_form import SideForm
 from napari_ctseg.parts import show_details
@@ -286,7 +286,7 @@ def test_the_region_of_a_model_without_a_localiser_is_the_whole_volume(docked):
 
 def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
     rows = tuple(Confidence(name, 1802.7, 0.88, 1.0, 0.37) for name in ("LeftParotid", "SpinalCord"))
-    docked.controller.show(replace(docked.controller.state, confidence=rows))
+    docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=rows)))
     docked.resize(320, 700)
     QApplication.processEvents()
     table = docked.confidence
@@ -297,18 +297,20 @@ def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
 
 def test_a_column_of_entropy_says_that_it_is_one(docked):
     rows = (Confidence("spleen", 180.0, 0.9, 0.8, 0.12, entropy=True),)
-    docked.controller.show(replace(docked.controller.state, confidence=rows))
+    docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=rows)))
     table = docked.confidence
     assert table.horizontalHeaderItem(4).text() == "entropy" and "Mean entropy" in table.item(0, 4).toolTip()
     assert "entropy" in docked.sure.text() and "disagreement" not in docked.sure.text()
-    docked.controller.show(replace(docked.controller.state, confidence=(replace(rows[0], entropy=False),)))
+    docked.controller.show(
+        replace(docked.controller.state, summary=RunSummary(confidence=(replace(rows[0], entropy=False),)))
+    )
     assert table.horizontalHeaderItem(4).text() == "differ" and "disagreement" in docked.sure.text()
 
 
 @pytest.mark.parametrize(("count", "scrolls"), [(7, False), (40, True)])
 def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, count, scrolls):
     rows = tuple(Confidence(f"organ {number}", 1.0, 0.9, 0.8) for number in range(count))
-    docked.controller.show(replace(docked.controller.state, confidence=rows))
+    docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=rows)))
     table = docked.confidence
     QApplication.processEvents()
     last = table.visualItemRect(table.item(6, 0))
@@ -318,7 +320,7 @@ def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, c
         and "mean probability inside" in docked.sure.text()
         and "disagreement" not in docked.sure.text()
     )
-    docked.controller.show(replace(docked.controller.state, confidence=()))
+    docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=())))
     assert not docked.sure.isVisible() and not table.isVisible()
 
 

@@ -69,8 +69,8 @@ class NotPlainError(ValueError):
 
 
 def calculate(sign: ast.operator, a: Any, b: Any, work: Work) -> Any:
-    """Arithmetic that cannot grow without bounds: before they run, `%` on texts is refused and repetitions are
-    counted.
+    """Arithmetic that cannot grow without bounds: `%` on texts is refused, and what is repeated is counted
+    before.
     """
     if isinstance(a, str) and isinstance(sign, ast.Mod):
         raise NotPlainError("it formats a text")
