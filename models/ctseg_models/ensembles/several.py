@@ -41,6 +41,7 @@ class MemberResults:
     tally: Tally | None  # takes every slab; None: not asked for
 
 
+COMBINING = "Combining the members on the image's grid"
 # Writes the common labels; yields shares of the work and returns additions to the provenance.
 Combining = Callable[[MemberResults], Generator[float, None, dict[str, Any]]]
 
@@ -68,8 +69,7 @@ def run_several(
     check_device(settings.device)
     upright, values = Upright.of(volume), (0, *labels.values)
     with thread_count(settings.threads), out_of_memory_as_bundle_error(settings.device):
-        out = np.zeros(volume.geometry.shape, label_dtype(values))
-        differs = np.zeros(volume.geometry.shape if disagreement else (0, 0, 0), np.float32)
+        blank = _Blank.of(volume, values, settings, disagreement=disagreement)
         arithmetic = choose(settings.precision, settings.device)
         found = yield from run_members(
             bundles,
@@ -81,21 +81,12 @@ def run_several(
             localiser_cache=localiser_cache or LocaliserCache(),
         )
         computed = time.perf_counter()
-        tally = Tally(max(values)) if settings.confidence else None
-        given = MemberResults(
-            found,
-            common_target(found, upright),
-            upright.view.apply(out),
-            upright.view.apply(differs),
-            tally,
-        )
-        work = report("assemble", combining(given), "Combining the members on the image's grid")
+        work = report("assemble", combining(blank.given(found, upright)), COMBINING)
         described = yield from in_part(work, len(bundles) - 1, len(bundles))
     ended = time.perf_counter()
     times = {"networks": computed - begun, "assemble": ended - computed, "total": ended - begun}
     boxes = boxes_of(bundles, found, upright)
     every = (*warnings, *warnings_of(bundles, found, volume, settings))
-    voxel_ml = float(np.prod(volume.geometry.spacing_mm)) / 1000
     record = provenance_of(
         bundles,
         volume,
@@ -106,12 +97,44 @@ def run_several(
         every,
         boxes,
         name,
-        None if tally is None else tally.table(labels, voxel_ml),
+        blank.confidence(labels, volume),
     )
     return Prediction(
-        LabelMap(out, volume.geometry, labels, source=volume.source),
+        LabelMap(blank.labels, volume.geometry, labels, source=volume.source),
         boxes,
-        disagreement=Volume(differs, volume.geometry) if disagreement else None,
+        disagreement=Volume(blank.disagreement, volume.geometry) if disagreement else None,
         provenance=record | described,
         warnings=every,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Blank:
+    """The arrays of the common result, in the volume's stored voxel order."""
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    disagreement: NDArray[np.float32]
+    tally: Tally | None
+
+    @classmethod
+    def of(
+        cls, volume: Volume, values: tuple[int, ...], settings: InferenceSettings, *, disagreement: bool
+    ) -> _Blank:
+        shape = volume.geometry.shape
+        return cls(
+            np.zeros(shape, label_dtype(values)),
+            np.zeros(shape if disagreement else (0, 0, 0), np.float32),
+            Tally(max(values)) if settings.confidence else None,
+        )
+
+    def given(self, found: Sequence[StageResult], upright: Upright) -> MemberResults:
+        """What the combining is given: views of these arrays."""
+        view, target = upright.view, common_target(found, upright)
+        return MemberResults(
+            found, target, view.apply(self.labels), view.apply(self.disagreement), self.tally
+        )
+
+    def confidence(self, labels: Labels, volume: Volume) -> list[dict[str, Any]] | None:
+        """A row for each label; None where nothing was tallied."""
+        voxel_ml = float(np.prod(volume.geometry.spacing_mm)) / 1000
+        return None if self.tally is None else self.tally.table(labels, voxel_ml)

@@ -55,13 +55,7 @@ def run_bundle(
             work = probabilities_of(found.maps, upright)
             probabilities = yield from report("assemble", work, "Gathering the probabilities")
         yield from arrays.paint(found, names, settings)
-    ended = time.perf_counter()
-    times = {
-        "load": loaded - begun,
-        "networks": computed - loaded,
-        "assemble": ended - computed,
-        "total": ended - begun,
-    }
+    times = _times(begun, loaded, computed, time.perf_counter())
     warnings = tuple(dict.fromkeys([*bundle.warnings_for(volume), *found.warnings]))
     boxes = (upright.stored_box(ROI, found.box),) if found.roi else ()
     record = provenance_of(
@@ -84,6 +78,16 @@ def run_bundle(
         record,
         warnings,
     )
+
+
+def _times(begun: float, loaded: float, computed: float, ended: float) -> dict[str, float]:
+    """Seconds of each part of a run."""
+    return {
+        "load": loaded - begun,
+        "networks": computed - loaded,
+        "assemble": ended - computed,
+        "total": ended - begun,
+    }
 
 
 def _names(found: StageResult, model: Model) -> Labels:

@@ -37,6 +37,19 @@ PAUSE, LAST = "pause", "checkpoints/last.pt"  # a pause request, and the checkpo
 RANK = int(os.environ.get("RANK", "0"))  # of this process among those that train together; 0 leads
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the job's folder, without what an earlier process left in it. Raises RecipeError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for wish in ("stop", PAUSE):
+            (folder / wish).unlink(missing_ok=True)
+        (folder / "process.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"{folder}: cannot be written ({error.strerror}); choose another folder."
+        ) from error
+
+
 class Job:
     """A job, given by its folder; creating the object starts nothing."""
 
@@ -84,15 +97,7 @@ class Job:
             threads,
             processes,
         )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for wish in ("stop", PAUSE):
-                (folder / wish).unlink(missing_ok=True)
-            (folder / "process.json").unlink(missing_ok=True)
-        except OSError as error:
-            raise RecipeError(
-                f"{folder}: cannot be written ({error.strerror}); choose another folder."
-            ) from error
+        _make_folder(folder)
         save_recipe(recipe, folder / "recipe.yaml")
         write_bytes(folder / "job.json", json.dumps(asdict(order), indent=2).encode(), overwrite=True)
         job._process = launch(folder, processes)

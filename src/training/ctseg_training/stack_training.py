@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,14 +92,11 @@ def train_stack(
     """
     check_device(device)
     learning, scoring = halves(entries)
-    names = distinct_names(bundles)
     members = [Member.of(bundle) for bundle in bundles]
     rng = np.random.default_rng([settings.seed, 1])
     patches: list[MapPatch] = []
     for number, entry in enumerate(learning):
-        yield Progress(
-            "members", number, len(learning) + len(scoring), f"Running the members on {entry.name}"
-        )
+        yield _running(number, len(learning) + len(scoring), entry)
         case = yield from predicted_case(bundles, entry, device)
         patches += draw_patches(case.found, members, case.target, case.truth, entry.present, settings, rng)
     config = StackerConfig(
@@ -107,30 +105,38 @@ def train_stack(
     network = yield from fit(config, patches, settings, device)
     rows: list[tuple[Dice, list[Dice]]] = []
     for number, entry in enumerate(scoring, len(learning)):
-        yield Progress(
-            "members", number, len(learning) + len(scoring), f"Running the members on {entry.name}"
-        )
+        yield _running(number, len(learning) + len(scoring), entry)
         case = yield from predicted_case(bundles, entry, device)
         rows.append((yield from stack_scores(case, network, members, bundles, dataset.labels, entry.present)))
     scores = StackScores(
         tuple(entry.name for entry in scoring),
         tuple(stack for stack, _ in rows),
-        {one: tuple(each[index] for _, each in rows) for index, one in enumerate(names)},
+        {one: tuple(each[index] for _, each in rows) for index, one in enumerate(distinct_names(bundles))},
     )
-    training = {
-        "data_set": dataset.name,
-        "learnt_from": [entry.name for entry in learning],
-        "settings": asdict(settings),
-    }
-    return write_stack(
+    stack = write_stack(
         folder,
         network,
         name=name,
         members=members,
         labels=dataset.labels,
-        training=training,
+        training=_training_data(dataset, learning, settings),
         scores=scores_by_name(scores),
-    ), scores
+    )
+    return stack, scores
+
+
+def _running(number: int, cases: int, entry: CaseEntry) -> Progress:
+    return Progress("members", number, cases, f"Running the members on {entry.name}")
+
+
+def _training_data(
+    dataset: Decathlon, learning: Sequence[CaseEntry], settings: StackSettings
+) -> dict[str, Any]:
+    return {
+        "data_set": dataset.name,
+        "learnt_from": [entry.name for entry in learning],
+        "settings": asdict(settings),
+    }
 
 
 def distinct_names(bundles: Sequence[Bundle]) -> list[str]:

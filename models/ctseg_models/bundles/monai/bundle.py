@@ -8,7 +8,7 @@ supported here; or, with code of the bundle's own, by MONAI's parser after the u
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,61 +122,53 @@ class MonaiBundle(Bundle):
     def _loaded(
         self, device: str, on_cpu: Callable[[], LoadedStage] | None, copy: PrivateCopy | None
     ) -> Model:
+        stage = self._interpreted(device) if self.way == "interpreted" else self._piped(device, copy)
+        return Model((replace(stage, key=self.sha256, on_cpu=on_cpu),), self.labels, device)
+
+    def _interpreted(self, device: str) -> LoadedStage:
+        """Its transforms and inferer as they are interpreted here."""
         network, outline = self._network(device)
-        key = self.sha256
-        values = self.facts.values
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        if self.way == "interpreted":
-            way = Interpreted(
-                self.name,
-                self.parts.before,
-                self.parts.inferer,
-                self.parts.after,
-                self.facts,
-                network,
-                outline,
-            )
-            stage = LoadedStage(
-                "segment",
-                way.prepare,
-                way.steps(AxisOrder()),
-                way.values,
-                way.flops,
-                way.layout,
-                way.output.form,
-                parameters,
-                spacing_mm=self.spacing_mm,
-                key=key,
-                on_cpu=on_cpu,
-            )
-        else:
-            before, inferer, after = self._pipeline()
-            pipeline = Pipeline(
-                before,
-                inferer,
-                after,
-                network,
-                self.facts.image_key,
-                values,
-                self.labels.values,
-                self.path if copy is None else copy.original,
-                self.facts.exclusive,
-                copy,
-            )
-            stage = LoadedStage(
-                "segment",
-                prepare_by(pipeline, device),
-                _not_prepared,
-                values,
-                lambda _: 0.0,
-                _whole_box,
-                "probabilities",
-                parameters,
-                key=key,
-                half=False,
-                on_cpu=on_cpu,
-            )
-        return Model((stage,), self.labels, device)
+        parts = self.parts
+        way = Interpreted(self.name, parts.before, parts.inferer, parts.after, self.facts, network, outline)
+        return LoadedStage(
+            "segment",
+            way.prepare,
+            way.steps(AxisOrder()),
+            way.values,
+            way.flops,
+            way.layout,
+            way.output.form,
+            _parameters(network),
+            spacing_mm=self.spacing_mm,
+        )
+
+    def _piped(self, device: str, copy: PrivateCopy | None) -> LoadedStage:
+        """Its transforms and inferer as MONAI runs them."""
+        network, _ = self._network(device)
+        before, inferer, after = self._pipeline()
+        pipeline = Pipeline(
+            before,
+            inferer,
+            after,
+            network,
+            self.facts.image_key,
+            self.facts.values,
+            self.labels.values,
+            self.path if copy is None else copy.original,
+            self.facts.exclusive,
+            copy,
+        )
+        return LoadedStage(
+            "segment",
+            prepare_by(pipeline, device),
+            _not_prepared,
+            self.facts.values,
+            lambda _: 0.0,
+            _whole_box,
+            "probabilities",
+            _parameters(network),
+            half=False,
+        )
 
     def warnings_for(self, volume: Volume) -> tuple[RunWarning, ...]:
         warnings = list(super().warnings_for(volume))
@@ -276,6 +268,10 @@ def read_monai(folder: Path) -> MonaiBundle:
         weights=weights,
         scripted=scripted,
     )
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _whole_box(upright: Upright, box: ViewBox) -> RunSize:

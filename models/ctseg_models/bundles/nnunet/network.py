@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 CLASSES = {"PlainConvUNet": PlainConvUNet, "ResidualEncoderUNet": ResidualEncoderUNet}
 CONVS = {"PlainConvUNet": "n_conv_per_stage", "ResidualEncoderUNet": "n_blocks_per_stage"}
+ARGUMENTS = (
+    "n_stages",
+    "features_per_stage",
+    "conv_op",
+    "kernel_sizes",
+    "strides",
+    "n_conv_per_stage_decoder",
+    "conv_bias",
+    "norm_op",
+    "norm_op_kwargs",
+    "nonlin",
+    "nonlin_kwargs",
+)
 UNUSED = ("dropout_op", "dropout_op_kwargs", "deep_supervision")  # at inference
 MOST_STAGES, MOST_CONVOLUTIONS = 16, 64  # so plans made to fill the memory are refused
 MOST_WEIGHTS = 2_000_000_000  # the largest of nnU-Net's own presets has a tenth of that
@@ -26,50 +39,9 @@ MOST_WEIGHTS = 2_000_000_000  # the largest of nnU-Net's own presets has a tenth
 
 def unet_shape(plan: NNUNetPlan) -> UNetShape:
     """The configuration of the network. Raises BundleError when it cannot be built from the plans."""
-    given, dimensions = dict(plan.architecture), len(plan.patch)
-    convs = CONVS[plan.network]
-    known: tuple[str, ...] = (
-        "n_stages",
-        "features_per_stage",
-        "conv_op",
-        "kernel_sizes",
-        "strides",
-        convs,
-        "n_conv_per_stage_decoder",
-        "conv_bias",
-        "norm_op",
-        "norm_op_kwargs",
-        "nonlin",
-        "nonlin_kwargs",
-        *UNUSED,
-    )
-    if plan.network == "PlainConvUNet":
-        known += ("nonlin_first",)
-    for name, value in given.items():
-        if name not in known and value is not None:
-            raise BundleError(
-                f"{plan.source}: the network's argument {name} is not known here; run this model with "
-                "nnU-Net itself."
-            )
+    _refuse_unknown_arguments(plan)
     try:
-        if (stages := int(given["n_stages"])) > MOST_STAGES:
-            raise ValueError(f"it has {stages} stages")
-        shape = UNetShape(
-            plan.inputs,
-            len(plan.heads.values),
-            _per_stage(given["features_per_stage"], stages),
-            _sizes(given["kernel_sizes"], stages, dimensions),
-            _sizes(given["strides"], stages, dimensions),
-            _per_stage(given[convs], stages),
-            _per_stage(given["n_conv_per_stage_decoder"], stages - 1),
-            _style(given, dimensions, plan.source),
-        )
-        if any(min(size, default=0) < 1 for size in (*shape.strides, *shape.kernels)):
-            raise ValueError("a kernel or a stride is below 1")
-        if len(shape.features) != stages:
-            raise ValueError(f"it has {stages} stages and widths for {len(shape.features)}")
-        if max(*shape.convs, *shape.decoder_convs) > MOST_CONVOLUTIONS:
-            raise ValueError(f"a stage has more than {MOST_CONVOLUTIONS} convolutions")
+        shape = _shape(plan)
     except KeyError as error:
         raise BundleError(
             f"{plan.source}: the network's argument {error.args[0]} is missing; get the model again."
@@ -78,12 +50,48 @@ def unet_shape(plan: NNUNetPlan) -> UNetShape:
         raise BundleError(
             f"{plan.source}: the network cannot be built ({error}); get the model again."
         ) from error
-    steps = [prod(stride[axis] for stride in shape.strides) for axis in range(dimensions)]
+    steps = [prod(stride[axis] for stride in shape.strides) for axis in range(len(plan.patch))]
     if any(n % step for n, step in zip(plan.patch, steps, strict=True)):
         raise BundleError(
             f"{plan.source}: patch_size {list(plan.patch)} is not a multiple of the strides {steps}; get the "
             "model again."
         )
+    return shape
+
+
+def _refuse_unknown_arguments(plan: NNUNetPlan) -> None:
+    known = {*ARGUMENTS, CONVS[plan.network], *UNUSED}
+    if plan.network == "PlainConvUNet":
+        known.add("nonlin_first")
+    for name, value in plan.architecture.items():
+        if name not in known and value is not None:
+            raise BundleError(
+                f"{plan.source}: the network's argument {name} is not known here; run this model with "
+                "nnU-Net itself."
+            )
+
+
+def _shape(plan: NNUNetPlan) -> UNetShape:
+    """Raises KeyError for a missing argument, ValueError for an impossible one."""
+    given, dimensions = dict(plan.architecture), len(plan.patch)
+    if (stages := int(given["n_stages"])) > MOST_STAGES:
+        raise ValueError(f"it has {stages} stages")
+    shape = UNetShape(
+        plan.inputs,
+        len(plan.heads.values),
+        _per_stage(given["features_per_stage"], stages),
+        _sizes(given["kernel_sizes"], stages, dimensions),
+        _sizes(given["strides"], stages, dimensions),
+        _per_stage(given[CONVS[plan.network]], stages),
+        _per_stage(given["n_conv_per_stage_decoder"], stages - 1),
+        _style(given, dimensions, plan.source),
+    )
+    if any(min(size, default=0) < 1 for size in (*shape.strides, *shape.kernels)):
+        raise ValueError("a kernel or a stride is below 1")
+    if len(shape.features) != stages:
+        raise ValueError(f"it has {stages} stages and widths for {len(shape.features)}")
+    if max(*shape.convs, *shape.decoder_convs) > MOST_CONVOLUTIONS:
+        raise ValueError(f"a stage has more than {MOST_CONVOLUTIONS} convolutions")
     return shape
 
 

@@ -86,9 +86,6 @@ def draw_overlay(
     image, truth, found : (Y, X), y to posterior and x to left, so the patient's right is on the left.
     spacing_mm : (y, x). Raises ValueError when the shapes differ.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     if not image.shape == truth.shape == found.shape:
         raise ValueError(
             f"The image is {image.shape}, the truth {truth.shape} and the prediction {found.shape}; they "
@@ -98,13 +95,34 @@ def draw_overlay(
     image, truth, found = image[seen], truth[seen], found[seen]
     values = [int(value) for value in np.union1d(truth, found) if value]
     height, width = (n * s for n, s in zip(image.shape, spacing_mm, strict=True))
+    figure, axes = _figure(height, width, ceil((len(values) + 2) / NAMES_A_ROW))
+    _show_image(axes, image, height, width)
+    for value in values:
+        _contour(axes, truth == value, spacing_mm, labels.colour(value), "solid")
+        _contour(axes, found == value, spacing_mm, labels.colour(value), DASHES)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    _legend(figure, labels, values)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="black", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _figure(height: float, width: float, rows: int) -> tuple[Any, Any]:
+    """A black figure for a picture of `height` by `width` mm above `rows` of names, and its axes."""
+    from matplotlib.figure import Figure
+
     tall, wide = (INCHES * side / max(height, width) for side in (height, width))
-    rows = ceil((len(values) + 2) / NAMES_A_ROW)
     figure = Figure(figsize=(wide, tall + rows * ROW_INCHES), dpi=DPI, facecolor="black")
     axes = figure.add_axes(
         (0, rows * ROW_INCHES / (tall + rows * ROW_INCHES), 1, tall / (tall + rows * ROW_INCHES))
     )
     axes.set_axis_off()
+    return figure, axes
+
+
+def _show_image(axes: Any, image: NDArray[Any], height: float, width: float) -> None:
+    """The grey image over `height` by `width` mm, with the patient's sides."""
     low, high = _window(image)
     axes.imshow(
         image,
@@ -115,22 +133,14 @@ def draw_overlay(
         interpolation="bilinear",
         aspect="auto",
     )
-    for side, x in (("R", 0.02), ("L", 0.98)):
-        axes.text(
-            x,
-            0.98,
-            side,
-            transform=axes.transAxes,
-            ha="left" if side == "R" else "right",
-            va="top",
-            color="white",
-            fontsize=10,
-        )
-    for value in values:
-        _contour(axes, truth == value, spacing_mm, labels.colour(value), "solid")
-        _contour(axes, found == value, spacing_mm, labels.colour(value), DASHES)
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    for side, x, align in (("R", 0.02, "left"), ("L", 0.98, "right")):
+        axes.text(x, 0.98, side, transform=axes.transAxes, ha=align, va="top", color="white", fontsize=10)
+
+
+def _legend(figure: Any, labels: Labels, values: list[int]) -> None:
+    """The labels' colours and names, and the two kinds of line."""
+    from matplotlib.lines import Line2D
+
     handles = [
         Line2D([], [], color=labels.colour(value), linewidth=3, label=labels.name(value)) for value in values
     ]
@@ -150,9 +160,6 @@ def draw_overlay(
         columnspacing=1.0,
         labelspacing=0.25,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="black", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _contour(

@@ -67,20 +67,8 @@ def train(
             "this project."
         )
     world = World.join(Hardware.device_of(device))
-    if world.leads and not resume and holds_run(out):
-        raise RecipeError(f"{out}: holds a run already; resume it, or name another folder.")
-    if world.size > 1 and (
-        recipe.geometric is not None or (recipe.content is not None and recipe.content.trainable)
-    ):
-        raise RecipeError(
-            f"{recipe.name}: its duals, or the features it trains, are kept by one process; train it with "
-            "one."
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "stop").unlink(missing_ok=True)
-    except OSError as error:
-        raise RecipeError(f"{out}: cannot be written ({error.strerror}); choose another folder.") from error
+    _refuse_impossible(recipe, out, world, resume)
+    _make_folder(out)
     log = EventLog(out / EVENTS) if world.leads else NoLog()
     training: TrainingRun | None = None
     try:
@@ -109,6 +97,28 @@ def train(
     except CtsegError as error:
         log.write("error", message=str(error))
         raise
+
+
+def _refuse_impossible(recipe: Recipe, out: Path, world: World, resume: bool) -> None:
+    """Raise RecipeError for a folder that is taken, and for what several processes cannot train."""
+    if world.leads and not resume and holds_run(out):
+        raise RecipeError(f"{out}: holds a run already; resume it, or name another folder.")
+    if world.size > 1 and (
+        recipe.geometric is not None or (recipe.content is not None and recipe.content.trainable)
+    ):
+        raise RecipeError(
+            f"{recipe.name}: its duals, or the features it trains, are kept by one process; train it with "
+            "one."
+        )
+
+
+def _make_folder(out: Path) -> None:
+    """Make the run's folder, and take an earlier wish to stop out of it. Raises RecipeError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "stop").unlink(missing_ok=True)
+    except OSError as error:
+        raise RecipeError(f"{out}: cannot be written ({error.strerror}); choose another folder.") from error
 
 
 def opened(
@@ -141,16 +151,7 @@ def opened(
     hardware = Hardware.choose(device, recipe.precision)
     geometric = GeometricConstraint.of(recipe, out / "duals", len(split.training), stage.outputs)
     run = Run.begin(recipe, stage, hardware, init_from, geometric, _names_hash(split), world)
-    if (size := recipe.sampling.size) is not None and hardware.bf16 and hardware.device == "cpu":
-        shape = (1, len(stage.channels), *size[-recipe.network.dimensions :])
-        if wrong := wrong_layers(run.network, shape):
-            run.learner = replace(run.learner, hardware=replace(hardware, bf16=False))
-            log.write(
-                "warning",
-                wrong_layers=wrong,
-                message="On this processor bfloat16 gives wrong results for small maps of the "
-                f"network ({wrong[0]}), so float32 is used.",
-            )
+    _avoid_wrong_bf16(run, log)
     if resume:
         run.resume(out / LAST)
     elif geometric is not None:
@@ -173,6 +174,22 @@ def opened(
         name,
         should_stop,
     )
+
+
+def _avoid_wrong_bf16(run: Run, log: EventLog) -> None:
+    """Train in float32 where this processor computes a layer wrongly in bfloat16."""
+    recipe, hardware = run.recipe, run.learner.hardware
+    if (size := recipe.sampling.size) is None or not hardware.bf16 or hardware.device != "cpu":
+        return
+    shape = (1, len(run.stage.channels), *size[-recipe.network.dimensions :])
+    if wrong := wrong_layers(run.network, shape):
+        run.learner = replace(run.learner, hardware=replace(hardware, bf16=False))
+        log.write(
+            "warning",
+            wrong_layers=wrong,
+            message="On this processor bfloat16 gives wrong results for small maps of the "
+            f"network ({wrong[0]}), so float32 is used.",
+        )
 
 
 def _checked(

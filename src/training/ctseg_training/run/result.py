@@ -42,6 +42,27 @@ def write_result(
         weights |= {stage.name: init_from.weights(stage.name) for stage in others}
     last = stages[-1].name
     kept = REGION if last == "localise" else init_from.labels if init_from is not None else labels
+    training = _training_data(run, split, dataset, init_from, stopped=stopped)
+    scores = {} if after is None else _scores(run, split, stages, after)
+    return write_bundle(
+        folder,
+        name=name,
+        stages=stages,
+        weights=_on_cpu(weights),
+        labels=kept,
+        overwrite=True,
+        card=_card(name, run, kept, training, scores),
+        scores=scores,
+        training_data=training,
+        modality=run.recipe.modality,
+        channels=init_from.channels if init_from is not None else _channels(run),
+    )
+
+
+def _training_data(
+    run: Run, split: Split, dataset: str, init_from: OwnBundle | None, *, stopped: bool
+) -> dict[str, Any]:
+    """What the bundle was trained on, for its metadata."""
     training = {
         "data_set": dataset,
         "recipe": run.recipe.name,
@@ -57,28 +78,19 @@ def write_result(
             "started_from_sha256": init_from.sha256,
             "trainable": run.recipe.trainable,
         }
-    scores: dict[str, Any] = {}
-    if after is not None:
-        scores = {
-            "held_out_cases": len(split.held_out),
-            "region": _scored_on(run, stages),
-            "dice": after.as_dict(),
-        }
-        if run.before is not None:
-            scores["dice_before"] = run.before
-    return write_bundle(
-        folder,
-        name=name,
-        stages=stages,
-        weights=_on_cpu(weights),
-        labels=kept,
-        overwrite=True,
-        card=_card(name, run, kept, training, scores),
-        scores=scores,
-        training_data=training,
-        modality=run.recipe.modality,
-        channels=init_from.channels if init_from is not None else _channels(run),
-    )
+    return training
+
+
+def _scores(run: Run, split: Split, stages: Sequence[Stage], after: Scores) -> dict[str, Any]:
+    """The scores on the held-out cases, for its metadata."""
+    scores: dict[str, Any] = {
+        "held_out_cases": len(split.held_out),
+        "region": _scored_on(run, stages),
+        "dice": after.as_dict(),
+    }
+    if run.before is not None:
+        scores["dice_before"] = run.before
+    return scores
 
 
 def _channels(run: Run) -> tuple[str, ...]:
