@@ -2,8 +2,8 @@
 
    python benchmarks/cost_constants.py
 
-Times are processor seconds. Each network runs in a process of its own, whose peak of memory is compared with
-that of a network of one convolution.
+Times are processor seconds. Each network runs in two processes of its own, on a small and a larger window,
+whose peaks of memory are compared: what does not grow with the window is not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from ctseg_imaging.geometry import Geometry, Shape
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Labels, Volume
 
-WINDOWS: dict[str, Shape] = {"unet": (96, 96, 96), "scn": (96, 96, 96), "nnunet": (64, 64, 64)}
+KINDS = ("unet", "scn", "nnunet")
+SMALL, LARGE = (64, 64, 64), (96, 96, 64)
 CONFIGS: dict[str, dict[str, Any]] = {
     "unet": {"norm": "instance"},
     "scn": {"norm": "instance"},
@@ -36,24 +37,38 @@ CONFIGS: dict[str, dict[str, Any]] = {
 CLASSES, VOLUME = 5, (120, 256, 256)
 
 
-def network(kind: str) -> dict[str, float]:
+def network(kind: str, window: Shape) -> dict[str, float]:
     """One window of a network: processor seconds, operations, and the peak of memory of this process."""
     import torch
 
     from ctseg_models.contract.arithmetic import Arithmetic
-    from ctseg_models.inference.network.precision import flops_per_second
     from ctseg_models.inference.network.scn_slab_runner import steps_of
     from ctseg_models.networks.catalogue import build
 
     torch.set_num_threads(1)
     way = steps_of(build(kind, CONFIGS[kind], in_channels=1, outputs=CLASSES).eval())
-    x = torch.randn(1, 1, *WINDOWS[kind])
+    x = torch.randn(1, 1, *window)
     begun = time.process_time()
     with torch.inference_mode():
         finish(way.steps(x, Arithmetic()))
-    seconds = time.process_time() - begun
-    speed = flops_per_second("cpu", torch.float32)
-    return {"seconds": seconds, "flops": way.flops(WINDOWS[kind]), "speed": speed, "bytes": peak()}
+    return {"seconds": time.process_time() - begun, "flops": way.flops(window), "bytes": peak()}
+
+
+def convolution() -> dict[str, float]:
+    """Operations in a processor second of 3x3x3 convolutions of 32 channels."""
+    import torch
+
+    from ctseg_models.inference.network.onednn import conv3d
+
+    torch.set_num_threads(1)
+    side, best = 24, float("inf")
+    x, weight = torch.rand(1, 32, side, side, side), torch.rand(32, 32, 3, 3, 3)
+    x, weight = (one.to(memory_format=torch.channels_last_3d) for one in (x, weight))
+    for _ in range(10):
+        begun = time.process_time()
+        conv3d(x, weight, None)
+        best = min(best, time.process_time() - begun)
+    return {"speed": 2 * 27 * 32 * 32 * side**3 / best}
 
 
 def base() -> dict[str, float]:
@@ -105,26 +120,33 @@ def peak() -> float:
     return float(kilobytes if sys.platform == "darwin" else 1024 * kilobytes)
 
 
-def apart(part: str) -> dict[str, float]:
+def apart(*part: str) -> dict[str, float]:
     """What one part finds in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, part], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, __file__, *part], check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
+def measured(part: str, window: str = "") -> dict[str, float]:
+    """One part, in this process."""
+    if part in KINDS:
+        return network(part, LARGE if window == "large" else SMALL)
+    return {"base": base, "convolution": convolution, "painting": painting}[part]()
+
+
 def main() -> None:
     """Print every constant as it is measured here."""
-    if part := sys.argv[1:]:
-        print(json.dumps({"base": base, "painting": painting}.get(part[0], lambda: network(part[0]))()))
+    if len(sys.argv) > 1:
+        print(json.dumps(measured(*sys.argv[1:])))
         return
-    empty = apart("base")["bytes"]
-    print(f"BASE_BYTES {empty:.2g}")
-    for kind, window in WINDOWS.items():
-        found = apart(kind)
-        each = found["flops"] / prod(window)
-        values = (found["bytes"] - empty) / 4 / prod(window) - CLASSES
+    print(f"BASE_BYTES {apart('base')['bytes']:.2g}")
+    speed = apart("convolution")["speed"]
+    for kind in KINDS:
+        small, large = apart(kind), apart(kind, "large")
+        more, each = prod(LARGE) - prod(SMALL), large["flops"] / prod(LARGE)
+        values = (large["bytes"] - small["bytes"]) / 4 / more - CLASSES
         print(
-            f"{kind} {window}: EFFICIENCY {found['flops'] / found['seconds'] / found['speed']:.2f}, "
+            f"{kind}: EFFICIENCY {large['flops'] / large['seconds'] / speed:.2f}, "
             f"VALUES_PER_ROOT_FLOP {values / sqrt(each):.2f} at {each:.2g} operations a voxel"
         )
     painted = apart("painting")

@@ -96,14 +96,14 @@ def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docke
         and not form.add.isEnabled()
         and "incomplete" in form.add.toolTip()
     )
-    form.maps.item(1, 2).setText("liver")
+    form.output.maps.item(1, 2).setText("liver")
     assert not form.faults["labels"].isVisible() and form.add.isEnabled()
-    form.orientation.setCurrentText("SSL")
+    form.input.orientation.setCurrentText("SSL")
     assert "different axes" in form.faults["orientation"].text() and not form.add.isEnabled()
-    form.orientation.setCurrentText("RAS")
-    form.sides[1].setText("9.5")
+    form.input.orientation.setCurrentText("RAS")
+    form.input.sides[1].setText("9.5")
     assert form.faults["spacing"].text() == '"9.5" is not a whole number'
-    form.sides[1].setText("11")
+    form.input.sides[1].setText("11")
     assert list(tmp_path.glob("*.json")) == []
     form.add.click()
     qtbot.waitUntil(lambda: docked.message.text() == "Added: net.", timeout=PATIENCE_MS)
@@ -125,9 +125,9 @@ def test_more_channels_and_classes_get_rows(docked, qtbot, tmp_path):
     drop(docked, tmp_path / "net.onnx")
     qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
     form = docked.dialog
-    form.channel_count.setValue(2)
-    form.channels.item(1, 2).setText("-500")
-    form.map_count.setValue(4)
+    form.model.channel_count.setValue(2)
+    form.model.channels.item(1, 2).setText("-500")
+    form.output.map_count.setValue(4)
     draft = form.draft()
     assert [row.low for row in draft.channels] == ["", "-500"] and [row.value for row in draft.maps] == [
         "0",
@@ -135,7 +135,7 @@ def test_more_channels_and_classes_get_rows(docked, qtbot, tmp_path):
         "2",
         "3",
     ]
-    form.map_count.setValue(2)
+    form.output.map_count.setValue(2)
     assert len(form.draft().maps) == 2
 
 

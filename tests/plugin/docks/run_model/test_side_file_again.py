@@ -168,12 +168,12 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
     qtbot.mouseClick(dock.fix, Qt.MouseButton.LeftButton)
     form = dock.dialog
     assert isinstance(form, SideForm) and form.add.text() == "Save" and form.add.isEnabled()
-    assert [box.text() for box in form.multiple_of] == ["8", "16", "8"] and form.maps.item(
+    assert [box.text() for box in form.input.multiple_of] == ["8", "16", "8"] and form.output.maps.item(
         2, 2
     ).text() == "spleen"
-    for box in form.multiple_of:
+    for box in form.input.multiple_of:
         box.setText("16")
-    form.name.setText("abdomen of today")
+    form.model.name.setText("abdomen of today")
     form.add.click()
     assert (
         dock.dialog is None
