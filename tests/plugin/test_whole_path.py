@@ -38,7 +38,7 @@ def running(viewer, qtbot):
     dock = RunModelDock(viewer)
     viewer.window.add_dock_widget(dock, name="Run model", area="right")
     dock.controller.choose_bundles([BUNDLE])
-    dock.go.click()
+    dock.run_panel.go.click()
     return dock
 
 
@@ -103,8 +103,8 @@ def test_cancel_ends_a_real_network_in_time(make_plugin_viewer, qtbot, case):
     dock = running(viewer, qtbot)
     qtbot.waitUntil(lambda: (dock.controller.state.progress.share or 0) > 0.2, timeout=PATIENCE_MS)
     with at_most(1):
-        dock.stop.click()
-    assert dock.go.isEnabled()
+        dock.run_panel.stop.click()
+    assert dock.run_panel.go.isEnabled()
     with at_most(2):
         qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     assert BUNDLE not in viewer.layers

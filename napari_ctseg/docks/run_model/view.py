@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFormLayout, QMessageBox, QProgressBar
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QMessageBox
 
 from napari_ctseg import parts
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.controller import RunModelController
 from napari_ctseg.docks.run_model.library.library import Library
 from napari_ctseg.docks.run_model.run.request import InstalledModels, Models
-from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, Phase, Replacement, RunModelState
+from napari_ctseg.docks.run_model.state import BundleInfo, FormNeeded, Replacement, RunModelState
 from napari_ctseg.docks.run_model.widgets.channel_rows import ChannelRows
 from napari_ctseg.docks.run_model.widgets.choices import Choices
-from napari_ctseg.docks.run_model.widgets.confidence_table import ConfidenceTable
 from napari_ctseg.docks.run_model.widgets.model_list import ModelList
 from napari_ctseg.docks.run_model.widgets.model_menus import AddMenu, MoreMenu, menu_button
 from napari_ctseg.docks.run_model.widgets.replace_question import ask_replace
+from napari_ctseg.docks.run_model.widgets.result_panel import ResultPanel
+from napari_ctseg.docks.run_model.widgets.run_panel import RunPanel
 from napari_ctseg.docks.run_model.widgets.side_form import SideForm
 from napari_ctseg.docks.run_model.widgets.trust_question import ask_trust
 from napari_ctseg.preferences import Preferences
@@ -57,72 +58,31 @@ class RunModelDock(parts.Dock):
         self.sample = parts.button("Open the phantom CT", "Opens the sample CT, as File > Open Sample does.")
         self.sample.clicked.connect(lambda: viewer.open_sample("napari-ctseg", "phantom"))
         self.image = parts.combo(words.IMAGE)
-        self.models, self.channels, self.choices, self.confidence = (
-            ModelList(),
-            ChannelRows(),
-            Choices(),
-            ConfidenceTable(),
-        )
-        self.about, self.expected, self.message, self.stage = (
-            parts.text(),
-            parts.text(),
-            parts.text(),
-            parts.text(),
-        )
-        self.sure = parts.text()
-        self.warnings, self.cautions = parts.remark(), parts.remark()
-        self.add_menu = AddMenu(self, lambda path: self.controller.actions.add(path))
+        self.models = ModelList()
+        self.about = parts.text()
+        self.channels = ChannelRows()
+        self.warnings = parts.remark()
+        self.choices = Choices()
+        self.run_panel = RunPanel()
+        self.result = ResultPanel()
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.image)
+        above = [self.empty, self.sample, form, self.models, self._model_buttons()]
+        below = [self.about, self.channels, self.warnings, self.choices, self.run_panel, self.result]
+        parts.scrolled(self, [*above, *below]).addStretch()
+
+    def _model_buttons(self) -> QHBoxLayout:
+        """Below the list: add a model, its card, and what else is done with it."""
         self.more_menu = MoreMenu(self, lambda: self.controller, lambda: self._current(self._state))
-        self.new = menu_button("Add model…", words.ADD, self.add_menu)
+        self.new = menu_button(
+            "Add model…", words.ADD, AddMenu(self, lambda path: self.controller.actions.add(path))
+        )
         self.new.setShortcut("Ctrl+Shift+M")
         self.card = parts.button("Card…", words.CARD)
-        self.more = menu_button("More…", words.MORE, self.more_menu)
-        self.guess = parts.button("Expected time and memory", words.EXPECTED)
-        self.go, self.stop = parts.button("Run", words.RUN), parts.button("Cancel", words.CANCEL)
-        for button, keys in (
-            (self.guess, "Ctrl+Shift+E"),
-            (self.go, "Ctrl+Return"),
-            (self.stop, "Ctrl+Shift+X"),
-        ):
-            button.setShortcut(keys)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.details = parts.button("Details…", words.DETAILS)
-        self.fix = parts.button("Edit the description…", words.DESCRIBE)
-        self.form = QFormLayout()
-        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.form.addRow("Image", self.image)
-        links = parts.row(self.new, self.card, self.more)
+        links = parts.row(self.new, self.card, menu_button("More…", words.MORE, self.more_menu))
         links.addStretch()
-        buttons = parts.row(self.go, self.stop)
-        buttons.setStretch(0, 2)
-        buttons.setStretch(1, 1)
-        column = parts.scrolled(
-            self,
-            [
-                self.empty,
-                self.sample,
-                self.form,
-                self.models,
-                links,
-                self.about,
-                self.channels,
-                self.warnings,
-                self.choices,
-                self.guess,
-                self.expected,
-                buttons,
-                self.bar,
-                self.stage,
-                self.message,
-                self.sure,
-                self.confidence,
-                self.cautions,
-                self.fix,
-                self.details,
-            ],
-        )
-        column.addStretch()
+        return links
 
     def _connect(self) -> None:
         controller = self.controller
@@ -137,11 +97,9 @@ class RunModelDock(parts.Dock):
         self.channels.chosen.connect(controller.choose_source)
         self.choices.connect_to(controller)
         self.card.clicked.connect(self._show_card)
-        self.guess.clicked.connect(controller.estimate)
-        self.go.clicked.connect(controller.run)
-        self.stop.clicked.connect(controller.cancel)
-        self.fix.clicked.connect(lambda: self._describe(self._state.to_fix))
-        self.details.clicked.connect(
+        self.run_panel.connect_to(controller)
+        self.result.fix.clicked.connect(lambda: self._describe(self._state.to_fix))
+        self.result.details.clicked.connect(
             lambda: parts.show_details(self, self._state.message, self._state.details)
         )
 
@@ -184,33 +142,10 @@ class RunModelDock(parts.Dock):
         parts.able(self.image, running or several, words.IMAGE)
         parts.able(self.models, running, words.MODELS)
         parts.able(self.new, running or state.errand, words.ADD)
-        self._draw_run(state, running or state.errand)
-        self._draw_dialogs(state)
-
-    def _draw_run(self, state: RunModelState, not_free: str) -> None:
-        parts.able(self.go, not_free or state.why_not, words.RUN)
-        parts.able(
-            self.guess,
-            not_free or state.why_not or ("The estimate is being computed." if state.estimating else ""),
-            words.EXPECTED,
-        )
-        parts.able(self.stop, "" if not_free else "Nothing is running.", words.CANCEL)
-        parts.show_text(self.expected, words.expected(state))
         parts.show_text(self.warnings, "\n".join((*state.warnings, *filter(None, [state.source_fault]))))
-        parts.show_text(self.message, state.message)
-        self.message.mark(state.phase is Phase.FAILED)
-        parts.show_text(self.cautions, words.cautions(state))
-        self.message.setToolTip(words.precision_notes(state))
-        parts.show_text(self.sure, words.sure(state))
-        self.confidence.draw(state.summary.confidence)
-        self.details.setVisible(bool(state.details))
-        self.fix.setVisible(state.phase is Phase.FAILED and state.to_fix is not None)
-        self.bar.setVisible(bool(not_free))
-        share = state.progress.share
-        self.bar.setRange(0, 0 if share is None or state.errand else 1000)
-        if share is not None:
-            self.bar.setValue(round(1000 * share))
-        parts.show_text(self.stage, words.progress(state.progress) if state.busy else state.errand)
+        self.run_panel.draw(state, running or state.errand)
+        self.result.draw(state)
+        self._draw_dialogs(state)
 
     def _draw_about(self, state: RunModelState) -> None:
         info = self._current(state)

@@ -74,7 +74,7 @@ def opened(make_plugin_viewer, qtbot, request):
     dock = RunModelDock(viewer)
     viewer.window.add_dock_widget(dock, name="Run model", area="right")
     dock.controller.choose_bundles([BUNDLE])
-    qtbot.waitUntil(lambda: dock.go.isEnabled(), timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: dock.run_panel.go.isEnabled(), timeout=PATIENCE_MS)
     qtbot.wait(500)
     yield viewer, image, dock
     qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
@@ -135,7 +135,7 @@ class OnlyReports:
 
 
 def run(dock):
-    dock.go.click()
+    dock.run_panel.go.click()
     assert dock.controller.state.busy
 
 
@@ -241,7 +241,7 @@ def test_the_result_comes_although_the_image_was_removed(opened, qtbot):
     viewer.layers.remove(image)
     qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     assert BUNDLE in viewer.layers and viewer.layers[BUNDLE].data.any()
-    assert not dock.go.isEnabled() and dock.controller.state.why_not == "Open an image first."
+    assert not dock.run_panel.go.isEnabled() and dock.controller.state.why_not == "Open an image first."
 
 
 def test_a_killed_computing_process_is_a_sentence_and_the_next_run_works(opened, qtbot):
@@ -254,7 +254,7 @@ def test_a_killed_computing_process_is_a_sentence_and_the_next_run_works(opened,
     assert state.phase is Phase.FAILED and state.message.startswith(
         f"{BUNDLE}: the computing process ended unexpectedly"
     )
-    assert dock.go.isEnabled() and BUNDLE not in viewer.layers
+    assert dock.run_panel.go.isEnabled() and BUNDLE not in viewer.layers
     run(dock)
     qtbot.waitUntil(ended(dock), timeout=PATIENCE_MS)
     assert dock.controller.state.phase is Phase.DONE and BUNDLE in viewer.layers
@@ -266,8 +266,8 @@ def test_cancel_leaves_the_dock_ready_and_no_computing(opened, qtbot):
     qtbot.waitUntil(lambda: (dock.controller.state.progress.share or 0) > 0.1, timeout=PATIENCE_MS)
     child = psutil.Process(NETWORKS.process.process.pid)
     with at_most(1):
-        dock.stop.click()
-    assert dock.go.isEnabled()
+        dock.run_panel.stop.click()
+    assert dock.run_panel.go.isEnabled()
     with at_most(2):
         qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     qtbot.wait(300)  # memory is given back
@@ -306,7 +306,7 @@ def test_closing_the_viewer_during_a_run_ends_both_processes(tmp_path):
 
         def look():
             if not dock.controller.state.busy:
-                dock.go.click()
+                dock.run_panel.go.click()
 
         dock.show = show
         timer = QTimer()

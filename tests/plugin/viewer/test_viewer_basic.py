@@ -156,21 +156,25 @@ def test_run_by_click_adds_the_result(viewer, qtbot, volume, slow_models):
     models = slow_models
     models.go.set()
     dock = docked(viewer, RunModelDock(viewer, models), "Run model")
-    qtbot.mouseClick(dock.go, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(dock.run_panel.go, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "abdomen" in viewer.layers, timeout=PATIENCE_MS)
     np.testing.assert_array_equal(label_map_of(viewer.layers["abdomen"]).array, volume.array > 0)
-    assert study_of(viewer).prediction == "abdomen" and dock.go.isEnabled() and not dock.stop.isEnabled()
+    assert (
+        study_of(viewer).prediction == "abdomen"
+        and dock.run_panel.go.isEnabled()
+        and not dock.run_panel.stop.isEnabled()
+    )
 
 
 def test_cancel_is_ready_within_a_second_and_computing_ends_within_two(viewer, qtbot, volume, slow_models):
     show_volume(viewer, volume, "ct")
     models = slow_models
     dock = docked(viewer, RunModelDock(viewer, models), "Run model")
-    dock.go.click()
-    qtbot.waitUntil(lambda: dock.stage.text().startswith("Segmenting"), timeout=PATIENCE_MS)
+    dock.run_panel.go.click()
+    qtbot.waitUntil(lambda: dock.run_panel.stage.text().startswith("Segmenting"), timeout=PATIENCE_MS)
     with at_most(1):
-        dock.stop.click()
-    assert dock.go.isEnabled() and not dock.bar.isVisible()
+        dock.run_panel.stop.click()
+    assert dock.run_panel.go.isEnabled() and not dock.run_panel.bar.isVisible()
     with at_most(2):
         qtbot.waitUntil(lambda: not queue.is_busy(), timeout=PATIENCE_MS)
     assert models.closed.is_set() and len(viewer.layers) == 1

@@ -69,20 +69,23 @@ def test_a_dropped_folder_becomes_a_ticked_model(docked, qtbot, tmp_path):
     (tmp_path / "colon").mkdir()
     (tmp_path / "colon" / "plans.json").write_text("{}")
     drop(docked, tmp_path / "colon")
-    qtbot.waitUntil(lambda: docked.message.text() == "Added: colon.", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: docked.result.message.text() == "Added: colon.", timeout=PATIENCE_MS)
     ticked = [
         item.text(0)
         for item in map(docked.models.topLevelItem, range(docked.models.topLevelItemCount()))
         if item.checkState(0) == Qt.CheckState.Checked
     ]
-    assert ticked == ["colon"] and docked.go.isEnabled()
+    assert ticked == ["colon"] and docked.run_panel.go.isEnabled()
 
 
 def test_a_dropped_image_is_refused_in_a_sentence(docked, tmp_path):
     (tmp_path / "ct.nii.gz").write_bytes(b"x")
     drop(docked, tmp_path / "ct.nii.gz")
-    assert docked.message.text() == "ct.nii.gz: is an image, not a model; drop it on the canvas to open it."
-    assert docked.controller.state.phase is Phase.FAILED and "E69F00" in docked.message.styleSheet()
+    assert (
+        docked.result.message.text()
+        == "ct.nii.gz: is an image, not a model; drop it on the canvas to open it."
+    )
+    assert docked.controller.state.phase is Phase.FAILED and "E69F00" in docked.result.message.styleSheet()
 
 
 def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docked, qtbot, tmp_path):
@@ -106,7 +109,7 @@ def test_the_form_shows_faults_beside_fields_and_writes_only_when_complete(docke
     form.input.sides[1].setText("11")
     assert list(tmp_path.glob("*.json")) == []
     form.add.click()
-    qtbot.waitUntil(lambda: docked.message.text() == "Added: net.", timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: docked.result.message.text() == "Added: net.", timeout=PATIENCE_MS)
     assert docked.dialog is None and '"orientation": "RAS"' in network.with_suffix(".json").read_text()
 
 
@@ -149,7 +152,7 @@ def test_the_trust_question_names_the_code_and_its_default_is_no(docked, qtbot):
         and docked.models.topLevelItem(0).icon(0).isNull()
     )
     for answer, ran in (("Do not run", False), ("Run this code", True)):
-        docked.go.click()
+        docked.run_panel.go.click()
         qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
         box = docked.dialog
         assert (
@@ -162,7 +165,7 @@ def test_the_trust_question_names_the_code_and_its_default_is_no(docked, qtbot):
         if ran:
             qtbot.waitUntil(lambda: docked.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
         else:
-            assert docked.message.text() == "Nothing was run." and docked.dialog is None
+            assert docked.result.message.text() == "Nothing was run." and docked.dialog is None
     assert "spleen" in docked.controller.viewer.layers and "allowed" in item_tip(docked, 3)
 
 
@@ -173,13 +176,13 @@ def item_tip(dock, row):
 def test_escape_does_not_run_the_code(docked, qtbot):
     docked.controller.choose_bundles(["spleen"])
     qtbot.waitUntil(lambda: docked.controller.state.members[0].trusted is False, timeout=PATIENCE_MS)
-    docked.go.click()
+    docked.run_panel.go.click()
     qtbot.waitUntil(lambda: docked.dialog is not None, timeout=PATIENCE_MS)
     qtbot.keyClick(docked.dialog, Qt.Key.Key_Escape)
     assert (
         docked.dialog is None
         and not docked.controller.state.busy
-        and docked.message.text() == "Nothing was run."
+        and docked.result.message.text() == "Nothing was run."
     )
 
 
@@ -263,7 +266,7 @@ def test_everything_has_a_tooltip_and_fits_320_by_700(docked, qtbot, volume):
     docked.resize(320, 700)
     inside = [w.mapTo(docked, QPoint(w.width(), 0)).x() for w in controls if w.isVisible()]
     assert max(inside) <= 320
-    assert np.all([docked.go.isVisible(), docked.stop.isVisible()])
+    assert np.all([docked.run_panel.go.isVisible(), docked.run_panel.stop.isVisible()])
 
 
 def test_the_region_of_a_model_without_a_localiser_is_the_whole_volume(docked):
@@ -289,39 +292,39 @@ def test_the_names_of_labels_are_readable_beside_all_columns_of_numbers(docked):
     docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=rows)))
     docked.resize(320, 700)
     QApplication.processEvents()
-    table = docked.confidence
+    table = docked.result.confidence
     assert table.columnWidth(0) > max(table.fontMetrics().horizontalAdvance(row.name) for row in rows)
     assert sum(table.columnWidth(column) for column in range(5)) <= table.viewport().width()
-    assert table.item(0, 1).text() == "1803" and "disagreement" in docked.sure.text()
+    assert table.item(0, 1).text() == "1803" and "disagreement" in docked.result.sure.text()
 
 
 def test_a_column_of_entropy_says_that_it_is_one(docked):
     rows = (Confidence("spleen", 180.0, 0.9, 0.8, 0.12, entropy=True),)
     docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=rows)))
-    table = docked.confidence
+    table = docked.result.confidence
     assert table.horizontalHeaderItem(4).text() == "entropy" and "Mean entropy" in table.item(0, 4).toolTip()
-    assert "entropy" in docked.sure.text() and "disagreement" not in docked.sure.text()
+    assert "entropy" in docked.result.sure.text() and "disagreement" not in docked.result.sure.text()
     docked.controller.show(
         replace(docked.controller.state, summary=RunSummary(confidence=(replace(rows[0], entropy=False),)))
     )
-    assert table.horizontalHeaderItem(4).text() == "differ" and "disagreement" in docked.sure.text()
+    assert table.horizontalHeaderItem(4).text() == "differ" and "disagreement" in docked.result.sure.text()
 
 
 @pytest.mark.parametrize(("count", "scrolls"), [(7, False), (40, True)])
 def test_the_table_of_confidence_shows_its_rows_and_says_what_they_are(docked, count, scrolls):
     rows = tuple(Confidence(f"organ {number}", 1.0, 0.9, 0.8) for number in range(count))
     docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=rows)))
-    table = docked.confidence
+    table = docked.result.confidence
     QApplication.processEvents()
     last = table.visualItemRect(table.item(6, 0))
     assert table.viewport().rect().contains(last) and table.verticalScrollBar().isVisible() is scrolls
     assert (
-        docked.sure.isVisible()
-        and "mean probability inside" in docked.sure.text()
-        and "disagreement" not in docked.sure.text()
+        docked.result.sure.isVisible()
+        and "mean probability inside" in docked.result.sure.text()
+        and "disagreement" not in docked.result.sure.text()
     )
     docked.controller.show(replace(docked.controller.state, summary=RunSummary(confidence=())))
-    assert not docked.sure.isVisible() and not table.isVisible()
+    assert not docked.result.sure.isVisible() and not table.isVisible()
 
 
 @pytest.mark.parametrize("names", [["abdomen", "headneck"], ["headneck"], ["brain-mr"], ["spleen"]])

@@ -158,14 +158,14 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
     viewer.window.add_dock_widget(dock, name="Run model", area="right")
     dock.controller.choose_bundles(["abdomen of yesterday"])
     assert (
-        not dock.fix.isVisible()
+        not dock.result.fix.isVisible()
         and dock.more_menu.describe.isVisible()
         and dock.more_menu.describe.isEnabled()
     )
-    dock.go.click()
+    dock.run_panel.go.click()
     qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.FAILED, timeout=PATIENCE_MS)
-    assert "multiple_of" in dock.message.text() and dock.fix.isVisible()
-    qtbot.mouseClick(dock.fix, Qt.MouseButton.LeftButton)
+    assert "multiple_of" in dock.result.message.text() and dock.result.fix.isVisible()
+    qtbot.mouseClick(dock.result.fix, Qt.MouseButton.LeftButton)
     form = dock.dialog
     assert isinstance(form, SideForm) and form.add.text() == "Save" and form.add.isEnabled()
     assert [box.text() for box in form.input.multiple_of] == ["8", "16", "8"] and form.output.maps.item(
@@ -178,9 +178,9 @@ def test_after_a_run_that_failed_the_description_is_mended_in_the_dock(
     assert (
         dock.dialog is None
         and dock.controller.state.chosen == ("abdomen of today",)
-        and not dock.fix.isVisible()
+        and not dock.result.fix.isVisible()
     )
-    assert dock.message.text() == "Description of net.onnx updated."
-    dock.go.click()
+    assert dock.result.message.text() == "Description of net.onnx updated."
+    dock.run_panel.go.click()
     qtbot.waitUntil(lambda: dock.controller.state.phase is Phase.DONE, timeout=PATIENCE_MS)
     assert "abdomen of today" in viewer.layers

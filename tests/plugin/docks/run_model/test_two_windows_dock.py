@@ -22,9 +22,9 @@ def test_the_dock_takes_one_ct(make_plugin_viewer, qtbot, tmp_path, monkeypatch)
         lambda: any(info.name == "windows" for info in dock.controller.state.bundles), timeout=30_000
     )
     dock.controller.choose_bundles(["windows"])
-    qtbot.waitUntil(dock.go.isEnabled, timeout=30_000)
+    qtbot.waitUntil(dock.run_panel.go.isEnabled, timeout=30_000)
     assert dock.controller.state.wanted == ("wide / narrow",)
-    dock.go.click()
+    dock.run_panel.go.click()
     qtbot.waitUntil(lambda: len(viewer.layers) > len(before) and not queue.is_busy(), timeout=120_000)
     (labels,) = [layer for layer in viewer.layers if layer not in before and layer.name != image.name]
     assert np.array_equal(np.unique(labels.data), [0, 1, 2])
