@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 SIDE = 48  # voxels of the measured crop, roughly
 TRIAL_SECONDS = 0.7  # for measuring a crop
 # Measured by benchmarks/cost_constants.py, on a processor with AVX-512:
-EFFICIENCY = 0.4  # of a bare convolution's speed, where the network cannot be measured
+EFFICIENCY = (
+    0.4  # of a bare convolution's speed, where the network cannot be measured: nnU-Net 0.37, U-Net 0.72
+)
 SECONDS_PER_VOXEL = 6e-9  # and label: bringing class maps to the grid (up to 1e-8 on a busy machine)
 ENTROPY = 3.5  # times as long with the entropy, which needs every label at every voxel
-VALUES_PER_ROOT_FLOP = 0.25  # held for each voxel by a network of so many operations a voxel
+VALUES_PER_ROOT_FLOP = 0.25  # held for each voxel by a network of so many operations a voxel: 0.18 to 0.31
 BASE_BYTES = 4e8  # of a process that has loaded torch and what reads files
 # For a network that reports no operations and takes no crop: a U-Net of 32 channels. At full resolution it
 # has 3x3x3 convolutions of 32 to 32, 64 to 32 and 32 to 32 channels, and below half as many operations.

@@ -134,48 +134,63 @@ def side_of(draft: SideDraft) -> tuple[dict[str, Any], dict[str, str]]:
             reading.whole("output.classes", row.value) if row.value.strip() else None for row in draft.maps
         ],
     }
-    labels: dict[str, str] = dict(side.get("labels", {}))
-    beyond: list[dict[str, Any]] = side.get("channels", [])
-    if len(beyond) > (count := len(draft.channels)):
-        reading.faults["further"] = f"lists {len(beyond)} channels, but there are {count}"
-    beyond = [*beyond, *({} for _ in range(count - len(beyond)))][:count]
-    for row in draft.maps:
+    side |= {
+        "name": draft.name.strip(),
+        "modality": draft.modality.strip(),
+        "labels": _labels(reading, side.get("labels", {}), draft.maps),
+        "output": output,
+        "orientation": draft.orientation.strip().upper(),
+        "interpolation": draft.interpolation,
+        "channels": _channels(reading, side.get("channels", []), draft.channels),
+    }
+    if not draft.name.strip():
+        reading.faults["name"] = NEEDED
+    _put_sizes(reading, side, draft)
+    return side, reading.faults
+
+
+def _labels(reading: _Reading, further: Mapping[str, str], maps: Sequence[MapRow]) -> dict[str, str]:
+    """The names of the label values. further : those that the form has no row for."""
+    labels = dict(further)
+    for row in maps:
         value = row.value.strip()
         if value.lstrip("0") and (value not in labels or row.name.strip()):
             labels[value] = row.name.strip() or labels.get(value, "")
     nameless = [value for value, name in labels.items() if not name]
     if nameless:
         reading.faults["labels"] = f"the name of label {', '.join(nameless)} {NEEDED}"
-    side |= {
-        "name": draft.name.strip(),
-        "modality": draft.modality.strip(),
-        "labels": labels,
-        "output": output,
-        "orientation": draft.orientation.strip().upper(),
-        "interpolation": draft.interpolation,
-        "channels": [
-            {**entry, **_channel_entry(reading, f"channels.{number}", row)}
-            for number, (row, entry) in enumerate(zip(draft.channels, beyond, strict=True))
-        ],
-    }
-    if not draft.name.strip():
-        reading.faults["name"] = NEEDED
+    return labels
+
+
+def _channels(
+    reading: _Reading, further: Sequence[dict[str, Any]], rows: Sequence[ChannelRow]
+) -> list[dict[str, Any]]:
+    """The channels. further : what the form has no place for, of each."""
+    if len(further) > len(rows):
+        reading.faults["further"] = f"lists {len(further)} channels, but there are {len(rows)}"
+    beyond = [*further, *({} for _ in range(len(rows) - len(further)))][: len(rows)]
+    return [
+        {**entry, **_channel_entry(reading, f"channels.{number}", row)}
+        for number, (row, entry) in enumerate(zip(rows, beyond, strict=True))
+    ]
+
+
+def _put_sizes(reading: _Reading, side: dict[str, Any], draft: SideDraft) -> None:
+    """Spacing, window and multiples, or a fixed size."""
     key = "size" if draft.by_size else "spacing"
     numbers = reading.three(key, draft.sides, whole=draft.by_size)
     if numbers is None:
         reading.faults.setdefault(key, NEEDED)
     side[key] = numbers
-    if not draft.by_size and (patch := reading.three("patch", draft.patch, whole=True)) is not None:
+    if draft.by_size:
+        return
+    if (patch := reading.three("patch", draft.patch, whole=True)) is not None:
         side["patch"] = patch
-    if (
-        not draft.by_size
-        and (multiple := reading.three("multiple_of", draft.multiple_of, whole=True)) is not None
-    ):
+    if (multiple := reading.three("multiple_of", draft.multiple_of, whole=True)) is not None:
         each = [1 if number is None else number for number in multiple]
         if min(each) < 1:
             reading.faults.setdefault("multiple_of", "must be 1 or more along each axis")
         side["multiple_of"] = each[0] if len(set(each)) == 1 else each
-    return side, reading.faults
 
 
 class _Reading:
