@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLayout, QLineEdit, QSpinBox, QWidget
 
 from napari_ctseg import parts
@@ -60,7 +60,8 @@ class ModelFields(QObject):  # type: ignore[misc]
         self.name.setText(draft.name)
         self.modality.setCurrentText(draft.modality)
         self.channels.put(draft.channels)
-        self.channel_count.setValue(len(draft.channels))
+        with QSignalBlocker(self.channel_count):
+            self.channel_count.setValue(len(draft.channels))
 
     def filled_in(self, draft: SideDraft) -> SideDraft:
         """`draft` with these fields as they are filled in."""
@@ -169,7 +170,8 @@ class OutputFields(QObject):  # type: ignore[misc]
         self.kind.setCurrentText(KINDS[draft.kind])
         self.exclusive.setChecked(draft.exclusive)
         self.maps.put(draft.maps)
-        self.map_count.setValue(len(draft.maps))
+        with QSignalBlocker(self.map_count):
+            self.map_count.setValue(len(draft.maps))
 
     def filled_in(self, draft: SideDraft) -> SideDraft:
         """`draft` with these fields as they are filled in."""
