@@ -14,12 +14,14 @@ from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.correct.brush import Brush
 from napari_ctseg.docks.correct.classes import add_class
 from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
+from napari_ctseg.docks.correct.growing import Growing
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.operations import Operations
 from napari_ctseg.docks.correct.state import (
     BrushState,
     CorrectState,
     ExportState,
+    GrowState,
     HuLimits,
     OperationSizes,
 )
@@ -51,12 +53,14 @@ def remembered(preferences: Preferences) -> CorrectState:
     return CorrectState(
         brush=replace(brush, diameter_mm=last("brush_mm", brush.diameter_mm)),
         hu=replace(hu, low_hu=last("window_low_hu", hu.low_hu), high_hu=last("window_high_hu", hu.high_hu)),
+        grow=GrowState(reach_mm=last("reach_mm", GrowState().reach_mm)),
         sizes=OperationSizes(last("margin_mm", sizes.margin_mm), last("island_ml", sizes.island_ml)),
     )
 
 
 class CorrectController(MaskDock):
-    """Holds the state and the mask that is corrected. brush, operations, steps : what is done to it."""
+    """Holds the state and the mask that is corrected. brush, operations, growing, steps : what is
+    done to it."""
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class CorrectController(MaskDock):
         self._chosen: LabelsLayer | None = None  # by the user; goes before the study's roles
         self._autosave = autosave_of(self.viewer)
         self.brush, self.operations = Brush(self), Operations(self, aside)
+        self.growing = Growing(self, aside)
         self.steps = Steps(self, self._autosave, aside)
         layers = self.viewer.layers.events
         self.follow(self._inserted, layers.inserted)
@@ -87,6 +92,7 @@ class CorrectController(MaskDock):
         if self.followed is not None:
             self.followed.painting.rules = BrushRules(self.followed.painting.rules.locked)
             self._autosave.left(self.followed.layer)
+        self.growing.discard()
         self._leave_mask()
 
     # ---- which mask
@@ -113,6 +119,7 @@ class CorrectController(MaskDock):
         self.update(mask=mask, hu=hu, kept=self._autosave.waiting)
         if changed:
             self._follow_mask()
+        self.growing.refresh()
         self.brush.apply_rules()
 
     def _wanted(self, layers: tuple[str, ...]) -> str | None:

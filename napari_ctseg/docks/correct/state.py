@@ -151,6 +151,18 @@ class OperationSizes:
 
 
 @dataclass(frozen=True)
+class GrowState:
+    """Grow from seeds. stroke : what the brush paints, INSIDE or OUTSIDE; None while nothing is grown.
+    reach_mm : how far beyond the strokes the shape may go. computing : a new shape is under way.
+    """
+
+    stroke: int | None = None
+    reach_mm: float = 15.0
+    volume_ml: float = 0.0
+    computing: bool = False
+
+
+@dataclass(frozen=True)
 class UndoSteps:
     """lines : what was done, oldest first, undone steps last. done : how many of them are done."""
 
@@ -177,6 +189,7 @@ class CorrectState:
     hu: HuLimits = HuLimits()
     classes: ClassList = ClassList()
     sizes: OperationSizes = OperationSizes()
+    grow: GrowState = GrowState()
     steps: UndoSteps = UndoSteps()
     export: ExportState = ExportState()
     kept: tuple[Kept, ...] = ()

@@ -10,6 +10,7 @@ from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.correct.widgets.brush_section import BrushSection
 from napari_ctseg.docks.correct.widgets.class_section import ClassSection
 from napari_ctseg.docks.correct.widgets.export_section import ExportSection
+from napari_ctseg.docks.correct.widgets.grow_section import KEY, GrowSection
 from napari_ctseg.docks.correct.widgets.mask_section import MaskSection
 from napari_ctseg.docks.correct.widgets.operation_section import OperationSection
 from napari_ctseg.docks.correct.widgets.start_section import StartSection
@@ -32,20 +33,25 @@ class CorrectDock(parts.Dock):
     def _build(self) -> None:
         self.start, self.mask = StartSection(), MaskSection()
         self.brush, self.classes = BrushSection(), ClassSection()
-        self.operations, self.export = OperationSection(), ExportSection()
+        self.operations, self.grow, self.export = OperationSection(), GrowSection(), ExportSection()
         self.message = parts.Message()
-        sections = [self.start, self.mask, self.brush, self.classes, self.operations, self.export]
-        parts.scrolled(self, [*sections, self.message]).addStretch(1)
+        above = [self.start, self.mask, self.brush, self.classes]
+        below = [self.grow, self.operations, self.export]
+        parts.scrolled(self, [*above, *below, self.message]).addStretch(1)
 
     def _connect(self) -> None:
         controller = self.controller
         self.brush.connect_to(controller.brush)
         self.operations.connect_to(controller.operations)
+        self.grow.connect_to(controller.growing)
+        self._key = KEY.replace("+", "-")
+        controller.viewer.bind_key(self._key, lambda viewer: controller.growing.begin(), overwrite=True)
         for section in (self.start, self.mask, self.classes, self.export):
             section.connect_to(controller)
 
     def closed(self) -> None:
         """Save the last edits for recovery and disconnect from the viewer."""
+        self.controller.viewer.bind_key(self._key, None, overwrite=True)
         self.controller.close()
 
     def show(self, state: CorrectState | None = None) -> None:
@@ -58,6 +64,7 @@ class CorrectDock(parts.Dock):
         self.brush.draw(state.brush, state.hu, state.mask.why_not)
         self.classes.draw(state)
         self.operations.draw(state.sizes, state.classes.selected_row, state.operation_why_not)
+        self.grow.draw(state.grow, state.classes.selected_row, state.operation_why_not)
         self.export.draw(state.export, state.export_why_not)
         working = f"{state.working.capitalize()}…" if state.working else ""
         self.message.draw(working or state.message, state.details, remark=bool(state.details))

@@ -33,14 +33,14 @@ def fill_between(
     for below, above in pairwise(drawn):
         if above - below < 2:
             continue
-        start, stop = (_signed_distance(mask[k, box[1], box[2]], spacing_mm) for k in (below, above))
+        start, stop = (signed_distance(mask[k, box[1], box[2]], spacing_mm) for k in (below, above))
         for k in range(below + 1, above):
             share = np.float32((k - below) / (above - below))
             filled[k, box[1], box[2]] = (1 - share) * start + share * stop > 0
     return filled
 
 
-def _signed_distance(plane: Mask, spacing_mm: tuple[float, float]) -> Float:
+def signed_distance(plane: Mask, spacing_mm: tuple[float, float]) -> Float:
     """(y, x) distance in mm to the outline of a drawn plane, positive inside; the plane's edge counts as
     outside.
     """

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.editing.geodesic import SeedLabels, nearest_seed
-from ctseg_imaging.editing.morphology import Mask
+from ctseg_imaging.editing.morphology import Mask, Slices, bounding_box
 from ctseg_imaging.geometry import Triple
 
 INSIDE, OUTSIDE = 1, 2
@@ -32,6 +32,12 @@ def grow_from_seeds(image: NDArray[np.number], seeds: SeedLabels, spacing_mm: Tr
     _, nearest = nearest_seed(values / _difference_of_one_mm(values), framed, spacing_mm)
     grown: Mask = nearest == INSIDE
     return grown
+
+
+def box_of_seeds(seeds: SeedLabels, reach_mm: float, spacing_mm: Triple) -> Slices | None:
+    """The box of all strokes, widened by `reach_mm` within the volume; None without a stroke."""
+    z, y, x = (int(np.ceil(reach_mm / step)) for step in spacing_mm)
+    return bounding_box(seeds > 0, (z, y, x))
 
 
 def with_outside_faces(seeds: SeedLabels) -> SeedLabels:

@@ -1,0 +1,183 @@
+"""Grow from seeds in the Correct dock: strokes, a preview after each of them, and one undo step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctseg_imaging.editing import INSIDE, OUTSIDE, box_of_seeds, grow_from_seeds
+from ctseg_imaging.geometry import Match, Triple
+from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.docks.correct.mask_dock import MaskDock
+from napari_ctseg.docks.correct.strokes import Box, Strokes
+from napari_ctseg.viewer.layers import source_of
+from napari_ctseg.viewer.painting import set_mask
+
+if TYPE_CHECKING:
+    from napari.layers import Labels as LabelsLayer
+
+OFF_GRID = "Image and mask have different grids, so nothing can be grown on the image."
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """The shape of the strokes of one moment. box : where mask lies in the layer, None without strokes."""
+
+    box: Box | None = None
+    mask: NDArray[np.bool_] | None = None
+
+    @property
+    def voxels(self) -> int:
+        """How many voxels it has."""
+        return 0 if self.mask is None else int(self.mask.sum())
+
+
+class Growing:
+    """Grows the selected class of the dock's mask from strokes on its image."""
+
+    def __init__(self, dock: MaskDock, aside: ThreadedCall) -> None:
+        self._dock, self._aside = dock, aside
+        self._strokes: Strokes | None = None
+        self._target: tuple[LabelsLayer, int] | None = None
+        self._grown = Grown()
+        self._stale = self._computing = False
+
+    # ---- what the user does
+
+    def begin(self) -> None:
+        """Add the layer of strokes; with one already there, go on painting inside."""
+        dock, layer = self._dock, self._dock.layer
+        if self._strokes is not None:
+            self.paint(INSIDE)
+            return
+        if layer is None or (why_not := self.why_not()):
+            dock.update(message=dock.state.operation_why_not if layer is None else why_not)
+            return
+        self._target, self._grown = (layer, dock.state.classes.selected), Grown()
+        self._strokes = strokes = Strokes(dock.viewer, layer)
+        strokes.painting.touched.connect(self._touched)
+        strokes.layer.events.selected_label.connect(self._show)
+        for key, act in (("X", self.swap), ("Enter", self.accept), ("Escape", self.discard)):
+            strokes.layer.bind_key(key, lambda _, act=act: act(), overwrite=True)
+        self._show()
+
+    def paint(self, stroke: int) -> None:
+        """Paint INSIDE or OUTSIDE."""
+        if self._strokes is not None:
+            self._strokes.paint(stroke)
+            self._show()
+
+    def swap(self) -> None:
+        """Paint outside after inside, and the reverse."""
+        if self._strokes is not None:
+            self.paint(INSIDE if self._strokes.stroke == OUTSIDE else OUTSIDE)
+
+    def set_reach(self, reach_mm: float) -> None:
+        """How far beyond the strokes the shape may go."""
+        self._dock.update(grow=replace(self._dock.state.grow, reach_mm=reach_mm))
+        self._dock.remember("reach_mm", reach_mm)
+        self._touched()
+
+    def accept(self) -> None:
+        """Add the shape to the class as one undo step; the strokes go."""
+        if self._strokes is None or self._target is None or self._computing:
+            return
+        (layer, value), grown = self._target, self._grown
+        record = {"operation": "grow from seeds", "label": value, "mm": self._dock.state.grow.reach_mm}
+        self.discard()
+        if layer not in self._dock.viewer.layers or grown.box is None:
+            return
+        wanted = np.asarray(layer.data) == value
+        wanted[grown.box] |= grown.mask
+        changed = set_mask(layer, value, wanted, record)
+        self._dock.update(message=f"Grow from seeds: {changed} voxels changed.")
+
+    def discard(self) -> None:
+        """Take the strokes and the preview away; a shape under way is dropped."""
+        if (strokes := self._strokes) is None:
+            return
+        self._strokes, self._grown = None, Grown()
+        strokes.painting.touched.disconnect(self._touched)
+        strokes.close()
+        if self._target is not None and self._target[0] in self._dock.viewer.layers:
+            self._dock.viewer.layers.selection.active = self._target[0]
+        self._target = None
+        self._show()
+
+    # ---- what happens elsewhere
+
+    def refresh(self) -> None:
+        """Give up where the strokes or the mask are gone or another mask is corrected."""
+        if self._strokes is not None and not (self._strokes.open and self._same_mask()):
+            self.discard()
+        self._show()
+
+    def why_not(self) -> str:
+        """Why nothing can be grown, "" when it can."""
+        dock = self._dock
+        if dock.state.operation_why_not:
+            return dock.state.operation_why_not
+        image, layer = dock.study.image, dock.layer
+        if image is None or image not in dock.viewer.layers:
+            return "Open an image first."
+        ours, theirs = source_of(layer), source_of(dock.viewer.layers[image])
+        same = (Match.SAME, Match.ROUNDING)
+        return "" if ours and theirs and theirs.shown.matches(ours.shown) in same else OFF_GRID
+
+    # ---- inside
+
+    def _same_mask(self) -> bool:
+        return self._target is not None and self._dock.layer == self._target[0]
+
+    def _touched(self, slices: tuple[int, ...] = ()) -> None:
+        """Grow again; strokes painted meanwhile are taken up when it has ended."""
+        self._stale = True
+        if self._computing or self._strokes is None or self._target is None:
+            return
+        dock, strokes = self._dock, self._strokes
+        image = dock.viewer.layers[dock.study.image].data
+        seeds, reach_mm = strokes.layer.data, dock.state.grow.reach_mm
+        z, y, x = (float(step) for step in self._target[0].scale)
+        self._stale, self._computing = False, True
+        self._aside(
+            lambda: _grown(image, seeds, (z, y, x), reach_mm),
+            lambda grown: self._done(strokes, grown),
+            self._failed,
+        )
+        self._show()
+
+    def _done(self, strokes: Strokes, grown: Grown) -> None:
+        self._computing = False
+        if self._strokes is strokes:
+            self._grown = grown
+            strokes.draw(grown.box, grown.mask)
+            if self._stale:
+                self._touched()
+        self._show()
+
+    def _failed(self, error: Exception) -> None:
+        self._computing = False
+        self._dock.show_error(error)
+        self._show()
+
+    def _show(self, event: Any = None) -> None:
+        strokes, layer = self._strokes, self._dock.layer
+        voxel_ml = 0.0 if layer is None else float(np.prod(layer.scale)) / 1000
+        grow = replace(
+            self._dock.state.grow,
+            stroke=None if strokes is None else strokes.stroke,
+            computing=self._computing and strokes is not None,
+            volume_ml=self._grown.voxels * voxel_ml,
+        )
+        self._dock.update(grow=grow)
+
+
+def _grown(image: Any, strokes: NDArray[np.uint8], spacing_mm: Triple, reach_mm: float) -> Grown:
+    """What grows from the strokes. image : (z, y, x), any kind of array on the grid of the strokes."""
+    box = box_of_seeds(strokes, reach_mm, spacing_mm)
+    if box is None:
+        return Grown()
+    return Grown(box, grow_from_seeds(np.asarray(image[box]), strokes[box].copy(), spacing_mm))
