@@ -7,6 +7,8 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import re
+import statistics
 import subprocess
 import sys
 import zipfile
@@ -159,6 +161,72 @@ def test_folders_and_files_stay_small(package: str) -> None:
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, (
                 f"{path} has more than 300 lines; give its second idea a file of its own."
             )
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def trees() -> dict[Path, ast.Module]:
+    """All source files of the four packages."""
+    paths = [path for package in PACKAGES for path in sorted(folder_of(package).rglob("*.py"))]
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def length(function: Function) -> int:
+    """Its lines without the docstring, from `def` to the end."""
+    first = function.body[0]
+    documented = ast.get_docstring(function) is not None and first.end_lineno is not None
+    docstring = first.end_lineno - first.lineno + 1 if documented and first.end_lineno is not None else 0
+    assert function.end_lineno is not None
+    return function.end_lineno - function.lineno + 1 - docstring
+
+
+def fields(node: ast.ClassDef) -> set[str]:
+    """What is annotated in the class, and what its methods set on self."""
+    annotated = {
+        one.target.id
+        for one in node.body
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+    }
+    targets = [
+        target
+        for one in ast.walk(node)
+        if isinstance(one, ast.Assign | ast.AnnAssign)
+        for group in (one.targets if isinstance(one, ast.Assign) else [one.target])
+        for target in ast.walk(group)
+    ]
+    return annotated | {
+        target.attr
+        for target in targets
+        if isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
+    }
+
+
+def test_functions_fit_on_a_screen() -> None:
+    found = [one for tree in trees().values() for one in ast.walk(tree) if isinstance(one, Function)]
+    lengths = sorted(length(function) for function in found)
+    assert statistics.median(lengths) < 11
+    assert lengths[int(0.9 * len(lengths))] <= 20
+
+
+def test_classes_stay_small() -> None:
+    for path, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                methods = [one for one in node.body if isinstance(one, Function)]
+                assert len(methods) <= 25, f"{path}: {node.name} has {len(methods)} methods; split it."
+                assert len(fields(node)) <= 20, (
+                    f"{path}: {node.name} has {len(fields(node))} fields; split it."
+                )
+
+
+def test_lines_are_short() -> None:
+    for path in trees():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            code = re.split(r"  # (?:noqa|type: ignore)", line)[0]  # as ruff counts
+            assert len(code) <= 110, f"{path}:{number} has {len(code)} characters."
 
 
 QT = ("qtpy", "napari.qt", "napari._qt", "pyqtgraph", "magicgui", "superqt")
