@@ -57,7 +57,7 @@ def gradient(u: Array) -> Array:
 
 
 def adjoint(z: Array) -> Array:
-    """Minus the divergence, for z that is 0 where there is no difference."""
+    """Minus the divergence, for z that is 0 at the border."""
     return np.asarray(-np.diff(z[0], axis=1, prepend=0) - np.diff(z[1], axis=2, prepend=0))
 
 

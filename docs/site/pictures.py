@@ -1,6 +1,6 @@
 """The pictures of the tutorials: `make pictures` draws them again into docs/images/.
 
-One phantom CT is predicted and reviewed as the tutorial says; each step is a picture of the whole window.
+One phantom CT is predicted and reviewed as in the tutorial; each step is a picture of the whole window.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def load_model(name_or_path: ModelLike) -> Bundle:
     Raises
     ------
     BundleError
-        There is no such model, a file is missing or damaged, or a hash does not match.
+        The model does not exist, a file is missing or damaged, or a hash does not match.
 
     Examples
     --------

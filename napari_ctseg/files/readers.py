@@ -20,7 +20,7 @@ from napari_ctseg.recovery import autosave
 from napari_ctseg.viewer import orientation, study
 from napari_ctseg.viewer.layers import LayerData
 
-NOTHING = [(None,)]  # napari's word for "I took care of it, there is no layer"
+NOTHING = [(None,)]  # napari's word for "handled, no layer to add"
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:

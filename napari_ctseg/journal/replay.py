@@ -148,7 +148,7 @@ class _Replay:
             or found[0][0] is not FrameKind.HEADER
             or all(kind is not FrameKind.BASE_END for kind, _ in found)
         ):
-            raise ValueError("there is no base")
+            raise ValueError("the base is missing")
         header = json.loads(found[0][1])
         geometry, view = _place(header)
         self.array = np.zeros(view.geometry(geometry).shape, np.dtype(header["dtype"]))

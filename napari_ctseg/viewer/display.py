@@ -15,7 +15,7 @@ SCREEN = "1920x1200x24"
 
 
 class DisplayError(CtsegError):
-    """There is no screen and none can be made."""
+    """No screen is available and none can be created."""
 
 
 def is_there() -> bool:
@@ -40,7 +40,7 @@ def screen() -> Iterator[bool]:
     program = shutil.which("Xvfb")
     if program is None:
         raise DisplayError(
-            "There is no display, and no Xvfb for a virtual one; install xvfb or run this on a desktop."
+            "No display was found, and no Xvfb for a virtual one; install xvfb or run this on a desktop."
         )
     before = {name: os.environ.get(name) for name in ("DISPLAY", "QT_QPA_PLATFORM")}
     reads, writes = os.pipe()

@@ -56,7 +56,7 @@ def upright(order: Sequence[int]) -> Orientation:
     """camera.orientation (depth, vertical, horizontal) for an order of the axes (z, y, x): head up, else
     posterior down and left right.
 
-    The depth is chosen so that a three-dimensional view shows no mirrored patient.
+    The depth is chosen so a three-dimensional view shows no mirrored patient.
     """
     vertical = "up" if order[1] == 0 else "down"
     # LPS is right-handed in (x, y, z); an even permutation of (z, y, x) turns the handedness of (depth,

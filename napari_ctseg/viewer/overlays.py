@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer, Vectors
 
 AGREED, EXTRA, MISSED, SWAPPED = 1, 2, 3, 4
-# Okabe & Ito: told apart by colour-blind readers. What agrees is faint, so errors stand out.
+# Okabe & Ito: distinguishable for colour-blind readers. What agrees is faint, so errors stand out.
 ERROR_COLOURS: dict[int | None, str] = {
     AGREED: "#009E7344",
     EXTRA: "#E69F00",

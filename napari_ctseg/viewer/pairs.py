@@ -106,7 +106,7 @@ def occurring(array: NDArray[Any]) -> tuple[int, ...]:
 
 class LivePair:
     """ready : the first count (or a new one after resampling) is there. changed : slices that were painted.
-    failed : there is no count.
+    failed : counting failed.
     """
 
     ready = Signal()

@@ -196,7 +196,7 @@ def test_bad_bundles_are_sentences(bundle: str, tmp_path: Path) -> None:
     formats.write(tmp_path / "ct.nii.gz", volume)
     missing = call("predict", "-m", "no-such-bundle", tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")
     assert missing.exit_code == 1
-    assert "there is no bundle, folder or file of this name" in missing.stderr
+    assert "no bundle, folder or file has this name" in missing.stderr
     weights = Path(bundle) / "models/segment.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     changed = call("predict", "-m", bundle, tmp_path / "ct.nii.gz", tmp_path / "o.nii.gz")

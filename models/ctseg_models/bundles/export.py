@@ -133,7 +133,7 @@ def _card(bundle: OwnBundle, stage: Stage) -> str:
         )
     elif len(bundle.stages) == 2:
         parts.append(
-            "In the bundle a localiser says where it looks: run that file first and give the box around what "
+            "In the bundle a localiser finds its region: run that file first and give the box around what "
             "it finds as the region; on the whole volume it is slower and may find organs elsewhere."
         )
     if stage.inferer == "whole":

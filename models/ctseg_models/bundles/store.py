@@ -139,7 +139,7 @@ def find(name_or_path: str | Path) -> Bundle:
     if path.exists():
         return read(path)
     known = ", ".join(bundle.name for bundle in bundles) or "none"
-    raise BundleError(f"{text}: there is no bundle, folder or file of this name; known bundles: {known}.")
+    raise BundleError(f"{text}: no bundle, folder or file has this name; known bundles: {known}.")
 
 
 def read(path: Path) -> Bundle:

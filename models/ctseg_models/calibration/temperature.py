@@ -58,7 +58,7 @@ def fit(samples: CalibrationSamples) -> Calibration:
     halved around its zero. Raises ValueError without voxels.
     """
     if not len(samples.truth):
-        raise ValueError("There is no voxel to calibrate on; give cases with labels.")
+        raise ValueError("No voxels to calibrate on; give cases with labels.")
     low, high = 1 / HOTTEST, 1 / COLDEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -52,9 +52,7 @@ def classes(kind: str) -> tuple[type[Any], type[nn.Module]]:
             from ctseg_models.networks.edge_gated import EdgeGated, EdgeGatedConfig
 
             return EdgeGatedConfig, EdgeGated
-    raise BundleError(
-        f"There is no network {kind!r}; the bundle was written by a newer version of napari-ctseg."
-    )
+    raise BundleError(f"Unknown network {kind!r}; the bundle was written by a newer version of napari-ctseg.")
 
 
 def build(kind: str, config: dict[str, Any], *, in_channels: int, outputs: int) -> nn.Module:

@@ -77,7 +77,7 @@ def load_vgg_features(
             "(torchvision's vgg19 state dict, or the one with normalised layers)."
         )
     if not path.is_file():
-        raise BundleError(f"{path}: there is no such file; name VGG-19 weights with content.features.")
+        raise BundleError(f"{path}: does not exist; name VGG-19 weights with content.features.")
     if sha256 is not None and (found := sha256_of(path)) != sha256.lower():
         raise BundleError(
             f"{path}: its SHA-256 is {found} and not {sha256}; name the right VGG-19 weights or correct the "

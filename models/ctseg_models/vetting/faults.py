@@ -84,11 +84,7 @@ def _given(fault: Any) -> str:
 def _misspelt(path: Sequence[str | int], model: type[BaseModel]) -> str:
     names = list(dict.fromkeys(name for one in _models(path[:-1], model) for name in one.model_fields))
     near = get_close_matches(str(path[-1]), names, n=1, cutoff=SPELLING)
-    return (
-        f'there is no such key; did you mean "{near[0]}"'
-        if near
-        else f"there is no such key; known are {', '.join(names)}"
-    )
+    return f'unknown key; did you mean "{near[0]}"' if near else f"unknown key; known are {', '.join(names)}"
 
 
 def _models(path: Sequence[str | int], model: type[BaseModel]) -> list[type[BaseModel]]:

@@ -75,7 +75,7 @@ def free_value(taken: Collection[int], highest: int) -> int | None:
 def class_rows(
     labels: Labels, locked: Collection[int], live: LiveMetrics | None, here: int | None
 ) -> tuple[ClassRow, ...]:
-    """One row a class. here : the slice of the truth that is shown, None where there is no truth."""
+    """One row a class. here : the slice of the truth that is shown, None without a truth."""
     table = {} if live is None else {row.value: row for row in live.table()}
     rows = []
     for label in labels:

@@ -100,7 +100,7 @@ class Training:
         if job is None:
             self._follow(False)
             return
-        ended = str(job.state)  # before the events, so that its last ones are among them
+        ended = str(job.state)  # before the events, so they include its last ones
         before = state = self._dock.state
         for event in job.events(self._offset):
             self._offset = event.end

@@ -131,7 +131,7 @@ class Sheet:
 
     @property
     def turned_away(self) -> bool:
-        """Whether the slice of the step under way is no longer in front."""
+        """Whether the slice of the current step has been left."""
         return self.drawing.under_way and self.plane() != self._plane
 
     def cancel(self) -> None:

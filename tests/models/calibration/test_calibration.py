@@ -37,7 +37,7 @@ from tests.models.making import (
 
 
 def drawn(temperature: float, n: int = 40_000, classes: int = 4) -> CalibrationSamples:
-    """Truth drawn from softmax(logits / temperature), so that is the temperature to find."""
+    """Truth drawn from softmax(logits / temperature), which is the temperature to find."""
     generator = torch.Generator().manual_seed(7)
     logits = 3 * torch.randn(n, classes, generator=generator)
     truth = torch.multinomial(torch.softmax(logits / temperature, 1), 1, generator=generator)[:, 0]

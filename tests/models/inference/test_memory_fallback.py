@@ -77,7 +77,7 @@ def test_what_counts_as_a_shortage() -> None:
     wrapped.__cause__ = RuntimeError("Failed to allocate memory for requested buffer of size 9")
     assert is_out_of_memory(wrapped)
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
-    assert not is_out_of_memory(BundleError("file: there is no memory of it."))
+    assert not is_out_of_memory(BundleError("file: has no memory of it."))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def main(image, labels, ledger, seconds, rate, what):
     for signal, word in ((steps.added, "dab"), (steps.ended, "ended"), (steps.moved, "moved")):
         signal.connect(lambda *_, word=word: note(word))
     if what == "full disk":
-        autosave_of(viewer).message.connect(lambda word: note("told " + word))
+        autosave_of(viewer).message.connect(lambda word: note("message " + word))
         QTimer.singleShot(
             1500, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
         )

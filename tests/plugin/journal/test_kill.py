@@ -117,12 +117,12 @@ def test_killed_after_some_strokes(files, what):
 @pytest.mark.long
 def test_with_a_full_disk_the_user_is_told_and_painting_goes_on(files):
     ledger, _ = paint_and_kill(files, "full disk", 6.0)
-    told = [k for k, (_, _, word) in enumerate(ledger) if word.startswith("told")]
-    assert told and "free some space" in ledger[told[0]][2]
-    assert sum(word == "stroke" for _, _, word in ledger[told[0] :]) > 3
+    messages = [k for k, (_, _, word) in enumerate(ledger) if word.startswith("message")]
+    assert messages and "free some space" in ledger[messages[0]][2]
+    assert sum(word == "stroke" for _, _, word in ledger[messages[0] :]) > 3
     (kept,) = folder.find()
     assert checksum(replay(kept.path).shown) in [
-        state for _, state, _ in ledger[: told[0] + 2]
+        state for _, state, _ in ledger[: messages[0] + 2]
     ]  # all until the disk was full is there
 
 

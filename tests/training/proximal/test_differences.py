@@ -31,7 +31,7 @@ def test_gradient_is_numpys_diff_with_zero_at_the_end(
 def test_adjoint_is_the_one_that_the_inner_products_ask_for(
     shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> None:
-    """z also has numbers at the border, where there is no difference; they must not count."""
+    """z also has numbers at the border, that belong to no difference; they must not count."""
     rng = np.random.default_rng(1)
     u, z = (
         torch.from_numpy(rng.normal(size=(2, *shape))),

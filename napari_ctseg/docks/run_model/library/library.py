@@ -36,16 +36,16 @@ class Library(Protocol):
         """Whether it finds out itself where to look."""
 
     def identity(self, bundle: Bundle) -> str:
-        """The same for models that are one under two names, as far as can be told without reading weights."""
+        """The same for models that are one under two names, as far as is known without reading weights."""
 
     def described(self, path: Path) -> bool:
         """Whether `path` is a network file whose side file could be rewritten."""
 
     def description(self, network: Path) -> dict[str, Any]:
-        """What its side file says. Raises BundleError when that is none."""
+        """The content of its side file. Raises BundleError when that is none."""
 
     def guess(self, network: Path) -> dict[str, Any]:
-        """The beginning of a side file: what the file itself says. Raises BundleError when it is no
+        """The beginning of a side file: the content of the file itself. Raises BundleError when it is no
         network.
         """
 

@@ -49,7 +49,7 @@ class ConfidenceTable(QTableWidget):  # type: ignore[misc]
             self.setHorizontalHeaderItem(column, item)
 
     def draw(self, rows: Sequence[Confidence]) -> None:
-        """Hidden without rows; without the last column where there is no disagreement or entropy."""
+        """Hidden without rows; without the last column if neither disagreement nor entropy was computed."""
         self._columns = (*COLUMNS[:-1], ENTROPY if any(row.entropy for row in rows) else COLUMNS[-1])
         self._head()
         self.setVisible(bool(rows))

@@ -249,7 +249,7 @@ def test_bundles_are_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pyte
     assert [str(damaged) in fault for fault in found.faults] == [True]
     with pytest.raises(
         BundleError,
-        match=r"there is no bundle, folder or file of this name; known bundles: .*alpha",
+        match=r"no bundle, folder or file has this name; known bundles: .*alpha",
     ):
         store.find("gamma")
     (tmp_path / "notes.txt").write_text("no bundle")

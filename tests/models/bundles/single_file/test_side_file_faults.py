@@ -86,14 +86,14 @@ def test_a_fault_names_its_field(entries: dict[str, Any], field: str, tmp_path: 
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        ({"spacng": [1, 1, 1], "spacing": None}, 'spacng: there is no such key; did you mean "spacing"'),
+        ({"spacng": [1, 1, 1], "spacing": None}, 'spacng: unknown key; did you mean "spacing"'),
         (
             {"output": {"kind": "logits", "clases": [0, 1]}},
-            'output.clases: there is no such key; did you mean "classes"',
+            'output.clases: unknown key; did you mean "classes"',
         ),
         (
             {"channels": [{}, {"nrmalise": "max"}]},
-            'channels.1.nrmalise: there is no such key; did you mean "normalise"',
+            'channels.1.nrmalise: unknown key; did you mean "normalise"',
         ),
         ({"spacing": 1}, "spacing: must be a list in [ ], not 1"),
         ({"spacing": [1, 1]}, "spacing.2: is missing; the list is too short"),

@@ -39,7 +39,7 @@ def _remarks(headers: Sequence[Dataset]) -> Iterator[str]:
 
 
 def _has_another_scale(headers: Sequence[Dataset]) -> bool:
-    """Whether real-world values differ from the stored ones, which are used where there is no rescale."""
+    """Whether real-world values differ from the stored ones, which are used without a rescale."""
     if words(headers, "RescaleSlope"):
         return False
     try:

@@ -138,7 +138,7 @@ def name_of(label: Label) -> str:
 def _source(header: DicomHeader, kind: str) -> Dataset:
     """A slice of the series with its text decoded.
 
-    Raises FormatError, also where the file is no longer the one that was read.
+    Raises FormatError, also if the file has changed since it was read.
     """
     path = header.files[0]
     with parsing(path, "DICOM image"):
