@@ -133,7 +133,7 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path) -> None:
     for more, part in (
         ((), "two or more"),
         (("--cases", "nobody"), "no case 'nobody'"),
-        (("-m", "nothing"), "no bundle, folder or file of this name"),
+        (("-m", "nothing"), "no bundle, folder or file has this name"),
     ):
         code, messages, errors = call("stack", "-m", low, "--data", data, "--out", tmp_path / "out", *more)
         assert code == 1 and part in errors and messages == "" and "Traceback" not in errors

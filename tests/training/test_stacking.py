@@ -226,7 +226,7 @@ def test_a_stack_is_written_whole_and_checked_when_read(tmp_path: Path) -> None:
         write_stack(tmp_path / "out/stack", network, name="both", members=again.members, labels=again.labels)
     threshold_bundle(tmp_path / "other", two_stages=False, threshold_hu=100).path.rename(tmp_path / "moved")
     (tmp_path / "low").rename(tmp_path / "gone")
-    with pytest.raises(BundleError, match="no bundle, folder or file of this name"):
+    with pytest.raises(BundleError, match="no bundle, folder or file has this name"):
         again.members[0].bundle()
     (tmp_path / "moved").rename(tmp_path / "low")
     with pytest.raises(BundleError, match="is not the low that the stack was trained with"):

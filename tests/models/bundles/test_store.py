@@ -138,7 +138,7 @@ def test_what_is_no_bundle_gets_a_sentence(tmp_path: Path) -> None:
     for name, needle in (
         ("empty", "plans.json"),
         ("text.txt", "is not a bundle"),
-        ("none", "folder or file of this name"),
+        ("none", "folder or file has this name"),
     ):
         with pytest.raises(BundleError, match=needle):
             store.find(tmp_path / name)

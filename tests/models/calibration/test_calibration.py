@@ -81,7 +81,7 @@ def test_always_right_and_always_wrong_end_at_the_bounds() -> None:
     assert fit(CalibrationSamples(logits, torch.tensor([1, 0]))).temperature == pytest.approx(
         HOTTEST, rel=1e-3
     )
-    with pytest.raises(ValueError, match="no voxel"):
+    with pytest.raises(ValueError, match="No voxels"):
         fit(CalibrationSamples(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)))
 
 
