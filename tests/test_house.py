@@ -229,6 +229,14 @@ def test_lines_are_short() -> None:
             assert len(code) <= 110, f"{path}:{number} has {len(code)} characters."
 
 
+def test_slice_numbers_are_made_in_one_place() -> None:
+    """Text that names a slice uses `slice_number`: nothing adds 1 to an index by itself."""
+    for path in trees():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            found = re.search(r"(?i)slice[^\"]*\{[^}]*[+-] 1\}", line)
+            assert found is None, f"{path}: {line.strip()}; use ctseg_imaging.volume.slice_number."
+
+
 QT = ("qtpy", "napari.qt", "napari._qt", "pyqtgraph", "magicgui", "superqt")
 WITH_QT = ("view.py", "parts.py", "notices.py", "widgets", "background")
 

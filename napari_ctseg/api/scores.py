@@ -45,7 +45,9 @@ class Evaluation:
 
     @property
     def slices(self) -> tuple[SliceRow, ...]:
-        """One row per case, label and slice in which either side has the label; areas in mm2."""
+        """One row per case, label and slice in which either side has the label; `slice` is an index from 0
+        at the feet, areas are in mm2.
+        """
         return tuple(row for case in self.cases for row in case.slices)
 
     @property

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ctseg_imaging.volume import slice_number
 from ctseg_imaging.windowing import is_hu
 from napari_ctseg.viewer.layers import MIRROR, slice_of, source_of, volume_of
 from napari_ctseg.viewer.proxies import unwrapped
@@ -221,7 +222,7 @@ class Radiological:
         oblique = "  oblique" if source is not None and source.geometry.is_oblique else ""
         return "\n".join(
             (
-                f"{PLANES[axis]} {index + 1}/{image.data.shape[axis]}",
+                f"{PLANES[axis]} {slice_number(index)}/{image.data.shape[axis]}",
                 f"{'zyx'[axis]} {place:.1f} mm{oblique}",
                 f"W {high - low:.4g}  L {(high + low) / 2:.4g}",
                 f"{unit} {here}",

@@ -5,7 +5,16 @@ import pytest
 
 from ctseg_imaging.errors import GeometryError
 from ctseg_imaging.geometry import Geometry
-from ctseg_imaging.volume import Label, LabelMap, Labels, ViewOnlyVolume, Volume, Window
+from ctseg_imaging.volume import (
+    Label,
+    LabelMap,
+    Labels,
+    ViewOnlyVolume,
+    Volume,
+    Window,
+    slice_index,
+    slice_number,
+)
 
 GRID = Geometry.from_parts((3, 4, 5), (2, 1, 1))
 
@@ -18,6 +27,11 @@ def test_array_and_grid_must_agree():
             Volume(np.zeros(shape), GRID)
     with pytest.raises(GeometryError):
         LabelMap(np.zeros((5, 4, 3), np.uint8), GRID)
+
+
+def test_people_count_slices_from_1():
+    assert (slice_number(0), slice_number(127)) == (1, 128)
+    assert [slice_index(slice_number(index)) for index in (0, 1, 299)] == [0, 1, 299]
 
 
 def test_labels_are_whole_numbers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctseg_imaging.volume import slice_number
 from napari_ctseg.docks.compare.next_slice import next_missed_slice, next_worse_slice
 from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.viewer.layers import go_to_slice
@@ -40,4 +41,4 @@ class Navigation:
             return
         index, value = found
         self.go_to(index)
-        self._dock.update(message=f"Slice {index + 1}: {pair.counted.names.name(value)} is missed.")
+        self._dock.update(message=f"Slice {slice_number(index)}: {pair.counted.names.name(value)} is missed.")

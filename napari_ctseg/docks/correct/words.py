@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ctseg_imaging.volume import Labels
+from ctseg_imaging.volume import Labels, slice_number
 from napari_ctseg.docks.correct.state import MaskChoice, Tool
 from napari_ctseg.journal.folder import Kept
 from napari_ctseg.journal.words import steps
@@ -18,7 +18,7 @@ def step(meta: Mapping[str, Any], labels: Labels) -> str:
     name = []
     if label is not None and operation != Tool.ERASE:  # the eraser takes every class
         name.append("background" if label == 0 else labels.name(label))
-    return ", ".join([operation, *name, *([f"slice {where + 1}"] if where is not None else [])])
+    return ", ".join([operation, *name, *([f"slice {slice_number(where)}"] if where is not None else [])])
 
 
 def unsaved(count: int) -> str:

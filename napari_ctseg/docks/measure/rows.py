@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ctseg_imaging.measurements import DrawnShape, LabelValues, ShapeValues
-from ctseg_imaging.volume import Labels
+from ctseg_imaging.volume import Labels, slice_number
 from napari_ctseg.docks.measure import words
 from napari_ctseg.docks.measure.measured_image import MeasuredImage
 from napari_ctseg.docks.measure.state import LabelRow, ShapeRow
@@ -24,7 +24,7 @@ def shape_row(shape: DrawnShape, image: MeasuredImage) -> ShapeRow:
     values = image.measure(shape)
     return ShapeRow(
         shape.kind,
-        f"{words.PLANES[shape.axis]} {shape.index + 1}",
+        f"{words.PLANES[shape.axis]} {slice_number(shape.index)}",
         words.size(values),
         words.mean(values, image.unit),
         words.on_canvas(values, image.unit),

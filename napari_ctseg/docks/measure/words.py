@@ -6,6 +6,7 @@ import math
 
 from ctseg_imaging.geometry import Float
 from ctseg_imaging.measurements import DrawnShape, Kind, ShapeValues
+from ctseg_imaging.volume import slice_number
 
 NAMES = {
     Kind.RULER: "Ruler",
@@ -75,7 +76,7 @@ def on_canvas(values: ShapeValues, unit: str) -> str:
 
 def in_full(shape: DrawnShape, values: ShapeValues, unit: str) -> str:
     """Everything about a shape, for its tooltip."""
-    place = f"{NAMES[shape.kind]}, {PLANES[shape.axis]} slice {shape.index + 1}: {size(values)}"
+    place = f"{NAMES[shape.kind]}, {PLANES[shape.axis]} slice {slice_number(shape.index)}: {size(values)}"
     if values.area_mm2 is None:
         return place
     lowest, highest = number(values.minimum), number(values.maximum)

@@ -35,6 +35,16 @@ PALETTE = (
 )
 
 
+def slice_number(index: int) -> int:
+    """The number that a person sees for slice `index` of an array: arrays count from 0, people from 1."""
+    return index + 1
+
+
+def slice_index(number: int) -> int:
+    """The index in the array of the slice that a person calls `number`; inverse of `slice_number`."""
+    return number - 1
+
+
 @dataclass(frozen=True)
 class Window:
     """A display window: `width` and `level` (centre) in the units of the volume, HU for CT."""

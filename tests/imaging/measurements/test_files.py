@@ -43,6 +43,20 @@ def test_what_is_written_is_read_back_equal(tmp_path, kept, ending):
     assert [shape for shape, _ in read(path).shapes] == list(SHAPES) and read(path).labels == LABELS
 
 
+def test_slices_have_the_number_of_the_viewer(tmp_path):
+    """A CT stored from head to feet in slices along x: 30 axial slices, of which index 4 is the 26th from the
+    feet.
+    """
+    stored = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])  # axes x, y, z of the array in LPS
+    geometry = Geometry.from_parts((5, 20, 30), (3.3, 0.7, 0.9), (0.0, 0.0, 0.0), stored)
+    array = np.zeros(geometry.shape, np.int16)
+    shape = DrawnShape(Kind.RULER, 2, ((1.0, 2.0, 4.0), (1.0, 9.0, 4.0)))
+    write(tmp_path / "case.json", record(Volume(array, geometry, modality="CT"), [shape]))
+    written = json.loads((tmp_path / "case.json").read_text())["shapes"][0]
+    assert (written["axis"], written["slice"]) == (2, 26)
+    assert read(tmp_path / "case.json").shapes[0][0] == shape
+
+
 def test_the_table_can_be_read_without_this_program(tmp_path, kept):
     write(tmp_path / "case.csv", kept)
     with (tmp_path / "case.csv").open(newline="") as file:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from ctseg_imaging.volume import slice_number
 from napari_ctseg import parts
 from napari_ctseg.docks.compare.components.listed import ComponentList, ListedComponent, ListKind
 
@@ -112,7 +113,7 @@ def _words(row: ListedComponent) -> tuple[str, ...]:
         f"{one.volume_ml:.2f}" if one.volume_ml < 10 else f"{one.volume_ml:.0f}",
         "–" if math.isnan(one.dice) else f"{one.dice:.2f}",
         "–" if math.isnan(one.hd95_mm) else f"{one.hd95_mm:.1f}",
-        str(one.voxel[0] + 1),
+        str(slice_number(one.voxel[0])),
     )
 
 

@@ -9,6 +9,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QSizePolicy
 
+from ctseg_imaging.volume import slice_index, slice_number
 from napari_ctseg.docks.compare.state import DiceCurve
 
 HEIGHT = 170
@@ -56,14 +57,14 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
             self.removeItem(self._lines.pop(value))
         if count != self._count:
             self._count = count
-            self.setXRange(1, max(2, count), padding=0.02)
+            self.setXRange(slice_number(0), slice_number(max(1, count - 1)), padding=0.02)
         for curve in curves:
             if curve.value not in self._lines:
                 self._lines[curve.value] = self.plot(connect="finite", symbolSize=3, symbolPen=None)
             line, colour = self._lines[curve.value], pg.mkColor(curve.colour)
             seen = focus is None or focus == curve.value
             colour.setAlpha(255 if seen else DIMMED)
-            line.setData(np.arange(1, len(curve.dice) + 1), curve.dice)
+            line.setData(slice_number(0) + np.arange(len(curve.dice)), curve.dice)
             line.setPen(pg.mkPen(colour, width=2.5 if focus == curve.value else 1.6))
             alone = _alone(curve.dice)
             line.setSymbol([("o" if single else None) for single in alone] if alone.any() else None)
@@ -72,7 +73,7 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
 
     def move(self, index: int) -> None:
         """Put the cursor on slice `index` (from 0)."""
-        self.cursor_line.setValue(index + 1)
+        self.cursor_line.setValue(slice_number(index))
 
     def _clicked(self, event: Any) -> None:
         if event.button() == Qt.MouseButton.LeftButton and self.plotItem.sceneBoundingRect().contains(
@@ -82,7 +83,7 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
 
     def _ask(self, where: float) -> None:
         if self._count:
-            self.asked.emit(int(np.clip(round(where), 1, self._count)) - 1)
+            self.asked.emit(int(np.clip(slice_index(round(where)), 0, self._count - 1)))
 
 
 def _alone(dice: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ctseg_imaging.volume import slice_number
 from napari_ctseg import parts
 from napari_ctseg.docks.compare.state import CompareState
 from napari_ctseg.docks.compare.widgets.pair_table import PairTable
@@ -61,7 +62,7 @@ class ScoreSection(parts.Section):
             if index < len(curve.dice) and not math.isnan(curve.dice[index])
         ]
         count = self._state.slices.count
-        self.where.setText(f"Slice {index + 1}/{count}: {', '.join(here) or 'no label'}" if curves else "")
+        self.where.setText(f"Slice {slice_number(index)}/{count}: {', '.join(here) or 'no label'}" if curves else "")
 
     def paint_theme(self, theme: Theme) -> None:
         """Take over the viewer's colours."""

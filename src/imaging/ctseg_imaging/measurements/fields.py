@@ -8,10 +8,12 @@ from dataclasses import fields
 from typing import Any
 
 from ctseg_imaging.errors import GeometryError
+from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.measurements.label_values import LabelValues
 from ctseg_imaging.measurements.record import MeasurementRecord
 from ctseg_imaging.measurements.shapes import DrawnShape, Kind
 from ctseg_imaging.measurements.values import ShapeValues
+from ctseg_imaging.volume import slice_number
 
 FORMAT, VERSION = "napari-ctseg measurements", 1
 VALUES = tuple(field.name for field in fields(ShapeValues))
@@ -27,7 +29,7 @@ def as_fields(kept: MeasurementRecord) -> dict[str, Any]:
         "image": {"shape_zyx": list(kept.shape_zyx), "affine_lps": [list(row) for row in kept.affine_lps]},
         "unit": kept.unit,
         "shapes": [
-            {"kind": str(shape.kind), "axis": shape.axis, "slice": shape.index + 1}
+            {"kind": str(shape.kind), "axis": shape.axis, "slice": _number_seen(shape, kept)}
             | {"points_zyx": [list(point) for point in shape.points]}
             | {name: value for name in VALUES if (value := getattr(values, name)) is not None}
             for shape, values in kept.shapes
@@ -36,6 +38,14 @@ def as_fields(kept: MeasurementRecord) -> dict[str, Any]:
             {name: value for name, value in vars(label).items() if value is not None} for label in kept.labels
         ],
     }
+
+
+def _number_seen(shape: DrawnShape, kept: MeasurementRecord) -> int:
+    """The number of the shape's slice in the viewer, which shows the view of the image, not its stored
+    order.
+    """
+    seen = shape.seen_in(AxisView.of(kept.geometry), kept.shape_zyx)
+    return slice_number(seen.index)
 
 
 def from_fields(found: Mapping[str, Any]) -> MeasurementRecord:
@@ -80,7 +90,7 @@ def _shape(found: Any, where: str, size: tuple[int, ...]) -> tuple[DrawnShape, S
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     if not 0 <= shape.index < size[shape.axis]:
-        raise ValueError(f"{where}: slice {shape.index + 1} lies outside of the image")
+        raise ValueError(f"{where}: its slice lies outside of the image")
     values = {name: _number(found[name], f"{where}.{name}") for name in VALUES if name in found}
     if "voxels" in values:
         values["voxels"] = _whole(found["voxels"], f"{where}.voxels")

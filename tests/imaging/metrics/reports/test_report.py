@@ -234,6 +234,18 @@ def test_the_per_slice_csv(tmp_path):
     lines = (tmp_path / "s.csv").read_text().splitlines()
     assert lines[0] == "case,label,slice,dice,fp_mm2,fn_mm2"
     assert len(lines) == 1 + 4 + 3
+    drawn = [index for mask in TRUTH.values() for index in range(SHAPE[0])[mask[0]]]
+    assert min(int(line.split(",")[2]) for line in lines[1:]) == min(drawn) + 1
+    assert [row.slice for row in REPORTS[0].slices][0] == int(lines[1].split(",")[2]) - 1
+
+
+def test_the_page_numbers_slices_from_1(tmp_path):
+    report = evaluate_pair(
+        label_map({**TRUTH, 4: np.s_[6, :12, :12]}), label_map(TRUTH), case="a", convention="deepmind"
+    )
+    write_html(tmp_path / "a.html", [report])
+    assert report.pictures[0].slice == 6
+    assert "Slice 7: 104 mm² wrong" in (tmp_path / "a.html").read_text()
 
 
 def test_the_json_is_strict_and_names_what_failed(tmp_path):

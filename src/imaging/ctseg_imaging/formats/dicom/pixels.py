@@ -32,6 +32,7 @@ from ctseg_imaging.formats.dicom.stacking.slices import Slice
 from ctseg_imaging.formats.dicom.tags import UNREADABLE
 from ctseg_imaging.formats.scaling import smallest_integer
 from ctseg_imaging.progress import Progress
+from ctseg_imaging.volume import slice_number
 
 _END_OF_IMAGE, _PADDED = b"\xff\xd9", 8  # bytes at the end of a frame that hold the marker
 _ENDS_WITH_MARKER = (
@@ -182,7 +183,7 @@ def decoding(slices: Sequence[Slice], pixels: StoredPixels) -> Generator[Progres
     whole = all(one.rescale.is_whole for one in slices)
     volume: NDArray[Any] = np.empty((len(slices), *slices[0].shape), np.int16 if whole else np.float32)
     for k, one in enumerate(slices):
-        yield Progress("pixels", k, len(slices), f"Reading slice {k + 1} of {len(slices)}")
+        yield Progress("pixels", k, len(slices), f"Reading slice {slice_number(k)} of {len(slices)}")
         values = real_values(one, pixels)
         if values.dtype.kind == "f" and volume.dtype.kind == "i":
             volume = volume.astype(np.float32)

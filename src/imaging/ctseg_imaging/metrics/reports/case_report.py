@@ -62,7 +62,8 @@ class Row:
 class SliceRow:
     """One label in a slice where either side has it.
 
-    slice : from feet to head, as in the viewer, from 0. Areas in mm2.
+    slice : the index from feet to head along the view that the viewer shows, from 0; the CSV file has the
+    number from 1, as the viewer. Areas in mm2.
     """
 
     case: str

@@ -15,7 +15,7 @@ from ctseg_imaging.html_pages import data_url, rendered
 from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
 from ctseg_imaging.metrics.reports.pictures import Picture
 from ctseg_imaging.metrics.summary import SummaryRow, summary
-from ctseg_imaging.volume import PALETTE
+from ctseg_imaging.volume import PALETTE, slice_number
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _NUMBERS = (
@@ -77,7 +77,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _caption(picture: Picture) -> str:
-    return f"Slice {picture.slice}: {picture.wrong_mm2:.0f} mm² wrong. Solid: prediction, dashed: truth."
+    return f"Slice {slice_number(picture.slice)}: {picture.wrong_mm2:.0f} mm² wrong. Solid: prediction, dashed: truth."
 
 
 def draw(picture: Picture) -> bytes:

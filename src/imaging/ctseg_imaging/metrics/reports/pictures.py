@@ -21,7 +21,7 @@ class Picture:
     left).
     """
 
-    slice: int  # its index, as in SliceRow
+    slice: int  # its index from 0, as in SliceRow
     wrong_mm2: float  # area labelled differently from the truth
     spacing_mm: tuple[float, float]  # (y, x)
     # truth, prediction: (y, x) the compared labels, others 0

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ctseg_imaging.formats.disk.atomic import atomic_path
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.metrics.reports.case_report import CaseReport, Row, SliceRow
 from ctseg_imaging.metrics.summary import summary
+from ctseg_imaging.volume import slice_number
 
 LESION_COLUMNS = ("lesion_recall", "lesion_f1")
 COLUMNS = tuple(field.name for field in fields(Row) if field.name not in LESION_COLUMNS)
@@ -30,8 +31,12 @@ def write_csv(path: str | Path, reports: Sequence[CaseReport], overwrite: bool =
 
 
 def write_per_slice_csv(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
-    """One line per case, label and slice in which either side has the label."""
-    _write_rows(path, (row for report in reports for row in report.slices), SLICE_COLUMNS, overwrite)
+    """One line per case, label and slice in which either side has the label; `slice` is its number from 1 at
+    the feet, as the viewer shows it.
+    """
+    rows = (row for report in reports for row in report.slices)
+    numbered = (replace(row, slice=slice_number(row.slice)) for row in rows)
+    _write_rows(path, numbered, SLICE_COLUMNS, overwrite)
 
 
 def write_json(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ctseg_imaging.errors import OnlyViewable
 from ctseg_imaging.geometry import Float
+from ctseg_imaging.volume import slice_number
 
 STEP_TOLERANCE = 0.02  # of a slice step: how far a slice may lie from its place in the lattice
 SIDEWAYS_TOLERANCE = (
@@ -125,7 +126,7 @@ def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
             else:
                 why = "the spacing is uneven"
             return (
-                f"slices {k + 1} and {k + 2} lie {step:.2f} mm apart where the series has {usual:.2f} mm "
+                f"slices {slice_number(k)} and {slice_number(k + 1)} lie {step:.2f} mm apart where the series has {usual:.2f} mm "
                 f"({why}); export the series again with every slice"
             )
     mean = float(along[-1] - along[0]) / (len(along) - 1)
