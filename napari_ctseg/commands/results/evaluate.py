@@ -41,7 +41,10 @@ def evaluate(
         typer.Option(metavar="FILE", help="One page with tables and pictures of the worst slices."),
     ] = None,
     per_slice: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV, one line per case, label and slice; slices from 1 at the feet.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="CSV, one line per case, label and slice; slices from 1 at the feet."
+        ),
     ] = None,
     convention: Annotated[
         ConventionName, typer.Option(help="Whose definitions of the metrics to use.")

@@ -62,7 +62,9 @@ class ScoreSection(parts.Section):
             if index < len(curve.dice) and not math.isnan(curve.dice[index])
         ]
         count = self._state.slices.count
-        self.where.setText(f"Slice {slice_number(index)}/{count}: {', '.join(here) or 'no label'}" if curves else "")
+        self.where.setText(
+            f"Slice {slice_number(index)}/{count}: {', '.join(here) or 'no label'}" if curves else ""
+        )
 
     def paint_theme(self, theme: Theme) -> None:
         """Take over the viewer's colours."""

@@ -236,7 +236,7 @@ def test_the_per_slice_csv(tmp_path):
     assert len(lines) == 1 + 4 + 3
     drawn = [index for mask in TRUTH.values() for index in range(SHAPE[0])[mask[0]]]
     assert min(int(line.split(",")[2]) for line in lines[1:]) == min(drawn) + 1
-    assert [row.slice for row in REPORTS[0].slices][0] == int(lines[1].split(",")[2]) - 1
+    assert REPORTS[0].slices[0].slice == int(lines[1].split(",")[2]) - 1
 
 
 def test_the_page_numbers_slices_from_1(tmp_path):
