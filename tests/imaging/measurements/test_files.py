@@ -47,9 +47,7 @@ def test_slices_have_the_number_of_the_viewer(tmp_path):
     """A CT stored from head to feet in slices along x: 30 axial slices, of which index 4 is the 26th from the
     feet.
     """
-    stored = np.array(
-        [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]]
-    )  # axes x, y, z of the array in LPS
+    stored = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
     geometry = Geometry.from_parts((5, 20, 30), (3.3, 0.7, 0.9), (0.0, 0.0, 0.0), stored)
     array = np.zeros(geometry.shape, np.int16)
     shape = DrawnShape(Kind.RULER, 2, ((1.0, 2.0, 4.0), (1.0, 9.0, 4.0)))

@@ -77,7 +77,8 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _caption(picture: Picture) -> str:
-    return f"Slice {slice_number(picture.slice)}: {picture.wrong_mm2:.0f} mm² wrong. Solid: prediction, dashed: truth."
+    number, wrong_mm2 = slice_number(picture.slice), picture.wrong_mm2
+    return f"Slice {number}: {wrong_mm2:.0f} mm² wrong. Solid: prediction, dashed: truth."
 
 
 def draw(picture: Picture) -> bytes:

@@ -126,8 +126,8 @@ def _uneven(positions: Float, normal: Float, pixel_mm: float) -> str:
             else:
                 why = "the spacing is uneven"
             return (
-                f"slices {slice_number(k)} and {slice_number(k + 1)} lie {step:.2f} mm apart where the series has {usual:.2f} mm "
-                f"({why}); export the series again with every slice"
+                f"slices {slice_number(k)} and {slice_number(k + 1)} lie {step:.2f} mm apart where "
+                f"the series has {usual:.2f} mm ({why}); export the series again with every slice"
             )
     mean = float(along[-1] - along[0]) / (len(along) - 1)
     drift = float(np.abs(along - along[0] - mean * np.arange(len(along))).max())
