@@ -89,7 +89,7 @@ def test_the_manifest_loads_no_torch_and_names_what_is_there() -> None:
         "import npe2\nmanifest = "
         "npe2.PluginManifest.from_distribution('napari-ctseg')\nmanifest.validate_imports()\n"
         "assert [w.display_name for w in manifest.contributions.widgets] == "
-        "['Window', 'Run model', 'Compare', 'Measure', 'Correct & export', 'Fine-tune', 'Recovery'], "
+        "['Window', 'Run model', 'Compare', 'Measure', 'Correct & export', 'Fine-tune', 'Recovery', 'Keys'], "
         "manifest.contributions.widgets"
     )
     assert loaded_by(code, ("torch", "monai")) == set()

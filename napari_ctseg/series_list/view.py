@@ -31,6 +31,8 @@ from ctseg_imaging.formats.dicom.study import SeriesRow, StudyFolder
 from ctseg_imaging.progress import Progress
 from napari_ctseg.background.queue import Outcome
 from napari_ctseg.compute import reading
+from napari_ctseg.keys import table as keys
+from napari_ctseg.keys.widgets.pressed import is_pressed
 from napari_ctseg.series_list import words
 from napari_ctseg.series_list.lines import (
     DrawnOn,
@@ -145,7 +147,7 @@ class SeriesDialog(QDialog):  # type: ignore[misc]
 
     def keyPressEvent(self, event: Any) -> None:
         """Enter opens, wherever the focus is."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        if is_pressed(event, keys.OPEN_SERIES):
             self._accept()
         else:
             super().keyPressEvent(event)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ctseg_imaging.volume import slice_number
 from ctseg_imaging.windowing import is_hu
+from napari_ctseg.keys.opening import take_help_key
 from napari_ctseg.viewer.layers import MIRROR, slice_of, source_of, volume_of
 from napari_ctseg.viewer.proxies import unwrapped
 
@@ -77,6 +78,7 @@ def attach(viewer: napari.viewer.Viewer) -> Radiological:
     viewer = unwrapped(viewer)
     if viewer not in _ATTACHED:
         _ATTACHED[viewer] = Radiological(viewer)
+        take_help_key(viewer)
         planes_of(viewer)
     return _ATTACHED[viewer]
 

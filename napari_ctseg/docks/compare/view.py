@@ -10,14 +10,12 @@ from qtpy.QtCore import QTimer
 from napari_ctseg import parts
 from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState, Phase
-from napari_ctseg.docks.compare.widgets.component_section import (
-    LAST_ROW_KEY,
-    NEXT_ROW_KEY,
-    ComponentSection,
-)
+from napari_ctseg.docks.compare.widgets.component_section import ComponentSection
 from napari_ctseg.docks.compare.widgets.pair_section import PairSection
 from napari_ctseg.docks.compare.widgets.report_section import ReportSection
-from napari_ctseg.docks.compare.widgets.score_section import MISSED_KEY, NEXT_KEY, ScoreSection
+from napari_ctseg.docks.compare.widgets.score_section import ScoreSection
+from napari_ctseg.keys import bind, release
+from napari_ctseg.keys import table as keys
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -54,20 +52,17 @@ class CompareDock(parts.Dock):
             section.connect_to(self.controller)
         navigation = self.controller.navigation
         listing = self.controller.listing
-        for key, go in (
-            (NEXT_KEY, navigation.next_worse),
-            (MISSED_KEY, navigation.next_missed),
-            (NEXT_ROW_KEY, lambda: listing.step(1)),
-            (LAST_ROW_KEY, lambda: listing.step(-1)),
-        ):
-            self._viewer.bind_key(key.replace("+", "-"), lambda viewer, go=go: go(), overwrite=True)
+        bind(self._viewer, keys.WORSE, navigation.next_worse)
+        bind(self._viewer, keys.MISSED, navigation.next_missed)
+        bind(self._viewer, keys.NEXT_ROW, lambda: listing.step(1))
+        bind(self._viewer, keys.LAST_ROW, lambda: listing.step(-1))
         self._viewer.events.theme.connect(self._paint_theme)
 
     def closed(self) -> None:
         """Release the keys and disconnect from the viewer."""
         self._timer.stop()
-        for key in (NEXT_KEY, MISSED_KEY, NEXT_ROW_KEY, LAST_ROW_KEY):
-            self._viewer.bind_key(key.replace("+", "-"), None, overwrite=True)
+        for gesture in (keys.WORSE, keys.MISSED, keys.NEXT_ROW, keys.LAST_ROW):
+            release(self._viewer, gesture)
         self.controller.close()
 
     # ---- drawing

@@ -13,6 +13,8 @@ from ctseg_imaging.geometry import Match, Triple
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.strokes import Box, Strokes
+from napari_ctseg.keys import bind
+from napari_ctseg.keys import table as keys
 from napari_ctseg.viewer.layers import source_of
 from napari_ctseg.viewer.painting import set_mask
 
@@ -60,8 +62,9 @@ class Growing:
         self._strokes = strokes = Strokes(dock.viewer, layer)
         strokes.painting.touched.connect(self._touched)
         strokes.layer.events.selected_label.connect(self._show)
-        for key, act in (("X", self.swap), ("Enter", self.accept), ("Escape", self.discard)):
-            strokes.layer.bind_key(key, lambda _, act=act: act(), overwrite=True)
+        bind(strokes.layer, keys.SWAP_STROKES, self.swap)
+        bind(strokes.layer, keys.ACCEPT_GROWN, self.accept)
+        bind(strokes.layer, keys.DISCARD_GROWN, self.discard)
         self._show()
 
     def paint(self, stroke: int) -> None:

@@ -10,10 +10,12 @@ from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.correct.widgets.brush_section import BrushSection
 from napari_ctseg.docks.correct.widgets.class_section import ClassSection
 from napari_ctseg.docks.correct.widgets.export_section import ExportSection
-from napari_ctseg.docks.correct.widgets.grow_section import KEY, GrowSection
+from napari_ctseg.docks.correct.widgets.grow_section import GrowSection
 from napari_ctseg.docks.correct.widgets.mask_section import MaskSection
 from napari_ctseg.docks.correct.widgets.operation_section import OperationSection
 from napari_ctseg.docks.correct.widgets.start_section import StartSection
+from napari_ctseg.keys import bind, release
+from napari_ctseg.keys import table as keys
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
@@ -44,14 +46,13 @@ class CorrectDock(parts.Dock):
         self.brush.connect_to(controller.brush)
         self.operations.connect_to(controller.operations)
         self.grow.connect_to(controller.growing)
-        self._key = KEY.replace("+", "-")
-        controller.viewer.bind_key(self._key, lambda viewer: controller.growing.begin(), overwrite=True)
+        bind(controller.viewer, keys.GROW, controller.growing.begin)
         for section in (self.start, self.mask, self.classes, self.export):
             section.connect_to(controller)
 
     def closed(self) -> None:
         """Save the last edits for recovery and disconnect from the viewer."""
-        self.controller.viewer.bind_key(self._key, None, overwrite=True)
+        release(self.controller.viewer, keys.GROW)
         self.controller.close()
 
     def show(self, state: CorrectState | None = None) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 
 from napari_ctseg.docks.measure import words
 from napari_ctseg.docks.measure.measured_image import MeasuredImage
+from napari_ctseg.keys import bind, release
+from napari_ctseg.keys import table as keys
 from napari_ctseg.viewer.layers import is_label_map
 from napari_ctseg.viewer.study import Study
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_ctseg.docks.measure.controller import MeasureController
 
-KEYS = ("Delete", "Backspace", "Control-Z", "Escape", "Enter")
+OF_THE_LAYER = (keys.REMOVE_SHAPE, keys.UNDO_SHAPE, keys.END_TOOL, keys.CLOSE_SHAPE)
 MASKS = ("edited", "prediction", "truth")  # the study's roles, the first that is there
 
 
@@ -57,19 +59,18 @@ def bind_keys(layer: Any, controller: MeasureController) -> None:
     """The keys of the layer of measurements, in place of napari's own."""
     acts = (
         controller.delete,
-        controller.delete,
         controller.undo,
         controller.escape,
         controller.pointer.close_shape,
     )
-    for key, act in zip(KEYS, acts, strict=True):
-        layer.bind_key(key, lambda layer, act=act: act(), overwrite=True)
+    for gesture, act in zip(OF_THE_LAYER, acts, strict=True):
+        bind(layer, gesture, act)
 
 
 def release_keys(layer: Any) -> None:
     """The keys are napari's own again."""
-    for key in KEYS:
-        layer.bind_key(key, None, overwrite=True)
+    for gesture in OF_THE_LAYER:
+        release(layer, gesture)
 
 
 def _is_image(layer: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QHideEvent, QShowEvent
@@ -15,7 +16,8 @@ from napari_ctseg.docks.measure.widgets.drawing_section import DrawingSection
 from napari_ctseg.docks.measure.widgets.file_section import FileSection
 from napari_ctseg.docks.measure.widgets.label_section import LabelSection
 from napari_ctseg.docks.measure.widgets.tables import ShapeTable
-from napari_ctseg.docks.measure.words import KEYS
+from napari_ctseg.docks.measure.words import GESTURES
+from napari_ctseg.keys import bind, release
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer import orientation
 
@@ -58,19 +60,15 @@ class MeasureDock(parts.Dock):
         self.files.connect_to(controller)
         self.table.picked.connect(controller.go_to)
         self.table.deleted.connect(controller.delete)
-        for kind, key in KEYS.items():
-            press = self._pressing(kind)
-            self._viewer.bind_key(key.replace("+", "-"), press, overwrite=True)
+        for kind, gesture in GESTURES.items():
+            bind(self._viewer, gesture, partial(controller.arm, kind))
         self._viewer.events.theme.connect(self._paint_theme)
-
-    def _pressing(self, kind: Any) -> Any:
-        return lambda viewer: self.controller.arm(kind)
 
     def closed(self) -> None:
         """Give the keys back and let go of the viewer."""
         self._rest.stop()
-        for key in KEYS.values():
-            self._viewer.bind_key(key.replace("+", "-"), None, overwrite=True)
+        for gesture in GESTURES.values():
+            release(self._viewer, gesture)
         self._viewer.events.theme.disconnect(self._paint_theme)
         self.controller.close()
 

@@ -7,6 +7,7 @@ import math
 from ctseg_imaging.geometry import Float
 from ctseg_imaging.measurements import DrawnShape, Kind, ShapeValues
 from ctseg_imaging.volume import slice_number
+from napari_ctseg.keys import table as keys
 
 NAMES = {
     Kind.RULER: "Ruler",
@@ -16,13 +17,13 @@ NAMES = {
     Kind.RECTANGLE: "Rectangle",
     Kind.POLYGON: "Polygon",
 }
-KEYS = {
-    Kind.RULER: "Shift+R",
-    Kind.ANGLE: "Shift+G",
-    Kind.RECIST: "Shift+D",
-    Kind.ELLIPSE: "Shift+C",
-    Kind.RECTANGLE: "Shift+B",
-    Kind.POLYGON: "Shift+O",
+GESTURES = {
+    Kind.RULER: keys.RULER,
+    Kind.ANGLE: keys.ANGLE,
+    Kind.RECIST: keys.RECIST,
+    Kind.ELLIPSE: keys.ELLIPSE,
+    Kind.RECTANGLE: keys.RECTANGLE,
+    Kind.POLYGON: keys.POLYGON,
 }
 HINTS = {
     Kind.RULER: "Drag from one end to the other.",

@@ -24,6 +24,7 @@ from napari_ctseg.docks.run_model.widgets.result_panel import ResultPanel
 from napari_ctseg.docks.run_model.widgets.run_panel import RunPanel
 from napari_ctseg.docks.run_model.widgets.side_form import SideForm
 from napari_ctseg.docks.run_model.widgets.trust_question import ask_trust
+from napari_ctseg.keys import table as keys
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer import orientation
 
@@ -78,7 +79,7 @@ class RunModelDock(parts.Dock):
         self.new = menu_button(
             "Add model…", words.ADD, AddMenu(self, lambda path: self.controller.actions.add(path))
         )
-        self.new.setShortcut("Ctrl+Shift+M")
+        self.new.setShortcut(keys.ADD_MODEL.name)
         self.card = parts.button("Card…", words.CARD)
         links = parts.row(self.new, self.card, menu_button("More…", words.MORE, self.more_menu))
         links.addStretch()

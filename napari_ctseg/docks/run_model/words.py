@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ctseg_models.contract.run_warning import WarningKind
 from napari_ctseg.docks.run_model.state import BundleInfo, Combine, RunModelState, RunProgress
+from napari_ctseg.keys import table as keys
 
 KINDS = {"ctseg": "", "nnunet": "nnU-Net", "monai": "MONAI", "torchscript": "TorchScript", "onnx": "ONNX"}
 COMBINE = {Combine.MEAN: "Mean of probabilities", Combine.VOTE: "Majority vote", Combine.STAPLE: "STAPLE"}
@@ -17,7 +18,7 @@ MODELS = (
 )
 ADD = (
     "Adds a model from disk: a folder (of this project, nnU-Net results, MONAI) or a file (.zip, ONNX, "
-    "TorchScript). You can also drop it on this dock. Key: Ctrl+Shift+M"
+    f"TorchScript). You can also drop it on this dock. Key: {keys.ADD_MODEL.name}"
 )
 CARD = "What the model is for, what it is not for, how it was trained and how it was evaluated."
 MORE = "Verify, export, edit a network's description, or withdraw a permission."
@@ -37,7 +38,7 @@ REGION = (
 BOX = "The shapes layer whose rectangles span the box."
 DRAW = (
     "Adds a shapes layer. Drag a rectangle on the image; a rectangle in a second plane also limits the third "
-    "axis. Key: Ctrl+Shift+B"
+    f"axis. Key: {keys.DRAW_BOX.name}"
 )
 DEVICE = "cpu works everywhere; cuda is an NVIDIA GPU, mps an Apple GPU."
 PRECISION = (
@@ -52,9 +53,9 @@ ENTROPY = (
     "Adds a hidden image of the entropy: 0 where one label is certain, 1 where all labels are equally "
     "likely. For an ensemble it replaces the disagreement map."
 )
-EXPECTED = "Loads the model and estimates the time and memory of a run. Key: Ctrl+Shift+E"
-RUN = "Runs the model and adds its result as a labels layer. Key: Ctrl+Return"
-CANCEL = "Stops the run; no layer is added. Key: Ctrl+Shift+X"
+EXPECTED = f"Loads the model and estimates the time and memory of a run. Key: {keys.ESTIMATE.name}"
+RUN = f"Runs the model and adds its result as a labels layer. Key: {keys.RUN.name}"
+CANCEL = f"Stops the run; no layer is added. Key: {keys.CANCEL.name}"
 DETAILS = "How the result was computed, or the full error for a report."
 DESCRIBE = (
     "Edits this network's side file: channels, sizes, classes. Nothing is written until you press Save."

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ctseg_imaging.volume import Window
 from napari_ctseg.docks.dock_controller import DockController, DockView
 from napari_ctseg.docks.window import own_presets
-from napari_ctseg.docks.window.presets import KEYS, Presets, preset_in_force, presets_for, with_keys
+from napari_ctseg.docks.window.presets import Presets, preset_in_force, presets_for, with_keys
 from napari_ctseg.docks.window.state import Preset, WindowKind, WindowState
+from napari_ctseg.keys import bind_each, release
+from napari_ctseg.keys import table as keys
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import source_of
 from napari_ctseg.viewer.mouse import mouse_of
@@ -45,20 +47,17 @@ class WindowController(DockController[WindowState]):
         self.follow(self.refresh, self.viewer.layers.selection.events.active)
         self.follow(self._mouse_changed, self._mouse.changed)
         self._take_right_button()
-        for key in KEYS:
-            self.viewer.bind_key(key, self._pressing(key, only_when_on=True), overwrite=True)
-            self.viewer.bind_key(f"Alt-{key}", self._pressing(key, only_when_on=False), overwrite=True)
+        bind_each(self.viewer, keys.PRESET, self._pressing(only_when_on=True))
+        bind_each(self.viewer, keys.PRESET_ANYWHERE, self._pressing(only_when_on=False))
         self.refresh()
 
     def on_close(self) -> None:
         """Give the right button's choice of images and the number keys back."""
         self._follow(None)
         self._mouse.targets = self._others_targets
-        for key in KEYS:
-            self.viewer.bind_key(key, None, overwrite=True)
-            self.viewer.bind_key(f"Alt-{key}", None, overwrite=True)
-            for layer in self._images():
-                layer.bind_key(key, None, overwrite=True)
+        release(self.viewer, keys.PRESET_ANYWHERE)
+        for target in (self.viewer, *self._images()):
+            release(target, keys.PRESET)
 
     # ---- what is there
 
@@ -226,20 +225,18 @@ class WindowController(DockController[WindowState]):
     def _take_image_keys(self) -> None:
         """On image layers napari uses 1 and 2 itself; while the toggle is on they set windows there."""
         for layer in self._images():
-            for key in KEYS:
-                layer.bind_key(
-                    key,
-                    self._pressing(key, only_when_on=True) if self.state.number_keys else None,
-                    overwrite=True,
-                )
+            if self.state.number_keys:
+                bind_each(layer, keys.PRESET, self._pressing(only_when_on=True))
+            else:
+                release(layer, keys.PRESET)
 
-    def _pressing(self, key: str, *, only_when_on: bool) -> Any:
+    def _pressing(self, *, only_when_on: bool) -> Callable[[str], None]:
         mine = weakref.ref(self)
 
-        def press(_: Any) -> None:
+        def press(key: str) -> None:
             controller = mine()
             if controller is not None and (controller.state.number_keys or not only_when_on):
-                controller.press(key)
+                controller.press(key[-1])
 
         return press
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from ctseg_imaging.volume import Window
-from napari_ctseg.docks.window.presets import KEYS, Presets
+from napari_ctseg.docks.window.presets import Presets
 from napari_ctseg.docks.window.state import Preset, WindowKind
+from napari_ctseg.keys.table import NUMBERS
 
 
 def from_settings(kept: list[Any]) -> Presets:
@@ -17,7 +18,7 @@ def from_settings(kept: list[Any]) -> Presets:
         if isinstance(entry, dict) and {"name", "width", "level"} <= set(entry):
             key = str(entry.get("key", ""))
             window = Window(str(entry["name"]), float(entry["width"]), float(entry["level"]))
-            found.append(Preset(window, WindowKind.OWN, key if key in KEYS else ""))
+            found.append(Preset(window, WindowKind.OWN, key if key in NUMBERS else ""))
     return tuple(found)
 
 

@@ -11,12 +11,12 @@ from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.volume import Volume
 from ctseg_imaging.windowing import PRESETS, is_hu, quantile_windows
 from napari_ctseg.docks.window.state import Preset, WindowKind
+from napari_ctseg.keys.table import NUMBERS
 from napari_ctseg.viewer.layers import volume_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-KEYS = tuple("123456789")
 Presets = tuple[Preset, ...]
 
 
@@ -29,7 +29,7 @@ def presets_for(layer: Image) -> tuple[bool, Presets]:
     hu = is_hu(volume)
     own = [Preset(window, WindowKind.FILE) for window in volume.windows]
     known = (
-        [Preset(window, WindowKind.PRESET, key) for window, key in zip(PRESETS, KEYS, strict=True)]
+        [Preset(window, WindowKind.PRESET, key) for window, key in zip(PRESETS, NUMBERS, strict=True)]
         if hu
         else []
     )
@@ -45,7 +45,7 @@ def with_keys(presets: Presets) -> Presets:
     given out in order.
     """
     if not any(preset.kind is WindowKind.PRESET for preset in presets):
-        free = iter([key for key in KEYS if key not in {p.key for p in presets}])
+        free = iter([key for key in NUMBERS if key not in {p.key for p in presets}])
         return tuple(
             preset if preset.key or preset.kind is WindowKind.OWN else replace(preset, key=next(free, ""))
             for preset in presets

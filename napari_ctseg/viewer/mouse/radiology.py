@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_ctseg import notices
+from napari_ctseg.keys import bind
+from napari_ctseg.keys import table as keys
 from napari_ctseg.preferences import Preferences, PreferencesError
 from napari_ctseg.viewer import orientation
 from napari_ctseg.viewer.mouse.canvas_mouse import CanvasMouse
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-KEY = "W"
 SECTION, SETTING = "viewer", "radiology_mouse"
 
 
@@ -42,7 +43,7 @@ class RadiologyMouse:
         self._claims: list[weakref.WeakMethod[Callable[[Any], bool]]] = []
         self.is_on = bool(self._preferences.get(SECTION, SETTING, False))
         self.serve(viewer)
-        viewer.bind_key(KEY, lambda viewer: self.toggle(), overwrite=True)
+        bind(viewer, keys.MOUSE, self.toggle)
 
     def serve(self, model: ViewerModel) -> None:
         """Act on another canvas that shows the viewer's layers."""

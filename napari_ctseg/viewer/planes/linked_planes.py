@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_ctseg import notices
+from napari_ctseg.keys import bind
+from napari_ctseg.keys import table as keys
 from napari_ctseg.preferences import Preferences, PreferencesError
 from napari_ctseg.viewer import orientation
 from napari_ctseg.viewer.layers import source_of
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from napari_ctseg.viewer.planes.view import PlanesView
 
-KEY = "Q"
 SECTION, SETTING, ZOOM_SETTING = "viewer", "planes", "synchronous_zoom"
 
 
@@ -42,12 +43,12 @@ class LinkedPlanes:
         self.layout = Layout.ONE
         self._before_enlarged = Layout.ONE
         self.synchronous_zoom = bool(self._preferences.get(SECTION, ZOOM_SETTING, False))
-        viewer.bind_key(KEY, lambda viewer: self.next_layout(), overwrite=True)
+        bind(viewer, keys.LAYOUT, self.next_layout)
         mouse_of(viewer).enlarged.connect(self.enlarge)
         if (window := getattr(viewer, "window", None)) is not None:
             from napari_ctseg.viewer.planes.widgets.menu import PlanesMenu
 
-            PlanesMenu(window.view_menu, self, mouse_of(viewer), KEY)
+            PlanesMenu(window.view_menu, self, mouse_of(viewer))
         if self._remembered is not Layout.ONE:
             viewer.layers.events.inserted.connect(self._first_volume)
 

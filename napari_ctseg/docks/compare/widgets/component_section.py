@@ -11,14 +11,14 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from ctseg_imaging.volume import slice_number
 from napari_ctseg import parts
 from napari_ctseg.docks.compare.components.listed import ComponentList, ListedComponent, ListKind
+from napari_ctseg.keys import table as keys
 
 if TYPE_CHECKING:
     from napari_ctseg.docks.compare.controller import CompareController
 
-NEXT_ROW_KEY, LAST_ROW_KEY = "J", "Shift+J"
 LIST = "Lists the components of the label in focus, or of all labels, one by one."
-NEXT = f"Goes to the next row of the list. Key: {NEXT_ROW_KEY}"
-LAST = f"Goes to the row before. Key: {LAST_ROW_KEY}"
+NEXT = f"Goes to the next row of the list. Key: {keys.NEXT_ROW.name}"
+LAST = f"Goes to the row before. Key: {keys.LAST_ROW.name}"
 HEADERS = (
     ("label", "The label. Click a row to go there."),
     ("", "missed: only in the truth. false: only predicted. found: both share a voxel."),
@@ -39,8 +39,8 @@ class ComponentSection(parts.Section):
         self.make = parts.button("List", LIST)
         self.summary = parts.text()
         self.table = _table()
-        self.last = parts.button(f"Previous ({LAST_ROW_KEY})", LAST)
-        self.next = parts.button(f"Next ({NEXT_ROW_KEY})", NEXT)
+        self.last = parts.button(f"Previous ({keys.LAST_ROW.name})", LAST)
+        self.next = parts.button(f"Next ({keys.NEXT_ROW.name})", NEXT)
         self.stack(parts.row(self.kind, self.make), self.summary, self.table, parts.row(self.last, self.next))
 
     def connect_to(self, controller: CompareController) -> None:

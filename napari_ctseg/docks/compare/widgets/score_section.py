@@ -10,15 +10,20 @@ from napari_ctseg import parts
 from napari_ctseg.docks.compare.state import CompareState
 from napari_ctseg.docks.compare.widgets.pair_table import PairTable
 from napari_ctseg.docks.compare.widgets.plot import SlicePlot
+from napari_ctseg.keys import table as keys
 
 if TYPE_CHECKING:
     from napari.utils.theme import Theme
 
     from napari_ctseg.docks.compare.controller import CompareController
 
-NEXT_KEY, MISSED_KEY = "N", "Shift+N"
-WORSE = f"Goes to the slice that is next better than this one, beginning with the worst. Key: {NEXT_KEY}"
-MISSED = f"Goes to the next slice where the truth has a label that is not predicted at all. Key: {MISSED_KEY}"
+WORSE = (
+    f"Goes to the slice that is next better than this one, beginning with the worst. Key: {keys.WORSE.name}"
+)
+MISSED = (
+    "Goes to the next slice where the truth has a label that is not predicted at all. "
+    f"Key: {keys.MISSED.name}"
+)
 
 
 class ScoreSection(parts.Section):
@@ -29,8 +34,8 @@ class ScoreSection(parts.Section):
         self._state = CompareState()
         self.note, self.where = parts.remark(), parts.text()
         self.table, self.plot = PairTable(), SlicePlot()
-        self.worse = parts.button(f"Worse slice ({NEXT_KEY})", WORSE)
-        self.missed = parts.button(f"Missed ({MISSED_KEY})", MISSED)
+        self.worse = parts.button(f"Worse slice ({keys.WORSE.name})", WORSE)
+        self.missed = parts.button(f"Missed ({keys.MISSED.name})", MISSED)
         self.stack(self.note, self.table, self.plot, self.where, parts.row(self.worse, self.missed))
 
     def connect_to(self, controller: CompareController) -> None:

@@ -9,18 +9,20 @@ from qtpy.QtWidgets import QButtonGroup
 
 from ctseg_imaging.editing import INSIDE, OUTSIDE
 from napari_ctseg import parts
+from napari_ctseg.keys import table as keys
 
 if TYPE_CHECKING:
     from napari_ctseg.docks.correct.growing import Growing
     from napari_ctseg.docks.correct.state import ClassRow, GrowState
 
-KEY = "Shift+G"
-BEGIN = f"Grows the class from a few strokes inside and outside of the structure. Key: {KEY}"
+BEGIN = f"Grows the class from a few strokes inside and outside of the structure. Key: {keys.GROW.name}"
+SWAP = f"Key: {keys.SWAP_STROKES.name} changes between both"
 STROKES = {
-    INSIDE: ("Inside", "Paint strokes inside the structure. Key: X changes between both"),
-    OUTSIDE: ("Outside", "Paint strokes outside the structure. Key: X changes between both"),
+    INSIDE: ("Inside", f"Paint strokes inside the structure. {SWAP}"),
+    OUTSIDE: ("Outside", f"Paint strokes outside the structure. {SWAP}"),
 }
-ACCEPT = "Adds the yellow outline to the class as one undo step. Key: Enter"
+ACCEPT = f"Adds the yellow outline to the class as one undo step. Key: {keys.ACCEPT_GROWN.name}"
+DISCARD = f"Removes the strokes and the outline. Key: {keys.DISCARD_GROWN.name}"
 
 
 class GrowSection(parts.Section):
@@ -37,7 +39,7 @@ class GrowSection(parts.Section):
         self.reach = parts.number("How far beyond the strokes the structure may extend.", 1, 200, 1, " mm")
         self.told = parts.text()
         self.accept = parts.button("Accept", ACCEPT)
-        self.discard = parts.button("Discard", "Removes the strokes and the outline. Key: Escape")
+        self.discard = parts.button("Discard", DISCARD)
         self.body = parts.group(
             [
                 self.told,

@@ -13,6 +13,8 @@ from napari_ctseg import parts
 from napari_ctseg.docks.measure.state import LabelRow, ShapeRow
 from napari_ctseg.docks.measure.widgets.icons import tool_icon
 from napari_ctseg.docks.measure.words import NAMES
+from napari_ctseg.keys import table as keys
+from napari_ctseg.keys.widgets.pressed import is_pressed
 
 MEAN = "mean ± SD"
 SHORT = {Kind.RECIST: "RECIST"}
@@ -122,16 +124,16 @@ class ShapeTable(Table):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Delete and Backspace remove the row; Enter goes to its slice."""
         row = self.currentRow()
-        if row >= 0 and event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+        if row >= 0 and is_pressed(event, keys.REMOVE_ROW):
             self.deleted.emit(row)
-        elif row >= 0 and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        elif row >= 0 and is_pressed(event, keys.GO_TO_ROW):
             self.picked.emit(row)
         else:
             super().keyPressEvent(event)
 
     def event(self, event: QEvent) -> bool:
         """Keep Delete from the shortcuts of napari's menus."""
-        if event.type() == QEvent.Type.ShortcutOverride and event.key() == Qt.Key.Key_Delete:
+        if event.type() == QEvent.Type.ShortcutOverride and is_pressed(event, keys.REMOVE_ROW):
             event.accept()
             return True
         return bool(super().event(event))

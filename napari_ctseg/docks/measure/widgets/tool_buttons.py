@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolButton, QWidget
 from ctseg_imaging.measurements import Kind
 from napari_ctseg import parts
 from napari_ctseg.docks.measure.widgets.icons import SIZE, tool_icon
-from napari_ctseg.docks.measure.words import HINTS, KEYS, NAMES
+from napari_ctseg.docks.measure.words import GESTURES, HINTS, NAMES
 
 COLUMNS = 3
 
@@ -26,7 +26,7 @@ class ToolButtons(QWidget):  # type: ignore[misc]
         self.buttons: dict[Kind, QToolButton] = {}
         for k, kind in enumerate(Kind):
             button = QToolButton()
-            button.setText(f"{NAMES[kind]}\n{KEYS[kind]}")
+            button.setText(f"{NAMES[kind]}\n{GESTURES[kind].name}")
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
             button.setIconSize(QSize(SIZE, SIZE))
             button.setCheckable(True)
@@ -50,4 +50,6 @@ class ToolButtons(QWidget):  # type: ignore[misc]
         for kind, button in self.buttons.items():
             with QSignalBlocker(button):
                 button.setChecked(kind is tool)
-            parts.able(button, why_not, f"{NAMES[kind]}: {HINTS[kind]} Key: {KEYS[kind]}; Esc ends it.")
+            parts.able(
+                button, why_not, f"{NAMES[kind]}: {HINTS[kind]} Key: {GESTURES[kind].name}; Esc ends it."
+            )

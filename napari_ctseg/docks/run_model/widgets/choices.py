@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QWidget
 from napari_ctseg import parts
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.state import DEVICES, PRECISIONS, Combine, RegionChoice, RunModelState
+from napari_ctseg.keys import table as keys
 
 if TYPE_CHECKING:
     from napari_ctseg.docks.run_model.controller import RunModelController
@@ -26,7 +27,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.region = parts.combo(words.REGION)
         self.box = parts.combo(words.BOX)
         self.draw_box = parts.button("Draw", words.DRAW)
-        self.draw_box.setShortcut("Ctrl+Shift+B")
+        self.draw_box.setShortcut(keys.DRAW_BOX.name)
         self.device = parts.combo(words.DEVICE, DEVICES)
         self.precision = parts.combo(words.PRECISION, PRECISIONS)
         self.mirroring = QCheckBox("Mirroring")

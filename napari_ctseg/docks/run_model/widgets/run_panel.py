@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 from napari_ctseg import parts
 from napari_ctseg.docks.run_model import words
 from napari_ctseg.docks.run_model.state import RunModelState
+from napari_ctseg.keys import table as keys
 
 if TYPE_CHECKING:
     from napari_ctseg.docks.run_model.controller import RunModelController
@@ -20,12 +21,12 @@ class RunPanel(QWidget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.guess = parts.button("Expected time and memory", words.EXPECTED)
-        self.guess.setShortcut("Ctrl+Shift+E")
+        self.guess.setShortcut(keys.ESTIMATE.name)
         self.expected = parts.text()
         self.go = parts.button("Run", words.RUN)
-        self.go.setShortcut("Ctrl+Return")
+        self.go.setShortcut(keys.RUN.name)
         self.stop = parts.button("Cancel", words.CANCEL)
-        self.stop.setShortcut("Ctrl+Shift+X")
+        self.stop.setShortcut(keys.CANCEL.name)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.stage = parts.text()

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ctseg import parts
-from napari_ctseg.docks.window.presets import KEYS
 from napari_ctseg.docks.window.state import Preset, WindowKind
+from napari_ctseg.keys.table import NUMBERS
 
 if TYPE_CHECKING:
     from napari_ctseg.docks.window.controller import WindowController
@@ -97,7 +97,7 @@ class PresetList(QWidget):  # type: ignore[misc]
         menu = QMenu(parent)
         menu.addAction("Rename…").triggered.connect(lambda: self._rename(preset.name))
         keys = menu.addMenu("Key")
-        for key in ("", *KEYS):
+        for key in ("", *NUMBERS):
             keys.addAction(key or "none").triggered.connect(
                 lambda _=False, key=key: self.keyed.emit(preset.name, key)
             )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QMenu
 
+from napari_ctseg.keys import table as keys
 from napari_ctseg.viewer.mouse import RadiologyMouse
-from napari_ctseg.viewer.mouse.radiology import KEY as MOUSE_KEY
 from napari_ctseg.viewer.planes.layout import Layout
 
 if TYPE_CHECKING:
@@ -24,21 +24,23 @@ NAMES = {
 
 
 class PlanesMenu(QMenu):  # type: ignore[misc]
-    """Shows the state whenever it opens. key : turns to the next layout."""
+    """Shows the state whenever it opens."""
 
-    def __init__(self, parent: Any, planes: LinkedPlanes, mouse: RadiologyMouse, key: str) -> None:
+    def __init__(self, parent: Any, planes: LinkedPlanes, mouse: RadiologyMouse) -> None:
         super().__init__(TITLE, parent)
         self._planes, self._mouse = weakref.ref(planes), weakref.ref(mouse)
         layouts = QActionGroup(self)
         self._layouts = {}
         for layout, name in NAMES.items():
-            action = self._layouts[layout] = self._entry(f"{name}\t{key}" if layout is Layout.ONE else name)
+            action = self._layouts[layout] = self._entry(
+                f"{name}\t{keys.LAYOUT.name}" if layout is Layout.ONE else name
+            )
             action.triggered.connect(lambda _=False, layout=layout: self._show_layout(layout))
             layouts.addAction(action)
         self.addSeparator()
         self._zoom = self._entry("Synchronous zoom")
         self._zoom.triggered.connect(self._set_zoom)
-        self._radiology = self._entry(f"Radiology mouse\t{MOUSE_KEY}")
+        self._radiology = self._entry(f"Radiology mouse\t{keys.MOUSE.name}")
         self._radiology.triggered.connect(self._set_mouse)
         self.aboutToShow.connect(self._refresh)
         parent.aboutToShow.connect(self._stay)

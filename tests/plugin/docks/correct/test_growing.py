@@ -23,6 +23,7 @@ SHAPE, SPACING = (11, 20, 24), (3.0, 1.5, 2.0)
 C, S = np.cos(np.radians(10)), np.sin(np.radians(10))
 OBLIQUE = np.array([[C, -S, 0], [S, C, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0])
 GRID = Geometry.from_parts(SHAPE, SPACING, (10.0, -20.0, 30.0), OBLIQUE)
+GROW = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier  # with G
 ORGAN = (slice(3, 8), slice(6, 14), slice(7, 17))
 
 
@@ -177,14 +178,14 @@ def test_locked_classes_and_other_grids_are_refused(plugin_model):
 
 
 def test_by_keys_alone(make_plugin_viewer, qtbot):
-    """Shift+G, a stroke, X, Enter in the window; then Escape."""
+    """Ctrl+Shift+G, a stroke, X, Enter in the window; then Escape."""
     viewer = make_plugin_viewer(show=True)
     layer = shown(viewer)
     layer.selected_label = 1
     dock = CorrectDock(viewer)
     viewer.window.add_dock_widget(dock)
     canvas = unwrapped(viewer).window._qt_viewer.canvas.native
-    qtbot.keyClick(canvas, Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(canvas, Qt.Key.Key_G, GROW)
     strokes = viewer.layers[STROKES_NAME]
     assert dock.grow.strokes[INSIDE].isChecked() and not dock.grow.accept.isEnabled()
     qtbot.keyClick(canvas, Qt.Key.Key_X)
@@ -195,6 +196,6 @@ def test_by_keys_alone(make_plugin_viewer, qtbot):
     assert "3.6 ml" in dock.grow.told.text()
     qtbot.keyClick(canvas, Qt.Key.Key_Return)
     assert (layer.data == 1).sum() == 400 - 8  # the spleen keeps its 8 voxels
-    qtbot.keyClick(canvas, Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(canvas, Qt.Key.Key_G, GROW)
     qtbot.keyClick(canvas, Qt.Key.Key_Escape)
     assert STROKES_NAME not in viewer.layers and dock.grow.begin.isEnabled()

@@ -6,11 +6,12 @@ from napari.components import ViewerModel
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume, Window
+from napari_ctseg.keys.table import MOUSE
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer import orientation
 from napari_ctseg.viewer.layers import slice_of
 from napari_ctseg.viewer.mouse import mouse_of
-from napari_ctseg.viewer.mouse.radiology import KEY, SECTION, SETTING
+from napari_ctseg.viewer.mouse.radiology import SECTION, SETTING
 from napari_ctseg.viewer.showing import show_labels, show_volume
 from tests.plugin import canvas_events as canvas
 
@@ -169,7 +170,7 @@ def test_a_double_click_is_passed_on_unless_a_tool_is_in_hand(viewer, mask, nati
 
 
 def test_the_key_toggles_and_the_choice_is_remembered(viewer, image, native, make_napari_viewer):
-    viewer.keymap[next(key for key in viewer.keymap if str(key) == KEY)](viewer)
+    viewer.keymap[next(key for key in viewer.keymap if str(key) == MOUSE.name)](viewer)
     assert not mouse_of(viewer).is_on
     assert Preferences().get(SECTION, SETTING, True) is False
     mouse_of(viewer).toggle()

@@ -1,0 +1,95 @@
+"""The keys. Add one here, bind it with `bind`, and write docs/keys.md: python docs/site/keys_page.py."""
+
+from __future__ import annotations
+
+from napari_ctseg.keys.gesture import Gesture, Group, Place
+
+NUMBERS = tuple("123456789")
+
+HELP = Gesture(("F1",), "Shows this list", Group.VIEWER)
+LAYOUT = Gesture(("Q",), "One plane, one large and two small, three of the same size", Group.VIEWER)
+MOUSE = Gesture(("W",), "Switches the radiology mouse on or off", Group.VIEWER)
+
+PRESET = Gesture(
+    NUMBERS,
+    "Sets a window of the dock, if its number keys are on",
+    Group.WINDOW,
+    Place.IMAGE,
+    "switches between pan/zoom and transform (1 and 2)",
+    shown="1 to 9",
+)
+PRESET_ANYWHERE = Gesture(
+    tuple(f"Alt+{number}" for number in NUMBERS),
+    "Sets a window of the dock, whichever layer is selected",
+    Group.WINDOW,
+    shown="Alt+1 to Alt+9",
+)
+
+ADD_MODEL = Gesture(("Ctrl+Shift+M",), "Adds a model", Group.RUN)
+DRAW_BOX = Gesture(("Ctrl+Shift+B",), "Draws the box in which to segment", Group.RUN)
+ESTIMATE = Gesture(("Ctrl+Shift+E",), "Estimates the time and memory of a run", Group.RUN)
+RUN = Gesture(("Ctrl+Return",), "Runs the model", Group.RUN)
+CANCEL = Gesture(("Ctrl+Shift+X",), "Cancels the run", Group.RUN)
+
+WORSE = Gesture(("N",), "Next-worst slice, beginning with the worst", Group.COMPARE)
+MISSED = Gesture(("Shift+N",), "Next slice with a label that is missed", Group.COMPARE)
+NEXT_ROW = Gesture(("J",), "Next lesion or component of the list", Group.COMPARE)
+LAST_ROW = Gesture(("Shift+J",), "Previous lesion or component of the list", Group.COMPARE)
+
+RULER = Gesture(("Shift+R",), "Ruler", Group.MEASURE)
+ANGLE = Gesture(("Shift+G",), "Angle", Group.MEASURE)
+RECIST = Gesture(("Shift+D",), "RECIST pair", Group.MEASURE)
+ELLIPSE = Gesture(("Shift+C",), "Circle or ellipse", Group.MEASURE)
+RECTANGLE = Gesture(("Shift+B",), "Rectangle", Group.MEASURE)
+POLYGON = Gesture(("Shift+O",), "Polygon", Group.MEASURE)
+REMOVE_SHAPE = Gesture(
+    ("Delete", "Backspace"),
+    "Removes the selected measurement; takes back the last corner of a polygon",
+    Group.MEASURE,
+    Place.MEASUREMENTS,
+    "removes the shape without undo",
+)
+UNDO_SHAPE = Gesture(
+    ("Ctrl+Z",), "Undoes the last shape, change or removal", Group.MEASURE, Place.MEASUREMENTS
+)
+END_TOOL = Gesture(
+    ("Esc",), "Drops the shape, then puts the tool away", Group.MEASURE, Place.MEASUREMENTS, "ends the shape"
+)
+CLOSE_SHAPE = Gesture(("Enter",), "Closes the polygon", Group.MEASURE, Place.MEASUREMENTS, "ends the shape")
+REMOVE_ROW = Gesture(("Delete", "Backspace"), "Removes the measurement of the row", Group.MEASURE, Place.ROWS)
+GO_TO_ROW = Gesture(("Return", "Enter"), "Goes to the slice of the row", Group.MEASURE, Place.ROWS)
+
+GROW = Gesture(("Ctrl+Shift+G",), "Grow from seeds", Group.CORRECT)
+SWAP_STROKES = Gesture(
+    ("X",), "Strokes inside or outside", Group.CORRECT, Place.STROKES, "swaps label and background"
+)
+ACCEPT_GROWN = Gesture(
+    ("Enter",), "Adds the yellow outline to the class", Group.CORRECT, Place.STROKES, "closes the polygon"
+)
+DISCARD_GROWN = Gesture(
+    ("Esc",), "Discards strokes and outline", Group.CORRECT, Place.STROKES, "drops the polygon"
+)
+
+OPEN_SERIES = Gesture(("Return", "Enter"), "Opens the selected series", Group.LISTS, Place.SERIES)
+
+WITH_THE_MOUSE = tuple(
+    Gesture((), does, Group.MOUSE, shown=shown)
+    for shown, does in (
+        ("Wheel", "Next or previous slice"),
+        ("Ctrl+wheel", "Zoom about the pointer"),
+        ("Middle button, drag", "Pan"),
+        ("Right button, drag", "Window: left and right its width, up and down its level"),
+        ("Double click", "This plane alone; again: the previous layout"),
+    )
+)
+
+TABLE: tuple[Gesture, ...] = (
+    *(HELP, LAYOUT, MOUSE, *WITH_THE_MOUSE),
+    *(PRESET, PRESET_ANYWHERE),
+    *(ADD_MODEL, DRAW_BOX, ESTIMATE, RUN, CANCEL),
+    *(WORSE, MISSED, NEXT_ROW, LAST_ROW),
+    *(RULER, ANGLE, RECIST, ELLIPSE, RECTANGLE, POLYGON),
+    *(REMOVE_SHAPE, UNDO_SHAPE, END_TOOL, CLOSE_SHAPE, REMOVE_ROW, GO_TO_ROW),
+    *(GROW, SWAP_STROKES, ACCEPT_GROWN, DISCARD_GROWN),
+    OPEN_SERIES,
+)

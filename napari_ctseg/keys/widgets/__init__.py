@@ -1,0 +1,1 @@
+"""What needs Qt among the keys."""
