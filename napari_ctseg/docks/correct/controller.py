@@ -14,7 +14,7 @@ from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.docks.correct.brush import Brush
 from napari_ctseg.docks.correct.classes import add_class
 from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
-from napari_ctseg.docks.correct.growing import Growing
+from napari_ctseg.docks.correct.grow.growing import Growing
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.operations import Operations
 from napari_ctseg.docks.correct.state import (

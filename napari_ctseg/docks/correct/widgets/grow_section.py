@@ -12,7 +12,7 @@ from napari_ctseg import parts
 from napari_ctseg.keys import table as keys
 
 if TYPE_CHECKING:
-    from napari_ctseg.docks.correct.growing import Growing
+    from napari_ctseg.docks.correct.grow.growing import Growing
     from napari_ctseg.docks.correct.state import ClassRow, GrowState
 
 BEGIN = f"Grows the class from a few strokes inside and outside of the structure. Key: {keys.GROW.name}"

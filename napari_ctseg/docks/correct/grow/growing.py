@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ctseg_imaging.editing import INSIDE, OUTSIDE, box_of_seeds, grow_from_seeds
 from ctseg_imaging.geometry import Match, Triple
 from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.docks.correct.grow.strokes import Box, Strokes
 from napari_ctseg.docks.correct.mask_dock import MaskDock
-from napari_ctseg.docks.correct.strokes import Box, Strokes
 from napari_ctseg.keys import bind
 from napari_ctseg.keys import table as keys
 from napari_ctseg.viewer.layers import source_of
