@@ -33,6 +33,8 @@ _ROLLED: dict[
     (SAGITTAL, (1, 2, 0)): CORONAL,
     (CORONAL, (2, 1, 0)): AXIAL,
 }
+# Pixels of napari's text at 96 dpi: of the corner's characters, of the letters, of the margin around both.
+LINE_PX, CHARACTER_PX, LETTER_PX, MARGIN_PX = 18.7, 8.4, 27.0, 10.0
 _EDGES = {"left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"}
 Orientation = tuple[str, str, str]
 
@@ -67,6 +69,26 @@ def upright(order: Sequence[int]) -> Orientation:
     # With vertical down and horizontal right, right x down points away from the user.
     depth = "away" if even == (vertical == "down") else "towards"
     return depth, vertical, "right"
+
+
+def fitting(lines: Sequence[str], size: Sequence[int]) -> list[str]:
+    """As much of the corner's lines as fits beside the letters at the left and at the bottom: the first of
+    them, else the number of the slice alone, else nothing.
+
+    size : (height, width) of the canvas in pixels.
+    """
+    height, width = size
+    most = max(0, int((height / 2 - LETTER_PX / 2 - MARGIN_PX) / LINE_PX))
+    shown = list(lines[:most])
+    while shown and any(_reaches_letter(line, width) for line in shown[-2:]):
+        shown.pop()
+    number = lines[0].split()[-1]
+    return shown or ([] if not most or _reaches_letter(number, width) else [number])
+
+
+def _reaches_letter(line: str, width: float) -> bool:
+    """Whether a line at the bottom would touch the letter there, which is two lines high."""
+    return MARGIN_PX + CHARACTER_PX * len(line) > width / 2 - LETTER_PX / 2
 
 
 def attach(viewer: napari.viewer.Viewer) -> Radiological:
@@ -124,6 +146,7 @@ class Radiological:
         viewer.dims.events.current_step.connect(self._refresh_corner)
         viewer.scene.camera.events.orientation.connect(self.refresh)
         viewer.cursor.events.position.connect(self._refresh_corner)
+        viewer.canvas.events.size.connect(self._refresh_corner)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self.refresh)
         viewer.layers.selection.events.active.connect(self._refresh_corner)
@@ -191,8 +214,10 @@ class Radiological:
             return
         overlay = viewer.canvas.overlays["ctseg_corner"]
         image = self.image() if self._active and viewer.dims.ndisplay == 2 else None
-        overlay.text = self.corner_text(viewer, image) if image is not None else ""
-        overlay.visible = image is not None
+        lines = [] if image is None else self.corner_text(viewer, image).split("\n")
+        lines = fitting(lines, viewer.canvas.size) if lines else []
+        overlay.text = "\n".join(lines)
+        overlay.visible = bool(lines)
 
     def image(self) -> Image | None:
         """The image that the corner speaks of: the active one, else the topmost visible one."""

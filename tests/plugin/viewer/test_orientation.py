@@ -3,6 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from ctseg_imaging.formats import read
 from ctseg_imaging.geometry import Geometry
@@ -10,8 +11,8 @@ from ctseg_imaging.volume import Volume, Window
 from napari_ctseg.viewer import orientation
 from napari_ctseg.viewer.layers import go_to_slice
 from napari_ctseg.viewer.showing import show_volume
+from tests.plugin.viewer.looks import letters_seen, templates
 
-LETTERS = "RLAPSI"
 # Where a marker in the patient's right, front and top appears, and the letters (left, right, top, bottom), as
 # radiologists hang images.
 HANGING = {
@@ -30,42 +31,6 @@ def viewer(make_napari_viewer, qtbot):
 
 def picture(viewer):
     return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
-
-
-def edge_crops(shot):
-    """The pixels around each letter."""
-    height, width = shot.shape[:2]
-    y, x = slice(height // 2 - 25, height // 2 + 25), slice(width // 2 - 25, width // 2 + 25)
-    return {"left": shot[y, :35], "right": shot[y, -35:], "top": shot[:40, x], "bottom": shot[-45:, x]}
-
-
-def templates(viewer):
-    """How each letter looks at each edge: napari's own text, without our deciding which."""
-    looks = {}
-    overlays = viewer.canvas.overlays
-    before = {edge: overlays[f"ctseg_{edge}"].text for edge in ("left", "right", "top", "bottom")}
-    for letter in LETTERS:
-        for edge in before:
-            overlays[f"ctseg_{edge}"].text = letter
-        for edge, crop in edge_crops(picture(viewer)).items():
-            looks[edge, letter] = crop
-    for edge, text in before.items():
-        overlays[f"ctseg_{edge}"].text = text
-    return looks
-
-
-def letters_seen(shot, looks):
-    """left, right, top, bottom: the letter that looks like it, far more than the next (text may be off by a
-    part of a pixel).
-    """
-    seen = ""
-    for edge in ("left", "right", "top", "bottom"):
-        crop = edge_crops(shot)[edge]
-        off = {letter: np.abs(crop - looks[edge, letter]).mean() for letter in LETTERS}
-        best, second = sorted(off, key=off.get)[:2]
-        assert off[second] > 2 * off[best] + 2, f"no letter is seen clearly at the {edge}: {off}"
-        seen += best
-    return seen
 
 
 def marker_seen(shot):
@@ -101,7 +66,7 @@ def check_hanging(viewer, layer, looks):
         shot = picture(viewer)
         # napari makes room for wider sliders: the canvas changes its size, and text moves by part of a pixel.
         if shot.shape not in looks:
-            looks[shot.shape] = templates(viewer)
+            looks[shot.shape] = templates(viewer, lambda: picture(viewer))
         assert marker_seen(shot) == corner, plane
         assert letters_seen(shot, looks[shot.shape]) == expected, plane
 
@@ -148,7 +113,7 @@ def upright(viewer):
 
 def test_napari_rolls_through_the_three_planes_head_up(viewer, upright):
     settle(viewer)
-    looks = templates(viewer)
+    looks = templates(viewer, lambda: picture(viewer))
     seen = []
     for _ in range(4):
         settle(viewer)
@@ -173,7 +138,7 @@ def test_napari_rolls_through_the_three_planes_head_up(viewer, upright):
 )
 def test_letters_follow_flips(viewer, upright, flip, expected, corner):
     settle(viewer)
-    looks = templates(viewer)
+    looks = templates(viewer, lambda: picture(viewer))
     viewer.scene.camera.orientation2d = flip
     shot = picture(viewer)
     assert (letters_seen(shot, looks), marker_seen(shot)) == (expected, corner)
@@ -181,7 +146,7 @@ def test_letters_follow_flips(viewer, upright, flip, expected, corner):
 
 def test_letters_follow_a_transposed_view(viewer, upright):
     settle(viewer)
-    looks = templates(viewer)
+    looks = templates(viewer, lambda: picture(viewer))
     viewer.dims.transpose()
     settle(viewer)
     shot = picture(viewer)
@@ -225,6 +190,34 @@ def test_the_corner_speaks_of_slice_window_and_value(viewer, upright):
     upright.contrast_limits = (-160, 240)
     orientation.show_plane(viewer, "coronal")
     assert corner.text.startswith("coronal 6/30\ny 10.0 mm\nW 400  L 40")
+
+
+@pytest.mark.parametrize("size", [(90, 300), (130, 140), (200, 190), (240, 90), (400, 500)])
+def test_the_corner_touches_no_letter(make_napari_viewer, size):
+    """By the boxes in which napari draws the texts; at 400 x 500 nothing is left out."""
+    viewer = make_napari_viewer(show=True)
+    geometry = Geometry.from_parts((20, 130, 140), (3.0, 2.0, 1.5), (-1023.0, -1000.0, -1234.5))
+    show_volume(viewer, marked(geometry, (16, 5, 6)), "ct", Window("w", 2000, -1000))
+    orientation.show_plane(viewer, "sagittal")
+    canvas = viewer.window._qt_window._qt_viewer.canvas
+    canvas.native.setFixedSize(*reversed(size))
+    QApplication.processEvents()
+    assert viewer.canvas.size == size
+    viewer.screenshot(canvas_only=True, flash=False)
+    boxes = {
+        name: (*visuals[0].node.transform.translate[:2], visuals[0].x_size, visuals[0].y_size)
+        for name, overlay in viewer.canvas.overlays.items()
+        if name.startswith("ctseg_") and overlay.visible
+        for visuals in (canvas._viewer_overlay_to_visual[overlay],)
+    }
+    assert ("ctseg_corner" in boxes) == (size[1] >= 180)
+    assert size != (400, 500) or viewer.canvas.overlays["ctseg_corner"].text.count("\n") == 3
+    if "ctseg_corner" in boxes:
+        x, y, width, height = boxes.pop("ctseg_corner")
+        assert x + width <= size[1]
+        for name, (left, top, across, down) in boxes.items():
+            apart = left >= x + width or left + across <= x or top >= y + height or top + down <= y
+            assert apart, name
 
 
 def test_an_oblique_volume_says_so(make_napari_viewer, volume):
