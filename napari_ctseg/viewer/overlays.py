@@ -12,48 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ctseg_imaging.metrics.differences import AGREED, ERROR_COLOURS, ERROR_WORDS, error_codes
 from napari_ctseg.viewer.layers import AXES, MADE, UNITS
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels, Layer, Vectors
 
-AGREED, EXTRA, MISSED, SWAPPED = 1, 2, 3, 4
-# Okabe & Ito: distinguishable for colour-blind readers. What agrees is faint, so errors stand out.
-ERROR_COLOURS: dict[int | None, str] = {
-    AGREED: "#009E7344",
-    EXTRA: "#E69F00",
-    MISSED: "#56B4E9",
-    SWAPPED: "#CC79A7",
-}
-ERROR_NAMES = {
-    AGREED: "both",
-    EXTRA: "only predicted (false positive)",
-    MISSED: "missed (false negative)",
-    SWAPPED: "another label",
-}
+ERROR_NAMES = {AGREED: "both", **ERROR_WORDS}  # under the cursor
 DASH_PX, GAP_PX = 3.0, 2.0
 FINE = 256  # columns from which on outlines are drawn two pixels wide
 ERRORS_NAME, OUTLINE_NAME = "errors", "truth outline"
-
-
-def error_codes(prediction: NDArray[Any], truth: NDArray[Any], value: int | None = None) -> NDArray[np.uint8]:
-    """Agreement voxel by voxel: 0 where both are background, else AGREED, EXTRA, MISSED or SWAPPED (two
-    different labels).
-
-    prediction, truth : integers of one shape. value : look at this label alone (then nothing is SWAPPED);
-    None: at all.
-    """
-    if value is not None:
-        prediction, truth = prediction == value, truth == value
-    codes = np.zeros(prediction.shape, np.uint8)
-    predicted, true = prediction != 0, truth != 0
-    codes[predicted & ~true] = EXTRA
-    codes[~predicted & true] = MISSED
-    both = predicted & true
-    codes[both] = SWAPPED
-    codes[both & (prediction == truth)] = AGREED
-    return codes
 
 
 def dashes(plane: NDArray[Any], value: int) -> NDArray[np.float64]:
@@ -107,7 +76,7 @@ class ErrorMap:
         from napari.utils.colormaps import DirectLabelColormap
 
         table: dict[int | None, Any] = defaultdict(lambda: "transparent")
-        table.update({None: "transparent", 0: "transparent"})
+        table.update({None: "transparent", 0: "transparent", AGREED: "transparent"})
         table.update(ERROR_COLOURS)
         names = ["", *ERROR_NAMES.values()]
         with _selection_kept(viewer):

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ctseg_imaging.metrics.differences import error_codes
 from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.viewer.layers import slice_of
-from napari_ctseg.viewer.overlays import DashedOutline, ErrorMap, contour_px, error_codes
+from napari_ctseg.viewer.overlays import DashedOutline, ErrorMap, contour_px
 from napari_ctseg.viewer.pairs import LivePair
 
 if TYPE_CHECKING:

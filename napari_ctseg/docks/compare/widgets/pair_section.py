@@ -6,25 +6,16 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker
 
+from ctseg_imaging.metrics.differences import ERROR_COLOURS, ERROR_WORDS
 from napari_ctseg import parts
-from napari_ctseg.viewer.overlays import AGREED, ERROR_COLOURS, EXTRA, MISSED, SWAPPED
 
 if TYPE_CHECKING:
     from napari_ctseg.docks.compare.controller import CompareController
     from napari_ctseg.docks.compare.state import Overlays, PairChoice
 
 CONTOURS = "Outlines instead of filled labels: prediction solid, truth dashed."
-ERRORS = (
-    "A layer in which both agree (faint green), only the prediction (orange) or only the truth (blue) has a "
-    "label, or they have different ones (pink)."
-)
+ERRORS = "A layer where the two differ. Its colours are not used for labels and suit colour-blind readers."
 SWAP = "Swaps prediction and truth. The new truth is locked; the old one stays locked until you unlock it."
-LEGEND = (
-    ("#009E73", "both", AGREED),
-    (ERROR_COLOURS[EXTRA], "only predicted", EXTRA),
-    (ERROR_COLOURS[MISSED], "missed", MISSED),
-    (ERROR_COLOURS[SWAPPED], "other label", SWAPPED),
-)
 
 
 class PairSection(parts.Section):
@@ -41,7 +32,10 @@ class PairSection(parts.Section):
         self.errors = parts.checkbox("Error map", ERRORS)
         self.swap = parts.button("⇅ swap", SWAP)
         self.legend.setText(
-            "   ".join(f'<span style="color:{colour}">■</span> {words}' for colour, words, _ in LEGEND)
+            "   ".join(
+                f'<span style="color:{colour}">■</span> {ERROR_WORDS[code]}'
+                for code, colour in ERROR_COLOURS.items()
+            )
         )
         self.stack(
             parts.form(("Prediction", self.prediction), ("Truth", self.truth)),

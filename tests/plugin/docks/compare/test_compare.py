@@ -9,12 +9,13 @@ from napari.components import ViewerModel
 
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
+from ctseg_imaging.metrics.differences import AGREED, EXTRA, MISSED, error_codes
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState, Phase, Surface
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import slice_of
-from napari_ctseg.viewer.overlays import AGREED, EXTRA, MISSED, SWAPPED, dashes, error_codes
+from napari_ctseg.viewer.overlays import dashes
 from napari_ctseg.viewer.painting import Painting
 from napari_ctseg.viewer.showing import show_labels, show_volume
 from napari_ctseg.viewer.study import study_of
@@ -236,12 +237,6 @@ def test_a_report_that_cannot_be_written_is_a_sentence(viewer, tmp_path):
     controller, view = opened(viewer, *pair())
     controller.save(tmp_path / "missing" / "case.csv")
     assert "folder" in view.state.message and not view.state.saving
-
-
-def test_error_codes_by_hand():
-    prediction, truth = np.array([0, 1, 0, 1, 2]), np.array([0, 1, 1, 0, 1])
-    assert error_codes(prediction, truth).tolist() == [0, AGREED, MISSED, EXTRA, SWAPPED]
-    assert error_codes(prediction, truth, 1).tolist() == [0, AGREED, MISSED, EXTRA, MISSED]
 
 
 def test_dashes_lie_on_the_outline_and_leave_gaps():

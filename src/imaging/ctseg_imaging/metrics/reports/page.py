@@ -12,12 +12,14 @@ import numpy as np
 
 from ctseg_imaging.formats.disk.atomic import atomic_path
 from ctseg_imaging.html_pages import data_url, rendered
+from ctseg_imaging.metrics.differences import ERROR_COLOURS, ERROR_WORDS, error_codes
 from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
 from ctseg_imaging.metrics.reports.pictures import Picture
 from ctseg_imaging.metrics.summary import SummaryRow, summary
 from ctseg_imaging.volume import PALETTE, slice_number
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
+ERROR_OPACITY = 0.5
 _NUMBERS = (
     ("dice", "Dice", 3),
     ("iou", "IoU", 3),
@@ -49,6 +51,7 @@ def write_html(path: str | Path, reports: Sequence[CaseReport], overwrite: bool 
         ],
         case_head=["Label", *titles, "Note"],
         case_rows=lambda report: [("" if row.contoured else "none", _cells(row)) for row in report.rows],
+        legend=[(colour, ERROR_WORDS[code]) for code, colour in ERROR_COLOURS.items()],
         caption=_caption,
         source=lambda picture: data_url(draw(picture), "image/png"),
     )
@@ -78,12 +81,12 @@ def _number(value: float | None, digits: int) -> str:
 
 def _caption(picture: Picture) -> str:
     number, wrong_mm2 = slice_number(picture.slice), picture.wrong_mm2
-    return f"Slice {number}: {wrong_mm2:.0f} mm² wrong. Solid: prediction, dashed: truth."
+    return f"Slice {number}: {wrong_mm2:.0f} mm² wrong"
 
 
 def draw(picture: Picture) -> bytes:
     """A PNG of a picture: the image in an abdominal window if there is one, the truth dashed, the prediction
-    solid, errors tinted.
+    solid, errors in their colours.
     """
     from matplotlib.figure import Figure
 
@@ -96,8 +99,7 @@ def draw(picture: Picture) -> bytes:
     background: Any = np.zeros(picture.truth.shape) if picture.image is None else picture.image
     low, high = _range(background)
     axes.imshow(background, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="nearest")
-    wrong = np.where((picture.truth != picture.prediction)[..., None], (1.0, 0.35, 0.2, 0.35), 0.0)
-    axes.imshow(wrong, extent=extent, interpolation="nearest")
+    axes.imshow(_wrong(picture), extent=extent, interpolation="nearest")
     y, x = (
         (np.arange(n) + 0.5) * step for n, step in zip(picture.truth.shape, picture.spacing_mm, strict=True)
     )
@@ -111,6 +113,16 @@ def draw(picture: Picture) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _wrong(picture: Picture) -> Any:
+    """(y, x, RGBA) the errors in their colours, the image shining through."""
+    from matplotlib.colors import to_rgba
+
+    table = np.zeros((max(ERROR_COLOURS) + 1, 4))
+    for code, colour in ERROR_COLOURS.items():
+        table[code] = to_rgba(colour, ERROR_OPACITY)
+    return table[error_codes(picture.prediction, picture.truth)]
 
 
 def _range(image: Any) -> tuple[float, float]:
