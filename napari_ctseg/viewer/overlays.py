@@ -76,8 +76,9 @@ class ErrorMap:
         from napari.utils.colormaps import DirectLabelColormap
 
         table: dict[int | None, Any] = defaultdict(lambda: "transparent")
-        table.update({None: "transparent", 0: "transparent", AGREED: "transparent"})
-        table.update(ERROR_COLOURS)
+        table.update(dict.fromkeys((None, 0, AGREED), "transparent"))
+        for code, colour in ERROR_COLOURS.items():
+            table[code] = colour
         names = ["", *ERROR_NAMES.values()]
         with _selection_kept(viewer):
             self.layer: Labels = viewer.add_labels(
