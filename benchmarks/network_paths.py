@@ -9,7 +9,6 @@ results folder without mirroring (`benchmarks/nnunet_folder.py`). Resampling, wi
 every way; only how the networks run differs:
 
 - slabs: as shipped, `scn_slab_runner` and `bundles/nnunet/slab_runner`;
-- slabs without the buffer pool: every map in memory that torch allocates;
 - generic: any network unchanged, its long operations cut, `interruptible.watched`;
 - plain torch: `network(x)`, channels last, under autocast in half precision.
 
@@ -49,7 +48,7 @@ from ctseg_models.bundles.nnunet.bundle import read_nnunet
 from ctseg_models.bundles.own.bundle import read_own
 from ctseg_models.contract.arithmetic import Arithmetic
 from ctseg_models.inference import InferenceSettings, run
-from ctseg_models.inference.network import buffers, scn_slab_runner
+from ctseg_models.inference.network import scn_slab_runner
 from ctseg_models.inference.network.interruptible import watched
 from ctseg_models.inference.network.precision import choose
 from ctseg_models.inference.network.whole_network import NetworkRunner
@@ -60,7 +59,6 @@ HEADING = "One way to run a network next to the other"
 CASES = {"two-stage": "two stages of paper 5", "nnunet": "nnU-Net folder"}
 WAYS = {
     "slabs": "slabs",
-    "unpooled": "slabs without the buffer pool",
     "generic": "generic",
     "plain": "plain torch",
 }
@@ -111,14 +109,7 @@ def plain_logits(
 @contextmanager
 def patched(way: str) -> Iterator[None]:
     """The networks run in this way while it is open."""
-
-    def allocated(pool: object, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        return torch.empty(shape, dtype=dtype, device=device)
-
-    if way == "unpooled":
-        with mock.patch.object(buffers.BufferPool, "empty", allocated):
-            yield
-    elif way == "generic":
+    if way == "generic":
         with (
             mock.patch.object(scn_slab_runner, "steps_of", partial(own_network, cut=True)),
             mock.patch.object(slab_runner, "runs_in_slabs", return_value=False),

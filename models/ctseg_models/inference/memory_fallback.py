@@ -125,7 +125,6 @@ class OutOfMemoryFallback:
                     raise
                 refused = "" if is_out_of_memory(error) else first_line(error)
             # Here the error is gone, and with it the arrays that its traceback held.
-            arithmetic.memory.free()
             trim()
             if self._device.startswith("cuda"):
                 torch.cuda.empty_cache()

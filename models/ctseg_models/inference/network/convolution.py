@@ -28,7 +28,7 @@ def convolved(
     """Leaky ReLU of the norm of a convolution of cat(sources, 1), in slabs along z; yields the operations of
     each.
 
-    The output overwrites one of `sources` where the pool owns it and it fits, unless `keep`: the last slices
+    The output overwrites one of `sources` where it is ours and fits, unless `keep`: the last slices
     of a slab are then written only when the next slab, which reads them, is done.
     """
     layer = _Layer.of(conv, sources[0].size)
@@ -37,7 +37,7 @@ def convolved(
     out = over
     if out is None:
         shape, device = (1, conv.out_channels, *layer.size), conv.weight.device
-        out = arithmetic.memory.empty_map(shape, dtype, device, torch.channels_last_3d)
+        out = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last_3d)
     values = max(conv.out_channels * prod(layer.size), *(s.channels * prod(s.size) for s in sources))
     edges = list(slabs(layer.size, layer.flops, values, arithmetic, conv.weight.device))
     writing = _Writing(out, layer.reach if over is not None and len(edges) > 1 else 0)

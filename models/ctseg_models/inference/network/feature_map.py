@@ -141,11 +141,11 @@ def pooled(
     """
     depth, height, width = (n // s for n, s in zip(source.size, step, strict=True))
     size = (depth, height, width)
-    out = arithmetic.memory.empty_map(
+    out = torch.empty(
         (1, source.channels, *size),
-        arithmetic.of(source.channels, size),
-        source.x.device,
-        torch.channels_last_3d,
+        dtype=arithmetic.of(source.channels, size),
+        device=source.x.device,
+        memory_format=torch.channels_last_3d,
     )
     for z in range(0, depth, 8):
         slab = source.slices(step[0] * z, step[0] * min(z + 8, depth))[0].movedim(1, 0)  # (z, C, y, x)
@@ -165,7 +165,7 @@ def head(
     arithmetic: Arithmetic,
 ) -> Generator[float, None, Tensor]:
     """A 1x1x1 convolution as one matrix product, and `output` of its result; float32, class by class."""
-    maps = arithmetic.memory.empty((conv.out_channels, *source.size), torch.float32, source.x.device)
+    maps = torch.empty((conv.out_channels, *source.size), device=source.x.device)
     weight = conv.weight.flatten(1).to(source.x.dtype)
     values = max(source.channels, conv.out_channels) * prod(source.size)
     for a, b in slabs(source.size, HEAD_FLOPS * conv.out_channels, values, arithmetic, maps.device):

@@ -9,7 +9,6 @@ import torch
 
 from ctseg_imaging.errors import BundleError
 from ctseg_models.contract.arithmetic import Arithmetic
-from ctseg_models.inference.network.buffers import BufferPool
 from ctseg_models.inference.network.interruptible import STEP_FLOPS
 from ctseg_models.inference.network.onednn import conv3d, onednn_takes
 
@@ -19,13 +18,13 @@ TENSOR_CORES = 7  # the first generation of GPUs that multiply float16 faster th
 
 def choose(precision: str, device: str) -> Arithmetic:
     """The arithmetic for `precision` ("auto", "fp32", "bf16") on `device`; a faster type chosen by "auto" is
-    on trial. The maps of all networks that compute by it share one pool of memory.
+    on trial.
     """
-    step, memory = STEP_FLOPS["cpu" if device == "cpu" else "cuda"], BufferPool()
+    step = STEP_FLOPS["cpu" if device == "cpu" else "cuda"]
     if precision == "bf16":
-        return Arithmetic(torch.bfloat16, step, memory=memory)
+        return Arithmetic(torch.bfloat16, step)
     faster = half_type(device) if precision == "auto" else None
-    return Arithmetic(faster or torch.float32, step, on_trial=faster is not None, memory=memory)
+    return Arithmetic(faster or torch.float32, step, on_trial=faster is not None)
 
 
 def half_type(device: str) -> torch.dtype | None:
