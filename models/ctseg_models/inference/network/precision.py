@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import cache
 
 import torch
+from torch import Tensor
 
 from ctseg_imaging.errors import BundleError
 from ctseg_models.contract.arithmetic import Arithmetic
@@ -60,9 +62,9 @@ def bf16_is_faster(device: str) -> bool:
     if device != "cpu":
         return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
     try:
-        if not onednn_takes(torch.bfloat16) or _seconds(torch.bfloat16, 6) > 4 * _seconds(torch.float32, 6):
+        if not onednn_takes(torch.bfloat16) or _ratio(6, runs=3) < 1 / 4:
             return False
-        return _seconds(torch.bfloat16, 24) * WORTHWHILE < _seconds(torch.float32, 24)
+        return _ratio(24) > WORTHWHILE
     except RuntimeError:  # oneDNN is configured not to use the instructions that bf16 needs
         return False
 
@@ -71,19 +73,36 @@ def bf16_is_faster(device: str) -> bool:
 def flops_per_second(device: str, dtype: torch.dtype) -> float:
     """The speed of 3x3x3 convolutions of 32 channels."""
     side = 24 if device == "cpu" else 96
-    return 2.0 * 27 * 32 * 32 * side**3 / _seconds(dtype, side, device)
+    return 2.0 * 27 * 32 * 32 * side**3 / _seconds((dtype,), side, device)[0]
 
 
-def _seconds(dtype: torch.dtype, side: int, device: str = "cpu") -> float:
-    """The best of three runs of one convolution on a cube, after one warm-up run."""
-    x = torch.rand(1, 32, side, side, side, device=device).to(dtype, memory_format=torch.channels_last_3d)
-    weight = torch.rand(32, 32, 3, 3, 3, device=device).to(dtype, memory_format=torch.channels_last_3d)
-    best = float("inf")
-    for run in range(4):
-        start = time.perf_counter()
-        conv3d(x, weight, None)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        if run:
-            best = min(best, time.perf_counter() - start)
-    return max(best, 1e-9)
+def _ratio(side: int, runs: int = 8) -> float:
+    """How many times faster than float32 bf16 is on the processor."""
+    half, single = _seconds((torch.bfloat16, torch.float32), side, "cpu", runs)
+    return single / half
+
+
+def _seconds(dtypes: Sequence[torch.dtype], side: int, device: str, runs: int = 8) -> list[float]:
+    """The best of `runs` runs of one convolution on a cube in each type, after a warm-up run.
+
+    The types take turns: another busy process then slows down all of them.
+    """
+    inputs = [_input(dtype, side, device) for dtype in dtypes]
+    best = [float("inf")] * len(inputs)
+    for run in range(runs + 1):
+        for k, (x, weight) in enumerate(inputs):
+            start = time.perf_counter()
+            conv3d(x, weight, None)
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            if run:
+                best[k] = min(best[k], time.perf_counter() - start)
+    return [max(seconds, 1e-9) for seconds in best]
+
+
+def _input(dtype: torch.dtype, side: int, device: str) -> tuple[Tensor, Tensor]:
+    """A map of 32 channels (1, 32, side, side, side) and a 3x3x3 kernel for it, channels last."""
+    x = torch.rand(1, 32, side, side, side, device=device)
+    weight = torch.rand(32, 32, 3, 3, 3, device=device)
+    layout = torch.channels_last_3d
+    return x.to(dtype, memory_format=layout), weight.to(dtype, memory_format=layout)
