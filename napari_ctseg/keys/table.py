@@ -70,6 +70,16 @@ DISCARD_GROWN = Gesture(
     ("Esc",), "Discards strokes and outline", Group.CORRECT, Place.STROKES, "drops the polygon"
 )
 
+REFINE = Gesture(("Ctrl+Shift+F",), "Refine: another volume by the model's probabilities", Group.CORRECT)
+APPLY_PREVIEW = Gesture(
+    ("Enter",),
+    "Applies what Refine shows",
+    Group.CORRECT,
+    Place.LABELS,
+    "closes the polygon",
+)
+CANCEL_PREVIEW = Gesture(("Esc",), "Cancels Refine", Group.CORRECT, Place.LABELS, "drops the polygon")
+
 OPEN_SERIES = Gesture(("Return", "Enter"), "Opens the selected series", Group.LISTS, Place.SERIES)
 
 WITH_THE_MOUSE = tuple(
@@ -91,5 +101,6 @@ TABLE: tuple[Gesture, ...] = (
     *(RULER, ANGLE, RECIST, ELLIPSE, RECTANGLE, POLYGON),
     *(REMOVE_SHAPE, UNDO_SHAPE, END_TOOL, CLOSE_SHAPE, REMOVE_ROW, GO_TO_ROW),
     *(GROW, SWAP_STROKES, ACCEPT_GROWN, DISCARD_GROWN),
+    *(REFINE, APPLY_PREVIEW, CANCEL_PREVIEW),
     OPEN_SERIES,
 )

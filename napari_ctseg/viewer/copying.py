@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_ctseg.viewer.layers import label_map_of, source_of
 from napari_ctseg.viewer.painting import edits_of
-from napari_ctseg.viewer.showing import show_labels
+from napari_ctseg.viewer.showing import keep_probabilities, show_labels
 from napari_ctseg.viewer.study import study_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def correct_copy(viewer: napari.viewer.Viewer, name: str) -> LabelsLayer:
     added = show_labels(
         viewer, copy, f"{name} corrected", None if source is None else source.provenance, role="edited"
     )
+    keep_probabilities(added, None if source is None else source.probabilities)
     edits_of(added).append({"operation": "copied to be corrected"})
     added.mode, added.selected_label = layer.mode, layer.selected_label
     layer.visible = False

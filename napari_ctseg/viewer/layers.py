@@ -46,7 +46,9 @@ class LayerSource:
 
     geometry : of the stored array. view : stored -> shown. header, source, modality, windows, notes : as in
     Volume. labels : of a label map. provenance : of a prediction, plain JSON; empty for what a user made.
-    view_only : why the image may only be looked at, as in ViewOnlyVolume; "" for an exact one.
+    probabilities : (classes, z, y, x) of a prediction on a grid of their own, background first, then in the
+    order of labels. view_only : why the image may only be looked at, as in ViewOnlyVolume; "" for an exact
+    one.
     """
 
     geometry: Geometry
@@ -58,6 +60,7 @@ class LayerSource:
     notes: tuple[str, ...] = ()
     labels: Labels | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    probabilities: Volume | None = None
     view_only: str = ""
 
     @classmethod
@@ -91,6 +94,13 @@ class LayerSource:
     def shown(self) -> Geometry:
         """The exact geometry of the shown array."""
         return self.view.geometry(self.geometry)
+
+    def probability_of(self, value: int) -> Volume | None:
+        """(z, y, x) of one label; None for one that the model did not predict."""
+        maps, values = self.probabilities, () if self.labels is None else self.labels.values
+        if maps is None or value not in values[: len(maps.array) - 1]:
+            return None
+        return replace(maps, array=maps.array[values.index(value) + 1])
 
 
 def can_be_painted(layer: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ctseg_imaging.volume import LabelMap, Volume, Window
 from napari_ctseg.viewer.layers import (
     AXES,
     BOXES,
+    KEY,
     MADE,
     ROLE,
     UNITS,
@@ -83,10 +85,16 @@ def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: s
             image.visible, image.colormap, image.blending = False, colormap, "additive"
             image.metadata[MADE] = True
     layer = show_labels(viewer, prediction.labels, name, prediction.provenance)
+    keep_probabilities(layer, prediction.probabilities)
     if prediction.roi_boxes:
         show_boxes(viewer, prediction.roi_boxes, prediction.labels.geometry, f"{name} box")
     viewer.layers.selection.active = layer
     return layer
+
+
+def keep_probabilities(layer: LabelsLayer, probabilities: Volume | None) -> None:
+    """Keep a model's probabilities with its labels, for as long as the layer lives."""
+    layer.metadata[KEY] = replace(layer.metadata[KEY], probabilities=probabilities)
 
 
 def show_boxes(

@@ -117,6 +117,7 @@ class FakeModels:
             labels=labels,
             roi_boxes=(Answer(name="roi", start=(1, 1, 1), stop=(4, 5, 6)),),
             edge_map=None,
+            probabilities=None,
             disagreement=None,
             provenance={
                 "bundles": [bundle.name for bundle in request.bundles],

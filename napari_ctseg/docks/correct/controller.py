@@ -17,6 +17,7 @@ from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
 from napari_ctseg.docks.correct.grow.growing import Growing
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.operations import Operations
+from napari_ctseg.docks.correct.previews.refining import Refining
 from napari_ctseg.docks.correct.state import (
     BrushState,
     CorrectState,
@@ -75,6 +76,7 @@ class CorrectController(MaskDock):
         self._autosave = autosave_of(self.viewer)
         self.brush, self.operations = Brush(self), Operations(self, aside)
         self.growing = Growing(self, aside)
+        self.refining = Refining(self, aside)
         self.steps = Steps(self, self._autosave, aside)
         layers = self.viewer.layers.events
         self.follow(self._inserted, layers.inserted)
@@ -93,6 +95,7 @@ class CorrectController(MaskDock):
             self.followed.painting.rules = BrushRules(self.followed.painting.rules.locked)
             self._autosave.left(self.followed.layer)
         self.growing.discard()
+        self.refining.cancel()
         self._leave_mask()
 
     # ---- which mask
@@ -120,6 +123,7 @@ class CorrectController(MaskDock):
         if changed:
             self._follow_mask()
         self.growing.refresh()
+        self.refining.refresh()
         self.brush.apply_rules()
 
     def _wanted(self, layers: tuple[str, ...]) -> str | None:
@@ -243,7 +247,7 @@ class CorrectController(MaskDock):
 
     def _callbacks(self) -> MaskCallbacks:
         return MaskCallbacks(
-            controls=self.brush.show,
+            controls=self._controls,
             stroke=self._stroke,
             refused=self._refused,
             painted=self.steps.show,
@@ -256,6 +260,10 @@ class CorrectController(MaskDock):
         if self.followed is not None:
             self.followed.close()
         self.followed = None
+
+    def _controls(self) -> None:
+        self.brush.show()
+        self.refining.refresh()
 
     def _use_changed(self) -> None:
         if self.followed is not None:

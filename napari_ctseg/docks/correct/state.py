@@ -163,6 +163,32 @@ class GrowState:
 
 
 @dataclass(frozen=True)
+class PreviewState:
+    """A change that is shown and not made yet. tool : its name, "" for none. ready : it can be applied."""
+
+    tool: str = ""
+    ready: bool = False
+
+
+@dataclass(frozen=True)
+class RefineState:
+    """A class at another volume. why_not : why it cannot be, "" when it can. present_ml : its volume before.
+    most_ml : of all voxels that can belong to it. threshold : on the probabilities, 0 to 1.
+    """
+
+    why_not: str = ""
+    present_ml: float = 0.0
+    most_ml: float = 0.0
+    volume_ml: float = 0.0
+    threshold: float = 0.5
+
+    @property
+    def percent(self) -> float:
+        """The volume in % of the present one."""
+        return 100 * self.volume_ml / self.present_ml if self.present_ml else 100.0
+
+
+@dataclass(frozen=True)
 class UndoSteps:
     """lines : what was done, oldest first, undone steps last. done : how many of them are done."""
 
@@ -190,6 +216,8 @@ class CorrectState:
     classes: ClassList = ClassList()
     sizes: OperationSizes = OperationSizes()
     grow: GrowState = GrowState()
+    preview: PreviewState = PreviewState()
+    refine: RefineState = RefineState()
     steps: UndoSteps = UndoSteps()
     export: ExportState = ExportState()
     kept: tuple[Kept, ...] = ()
@@ -202,6 +230,8 @@ class CorrectState:
         """Why no operation can be done on the selected class."""
         if self.mask.why_not or self.working:
             return self.mask.why_not or f"Busy: {self.working}."
+        if self.preview.tool:
+            return f"Apply or cancel {self.preview.tool} first."
         row = self.classes.selected_row
         if row is None:
             return "Choose a class first."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_ctseg import parts
 from napari_ctseg.docks.correct.controller import CorrectController
+from napari_ctseg.docks.correct.previews.widgets.refine_section import RefineSection
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.correct.widgets.brush_section import BrushSection
 from napari_ctseg.docks.correct.widgets.class_section import ClassSection
@@ -36,10 +37,12 @@ class CorrectDock(parts.Dock):
         self.start, self.mask = StartSection(), MaskSection()
         self.brush, self.classes = BrushSection(), ClassSection()
         self.operations, self.grow, self.export = OperationSection(), GrowSection(), ExportSection()
+        self.refine = RefineSection()
         self.message = parts.Message()
         above = [self.start, self.mask, self.brush, self.classes]
-        below = [self.grow, self.operations, self.export]
-        parts.scrolled(self, [*above, *below, self.message]).addStretch(1)
+        previews = [parts.row(self.refine.begin), self.refine]
+        below = [self.grow, self.operations, self.export, self.message]
+        parts.scrolled(self, [*above, *previews, *below]).addStretch(1)
 
     def _connect(self) -> None:
         controller = self.controller
@@ -47,12 +50,15 @@ class CorrectDock(parts.Dock):
         self.operations.connect_to(controller.operations)
         self.grow.connect_to(controller.growing)
         bind(controller.viewer, keys.GROW, controller.growing.begin)
+        self.refine.connect_to(controller.refining)
+        bind(controller.viewer, keys.REFINE, controller.refining.begin)
         for section in (self.start, self.mask, self.classes, self.export):
             section.connect_to(controller)
 
     def closed(self) -> None:
         """Save the last edits for recovery and disconnect from the viewer."""
-        release(self.controller.viewer, keys.GROW)
+        for gesture in (keys.GROW, keys.REFINE):
+            release(self.controller.viewer, gesture)
         self.controller.close()
 
     def show(self, state: CorrectState | None = None) -> None:
@@ -66,6 +72,7 @@ class CorrectDock(parts.Dock):
         self.classes.draw(state)
         self.operations.draw(state.sizes, state.classes.selected_row, state.operation_why_not)
         self.grow.draw(state.grow, state.classes.selected_row, state.operation_why_not)
+        self.refine.draw(state)
         self.export.draw(state.export, state.export_why_not)
         working = f"{state.working.capitalize()}…" if state.working else ""
         self.message.draw(working or state.message, state.details, remark=bool(state.details))

@@ -128,6 +128,7 @@ class RunOptions:
     box: str | None = None
     mirroring: bool = False
     edge_map: bool = False
+    probabilities: bool = False  # kept with the mask, of a single model
     entropy: bool = False
 
 

@@ -53,6 +53,10 @@ ENTROPY = (
     "Adds a hidden image of the entropy: 0 where one label is certain, 1 where all labels are equally "
     "likely. For an ensemble it replaces the disagreement map."
 )
+PROBABILITIES = (
+    "Keeps the model's probabilities with the mask, for Refine in Correct & export, which changes a label's "
+    "volume. The run needs more memory (see Estimate); more than 512 MB are not kept."
+)
 EXPECTED = f"Loads the model and estimates the time and memory of a run. Key: {keys.ESTIMATE.name}"
 RUN = f"Runs the model and adds its result as a labels layer. Key: {keys.RUN.name}"
 CANCEL = f"Stops the run; no layer is added. Key: {keys.CANCEL.name}"

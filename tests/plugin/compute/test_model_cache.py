@@ -10,8 +10,10 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.store import find
+from ctseg_models.contract.prediction import Prediction
 from napari_ctseg.compute.client import shut_down
 from napari_ctseg.compute.model_cache import ModelCache, identity
+from napari_ctseg.docks.run_model.run import request as running
 from napari_ctseg.docks.run_model.run.request import InstalledModels, Request
 from napari_ctseg.docks.run_model.state import Combine, RegionChoice
 
@@ -107,6 +109,7 @@ def test_a_second_run_in_the_computing_process_looks_only_once_and_says_the_same
         "fp32",
         edge_map=True,
         entropy=True,
+        probabilities=True,
     )
     estimate = finish(models.estimate(request))
     first, second = finish(models.run(request)), finish(models.run(request))
@@ -120,5 +123,16 @@ def test_a_second_run_in_the_computing_process_looks_only_once_and_says_the_same
         and first.edge_map.array.shape == part.shape
     )
     assert first.disagreement.array.shape == part.shape and 0 < first.disagreement.array.max() <= 1
+    assert first.probabilities.array.dtype == np.float16 and len(first.probabilities.array) == 5
+    assert np.allclose(first.probabilities.array.sum(0, dtype=np.float32), 1, atol=4e-3)
     assert first.provenance["settings"]["disagreement"] == "entropy"
     assert "Doe" not in repr(first.provenance) and pickle.loads(pickle.dumps(bundle)).sha256 == bundle.sha256
+
+
+def test_probabilities_are_kept_in_half_precision_unless_they_are_large(monkeypatch, volume, label_map):
+    maps = np.full((2, *volume.array.shape), 0.5, np.float32)
+    made = Prediction(label_map, probabilities=Volume(maps, volume.geometry))
+    kept = running._to_keep(made).probabilities
+    assert kept.array.dtype == np.float16 and (kept.array == 0.5).all()
+    monkeypatch.setattr(running, "MOST_KEPT", 2 * maps.size - 1)
+    assert running._to_keep(made).probabilities is None

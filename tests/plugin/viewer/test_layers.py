@@ -29,6 +29,7 @@ class FakePrediction:
 
     def __init__(self, labels, boxes=(), edge_map=None, disagreement=None):
         self.labels, self.roi_boxes, self.edge_map, self.disagreement = labels, boxes, edge_map, disagreement
+        self.probabilities = None
         self.provenance = {"bundles": [{"name": "toy"}]}
 
 

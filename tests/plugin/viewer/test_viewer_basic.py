@@ -143,6 +143,7 @@ def slow_models(fakes):
                 labels=labels,
                 roi_boxes=(),
                 edge_map=None,
+                probabilities=None,
                 disagreement=None,
                 provenance={"bundles": ["abdomen"]},
                 warnings=(),

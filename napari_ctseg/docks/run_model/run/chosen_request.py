@@ -46,6 +46,7 @@ def request_of(
         weights if state.weighted and len(set(weights)) > 1 else None,
         options.mirroring and not state.why_no_mirroring,
         options.entropy,
+        options.probabilities and len(state.chosen) == 1,
     )
     return request, volumes
 
@@ -61,6 +62,7 @@ def as_settings(state: RunModelState) -> dict[str, Any]:
         "combine": options.combine.value,
         "mirroring": options.mirroring,
         "entropy": options.entropy,
+        "probabilities": options.probabilities,
     }
 
 
@@ -82,6 +84,7 @@ def from_settings(kept: Mapping[str, Any], not_here: Mapping[str, str]) -> RunMo
             mirroring=bool(kept.get("mirroring", False)),
             edge_map=bool(kept.get("edge_map", False)),
             entropy=bool(kept.get("entropy", False)),
+            probabilities=bool(kept.get("probabilities", False)),
         ),
     )
 

@@ -8,6 +8,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ctseg_models.contract.bundle import Bundle
     from ctseg_models.inference import Estimate, Prediction
 
+MOST_KEPT = 512_000_000  # bytes of probabilities that stay in memory with a mask
 _WARM = ModelCache()  # filled in the computing process only
 
 
@@ -40,6 +43,7 @@ class Request:
     weights: tuple[float, ...] | None = None
     mirroring: bool = False
     entropy: bool = False
+    probabilities: bool = False
 
 
 class Models(Protocol):
@@ -102,14 +106,16 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
         from ctseg_models.inference import run
 
         yield Progress("load", 0, 1, f"Loading {_title(request)}")
-        return (
-            yield from run(
-                request.bundles[0],
-                request.volume,
-                model=_WARM.model(request.bundles[0], request.device),
-                region=_region(request),
-                settings=_settings(request),
-                localiser_cache=remembered,
+        return _to_keep(
+            (
+                yield from run(
+                    request.bundles[0],
+                    request.volume,
+                    model=_WARM.model(request.bundles[0], request.device),
+                    region=_region(request),
+                    settings=_settings(request),
+                    localiser_cache=remembered,
+                )
             )
         )
     from ctseg_models.ensembles.ensemble import run_ensemble
@@ -127,6 +133,16 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
     )
 
 
+def _to_keep(prediction: Prediction) -> Prediction:
+    """With its probabilities as float16, or without them when they are larger than MOST_KEPT."""
+    maps = prediction.probabilities
+    if maps is None:
+        return prediction
+    fits = 2 * maps.array.size <= MOST_KEPT
+    kept = replace(maps, array=maps.array.astype(np.float16)) if fits else None
+    return replace(prediction, probabilities=kept)
+
+
 def _to_send(request: Request) -> Request:
     """Without what no network reads: the header and the notes of a patient's file."""
     return replace(request, volume=replace(request.volume, header=None, notes=()))
@@ -142,6 +158,7 @@ def _settings(request: Request) -> Any:
     return InferenceSettings(
         device=request.device,
         precision=request.precision,  # type: ignore[arg-type]
+        probabilities=request.probabilities,
         edge_map=request.edge_map,
         mirroring=request.mirroring,
         disagreement="entropy" if request.entropy else "share",

@@ -33,6 +33,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.mirroring = QCheckBox("Mirroring")
         self.edges = QCheckBox("borders")
         self.entropy = QCheckBox("entropy")
+        self.probabilities = QCheckBox("Keep probabilities for Refine")
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setVerticalSpacing(4)
@@ -50,6 +51,7 @@ class Choices(QWidget):  # type: ignore[misc]
         maps = parts.row(self.edges, self.entropy)
         maps.addStretch()
         self.form.addRow("Extra maps", maps)
+        self.form.addRow(self.probabilities)
 
     def connect_to(self, controller: RunModelController) -> None:
         """Pass every choice on."""
@@ -64,6 +66,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.mirroring.toggled.connect(lambda on: controller.choose(mirroring=on))
         self.edges.toggled.connect(lambda on: controller.choose(edge_map=on))
         self.entropy.toggled.connect(lambda on: controller.choose(entropy=on))
+        self.probabilities.toggled.connect(lambda on: controller.choose(probabilities=on))
 
     def draw(self, state: RunModelState) -> None:
         """Hide the rows that do not apply; grey out what is not available, with the reason as tooltip."""
@@ -81,6 +84,7 @@ class Choices(QWidget):  # type: ignore[misc]
             (self.mirroring, options.mirroring and not state.why_no_mirroring),
             (self.edges, options.edge_map),
             (self.entropy, options.entropy),
+            (self.probabilities, options.probabilities and not several),
         ):
             with QSignalBlocker(check):
                 check.setChecked(on)
@@ -112,6 +116,8 @@ class Choices(QWidget):  # type: ignore[misc]
         )
         parts.able(self.edges, running or several_edges, words.EDGES)
         parts.able(self.entropy, running, words.ENTROPY)
+        several_maps = "Only for a single model." if several else ""
+        parts.able(self.probabilities, running or several_maps, words.PROBABILITIES)
         for combo in (self.device, self.precision):
             _grey(combo, state.unable)
 

@@ -4,12 +4,13 @@ from ctseg_imaging.editing.geodesic import nearest_seed
 from ctseg_imaging.editing.interpolate import fill_between
 from ctseg_imaging.editing.morphology import drop_islands, fill_holes, grow, shrink, smooth
 from ctseg_imaging.editing.seeds import INSIDE, OUTSIDE, box_of_seeds, grow_from_seeds
-from ctseg_imaging.editing.volume_threshold import VolumeThreshold
+from ctseg_imaging.editing.volume_threshold import VolumeThreshold, around_mask
 
 __all__ = [
     "INSIDE",
     "OUTSIDE",
     "VolumeThreshold",
+    "around_mask",
     "box_of_seeds",
     "drop_islands",
     "fill_between",

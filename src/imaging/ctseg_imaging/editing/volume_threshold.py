@@ -11,6 +11,22 @@ from ctseg_imaging.editing.morphology import Mask
 from ctseg_imaging.geometry import Triple
 
 
+def around_mask(probability: NDArray[np.floating], mask: Mask, spacing_mm: Triple) -> NDArray[np.floating]:
+    """`probability` with its level set at the volume of `mask` made to be `mask`.
+
+    probability, mask : (z, y, x). Where both disagree a correction was made, which every other volume keeps:
+    the result is 1 where the mask has a voxel that the probability would not take, 0 in the opposite case. A
+    mask without a voxel changes nothing.
+    """
+    levels = VolumeThreshold(probability, spacing_mm)
+    if not mask.any():
+        return probability
+    of_map = levels.mask(levels.threshold(int(mask.sum()) * levels.voxel_ml))
+    around = probability.copy()
+    around[mask & ~of_map], around[of_map & ~mask] = 1, 0
+    return around
+
+
 class VolumeThreshold:
     """Which threshold on a map of probabilities gives which volume.
 
