@@ -71,14 +71,19 @@ DISCARD_GROWN = Gesture(
 )
 
 REFINE = Gesture(("Ctrl+Shift+F",), "Refine: another volume by the model's probabilities", Group.CORRECT)
+PROPAGATE = Gesture(
+    ("Ctrl+Shift+P",), "Propagate: the correction of this slice in its neighbours too", Group.CORRECT
+)
 APPLY_PREVIEW = Gesture(
     ("Enter",),
-    "Applies what Refine shows",
+    "Applies what Refine or Propagate shows",
     Group.CORRECT,
     Place.LABELS,
     "closes the polygon",
 )
-CANCEL_PREVIEW = Gesture(("Esc",), "Cancels Refine", Group.CORRECT, Place.LABELS, "drops the polygon")
+CANCEL_PREVIEW = Gesture(
+    ("Esc",), "Cancels Refine or Propagate", Group.CORRECT, Place.LABELS, "drops the polygon"
+)
 
 OPEN_SERIES = Gesture(("Return", "Enter"), "Opens the selected series", Group.LISTS, Place.SERIES)
 
@@ -101,6 +106,6 @@ TABLE: tuple[Gesture, ...] = (
     *(RULER, ANGLE, RECIST, ELLIPSE, RECTANGLE, POLYGON),
     *(REMOVE_SHAPE, UNDO_SHAPE, END_TOOL, CLOSE_SHAPE, REMOVE_ROW, GO_TO_ROW),
     *(GROW, SWAP_STROKES, ACCEPT_GROWN, DISCARD_GROWN),
-    *(REFINE, APPLY_PREVIEW, CANCEL_PREVIEW),
+    *(REFINE, PROPAGATE, APPLY_PREVIEW, CANCEL_PREVIEW),
     OPEN_SERIES,
 )

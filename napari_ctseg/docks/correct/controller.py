@@ -17,6 +17,7 @@ from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
 from napari_ctseg.docks.correct.grow.growing import Growing
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.operations import Operations
+from napari_ctseg.docks.correct.previews.propagating import Propagating
 from napari_ctseg.docks.correct.previews.refining import Refining
 from napari_ctseg.docks.correct.state import (
     BrushState,
@@ -25,6 +26,7 @@ from napari_ctseg.docks.correct.state import (
     GrowState,
     HuLimits,
     OperationSizes,
+    PropagateState,
 )
 from napari_ctseg.docks.correct.steps import Steps
 from napari_ctseg.docks.dock_controller import DockView
@@ -55,6 +57,7 @@ def remembered(preferences: Preferences) -> CorrectState:
         brush=replace(brush, diameter_mm=last("brush_mm", brush.diameter_mm)),
         hu=replace(hu, low_hu=last("window_low_hu", hu.low_hu), high_hu=last("window_high_hu", hu.high_hu)),
         grow=GrowState(reach_mm=last("reach_mm", GrowState().reach_mm)),
+        propagate=PropagateState(int(last("propagate_slices", PropagateState().slices))),
         sizes=OperationSizes(last("margin_mm", sizes.margin_mm), last("island_ml", sizes.island_ml)),
     )
 
@@ -77,6 +80,8 @@ class CorrectController(MaskDock):
         self.brush, self.operations = Brush(self), Operations(self, aside)
         self.growing = Growing(self, aside)
         self.refining = Refining(self, aside)
+        self.propagating = Propagating(self, aside)
+        self._previewed = self.refining, self.propagating
         self.steps = Steps(self, self._autosave, aside)
         layers = self.viewer.layers.events
         self.follow(self._inserted, layers.inserted)
@@ -95,7 +100,8 @@ class CorrectController(MaskDock):
             self.followed.painting.rules = BrushRules(self.followed.painting.rules.locked)
             self._autosave.left(self.followed.layer)
         self.growing.discard()
-        self.refining.cancel()
+        for tool in self._previewed:
+            tool.cancel()
         self._leave_mask()
 
     # ---- which mask
@@ -123,7 +129,8 @@ class CorrectController(MaskDock):
         if changed:
             self._follow_mask()
         self.growing.refresh()
-        self.refining.refresh()
+        for tool in self._previewed:
+            tool.refresh()
         self.brush.apply_rules()
 
     def _wanted(self, layers: tuple[str, ...]) -> str | None:

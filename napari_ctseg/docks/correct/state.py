@@ -189,6 +189,13 @@ class RefineState:
 
 
 @dataclass(frozen=True)
+class PropagateState:
+    """slices : how many change on either side."""
+
+    slices: int = 3
+
+
+@dataclass(frozen=True)
 class UndoSteps:
     """lines : what was done, oldest first, undone steps last. done : how many of them are done."""
 
@@ -218,6 +225,7 @@ class CorrectState:
     grow: GrowState = GrowState()
     preview: PreviewState = PreviewState()
     refine: RefineState = RefineState()
+    propagate: PropagateState = PropagateState()
     steps: UndoSteps = UndoSteps()
     export: ExportState = ExportState()
     kept: tuple[Kept, ...] = ()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_ctseg import parts
 from napari_ctseg.docks.correct.controller import CorrectController
+from napari_ctseg.docks.correct.previews.widgets.propagate_section import PropagateSection
 from napari_ctseg.docks.correct.previews.widgets.refine_section import RefineSection
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.correct.widgets.brush_section import BrushSection
@@ -37,10 +38,10 @@ class CorrectDock(parts.Dock):
         self.start, self.mask = StartSection(), MaskSection()
         self.brush, self.classes = BrushSection(), ClassSection()
         self.operations, self.grow, self.export = OperationSection(), GrowSection(), ExportSection()
-        self.refine = RefineSection()
+        self.refine, self.propagate = RefineSection(), PropagateSection()
         self.message = parts.Message()
         above = [self.start, self.mask, self.brush, self.classes]
-        previews = [parts.row(self.refine.begin), self.refine]
+        previews = [parts.row(self.refine.begin, self.propagate.begin), self.refine, self.propagate]
         below = [self.grow, self.operations, self.export, self.message]
         parts.scrolled(self, [*above, *previews, *below]).addStretch(1)
 
@@ -51,13 +52,15 @@ class CorrectDock(parts.Dock):
         self.grow.connect_to(controller.growing)
         bind(controller.viewer, keys.GROW, controller.growing.begin)
         self.refine.connect_to(controller.refining)
+        self.propagate.connect_to(controller.propagating)
         bind(controller.viewer, keys.REFINE, controller.refining.begin)
+        bind(controller.viewer, keys.PROPAGATE, controller.propagating.begin)
         for section in (self.start, self.mask, self.classes, self.export):
             section.connect_to(controller)
 
     def closed(self) -> None:
         """Save the last edits for recovery and disconnect from the viewer."""
-        for gesture in (keys.GROW, keys.REFINE):
+        for gesture in (keys.GROW, keys.REFINE, keys.PROPAGATE):
             release(self.controller.viewer, gesture)
         self.controller.close()
 
@@ -73,6 +76,7 @@ class CorrectDock(parts.Dock):
         self.operations.draw(state.sizes, state.classes.selected_row, state.operation_why_not)
         self.grow.draw(state.grow, state.classes.selected_row, state.operation_why_not)
         self.refine.draw(state)
+        self.propagate.draw(state)
         self.export.draw(state.export, state.export_why_not)
         working = f"{state.working.capitalize()}…" if state.working else ""
         self.message.draw(working or state.message, state.details, remark=bool(state.details))
