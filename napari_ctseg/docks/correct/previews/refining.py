@@ -18,8 +18,8 @@ from napari_ctseg.docks.correct.state import RefineState
 from napari_ctseg.viewer.layers import source_of
 
 NO_PROBABILITIES = (
-    "The model's probabilities of this class are not kept: tick “Keep probabilities for Refine” in Run model "
-    "and run it again."
+    "The model's probabilities of this class are not kept: tick “probabilities” among the extra maps of "
+    "Run model and run it again."
 )
 LEAST = 0.02  # a voxel less probable belongs to no volume
 
