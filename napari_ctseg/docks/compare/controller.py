@@ -41,10 +41,10 @@ class CompareController(PairDock):
         super().__init__(view, viewer, preferences, CompareState(scores=scores))
         self._aside = aside
         self._chosen: dict[str, str] = {}  # by the user; goes before the study's roles
-        self.overlays, self.navigation = Overlaying(self), Navigation(self)
+        self.overlays, self.navigation = Overlaying(self, aside), Navigation(self)
         self.scoring, self.listing = Scoring(self, aside), Listing(self, aside)
         self.follow_layers_and_roles("prediction", "truth", "edited")
-        self.follow(self._moved, self.viewer.dims.events.current_step, self.viewer.dims.events.order)
+        self.follow(self._moved, self.viewer.dims.events.current_step)
         self.refresh()
 
     def on_close(self) -> None:
@@ -143,8 +143,7 @@ class CompareController(PairDock):
         )
         self.update(phase=Phase.READY, slices=slices)
         self.scoring.counted()
-        self.overlays.draw_contours()
-        self.overlays.draw_errors()
+        self.overlays.draw()
         self.scoring.measure()
 
     def _painted(self, slices: tuple[int, ...]) -> None:
@@ -160,7 +159,6 @@ class CompareController(PairDock):
         if index != self.state.slices.index:
             self.state = replace(self.state, slices=replace(self.state.slices, index=index))
             self.view.move_cursor(index)
-        self.overlays.draw_outline()
 
     def _replaced(self) -> bool:
         """Whether a compared layer was removed, or replaced by another one of its name."""

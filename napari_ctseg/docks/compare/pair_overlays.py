@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ctseg_imaging.metrics.differences import error_codes
+from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.compare.pair_dock import PairDock
-from napari_ctseg.viewer.layers import slice_of
-from napari_ctseg.viewer.overlays import DashedOutline, ErrorMap, contour_px
-from napari_ctseg.viewer.pairs import LivePair
+from napari_ctseg.viewer.contours import Contours
+from napari_ctseg.viewer.contours.lines import Readers
+from napari_ctseg.viewer.overlays import Differences, ErrorMap
+from napari_ctseg.viewer.pairs import Counted, LivePair
 
 if TYPE_CHECKING:
     import napari
 
 
 class PairOverlays:
-    """The overlay layers of one pair. A `pair` that is given here has been counted; None: not counted yet."""
+    """The overlays of one pair. A `pair` that is given here has been counted; None: not counted yet."""
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        self._viewer = viewer
+    def __init__(
+        self, viewer: napari.viewer.Viewer, aside: ThreadedCall, on_error: Callable[[Exception], None]
+    ) -> None:
+        self._viewer, self._aside, self._on_error = viewer, aside, on_error
         self._errors: ErrorMap | None = None
-        self._outline: DashedOutline | None = None
-        self._drawn: tuple[Any, ...] = ()  # what the outline shows: drawing costs more than counting
-        self._before: tuple[Any, int, Any, bool] | None = None  # prediction, contour; truth, visibility
+        self.contours: Contours | None = None
+        self._before: tuple[Any, float, Any, bool] | None = None  # prediction, opacity; truth, visibility
 
     def draw_errors(self, pair: LivePair | None, on: bool, focus: int | None) -> None:
         """Add, redraw or remove the error map of label `focus` (None: of all)."""
@@ -33,114 +35,118 @@ class PairOverlays:
             self._remove(layer)
         if pair is None or pair.counted is None or not on:
             return
-        live = pair.counted.live
+        differences = Differences(pair.counted.live.prediction, pair.counted.live.truth, focus)
         if self._errors is None:
-            codes = error_codes(live.prediction, live.truth, focus)
-            self._errors = ErrorMap(self._viewer, pair.truth, codes)
+            self._errors = ErrorMap(self._viewer, pair.truth, differences)
         else:
-            self.update_errors(pair, range(live.slices), focus)
-
-    def update_errors(self, pair: LivePair, slices: Iterable[int], focus: int | None) -> None:
-        """Redraw some slices of the error map, if it is shown."""
-        if self._errors is not None and pair.counted is not None:
-            live = pair.counted.live
-            self._errors.update(live.prediction, live.truth, slices, focus)
+            self._errors.compare(differences)
 
     def draw_contours(self, pair: LivePair | None, on: bool, focus: int | None) -> None:
-        """Show the prediction as a solid and the truth as a dashed outline, or both filled again."""
-        if pair is None or not on:
-            if self._outline is not None:
-                layer, self._outline = self._outline.layer, None
-                self._remove(layer)
-            self._fill_again()
+        """Show the prediction as solid and the truth as dashed lines, or both filled again."""
+        if pair is None or pair.counted is None or not on:
+            self._end_contours()
             return
-        if self._before is None:
-            self._before = (pair.prediction, pair.prediction.contour, pair.truth, pair.truth.visible)
-            pair.prediction.contour, pair.truth.visible = contour_px(pair.prediction), False
-        if self._outline is None:
-            self._outline = DashedOutline(self._viewer, pair.truth)
-        self.draw_outline(pair, focus)
+        readers = _readers(pair.counted, focus)
+        if self.contours is not None:
+            self.contours.compare(readers)
+            return
+        self._before = (pair.prediction, pair.prediction.opacity, pair.truth, pair.truth.visible)
+        self._viewer.dims.events.ndisplay.connect(self._fill)
+        self._fill()
+        self.contours = Contours(self._viewer, pair.truth, readers, self._aside, self._on_error)
 
-    def draw_outline(self, pair: LivePair | None, focus: int | None) -> None:
-        """Draw the dashed outline in the plane and slice that are shown, if it is not there already."""
-        dims = self._viewer.dims
-        if self._outline is None or pair is None or pair.counted is None or dims.ndisplay != 2:
-            return
-        axis = (dims.order[-3] if dims.ndim >= 3 else 0) - (dims.ndim - 3)
-        index = slice_of(self._viewer, pair.truth, axis)
-        drawn = (self._outline, pair.version[1], axis, index, focus)
-        if drawn == self._drawn:
-            return
-        self._drawn = drawn
-        shown = pair.counted.live.values if focus is None else (focus,)
-        colours = {value: pair.counted.names.colour(value) for value in shown}
-        self._outline.draw(pair.counted.live.truth, axis, index, colours)
+    def painted(self, slices: Iterable[int]) -> None:
+        """These slices of the pair were painted."""
+        if self._errors is not None:
+            self._errors.painted()
+        if self.contours is not None:
+            self.contours.painted(slices)
 
     def remove(self) -> None:
         """Remove all overlays and show the labels filled again."""
-        layers = [overlay.layer for overlay in (self._errors, self._outline) if overlay is not None]
-        self._errors = self._outline = None
-        for layer in layers:
+        if self._errors is not None:
+            layer, self._errors = self._errors.layer, None
             self._remove(layer)
-        self._fill_again()
+        self._end_contours()
 
-    def _fill_again(self) -> None:
+    def _fill(self, event: Any = None) -> None:
+        """Labels are filled in 3D, where there are no contours. In 2D the prediction is clear rather than
+        hidden, because napari does not paint on a hidden layer.
+        """
+        assert self._before is not None
+        prediction, opacity, truth, visible = self._before
+        flat = self._viewer.dims.ndisplay == 2
+        prediction.opacity, truth.visible = 0.0 if flat else opacity, visible and not flat
+
+    def _end_contours(self) -> None:
+        if self.contours is not None:
+            self.contours.close()
+            self.contours = None
         if self._before is not None:
-            prediction, contour, truth, visible = self._before
-            prediction.contour, truth.visible, self._before = contour, visible, None
+            self._viewer.dims.events.ndisplay.disconnect(self._fill)
+            prediction, opacity, truth, visible = self._before
+            prediction.opacity, truth.visible, self._before = opacity, visible, None
 
     def _remove(self, layer: Any) -> None:
         if layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
 
+def _readers(counted: Counted, focus: int | None) -> Readers:
+    live = counted.live
+    shown = live.values if focus is None else (focus,)
+    colours = {value: counted.names.colour(value) for value in shown}
+    return Readers(live.prediction, live.truth, live.spacing_mm, colours)
+
+
 class Overlaying:
     """Switches the overlays of the dock's pair on and off, and keeps them up."""
 
-    def __init__(self, dock: PairDock) -> None:
+    def __init__(self, dock: PairDock, aside: ThreadedCall) -> None:
         self._dock = dock
-        self._drawn = PairOverlays(dock.viewer)
+        self._drawn = PairOverlays(dock.viewer, aside, dock.show_error)
+
+    @property
+    def contours(self) -> Contours | None:
+        """The contours while they are shown."""
+        return self._drawn.contours
 
     def set_contours(self, on: bool) -> None:
         """Outlines of both: the prediction's solid, the truth's dashed."""
         self._set(contours=on)
-        self.draw_contours()
+        self._draw_contours()
 
     def set_errors(self, on: bool) -> None:
         """A layer of where the two differ."""
         self._set(errors=on)
-        self.draw_errors()
+        self._draw_errors()
 
     def set_focus(self, value: int | None) -> None:
-        """Error map and plot of one label; None: of all."""
+        """Contours, error map and plot of one label; None: of all."""
         if value != self._dock.state.overlays.focus:
             self._set(focus=value)
-            self.draw_errors()
-            self.draw_outline()
+            self.draw()
 
-    def draw_contours(self) -> None:
-        """Draw the contours, or the labels filled, as the state says."""
-        overlays = self._dock.state.overlays
-        self._drawn.draw_contours(self._dock.counted_pair, overlays.contours, overlays.focus)
-
-    def draw_errors(self) -> None:
-        """Draw or remove the error map as the state says."""
-        overlays = self._dock.state.overlays
-        self._drawn.draw_errors(self._dock.counted_pair, overlays.errors, overlays.focus)
-
-    def draw_outline(self) -> None:
-        """Draw the truth's outline in the plane that is shown."""
-        self._drawn.draw_outline(self._dock.counted_pair, self._dock.state.overlays.focus)
+    def draw(self) -> None:
+        """Draw what the state says."""
+        self._draw_contours()
+        self._draw_errors()
 
     def painted(self, slices: Iterable[int]) -> None:
         """These slices were painted."""
-        if (pair := self._dock.counted_pair) is not None:
-            self._drawn.update_errors(pair, slices, self._dock.state.overlays.focus)
-            self.draw_outline()
+        self._drawn.painted(slices)
 
     def remove(self) -> None:
         """Take all overlays out of the viewer; the state stays."""
         self._drawn.remove()
+
+    def _draw_contours(self) -> None:
+        overlays = self._dock.state.overlays
+        self._drawn.draw_contours(self._dock.counted_pair, overlays.contours, overlays.focus)
+
+    def _draw_errors(self) -> None:
+        overlays = self._dock.state.overlays
+        self._drawn.draw_errors(self._dock.counted_pair, overlays.errors, overlays.focus)
 
     def _set(self, **changes: Any) -> None:
         self._dock.update(overlays=replace(self._dock.state.overlays, **changes))

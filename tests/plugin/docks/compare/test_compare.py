@@ -15,7 +15,6 @@ from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.state import CompareState, Phase, Surface
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import slice_of
-from napari_ctseg.viewer.overlays import dashes
 from napari_ctseg.viewer.painting import Painting
 from napari_ctseg.viewer.showing import show_labels, show_volume
 from napari_ctseg.viewer.study import study_of
@@ -154,29 +153,27 @@ def test_the_error_map_follows_the_brush_and_keeps_the_selection(viewer):
     controller.overlays.set_errors(True)
     assert viewer.layers.selection.active is prediction
     errors = viewer.layers["errors"]
-    assert np.array_equal(errors.data, error_codes(prediction.data, truth.data))
+    assert np.array_equal(np.asarray(errors.data), error_codes(prediction.data, truth.data))
     prediction.data_setitem((np.array([0]), np.array([0]), np.array([0])), 1)
     controller.pair._followed[0][0].flush()
     assert errors.data[0, 0, 0] == EXTRA
     controller.overlays.set_focus(3)
-    assert set(np.unique(errors.data)) == {0, AGREED, MISSED}
+    assert set(np.unique(np.asarray(errors.data))) == {0, AGREED, MISSED}
     controller.overlays.set_errors(False)
     assert "errors" not in viewer.layers
 
 
-def test_contours_are_dashed_for_the_truth_and_all_is_put_back(viewer):
+def test_contours_take_the_place_of_filled_labels_and_all_is_put_back(viewer):
     controller, _ = opened(viewer, *pair())
     prediction, truth = viewer.layers["prediction"], viewer.layers["truth"]
-    controller.navigation.go_to(4)
+    prediction.opacity = 0.4
     controller.overlays.set_contours(True)
-    outline = viewer.layers["truth outline"]
-    assert prediction.contour > 0 and not truth.visible and len(outline.data) > 0
-    assert set(outline.data[:, 0, 0]) == {4}
-    viewer.dims.order = (1, 0, 2)  # coronal
-    viewer.dims.set_point(1, truth.translate[1] + 6 * 1.5)
-    assert set(outline.data[:, 0, 1]) == {6}
+    assert prediction.opacity == 0 and prediction.visible and not truth.visible
+    viewer.dims.ndisplay = 3
+    assert prediction.opacity == 0.4 and truth.visible
+    viewer.dims.ndisplay = 2
     controller.overlays.set_contours(False)
-    assert "truth outline" not in viewer.layers and prediction.contour == 0 and truth.visible
+    assert prediction.opacity == 0.4 and truth.visible and controller.overlays.contours is None
 
 
 def test_another_grid_is_resampled_and_said(viewer):
@@ -217,7 +214,7 @@ def test_a_layer_that_goes_takes_the_comparison_with_it(viewer):
     assert (
         view.state.pair.prediction is None
         and not view.state.scores.rows
-        and "truth outline" not in viewer.layers
+        and controller.overlays.contours is None
     )
     assert viewer.layers["truth"].visible
     assert view.state.why_not
@@ -237,23 +234,6 @@ def test_a_report_that_cannot_be_written_is_a_sentence(viewer, tmp_path):
     controller, view = opened(viewer, *pair())
     controller.save(tmp_path / "missing" / "case.csv")
     assert "folder" in view.state.message and not view.state.saving
-
-
-def test_dashes_lie_on_the_outline_and_leave_gaps():
-    plane = np.zeros((20, 30), np.uint8)
-    plane[5:15, 8:25] = 2
-    pieces = dashes(plane, 2)
-    middles = pieces[:, 0] + pieces[:, 1] / 2
-    on_edge = (
-        (np.abs(middles[:, 0] - 4.5) < 0.51)
-        | (np.abs(middles[:, 0] - 14.5) < 0.51)
-        | (np.abs(middles[:, 1] - 7.5) < 0.51)
-        | (np.abs(middles[:, 1] - 24.5) < 0.51)
-    )
-    assert on_edge.all()
-    drawn = np.linalg.norm(pieces[:, 1], axis=1).sum()
-    assert 0.55 * 54 < drawn < 0.65 * 54  # 3 of 5 pixels of an outline of 54, corners cut
-    assert len(dashes(plane, 1)) == 0
 
 
 def test_the_real_dock_click_in_the_plot_moves_the_slider_and_the_slider_the_cursor(
