@@ -74,15 +74,16 @@ REFINE = Gesture(("Ctrl+Shift+F",), "Refine: another volume by the model's proba
 PROPAGATE = Gesture(
     ("Ctrl+Shift+P",), "Propagate: the correction of this slice in its neighbours too", Group.CORRECT
 )
+SNAP = Gesture(("Ctrl+Shift+L",), "Snap: outline the class along the strongest edge", Group.CORRECT)
 APPLY_PREVIEW = Gesture(
     ("Enter",),
-    "Applies what Refine or Propagate shows",
+    "Applies what Refine or Propagate shows; closes the line of Snap",
     Group.CORRECT,
     Place.LABELS,
     "closes the polygon",
 )
 CANCEL_PREVIEW = Gesture(
-    ("Esc",), "Cancels Refine or Propagate", Group.CORRECT, Place.LABELS, "drops the polygon"
+    ("Esc",), "Cancels Refine, Propagate or Snap", Group.CORRECT, Place.LABELS, "drops the polygon"
 )
 
 OPEN_SERIES = Gesture(("Return", "Enter"), "Opens the selected series", Group.LISTS, Place.SERIES)
@@ -106,6 +107,6 @@ TABLE: tuple[Gesture, ...] = (
     *(RULER, ANGLE, RECIST, ELLIPSE, RECTANGLE, POLYGON),
     *(REMOVE_SHAPE, UNDO_SHAPE, END_TOOL, CLOSE_SHAPE, REMOVE_ROW, GO_TO_ROW),
     *(GROW, SWAP_STROKES, ACCEPT_GROWN, DISCARD_GROWN),
-    *(REFINE, PROPAGATE, APPLY_PREVIEW, CANCEL_PREVIEW),
+    *(REFINE, PROPAGATE, SNAP, APPLY_PREVIEW, CANCEL_PREVIEW),
     OPEN_SERIES,
 )

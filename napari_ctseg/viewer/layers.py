@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 KEY = "ctseg"
 BOXES, MADE = "ctseg_boxes", "ctseg_made"  # metadata of a model's boxes, and of images that a model made
+EDGES = "ctseg_edge_map"  # metadata of a layer with an edge map of a network
 MIRROR = "ctseg_mirror"  # metadata of a layer that shows another one's data in a linked plane
 MEASURED = "ctseg_measured"  # metadata of a layer of measurements: the grid that they were drawn on
 ROLE = "ctseg_role"  # metadata of a mask that is not a truth although no model made it: its role in the study

@@ -13,6 +13,7 @@ from ctseg_imaging.volume import LabelMap, Volume, Window
 from napari_ctseg.viewer.layers import (
     AXES,
     BOXES,
+    EDGES,
     KEY,
     MADE,
     ROLE,
@@ -83,7 +84,7 @@ def add_prediction(viewer: napari.viewer.Viewer, prediction: Prediction, name: s
         if volume is not None:
             image = show_volume(viewer, volume, f"{name} {what}", Window(what, 1.0, 0.5))
             image.visible, image.colormap, image.blending = False, colormap, "additive"
-            image.metadata[MADE] = True
+            image.metadata.update({MADE: True, EDGES: volume is prediction.edge_map})
     layer = show_labels(viewer, prediction.labels, name, prediction.provenance)
     keep_probabilities(layer, prediction.probabilities)
     if prediction.roi_boxes:

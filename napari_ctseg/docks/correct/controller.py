@@ -19,6 +19,7 @@ from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.operations import Operations
 from napari_ctseg.docks.correct.previews.propagating import Propagating
 from napari_ctseg.docks.correct.previews.refining import Refining
+from napari_ctseg.docks.correct.previews.snapping import Snapping
 from napari_ctseg.docks.correct.state import (
     BrushState,
     CorrectState,
@@ -81,7 +82,8 @@ class CorrectController(MaskDock):
         self.growing = Growing(self, aside)
         self.refining = Refining(self, aside)
         self.propagating = Propagating(self, aside)
-        self._previewed = self.refining, self.propagating
+        self.snapping = Snapping(self, aside)
+        self._previewed = self.refining, self.propagating, self.snapping
         self.steps = Steps(self, self._autosave, aside)
         layers = self.viewer.layers.events
         self.follow(self._inserted, layers.inserted)

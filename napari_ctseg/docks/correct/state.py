@@ -196,6 +196,14 @@ class PropagateState:
 
 
 @dataclass(frozen=True)
+class SnapState:
+    """points : set so far. along : the edge map that the line follows, "" for the image's gradient."""
+
+    points: int = 0
+    along: str = ""
+
+
+@dataclass(frozen=True)
 class UndoSteps:
     """lines : what was done, oldest first, undone steps last. done : how many of them are done."""
 
@@ -226,6 +234,7 @@ class CorrectState:
     preview: PreviewState = PreviewState()
     refine: RefineState = RefineState()
     propagate: PropagateState = PropagateState()
+    snap: SnapState = SnapState()
     steps: UndoSteps = UndoSteps()
     export: ExportState = ExportState()
     kept: tuple[Kept, ...] = ()

@@ -8,6 +8,7 @@ from napari_ctseg import parts
 from napari_ctseg.docks.correct.controller import CorrectController
 from napari_ctseg.docks.correct.previews.widgets.propagate_section import PropagateSection
 from napari_ctseg.docks.correct.previews.widgets.refine_section import RefineSection
+from napari_ctseg.docks.correct.previews.widgets.snap_section import SnapSection
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.correct.widgets.brush_section import BrushSection
 from napari_ctseg.docks.correct.widgets.class_section import ClassSection
@@ -38,10 +39,11 @@ class CorrectDock(parts.Dock):
         self.start, self.mask = StartSection(), MaskSection()
         self.brush, self.classes = BrushSection(), ClassSection()
         self.operations, self.grow, self.export = OperationSection(), GrowSection(), ExportSection()
-        self.refine, self.propagate = RefineSection(), PropagateSection()
+        self.refine, self.propagate, self.snap = RefineSection(), PropagateSection(), SnapSection()
         self.message = parts.Message()
         above = [self.start, self.mask, self.brush, self.classes]
-        previews = [parts.row(self.refine.begin, self.propagate.begin), self.refine, self.propagate]
+        tools = self.refine, self.propagate, self.snap
+        previews = [parts.row(*(tool.begin for tool in tools)), *tools]
         below = [self.grow, self.operations, self.export, self.message]
         parts.scrolled(self, [*above, *previews, *below]).addStretch(1)
 
@@ -53,6 +55,8 @@ class CorrectDock(parts.Dock):
         bind(controller.viewer, keys.GROW, controller.growing.begin)
         self.refine.connect_to(controller.refining)
         self.propagate.connect_to(controller.propagating)
+        self.snap.connect_to(controller.snapping)
+        bind(controller.viewer, keys.SNAP, controller.snapping.begin)
         bind(controller.viewer, keys.REFINE, controller.refining.begin)
         bind(controller.viewer, keys.PROPAGATE, controller.propagating.begin)
         for section in (self.start, self.mask, self.classes, self.export):
@@ -60,7 +64,7 @@ class CorrectDock(parts.Dock):
 
     def closed(self) -> None:
         """Save the last edits for recovery and disconnect from the viewer."""
-        for gesture in (keys.GROW, keys.REFINE, keys.PROPAGATE):
+        for gesture in (keys.GROW, keys.REFINE, keys.PROPAGATE, keys.SNAP):
             release(self.controller.viewer, gesture)
         self.controller.close()
 
@@ -77,6 +81,7 @@ class CorrectDock(parts.Dock):
         self.grow.draw(state.grow, state.classes.selected_row, state.operation_why_not)
         self.refine.draw(state)
         self.propagate.draw(state)
+        self.snap.draw(state)
         self.export.draw(state.export, state.export_why_not)
         working = f"{state.working.capitalize()}…" if state.working else ""
         self.message.draw(working or state.message, state.details, remark=bool(state.details))

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What the class becomes within a box of the mask. shape : (z, y, x) of the box. then : called when it is
-    shown.
+    """What the class becomes within a box of the mask. shape : (z, y, x) of the box. drawn : what is shown
+    instead, None for the shape. then : called when it is shown.
     """
 
     box: Slices
     shape: NDArray[np.bool_]
+    drawn: NDArray[np.bool_] | None = None
     then: Callable[[], None] = lambda: None
 
 
@@ -140,7 +141,7 @@ class Previewed(ABC):
         self._computing = False
         if self._outline is outline and outline.open:
             self._change = change
-            outline.draw(change.box, change.shape)
+            outline.draw(change.box, change.shape if change.drawn is None else change.drawn)
             change.then()
         self._compute()
         self._show()

@@ -18,7 +18,7 @@ from napari_ctseg.docks.correct.state import RefineState
 from napari_ctseg.viewer.layers import source_of
 
 NO_PROBABILITIES = (
-    "The model's probabilities of this class are not kept: tick “probabilities” among the extra maps of "
+    "The model's probabilities of this class are not kept: tick “Refine” among the maps of "
     "Run model and run it again."
 )
 LEAST = 0.02  # a voxel less probable belongs to no volume
@@ -65,7 +65,7 @@ class Refining(Previewed):
         def found() -> Change:
             levels = levels_of(maps, mask, shown)
             shape = mask[levels.box] if levels.present_ml else levels.by_volume.mask(0.5)
-            return Change(levels.box, shape, lambda: self._found(levels))
+            return Change(levels.box, shape, then=lambda: self._found(levels))
 
         self.ask(found)
 

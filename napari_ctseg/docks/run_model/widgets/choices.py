@@ -33,7 +33,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.mirroring = QCheckBox("Mirroring")
         self.edges = QCheckBox("borders")
         self.entropy = QCheckBox("entropy")
-        self.probabilities = QCheckBox("probabilities")
+        self.probabilities = QCheckBox("Refine")
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setVerticalSpacing(4)
@@ -50,7 +50,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.form.addRow(self.mirroring)  # over the whole width: its text includes the cost
         maps = parts.row(self.edges, self.entropy, self.probabilities)
         maps.addStretch()
-        self.form.addRow("Extra maps", maps)
+        self.form.addRow("Maps", maps)
 
     def connect_to(self, controller: RunModelController) -> None:
         """Pass every choice on."""

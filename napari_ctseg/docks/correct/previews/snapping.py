@@ -1,0 +1,145 @@
+"""Snap in the Correct dock: a line that follows the strongest edge between clicked points (live wire)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctseg_imaging.editing.live_wire import LiveWire, Pixel, cost_of_edges, cost_of_gradient
+from ctseg_imaging.editing.morphology import Slices
+from ctseg_imaging.geometry import Match
+from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.docks.correct.mask_dock import MaskDock
+from napari_ctseg.docks.correct.previews.clicks import Clicks
+from napari_ctseg.docks.correct.previews.previewed import Change, Previewed
+from napari_ctseg.docks.correct.state import SnapState
+from napari_ctseg.viewer.layers import EDGES, source_of
+
+OFF_GRID = "Image and mask have different grids, so there is no edge to follow."
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One slice across `axis` (0 z, 1 y, 2 x) of the mask: the class there, and the wire on its edges."""
+
+    axis: int
+    index: int
+    present: NDArray[np.bool_]
+    wire: LiveWire
+
+    @property
+    def box(self) -> Slices:
+        """Where it lies in the mask."""
+        z, y, x = (slice(self.index, self.index + 1) if k == self.axis else slice(None) for k in range(3))
+        return z, y, x
+
+    def change(self, shape: NDArray[np.bool_], drawn: NDArray[np.bool_] | None = None) -> Change:
+        """Both (rows, columns), as a change of the mask."""
+        line = None if drawn is None else np.expand_dims(drawn, self.axis)
+        return Change(self.box, np.expand_dims(shape, self.axis), drawn=line)
+
+
+class Snapping(Previewed):
+    """Clicks set points; the line closes and is filled with the selected class in that slice."""
+
+    TOOL = "snap"
+
+    def __init__(self, dock: MaskDock, aside: ThreadedCall) -> None:
+        super().__init__(dock, aside)
+        self._slice: Slice | None = None
+        self._points: tuple[Pixel, ...] = ()
+        self._clicks: Clicks | None = None
+
+    def why_not(self) -> str:
+        """Why nothing can be drawn."""
+        dock = self._dock
+        image, layer = dock.study.image, dock.layer
+        if dock.state.operation_why_not or layer is None:
+            return dock.state.operation_why_not
+        if image is None or image not in dock.viewer.layers:
+            return "Open an image first."
+        return "" if self._on_grid(dock.viewer.layers[image]) else OFF_GRID
+
+    def started(self) -> None:
+        """Take the mouse."""
+        assert self.target is not None
+        layer = self.target[0]
+        layer.mode = "pan_zoom"
+        self._clicks = Clicks(self._dock.viewer, layer, self)
+        edges = self._edges()
+        self._dock.update(snap=SnapState(along="" if edges is None else edges.name))
+
+    def ended(self) -> None:
+        """Give the mouse back."""
+        if self._clicks is not None:
+            self._clicks.close()
+        self._clicks = self._slice = None
+        self._points = ()
+        self._dock.update(snap=SnapState())
+
+    def record(self) -> dict[str, Any]:
+        """How many points were set."""
+        return {"points": len(self._points)}
+
+    # ---- the mouse
+
+    def set_point(self, axis: int, index: int, pixel: Pixel) -> None:
+        """A click; in another slice the line begins anew."""
+        if self._slice is None or (self._slice.axis, self._slice.index) != (axis, index):
+            self._slice, self._points = self._slice_at(axis, index), ()
+        if pixel not in self._points:
+            self._points = (*self._points, pixel)
+        self._dock.update(snap=replace(self._dock.state.snap, points=len(self._points)))
+        self.follow(axis, index, pixel)
+
+    def follow(self, axis: int, index: int, pixel: Pixel) -> None:
+        """Show the line through all points and on to the pointer."""
+        here, points = self._slice, self._points
+        if here is None or (here.axis, here.index) != (axis, index) or not points:
+            return
+
+        def line() -> Change:
+            drawn = np.zeros(here.present.shape, bool)
+            drawn[tuple(here.wire.line([*points, pixel]).T)] = True
+            return here.change(here.present | here.wire.closed(points), drawn)
+
+        self.ask(line)
+
+    def apply(self) -> None:
+        """Close the line, fill it, and make it the class."""
+        here, points = self._slice, self._points
+        if here is None or len(points) < 2:
+            self._dock.update(message="Set two points or more on the border first.")
+            return
+        filled = super().apply
+
+        def closed() -> Change:
+            return replace(here.change(here.present | here.wire.closed(points)), then=filled)
+
+        self.ask(closed)
+
+    # ---- inside
+
+    def _slice_at(self, axis: int, index: int) -> Slice:
+        assert self.target is not None
+        layer, value = self.target
+        edges, dock = self._edges(), self._dock
+        values = np.asarray((edges or dock.viewer.layers[dock.study.image]).data.take(index, axis))
+        first, second = (float(step) for k, step in enumerate(layer.scale) if k != axis)
+        cost = cost_of_gradient(values, (first, second)) if edges is None else cost_of_edges(values)
+        present = np.asarray(layer.data).take(index, axis) == value
+        return Slice(axis, index, present, LiveWire(cost, (first, second)))
+
+    def _edges(self) -> Any:
+        """The newest edge map of a network on the mask's grid, None without one."""
+        layers = [one for one in self._dock.viewer.layers if one.metadata.get(EDGES)]
+        return next((one for one in reversed(layers) if self._on_grid(one)), None)
+
+    def _on_grid(self, image: Any) -> bool:
+        layer = self._dock.layer
+        ours, theirs = None if layer is None else source_of(layer), source_of(image)
+        same = (Match.SAME, Match.ROUNDING)
+        return bool(ours and theirs and theirs.shown.matches(ours.shown) in same)
