@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
+from numpy.typing import NDArray
 
 from napari_ctseg.viewer.layers import MIRROR, can_be_painted
 from napari_ctseg.viewer.planes.strokes import MirroredStrokes
@@ -40,6 +42,7 @@ class MirroredLayer:
         state["metadata"] = {**state["metadata"], MIRROR: True}
         self.main, self.side = main, Layer.create(data, state, kind)
         self.side._update_thumbnail = _no_thumbnail
+        self._drawn: NDArray[Any] | None = None  # what the last refresh drew, if nothing else was since
         self._connections: list[tuple[Any, Callable[..., None]]] = []
         paints = can_be_painted(main)
         self._strokes = MirroredStrokes(main, self.side) if paints else None
@@ -49,6 +52,8 @@ class MirroredLayer:
             for name in FOLLOWED[Labels]:
                 self._copy(name)
             self.side.editable = paints
+            for event in (self.side.events.set_data, self.side.events.labels_update):
+                self._connect(event, self._forget)
             for name in SET_HERE:
                 self._connect(getattr(self.side.events, name), lambda event, name=name: self._set_main(name))
         self._connect(main.events.data, self._data_changed)
@@ -88,8 +93,26 @@ class MirroredLayer:
             self.side.data = self.main.data
 
     def _refresh(self, event: Any = None) -> None:
-        """The array was changed in place."""
+        """The array was changed in place, perhaps only beside the slice that is shown here."""
+        drawn = self._drawn
+        now = _slice_of_array(self.side)
+        if now is not None and drawn is not None and np.array_equal(now, drawn):
+            return
         self.side.refresh(thumbnail=False, highlight=False, extent=False)
+        now = _slice_of_array(self.side)
+        self._drawn = None if now is None else now.copy()
+
+    def _forget(self, event: Any = None) -> None:
+        """Something else is drawn now than at the last refresh."""
+        self._drawn = None
+
+
+def _slice_of_array(layer: Layer) -> NDArray[Any] | None:
+    """What the array has now in the slice that is shown; None where the layer does not show it as it is."""
+    if not isinstance(layer, Labels) or not isinstance(layer.data, np.ndarray) or layer._slice.empty:
+        return None
+    raw: NDArray[Any] = layer._slice.image.raw
+    return raw if np.may_share_memory(raw, layer.data) else None
 
 
 def _no_thumbnail() -> None:

@@ -260,3 +260,32 @@ def test_zooms_go_together_where_that_is_chosen(viewer, image, canvases):
     canvases.planes.set_synchronous_zoom(True)
     canvases.models[2].scene.camera.zoom = 3.0
     assert [model.scene.camera.zoom for model in canvases.models] == [3.0, 3.0, 3.0]
+
+
+def test_a_plane_is_drawn_again_only_if_its_own_slice_has_changed(viewer, image, canvases):
+    """The error map of Compare changes in place, slice by slice, and asks for a refresh."""
+    errors = viewer.add_labels(np.zeros((20, 30, 40), np.uint8), scale=GEOMETRY.spacing_mm, name="errors")
+    canvases.planes.show(Layout.LARGE)
+    viewer.dims.current_step = (10, 15, 20)
+    sides = [plane.layer_for(errors) for plane in canvases.planes.view.planes]
+    drawn = []
+    for side in sides:
+        side.events.set_data.connect(lambda event, side=side: drawn.append(sides.index(side)))
+
+    def refreshed():
+        drawn.clear()
+        errors.events.refresh()
+        return list(drawn)
+
+    refreshed()  # from here on it is known what they show
+    errors.data[4, 3, 3] = 2  # in neither of their slices
+    assert refreshed() == []
+    errors.data[4, 3, 20] = 2  # in the sagittal slice alone
+    assert refreshed() == [0]
+    errors.data[4, 15, 20] = 2
+    assert refreshed() == [0, 1]
+    viewer.dims.current_step = (10, 15, 21)  # and back, with another array
+    errors.data[4, 3, 20] = 0
+    viewer.dims.current_step = (10, 15, 20)
+    errors.data[4, 3, 20] = 2
+    assert 0 in refreshed()
