@@ -138,21 +138,24 @@ def lines_seen(shot, vertical, horizontal):
     return found
 
 
-def looks_of(canvases, number, kept):
+LOOKS = {}  # templates of the letters by the size of the canvas: they are the same in every test
+
+
+def looks_of(canvases, number):
     """Templates of the letters at the canvas's size."""
     shape = canvases.picture(number).shape
-    if (number, shape) not in kept:
-        kept[number, shape] = templates(canvases.models[number], lambda: canvases.picture(number))
-    return kept[number, shape]
+    if shape not in LOOKS:
+        LOOKS[shape] = templates(canvases.models[number], lambda: canvases.picture(number))
+    return LOOKS[shape]
 
 
 def check(viewer, canvases, name):
-    hung, kept = Hung(viewer, canvases, name), {}
+    hung = Hung(viewer, canvases, name)
     assert sorted(canvases.shown_axis(number) for number in range(3)) == [0, 1, 2]
     for number in range(3):
         letters = HANGING[canvases.shown_axis(number)]
-        hung.check_canvas(number, letters, looks_of(canvases, number, kept))
-    return hung, kept
+        hung.check_canvas(number, letters, looks_of(canvases, number))
+    return hung
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -177,7 +180,7 @@ def test_there_are_48_orientations_and_two_obliques():
 )
 def test_right_after_flips_in_every_canvas(viewer, canvases, flip):
     """Each canvas is flipped by itself; napari's default of each plane comes from `HANGING`."""
-    hung, kept = check(viewer, canvases, "PIR")
+    hung = check(viewer, canvases, "PIR")
     for number in range(3):
         camera = canvases.models[number].scene.camera
         before = camera.orientation2d
@@ -187,15 +190,15 @@ def test_right_after_flips_in_every_canvas(viewer, canvases, flip):
             left, right = right, left
         if flip[0] != str(before[0]):
             top, bottom = bottom, top
-        hung.check_canvas(number, left + right + top + bottom, looks_of(canvases, number, kept))
+        hung.check_canvas(number, left + right + top + bottom, looks_of(canvases, number))
 
 
 def test_right_after_the_planes_change_places(viewer, canvases):
-    hung, kept = check(viewer, canvases, "ASL")
+    hung = check(viewer, canvases, "ASL")
     for _ in range(2):
         viewer.dims.roll()
         QApplication.processEvents()
         canvases.fit()
         for number in range(3):
             letters = HANGING[canvases.shown_axis(number)]
-            hung.check_canvas(number, letters, looks_of(canvases, number, kept))
+            hung.check_canvas(number, letters, looks_of(canvases, number))
