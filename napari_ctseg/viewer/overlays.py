@@ -71,7 +71,7 @@ class ErrorMap:
                 differences,
                 name=ERRORS_NAME,
                 colormap=DirectLabelColormap(color_dict=table),
-                opacity=0.8,
+                opacity=0.6,
                 features={"index": range(len(names)), "name": names},
                 metadata={MADE: True},
                 **placement(like),

@@ -14,7 +14,7 @@ from napari_ctseg.docks.compare.navigation import Navigation
 from napari_ctseg.docks.compare.pair_dock import CompareView, PairDock
 from napari_ctseg.docks.compare.pair_overlays import Overlaying
 from napari_ctseg.docks.compare.scoring import Scoring
-from napari_ctseg.docks.compare.state import CompareState, PairChoice, Phase, Scores
+from napari_ctseg.docks.compare.state import CompareState, PairChoice, Phase, Scores, SlicePosition, WorseBy
 from napari_ctseg.docks.compare.suggested_pair import suggested_pair
 from napari_ctseg.viewer.layers import is_label_map, label_map_of, slice_of
 from napari_ctseg.viewer.pairs import LivePair
@@ -38,7 +38,9 @@ class CompareController(PairDock):
         aside: ThreadedCall = run_in_thread,
     ) -> None:
         scores = Scores(tolerance_mm=preferences.get(self.NAME, "tolerance_mm", 2.0))
-        super().__init__(view, viewer, preferences, CompareState(scores=scores))
+        kept = preferences.get(self.NAME, "worse_by", WorseBy.DICE.value)
+        slices = SlicePosition(worse_by=next((by for by in WorseBy if by == kept), WorseBy.DICE))
+        super().__init__(view, viewer, preferences, CompareState(scores=scores, slices=slices))
         self._aside = aside
         self._chosen: dict[str, str] = {}  # by the user; goes before the study's roles
         self.overlays, self.navigation = Overlaying(self, aside), Navigation(self)
@@ -150,7 +152,12 @@ class CompareController(PairDock):
         self.scoring.painted(slices)
         self.listing.painted()
         self.overlays.painted(slices)
-        self.view.idle(self.scoring.measure)
+        self.view.idle(self._rested)
+
+    def _rested(self) -> None:
+        """The painting has rested."""
+        self.scoring.measure()
+        self.overlays.distance.draw()
 
     def _moved(self, event: Any = None) -> None:
         if (pair := self.counted_pair) is None:

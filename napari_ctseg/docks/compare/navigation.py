@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ctseg_imaging.volume import slice_number
 from napari_ctseg.docks.compare.next_slice import next_missed_slice, next_worse_slice
 from napari_ctseg.docks.compare.pair_dock import PairDock
+from napari_ctseg.docks.compare.state import WorseBy
 from napari_ctseg.viewer.layers import go_to_slice
 
 
@@ -19,14 +22,25 @@ class Navigation:
         if self._dock.pair is not None and 0 <= index < self._dock.state.slices.count:
             go_to_slice(self._dock.viewer, self._dock.pair.truth, index)
 
+    def set_worse_by(self, by: WorseBy) -> None:
+        """The order that `next_worse` follows."""
+        self._dock.update(slices=replace(self._dock.state.slices, worse_by=by))
+        self._dock.remember("worse_by", by.value)
+
     def next_worse(self) -> None:
         """Go to the next-worst slice, beginning with the worst."""
         pair, state = self._dock.counted_pair, self._dock.state
         if pair is None or pair.counted is None:
             return
-        index = next_worse_slice(pair.counted.live, state.overlays.focus, state.slices.index)
+        index = next_worse_slice(
+            pair.counted.live, state.overlays.focus, state.slices.index, state.slices.worse_by
+        )
         if index is None:
-            self._dock.update(message="No slice has a label.")
+            self._dock.update(
+                message="No slice is wrong."
+                if state.slices.worse_by is WorseBy.AREA
+                else "No slice has a label."
+            )
         else:
             self.go_to(index)
 

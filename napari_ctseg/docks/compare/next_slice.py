@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ctseg_imaging.metrics.live import LiveMetrics
+from napari_ctseg.docks.compare.state import WorseBy
 
 
-def next_worse_slice(live: LiveMetrics, focus: int | None, here: int) -> int | None:
-    """The slice with the next higher Dice than slice `here`; the worst one from a slice without labels and
-    after the best. None if no slice has a label.
+def next_worse_slice(live: LiveMetrics, focus: int | None, here: int, by: WorseBy) -> int | None:
+    """The slice that is next better than slice `here`; the worst one from a slice that is not in the order
+    and after the best. None if there is none. focus : the label that counts, None: all.
     """
-    worst = live.worst_slices(None if focus is None else (focus,))
+    worst = (
+        live.worst_slices(None if focus is None else (focus,))
+        if by is WorseBy.DICE
+        else wrong_slices(live, focus)
+    )
     if not worst:
         return None
     following = worst.index(here) + 1 if here in worst else 0
     return worst[following % len(worst)]
+
+
+def wrong_slices(live: LiveMetrics, focus: int | None) -> list[int]:
+    """Slices with wrong voxels, from the most to the fewest; ties by position."""
+    if focus is None:
+        counts = live.histogram.counts
+        wrong = counts.sum((1, 2)) - np.trace(counts, axis1=1, axis2=2)
+    else:
+        truth, prediction, both = live.histogram.voxels(focus)
+        wrong = truth + prediction - 2 * both
+    order = np.argsort(-wrong, kind="stable")
+    return [int(k) for k in order if wrong[k] > 0]
 
 
 def next_missed_slice(live: LiveMetrics, focus: int | None, here: int) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.docks.compare.distance_map import DistanceMap
 from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.viewer.contours import Contours
 from napari_ctseg.viewer.contours.lines import Readers
@@ -100,11 +101,12 @@ def _readers(counted: Counted, focus: int | None) -> Readers:
 
 
 class Overlaying:
-    """Switches the overlays of the dock's pair on and off, and keeps them up."""
+    """Switches the overlays of the dock's pair on and off, and keeps them up. distance : that of the surfaces."""
 
     def __init__(self, dock: PairDock, aside: ThreadedCall) -> None:
         self._dock = dock
         self._drawn = PairOverlays(dock.viewer, aside, dock.show_error)
+        self.distance = DistanceMap(dock, aside)
 
     @property
     def contours(self) -> Contours | None:
@@ -131,14 +133,16 @@ class Overlaying:
         """Draw what the state says."""
         self._draw_contours()
         self._draw_errors()
+        self.distance.draw()
 
     def painted(self, slices: Iterable[int]) -> None:
         """These slices were painted."""
         self._drawn.painted(slices)
 
     def remove(self) -> None:
-        """Take all overlays out of the viewer; the state stays."""
+        """Take all overlays out of the viewer; the switches stay."""
         self._drawn.remove()
+        self.distance.remove()
 
     def _draw_contours(self) -> None:
         overlays = self._dock.state.overlays

@@ -60,7 +60,14 @@ class Scoring:
         if (pair := self._dock.counted_pair) is not None and (counted := pair.counted) is not None:
             rows = table_rows(counted, self._surfaces)
             curves = dice_curves(counted.live, rows)
-            self._set(rows=rows, curves=curves, mean_dice=counted.live.mean_dice(), note=counted.note)
+            live = counted.live
+            self._set(
+                rows=rows,
+                curves=curves,
+                mean_dice=live.mean_dice(),
+                note=counted.note,
+                spacing_mm=tuple(live.spacing_mm),
+            )
 
     def measure(self) -> None:
         """Measure the surface distances of the labels that changed, in a thread."""

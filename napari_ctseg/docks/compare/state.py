@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.metrics.reports.case_report import EMPTY_IN_BOTH, empty_note
+from ctseg_imaging.metrics.surfaces import TIE
 from napari_ctseg.docks.compare.components.listed import ComponentList
 
 
@@ -126,17 +127,22 @@ class PairChoice:
 
 @dataclass(frozen=True)
 class Overlays:
-    """What is drawn on the layers. focus : the label that error map and plot are about, None: all."""
+    """What is drawn on the layers. distance : whether the surface distance of the label in focus is shown.
+    limit_mm : the ends of its colour scale, None while it is not there. focus : the label that overlays and
+    plot are about, None: all.
+    """
 
     contours: bool = False
     errors: bool = False
+    distance: bool = False
+    limit_mm: float | None = None
     focus: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """The numbers of the pair. note : what a user has to know about them. tolerance_mm : of the NSD.
-    measuring : whether surface distances are being measured.
+    measuring : whether surface distances are being measured. spacing_mm : (z, y, x) of the truth.
     """
 
     rows: tuple[Row, ...] = ()
@@ -145,14 +151,36 @@ class Scores:
     note: str = ""
     tolerance_mm: float = 2.0
     measuring: bool = False
+    spacing_mm: tuple[float, ...] = ()
+
+    @property
+    def tolerance_note(self) -> str:
+        """What a tolerance below the size of a voxel means, "" for a larger one."""
+        if not self.spacing_mm or self.tolerance_mm >= max(self.spacing_mm) * (1 - TIE):
+            return ""
+        sides = " x ".join(f"{mm:g}" for mm in reversed(self.spacing_mm))
+        return (
+            f"The NSD tolerance is smaller than a voxel ({sides} mm): a surface that is one voxel off along "
+            "its longest side counts as wrong."
+        )
+
+
+class WorseBy(StrEnum):
+    """What the order of the worst slices goes by."""
+
+    DICE = "by Dice"  # the mean over the labels
+    AREA = "by wrong area"  # of voxels with another label than in the truth
 
 
 @dataclass(frozen=True)
 class SlicePosition:
-    """The slice that is shown, along the truth's axis 0, feet to head; counted from 0."""
+    """The slice that is shown, along the truth's axis 0, feet to head; counted from 0. worse_by : the order
+    of the worst slices.
+    """
 
     index: int = 0
     count: int = 0
+    worse_by: WorseBy = WorseBy.DICE
 
 
 @dataclass(frozen=True, eq=False)

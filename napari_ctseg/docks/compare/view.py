@@ -79,7 +79,7 @@ class CompareDock(parts.Dock):
         self.scores.draw(state)
         self.components.draw(state.components, why_not)
         saving = "The report is being written." if state.saving else ""
-        self.report.draw(state.scores.tolerance_mm, why_not or saving)
+        self.report.draw(state.scores, why_not or saving)
         counting = "Counting…" if state.phase is Phase.COUNTING else ""
         message = counting or state.message or ("" if state.pair.empty else why_not)
         self.message.draw(message, state.details, remark=state.phase is Phase.FAILED)

@@ -18,11 +18,11 @@ HEADERS = (
         "The label. Click a row to show its errors and its curve alone; click it again for all labels.",
     ),
     ("Dice", "Overlap of prediction and truth, 0 to 1; updated while you paint."),
-    ("HD95", "95th percentile of the distances between the two surfaces, in mm. Grey: being measured."),
+    ("HD95\nmm", "95th percentile of the distances between the two surfaces, in mm. Grey: being measured."),
     ("NSD", "Share of both surfaces that lie within the tolerance, 0 to 1. Grey: being measured."),
-    ("pred", "Predicted volume in ml."),
-    ("truth", "True volume in ml."),
-    ("diff", "Predicted minus true volume in ml."),
+    ("pred\nml", "Predicted volume in ml."),
+    ("truth\nml", "True volume in ml."),
+    ("diff\nml", "Predicted minus true volume in ml."),
 )
 NONE, FAINT = "–", 0.5  # in place of a number; opacity of the text then
 WIDTHS = (34, 38, 34, 36, 36, 38)  # px of the numbers' columns; the names take the rest
@@ -104,7 +104,7 @@ class PairTable(QTableWidget):  # type: ignore[misc]
             waiting = column in (2, 3) and row.measured and row.surface is Surface.WAITING
             item.setForeground(self._faint if waiting or not row.measured else QBrush())  # none: the theme's
             font = item.font()
-            font.setBold(focused)
+            font.setBold(focused and column == 0)  # a bold number would not fit its column
             item.setFont(font)
 
 

@@ -12,6 +12,7 @@ from napari_ctseg.docks.widgets import form
 
 if TYPE_CHECKING:
     from napari_ctseg.docks.compare.controller import CompareController
+    from napari_ctseg.docks.compare.state import Scores
 
 TOLERANCE = "Surface distances up to this count as agreement in the NSD."
 REPORT = (
@@ -35,16 +36,18 @@ class ReportSection(parts.Section):
         super().__init__()
         self.options = ReportOptions()
         self.save = parts.button("Save report…", REPORT)
-        self.stack(self.options.native, self.save)
+        self.note = parts.remark()
+        self.stack(self.options.native, self.note, self.save)
 
     def connect_to(self, controller: CompareController) -> None:
         """Pass choices on to `controller`."""
         self.options.tolerance.changed.connect(controller.scoring.set_tolerance)
         self.save.clicked.connect(lambda: self._ask_path(controller))
 
-    def draw(self, tolerance_mm: float, why_not: str) -> None:
+    def draw(self, scores: Scores, why_not: str) -> None:
         """why_not : why there is no report to write, "" if there is."""
-        form.show(self.options.tolerance, tolerance_mm)
+        form.show(self.options.tolerance, scores.tolerance_mm)
+        parts.show_text(self.note, scores.tolerance_note)
         parts.able(self.save, why_not, REPORT)
 
     def _ask_path(self, controller: CompareController) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ctseg_imaging.volume import slice_number
 from napari_ctseg import parts
-from napari_ctseg.docks.compare.state import CompareState
+from napari_ctseg.docks.compare.state import CompareState, WorseBy
 from napari_ctseg.docks.compare.widgets.pair_table import PairTable
 from napari_ctseg.docks.compare.widgets.plot import SlicePlot
 from napari_ctseg.keys import table as keys
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 WORSE = (
     f"Goes to the slice that is next better than this one, beginning with the worst. Key: {keys.WORSE.name}"
+)
+WORSE_BY = (
+    "What makes a slice worse: a lower Dice, which small structures decide, or a larger area with another label "
+    "than in the truth."
 )
 MISSED = (
     "Goes to the next slice where the truth has a label that is not predicted at all. "
@@ -36,13 +40,21 @@ class ScoreSection(parts.Section):
         self.table, self.plot = PairTable(), SlicePlot()
         self.worse = parts.button(f"Worse slice ({keys.WORSE.name})", WORSE)
         self.missed = parts.button(f"Missed ({keys.MISSED.name})", MISSED)
-        self.stack(self.note, self.table, self.plot, self.where, parts.row(self.worse, self.missed))
+        self.worse_by = parts.combo(WORSE_BY, [by.value for by in WorseBy])
+        self.stack(
+            self.note,
+            self.table,
+            self.plot,
+            self.where,
+            parts.row(self.worse, self.worse_by, self.missed),
+        )
 
     def connect_to(self, controller: CompareController) -> None:
         """Pass clicks on to `controller`."""
         self.table.picked.connect(lambda value: controller.overlays.set_focus(self._other_focus(value)))
         self.plot.asked.connect(controller.navigation.go_to)
         self.worse.clicked.connect(controller.navigation.next_worse)
+        self.worse_by.textActivated.connect(lambda words: controller.navigation.set_worse_by(WorseBy(words)))
         self.missed.clicked.connect(controller.navigation.next_missed)
 
     def draw(self, state: CompareState) -> None:
@@ -53,6 +65,7 @@ class ScoreSection(parts.Section):
             widget.setVisible(bool(state.scores.rows))
         self.table.draw(state.scores.rows, state.overlays.focus)
         self.plot.draw(state.scores.curves, state.slices.count, state.overlays.focus)
+        self.worse_by.setCurrentText(state.slices.worse_by.value)
         parts.able(self.worse, state.why_not, WORSE)
         parts.able(self.missed, state.why_not, MISSED)
         self.move_cursor(state.slices.index)

@@ -12,7 +12,8 @@ from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.metrics.differences import AGREED, EXTRA, MISSED, error_codes
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.docks.compare.controller import CompareController
-from napari_ctseg.docks.compare.state import CompareState, Phase, Surface
+from napari_ctseg.docks.compare.distance_map import NAME
+from napari_ctseg.docks.compare.state import CompareState, Phase, Surface, WorseBy
 from napari_ctseg.preferences import Preferences
 from napari_ctseg.viewer.layers import slice_of
 from napari_ctseg.viewer.painting import Painting
@@ -174,6 +175,50 @@ def test_contours_take_the_place_of_filled_labels_and_all_is_put_back(viewer):
     viewer.dims.ndisplay = 2
     controller.overlays.set_contours(False)
     assert prediction.opacity == 0.4 and truth.visible and controller.overlays.contours is None
+
+
+def test_next_worse_by_wrong_area_goes_to_the_largest_error_first(viewer):
+    controller, view = opened(viewer, *pair())
+    controller.navigation.set_worse_by(WorseBy.AREA)
+    controller.navigation.go_to(8)
+    seen = []
+    for _ in range(6):
+        controller.navigation.next_worse()
+        seen.append(view.cursor)
+    # 36 voxels of the spleen are missed in slice 1; 10 columns on either side of the liver in 3 to 6.
+    assert seen == [1, 3, 4, 5, 6, 1]
+    controller.overlays.set_focus(1)
+    controller.navigation.next_worse()
+    assert view.cursor == 3
+    assert CompareController(FakeView(), ViewerModel(), Preferences(), at_once).state.slices.worse_by is (
+        WorseBy.AREA
+    )
+
+
+def test_a_tolerance_below_a_voxel_is_pointed_out(viewer):
+    controller, view = opened(viewer, *pair())
+    controller.scoring.set_tolerance(3.0)
+    assert view.state.scores.tolerance_note == ""
+    controller.scoring.set_tolerance(2.5)
+    assert "2 x 1.5 x 3 mm" in view.state.scores.tolerance_note
+
+
+def test_the_distance_of_the_label_in_focus_is_a_layer_with_a_symmetric_scale(viewer):
+    controller, view = opened(viewer, *pair())
+    viewer.layers.selection.active = viewer.layers["prediction"]
+    controller.overlays.distance.set_on(True)
+    assert NAME not in viewer.layers and view.state.overlays.limit_mm is None
+    controller.overlays.set_focus(1)
+    layer = viewer.layers[NAME]
+    assert list(layer.contrast_limits) == [-view.state.overlays.limit_mm, view.state.overlays.limit_mm]
+    assert viewer.layers.selection.active is viewer.layers["prediction"]
+    # The last column is one voxel of 2 mm beyond the truth; the first is two voxels from the outside.
+    row = layer.data[1, 5]
+    assert row[~np.isnan(row)].tolist() == [-4.0, 2.0]
+    first = layer.data_to_world((0, 0, 0))
+    assert first == pytest.approx(viewer.layers["truth"].data_to_world((3, 4, 4)))
+    controller.overlays.set_focus(None)
+    assert NAME not in viewer.layers
 
 
 def test_another_grid_is_resampled_and_said(viewer):
