@@ -101,7 +101,10 @@ def _readers(counted: Counted, focus: int | None) -> Readers:
 
 
 class Overlaying:
-    """Switches the overlays of the dock's pair on and off, and keeps them up. distance : that of the surfaces."""
+    """Switches the overlays of the dock's pair on and off, and keeps them up.
+
+    distance : of the surfaces.
+    """
 
     def __init__(self, dock: PairDock, aside: ThreadedCall) -> None:
         self._dock = dock

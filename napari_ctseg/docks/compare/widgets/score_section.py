@@ -21,8 +21,8 @@ WORSE = (
     f"Goes to the slice that is next better than this one, beginning with the worst. Key: {keys.WORSE.name}"
 )
 WORSE_BY = (
-    "What makes a slice worse: a lower Dice, which small structures decide, or a larger area with another label "
-    "than in the truth."
+    "What makes a slice worse: a lower Dice, which small structures decide, or a larger area with "
+    "another label than in the truth."
 )
 MISSED = (
     "Goes to the next slice where the truth has a label that is not predicted at all. "
