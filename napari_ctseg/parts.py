@@ -25,23 +25,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ctseg.dock_frame.view import Dock as Dock
+
 AMBER, AMBER_ON_LIGHT = "#E69F00", "#8F5A00"
 MIDDLE = 128  # of a colour's lightness
 SWATCH = 12
 DETAILS_SIZE = (480, 300)
-
-
-class Dock(QWidget):  # type: ignore[misc]
-    """A dock that notices when the user closes it: napari then takes it out of its frame."""
-
-    def closed(self) -> None:
-        """Disconnect from everything; called when the dock was closed."""
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Qt's: the dock has a new frame, or none."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.closed()
 
 
 class Text(QLabel):  # type: ignore[misc]

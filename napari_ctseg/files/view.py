@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import napari
 
 SIZE = 1640, 1000  # of the window, logical pixels
-DOCK_WIDTH = 430
 PATIENCE_S, SETTLE_S = 60.0, 1.0  # for numbers that a dock still counts; for what is drawn after them
 PLUGIN = "napari-ctseg"
 DOCKS = ("Window", "Run model", "Compare", "Measure", "Correct & export", "Fine-tune")
@@ -21,57 +20,25 @@ def open_docks(viewer: napari.viewer.Viewer, front: str = "Window") -> dict[str,
     """Put the six docks on the right, one behind the other, `front` before the others. Returns name ->
     widget.
     """
-    from qtpy.QtCore import Qt
+    from napari_ctseg.dock_frame import view as frames
 
-    docks: list[Any] = []
-    widgets: dict[str, Any] = {}
+    docks: dict[str, Any] = {}
     for name in DOCKS:
-        dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
-        dock.setWindowTitle(name.replace("&", "&&"))  # short enough for six tabs
-        if docks:
-            viewer.window._qt_window.tabifyDockWidget(docks[0], dock)
-        docks.append(dock)
-        widgets[name] = widget
-    raised = docks[DOCKS.index(front)]
+        docks[name] = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        frames.join_tabs(docks[name][0])
+    raised = docks[front][0]
     raised.show()
     raised.raise_()
-    viewer.window._qt_window.resizeDocks([raised], [DOCK_WIDTH], Qt.Orientation.Horizontal)
-    _show_names_whole(viewer.window._qt_window, docks)
-    return widgets
-
-
-def _show_names_whole(window: Any, docks: list[Any]) -> None:
-    """Keep the docks wide enough for the names of all tabs."""
-    from qtpy.QtCore import Qt, QTimer
-    from qtpy.QtWidgets import QTabBar
-
-    def widen() -> None:
-        for bar in window.findChildren(QTabBar):
-            if bar.count() == len(docks):
-                bar.setElideMode(Qt.TextElideMode.ElideNone)
-                docks[0].setMinimumWidth(bar.sizeHint().width())
-
-    timer = QTimer(window)  # Qt makes the tabs when it lays the window out
-    timer.setSingleShot(True)
-    timer.timeout.connect(widen)
-    timer.start(0)
+    frames.make_room(viewer.window._qt_window, raised)
+    return {name: widget for name, (_, widget) in docks.items()}
 
 
 def fit_screen(viewer: napari.Viewer) -> None:
     """Shrink a window that is larger than the screen; napari remembers its size from another screen."""
-    from qtpy.QtCore import QSize
-    from qtpy.QtWidgets import QStyle
+    from napari_ctseg.dock_frame import view as frames
 
     window = viewer.window._qt_window
-    room = window.screen().availableGeometry()
-    title = QSize(
-        0, window.style().pixelMetric(QStyle.PixelMetric.PM_TitleBarHeight)
-    )  # not there yet where the window is new
-    border = (window.frameGeometry().size() - window.size()).expandedTo(title)
-    fitting = window.size().boundedTo(room.size() - border)
-    if fitting != window.size():
-        window.resize(fitting)
-        window.move(room.topLeft())
+    frames.fit_screen(window, window.size())
 
 
 def picture(viewer: napari.viewer.Viewer, path: Path, done: Callable[[], bool]) -> None:

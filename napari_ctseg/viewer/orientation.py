@@ -17,6 +17,7 @@ import numpy as np
 from ctseg_imaging.volume import slice_number
 from ctseg_imaging.windowing import is_hu
 from napari_ctseg.keys.opening import take_help_key
+from napari_ctseg.viewer.fitted_view import FittedView
 from napari_ctseg.viewer.layers import MIRROR, slice_of, source_of, volume_of
 from napari_ctseg.viewer.proxies import unwrapped
 
@@ -101,6 +102,7 @@ def attach(viewer: napari.viewer.Viewer) -> Radiological:
     if viewer not in _ATTACHED:
         _ATTACHED[viewer] = Radiological(viewer)
         take_help_key(viewer)
+        _FITTED[viewer] = FittedView(viewer)
         planes_of(viewer)
     return _ATTACHED[viewer]
 
@@ -274,3 +276,4 @@ def _widen_range(layer: Image) -> None:
 
 
 _ATTACHED: weakref.WeakKeyDictionary[Any, Radiological] = weakref.WeakKeyDictionary()
+_FITTED: weakref.WeakKeyDictionary[Any, FittedView] = weakref.WeakKeyDictionary()

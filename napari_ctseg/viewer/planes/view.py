@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.qt import QtViewer
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QResizeEvent
@@ -74,8 +72,7 @@ class PlanesView(QWidget):  # type: ignore[misc]
         high.
         """
         self._layout = layout
-        with _kept_in_view(self._viewer, self._centre):
-            self._divide(layout)
+        self._divide(layout)
 
     def _divide(self, layout: Layout) -> None:
         wide = self._centre.width() >= self._centre.height()
@@ -103,10 +100,9 @@ class PlanesView(QWidget):  # type: ignore[misc]
             plane.close()
         for canvas in self._canvases:
             canvas.close()
-        with _kept_in_view(self._viewer, self._centre):
-            self._centre.layout().removeWidget(self)
-            self._centre.layout().setDirection(QBoxLayout.Direction.LeftToRight)
-            self.setParent(None)
+        self._centre.layout().removeWidget(self)
+        self._centre.layout().setDirection(QBoxLayout.Direction.LeftToRight)
+        self.setParent(None)
         self.deleteLater()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -171,15 +167,3 @@ class PlanesView(QWidget):  # type: ignore[misc]
             mouse.close()
         for model in self.models:
             mouse_of(self._viewer).leave(model)
-
-
-@contextmanager
-def _kept_in_view(viewer: napari.viewer.Viewer, centre: QWidget) -> Iterator[None]:
-    """What the viewer's own canvas shows is still on it when the canvas has become smaller, and the other way
-    round.
-    """
-    before = np.array(viewer.canvas.size)
-    yield
-    centre.layout().activate()
-    ratio = np.array(viewer.canvas.size) / before
-    viewer.scene.camera.zoom *= float(ratio.min() if ratio.min() < 1 else ratio.max())
