@@ -20,6 +20,8 @@ from napari_ctseg.recovery import autosave
 from napari_ctseg.viewer import orientation, study
 from napari_ctseg.viewer.layers import LayerData
 
+PLUGIN = "napari-ctseg"
+EVERY_FOLDER = "*/"  # as napari's settings name the reader of all folders
 NOTHING = [(None,)]  # napari's word for "handled, no layer to add"
 
 
@@ -28,14 +30,23 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
 
     A folder or a file without an ending comes here only where the user chose this plugin for it, or no other
     one takes it: then the answer to one that is not DICOM is the reader's sentence, where napari would show a
-    traceback.
+    traceback. Where the user has given every folder to this plugin, napari asks about the others.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
-    return (
-        read_for_napari
-        if paths and all(one.is_dir() or not one.suffix or formats.is_readable(one) for one in paths)
-        else None
-    )
+    return read_for_napari if paths and all(_is_taken(one) for one in paths) else None
+
+
+def _is_taken(path: Path) -> bool:
+    if path.is_dir():
+        return not takes_folders() or formats.is_readable(path)
+    return not path.suffix or formats.is_readable(path)
+
+
+def takes_folders() -> bool:
+    """Whether napari gives every folder to this plugin first."""
+    from napari.settings import get_settings
+
+    return bool(get_settings().plugins.extension2reader.get(EVERY_FOLDER) == PLUGIN)
 
 
 def read_for_napari(path: str | Sequence[str]) -> list[Any]:

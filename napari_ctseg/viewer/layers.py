@@ -134,7 +134,13 @@ def volume_data(volume: Volume, name: str, window: Window | None = None) -> list
         limits = (window or default_window(alone)).limits
         title = name if len(channels) == 1 else f"{name} channel {number + 1}"
         title = f"{title}{VIEW_ONLY}" if source.view_only else title
-        settings = {"name": title, "contrast_limits": limits, "colormap": "gray", **_placement(source)}
+        settings = {
+            "name": title,
+            "contrast_limits": limits,
+            "colormap": "gray_r" if volume.modality == "PT" else "gray",
+            "interpolation2d": "linear",
+            **_placement(source),
+        }
         layers.append((source.view.apply(array), settings, "image"))
     return layers
 

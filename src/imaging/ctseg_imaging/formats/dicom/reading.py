@@ -2,7 +2,7 @@
 reported.
 
 z of the array runs along the normal of the slices (row direction x column direction); HU by each slice's own
-rescale.
+rescale, SUV for PET where the header allows it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ctseg_imaging.formats.dicom.series import Folder, Series, kinds_of, scannin
 from ctseg_imaging.formats.dicom.stacking.joined import joined
 from ctseg_imaging.formats.dicom.stacking.slices import Slice
 from ctseg_imaging.formats.dicom.stacking.stack import arranged, check_complete, geometry_of, judge
+from ctseg_imaging.formats.dicom.suv import in_suv
 from ctseg_imaging.formats.dicom.unread import Why
 from ctseg_imaging.formats.dicom.view_only import placing
 from ctseg_imaging.progress import Progress, finish
@@ -64,9 +65,10 @@ def reading(path: Path, series: int | str | None = None) -> Generator[Progress, 
     check_complete(path, chosen)
     geometry = geometry_of(path, slices, notes)
     array = yield from decoding(slices, pixels)
-    return Volume(
-        array, geometry, _header(chosen, slices), path, chosen.modality, chosen.windows, tuple(notes)
-    )
+    windows = chosen.windows
+    if chosen.modality == "PT":
+        array, windows = in_suv(array, slices, windows, notes)
+    return Volume(array, geometry, _header(chosen, slices), path, chosen.modality, windows, tuple(notes))
 
 
 def viewing(path: Path, series: int | str | None = None) -> Generator[Progress, None, ViewOnlyVolume]:

@@ -1,0 +1,1 @@
+"""Opening from the File menu."""
