@@ -46,7 +46,8 @@ def _layers_of(path: Path, chosen: Opening) -> list[LayerData]:
     grids: dict[str, Geometry] = {}
     for row in chosen.series:
         read = reading.reading_view_only if row.use is Use.VIEW_ONLY else reading.reading
-        name = plain_name(path) if len(chosen.series) == 1 else f"{plain_name(path)} {row.choice.index}"
+        name = row.words or plain_name(path)
+        name = name if len(chosen.series) == 1 else f"{name} {row.choice.index}"
         with _told(len(chosen.series) + len(chosen.drawings)):
             volume = waited(read(path, series=row.choice.uid), path.name)
             images += image_layers(volume, name)

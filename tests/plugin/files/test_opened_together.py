@@ -54,7 +54,7 @@ def answering(keys, seen):
 def test_the_slices_of_a_series_open_one_volume(viewer, tmp_path, stack):
     folder = save(tmp_path / "ct", series())
     drop(viewer, sorted(folder.iterdir()), stack=stack)
-    assert [layer.name for layer in viewer.layers] == ["ct"]
+    assert [layer.name for layer in viewer.layers] == ["CT abdomen"]
     np.testing.assert_array_equal(volume_of(viewer.layers[0]).array, HU)
 
 
@@ -101,7 +101,7 @@ def test_a_mixed_drop_opens_each_thing_once(viewer, tmp_path, volume):
     first, second = save(tmp_path / "a", series()), save(tmp_path / "b", series(SeriesInstanceUID=OTHER))
     files = [*sorted(first.iterdir()), tmp_path / "case.nii.gz", *sorted(second.iterdir())]
     drop(viewer, files)
-    assert [layer.name for layer in viewer.layers] == ["a", "case", "b"]
+    assert [layer.name for layer in viewer.layers] == ["CT abdomen", "case", "CT abdomen [1]"]
 
 
 def test_one_fault_is_one_sentence(viewer, tmp_path):
@@ -140,9 +140,9 @@ def test_segmentations_that_are_dropped_together_all_open(viewer, tmp_path):
     drawn = [folder / "liver.dcm", folder / "spleen.rtstruct.dcm"]
     drop(viewer, [folder / "001.dcm"])
     drop(viewer, drawn)
-    assert [layer.name for layer in viewer.layers] == ["001.dcm", "liver.dcm", "spleen.rtstruct.dcm"]
+    assert [layer.name for layer in viewer.layers] == ["CT abdomen", "liver.dcm", "spleen.rtstruct.dcm"]
     for layer in viewer.layers[1:]:
         assert layer.metadata[KEY].geometry.matches(volume.geometry) == "same"
     viewer.layers.clear()
     drop(viewer, [folder / "001.dcm", drawn[0]])
-    assert [layer.name for layer in viewer.layers] == ["ct", "liver.dcm"]
+    assert [layer.name for layer in viewer.layers] == ["CT abdomen", "liver.dcm"]

@@ -52,7 +52,7 @@ def test_the_arrow_keys_and_enter_open_one(qtbot, two):
     assert ["acquisition 1" in seen[0][0], "acquisition 2" in seen[0][1]] == [True, True]
     source = settings["metadata"][KEY]
     np.testing.assert_array_equal(source.view.invert(data), HU + 50)
-    assert kind == "image" and settings["name"] == "patient"
+    assert kind == "image" and settings["name"] == "CT abdomen"
     assert not [word for word in ("Nobody", "0815") if word in " ".join(seen[0])]
 
 
@@ -63,7 +63,7 @@ def test_several_are_opened_side_by_side(qtbot, two):
 
     answering(both, [])
     layers = opened(two)
-    assert [settings["name"] for _, settings, _ in layers] == ["patient 1", "patient 2"]
+    assert [settings["name"] for _, settings, _ in layers] == ["CT abdomen 1", "CT abdomen 2"]
     assert [settings["visible"] for _, settings, _ in layers] == [True, False]
 
 
@@ -115,7 +115,7 @@ def test_a_single_series_is_opened_unasked(qtbot, tmp_path):
     folder = save(tmp_path / "ct", [*series(), scout])
     notification_manager.records.clear()
     [(_, settings, _)] = opened(folder)
-    assert settings["name"] == "ct"
+    assert settings["name"] == "CT abdomen"
     skipped = "Smaller series were skipped (CT, localiser"
     assert sum(skipped in str(one.message) for one in notification_manager.records) == 1
 
@@ -135,7 +135,7 @@ def test_an_incomplete_series_is_offered_as_view_only(make_plugin_viewer, tmp_pa
     assert "1 slice is missing" in reasons[0] and "not measured" in reasons[0]
     viewer = make_plugin_viewer()
     layer = viewer.add_image(data, **settings)
-    assert layer.name == "ct (view only)" and volume_of(layer).why
+    assert layer.name == "CT abdomen (view only)" and volume_of(layer).why
 
 
 def test_what_cannot_be_read_is_a_sentence_or_cannot_be_selected(qtbot, tmp_path):

@@ -21,6 +21,7 @@ from ctseg_imaging.formats.dicom.files import read_header
 from ctseg_imaging.formats.dicom.pixels import StoredPixels, real_values
 from ctseg_imaging.formats.dicom.places import along_normal
 from ctseg_imaging.formats.dicom.series import Folder, OtherObject, Series
+from ctseg_imaging.formats.dicom.series_words import series_words
 from ctseg_imaging.formats.dicom.stacking.slices import Slice
 from ctseg_imaging.formats.dicom.stacking.stack import judge
 from ctseg_imaging.formats.dicom.tags import Garbled, items, text
@@ -65,6 +66,7 @@ class SeriesRow:
     spacing_mm: tuple[float, float, float] | None  # (z, y, x), None where the headers do not give it
     objects: tuple[SegmentationObject, ...]  # segmentations that refer to it
     middle: Slice
+    words: str  # a short name such as "CT thorax lung", "" where its description has no known word
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +143,17 @@ def _row(
     pixel = middle.spacing_mm
     spacing = (step, *pixel) if pixel is not None and step is not None else None
     return SeriesRow(
-        choice, patient, study, series.modality, use, judged.reason, minor, spacing, objects, middle
+        choice,
+        patient,
+        study,
+        series.modality,
+        use,
+        judged.reason,
+        minor,
+        spacing,
+        objects,
+        middle,
+        series_words(middle.path, series.modality),
     )
 
 
