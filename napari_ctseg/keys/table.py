@@ -72,7 +72,7 @@ DISCARD_GROWN = Gesture(
 
 REFINE = Gesture(("Ctrl+Shift+F",), "Refine: another volume by the model's probabilities", Group.CORRECT)
 PROPAGATE = Gesture(
-    ("Ctrl+Shift+P",), "Propagate: the correction of this slice in its neighbours too", Group.CORRECT
+    ("Ctrl+Shift+K",), "Propagate: the correction of this slice in its neighbours too", Group.CORRECT
 )
 SNAP = Gesture(("Ctrl+Shift+L",), "Snap: outline the class along the strongest edge", Group.CORRECT)
 APPLY_PREVIEW = Gesture(

@@ -136,7 +136,7 @@ def test_by_keys(make_plugin_viewer, qtbot):
     canvas = unwrapped(viewer).window._qt_viewer.canvas.native
     both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
     for leave, wider in ((Qt.Key.Key_Escape, False), (Qt.Key.Key_Return, True)):
-        qtbot.keyClick(canvas, Qt.Key.Key_P, both)
+        qtbot.keyClick(canvas, Qt.Key.Key_K, both)
         qtbot.waitUntil(lambda: dock.controller.state.preview.ready)
         qtbot.keyClick(canvas, leave)
         assert (widths(layer.data)[HERE - 1] > WIDTH) == wider
