@@ -32,6 +32,7 @@ from ctseg_imaging.editing import (
     INSIDE,
     OUTSIDE,
     VolumeThreshold,
+    around_mask,
     box_of_seeds,
     grow_from_seeds,
 )
@@ -156,6 +157,12 @@ def at_volume(one: Structure, share: float) -> Mask:
     return levels.mask(levels.threshold(share * float(one.truth.sum()) * levels.voxel_ml))
 
 
+def refined(one: Structure, share: float) -> Mask:
+    """As Refine does it: from the model's mask, which differs from the map's level set as a correction would."""
+    kept = around_mask(one.probability, one.start, one.spacing_mm)
+    return at_volume(Structure(one.image, one.truth, one.start, kept, one.spacing_mm), share)
+
+
 def douglas_rachford(one: Structure, mu: float) -> Mask:
     """Paper 1's u with the right volume and edges of the image, cut at its volume."""
     slope = np.stack(np.gradient(one.image, *one.spacing_mm))
@@ -172,6 +179,10 @@ SLIDERS: dict[str, Callable[[Structure], Mask]] = {
     "probability at a half": lambda one: np.asarray(one.probability >= 0.5),
     **{
         f"volume, {round(100 * s)} % of the right one": lambda one, s=s: at_volume(one, s)
+        for s in (1, 0.8, 1.2)
+    },
+    **{
+        f"Refine, {round(100 * s)} % of the right volume": lambda one, s=s: refined(one, s)
         for s in (1, 0.8, 1.2)
     },
     **{f"Douglas-Rachford, mu {mu}": lambda one, mu=mu: douglas_rachford(one, mu) for mu in (2.0, 10.0)},

@@ -64,7 +64,7 @@ SWAP_STROKES = Gesture(
     ("X",), "Strokes inside or outside", Group.CORRECT, Place.STROKES, "swaps label and background"
 )
 ACCEPT_GROWN = Gesture(
-    ("Enter",), "Adds the yellow outline to the class", Group.CORRECT, Place.STROKES, "closes the polygon"
+    ("Enter",), "Adds the white outline to the class", Group.CORRECT, Place.STROKES, "closes the polygon"
 )
 DISCARD_GROWN = Gesture(
     ("Esc",), "Discards strokes and outline", Group.CORRECT, Place.STROKES, "drops the polygon"

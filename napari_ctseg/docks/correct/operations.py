@@ -1,4 +1,4 @@
-"""The operations of the Correct dock on one class: fill, grow, shrink, smooth and others."""
+"""The operations of the Correct dock on one class: fill, expand, shrink, smooth and others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def apply_operation(
             return editing.fill_holes(mask)
         case Operation.DROP_ISLANDS:
             return editing.drop_islands(mask, sizes.island_ml, spacing_mm)
-        case Operation.GROW:
+        case Operation.EXPAND:
             return editing.grow(mask, sizes.margin_mm, spacing_mm)
         case Operation.SHRINK:
             return editing.shrink(mask, sizes.margin_mm, spacing_mm)
@@ -53,7 +53,7 @@ class Operations:
         self._dock, self._aside = dock, aside
 
     def set_margin(self, margin_mm: float) -> None:
-        """How far grow, shrink and smooth go."""
+        """How far expand, shrink and smooth go."""
         self._dock.update(sizes=replace(self._dock.state.sizes, margin_mm=margin_mm))
         self._dock.remember("margin_mm", margin_mm)
 
@@ -92,7 +92,7 @@ class Operations:
 def _record(operation: Operation, value: int, sizes: OperationSizes) -> dict[str, Any]:
     """What the list of edits keeps of an operation."""
     record: dict[str, Any] = {"operation": operation.value, "label": value}
-    if operation in (Operation.GROW, Operation.SHRINK, Operation.SMOOTH):
+    if operation in (Operation.EXPAND, Operation.SHRINK, Operation.SMOOTH):
         record["mm"] = sizes.margin_mm
     elif operation is Operation.DROP_ISLANDS:
         record["ml"] = sizes.island_ml

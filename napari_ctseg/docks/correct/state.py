@@ -23,7 +23,7 @@ class Operation(StrEnum):
 
     FILL_HOLES = "fill holes"
     DROP_ISLANDS = "drop islands"
-    GROW = "grow"
+    EXPAND = "expand"
     SHRINK = "shrink"
     SMOOTH = "smooth"
     FILL_BETWEEN = "fill between slices"
@@ -144,7 +144,7 @@ class ClassList:
 
 @dataclass(frozen=True)
 class OperationSizes:
-    """margin_mm : of grow, shrink and smooth. island_ml : parts below this volume are islands."""
+    """margin_mm : of expand, shrink and smooth. island_ml : parts below this volume are islands."""
 
     margin_mm: float = 3.0
     island_ml: float = 1.0
@@ -247,6 +247,8 @@ class CorrectState:
         """Why no operation can be done on the selected class."""
         if self.mask.why_not or self.working:
             return self.mask.why_not or f"Busy: {self.working}."
+        if self.grow.stroke is not None:
+            return "Accept or discard the grown outline first."
         if self.preview.tool:
             return f"Apply or cancel {self.preview.tool} first."
         row = self.classes.selected_row

@@ -56,7 +56,7 @@ def main(image, labels, ledger, seconds, rate, what):
         note("stroke")
         if dock is not None and rng.random() < 0.3 and not dock.controller.state.operation_why_not:
             dock.controller.operations.set_margin(2.0)
-            dock.controller.operations.apply(Operation.GROW if rng.random() < 0.5 else Operation.SMOOTH)
+            dock.controller.operations.apply(Operation.EXPAND if rng.random() < 0.5 else Operation.SMOOTH)
         if rng.random() < 0.1:
             layer.undo()
             note("undo")

@@ -203,7 +203,7 @@ def test_a_truth_that_is_chosen_is_shown_locked_and_operations_are_refused(viewe
     before = viewer.layers["truth"].data.copy()
     controller.choose("truth")
     controller.brush.select(1)
-    controller.operations.apply(Operation.GROW)
+    controller.operations.apply(Operation.EXPAND)
     controller.steps.undo()
     assert (
         controller.state.mask.locked

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.editing import INSIDE, OUTSIDE, box_of_seeds, grow_from_seeds
+from ctseg_imaging.editing.morphology import Slices
 from ctseg_imaging.geometry import Match, Triple
 from napari_ctseg.background.threads import ThreadedCall
-from napari_ctseg.docks.correct.grow.strokes import Box, Strokes
+from napari_ctseg.docks.correct.grow.strokes import Strokes
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.keys import bind
 from napari_ctseg.keys import table as keys
@@ -28,7 +29,7 @@ OFF_GRID = "Image and mask have different grids, so nothing can be grown on the 
 class Grown:
     """The shape of the strokes of one moment. box : where mask lies in the layer, None without strokes."""
 
-    box: Box | None = None
+    box: Slices | None = None
     mask: NDArray[np.bool_] | None = None
 
     @property
@@ -156,7 +157,7 @@ class Growing:
         self._computing = False
         if self._strokes is strokes:
             self._grown = grown
-            strokes.draw(grown.box, grown.mask)
+            strokes.preview.draw(grown.box, grown.mask)
             if self._stale:
                 self._touched()
         self._show()

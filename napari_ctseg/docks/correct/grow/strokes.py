@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ctseg_imaging.editing import INSIDE, OUTSIDE
-from napari_ctseg.viewer.layers import AXES, MADE, UNITS
-from napari_ctseg.viewer.overlays import contour_px
+from napari_ctseg.docks.correct.previews.outline import Outline, helper_layer
 from napari_ctseg.viewer.painting import Painting
-from napari_ctseg.viewer.proxies import unwrapped
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels as LabelsLayer
 
-STROKES_NAME, PREVIEW_NAME = "strokes", "grown"
+STROKES_NAME = "strokes"
 # Okabe & Ito: told apart by colour-blind readers.
 STROKE_COLOURS: dict[int | None, str] = {INSIDE: "#56B4E9", OUTSIDE: "#D55E00"}
-PREVIEW_COLOUR = "#F0E442"
-
-Box = tuple[slice, slice, slice]
 
 
 class Strokes:
@@ -34,11 +25,8 @@ class Strokes:
 
     def __init__(self, viewer: napari.viewer.Viewer, mask: LabelsLayer) -> None:
         self._viewer = viewer
-        self._box: Box | None = None
-        self.preview = _added(viewer, mask, PREVIEW_NAME, {1: PREVIEW_COLOUR})
-        self.preview.contour = contour_px(mask)
-        self.preview.editable = False
-        self.layer = _added(viewer, mask, STROKES_NAME, STROKE_COLOURS)
+        self.preview = Outline(viewer, mask)
+        self.layer = helper_layer(viewer, mask, STROKES_NAME, STROKE_COLOURS)
         self.layer.brush_size = mask.brush_size
         self.painting = Painting.of(self.layer)
         self.paint(INSIDE)
@@ -59,40 +47,8 @@ class Strokes:
         self.layer.selected_label = stroke
         self.layer.mode = "paint"
 
-    def draw(self, box: Box | None, grown: NDArray[np.bool_] | None) -> None:
-        """Show the outline of `grown`, (z, y, x) in `box` of the mask; None for nothing."""
-        if self._box is not None:
-            self.preview.data[self._box] = 0
-        if box is not None and grown is not None:
-            self.preview.data[box] = grown
-        self._box = box
-        self.preview.refresh()
-
     def close(self) -> None:
         """Take both layers out of the viewer."""
-        for layer in (self.layer, self.preview):
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-
-
-def _added(
-    viewer: napari.viewer.Viewer, mask: LabelsLayer, name: str, colours: dict[int | None, str]
-) -> LabelsLayer:
-    """An empty layer on the mask's grid that is no label map of the study."""
-    from napari.utils.colormaps import DirectLabelColormap
-
-    table: dict[int | None, Any] = defaultdict(lambda: "transparent")
-    table.update({None: "transparent", 0: "transparent"})
-    table.update(colours)
-    layer = viewer.add_labels(
-        np.zeros(mask.data.shape, np.uint8),
-        name=name,
-        colormap=DirectLabelColormap(color_dict=table),
-        opacity=0.9,
-        metadata={MADE: True},
-        scale=mask.scale,
-        translate=mask.translate,
-        units=UNITS,
-        axis_labels=AXES,
-    )
-    return unwrapped(layer)
+        self.preview.close()
+        if self.open:
+            self._viewer.layers.remove(self.layer)

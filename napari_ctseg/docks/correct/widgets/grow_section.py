@@ -21,7 +21,7 @@ STROKES = {
     INSIDE: ("Inside", f"Paint strokes inside the structure. {SWAP}"),
     OUTSIDE: ("Outside", f"Paint strokes outside the structure. {SWAP}"),
 }
-ACCEPT = f"Adds the yellow outline to the class as one undo step. Key: {keys.ACCEPT_GROWN.name}"
+ACCEPT = f"Adds the white outline to the class as one undo step. Key: {keys.ACCEPT_GROWN.name}"
 DISCARD = f"Removes the strokes and the outline. Key: {keys.DISCARD_GROWN.name}"
 
 
@@ -78,4 +78,4 @@ def _told(grow: GrowState, name: str) -> str:
         return f"{name}: growing…"
     if not grow.volume_ml:
         return f"{name}: paint a stroke inside the structure."
-    return f"{name}: {grow.volume_ml:.1f} ml inside the yellow outline."
+    return f"{name}: {grow.volume_ml:.1f} ml inside the white outline."

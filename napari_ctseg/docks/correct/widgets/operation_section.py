@@ -27,12 +27,12 @@ OPERATIONS = {
         "Drop islands",
         "Removes parts of the class smaller than this volume; the largest always stays.",
     ),
-    Operation.GROW: ("Grow", "Adds the background within the distance."),
+    Operation.EXPAND: ("Expand", "Adds the background within the distance."),
     Operation.SHRINK: ("Shrink", "Removes voxels within the distance of the border."),
     Operation.SMOOTH: ("Smooth", "Smooths the surface over the distance; flat parts stay unchanged."),
 }
 OF_SHAPE = Operation.FILL_HOLES, Operation.FILL_BETWEEN, Operation.COPY_UP
-WITH_MARGIN = Operation.GROW, Operation.SHRINK, Operation.SMOOTH
+WITH_MARGIN = Operation.EXPAND, Operation.SHRINK, Operation.SMOOTH
 ONE_STEP = "One undo step; locked classes stay unchanged."
 
 
@@ -43,7 +43,7 @@ class OperationSection(parts.Section):
         super().__init__()
         self.on = parts.text()
         self.buttons = {operation: parts.button(words, tip) for operation, (words, tip) in OPERATIONS.items()}
-        self.margin = parts.number("Distance for grow, shrink and smooth.", 0.1, 100, 0.5, " mm")
+        self.margin = parts.number("Distance for expand, shrink and smooth.", 0.1, 100, 0.5, " mm")
         self.island = parts.number("Parts smaller than this volume are islands.", 0.01, 1000, 0.1, " ml", 2)
         self.stack(
             self.on,

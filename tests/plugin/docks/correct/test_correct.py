@@ -168,7 +168,7 @@ def test_what_is_painted_while_an_operation_works_stays(viewer):
     study_of(viewer).truth = None
     controller = CorrectController(FakeView(), viewer, Preferences(), lambda *parts: waiting.append(parts))
     controller.brush.select(1)
-    controller.operations.apply(Operation.GROW)
+    controller.operations.apply(Operation.EXPAND)
     assert "Busy" in controller.state.operation_why_not
     layer.data_setitem((np.array([0]), np.array([0]), np.array([23])), 1)
     before = layer.data.copy()
@@ -389,9 +389,9 @@ def test_the_real_dock_paints_with_the_mouse_respects_a_lock_and_goes_quietly(ma
     dock.classes.table.item(0, LOCK).setCheckState(Qt.CheckState.Checked)
     assert (
         dock.controller.state.classes.rows[0].locked
-        and not dock.operations.buttons[Operation.GROW].isEnabled()
+        and not dock.operations.buttons[Operation.EXPAND].isEnabled()
     )
-    assert "locked" in dock.operations.buttons[Operation.GROW].toolTip()
+    assert "locked" in dock.operations.buttons[Operation.EXPAND].toolTip()
     dock.controller.brush.select(3)
     before = label_map.array.copy()
     viewer.dims.set_point(0, layer.translate[0] + 4 * 3.0)

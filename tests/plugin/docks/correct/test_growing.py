@@ -8,7 +8,8 @@ from ctseg_imaging.editing import INSIDE, OUTSIDE
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.docks.correct.controller import CorrectController
-from napari_ctseg.docks.correct.grow.strokes import PREVIEW_NAME, STROKES_NAME
+from napari_ctseg.docks.correct.grow.strokes import STROKES_NAME
+from napari_ctseg.docks.correct.previews.outline import PREVIEW_NAME
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.correct.view import CorrectDock
 from napari_ctseg.preferences import Preferences

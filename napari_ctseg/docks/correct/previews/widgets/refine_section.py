@@ -61,4 +61,4 @@ def _told(refine: RefineState, on: ClassRow | None) -> str:
     name = "" if on is None else on.name
     if not refine.most_ml:
         return f"{name}: reading the probabilities…"
-    return f"{name}: {refine.volume_ml:.2f} ml, {refine.percent:.0f} % of {refine.present_ml:.2f} ml."
+    return f"{name}: {refine.volume_ml:.1f} ml, {refine.percent:.0f} % of {refine.present_ml:.1f} ml."
