@@ -158,7 +158,7 @@ def at_volume(one: Structure, share: float) -> Mask:
 
 
 def refined(one: Structure, share: float) -> Mask:
-    """As Refine does it: from the model's mask, which differs from the map's level set as a correction would."""
+    """As Refine does it: where the mask of the model differs from the level set of the map, it stays."""
     kept = around_mask(one.probability, one.start, one.spacing_mm)
     return at_volume(Structure(one.image, one.truth, one.start, kept, one.spacing_mm), share)
 

@@ -48,7 +48,8 @@ class OperationSection(parts.Section):
         self.stack(
             self.on,
             parts.row(*(self.buttons[one] for one in OF_SHAPE)),
-            parts.row(*(self.buttons[one] for one in WITH_MARGIN), self.margin),
+            parts.row(*(self.buttons[one] for one in WITH_MARGIN)),
+            parts.form(("Distance", self.margin)),
             parts.row(self.buttons[Operation.DROP_ISLANDS], self.island),
         )
 
