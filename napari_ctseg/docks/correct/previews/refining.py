@@ -18,8 +18,7 @@ from napari_ctseg.docks.correct.state import RefineState
 from napari_ctseg.viewer.layers import source_of
 
 NO_PROBABILITIES = (
-    "The model's probabilities of this class are not kept: tick “Refine” among the maps of "
-    "Run model and run it again."
+    "The model's probabilities of this class are not kept: tick “For Refine” in Run model and run it again."
 )
 LEAST = 0.02  # a voxel less probable belongs to no volume
 

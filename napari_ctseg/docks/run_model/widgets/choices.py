@@ -31,9 +31,9 @@ class Choices(QWidget):  # type: ignore[misc]
         self.device = parts.combo(words.DEVICE, DEVICES)
         self.precision = parts.combo(words.PRECISION, PRECISIONS)
         self.mirroring = QCheckBox("Mirroring")
-        self.edges = QCheckBox("borders")
-        self.entropy = QCheckBox("entropy")
-        self.probabilities = QCheckBox("Refine")
+        self.edges = QCheckBox("Borders")
+        self.entropy = QCheckBox("Entropy")
+        self.probabilities = QCheckBox("For Refine")
         self.form = QFormLayout(self)
         self.form.setContentsMargins(0, 0, 0, 0)
         self.form.setVerticalSpacing(4)
@@ -50,7 +50,7 @@ class Choices(QWidget):  # type: ignore[misc]
         self.form.addRow(self.mirroring)  # over the whole width: its text includes the cost
         maps = parts.row(self.edges, self.entropy, self.probabilities)
         maps.addStretch()
-        self.form.addRow("Maps", maps)
+        self.form.addRow(maps)  # its names take the whole width
 
     def connect_to(self, controller: RunModelController) -> None:
         """Pass every choice on."""
