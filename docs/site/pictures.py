@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 SIZE = 1280, 800
 MODEL = "phantom-abdomen-scn"
@@ -44,10 +46,35 @@ def main() -> None:
         compare.navigation.go_to(0)
         compare.navigation.next_worse()
         save(viewer, "review-2-compare.png")
+        compared_in_planes(viewer, compare)
         compare.overlays.set_errors(False)
         correct_on_top(viewer, docks)
         save(viewer, "review-3-correct.png")
         viewer.close()
+
+
+def compared_in_planes(viewer: Any, compare: Any) -> None:
+    """Contours and error map in three planes, through the middle of the organs."""
+    from napari_ctseg.files import view
+    from napari_ctseg.viewer.planes import Layout, planes_of
+
+    planes, point = planes_of(viewer), viewer.dims.point
+    filled = [layer for layer in viewer.layers if layer.name.endswith("filled") and layer.visible]
+    for layer in filled:
+        layer.visible = False
+    compare.overlays.set_contours(True)
+    planes.show(Layout.LARGE)
+    truth = viewer.layers["truth"]
+    viewer.dims.point = tuple(truth.data_to_world(np.argwhere(truth.data).mean(axis=0).round()))
+    view.until(lambda: compare.overlays.contours.complete, 60)
+    for model in (viewer, *planes.models):
+        model.reset_view()
+    save(viewer, "compare.png")
+    planes.show(Layout.ONE)
+    compare.overlays.set_contours(False)
+    viewer.dims.point = point
+    for layer in filled:
+        layer.visible = True
 
 
 def close_docks(viewer: Any) -> None:

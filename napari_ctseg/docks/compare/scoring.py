@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.docks.compare.components.doubts import truth_doubts
 from napari_ctseg.docks.compare.measuring import SurfaceDistances
 from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.docks.compare.rows import dice_curves, table_rows
-from napari_ctseg.viewer.pairs import occurring
+from napari_ctseg.viewer.pairs import Counted, occurring
 
 
 class Scoring:
@@ -28,6 +29,16 @@ class Scoring:
         if (pair := self._dock.counted_pair) is not None and pair.counted is not None:
             self._surfaces.changed(pair.counted.live.values)
             self.show()
+            self._look_at_truth(pair.counted)
+
+    def _look_at_truth(self, counted: Counted) -> None:
+        """Say what looks wrong in the truth."""
+
+        def done(doubts: tuple[str, ...]) -> None:
+            if (pair := self._dock.counted_pair) is not None and pair.counted is counted:
+                self._set(doubts=doubts)
+
+        self._aside(lambda: truth_doubts(counted), done, self._dock.show_error)
 
     def painted(self, slices: tuple[int, ...]) -> None:
         """These slices were painted: show the new counts, and measure once the painting rests."""

@@ -142,7 +142,8 @@ class Overlays:
 @dataclass(frozen=True, eq=False)
 class Scores:
     """The numbers of the pair. note : what a user has to know about them. tolerance_mm : of the NSD.
-    measuring : whether surface distances are being measured. spacing_mm : (z, y, x) of the truth.
+    measuring : whether surface distances are being measured. spacing_mm : (z, y, x) of the truth. doubts :
+    what looks wrong in the truth.
     """
 
     rows: tuple[Row, ...] = ()
@@ -152,6 +153,7 @@ class Scores:
     tolerance_mm: float = 2.0
     measuring: bool = False
     spacing_mm: tuple[float, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def tolerance_note(self) -> str:

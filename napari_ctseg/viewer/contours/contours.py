@@ -52,6 +52,7 @@ class Contours:
         """Take the lines off the canvases and follow the viewer no longer."""
         self._viewer.dims.events.point.disconnect(self.draw)
         self._planes.changed.disconnect(self._arranged)
+        self._cache.ask()
         self._leave()
 
     def compare(self, readers: Readers) -> None:

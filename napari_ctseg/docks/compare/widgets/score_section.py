@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_ctseg.docks.compare.controller import CompareController
 
+FEW = 3  # doubts that are shown; the tooltip has all
 WORSE = (
     f"Goes to the slice that is next better than this one, beginning with the worst. Key: {keys.WORSE.name}"
 )
@@ -36,13 +37,14 @@ class ScoreSection(parts.Section):
     def __init__(self) -> None:
         super().__init__()
         self._state = CompareState()
-        self.note, self.where = parts.remark(), parts.text()
+        self.note, self.doubts, self.where = parts.remark(), parts.remark(), parts.text()
         self.table, self.plot = PairTable(), SlicePlot()
         self.worse = parts.button(f"Worse slice ({keys.WORSE.name})", WORSE)
         self.missed = parts.button(f"Missed ({keys.MISSED.name})", MISSED)
         self.worse_by = parts.combo(WORSE_BY, [by.value for by in WorseBy])
         self.stack(
             self.note,
+            self.doubts,
             self.table,
             self.plot,
             self.where,
@@ -61,6 +63,10 @@ class ScoreSection(parts.Section):
         """Show the numbers of the pair."""
         self._state = state
         parts.show_text(self.note, state.scores.note)
+        doubts = state.scores.doubts
+        more = f" And {len(doubts) - FEW} more." if len(doubts) > FEW else ""
+        parts.show_text(self.doubts, " ".join(doubts[:FEW]) + more)
+        self.doubts.setToolTip("\n".join(doubts))
         for widget in (self.table, self.plot, self.where):
             widget.setVisible(bool(state.scores.rows))
         self.table.draw(state.scores.rows, state.overlays.focus)
