@@ -25,7 +25,7 @@ from napari_ctseg.viewer.proxies import unwrapped
 from napari_ctseg.viewer.showing import show_labels, show_volume
 
 ROOT = Path(__file__).resolve().parents[3]
-LAYER_PLACES = {Place.LABELS: Labels, Place.IMAGE: Image, Place.MEASUREMENTS: Shapes, Place.STROKES: Labels}
+LAYER_PLACES = {Place.IMAGE: Image, Place.MEASUREMENTS: Shapes, Place.STROKES: Labels}
 
 
 def napari_key(key):
