@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ctseg_imaging.errors import GeometryError
 from ctseg_models.contract.bundle import Bundle
 from napari_ctseg.api.arrays import as_volume
 from napari_ctseg.api.progress_bar import follow
@@ -106,7 +107,7 @@ def predict(
     region : Region, optional
         Segment only this box, in LPS mm, and run no localiser.
     combine : {"mean", "vote", "staple"}
-        How an ensemble arrives at one label: mean of the probabilities, majority vote, or STAPLE.
+        How the members of an ensemble are combined: mean of the probabilities, majority vote, or STAPLE.
     weights : sequence of float, optional
         How much each model of an ensemble counts; above 0, for "mean" and "vote".
     probabilities : bool
@@ -162,6 +163,7 @@ def predict(
     models = [model] if isinstance(model, str | PathLike | Bundle) else list(model)
     if not models:
         raise ValueError("No model is given; name at least one.")
+    _refuse_other_than_region(region)
     volume = as_volume(image)
     if len(models) == 1:
         return follow(_running_one(models[0], volume, region, settings), progress)
@@ -178,6 +180,16 @@ def found(model: ModelLike) -> Bundle:
     from ctseg_models.bundles import store
 
     return model if isinstance(model, Bundle) else store.find(Path(model))
+
+
+def _refuse_other_than_region(region: object) -> None:
+    """Raises GeometryError."""
+    from ctseg_models.contract.lattice import Region
+
+    if not isinstance(region, Region | None):
+        raise GeometryError(
+            f"region is a {type(region).__name__}; give a Region of two corners (x, y, z) in LPS mm."
+        )
 
 
 def _running_one(

@@ -22,7 +22,7 @@ from typing import Any
 from ctseg_imaging.errors import CtsegError
 from ctseg_imaging.progress import Progress
 from ctseg_models.process_memory import prepare_process
-from napari_ctseg.compute.array_pickling import Parcel, receive
+from napari_ctseg.compute.array_pickling import PickledMessage, receive
 from napari_ctseg.compute.containment import EXIT_WITH_PARENT, contain, limit_memory
 from napari_ctseg.compute.messages import Cancel, Closed, Raised, Ready, Returned, Step, WorkerJob
 from napari_ctseg.compute.pipe_handles import connection_of
@@ -146,10 +146,10 @@ def _cancelled(connection: Connection, number: int) -> bool:
     return False
 
 
-def _send(connection: Connection, message: object) -> Parcel:
-    parcel = Parcel(message)
-    parcel.send(connection, os.getppid())
-    return parcel
+def _send(connection: Connection, message: object) -> PickledMessage:
+    pickled = PickledMessage(message)
+    pickled.send(connection, os.getppid())
+    return pickled
 
 
 def behave() -> None:

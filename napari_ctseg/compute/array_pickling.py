@@ -27,7 +27,7 @@ Entry = tuple[
 ]  # which file, dtype, shape as written, axes as written
 
 
-class Parcel:
+class PickledMessage:
     """What `send` has sent. The sender keeps it until the receiver has answered; until then no one else may
     hold the files.
     """
@@ -59,7 +59,7 @@ class Parcel:
 
 
 def receive(connection: Connection) -> Any:
-    """Wait for a parcel and unpack it; its large arrays are writable and belong to this process. Raises
+    """Wait for a message and unpack it; its large arrays are writable and belong to this process. Raises
     EOFError if the sender is gone.
     """
     files: list[BinaryIO] = []

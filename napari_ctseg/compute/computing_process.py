@@ -13,7 +13,7 @@ from multiprocessing import Pipe
 from typing import Any, NoReturn
 
 from ctseg_imaging.progress import Progress
-from napari_ctseg.compute.array_pickling import Parcel, receive
+from napari_ctseg.compute.array_pickling import PickledMessage, receive
 from napari_ctseg.compute.exit_reason import ended, too_large
 from napari_ctseg.compute.memory import Limit
 from napari_ctseg.compute.messages import (
@@ -97,27 +97,27 @@ class ComputingProcess:
         self._log.seek(0)
         self._log.truncate()
         self._limit = Limit(self.process.pid)
-        parcel = Parcel(job)
+        pickled = PickledMessage(job)
         answer: Returned | Raised | None = None
         try:
             try:
-                parcel.send(self.connection, self.process.pid)
+                pickled.send(self.connection, self.process.pid)
             except OSError:
                 self._raise_exit_reason(title)
             while answer is None:
                 message = yield from self._message(last, title)
-                parcel.close()
+                pickled.close()
                 if isinstance(message, Step):
                     last = message.progress
                     yield last
                 else:
                     answer = message
         finally:
-            parcel.close()
+            pickled.close()
             if answer is None and self.is_alive:
                 self._cancel(job.number)
         with suppress(OSError):  # a child that dies after its answer is replaced for the next job
-            Parcel(Arrived()).send(self.connection, self.process.pid)
+            PickledMessage(Arrived()).send(self.connection, self.process.pid)
         if isinstance(answer, Raised):
             raise answer.error from WorkerTraceback(answer.traceback)
         return answer.value
@@ -159,10 +159,10 @@ class ComputingProcess:
         """Ask it to stop, wait a little, then kill it."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         try:
-            Parcel(Cancel(number)).send(self.connection, self.process.pid)
+            PickledMessage(Cancel(number)).send(self.connection, self.process.pid)
             while self.connection.poll(max(0.0, deadline - time.monotonic())):
                 if isinstance(receive(self.connection), Closed | Returned | Raised):
-                    Parcel(Arrived()).send(self.connection, self.process.pid)
+                    PickledMessage(Arrived()).send(self.connection, self.process.pid)
                     return
         except (EOFError, OSError):
             pass  # it died meanwhile

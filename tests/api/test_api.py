@@ -288,3 +288,9 @@ def data_set(folder: Path) -> Path:
     listing = {"labels": {"0": "background", "1": "box"}, "training": pairs}
     (folder / "dataset.json").write_text(json.dumps(listing), encoding="utf-8")
     return folder
+
+
+def test_a_region_of_another_type_is_refused(phantom: tuple[ctseg.Volume, ctseg.LabelMap]) -> None:
+    corners: Any = ((10, 10, 10), (60, 60, 60))
+    with pytest.raises(ctseg.GeometryError, match=r"^region is a tuple; give a Region"):
+        ctseg.predict(phantom[0], "phantom-abdomen-scn", region=corners)

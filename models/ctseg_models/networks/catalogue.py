@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 # of a width, a count of layers or a list in a configuration: no network here comes near, and more takes
 # minutes to build
 LARGEST = 4096
-NetworkName = Literal["unet", "scn", "sunet", "dense_unet", "msd_net", "nnunet", "backbone", "edge_gated"]
+NetworkName = Literal[
+    "unet",
+    "scn",
+    "sunet",
+    "dense_unet",
+    "msd_net",
+    "nnunet",
+    "backbone",
+    "edge_gated",
+]
 
 
 def classes(kind: str) -> tuple[type[Any], type[nn.Module]]:

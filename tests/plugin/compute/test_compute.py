@@ -17,7 +17,7 @@ from ctseg_imaging.errors import BundleError, CtsegError
 from ctseg_imaging.progress import Progress, finish
 from napari_ctseg.background import queue
 from napari_ctseg.compute import client, computing_process
-from napari_ctseg.compute.array_pickling import Parcel, receive
+from napari_ctseg.compute.array_pickling import PickledMessage, receive
 from napari_ctseg.compute.client import NETWORKS, run_in_worker, shut_down
 from napari_ctseg.compute.exit_reason import ended
 from napari_ctseg.compute.messages import ComputingProcessError
@@ -25,7 +25,7 @@ from tests.pace import PATIENCE_S, at_most
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-import jobs_elsewhere as jobs  # noqa: E402 - both processes know it by this name
+import worker_jobs as jobs  # noqa: E402 - both processes know it by this name
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -299,10 +299,10 @@ class MadeWhilePickling:
 
 def test_arrays_that_live_only_while_they_are_packed_are_not_taken_for_each_other():
     here, there = Pipe()
-    parcel = Parcel([MadeWhilePickling(value) for value in range(5)])
-    parcel.send(there, os.getpid())
+    pickled = PickledMessage([MadeWhilePickling(value) for value in range(5)])
+    pickled.send(there, os.getpid())
     assert [int(array.max()) for array in receive(here)] == [0, 1, 2, 3, 4]
-    parcel.close()
+    pickled.close()
 
 
 def test_a_system_that_does_not_let_it_be_the_first_to_go_is_no_obstacle(monkeypatch):
@@ -324,7 +324,7 @@ def test_it_ends_with_the_viewers_process(end):
     script = f"""
 import os, signal, sys, time
 sys.path.insert(0, {str(HERE)!r})
-import jobs_elsewhere as jobs
+import worker_jobs as jobs
 from napari_ctseg.compute import computing_process
 from napari_ctseg.compute.client import NETWORKS, run_in_worker
 work = (jobs.deaf,) if {end!r} == "deaf" else (jobs.network, 600)
