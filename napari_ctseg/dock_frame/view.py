@@ -38,7 +38,12 @@ class Dock(QWidget):  # type: ignore[misc]
             frame.show()
             frame.raise_()
         make_room(window, frame)
-        names_whole(window, frame)
+        _later(self, self._show_whole_names)  # Qt makes the tabs when it lays the window out
+
+    def _show_whole_names(self) -> None:
+        frame = frame_of(self)
+        if frame is not None and (window := window_of(frame)) is not None:
+            show_whole_names(window, frame)
 
 
 def frame_of(dock: QWidget) -> QDockWidget | None:
@@ -112,22 +117,20 @@ def fit_screen(window: QMainWindow, wanted: QSize) -> None:
         window.move(room.topLeft())
 
 
-def names_whole(window: QMainWindow, frame: QDockWidget) -> None:
+def show_whole_names(window: QMainWindow, frame: QDockWidget) -> None:
     """Keep the frame wide enough for the names of its tabs."""
     tabs = [frame, *window.tabifiedDockWidgets(frame)]
-
-    def widen() -> None:
-        for bar in window.findChildren(QTabBar):
-            if bar.count() == len(tabs) > 1:
-                bar.setElideMode(Qt.TextElideMode.ElideNone)
-                tabs[0].setMinimumWidth(bar.sizeHint().width())
-
-    _later(window, widen)  # Qt makes the tabs when it lays the window out
+    for bar in window.findChildren(QTabBar):
+        if bar.count() == len(tabs) > 1:
+            bar.setElideMode(Qt.TextElideMode.ElideNone)
+            frame.setMinimumWidth(bar.sizeHint().width())
 
 
-def _later(owner: QWidget, what: object) -> None:
-    """Once Qt has done what is pending, if `owner` is still there."""
-    timer = QTimer(owner)
+def _later(dock: Dock, what: object) -> None:
+    """Once Qt has done what is pending, if the dock is still there. what : a method of the dock, which Qt
+    does not keep alive; a function would keep the whole window alive that it refers to.
+    """
+    timer = QTimer(dock)
     timer.setSingleShot(True)
     timer.timeout.connect(what)
     timer.timeout.connect(timer.deleteLater)

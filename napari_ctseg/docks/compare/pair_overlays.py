@@ -17,6 +17,9 @@ from napari_ctseg.viewer.pairs import Counted, LivePair
 if TYPE_CHECKING:
     import napari
 
+FAINT = 0.25  # opacity of the fill while the user draws: a stroke is seen before its outline is made
+NOT_DRAWING = "pan_zoom", "pick", "transform"  # modes of a labels layer
+
 
 class PairOverlays:
     """The overlays of one pair. A `pair` that is given here has been counted; None: not counted yet."""
@@ -53,6 +56,7 @@ class PairOverlays:
             return
         self._before = (pair.prediction, pair.prediction.opacity, pair.truth, pair.truth.visible)
         self._viewer.dims.events.ndisplay.connect(self._fill)
+        pair.prediction.events.mode.connect(self._fill)
         self._fill()
         self.contours = Contours(self._viewer, pair.truth, readers, self._aside, self._on_error)
 
@@ -71,13 +75,14 @@ class PairOverlays:
         self._end_contours()
 
     def _fill(self, event: Any = None) -> None:
-        """Labels are filled in 3D, where there are no contours. In 2D the prediction is clear rather than
-        hidden, because napari does not paint on a hidden layer.
+        """Labels are filled in 3D, where there are no contours, and the prediction faintly while the user
+        draws. Otherwise it is clear rather than hidden, because napari does not paint on a hidden layer.
         """
         assert self._before is not None
         prediction, opacity, truth, visible = self._before
         flat = self._viewer.dims.ndisplay == 2
-        prediction.opacity, truth.visible = 0.0 if flat else opacity, visible and not flat
+        behind_contours = 0.0 if prediction.mode in NOT_DRAWING else min(FAINT, opacity)
+        prediction.opacity, truth.visible = behind_contours if flat else opacity, visible and not flat
 
     def _end_contours(self) -> None:
         if self.contours is not None:
@@ -86,6 +91,7 @@ class PairOverlays:
         if self._before is not None:
             self._viewer.dims.events.ndisplay.disconnect(self._fill)
             prediction, opacity, truth, visible = self._before
+            prediction.events.mode.disconnect(self._fill)
             prediction.opacity, truth.visible, self._before = opacity, visible, None
 
     def _remove(self, layer: Any) -> None:

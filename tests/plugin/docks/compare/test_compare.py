@@ -170,6 +170,11 @@ def test_contours_take_the_place_of_filled_labels_and_all_is_put_back(viewer):
     prediction.opacity = 0.4
     controller.overlays.set_contours(True)
     assert prediction.opacity == 0 and prediction.visible and not truth.visible
+    for drawing in ("paint", "erase", "fill", "polygon"):
+        prediction.mode = drawing
+        assert prediction.opacity == 0.25  # what is drawn is seen before its outline has been made
+    prediction.mode = "pan_zoom"
+    assert prediction.opacity == 0
     viewer.dims.ndisplay = 3
     assert prediction.opacity == 0.4 and truth.visible
     viewer.dims.ndisplay = 2
