@@ -36,6 +36,7 @@ class PairTable(QTableWidget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(0, len(HEADERS))
         self._faint = QBrush()
+        self._drawn: dict[int, tuple[Row, bool]] = {}  # what each line shows
         self.cellClicked.connect(
             lambda k, column: self.picked.emit(self.item(k, 0).data(Qt.ItemDataRole.UserRole))
         )
@@ -62,13 +63,17 @@ class PairTable(QTableWidget):  # type: ignore[misc]
         colour = QColor(text)
         colour.setAlphaF(FAINT)
         self._faint = QBrush(colour)
+        self._drawn.clear()
 
     def draw(self, rows: Sequence[Row], focus: int | None) -> None:
         """Draw the rows; the one in focus is bold."""
         with QSignalBlocker(self):
             self.setRowCount(len(rows))
             for k, row in enumerate(rows):
-                self._draw_row(k, row, row.value == focus)
+                wanted = row, row.value == focus
+                if self._drawn.get(k) != wanted or self.item(k, 0) is None:
+                    self._drawn[k] = wanted
+                    self._draw_row(k, *wanted)
         header = self.horizontalHeader()
         for column, width in enumerate(WIDTHS, start=1):
             header.resizeSection(column, width)

@@ -25,6 +25,7 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
         super().__init__()
         self._count = 0
         self._lines: dict[int, Any] = {}
+        self._drawn: dict[int, tuple[object, ...]] = {}  # what each line shows
         self.setFixedHeight(HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip("Dice in each slice, feet to head. Click or drag the line: the slider goes there.")
@@ -55,21 +56,28 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
         """
         for value in set(self._lines) - {curve.value for curve in curves}:
             self.removeItem(self._lines.pop(value))
+            del self._drawn[value]
         if count != self._count:
             self._count = count
             self.setXRange(slice_number(0), slice_number(max(1, count - 1)), padding=0.02)
         for curve in curves:
-            if curve.value not in self._lines:
-                self._lines[curve.value] = self.plot(connect="finite", symbolSize=3, symbolPen=None)
-            line, colour = self._lines[curve.value], pg.mkColor(curve.colour)
-            seen = focus is None or focus == curve.value
-            colour.setAlpha(255 if seen else DIMMED)
-            line.setData(slice_number(0) + np.arange(len(curve.dice)), curve.dice)
-            line.setPen(pg.mkPen(colour, width=2.5 if focus == curve.value else 1.6))
-            alone = _alone(curve.dice)
-            line.setSymbol([("o" if single else None) for single in alone] if alone.any() else None)
-            line.setSymbolBrush(colour)
-            line.setZValue(1 if seen else 0)
+            wanted = curve.colour, focus, curve.dice.tobytes()
+            if self._drawn.get(curve.value) != wanted:  # a stroke changes few of a hundred lines
+                self._drawn[curve.value] = wanted
+                self._draw_line(curve, focus)
+
+    def _draw_line(self, curve: DiceCurve, focus: int | None) -> None:
+        if curve.value not in self._lines:
+            self._lines[curve.value] = self.plot(connect="finite", symbolSize=3, symbolPen=None)
+        line, colour = self._lines[curve.value], pg.mkColor(curve.colour)
+        seen = focus is None or focus == curve.value
+        colour.setAlpha(255 if seen else DIMMED)
+        line.setData(slice_number(0) + np.arange(len(curve.dice)), curve.dice)
+        line.setPen(pg.mkPen(colour, width=2.5 if focus == curve.value else 1.6))
+        alone = _alone(curve.dice)
+        line.setSymbol([("o" if single else None) for single in alone] if alone.any() else None)
+        line.setSymbolBrush(colour)
+        line.setZValue(1 if seen else 0)
 
     def move(self, index: int) -> None:
         """Put the cursor on slice `index` (from 0)."""

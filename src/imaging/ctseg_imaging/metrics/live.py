@@ -84,7 +84,7 @@ class LiveMetrics:
         for k in wanted:
             counts = self._coder.count(self.truth[k], self.prediction[k])
             if not np.array_equal(counts, self._histogram.counts[k]):
-                self._histogram.counts[k] = counts
+                self._histogram.put(k, counts)
                 changed.append(k)
         return tuple(changed)
 
@@ -119,8 +119,9 @@ class LiveMetrics:
 
     def mean_dice(self) -> float:
         """Mean Dice over the labels that occur on either side; NaN if none does."""
-        scores = [row.dice for row in self.table() if not np.isnan(row.dice)]
-        return float(np.mean(scores)) if scores else float("nan")
+        scores = [self._histogram.dice(value) for value in self.values]
+        known = [dice for dice in scores if not np.isnan(dice)]
+        return float(np.mean(known)) if known else float("nan")
 
     def worst_slices(self, values: Iterable[int] | None = None) -> list[int]:
         """Slices that have a label on either side, from the lowest mean Dice to the highest; ties by

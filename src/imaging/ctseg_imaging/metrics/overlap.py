@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class JointHistogram:
     """How often each pair of a true and a predicted value occurs, slice by slice.
 
     values : the foreground labels, ascending. counts : (slices, n, n) voxels with n = len(values) + 1; row =
-    truth, column = prediction, index 0 = background and every value that is not listed.
+    truth, column = prediction, index 0 = background and every value that is not listed; `put` changes them.
 
     A ratio whose both sides are empty has no value: each method returns `empty` there (NaN by default, so
     means can leave it out; reports that want the two-empty-masks Dice of 1 pass empty=1.0). One empty side
@@ -33,8 +34,14 @@ class JointHistogram:
 
         Raises KeyError for a value not listed.
         """
-        k = self._index(value)
-        return self.counts[:, k, :].sum(1), self.counts[:, :, k].sum(1), self.counts[:, k, k]
+        k, (truth, prediction) = self._index(value), self._margins
+        return truth[:, k], prediction[:, k], self.counts[:, k, k]
+
+    def put(self, k: int, counts: Counts) -> None:
+        """Replace the counts of slice `k`: (n, n), as one of `counts`."""
+        self.counts[k] = counts
+        truth, prediction = self._margins
+        truth[k], prediction[k] = counts.sum(1), counts.sum(0)
 
     def totals(self, value: int) -> tuple[int, int, int]:
         """Voxels of `value` in the whole truth, the whole prediction and in both."""
@@ -84,6 +91,11 @@ class JointHistogram:
         """(slices,) voxels predicted but not in the truth, and in the truth but not predicted."""
         truth, prediction, both = self.voxels(value)
         return prediction - both, truth - both
+
+    @cached_property
+    def _margins(self) -> tuple[Counts, Counts]:
+        """(slices, n) voxels of each label in the truth and in the prediction."""
+        return self.counts.sum(2), self.counts.sum(1)
 
     def _index(self, value: int) -> int:
         if value not in self.values:
