@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +26,17 @@ class Differences:
     """The error codes of two label maps as an array that is computed where it is looked at, so it needs no
     memory and is never out of date.
 
-    prediction, truth : (z, y, x) integers. value : the label it is about, None: all.
+    prediction, truth : (z, y, x) integers. values : the labels that are compared.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, prediction: NDArray[Any], truth: NDArray[Any], value: int | None) -> None:
-        self._prediction, self._truth, self._value = prediction, truth, value
+    def __init__(self, prediction: NDArray[Any], truth: NDArray[Any], values: Sequence[int]) -> None:
+        self._prediction, self._truth, self._values = prediction, truth, values
         self.shape, self.ndim, self.size = truth.shape, truth.ndim, truth.size
 
     def __getitem__(self, where: Any) -> NDArray[np.uint8]:
-        return error_codes(self._prediction[where], self._truth[where], self._value)
+        return error_codes(self._prediction[where], self._truth[where], self._values)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[...].astype(dtype or self.dtype, copy=False)

@@ -17,6 +17,8 @@ from napari_ctseg.viewer.pairs import Counted, LivePair
 if TYPE_CHECKING:
     import napari
 
+    from ctseg_imaging.metrics.live import LiveMetrics
+
 FAINT = 0.25  # opacity of the fill while the user draws: a stroke is seen before its outline is made
 NOT_DRAWING = "pan_zoom", "pick", "transform"  # modes of a labels layer
 
@@ -39,7 +41,8 @@ class PairOverlays:
             self._remove(layer)
         if pair is None or pair.counted is None or not on:
             return
-        differences = Differences(pair.counted.live.prediction, pair.counted.live.truth, focus)
+        live = pair.counted.live
+        differences = Differences(live.prediction, live.truth, _shown(live, focus))
         if self._errors is None:
             self._errors = ErrorMap(self._viewer, pair.truth, differences)
         else:
@@ -99,10 +102,14 @@ class PairOverlays:
             self._viewer.layers.remove(layer)
 
 
+def _shown(live: LiveMetrics, focus: int | None) -> tuple[int, ...]:
+    """The labels that are drawn: those that count, or the one in focus."""
+    return live.values if focus is None else (focus,)
+
+
 def _readers(counted: Counted, focus: int | None) -> Readers:
     live = counted.live
-    shown = live.values if focus is None else (focus,)
-    colours = {value: counted.names.colour(value) for value in shown}
+    colours = {value: counted.names.colour(value) for value in _shown(live, focus)}
     return Readers(live.prediction, live.truth, live.spacing_mm, colours)
 
 

@@ -41,7 +41,9 @@ def lab(colours, vision="normal"):
 def test_error_codes_by_hand():
     prediction, truth = np.array([0, 1, 0, 1, 2]), np.array([0, 1, 1, 0, 1])
     assert error_codes(prediction, truth).tolist() == [0, AGREED, MISSED, EXTRA, SWAPPED]
-    assert error_codes(prediction, truth, 1).tolist() == [0, AGREED, MISSED, EXTRA, MISSED]
+    assert error_codes(prediction, truth, (1,)).tolist() == [0, AGREED, MISSED, EXTRA, MISSED]
+    # label 2 is not compared: in place of 1 it means a missed 1, elsewhere nothing is wrong
+    assert error_codes(np.array([2, 2, 0]), np.array([0, 1, 2]), (1, 3)).tolist() == [0, MISSED, 0]
     assert error_codes(prediction.astype(np.uint8), truth).dtype == np.uint8
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,17 @@ ERROR_WORDS = {EXTRA: "only predicted", MISSED: "missed", SWAPPED: "another labe
 _TABLE = np.array([0, EXTRA, MISSED, SWAPPED, 0, 0, 0, AGREED], np.uint8)
 
 
-def error_codes(prediction: NDArray[Any], truth: NDArray[Any], value: int | None = None) -> NDArray[np.uint8]:
+def error_codes(
+    prediction: NDArray[Any], truth: NDArray[Any], values: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
     """Agreement voxel by voxel: 0 where both are background, else AGREED, EXTRA, MISSED or SWAPPED (two
     different labels).
 
-    prediction, truth : integers of one shape. value : look at this label alone (then nothing is SWAPPED);
-    None: at all.
+    prediction, truth : integers of one shape. values : the labels that are compared, every other one counts
+    as background; None: all.
     """
-    if value is not None:
-        prediction, truth = prediction == value, truth == value
+    if values is not None:
+        prediction, truth = (np.where(np.isin(one, values), one, 0) for one in (prediction, truth))
     predicted, true = (np.not_equal(labels, 0).view(np.uint8) for labels in (prediction, truth))
     equal = np.equal(prediction, truth).view(np.uint8)
     codes: NDArray[np.uint8] = _TABLE[predicted + 2 * true + 4 * equal]

@@ -164,6 +164,14 @@ def test_the_error_map_follows_the_brush_and_keeps_the_selection(viewer):
     assert "errors" not in viewer.layers
 
 
+def test_the_error_map_leaves_out_what_was_not_contoured(viewer):
+    prediction, truth = pair()
+    liver_only = truth.labels.contoured_only(["liver"])
+    opened(viewer, prediction, LabelMap(truth.array, truth.geometry, liver_only))[0].overlays.set_errors(True)
+    wrong = np.asarray(viewer.layers["errors"].data) > AGREED
+    assert wrong.sum() == 4 * 10 * 2  # a column on either side of the liver; nothing of the spleen
+
+
 def test_contours_take_the_place_of_filled_labels_and_all_is_put_back(viewer):
     controller, _ = opened(viewer, *pair())
     prediction, truth = viewer.layers["prediction"], viewer.layers["truth"]
