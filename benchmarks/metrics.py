@@ -1,4 +1,4 @@
-"""HD95, NSD, ASSD and Dice of four organs beside surface-distance and MONAI: time on one thread, and values.
+"""HD95, NSD, ASSD and Dice of four organs next to surface-distance and MONAI: time on one thread, and values.
 
    python benchmarks/metrics.py [--size 200,512,512] [--rounds 3]
 

@@ -1,4 +1,4 @@
-"""Snap by a scripted user: Dice of a slice outlined with 4, 6, 8 and 12 clicks, beside the plain polygon.
+"""Snap by a scripted user: Dice of a slice outlined with 4, 6, 8 and 12 clicks, next to the plain polygon.
 
    python benchmarks/snapping.py headneck-ct hippocampus-mr --data ../shared/data
 

@@ -168,7 +168,7 @@ class Message(Section):
         self.details.clicked.connect(lambda: show_details(self, self.text(), self._details))
 
     def text(self) -> str:
-        """What it says."""
+        """The text that is shown."""
         return str(self.label.text())
 
     def draw(self, words: str, details: str, remark: bool = False) -> None:

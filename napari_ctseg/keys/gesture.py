@@ -52,5 +52,5 @@ class Gesture:
 
     @property
     def name(self) -> str:
-        """The keys as a person reads them."""
+        """The keys as they are shown."""
         return self.shown or " or ".join(self.keys)

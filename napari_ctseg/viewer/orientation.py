@@ -73,7 +73,7 @@ def upright(order: Sequence[int]) -> Orientation:
 
 
 def fitting(lines: Sequence[str], size: Sequence[int]) -> list[str]:
-    """As much of the corner's lines as fits beside the letters at the left and at the bottom: the first of
+    """As much of the corner's lines as fits next to the letters at the left and at the bottom: the first of
     them, else the number of the slice alone, else nothing.
 
     size : (height, width) of the canvas in pixels.

@@ -82,7 +82,7 @@ def estimate_together(
 
 @dataclass(frozen=True)
 class _Cost:
-    """Of one bundle. Bytes unless it says seconds."""
+    """Of one bundle. In bytes, or in seconds where the name has them."""
 
     seconds: float
     shared: float  # the volume, its labels and maps, and torch

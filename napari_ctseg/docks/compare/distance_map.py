@@ -31,7 +31,7 @@ class DistanceMap:
         self.draw()
 
     def draw(self) -> None:
-        """Compute the map again, as the state says."""
+        """Compute the map again, by the state."""
         self.remove()
         pair, overlays = self._dock.counted_pair, self._dock.state.overlays
         if pair is None or pair.counted is None or not overlays.distance or overlays.focus is None:

@@ -146,7 +146,7 @@ class Overlaying:
             self.draw()
 
     def draw(self) -> None:
-        """Draw what the state says."""
+        """Draw the overlays that are switched on."""
         self._draw_contours()
         self._draw_errors()
         self.distance.draw()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def open_cases(viewer: napari.viewer.Viewer, study: Study, before: Sequence[CaseRow]) -> tuple[CaseRow, ...]:
-    """Each open image with a mask on its grid: the edited one, else the truth, else another that is no
+    """Each open image with a mask on its grid: the edited one, else the truth, else another that is not a
     model's untouched answer.
 
     before : as listed last; its ticks stay.

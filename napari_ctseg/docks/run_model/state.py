@@ -100,7 +100,7 @@ class Confidence:
 @dataclass(frozen=True)
 class FormNeeded:
     """A network file whose side file is to be written. guess : what could be read from it; of one that has a
-    side file (`rewrite`), what that says.
+    side file (`rewrite`), its fields.
     """
 
     network: Path
@@ -143,7 +143,7 @@ class RunProgress:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What the last run said about its result."""
+    """The messages of the last run about its result."""
 
     cautions: tuple[RunWarning, ...] = ()
     confidence: tuple[Confidence, ...] = ()

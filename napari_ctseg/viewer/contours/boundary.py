@@ -41,12 +41,12 @@ def boundary_edges(plane: NDArray[Any]) -> Edges:
     step, outward = STEPS[directions].T, STEPS[directions - 1].T
     value = padded[rows, columns]
     ahead = rows + step[0], columns + step[1]
-    beside = ahead[0] + outward[0], ahead[1] + outward[1]
+    outside = ahead[0] + outward[0], ahead[1] + outward[1]
     straight = padded[ahead] == value
-    outer = straight & (padded[beside] == value)
+    outer = straight & (padded[outside] == value)
     successor = number[(directions + 1) % 4, rows, columns]
     successor = np.where(straight, number[directions, *ahead], successor)
-    successor = np.where(outer, number[directions - 1, *beside], successor)
+    successor = np.where(outer, number[directions - 1, *outside], successor)
     start = np.stack([rows - 1, columns - 1], axis=1) + STARTS[directions]
     return Edges(value, start, directions, successor)
 

@@ -89,7 +89,7 @@ class Contours:
             self._cache.ask(shown, [(axis, index + by) for by in AHEAD if 0 <= index + by < count])
 
     def _slice(self, model: Any) -> Slice | None:
-        """Axis and index of the slice that a canvas shows; None beside the maps and in 3D."""
+        """Axis and index of the slice that a canvas shows; None outside the maps and in 3D."""
         dims, like = self._viewer.dims, self._like
         if model.dims.ndisplay != 2 or dims.ndim < like.ndim:
             return None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vispy.scene.visuals import Line
 
-# By the axis across the plane that a line stands for; Okabe & Ito, told apart by colour-blind readers.
+# By the axis across the plane that a line stands for; Okabe & Ito, distinguishable for colour-blind readers.
 COLOURS = ("#D55E00", "#009E73", "#F0E442")  # axial, coronal, sagittal
 GAP_PX = 12.0  # left free around the place itself
 ON_TOP = 10_000

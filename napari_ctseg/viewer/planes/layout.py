@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Layout(StrEnum):
-    """ONE : napari as it is. LARGE : napari's canvas large, two small ones beside it. EQUAL : three alike."""
+    """ONE : napari as it is. LARGE : napari's canvas large, two small ones with it. EQUAL : three alike."""
 
     ONE = "one"
     LARGE = "large"

@@ -93,7 +93,7 @@ class MirroredLayer:
             self.side.data = self.main.data
 
     def _refresh(self, event: Any = None) -> None:
-        """The array was changed in place, perhaps only beside the slice that is shown here."""
+        """The array was changed in place, perhaps only outside the slice that is shown here."""
         drawn = self._drawn
         now = _slice_of_array(self.side)
         if now is not None and drawn is not None and np.array_equal(now, drawn):

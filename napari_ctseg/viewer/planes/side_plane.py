@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PlaneMarks(Radiological):
-    """Letters and corner text of a small canvas: the window is said on the viewer's own."""
+    """Letters and corner text of a small canvas: the window level is on the viewer's own."""
 
     def corner_text(self, viewer: ViewerModel, image: Image) -> str:
         """Slice, place and value."""

@@ -25,7 +25,7 @@ LEAST_PX = 80
 
 
 class PlanesView(QWidget):  # type: ignore[misc]
-    """Two planes beside the viewer's canvas until `close_planes`. on_closed : called as the window closes."""
+    """Two planes with the viewer's canvas until `close_planes`. on_closed : called as the window closes."""
 
     def __init__(self, viewer: napari.viewer.Viewer, on_closed: Callable[[], None]) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class PlanesView(QWidget):  # type: ignore[misc]
         return tuple(self._canvases)
 
     def arrange(self, layout: Layout) -> None:
-        """Divide the window's centre: beside each other where it is wide, one below the other where it is
+        """Divide the window's centre: side by side where it is wide, one below the other where it is
         high.
         """
         self._layout = layout

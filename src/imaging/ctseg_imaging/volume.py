@@ -36,12 +36,12 @@ PALETTE = (
 
 
 def slice_number(index: int) -> int:
-    """The number that a person sees for slice `index` of an array: arrays count from 0, people from 1."""
+    """The number that is shown for slice `index` of an array: arrays count from 0, people from 1."""
     return index + 1
 
 
 def slice_index(number: int) -> int:
-    """The index in the array of the slice that a person calls `number`; inverse of `slice_number`."""
+    """The index in the array of the slice that is shown as `number`; inverse of `slice_number`."""
     return number - 1
 
 

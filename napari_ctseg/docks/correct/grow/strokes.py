@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
 
 STROKES_NAME = "strokes"
-# Okabe & Ito: told apart by colour-blind readers.
+# Okabe & Ito: distinguishable for colour-blind readers.
 STROKE_COLOURS: dict[int | None, str] = {INSIDE: "#56B4E9", OUTSIDE: "#D55E00"}
 
 

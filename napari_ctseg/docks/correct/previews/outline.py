@@ -54,7 +54,7 @@ class Outline:
 def helper_layer(
     viewer: napari.viewer.Viewer, mask: LabelsLayer, name: str, colours: dict[int | None, str]
 ) -> LabelsLayer:
-    """An empty layer on the mask's grid that is no label map of the study."""
+    """An empty layer on the mask's grid that is not one of the label maps of the study."""
     from napari.utils.colormaps import DirectLabelColormap
 
     table: dict[int | None, Any] = defaultdict(lambda: "transparent")

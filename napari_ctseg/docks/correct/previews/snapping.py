@@ -87,7 +87,7 @@ class Snapping(Previewed):
     # ---- the mouse
 
     def set_point(self, axis: int, index: int, pixel: Pixel) -> None:
-        """A click; in another slice the line begins anew."""
+        """A click; in another slice a new line begins."""
         if self._slice is None or (self._slice.axis, self._slice.index) != (axis, index):
             self._slice, self._points = self._slice_at(axis, index), ()
         if pixel not in self._points:

@@ -45,7 +45,7 @@ class Library(Protocol):
         """The content of its side file. Raises BundleError when that is none."""
 
     def guess(self, network: Path) -> dict[str, Any]:
-        """The beginning of a side file: the content of the file itself. Raises BundleError when it is no
+        """The beginning of a side file: the content of the file itself. Raises BundleError when it is not a
         network.
         """
 

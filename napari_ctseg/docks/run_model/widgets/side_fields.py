@@ -203,7 +203,7 @@ def _count(tip: str, most: int) -> QSpinBox:
 
 
 def _size_by(count: QSpinBox, table: ChannelTable | MapTable) -> None:
-    """Give the table as many rows as `count` says."""
+    """Give the table `count` rows."""
 
     def resize(rows: int) -> None:
         table.resize_to(rows)

@@ -30,7 +30,7 @@ def around_mask(probability: NDArray[np.floating], mask: Mask, spacing_mm: Tripl
 class VolumeThreshold:
     """Which threshold on a map of probabilities gives which volume.
 
-    probability : (z, y, x), finite, of one class. spacing_mm : (z, y, x). The values are sorted once, so that
+    probability : (z, y, x), finite, of one class. spacing_mm : (z, y, x). The values are sorted once;
     each volume costs a look-up and one comparison of the map.
     """
 

@@ -58,8 +58,8 @@ def series_words(file: Path, modality: str) -> str:
     if header is None:
         return ""
     personal = {word for tag in _PERSONAL for word in _words(text([header], tag))}
-    said = [word for tag in _SOURCES for word in _words(text([header], tag))]
-    known = [word for word in dict.fromkeys(said) if word in VOCABULARY and word not in personal]
+    words = [word for tag in _SOURCES for word in _words(text([header], tag))]
+    known = [word for word in dict.fromkeys(words) if word in VOCABULARY and word not in personal]
     described = [word for word in known if word != modality.lower()][:_MOST]
     return " ".join([modality or "image", *map(_written, described)]) if described else ""
 

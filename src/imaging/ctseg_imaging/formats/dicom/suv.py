@@ -48,7 +48,7 @@ def in_suv(
     array: NDArray[Any], slices: Sequence[Slice], windows: tuple[Window, ...], notes: list[str]
 ) -> tuple[NDArray[Any], tuple[Window, ...]]:
     """The values of a PET series in SUV (g/ml) as float32, with WINDOW; values and windows as they are where
-    the header does not allow it. A note says which.
+    the header does not allow it. A note names it.
     """
     try:
         factor = suv_factor([one.path for one in slices])
