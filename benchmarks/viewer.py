@@ -5,8 +5,9 @@
 A CT with a truth and a prediction in one napari window: in napari without this plugin, then as the plugin
 shows them ("plain"), with Compare (contours and error map), with the linked planes, and with both, in turns.
 Timed is the CPU time of the GUI thread (`time.thread_time`) from the event until the canvases are drawn; what
-a software renderer does in threads of its own is not in it. A brush move ends its stroke, so Compare counts
-the painted slice within it. The first event of each series is left out. The crosshair has no counterpart in
+a software renderer does in threads of its own is not in it. With Compare it ends when the contours, which a
+thread makes, are on the canvases. A brush move ends its stroke, so Compare counts the painted slice within
+it. The first event of each series is left out. The crosshair has no counterpart in
 napari and is compared with a plain slice change. Without a display: xvfb-run -a python benchmarks/viewer.py
 """
 
@@ -29,7 +30,9 @@ os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="ctseg-viewer-")
 
 import napari
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QApplication
 
 from ctseg_imaging.geometry import Geometry
@@ -84,6 +87,7 @@ class Scene:
         self.maps = organs(size, count), organs(size, count, 4)
         self.mask: Any = self.show()
         self.mask.brush_size, self.mask.mode = BRUSH, "pan_zoom"
+        self.contours: Any = None
 
     def show(self) -> Any:
         """As napari shows them by itself."""
@@ -94,6 +98,11 @@ class Scene:
 
     def flush(self) -> None:
         """Do what follows a stroke."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether all canvases show what they should."""
+        return self.contours is None or self.contours.complete
 
     def events(self) -> dict[str, Event]:
         """By name, what happens at the n-th event of its kind."""
@@ -150,17 +159,19 @@ class OurScene(Scene):
         wait_for(lambda: dock.controller.state.phase is Phase.READY)
         dock.controller.overlays.set_contours(True)
         dock.controller.overlays.set_errors(True)
+        self.contours = dock.controller.overlays.contours
         yield
+        self.contours = None
         self.viewer.window.remove_dock_widget(frame)
 
 
 def wait_for(done: Callable[[], bool]) -> None:
-    """Let Qt work until `done`."""
+    """Let Qt work until `done`; the thread sleeps while there is nothing to do."""
     end = time.monotonic() + PATIENCE_S
     while not done():
-        QApplication.processEvents()
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
         if time.monotonic() > end:
-            raise RuntimeError("Compare did not count the two label maps.")
+            raise RuntimeError("Compare did not finish counting or drawing.")
 
 
 def settle() -> None:
@@ -179,6 +190,7 @@ def measure(scene: Scene, way: str, number: int, found: Times) -> None:
             start = time.thread_time()
             event(n)
             settle()
+            wait_for(lambda: scene.drawn)
             if n:
                 found[way, what].append((time.thread_time() - start) * 1000)
     scene.mask.mode = "pan_zoom"
@@ -245,7 +257,8 @@ def main() -> None:
     explained = " ".join(__doc__.split("\n\n")[2].split("Without a display")[0].split())
     lines = ["# Speed of the viewer", "", f"Made by `benchmarks/viewer.py`. {explained}", ""]
     lines += [
-        f"napari {napari.__version__}, Python {platform.python_version()}, {platform.machine()}, "
+        f"napari {napari.__version__}, Python {platform.python_version()}, {platform.machine()} "
+        f"({torch.backends.cpu.get_cpu_capability()}), "
         f"window {WINDOW[0]} x {WINDOW[1]}. Medians, in brackets the largest."
     ]
     for count in map(int, given.labels.split(",")):

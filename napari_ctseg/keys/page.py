@@ -14,7 +14,7 @@ NOTE = (
     "The keys of a dock work while the dock is open, in the canvas and in the dock. Keys that napari has for "
     "the selected layer come first."
 )
-HEAD = ("| key | what it does | where |", "|---|---|---|")
+HEAD = "| key | what it does | where |\n|---|---|---|\n"
 Groups = list[tuple[Group, list[Gesture]]]
 
 
@@ -43,9 +43,7 @@ def as_markdown(gestures: Iterable[Gesture]) -> str:
     parts = [f"# Keys\n\n**F1** shows this list in the viewer, with a filter and a page to print. {NOTE}\n"]
     for group, lines in grouped(gestures):
         rows = [f"| {_code(one)} | {one.does} | {place(one)} |" for one in lines]
-        parts.append(
-            f"## {group}\n\n| key | what it does | where |\n|---|---|---|\n" + "\n".join(rows) + "\n"
-        )
+        parts.append(f"## {group}\n\n{HEAD}" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 

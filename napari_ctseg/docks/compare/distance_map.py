@@ -23,6 +23,7 @@ class DistanceMap:
     def __init__(self, dock: PairDock, aside: ThreadedCall) -> None:
         self._dock, self._aside = dock, aside
         self._layer: Any = None
+        self._value: int | None = None  # the label that was asked for last
         self._asked = 0
 
     def set_on(self, on: bool) -> None:
@@ -31,11 +32,14 @@ class DistanceMap:
         self.draw()
 
     def draw(self) -> None:
-        """Compute the map again, by the state."""
-        self.remove()
+        """Compute the map again, by the state; an older one of the same label is shown until then."""
         pair, overlays = self._dock.counted_pair, self._dock.state.overlays
         if pair is None or pair.counted is None or not overlays.distance or overlays.focus is None:
+            self.remove()
             return
+        if overlays.focus != self._value:
+            self.remove()
+        self._asked, self._value = self._asked + 1, overlays.focus
         live, value, asked = pair.counted.live, overlays.focus, self._asked
 
         def done(found: SignedDistance | None) -> None:
@@ -58,6 +62,7 @@ class DistanceMap:
             self._set(limit_mm=None)
 
     def _show(self, found: SignedDistance | None, like: Any) -> None:
+        self.remove()
         if found is None:
             self._dock.update(message="One side has no voxels of this label; there is no distance to show.")
             return

@@ -25,12 +25,8 @@ def next_worse_slice(live: LiveMetrics, focus: int | None, here: int, by: WorseB
 
 def wrong_slices(live: LiveMetrics, focus: int | None) -> list[int]:
     """Slices with wrong voxels, from the most to the fewest; ties by position."""
-    if focus is None:
-        counts = live.histogram.counts
-        wrong = counts.sum((1, 2)) - np.trace(counts, axis1=1, axis2=2)
-    else:
-        truth, prediction, both = live.histogram.voxels(focus)
-        wrong = truth + prediction - 2 * both
+    histogram = live.histogram
+    wrong = histogram.per_slice_wrong() if focus is None else np.add(*histogram.per_slice_false(focus))
     order = np.argsort(-wrong, kind="stable")
     return [int(k) for k in order if wrong[k] > 0]
 

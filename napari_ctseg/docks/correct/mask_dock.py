@@ -6,14 +6,17 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ctseg_imaging.geometry import Match
 from napari_ctseg.docks.correct.classes import class_rows
 from napari_ctseg.docks.correct.followed_mask import FollowedMask
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.dock_controller import DockController
-from napari_ctseg.viewer.layers import slice_of
+from napari_ctseg.viewer.layers import slice_of, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
+
+OFF_GRID = "Image and mask have different grids; this tool needs an image on the mask's grid."
 
 
 class MaskDock(DockController[CorrectState]):
@@ -26,6 +29,22 @@ class MaskDock(DockController[CorrectState]):
     def layer(self) -> LabelsLayer | None:
         """The layer of the mask."""
         return None if self.followed is None else self.followed.layer
+
+    @property
+    def image_why_not(self) -> str:
+        """Why no operation on the class can look at the image, "" when it can."""
+        if self.state.operation_why_not:
+            return self.state.operation_why_not
+        image = self.study.image
+        if image is None or image not in self.viewer.layers:
+            return "Open an image first."
+        return "" if self.on_grid(self.viewer.layers[image]) else OFF_GRID
+
+    def on_grid(self, image: Any) -> bool:
+        """Whether an image layer has the mask's grid."""
+        ours = None if self.layer is None else source_of(self.layer)
+        theirs = source_of(image)
+        return bool(ours and theirs and theirs.shown.matches(ours.shown) in (Match.SAME, Match.ROUNDING))
 
     @abstractmethod
     def choose(self, name: str) -> None:

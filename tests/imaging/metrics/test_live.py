@@ -107,5 +107,8 @@ def test_one_slice_of_512_x_512_with_eight_labels_takes_less_than_a_frame(dtype)
     prediction = rng.integers(0, 9, (3, 512, 512)).astype(dtype)
     live = LiveMetrics(truth, prediction, range(1, 9), SPACING)
     with at_most(15 * 0.010, time.thread_time):
-        for _ in range(15):
+        for k in range(15):
+            prediction[1, 0, 0] = k % 9
             live.update([1])
+    both = (truth[1] == prediction[1]) & (truth[1] > 0)
+    assert sum(live.histogram.voxels(value)[2][1] for value in range(1, 9)) == both.sum()

@@ -11,6 +11,7 @@ from ctseg_imaging.progress import finish
 from ctseg_imaging.volume import Volume
 from ctseg_models.bundles.store import find
 from ctseg_models.contract.prediction import Prediction
+from ctseg_models.contract.run_warning import WarningKind
 from napari_ctseg.compute.client import shut_down
 from napari_ctseg.compute.model_cache import ModelCache, identity
 from napari_ctseg.docks.run_model.run import request as running
@@ -135,4 +136,5 @@ def test_probabilities_are_kept_in_half_precision_unless_they_are_large(monkeypa
     kept = running._to_keep(made).probabilities
     assert kept.array.dtype == np.float16 and (kept.array == 0.5).all()
     monkeypatch.setattr(running, "MOST_KEPT", 2 * maps.size - 1)
-    assert running._to_keep(made).probabilities is None
+    without = running._to_keep(made)
+    assert without.probabilities is None and [one.kind for one in without.warnings] == [WarningKind.MAPS]

@@ -52,9 +52,11 @@ class Model(RuleBasedStateMachine):
     """
 
     plain = None
+    begun = 0  # sequences
 
     @initialize(seed=st.integers(0, 99))
     def begin(self, seed):
+        Model.begun += 1
         array = np.random.default_rng(seed).choice(4, SHAPE, p=[0.7, 0.1, 0.1, 0.1]).astype(np.uint8)
         label_map = LabelMap(array, GRID, Labels.from_names({1: "liver", 2: "spleen", 3: "kidney"}))
         shown = label_data(label_map, "mask")

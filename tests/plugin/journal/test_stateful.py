@@ -12,6 +12,7 @@ from tests.plugin.journal.model import Model
 def run(sequences, steps, number):
     """The sequences of the seed `number`, the same each time."""
     seed(number)(Model)
+    before = Model.begun
     run_state_machine_as_test(
         Model,
         settings=settings(
@@ -23,6 +24,7 @@ def run(sequences, steps, number):
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert Model.begun - before >= sequences
 
 
 @pytest.fixture(autouse=True)

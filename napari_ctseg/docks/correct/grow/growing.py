@@ -10,19 +10,16 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.editing import INSIDE, OUTSIDE, box_of_seeds, grow_from_seeds
 from ctseg_imaging.editing.morphology import Slices
-from ctseg_imaging.geometry import Match, Triple
+from ctseg_imaging.geometry import Triple
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.correct.grow.strokes import Strokes
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.keys import bind
 from napari_ctseg.keys import table as keys
-from napari_ctseg.viewer.layers import source_of
 from napari_ctseg.viewer.painting import set_mask
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
-
-OFF_GRID = "Image and mask have different grids, so nothing can be grown on the image."
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,15 +118,7 @@ class Growing:
 
     def why_not(self) -> str:
         """Why nothing can be grown, "" when it can."""
-        dock = self._dock
-        if dock.state.operation_why_not:
-            return dock.state.operation_why_not
-        image, layer = dock.study.image, dock.layer
-        if image is None or image not in dock.viewer.layers:
-            return "Open an image first."
-        ours, theirs = source_of(layer), source_of(dock.viewer.layers[image])
-        same = (Match.SAME, Match.ROUNDING)
-        return "" if ours and theirs and theirs.shown.matches(ours.shown) in same else OFF_GRID
+        return self._dock.image_why_not
 
     # ---- inside
 

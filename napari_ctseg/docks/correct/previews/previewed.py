@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What the class becomes within a box of the mask. shape : (z, y, x) of the box. drawn : what is shown
-    instead, None for the shape. then : called when it is shown.
+    """What the class becomes within a box of the mask. before, shape : (z, y, x) of the box, the class as it
+    was when this was computed and as it becomes. drawn : what is shown instead, None for the shape. then :
+    called when it is shown.
     """
 
     box: Slices
+    before: NDArray[np.bool_]
     shape: NDArray[np.bool_]
     drawn: NDArray[np.bool_] | None = None
     then: Callable[[], None] = lambda: None
@@ -96,7 +98,7 @@ class Previewed(ABC):
         record = {"operation": self.TOOL, "label": value, **self.record()}
         self.cancel()
         wanted = np.asarray(layer.data) == value
-        wanted[change.box] = change.shape
+        wanted[change.box] ^= change.before ^ change.shape  # what was painted during the preview stays
         changed = set_mask(layer, value, wanted, record)
         self._dock.update(message=f"{self.TOOL.capitalize()}: {changed} voxels changed.")
 

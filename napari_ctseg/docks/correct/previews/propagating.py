@@ -95,7 +95,7 @@ def carried(array: NDArray[Any], value: int, by: Corrected, spacing_mm: Triple, 
     box = _within_reach(before | after, reach_mm, spacing_mm)
     fixed = [k - low for k in by.drawn if low <= k < high]
     shape = carry_correction(before[box], after[box], by.here - low, spacing_mm, reach_mm, fixed)
-    return Change((slice(low, high), *box[1:]), shape)
+    return Change((slice(low, high), *box[1:]), after[box], shape)
 
 
 def _within_reach(mask: NDArray[np.bool_], reach_mm: float, spacing_mm: Triple) -> Slices:

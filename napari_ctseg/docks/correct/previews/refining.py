@@ -25,9 +25,12 @@ LEAST = 0.02  # a voxel less probable belongs to no volume
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """The volumes that a class can have within `box` of its mask. present_ml : the one it has."""
+    """The volumes that a class can have within `box` of its mask. before : (z, y, x) of the box, the class as
+    it is. present_ml : its volume.
+    """
 
     box: Slices
+    before: NDArray[np.bool_]
     by_volume: VolumeThreshold
     present_ml: float
 
@@ -63,8 +66,8 @@ class Refining(Previewed):
 
         def found() -> Change:
             levels = levels_of(maps, mask, shown)
-            shape = mask[levels.box] if levels.present_ml else levels.by_volume.mask(0.5)
-            return Change(levels.box, shape, then=lambda: self._found(levels))
+            shape = levels.before if levels.present_ml else levels.by_volume.mask(0.5)
+            return Change(levels.box, levels.before, shape, then=lambda: self._found(levels))
 
         self.ask(found)
 
@@ -102,7 +105,7 @@ class Refining(Previewed):
             return
         volume = levels.by_volume.volume_ml(threshold)
         self._dock.update(refine=replace(self._dock.state.refine, volume_ml=volume, threshold=threshold))
-        self.ask(lambda: Change(levels.box, levels.by_volume.mask(threshold)))
+        self.ask(lambda: Change(levels.box, levels.before, levels.by_volume.mask(threshold)))
 
 
 def levels_of(maps: Volume, mask: NDArray[np.bool_], shown: Geometry) -> Levels:
@@ -113,7 +116,7 @@ def levels_of(maps: Volume, mask: NDArray[np.bool_], shown: Geometry) -> Levels:
     probability = np.where(probability < LEAST, np.float32(0), probability)
     spacing: Triple = shown.spacing_mm
     levels = VolumeThreshold(around_mask(probability, mask[box], spacing), spacing)
-    return Levels(box, levels, int(mask.sum()) * levels.voxel_ml)
+    return Levels(box, mask[box], levels, int(mask.sum()) * levels.voxel_ml)
 
 
 def _around(maps: Volume, mask: NDArray[np.bool_], shown: Geometry) -> Slices:

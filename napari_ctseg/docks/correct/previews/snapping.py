@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,33 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.editing.live_wire import LiveWire, Pixel, cost_of_edges, cost_of_gradient
 from ctseg_imaging.editing.morphology import Slices
-from ctseg_imaging.geometry import Match
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.previews.clicks import Clicks
 from napari_ctseg.docks.correct.previews.previewed import Change, Previewed
 from napari_ctseg.docks.correct.state import SnapState
-from napari_ctseg.viewer.layers import EDGES, source_of
-
-OFF_GRID = "Image and mask have different grids, so there is no edge to follow."
+from napari_ctseg.viewer.layers import EDGES
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One slice across `axis` (0 z, 1 y, 2 x) of the mask: the class there, and the wire on its edges."""
+    """One slice across `axis` (0 z, 1 y, 2 x) of the mask. present : (rows, columns), the class there.
+    values : (rows, columns) of the image, or of an edge map (`has_edges`). spacing_mm : (row, column).
+    """
 
     axis: int
     index: int
     present: NDArray[np.bool_]
-    wire: LiveWire
+    values: NDArray[Any]
+    has_edges: bool
+    spacing_mm: tuple[float, float]
+
+    @cached_property
+    def wire(self) -> LiveWire:
+        """On its edges; made in the thread that asks first."""
+        edges = self.has_edges
+        cost = cost_of_edges(self.values) if edges else cost_of_gradient(self.values, self.spacing_mm)
+        return LiveWire(cost, self.spacing_mm)
 
     @property
     def box(self) -> Slices:
@@ -39,7 +48,8 @@ class Slice:
     def change(self, shape: NDArray[np.bool_], drawn: NDArray[np.bool_] | None = None) -> Change:
         """Both (rows, columns), as a change of the mask."""
         line = None if drawn is None else np.expand_dims(drawn, self.axis)
-        return Change(self.box, np.expand_dims(shape, self.axis), drawn=line)
+        before, after = (np.expand_dims(one, self.axis) for one in (self.present, shape))
+        return Change(self.box, before, after, drawn=line)
 
 
 class Snapping(Previewed):
@@ -55,13 +65,7 @@ class Snapping(Previewed):
 
     def why_not(self) -> str:
         """Why nothing can be drawn."""
-        dock = self._dock
-        image, layer = dock.study.image, dock.layer
-        if dock.state.operation_why_not or layer is None:
-            return dock.state.operation_why_not
-        if image is None or image not in dock.viewer.layers:
-            return "Open an image first."
-        return "" if self._on_grid(dock.viewer.layers[image]) else OFF_GRID
+        return self._dock.image_why_not
 
     def started(self) -> None:
         """Take the mouse."""
@@ -129,17 +133,10 @@ class Snapping(Previewed):
         edges, dock = self._edges(), self._dock
         values = np.asarray((edges or dock.viewer.layers[dock.study.image]).data.take(index, axis))
         first, second = (float(step) for k, step in enumerate(layer.scale) if k != axis)
-        cost = cost_of_gradient(values, (first, second)) if edges is None else cost_of_edges(values)
         present = np.asarray(layer.data).take(index, axis) == value
-        return Slice(axis, index, present, LiveWire(cost, (first, second)))
+        return Slice(axis, index, present, values, edges is not None, (first, second))
 
     def _edges(self) -> Any:
         """The newest edge map of a network on the mask's grid, None without one."""
         layers = [one for one in self._dock.viewer.layers if one.metadata.get(EDGES)]
-        return next((one for one in reversed(layers) if self._on_grid(one)), None)
-
-    def _on_grid(self, image: Any) -> bool:
-        layer = self._dock.layer
-        ours, theirs = None if layer is None else source_of(layer), source_of(image)
-        same = (Match.SAME, Match.ROUNDING)
-        return bool(ours and theirs and theirs.shown.matches(ours.shown) in same)
+        return next((one for one in reversed(layers) if self._dock.on_grid(one)), None)

@@ -13,6 +13,7 @@ import numpy as np
 from ctseg_imaging.geometry import AxisView
 from ctseg_imaging.progress import Progress
 from ctseg_imaging.volume import Volume
+from ctseg_models.contract.run_warning import RunWarning, WarningKind
 from napari_ctseg.compute.client import NETWORKS, run_in_worker
 from napari_ctseg.compute.model_cache import ModelCache
 from napari_ctseg.docks.run_model.run.box import IndexBox
@@ -134,13 +135,18 @@ def predicted(request: Request) -> Generator[Progress, None, Prediction]:
 
 
 def _to_keep(prediction: Prediction) -> Prediction:
-    """With its probabilities as float16, or without them when they are larger than MOST_KEPT."""
+    """With its probabilities as float16, or with a warning when they are larger than MOST_KEPT."""
     maps = prediction.probabilities
     if maps is None:
         return prediction
-    fits = 2 * maps.array.size <= MOST_KEPT
-    kept = replace(maps, array=maps.array.astype(np.float16)) if fits else None
-    return replace(prediction, probabilities=kept)
+    if 2 * maps.array.size <= MOST_KEPT:
+        return replace(prediction, probabilities=replace(maps, array=maps.array.astype(np.float16)))
+    text = (
+        f"The probabilities need {2 * maps.array.size / 1e6:.0f} MB, and more than {MOST_KEPT / 1e6:.0f} MB "
+        "are not kept; Refine cannot be used on this result."
+    )
+    warnings = (*prediction.warnings, RunWarning(WarningKind.MAPS, text))
+    return replace(prediction, probabilities=None, warnings=warnings)
 
 
 def _to_send(request: Request) -> Request:

@@ -92,6 +92,11 @@ class JointHistogram:
         truth, prediction, both = self.voxels(value)
         return prediction - both, truth - both
 
+    def per_slice_wrong(self) -> Counts:
+        """(slices,) voxels whose listed label is another one than in the truth."""
+        wrong: Counts = self.counts.sum((1, 2)) - np.trace(self.counts, axis1=1, axis2=2)
+        return wrong
+
     @cached_property
     def _margins(self) -> tuple[Counts, Counts]:
         """(slices, n) voxels of each label in the truth and in the prediction."""

@@ -210,8 +210,10 @@ def test_closing_ends_a_single_large_convolution() -> None:
     x = torch.zeros(1, 16, 128, 128, 128)
     work = watched(lambda: convolution(x), step_flops=5e9)
     next(work)
+    running = [thread for thread in threading.enumerate() if thread.name == "ctseg network"]
     with at_most(1.5):
         work.close()
+    assert running and not any(thread.is_alive() for thread in running)
 
 
 def test_what_the_call_raises_comes_out() -> None:

@@ -96,6 +96,17 @@ def test_a_volume_previews_the_most_probable_voxels_and_apply_is_one_step(opened
     assert np.array_equal(layer.data, before)
 
 
+def test_what_is_painted_during_the_preview_stays(opened):
+    controller, _, layer = opened
+    controller.refining.begin()
+    controller.refining.set_percent(150)
+    wanted = controller._previewed[0]._change.shape.sum()
+    erased = tuple(np.argwhere(layer.data == 1)[len(np.argwhere(layer.data == 1)) // 2])
+    layer.data_setitem(tuple(np.array([k]) for k in erased), 0)  # the eraser, in the middle of the liver
+    controller.refining.apply()
+    assert layer.data[erased] == 0 and (layer.data == 1).sum() == wanted - 1
+
+
 def test_a_threshold_is_one_on_the_probability(opened):
     controller, viewer, layer = opened
     controller.refining.begin()

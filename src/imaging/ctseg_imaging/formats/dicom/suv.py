@@ -7,6 +7,7 @@ C.8.9.1 (PET series), C.8.9.2 (isotope).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ _TAGS = (
     _ISOTOPE,
 )
 _GRAMS, _DAY = 1000.0, timedelta(days=1)  # g in a kg
+EARLIEST = 1900  # a year: earlier ones are mistakes
 
 
 class NoSuv(FormatError):
@@ -48,7 +50,7 @@ def in_suv(
     array: NDArray[Any], slices: Sequence[Slice], windows: tuple[Window, ...], notes: list[str]
 ) -> tuple[NDArray[Any], tuple[Window, ...]]:
     """The values of a PET series in SUV (g/ml) as float32, with WINDOW; values and windows as they are where
-    the header does not allow it. A note names it.
+    the header does not allow it. A note gives the reason.
     """
     try:
         factor = suv_factor([one.path for one in slices])
@@ -78,7 +80,11 @@ def suv_factor(files: Sequence[Path]) -> float:
         decay_s = _decay_s(headers, isotope, files)
     except Garbled as fault:
         raise NoSuv(str(fault)) from fault
-    return float(weight_kg * _GRAMS / (dose * 2 ** (-decay_s / half_life_s)))
+    activity = dose * 2 ** (-decay_s / half_life_s)
+    factor = weight_kg * _GRAMS / activity if activity else math.inf
+    if not factor <= np.finfo(np.float32).max:
+        raise NoSuv("RadionuclideHalfLife leaves no activity at the time of the scan")
+    return factor
 
 
 def _header(file: Path) -> Dataset:
@@ -152,6 +158,8 @@ def _moment(date: str, time: str, keyword: str) -> datetime:
     clock, _, fraction = time.partition("+")[0].partition("-")[0].replace(":", "").partition(".")
     try:
         whole = datetime.strptime(date.replace(".", "") + clock.ljust(6, "0"), "%Y%m%d%H%M%S")
+        if whole.year < EARLIEST:
+            raise NoSuv(f"{keyword} is in the year {whole.year}")
         return whole + timedelta(microseconds=int(fraction[:6].ljust(6, "0") or 0))
     except ValueError as error:
         raise NoSuv(f"{keyword} is not a time") from error

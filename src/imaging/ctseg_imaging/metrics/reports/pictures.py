@@ -42,11 +42,7 @@ def worst_pictures(
     truth, prediction, image : (z, y, x) in the viewer's order. histogram : their counts along z. spacing_mm :
     (z, y, x).
     """
-    wrong_mm2 = (
-        (histogram.counts.sum((1, 2)) - np.trace(histogram.counts, axis1=1, axis2=2))
-        * spacing_mm[1]
-        * spacing_mm[2]
-    )
+    wrong_mm2 = histogram.per_slice_wrong() * spacing_mm[1] * spacing_mm[2]
     pictures = []
     for k in _apart(wrong_mm2, max(1, len(wrong_mm2) // 12)):
         counted = [
