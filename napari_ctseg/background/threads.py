@@ -29,6 +29,49 @@ def run_in_thread(
     worker.start()
 
 
+class LatestCall:
+    """Calls one function after the other in a thread; of those that come while one is running, only the last.
+
+    running : whether one is.
+    """
+
+    def __init__(self, aside: ThreadedCall, on_error: Callable[[Exception], None]) -> None:
+        self._aside, self._on_error = aside, on_error
+        self._next: tuple[Callable[[], Any], Callable[[Any], None]] | None = None
+        self.running = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not self.running and self._next is None
+
+    def ask(self, function: Callable[[], Any], on_done: Callable[[Any], None]) -> None:
+        """Call `function` in a thread, then `on_done` with its value in the GUI thread."""
+        self._next = function, on_done
+        self._start()
+
+    def drop(self) -> None:
+        """Do not call what waits."""
+        self._next = None
+
+    def _start(self) -> None:
+        if self.running or self._next is None:
+            return
+        (function, on_done), self._next = self._next, None
+        self.running = True
+
+        def done(value: Any) -> None:
+            self.running = False
+            on_done(value)
+            self._start()
+
+        self._aside(function, done, self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        self.running, self._next = False, None
+        self._on_error(error)
+
+
 def _outcome(function: Callable[[], Any]) -> Outcome:
     """Catches every exception, as nothing else can report it to the user."""
     try:

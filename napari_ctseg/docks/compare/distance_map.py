@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ctseg_imaging.metrics.signed_distance import SignedDistance, signed_surface_distance
-from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.background.threads import LatestCall, ThreadedCall
 from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.viewer.layers import MADE
 from napari_ctseg.viewer.overlays import placement, selection_kept
@@ -21,7 +21,7 @@ class DistanceMap:
     """Shows the label in focus: blue where the prediction's surface lies inside the truth, red outside."""
 
     def __init__(self, dock: PairDock, aside: ThreadedCall) -> None:
-        self._dock, self._aside = dock, aside
+        self._dock, self._call = dock, LatestCall(aside, dock.show_error)
         self._layer: Any = None
         self._value: int | None = None  # the label that was asked for last
         self._asked = 0
@@ -46,10 +46,9 @@ class DistanceMap:
             if asked == self._asked:
                 self._show(found, pair.truth)
 
-        self._aside(
+        self._call.ask(
             lambda: signed_surface_distance(live.truth == value, live.prediction == value, live.spacing_mm),
             done,
-            self._dock.show_error,
         )
 
     def remove(self) -> None:

@@ -6,20 +6,10 @@ from napari._app_model.constants import MenuId
 from napari._qt.dialogs import qt_reader_dialog
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
-from npe2 import PluginManager, PluginManifest
 from qtpy.QtWidgets import QFileDialog
 
 from ctseg_imaging import formats
 from tests.imaging.formats.dicom.making import save, series
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    """A viewer with the plugin, as napari finds it."""
-    manager = PluginManager.instance()
-    if "napari-ctseg" not in manager:
-        manager.register(PluginManifest.from_distribution("napari-ctseg"))
-    return make_napari_viewer()
 
 
 @pytest.fixture

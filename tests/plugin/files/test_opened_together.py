@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -18,15 +17,6 @@ from napari_ctseg.viewer.layers import KEY, volume_of
 from tests.imaging.formats.dicom.making import HU, OTHER, plane, save, series
 
 ENTER = Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    """A viewer with the plugin, as napari finds it."""
-    manager = PluginManager.instance()
-    if "napari-ctseg" not in manager:
-        manager.register(PluginManifest.from_distribution("napari-ctseg"))
-    return make_napari_viewer()
 
 
 def drop(viewer, paths, *, stack=False):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ctseg_imaging.editing import INSIDE, OUTSIDE, box_of_seeds, grow_from_seeds
 from ctseg_imaging.editing.morphology import Slices
 from ctseg_imaging.geometry import Triple
-from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.background.threads import LatestCall, ThreadedCall
 from napari_ctseg.docks.correct.grow.strokes import Strokes
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.keys import bind
@@ -39,11 +39,10 @@ class Growing:
     """Grows the selected class of the dock's mask from strokes on its image."""
 
     def __init__(self, dock: MaskDock, aside: ThreadedCall) -> None:
-        self._dock, self._aside = dock, aside
+        self._dock, self._call = dock, LatestCall(aside, self._failed)
         self._strokes: Strokes | None = None
         self._target: tuple[LabelsLayer, int] | None = None
         self._grown = Grown()
-        self._stale = self._computing = False
 
     # ---- what the user does
 
@@ -84,7 +83,7 @@ class Growing:
 
     def accept(self) -> None:
         """Add the shape to the class as one undo step; the strokes go."""
-        if self._strokes is None or self._target is None or self._computing:
+        if self._strokes is None or self._target is None or not self._call.idle:
             return
         (layer, value), grown = self._target, self._grown
         record = {"operation": "grow from seeds", "label": value, "mm": self._dock.state.grow.reach_mm}
@@ -126,33 +125,25 @@ class Growing:
         return self._target is not None and self._dock.layer == self._target[0]
 
     def _touched(self, slices: tuple[int, ...] = ()) -> None:
-        """Grow again; strokes painted meanwhile are taken up when it has ended."""
-        self._stale = True
-        if self._computing or self._strokes is None or self._target is None:
+        """Grow again, from the strokes as they are when the computation begins."""
+        if self._strokes is None or self._target is None:
             return
         dock, strokes = self._dock, self._strokes
         image = dock.viewer.layers[dock.study.image].data
         seeds, reach_mm = strokes.layer.data, dock.state.grow.reach_mm
         z, y, x = (float(step) for step in self._target[0].scale)
-        self._stale, self._computing = False, True
-        self._aside(
-            lambda: _grown(image, seeds, (z, y, x), reach_mm),
-            lambda grown: self._done(strokes, grown),
-            self._failed,
+        self._call.ask(
+            lambda: _grown(image, seeds, (z, y, x), reach_mm), lambda grown: self._done(strokes, grown)
         )
         self._show()
 
     def _done(self, strokes: Strokes, grown: Grown) -> None:
-        self._computing = False
         if self._strokes is strokes:
             self._grown = grown
             strokes.preview.draw(grown.box, grown.mask)
-            if self._stale:
-                self._touched()
         self._show()
 
     def _failed(self, error: Exception) -> None:
-        self._computing = False
         self._dock.show_error(error)
         self._show()
 
@@ -162,7 +153,7 @@ class Growing:
         grow = replace(
             self._dock.state.grow,
             stroke=None if strokes is None else strokes.stroke,
-            computing=self._computing and strokes is not None,
+            computing=not self._call.idle and strokes is not None,
             volume_ml=self._grown.voxels * voxel_ml,
         )
         self._dock.update(grow=grow)

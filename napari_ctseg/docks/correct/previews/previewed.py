@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctseg_imaging.editing.morphology import Slices
-from napari_ctseg.background.threads import ThreadedCall
+from napari_ctseg.background.threads import LatestCall, ThreadedCall
 from napari_ctseg.docks.correct.mask_dock import MaskDock
 from napari_ctseg.docks.correct.previews.outline import Outline
 from napari_ctseg.docks.correct.state import PreviewState
@@ -47,12 +47,11 @@ class Previewed(ABC):
     TOOL: ClassVar[str]
 
     def __init__(self, dock: MaskDock, aside: ThreadedCall) -> None:
-        self._dock, self._aside = dock, aside
+        self._dock = dock
         self.target: tuple[LabelsLayer, int] | None = None
         self._outline: Outline | None = None
         self._change: Change | None = None
-        self._next: Callable[[], Change] | None = None
-        self._computing = False
+        self._call = LatestCall(aside, self._failed)
 
     def why_not(self) -> str:
         """Why the tool cannot be taken up, "" when it can."""
@@ -92,7 +91,7 @@ class Previewed(ABC):
 
     def apply(self) -> None:
         """Make the change as one undo step."""
-        if self.target is None or self._computing or self._change is None:
+        if self.target is None or self._call.running or self._change is None:
             return
         (layer, value), change = self.target, self._change
         record = {"operation": self.TOOL, "label": value, **self.record()}
@@ -107,7 +106,8 @@ class Previewed(ABC):
         if self.target is None or self._outline is None:
             return
         layer, outline = self.target[0], self._outline
-        self.target = self._outline = self._change = self._next = None
+        self.target = self._outline = self._change = None
+        self._call.drop()
         for gesture in (keys.APPLY_PREVIEW, keys.CANCEL_PREVIEW):
             release(layer, gesture)
         outline.close()
@@ -127,29 +127,18 @@ class Previewed(ABC):
 
     def ask(self, work: Callable[[], Change]) -> None:
         """Compute a change in a thread and show it; of those asked for meanwhile only the last."""
-        self._next = work
-        if not self._computing:
-            self._compute()
-
-    def _compute(self) -> None:
-        work, outline, self._next = self._next, self._outline, None
-        if work is None or outline is None:
-            return
-        self._computing = True
-        self._aside(work, lambda change: self._done(outline, change), self._failed)
-        self._show()
+        if (outline := self._outline) is not None:
+            self._call.ask(work, lambda change: self._done(outline, change))
+            self._show()
 
     def _done(self, outline: Outline, change: Change) -> None:
-        self._computing = False
         if self._outline is outline and outline.open:
             self._change = change
             outline.draw(change.box, change.shape if change.drawn is None else change.drawn)
             change.then()
-        self._compute()
         self._show()
 
     def _failed(self, error: Exception) -> None:
-        self._computing = False
         self._dock.show_error(error)
         self.cancel()
 
@@ -158,5 +147,5 @@ class Previewed(ABC):
             if self._dock.state.preview.tool == self.TOOL:
                 self._dock.update(preview=PreviewState())
             return
-        ready = self._change is not None and not self._computing
+        ready = self._change is not None and self._call.idle
         self._dock.update(preview=PreviewState(self.TOOL, ready))

@@ -63,13 +63,13 @@ def viewer(qapp):
     return ViewerModel()
 
 
-def opened(viewer, prediction, truth):
+def opened(viewer, prediction, truth, aside=at_once):
     show_volume(viewer, Volume(np.zeros(SHAPE, np.int16), grid(), modality="CT"), "ct")
     show_labels(viewer, truth, "truth")
     show_labels(viewer, prediction, "prediction")
     study_of(viewer).truth, study_of(viewer).prediction = "truth", "prediction"
     view = FakeView()
-    return CompareController(view, viewer, Preferences(), at_once), view
+    return CompareController(view, viewer, Preferences(), aside), view
 
 
 def row_of(view, value):
@@ -232,6 +232,29 @@ def test_the_distance_of_the_label_in_focus_is_a_layer_with_a_symmetric_scale(vi
     assert first == pytest.approx(viewer.layers["truth"].data_to_world((3, 4, 4)))
     controller.overlays.set_focus(None)
     assert NAME not in viewer.layers
+
+
+def test_a_distance_is_replaced_when_the_next_is_there_and_never_that_of_another_label(viewer):
+    waiting, hold = [], False
+
+    def aside(function, on_done, on_error):
+        if hold:
+            waiting.append(lambda: at_once(function, on_done, on_error))
+        else:
+            at_once(function, on_done, on_error)
+
+    controller, _ = opened(viewer, *pair(), aside)
+    controller.overlays.distance.set_on(True)
+    controller.overlays.set_focus(1)
+    first, hold = viewer.layers[NAME], True
+    controller.overlays.distance.draw()
+    assert viewer.layers[NAME] == first
+    waiting.pop()()
+    assert viewer.layers[NAME] != first
+    controller.overlays.set_focus(3)
+    assert NAME not in viewer.layers
+    waiting.pop()()
+    assert viewer.layers[NAME].data.shape == (2, 6, 6)  # of the spleen
 
 
 def test_another_grid_is_resampled_and_said(viewer):
