@@ -1,7 +1,5 @@
 """Keys and buttons of real dialogs, pressed as a user presses them while the program waits for the answer."""
 
-import time
-
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -15,18 +13,20 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ctseg.export.view import ExportDialog
-from tests.pace import PATIENCE_MS
 
 LOOK_MS = 20
 
 
 def in_dialog(*acts):
-    """Do each act with the dialog in front, as soon as one of its kind is there."""
-    (kind, act), *rest = acts
+    """Do each act with the dialog in front, as soon as one of its kind is there and ready for it.
+
+    An act never waits itself: events that it let through would run the acts after it.
+    """
+    (kind, act, *conditions), *rest = acts
 
     def when_there():
         front = QApplication.activeModalWidget()
-        if not isinstance(front, kind):
+        if not (isinstance(front, kind) and all(ready(front) for ready in conditions)):
             QTimer.singleShot(LOOK_MS, when_there)
             return
         if rest:
@@ -85,29 +85,33 @@ def takes(name_filter):
 def clicks(name):
     """Click a file or a folder in the listing of the export dialog, once it is there."""
 
+    def listed(dialog):
+        return bool(_rectangle(_listing(dialog), name))
+
     def act(dialog):
-        listing = next(
-            one
-            for one in (dialog.findChild(QListView, "listView"), dialog.findChild(QTreeView, "treeView"))
-            if one.isVisible()
-        )
-        names = {}
-
-        def there():
-            root = listing.rootIndex()
-            found = [root.model().index(k, 0, root) for k in range(root.model().rowCount(root))]
-            names.update({index.data(): index for index in found})
-            return name in names
-
-        end = time.monotonic() + PATIENCE_MS / 1000
-        while not there() and time.monotonic() < end:
-            QApplication.processEvents()
-        listing.scrollTo(names[name])
+        listing = _listing(dialog)
         QTest.mouseClick(
-            listing.viewport(), Qt.MouseButton.LeftButton, pos=listing.visualRect(names[name]).center()
+            listing.viewport(), Qt.MouseButton.LeftButton, pos=_rectangle(listing, name).center()
         )
 
-    return ExportDialog, act
+    return ExportDialog, act, listed
+
+
+def _listing(dialog):
+    views = dialog.findChild(QListView, "listView"), dialog.findChild(QTreeView, "treeView")
+    return next(view for view in views if view.isVisible())
+
+
+def _rectangle(listing, name):
+    """Where `name` is drawn; None while it is not."""
+    root = listing.rootIndex()
+    rows = (root.model().index(row, 0, root) for row in range(root.model().rowCount(root)))
+    index = next((row for row in rows if row.data() == name), None)
+    if index is None:
+        return None
+    listing.scrollTo(index)
+    rectangle = listing.visualRect(index)
+    return rectangle if listing.indexAt(rectangle.center()) == index else None
 
 
 def saves():
