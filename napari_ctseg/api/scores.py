@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from napari_ctseg.api.images import AnyPath, LabelsLike
     from napari_ctseg.api.progress_bar import ProgressOption
 
-LESS_IS_WORSE = frozenset({"dice", "iou", "precision", "recall", "nsd", "lesion_recall", "lesion_f1"})
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
@@ -87,8 +85,11 @@ class Evaluation:
         --------
         >>> [(row.case, row.name, round(row.dice, 3)) for row in evaluation.worst(3)]
         """
+        from ctseg_imaging.metrics.summary import HIGHER_IS_BETTER
+
         rows = [row for row in self.rows if row.contoured and _is_number(getattr(row, measure))]
-        return sorted(rows, key=lambda row: getattr(row, measure), reverse=measure not in LESS_IS_WORSE)[:n]
+        worst_is_high = measure not in HIGHER_IS_BETTER
+        return sorted(rows, key=lambda row: getattr(row, measure), reverse=worst_is_high)[:n]
 
     def to_records(self) -> list[dict[str, Any]]:
         """The rows as dictionaries, for ``pandas.DataFrame(evaluation.to_records())``."""

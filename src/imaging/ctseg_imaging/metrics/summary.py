@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,8 @@ MEASURES = (
     "lesion_recall",
     "lesion_f1",
 )
+HIGHER_IS_BETTER = frozenset({"dice", "iou", "precision", "recall", "nsd", "lesion_recall", "lesion_f1"})
+QUARTILES = (25, 50, 75)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class SummaryRow:
 
     n : rows that the means are taken over, those where both sides have the label. n_empty : rows left out
     because one side or both are empty. n_not_contoured : rows of labels that were not contoured, which never
-    count. mean, std : by measure (population std); only measures that are defined. dice_empty_as_0 : the mean
+    count. mean, std : by measure (population std); only measures that are defined. quartiles : the first, the
+    median and the third, by measure. dice_empty_as_0 : the mean
     Dice when a label that only one side has counts as 0 instead of being left out, so a missed organ cannot
     improve the figure; NaN if neither side ever has it.
     """
@@ -45,6 +48,7 @@ class SummaryRow:
     mean: dict[str, float]
     std: dict[str, float]
     dice_empty_as_0: float
+    quartiles: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
 def summary(rows: Iterable[Row]) -> list[SummaryRow]:
@@ -64,7 +68,7 @@ def summary(rows: Iterable[Row]) -> list[SummaryRow]:
 def _summarise(rows: Sequence[Row], label: int | None, name: str) -> SummaryRow:
     contoured = [row for row in rows if row.contoured]
     full = [row for row in contoured if not row.empty]
-    mean, std = {}, {}
+    mean, std, quartiles = {}, {}, {}
     for measure in MEASURES:
         values = [
             float(value)
@@ -73,6 +77,8 @@ def _summarise(rows: Sequence[Row], label: int | None, name: str) -> SummaryRow:
         ]
         if values:
             mean[measure], std[measure] = float(np.mean(values)), float(np.std(values))
+            first, median, third = map(float, np.percentile(values, QUARTILES))
+            quartiles[measure] = first, median, third
     either = [
         0.0 if row.empty else row.dice
         for row in contoured
@@ -87,4 +93,5 @@ def _summarise(rows: Sequence[Row], label: int | None, name: str) -> SummaryRow:
         mean,
         std,
         float(np.mean(either)) if either else float("nan"),
+        quartiles,
     )
