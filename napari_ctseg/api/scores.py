@@ -13,6 +13,7 @@ from napari_ctseg.api.progress_bar import follow
 
 if TYPE_CHECKING:
     from ctseg_imaging.metrics.reports.case_report import CaseReport, Row, SliceRow
+    from ctseg_imaging.metrics.reports.paired import PairedComparison
     from ctseg_imaging.metrics.summary import SummaryRow
     from ctseg_imaging.volume import Volume
     from napari_ctseg.api.images import AnyPath, LabelsLike
@@ -85,11 +86,34 @@ class Evaluation:
         --------
         >>> [(row.case, row.name, round(row.dice, 3)) for row in evaluation.worst(3)]
         """
-        from ctseg_imaging.metrics.summary import HIGHER_IS_BETTER
+        from ctseg_imaging.metrics.reports.case_report import HIGHER_IS_BETTER
 
         rows = [row for row in self.rows if row.contoured and _is_number(getattr(row, measure))]
         worst_is_high = measure not in HIGHER_IS_BETTER
         return sorted(rows, key=lambda row: getattr(row, measure), reverse=worst_is_high)[:n]
+
+    def compare(self, other: Evaluation) -> PairedComparison:
+        """Compare two models on the cases that both were evaluated on, this one first.
+
+        Parameters
+        ----------
+        other : Evaluation
+            Of the second model, with the same truths.
+
+        Returns
+        -------
+        PairedComparison
+            `rows` per label and measure: means, the gain of the first model with its bootstrap interval, wins,
+            ties and losses, p of Wilcoxon's test and p after Holm's correction; `differences` per case.
+
+        Examples
+        --------
+        >>> comparison = evaluation.compare(ctseg.evaluate("other_predictions/", "dataset/"))
+        >>> [(row.name, row.gain, row.p_corrected) for row in comparison.rows]
+        """
+        from ctseg_imaging.metrics.reports.paired import compare_models
+
+        return compare_models(self.cases, other.cases)
 
     def to_records(self) -> list[dict[str, Any]]:
         """The rows as dictionaries, for ``pandas.DataFrame(evaluation.to_records())``."""

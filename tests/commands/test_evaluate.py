@@ -211,3 +211,48 @@ def test_labels_of_real_cases_against_themselves(shared_file, tmp_path):
         contoured = [row["name"] for row in case["rows"] if row["note"] != "not contoured"]
         assert sorted(contoured) == sorted(present[case["case"]])
     assert found["summary"][-1]["mean"]["dice"] == found["summary"][-1]["dice_empty_as_0"] == 1
+
+
+def test_two_models_are_compared_on_the_cases_that_both_have(dataset):
+    other = dataset / "other"
+    other.mkdir()
+    truth = dataset / "data" / "labelsTr" / "a.nii.gz"
+    for case in "ad":
+        shutil.copy(truth, other / f"{case}.nii.gz")
+    for case in "bc":
+        (dataset / "pred" / f"{case}.nii.gz").unlink()
+    pages = ("--json", dataset / "a.json", "--html", dataset / "a.html")
+    result = run(dataset / "pred", dataset / "data", "--against", other, *pages)
+    assert result.exit_code == 0, result.output
+    found = json.loads((dataset / "a.json").read_text())["against"]
+    (liver,) = [row for row in found["rows"] if (row["name"], row["measure"]) == ("liver", "dice")]
+    assert (liver["n"], liver["wins"], liver["ties"], liver["losses"]) == (2, 0, 0, 2)
+    assert liver["first"] == pytest.approx(6 / 7) and liver["second"] == 1
+    lines = result.stdout.split("on the same cases:")[1].splitlines()
+    assert sum(line.startswith("spleen") for line in lines) == 3  # Dice, NSD, HD95
+    page = (dataset / "a.html").read_text()
+    assert "Compared with the second model" in page and "-0.143" in page
+
+
+def test_a_second_folder_without_a_case_in_common_is_a_sentence(dataset):
+    (dataset / "none").mkdir()
+    result = run(
+        dataset / "pred", dataset / "data", "--against", dataset / "none", "--csv", dataset / "a.csv"
+    )
+    assert result.exit_code == 1 and "no file of the same name" in result.stderr
+    assert not (dataset / "a.csv").exists()
+
+
+def test_the_worst_labels_come_with_the_command_that_opens_them(dataset):
+    (dataset / "data" / "imagesTr").mkdir()
+    image = dataset / "data" / "imagesTr" / "b_0000.nii.gz"
+    write(image, label_map({}))
+    (dataset / "pred" / "c.nii.gz").unlink()
+    result = run(dataset / "pred", dataset / "data")
+    lines = result.stdout.splitlines()
+    worst = lines[lines.index("lowest Dice:") + 1 :]
+    dice = [float(line.split()[0]) for line in worst]
+    assert dice == sorted(dice) and len(dice) == 5
+    (of_b,) = [line for line in worst if "liver of b" in line]
+    prediction, truth = dataset / "pred" / "b.nii.gz", dataset / "data" / "labelsTr" / "b.nii.gz"
+    assert of_b.endswith(f"napari-ctseg open {image} --labels {prediction} --truth {truth}")

@@ -17,6 +17,8 @@ from ctseg_imaging.metrics.overlap import foreground, occurring
 from ctseg_imaging.volume import LabelMap, Labels
 
 LABEL_FOLDERS = ("labelsTr", "labelsTs")
+IMAGE_FOLDERS = ("imagesTr", "imagesTs")
+FIRST_CHANNEL = "_0000"  # of nnU-Net's file names
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,25 @@ def find_cases(prediction: str | Path, truth: str | Path) -> EvaluationCases:
     return EvaluationCases(
         pairs, tuple(sorted(predicted.keys() - true.keys())), tuple(sorted(true.keys() - predicted.keys()))
     )
+
+
+def images_of(cases: EvaluationCases, truth: Path, folder: Path | None = None) -> dict[str, Path]:
+    """The image of each case, the first channel of several; cases without one are absent.
+
+    folder : of images named like the cases; by default those of `truth` if that is a whole data set. Raises
+    FormatError if it is missing.
+    """
+    if folder is not None and not folder.is_dir():
+        raise FormatError(f"{folder}: is no folder of images; check the name.")
+    places = [one / name for one in (folder or truth,) for name in IMAGE_FOLDERS if (one / name).is_dir()]
+    files = [path for place in places or ([folder] if folder else []) for path in sorted(place.iterdir())]
+    known = {case_name(path): path for path in files if path.name.lower().endswith(ENDINGS)}
+    found = {}
+    for pair in cases.pairs:
+        name = next((one for one in (pair.case, pair.case + FIRST_CHANNEL) if one in known), None)
+        if name is not None:
+            found[pair.case] = known[name]
+    return found
 
 
 def read_pair(

@@ -24,7 +24,6 @@ MEASURES = (
     "lesion_recall",
     "lesion_f1",
 )
-HIGHER_IS_BETTER = frozenset({"dice", "iou", "precision", "recall", "nsd", "lesion_recall", "lesion_f1"})
 QUARTILES = (25, 50, 75)
 
 
@@ -79,11 +78,7 @@ def _summarise(rows: Sequence[Row], label: int | None, name: str) -> SummaryRow:
             mean[measure], std[measure] = float(np.mean(values)), float(np.std(values))
             first, median, third = map(float, np.percentile(values, QUARTILES))
             quartiles[measure] = first, median, third
-    either = [
-        0.0 if row.empty else row.dice
-        for row in contoured
-        if row.volume_truth_ml > 0 or row.volume_pred_ml > 0
-    ]
+    either = [value for row in rows if (value := row.counted("dice")) == value]
     return SummaryRow(
         label,
         name,

@@ -11,6 +11,7 @@ from ctseg_imaging.metrics.reports.pictures import Picture
 NAN = float("nan")
 NOT_CONTOURED = "not contoured"
 EMPTY_IN_BOTH = "empty in both"
+HIGHER_IS_BETTER = frozenset({"dice", "iou", "precision", "recall", "nsd", "lesion_recall", "lesion_f1"})
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class Row:
         """
         value: float | None = getattr(self, key)
         return NAN if self.note == EMPTY_IN_BOTH and not key.startswith("volume") else value
+
+    def counted(self, key: str) -> float:
+        """The field `key` where a label that only one side has counts as the worst value: 0, or an infinite
+        distance. NaN for a label that is not contoured or on neither side.
+        """
+        if not self.contoured or self.volume_truth_ml == self.volume_pred_ml == 0:
+            return NAN
+        if self.empty:
+            return 0.0 if key in HIGHER_IS_BETTER else float("inf")
+        return float(getattr(self, key))
 
 
 @dataclass(frozen=True)

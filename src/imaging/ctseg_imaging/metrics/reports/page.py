@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,17 @@ from ctseg_imaging.formats.disk.atomic import atomic_path
 from ctseg_imaging.html_pages import data_url, rendered
 from ctseg_imaging.metrics.differences import ERROR_COLOURS, ERROR_WORDS, error_codes
 from ctseg_imaging.metrics.reports.case_report import CaseReport, Row
+from ctseg_imaging.metrics.reports.paired import PairedComparison
+from ctseg_imaging.metrics.reports.paired_table import CASE_HEAD, HEAD, by_case, case_cells, paired_cells
 from ctseg_imaging.metrics.reports.pictures import Picture
+from ctseg_imaging.metrics.reports.plots import POINTS_FROM, distributions, draw_distributions
+from ctseg_imaging.metrics.reports.worst import worst_rows
 from ctseg_imaging.metrics.summary import SummaryRow, summary
 from ctseg_imaging.volume import PALETTE, slice_number
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 ERROR_OPACITY = 0.5
+WORST = 10  # rows of the list of the worst labels
 _NUMBERS = (
     ("dice", "Dice", 3),
     ("iou", "IoU", 3),
@@ -35,20 +40,29 @@ _NUMBERS = (
 )
 
 
-def write_html(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
-    """Write the page for `reports`.
+def write_html(
+    path: str | Path,
+    reports: Sequence[CaseReport],
+    overwrite: bool = False,
+    against: PairedComparison | None = None,
+) -> None:
+    """Write the page for `reports`, and the comparison with another model if there is one.
 
     It names cases by their file names and contains no other data of a patient.
     """
     titles = [title for _, title, _ in _NUMBERS]
+    rows = [row for report in reports for row in report.rows]
     text = rendered(
         _TEMPLATE,
         reports=reports,
         failed=sum(bool(report.failed) for report in reports),
         summary_head=["Label", "Rows", "Empty", "Not contoured", "Dice, empty as 0", *titles],
-        summary_rows=[
-            ("", _summary_cells(row)) for row in summary(row for one in reports for row in one.rows)
-        ],
+        summary_rows=_with_total(_summary_cells(row) for row in summary(rows)),
+        median_rows=_with_total(_median_cells(row) for row in summary(rows)),
+        median_head=["Label", *titles],
+        distribution=_distribution(rows) if len(reports) >= POINTS_FROM else None,
+        worst=_worst(reports) if len(reports) > 1 else [],
+        against=None if against is None else _against(against),
         case_head=["Label", *titles, "Note"],
         case_rows=lambda report: [("" if row.contoured else "none", _cells(row)) for row in report.rows],
         legend=[(colour, ERROR_WORDS[code]) for code, colour in ERROR_COLOURS.items()],
@@ -57,6 +71,40 @@ def write_html(path: str | Path, reports: Sequence[CaseReport], overwrite: bool 
     )
     with atomic_path(path, overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _distribution(rows: Sequence[Row]) -> str | None:
+    values = distributions(rows)
+    return data_url(draw_distributions(values, "Dice"), "image/svg+xml") if values else None
+
+
+def _worst(reports: Sequence[CaseReport]) -> list[tuple[int, list[str]]]:
+    """(position of the report, cells) of the labels with the lowest Dice."""
+    places = {report.case: k for k, report in enumerate(reports)}
+    return [
+        (places[row.case], [row.case, row.name, _number(dice, 3), row.note])
+        for dice, row in worst_rows(reports, WORST)
+    ]
+
+
+def _against(comparison: PairedComparison) -> dict[str, Any]:
+    return {
+        "head": HEAD,
+        "rows": [("total" if row.label is None else "", paired_cells(row)) for row in comparison.rows],
+        "case_head": CASE_HEAD,
+        "case_rows": [("", case_cells(one)) for one in by_case(comparison)],
+        "missing": [*comparison.only_first, *comparison.only_second],
+    }
+
+
+def _with_total(cells: Iterable[list[str]]) -> list[tuple[str, list[str]]]:
+    """(class, cells) of rows whose last one is over all labels."""
+    *labels, total = cells
+    return [*(("", row) for row in labels), ("total", total)]
+
+
+def _median_cells(row: SummaryRow) -> list[str]:
+    return [row.name, *(_median(row, key, digits) for key, _, digits in _NUMBERS)]
 
 
 def _summary_cells(row: SummaryRow) -> list[str]:
@@ -71,6 +119,13 @@ def _cells(row: Row) -> list[str]:
 
 def _mean(row: SummaryRow, key: str, digits: int) -> str:
     return f"{row.mean[key]:.{digits}f} ± {row.std[key]:.{digits}f}" if key in row.mean else "–"
+
+
+def _median(row: SummaryRow, key: str, digits: int) -> str:
+    if key not in row.quartiles:
+        return "–"
+    first, median, third = (f"{value:.{digits}f}" for value in row.quartiles[key])
+    return f"{median} ({first} to {third})"
 
 
 def _number(value: float | None, digits: int) -> str:

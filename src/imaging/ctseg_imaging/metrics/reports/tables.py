@@ -13,6 +13,8 @@ from typing import Any
 from ctseg_imaging.formats.disk.atomic import atomic_path
 from ctseg_imaging.geometry import Match
 from ctseg_imaging.metrics.reports.case_report import CaseReport, Row, SliceRow
+from ctseg_imaging.metrics.reports.paired import PairedComparison
+from ctseg_imaging.metrics.reports.paired_table import paired_dict
 from ctseg_imaging.metrics.summary import summary
 from ctseg_imaging.volume import slice_number
 
@@ -39,9 +41,18 @@ def write_per_slice_csv(path: str | Path, reports: Sequence[CaseReport], overwri
     _write_rows(path, numbered, SLICE_COLUMNS, overwrite)
 
 
-def write_json(path: str | Path, reports: Sequence[CaseReport], overwrite: bool = False) -> None:
-    """Write everything but the pictures and the slices. NaN becomes null, infinity the string "inf"."""
-    text = json.dumps(_plain(as_dict(reports)), indent=2, ensure_ascii=False, allow_nan=False)
+def write_json(
+    path: str | Path,
+    reports: Sequence[CaseReport],
+    overwrite: bool = False,
+    against: PairedComparison | None = None,
+) -> None:
+    """Write everything but the pictures and the slices. NaN becomes null, infinity the string "inf".
+
+    against : the comparison with another model, written as `against`.
+    """
+    content = as_dict(reports) | ({} if against is None else {"against": paired_dict(against)})
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path, overwrite) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -103,7 +114,7 @@ def _plain(value: Any) -> Any:
     """JSON has no NaN and no infinity."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ctseg_imaging.metrics.reports.case_report import EMPTY_IN_BOTH, NAN, CaseReport, Row
-from ctseg_imaging.metrics.summary import HIGHER_IS_BETTER
+from ctseg_imaging.metrics.reports.case_report import HIGHER_IS_BETTER, NAN, CaseReport
 
 PAIRED_MEASURES = ("dice", "nsd", "hd95")
 RESAMPLES = 9999
@@ -126,17 +125,8 @@ def _values(reports: Iterable[CaseReport]) -> dict[tuple[str, int, str], float]:
         for row in report.rows
         if row.label is not None
         for measure in PAIRED_MEASURES
-        if (value := _value(row, measure)) == value
+        if (value := row.counted(measure)) == value
     }
-
-
-def _value(row: Row, measure: str) -> float:
-    """NaN where there is nothing to compare."""
-    if not row.contoured or row.note == EMPTY_IN_BOTH:
-        return NAN
-    if row.empty:
-        return 0.0 if measure in HIGHER_IS_BETTER else float("inf")
-    return float(getattr(row, measure))
 
 
 def _order(key: tuple[str, int, str]) -> tuple[int, int, str]:
