@@ -103,7 +103,7 @@ class Evaluation:
         Returns
         -------
         PairedComparison
-            `rows` per label and measure: means, the gain of the first model with its bootstrap interval, wins,
+            `rows` per label and measure: means, the gain of the first model with its interval, wins,
             ties and losses, p of Wilcoxon's test and p after Holm's correction; `differences` per case.
 
         Examples
