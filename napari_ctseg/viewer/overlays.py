@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from ctseg_imaging.metrics.differences import AGREED, ERROR_COLOURS, ERROR_WORDS, error_codes
 from napari_ctseg.viewer.layers import AXES, MADE, UNITS
+from napari_ctseg.viewer.painting.brush_rules import Index
+from napari_ctseg.viewer.planes import planes_of
+from napari_ctseg.viewer.planes.strokes import draw_again
 
 if TYPE_CHECKING:
     import napari
@@ -67,6 +70,7 @@ class ErrorMap:
             table[code] = colour
         names = ["", *ERROR_NAMES.values()]
         with selection_kept(viewer):
+            self._planes = planes_of(viewer)
             self.layer: Labels = viewer.add_labels(
                 differences,
                 name=ERRORS_NAME,
@@ -82,10 +86,10 @@ class ErrorMap:
         """Show other maps, or another label of them."""
         self.layer.data = differences
 
-    def painted(self) -> None:
-        """One of the maps was changed in place."""
-        self.layer.refresh(thumbnail=False, highlight=False, extent=False)
-        self.layer.events.refresh()  # for the linked planes
+    def painted(self, where: Index) -> None:
+        """One of the maps was changed in place within the box `where` (z, y, x)."""
+        for layer in (self.layer, *self._planes.layers_for(self.layer)):
+            draw_again(layer, where)
 
 
 def placement(like: Layer) -> dict[str, Any]:

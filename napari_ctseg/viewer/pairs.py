@@ -19,6 +19,7 @@ from napari_ctseg.background.threads import ThreadedCall, run_in_thread
 from napari_ctseg.background.timers import single_shot
 from napari_ctseg.viewer.layers import label_map_of
 from napari_ctseg.viewer.painting import Painting
+from napari_ctseg.viewer.painting.brush_rules import Index
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
@@ -105,12 +106,12 @@ def occurring(array: NDArray[Any]) -> tuple[int, ...]:
 
 
 class LivePair:
-    """ready : the first count (or a new one after resampling) is there. changed : slices that were painted.
-    failed : counting failed.
+    """ready : the first count (or a new one after resampling) is there. changed : slices that were painted,
+    and the box (z, y, x) around what was painted. failed : counting failed.
     """
 
     ready = Signal()
-    changed = Signal(tuple)
+    changed = Signal(tuple, tuple)
     failed = Signal(Exception)
 
     def __init__(
@@ -171,26 +172,24 @@ class LivePair:
         if not self._closed:
             self.failed.emit(error)
 
-    def _prediction_painted(self, slices: tuple[int, ...]) -> None:
+    def _prediction_painted(self, slices: tuple[int, ...], where: Index) -> None:
         if self.counted is not None and self.counted.resampled:
             self._timer.start()
         else:
-            self._painted(slices)
+            self._painted(slices, where)
 
-    def _truth_painted(self, slices: tuple[int, ...]) -> None:
-        self._painted(slices)
+    def _truth_painted(self, slices: tuple[int, ...], where: Index) -> None:
+        self._painted(slices, where)
 
-    def _painted(self, slices: tuple[int, ...]) -> None:
+    def _painted(self, slices: tuple[int, ...], where: Index) -> None:
         if self.counted is None:
             return
         live = self.counted.live
-        touched = list(slices)
-        new = {*occurring(live.truth[touched]), *occurring(live.prediction[touched])} - set(live.values)
+        new = {*occurring(live.truth[where]), *occurring(live.prediction[where])} - set(live.values)
         new -= {label.value for label in self.counted.names if label.name in self.counted.left_out}
         if new and live.follow({*live.values, *new}):
-            self.changed.emit(tuple(range(live.slices)))
+            self.changed.emit(tuple(range(live.slices)), tuple(slice(0, n) for n in live.truth.shape))
             return
         live.update(slices)
-        self.changed.emit(
-            slices
-        )  # also where the counts stay: a voxel that moved within a slice moves the surface
+        # Also where the counts stay: a voxel that moved within a slice moves the surface.
+        self.changed.emit(slices, where)

@@ -17,6 +17,7 @@ from napari_ctseg.docks.compare.scoring import Scoring
 from napari_ctseg.docks.compare.state import CompareState, PairChoice, Phase, Scores, SlicePosition, WorseBy
 from napari_ctseg.docks.compare.suggested_pair import suggested_pair
 from napari_ctseg.viewer.layers import is_label_map, label_map_of, slice_of
+from napari_ctseg.viewer.painting.brush_rules import Index
 from napari_ctseg.viewer.pairs import LivePair
 
 if TYPE_CHECKING:
@@ -148,10 +149,10 @@ class CompareController(PairDock):
         self.overlays.draw()
         self.scoring.measure()
 
-    def _painted(self, slices: tuple[int, ...]) -> None:
-        self.scoring.painted(slices)
+    def _painted(self, slices: tuple[int, ...], where: Index) -> None:
+        self.scoring.painted(where)
         self.listing.painted()
-        self.overlays.painted(slices)
+        self.overlays.painted(where)
         self.view.idle(self._rested)
 
     def _rested(self) -> None:

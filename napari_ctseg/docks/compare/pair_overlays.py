@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.viewer.contours import Contours
 from napari_ctseg.viewer.contours.lines import Readers
 from napari_ctseg.viewer.overlays import Differences, ErrorMap
+from napari_ctseg.viewer.painting.brush_rules import Index
 from napari_ctseg.viewer.pairs import Counted, LivePair
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class PairOverlays:
         self._fill()
         self.contours = Contours(self._viewer, pair.truth, readers, self._aside, self._on_error)
 
-    def painted(self, slices: Iterable[int]) -> None:
-        """These slices of the pair were painted."""
+    def painted(self, where: Index) -> None:
+        """The box `where` of the pair was painted in."""
         if self._errors is not None:
-            self._errors.painted()
+            self._errors.painted(where)
         if self.contours is not None:
-            self.contours.painted(slices)
+            self.contours.painted(where)
 
     def remove(self) -> None:
         """Remove all overlays and show the labels filled again."""
@@ -151,9 +152,9 @@ class Overlaying:
         self._draw_errors()
         self.distance.draw()
 
-    def painted(self, slices: Iterable[int]) -> None:
-        """These slices were painted."""
-        self._drawn.painted(slices)
+    def painted(self, where: Index) -> None:
+        """The box `where` was painted in."""
+        self._drawn.painted(where)
 
     def remove(self) -> None:
         """Take all overlays out of the viewer; the switches stay."""

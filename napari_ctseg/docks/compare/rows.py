@@ -30,6 +30,10 @@ def table_rows(counted: Counted, surfaces: SurfaceDistances) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def dice_curves(live: LiveMetrics, rows: tuple[Row, ...]) -> tuple[DiceCurve, ...]:
-    """The Dice of each row's label in every slice."""
-    return tuple(DiceCurve(row.value, row.name, row.colour, live.per_slice(row.value)) for row in rows)
+def dice_curves(
+    live: LiveMetrics, rows: tuple[Row, ...], before: tuple[DiceCurve, ...] = ()
+) -> tuple[DiceCurve, ...]:
+    """The Dice of each row's label in every slice; the one of `before` where it is still true."""
+    known = {(curve.value, curve.name, curve.colour, id(curve.dice)): curve for curve in before}
+    curves = (DiceCurve(row.value, row.name, row.colour, live.per_slice(row.value)) for row in rows)
+    return tuple(known.get((new.value, new.name, new.colour, id(new.dice)), new) for new in curves)

@@ -10,6 +10,7 @@ from napari_ctseg.docks.compare.components.doubts import truth_doubts
 from napari_ctseg.docks.compare.measuring import SurfaceDistances
 from napari_ctseg.docks.compare.pair_dock import PairDock
 from napari_ctseg.docks.compare.rows import dice_curves, table_rows
+from napari_ctseg.viewer.painting.brush_rules import Index
 from napari_ctseg.viewer.pairs import Counted, occurring
 
 
@@ -40,16 +41,17 @@ class Scoring:
 
         self._aside(lambda: truth_doubts(counted), done, self._dock.show_error)
 
-    def painted(self, slices: tuple[int, ...]) -> None:
-        """These slices were painted: show the new counts, and measure once the painting rests."""
+    def painted(self, where: Index) -> None:
+        """The box `where` was painted in: show the new counts, and measure once the painting rests."""
         pair = self._dock.counted_pair
         if pair is None or pair.counted is None:
             return
-        live, touched = pair.counted.live, list(slices)
+        live = pair.counted.live
         before = {
             row.value: (row.volume_pred_ml, row.volume_truth_ml) for row in self._dock.state.scores.rows
         }
-        self._surfaces.changed({*occurring(live.truth[touched]), *occurring(live.prediction[touched])})
+        # A label that is no longer in the box has lost voxels there, one that only moved is still there.
+        self._surfaces.changed({*occurring(live.truth[where]), *occurring(live.prediction[where])})
         self._surfaces.changed(
             row.value
             for row in live.table()
@@ -70,11 +72,10 @@ class Scoring:
         """Rows and curves from the current counts."""
         if (pair := self._dock.counted_pair) is not None and (counted := pair.counted) is not None:
             rows = table_rows(counted, self._surfaces)
-            curves = dice_curves(counted.live, rows)
             live = counted.live
             self._set(
                 rows=rows,
-                curves=curves,
+                curves=dice_curves(live, rows, self._dock.state.scores.curves),
                 mean_dice=live.mean_dice(),
                 note=counted.note,
                 spacing_mm=tuple(live.spacing_mm),

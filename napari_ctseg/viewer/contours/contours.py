@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from napari_ctseg.background.threads import ThreadedCall
 from napari_ctseg.viewer.contours.line_cache import LineCache, Slice
 from napari_ctseg.viewer.contours.lines import LineCanvas, Readers
+from napari_ctseg.viewer.painting.brush_rules import Index
 from napari_ctseg.viewer.planes import planes_of
 from napari_ctseg.viewer.planes.place import slice_axis
 from napari_ctseg.viewer.proxies import unwrapped
@@ -61,10 +62,11 @@ class Contours:
         self._cache.forget()
         self.draw()
 
-    def painted(self, slices: Iterable[int]) -> None:
-        """These axial slices were painted. Their lines stay until the new ones are there."""
-        touched = set(slices)
-        self._cache.forget(lambda where: where[0] != 0 or where[1] in touched)
+    def painted(self, where: Index) -> None:
+        """The box `where` (z, y, x) was painted in. The lines of its slices stay on the canvases until the
+        new ones are there.
+        """
+        self._cache.forget(lambda one: where[one[0]].start <= one[1] < where[one[0]].stop)
         self._ask()
 
     def draw(self, event: Any = None) -> None:

@@ -28,14 +28,14 @@ EDITS = "ctseg_edits"  # what was done to a layer, in its metadata: it goes wher
 class Painting:
     """Watches one Labels layer; `of` returns the one object of a layer.
 
-    touched : the slices (axis 0 of layer.data) changed since the last frame, ascending. painted : the box
-    (z, y, x) around what changed since then. painted_on : the layer of a linked plane that it was drawn on,
-    None for the layer itself. refused : why a stroke changed nothing. locked_out : the same, where it was the
-    layer's padlock or another viewer. replaced : `layer.data` is another array now. steps : undo and redo,
-    also for napari's own keys.
+    touched : the slices (axis 0 of layer.data) changed since the last frame, ascending, and the box
+    (z, y, x) around what changed. painted : that box, before `touched`. painted_on : the layer of a linked
+    plane that it was drawn on, None for the layer itself. refused : why a stroke changed nothing.
+    locked_out : the same, where it was the layer's padlock or another viewer. replaced : `layer.data` is
+    another array now. steps : undo and redo, also for napari's own keys.
     """
 
-    touched = Signal(tuple)
+    touched = Signal(tuple, tuple)
     painted = Signal(tuple)
     refused = Signal(str)
     locked_out = Signal(str)
@@ -108,9 +108,10 @@ class Painting:
         slices, self._pending = tuple(sorted(self._pending)), set()
         box, self._box = self._box, None
         if slices and box is not None:
-            self.painted.emit((slice(slices[0], slices[-1] + 1), *box))
+            where = (slice(slices[0], slices[-1] + 1), *box)
+            self.painted.emit(where)
             self.painted_on = None
-            self.touched.emit(slices)
+            self.touched.emit(slices, where)
 
     def note(self, start: int, stop: int, within: Index | None = None) -> None:
         """Slices from `start` to before `stop` changed, somewhere or in the rows and columns `within`; they

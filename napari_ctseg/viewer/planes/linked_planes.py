@@ -20,6 +20,7 @@ from napari_ctseg.viewer.proxies import unwrapped
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from napari_ctseg.viewer.planes.view import PlanesView
 
@@ -61,6 +62,11 @@ class LinkedPlanes:
     def view(self) -> PlanesView | None:
         """The canvases; None while they are hidden."""
         return self._view
+
+    def layers_for(self, layer: Layer) -> tuple[Layer, ...]:
+        """The copies of one of the viewer's layers in the other planes; none while they are hidden."""
+        sides = () if self._view is None else (plane.layer_for(layer) for plane in self._view.planes)
+        return tuple(side for side in sides if side is not None)
 
     def next_layout(self) -> None:
         """One plane, one large and two small, three alike, and round again."""

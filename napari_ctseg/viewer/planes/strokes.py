@@ -66,6 +66,9 @@ def draw_again(layer: Labels, where: Index) -> None:
     where = layer._expand_updated_slice_for_contour(where)
     shown = tuple(where[axis] for axis in slice_input.displayed)
     image = layer._slice.image
+    if not isinstance(layer.data, np.ndarray):  # what is shown is a copy
+        within = tuple(part if k in slice_input.displayed else int(at[k]) for k, part in enumerate(where))
+        image.raw[shown] = layer.data[within].transpose(np.argsort(np.argsort(slice_input.displayed)))
     colours = layer._raw_to_displayed(image.raw, data_slice=shown)
     image.view[shown] = colours
     layer.events.labels_update(data=colours, offset=[part.start for part in shown])

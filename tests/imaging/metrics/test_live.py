@@ -30,6 +30,41 @@ def test_strokes_are_followed_slice_by_slice():
         assert np.array_equal(live.histogram.counts, joint_histogram(truth, prediction, (1, 2, 3)).counts)
 
 
+def test_every_number_after_every_stroke_is_that_of_sets_of_voxels():
+    truth, prediction = random_maps()
+    live = LiveMetrics(truth, prediction, (1, 2, 3), SPACING)
+    rng = np.random.default_rng(6)
+    for _ in range(20):
+        k, side = int(rng.integers(9)), (truth, prediction)[int(rng.integers(2))]
+        side[k, rng.integers(10) :, : rng.integers(1, 12)] = rng.integers(0, 4)
+        live.update([k])
+        for row in live.table():
+            t, p = (set(np.flatnonzero(one == row.value).tolist()) for one in (truth, prediction))
+            assert row.dice == pytest.approx(2 * len(t & p) / (len(t) + len(p)))
+            assert row.precision == pytest.approx(len(t & p) / len(p))
+            assert row.recall == pytest.approx(len(t & p) / len(t))
+            assert row.volume_pred_ml == pytest.approx(len(p) * 2.5 * 0.8 * 0.9 / 1000)
+            for z, dice in enumerate(live.per_slice(row.value)):
+                here = [{v for v in one if v // 110 == z} for one in (t, p)]
+                both = sum(map(len, here))
+                assert dice == pytest.approx(
+                    2 * len(here[0] & here[1]) / both if both else np.nan, nan_ok=True
+                )
+
+
+def test_only_curves_whose_numbers_changed_are_new_objects():
+    truth, prediction = random_maps()
+    prediction[3, :, :] = 1
+    live = LiveMetrics(truth, prediction, (1, 2, 3), SPACING)
+    before = [live.per_slice(value) for value in (1, 2, 3)]
+    prediction[3, 5:, 2] = 2
+    live.update([3])
+    same = [live.per_slice(value) is old for value, old in zip((1, 2, 3), before, strict=True)]
+    assert same == [False, False, True]
+    with pytest.raises(ValueError, match="read-only"):
+        live.per_slice(1)[0] = 0
+
+
 def test_update_returns_which_slices_changed_and_ignores_those_outside():
     truth, prediction = random_maps()
     live = LiveMetrics(truth, prediction, (1, 2, 3), SPACING)

@@ -61,7 +61,7 @@ class SlicePlot(pg.PlotWidget):  # type: ignore[misc]
             self._count = count
             self.setXRange(slice_number(0), slice_number(max(1, count - 1)), padding=0.02)
         for curve in curves:
-            wanted = curve.colour, focus, curve.dice.tobytes()
+            wanted = curve, focus
             if self._drawn.get(curve.value) != wanted:  # a stroke changes few of a hundred lines
                 self._drawn[curve.value] = wanted
                 self._draw_line(curve, focus)

@@ -39,14 +39,19 @@ class JointHistogram:
 
     def put(self, k: int, counts: Counts) -> None:
         """Replace the counts of slice `k`: (n, n), as one of `counts`."""
-        self.counts[k] = counts
         truth, prediction = self._margins
-        truth[k], prediction[k] = counts.sum(1), counts.sum(0)
+        before = np.stack([truth[k], prediction[k], np.diagonal(self.counts[k])])
+        now = np.stack([counts.sum(1), counts.sum(0), np.diagonal(counts)])
+        totals = self._totals
+        totals += now - before
+        self.counts[k], truth[k], prediction[k] = counts, now[0], now[1]
+        for changed in np.flatnonzero((now != before).any(0)):
+            self._curves.pop(int(changed), None)
 
     def totals(self, value: int) -> tuple[int, int, int]:
         """Voxels of `value` in the whole truth, the whole prediction and in both."""
-        truth, prediction, both = self.voxels(value)
-        return int(truth.sum()), int(prediction.sum()), int(both.sum())
+        truth, prediction, both = self._totals[:, self._index(value)]
+        return int(truth), int(prediction), int(both)
 
     def dice(self, value: int, *, empty: float = np.nan) -> float:
         """2 |T and P| / (|T| + |P|); `empty` if both are empty, 0 if one is."""
@@ -80,12 +85,18 @@ class JointHistogram:
         truth, prediction, _ = self.totals(value)
         return truth * voxel_volume_mm3 / 1000, prediction * voxel_volume_mm3 / 1000
 
-    def per_slice_dice(self, value: int, *, empty: float = np.nan) -> Float:
-        """(slices,) Dice of each slice; `empty` where neither side has the label."""
-        truth, prediction, both = self.voxels(value)
-        total = truth + prediction
-        scores: Float = np.divide(2.0 * both, total, out=np.full(len(total), float(empty)), where=total > 0)
-        return scores
+    def per_slice_dice(self, value: int) -> Float:
+        """(slices,) Dice of each slice; NaN where neither side has the label. Read-only, and the same object
+        until one of its numbers changes.
+        """
+        k = self._index(value)
+        if k not in self._curves:
+            truth, prediction, both = self.voxels(value)
+            total = truth + prediction
+            scores = np.divide(2.0 * both, total, out=np.full(len(total), np.nan), where=total > 0)
+            scores.flags.writeable = False
+            self._curves[k] = scores
+        return self._curves[k]
 
     def per_slice_false(self, value: int) -> tuple[Counts, Counts]:
         """(slices,) voxels predicted but not in the truth, and in the truth but not predicted."""
@@ -102,10 +113,26 @@ class JointHistogram:
         """(slices, n) voxels of each label in the truth and in the prediction."""
         return self.counts.sum(2), self.counts.sum(1)
 
+    @cached_property
+    def _totals(self) -> Counts:
+        """(3, n) voxels of each label in the truth, in the prediction and in both."""
+        truth, prediction = self._margins
+        both = np.diagonal(self.counts, axis1=1, axis2=2)
+        return np.stack([side.sum(0) for side in (truth, prediction, both)])
+
+    @cached_property
+    def _curves(self) -> dict[int, Float]:
+        """What `per_slice_dice` has computed, by index of the label."""
+        return {}
+
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        return {value: k for k, value in enumerate(self.values, start=1)}
+
     def _index(self, value: int) -> int:
-        if value not in self.values:
+        if value not in self._positions:
             raise KeyError(f"Label {value} is not among the counted ones {self.values}.")
-        return self.values.index(value) + 1
+        return self._positions[value]
 
 
 def joint_histogram(

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 
 from ctseg_imaging import formats
 from ctseg_imaging.geometry import Geometry
-from ctseg_imaging.metrics.differences import AGREED, EXTRA, MISSED, error_codes
+from ctseg_imaging.metrics.differences import AGREED, EXTRA, MISSED, SWAPPED, error_codes
 from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.docks.compare.controller import CompareController
 from napari_ctseg.docks.compare.distance_map import NAME
@@ -23,6 +23,7 @@ from tests.pace import PATIENCE_MS
 from tests.plugin.workers import at_once
 
 SHAPE, SPACING = (9, 20, 24), (3.0, 1.5, 2.0)
+CODES = AGREED, EXTRA, MISSED, SWAPPED
 NAMES = Labels.from_names({1: "liver", 3: "spleen"})
 # Stored from head to feet: slice k of the array is slice 8 - k of the viewer.
 DOWNWARD = np.diag([1.0, 1.0, -1.0])
@@ -162,6 +163,35 @@ def test_the_error_map_follows_the_brush_and_keeps_the_selection(viewer):
     assert set(np.unique(np.asarray(errors.data))) == {0, AGREED, MISSED}
     controller.overlays.set_errors(False)
     assert "errors" not in viewer.layers
+
+
+def test_the_error_map_on_the_canvas_is_that_of_the_arrays_after_every_stroke(viewer):
+    """Only the box of a stroke is drawn again; every plane shows what comparing all voxels gives."""
+    controller, _ = opened(viewer, *pair())
+    prediction, truth = viewer.layers["prediction"], viewer.layers["truth"]
+    controller.overlays.set_errors(True)
+    errors, rng = viewer.layers["errors"], np.random.default_rng(2)
+    drawn = []
+    errors.events.set_data.connect(drawn.append)
+    for order in ((0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0)):
+        viewer.dims.order = order
+        for place in rng.integers((0, 0, 0), SHAPE, (6, 3)):
+            viewer.dims.current_step = tuple(place)
+            drawn.clear()
+            side = (prediction, truth)[int(rng.integers(2))]
+            side.locked, side.brush_size = False, int(rng.integers(2, 12))
+            side.paint(tuple(place), int(rng.integers(0, 4)))
+            Painting.of(side).flush()
+            t, p = (
+                np.where((one.data == 1) | (one.data == 3), one.data, 0).take(place[order[0]], order[0])
+                for one in (truth, prediction)
+            )
+            wanted = np.select([(t == p) & (t > 0), (t == 0) & (p > 0), (t > 0) & (p == 0), t != p], CODES)
+            wanted = wanted if order[1] < order[2] else wanted.T
+            shown = errors._slice.image
+            assert np.array_equal(shown.raw, wanted)
+            assert np.array_equal(shown.view, errors._raw_to_displayed(wanted.astype(np.uint8)))
+            assert not drawn  # not sliced again
 
 
 def test_the_error_map_leaves_out_what_was_not_contoured(viewer):

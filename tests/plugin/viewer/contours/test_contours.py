@@ -9,6 +9,7 @@ from ctseg_imaging.volume import LabelMap, Labels, Volume
 from napari_ctseg.viewer.contours import Contours
 from napari_ctseg.viewer.contours.lines import Readers
 from napari_ctseg.viewer.planes import Layout, planes_of
+from napari_ctseg.viewer.planes.place import slice_axis
 from napari_ctseg.viewer.proxies import unwrapped
 from napari_ctseg.viewer.showing import show_labels, show_volume
 from tests.plugin.workers import at_once
@@ -132,8 +133,23 @@ def test_painting_replaces_the_lines_of_the_slice(viewer, truth):
     viewer.dims.set_current_step(0, 10)
     before = contours.canvases[0].shown
     maps.prediction[10, 0:3, 0:3] = 2
-    contours.painted((10,))
+    contours.painted((slice(10, 11), slice(0, 3), slice(0, 3)))
     assert len(contours.canvases[0].shown.ends) == len(before.ends) + 2 * 12
+    contours.close()
+
+
+def test_planes_that_a_stroke_does_not_cross_keep_their_lines(viewer, truth):
+    planes_of(viewer).show(Layout.LARGE)
+    maps = readers()
+    contours = Contours(viewer, truth, maps, at_once, fail)
+    viewer.dims.current_step = (10, 15, 20)
+    assert [slice_axis(canvas.model) for canvas in contours.canvases] == [0, 2, 1]
+    before = [canvas.shown for canvas in contours.canvases]
+    maps.prediction[10, 1:4, 20:23] = 2  # beside row 15, across column 20
+    contours.painted((slice(10, 11), slice(1, 4), slice(20, 23)))
+    same = [canvas.shown is old for canvas, old in zip(contours.canvases, before, strict=True)]
+    assert same == [False, False, True]
+    assert len(contours.canvases[1].shown.ends) == len(before[1].ends) + 2 * (3 + 3 + 1 + 1)
     contours.close()
 
 
@@ -141,7 +157,7 @@ def test_painting_while_the_lines_are_being_made_makes_them_again(viewer, truth)
     maps, later = readers(), Later()
     contours = Contours(viewer, truth, maps, later, fail)
     late = later.waiting.pop()
-    contours.painted((0,))
+    contours.painted((slice(0, 1), slice(0, 5), slice(0, 5)))
     late()
     assert contours.canvases[0].shown is None and len(later.waiting) == 1
     later.work()
