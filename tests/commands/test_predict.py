@@ -123,6 +123,41 @@ def test_a_folder_of_cases_goes_on_after_a_bad_one(bundle: str, tmp_path: Path) 
     assert "1 of 3 cases failed" in result.stderr
 
 
+def test_a_folder_is_continued_where_it_stopped(bundle: str, tmp_path: Path) -> None:
+    volume, _ = body_with_organ()
+    cases, out = tmp_path / "cases", tmp_path / "out"
+    cases.mkdir()
+    for name in "abc":
+        formats.write(cases / f"{name}.nii.gz", volume)
+    assert call("predict", "-m", bundle, cases / "b.nii.gz", out / "b.nii.gz").exit_code == 0
+    before = (out / "b.nii.gz").stat().st_mtime_ns
+    assert call("predict", "-m", bundle, cases, out).exit_code == 1  # b is there
+    result = call("predict", "-m", bundle, cases, out, "--continue")
+    assert result.exit_code == 0, result.output
+    assert "1 of 3 cases are finished" in result.stderr
+    assert "Case 1 of 2: a" in result.stderr and "Case 2 of 2: c, about" in result.stderr
+    assert (out / "b.nii.gz").stat().st_mtime_ns == before
+    assert result.stdout.split() == [str(out / "a.nii.gz"), str(out / "c.nii.gz")]
+    assert call("predict", "-m", bundle, cases, out, "--continue").exit_code == 0
+    other = call("predict", "-m", bundle, cases, out, "--continue", "--mirror")
+    assert other.exit_code == 1 and "already exists" in other.stderr
+
+
+def test_the_model_of_a_folder_is_loaded_once(
+    bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ctseg_models.bundles.own.bundle import OwnBundle
+
+    volume, _ = body_with_organ()
+    (tmp_path / "cases").mkdir()
+    for name in "abc":
+        formats.write(tmp_path / "cases" / f"{name}.nii.gz", volume)
+    loads, load = [], OwnBundle.load
+    monkeypatch.setattr(OwnBundle, "load", lambda self, *a: loads.append(self.name) or load(self, *a))
+    assert call("predict", "-m", bundle, tmp_path / "cases", tmp_path / "out").exit_code == 0
+    assert loads == ["threshold"]
+
+
 def test_an_ensemble_writes_where_it_disagrees(bundle: str, tmp_path: Path) -> None:
     other = threshold_bundle(tmp_path / "other", threshold_hu=80).path
     volume, _ = body_with_organ()

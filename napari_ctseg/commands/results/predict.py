@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_ctseg.commands.console import NEAREST_GRID, follow, note, print_json, print_result
+from napari_ctseg.commands.results.batch import Batch, Outcome, Pace, is_done
 from napari_ctseg.commands.results.predict_options import (
     Combination,
     DisagreementKind,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ctseg_models.contract.prediction import Prediction
     from ctseg_models.ensembles.stack import Stack
     from ctseg_models.inference import InferenceSettings, Region
+    from napari_ctseg.commands.results.case_files import CaseFiles
+    from napari_ctseg.commands.results.prediction_files import Probabilities
 
 
 def predict(
@@ -95,14 +98,20 @@ def predict(
     ] = None,
     nearest_grid: Annotated[bool, typer.Option("--nearest-grid", help=NEAREST_GRID)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--continue", help="Skip cases of a folder that the same models and settings have finished."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the provenance of every case.")] = False,
 ) -> None:
     """Segment volumes with one or more bundles.
 
     The labels are on the grid of the input; NAME.provenance.json is written next to them.
     """
-    from ctseg_imaging.errors import CtsegError
     from ctseg_models.bundles import store
+    from ctseg_models.bundles.loaded_once import LoadedOnce
     from ctseg_models.inference import InferenceSettings
     from napari_ctseg.commands.results.case_files import cases_in, read_case
 
@@ -129,41 +138,79 @@ def predict(
     )
     cases, several = cases_in(source, max(len(bundle.channels) for bundle in bundles))
     outputs = [Outputs.of(case, target, several, rtstruct) for case in cases]
+    todo = list(zip(cases, outputs, strict=True))
+    if go_on:
+        hashes = [bundle.sha256 for bundle in bundles]
+        todo = [
+            one for one in todo if not is_done(one[1].labels, one[1].provenance, hashes, asdict(settings))
+        ]
+        note(f"{len(cases) - len(todo)} of {len(cases)} cases are finished.")
     images = {file.resolve() for case in cases for file in case.files}
-    for output in outputs:
+    for _, output in todo:
         output.check(_wanted(settings, len(bundles), stack), overwrite, images)
+    if several and stack is None:
+        bundles = [LoadedOnce.of(bundle) for bundle in bundles]
     work = _Work(stack or bundles, combine, shares, box, settings)
     reading = {"volume": volume, "series": series, "nearest_grid": nearest_grid}
-    records, failed = [], 0
-    for case, output in zip(cases, outputs, strict=True):
-        try:
-            image = read_case(case, **reading)  # type: ignore[arg-type]
-            prediction = work.predict(image)
-            remarks = output.write(
-                image, prediction, (probabilities or ProbabilityType.AUTO).value, overwrite
-            )
-        except CtsegError as error:
-            if not several:
-                raise
-            failed += 1
-            note(str(error))
-            records.append({"case": case.name, "error": str(error)})
-            continue
-        _note_remarks(case.name, image, prediction, remarks)
-        records.append({"case": case.name, "labels": str(output.labels), **prediction.provenance})
-        if not as_json:
-            print_result(str(output.labels))
+    kind: Probabilities = (probabilities or ProbabilityType.AUTO).value
+    pace = Pace(len(todo))
+
+    def made(one: tuple[CaseFiles, Outputs], image: Volume) -> Prediction:
+        if several:
+            note(pace.next(one[0].name))
+        return work.predict(image)
+
+    batch = Batch(
+        read=lambda one: read_case(one[0], **reading),  # type: ignore[arg-type]
+        make=made,
+        write=lambda one, image, prediction: _written(*one, image, prediction, kind, overwrite),
+    )
+    records = []
+    for outcome in batch.run(todo):
+        if outcome.error is not None and not several:
+            raise outcome.error
+        records.append(_reported(outcome, silent=as_json))
     if as_json:
         print_json(records if several else records[0])
-    if failed:
+    if failed := sum("error" in record for record in records):
         note(f"{failed} of {len(cases)} cases failed.")
         raise typer.Exit(1)
 
 
-def _note_remarks(case: str, image: Volume, prediction: Prediction, remarks: Sequence[str]) -> None:
+def _reported(outcome: Outcome[tuple[CaseFiles, Outputs], _Written], silent: bool) -> dict[str, Any]:
+    """The record of a case; its file goes to stdout unless `silent`, its remarks or error to stderr."""
+    case, output = outcome.item
+    if outcome.written is None:
+        note(f"{case.name}: {outcome.error}")
+        return {"case": case.name, "error": str(outcome.error)}
+    for sentence in outcome.written.remarks:
+        note(f"{case.name}: {sentence}")
+    if not silent:
+        print_result(str(output.labels))
+    return outcome.written.record
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A case on disk: its record for --json and what the user should know."""
+
+    record: dict[str, Any]
+    remarks: tuple[str, ...]
+
+
+def _written(
+    case: CaseFiles,
+    output: Outputs,
+    image: Volume,
+    prediction: Prediction,
+    kind: Probabilities,
+    overwrite: bool,
+) -> _Written:
+    remarks = output.write(image, prediction, kind, overwrite)
     empty = () if prediction.labels.array.any() else ("No label was found; the label map is empty.",)
-    for sentence in (*image.notes, *prediction.warnings, *empty, *remarks):
-        note(f"{case}: {sentence}")
+    warnings = (str(warning) for warning in prediction.warnings)
+    record = {"case": case.name, "labels": str(output.labels), **prediction.provenance}
+    return _Written(record, (*image.notes, *warnings, *empty, *remarks))
 
 
 def _stack(models: Sequence[str]) -> Stack | None:
