@@ -86,6 +86,20 @@ CANCEL_PREVIEW = Gesture(
     ("Esc",), "Cancels Refine, Propagate or Snap", Group.CORRECT, Place.LABELS, "drops the polygon"
 )
 
+ACCEPT_COMPONENT = Gesture(
+    ("U",), "Accepts the component under the pointer from the other label map", Group.CORRECT
+)
+ACCEPT_SLICE = Gesture(
+    ("Shift+U",), "Accepts the class under the pointer from the other label map, in this slice", Group.CORRECT
+)
+ACCEPT_CLASS = Gesture(
+    ("Ctrl+Shift+U",), "Accepts all of the class under the pointer from the other label map", Group.CORRECT
+)
+RELABEL = Gesture(("Shift+T",), "The component under the pointer becomes the selected class", Group.CORRECT)
+DELETE_COMPONENT = Gesture(("Shift+X",), "Deletes the component under the pointer", Group.CORRECT)
+MERGE = Gesture(("Shift+M",), "The class under the pointer is merged into the selected class", Group.CORRECT)
+SPLIT = Gesture(("Shift+S",), "Splits the class under the pointer into its components", Group.CORRECT)
+
 OPEN_SERIES = Gesture(("Return", "Enter"), "Opens the selected series", Group.LISTS, Place.SERIES)
 
 WITH_THE_MOUSE = tuple(
@@ -108,5 +122,7 @@ TABLE: tuple[Gesture, ...] = (
     *(REMOVE_SHAPE, UNDO_SHAPE, END_TOOL, CLOSE_SHAPE, REMOVE_ROW, GO_TO_ROW),
     *(GROW, SWAP_STROKES, ACCEPT_GROWN, DISCARD_GROWN),
     *(REFINE, PROPAGATE, SNAP, APPLY_PREVIEW, CANCEL_PREVIEW),
+    *(ACCEPT_COMPONENT, ACCEPT_SLICE, ACCEPT_CLASS),
+    *(RELABEL, DELETE_COMPONENT, MERGE, SPLIT),
     OPEN_SERIES,
 )

@@ -55,11 +55,17 @@ def add_class(layer: LabelsLayer, name: str, live: LiveMetrics | None, truth: La
         if value is None:
             raise CtsegError("This mask has no free value for another class; start a new mask.")
         layer.data = layer.data.astype(np.uint16)  # in its memory order, so its stored order stays a view
-    labels = Labels((*labels, Label(value, name)))
+    set_labels(layer, Labels((*labels, Label(value, name))))
+    layer.selected_label = value
+
+
+def set_labels(layer: LabelsLayer, labels: Labels) -> None:
+    """Give the layer these classes, with their colours. It is one that has a source."""
+    source = source_of(layer)
+    assert source is not None, "the callers look"
     layer.metadata[KEY] = replace(source, labels=labels)
     layer.colormap = colours_of(labels)
     layer.features = {"index": [0, *labels.values], "name": ["background", *(label.name for label in labels)]}
-    layer.selected_label = value
 
 
 def free_value(taken: Collection[int], highest: int) -> int | None:

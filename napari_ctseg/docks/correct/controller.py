@@ -15,19 +15,15 @@ from napari_ctseg.docks.correct.brush import Brush
 from napari_ctseg.docks.correct.classes import add_class
 from napari_ctseg.docks.correct.followed_mask import FollowedMask, MaskCallbacks
 from napari_ctseg.docks.correct.grow.growing import Growing
-from napari_ctseg.docks.correct.mask_dock import MaskDock
+from napari_ctseg.docks.correct.mask_dock import MaskDock, remembered
 from napari_ctseg.docks.correct.operations import Operations
+from napari_ctseg.docks.correct.pointed.pointing import Pointing
 from napari_ctseg.docks.correct.previews.propagating import Propagating
 from napari_ctseg.docks.correct.previews.refining import Refining
 from napari_ctseg.docks.correct.previews.snapping import Snapping
 from napari_ctseg.docks.correct.state import (
-    BrushState,
     CorrectState,
     ExportState,
-    GrowState,
-    HuLimits,
-    OperationSizes,
-    PropagateState,
 )
 from napari_ctseg.docks.correct.steps import Steps
 from napari_ctseg.docks.dock_controller import DockView
@@ -45,22 +41,6 @@ if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
 
     from napari_ctseg.preferences import Preferences
-
-
-def remembered(preferences: Preferences) -> CorrectState:
-    """The state at the start, with the sizes and limits of the last session."""
-    brush, hu, sizes = BrushState(), HuLimits(), OperationSizes()
-
-    def last(key: str, default: float) -> float:
-        return float(preferences.get(CorrectController.NAME, key, default))
-
-    return CorrectState(
-        brush=replace(brush, diameter_mm=last("brush_mm", brush.diameter_mm)),
-        hu=replace(hu, low_hu=last("window_low_hu", hu.low_hu), high_hu=last("window_high_hu", hu.high_hu)),
-        grow=GrowState(reach_mm=last("reach_mm", GrowState().reach_mm)),
-        propagate=PropagateState(int(last("propagate_slices", PropagateState().slices))),
-        sizes=OperationSizes(last("margin_mm", sizes.margin_mm), last("island_ml", sizes.island_ml)),
-    )
 
 
 class CorrectController(MaskDock):
@@ -83,6 +63,7 @@ class CorrectController(MaskDock):
         self.refining = Refining(self, aside)
         self.propagating = Propagating(self, aside)
         self.snapping = Snapping(self, aside)
+        self.pointing = Pointing(self, aside)
         self._previewed = self.refining, self.propagating, self.snapping
         self.steps = Steps(self, self._autosave, aside)
         layers = self.viewer.layers.events
@@ -131,6 +112,7 @@ class CorrectController(MaskDock):
         if changed:
             self._follow_mask()
         self.growing.refresh()
+        self.pointing.refresh()
         for tool in self._previewed:
             tool.refresh()
         self.brush.apply_rules()

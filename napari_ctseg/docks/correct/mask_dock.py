@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Any
 from ctseg_imaging.geometry import Match
 from napari_ctseg.docks.correct.classes import class_rows
 from napari_ctseg.docks.correct.followed_mask import FollowedMask
-from napari_ctseg.docks.correct.state import CorrectState
+from napari_ctseg.docks.correct.state import (
+    BrushState,
+    CorrectState,
+    GrowState,
+    HuLimits,
+    OperationSizes,
+    PropagateState,
+)
 from napari_ctseg.docks.dock_controller import DockController
 from napari_ctseg.viewer.layers import slice_of, source_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
+
+    from napari_ctseg.preferences import Preferences
 
 OFF_GRID = "Image and mask have different grids; this tool needs an image on the mask's grid."
 
@@ -66,3 +75,19 @@ class MaskDock(DockController[CorrectState]):
             here = slice_of(self.viewer, followed.truth) if followed.judged else None
             rows = class_rows(followed.labels, followed.painting.rules.locked, followed.live, here)
             self.update(classes=replace(self.state.classes, rows=rows, note=followed.note))
+
+
+def remembered(preferences: Preferences) -> CorrectState:
+    """The state at the start, with the sizes and limits of the last session."""
+    brush, hu, sizes = BrushState(), HuLimits(), OperationSizes()
+
+    def last(key: str, default: float) -> float:
+        return float(preferences.get(MaskDock.NAME, key, default))
+
+    return CorrectState(
+        brush=replace(brush, diameter_mm=last("brush_mm", brush.diameter_mm)),
+        hu=replace(hu, low_hu=last("window_low_hu", hu.low_hu), high_hu=last("window_high_hu", hu.high_hu)),
+        grow=GrowState(reach_mm=last("reach_mm", GrowState().reach_mm)),
+        propagate=PropagateState(int(last("propagate_slices", PropagateState().slices))),
+        sizes=OperationSizes(last("margin_mm", sizes.margin_mm), last("island_ml", sizes.island_ml)),
+    )

@@ -204,6 +204,14 @@ class SnapState:
 
 
 @dataclass(frozen=True)
+class AcceptState:
+    """sources : the label layers that a class can be accepted from. source : the one that is."""
+
+    sources: tuple[str, ...] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True)
 class UndoSteps:
     """lines : what was done, oldest first, undone steps last. done : how many of them are done."""
 
@@ -235,6 +243,7 @@ class CorrectState:
     refine: RefineState = RefineState()
     propagate: PropagateState = PropagateState()
     snap: SnapState = SnapState()
+    accept: AcceptState = AcceptState()
     steps: UndoSteps = UndoSteps()
     export: ExportState = ExportState()
     kept: tuple[Kept, ...] = ()
@@ -243,14 +252,21 @@ class CorrectState:
     details: str = ""
 
     @property
-    def operation_why_not(self) -> str:
-        """Why no operation can be done on the selected class."""
+    def edit_why_not(self) -> str:
+        """Why no operation can be done on any class."""
         if self.mask.why_not or self.working:
             return self.mask.why_not or f"Busy: {self.working}."
         if self.grow.stroke is not None:
             return "Accept or discard the grown outline first."
         if self.preview.tool:
             return f"Apply or cancel {self.preview.tool} first."
+        return ""
+
+    @property
+    def operation_why_not(self) -> str:
+        """Why no operation can be done on the selected class."""
+        if self.edit_why_not:
+            return self.edit_why_not
         row = self.classes.selected_row
         if row is None:
             return "Choose a class first."

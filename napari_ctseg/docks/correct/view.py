@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari_ctseg import parts
 from napari_ctseg.docks.correct.controller import CorrectController
+from napari_ctseg.docks.correct.pointed.widgets.pointed_section import PointedSection
 from napari_ctseg.docks.correct.previews.widgets.propagate_section import PropagateSection
 from napari_ctseg.docks.correct.previews.widgets.refine_section import RefineSection
 from napari_ctseg.docks.correct.previews.widgets.snap_section import SnapSection
@@ -17,12 +19,30 @@ from napari_ctseg.docks.correct.widgets.grow_section import GrowSection
 from napari_ctseg.docks.correct.widgets.mask_section import MaskSection
 from napari_ctseg.docks.correct.widgets.operation_section import OperationSection
 from napari_ctseg.docks.correct.widgets.start_section import StartSection
-from napari_ctseg.keys import bind, release
+from napari_ctseg.keys import Gesture, bind, release
 from napari_ctseg.keys import table as keys
 from napari_ctseg.preferences import Preferences
 
 if TYPE_CHECKING:
     import napari
+
+
+def bound_keys(controller: CorrectController) -> dict[Gesture, Callable[[], None]]:
+    """What the keys of the window do while the dock is open."""
+    pointing = controller.pointing
+    return {
+        keys.GROW: controller.growing.begin,
+        keys.REFINE: controller.refining.begin,
+        keys.PROPAGATE: controller.propagating.begin,
+        keys.SNAP: controller.snapping.begin,
+        keys.ACCEPT_COMPONENT: pointing.accept_component,
+        keys.ACCEPT_SLICE: pointing.accept_slice,
+        keys.ACCEPT_CLASS: pointing.accept_class,
+        keys.RELABEL: pointing.relabel,
+        keys.DELETE_COMPONENT: pointing.delete,
+        keys.MERGE: pointing.merge,
+        keys.SPLIT: pointing.split,
+    }
 
 
 class CorrectDock(parts.Dock):
@@ -40,8 +60,8 @@ class CorrectDock(parts.Dock):
         self.brush, self.classes = BrushSection(), ClassSection()
         self.operations, self.grow, self.export = OperationSection(), GrowSection(), ExportSection()
         self.refine, self.propagate, self.snap = RefineSection(), PropagateSection(), SnapSection()
-        self.message = parts.Message()
-        above = [self.start, self.mask, self.brush, self.classes]
+        self.pointed, self.message = PointedSection(), parts.Message()
+        above = [self.start, self.mask, self.brush, self.classes, self.pointed]
         tools = self.refine, self.propagate, self.snap
         previews = [parts.row(*(tool.begin for tool in tools)), *tools]
         below = [self.grow, self.operations, self.export, self.message]
@@ -52,19 +72,19 @@ class CorrectDock(parts.Dock):
         self.brush.connect_to(controller.brush)
         self.operations.connect_to(controller.operations)
         self.grow.connect_to(controller.growing)
-        bind(controller.viewer, keys.GROW, controller.growing.begin)
+        self.pointed.connect_to(controller.pointing)
         self.refine.connect_to(controller.refining)
         self.propagate.connect_to(controller.propagating)
         self.snap.connect_to(controller.snapping)
-        bind(controller.viewer, keys.SNAP, controller.snapping.begin)
-        bind(controller.viewer, keys.REFINE, controller.refining.begin)
-        bind(controller.viewer, keys.PROPAGATE, controller.propagating.begin)
+        self._bound = bound_keys(controller)
+        for gesture, act in self._bound.items():
+            bind(controller.viewer, gesture, act)
         for section in (self.start, self.mask, self.classes, self.export):
             section.connect_to(controller)
 
     def closed(self) -> None:
         """Save the last edits for recovery and disconnect from the viewer."""
-        for gesture in (keys.GROW, keys.REFINE, keys.PROPAGATE, keys.SNAP):
+        for gesture in self._bound:
             release(self.controller.viewer, gesture)
         self.controller.close()
 
@@ -77,6 +97,7 @@ class CorrectDock(parts.Dock):
         self.mask.draw(state.mask)
         self.brush.draw(state.brush, state.hu, state.mask.why_not)
         self.classes.draw(state)
+        self.pointed.draw(state.accept, state.mask.why_not)
         self.operations.draw(state.sizes, state.classes.selected_row, state.operation_why_not)
         self.grow.draw(state.grow, state.classes.selected_row, state.operation_why_not)
         self.refine.draw(state)

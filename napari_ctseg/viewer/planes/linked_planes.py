@@ -59,6 +59,11 @@ class LinkedPlanes:
         return () if self._view is None else self._view.models
 
     @property
+    def pointed(self) -> Any:
+        """The viewer model whose canvas the pointer was on last."""
+        return self._viewer() if self._view is None else self._view.pointed
+
+    @property
     def view(self) -> PlanesView | None:
         """The canvases; None while they are hidden."""
         return self._view

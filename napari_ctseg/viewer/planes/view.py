@@ -46,8 +46,10 @@ class PlanesView(QWidget):  # type: ignore[misc]
         viewer.dims.events.point.connect(self._draw)
         viewer.dims.events.order.connect(self._turned)
         viewer.dims.events.ndisplay.connect(self._draw)
+        self.pointed: Any = viewer  # the viewer model whose canvas the pointer was on last
         for model in models:
             model.scene.camera.events.zoom.connect(self._zoomed)
+            model.mouse_move_callbacks.append(self._pointed_at)
         self._centre.layout().addWidget(self)
         for watched in (self._main, self._window):
             watched.installEventFilter(self)
@@ -145,6 +147,9 @@ class PlanesView(QWidget):  # type: ignore[misc]
                 plane.turn(axis)
         self._draw()
 
+    def _pointed_at(self, model: Any, event: Any) -> None:
+        self.pointed = model
+
     def _zoomed(self, event: Any) -> None:
         if self._synchronous:
             self._zoom_all(float(event.value))
@@ -163,6 +168,7 @@ class PlanesView(QWidget):  # type: ignore[misc]
         dims.ndisplay.disconnect(self._draw)
         for model in (self._viewer, *self.models):
             model.scene.camera.events.zoom.disconnect(self._zoomed)
+            model.mouse_move_callbacks.remove(self._pointed_at)
         for mouse in self._mice:
             mouse.close()
         for model in self.models:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from ctseg_imaging.editing.connected_parts import connected_parts
 from ctseg_imaging.metrics.boxes import label_boxes
 from napari_ctseg.viewer.pairs import Counted
 
@@ -51,6 +51,6 @@ def _middle_x(box: Any, mask: NDArray[np.bool_]) -> float:
 
 
 def _islands(mask: NDArray[np.bool_]) -> int:
-    pieces = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26)
+    pieces, _ = connected_parts(mask)
     sizes = np.bincount(pieces.ravel())[1:]
     return int((sizes < ISLAND * sizes.max()).sum())

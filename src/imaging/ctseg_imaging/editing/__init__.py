@@ -1,5 +1,6 @@
 """Operations on one label's mask: bool (z, y, x) in, bool (z, y, x) out; nothing is changed in place."""
 
+from ctseg_imaging.editing.components import component_at, components_by_size
 from ctseg_imaging.editing.geodesic import nearest_seed
 from ctseg_imaging.editing.interpolate import fill_between
 from ctseg_imaging.editing.morphology import drop_islands, fill_holes, grow, shrink, smooth
@@ -12,6 +13,8 @@ __all__ = [
     "VolumeThreshold",
     "around_mask",
     "box_of_seeds",
+    "component_at",
+    "components_by_size",
     "drop_islands",
     "fill_between",
     "fill_holes",

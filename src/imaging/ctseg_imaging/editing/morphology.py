@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cc3d
 import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ctseg_imaging.editing.connected_parts import connected_parts
 from ctseg_imaging.geometry import Triple
 
 Mask = NDArray[np.bool_]
@@ -43,7 +43,7 @@ def drop_islands(mask: Mask, least_volume_ml: float, spacing_mm: Triple) -> Mask
     box = bounding_box(mask)
     if box is None:
         return kept
-    parts, count = cc3d.connected_components(np.ascontiguousarray(mask[box]), connectivity=26, return_N=True)
+    parts, count = connected_parts(mask[box])
     voxels = np.bincount(parts.ravel(), minlength=count + 1)
     voxels[0] = 0
     stays = voxels * float(np.prod(spacing_mm)) / 1000 >= least_volume_ml

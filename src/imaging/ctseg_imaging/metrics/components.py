@@ -14,6 +14,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from ctseg_imaging.editing.connected_parts import connected_parts
 from ctseg_imaging.geometry import Triple
 from ctseg_imaging.metrics.boxes import Box, union_box
 from ctseg_imaging.metrics.surfaces import BoolArray, surface_distances
@@ -124,7 +125,7 @@ class _Split:
 
     @classmethod
     def of(cls, mask: BoolArray, connectivity: int = 26) -> _Split:
-        labels = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=connectivity)
+        labels, _ = connected_parts(mask, connectivity)
         found = cc3d.statistics(labels)
         return cls(
             labels, found["voxel_counts"].astype(np.int64), found["centroids"], found["bounding_boxes"]

@@ -1,0 +1,1 @@
+"""Operations by key on what is under the pointer: accept, relabel, merge, split, delete."""
