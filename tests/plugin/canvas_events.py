@@ -1,7 +1,7 @@
 """Mouse and wheel on a canvas, as Qt delivers them."""
 
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -35,9 +35,16 @@ def press(native, at, button=LEFT, keys=NONE):
     QTest.mousePress(native, button, keys, QPoint(*at))
 
 
-def move(native, at):
-    """Move, and let napari's throttle pass it on."""
-    QTest.mouseMove(native, QPoint(*at))
+def move(native, at, held=Qt.MouseButton.NoButton, keys=NONE):
+    """Move, and let napari's throttle pass it on.
+
+    The event goes to the widget itself: `QTest.mouseMove` moves the pointer of the display, which the test
+    processes share, and its events reach whatever lies there by then.
+    """
+    point = QPointF(*at)
+    spot = QPointF(native.mapToGlobal(QPoint(*at)))
+    event = QMouseEvent(QEvent.Type.MouseMove, point, spot, Qt.MouseButton.NoButton, held, keys)
+    QApplication.sendEvent(native, event)
     QTest.qWait(THROTTLE_MS)
 
 
@@ -52,8 +59,8 @@ def click(native, at, button=LEFT, keys=NONE):
 
 def drag(native, start, stop, button=LEFT, keys=NONE):
     press(native, start, button, keys)
-    move(native, [(a + b) // 2 for a, b in zip(start, stop, strict=True)])
-    move(native, stop)
+    move(native, [(a + b) // 2 for a, b in zip(start, stop, strict=True)], button, keys)
+    move(native, stop, button, keys)
     release(native, stop, button, keys)
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
 
 from ctseg_imaging.geometry import Geometry
 from ctseg_imaging.volume import LabelMap, Labels, Volume
@@ -77,15 +76,17 @@ class Pointer:
         self.controller = self.dock.controller
 
     def over(self, *voxel, native=None, model=None):
-        """Move the mouse to a voxel of the mask."""
-        QApplication.processEvents()  # the canvases have their sizes now
+        """Move the mouse to a voxel of the mask, again if the canvas had not its size yet."""
         native, model = native or self.canvas, model or unwrapped(self.viewer)
-        world, camera = self.layer.data_to_world(voxel), model.scene.camera
-        axes = model.dims.displayed
-        y, x = (
-            camera.zoom * (world[axis] - centre) for axis, centre in zip(axes, camera.center[1:], strict=True)
-        )
-        events.move(native, (round(native.width() / 2 + x), round(native.height() / 2 + y)))
+        world, axes = np.array(self.layer.data_to_world(voxel)), list(model.dims.displayed)
+
+        def arrived():
+            camera = model.scene.camera
+            y, x = camera.zoom * (world[axes] - camera.center[1:])
+            events.move(native, (round(native.width() / 2 + x), round(native.height() / 2 + y)))
+            return np.allclose(np.array(model.cursor.position)[axes], world[axes], atol=0.5)  # mm
+
+        self.qtbot.waitUntil(arrived)
 
     def key(self, key, held=Qt.KeyboardModifier.NoModifier):
         self.qtbot.keyClick(self.canvas, key, held)

@@ -18,8 +18,8 @@ from napari_ctseg.docks.measure.view import MeasureDock
 from napari_ctseg.viewer.orientation import show_plane
 from napari_ctseg.viewer.showing import show_volume
 from tests.pace import at_most
+from tests.plugin import canvas_events
 
-PAUSE_MS = 15  # vispy drops a move within 10 ms of the one before
 SHAPE, SPACING = (12, 60, 80), (5.0, 2.0, 1.5)
 
 
@@ -29,6 +29,10 @@ def oblique() -> Volume:
     turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.diag([-1, 1, -1.0])
     values = np.random.default_rng(2).integers(-900, 900, SHAPE, np.int16)
     return Volume(values, Geometry.from_parts(SHAPE, SPACING, (40.0, -60.0, 30.0), turned), modality="CT")
+
+
+def at(point: QPoint) -> tuple[int, int]:
+    return point.x(), point.y()
 
 
 class Hand:
@@ -53,10 +57,10 @@ class Hand:
 
     def drag(self, *indices, keys=Qt.KeyboardModifier.NoModifier):
         points = [self.pixel(index) for index in indices]
-        QTest.mouseMove(self.native, points[0])
+        canvas_events.move(self.native, at(points[0]))
         QTest.mousePress(self.native, Qt.MouseButton.LeftButton, keys, points[0])
         for point in points[1:]:
-            self._move(point, keys)
+            canvas_events.move(self.native, at(point), canvas_events.LEFT, keys)
         QTest.mouseRelease(self.native, Qt.MouseButton.LeftButton, keys, points[-1])
         return points
 
@@ -64,26 +68,9 @@ class Hand:
         self.native.setFocus()
         QTest.keyClick(self.native, key, keys)
 
-    def _move(self, point, keys):
-        from qtpy.QtCore import QEvent, QPointF
-        from qtpy.QtGui import QMouseEvent
-        from qtpy.QtWidgets import QApplication
-
-        QTest.qWait(PAUSE_MS)
-        spot = QPointF(point)
-        event = QMouseEvent(
-            QEvent.Type.MouseMove,
-            spot,
-            self.native.mapToGlobal(spot),
-            Qt.MouseButton.NoButton,
-            Qt.MouseButton.LeftButton,
-            keys,
-        )
-        QApplication.sendEvent(self.native, event)
-
     def click(self, index, double=False):
         point = self.pixel(index)
-        QTest.mouseMove(self.native, point)
+        canvas_events.move(self.native, at(point))
         if double:
             QTest.mouseDClick(self.native, Qt.MouseButton.LeftButton, pos=point)
         else:
