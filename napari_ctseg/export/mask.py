@@ -19,6 +19,8 @@ from ctseg_imaging.formats.disk.atomic import refuse_sources, write_bytes
 from ctseg_imaging.label_names import as_records
 from ctseg_imaging.resampling import reoriented
 from ctseg_imaging.volume import LabelMap, Volume
+from napari_ctseg.export.review_record import review_record
+from napari_ctseg.viewer.review import Marks
 
 ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", formats.RTSTRUCT_ENDING, formats.DICOM_ENDING)
 
@@ -66,16 +68,17 @@ def export(
     provenance: Mapping[str, Any],
     edits: Sequence[Mapping[str, Any]],
     sources: Iterable[Path] = (),
+    marks: Marks = Marks(),
 ) -> Written:
     """Write the mask to `path` (its ending decides the format, an older file is replaced) and its history to
     `history_path(path)`.
 
     The grid is the image's, header values included, where the mask lies on its lattice; else the mask's own.
     A .dcm is a DICOM SEG of the image and a .rtstruct.dcm an RTSTRUCT; the image has to come from DICOM.
-    sources : files and folders that are open; none of them is replaced. Raises FormatError for a name with
-    another ending, one of `sources`, a history file of that name that this program did not write, or a place
-    that cannot be written to; then nothing was changed. Where only the history could not be written, the
-    answer contains the error.
+    sources : files and folders that are open; none of them is replaced. marks : of the review, which go into
+    the history. Raises FormatError for a name with another ending, one of `sources`, a history file of that
+    name that this program did not write, or a place that cannot be written to; then nothing was changed.
+    Where only the history could not be written, the answer contains the error.
     """
     side_path = history_path(path)
     opened = tuple(sources)
@@ -85,6 +88,8 @@ def export(
     placed = on_grid_of(label_map, image)
     fits = image is not None and placed.geometry is image.geometry
     history = history_of(placed, image if fits else None, provenance, edits)
+    if marks:
+        history["review"] = review_record(placed, marks)
     like = image if fits or path.name.lower().endswith(formats.DICOM_ENDING) else label_map
     remarks = formats.write(path, placed, like=like, overwrite=True)
     try:

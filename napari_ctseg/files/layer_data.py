@@ -16,6 +16,7 @@ from ctseg_imaging.endings import split_ending
 from ctseg_imaging.errors import FormatError
 from ctseg_imaging.formats.label_maps import to_label_map
 from ctseg_imaging.volume import LabelMap, Volume
+from napari_ctseg.export.review_record import with_marks
 from napari_ctseg.viewer.layers import LayerData, label_data, volume_data
 
 MOST_LABELS = 64
@@ -57,9 +58,8 @@ def layers_of(volume: Volume, path: Path, name: str) -> list[LayerData]:
     if label_map is None:
         return image_layers(volume, name)
     _say_notes(volume.notes, name)
-    return [
-        label_data(label_map, name if _LABEL_NAME.search(name.lower()) else f"{name} labels")
-    ]  # a dataset names both files alike
+    layer = label_data(label_map, name if _LABEL_NAME.search(name.lower()) else f"{name} labels")
+    return [_reviewed(layer, label_map, path)]  # a dataset names both files alike
 
 
 def image_layers(volume: Volume, name: str) -> list[LayerData]:
@@ -80,11 +80,17 @@ def label_layers(maps: Sequence[LabelMap], path: Path) -> list[LayerData]:
     layers: list[LayerData] = []
     for k, label_map in enumerate(maps, 1):
         _say_notes(label_map.notes, plain_name(path))
-        data, settings, kind = label_data(
-            label_map, plain_name(path) if len(maps) == 1 else f"{plain_name(path)} layer {k}"
-        )
+        layer = label_data(label_map, plain_name(path) if len(maps) == 1 else f"{plain_name(path)} layer {k}")
+        data, settings, kind = _reviewed(layer, label_map, path)
         layers.append((data, {**settings, "visible": not layers}, kind))
     return layers
+
+
+def _reviewed(layer: LayerData, label_map: LabelMap, path: Path) -> LayerData:
+    """The layer with the review marks next to its file."""
+    reviewed, fault = with_marks(layer, label_map, path)
+    _say_notes([fault] if fault else [], plain_name(path))
+    return reviewed
 
 
 def _say_notes(notes: Sequence[str], name: str) -> None:

@@ -213,6 +213,10 @@ class JournalFile:
         """Names or colours changed."""
         self._append(FrameKind.LABELS, json.dumps(list(entries)).encode())
 
+    def review(self, entries: Any) -> None:
+        """The review marks changed."""
+        self._append(FrameKind.REVIEW, json.dumps(entries).encode())
+
     def _append(self, kind: FrameKind, payload: bytes) -> None:
         data = frame(kind, payload)
         if self._next is not None:

@@ -28,6 +28,7 @@ class FrameKind(IntEnum):
     UNDO = 9  # a patch: what undo wrote
     REDO = 10  # a patch: what redo wrote
     LABELS = 11  # JSON: names and colours changed
+    REVIEW = 12  # JSON: the review marks changed
 
 
 _KNOWN = frozenset(int(kind) for kind in FrameKind)

@@ -19,7 +19,7 @@ from napari_ctseg.journal.history import Gesture, History
 from napari_ctseg.journal.limits import UNDO
 from napari_ctseg.journal.patches import Patch, merged, unpack, write
 
-EDITS = (FrameKind.GESTURE, FrameKind.UNDO, FrameKind.REDO)
+EDITS = (FrameKind.GESTURE, FrameKind.UNDO, FrameKind.REDO, FrameKind.REVIEW)
 MOST_VOXELS = 2**36
 _DAMAGED = (
     "{path}: the kept edits are damaged before the first whole copy of the mask and cannot be restored; "
@@ -33,7 +33,7 @@ class Replayed:
 
     shown : (z, y, x) as on screen. label_map : the same in stored order. edits : JSON, for the list of edits
     in an export. provenance : of the prediction that was corrected, as in LayerSource; empty for a mask made
-    by the user.
+    by the user. review : its review marks, JSON; None for none.
     """
 
     shown: NDArray[Any]
@@ -41,12 +41,13 @@ class Replayed:
     history: History
     edits: list[dict[str, Any]]
     provenance: dict[str, Any]
+    review: Any = None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The content of a journal without the voxels. steps : gestures, undos and redos, including earlier
-    generations.
+    """The content of a journal without the voxels. steps : gestures, undos, redos and review marks,
+    including those of earlier generations.
     """
 
     steps: int
@@ -139,7 +140,7 @@ class _Replay:
         self.edits: list[dict[str, Any]] = []
         self.array: NDArray[Any] = np.zeros((0, 0, 0), np.uint8)
         self._parts: list[bytes] = []
-        self._labels = Labels()
+        self._labels, self._review = Labels(), None
 
     def run(self, path: Path) -> Replayed:
         found = list(frames(path))
@@ -153,7 +154,7 @@ class _Replay:
         geometry, view = _place(header)
         self.array = np.zeros(view.geometry(geometry).shape, np.dtype(header["dtype"]))
         self._labels = labels_from_json(header["labels"])
-        self.edits = list(header["edits"])
+        self.edits, self._review = list(header["edits"]), header.get("review")
         # The base was written while edits went on: first the base, then every edit in order, makes each voxel
         # what it was last.
         for kind, payload in found:
@@ -170,6 +171,7 @@ class _Replay:
             self.history,
             self.edits,
             dict(header.get("provenance", {})),
+            self._review,
         )
 
     def _base(self, payload: bytes) -> None:
@@ -202,6 +204,8 @@ class _Replay:
                 self.edits.append({"operation": "redo"})
             case FrameKind.LABELS:
                 self._labels = labels_from_json(json.loads(payload))
+            case FrameKind.REVIEW:
+                self._review = json.loads(payload)
             case FrameKind.HEADER | FrameKind.BASE | FrameKind.BASE_END:
                 pass
 

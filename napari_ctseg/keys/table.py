@@ -100,6 +100,17 @@ DELETE_COMPONENT = Gesture(("Shift+X",), "Deletes the component under the pointe
 MERGE = Gesture(("Shift+M",), "The class under the pointer is merged into the selected class", Group.CORRECT)
 SPLIT = Gesture(("Shift+S",), "Splits the class under the pointer into its components", Group.CORRECT)
 
+SLICE_REVIEWED = Gesture(("K",), "Marks the slice as reviewed, or takes that back", Group.CORRECT)
+SLICE_NEEDS_WORK = Gesture(("H",), "Marks that the slice needs work, or takes that back", Group.CORRECT)
+CLASS_REVIEWED = Gesture(
+    ("Shift+K",), "Marks the selected class as reviewed, or takes that back", Group.CORRECT
+)
+CLASS_NEEDS_WORK = Gesture(
+    ("Shift+H",), "Marks that the selected class needs work, or takes that back", Group.CORRECT
+)
+NEXT_UNREVIEWED = Gesture(("I",), "Next slice that is not reviewed", Group.CORRECT)
+NEXT_NEEDS_WORK = Gesture(("Shift+I",), "Next slice that needs work", Group.CORRECT)
+
 OPEN_SERIES = Gesture(("Return", "Enter"), "Opens the selected series", Group.LISTS, Place.SERIES)
 
 WITH_THE_MOUSE = tuple(
@@ -124,5 +135,7 @@ TABLE: tuple[Gesture, ...] = (
     *(REFINE, PROPAGATE, SNAP, APPLY_PREVIEW, CANCEL_PREVIEW),
     *(ACCEPT_COMPONENT, ACCEPT_SLICE, ACCEPT_CLASS),
     *(RELABEL, DELETE_COMPONENT, MERGE, SPLIT),
+    *(SLICE_REVIEWED, SLICE_NEEDS_WORK, CLASS_REVIEWED, CLASS_NEEDS_WORK),
+    *(NEXT_UNREVIEWED, NEXT_NEEDS_WORK),
     OPEN_SERIES,
 )

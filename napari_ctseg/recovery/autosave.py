@@ -22,6 +22,7 @@ from napari_ctseg.recovery.disk_space import DiskSpace
 from napari_ctseg.recovery.recording import Recording
 from napari_ctseg.viewer.layers import MADE, source_of
 from napari_ctseg.viewer.proxies import unwrapped
+from napari_ctseg.viewer.review import Marks, keep_marks
 from napari_ctseg.viewer.showing import show_labels
 from napari_ctseg.viewer.study import study_of
 
@@ -174,6 +175,8 @@ class Autosave:
         if not _not_open([kept]):
             raise FormatError(f"{kept.path}: these edits are open already.")
         layer = show_labels(viewer, replayed.label_map, "recovered mask", replayed.provenance, role="edited")
+        if replayed.review:
+            keep_marks(layer, Marks.from_json(replayed.review))
         recording = self._recordings[unwrapped(layer)]
         recording.continue_from(kept, replayed)
         study_of(viewer).edited = layer.name  # correcting goes on with it

@@ -20,6 +20,7 @@ from napari_ctseg.journal.replay import Replayed, labels_to_json
 from napari_ctseg.journal.writer import WRITER
 from napari_ctseg.viewer.layers import KEY, LayerSource, source_of
 from napari_ctseg.viewer.painting import Painting
+from napari_ctseg.viewer.review import Review, marks_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
@@ -58,6 +59,7 @@ class Recording:
             (steps.moved, self._moved),
             (steps.replaced, self._replaced),
             (layer.events.mode, self._mode_changed),
+            (Review.of(layer).changed, self._reviewed),
         ]
         for signal, callback in self._heard:
             signal.connect(callback)
@@ -163,6 +165,7 @@ class Recording:
             "labels": labels_to_json(source.labels or Labels()),
             "edits": list(self.painting.steps.log),
             "provenance": dict(source.provenance),
+            "review": marks_of(self.layer).as_json(),
         }
 
     def _added(self, gesture: Gesture) -> None:
@@ -184,6 +187,13 @@ class Recording:
 
     def _moved(self, kind: FrameKind, patch: Patch) -> None:
         self._step(lambda file: file.moved(kind, patch))
+
+    def _reviewed(self) -> None:
+        """Marks are kept as steps are, although undo passes over them."""
+        if self._file is None:
+            self._begin()
+        entries = marks_of(self.layer).as_json()
+        self._step(lambda file: file.review(entries))
 
     def _step(self, write: Callable[[JournalFile], None]) -> None:
         self.unsaved += 1

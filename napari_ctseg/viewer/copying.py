@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_ctseg.viewer.layers import label_map_of, source_of
 from napari_ctseg.viewer.painting import edits_of
+from napari_ctseg.viewer.review import keep_marks, marks_of
 from napari_ctseg.viewer.showing import keep_probabilities, show_labels
 from napari_ctseg.viewer.study import study_of
 
@@ -26,6 +27,7 @@ def correct_copy(viewer: napari.viewer.Viewer, name: str) -> LabelsLayer:
         viewer, copy, f"{name} corrected", None if source is None else source.provenance, role="edited"
     )
     keep_probabilities(added, None if source is None else source.probabilities)
+    keep_marks(added, marks_of(layer))
     edits_of(added).append({"operation": "copied to be corrected"})
     added.mode, added.selected_label = layer.mode, layer.selected_label
     layer.visible = False

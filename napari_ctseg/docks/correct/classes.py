@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ctseg_imaging.volume import Label, Labels
 from napari_ctseg.docks.correct.state import ClassRow
 from napari_ctseg.viewer.layers import KEY, colours_of, source_of
 from napari_ctseg.viewer.pairs import occurring
+from napari_ctseg.viewer.review import Mark
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
@@ -79,9 +80,15 @@ def free_value(taken: Collection[int], highest: int) -> int | None:
 
 
 def class_rows(
-    labels: Labels, locked: Collection[int], live: LiveMetrics | None, here: int | None
+    labels: Labels,
+    locked: Collection[int],
+    live: LiveMetrics | None,
+    here: int | None,
+    marks: Mapping[int, Mark],
 ) -> tuple[ClassRow, ...]:
-    """One row a class. here : the slice of the truth that is shown, None without a truth."""
+    """One row a class. here : the slice of the truth that is shown, None without a truth. marks : of the
+    review, by value.
+    """
     table = {} if live is None else {row.value: row for row in live.table()}
     rows = []
     for label in labels:
@@ -97,6 +104,7 @@ def class_rows(
                 0.0 if row is None else row.volume_pred_ml,
                 row.dice if judged and row is not None else None,
                 in_slice,
+                marks.get(label.value),
             )
         )
     return tuple(rows)

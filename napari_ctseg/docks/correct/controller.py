@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from napari_ctseg.docks.correct.pointed.pointing import Pointing
 from napari_ctseg.docks.correct.previews.propagating import Propagating
 from napari_ctseg.docks.correct.previews.refining import Refining
 from napari_ctseg.docks.correct.previews.snapping import Snapping
+from napari_ctseg.docks.correct.review.reviewing import Reviewing
 from napari_ctseg.docks.correct.state import (
     CorrectState,
     ExportState,
@@ -33,6 +35,7 @@ from napari_ctseg.viewer.copying import correct_copy
 from napari_ctseg.viewer.layers import is_label_map, label_map_of, source_of, volume_of
 from napari_ctseg.viewer.painting import BrushRules, Painting, edits_of
 from napari_ctseg.viewer.reference import is_locked, lock, release
+from napari_ctseg.viewer.review import marks_of
 from napari_ctseg.viewer.showing import show_labels
 from napari_ctseg.viewer.study import ROLES, open_sources
 
@@ -63,7 +66,7 @@ class CorrectController(MaskDock):
         self.refining = Refining(self, aside)
         self.propagating = Propagating(self, aside)
         self.snapping = Snapping(self, aside)
-        self.pointing = Pointing(self, aside)
+        self.pointing, self.reviewing = Pointing(self, aside), Reviewing(self)
         self._previewed = self.refining, self.propagating, self.snapping
         self.steps = Steps(self, self._autosave, aside)
         layers = self.viewer.layers.events
@@ -86,6 +89,7 @@ class CorrectController(MaskDock):
         for tool in self._previewed:
             tool.cancel()
         self._leave_mask()
+        self.reviewing.follow(None)
 
     # ---- which mask
 
@@ -200,7 +204,7 @@ class CorrectController(MaskDock):
             self.update(message=self.state.mask.why_not or "Still exporting.")
             return
         layer = self.followed.layer
-        source, image = source_of(layer), self.image_volume()
+        source, image, marks = source_of(layer), self.image_volume(), marks_of(layer)
         label_map = label_map_of(layer)
         label_map = replace(label_map, array=label_map.array.copy(), labels=self.followed.labels)
         provenance, edits = ({} if source is None else source.provenance), list(edits_of(layer))
@@ -208,19 +212,21 @@ class CorrectController(MaskDock):
         self.update(export=replace(self.state.export, running=True), message="Exporting…", details="")
 
         def done(written: Written) -> None:
-            if version == Painting.of(layer).version:
+            if (version, marks) == (Painting.of(layer).version, marks_of(layer)):
                 recording = self._autosave.recording(layer)
                 if recording is not None:
                     recording.exported()
             self.update(export=ExportState(), message=export_message(written))
 
-        self._aside(lambda: export(path, label_map, image, provenance, edits, opened), done, self.show_error)
+        write = partial(export, path, label_map, image, provenance, edits, opened, marks)
+        self._aside(write, done, self.show_error)
 
     # ---- inside: following the layer
 
     def _follow_mask(self) -> None:
         self._leave_mask()
         layer, truth = self._named(self.state.mask.layer), self._named(self.state.mask.truth)
+        self.reviewing.follow(layer)
         if layer is None:
             classes = replace(self.state.classes, rows=(), note="")
             self.update(classes=classes, mask=replace(self.state.mask, in_use=""))
@@ -271,5 +277,6 @@ class CorrectController(MaskDock):
             self.update(message=why, details="")
 
     def _moved(self, event: Any = None) -> None:
+        self.reviewing.show()
         if self.followed is not None and self.followed.judged:
             self.show_numbers()

@@ -19,6 +19,7 @@ from napari_ctseg.docks.correct.state import (
 )
 from napari_ctseg.docks.dock_controller import DockController
 from napari_ctseg.viewer.layers import slice_of, source_of
+from napari_ctseg.viewer.review import marks_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
@@ -73,7 +74,8 @@ class MaskDock(DockController[CorrectState]):
         """The rows of the classes from layer, locks, counts and slider."""
         if (followed := self.followed) is not None:
             here = slice_of(self.viewer, followed.truth) if followed.judged else None
-            rows = class_rows(followed.labels, followed.painting.rules.locked, followed.live, here)
+            marks = marks_of(followed.layer).classes
+            rows = class_rows(followed.labels, followed.painting.rules.locked, followed.live, here, marks)
             self.update(classes=replace(self.state.classes, rows=rows, note=followed.note))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from napari_ctseg.docks.correct.review.state import ReviewState
 from napari_ctseg.journal.folder import Kept
+from napari_ctseg.viewer.review import Mark
 
 
 class Tool(StrEnum):
@@ -33,7 +35,7 @@ class Operation(StrEnum):
 @dataclass(frozen=True)
 class ClassRow:
     """One class. dice, slice_dice : against the truth, in all and in this slice; None where there is no
-    truth, NaN where undefined.
+    truth, NaN where undefined. mark : of the review.
     """
 
     value: int
@@ -43,6 +45,7 @@ class ClassRow:
     volume_ml: float = 0.0
     dice: float | None = None
     slice_dice: float | None = None
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True)
@@ -244,6 +247,7 @@ class CorrectState:
     propagate: PropagateState = PropagateState()
     snap: SnapState = SnapState()
     accept: AcceptState = AcceptState()
+    review: ReviewState = field(default_factory=ReviewState)
     steps: UndoSteps = UndoSteps()
     export: ExportState = ExportState()
     kept: tuple[Kept, ...] = ()

@@ -11,6 +11,7 @@ from napari_ctseg.docks.correct.pointed.widgets.pointed_section import PointedSe
 from napari_ctseg.docks.correct.previews.widgets.propagate_section import PropagateSection
 from napari_ctseg.docks.correct.previews.widgets.refine_section import RefineSection
 from napari_ctseg.docks.correct.previews.widgets.snap_section import SnapSection
+from napari_ctseg.docks.correct.review.widgets.review_section import ReviewSection
 from napari_ctseg.docks.correct.state import CorrectState
 from napari_ctseg.docks.correct.widgets.brush_section import BrushSection
 from napari_ctseg.docks.correct.widgets.class_section import ClassSection
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def bound_keys(controller: CorrectController) -> dict[Gesture, Callable[[], None]]:
     """What the keys of the window do while the dock is open."""
-    pointing = controller.pointing
+    pointing, reviewing = controller.pointing, controller.reviewing
     return {
         keys.GROW: controller.growing.begin,
         keys.REFINE: controller.refining.begin,
@@ -42,6 +43,12 @@ def bound_keys(controller: CorrectController) -> dict[Gesture, Callable[[], None
         keys.DELETE_COMPONENT: pointing.delete,
         keys.MERGE: pointing.merge,
         keys.SPLIT: pointing.split,
+        keys.SLICE_REVIEWED: reviewing.slice_reviewed,
+        keys.SLICE_NEEDS_WORK: reviewing.slice_needs_work,
+        keys.CLASS_REVIEWED: reviewing.class_reviewed,
+        keys.CLASS_NEEDS_WORK: reviewing.class_needs_work,
+        keys.NEXT_UNREVIEWED: reviewing.next_unreviewed,
+        keys.NEXT_NEEDS_WORK: reviewing.next_needs_work,
     }
 
 
@@ -60,8 +67,8 @@ class CorrectDock(parts.Dock):
         self.brush, self.classes = BrushSection(), ClassSection()
         self.operations, self.grow, self.export = OperationSection(), GrowSection(), ExportSection()
         self.refine, self.propagate, self.snap = RefineSection(), PropagateSection(), SnapSection()
-        self.pointed, self.message = PointedSection(), parts.Message()
-        above = [self.start, self.mask, self.brush, self.classes, self.pointed]
+        self.pointed, self.review, self.message = PointedSection(), ReviewSection(), parts.Message()
+        above = [self.start, self.mask, self.brush, self.classes, self.review, self.pointed]
         tools = self.refine, self.propagate, self.snap
         previews = [parts.row(*(tool.begin for tool in tools)), *tools]
         below = [self.grow, self.operations, self.export, self.message]
@@ -73,6 +80,7 @@ class CorrectDock(parts.Dock):
         self.operations.connect_to(controller.operations)
         self.grow.connect_to(controller.growing)
         self.pointed.connect_to(controller.pointing)
+        self.review.connect_to(controller.reviewing)
         self.refine.connect_to(controller.refining)
         self.propagate.connect_to(controller.propagating)
         self.snap.connect_to(controller.snapping)
@@ -97,6 +105,7 @@ class CorrectDock(parts.Dock):
         self.mask.draw(state.mask)
         self.brush.draw(state.brush, state.hu, state.mask.why_not)
         self.classes.draw(state)
+        self.review.draw(state.review, state.classes.selected_row)
         self.pointed.draw(state.accept, state.mask.why_not)
         self.operations.draw(state.sizes, state.classes.selected_row, state.operation_why_not)
         self.grow.draw(state.grow, state.classes.selected_row, state.operation_why_not)

@@ -29,6 +29,7 @@ from napari_ctseg.journal import folder, words
 from napari_ctseg.journal.limits import FOLDER
 from napari_ctseg.journal.replay import Replayed, replay
 from napari_ctseg.recovery.pictures import picture
+from napari_ctseg.viewer.review import Marks
 from napari_ctseg.viewer.study import open_sources
 
 if TYPE_CHECKING:
@@ -242,7 +243,8 @@ class KeptList(QWidget):  # type: ignore[misc]
 
 def _exported(kept: Path, path: Path, opened: Iterable[Path]) -> Written:
     replayed = replay(kept)
-    return export(path, replayed.label_map, None, replayed.provenance, replayed.edits, opened)
+    marks = Marks.from_json(replayed.review) if replayed.review else Marks()
+    return export(path, replayed.label_map, None, replayed.provenance, replayed.edits, opened, marks)
 
 
 def _version(kept: folder.Kept) -> tuple[str, int]:

@@ -26,6 +26,7 @@ from napari_ctseg.recovery.view import RestoreDialog
 from napari_ctseg.recovery.widgets.one_question import OneQuestion
 from napari_ctseg.viewer.layers import label_map_of, source_of, volume_of
 from napari_ctseg.viewer.painting import edits_of
+from napari_ctseg.viewer.review import marks_of
 from napari_ctseg.viewer.study import open_sources, study_of
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class Questions(QObject):  # type: ignore[misc]
                 {} if source is None else source.provenance,
                 edits_of(recording.layer),
                 open_sources(),
+                marks_of(recording.layer),
             )
         except CtsegError as error:
             QMessageBox.warning(self._window(), "Not exported", str(error))

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QListWidget, QTableWi
 
 from napari_ctseg import parts
 from napari_ctseg.docks.correct.state import ClassRow
+from napari_ctseg.viewer.review import Mark
 
 STEPS_HEIGHT, MOST_HEIGHT = 66, 200
 HEADERS = (
@@ -19,6 +20,7 @@ HEADERS = (
     ("slice", "Dice in this slice against the truth."),
     ("Dice", "Dice against the truth."),
 )
+SUFFIX = {None: "", Mark.REVIEWED: "  ✓", Mark.NEEDS_WORK: "  !"}
 NAME, LOCK, VOLUME, IN_SLICE, DICE = range(len(HEADERS))
 
 
@@ -75,13 +77,15 @@ class ClassTable(QTableWidget):  # type: ignore[misc]
         )
 
     def _draw_row(self, k: int, row: ClassRow, selected: bool) -> None:
-        words = (row.name, "", _volume(row.volume_ml), _score(row.slice_dice), _score(row.dice))
+        name = row.name + SUFFIX[row.mark]
+        words = (name, "", _volume(row.volume_ml), _score(row.slice_dice), _score(row.dice))
         for column, word in enumerate(words):
             if (item := self.item(k, column)) is None:
                 item = QTableWidgetItem()
                 self.setItem(k, column, item)
             item.setText(word)
-            item.setToolTip(HEADERS[column][1])
+            marked = f" This class is marked: {row.mark}." if column == NAME and row.mark else ""
+            item.setToolTip(HEADERS[column][1] + marked)
             font = item.font()
             font.setBold(selected)
             item.setFont(font)

@@ -1,0 +1,1 @@
+"""Which slices and classes of the mask are reviewed."""
