@@ -108,8 +108,8 @@ CLASS_REVIEWED = Gesture(
 CLASS_NEEDS_WORK = Gesture(
     ("Shift+H",), "Marks that the selected class needs work, or takes that back", Group.CORRECT
 )
-NEXT_UNREVIEWED = Gesture(("I",), "Next slice that is not reviewed", Group.CORRECT)
-NEXT_NEEDS_WORK = Gesture(("Shift+I",), "Next slice that needs work", Group.CORRECT)
+NEXT_UNREVIEWED = Gesture(("G",), "Next slice that is not reviewed", Group.CORRECT)
+NEXT_NEEDS_WORK = Gesture(("Ctrl+Shift+H",), "Next slice that needs work", Group.CORRECT)
 
 OPEN_SERIES = Gesture(("Return", "Enter"), "Opens the selected series", Group.LISTS, Place.SERIES)
 

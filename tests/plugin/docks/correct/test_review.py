@@ -27,6 +27,7 @@ from tests.plugin.workers import at_once
 
 REVIEWED, WORK = Mark.REVIEWED, Mark.NEEDS_WORK
 SHIFT = Qt.KeyboardModifier.ShiftModifier
+BOTH = Qt.KeyboardModifier.ControlModifier | SHIFT
 
 
 class FakeView:
@@ -71,14 +72,14 @@ def test_keys_mark_slices_and_classes_and_go_to_those_that_are_left(make_plugin_
     qtbot.keyClick(canvas, Qt.Key.Key_K)
     assert state().review.in_words == f"1 of {count} slices reviewed"
     assert dock.review.slice[REVIEWED].isChecked() and not dock.review.slice[WORK].isChecked()
-    qtbot.keyClick(canvas, Qt.Key.Key_I)
+    qtbot.keyClick(canvas, Qt.Key.Key_G)
     assert state().review.here == count - 1
     qtbot.keyClick(canvas, Qt.Key.Key_H)
     assert dock.review.told.text() == f"1 of {count} slices reviewed, 1 needs work."
     go_to_slice(viewer, layer, 0)
-    qtbot.keyClick(canvas, Qt.Key.Key_I, SHIFT)
+    qtbot.keyClick(canvas, Qt.Key.Key_H, BOTH)
     assert state().review.here == count - 1
-    qtbot.keyClick(canvas, Qt.Key.Key_I)
+    qtbot.keyClick(canvas, Qt.Key.Key_G)
     assert state().review.here == 0  # from the last one to the first
     go_to_slice(viewer, layer, count - 2)
     qtbot.keyClick(canvas, Qt.Key.Key_K)
