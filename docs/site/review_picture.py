@@ -1,4 +1,4 @@
-"""The picture of the review in docs/correct.md: `python docs/site/review_picture.py docs/images/review.png [light]`.
+"""A picture of docs/correct.md: `python docs/site/review_picture.py docs/images/review.png [light]`.
 
 XDG_STATE_HOME names an empty folder, or saved edits of an earlier run are offered.
 
@@ -36,7 +36,7 @@ def main(path: Path, theme: str = "dark", width: int = 400) -> None:
             viewer, replace(mask, array=mask.array.copy(), source=None), "mask", role="edited"
         )
         organs.visible = False
-        marks = {index: Mark.REVIEWED for index in REVIEWED} | {index: Mark.NEEDS_WORK for index in WORK}
+        marks = dict.fromkeys(REVIEWED, Mark.REVIEWED) | dict.fromkeys(WORK, Mark.NEEDS_WORK)
         keep_marks(layer, Marks(marks, {1: Mark.REVIEWED, 3: Mark.REVIEWED}))
         viewer.window.resize(1280, 900)
         frame, dock = viewer.window.add_plugin_dock_widget("napari-ctseg", "Correct & export")

@@ -63,6 +63,13 @@ GROW = Gesture(("Ctrl+Shift+G",), "Grow from seeds", Group.CORRECT)
 SWAP_STROKES = Gesture(
     ("X",), "Strokes inside or outside", Group.CORRECT, Place.STROKES, "swaps label and background"
 )
+GROW_IN_BOX = Gesture(
+    ("B",),
+    "Draws the box in which the structure grows",
+    Group.CORRECT,
+    Place.STROKES,
+    "protects the other labels, or not",
+)
 ACCEPT_GROWN = Gesture(
     ("Enter",), "Adds the white outline to the class", Group.CORRECT, Place.STROKES, "closes the polygon"
 )
@@ -131,7 +138,7 @@ TABLE: tuple[Gesture, ...] = (
     *(WORSE, MISSED, NEXT_ROW, LAST_ROW),
     *(RULER, ANGLE, RECIST, ELLIPSE, RECTANGLE, POLYGON),
     *(REMOVE_SHAPE, UNDO_SHAPE, END_TOOL, CLOSE_SHAPE, REMOVE_ROW, GO_TO_ROW),
-    *(GROW, SWAP_STROKES, ACCEPT_GROWN, DISCARD_GROWN),
+    *(GROW, SWAP_STROKES, GROW_IN_BOX, ACCEPT_GROWN, DISCARD_GROWN),
     *(REFINE, PROPAGATE, SNAP, APPLY_PREVIEW, CANCEL_PREVIEW),
     *(ACCEPT_COMPONENT, ACCEPT_SLICE, ACCEPT_CLASS),
     *(RELABEL, DELETE_COMPONENT, MERGE, SPLIT),

@@ -156,13 +156,18 @@ class OperationSizes:
 @dataclass(frozen=True)
 class GrowState:
     """Grow from seeds. stroke : what the brush paints, INSIDE or OUTSIDE; None while nothing is grown.
-    reach_mm : how far beyond the strokes the shape may go. computing : a new shape is under way.
+    reach_mm : how far beyond the strokes the shape may go. computing : a new shape is under way. drawing :
+    the mouse draws the box. slices : the first and last one of the box, None without it. depth : how many
+    slices there are along its axis.
     """
 
     stroke: int | None = None
     reach_mm: float = 15.0
     volume_ml: float = 0.0
     computing: bool = False
+    drawing: bool = False
+    slices: tuple[int, int] | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True)
